@@ -1,0 +1,380 @@
+//! Names and texts that have been checked: a [`Username`] is simply right.
+
+use std::fmt;
+use std::sync::Arc;
+
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_properties::{GeneralCategory, UnicodeEmoji as _, UnicodeGeneralCategory as _};
+
+/// Characters (Unicode scalar values) that a username may have.
+pub const USERNAME_MAX_CHARS: usize = 24;
+/// Characters that a room's name may have.
+pub const ROOM_NAME_MAX_CHARS: usize = 64;
+/// Characters that a client's own id for a send may have.
+pub const NONCE_MAX_CHARS: usize = 64;
+/// The room of a client that names none.
+pub const DEFAULT_ROOM: &str = "default";
+
+/// The name of a person, spelled as it is shown. Cloning costs a reference count.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Username(Arc<str>);
+
+impl Username {
+    /// A name that somebody wants to register: trimmed of surrounding white
+    /// space, brought to NFC, 1 to [`USERNAME_MAX_CHARS`] characters, none of
+    /// them a control or invisible one. A joiner between two emoji is fine.
+    pub fn parse(input: &str) -> Result<Self, UsernameError> {
+        let name: String = input.trim().nfc().collect();
+        if name.is_empty() {
+            return Err(UsernameError::Empty);
+        }
+        if name.chars().count() > USERNAME_MAX_CHARS {
+            return Err(UsernameError::TooLong { max: USERNAME_MAX_CHARS });
+        }
+        if has_hidden_characters(&name) {
+            return Err(UsernameError::Hidden);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// A name that was given elsewhere, perhaps before the rules of
+    /// [`parse`](Self::parse): taken as it is, if it could be an account's at
+    /// all (1 to [`USERNAME_MAX_CHARS`] characters, no U+0000).
+    pub fn known(name: &str) -> Result<Self, UsernameError> {
+        if name.is_empty() {
+            return Err(UsernameError::Empty);
+        }
+        if name.chars().count() > USERNAME_MAX_CHARS {
+            return Err(UsernameError::TooLong { max: USERNAME_MAX_CHARS });
+        }
+        if name.contains('\0') {
+            return Err(UsernameError::Hidden);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as it is shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a name cannot be a username. The sentences are shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UsernameError {
+    /// Nothing is left after trimming.
+    #[error("username and password are required")]
+    Empty,
+    /// More characters than allowed.
+    #[error("username too long (max {max})")]
+    TooLong {
+        /// The most characters a name may have.
+        max: usize,
+    },
+    /// A control character, or one that cannot be seen.
+    #[error("username must not contain control or invisible characters")]
+    Hidden,
+}
+
+/// The name of a room: 1 to [`ROOM_NAME_MAX_CHARS`] characters of any script,
+/// no control characters, case-sensitive. Cloning costs a reference count.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomName(Arc<str>);
+
+impl RoomName {
+    /// Checks a name; an empty one means [`DEFAULT_ROOM`].
+    pub fn parse(input: &str) -> Result<Self, RoomNameError> {
+        if input.is_empty() {
+            return Ok(Self::default());
+        }
+        if input.chars().count() > ROOM_NAME_MAX_CHARS {
+            return Err(RoomNameError::TooLong { max: ROOM_NAME_MAX_CHARS });
+        }
+        if input.chars().any(char::is_control) {
+            return Err(RoomNameError::Control);
+        }
+        Ok(Self(input.into()))
+    }
+
+    /// The name as it is shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for RoomName {
+    fn default() -> Self {
+        Self(DEFAULT_ROOM.into())
+    }
+}
+
+/// Why a name cannot be a room's. The sentences are shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RoomNameError {
+    /// More characters than allowed.
+    #[error("room name too long (max {max})")]
+    TooLong {
+        /// The most characters a name may have.
+        max: usize,
+    },
+    /// A control character.
+    #[error("room name must not contain control characters")]
+    Control,
+}
+
+/// A client's own id for a send: 1 to [`NONCE_MAX_CHARS`] characters, unique
+/// per user. Sending again with the same nonce stores nothing new.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nonce(Arc<str>);
+
+impl Nonce {
+    /// `None` unless the input has 1 to [`NONCE_MAX_CHARS`] characters and no
+    /// control character.
+    pub fn parse(input: &str) -> Option<Self> {
+        let fits = (1..=NONCE_MAX_CHARS).contains(&input.chars().count());
+        (fits && !input.chars().any(char::is_control)).then(|| Self(input.into()))
+    }
+
+    /// The id as the client wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The id of a session (the `sid` of its token): all sockets that were opened
+/// with it are closed when it is revoked.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// Any text: whoever makes sessions gives them their ids.
+    pub fn new(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What somebody wrote: trimmed at both ends, not blank, no U+0000.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MessageText(Arc<str>);
+
+impl MessageText {
+    /// Trims and checks. `max_chars` counts Unicode scalar values after
+    /// trimming.
+    pub fn parse(input: &str, max_chars: usize) -> Result<Self, TextError> {
+        let text = input.trim();
+        if text.is_empty() {
+            return Err(TextError::Blank);
+        }
+        // A text has at least as many bytes as characters: most need no count.
+        if text.len() > max_chars && text.chars().count() > max_chars {
+            return Err(TextError::TooLong { max: max_chars });
+        }
+        if text.contains('\0') {
+            return Err(TextError::Nul);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A text that a log gives back.
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing but white space.
+    #[error("the text is blank")]
+    Blank,
+    /// More characters than allowed.
+    #[error("the text is too long (max {max} characters)")]
+    TooLong {
+        /// The most characters a text may have.
+        max: usize,
+    },
+    /// U+0000, which no database keeps.
+    #[error("the text contains U+0000")]
+    Nul,
+}
+
+/// Two people, whichever of them writes. A person's notes to themselves are a
+/// pair of the same name twice.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Pair {
+    // `low <= high`, so that both ways of naming a pair are the same value.
+    low: Username,
+    high: Username,
+}
+
+impl Pair {
+    /// The pair of two people, in any order.
+    pub fn new(one: Username, other: Username) -> Self {
+        if one <= other { Self { low: one, high: other } } else { Self { low: other, high: one } }
+    }
+
+    /// The name that sorts first (by bytes).
+    pub fn low(&self) -> &Username {
+        &self.low
+    }
+
+    /// The name that sorts last; the same as [`low`](Self::low) for notes to
+    /// oneself.
+    pub fn high(&self) -> &Username {
+        &self.high
+    }
+
+    /// The person whom `one` talks to.
+    pub fn other<'a>(&'a self, one: &Username) -> &'a Username {
+        if *one == self.low { &self.high } else { &self.low }
+    }
+}
+
+macro_rules! shows_as_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+    )*};
+}
+shows_as_text!(Username, RoomName, Nonce, SessionId, MessageText);
+
+/// Control and invisible characters, by which two names could look the same.
+fn has_hidden_characters(name: &str) -> bool {
+    let mut before = None;
+    let mut rest = name.chars().peekable();
+    while let Some(c) = rest.next() {
+        let hidden = match c {
+            // Variation selector 16 asks for an emoji to be drawn as a picture.
+            '\u{FE0F}' => !before.is_some_and(|b: char| b.is_emoji_char()),
+            // A joiner makes one picture of two: both sides must be emoji.
+            '\u{200D}' => {
+                let joins = |side: char| side.is_emoji_char() || side == '\u{FE0F}';
+                !(before.is_some_and(joins) && rest.peek().copied().is_some_and(joins))
+            }
+            c => is_invisible(c),
+        };
+        if hidden {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Other, format and separator categories, and the code points that Unicode
+/// names Default_Ignorable although their category is a letter or a mark
+/// (DerivedCoreProperties.txt).
+fn is_invisible(c: char) -> bool {
+    use GeneralCategory as G;
+    matches!(
+        c.general_category(),
+        G::Control
+            | G::Format
+            | G::Surrogate
+            | G::PrivateUse
+            | G::Unassigned
+            | G::LineSeparator
+            | G::ParagraphSeparator
+    ) || matches!(
+        c,
+        '\u{034F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}'
+            | '\u{E0100}'..='\u{E01EF}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_is_trimmed_and_composed() {
+        assert_eq!(Username::parse("  Алиса \n").unwrap().as_str(), "Алиса");
+        assert_eq!(Username::parse("e\u{301}").unwrap().as_str(), "é");
+        assert_eq!(Username::parse("two words").unwrap().as_str(), "two words");
+    }
+
+    #[test]
+    fn a_username_has_1_to_24_characters() {
+        assert_eq!(Username::parse(" \t"), Err(UsernameError::Empty));
+        assert!(Username::parse(&"ж".repeat(24)).is_ok());
+        assert_eq!(Username::parse(&"ж".repeat(25)), Err(UsernameError::TooLong { max: 24 }));
+        // Composing comes before counting.
+        assert!(Username::parse(&"e\u{301}".repeat(24)).is_ok());
+    }
+
+    #[test]
+    fn a_username_hides_nothing() {
+        for bad in [
+            "a\u{0}b",
+            "a\nb",
+            "a\u{200B}b",
+            "a\u{202E}b",
+            "\u{FEFF}x\u{FEFF}y",
+            "a\u{200D}b",
+            "a\u{3164}",
+            "a\u{00AD}b",
+            "a\u{FE0F}",
+            "x\u{E0041}",
+            "\u{1F469}\u{200D}",
+        ] {
+            assert_eq!(Username::parse(bad), Err(UsernameError::Hidden), "{bad:?}");
+        }
+        for good in [
+            "\u{1F469}\u{200D}\u{1F4BB}",
+            "\u{2764}\u{FE0F}\u{200D}\u{1F525}",
+            "👍🏽",
+            "مرحبا",
+            "李雷",
+            "O’Neil",
+        ] {
+            assert!(Username::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_room_name_is_kept_as_it_is() {
+        assert_eq!(RoomName::parse("").unwrap().as_str(), "default");
+        assert_eq!(RoomName::parse(" Кухня ").unwrap().as_str(), " Кухня ");
+        assert!(RoomName::parse(&"ж".repeat(64)).is_ok());
+        assert_eq!(RoomName::parse(&"ж".repeat(65)), Err(RoomNameError::TooLong { max: 64 }));
+        assert_eq!(RoomName::parse("a\u{7f}"), Err(RoomNameError::Control));
+    }
+
+    #[test]
+    fn a_text_is_trimmed_and_counted_in_characters() {
+        assert_eq!(MessageText::parse(" a  b\n", 10).unwrap().as_str(), "a  b");
+        assert_eq!(MessageText::parse(" \u{3000}\n", 10), Err(TextError::Blank));
+        assert!(MessageText::parse(&format!(" {} ", "😀".repeat(10)), 10).is_ok());
+        assert_eq!(MessageText::parse(&"😀".repeat(11), 10), Err(TextError::TooLong { max: 10 }));
+        assert_eq!(MessageText::parse("a\0b", 10), Err(TextError::Nul));
+    }
+
+    #[test]
+    fn a_pair_is_the_same_from_both_sides() {
+        let name = |n| Username::known(n).unwrap();
+        let pair = Pair::new(name("bob"), name("alice"));
+        assert_eq!(pair, Pair::new(name("alice"), name("bob")));
+        assert_eq!(pair.other(&name("bob")).as_str(), "alice");
+        let notes = Pair::new(name("bob"), name("bob"));
+        assert_eq!(notes.other(&name("bob")).as_str(), "bob");
+    }
+}
