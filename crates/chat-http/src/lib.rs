@@ -1,1 +1,32 @@
-//! chat-http
+//! The chat over HTTP and WebSocket, on raw hyper: routes, cookies, uploads,
+//! the page, the upgrade; and the shards that own the upgraded sockets.
+//!
+//! [`Server::start`] takes a listener, the stores and what knows passwords and
+//! tokens ([`Parts`]), and [`HttpOptions`]. The table of all routes is in
+//! `routes.rs`, the translation of errors in `error.rs`.
+//!
+//! This crate reads no environment and no configuration file, contains no SQL,
+//! and decides nothing about messages: rooms, replay, presence and limits of a
+//! socket are chat-core's.
+
+mod answer;
+mod app;
+mod assets;
+mod avatar;
+mod body;
+mod client_socket;
+mod cookie;
+mod error;
+mod form;
+mod options;
+mod origin;
+mod percent;
+mod routes;
+mod server;
+mod shard;
+mod signed_in;
+
+pub use app::Parts;
+pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl};
+pub use server::{Server, StartError};
+pub use shard::{SHARDS_MAX, ShardOptions};

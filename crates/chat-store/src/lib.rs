@@ -1,13 +1,53 @@
-//! Users, sessions and the log of messages.
+//! Users, sessions and the log of messages: what the chat wants of a store
+//! ([`UserRepository`], [`SessionRepository`], [`EventLog`]), and two stores
+//! that give it, [`MemoryStore`] and [`SqliteStore`]. One contract suite
+//! (`tests/contract.rs`) says what both must do.
+//!
+//! It is the only place that knows SQL. It does not decide who may read or
+//! write, does not hash passwords, and does not collect batches: callers do,
+//! one batch after the other. It has no clock: every `now_ms` is the caller's.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use chat_core::{Draft, DraftId, EntryKind, MessageText, Outcome, PageFrom, PageLimits};
+//! use chat_core::{RoomName, Topic, Username};
+//! use chat_store::{DatabaseUrl, Stores};
+//!
+//! let stores = Stores::open(&DatabaseUrl::parse("memory:")?).await?;
+//! let kitchen = Topic::Room(RoomName::parse("kitchen")?);
+//! let draft = Draft {
+//!     id: DraftId(1),
+//!     topic: kitchen.clone(),
+//!     kind: EntryKind::Message,
+//!     from: Username::parse("alice")?,
+//!     room: None,
+//!     text: MessageText::parse("Привет!", 4096)?,
+//!     nonce: None,
+//! };
+//! let commit = stores.log.append(&[draft], 1_795_371_797_000).await?;
+//! assert_eq!(commit.receipts[0].outcome, Outcome::Stored { seq: 1, at_ms: 1_795_371_797_000 });
+//!
+//! let limits = PageLimits { entries: 50, bytes: 65_536 };
+//! let page = stores.log.page(&kitchen, PageFrom::Latest, limits).await?;
+//! assert_eq!(page.entries[0].text.as_str(), "Привет!");
+//! stores.close().await;
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+//! #     .block_on(example()).unwrap();
+//! ```
 
+mod error;
+mod memory;
+pub mod migrations;
 mod repository;
+mod sqlite;
+mod stores;
+mod url;
 
+pub use error::StoreError;
+pub use memory::MemoryStore;
 pub use repository::{Answer, EventLog, NewUser, Session, SessionRepository, User, UserRepository};
-
-/// What a store could not do.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is an account of that name.
-    #[error("username already exists")]
-    NameTaken,
-}
+pub use sqlite::{SqliteOptions, SqliteStore};
+pub use stores::Stores;
+pub use url::{DatabaseUrl, DatabaseUrlError};

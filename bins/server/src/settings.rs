@@ -1,0 +1,153 @@
+//! Everything that a person who runs the server may set.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+/// A setting that is not given has its default; see [`Config`](crate::config::Config).
+///
+/// The same names are flags (`--data-dir`), variables (`CHAT_DATA_DIR`) and
+/// keys of the configuration file (`data_dir`).
+#[derive(Args, Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Configuration file (TOML).
+    #[arg(long, env = "CHAT_CONFIG", value_name = "FILE", global = true)]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Address to listen on [default: 127.0.0.1:8080].
+    #[arg(long, env = "CHAT_LISTEN", value_name = "HOST:PORT", global = true)]
+    pub(crate) listen: Option<String>,
+
+    /// Where people reach the server, such as https://chat.example.org; decides
+    /// which pages may act for them, and whether cookies need TLS
+    /// [default: whatever host they ask for].
+    #[arg(long, env = "CHAT_PUBLIC_URL", value_name = "URL", global = true)]
+    pub(crate) public_url: Option<String>,
+
+    /// Folder of the database and the signing secret [default: ./data].
+    #[arg(long, env = "CHAT_DATA_DIR", value_name = "FOLDER", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Folder of the avatars [default: ./uploads].
+    #[arg(long, env = "CHAT_UPLOADS_DIR", value_name = "FOLDER", global = true)]
+    pub(crate) uploads_dir: Option<PathBuf>,
+
+    /// sqlite:FILE, or memory: to keep nothing [default: sqlite:DATA_DIR/chat.db].
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, global = true)]
+    pub(crate) database_url: Option<String>,
+
+    /// Secret that signs tokens, at least 32 bytes [default: made once and kept
+    /// in the data folder].
+    #[arg(long, env = "CHAT_JWT_SECRET", value_name = "TEXT", hide_env_values = true, global = true)]
+    pub(crate) jwt_secret: Option<String>,
+
+    /// Threads that own sockets, 1 to 64 [default: one for each processor].
+    #[arg(long, env = "CHAT_SHARDS", value_name = "COUNT", global = true)]
+    pub(crate) shards: Option<usize>,
+
+    /// How a log line looks [default: human].
+    #[arg(long, env = "CHAT_LOG_FORMAT", value_enum, global = true)]
+    pub(crate) log_format: Option<LogFormat>,
+
+    /// What is logged, such as debug or warn,chat_http=debug [default: info].
+    #[arg(long, env = "CHAT_LOG", value_name = "FILTER", global = true)]
+    pub(crate) log: Option<String>,
+
+    /// How fast a user may send, as messages at once and then a second, or off
+    /// [default: 60,10].
+    #[arg(long, env = "CHAT_MESSAGE_RATE", value_name = "BURST,PER_SECOND|off", global = true)]
+    pub(crate) message_rate: Option<String>,
+
+    /// Characters of one message [default: 4096].
+    #[arg(long, env = "CHAT_TEXT_MAX_CHARS", value_name = "COUNT", global = true)]
+    pub(crate) text_max_chars: Option<usize>,
+
+    /// Bytes of one WebSocket message [default: 65536].
+    #[arg(long, env = "CHAT_MESSAGE_MAX_BYTES", value_name = "BYTES", global = true)]
+    pub(crate) message_max_bytes: Option<usize>,
+
+    /// Bytes kept for a client that reads too slowly, before it is closed
+    /// [default: 262144].
+    #[arg(long, env = "CHAT_OUTBOX_MAX_BYTES", value_name = "BYTES", global = true)]
+    pub(crate) outbox_max_bytes: Option<usize>,
+
+    /// Seconds between two pings [default: 45].
+    #[arg(long, env = "CHAT_PING_INTERVAL_SECONDS", value_name = "SECONDS", global = true)]
+    pub(crate) ping_interval_seconds: Option<u64>,
+
+    /// Seconds of silence after which a client is dropped [default: 120].
+    #[arg(long, env = "CHAT_IDLE_TIMEOUT_SECONDS", value_name = "SECONDS", global = true)]
+    pub(crate) idle_timeout_seconds: Option<u64>,
+
+    /// Connections that speak HTTP at one time; WebSockets do not count
+    /// [default: 10000].
+    #[arg(long, env = "CHAT_MAX_CONNECTIONS", value_name = "COUNT", global = true)]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Bytes of an avatar as it is sent [default: 10485760].
+    #[arg(long, env = "CHAT_AVATAR_MAX_BYTES", value_name = "BYTES", global = true)]
+    pub(crate) avatar_max_bytes: Option<u64>,
+
+    /// Threads that hash passwords, 19 MiB each [default: 1].
+    #[arg(long, env = "CHAT_HASH_THREADS", value_name = "COUNT", global = true)]
+    pub(crate) hash_threads: Option<usize>,
+
+    /// Passwords that may wait to be hashed [default: 64].
+    #[arg(long, env = "CHAT_HASH_QUEUE_MAX", value_name = "COUNT", global = true)]
+    pub(crate) hash_queue_max: Option<usize>,
+
+    /// Rooms that are always listed (in the configuration file only, as
+    /// `[[rooms]]` with `name` and `title`) [default: the eight of the original].
+    #[arg(skip)]
+    pub(crate) rooms: Option<Vec<Room>>,
+}
+
+/// A room that is always listed.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Room {
+    pub(crate) name: String,
+    pub(crate) title: String,
+}
+
+/// How a log line looks.
+#[derive(ValueEnum, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Settings {
+    /// What is not given here is taken from `other`.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            config: self.config.or(other.config),
+            listen: self.listen.or(other.listen),
+            public_url: self.public_url.or(other.public_url),
+            data_dir: self.data_dir.or(other.data_dir),
+            uploads_dir: self.uploads_dir.or(other.uploads_dir),
+            database_url: self.database_url.or(other.database_url),
+            jwt_secret: self.jwt_secret.or(other.jwt_secret),
+            shards: self.shards.or(other.shards),
+            log_format: self.log_format.or(other.log_format),
+            log: self.log.or(other.log),
+            message_rate: self.message_rate.or(other.message_rate),
+            text_max_chars: self.text_max_chars.or(other.text_max_chars),
+            message_max_bytes: self.message_max_bytes.or(other.message_max_bytes),
+            outbox_max_bytes: self.outbox_max_bytes.or(other.outbox_max_bytes),
+            ping_interval_seconds: self.ping_interval_seconds.or(other.ping_interval_seconds),
+            idle_timeout_seconds: self.idle_timeout_seconds.or(other.idle_timeout_seconds),
+            max_connections: self.max_connections.or(other.max_connections),
+            avatar_max_bytes: self.avatar_max_bytes.or(other.avatar_max_bytes),
+            hash_threads: self.hash_threads.or(other.hash_threads),
+            hash_queue_max: self.hash_queue_max.or(other.hash_queue_max),
+            rooms: self.rooms.or(other.rooms),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A whole server in its own process, and people who use it over real sockets.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+mod http;
+mod person;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+pub use http::{Answer, Request};
+pub use person::{Person, Socket};
+
+/// Which store, and how many shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    pub store: Store,
+    pub shards: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    Memory,
+    Sqlite,
+}
+
+/// A running server with folders of its own.
+pub struct TestServer {
+    pub address: SocketAddr,
+    setup: Setup,
+    flags: Vec<String>,
+    process: Child,
+    folder: TempDir,
+}
+
+impl TestServer {
+    pub async fn start(setup: Setup) -> Self {
+        Self::start_with(setup, &[]).await
+    }
+
+    /// With more flags than the usual.
+    pub async fn start_with(setup: Setup, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let (process, address) = spawn(setup, folder.path(), &flags).await;
+        Self { address, setup, flags, process, folder }
+    }
+
+    /// Where the server keeps its data and uploads.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
+    /// `kill -9`, and start again on the same folders.
+    pub async fn kill_and_restart(&mut self) {
+        self.process.kill().await.unwrap();
+        self.restart().await;
+    }
+
+    /// SIGTERM; resolves with how it ended.
+    pub async fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = self.pid().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        assert!(killed.success());
+        tokio::time::timeout(Duration::from_secs(15), self.process.wait()).await.expect("it stops").unwrap()
+    }
+
+    pub async fn restart(&mut self) {
+        (self.process, self.address) = spawn(self.setup, self.folder.path(), &self.flags).await;
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Request::get(path).send(self.address).await
+    }
+
+    pub async fn send(&self, request: Request) -> Answer {
+        request.send(self.address).await
+    }
+
+    /// A new account, signed in.
+    pub async fn person(&self, name: &str) -> Person {
+        let person = Person::new(self.address, name);
+        person.register().await.expect_ok();
+        person.sign_in().await
+    }
+
+    /// A new account, signed in and in a room.
+    pub async fn in_room(&self, name: &str, room: &str) -> (Person, Socket) {
+        let person = self.person(name).await;
+        let socket = person.enter(room).await;
+        (person, socket)
+    }
+}
+
+/// The server's own binary on a free port; resolves once it says where.
+async fn spawn(setup: Setup, folder: &Path, flags: &[String]) -> (Child, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+    command
+        .env_clear()
+        .args(["--listen", "127.0.0.1:0", "--log", "warn", "--shards", &setup.shards.to_string()])
+        .arg("--data-dir")
+        .arg(folder.join("data"))
+        .arg("--uploads-dir")
+        .arg(folder.join("uploads"))
+        .args(flags)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    if setup.store == Store::Memory {
+        command.args(["--database-url", "memory:"]);
+    }
+    let mut process = command.spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let told = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.expect("it starts");
+    let line = told.unwrap().expect("it says where it listens before it ends");
+    let port = line.rsplit(':').next().and_then(|port| port.parse().ok());
+    let port: u16 = port.unwrap_or_else(|| panic!("no port in {line:?}"));
+    (process, ([127, 0, 0, 1], port).into())
+}
+
+/// Makes a test of each function for every store, with 1 and with 3 shards.
+#[macro_export]
+macro_rules! on_every_setup {
+    ($($story:ident),* $(,)?) => {
+        mod memory_1 { $crate::on_every_setup!(@ Memory, 1, $($story),*); }
+        mod memory_3 { $crate::on_every_setup!(@ Memory, 3, $($story),*); }
+        mod sqlite_1 { $crate::on_every_setup!(@ Sqlite, 1, $($story),*); }
+        mod sqlite_3 { $crate::on_every_setup!(@ Sqlite, 3, $($story),*); }
+    };
+    (@ $store:ident, $shards:literal, $($story:ident),*) => {
+        $(
+            #[tokio::test]
+            async fn $story() {
+                let store = $crate::common::Store::$store;
+                super::$story($crate::common::Setup { store, shards: $shards }).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,165 @@
+//! Somebody with an account, and the sockets they open.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async};
+
+use super::http::{Answer, Request};
+
+pub const PASSWORD: &str = "верный пароль";
+
+#[derive(Clone)]
+pub struct Person {
+    pub server: SocketAddr,
+    pub name: String,
+    pub cookie: String,
+}
+
+impl Person {
+    pub fn new(server: SocketAddr, name: &str) -> Self {
+        Self { server, name: name.to_owned(), cookie: String::new() }
+    }
+
+    pub async fn register(&self) -> Answer {
+        let fields = [("username", self.name.as_str()), ("password", PASSWORD)];
+        Request::post("/api/register").form(&fields, None).send(self.server).await
+    }
+
+    /// The same person, with the cookie of a new session.
+    pub async fn sign_in(&self) -> Self {
+        let login = json!({ "username": self.name, "password": PASSWORD });
+        let answer = Request::post("/api/login").json(&login).send(self.server).await.expect_ok();
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        Self { cookie, ..self.clone() }
+    }
+
+    /// The same person on a server that was started anew.
+    pub fn on(&self, server: SocketAddr) -> Self {
+        Self { server, ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Request::get(path).header("Cookie", &self.cookie).send(self.server).await
+    }
+
+    pub async fn post(&self, path: &str) -> Answer {
+        Request::post(path).header("Cookie", &self.cookie).send(self.server).await
+    }
+
+    /// Opens a socket and waits for the own join notice; what came before it
+    /// is in [`Socket::replay`].
+    pub async fn enter(&self, room: &str) -> Socket {
+        let mut socket = self.open(room).await.unwrap();
+        loop {
+            let frame = socket.next().await;
+            if frame["type"] == "system" {
+                assert_eq!(frame["from"], self.name.as_str());
+                assert_eq!(frame["text"], format!("присоединился к комнате {room}"));
+                return socket;
+            }
+            socket.replay.push(frame);
+        }
+    }
+
+    /// Opens a socket.
+    pub async fn open(&self, room: &str) -> Result<Socket, Error> {
+        let room: String = room.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let url = format!("ws://{}/ws?room={room}", self.server);
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("Cookie", self.cookie.parse().unwrap());
+        let stream = TcpStream::connect(self.server).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (stream, _) = client_async(request, MaybeTlsStream::Plain(stream)).await?;
+        Ok(Socket { stream, replay: Vec::new() })
+    }
+}
+
+pub struct Socket {
+    pub stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// What came before the own join notice.
+    pub replay: Vec<Value>,
+}
+
+impl Socket {
+    pub async fn say(&mut self, text: &str) {
+        self.send(&json!({ "type": "message", "text": text })).await;
+    }
+
+    pub async fn whisper(&mut self, to: &str, text: &str) {
+        self.send(&json!({ "type": "private", "to": to, "text": text })).await;
+    }
+
+    pub async fn send(&mut self, frame: &Value) {
+        self.send_text(&frame.to_string()).await;
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    /// The next frame that is not a ping.
+    pub async fn next(&mut self) -> Value {
+        match self.next_or_close().await {
+            Ok(frame) => frame,
+            Err(code) => panic!("closed with {code:?} while a frame was awaited"),
+        }
+    }
+
+    /// The next frame, or the code with which the server closed (`None`: it
+    /// was cut off).
+    pub async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await;
+            match next.expect("something within 20 s") {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// The code with which the server closes, after whatever else comes.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            if let Err(code) = self.next_or_close().await {
+                return code;
+            }
+        }
+    }
+
+    /// The next frame that is not a notice.
+    pub async fn next_message(&mut self) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["type"] != "system" {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame must be this message.
+    pub async fn expect(&mut self, from: &str, text: &str) {
+        let frame = self.next_message().await;
+        assert_eq!((&frame["from"], &frame["text"]), (&json!(from), &json!(text)), "{frame}");
+    }
+
+    /// Everything up to a message of one's own that was sent just now: who got
+    /// something before would have it by then.
+    pub async fn all_up_to(&mut self, marker: &str) -> Vec<Value> {
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.next().await;
+            if frame["text"] == marker {
+                return frames;
+            }
+            frames.push(frame);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The secret that signs tokens.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rand::TryRng as _;
+use zeroize::Zeroizing;
+
+/// The fewest bytes a secret may have: as many as the hash of HS256 gives
+/// (RFC 7518 §3.2).
+pub const SECRET_MIN_BYTES: usize = 32;
+
+/// Whoever knows it can sign anybody in. Overwritten with zeros when dropped,
+/// and never shown.
+pub struct SigningSecret(Zeroizing<Vec<u8>>);
+
+impl SigningSecret {
+    /// A secret from the configuration, used as it is.
+    pub fn new(secret: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
+        let secret = Zeroizing::new(secret.into());
+        if secret.len() < SECRET_MIN_BYTES {
+            return Err(SecretError::TooShort { bytes: secret.len() });
+        }
+        Ok(Self(secret))
+    }
+
+    /// The secret in that file, which is made from the system's randomness if
+    /// it is not there. Two processes that start at once get the same one.
+    ///
+    /// The file is a line of text (white space around it does not count), so
+    /// that it can be given to another issuer or moved into a configuration. Its
+    /// folder must exist.
+    pub fn load_or_create(path: &Path) -> Result<Self, SecretError> {
+        match Self::load(path) {
+            Err(SecretError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                create(path).map_err(|cause| SecretError::File { path: path.into(), cause })?;
+                Self::load(path)
+            }
+            done => done,
+        }
+    }
+
+    fn load(path: &Path) -> Result<Self, SecretError> {
+        let failed = |cause| SecretError::File { path: path.into(), cause };
+        let file = File::open(path).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.permissions().mode();
+        if mode & READABLE_BY_ALL != 0 {
+            return Err(SecretError::ReadableByAll { path: path.into() });
+        }
+        let mut text = Zeroizing::new(Vec::with_capacity(FILE_MAX_BYTES as usize));
+        file.take(FILE_MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
+        let secret = text.trim_ascii();
+        if secret.len() < SECRET_MIN_BYTES {
+            return Err(SecretError::FileTooShort { path: path.into(), bytes: secret.len() });
+        }
+        Ok(Self(Zeroizing::new(secret.to_vec())))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningSecret(…)")
+    }
+}
+
+/// Why there is no secret. The sentences are for the person who runs the server.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The configured secret is too easy to guess.
+    #[error(
+        "the signing secret has {bytes} bytes, but needs at least {SECRET_MIN_BYTES}: \
+         set a longer one, or none, and the server makes its own"
+    )]
+    TooShort {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// The same, for a file: perhaps it was cut off.
+    #[error(
+        "the signing secret in {path} has {bytes} bytes, but needs at least {SECRET_MIN_BYTES}: \
+         put a longer one there, or remove the file, and the server makes a new one \
+         (everybody has to sign in again)"
+    )]
+    FileTooShort {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        bytes: usize,
+    },
+    /// Every user of the machine can read the file.
+    #[error("the signing secret in {path} is open to every user of this machine: chmod 600 it")]
+    ReadableByAll {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read or made.
+    #[error("the signing secret in {path} cannot be read or made")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Access bits of people who are neither the owner nor of the group. (A mounted
+/// secret is often readable by a group.)
+const READABLE_BY_ALL: u32 = 0o007;
+
+/// No secret is longer; a wrong path to something large is not read whole.
+const FILE_MAX_BYTES: u64 = 4096;
+
+/// Makes the file, complete or not at all; one that appeared meanwhile stays.
+fn create(path: &Path) -> io::Result<()> {
+    let mut random = Zeroizing::new([0; 32]);
+    rand::rngs::SysRng.try_fill_bytes(&mut *random).map_err(io::Error::other)?;
+    let mut line = Zeroizing::new(String::with_capacity(2 * random.len() + 1));
+    for byte in *random {
+        line.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or_default());
+        line.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
+    }
+    line.push('\n');
+
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let temporary = folder.join(format!(".secret-{:016x}.tmp", rand::random::<u64>()));
+    let made = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        // A link, not a rename: a rename would replace the secret of a server
+        // that started at the same moment.
+        match std::fs::hard_link(&temporary, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    })();
+    let removed = std::fs::remove_file(&temporary);
+    made.and(removed)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_secret_is_refused_with_a_sentence() {
+        let error = SigningSecret::new("x".repeat(31)).unwrap_err().to_string();
+        assert!(error.contains("31 bytes") && error.contains("at least 32"), "{error}");
+        assert!(SigningSecret::new("x".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_made_once_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let made = SigningSecret::load_or_create(&path).unwrap();
+        assert_eq!(made.as_bytes().len(), 64);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(SigningSecret::load_or_create(&path).unwrap().as_bytes(), made.as_bytes());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+
+        let other = SigningSecret::load_or_create(&folder.path().join("other")).unwrap();
+        assert_ne!(other.as_bytes(), made.as_bytes());
+        // What is in the file is what the configuration would say.
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(SigningSecret::new(text.trim()).unwrap().as_bytes(), made.as_bytes());
+    }
+
+    #[test]
+    fn servers_that_start_at_once_agree() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("secret");
+            let secrets: Vec<Vec<u8>> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| SigningSecret::load_or_create(&path).unwrap().as_bytes().to_vec())
+                    })
+                    .collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            assert!(secrets.windows(2).all(|two| two[0] == two[1]));
+        }
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_with_a_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let write = |text: &str, mode| {
+            let _ = std::fs::remove_file(&path);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            SigningSecret::load_or_create(&path).unwrap_err().to_string()
+        };
+        assert!(write("", 0o600).contains("has 0 bytes"));
+        assert!(write(&format!("short{}", " ".repeat(40)), 0o600).contains("has 5 bytes"));
+        for mode in [0o644, 0o604, 0o602] {
+            assert!(write(&"x".repeat(64), mode).contains("chmod 600"), "{mode:o}");
+        }
+        let missing = SigningSecret::load_or_create(&folder.path().join("no/folder")).unwrap_err();
+        assert!(matches!(missing, SecretError::File { .. }), "{missing}");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = SigningSecret::new("0123456789abcdef0123456789abcdef").unwrap();
+        assert_eq!(format!("{secret:?}"), "SigningSecret(…)");
+    }
+}

@@ -1,0 +1,269 @@
+//! The token of a session: a JWT, HS256.
+
+use std::fmt;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::SigningSecret;
+
+/// Bytes that a token may have. Ours have about 250; another issuer may add
+/// claims of its own.
+pub const TOKEN_MAX_BYTES: usize = 4096;
+
+/// Issues tokens and checks them. Time is an argument: whole Unix seconds.
+pub struct Tokens {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+    options: TokenOptions,
+}
+
+/// How [`Tokens`] works.
+#[derive(Debug, Clone)]
+pub struct TokenOptions {
+    /// How long a token is good, in whole seconds.
+    pub lifetime: Duration,
+    /// Whether a token without a session id is good: another issuer, who knows
+    /// the secret, signs its own people in that way. Nobody can revoke one.
+    pub accept_external: bool,
+}
+
+impl Default for TokenOptions {
+    fn default() -> Self {
+        Self { lifetime: Duration::from_secs(86_400), accept_external: false }
+    }
+}
+
+/// What a good token says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Claims {
+    /// The name of the person.
+    pub sub: String,
+    /// When it was issued; another issuer may leave it out.
+    pub iat: Option<u64>,
+    /// The first second at which it is no longer good.
+    pub exp: u64,
+    nbf: Option<u64>,
+    /// The session; none in a token of another issuer.
+    pub sid: Option<String>,
+}
+
+/// Why a token is no good. One sentence for all of them goes to the client;
+/// these are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// More than [`TOKEN_MAX_BYTES`].
+    #[error("the token is longer than {TOKEN_MAX_BYTES} bytes")]
+    TooLong,
+    /// Not a JWT, not signed by us, or its claims are not what they must be.
+    #[error("the token is malformed or forged")]
+    Forged(#[source] jsonwebtoken::errors::Error),
+    /// It says to be something else than a JWT of this kind.
+    #[error("the token is of another type")]
+    OtherType,
+    /// It was good once.
+    #[error("the token has expired")]
+    Expired,
+    /// It is not good yet.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// It names no session, and tokens of other issuers are not accepted.
+    #[error("the token has no session")]
+    NoSession,
+}
+
+impl Tokens {
+    /// All tokens made with one secret are good for each other.
+    pub fn new(secret: &SigningSecret, options: TokenOptions) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        // The crate would read the clock, and calls a token good at the very
+        // second it expires (RFC 7519 §4.1.4 says "on or after"): `verify` looks
+        // at both times itself.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self {
+            signing: EncodingKey::from_secret(secret.as_bytes()),
+            checking: DecodingKey::from_secret(secret.as_bytes()),
+            validation,
+            options,
+        }
+    }
+
+    /// A token for a session that starts, or goes on, at `now`.
+    pub fn issue(&self, now: u64, user: &str, session: &str) -> String {
+        #[derive(Serialize)]
+        struct Issued<'a> {
+            sub: &'a str,
+            iat: u64,
+            exp: u64,
+            sid: &'a str,
+        }
+        let claims = Issued { sub: user, iat: now, exp: now + self.lifetime_seconds(), sid: session };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+            .expect("HMAC takes a key of any length, and texts and numbers are always JSON")
+    }
+
+    /// What the token says, if it is good at `now`. Whether its session was
+    /// revoked is for the caller to ask.
+    pub fn verify(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
+        if token.len() > TOKEN_MAX_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        let data = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+            .map_err(TokenError::Forged)?;
+        // A secret that signs other things too must not make them sign-ins
+        // (RFC 8725 §3.11).
+        if data.header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+            return Err(TokenError::OtherType);
+        }
+        let claims = data.claims;
+        if now >= claims.exp {
+            return Err(TokenError::Expired);
+        }
+        if claims.nbf.is_some_and(|nbf| now < nbf) {
+            return Err(TokenError::NotYetValid);
+        }
+        if claims.sid.is_none() && !self.options.accept_external {
+            return Err(TokenError::NoSession);
+        }
+        Ok(claims)
+    }
+
+    /// How long a token is good, in seconds.
+    pub fn lifetime_seconds(&self) -> u64 {
+        self.options.lifetime.as_secs()
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const NOW: u64 = 1_795_371_796;
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn tokens() -> Tokens {
+        Tokens::new(&SigningSecret::new(SECRET).unwrap(), TokenOptions::default())
+    }
+
+    fn external() -> Tokens {
+        let options = TokenOptions { accept_external: true, ..TokenOptions::default() };
+        Tokens::new(&SigningSecret::new(SECRET).unwrap(), options)
+    }
+
+    fn signed(header: &Header, claims: &Value, key: &str) -> String {
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
+    }
+
+    fn good() -> Value {
+        json!({"sub": "alice", "iat": NOW, "exp": NOW + 60, "sid": "s1"})
+    }
+
+    /// The claims above, with some of them changed; `null` removes one.
+    fn but(changes: Value) -> String {
+        let mut claims = good();
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => _ = claims.as_object_mut().unwrap().remove(name),
+                value => claims[name] = value.clone(),
+            }
+        }
+        signed(&Header::new(Algorithm::HS256), &claims, SECRET)
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_life() {
+        let tokens = tokens();
+        let token = tokens.issue(NOW, "Алиса", "s1");
+        for now in [NOW, NOW + 86_399] {
+            let claims = tokens.verify(&token, now).unwrap();
+            assert_eq!(claims.sub, "Алиса");
+            assert_eq!((claims.iat, claims.exp), (Some(NOW), NOW + 86_400));
+            assert_eq!(claims.sid.as_deref(), Some("s1"));
+        }
+        assert!(matches!(tokens.verify(&token, NOW + 86_400), Err(TokenError::Expired)));
+    }
+
+    #[test]
+    fn forged_tokens_are_refused() {
+        let tokens = tokens();
+        let token = tokens.issue(NOW, "alice", "s1");
+        let parts: Vec<&str> = token.split('.').collect();
+        let (header, claims, signature) = (parts[0], parts[1], parts[2]);
+        let hs256 = Header::new(Algorithm::HS256);
+        let typed = |typ: &str| Header { typ: Some(typ.to_owned()), ..hs256.clone() };
+        // {"alg":"none","typ":"JWT"}, and with other spellings of it.
+        let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
+        let none_capital = "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0";
+        // {"alg":"RS256","typ":"JWT"}
+        let rs256 = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9";
+        let table = [
+            ("no algorithm", format!("{none}.{claims}.")),
+            ("no algorithm, but our signature", format!("{none}.{claims}.{signature}")),
+            ("no algorithm, in capitals", format!("{none_capital}.{claims}.")),
+            ("swapped algorithm, signed with our secret", {
+                signed(&Header::new(Algorithm::HS512), &good(), SECRET)
+            }),
+            ("another algorithm in the header", format!("{rs256}.{claims}.{signature}")),
+            ("another key", signed(&hs256, &good(), "another secret of the same size!")),
+            ("an empty key", signed(&hs256, &good(), "")),
+            ("expired", but(json!({"exp": NOW - 1}))),
+            ("expired this second", but(json!({"exp": NOW}))),
+            ("not valid yet", but(json!({"nbf": NOW + 1}))),
+            ("exp as text", but(json!({"exp": (NOW + 60).to_string()}))),
+            ("negative exp", but(json!({"exp": -1}))),
+            ("nbf as text", but(json!({"nbf": "0"}))),
+            ("sub as a number", but(json!({"sub": 1}))),
+            ("sub as a list", but(json!({"sub": ["alice"]}))),
+            ("sid as a number", but(json!({"sid": 1}))),
+            ("iat as text", but(json!({"iat": "now"}))),
+            ("no exp", but(json!({"exp": null}))),
+            ("no sub", but(json!({"sub": null}))),
+            ("no sid", but(json!({"sid": null}))),
+            ("for another audience", but(json!({"aud": "billing"}))),
+            ("claims that are no object", signed(&hs256, &json!(["alice"]), SECRET)),
+            ("of another type", signed(&typed("at+jwt"), &good(), SECRET)),
+            ("truncated signature", token[..token.len() - 1].to_owned()),
+            ("no signature", format!("{header}.{claims}.")),
+            ("two parts", format!("{header}.{claims}")),
+            ("four parts", format!("{token}.x")),
+            ("other claims, our signature", format!("{header}.{}.{signature}", "eyJzdWIiOiJib2IifQ")),
+            ("garbage", "garbage".to_owned()),
+            ("dots", "..".to_owned()),
+            ("empty", String::new()),
+            ("not ASCII", "ж.ж.ж".to_owned()),
+            ("too long", but(json!({"x": "x".repeat(TOKEN_MAX_BYTES)}))),
+        ];
+        for (what, forged) in table {
+            assert!(tokens.verify(&forged, NOW).is_err(), "{what}: {forged}");
+        }
+        // The helpers make good tokens when nothing is wrong.
+        tokens.verify(&but(json!({})), NOW).unwrap();
+        tokens.verify(&but(json!({"nbf": NOW})), NOW).unwrap();
+        tokens.verify(&signed(&typed("jwt"), &good(), SECRET), NOW).unwrap();
+    }
+
+    #[test]
+    fn another_issuers_token_needs_the_switch() {
+        let token = but(json!({"sid": null, "iat": null}));
+        assert!(matches!(tokens().verify(&token, NOW), Err(TokenError::NoSession)));
+        let claims = external().verify(&token, NOW).unwrap();
+        assert_eq!((claims.sub.as_str(), claims.sid, claims.iat), ("alice", None, None));
+        assert!(external().verify(&but(json!({"exp": NOW})), NOW).is_err());
+    }
+
+    #[test]
+    fn tokens_do_not_show_their_key() {
+        assert!(!format!("{:?}", tokens()).contains("0123"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Messages as bytes: the framing of a transport around the JSON of a protocol.
+
+pub(crate) mod v1;
+
+/// How a transport tells one message from the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Framing {
+    /// Unmasked text frames with the final bit set (RFC 6455 §5.2).
+    #[default]
+    WebSocket,
+    /// One JSON object in each line.
+    Lines,
+}
+
+impl Framing {
+    /// Appends one message, whose payload `write` appends.
+    pub(crate) fn append(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Self::Lines => {
+                write(out);
+                out.push(b'\n');
+            }
+            Self::WebSocket => {
+                // Room for the header of most messages; moved for the others.
+                let start = out.len();
+                out.extend_from_slice(&[0; 4]);
+                write(out);
+                let payload = out.len() - start - 4;
+                match payload {
+                    0..=125 => {
+                        out.copy_within(start + 4.., start + 2);
+                        out.truncate(start + 2 + payload);
+                        out[start + 1] = payload as u8;
+                    }
+                    126..=0xFFFF => {
+                        out[start + 1] = 126;
+                        out[start + 2..start + 4].copy_from_slice(&(payload as u16).to_be_bytes());
+                    }
+                    _ => {
+                        out[start + 1] = 127;
+                        out.splice(start + 2..start + 4, (payload as u64).to_be_bytes());
+                    }
+                }
+                out[start] = FINAL_TEXT;
+            }
+        }
+    }
+}
+
+/// FIN and the opcode of a text frame.
+const FINAL_TEXT: u8 = 0x81;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_websocket_frame_has_the_shortest_header() {
+        for (len, header) in [
+            (0, vec![0x81, 0]),
+            (125, vec![0x81, 125]),
+            (126, vec![0x81, 126, 0, 126]),
+            (0xFFFF, vec![0x81, 126, 0xFF, 0xFF]),
+            (0x1_0000, vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let mut out = b"before".to_vec();
+            Framing::WebSocket.append(&mut out, |out| out.extend(std::iter::repeat_n(b'x', len)));
+            let expected: Vec<u8> =
+                [b"before".to_vec(), header, std::iter::repeat_n(b'x', len).collect()].concat();
+            assert!(out == expected, "length {len}");
+        }
+    }
+
+    #[test]
+    fn a_line_ends() {
+        let mut out = Vec::new();
+        Framing::Lines.append(&mut out, |out| out.extend_from_slice(b"{}"));
+        assert_eq!(out, b"{}\n");
+    }
+}

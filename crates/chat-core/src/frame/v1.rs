@@ -1,0 +1,174 @@
+//! The frames of protocol v1, which the original chat's clients speak.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{MessageText, TextError};
+
+/// What a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Something for the whole room.
+    Message(MessageText),
+    /// Something for one person, named as they wrote it, trimmed.
+    Private { to: String, text: MessageText },
+    /// Nothing: a blank text, or a private message to nobody.
+    Nothing,
+}
+
+/// Why a frame is not a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Not a flat JSON object with fields of the right types. Closes nothing.
+    Malformed,
+    /// The text has more characters than allowed. Closes the connection.
+    TooLong,
+}
+
+/// Reads a frame. A client sets `text`, `to` and `type`; whatever else it
+/// sends (`from`, `timestamp`, …) is ignored.
+pub(crate) fn parse(frame: &str, text_max_chars: usize) -> Result<Request, Refusal> {
+    // serde would also read the fields from an array, by position.
+    if !frame.trim_start().starts_with('{') {
+        return Err(Refusal::Malformed);
+    }
+    let fields: ClientFields = serde_json::from_str(frame).map_err(|_| Refusal::Malformed)?;
+    let text = match MessageText::parse(fields.text.as_deref().unwrap_or(""), text_max_chars) {
+        Ok(text) => text,
+        Err(TextError::Blank) => return Ok(Request::Nothing),
+        Err(TextError::TooLong { .. }) => return Err(Refusal::TooLong),
+        Err(TextError::Nul) => return Err(Refusal::Malformed),
+    };
+    let to = fields.to.as_deref().unwrap_or("").trim();
+    if !to.is_empty() {
+        return Ok(Request::Private { to: to.to_owned(), text });
+    }
+    // A private message to nobody must not become a public one. Any other
+    // type is the server's to give.
+    if fields.kind.as_deref() == Some("private") { Ok(Request::Nothing) } else { Ok(Request::Message(text)) }
+}
+
+/// Appends the JSON of a message to a room.
+pub(crate) fn message(out: &mut Vec<u8>, room: &str, from: &str, text: &str, timestamp: u64) {
+    write(out, &ServerFields { kind: "message", from, to: None, text, timestamp, room });
+}
+
+/// Appends the JSON of a private message; `room` is where its author was.
+pub(crate) fn private(out: &mut Vec<u8>, room: &str, from: &str, to: &str, text: &str, timestamp: u64) {
+    write(out, &ServerFields { kind: "private", from, to: Some(to), text, timestamp, room });
+}
+
+/// Appends the JSON of a join or leave notice.
+pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, joined: bool, timestamp: u64) {
+    let what =
+        if joined { "присоединился к комнате" } else { "покинул комнату" };
+    let text = format!("{what} {room}");
+    write(out, &ServerFields { kind: "system", from, to: None, text: &text, timestamp, room });
+}
+
+/// What a client may set.
+#[derive(Deserialize)]
+struct ClientFields {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    text: Option<String>,
+    to: Option<String>,
+}
+
+/// What the server says, in the order in which the original said it.
+#[derive(Serialize)]
+struct ServerFields<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    from: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    text: &'a str,
+    /// Whole seconds since 1970.
+    timestamp: u64,
+    room: &'a str,
+}
+
+fn write(out: &mut Vec<u8>, fields: &ServerFields<'_>) {
+    serde_json::to_writer(out, fields).expect("strings and a number always serialise, and a Vec takes them");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_10(frame: &str) -> Result<Request, Refusal> {
+        parse(frame, 10)
+    }
+
+    fn text(text: &str) -> MessageText {
+        MessageText::parse(text, 10).unwrap()
+    }
+
+    #[test]
+    fn only_text_to_and_type_count() {
+        let forged = r#"{"type":"message","text":" hi ","from":"admin","timestamp":1,"room":"x","a":[{}]}"#;
+        assert_eq!(parse_10(forged), Ok(Request::Message(text("hi"))));
+        assert_eq!(parse_10(r#"{"text":"hi"}"#), Ok(Request::Message(text("hi"))));
+        assert_eq!(parse_10(r#"{"type":"system","text":"hi"}"#), Ok(Request::Message(text("hi"))));
+        assert_eq!(parse_10(r#"{"type":null,"text":"hi","to":null}"#), Ok(Request::Message(text("hi"))));
+    }
+
+    #[test]
+    fn a_recipient_makes_it_private() {
+        let to_bob = Ok(Request::Private { to: "bob".into(), text: text("hi") });
+        assert_eq!(parse_10(r#"{"type":"message","text":"hi","to":" bob "}"#), to_bob);
+        assert_eq!(parse_10(r#"{"type":"private","text":"hi","to":"bob"}"#), to_bob);
+    }
+
+    #[test]
+    fn private_without_a_recipient_is_never_public() {
+        assert_eq!(parse_10(r#"{"type":"private","text":"hi"}"#), Ok(Request::Nothing));
+        assert_eq!(parse_10(r#"{"type":"private","text":"hi","to":"  "}"#), Ok(Request::Nothing));
+    }
+
+    #[test]
+    fn blank_is_nothing_and_long_is_refused() {
+        assert_eq!(parse_10(r#"{"text":" \n "}"#), Ok(Request::Nothing));
+        assert_eq!(parse_10("{}"), Ok(Request::Nothing));
+        assert!(parse_10(r#"{"text":" 1234567890 "}"#).is_ok());
+        assert_eq!(parse_10(r#"{"text":"12345678901"}"#), Err(Refusal::TooLong));
+    }
+
+    #[test]
+    fn malformed_is_said_so() {
+        for bad in [
+            "",
+            "hi",
+            "[]",
+            r#"["message","hi","bob"]"#,
+            "1",
+            "null",
+            r#"{"text":1}"#,
+            r#"{"text":"hi","to":[]}"#,
+            r#"{"type":{},"text":"hi"}"#,
+            r#"{"text":"hi""#,
+            r#"{"text":"\ud800"}"#,
+            r#"{"text":"a\u0000b"}"#,
+        ] {
+            assert_eq!(parse_10(bad), Err(Refusal::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn frames_read_as_the_original_wrote_them() {
+        let mut out = Vec::new();
+        message(&mut out, "default", "alice", "Привет, \"мир\"!", 1);
+        private(&mut out, "default", "alice", "bob", "с", 2);
+        notice(&mut out, "default", "alice", true, 3);
+        notice(&mut out, "default", "alice", false, 4);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            concat!(
+                r#"{"type":"message","from":"alice","text":"Привет, \"мир\"!","timestamp":1,"room":"default"}"#,
+                r#"{"type":"private","from":"alice","to":"bob","text":"с","timestamp":2,"room":"default"}"#,
+                r#"{"type":"system","from":"alice","text":"присоединился к комнате default","timestamp":3,"room":"default"}"#,
+                r#"{"type":"system","from":"alice","text":"покинул комнату default","timestamp":4,"room":"default"}"#,
+            )
+        );
+    }
+}

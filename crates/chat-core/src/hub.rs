@@ -1,0 +1,498 @@
+//! The hub: who is subscribed to what, and how far each room has got.
+
+mod catching_up;
+mod delivery;
+mod presence;
+mod sending;
+mod stopping;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use slab::Slab;
+
+use self::catching_up::Reads;
+use self::delivery::Conversation;
+use self::sending::Drafts;
+use crate::client::{Client, ClientRef, Paused, User};
+use crate::outputs::Outputs;
+use crate::room::Room;
+use crate::seed::Seed;
+use crate::{
+    ClientId, CloseCode, Entry, Framing, Missed, Output, Page, Pair, PresenceChange, RateLimit, ReadId,
+    Receipt, RecentLimits, RoomName, SessionId, Subscription, Username,
+};
+
+/// The state of a set of clients and the rooms they are in.
+///
+/// A hub belongs to one thread and does nothing by itself: its caller hands it
+/// [`Input`]s with the time and does the [`Output`]s. A turn is any number of
+/// [`step`](Hub::step)s and one [`end_turn`](Hub::end_turn), which puts out
+/// what the rooms' members get, each room's frames in one piece.
+///
+/// Everything a client is sent comes from the log: a hub asks for an append
+/// and delivers what [`Input::Commit`] says was stored.
+pub struct Hub {
+    options: HubOptions,
+    seed: Seed,
+    clients: Vec<Option<Client>>,
+    generation: u32,
+    users: Slab<User>,
+    user_by_name: HashMap<Username, usize, Seed>,
+    rooms: Slab<Room>,
+    room_by_name: HashMap<RoomName, usize, Seed>,
+    conversations: Slab<Conversation>,
+    conversation_by_pair: HashMap<Pair, usize, Seed>,
+    drafts: Drafts,
+    reads: Reads,
+    /// Rooms with pending frames.
+    dirty: Vec<usize>,
+    /// Rooms that became empty, when, in that order.
+    emptied: VecDeque<(u64, usize)>,
+    /// Bytes of recent frames, and where the sweep that bounds them stands.
+    recent_bytes: usize,
+    recent_hand: usize,
+    /// Clients whose users send too fast.
+    waiting_for_rate: Vec<ClientRef>,
+    /// Clients that wait for the hub's credit.
+    waiting_for_hub: VecDeque<ClientRef>,
+    /// Sessions revoked a moment ago: a socket on its way is not let in.
+    revoked: VecDeque<(u64, SessionId)>,
+    /// Set when draining: when each client's turn to go comes.
+    leaving: Option<VecDeque<(u64, ClientRef)>>,
+    ticked_ms: u64,
+    swept_ms: u64,
+    /// Frames for one client are made here.
+    scratch: Vec<u8>,
+}
+
+/// What happens to a hub.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A socket opened; its user's name and session were checked.
+    Open {
+        /// A number that is not in use.
+        client: ClientId,
+        /// Who it is.
+        user: &'a Username,
+        /// The session of its token, if it has one.
+        session: Option<&'a SessionId>,
+        /// What it speaks.
+        protocol: Protocol,
+    },
+    /// A client sent a text message. Not while the client is
+    /// [paused](Hub::is_paused).
+    Frame {
+        /// Who sent it.
+        client: ClientId,
+        /// The message.
+        text: &'a str,
+    },
+    /// A socket is gone; its number is free again.
+    Closed {
+        /// Which.
+        client: ClientId,
+    },
+    /// A transaction was committed: its entries in the log's order, then what
+    /// became of this hub's own drafts.
+    Commit {
+        /// The entries that this hub is subscribed to.
+        entries: &'a [Arc<Entry>],
+        /// The receipts of this hub's own drafts.
+        receipts: &'a [Receipt],
+    },
+    /// Entries were committed that were not carried here.
+    Missed(&'a [Missed]),
+    /// The answer to a read; `None` if the log failed.
+    Page {
+        /// The read.
+        id: ReadId,
+        /// What was read.
+        page: Option<&'a Page>,
+    },
+    /// How many bytes a client's socket has not taken yet. To be said when
+    /// that changed, after writes and when a socket took more.
+    Pending {
+        /// Whose socket.
+        client: ClientId,
+        /// How many.
+        bytes: usize,
+    },
+    /// A session is no longer good: all of its sockets are closed.
+    Revoked {
+        /// Which.
+        session: &'a SessionId,
+    },
+    /// Somebody came or left on another hub.
+    Presence(&'a PresenceChange),
+    /// Time has passed; see [`Hub::next_tick_ms`].
+    Tick,
+    /// The server stops: each client is let go in a slot of its own.
+    Drain,
+}
+
+/// What a client speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// One room, chosen when the connection is opened, whose newest messages
+    /// it gets first. Protocol v2 (many rooms, numbers, receipts) takes its
+    /// place beside it.
+    V1 {
+        /// The room.
+        room: RoomName,
+    },
+}
+
+/// The time, given with each input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back, from any start.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970 (UTC), which may jump.
+    pub wall_ms: u64,
+}
+
+/// Everything about a hub that can be set. The defaults suit a small server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubOptions {
+    /// How messages become bytes.
+    pub framing: Framing,
+    /// Characters (Unicode scalar values) a text may have; a longer one closes
+    /// the connection (1009).
+    pub text_max_chars: usize,
+    /// How fast a user may send over all connections; `None`: as fast as the
+    /// log stores. Faster is slowed down, and nothing is lost.
+    pub rate: Option<RateLimit>,
+    /// Messages that a v1 client gets when it comes into a room.
+    pub join_replay_entries: usize,
+    /// Drafts without a receipt that a client may have; at the cap its
+    /// messages wait.
+    pub client_unanswered_max: u32,
+    /// Drafts without a receipt in the whole hub; at the cap messages wait.
+    pub hub_unanswered_max: usize,
+    /// Bytes of text in them; at the cap messages wait.
+    pub hub_unanswered_bytes: usize,
+    /// A draft without a receipt for this long counts as failed, in milliseconds.
+    pub append_timeout_ms: u64,
+    /// What is kept ready of each room.
+    pub recent: RecentLimits,
+    /// Entries a page read from the log may have.
+    pub page_entries: usize,
+    /// Bytes of text a page may have, and how much a replaying client's socket
+    /// may hold before it is sent more.
+    pub page_bytes: usize,
+    /// Pages being read at the same time; more wait.
+    pub reads_max: usize,
+    /// A failed read is tried again after this, in milliseconds.
+    pub read_retry_ms: u64,
+    /// A client that could not be brought up to date for this long is closed
+    /// (1013), in milliseconds.
+    pub catch_up_timeout_ms: u64,
+    /// A room that nobody is in is forgotten after this, in milliseconds.
+    pub room_idle_ms: u64,
+    /// A private conversation in which nothing was said is forgotten after
+    /// this, in milliseconds.
+    pub conversation_idle_ms: u64,
+    /// A revoked session is remembered for this long, in milliseconds: longer
+    /// than an upgrade may take.
+    pub revoked_kept_ms: u64,
+    /// Draining spreads the clients over at most this, in milliseconds …
+    pub drain_spread_ms: u64,
+    /// … and over this much for each client, in milliseconds.
+    pub drain_spread_per_client_ms: u64,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            framing: Framing::WebSocket,
+            text_max_chars: 4096,
+            rate: Some(RateLimit { burst: 60, per_second: 10 }),
+            join_replay_entries: 50,
+            client_unanswered_max: 32,
+            hub_unanswered_max: 4096,
+            hub_unanswered_bytes: 8 * 1024 * 1024,
+            append_timeout_ms: 5_000,
+            recent: RecentLimits { entries: 100, bytes: 64 * 1024, hub_bytes: 64 * 1024 * 1024 },
+            page_entries: 100,
+            page_bytes: 64 * 1024,
+            reads_max: 64,
+            read_retry_ms: 500,
+            catch_up_timeout_ms: 10_000,
+            room_idle_ms: 60_000,
+            conversation_idle_ms: 600_000,
+            revoked_kept_ms: 60_000,
+            drain_spread_ms: 5_000,
+            drain_spread_per_client_ms: 2,
+        }
+    }
+}
+
+impl Hub {
+    /// An empty hub. `seed` should be chosen at random where strangers choose
+    /// names (it protects the maps from chosen collisions); the same seed and
+    /// inputs give the same outputs.
+    pub fn new(options: HubOptions, seed: Seed) -> Self {
+        Self {
+            options,
+            seed,
+            clients: Vec::new(),
+            generation: 0,
+            users: Slab::new(),
+            user_by_name: HashMap::with_hasher(seed),
+            rooms: Slab::new(),
+            room_by_name: HashMap::with_hasher(seed),
+            conversations: Slab::new(),
+            conversation_by_pair: HashMap::with_hasher(seed),
+            drafts: Drafts::default(),
+            reads: Reads::default(),
+            dirty: Vec::new(),
+            emptied: VecDeque::new(),
+            recent_bytes: 0,
+            recent_hand: 0,
+            waiting_for_rate: Vec::new(),
+            waiting_for_hub: VecDeque::new(),
+            revoked: VecDeque::new(),
+            leaving: None,
+            ticked_ms: 0,
+            swept_ms: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes one input.
+    ///
+    /// # Panics
+    ///
+    /// If `Open` names a client that is still in use.
+    pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
+        match input {
+            Input::Open { client, user, session, protocol } => {
+                self.open(client, user, session, protocol, now, out);
+            }
+            Input::Frame { client, text } => self.frame(client, text, now, out),
+            Input::Closed { client } => self.closed(client, now, out),
+            Input::Commit { entries, receipts } => {
+                for entry in entries {
+                    self.committed(entry, now, out);
+                }
+                for receipt in receipts {
+                    self.answered(receipt, now, out);
+                }
+                self.resume_waiting_for_hub(now, out);
+            }
+            Input::Missed(missed) => {
+                for missed in missed {
+                    self.missed(missed, now, out);
+                }
+            }
+            Input::Page { id, page } => self.page(id, page, now, out),
+            Input::Pending { client, bytes } => self.pending(client, bytes, now, out),
+            Input::Revoked { session } => self.revoked(session, now, out),
+            Input::Presence(change) => self.remote_presence(change),
+            Input::Tick => self.tick(now, out),
+            Input::Drain => self.drain(now),
+        }
+    }
+
+    /// Puts out what the rooms' members get. To be called after the steps of a
+    /// turn, before the outputs are done.
+    pub fn end_turn(&mut self, out: &mut Outputs) {
+        for slot in std::mem::take(&mut self.dirty) {
+            if let Some(room) = self.rooms.get_mut(slot) {
+                room.flush(out);
+            }
+        }
+    }
+
+    /// No frame of this client is to be handed over now: it is paused, or gone.
+    pub fn is_paused(&self, client: ClientId) -> bool {
+        self.client(client).is_none_or(|client| client.closed || client.settling || client.paused.is_some())
+    }
+
+    /// When the next [`Input::Tick`] is due, on the monotonic clock.
+    pub fn next_tick_ms(&self) -> u64 {
+        let soon = !self.waiting_for_rate.is_empty() || self.leaving.is_some();
+        self.ticked_ms + if soon { TICK_SOON_MS } else { TICK_MS }
+    }
+
+    /// The rooms that somebody is in, and how many users, each counted once.
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
+        self.rooms.iter().filter(|(_, room)| room.online() > 0).map(|(_, room)| (&room.name, room.online()))
+    }
+
+    /// How many clients are connected and not being closed.
+    pub fn clients(&self) -> usize {
+        self.clients.iter().flatten().filter(|client| !client.closed).count()
+    }
+
+    /// How many drafts wait for their receipt.
+    pub fn unanswered(&self) -> usize {
+        self.drafts.unanswered()
+    }
+
+    fn client(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(id.0 as usize)?.as_ref()
+    }
+
+    fn client_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        self.clients.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// The client, if it is still the one that was meant.
+    fn same_client(&mut self, client: ClientRef) -> Option<&mut Client> {
+        self.client_mut(client.id).filter(|found| found.generation == client.generation && !found.closed)
+    }
+
+    fn open(
+        &mut self,
+        id: ClientId,
+        user: &Username,
+        session: Option<&SessionId>,
+        protocol: Protocol,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let index = id.0 as usize;
+        if self.clients.len() <= index {
+            self.clients.resize_with(index + 1, || None);
+        }
+        assert!(self.clients[index].is_none(), "{id:?} is still in use");
+        self.generation = self.generation.wrapping_add(1);
+        let user = self.user_slot(user, out);
+        self.users[user].clients.push(id);
+        let Protocol::V1 { room } = protocol.clone();
+        self.clients[index] = Some(Client {
+            generation: self.generation,
+            user,
+            session: session.cloned(),
+            protocol,
+            memberships: Vec::new(),
+            pending: 0,
+            unanswered: 0,
+            paused: None,
+            settling: false,
+            closed: false,
+        });
+        if session.is_some_and(|session| self.revoked.iter().any(|(_, revoked)| revoked == session)) {
+            self.close(id, CloseCode::SignedOut, now, out);
+        } else if self.leaving.is_some() {
+            self.close(id, CloseCode::GoingAway, now, out);
+        } else {
+            self.join(id, &room, now, out);
+        }
+    }
+
+    fn user_slot(&mut self, name: &Username, out: &mut Outputs) -> usize {
+        let slot = match self.user_by_name.get(name) {
+            Some(&slot) => slot,
+            None => {
+                let user = User { name: name.clone(), clients: Vec::new(), rate: Default::default() };
+                let slot = self.users.insert(user);
+                self.user_by_name.insert(name.clone(), slot);
+                slot
+            }
+        };
+        if self.users[slot].clients.is_empty() {
+            out.push(Output::Subscribe(Subscription::User(name.clone())));
+        }
+        slot
+    }
+
+    /// Says goodbye to a client and forgets it but for its number.
+    fn close(&mut self, id: ClientId, code: CloseCode, now: Now, out: &mut Outputs) {
+        if self.client(id).is_none_or(|client| client.closed) {
+            return;
+        }
+        if code != CloseCode::SignedOut {
+            // What its rooms have for it comes before the goodbye.
+            self.flush_rooms_of(id, out);
+        }
+        self.detach(id, now, out);
+        out.push(Output::Close { client: id, code });
+    }
+
+    fn closed(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
+        self.detach(id, now, out);
+        if let Some(slot) = self.clients.get_mut(id.0 as usize) {
+            *slot = None;
+        }
+    }
+
+    /// Takes a client out of its rooms and from its user.
+    fn detach(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
+        let Some(client) = self.client_mut(id).filter(|client| !client.closed) else { return };
+        client.closed = true;
+        let user = client.user;
+        for membership in std::mem::take(&mut client.memberships) {
+            self.leave(id, user, membership, now, out);
+        }
+        let state = &mut self.users[user];
+        state.clients.retain(|&other| other != id);
+        if state.clients.is_empty() {
+            out.push(Output::Unsubscribe(Subscription::User(state.name.clone())));
+            self.forget_conversations_of(user);
+            self.forget_user(user, now.mono_ms);
+        }
+    }
+
+    /// Forgets a user who has no connection, unless that would let them send
+    /// faster than the limit.
+    fn forget_user(&mut self, slot: usize, now_ms: u64) {
+        let user = &self.users[slot];
+        if user.clients.is_empty() && user.rate.is_full(now_ms) {
+            self.user_by_name.remove(&user.name);
+            self.users.remove(slot);
+        }
+    }
+
+    fn revoked(&mut self, session: &SessionId, now: Now, out: &mut Outputs) {
+        self.revoked.push_back((now.mono_ms, session.clone()));
+        for id in self.client_ids() {
+            if self.client(id).is_some_and(|client| client.session.as_ref() == Some(session)) {
+                self.close(id, CloseCode::SignedOut, now, out);
+            }
+        }
+    }
+
+    fn client_ids(&self) -> impl Iterator<Item = ClientId> + use<> {
+        (0..self.clients.len()).map(|index| ClientId(u32::try_from(index).expect("grown by a u32")))
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Outputs) {
+        self.ticked_ms = now.mono_ms;
+        self.time_out_drafts(now, out);
+        self.resume_waiting_for_rate(now, out);
+        self.resume_waiting_for_hub(now, out);
+        self.retry_reads(now, out);
+        self.let_go(now, out);
+        self.forget_idle_rooms(now.mono_ms, out);
+        while self.revoked.front().is_some_and(|(at, _)| at + self.options.revoked_kept_ms <= now.mono_ms) {
+            self.revoked.pop_front();
+        }
+        if self.swept_ms + SWEEP_MS <= now.mono_ms {
+            self.swept_ms = now.mono_ms;
+            self.sweep(now, out);
+        }
+    }
+
+    /// What need not be looked at in every tick.
+    fn sweep(&mut self, now: Now, out: &mut Outputs) {
+        let gone: Vec<usize> =
+            self.users.iter().filter(|(_, user)| user.clients.is_empty()).map(|(slot, _)| slot).collect();
+        for slot in gone {
+            self.forget_user(slot, now.mono_ms);
+        }
+        self.forget_idle_conversations(now.mono_ms);
+        self.close_those_stuck_behind(now, out);
+    }
+}
+
+/// Ticks are this far apart while somebody waits for one …
+const TICK_SOON_MS: u64 = 20;
+/// … and else this far.
+const TICK_MS: u64 = 500;
+/// How often idle things are looked for.
+const SWEEP_MS: u64 = 5_000;

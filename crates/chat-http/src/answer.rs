@@ -1,0 +1,100 @@
+//! What goes back to the client.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{Either, Full};
+use hyper::body::{Frame, SizeHint};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use tokio::fs::File;
+use tokio::io::{AsyncRead as _, ReadBuf};
+
+/// Bytes that are there, or a file.
+pub(crate) type Body = Either<Full<Bytes>, FileBody>;
+
+/// A JSON answer, which nobody may keep.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let text = serde_json::to_vec(value).expect("texts, numbers and lists are always JSON");
+    let mut response = Response::new(bytes(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A body that is there.
+pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Body {
+    Either::Left(Full::new(bytes.into()))
+}
+
+/// Adds what every answer says. One that has a policy already keeps it.
+pub(crate) fn secure(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Not `no-referrer`: with it, browsers send `Origin: null` along with forms.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    );
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox"));
+}
+
+/// A file, read as fast as the client takes it.
+pub(crate) struct FileBody {
+    file: File,
+    left: u64,
+    buffer: BytesMut,
+}
+
+impl FileBody {
+    /// The first `length` bytes of a file.
+    pub(crate) fn new(file: File, length: u64) -> Self {
+        Self { file, left: length, buffer: BytesMut::new() }
+    }
+}
+
+/// Bytes read from a file at once.
+const FILE_CHUNK_BYTES: u64 = 64 * 1024;
+
+impl hyper::body::Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        this.buffer.resize(this.left.min(FILE_CHUNK_BYTES) as usize, 0);
+        let mut buffer = ReadBuf::new(&mut this.buffer);
+        ready!(Pin::new(&mut this.file).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        if read == 0 {
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        this.left -= read as u64;
+        Poll::Ready(Some(Ok(Frame::data(this.buffer.split_to(read).freeze()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

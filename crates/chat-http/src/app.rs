@@ -1,0 +1,69 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use chat_auth::{Passwords, Tokens};
+use chat_store::{EventLog, SessionRepository, UserRepository};
+use tokio_util::task::TaskTracker;
+
+use crate::HttpOptions;
+use crate::avatar::Avatars;
+use crate::origin::AllowedOrigin;
+use crate::shard::Shards;
+
+/// What a server is built from.
+pub struct Parts {
+    /// The accounts.
+    pub users: Arc<dyn UserRepository>,
+    /// The sign-ins.
+    pub sessions: Arc<dyn SessionRepository>,
+    /// The messages.
+    pub log: Arc<dyn EventLog>,
+    /// Who hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Who issues and checks tokens.
+    pub tokens: Tokens,
+}
+
+pub(crate) struct App {
+    pub(crate) parts: Parts,
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) avatars: Avatars,
+    pub(crate) origin: AllowedOrigin,
+    pub(crate) options: HttpOptions,
+    /// Connections, upgrades, and what must be finished although its client hung up.
+    pub(crate) tasks: TaskTracker,
+    ready: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts, shards: Arc<Shards>, avatars: Avatars, options: HttpOptions) -> Self {
+        Self {
+            parts,
+            shards,
+            avatars,
+            origin: AllowedOrigin::new(options.public_url.as_ref()),
+            options,
+            tasks: TaskTracker::new(),
+            ready: AtomicBool::new(true),
+        }
+    }
+
+    /// Whether new work is welcome: not while the server stops.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_unready(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+}
+
+/// Milliseconds since 1970 (UTC).
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 is wrong by so much that 0 is as good as any.
+    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
+}

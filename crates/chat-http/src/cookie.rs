@@ -1,0 +1,58 @@
+//! The cookie that holds a token. A JWT is made of characters that a cookie
+//! may have, so that nothing needs quoting.
+
+use hyper::HeaderMap;
+use hyper::header::{COOKIE, HeaderValue};
+
+const NAME: &str = "auth";
+
+/// Signs a browser in. `Lax`: a link from elsewhere finds its reader signed in,
+/// while requests that change something also need the right origin.
+pub(crate) fn set(token: &str, max_age_seconds: u64, secure: bool) -> HeaderValue {
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{NAME}={token}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(cookie).expect("base64url, dots and digits are printable ASCII")
+}
+
+/// Signs it out.
+pub(crate) fn clear(secure: bool) -> HeaderValue {
+    set("", 0, secure)
+}
+
+/// The token that a request brings, if it brings any.
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
+    cookies
+        .flat_map(|header| header.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find_map(|(name, value)| (name == NAME && !value.is_empty()).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_written_as_the_contract_says() {
+        assert_eq!(set("a.b.c", 86_400, false), "auth=a.b.c; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax");
+        assert_eq!(clear(true), "auth=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    }
+
+    #[test]
+    fn the_token_is_found_among_other_cookies() {
+        for (header, expected) in [
+            ("auth=a.b.c", Some("a.b.c")),
+            ("x=1; auth=a.b.c;y=2", Some("a.b.c")),
+            ("xauth=1; authx=2", None),
+            ("Auth=1", None),
+            ("auth=", None),
+            ("auth", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, HeaderValue::from_str(header).unwrap());
+            assert_eq!(token(&headers), expected, "{header}");
+        }
+        assert_eq!(token(&HeaderMap::new()), None);
+    }
+}

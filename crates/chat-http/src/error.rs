@@ -1,0 +1,201 @@
+//! What can go wrong with a request, and how it is told: the one place that
+//! translates errors to HTTP.
+
+use std::io;
+
+use chat_auth::{PasswordError, PasswordsError, TokenError};
+use chat_core::{RoomNameError, UsernameError};
+use chat_store::StoreError;
+use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use crate::answer::{self, Body};
+use crate::body::BodyError;
+
+/// Why a request is not granted. The sentences are shown to people; causes only
+/// go to the log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("the request has no Host, or more than one")]
+    Host,
+    #[error("not found")]
+    NotFound,
+    #[error("method not allowed")]
+    Method { allow: String },
+    #[error("the request comes from another site")]
+    ForeignOrigin,
+
+    #[error("invalid json")]
+    InvalidJson,
+    #[error(transparent)]
+    Body(#[from] BodyError),
+
+    #[error("missing auth cookie")]
+    MissingToken,
+    #[error("invalid token")]
+    InvalidToken(#[source] Option<TokenError>),
+    #[error("invalid credentials")]
+    InvalidCredentials,
+    #[error("user not found")]
+    UserNotFound,
+
+    #[error("username and password are required")]
+    CredentialsRequired,
+    #[error(transparent)]
+    Username(#[from] UsernameError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("the registration must be sent as multipart/form-data")]
+    NotMultipart,
+    #[error("the form is damaged")]
+    Form(#[source] multer::Error),
+    #[error("the form has too many fields")]
+    TooManyFields,
+    #[error("the form has the field {0} twice")]
+    FieldTwice(&'static str),
+    #[error("the field {0} is not UTF-8 text")]
+    FieldNotText(&'static str),
+    #[error("the avatar is too large (max {max_mib} MiB)")]
+    AvatarTooLarge { max_mib: u64 },
+    #[error("the avatar must be a picture (png, jpeg, gif or webp)")]
+    AvatarNotAPicture,
+
+    #[error(transparent)]
+    Room(#[from] RoomNameError),
+    #[error("the room's name is not well encoded")]
+    RoomEncoding,
+    #[error("this address speaks WebSocket: {0}")]
+    Handshake(&'static str),
+    #[error("unknown subprotocol")]
+    UnknownSubprotocol,
+    #[error("only version 13 of WebSocket is spoken here")]
+    WebSocketVersion,
+
+    #[error("too many at once, please try again in a moment")]
+    Busy,
+    #[error("the server is stopping, please try again in a moment")]
+    Stopping,
+    #[error("the server cannot reach its store, please try again in a moment")]
+    Store(#[source] StoreError),
+    #[error("the server cannot reach its store, please try again in a moment")]
+    StoreSilent,
+    #[error("something went wrong on the server")]
+    File(#[source] io::Error),
+    #[error("something went wrong on the server")]
+    Hash(#[source] PasswordsError),
+    #[error("something went wrong on the server")]
+    Task(#[source] tokio::task::JoinError),
+    #[error("username already exists")]
+    NameTaken,
+}
+
+impl HttpError {
+    /// The answer to the client.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let status = self.status();
+        if status.is_server_error() && !matches!(self, Self::Busy | Self::Stopping) {
+            tracing::error!(error = %causes(&self), "request failed");
+        } else {
+            tracing::debug!(error = %causes(&self), status = status.as_u16(), "request refused");
+        }
+        let mut response = answer::json(status, &json!({ "error": self.to_string() }));
+        for (name, value) in self.headers() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingToken | Self::InvalidToken(_) | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UserNotFound => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::Host
+            | Self::InvalidJson
+            | Self::Body(BodyError::Broken(_))
+            | Self::CredentialsRequired
+            | Self::Username(_)
+            | Self::Password(_)
+            | Self::NotMultipart
+            | Self::Form(_)
+            | Self::TooManyFields
+            | Self::FieldTwice(_)
+            | Self::FieldNotText(_)
+            | Self::AvatarTooLarge { .. }
+            | Self::AvatarNotAPicture
+            | Self::Room(_)
+            | Self::RoomEncoding
+            | Self::Handshake(_)
+            | Self::UnknownSubprotocol
+            | Self::NameTaken => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::File(_) | Self::Hash(_) | Self::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let fixed = HeaderValue::from_static;
+        match self {
+            Self::Method { allow } => {
+                HeaderValue::from_str(allow).map(|allow| (ALLOW, allow)).into_iter().collect()
+            }
+            Self::WebSocketVersion => {
+                vec![(SEC_WEBSOCKET_VERSION, fixed("13")), (UPGRADE, fixed("websocket"))]
+            }
+            Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
+                vec![(RETRY_AFTER, fixed("1"))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<StoreError> for HttpError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NameTaken => Self::NameTaken,
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<PasswordsError> for HttpError {
+    fn from(error: PasswordsError) -> Self {
+        match error {
+            PasswordsError::Busy => Self::Busy,
+            error => Self::Hash(error),
+        }
+    }
+}
+
+impl From<multer::Error> for HttpError {
+    fn from(error: multer::Error) -> Self {
+        match error {
+            // What the body said, handed through by multer.
+            multer::Error::StreamReadFailed(cause) => match cause.downcast::<BodyError>() {
+                Ok(error) => Self::Body(*error),
+                Err(cause) => Self::Form(multer::Error::StreamReadFailed(cause)),
+            },
+            error => Self::Form(error),
+        }
+    }
+}
+
+/// The sentence and everything behind it.
+fn causes(error: &HttpError) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        sentence += ": ";
+        sentence += &error.to_string();
+        cause = error.source();
+    }
+    sentence
+}

@@ -1,0 +1,175 @@
+//! The form of a registration: `multipart/form-data`, read as it arrives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use chat_auth::{PASSWORD_MAX_BYTES, Password, PasswordError};
+use chat_core::{USERNAME_MAX_CHARS, Username, UsernameError};
+use futures_util::Stream;
+use hyper::HeaderMap;
+use hyper::header::CONTENT_TYPE;
+use multer::{Field, Multipart};
+
+use crate::avatar::{Avatars, ReceivedAvatar};
+use crate::body::{BodyError, RequestBody};
+use crate::error::HttpError;
+
+/// What somebody filled in; each field may come in any place, once. Fields that
+/// are not known are passed over.
+pub(crate) struct RegistrationForm {
+    pub(crate) username: Username,
+    pub(crate) password: Password,
+    /// None also where a browser sends the field without a file.
+    pub(crate) avatar: Option<ReceivedAvatar>,
+}
+
+impl RegistrationForm {
+    pub(crate) async fn read(
+        headers: &HeaderMap,
+        body: &mut RequestBody,
+        avatars: &Avatars,
+        max_bytes: u64,
+    ) -> Result<Self, HttpError> {
+        let boundary = boundary(headers).ok_or(HttpError::NotMultipart)?;
+        let held = Held::default();
+        let mut form = Multipart::new(stream(body, held.clone(), max_bytes), boundary);
+        let (mut username, mut password, mut avatar) = (None, None, None);
+        let mut fields = 0;
+        while let Some(mut field) = form.next_field().await? {
+            held.reset();
+            fields += 1;
+            if fields > FIELDS_MAX {
+                return Err(HttpError::TooManyFields);
+            }
+            match field.name() {
+                Some("username") => {
+                    let text = text(&mut field, "username", USERNAME_FIELD_MAX_BYTES, &held).await?;
+                    let text = text.ok_or(UsernameError::TooLong { max: USERNAME_MAX_CHARS })?;
+                    once(&mut username, Username::parse(&text)?, "username")?;
+                }
+                Some("password") => {
+                    let text = text(&mut field, "password", PASSWORD_MAX_BYTES, &held).await?;
+                    let text = text.ok_or(PasswordError::TooLong { max: PASSWORD_MAX_BYTES })?;
+                    once(&mut password, Password::parse(text)?, "password")?;
+                }
+                Some("avatar") => {
+                    if let Some(picture) = picture(&mut field, avatars, &held).await? {
+                        once(&mut avatar, picture, "avatar")?;
+                    }
+                }
+                _ => {
+                    while field.chunk().await?.is_some() {
+                        held.reset();
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            username: username.ok_or(HttpError::CredentialsRequired)?,
+            password: password.ok_or(HttpError::CredentialsRequired)?,
+            avatar,
+        })
+    }
+}
+
+/// Fields in one form; a page has three.
+const FIELDS_MAX: usize = 32;
+
+/// Room for a name with white space around it, and for characters that become
+/// fewer when they are composed.
+const USERNAME_FIELD_MAX_BYTES: usize = 1024;
+
+/// Bytes that may come before a field begins: boundary and headers.
+const HELD_MAX_BYTES: u64 = 64 * 1024;
+
+/// Bytes that multer has taken and not given back yet. It would collect the
+/// headers of a field up to the size of the whole form, and look through all of
+/// them again with each piece.
+#[derive(Clone, Default)]
+struct Held(Arc<AtomicU64>);
+
+impl Held {
+    fn add(&self, bytes: usize) -> Result<(), BodyError> {
+        let held = self.0.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if held > HELD_MAX_BYTES { Err(BodyError::TooLarge { max_bytes: HELD_MAX_BYTES }) } else { Ok(()) }
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The body, as multer wants it.
+fn stream(
+    body: &mut RequestBody,
+    held: Held,
+    max_bytes: u64,
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    futures_util::stream::try_unfold((body, held, 0), move |(body, held, received)| async move {
+        let Some(chunk) = body.chunk().await? else { return Ok(None) };
+        held.add(chunk.len())?;
+        let received = received + chunk.len() as u64;
+        if received > max_bytes {
+            return Err(BodyError::TooLarge { max_bytes });
+        }
+        Ok(Some((chunk, (body, held, received))))
+    })
+}
+
+/// A field's text; `None` if it has more than `max` bytes.
+async fn text(
+    field: &mut Field<'_>,
+    name: &'static str,
+    max: usize,
+    held: &Held,
+) -> Result<Option<String>, HttpError> {
+    // Never moved while it grows, so that no part of a password stays behind.
+    let mut bytes = Vec::with_capacity(max);
+    while let Some(chunk) = field.chunk().await? {
+        held.reset();
+        if bytes.len() + chunk.len() > max {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map(Some).map_err(|_| HttpError::FieldNotText(name))
+}
+
+/// A field's picture; `None` if the field is empty.
+async fn picture(
+    field: &mut Field<'_>,
+    avatars: &Avatars,
+    held: &Held,
+) -> Result<Option<ReceivedAvatar>, HttpError> {
+    let mut incoming = None;
+    while let Some(chunk) = field.chunk().await? {
+        held.reset();
+        if chunk.is_empty() {
+            continue;
+        }
+        match &mut incoming {
+            None => incoming.insert(avatars.receive().await?).write(&chunk).await?,
+            Some(avatar) => avatar.write(&chunk).await?,
+        }
+    }
+    match incoming {
+        Some(avatar) => Ok(Some(avatar.finish().await?)),
+        None => Ok(None),
+    }
+}
+
+/// Two fields of one name could mean different things to whoever reads the
+/// form before us.
+fn once<T>(place: &mut Option<T>, value: T, name: &'static str) -> Result<(), HttpError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(HttpError::FieldTwice(name)),
+    }
+}
+
+/// What separates the fields: 1 to 70 characters (RFC 2046 §5.1.1).
+fn boundary(headers: &HeaderMap) -> Option<String> {
+    let boundary = multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()?;
+    (1..=70).contains(&boundary.len()).then_some(boundary)
+}

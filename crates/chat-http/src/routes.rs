@@ -1,0 +1,127 @@
+//! The table of all routes, and the way of a request through it.
+
+mod health;
+mod register;
+mod rooms;
+mod sign_in;
+mod upgrade;
+mod uploads;
+mod users;
+
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, Version};
+
+use crate::answer::{self, Body};
+use crate::app::App;
+use crate::assets::Asset;
+use crate::error::HttpError;
+
+/// Every address of the server. What is in no row is a file of the page, or is
+/// not there.
+const ROUTES: &[Route] = &[
+    Route { method: Method::POST, path: "/api/register", handler: |call| Box::pin(register::register(call)) },
+    Route { method: Method::POST, path: "/api/login", handler: |call| Box::pin(sign_in::login(call)) },
+    Route { method: Method::POST, path: "/api/logout", handler: |call| Box::pin(sign_in::logout(call)) },
+    Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
+    Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
+    Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::rooms(call)) },
+    Route { method: Method::GET, path: "/uploads/{name}", handler: |call| Box::pin(uploads::upload(call)) },
+    Route { method: Method::GET, path: "/ws", handler: |call| Box::pin(upgrade::upgrade(call)) },
+    Route { method: Method::GET, path: "/healthz", handler: |call| Box::pin(health::alive(call)) },
+    Route { method: Method::GET, path: "/readyz", handler: |call| Box::pin(health::ready(call)) },
+];
+
+struct Route {
+    method: Method,
+    /// A part in braces matches one part of a path, up to the next `/`, and is
+    /// handed on as it was written.
+    path: &'static str,
+    handler: fn(Call) -> Answer,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, HttpError>> + Send>>;
+
+/// A request on its way to its handler.
+struct Call {
+    app: Arc<App>,
+    request: Request<Incoming>,
+    /// What stood in place of the part in braces, with its escapes.
+    part: String,
+}
+
+/// Answers a request, whatever it is.
+pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = route(app, request).await.unwrap_or_else(HttpError::into_response);
+    answer::secure(&mut response);
+    tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+    response
+}
+
+async fn route(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+    check_host(request.version(), request.headers())?;
+    let path = request.uri().path();
+    let in_api = path == "/api" || path.starts_with("/api/");
+    if in_api && !request.method().is_safe() {
+        app.origin.check(request.headers())?;
+    }
+    let Ok(found) = ROUTER.at(path) else {
+        return match Asset::find(path) {
+            Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
+                Ok(asset.answer(request.headers()))
+            }
+            Some(_) => Err(HttpError::Method { allow: "GET, HEAD".to_owned() }),
+            None => Err(HttpError::NotFound),
+        };
+    };
+    // HEAD is GET without the body, which hyper leaves out.
+    let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let Some(route) = found.value.iter().find(|route| route.method == *method) else {
+        return Err(HttpError::Method { allow: allow(found.value) });
+    };
+    let part = found.params.get("name").unwrap_or_default().to_owned();
+    (route.handler)(Call { app, request, part }).await
+}
+
+/// RFC 9112 §3.2: one `Host`, which only HTTP/1.0 may leave out.
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HttpError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let good = match (hosts.next(), hosts.next()) {
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => !host.is_empty(),
+        (Some(_), Some(_)) => false,
+    };
+    if good { Ok(()) } else { Err(HttpError::Host) }
+}
+
+fn allow(routes: &[&Route]) -> String {
+    let mut methods: Vec<&str> = Vec::new();
+    for route in routes {
+        methods.push(route.method.as_str());
+        if route.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
+    methods.join(", ")
+}
+
+/// The rows of each path.
+static ROUTER: LazyLock<matchit::Router<Vec<&'static Route>>> = LazyLock::new(|| {
+    let mut router = matchit::Router::new();
+    for first in ROUTES {
+        let rows: Vec<_> = ROUTES.iter().filter(|row| row.path == first.path).collect();
+        if std::ptr::eq(rows[0], first) {
+            router.insert(first.path, rows).expect("the paths of the table do not contradict each other");
+        }
+    }
+    router
+});
+
+/// A header whose value is always the same.
+const fn fixed(value: &'static str) -> HeaderValue {
+    HeaderValue::from_static(value)
+}

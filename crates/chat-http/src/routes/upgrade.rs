@@ -1,0 +1,176 @@
+//! `GET /ws`: from a request to a socket on its shard.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_core::RoomName;
+use hyper::body::Body as _;
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use tungstenite::handshake::derive_accept_key;
+
+use super::{Call, fixed};
+use crate::answer::{self, Body};
+use crate::app::App;
+use crate::client_socket::ClientSocket;
+use crate::error::HttpError;
+use crate::percent;
+use crate::shard::Arrival;
+use crate::signed_in::SignedIn;
+
+/// Checks everything, since hyper checks nothing, and only then answers 101.
+pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, mut request, .. } = call;
+    if *request.method() != Method::GET {
+        return Err(HttpError::Method { allow: "GET".to_owned() });
+    }
+    if !app.is_ready() {
+        return Err(HttpError::Stopping);
+    }
+    app.origin.check(request.headers())?;
+    let SignedIn { user, session, .. } = SignedIn::check(&app, request.headers()).await?;
+    let room = room(request.uri().query().unwrap_or_default())?;
+    // The place for version 2 of the protocol; today there is only the first,
+    // which is spoken without a name.
+    if request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        return Err(HttpError::UnknownSubprotocol);
+    }
+    if request.version() != Version::HTTP_11 {
+        return Err(HttpError::Handshake("the request must be HTTP/1.1"));
+    }
+    if !request.body().is_end_stream() {
+        return Err(HttpError::Handshake("the request must have no body"));
+    }
+    let accept = accept(request.headers())?;
+
+    let upgraded = hyper::upgrade::on(&mut request);
+    let tasks = app.tasks.clone();
+    tasks.spawn(async move {
+        match tokio::time::timeout(app.options.upgrade_timeout, upgraded).await {
+            Ok(Ok(upgraded)) => {
+                place(&app, upgraded, |stream, read| Arrival { stream, read, user, session, room })
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the client left during the upgrade"),
+            Err(_) => tracing::debug!("the upgrade took too long"),
+        }
+    });
+
+    let mut response = Response::new(answer::bytes(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, fixed("Upgrade"));
+    headers.insert(UPGRADE, fixed("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+/// Hands the socket to its shard, with what hyper had read ahead.
+fn place(app: &Arc<App>, upgraded: Upgraded, arrival: impl FnOnce(std::net::TcpStream, Vec<u8>) -> Arrival) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<ClientSocket>>() else {
+        tracing::error!("an upgraded connection is not of the server's own kind");
+        return;
+    };
+    // Copied and dropped: even an empty `Bytes` would keep hyper's buffer.
+    let read = parts.read_buf.to_vec();
+    drop(parts.read_buf);
+    match parts.io.into_inner().into_stream().into_std() {
+        Ok(stream) => app.shards.place(arrival(stream, read)),
+        Err(error) => tracing::error!(%error, "a socket cannot be handed to its shard"),
+    }
+}
+
+/// The room that a query names; the first one counts.
+fn room(query: &str) -> Result<RoomName, HttpError> {
+    let named = query.split('&').find_map(|pair| match pair.split_once('=') {
+        Some(("room", name)) => Some(name),
+        _ => None,
+    });
+    let name = percent::decode(named.unwrap_or_default(), true).ok_or(HttpError::RoomEncoding)?;
+    Ok(RoomName::parse(&name)?)
+}
+
+/// Checks the client's side of the handshake (RFC 6455 §4.2.1), and gives the
+/// proof that it was understood.
+fn accept(headers: &HeaderMap) -> Result<hyper::header::HeaderValue, HttpError> {
+    if !lists(headers, CONNECTION, "upgrade") {
+        return Err(HttpError::Handshake("Connection must list upgrade"));
+    }
+    if !only(headers, UPGRADE).is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
+        return Err(HttpError::Handshake("Upgrade must be websocket"));
+    }
+    if only(headers, SEC_WEBSOCKET_VERSION) != Some("13") {
+        return Err(HttpError::WebSocketVersion);
+    }
+    match only(headers, SEC_WEBSOCKET_KEY) {
+        Some(key) if is_key(key) => {
+            let accept = derive_accept_key(key.as_bytes());
+            Ok(accept.try_into().expect("base64 is printable ASCII"))
+        }
+        _ => Err(HttpError::Handshake("Sec-WebSocket-Key must be 16 bytes in base64")),
+    }
+}
+
+/// Whether any of the header's lists has that token.
+fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|listed| listed.trim().eq_ignore_ascii_case(token))
+}
+
+/// The header's value, if there is exactly one.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line.to_str().ok().map(str::trim),
+        _ => None,
+    }
+}
+
+/// 16 bytes in base64 are 22 characters and two signs that fill up.
+fn is_key(key: &str) -> bool {
+    let in_base64 = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
+    key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.chars().all(in_base64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_named_in_the_query() {
+        for (query, expected) in [
+            ("", "default"),
+            ("room=", "default"),
+            ("room", "default"),
+            ("x=1&room=tech", "tech"),
+            ("room=a&room=b", "a"),
+            ("rooms=a", "default"),
+            ("room=a+b%2Bc", "a b+c"),
+            ("room=%D0%9A%D1%83%D1%85%D0%BD%D1%8F", "Кухня"),
+            ("room=a%26b%3Dc", "a&b=c"),
+            ("room=a=b", "a=b"),
+        ] {
+            assert_eq!(room(query).unwrap().as_str(), expected, "{query}");
+        }
+        let long = format!("room={}", "a".repeat(65));
+        for bad in ["room=%FF", "room=%0A", "room=%00", "room=%zz", "room=%", &long] {
+            assert!(room(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_16_bytes_in_base64() {
+        assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
+        for bad in
+            ["", "==", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ===="]
+        {
+            assert!(!is_key(bad), "{bad}");
+        }
+        assert!(!is_key("dGhlIHNhbXBsZSBub25jZSE="), "17 bytes");
+        assert!(!is_key("dGhlIHNhbXBsZSBub25-ZQ=="), "not this alphabet");
+    }
+}

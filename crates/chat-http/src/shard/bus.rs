@@ -1,0 +1,135 @@
+//! The bus of one process: who wants to hear of what, and the way there.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chat_core::{
+    Commit, Draft, Entry, Outcome, PresenceChange, Receipt, RoomName, Subscription, Topic, Username,
+};
+
+use super::inbox::{Inbox, Item};
+
+/// Carries commits to the shards that have members for them.
+pub(super) struct Bus {
+    inboxes: Vec<Arc<Inbox>>,
+    subscriptions: Mutex<Subscriptions>,
+}
+
+/// Which shards want what; a shard is a bit.
+#[derive(Default)]
+struct Subscriptions {
+    rooms: HashMap<RoomName, u64>,
+    users: HashMap<Username, u64>,
+}
+
+/// How many drafts of a batch came from which shard, in the batch's order.
+pub(super) type Origins = Vec<(usize, usize)>;
+
+impl Bus {
+    pub(super) fn new(inboxes: Vec<Arc<Inbox>>) -> Self {
+        Self { inboxes, subscriptions: Mutex::default() }
+    }
+
+    /// From now on a shard gets what is committed there.
+    pub(super) fn subscribe(&self, shard: usize, subscription: Subscription) {
+        let mut subscriptions = self.lock();
+        match subscription {
+            Subscription::Room(room) => *subscriptions.rooms.entry(room).or_default() |= 1 << shard,
+            Subscription::User(user) => *subscriptions.users.entry(user).or_default() |= 1 << shard,
+        }
+    }
+
+    /// A shard no longer gets it.
+    pub(super) fn unsubscribe(&self, shard: usize, subscription: &Subscription) {
+        let mut subscriptions = self.lock();
+        match subscription {
+            Subscription::Room(room) => clear(&mut subscriptions.rooms, room, shard),
+            Subscription::User(user) => clear(&mut subscriptions.users, user, shard),
+        }
+    }
+
+    /// Gives every shard that a commit concerns one item: its entries in the
+    /// log's order, then the receipts of its own drafts.
+    pub(super) fn publish(&self, commit: &Commit, origins: &Origins) {
+        let mut receipts = self.receipts_of_each(&commit.receipts, origins);
+        for (shard, entries) in self.entries_of_each(&commit.entries).into_iter().enumerate() {
+            let receipts = std::mem::take(&mut receipts[shard]);
+            if !entries.is_empty() || !receipts.is_empty() {
+                self.inboxes[shard].push(Item::Commit { entries, receipts });
+            }
+        }
+    }
+
+    /// Tells the shards that nothing of these drafts was stored.
+    pub(super) fn publish_failure(&self, drafts: &[Draft], origins: &Origins) {
+        let receipts: Vec<Receipt> =
+            drafts.iter().map(|draft| Receipt { draft: draft.id, outcome: Outcome::Failed }).collect();
+        self.publish(&Commit { entries: Vec::new(), receipts }, origins);
+    }
+
+    /// Tells the other shards that have this room who came or left.
+    pub(super) fn presence(&self, shard: usize, change: &PresenceChange) {
+        let wanted = self.lock().rooms.get(&change.room).copied().unwrap_or(0) & !(1 << shard);
+        for other in bits(wanted) {
+            self.inboxes[other].push(Item::Presence(change.clone()));
+        }
+    }
+
+    fn receipts_of_each(&self, receipts: &[Receipt], origins: &Origins) -> Vec<Vec<Receipt>> {
+        let mut each = vec![Vec::new(); self.inboxes.len()];
+        let mut rest = receipts;
+        for &(shard, count) in origins {
+            let (its, others) = rest.split_at(count.min(rest.len()));
+            each[shard].extend_from_slice(its);
+            rest = others;
+        }
+        each
+    }
+
+    fn entries_of_each(&self, entries: &[Arc<Entry>]) -> Vec<Vec<Arc<Entry>>> {
+        let mut each = vec![Vec::new(); self.inboxes.len()];
+        let subscriptions = self.lock();
+        for entry in entries {
+            for shard in bits(subscriptions.of(&entry.topic)) {
+                each[shard].push(Arc::clone(entry));
+            }
+        }
+        each
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Subscriptions> {
+        // Every change is whole in one statement.
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriptions {
+    fn of(&self, topic: &Topic) -> u64 {
+        match topic {
+            Topic::Room(room) => self.rooms.get(room).copied().unwrap_or(0),
+            Topic::Pair(pair) => [pair.low(), pair.high()]
+                .into_iter()
+                .filter_map(|user| self.users.get(user))
+                .fold(0, |all, some| all | some),
+        }
+    }
+}
+
+fn clear<K: Hash + Eq>(map: &mut HashMap<K, u64>, key: &K, shard: usize) {
+    if let Some(shards) = map.get_mut(key) {
+        *shards &= !(1 << shard);
+        if *shards == 0 {
+            map.remove(key);
+        }
+    }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (set != 0).then(|| set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(bit)
+    })
+}

@@ -1,0 +1,182 @@
+//! What other threads have for a shard.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use chat_core::{Entry, Missed, Page, PresenceChange, ReadId, Receipt, SessionId, Topic};
+use tokio::sync::oneshot;
+
+use super::{Arrival, RoomInUse};
+
+/// A queue with one reader, locked once for each commit or control message.
+///
+/// It never loses a control message or a receipt. Entries are bounded: past
+/// `max_bytes` only their numbers are kept, and the shard reads them from the log.
+pub(super) struct Inbox {
+    max_bytes: usize,
+    state: Mutex<State>,
+}
+
+/// One thing for a shard.
+pub(super) enum Item {
+    /// A commit: the entries that concern the shard, and the receipts of its drafts.
+    Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
+    /// Somebody came or left on another shard.
+    Presence(PresenceChange),
+    /// A page that was read; `None` if the log failed.
+    Page(ReadId, Option<Page>),
+    /// A socket.
+    Arrival(Arrival),
+    /// Close the sockets of a session, then say so.
+    Revoke(SessionId, oneshot::Sender<()>),
+    /// Tell which rooms are in use.
+    Rooms(oneshot::Sender<Vec<RoomInUse>>),
+    /// Let all clients go, then say so.
+    Drain(oneshot::Sender<()>),
+    /// End the thread.
+    Stop,
+}
+
+/// What was waiting.
+#[derive(Default)]
+pub(super) struct Delivery {
+    pub(super) items: VecDeque<Item>,
+    /// Entries that did not fit, at most one range for each topic.
+    pub(super) missed: Vec<Missed>,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Bytes of text in `items`.
+    bytes: usize,
+    missed: HashMap<Topic, (u64, u64)>,
+    waker: Option<Waker>,
+    /// The reader is gone: nothing is kept any more.
+    closed: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, state: Mutex::default() }
+    }
+
+    /// Adds an item and wakes the shard. After [`close`](Self::close) the item
+    /// is dropped, and with it whatever would answer.
+    pub(super) fn push(&self, mut item: Item) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        if let Item::Commit { entries, receipts } = &mut item {
+            state.take_in(entries, self.max_bytes);
+            if entries.is_empty() && receipts.is_empty() && state.missed.is_empty() {
+                return;
+            }
+        }
+        state.items.push_back(item);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes everything; if there was nothing, `waker` is woken when something comes.
+    pub(super) fn take(&self, waker: &Waker) -> Option<Delivery> {
+        let mut state = self.lock();
+        if state.items.is_empty() {
+            state.waker = Some(waker.clone());
+            return None;
+        }
+        state.bytes = 0;
+        let missed =
+            state.missed.drain().map(|(topic, (first, last))| Missed { topic, first, last }).collect();
+        Some(Delivery { items: std::mem::take(&mut state.items), missed })
+    }
+
+    /// The shard ends.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.items.clear();
+        state.missed.clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Every change of the state is whole in one statement.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Counts entries, or notes their numbers instead once there are too many.
+    fn take_in(&mut self, entries: &mut Vec<Arc<Entry>>, max_bytes: usize) {
+        let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.text.as_str().len()).sum();
+        if self.bytes + bytes <= max_bytes {
+            self.bytes += bytes;
+            return;
+        }
+        for entry in entries.drain(..) {
+            let range = self.missed.entry(entry.topic.clone()).or_insert((entry.seq, entry.seq));
+            range.1 = entry.seq;
+        }
+    }
+}
+
+/// What an entry takes beside its text, roughly.
+const ENTRY_BYTES: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use chat_core::{EntryKind, MessageText, RoomName, Username};
+
+    use super::*;
+
+    fn commit(seq: u64) -> Item {
+        let entry = Entry {
+            topic: Topic::Room(RoomName::default()),
+            seq,
+            kind: EntryKind::Message,
+            from: Username::known("alice").unwrap(),
+            room: None,
+            text: MessageText::stored("hi"),
+            at_ms: 0,
+            nonce: None,
+        };
+        Item::Commit { entries: vec![Arc::new(entry)], receipts: Vec::new() }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_by_its_numbers() {
+        let inbox = Inbox::new(2 * (ENTRY_BYTES + 2));
+        for seq in 1..=5 {
+            inbox.push(commit(seq));
+        }
+        let delivery = inbox.take(Waker::noop()).unwrap();
+        let carried: Vec<u64> = delivery
+            .items
+            .iter()
+            .flat_map(|item| match item {
+                Item::Commit { entries, .. } => entries.iter().map(|entry| entry.seq).collect(),
+                _ => Vec::new(),
+            })
+            .collect();
+        assert_eq!(carried, [1, 2]);
+        let missed = Missed { topic: Topic::Room(RoomName::default()), first: 3, last: 5 };
+        assert_eq!(delivery.missed, [missed]);
+        // There is room again.
+        inbox.push(commit(6));
+        assert!(inbox.take(Waker::noop()).unwrap().missed.is_empty());
+    }
+
+    #[test]
+    fn a_closed_inbox_lets_go_of_who_waits_for_an_answer() {
+        let inbox = Inbox::new(0);
+        inbox.close();
+        let (answer, mut answered) = oneshot::channel();
+        inbox.push(Item::Drain(answer));
+        assert!(answered.try_recv().is_err());
+    }
+}

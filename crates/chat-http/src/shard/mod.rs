@@ -1,0 +1,218 @@
+//! Shards: each is one thread that owns a set of sockets and one hub.
+//!
+//! All sockets of a user are on one shard, so that limits, private messages
+//! and sign-out need nothing shared. Between shards there are only the log,
+//! the [`Bus`] and each shard's [`Inbox`].
+
+mod bus;
+mod inbox;
+mod log_writer;
+mod outbox;
+mod socket;
+mod turn;
+mod ws;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::TcpStream;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chat_core::{HubOptions, RoomName, Seed, SessionId, Username};
+use chat_store::EventLog;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use self::bus::Bus;
+use self::inbox::{Inbox, Item};
+use self::log_writer::LogWriter;
+use self::turn::Worker;
+
+/// All shards of this process, as the HTTP side sees them.
+pub(crate) struct Shards {
+    inboxes: Vec<Arc<Inbox>>,
+    /// Decides where a user's sockets go.
+    placing: RandomState,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Tasks on the shared runtime: the log's writer and pages being read.
+    tasks: TaskTracker,
+}
+
+/// A socket after its upgrade was answered with 101, on its way to its shard.
+pub(crate) struct Arrival {
+    /// Non-blocking.
+    pub(crate) stream: TcpStream,
+    /// What the client sent behind its request.
+    pub(crate) read: Vec<u8>,
+    pub(crate) user: Username,
+    pub(crate) session: Option<SessionId>,
+    /// The room of a v1 client.
+    pub(crate) room: RoomName,
+}
+
+/// A room that somebody is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoomInUse {
+    pub(crate) name: RoomName,
+    /// How many users, each counted once.
+    pub(crate) online: usize,
+}
+
+/// Everything about sockets that can be set. The defaults suit a small server.
+#[derive(Debug, Clone)]
+pub struct ShardOptions {
+    /// Threads that own sockets, 1 to [`SHARDS_MAX`]. As many as there are
+    /// processors is best.
+    pub shards: NonZeroUsize,
+    /// The rules of the protocol.
+    pub hub: HubOptions,
+    /// Bytes of one message from a client; a longer one closes its connection (1009).
+    pub message_max_bytes: usize,
+    /// Frames of one message from a client; more close its connection (1009).
+    pub fragments_max: u32,
+    /// Bytes kept for a client that reads too slowly; past it, it is closed (1013).
+    pub outbox_max_bytes: usize,
+    /// Bytes of messages kept from a client that is slowed down, before its
+    /// socket is no longer read.
+    pub held_max_bytes: usize,
+    /// A client that does not end a closed connection itself is cut off after this.
+    pub close_timeout: Duration,
+    /// How often a client is pinged.
+    pub ping_interval: Duration,
+    /// A client from which no byte came for this long is dropped.
+    pub idle_timeout: Duration,
+    /// Bytes of entries that may wait for a shard; past it they are read from
+    /// the log instead.
+    pub inbox_max_bytes: usize,
+    /// Messages committed in one transaction, at most.
+    pub batch_max: usize,
+}
+
+/// A commit notes the shards that it concerns in the bits of a word.
+pub const SHARDS_MAX: usize = 64;
+
+impl Default for ShardOptions {
+    fn default() -> Self {
+        Self {
+            shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            hub: HubOptions::default(),
+            message_max_bytes: 64 * 1024,
+            fragments_max: 1_000,
+            outbox_max_bytes: 256 * 1024,
+            held_max_bytes: 64 * 1024,
+            close_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(45),
+            idle_timeout: Duration::from_secs(120),
+            inbox_max_bytes: 8 * 1024 * 1024,
+            batch_max: 4_096,
+        }
+    }
+}
+
+impl Shards {
+    /// Starts the threads. What waits (the log's writer, pages being read)
+    /// runs on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread or event queue.
+    pub(crate) fn start(options: ShardOptions, log: Arc<dyn EventLog>) -> std::io::Result<Self> {
+        let count = options.shards.get().min(SHARDS_MAX);
+        let options = Arc::new(options);
+        let inboxes: Vec<_> = (0..count).map(|_| Arc::new(Inbox::new(options.inbox_max_bytes))).collect();
+        let bus = Arc::new(Bus::new(inboxes.clone()));
+        let tasks = TaskTracker::new();
+        let (writer, writing) = LogWriter::new(Arc::clone(&log), Arc::clone(&bus), options.batch_max);
+        tasks.spawn(writing);
+        let mut threads = Vec::with_capacity(count);
+        for (index, inbox) in inboxes.iter().enumerate() {
+            let worker = Worker {
+                index,
+                options: Arc::clone(&options),
+                // Strangers choose names: they must not know which collide.
+                seed: Seed(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
+                inbox: Arc::clone(inbox),
+                bus: Arc::clone(&bus),
+                writer: writer.clone(),
+                log: Arc::clone(&log),
+                service: Handle::current(),
+                tasks: tasks.clone(),
+            };
+            threads.push(worker.spawn()?);
+        }
+        Ok(Self { inboxes, placing: RandomState::new(), threads: Mutex::new(threads), tasks })
+    }
+
+    /// Hands a socket to the shard of its user.
+    pub(crate) fn place(&self, arrival: Arrival) {
+        let hash = self.placing.hash_one(&arrival.user);
+        let index = hash as usize % self.inboxes.len();
+        self.inboxes[index].push(Item::Arrival(arrival));
+    }
+
+    /// Closes the sockets of a session on all shards (4001); resolves when
+    /// nothing more will be written to them but the close frame.
+    pub(crate) async fn revoke(&self, session: &SessionId) {
+        self.ask_all(|done| Item::Revoke(session.clone(), done)).await;
+    }
+
+    /// The rooms in use on all shards, in no order.
+    pub(crate) async fn rooms(&self) -> Vec<RoomInUse> {
+        let mut rooms: Vec<RoomInUse> = self.ask_all(Item::Rooms).await.into_iter().flatten().collect();
+        // A user is on one shard only, so that the counts add up.
+        rooms.sort_by(|one, other| one.name.cmp(&other.name));
+        rooms.dedup_by(|next, kept| {
+            let same = next.name == kept.name;
+            if same {
+                kept.online += next.online;
+            }
+            same
+        });
+        rooms
+    }
+
+    /// Lets all clients go, each in its slot; resolves when they are gone.
+    pub(crate) async fn drain(&self) {
+        self.ask_all(Item::Drain).await;
+    }
+
+    /// Ends the threads and tasks. What was not drained is cut off.
+    pub(crate) async fn stop(&self) {
+        for inbox in &self.inboxes {
+            inbox.push(Item::Stop);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a shard had ended by a panic");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("the shards could not be waited for");
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Asks each shard and collects the answers of those that still run.
+    async fn ask_all<T>(&self, item: impl Fn(oneshot::Sender<T>) -> Item) -> Vec<T> {
+        let asked: Vec<_> = self
+            .inboxes
+            .iter()
+            .map(|inbox| {
+                let (answer, answered) = oneshot::channel();
+                inbox.push(item(answer));
+                answered
+            })
+            .collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answered in asked {
+            answers.extend(answered.await);
+        }
+        answers
+    }
+}

@@ -1,0 +1,126 @@
+//! What a socket would not take yet.
+
+/// Whole frames behind the rest of one that was partly written. Empty, it
+/// holds no heap.
+#[derive(Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    /// How many bytes at the front were written meanwhile.
+    written: usize,
+    /// How many bytes after those belong to the frame that is partly written.
+    partial: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.written == self.bytes.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// What is to be written next.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// Adds whole frames, of which the first `written` bytes went out already
+    /// (0 unless the outbox is empty).
+    pub(super) fn keep(&mut self, frames: &[u8], written: usize) {
+        debug_assert!(written == 0 || self.is_empty(), "frames would be out of order");
+        if self.is_empty() {
+            self.partial = rest_of_frame(frames, written);
+        }
+        self.bytes.extend_from_slice(&frames[written..]);
+    }
+
+    /// The socket took this many bytes.
+    pub(super) fn advance(&mut self, taken: usize) {
+        if taken < self.partial {
+            self.partial -= taken;
+        } else {
+            self.partial = rest_of_frame(&self.unwritten()[self.partial..], taken - self.partial);
+        }
+        self.written += taken;
+        if self.is_empty() {
+            *self = Self::default();
+        } else if self.written > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Drops everything but the rest of the frame that is partly written.
+    pub(super) fn cut(&mut self) {
+        self.bytes.truncate(self.written + self.partial);
+        self.bytes.shrink_to_fit();
+    }
+}
+
+/// After `written` bytes of whole server frames: how many more belong to the
+/// frame that is then partly written.
+fn rest_of_frame(frames: &[u8], written: usize) -> usize {
+    let mut end = 0;
+    while end < written {
+        end += frame_len(&frames[end..]);
+    }
+    end - written
+}
+
+/// The length of the unmasked frame at the start (RFC 6455 §5.2).
+fn frame_len(frame: &[u8]) -> usize {
+    let short = |at: usize| usize::from(frame[at]);
+    match frame[1] {
+        126 => 4 + (short(2) << 8 | short(3)),
+        127 => 10 + (2..10).fold(0, |len, at| len << 8 | short(at)),
+        len => 2 + usize::from(len),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames() -> Vec<u8> {
+        let mut frames = vec![0x81, 3, b'a', b'b', b'c'];
+        frames.extend([0x81, 126, 0, 200]);
+        frames.extend([b'x'; 200]);
+        frames.extend([0x81, 0]);
+        frames
+    }
+
+    #[test]
+    fn cut_at_any_point_whole_frames_remain() {
+        let frames = frames();
+        for written in 0..frames.len() {
+            for taken in 0..frames.len() - written {
+                let mut outbox = Outbox::default();
+                outbox.keep(&frames, written);
+                outbox.advance(taken);
+                outbox.cut();
+                let end = written + taken + outbox.len();
+                let boundaries = [0, 5, 209, 211];
+                assert!(boundaries.contains(&end), "{written} written, {taken} taken: cut at {end}");
+                assert!(end < written + taken + 204, "no more than the partial frame is kept");
+                assert_eq!(outbox.unwritten(), &frames[written + taken..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_comes_out_in_order() {
+        let frames = frames();
+        let mut outbox = Outbox::default();
+        outbox.keep(&frames, 7);
+        outbox.keep(&[0x8A, 0], 0);
+        let mut out = Vec::new();
+        while !outbox.is_empty() {
+            let taken = outbox.unwritten().len().min(10);
+            out.extend_from_slice(&outbox.unwritten()[..taken]);
+            outbox.advance(taken);
+        }
+        assert_eq!(out, [&frames[7..], &[0x8A, 0]].concat());
+        assert_eq!(outbox.bytes.capacity(), 0);
+    }
+}

@@ -1,0 +1,362 @@
+//! One socket of a shard: its bytes in and out, and its deadlines.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use chat_core::{ClientId, CloseCode, Hub, Input, Now, Outputs};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::ShardOptions;
+use super::outbox::Outbox;
+use super::ws::{self, Event, Reader, ReaderLimits};
+
+/// A socket after its upgrade.
+pub(super) struct Socket {
+    stream: TcpStream,
+    reader: Reader,
+    outbox: Outbox,
+    /// Messages that the hub would not take yet, in order.
+    held: VecDeque<Box<str>>,
+    held_bytes: usize,
+    /// The client has ended what it sends; what is held was said before.
+    goodbye: Option<Goodbye>,
+    state: State,
+    /// Of the task that serves this socket.
+    waker: Option<Waker>,
+    heard_ms: u64,
+    pinged_ms: u64,
+    /// The hub has it as a client.
+    pub(super) in_hub: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Goodbye {
+    /// A close frame, with its code.
+    Frame(Option<u16>),
+    /// The stream ended without one.
+    Eof,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A close frame is on its way or out. Cut off at `until_ms`.
+    Closing {
+        until_ms: u64,
+        awaited: Awaited,
+    },
+    /// To be dropped by its task.
+    Dead,
+}
+
+/// What is awaited once the close frame was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// The client's close frame.
+    Answer,
+    /// The end of the stream: what the client sends can no longer be told
+    /// apart into frames.
+    Eof,
+    /// Nothing: it said goodbye first.
+    Nothing,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, options: &ShardOptions, now_ms: u64) -> Self {
+        let limits = ReaderLimits {
+            message_max_bytes: options.message_max_bytes,
+            fragments_max: options.fragments_max,
+        };
+        Self {
+            stream,
+            reader: Reader::new(limits),
+            outbox: Outbox::default(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            goodbye: None,
+            state: State::Open,
+            waker: None,
+            heard_ms: now_ms,
+            pinged_ms: now_ms,
+            in_hub: true,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.state == State::Dead
+    }
+
+    /// Bytes that the system has not taken yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Has the socket's task look at it again.
+    pub(super) fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The socket's task is here.
+    pub(super) fn polled_by(&mut self, cx: &Context<'_>) {
+        if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Writes whole frames, or keeps what the system does not take; past the
+    /// cap the client is closed. Returns whether anything is kept.
+    pub(super) fn send(&mut self, frames: &[u8], options: &ShardOptions, now_ms: u64) -> bool {
+        if self.state != State::Open {
+            return false;
+        }
+        let mut written = 0;
+        if self.outbox.is_empty() {
+            match self.try_write(frames) {
+                Ok(taken) if taken == frames.len() => return false,
+                Ok(taken) => written = taken,
+                Err(_) => {
+                    self.cut_off();
+                    return false;
+                }
+            }
+            // Its task must wait for the system to take more.
+            self.wake();
+        }
+        self.outbox.keep(frames, written);
+        if self.outbox.len() > options.outbox_max_bytes {
+            self.outbox.cut();
+            let slow = CloseCode::TryAgainLater.code();
+            self.close(Some(slow), "reading too slowly", Awaited::Answer, options, now_ms);
+        }
+        true
+    }
+
+    /// Says goodbye after what was written.
+    pub(super) fn dismiss(&mut self, code: CloseCode, options: &ShardOptions, now_ms: u64) {
+        if self.state == State::Open {
+            self.close(Some(code.code()), code.reason(), Awaited::Answer, options, now_ms);
+        }
+    }
+
+    fn close(
+        &mut self,
+        code: Option<u16>,
+        reason: &str,
+        awaited: Awaited,
+        options: &ShardOptions,
+        now_ms: u64,
+    ) {
+        let mut frame = Vec::new();
+        ws::write_close(&mut frame, code.unwrap_or(CLOSE_NORMAL), reason);
+        self.outbox.keep(&frame, 0);
+        self.held = VecDeque::new();
+        self.held_bytes = 0;
+        self.state = State::Closing { until_ms: now_ms + millis(options.close_timeout), awaited };
+        self.wake();
+    }
+
+    /// Ends the connection without a word.
+    pub(super) fn cut_off(&mut self) {
+        self.state = State::Dead;
+        self.held = VecDeque::new();
+        self.wake();
+    }
+
+    /// How much the system takes at once.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.stream.try_write(&bytes[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => written += taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes what is kept, as far as the system takes it, and ends a
+    /// connection to which nothing more is to be said.
+    pub(super) fn poll_outbox(&mut self, cx: &mut Context<'_>) {
+        while !self.outbox.is_empty() && self.state != State::Dead {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => match self.try_write(self.outbox.unwritten()) {
+                    Ok(taken) => self.outbox.advance(taken),
+                    Err(_) => self.cut_off(),
+                },
+                Poll::Ready(Err(_)) => self.cut_off(),
+                Poll::Pending => return,
+            }
+        }
+        match self.state {
+            State::Closing { awaited: Awaited::Nothing, .. } => self.state = State::Dead,
+            State::Closing { awaited: Awaited::Eof, .. } => {
+                // A client that waits for the end of the stream sees it.
+                if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+                    self.state = State::Dead;
+                }
+            }
+            State::Closing { awaited: Awaited::Answer, .. } | State::Open | State::Dead => {}
+        }
+    }
+
+    /// Whether what the client sends is wanted now.
+    pub(super) fn wants_input(&self, options: &ShardOptions) -> bool {
+        match self.state {
+            State::Open => self.goodbye.is_none() && self.held_bytes < options.held_max_bytes,
+            State::Closing { awaited, .. } => awaited != Awaited::Nothing,
+            State::Dead => false,
+        }
+    }
+
+    /// Reads what the system has into `buffer`, which the whole shard shares.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], now_ms: u64) -> Poll<usize> {
+        let mut read = ReadBuf::new(buffer);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                self.heard_ms = now_ms;
+                if read.filled().is_empty() {
+                    self.ended();
+                }
+                Poll::Ready(read.filled().len())
+            }
+            Poll::Ready(Err(_)) => {
+                self.cut_off();
+                Poll::Ready(0)
+            }
+        }
+    }
+
+    /// The stream's end was read.
+    fn ended(&mut self) {
+        match self.state {
+            State::Open => self.goodbye = Some(Goodbye::Eof),
+            State::Closing { .. } | State::Dead => self.state = State::Dead,
+        }
+    }
+
+    /// Looks at what was read: messages go to the hub, or are held while it
+    /// takes none; the rest is the socket's own business.
+    pub(super) fn receive(
+        &mut self,
+        client: ClientId,
+        input: &mut [u8],
+        hub: &mut Hub,
+        out: &mut Outputs,
+        options: &ShardOptions,
+        now: Now,
+    ) {
+        let mut at = 0;
+        let mut pong = None;
+        while self.state != State::Dead && self.goodbye.is_none() {
+            match self.reader.next(input, &mut at) {
+                Ok(None) => break,
+                Ok(Some(Event::Text(text))) => {
+                    if self.state != State::Open {
+                    } else if self.held.is_empty() && !hub.is_paused(client) {
+                        hub.step(now, Input::Frame { client, text }, out);
+                    } else {
+                        self.held_bytes += HELD_MESSAGE_BYTES + text.len();
+                        self.held.push_back(text.into());
+                    }
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    // Answering the newest is enough (RFC 6455 §5.5.3).
+                    let mut frame = Vec::with_capacity(2 + payload.len());
+                    ws::write_pong(&mut frame, payload);
+                    pong = Some(frame);
+                }
+                Ok(Some(Event::Close(_))) if self.state != State::Open => self.state = State::Dead,
+                Ok(Some(Event::Close(code))) => self.goodbye = Some(Goodbye::Frame(code)),
+                // v1 knows no binary message: malformed ones are passed over.
+                Ok(Some(Event::Fragment | Event::Binary | Event::Pong)) => {}
+                Err(violation) if self.state == State::Open => {
+                    let (code, reason) = (violation.close_code(), violation.reason());
+                    self.close(Some(code), reason, Awaited::Eof, options, now.mono_ms);
+                    return;
+                }
+                Err(_) => self.state = State::Dead,
+            }
+        }
+        if let Some(pong) = pong {
+            self.send(&pong, options, now.mono_ms);
+        }
+    }
+
+    /// Hands over what was held, as far as the hub takes it, and says goodbye
+    /// to a client that did.
+    pub(super) fn release(
+        &mut self,
+        client: ClientId,
+        hub: &mut Hub,
+        out: &mut Outputs,
+        options: &ShardOptions,
+        now: Now,
+    ) {
+        if self.state != State::Open {
+            return;
+        }
+        let was_full = self.held_bytes >= options.held_max_bytes;
+        while !self.held.is_empty() && !hub.is_paused(client) {
+            let Some(text) = self.held.pop_front() else { break };
+            self.held_bytes -= HELD_MESSAGE_BYTES + text.len();
+            hub.step(now, Input::Frame { client, text: &text }, out);
+        }
+        if was_full && self.held_bytes < options.held_max_bytes {
+            // It was not read meanwhile, so its silence does not count.
+            self.heard_ms = now.mono_ms;
+            self.wake();
+        }
+        if self.held.is_empty() {
+            self.held = VecDeque::new();
+            match self.goodbye {
+                Some(Goodbye::Frame(code)) => self.close(code, "", Awaited::Nothing, options, now.mono_ms),
+                Some(Goodbye::Eof) => self.cut_off(),
+                None => {}
+            }
+        }
+    }
+
+    /// Pings, and cuts off who is silent or does not end a closed connection.
+    pub(super) fn look_at_clock(&mut self, options: &ShardOptions, now_ms: u64) {
+        match self.state {
+            State::Closing { until_ms, .. } if until_ms <= now_ms => self.cut_off(),
+            State::Open if !self.wants_input(options) => {
+                // Not read, so a broken connection must be asked for.
+                if !matches!(self.stream.take_error(), Ok(None)) {
+                    self.cut_off();
+                }
+                self.heard_ms = now_ms;
+            }
+            State::Open if self.heard_ms + millis(options.idle_timeout) <= now_ms => self.cut_off(),
+            State::Open if self.pinged_ms + millis(options.ping_interval) <= now_ms => {
+                self.pinged_ms = now_ms;
+                let mut frame = Vec::new();
+                ws::write_ping(&mut frame, b"");
+                self.send(&frame, options, now_ms);
+            }
+            State::Open | State::Closing { .. } | State::Dead => {}
+        }
+    }
+}
+
+/// RFC 6455 §7.4.1.
+const CLOSE_NORMAL: u16 = 1000;
+/// What a held message takes beside its text.
+const HELD_MESSAGE_BYTES: usize = 64;
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

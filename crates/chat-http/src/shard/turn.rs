@@ -1,0 +1,417 @@
+//! A shard's thread: its sockets, its hub, and the turns they take.
+//!
+//! A turn is what happened since the last one: the sockets that had something
+//! to read, then everything in the inbox. At its end the hub's outputs are
+//! done, each member of a room with one write, and the drafts go to the log in
+//! one piece.
+
+use std::cell::RefCell;
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chat_core::{ClientId, Draft, Hub, Input, Now, Output, Outputs, Protocol, ReadRequest, Seed, Write};
+use chat_store::EventLog;
+use slab::Slab;
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, LocalOptions};
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+use tokio_util::task::TaskTracker;
+
+use super::bus::Bus;
+use super::inbox::{Inbox, Item};
+use super::log_writer::{LogWriter, chain, wall_ms};
+use super::socket::Socket;
+use super::{Arrival, RoomInUse, ShardOptions};
+
+/// What a shard's thread is started with.
+pub(super) struct Worker {
+    pub(super) index: usize,
+    pub(super) options: Arc<ShardOptions>,
+    pub(super) seed: Seed,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) bus: Arc<Bus>,
+    pub(super) writer: LogWriter,
+    pub(super) log: Arc<dyn EventLog>,
+    /// The shared runtime, for what waits.
+    pub(super) service: Handle,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Worker {
+    /// Starts the thread. It ends at [`Item::Stop`].
+    pub(super) fn spawn(self) -> io::Result<JoinHandle<()>> {
+        let name = format!("shard-{}", self.index);
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        std::thread::Builder::new().name(name).spawn(move || {
+            let mut runtime = runtime;
+            match runtime.enable_io().enable_time().build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime.block_on(self.run()),
+                Err(error) => tracing::error!(%error, "a shard has no event queue"),
+            }
+        })
+    }
+
+    async fn run(self) {
+        let inbox = Arc::clone(&self.inbox);
+        let shard = Rc::new(RefCell::new(Shard::new(self)));
+        // A task like those of the sockets: woken by them, it runs behind all
+        // that are ready, and thus once for all of them.
+        let turns = Rc::clone(&shard);
+        let turns = tokio::task::spawn_local(std::future::poll_fn(move |cx| Shard::poll_turn(&turns, cx)));
+        if turns.await.is_err() {
+            tracing::error!("a shard's turn panicked");
+        }
+        inbox.close();
+        // What is left is cut off with the runtime.
+    }
+}
+
+/// A thread's share of the chat.
+struct Shard {
+    worker: Worker,
+    started: Instant,
+    hub: Hub,
+    out: Outputs,
+    sockets: Slab<Socket>,
+    /// Every socket is read into this.
+    buffer: Box<[u8]>,
+    /// Made in this turn, for the log.
+    drafts: Vec<Draft>,
+    /// Clients whose held messages may be taken now.
+    resumed: Vec<ClientId>,
+    /// Clients that a write left something for.
+    touched: Vec<ClientId>,
+    /// Sockets whose tasks have ended. Their numbers are free once no output
+    /// can name them any more.
+    ended: Vec<usize>,
+    /// Told at the end of the turn that their sessions' sockets are closed.
+    revoked: Vec<oneshot::Sender<()>>,
+    draining: Option<Draining>,
+    stopping: bool,
+    /// Of the turn's task.
+    waker: Option<Waker>,
+    tick: Pin<Box<Sleep>>,
+    tick_ms: u64,
+    clocks_ms: u64,
+}
+
+/// Who waits for the clients to be gone.
+struct Draining {
+    done: Vec<oneshot::Sender<()>>,
+    /// All were told to go; those that do not are cut off then.
+    until_ms: Option<u64>,
+}
+
+impl Shard {
+    fn new(worker: Worker) -> Self {
+        let hub = Hub::new(worker.options.hub.clone(), worker.seed);
+        Self {
+            started: Instant::now(),
+            hub,
+            out: Outputs::default(),
+            sockets: Slab::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            drafts: Vec::new(),
+            resumed: Vec::new(),
+            touched: Vec::new(),
+            ended: Vec::new(),
+            revoked: Vec::new(),
+            draining: None,
+            stopping: false,
+            waker: None,
+            tick: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            tick_ms: 0,
+            clocks_ms: 0,
+            worker,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            wall_ms: wall_ms(),
+        }
+    }
+
+    /// One input, whose outputs are done at the end of the turn.
+    fn step(&mut self, now: Now, input: Input<'_>) {
+        self.hub.step(now, input, &mut self.out);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Serves one socket: writes what it would not take, reads what it has.
+    fn poll_socket(&mut self, id: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.now();
+        let socket = &mut self.sockets[id];
+        socket.polled_by(cx);
+        let unwritten = socket.unwritten();
+        socket.poll_outbox(cx);
+        if socket.unwritten() != unwritten && socket.in_hub {
+            let bytes = socket.unwritten();
+            self.step(now, Input::Pending { client: client_id(id), bytes });
+        }
+        while self.sockets[id].wants_input(&self.worker.options) {
+            let Poll::Ready(read) = self.sockets[id].poll_read(cx, &mut self.buffer, now.mono_ms) else {
+                break;
+            };
+            self.receive(id, read, now);
+            if read == self.buffer.len() {
+                // There may be more, but the others come first.
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.settle(id, now);
+        if self.sockets[id].is_dead() {
+            self.ended.push(id);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Looks at the first bytes of the buffer, which a socket has sent.
+    fn receive(&mut self, id: usize, read: usize, now: Now) {
+        let Self { sockets, hub, out, buffer, worker, .. } = self;
+        let client = client_id(id);
+        sockets[id].receive(client, &mut buffer[..read], hub, out, &worker.options, now);
+        sockets[id].release(client, hub, out, &worker.options, now);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Tells the hub, once, that a client is gone.
+    fn settle(&mut self, id: usize, now: Now) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if !socket.is_open() && std::mem::take(&mut socket.in_hub) {
+            self.step(now, Input::Closed { client: client_id(id) });
+        }
+    }
+
+    fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shard = this.borrow_mut();
+        let inbox = Arc::clone(&shard.worker.inbox);
+        // Twice, because a log in memory answers through the inbox at once.
+        for _ in 0..2 {
+            let now = shard.now();
+            if shard.tick_ms <= now.mono_ms {
+                shard.look_at_clock(now);
+            }
+            let delivery = inbox.take(cx.waker());
+            let was_empty = delivery.is_none();
+            if let Some(delivery) = delivery {
+                for item in delivery.items {
+                    shard.take(item, this, now);
+                }
+                shard.step(now, Input::Missed(&delivery.missed));
+            }
+            shard.end_turn(now);
+            if shard.stopping {
+                return Poll::Ready(());
+            }
+            if was_empty {
+                shard.waker = Some(cx.waker().clone());
+                if shard.poll_tick(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due_ms = self.hub.next_tick_ms();
+        if due_ms != self.tick_ms {
+            self.tick_ms = due_ms;
+            self.tick.as_mut().reset((self.started + Duration::from_millis(due_ms)).into());
+        }
+        self.tick.as_mut().poll(cx)
+    }
+
+    /// One thing from the inbox.
+    fn take(&mut self, item: Item, this: &Rc<RefCell<Self>>, now: Now) {
+        match item {
+            Item::Commit { entries, receipts } => {
+                self.step(now, Input::Commit { entries: &entries, receipts: &receipts });
+            }
+            Item::Presence(change) => self.step(now, Input::Presence(&change)),
+            Item::Page(id, page) => self.step(now, Input::Page { id, page: page.as_ref() }),
+            Item::Arrival(arrival) => self.admit(arrival, this, now),
+            Item::Revoke(session, done) => {
+                self.step(now, Input::Revoked { session: &session });
+                self.revoked.push(done);
+            }
+            Item::Rooms(answer) => {
+                let rooms = self.hub.rooms();
+                let rooms = rooms.map(|(name, online)| RoomInUse { name: name.clone(), online }).collect();
+                // Whoever asked may have left.
+                let _ = answer.send(rooms);
+            }
+            Item::Drain(done) => {
+                self.draining.get_or_insert(Draining { done: Vec::new(), until_ms: None }).done.push(done);
+                self.step(now, Input::Drain);
+            }
+            Item::Stop => self.stopping = true,
+        }
+    }
+
+    /// Makes a client of a socket.
+    fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
+        let Arrival { stream, read, user, session, room } = arrival;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "a socket could not be watched"),
+        };
+        let id = self.sockets.insert(Socket::new(stream, &self.worker.options, now.mono_ms));
+        let protocol = Protocol::V1 { room };
+        let open = Input::Open { client: client_id(id), user: &user, session: session.as_ref(), protocol };
+        self.step(now, open);
+        for part in read.chunks(self.buffer.len()) {
+            self.buffer[..part.len()].copy_from_slice(part);
+            self.receive(id, part.len(), now);
+        }
+        let shard = Rc::clone(this);
+        tokio::task::spawn_local(std::future::poll_fn(move |cx| shard.borrow_mut().poll_socket(id, cx)));
+    }
+
+    /// Does what the hub wants done, until it wants nothing more.
+    fn end_turn(&mut self, now: Now) {
+        loop {
+            self.hub.end_turn(&mut self.out);
+            if self.out.is_empty() && self.resumed.is_empty() {
+                break;
+            }
+            while let Some(output) = self.out.next() {
+                self.perform(output, now);
+            }
+            for client in std::mem::take(&mut self.resumed) {
+                let Self { sockets, hub, out, worker, .. } = self;
+                if let Some(socket) = sockets.get_mut(index(client)) {
+                    socket.release(client, hub, out, &worker.options, now);
+                    self.settle(index(client), now);
+                }
+            }
+        }
+        // Nothing is left that could name these.
+        for id in self.ended.drain(..) {
+            self.sockets.remove(id);
+        }
+        if !self.drafts.is_empty() {
+            self.worker.writer.append(self.worker.index, std::mem::take(&mut self.drafts));
+        }
+        for done in self.revoked.drain(..) {
+            let _ = done.send(());
+        }
+        self.look_for_the_drained(now.mono_ms);
+    }
+
+    fn perform(&mut self, output: Output, now: Now) {
+        match output {
+            Output::Write(write) => self.write(&write, now),
+            Output::Close { client, code } => {
+                if let Some(socket) = self.sockets.get_mut(index(client)) {
+                    socket.dismiss(code, &self.worker.options, now.mono_ms);
+                    self.settle(index(client), now);
+                }
+            }
+            Output::Append(draft) => self.drafts.push(draft),
+            Output::Read(request) => self.read(request),
+            // Asked for before each frame.
+            Output::Pause(_) => {}
+            Output::Resume(client) => self.resumed.push(client),
+            Output::Subscribe(subscription) => self.worker.bus.subscribe(self.worker.index, subscription),
+            Output::Unsubscribe(subscription) => {
+                self.worker.bus.unsubscribe(self.worker.index, &subscription)
+            }
+            Output::Presence(change) => self.worker.bus.presence(self.worker.index, &change),
+        }
+    }
+
+    /// The same bytes for everybody, one system call each.
+    fn write(&mut self, write: &Write, now: Now) {
+        let Self { sockets, out, worker, touched, .. } = self;
+        let bytes = out.bytes(write);
+        for &client in out.recipients(write) {
+            if let Some(socket) = sockets.get_mut(index(client))
+                && (socket.send(bytes, &worker.options, now.mono_ms) || !socket.is_open())
+            {
+                touched.push(client);
+            }
+        }
+        while let Some(client) = self.touched.pop() {
+            let socket = &self.sockets[index(client)];
+            if socket.in_hub {
+                let bytes = socket.unwritten();
+                self.step(now, Input::Pending { client, bytes });
+            }
+            self.settle(index(client), now);
+        }
+    }
+
+    /// Has a page read; it comes back through the inbox.
+    fn read(&self, request: ReadRequest) {
+        let (log, inbox) = (Arc::clone(&self.worker.log), Arc::clone(&self.worker.inbox));
+        let reading = async move {
+            let page = match log.page(&request.topic, request.from, request.limits).await {
+                Ok(page) => Some(page),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "a page could not be read");
+                    None
+                }
+            };
+            inbox.push(Item::Page(request.id, page));
+        };
+        self.worker.tasks.spawn_on(reading, &self.worker.service);
+    }
+
+    fn look_at_clock(&mut self, now: Now) {
+        self.step(now, Input::Tick);
+        if self.clocks_ms + CLOCKS_MS > now.mono_ms {
+            return;
+        }
+        self.clocks_ms = now.mono_ms;
+        let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.sockets[id].look_at_clock(&self.worker.options, now.mono_ms);
+            self.settle(id, now);
+        }
+    }
+
+    /// All clients were let go: those that wait for it are told.
+    fn look_for_the_drained(&mut self, now_ms: u64) {
+        let Some(draining) = &mut self.draining else { return };
+        if self.hub.is_drained() {
+            let until_ms = *draining.until_ms.get_or_insert(now_ms + GOODBYE_MS);
+            if self.sockets.is_empty() || until_ms <= now_ms {
+                for done in draining.done.drain(..) {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+}
+
+fn client_id(id: usize) -> ClientId {
+    ClientId(u32::try_from(id).expect("descriptors are numbered by an i32"))
+}
+
+fn index(client: ClientId) -> usize {
+    client.0 as usize
+}
+
+/// One read takes at most this much, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+/// How often the sockets' deadlines are looked at, in milliseconds.
+const CLOCKS_MS: u64 = 1_000;
+/// How long a drained client may take to answer the goodbye, in milliseconds.
+const GOODBYE_MS: u64 = 2_000;

@@ -1,0 +1,135 @@
+//! Slow and greedy clients.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::harness::{Chat, FORM, Reply, form};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn a_head_has_its_time() {
+    let chat = Chat::with(|options| options.header_timeout = SHORT).await;
+    for start in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\nX: "] {
+        let mut stream = chat.connect().await;
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let started = Instant::now();
+        assert_ne!(Reply::read(&mut stream).await.status, 200);
+        assert!(started.elapsed() < 5 * SHORT, "{start:?}: {:?}", started.elapsed());
+    }
+    // A byte now and then does not help.
+    let mut stream = chat.connect().await;
+    let started = Instant::now();
+    while stream.write_all(b"G").await.is_ok() && started.elapsed() < 10 * SHORT {
+        tokio::time::sleep(SHORT / 10).await;
+    }
+    assert!(started.elapsed() < 5 * SHORT, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_has_its_time() {
+    let chat = Chat::with(|options| options.body_timeout = SHORT).await;
+    for path in ["/api/login", "/api/register"] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n--X\r\n"
+        );
+        let mut stream = chat.connect().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let started = Instant::now();
+        let reply = Reply::read(&mut stream).await;
+        assert_eq!(reply.refusal(), (408, "the request came too slowly".to_owned()), "{path}");
+        let took = started.elapsed();
+        assert!(took >= SHORT - Duration::from_millis(50) && took < 5 * SHORT, "{path}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_keeps_coming_gets_more_time() {
+    let chat = Chat::with(|options| {
+        options.body_timeout = SHORT;
+        options.body_min_rate = 10_000;
+    })
+    .await;
+    let mut avatar = b"GIF89a".to_vec();
+    avatar.resize(40_000, 0);
+    let body = form(&[("username", None, b"a"), ("password", None, b"p"), ("avatar", Some("a"), &avatar)]);
+    let request = chat.request("POST", "/api/register", &[("Content-Type", FORM)], &body);
+    let mut stream = chat.connect().await;
+    let started = Instant::now();
+    for part in request.chunks(8_000) {
+        stream.write_all(part).await.unwrap();
+        tokio::time::sleep(SHORT / 2).await;
+    }
+    assert!(started.elapsed() > 2 * SHORT);
+    assert_eq!(Reply::read(&mut stream).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_large_head_is_refused() {
+    let chat = Chat::start().await;
+    let call = async |headers: String| {
+        chat.raw(format!("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n").as_bytes())
+            .await
+            .status
+    };
+    assert_eq!(call("X: y\r\n".repeat(90)).await, 200);
+    assert_eq!(call("X: y\r\n".repeat(500)).await, 431);
+    assert_eq!(call(format!("X: {}\r\n", "y".repeat(15_000))).await, 200);
+    assert_eq!(call(format!("X: {}\r\n", "y".repeat(17_000))).await, 431);
+    // Much more than is read: the answer, or nothing but a closed connection.
+    assert!(matches!(call(format!("X: {}\r\n", "y".repeat(20_000_000))).await, 431 | 0));
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused_so_that_the_client_sees_it() {
+    let chat = Chat::start().await;
+    let fits = format!("{{\"username\":\"{}\"}}", "x".repeat(60 * 1024));
+    assert_eq!(chat.call("POST", "/api/login", &[], fits.as_bytes()).await.status, 401);
+    for size in [65 * 1024, 8 * 1024 * 1024] {
+        let large = format!("{{\"username\":\"{}\"}}", "x".repeat(size));
+        let reply = chat.call("POST", "/api/login", &[], large.as_bytes()).await;
+        assert_eq!(reply.refusal(), (413, "the request is too large (max 65536 bytes)".to_owned()));
+    }
+    let mut avatar = b"GIF89a".to_vec();
+    avatar.resize(12 * 1024 * 1024, 0);
+    let fields = [("username", None, &b"a"[..]), ("password", None, b"p"), ("avatar", Some("a"), &avatar)];
+    let reply = chat.register_form(&fields).await;
+    assert_eq!(reply.refusal(), (400, "the avatar is too large (max 10 MiB)".to_owned()));
+    assert!(chat.files().is_empty());
+}
+
+#[tokio::test]
+async fn past_the_cap_connections_wait() {
+    let chat = Chat::with(|options| options.max_connections = 2).await;
+    let (first, _second) = (chat.connect().await, chat.connect().await);
+    let mut third = chat.connect().await;
+    third.write_all(&chat.request("GET", "/healthz", &[], b"")).await.unwrap();
+    let mut byte = [0];
+    let waited = tokio::time::timeout(SHORT, third.read(&mut byte)).await;
+    assert!(waited.is_err(), "answered although two are connected");
+    drop(first);
+    assert_eq!(Reply::read(&mut third).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_is_cut_off() {
+    let chat = Chat::with(|options| {
+        options.write_timeout = SHORT;
+        options.max_connections = 1;
+    })
+    .await;
+    let mut avatar = b"GIF89a".to_vec();
+    avatar.resize(9 * 1024 * 1024, 0);
+    let fields = [("username", None, &b"a"[..]), ("password", None, b"p"), ("avatar", Some("a"), &avatar)];
+    assert_eq!(chat.register_form(&fields).await.status, 200);
+    let address = chat.login("a", "p").await.json()["avatar"].as_str().unwrap().to_owned();
+
+    let mut greedy = chat.connect().await;
+    // More than the system's buffers on both sides take.
+    let request = chat.request("GET", &address, &[], b"");
+    let request = String::from_utf8(request).unwrap().replace("Connection: close\r\n", "");
+    greedy.write_all(request.repeat(4).as_bytes()).await.unwrap();
+    // The one place becomes free.
+    assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
+}

@@ -1,0 +1,141 @@
+//! The page, the health checks, and what holds for every address.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::harness::Chat;
+
+#[tokio::test]
+async fn the_page_is_given_out_under_a_strict_policy() {
+    let chat = Chat::start().await;
+    let page = chat.call("GET", "/", &[], b"").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; "), "{policy}");
+    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+
+    let etag = page.header("etag").unwrap();
+    for tags in [etag, "*", &format!("\"x\", W/{etag}")] {
+        let again = chat.call("GET", "/", &[("If-None-Match", tags)], b"").await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{tags}");
+        assert_eq!(again.header("etag"), Some(etag));
+    }
+    assert_eq!(chat.call("GET", "/", &[("If-None-Match", "\"x\"")], b"").await.status, 200);
+
+    let page = String::from_utf8(page.body).unwrap();
+    let script = page.split("src=\"").nth(1).unwrap().split('"').next().unwrap();
+    let script = chat.call("GET", &format!("/{}", script.trim_start_matches('/')), &[], b"").await;
+    assert_eq!(script.status, 200);
+    assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn unknown_addresses_and_wrong_methods_are_told_apart() {
+    let chat = Chat::start().await;
+    for (method, path) in [
+        ("GET", "/api"),
+        ("GET", "/api/"),
+        ("POST", "/api/unknown"),
+        ("DELETE", "/api/unknown"),
+        ("GET", "/api/login/"),
+        ("POST", "/api/%6Cogin"),
+        ("POST", "/API/login"),
+        ("GET", "/api/../"),
+        ("GET", "/unknown"),
+        ("POST", "/unknown"),
+        ("GET", "/../Cargo.toml"),
+        ("GET", "//"),
+        ("GET", "/uploads"),
+    ] {
+        let reply = chat.call(method, path, &[], b"").await;
+        assert_eq!(reply.refusal(), (404, "not found".to_owned()), "{method} {path}");
+    }
+    for (method, path, allow) in [
+        ("GET", "/api/login", "POST"),
+        ("HEAD", "/api/login", "POST"),
+        ("PUT", "/api/register", "POST"),
+        ("OPTIONS", "/api/logout", "POST"),
+        ("POST", "/api/me", "GET, HEAD"),
+        ("DELETE", "/api/users/alice", "GET, HEAD"),
+        ("POST", "/uploads/a.png", "GET, HEAD"),
+        ("POST", "/ws", "GET, HEAD"),
+        ("HEAD", "/ws", "GET"),
+        ("POST", "/", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ] {
+        let reply = chat.call(method, path, &[], b"").await;
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method} {path}");
+        if method != "HEAD" {
+            assert_eq!(reply.error(), "method not allowed");
+        }
+    }
+    for path in ["/", "/healthz", "/readyz"] {
+        let (get, head) = (chat.call("GET", path, &[], b"").await, chat.call("HEAD", path, &[], b"").await);
+        assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+        assert_eq!(head.header("content-length"), get.header("content-length"));
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded() {
+    let chat = Chat::start().await;
+    for path in ["/", "/api/me", "/api/unknown", "/healthz", "/uploads/none.png", "/none"] {
+        let reply = chat.call("GET", path, &[], b"").await;
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(reply.header("referrer-policy"), Some("same-origin"), "{path}");
+        let policy = reply.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_one_host() {
+    let chat = Chat::start().await;
+    for (request, status) in [
+        ("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200),
+        ("GET /healthz HTTP/1.0\r\n\r\n", 200),
+    ] {
+        assert_eq!(chat.raw(request.as_bytes()).await.status, status, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn two_ways_to_measure_a_body_end_the_connection() {
+    let chat = Chat::start().await;
+    let smuggled = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    for headers in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n",
+        "Content-Length: 4, 5\r\n",
+        "Content-Length: +4\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding : chunked\r\n",
+    ] {
+        let request = format!("POST /api/login HTTP/1.1\r\nHost: a\r\n{headers}\r\n0\r\n\r\n{smuggled}");
+        // `raw` returns only once the connection was closed.
+        let reply = chat.raw(request.as_bytes()).await;
+        assert_eq!(reply.status, 400, "{headers}");
+        assert!(!String::from_utf8_lossy(&reply.body).contains("HTTP/1.1"), "one answer: {headers}");
+    }
+}
+
+#[tokio::test]
+async fn ready_means_that_the_store_answers() {
+    let chat = Chat::with(|options| options.store_check_timeout = Duration::from_millis(100)).await;
+    let ready = async || chat.call("GET", "/readyz", &[], b"").await.status;
+    assert_eq!(ready().await, 200);
+    chat.store.out.store(true, Ordering::Relaxed);
+    assert_eq!(ready().await, 503);
+    assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
+    chat.store.out.store(false, Ordering::Relaxed);
+    assert_eq!(ready().await, 200);
+    chat.store.silent.store(true, Ordering::Relaxed);
+    assert_eq!(ready().await, 503);
+}

@@ -1,0 +1,101 @@
+//! How many messages a second the logs store, by the size of a batch.
+//!
+//! `cargo run --release -p chat-store --example append_rate [folder]`
+//!
+//! The folder (the system's temporary one unless given) should lie on the disk
+//! that is to be measured: on a RAM disk a flush costs nothing.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chat_core::{Draft, DraftId, EntryKind, MessageText, Nonce, RoomName, Topic, Username};
+use chat_store::{EventLog, MemoryStore, SqliteOptions, SqliteStore};
+use uuid::Uuid;
+
+const BATCHES: [usize; 3] = [1, 32, 512];
+const ROOMS: usize = 50;
+const USERS: usize = 200;
+/// Of each measurement.
+const DURATION: Duration = Duration::from_secs(2);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    println!(
+        "{:8} {:>6} {:>7} {:>12} {:>12} {:>12}",
+        "store", "batch", "nonces", "messages/s", "median µs", "slowest ms"
+    );
+    for nonces in [false, true] {
+        for batch in BATCHES {
+            measure("memory", &MemoryStore::default(), batch, nonces).await?;
+        }
+    }
+    for nonces in [false, true] {
+        for batch in BATCHES {
+            let folder = tempfile::tempdir_in(&folder)?;
+            let store = SqliteStore::open(&folder.path().join("chat.db"), SqliteOptions::default()).await?;
+            measure("sqlite", &store, batch, nonces).await?;
+            store.close().await;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(name: &str, log: &dyn EventLog, batch: usize, nonces: bool) -> Result<(), Box<dyn Error>> {
+    let mut messages = Messages::new(nonces)?;
+    let mut times = Vec::new();
+    let mut spent = Duration::ZERO;
+    while spent < DURATION {
+        let drafts: Vec<Draft> = (0..batch).map(|_| messages.next()).collect();
+        let start = Instant::now();
+        log.append(&drafts, 1_795_371_797_000).await?;
+        let time = start.elapsed();
+        spent += time;
+        times.push(time);
+    }
+    times.sort_unstable();
+    let rate = (times.len() * batch) as f64 / spent.as_secs_f64();
+    let median = times[times.len() / 2].as_secs_f64() * 1e6;
+    let slowest = times[times.len() - 1].as_secs_f64() * 1e3;
+    let with = if nonces { "yes" } else { "no" };
+    println!("{name:8} {batch:>6} {with:>7} {rate:>12.0} {median:>12.0} {slowest:>12.1}");
+    Ok(())
+}
+
+/// Messages of some hundred bytes from many people in some rooms.
+struct Messages {
+    nonces: bool,
+    rooms: Vec<Topic>,
+    users: Vec<Username>,
+    text: MessageText,
+    count: usize,
+}
+
+impl Messages {
+    fn new(nonces: bool) -> Result<Self, Box<dyn Error>> {
+        let mut rooms = Vec::new();
+        for room in 0..ROOMS {
+            rooms.push(Topic::Room(RoomName::parse(&format!("room {room}"))?));
+        }
+        let mut users = Vec::new();
+        for user in 0..USERS {
+            users.push(Username::parse(&format!("user {user}"))?);
+        }
+        let text = MessageText::parse(&"Съешь ещё этих мягких булок. ".repeat(2), 4096)?;
+        Ok(Self { nonces, rooms, users, text, count: 0 })
+    }
+
+    fn next(&mut self) -> Draft {
+        self.count += 1;
+        Draft {
+            id: DraftId(self.count as u64),
+            topic: self.rooms[self.count % ROOMS].clone(),
+            kind: EntryKind::Message,
+            from: self.users[self.count * 7 % USERS].clone(),
+            room: None,
+            text: self.text.clone(),
+            nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a store could not do.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+/// What a store could not do; each names the choice it leaves.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is an account of that name: take another.
+    #[error("username already exists")]
+    NameTaken,
+    /// The store does not answer, is full, or was closed. Nothing of the call
+    /// was stored, unless the connection was lost in the commit itself: the
+    /// same drafts may be sent again, their nonces tell. Try again later.
+    #[error("the store is not available")]
+    Unavailable {
+        /// What the database said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Something is stored that this program did not write: repair it, or
+    /// restore a backup.
+    #[error("the store holds {what}")]
+    Damaged {
+        /// What was found, as in "a negative number".
+        what: &'static str,
+    },
+    /// A server, or another `migrate`, has the database: stop that one first.
+    #[error("the database {} is in use by another server", path.display())]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file belongs to something else and was left as it is: name another.
+    #[error("{} is not a database of this chat", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database is not of this version any more: install a newer one.
+    #[error(
+        "the database {} has schema {found}, this version knows up to {known}: it needs a newer server",
+        path.display()
+    )]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// Its highest migration.
+        found: i64,
+        /// The highest migration of this program.
+        known: i64,
+    },
+    /// The place cannot hold a database: mend it, or name another.
+    #[error("cannot open the database {}: {source}", path.display())]
+    CannotOpen {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable { source: source.into() }
+    }
+
+    pub(crate) fn cannot_open(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::CannotOpen { path: path.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,114 @@
+//! The file of a database, and who may have it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Row as _};
+
+use crate::{SqliteOptions, StoreError, migrations};
+
+/// A database that belongs to this process for as long as this value lives.
+pub(crate) struct DatabaseFile {
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    /// Held, never read: the system releases it with the process, however that ends.
+    _lock: File,
+}
+
+impl DatabaseFile {
+    /// Takes the file for this process: two servers on one database would each
+    /// deliver only their own half of the messages. The lock is advisory and on
+    /// a file of its own beside it (`chat.db.lock`), because SQLite uses up the
+    /// locks of the database itself.
+    pub(crate) fn claim(path: &Path) -> Result<Self, StoreError> {
+        Self::claim_with(path, SqliteOptions::default())
+    }
+
+    pub(super) fn claim_with(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        if path.is_dir() {
+            return Err(StoreError::cannot_open(path, "it is a directory"));
+        }
+        let path = resolved(path)?;
+        let mut lock_path = path.clone().into_os_string();
+        lock_path.push(".lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|source| StoreError::cannot_open(&path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path }),
+            Err(TryLockError::Error(source)) => return Err(StoreError::cannot_open(&path, source)),
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .busy_timeout(options.busy_timeout)
+            .disable_statement_logging();
+        Ok(Self { path, options, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The first connection, to a database that is now known to be ours, empty
+    /// or of this version.
+    pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        let failed = |error| migrations::read_failed(&self.path, error);
+        let first = self.writing().create_if_missing(true);
+        let mut connection = first.connect().await.map_err(failed)?;
+        migrations::check(&mut connection, &self.path).await?;
+        // WAL stays with the file. It is not among the options of a connection
+        // because it must not touch a file of somebody else.
+        let mode =
+            sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut connection).await.map_err(failed)?;
+        if mode.try_get::<&str, _>(0).map_err(failed)? != "wal" {
+            return Err(StoreError::cannot_open(&self.path, "its file system cannot share memory (WAL)"));
+        }
+        Ok(connection)
+    }
+
+    /// How the one connection that writes is opened, also later, when it broke.
+    pub(super) fn writing(&self) -> SqliteConnectOptions {
+        self.options
+            .clone()
+            .foreign_keys(true)
+            // With NORMAL, a power cut loses what was acknowledged.
+            .synchronous(SqliteSynchronous::Full)
+            // The same on macOS, where fsync alone does not reach the disk.
+            .pragma("fullfsync", "ON")
+            .optimize_on_close(true, None)
+    }
+
+    /// How the connections that only read are opened.
+    pub(super) fn reading(&self) -> SqliteConnectOptions {
+        self.options.clone().read_only(true)
+    }
+
+    /// Reads a database that may belong to another process.
+    pub(crate) async fn look_at(path: &Path) -> Result<SqliteConnection, StoreError> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        options.connect().await.map_err(|error| migrations::read_failed(path, error))
+    }
+}
+
+/// One spelling for one file, so that a link to it finds the same lock.
+fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let Some(name) = path.file_name() else {
+        return Err(StoreError::cannot_open(path, "it is not the name of a file"));
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match folder.canonicalize() {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(source) => Err(StoreError::cannot_open(path, format!("its folder: {source}"))),
+    }
+}

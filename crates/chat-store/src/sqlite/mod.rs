@@ -1,0 +1,155 @@
+//! A store in one SQLite file.
+
+mod accounts;
+mod append;
+mod file;
+mod page;
+mod rows;
+mod writer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use chat_core::{Commit, Draft, Page, PageFrom, PageLimits, Topic};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
+use uuid::Uuid;
+
+use crate::{Answer, EventLog, StoreError, migrations};
+pub(crate) use file::DatabaseFile;
+use writer::Writer;
+
+/// Users, sessions and the log in one SQLite file: the default store.
+///
+/// One connection writes, a few read beside it (WAL), and each commit is on the
+/// disk before it is acknowledged (`synchronous=FULL`). One process has the
+/// file at a time.
+///
+/// Checkpoints, which copy the WAL into the database, are left to SQLite: the
+/// commit that finds more than 1,000 pages (4 MB) in the WAL makes one. Done
+/// by another connection beside the writer, a checkpoint would hardly ever
+/// find the WAL at rest, and only then can it be started over: it would grow
+/// as long as people write. On the writer's path it stays at about 4 MB, and
+/// what arrives during a checkpoint is one bigger batch.
+pub struct SqliteStore {
+    epoch: String,
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+/// How an SQLite file is used.
+#[derive(Debug, Clone, Copy)]
+pub struct SqliteOptions {
+    /// How long to wait for a lock of another program on the file (a backup,
+    /// `sqlite3`), and for a free connection to read with.
+    pub busy_timeout: Duration,
+    /// Connections that read, each with a thread of its own: made when needed.
+    pub readers_max: u32,
+}
+
+impl Default for SqliteOptions {
+    /// 5 s, as long as a draft may stay unanswered; 4 connections.
+    fn default() -> Self {
+        Self { busy_timeout: Duration::from_secs(5), readers_max: 4 }
+    }
+}
+
+impl SqliteStore {
+    /// Opens a database, made if it is not there, and brings it up to this
+    /// version's schema. It belongs to this store until
+    /// [`close`](Self::close) or the end of the process: a second one is
+    /// refused ([`StoreError::InUse`]).
+    pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let file = DatabaseFile::claim_with(path, options)?;
+        let mut connection = file.connect().await?;
+        migrations::run(&mut connection, file.path()).await?;
+        let epoch = epoch(&mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.readers_max.max(1))
+            .acquire_timeout(options.busy_timeout)
+            // It is a file: a connection to it does not go stale.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(file.reading());
+        Ok(Self { epoch, writer: Writer::new(connection, file), readers })
+    }
+
+    /// Waits for what is being written, closes the file and gives it back.
+    /// Every call after this answers [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        self.readers.close().await;
+        // The last connection to close clears the WAL away, and must be able to write.
+        self.writer.close().await;
+    }
+}
+
+impl EventLog for SqliteStore {
+    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+        Box::pin(async move {
+            if drafts.is_empty() {
+                return Ok(Commit::default());
+            }
+            let mut writing = self.writer.begin().await?;
+            let work = append::append(&mut writing.connection, drafts, now_ms).await;
+            writing.finish(work).await
+        })
+    }
+
+    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+        Box::pin(page::page(&self.readers, topic, from, limits))
+    }
+
+    fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Reads, and begins a transaction that writes. Writing something would
+    /// tell more, and cost a flush of the disk each time somebody asks.
+    fn check(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            let read = sqlx::query("SELECT value FROM meta WHERE key = 'epoch'");
+            read.fetch_one(&self.readers).await.map_err(StoreError::unavailable)?;
+            self.writer.begin().await?.finish(Ok(())).await
+        })
+    }
+}
+
+/// The name of the numbering, made with the database.
+async fn epoch(connection: &mut SqliteConnection) -> Result<String, StoreError> {
+    sqlx::query("INSERT INTO meta (key, value) VALUES ('epoch', ?1) ON CONFLICT (key) DO NOTHING")
+        .bind(Uuid::new_v4().to_string())
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    sqlx::query("SELECT value FROM meta WHERE key = 'epoch'")
+        .fetch_one(connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(StoreError::unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SQLite plans by what `PRAGMA optimize` counted when the file was last
+    /// closed, and an almost empty table makes reading all of it look cheap.
+    #[tokio::test]
+    async fn nothing_is_sorted_or_searched_through_even_after_a_count_of_empty_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat.db");
+        for _ in 0..2 {
+            let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+            for sql in [page::FORWARD, page::BACKWARD, append::KNOWN_NONCES, append::RECIPIENTS] {
+                let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                for step in sqlx::query(explain).fetch_all(&store.readers).await.unwrap() {
+                    let step: String = step.get(3);
+                    let reads_all = step.starts_with("SCAN") && step != "SCAN d VIRTUAL TABLE INDEX 1:";
+                    assert!(!reads_all && !step.contains("B-TREE"), "{step}: {sql}");
+                }
+            }
+            store.close().await;
+        }
+    }
+}

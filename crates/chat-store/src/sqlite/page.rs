@@ -1,0 +1,98 @@
+//! Reading a part of a topic.
+
+use std::sync::Arc;
+
+use chat_core::{Entry, MessageText, Nonce, Page, PageFrom, PageLimits, Topic};
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+
+use super::rows;
+use crate::StoreError;
+
+/// One statement, and so one moment: the entries, `first` and `last` agree
+/// whatever is written meanwhile.
+pub(super) async fn page(
+    readers: &SqlitePool,
+    topic: &Topic,
+    from: PageFrom,
+    limits: PageLimits,
+) -> Result<Page, StoreError> {
+    let (sql, bound) = match from {
+        PageFrom::Latest => (BACKWARD, i64::MAX),
+        PageFrom::After(seq) => (FORWARD, rows::column(seq)),
+        PageFrom::Before(seq) => (BACKWARD, rows::column(seq)),
+    };
+    let (kind, name, other) = rows::topic_key(topic);
+    let mut found = sqlx::query(sql)
+        .bind(kind)
+        .bind(name)
+        .bind(other)
+        .bind(bound)
+        .bind(i64::try_from(limits.entries.max(1)).unwrap_or(i64::MAX))
+        .fetch(readers);
+
+    let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
+    let mut bytes = 0_usize;
+    while let Some(row) = found.try_next().await.map_err(StoreError::unavailable)? {
+        page.last = rows::number(rows::get(&row, 0)?)?;
+        page.first = match rows::get(&row, 1)? {
+            Some(first) => rows::number(first)?,
+            None => page.last + 1,
+        };
+        let Some(seq) = rows::get::<Option<i64>>(&row, 2)? else { break };
+        let entry = entry(topic, seq, &row)?;
+        bytes = bytes.saturating_add(entry.text.as_str().len());
+        if bytes > limits.bytes && !page.entries.is_empty() {
+            break;
+        }
+        page.entries.push(Arc::new(entry));
+    }
+    if from_the_end(from) {
+        page.entries.reverse();
+    }
+    Ok(page)
+}
+
+fn from_the_end(from: PageFrom) -> bool {
+    match from {
+        PageFrom::Latest | PageFrom::Before(_) => true,
+        PageFrom::After(_) => false,
+    }
+}
+
+fn entry(topic: &Topic, seq: i64, row: &SqliteRow) -> Result<Entry, StoreError> {
+    let room: Option<&str> = rows::get(row, 5)?;
+    let nonce: Option<&str> = rows::get(row, 8)?;
+    Ok(Entry {
+        topic: topic.clone(),
+        seq: rows::number(seq)?,
+        kind: rows::entry_kind(rows::get(row, 3)?)?,
+        from: rows::username(rows::get(row, 4)?)?,
+        room: room.map(rows::room).transpose()?,
+        text: MessageText::stored(rows::get(row, 6)?),
+        at_ms: rows::number(rows::get(row, 7)?)?,
+        nonce: nonce.and_then(Nonce::parse),
+    })
+}
+
+/// A known topic gives at least one row, with NULL for an entry where none
+/// matches. There is one row of `topics`, so that the entries come in the order
+/// of their key and nothing is sorted.
+macro_rules! page_sql {
+    ($bound:literal, $order:literal) => {
+        concat!(
+            "SELECT t.last_seq, (SELECT min(o.seq) FROM entries AS o WHERE o.topic = t.id),
+                    e.seq, e.kind, e.sender, e.room, e.text, e.at, e.nonce
+               FROM topics AS t
+               LEFT JOIN entries AS e ON e.topic = t.id AND e.seq ",
+            $bound,
+            " ?4
+              WHERE t.kind = ?1 AND t.name = ?2 AND t.other = ?3
+              ORDER BY e.seq ",
+            $order,
+            " LIMIT ?5"
+        )
+    };
+}
+pub(super) const FORWARD: &str = page_sql!(">", "ASC");
+pub(super) const BACKWARD: &str = page_sql!("<", "DESC");

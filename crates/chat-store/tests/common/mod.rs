@@ -1,0 +1,110 @@
+//! What the stories about stores have in common.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use chat_core::{
+    Draft, DraftId, EntryKind, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName,
+    Topic, Username,
+};
+use chat_store::{DatabaseUrl, NewUser, Stores};
+use tempfile::TempDir;
+
+/// No limits.
+pub(crate) const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
+
+/// A store and where it is.
+pub(crate) struct Place {
+    pub(crate) stores: Stores,
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) async fn memory() -> Self {
+        let stores = Stores::open(&DatabaseUrl::Memory).await.unwrap();
+        Self { stores, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::open(&DatabaseUrl::Sqlite(folder.path().join("chat.db"))).await.unwrap();
+        Self { stores, folder }
+    }
+
+    /// The database.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("chat.db")
+    }
+
+    /// The same database after a restart.
+    pub(crate) async fn reopened(self) -> Self {
+        self.stores.close().await;
+        let stores = Stores::open(&DatabaseUrl::Sqlite(self.folder.path().join("chat.db"))).await.unwrap();
+        Self { stores, folder: self.folder }
+    }
+
+    pub(crate) async fn account(&self, person: &str) {
+        let user = NewUser {
+            name: name(person),
+            password_hash: "$argon2id$…".into(),
+            avatar: None,
+            created_at_ms: 1,
+        };
+        self.stores.users.create_user(&user).await.unwrap();
+    }
+
+    pub(crate) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Vec<Outcome> {
+        let commit = self.stores.log.append(drafts, now_ms).await.unwrap();
+        commit.receipts.into_iter().map(|receipt| receipt.outcome).collect()
+    }
+
+    pub(crate) async fn all(&self, topic: &Topic) -> Page {
+        self.stores.log.page(topic, PageFrom::After(0), ALL).await.unwrap()
+    }
+}
+
+pub(crate) fn name(name: &str) -> Username {
+    Username::known(name).unwrap()
+}
+
+pub(crate) fn room(name: &str) -> Topic {
+    Topic::Room(RoomName::parse(name).unwrap())
+}
+
+pub(crate) fn pair(one: &str, other: &str) -> Topic {
+    Topic::Pair(Pair::new(name(one), name(other)))
+}
+
+pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
+    Draft {
+        id: DraftId(text.len() as u64),
+        topic: topic.clone(),
+        kind: EntryKind::Message,
+        from: name(from),
+        room: None,
+        text: MessageText::stored(text),
+        nonce: None,
+    }
+}
+
+pub(crate) fn private(from: &str, to: &str, text: &str) -> Draft {
+    draft(&pair(from, to), from, text)
+}
+
+/// `draft.nonce("n")`.
+pub(crate) trait WithNonce {
+    fn nonce(self, nonce: &str) -> Self;
+}
+
+impl WithNonce for Draft {
+    fn nonce(self, nonce: &str) -> Self {
+        Self { nonce: Some(Nonce::parse(nonce).unwrap()), ..self }
+    }
+}
+
+/// The texts of a page.
+pub(crate) fn said(page: &Page) -> Vec<&str> {
+    page.entries.iter().map(|entry| entry.text.as_str()).collect()
+}

@@ -1,0 +1,89 @@
+// The server's HTTP side: one function for each call. No DOM.
+
+/** @typedef {{ username: string, avatar: string }} User `avatar` is empty where there is none. */
+/** @typedef {{ name: string, title: string, online: number }} Room */
+
+/** An answer that is not a success. `status` is 0 where none came at all. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} sentence the server's own, or empty
+   */
+  constructor(status, sentence) {
+    super(sentence || `status ${status}`);
+    this.status = status;
+    this.sentence = sentence;
+  }
+}
+
+/**
+ * Does not sign in.
+ * @param {FormData} form `username`, `password` and perhaps a file `avatar`
+ */
+export async function register(form) {
+  await call("/api/register", { method: "POST", body: form });
+}
+
+/**
+ * @param {string} username
+ * @param {string} password
+ */
+export async function login(username, password) {
+  await call("/api/login", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ username, password }),
+  });
+}
+
+export async function logout() {
+  await call("/api/logout", { method: "POST" });
+}
+
+/**
+ * Who is signed in.
+ * @returns {Promise<User>}
+ */
+export async function me() {
+  return call("/api/me");
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<User>}
+ */
+export async function user(name) {
+  return call(`/api/users/${encodeURIComponent(name)}`);
+}
+
+/** @returns {Promise<Room[]>} */
+export async function rooms() {
+  return (await call("/api/rooms")).rooms;
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [init]
+ * @returns {Promise<any>}
+ */
+async function call(path, init) {
+  let response;
+  let body;
+  try {
+    response = await fetch(path, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    // Something between here and the server may answer with a page of its own.
+    body = await response.json().catch(() => null);
+  } catch {
+    throw new ApiError(0, "");
+  }
+  if (!response.ok) {
+    throw new ApiError(response.status, typeof body?.error === "string" ? body.error : "");
+  }
+  if (body === null) {
+    throw new ApiError(0, "");
+  }
+  return body;
+}
+
+/** Long enough for a picture of 10 MiB on a slow line. */
+const TIMEOUT_MS = 120_000;
