@@ -27,6 +27,7 @@
 //! # }).unwrap();
 //! ```
 
+mod hasher;
 mod password;
 mod passwords;
 mod secret;

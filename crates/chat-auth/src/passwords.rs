@@ -7,11 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::Params;
 use tokio::sync::oneshot;
 
 use crate::Password;
+use crate::hasher::Hasher;
 
 /// Hashes and checks passwords with argon2id.
 ///
@@ -92,11 +92,11 @@ impl Passwords {
         });
         let mut passwords = Self { queue, threads: Vec::new() };
         for number in 0..options.threads.max(1) {
-            let hasher = Hasher { params: params.clone(), buffer: Vec::new() };
+            let hasher = Hasher::new(params.clone());
             let (queue, idle) = (passwords.queue.clone(), options.buffer_idle);
             let thread = std::thread::Builder::new()
                 .name(format!("password-{number}"))
-                .spawn(move || hasher.run(&queue, idle))
+                .spawn(move || work(hasher, &queue, idle))
                 .map_err(PasswordsError::Thread)?;
             passwords.threads.push(thread);
         }
@@ -133,6 +133,25 @@ impl Drop for Passwords {
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+/// One thread's work, until the queue is closed.
+fn work(mut hasher: Hasher, queue: &Queue, buffer_idle: Duration) {
+    loop {
+        let wait = hasher.has_buffer().then_some(buffer_idle);
+        match queue.next(wait) {
+            Next::Job(Job::Hash { password, answer }) => {
+                if let Some(hash) = hasher.hash(&password) {
+                    let _ = answer.send(hash);
+                }
+            }
+            Next::Job(Job::Verify { password, hash, answer }) => {
+                let _ = answer.send(hasher.verify(&password, hash.as_deref()));
+            }
+            Next::Idle => hasher.free_buffer(),
+            Next::Closed => return,
+        }
     }
 }
 
@@ -226,117 +245,6 @@ impl Queue {
     }
 }
 
-/// One thread's work.
-struct Hasher {
-    params: Params,
-    /// Empty until the first hash, and again after a time without work.
-    buffer: Vec<Block>,
-}
-
-impl Hasher {
-    fn run(mut self, queue: &Queue, idle: Duration) {
-        loop {
-            let wait = (!self.buffer.is_empty()).then_some(idle);
-            match queue.next(wait) {
-                Next::Job(Job::Hash { password, answer }) => {
-                    if let Some(hash) = self.hash(&password) {
-                        let _ = answer.send(hash);
-                    }
-                }
-                Next::Job(Job::Verify { password, hash, answer }) => {
-                    let _ = answer.send(self.verify(&password, hash.as_deref()));
-                }
-                Next::Idle => self.buffer = Vec::new(),
-                Next::Closed => return,
-            }
-        }
-    }
-
-    fn hash(&mut self, password: &Password) -> Option<String> {
-        let salt: [u8; argon2::RECOMMENDED_SALT_LEN] = rand::random();
-        let hash = Salt::new(&salt).ok().and_then(|salt| {
-            let params = self.params.clone();
-            let output = self.argon2id(Version::V0x13, &params, password, &salt)?;
-            Some(PasswordHash {
-                algorithm: Algorithm::Argon2id.ident(),
-                version: Some(Version::V0x13.into()),
-                params: ParamsString::try_from(&params).ok()?,
-                salt: Some(salt),
-                hash: Some(output),
-            })
-        });
-        if hash.is_none() {
-            tracing::error!("a password could not be hashed");
-        }
-        hash.map(|hash| hash.to_string())
-    }
-
-    fn verify(&mut self, password: &Password, hash: Option<&str>) -> bool {
-        let known = hash.and_then(|hash| {
-            let stored = StoredHash::parse(hash);
-            if stored.is_none() {
-                tracing::error!("an account's password hash cannot be read");
-            }
-            stored
-        });
-        match known {
-            Some(stored) => {
-                let output = self.argon2id(stored.version, &stored.params, password, &stored.salt);
-                // Compared in constant time, see `Output`.
-                output.is_some_and(|output| output == stored.output)
-            }
-            None => {
-                self.hash(password);
-                false
-            }
-        }
-    }
-
-    fn argon2id(
-        &mut self,
-        version: Version,
-        params: &Params,
-        password: &Password,
-        salt: &Salt,
-    ) -> Option<Output> {
-        let blocks = params.block_count();
-        if self.buffer.len() < blocks {
-            self.buffer.resize(blocks, Block::new());
-        }
-        let mut out = [0; Output::MAX_LENGTH];
-        let out = out.get_mut(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN))?;
-        let result = Argon2::new(Algorithm::Argon2id, version, params.clone())
-            .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.buffer)
-            .inspect_err(|error| tracing::error!(%error, "argon2id"));
-        // A stored hash that costs more than ours does not keep its memory.
-        self.buffer.truncate(self.params.block_count());
-        self.buffer.shrink_to_fit();
-        result.ok()?;
-        Output::new(out).ok()
-    }
-}
-
-/// What a PHC string of argon2id says.
-struct StoredHash {
-    version: Version,
-    params: Params,
-    salt: Salt,
-    output: Output,
-}
-
-impl StoredHash {
-    /// The most memory a stored hash may ask for, in KiB.
-    const MEMORY_MAX_KIB: u32 = 256 * 1024;
-
-    fn parse(text: &str) -> Option<Self> {
-        let hash = PasswordHash::new(text).ok()?;
-        let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
-        let params = Params::try_from(&hash).ok()?;
-        let fits = hash.algorithm == Algorithm::Argon2id.ident() && params.m_cost() <= Self::MEMORY_MAX_KIB;
-        fits.then_some(Self { version, params, salt: hash.salt?, output: hash.hash? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,18 +299,11 @@ mod tests {
         let hash = theirs.hash(password("p")).await.unwrap();
         assert!(passwords.verify_login(password("p"), Some(&hash)).await.unwrap());
         assert!(!passwords.verify_login(password("q"), Some(&hash)).await.unwrap());
-        // From the argon2 reference implementation:
-        // echo -n password | argon2 somesalt -id -t 2 -k 64 -p 1 -e
-        let reference = reference_hash();
-        assert!(passwords.verify_login(password("password"), Some(&reference)).await.unwrap());
-    }
-
-    /// What the crate's own high-level path makes, which is not the one used here.
-    fn reference_hash() -> String {
-        use argon2::PasswordHasher as _;
-        let params = Params::new(64, 2, 1, None).unwrap();
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        argon2.hash_password_with_salt(b"password", b"somesalt").unwrap().to_string()
+        // From the tests of the reference implementation (phc-winner-argon2, test.c).
+        let reference =
+            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        assert!(passwords.verify_login(password("password"), Some(reference)).await.unwrap());
+        assert!(!passwords.verify_login(password("differentpassword"), Some(reference)).await.unwrap());
     }
 
     #[tokio::test]
@@ -481,25 +382,15 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_is_made_at_first_use_and_freed_after_a_rest() {
-        let passwords = |idle| Queue {
-            state: Mutex::new(State { waiting: VecDeque::new(), closed: idle }),
+    fn a_thread_without_work_is_told_so() {
+        let queue = Queue {
+            state: Mutex::new(State { waiting: VecDeque::new(), closed: false }),
             arrived: Condvar::new(),
             max: 1,
         };
-        assert!(matches!(passwords(true).next(None), Next::Closed));
-        assert!(matches!(passwords(false).next(Some(Duration::from_millis(1))), Next::Idle));
-
-        let params = Params::new(64, 1, 1, Some(32)).unwrap();
-        let mut hasher = Hasher { params, buffer: Vec::new() };
-        hasher.hash(&password("p")).unwrap();
-        assert_eq!(hasher.buffer.len(), 64);
-        let before = hasher.buffer.as_ptr();
-        hasher.verify(&password("p"), None);
-        assert_eq!(hasher.buffer.as_ptr(), before, "the buffer is used again");
-        let costly = "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        hasher.verify(&password("p"), Some(costly));
-        assert_eq!(hasher.buffer.capacity(), 64);
+        assert!(matches!(queue.next(Some(Duration::from_millis(1))), Next::Idle));
+        queue.close();
+        assert!(matches!(queue.next(None), Next::Closed));
     }
 
     /// One poll: the answer, if it is there.

@@ -49,6 +49,7 @@ pub(crate) enum Position {
         cursor: Option<u64>,
         /// A page is on its way.
         reading: bool,
+        /// When it last got on, or could have.
         since_ms: u64,
     },
     /// Gets what is new.

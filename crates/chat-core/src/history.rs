@@ -415,18 +415,22 @@ mod tests {
         let mut story = Story::with(HistoryLimits { entries_per_topic: 10, topics: 2 });
         let (kitchen, garden, cellar) = (room("kitchen"), room("garden"), room("cellar"));
         story.append(&[draft(&garden, "alice", "a", Some("n"))]);
-        story.say(&kitchen, "b");
-        story.say(&kitchen, "c");
+        for text in ["b", "c"] {
+            story.say(&kitchen, text);
+            story.say(&garden, text);
+        }
+        assert_eq!((story.kept(&garden), story.kept(&kitchen)), ((1, 3), (1, 2)));
+        story.say(&kitchen, "d");
         story.now_ms = 500;
         story.say(&cellar, "d");
-        assert_eq!(story.kept(&garden), (2, 1));
-        assert_eq!(story.kept(&kitchen), (1, 2));
+        assert_eq!(story.kept(&garden), (4, 3));
+        assert_eq!(story.kept(&kitchen), (1, 3));
         assert!(story.history.nonces.is_empty());
         // The garden goes on where it was, in number and time; the kitchen is
         // now the quietest.
-        assert_eq!(story.say(&garden, "e"), stored(2, 1000));
-        assert_eq!(story.kept(&garden), (2, 2));
-        assert_eq!(story.kept(&kitchen), (3, 2));
+        assert_eq!(story.say(&garden, "e"), stored(4, 1000));
+        assert_eq!(story.kept(&garden), (4, 4));
+        assert_eq!(story.kept(&kitchen), (4, 3));
         assert_eq!(story.history.written.len(), 2);
     }
 

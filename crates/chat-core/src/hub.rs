@@ -382,6 +382,8 @@ impl Hub {
             self.close(id, CloseCode::GoingAway, now, out);
         } else {
             self.join(id, &room, now, out);
+            // Coming back lifts no limit.
+            self.review(id, now, out);
         }
     }
 

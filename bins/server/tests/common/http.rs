@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-pub struct Request {
+pub(crate) struct Request {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
@@ -15,30 +15,30 @@ pub struct Request {
 }
 
 impl Request {
-    pub fn get(path: &str) -> Self {
+    pub(crate) fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    pub fn post(path: &str) -> Self {
+    pub(crate) fn post(path: &str) -> Self {
         Self::new("POST", path)
     }
 
-    pub fn new(method: &'static str, path: &str) -> Self {
+    pub(crate) fn new(method: &'static str, path: &str) -> Self {
         Self { method, path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn json(mut self, body: &Value) -> Self {
+    pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = body.to_string().into_bytes();
         self.header("Content-Type", "application/json")
     }
 
     /// A form with text fields, and a file if there is one.
-    pub fn form(mut self, fields: &[(&str, &str)], file: Option<(&str, &str, &[u8])>) -> Self {
+    pub(crate) fn form(mut self, fields: &[(&str, &str)], file: Option<(&str, &str, &[u8])>) -> Self {
         const BOUNDARY: &str = "----part-of-a-form";
         for (name, value) in fields {
             let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
@@ -55,8 +55,9 @@ impl Request {
         self.header("Content-Type", &format!("multipart/form-data; boundary={BOUNDARY}"))
     }
 
-    pub async fn send(self, address: SocketAddr) -> Answer {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
+    pub(crate) async fn send(self, address: SocketAddr) -> Answer {
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -71,10 +72,10 @@ impl Request {
 }
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -92,20 +93,20 @@ impl Answer {
         answer
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("JSON: {self:?}"))
     }
 
     /// The sentence of an error.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_else(|| panic!("an error: {self:?}")).to_owned()
     }
 
-    pub fn expect_ok(self) -> Self {
+    pub(crate) fn expect_ok(self) -> Self {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         self
     }

@@ -14,25 +14,25 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-pub use http::{Answer, Request};
-pub use person::{Person, Socket};
+pub(crate) use http::{Answer, Request};
+pub(crate) use person::{Person, Socket};
 
 /// Which store, and how many shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setup {
-    pub store: Store,
-    pub shards: usize,
+pub(crate) struct Setup {
+    pub(crate) store: Store,
+    pub(crate) shards: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Store {
+pub(crate) enum Store {
     Memory,
     Sqlite,
 }
 
 /// A running server with folders of its own.
-pub struct TestServer {
-    pub address: SocketAddr,
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
     setup: Setup,
     flags: Vec<String>,
     process: Child,
@@ -40,12 +40,12 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    pub async fn start(setup: Setup) -> Self {
+    pub(crate) async fn start(setup: Setup) -> Self {
         Self::start_with(setup, &[]).await
     }
 
     /// With more flags than the usual.
-    pub async fn start_with(setup: Setup, flags: &[&str]) -> Self {
+    pub(crate) async fn start_with(setup: Setup, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let (process, address) = spawn(setup, folder.path(), &flags).await;
@@ -53,49 +53,49 @@ impl TestServer {
     }
 
     /// Where the server keeps its data and uploads.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id().expect("it runs")
     }
 
     /// `kill -9`, and start again on the same folders.
-    pub async fn kill_and_restart(&mut self) {
+    pub(crate) async fn kill_and_restart(&mut self) {
         self.process.kill().await.unwrap();
         self.restart().await;
     }
 
     /// SIGTERM; resolves with how it ended.
-    pub async fn terminate(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = self.pid().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
         assert!(killed.success());
         tokio::time::timeout(Duration::from_secs(15), self.process.wait()).await.expect("it stops").unwrap()
     }
 
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         (self.process, self.address) = spawn(self.setup, self.folder.path(), &self.flags).await;
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         Request::get(path).send(self.address).await
     }
 
-    pub async fn send(&self, request: Request) -> Answer {
+    pub(crate) async fn send(&self, request: Request) -> Answer {
         request.send(self.address).await
     }
 
     /// A new account, signed in.
-    pub async fn person(&self, name: &str) -> Person {
+    pub(crate) async fn person(&self, name: &str) -> Person {
         let person = Person::new(self.address, name);
         person.register().await.expect_ok();
         person.sign_in().await
     }
 
     /// A new account, signed in and in a room.
-    pub async fn in_room(&self, name: &str, room: &str) -> (Person, Socket) {
+    pub(crate) async fn in_room(&self, name: &str, room: &str) -> (Person, Socket) {
         let person = self.person(name).await;
         let socket = person.enter(room).await;
         (person, socket)

@@ -12,27 +12,27 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async};
 
 use super::http::{Answer, Request};
 
-pub const PASSWORD: &str = "верный пароль";
+pub(crate) const PASSWORD: &str = "верный пароль";
 
 #[derive(Clone)]
-pub struct Person {
-    pub server: SocketAddr,
-    pub name: String,
-    pub cookie: String,
+pub(crate) struct Person {
+    pub(crate) server: SocketAddr,
+    pub(crate) name: String,
+    pub(crate) cookie: String,
 }
 
 impl Person {
-    pub fn new(server: SocketAddr, name: &str) -> Self {
+    pub(crate) fn new(server: SocketAddr, name: &str) -> Self {
         Self { server, name: name.to_owned(), cookie: String::new() }
     }
 
-    pub async fn register(&self) -> Answer {
+    pub(crate) async fn register(&self) -> Answer {
         let fields = [("username", self.name.as_str()), ("password", PASSWORD)];
         Request::post("/api/register").form(&fields, None).send(self.server).await
     }
 
     /// The same person, with the cookie of a new session.
-    pub async fn sign_in(&self) -> Self {
+    pub(crate) async fn sign_in(&self) -> Self {
         let login = json!({ "username": self.name, "password": PASSWORD });
         let answer = Request::post("/api/login").json(&login).send(self.server).await.expect_ok();
         let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
@@ -40,21 +40,21 @@ impl Person {
     }
 
     /// The same person on a server that was started anew.
-    pub fn on(&self, server: SocketAddr) -> Self {
+    pub(crate) fn on(&self, server: SocketAddr) -> Self {
         Self { server, ..self.clone() }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         Request::get(path).header("Cookie", &self.cookie).send(self.server).await
     }
 
-    pub async fn post(&self, path: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str) -> Answer {
         Request::post(path).header("Cookie", &self.cookie).send(self.server).await
     }
 
     /// Opens a socket and waits for the own join notice; what came before it
     /// is in [`Socket::replay`].
-    pub async fn enter(&self, room: &str) -> Socket {
+    pub(crate) async fn enter(&self, room: &str) -> Socket {
         let mut socket = self.open(room).await.unwrap();
         loop {
             let frame = socket.next().await;
@@ -68,7 +68,7 @@ impl Person {
     }
 
     /// Opens a socket.
-    pub async fn open(&self, room: &str) -> Result<Socket, Error> {
+    pub(crate) async fn open(&self, room: &str) -> Result<Socket, Error> {
         let room: String = room.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let url = format!("ws://{}/ws?room={room}", self.server);
         let mut request = url.into_client_request().unwrap();
@@ -80,31 +80,31 @@ impl Person {
     }
 }
 
-pub struct Socket {
-    pub stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub(crate) struct Socket {
+    pub(crate) stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// What came before the own join notice.
-    pub replay: Vec<Value>,
+    pub(crate) replay: Vec<Value>,
 }
 
 impl Socket {
-    pub async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         self.send(&json!({ "type": "message", "text": text })).await;
     }
 
-    pub async fn whisper(&mut self, to: &str, text: &str) {
+    pub(crate) async fn whisper(&mut self, to: &str, text: &str) {
         self.send(&json!({ "type": "private", "to": to, "text": text })).await;
     }
 
-    pub async fn send(&mut self, frame: &Value) {
+    pub(crate) async fn send(&mut self, frame: &Value) {
         self.send_text(&frame.to_string()).await;
     }
 
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
     /// The next frame that is not a ping.
-    pub async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         match self.next_or_close().await {
             Ok(frame) => frame,
             Err(code) => panic!("closed with {code:?} while a frame was awaited"),
@@ -113,7 +113,7 @@ impl Socket {
 
     /// The next frame, or the code with which the server closed (`None`: it
     /// was cut off).
-    pub async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
+    pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await;
             match next.expect("something within 20 s") {
@@ -126,7 +126,7 @@ impl Socket {
     }
 
     /// The code with which the server closes, after whatever else comes.
-    pub async fn close_code(&mut self) -> Option<u16> {
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
         loop {
             if let Err(code) = self.next_or_close().await {
                 return code;
@@ -135,7 +135,7 @@ impl Socket {
     }
 
     /// The next frame that is not a notice.
-    pub async fn next_message(&mut self) -> Value {
+    pub(crate) async fn next_message(&mut self) -> Value {
         loop {
             let frame = self.next().await;
             if frame["type"] != "system" {
@@ -145,14 +145,14 @@ impl Socket {
     }
 
     /// The next frame must be this message.
-    pub async fn expect(&mut self, from: &str, text: &str) {
+    pub(crate) async fn expect(&mut self, from: &str, text: &str) {
         let frame = self.next_message().await;
         assert_eq!((&frame["from"], &frame["text"]), (&json!(from), &json!(text)), "{frame}");
     }
 
     /// Everything up to a message of one's own that was sent just now: who got
     /// something before would have it by then.
-    pub async fn all_up_to(&mut self, marker: &str) -> Vec<Value> {
+    pub(crate) async fn all_up_to(&mut self, marker: &str) -> Vec<Value> {
         let mut frames = Vec::new();
         loop {
             let frame = self.next().await;

@@ -65,13 +65,16 @@ impl Hub {
         let pending = client.pending;
         let Some(position) = client.position_in(slot) else { return };
         let Position::Behind { cursor, reading, since_ms } = position else { return };
-        let after = *cursor.get_or_insert(top.saturating_sub(self.options.join_replay_entries as u64));
+        let after = *cursor.get_or_insert_with(|| {
+            *since_ms = now.mono_ms;
+            top.saturating_sub(self.options.join_replay_entries as u64)
+        });
         if pending >= self.options.page_bytes || *reading {
             return;
         }
         if after < top {
             let Some(frames) = room.recent.from(after + 1, top) else {
-                (*reading, *since_ms) = (true, now.mono_ms);
+                *reading = true;
                 return self.read_room_after(slot, after, out);
             };
             let frames = out.store(frames);
@@ -127,10 +130,10 @@ impl Hub {
             return false;
         }
         let PageFrom::After(after) = from else { return false };
-        let waiting = self.members_waiting_for(slot, after, now);
+        let waiting = self.members_waiting_for(slot, after);
         let Some(page) = page else { return true };
         self.advance_room(slot, page);
-        self.replay(slot, after, page, &waiting, out);
+        self.replay(slot, after, page, &waiting, now, out);
         for &member in &waiting {
             self.catch_up(member, slot, now, out);
         }
@@ -172,7 +175,15 @@ impl Hub {
     }
 
     /// Sends a page to the members that waited for it, encoded once.
-    fn replay(&mut self, slot: usize, after: u64, page: &Page, members: &[ClientId], out: &mut Outputs) {
+    fn replay(
+        &mut self,
+        slot: usize,
+        after: u64,
+        page: &Page,
+        members: &[ClientId],
+        now: Now,
+        out: &mut Outputs,
+    ) {
         if members.is_empty() {
             return;
         }
@@ -191,26 +202,27 @@ impl Hub {
         let bytes = out.store(&self.scratch);
         out.write(members.iter().copied(), bytes);
         for &member in members {
-            if let Some(Position::Behind { cursor: at, .. }) =
+            if let Some(Position::Behind { cursor: at, since_ms, .. }) =
                 self.client_mut(member).and_then(|client| client.position_in(slot))
+                && cursor > after
             {
-                *at = Some(cursor);
+                (*at, *since_ms) = (Some(cursor), now.mono_ms);
             }
         }
     }
 
     /// The members for which the page after this number was read; they no
     /// longer wait.
-    fn members_waiting_for(&mut self, slot: usize, after: u64, now: Now) -> Vec<ClientId> {
+    fn members_waiting_for(&mut self, slot: usize, after: u64) -> Vec<ClientId> {
         let members = self.rooms[slot].behind.clone();
         let mut waiting = Vec::new();
         for member in members {
             let position = self.client_mut(member).and_then(|client| client.position_in(slot));
-            if let Some(Position::Behind { cursor: Some(cursor), reading, since_ms }) = position
+            if let Some(Position::Behind { cursor: Some(cursor), reading, .. }) = position
                 && *reading
                 && *cursor == after
             {
-                (*reading, *since_ms) = (false, now.mono_ms);
+                *reading = false;
                 waiting.push(member);
             }
         }
@@ -281,8 +293,17 @@ impl Hub {
 
     /// A socket took bytes, or did not.
     pub(super) fn pending(&mut self, id: ClientId, bytes: usize, now: Now, out: &mut Outputs) {
+        let page_bytes = self.options.page_bytes;
         let Some(client) = self.client_mut(id) else { return };
-        client.pending = bytes;
+        let was_full = std::mem::replace(&mut client.pending, bytes) >= page_bytes;
+        if was_full && bytes < page_bytes {
+            // Until now it had itself to wait for; from now on, the log.
+            for membership in &mut client.memberships {
+                if let Position::Behind { since_ms, .. } = &mut membership.position {
+                    *since_ms = now.mono_ms;
+                }
+            }
+        }
         for index in 0..client.memberships.len() {
             let Some(client) = self.client(id) else { return };
             let Some(slot) = client.memberships.get(index).map(|membership| membership.room) else { return };

@@ -81,9 +81,12 @@ impl Hub {
 
     /// Forgets the rooms that nobody has been in for a while.
     pub(super) fn forget_idle_rooms(&mut self, now_ms: u64, out: &mut Outputs) {
-        while let Some(&(at_ms, slot)) = self.emptied.front()
-            && at_ms + self.options.room_idle_ms <= now_ms
-        {
+        // At most those that are in line now: some go to its end.
+        for _ in 0..self.emptied.len() {
+            let Some(&(at_ms, slot)) = self.emptied.front() else { return };
+            if at_ms + self.options.room_idle_ms > now_ms {
+                return;
+            }
             self.emptied.pop_front();
             let Some(room) = self.rooms.get_mut(slot).filter(|room| room.empty_since_ms == Some(at_ms))
             else {

@@ -137,11 +137,13 @@ impl Hub {
         // One that was given up meanwhile has nobody left to tell.
         let Some(waiting) = self.drafts.take(receipt.draft) else { return };
         match &receipt.outcome {
-            Outcome::Stored { seq, .. } => {
+            // A v1 draft has its nonce from the shell, for itself alone: a
+            // duplicate is a commit whose answer was lost, and perhaps its
+            // entries with it.
+            Outcome::Stored { seq, .. } | Outcome::Duplicate { seq, .. } => {
                 let missed = Missed { topic: waiting.topic.clone(), first: *seq, last: *seq };
                 self.missed(&missed, now, out);
             }
-            Outcome::Duplicate { .. } => {}
             Outcome::NoRecipient { at_ms } => {
                 if let Topic::Pair(pair) = &waiting.topic
                     && let Some(from) = self.same_client(waiting.client).map(|client| client.user)
@@ -180,7 +182,7 @@ impl Hub {
     }
 
     /// Pauses a client, or lets it go on.
-    fn review(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
+    pub(super) fn review(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
         let Some(client) = self.client(id).filter(|client| !client.closed) else { return };
         let (before, after) = (client.paused, self.reason_to_pause(id, now));
         let client_ref = ClientRef { id, generation: client.generation };

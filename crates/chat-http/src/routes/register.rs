@@ -49,7 +49,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         if let Some(avatar) = avatar {
             avatar.keep();
         }
-        tracing::info!(user = %user.name, "registered");
+        tracing::info!(user = ?user.name, "registered");
         Ok::<_, HttpError>(())
     });
     creation.await.map_err(HttpError::Task)??;

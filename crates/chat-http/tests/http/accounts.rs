@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use chat_auth::PasswordsOptions;
+use chat_auth::{PasswordsOptions, TokenOptions};
 use chat_core::{SessionId, Username};
 use chat_http::PublicUrl;
 use chat_store::{Session, SessionRepository as _};
 use serde_json::json;
 
-use crate::harness::{Chat, FORM, form, now, tokens};
+use crate::harness::{Chat, FORM, SECRET, form, now, tokens, tokens_with};
 
 #[tokio::test]
 async fn alice_registers_signs_in_and_out() {
@@ -210,7 +210,8 @@ async fn every_failed_sign_in_takes_the_same_time() {
 
 #[tokio::test]
 async fn a_crowd_at_the_door_is_told_to_come_back() {
-    let chat = Chat::with_passwords(PasswordsOptions { queue_max: 0, ..Default::default() }, |_| {}).await;
+    let passwords = PasswordsOptions { queue_max: 0, ..PasswordsOptions::default() };
+    let chat = Chat::with_auth(passwords, tokens(), |_| {}).await;
     for reply in [chat.login("alice", "password").await, chat.register("alice", "password").await] {
         assert_eq!(reply.refusal(), (503, "too many at once, please try again in a moment".to_owned()));
         assert_eq!(reply.header("retry-after"), Some("1"));
@@ -249,6 +250,23 @@ async fn whose_token_is_no_good_is_told_so() {
     }
     let headers = [("Authorization", "Bearer x"), ("Cookie", &cookie)];
     assert_eq!(chat.call("GET", "/api/me", &headers, b"").await.refusal(), invalid);
+}
+
+#[tokio::test]
+async fn a_host_application_signs_its_own_people_in() {
+    // {"sub":"bot","exp":4102444800}, signed with the shared secret.
+    let claims = json!({ "sub": "bot", "exp": 4_102_444_800u64 });
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+    let cookie = format!("auth={token}");
+    assert_eq!(Chat::start().await.get("/api/me", &cookie).await.status, 401);
+
+    let external = TokenOptions { accept_external: true, ..TokenOptions::default() };
+    let chat = Chat::with_auth(PasswordsOptions::default(), tokens_with(external), |_| {}).await;
+    let reply = chat.get("/api/me", &cookie).await;
+    assert_eq!(reply.json(), json!({ "username": "bot", "avatar": "" }));
+    assert_eq!(reply.header("set-cookie"), None);
+    assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await.status, 200);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use chat_core::Username;
+use chat_store::UserRepository as _;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
@@ -122,6 +124,22 @@ async fn a_registration_that_breaks_off_leaves_no_file() {
     assert!(chat.files()[0].ends_with(".part"));
     drop(stream);
     until(|| chat.files().is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_being_made_keeps_its_picture() {
+    let chat = Chat::start().await;
+    chat.store.slow.store(true, Ordering::Relaxed);
+    let body = form(&[("avatar", Some("a"), PNG), ("username", None, b"alice"), ("password", None, b"p")]);
+    let mut stream = chat.connect().await;
+    let request = chat.request("POST", "/api/register", &[("Content-Type", FORM)], &body);
+    stream.write_all(&request).await.unwrap();
+    until(|| chat.files().iter().any(|file| file.ends_with(".png"))).await;
+    // Gone before the store has answered.
+    drop(stream);
+    chat.server.stop().await;
+    let alice = chat.store.find_user(&Username::known("alice").unwrap()).await.unwrap().unwrap();
+    assert_eq!(alice.avatar, Some(format!("/uploads/{}", chat.files()[0])));
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-const SECRET: &str = "a secret for tests, of 32 bytes or more";
+/// What the server signs with.
+pub const SECRET: &str = "a secret for tests, of 32 bytes or more";
 
 /// A server with an empty store and an empty folder for uploads.
 pub struct Chat {
@@ -30,10 +31,14 @@ impl Chat {
     }
 
     pub async fn with(change: impl FnOnce(&mut HttpOptions)) -> Self {
-        Self::with_passwords(PasswordsOptions::default(), change).await
+        Self::with_auth(PasswordsOptions::default(), tokens(), change).await
     }
 
-    pub async fn with_passwords(passwords: PasswordsOptions, change: impl FnOnce(&mut HttpOptions)) -> Self {
+    pub async fn with_auth(
+        passwords: PasswordsOptions,
+        tokens: Tokens,
+        change: impl FnOnce(&mut HttpOptions),
+    ) -> Self {
         let uploads = tempfile::tempdir().unwrap();
         let mut options = HttpOptions {
             uploads_dir: uploads.path().join("uploads"),
@@ -51,7 +56,7 @@ impl Chat {
                 ..passwords
             })
             .unwrap(),
-            tokens: tokens(),
+            tokens,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::start(listener, parts, options).await.unwrap();
@@ -127,7 +132,11 @@ impl Chat {
 
 /// What signs tokens as the server does.
 pub fn tokens() -> Tokens {
-    Tokens::new(&SigningSecret::new(SECRET).unwrap(), TokenOptions::default())
+    tokens_with(TokenOptions::default())
+}
+
+pub fn tokens_with(options: TokenOptions) -> Tokens {
+    Tokens::new(&SigningSecret::new(SECRET).unwrap(), options)
 }
 
 pub fn now() -> u64 {
@@ -237,6 +246,8 @@ pub struct Store {
     pub out: AtomicBool,
     /// No check is ever answered.
     pub silent: AtomicBool,
+    /// An account takes a while to be made.
+    pub slow: AtomicBool,
 }
 
 impl Store {
@@ -250,7 +261,14 @@ impl Store {
 
 impl UserRepository for Store {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
-        self.ask(self.memory.create_user(user))
+        let creation = self.ask(self.memory.create_user(user));
+        if !self.slow.load(Ordering::Relaxed) {
+            return creation;
+        }
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            creation.await
+        })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {

@@ -3,7 +3,7 @@
 use chat_http::PublicUrl;
 
 use crate::harness::{Chat, Reply};
-use crate::upgrade::handshake;
+use crate::upgrade::only_handshake;
 
 /// Origins that are not that of `127.0.0.1:<port>`.
 fn foreign(port: u16) -> Vec<String> {
@@ -48,13 +48,13 @@ async fn a_foreign_page_can_change_nothing() {
             let reply = chat.call("POST", path, &headers, b"").await;
             assert!(refused(&reply), "{origin} {path}: {reply:?}");
         }
-        let reply = chat.raw(handshake(&chat, "/ws?room=x", &headers).as_bytes()).await;
+        let reply = chat.raw(only_handshake(&chat, "/ws?room=x", &headers).as_bytes()).await;
         assert!(refused(&reply), "{origin}: {reply:?}");
     }
     for site in ["cross-site", "same-site"] {
         let headers = [("Cookie", cookie.as_str()), ("Sec-Fetch-Site", site)];
         assert!(refused(&chat.call("POST", "/api/logout", &headers, b"").await), "{site}");
-        assert!(refused(&chat.raw(handshake(&chat, "/ws", &headers).as_bytes()).await), "{site}");
+        assert!(refused(&chat.raw(only_handshake(&chat, "/ws", &headers).as_bytes()).await), "{site}");
     }
     assert_eq!(chat.get("/api/me", &cookie).await.status, 200, "alice is still signed in");
 }

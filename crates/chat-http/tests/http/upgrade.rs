@@ -19,6 +19,11 @@ pub fn handshake(chat: &Chat, path: &str, headers: &[(&str, &str)]) -> String {
     request + "\r\n"
 }
 
+/// The same, on a connection that is not kept for another request.
+pub fn only_handshake(chat: &Chat, path: &str, headers: &[(&str, &str)]) -> String {
+    handshake(chat, path, headers).replace("keep-alive, Upgrade", "close, Upgrade")
+}
+
 #[tokio::test]
 async fn a_good_handshake_is_answered_with_101() {
     let chat = Chat::start().await;
@@ -111,8 +116,8 @@ async fn a_bad_handshake_is_refused_in_json() {
             assert_eq!(reply.header("sec-websocket-version"), Some("13"), "{what}");
         }
     }
-    let subprotocol = handshake(&chat, "/ws", &[("Cookie", &cookie), ("Sec-WebSocket-Protocol", "chat.v9")]);
-    let subprotocol = subprotocol.replace("keep-alive", "close");
+    let headers = [("Cookie", cookie.as_str()), ("Sec-WebSocket-Protocol", "chat.v9")];
+    let subprotocol = only_handshake(&chat, "/ws", &headers);
     assert_eq!(chat.raw(subprotocol.as_bytes()).await.error(), "unknown subprotocol");
 }
 
@@ -121,6 +126,6 @@ async fn who_signed_out_gets_no_socket() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("alice").await;
     chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await;
-    let request = handshake(&chat, "/ws", &[("Cookie", &cookie)]).replace("keep-alive", "close");
+    let request = only_handshake(&chat, "/ws", &[("Cookie", &cookie)]);
     assert_eq!(chat.raw(request.as_bytes()).await.refusal(), (401, "invalid token".to_owned()));
 }

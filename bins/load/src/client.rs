@@ -1,0 +1,121 @@
+//! A client that counts.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// A socket in a room.
+pub(crate) struct Client {
+    socket: WebSocketStream<TcpStream>,
+}
+
+/// When a client sends.
+pub(crate) enum Pace {
+    Silent,
+    /// At these times after the start.
+    AtTimes(Vec<Duration>),
+    /// Whenever fewer than this many of its own messages have not come back.
+    InFlight(usize),
+}
+
+/// What a client saw.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) received: u64,
+    /// Messages that came after a later one of the same author.
+    pub(crate) disordered: u64,
+    pub(crate) latencies_us: Vec<u32>,
+}
+
+impl Client {
+    /// Opens a socket and waits until it is in the room.
+    pub(crate) async fn connect(
+        server: SocketAddr,
+        room: &str,
+        cookie: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let room = room.replace(' ', "%20");
+        let mut request = format!("ws://{server}/ws?room={room}").into_client_request()?;
+        request.headers_mut().insert("Cookie", cookie.parse()?);
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let small = WebSocketConfig::default().read_buffer_size(4096);
+        let (mut socket, _) = client_async_with_config(request, stream, Some(small)).await?;
+        while let Some(message) = socket.next().await {
+            if let Message::Text(text) = message?
+                && text.contains("\"system\"")
+            {
+                return Ok(Self { socket });
+            }
+        }
+        Err("the server closed a socket".into())
+    }
+
+    /// Sends and counts until all `expected` messages have come, or the time is over.
+    pub(crate) async fn run(
+        mut self,
+        started: Instant,
+        pace: Pace,
+        expected: Option<u64>,
+        until: Duration,
+    ) -> Counts {
+        let mut counts = Counts::default();
+        let mut newest: HashMap<u64, u64> = HashMap::new();
+        let me = std::ptr::from_ref(&self.socket).addr() as u64 ^ started.elapsed().as_nanos() as u64;
+        let mut sent = 0;
+        let mut own = 0;
+        let deadline = tokio::time::sleep_until((started + until).into());
+        tokio::pin!(deadline);
+        loop {
+            if expected.is_some_and(|expected| counts.received >= expected) {
+                break;
+            }
+            let next_send = match &pace {
+                Pace::Silent => None,
+                Pace::AtTimes(times) => times.get(sent as usize).map(|at| started + *at),
+                Pace::InFlight(most) => (sent - own < *most as u64).then_some(started),
+            };
+            tokio::select! {
+                biased;
+                () = &mut deadline => break,
+                () = async { tokio::time::sleep_until(next_send.unwrap_or(started).into()).await },
+                    if next_send.is_some() =>
+                {
+                    let text = format!("{me} {sent} {}", started.elapsed().as_micros());
+                    sent += 1;
+                    let frame = format!("{{\"type\":\"message\",\"text\":\"{text}\"}}");
+                    if self.socket.send(Message::text(frame)).await.is_err() {
+                        break;
+                    }
+                }
+                message = self.socket.next() => {
+                    let Some(Ok(message)) = message else { break };
+                    let Message::Text(frame) = message else { continue };
+                    let Some((author, number, sent_us)) = parse(&frame) else { continue };
+                    counts.received += 1;
+                    own += u64::from(author == me);
+                    let expected_number = newest.insert(author, number).map_or(number, |last| last + 1);
+                    counts.disordered += u64::from(number != expected_number);
+                    let took = started.elapsed().as_micros() as u64 - sent_us;
+                    counts.latencies_us.push(u32::try_from(took).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// Author, number and time of a message of this program.
+fn parse(frame: &str) -> Option<(u64, u64, u64)> {
+    let text = frame.split("\"text\":\"").nth(1)?.split('"').next()?;
+    let mut numbers = text.split(' ').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}

@@ -1,0 +1,110 @@
+//! The server that is measured.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+/// A server process of its own, ended with this value.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts the binary that was built beside this one.
+    pub(crate) async fn start(store: &str, shards: usize) -> Result<Self, Box<dyn Error>> {
+        let binary = std::env::current_exe()?.with_file_name("server");
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(&binary);
+        command
+            .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
+            .args(["--shards", &shards.to_string()])
+            .arg("--data-dir")
+            .arg(folder.path().join("data"))
+            .arg("--uploads-dir")
+            .arg(folder.path().join("uploads"))
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        match store {
+            "sqlite" => {}
+            "memory" => drop(command.args(["--database-url", "memory:"])),
+            _ => return Err("--store is sqlite or memory".into()),
+        }
+        let mut process = command.spawn().map_err(|error| {
+            format!("{}: {error} (build it first, with the same profile)", binary.display())
+        })?;
+        let output = process.stdout.take().ok_or("no standard output")?;
+        let line = BufReader::new(output).lines().next_line().await?.ok_or("the server did not start")?;
+        let port: u16 = line.rsplit(':').next().unwrap_or_default().parse()?;
+        Ok(Self { address: ([127, 0, 0, 1], port).into(), process, _folder: folder })
+    }
+
+    /// Makes accounts and signs them in; returns their cookies.
+    pub(crate) async fn users(&self, count: usize) -> Result<Vec<String>, Box<dyn Error>> {
+        let mut cookies = Vec::with_capacity(count);
+        for number in 0..count {
+            let form = format!(
+                "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nuser{number}\r\n\
+                 --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\npassword\r\n--b--\r\n"
+            );
+            self.post("/api/register", "multipart/form-data; boundary=b", &form).await?;
+            let login = format!("{{\"username\":\"user{number}\",\"password\":\"password\"}}");
+            let answer = self.post("/api/login", "application/json", &login).await?;
+            let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+            let cookie = cookie.and_then(|cookie| cookie.split(';').next()).ok_or("no cookie")?;
+            cookies.push(cookie.to_owned());
+        }
+        Ok(cookies)
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: &str) -> Result<String, Box<dyn Error>> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        if !answer.starts_with("HTTP/1.1 200") {
+            return Err(format!("{path}: {}", answer.lines().next().unwrap_or_default()).into());
+        }
+        Ok(answer)
+    }
+
+    /// User and system time that the server has used (proc(5), `stat`).
+    pub(crate) fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+    }
+
+    /// Memory that the server has in use (proc(5), `statm`).
+    pub(crate) fn resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()?))?;
+        let pages: u64 = statm.split_whitespace().nth(1).unwrap_or_default().parse()?;
+        Ok(pages * rustix::param::page_size() as u64)
+    }
+
+    fn pid(&self) -> io::Result<u32> {
+        self.process.id().ok_or_else(|| io::Error::other("the server has ended"))
+    }
+}
+
+/// Each socket needs a descriptor.
+pub(crate) fn raise_descriptors() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}

@@ -1,0 +1,155 @@
+//! What was said is still there after the server was stopped or killed.
+
+mod common;
+
+use std::time::Duration;
+
+use chat_core::{EntryKind, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
+use chat_store::{EventLog as _, SqliteOptions, SqliteStore};
+use common::{Person, Setup, Socket, Store, TestServer};
+use futures_util::SinkExt as _;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+const SETUPS: [Setup; 2] =
+    [Setup { store: Store::Sqlite, shards: 1 }, Setup { store: Store::Sqlite, shards: 3 }];
+
+#[tokio::test]
+async fn a_room_is_as_it_was_after_a_restart() {
+    for setup in SETUPS {
+        let mut server = TestServer::start(setup).await;
+        let (alice, mut socket) = server.in_room("Алиса", "кухня").await;
+        let mut said = Vec::new();
+        for number in 0..60 {
+            let text = format!("№{number} 👩‍💻 مرحبا");
+            socket.say(&text).await;
+            said.push(socket.next_message().await);
+        }
+        assert!(server.terminate().await.success());
+        server.restart().await;
+
+        // The account, the session's cookie and the last 50 messages, with
+        // their own times.
+        let alice = alice.on(server.address);
+        assert_eq!(alice.get("/api/me").await.expect_ok().json()["username"], "Алиса");
+        let again = alice.sign_in().await.enter("кухня").await;
+        assert_eq!(again.replay, said[10..]);
+        let empty = alice.enter("другая").await;
+        assert!(empty.replay.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_stays_ended() {
+    let mut server = TestServer::start(SETUPS[0]).await;
+    let alice = server.person("alice").await;
+    alice.post("/api/logout").await.expect_ok();
+    server.kill_and_restart().await;
+    assert_eq!(alice.on(server.address).get("/api/me").await.error(), "invalid token");
+}
+
+/// People talk in two rooms and in private; the server is killed in the middle
+/// of it, several times. Whatever anybody had seen by then is in the log, once,
+/// and in the order in which they saw it.
+#[tokio::test]
+async fn what_anyone_saw_survives_kill_9() {
+    for setup in SETUPS {
+        let mut server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
+        let mut people = Vec::new();
+        for name in ["alice", "bob", "carol", "dave"] {
+            people.push(server.person(name).await);
+        }
+        let mut seen: Vec<Vec<Value>> = Vec::new();
+        for round in 0..5 {
+            let mut talking = Vec::new();
+            for (number, person) in people.iter().enumerate() {
+                let person = person.on(server.address);
+                talking.push(tokio::spawn(talk(person, round, number)));
+            }
+            // Each kill comes at another moment of the conversation.
+            tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
+            server.kill_and_restart().await;
+            for talk in talking {
+                seen.push(talk.await.unwrap());
+            }
+        }
+        assert!(server.terminate().await.success());
+        assert!(seen.iter().map(Vec::len).sum::<usize>() > 500, "hardly anything was said");
+        check_against_the_log(&server, &seen).await;
+    }
+}
+
+/// Talks until the connection is lost; returns every message that was seen.
+async fn talk(person: Person, round: u64, number: usize) -> Vec<Value> {
+    let room = ["one", "two"][number % 2];
+    let mut socket: Socket = person.enter(room).await;
+    // What was replayed counts as seen, too.
+    let mut seen = std::mem::take(&mut socket.replay);
+    let mut said = 0;
+    loop {
+        // A few at a time are under way.
+        while said < 8 + seen.iter().filter(|frame| frame["from"] == person.name.as_str()).count() {
+            let text = format!("{} {round} {said}", person.name);
+            let frame = match said % 5 {
+                4 => json!({ "to": "alice", "text": text }),
+                _ => json!({ "text": text }),
+            };
+            said += 1;
+            if socket.stream.send(Message::text(frame.to_string())).await.is_err() {
+                return seen;
+            }
+        }
+        match socket.next_or_close().await {
+            Ok(frame) if frame["type"] == "system" => {}
+            Ok(frame) => seen.push(frame),
+            Err(_) => return seen,
+        }
+    }
+}
+
+async fn check_against_the_log(server: &TestServer, seen: &[Vec<Value>]) {
+    let path = server.folder().join("data/chat.db");
+    let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+    let user = |name| Username::known(name).unwrap();
+    let mut topics: Vec<Topic> =
+        ["one", "two"].into_iter().map(|room| Topic::Room(RoomName::parse(room).unwrap())).collect();
+    for name in ["alice", "bob", "carol", "dave"] {
+        topics.push(Topic::Pair(Pair::new(user("alice"), user(name))));
+    }
+    for topic in topics {
+        let limits = PageLimits { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
+        let page = store.page(&topic, PageFrom::After(0), limits).await.unwrap();
+        let stored: Vec<&str> = page.entries.iter().map(|entry| entry.text.as_str()).collect();
+        for (entry, seq) in page.entries.iter().zip(1..) {
+            assert_eq!((entry.seq, entry.kind), (seq, EntryKind::Message));
+        }
+        for frames in seen {
+            let mine = frames.iter().filter(|frame| is_in(&topic, frame));
+            let places: Vec<usize> = mine
+                .map(|frame| {
+                    let text = frame["text"].as_str().unwrap();
+                    let mut places = stored.iter().enumerate().filter(|(_, stored)| **stored == text);
+                    let (place, _) = places.next().unwrap_or_else(|| panic!("lost: {text:?} in {topic:?}"));
+                    assert!(places.next().is_none(), "stored twice: {text:?}");
+                    place
+                })
+                .collect();
+            for pair in places.windows(2) {
+                assert_eq!(pair[1], pair[0] + 1, "a gap, a duplicate or another order in {topic:?}");
+            }
+        }
+    }
+    store.close().await;
+}
+
+fn is_in(topic: &Topic, frame: &Value) -> bool {
+    let text = |field: &str| frame[field].as_str().unwrap_or_default().to_owned();
+    match topic {
+        Topic::Room(room) => frame["type"] == "message" && frame["room"] == room.as_str(),
+        Topic::Pair(pair) => {
+            let (low, high) = (pair.low().as_str(), pair.high().as_str());
+            let (from, to) = (text("from"), text("to"));
+            frame["type"] == "private" && (from == low && to == high || from == high && to == low)
+        }
+    }
+}

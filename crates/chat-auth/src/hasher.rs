@@ -1,0 +1,137 @@
+//! argon2id in a buffer that is used again and again.
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+
+use crate::Password;
+
+/// Hashes and checks passwords, one after the other.
+pub(crate) struct Hasher {
+    /// The cost of new hashes.
+    params: Params,
+    /// Empty until the first hash, and again after a rest.
+    buffer: Vec<Block>,
+}
+
+impl Hasher {
+    pub(crate) fn new(params: Params) -> Self {
+        Self { params, buffer: Vec::new() }
+    }
+
+    pub(crate) fn has_buffer(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    pub(crate) fn free_buffer(&mut self) {
+        self.buffer = Vec::new();
+    }
+
+    /// The hash of a new password; `None` if argon2id fails.
+    pub(crate) fn hash(&mut self, password: &Password) -> Option<String> {
+        let salt: [u8; argon2::RECOMMENDED_SALT_LEN] = rand::random();
+        let hash = Salt::new(&salt).ok().and_then(|salt| {
+            let params = self.params.clone();
+            let output = self.argon2id(Version::V0x13, &params, password, &salt)?;
+            Some(PasswordHash {
+                algorithm: Algorithm::Argon2id.ident(),
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&params).ok()?,
+                salt: Some(salt),
+                hash: Some(output),
+            })
+        });
+        if hash.is_none() {
+            tracing::error!("a password could not be hashed");
+        }
+        hash.map(|hash| hash.to_string())
+    }
+
+    /// Whether this is the password of that hash. Without a hash, or with one
+    /// that cannot be read, it costs as much and is not.
+    pub(crate) fn verify(&mut self, password: &Password, hash: Option<&str>) -> bool {
+        let known = hash.and_then(|hash| {
+            let stored = StoredHash::parse(hash);
+            if stored.is_none() {
+                tracing::error!("an account's password hash cannot be read");
+            }
+            stored
+        });
+        match known {
+            Some(stored) => {
+                let output = self.argon2id(stored.version, &stored.params, password, &stored.salt);
+                // Compared in constant time, see `Output`.
+                output.is_some_and(|output| output == stored.output)
+            }
+            None => {
+                self.hash(password);
+                false
+            }
+        }
+    }
+
+    fn argon2id(
+        &mut self,
+        version: Version,
+        params: &Params,
+        password: &Password,
+        salt: &Salt,
+    ) -> Option<Output> {
+        let blocks = params.block_count();
+        if self.buffer.len() < blocks {
+            self.buffer.resize(blocks, Block::new());
+        }
+        let mut out = [0; Output::MAX_LENGTH];
+        let out = out.get_mut(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN))?;
+        let result = Argon2::new(Algorithm::Argon2id, version, params.clone())
+            .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.buffer)
+            .inspect_err(|error| tracing::error!(%error, "argon2id"));
+        // A stored hash that costs more than ours does not keep its memory.
+        self.buffer.truncate(self.params.block_count());
+        self.buffer.shrink_to_fit();
+        result.ok()?;
+        Output::new(out).ok()
+    }
+}
+
+/// What a PHC string of argon2id says.
+struct StoredHash {
+    version: Version,
+    params: Params,
+    salt: Salt,
+    output: Output,
+}
+
+impl StoredHash {
+    /// The most memory a stored hash may ask for, in KiB.
+    const MEMORY_MAX_KIB: u32 = 256 * 1024;
+
+    fn parse(text: &str) -> Option<Self> {
+        let hash = PasswordHash::new(text).ok()?;
+        let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        let fits = hash.algorithm == Algorithm::Argon2id.ident() && params.m_cost() <= Self::MEMORY_MAX_KIB;
+        fits.then_some(Self { version, params, salt: hash.salt?, output: hash.hash? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffer_is_made_at_first_use_and_never_grows_for_good() {
+        let mut hasher = Hasher::new(Params::new(64, 1, 1, Some(32)).unwrap());
+        let password = Password::parse("p".to_owned()).unwrap();
+        assert!(!hasher.has_buffer());
+        hasher.hash(&password).unwrap();
+        assert_eq!(hasher.buffer.len(), 64);
+        let before = hasher.buffer.as_ptr();
+        hasher.verify(&password, None);
+        assert_eq!(hasher.buffer.as_ptr(), before, "the buffer is used again");
+        let costly = "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        hasher.verify(&password, Some(costly));
+        assert_eq!(hasher.buffer.capacity(), 64);
+        hasher.free_buffer();
+        assert!(!hasher.has_buffer());
+    }
+}
