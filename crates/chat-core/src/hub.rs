@@ -2,6 +2,7 @@
 
 mod catching_up;
 mod delivery;
+mod planted;
 mod presence;
 mod sending;
 mod stopping;
@@ -14,6 +15,8 @@ use slab::Slab;
 
 use self::catching_up::Reads;
 use self::delivery::Conversation;
+#[cfg(feature = "planted-bugs")]
+pub use self::planted::PlantedBug;
 use self::sending::Drafts;
 use crate::client::{Client, ClientRef, Paused, User};
 use crate::outputs::Outputs;
@@ -202,6 +205,9 @@ pub struct HubOptions {
     pub drain_spread_ms: u64,
     /// … and over this much for each client, in milliseconds.
     pub drain_spread_per_client_ms: u64,
+    /// A bug on purpose, for testing tests.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<PlantedBug>,
 }
 
 impl Default for HubOptions {
@@ -226,6 +232,8 @@ impl Default for HubOptions {
             revoked_kept_ms: 60_000,
             drain_spread_ms: 5_000,
             drain_spread_per_client_ms: 2,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

@@ -17,6 +17,8 @@ pub use entry::{
 };
 pub use frame::Framing;
 pub use history::{History, HistoryLimits};
+#[cfg(feature = "planted-bugs")]
+pub use hub::PlantedBug;
 pub use hub::{Hub, HubOptions, Input, Now, Protocol};
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,

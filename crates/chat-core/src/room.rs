@@ -37,6 +37,9 @@ pub(crate) struct Room {
     pub(crate) empty_since_ms: Option<u64>,
     /// Used since the sweep for recent frames last passed.
     pub(crate) used: bool,
+    /// See `PlantedBug::ReadBeforeSubscribe`.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) forgot: bool,
 }
 
 /// A page of a room that is being read, for everybody who waits for it.
@@ -45,6 +48,10 @@ pub(crate) struct RoomRead {
     pub(crate) id: ReadId,
     /// `None`: the newest entries, to learn how far the room is.
     pub(crate) after: Option<u64>,
+    /// It is for the room itself, not only for members who replay. A room has
+    /// one such read at a time: a second one, begun a few entries later, would
+    /// go on beside the first and read the same entries again.
+    pub(crate) for_room: bool,
 }
 
 impl Room {
@@ -63,6 +70,8 @@ impl Room {
             reads: Vec::new(),
             empty_since_ms: Some(now_ms),
             used: true,
+            #[cfg(feature = "planted-bugs")]
+            forgot: false,
         }
     }
 

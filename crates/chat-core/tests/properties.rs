@@ -13,19 +13,36 @@ use crate::common::{Line, Story, in_pair, topic};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Open { user: usize, room: usize },
-    Say { client: usize },
-    Tell { client: usize, to: usize },
-    Lose { client: usize },
+    Open {
+        user: usize,
+        room: usize,
+    },
+    Say {
+        client: usize,
+    },
+    Tell {
+        client: usize,
+        to: usize,
+    },
+    Lose {
+        client: usize,
+    },
     /// A socket is full, or free again.
-    Full { client: usize, full: bool },
+    Full {
+        client: usize,
+        full: bool,
+    },
     HoldAppends(bool),
     HoldReads(bool),
     LoseEntries(bool),
-    Append { count: usize },
+    Append {
+        count: usize,
+    },
     Read,
     FailRead,
-    Pass { ms: u64 },
+    Pass {
+        ms: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -124,7 +141,8 @@ impl Run {
 
     /// The joiner of that number who is still there.
     fn joiner(&self, number: usize) -> Option<ClientId> {
-        let open: Vec<_> = self.joiners.iter().copied().filter(|&client| self.story.is_open(client)).collect();
+        let open: Vec<_> =
+            self.joiners.iter().copied().filter(|&client| self.story.is_open(client)).collect();
         open.get(number % open.len().max(1)).copied()
     }
 
@@ -229,7 +247,10 @@ impl Run {
             [top_before, self.first_seen[&client]].map(|top| top.saturating_sub(self.replay) + 1);
         // A room that has missed entries is behind its log without knowing it.
         let earliest = if self.entries_lost { 1 } else { earliest };
-        assert!((earliest..=latest).contains(&start), "{client:?} begins at {start}, not {earliest}..={latest}");
+        assert!(
+            (earliest..=latest).contains(&start),
+            "{client:?} begins at {start}, not {earliest}..={latest}"
+        );
         let expected = &log[start as usize - 1..];
         if self.story.is_open(client) {
             assert_eq!(got, expected, "{client:?}");
@@ -252,8 +273,13 @@ impl Run {
             assert_eq!(got.len(), len, "{client:?} got something twice");
         } else {
             let to = |line: &Line| line.to.as_deref() == Some("Nobody");
-            let nobodys: Vec<_> =
-                self.story.lines(client).iter().filter(|line| to(line)).map(|line| line.text.clone()).collect();
+            let nobodys: Vec<_> = self
+                .story
+                .lines(client)
+                .iter()
+                .filter(|line| to(line))
+                .map(|line| line.text.clone())
+                .collect();
             got.retain(|text| !nobodys.contains(text));
             let owed = self.story.privates.iter().filter(|(_, there)| there.contains(&client));
             let owed: Vec<_> = owed.map(|(entry, _)| entry.text.as_str().to_owned()).collect();

@@ -555,6 +555,20 @@ fn entries_that_come_twice_or_out_of_order_are_put_right() {
 }
 
 #[test]
+fn a_room_that_is_behind_reads_one_page_at_a_time() {
+    let mut story = Story::new();
+    story.open("alice", "kitchen");
+    let entries: Vec<_> = (0..=6).map(|n| story.elsewhere("bob", "kitchen", &n.to_string())).collect();
+    story.hold_reads = true;
+    for n in [2, 0, 4, 1, 6, 3] {
+        story.carry(&[&entries[n]]);
+    }
+    assert_eq!(story.reading_after(), [Some(0)]);
+    story.read();
+    assert!(story.reads.is_empty());
+}
+
+#[test]
 fn what_was_missed_is_read_from_the_log() {
     let mut story = Story::new();
     let alice = story.open("alice", "kitchen");

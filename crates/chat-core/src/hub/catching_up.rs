@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
+use super::planted::planted;
 use super::{Hub, Now};
 use crate::client::{Membership, Position};
 use crate::feed::Offer;
@@ -69,6 +70,9 @@ impl Hub {
             *since_ms = now.mono_ms;
             top.saturating_sub(self.options.join_replay_entries as u64)
         });
+        if planted!(self, SkipWhenSlow) && pending >= self.options.page_bytes {
+            *cursor = Some(top);
+        }
         if pending >= self.options.page_bytes || *reading {
             return;
         }
@@ -105,7 +109,7 @@ impl Hub {
             },
             Topic::Pair(pair) => self.conversation_page(pair, from, page, out),
         };
-        if stuck {
+        if stuck && !planted!(self, NoReadRetry) {
             self.reads.retries.push_back((now.mono_ms + self.options.read_retry_ms, topic));
         }
     }
@@ -232,11 +236,15 @@ impl Hub {
     /// Has the log read if the room is behind and no page is on its way.
     pub(super) fn catch_up_room(&mut self, slot: usize, out: &mut Outputs) {
         let room = &self.rooms[slot];
-        if !room.feed.is_behind() {
+        if !room.feed.is_behind() || room.reads.iter().any(|read| read.for_room) {
             return;
         }
         match room.feed.top() {
-            Some(top) => self.read_room_after(slot, top, out),
+            Some(top) => {
+                self.read_room_after(slot, top, out);
+                let read = self.rooms[slot].reads.iter_mut().find(|read| read.after == Some(top));
+                read.expect("just asked for").for_room = true;
+            }
             None => self.read_room(slot, out),
         }
     }
@@ -259,7 +267,7 @@ impl Hub {
         let topic = Topic::Room(self.rooms[slot].name.clone());
         let id = self.read(topic, from, out);
         let after = if let PageFrom::After(after) = from { Some(after) } else { None };
-        self.rooms[slot].reads.push(RoomRead { id, after });
+        self.rooms[slot].reads.push(RoomRead { id, after, for_room: after.is_none() });
     }
 
     pub(super) fn read(&mut self, topic: Topic, from: PageFrom, out: &mut Outputs) -> ReadId {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::planted::planted;
 use super::{Hub, Now};
 use crate::client::ClientRef;
 use crate::feed::{Feed, Offer};
@@ -39,6 +40,10 @@ impl Hub {
         match &entry.topic {
             Topic::Room(name) => {
                 let Some(&slot) = self.room_by_name.get(name) else { return };
+                #[cfg(feature = "planted-bugs")]
+                if self.committed_with_bugs(slot, entry) {
+                    return;
+                }
                 match self.rooms[slot].feed.offer(entry.seq) {
                     Offer::Next => self.deliver(slot, entry),
                     Offer::Known => {}
@@ -96,6 +101,9 @@ impl Hub {
         let mut recipients = self.clients_of(pair.low());
         if pair.low() != pair.high() {
             recipients.extend(self.clients_of(pair.high()));
+        }
+        if planted!(self, PrivateToAll) {
+            recipients = self.client_ids().filter(|&id| self.client(id).is_some_and(|c| !c.closed)).collect();
         }
         for &recipient in &recipients {
             // Whoever is in a room gets things in the order of the log.

@@ -1,5 +1,6 @@
 //! Who is in a room, and the notices that come from changes of that.
 
+use super::planted::planted;
 use super::{Hub, Now};
 use crate::client::{Membership, Position};
 use crate::frame::v1;
@@ -17,7 +18,9 @@ impl Hub {
         out: &mut Outputs,
     ) {
         let slot = membership.room;
-        self.rooms[slot].remove_member(id);
+        if !planted!(self, DeliverAfterLeave) {
+            self.rooms[slot].remove_member(id);
+        }
         let connections = self.rooms[slot].exit(user, now.mono_ms);
         if self.rooms[slot].empty_since_ms == Some(now.mono_ms) {
             self.emptied.push_back((now.mono_ms, slot));

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::planted::planted;
 use super::{Hub, Now, Paused, Protocol};
 use crate::client::ClientRef;
 use crate::frame::v1::{self, Refusal, Request};
@@ -94,6 +95,9 @@ impl Hub {
         let Some(client) = self.client(id) else { return };
         let from = self.users[client.user].name.clone();
         let author = ClientRef { id, generation: client.generation };
+        if planted!(self, ShowBeforeCommit) {
+            self.echo(author, to, &text, Some(&room), now.wall_ms, out);
+        }
         match Username::known(to) {
             Ok(to) => self.draft(id, Topic::Pair(Pair::new(from, to)), room, text, now, out),
             // No account can have that name.
@@ -176,7 +180,9 @@ impl Hub {
     }
 
     pub(super) fn time_out_drafts(&mut self, now: Now, out: &mut Outputs) {
-        while let Some(overdue) = self.drafts.overdue(now.mono_ms) {
+        while let Some(overdue) = self.drafts.overdue(now.mono_ms)
+            && !planted!(self, NoDraftTimeout)
+        {
             self.answered(&Receipt { draft: overdue, outcome: Outcome::Failed }, now, out);
         }
     }
@@ -203,6 +209,9 @@ impl Hub {
 
     fn reason_to_pause(&self, id: ClientId, now: Now) -> Option<Paused> {
         let client = self.client(id)?;
+        if planted!(self, NoCredit) {
+            return None;
+        }
         if client.unanswered >= self.options.client_unanswered_max {
             return Some(Paused::Credit);
         }

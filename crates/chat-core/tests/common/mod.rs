@@ -365,7 +365,9 @@ impl Story {
         let to = |subscription| self.subscriptions.contains(&subscription);
         match topic {
             Topic::Room(room) => to(Subscription::Room(room.clone())),
-            Topic::Pair(pair) => [pair.low(), pair.high()].map(|n| to(Subscription::User(n.clone()))).contains(&true),
+            Topic::Pair(pair) => {
+                [pair.low(), pair.high()].map(|n| to(Subscription::User(n.clone()))).contains(&true)
+            }
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct World {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) events: u64,
-    pub(crate) lines: u64,
+    pub(crate) frames: u64,
     /// Of everything that happened and was put out.
     pub(crate) trace: u64,
 }
@@ -105,17 +105,34 @@ enum Event {
     /// A blow of fate.
     Fate,
     /// A frame arrives.
-    Frame { socket: usize, frame: String },
+    Frame {
+        socket: usize,
+        frame: String,
+    },
     /// A connection ends.
-    Lost { socket: usize },
+    Lost {
+        socket: usize,
+    },
     /// A reader goes on.
-    Reads { socket: usize },
-    EndTurn { origin: Origin },
-    Tick { origin: Origin },
+    Reads {
+        socket: usize,
+    },
+    EndTurn {
+        origin: Origin,
+    },
+    Tick {
+        origin: Origin,
+    },
     /// The log's transaction ends.
     Commit,
-    Read { origin: Origin, request: ReadRequest },
-    Arrive { origin: Origin, what: Arrival },
+    Read {
+        origin: Origin,
+        request: ReadRequest,
+    },
+    Arrive {
+        origin: Origin,
+        what: Arrival,
+    },
     /// The hubs are told how far the log is.
     Poll,
     /// The end of all faults.
@@ -443,7 +460,7 @@ impl World {
             .lines()
             .map(|line| serde_json::from_str(line).map_err(|error| format!("{error} in {line}")))
             .collect::<Result<_, _>>()?;
-        self.summary.lines += (lines.len() * recipients.len()) as u64;
+        self.summary.frames += (lines.len() * recipients.len()) as u64;
         for client in recipients {
             let Some(socket) = self.socket(node, client) else {
                 return Err(format!("hub {node} sends {client:?}, who is not there, {frames}"));
@@ -495,7 +512,9 @@ impl World {
         ensure(rooms == expected, || format!("hub {node} says {rooms:?} are in, not {expected:?}"))?;
         // Each may have been in the middle of a frame when the hub was full.
         let max = self.options.hub_unanswered_max + SOCKETS_MAX;
-        ensure(shell.hub.unanswered() <= max, || format!("hub {node} has {} drafts", shell.hub.unanswered()))?;
+        ensure(shell.hub.unanswered() <= max, || {
+            format!("hub {node} has {} drafts", shell.hub.unanswered())
+        })?;
         Ok(())
     }
 
@@ -518,8 +537,9 @@ impl World {
         }
         let pause_ms = self.random.between(0, self.rates.pause_ms);
         self.after(pause_ms, Event::Act);
-        let open: Vec<usize> =
-            (0..self.sockets.len()).filter(|&s| self.sockets[s].open && !self.sockets[s].closed_by_hub).collect();
+        let open: Vec<usize> = (0..self.sockets.len())
+            .filter(|&s| self.sockets[s].open && !self.sockets[s].closed_by_hub)
+            .collect();
         if open.is_empty() || (open.len() < SOCKETS_MAX && self.random.chance(self.rates.come)) {
             return self.come();
         }
@@ -695,7 +715,13 @@ impl World {
     fn publish(&mut self, committed: &Committed, entries: bool, receipts: bool) {
         for node in 0..self.nodes.len() {
             let origin = self.origin(node);
-            let wanted: Vec<_> = committed.commit.entries.iter().filter(|e| entries && self.nodes[node].wants(&e.topic)).cloned().collect();
+            let wanted: Vec<_> = committed
+                .commit
+                .entries
+                .iter()
+                .filter(|e| entries && self.nodes[node].wants(&e.topic))
+                .cloned()
+                .collect();
             let receipts: Vec<_> = std::iter::zip(&committed.origins, &committed.commit.receipts)
                 .filter(|&(&of, _)| receipts && of == origin)
                 .map(|(_, receipt)| receipt.clone())
@@ -797,7 +823,8 @@ impl World {
         let node = self.random.index(self.nodes.len());
         if self.random.chance(self.rates.clock_jumps) {
             let hour_ms = self.random.between(0, 3_600_000);
-            self.wall_ms = if self.random.chance(500) { self.wall_ms + hour_ms } else { self.wall_ms - hour_ms };
+            self.wall_ms =
+                if self.random.chance(500) { self.wall_ms + hour_ms } else { self.wall_ms - hour_ms };
         }
         if self.random.chance(self.rates.drains) {
             self.nodes[node].draining = true;

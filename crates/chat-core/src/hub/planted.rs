@@ -1,0 +1,68 @@
+//! Bugs on purpose, which only the feature `planted-bugs` compiles in: the
+//! simulator's oracle must catch each of them.
+
+/// What a hub is to do wrong.
+#[cfg(feature = "planted-bugs")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// An entry with a higher number is taken as the next.
+    NoGapCheck,
+    /// An entry that was delivered before is delivered again.
+    NoDuplicateCheck,
+    /// Entries that come while a room's first page is read are forgotten, and
+    /// the next one is taken as it comes.
+    ReadBeforeSubscribe,
+    /// Who left a room still gets what is said there.
+    DeliverAfterLeave,
+    /// A private message is shown to its author before it is stored.
+    ShowBeforeCommit,
+    /// Who replays and does not read fast enough skips the rest.
+    SkipWhenSlow,
+    /// A private message reaches everybody.
+    PrivateToAll,
+    /// Nobody is ever paused.
+    NoCredit,
+    /// A read that failed is not tried again.
+    NoReadRetry,
+    /// A draft may stay unanswered for ever.
+    NoDraftTimeout,
+}
+
+#[cfg(feature = "planted-bugs")]
+impl super::Hub {
+    /// Returns whether nothing more is to be done with the entry.
+    pub(super) fn committed_with_bugs(&mut self, slot: usize, entry: &crate::Entry) -> bool {
+        let room = &mut self.rooms[slot];
+        match self.options.planted {
+            Some(PlantedBug::ReadBeforeSubscribe) if room.feed.top().is_none() => {
+                room.forgot = true;
+                return true;
+            }
+            Some(PlantedBug::ReadBeforeSubscribe) if std::mem::take(&mut room.forgot) => {
+                room.feed.skip_to(entry.seq - 1);
+            }
+            Some(PlantedBug::NoGapCheck) => room.feed.skip_to(entry.seq - 1),
+            Some(PlantedBug::NoDuplicateCheck) if room.feed.top() >= Some(entry.seq) => {
+                self.deliver(slot, entry);
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+/// Whether a hub was told to have this bug; `false` without the feature.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($hub:ident, $bug:ident) => {
+        $hub.options.planted == Some($crate::PlantedBug::$bug)
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($hub:ident, $bug:ident) => {
+        false
+    };
+}
+pub(super) use planted;
