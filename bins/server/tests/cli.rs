@@ -1,5 +1,7 @@
 //! The program as the person sees it who runs it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,7 @@
 //! What was said is still there after the server was stopped or killed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Protocol v1 on a whole server over real sockets, as clients of the original
 //! chat speak it: on every store, with one shard and with three.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
 mod common;
 
 use std::collections::HashMap;

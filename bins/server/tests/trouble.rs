@@ -1,0 +1,114 @@
+//! What a server does when something does not go as it should.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Setup, Store, TestServer};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+
+const SETUP: Setup = Setup { store: Store::Sqlite, shards: 1 };
+
+/// Somebody else holds the database: nothing is shown that is not stored, the
+/// sender is told by 1013, and it goes on by itself afterwards.
+#[tokio::test]
+async fn a_message_that_cannot_be_stored_closes_its_senders_connection_only() {
+    let server = TestServer::start(SETUP).await;
+    let (alice, mut sender) = server.in_room("alice", "default").await;
+    let (_, mut watcher) = server.in_room("bob", "default").await;
+    sender.say("до").await;
+    sender.expect("alice", "до").await;
+
+    let database = SqliteConnectOptions::new().filename(server.folder().join("data/chat.db"));
+    let mut other = database.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let started = Instant::now();
+    sender.say("потеряно").await;
+    assert_eq!(sender.close_code().await, Some(1013));
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+
+    let mut sender = alice.enter("default").await;
+    sender.say("после").await;
+    sender.expect("alice", "после").await;
+    watcher.expect("alice", "до").await;
+    let between = watcher.all_up_to("после").await;
+    assert!(between.iter().all(|frame| frame["type"] == "system"), "{between:?}");
+}
+
+/// A client that stops reading is closed once too much waits for it; the
+/// others get everything, and see it leave.
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_and_harms_nobody() {
+    let server = TestServer::start_with(SETUP, &["--message-rate", "off"]).await;
+    let (_, mut alice) = server.in_room("alice", "default").await;
+    let slow = server.person("slow").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let upgrade = format!(
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nCookie: {}\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.address, slow.cookie
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    assert_eq!(alice.next().await["from"], "slow");
+
+    // More than the system keeps for a socket, and 256 KiB on top.
+    let text = "ж".repeat(4000);
+    let mut left = false;
+    for number in 0..1500 {
+        alice.say(&format!("{number} {text}")).await;
+        loop {
+            let frame = alice.next().await;
+            if frame["type"] == "system" {
+                assert_eq!(frame["text"], "покинул комнату default");
+                left = true;
+                continue;
+            }
+            assert!(frame["text"].as_str().unwrap().starts_with(&format!("{number} ")));
+            break;
+        }
+        if left {
+            break;
+        }
+    }
+    assert!(left, "the slow client is still there");
+
+    // What it finds when it reads again: whole frames, and the reason at the end.
+    let mut found = Vec::new();
+    let reading = stream.read_to_end(&mut found);
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the server ends it");
+    let close = [&[0x88, 2 + 18][..], &1013_u16.to_be_bytes(), b"reading too slowly"].concat();
+    assert!(found.ends_with(&close), "{:?}", &found[found.len() - 40..]);
+}
+
+/// Everybody's connections at once, more than there are descriptors: the server
+/// serves again as soon as some are free.
+#[tokio::test]
+async fn descriptors_run_out_and_come_back() {
+    let server = TestServer::start(SETUP).await;
+    let alice = server.person("alice").await;
+    let limit = format!("--nofile={}", 64);
+    let pid = server.pid().to_string();
+    let limited = std::process::Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status()
+        .expect("prlimit, of util-linux");
+    assert!(limited.success());
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(tokio::net::TcpStream::connect(server.address).await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(crowd);
+    let freed = Instant::now();
+    alice.get("/api/me").await.expect_ok();
+    assert!(freed.elapsed() < Duration::from_secs(5), "{:?}", freed.elapsed());
+}
