@@ -4,6 +4,7 @@
 //! the environment.
 
 mod config;
+mod healthcheck;
 mod limits;
 mod migrate;
 mod serve;
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Run the server (what happens without a command, too).
     Serve,
+    /// Ask the running server whether it is ready; for containers.
+    Healthcheck,
     /// Bring the database to this version's schema, or one step back.
     Migrate {
         #[command(subcommand)]
@@ -57,6 +60,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(async {
         match cli.command {
             None | Some(Command::Serve) => serve::serve(config).await,
+            Some(Command::Healthcheck) => healthcheck::healthcheck(&config.listen),
             Some(Command::Migrate { direction }) => {
                 migrate::migrate(&config.database_url, direction.unwrap_or_default()).await
             }

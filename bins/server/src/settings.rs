@@ -151,3 +151,48 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, CommandFactory as _};
+
+    use crate::Cli;
+
+    const DOCUMENT: &str = "docs/configuration.md";
+
+    /// One row of the table, from what the program itself says.
+    fn row(argument: &Arg) -> String {
+        let flag = argument.get_long().unwrap_or_default();
+        let variable = argument.get_env().unwrap_or_default().to_string_lossy().into_owned();
+        let help = argument.get_help().unwrap_or_default().to_string();
+        let (meaning, default) = match help.split_once(" [default: ") {
+            Some((meaning, default)) => (meaning.to_owned(), default.trim_end_matches(['.', ']'])),
+            None => (help.trim_end_matches('.').to_owned(), ""),
+        };
+        let key = if flag == "config" { String::new() } else { format!("`{}`", flag.replace('-', "_")) };
+        format!("| `--{flag}` | `{variable}` | {key} | {} | {meaning} |", default.replace('|', "\\|"))
+    }
+
+    /// The documented table is the program's own. To write it anew:
+    /// `UPDATE_DOCS=1 cargo test -p server`.
+    #[test]
+    fn every_setting_is_documented() {
+        let command = Cli::command();
+        let settings = command.get_arguments().filter(|argument| argument.get_env().is_some());
+        let mut table = "| flag | variable | key | default | meaning |\n|---|---|---|---|---|\n".to_owned();
+        for argument in settings {
+            table.push_str(&row(argument));
+            table.push('\n');
+        }
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(DOCUMENT);
+        let document = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = document.split_once("<!-- settings -->\n").unwrap();
+        let (documented, after) = rest.split_once("<!-- end of settings -->").unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let text = format!("{before}<!-- settings -->\n{table}<!-- end of settings -->{after}");
+            std::fs::write(&path, text).unwrap();
+        } else {
+            assert!(documented == table, "{DOCUMENT} is out of date: UPDATE_DOCS=1 cargo test -p server");
+        }
+    }
+}

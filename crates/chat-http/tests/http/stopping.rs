@@ -28,7 +28,8 @@ async fn requests_are_finished_and_new_ones_refused() {
     assert!(TcpStream::connect(chat.server.local_addr()).await.is_err());
     // The idle connection is closed, the busy one gets its answer.
     let mut rest = Vec::new();
-    idle.read_to_end(&mut rest).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(1), idle.read_to_end(&mut rest));
+    closed.await.expect("at once, not when it was idle for too long").unwrap();
     busy.write_all(&request[request.len() - 20..]).await.unwrap();
     assert_eq!(Reply::read(&mut busy).await.status, 200);
     let started = Instant::now();

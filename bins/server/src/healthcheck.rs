@@ -1,0 +1,43 @@
+//! `server healthcheck`: asks a running server whether it is ready, for
+//! containers and supervisors.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+/// Fails unless the server that listens on this address answers `/readyz` with 200.
+pub(crate) fn healthcheck(listen: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let mut failure = format!("{listen} is no address");
+    for address in listen.to_socket_addrs().map_err(|error| format!("{listen}: {error}"))? {
+        match ask(reachable(address)) {
+            Ok(status) if status.contains(" 200 ") => return Ok(()),
+            Ok(status) => failure = format!("not ready: {}", status.trim()),
+            Err(error) => failure = format!("{address} does not answer: {error}"),
+        }
+    }
+    Err(failure.into())
+}
+
+/// Where a server that listens on all addresses can be asked.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
+}
+
+/// The status line of the answer.
+fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status)?;
+    Ok(status)
+}
+
+/// For each step; longer than the server gives its store.
+const TIMEOUT: Duration = Duration::from_secs(3);
