@@ -92,7 +92,8 @@ pub enum Input<'a> {
         /// The message.
         text: &'a str,
     },
-    /// A socket is gone; its number is free again.
+    /// A socket is gone. Its number is free again once everything put out up
+    /// to here is done: an earlier write may still name it.
     Closed {
         /// Which.
         client: ClientId,

@@ -3,9 +3,9 @@
 
 mod common;
 
-use chat_core::{Input, RateLimit, RecentLimits, RoomName, SessionId, Subscription, Username};
+use chat_core::{Input, RateLimit, RecentLimits, RoomName, SessionId, Subscription};
 
-use crate::common::{Story, numbered, topic};
+use crate::common::{Story, name, numbered, topic};
 
 // Rooms.
 
@@ -179,6 +179,30 @@ fn private_messages_that_were_missed_are_read_from_the_log() {
         let seen = story.seen(client);
         assert_eq!(seen[seen.len() - 3..], ["alice to bob: one", "alice to bob: two", "bob to alice: three"]);
     }
+}
+
+#[test]
+fn a_hole_in_a_private_conversation_is_read_from_the_log() {
+    let mut story = Story::new();
+    let bob = story.open("bob", "kitchen");
+    let [one, two, three] = ["1", "2", "3"].map(|text| story.elsewhere_to("alice", "bob", text));
+    story.carry(&[&one]);
+    story.carry(&[&three, &one]);
+    story.carry(&[&two]);
+    assert_eq!(story.seen(bob)[1..], ["alice to bob: 1", "alice to bob: 2", "alice to bob: 3"]);
+}
+
+#[test]
+fn private_messages_from_while_nobody_was_here_are_not_sent_later() {
+    let mut story = Story::new();
+    let bob = story.open("bob", "kitchen");
+    story.tell(bob, "alice", "1");
+    story.lose(bob);
+    story.elsewhere_to("alice", "bob", "2");
+    let bob = story.open("bob", "kitchen");
+    let three = story.elsewhere_to("alice", "bob", "3");
+    story.carry(&[&three]);
+    assert_eq!(story.seen(bob), ["+bob", "alice to bob: 3"]);
 }
 
 #[test]
@@ -584,6 +608,21 @@ fn what_was_missed_is_read_from_the_log() {
 }
 
 #[test]
+fn a_log_that_has_less_than_was_heard_of_is_not_asked_without_end() {
+    let mut story = Story::new();
+    let alice = story.open("alice", "kitchen");
+    story.hold_reads = true;
+    story.missed("kitchen", 1, 1);
+    story.read();
+    assert!(story.reads.is_empty());
+    story.pass(1_100);
+    assert_eq!(story.reading_after(), [Some(0)]);
+    story.elsewhere("bob", "kitchen", "hi");
+    story.read();
+    assert_eq!(story.seen(alice), ["+alice", "bob: hi"]);
+}
+
+#[test]
 fn a_slow_socket_is_sent_no_more_until_it_took_what_it_has() {
     let mut story = Story::with(|options| {
         options.recent.entries = 5;
@@ -616,6 +655,25 @@ fn a_slow_socket_is_sent_no_more_until_it_took_what_it_has() {
     rest.push("+alice".into());
     assert_eq!(story.seen(alice), rest);
     assert_eq!(story.seen(bob).last().unwrap(), "+alice");
+}
+
+#[test]
+fn a_page_of_long_frames_comes_in_parts() {
+    let mut story = Story::with(|options| options.recent.entries = 0);
+    // A control character has six bytes in JSON, and one in the log.
+    let texts: Vec<_> = (1..=16).map(|n| format!("{n}{}", "\u{1}".repeat(4_000))).collect();
+    for text in &texts {
+        story.elsewhere("bob", "kitchen", text);
+    }
+    story.hold_reads = true;
+    let alice = story.open("alice", "kitchen");
+    story.read();
+    while !story.reads.is_empty() {
+        story.read();
+        assert!(story.seen(alice).len() <= 4, "a page has 64 KiB");
+    }
+    let got = story.lines(alice).iter().map(|line| &line.text);
+    assert!(got.take(16).eq(&texts));
 }
 
 #[test]
@@ -857,9 +915,12 @@ fn times_in_a_room_never_run_backwards() {
     let mut story = Story::new();
     let alice = story.open("alice", "kitchen");
     story.say(alice, "before");
-    story.now.wall_ms -= 3_600_000;
-    story.say(alice, "after");
+    story.pass(10_000);
     let bob = story.open("bob", "kitchen");
+    story.now.wall_ms -= 3_600_000;
+    // The log stamps it with the time of the message before, ten seconds
+    // before the notice.
+    story.say(alice, "after");
     story.lose(bob);
     story.say(alice, "later");
     story.now.wall_ms += 7_200_000;
@@ -870,8 +931,4 @@ fn times_in_a_room_never_run_backwards() {
         assert!(times.is_sorted(), "{times:?}");
     }
     assert_eq!(story.seen(alice).len(), 8);
-}
-
-fn name(name: &str) -> Username {
-    Username::parse(name).unwrap()
 }

@@ -199,6 +199,11 @@ impl Hub {
         for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= top) {
             super::delivery::encode(&mut self.scratch, self.options.framing, entry, entry.at_ms / 1000);
             cursor = entry.seq;
+            // Written as JSON, a text may be six times as long as it is: then
+            // the rest is for another page.
+            if self.scratch.len() >= self.options.page_bytes {
+                break;
+            }
         }
         if page.entries.is_empty() {
             cursor = cursor.max(page.last.min(top));

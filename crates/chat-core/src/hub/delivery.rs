@@ -227,7 +227,8 @@ impl Hub {
         let idle_ms = self.options.conversation_idle_ms;
         let by_pair = &mut self.conversation_by_pair;
         self.conversations.retain(|_, conversation| {
-            let keep = conversation.reading || conversation.used_ms + idle_ms > now_ms;
+            let busy = conversation.reading || conversation.feed.is_behind();
+            let keep = busy || conversation.used_ms + idle_ms > now_ms;
             if !keep {
                 by_pair.remove(&conversation.pair);
             }

@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::{
-    ClientId, Commit, Draft, Entry, Framing, History, HistoryLimits, Hub, HubOptions, Input, Missed, Now,
-    Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol, ReadRequest, Receipt, RoomName, Seed,
-    SessionId, Subscription, Topic, Username, Write,
+    ClientId, Commit, Draft, DraftId, Entry, EntryKind, Framing, History, HistoryLimits, Hub, HubOptions,
+    Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol,
+    ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
 };
 use serde::Deserialize;
 
@@ -62,6 +62,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    fn parse(line: &str) -> Self {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+
     /// `alice: hi`, `alice to bob: hi`, `+alice` (came), `-alice` (left).
     pub(crate) fn short(&self) -> String {
         let Self { from, text, .. } = self;
@@ -110,9 +114,9 @@ impl Story {
     }
 
     pub(crate) fn open_with(&mut self, user: &str, room: &str, session: Option<&str>) -> ClientId {
-        let user = Username::parse(user).unwrap();
+        let user = name(user);
         let session = session.map(SessionId::new);
-        let protocol = Protocol::V1 { room: RoomName::parse(room).unwrap() };
+        let protocol = Protocol::V1 { room: RoomName::parse(room).expect("a good name") };
         let client = ClientId(self.clients.len() as u32);
         self.clients.push(Seen {
             user: user.clone(),
@@ -161,15 +165,24 @@ impl Story {
         }
     }
 
-    /// Somebody on another hub writes to a room, and this hub is told or not.
+    /// Somebody on another hub writes to a room, and this hub is not told.
     pub(crate) fn elsewhere(&mut self, from: &str, room: &str, text: &str) -> Arc<Entry> {
+        self.store(from, topic(room), text)
+    }
+
+    /// The same, privately.
+    pub(crate) fn elsewhere_to(&mut self, from: &str, to: &str, text: &str) -> Arc<Entry> {
+        self.store(from, Topic::Pair(Pair::new(name(from), name(to))), text)
+    }
+
+    fn store(&mut self, from: &str, topic: Topic, text: &str) -> Arc<Entry> {
         let draft = Draft {
-            id: chat_core::DraftId(u64::MAX),
-            topic: topic(room),
-            kind: chat_core::EntryKind::Message,
-            from: Username::parse(from).unwrap(),
+            id: DraftId(u64::MAX),
+            topic,
+            kind: EntryKind::Message,
+            from: name(from),
             room: None,
-            text: chat_core::MessageText::parse(text, 4096).unwrap(),
+            text: MessageText::parse(text, 4096).expect("a good text"),
             nonce: None,
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);
@@ -316,6 +329,7 @@ impl Story {
                 }
                 Output::Append(draft) => self.drafts.push(draft),
                 Output::Read(request) => {
+                    assert!(self.is_wanted(&request.topic), "read before it was subscribed to: {request:?}");
                     self.reads_asked += 1;
                     self.reads.push_back(request);
                 }
@@ -339,7 +353,7 @@ impl Story {
             let seen = &mut self.clients[client.0 as usize];
             assert_eq!(seen.code, None, "{client:?} was closed before {bytes}");
             if !seen.gone {
-                seen.lines.extend(bytes.lines().map(|line| serde_json::from_str::<Line>(line).unwrap()));
+                seen.lines.extend(bytes.lines().map(Line::parse));
             }
         }
     }
@@ -387,8 +401,12 @@ impl Story {
     }
 }
 
+pub(crate) fn name(name: &str) -> Username {
+    Username::parse(name).expect("a good name")
+}
+
 pub(crate) fn topic(room: &str) -> Topic {
-    Topic::Room(RoomName::parse(room).unwrap())
+    Topic::Room(RoomName::parse(room).expect("a good name"))
 }
 
 pub(crate) fn in_pair(pair: &Pair, user: &Username) -> bool {

@@ -37,7 +37,9 @@ fn every_seed_keeps_the_promises() {
     for seed in seeds.clone() {
         match run(seed, &|_| {}) {
             Ok(summary) => (events, frames) = (events + summary.events, frames + summary.frames),
-            Err(failure) => panic!("{failure}\n\nSIMULATE_SEED={seed} cargo test -p chat-core --test simulator"),
+            Err(failure) => {
+                panic!("{failure}\n\nSIMULATE_SEED={seed} cargo test -p chat-core --test simulator")
+            }
         }
     }
     // Shown with --nocapture.
@@ -67,7 +69,10 @@ mod planted {
             Some(format!("{bug:?}: {what}"))
         });
         // Shown with --nocapture.
-        println!("{}", failure.unwrap_or_else(|| panic!("{bug:?} was not caught within {PLANTED_SEEDS} seeds")));
+        println!(
+            "{}",
+            failure.unwrap_or_else(|| panic!("{bug:?} was not caught within {PLANTED_SEEDS} seeds"))
+        );
     }
 
     const PLANTED_SEEDS: u64 = 300;
@@ -116,4 +121,4 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// What an ordinary test run has time for.
-const SEEDS: u64 = 80;
+const SEEDS: u64 = 60;

@@ -158,6 +158,7 @@ const SOCKETS_MAX: usize = 14;
 /// Frames of one socket that wait.
 const INBOX_MAX: usize = 40;
 const STEPS_SHOWN: usize = 60;
+const STEP_CHARS_SHOWN: usize = 300;
 /// No run comes near it unless it goes round in circles.
 const EVENTS_MAX: u64 = 2_000_000;
 
@@ -231,7 +232,8 @@ impl World {
             if steps.len() == STEPS_SHOWN {
                 steps.pop_front();
             }
-            steps.push_back(format!("{:>8} {}", self.now_ms, step()));
+            let step: String = step().chars().take(STEP_CHARS_SHOWN).collect();
+            steps.push_back(format!("{:>8} {step}", self.now_ms));
         }
     }
 
@@ -419,6 +421,10 @@ impl World {
                 shell.reads += 1;
                 let max = self.options.reads_max;
                 ensure(shell.reads <= max, || format!("hub {node} reads more than {max} pages at once"))?;
+                // Whatever is committed between the two would be lost. (Who had
+                // a private conversation read may have gone meanwhile.)
+                let ready = matches!(request.topic, Topic::Pair(_)) || shell.wants(&request.topic);
+                ensure(ready, || format!("hub {node} reads before it subscribes"))?;
                 let slow = self.random.chance(self.rates.read_slow);
                 let latency_ms = self.random.between(0, if slow { 3_000 } else { 15 });
                 let origin = self.origin(node);

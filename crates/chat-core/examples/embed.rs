@@ -1,0 +1,34 @@
+//! Two people, one message, and what each receives: `cargo run -p chat-core --example embed`
+
+#![expect(clippy::disallowed_macros, reason = "an example may print")]
+
+use chat_core::*;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = HubOptions { framing: Framing::Lines, ..HubOptions::default() };
+    let (mut hub, mut out) = (Hub::new(options, Seed(1, 2)), Outputs::default());
+    let mut log = History::new(Seed(3, 4), HistoryLimits::default());
+    let now = Now { mono_ms: 0, wall_ms: 1_795_371_797_000 };
+    for (number, name) in [(0, "alice"), (1, "bob")] {
+        let (client, user) = (ClientId(number), Username::parse(name)?);
+        let protocol = Protocol::V1 { room: RoomName::default() };
+        hub.step(now, Input::Open { client, user: &user, session: None, protocol }, &mut out);
+    }
+    hub.step(now, Input::Frame { client: ClientId(0), text: r#"{"text":"hi"}"# }, &mut out);
+    while let Some(output) = out.next() {
+        match output {
+            Output::Write(to) => print!("{:?} {}", out.recipients(&to), str::from_utf8(out.bytes(&to))?),
+            Output::Append(draft) => {
+                let Commit { entries, receipts } = log.append(&[draft], now.wall_ms, |_| true);
+                hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut out);
+            }
+            Output::Read(read) => {
+                let page = log.page(&read.topic, read.from, read.limits);
+                hub.step(now, Input::Page { id: read.id, page: Some(&page) }, &mut out);
+            }
+            _ => {}
+        }
+        hub.end_turn(&mut out);
+    }
+    Ok(())
+}
