@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (number, name) in [(0, "alice"), (1, "bob")] {
         let (client, user) = (ClientId(number), Username::parse(name)?);
         let protocol = Protocol::V1 { room: RoomName::default() };
-        hub.step(now, Input::Open { client, user: &user, session: None, protocol }, &mut out);
+        let open = Input::Open { client, user: &user, session: None, good_for_ms: None, protocol };
+        hub.step(now, open, &mut out);
     }
     hub.step(now, Input::Frame { client: ClientId(0), text: r#"{"text":"hi"}"# }, &mut out);
     while let Some(output) = out.next() {

@@ -150,6 +150,7 @@ impl Server {
                     client,
                     user: &user,
                     session: None,
+                    good_for_ms: None,
                     protocol: Protocol::V1 { room },
                 });
             }

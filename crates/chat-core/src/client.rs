@@ -1,6 +1,6 @@
 //! A connected client, and the user behind it.
 
-use crate::{ClientId, Protocol, SessionId, Username};
+use crate::{ClientId, CloseCode, Protocol, SessionId, Username};
 
 /// One connection.
 #[derive(Debug)]
@@ -10,6 +10,8 @@ pub(crate) struct Client {
     /// Its user's slot in the hub.
     pub(crate) user: usize,
     pub(crate) session: Option<SessionId>,
+    /// When its token is no longer good, on the monotonic clock.
+    pub(crate) expires_ms: Option<u64>,
     pub(crate) protocol: Protocol,
     /// The rooms it is in; a v1 client is in one from its first moment on.
     pub(crate) memberships: Vec<Membership>,
@@ -18,8 +20,8 @@ pub(crate) struct Client {
     /// Drafts without a receipt.
     pub(crate) unanswered: u32,
     pub(crate) paused: Option<Paused>,
-    /// No more messages are taken; closed once its drafts are answered.
-    pub(crate) settling: bool,
+    /// No more messages are taken; closed with this once its drafts are answered.
+    pub(crate) settling: Option<CloseCode>,
     /// A close was put out; only its id is still in use.
     pub(crate) closed: bool,
 }

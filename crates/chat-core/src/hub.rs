@@ -1,6 +1,7 @@
 //! The hub: who is subscribed to what, and how far each room has got.
 
 mod catching_up;
+mod connections;
 mod delivery;
 mod planted;
 mod presence;
@@ -23,8 +24,8 @@ use crate::outputs::Outputs;
 use crate::room::Room;
 use crate::seed::Seed;
 use crate::{
-    ClientId, CloseCode, Entry, Framing, Missed, Output, Page, Pair, PresenceChange, RateLimit, ReadId,
-    Receipt, RecentLimits, RoomName, SessionId, Subscription, Username,
+    ClientId, Entry, Framing, Missed, Page, Pair, PresenceChange, RateLimit, ReadId, Receipt, RecentLimits,
+    RoomName, SessionId, Username,
 };
 
 /// The state of a set of clients and the rooms they are in.
@@ -62,6 +63,8 @@ pub struct Hub {
     waiting_for_hub: VecDeque<ClientRef>,
     /// Sessions revoked a moment ago: a socket on its way is not let in.
     revoked: VecDeque<(u64, SessionId)>,
+    /// No client's token ends before this; `u64::MAX` if none ends.
+    next_expiry_ms: u64,
     /// Set when draining: when each client's turn to go comes.
     leaving: Option<VecDeque<(u64, ClientRef)>>,
     ticked_ms: u64,
@@ -81,6 +84,9 @@ pub enum Input<'a> {
         user: &'a Username,
         /// The session of its token, if it has one.
         session: Option<&'a SessionId>,
+        /// For how long the token is good, in milliseconds: then the client is
+        /// closed (1008), unless its session was renewed. `None`: for ever.
+        good_for_ms: Option<u64>,
         /// What it speaks.
         protocol: Protocol,
     },
@@ -91,6 +97,12 @@ pub enum Input<'a> {
         client: ClientId,
         /// The message.
         text: &'a str,
+    },
+    /// A client says goodbye: it is closed (1000) once what it sent is answered
+    /// for, so that its last message comes before its leave notice.
+    Goodbye {
+        /// Which.
+        client: ClientId,
     },
     /// A socket is gone. Its number is free again once everything put out up
     /// to here is done: an earlier write may still name it.
@@ -127,6 +139,13 @@ pub enum Input<'a> {
     Revoked {
         /// Which.
         session: &'a SessionId,
+    },
+    /// The token of a session is good for longer than was said.
+    Renewed {
+        /// Which.
+        session: &'a SessionId,
+        /// From now on, in milliseconds.
+        good_for_ms: u64,
     },
     /// Somebody came or left on another hub.
     Presence(&'a PresenceChange),
@@ -166,6 +185,8 @@ pub struct HubOptions {
     /// Characters (Unicode scalar values) a text may have; a longer one closes
     /// the connection (1009).
     pub text_max_chars: usize,
+    /// Connections of one user; one more is closed (1013).
+    pub user_clients_max: usize,
     /// How fast a user may send over all connections; `None`: as fast as the
     /// log stores. Faster is slowed down, and nothing is lost.
     pub rate: Option<RateLimit>,
@@ -216,6 +237,7 @@ impl Default for HubOptions {
         Self {
             framing: Framing::WebSocket,
             text_max_chars: 4096,
+            user_clients_max: 5_000,
             rate: Some(RateLimit { burst: 60, per_second: 10 }),
             join_replay_entries: 50,
             client_unanswered_max: 32,
@@ -264,6 +286,7 @@ impl Hub {
             waiting_for_rate: Vec::new(),
             waiting_for_hub: VecDeque::new(),
             revoked: VecDeque::new(),
+            next_expiry_ms: u64::MAX,
             leaving: None,
             ticked_ms: 0,
             swept_ms: 0,
@@ -277,11 +300,16 @@ impl Hub {
     ///
     /// If `Open` names a client that is still in use.
     pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
+        if self.next_expiry_ms <= now.mono_ms {
+            self.expire(now, out);
+        }
         match input {
-            Input::Open { client, user, session, protocol } => {
-                self.open(client, user, session, protocol, now, out);
+            Input::Open { client, user, session, good_for_ms, protocol } => {
+                let expires_ms = good_for_ms.map(|good_for_ms| now.mono_ms.saturating_add(good_for_ms));
+                self.open(client, user, session, expires_ms, protocol, now, out);
             }
             Input::Frame { client, text } => self.frame(client, text, now, out),
+            Input::Goodbye { client } => self.goodbye(client, now, out),
             Input::Closed { client } => self.closed(client, now, out),
             Input::Commit { entries, receipts } => {
                 for entry in entries {
@@ -300,6 +328,9 @@ impl Hub {
             Input::Page { id, page } => self.page(id, page, now, out),
             Input::Pending { client, bytes } => self.pending(client, bytes, now, out),
             Input::Revoked { session } => self.revoked(session, now, out),
+            Input::Renewed { session, good_for_ms } => {
+                self.renewed(session, now.mono_ms.saturating_add(good_for_ms));
+            }
             Input::Presence(change) => self.remote_presence(change),
             Input::Tick => self.tick(now, out),
             Input::Drain => self.drain(now),
@@ -318,7 +349,8 @@ impl Hub {
 
     /// No frame of this client is to be handed over now: it is paused, or gone.
     pub fn is_paused(&self, client: ClientId) -> bool {
-        self.client(client).is_none_or(|client| client.closed || client.settling || client.paused.is_some())
+        self.client(client)
+            .is_none_or(|client| client.closed || client.settling.is_some() || client.paused.is_some())
     }
 
     /// When the next [`Input::Tick`] is due, on the monotonic clock.
@@ -330,6 +362,11 @@ impl Hub {
     /// The rooms that somebody is in, and how many users, each counted once.
     pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
         self.rooms.iter().filter(|(_, room)| room.online() > 0).map(|(_, room)| (&room.name, room.online()))
+    }
+
+    /// How many rooms this hub keeps, those included that nobody is in any more.
+    pub fn rooms_in_memory(&self) -> usize {
+        self.rooms.len()
     }
 
     /// How many clients are connected and not being closed.
@@ -353,123 +390,6 @@ impl Hub {
     /// The client, if it is still the one that was meant.
     fn same_client(&mut self, client: ClientRef) -> Option<&mut Client> {
         self.client_mut(client.id).filter(|found| found.generation == client.generation && !found.closed)
-    }
-
-    fn open(
-        &mut self,
-        id: ClientId,
-        user: &Username,
-        session: Option<&SessionId>,
-        protocol: Protocol,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        let index = id.0 as usize;
-        if self.clients.len() <= index {
-            self.clients.resize_with(index + 1, || None);
-        }
-        assert!(self.clients[index].is_none(), "{id:?} is still in use");
-        self.generation = self.generation.wrapping_add(1);
-        let user = self.user_slot(user, out);
-        self.users[user].clients.push(id);
-        let Protocol::V1 { room } = protocol.clone();
-        self.clients[index] = Some(Client {
-            generation: self.generation,
-            user,
-            session: session.cloned(),
-            protocol,
-            memberships: Vec::new(),
-            pending: 0,
-            unanswered: 0,
-            paused: None,
-            settling: false,
-            closed: false,
-        });
-        if session.is_some_and(|session| self.revoked.iter().any(|(_, revoked)| revoked == session)) {
-            self.close(id, CloseCode::SignedOut, now, out);
-        } else if self.leaving.is_some() {
-            self.close(id, CloseCode::GoingAway, now, out);
-        } else {
-            self.join(id, &room, now, out);
-            // Coming back lifts no limit.
-            self.review(id, now, out);
-        }
-    }
-
-    fn user_slot(&mut self, name: &Username, out: &mut Outputs) -> usize {
-        let slot = match self.user_by_name.get(name) {
-            Some(&slot) => slot,
-            None => {
-                let user = User { name: name.clone(), clients: Vec::new(), rate: Default::default() };
-                let slot = self.users.insert(user);
-                self.user_by_name.insert(name.clone(), slot);
-                slot
-            }
-        };
-        if self.users[slot].clients.is_empty() {
-            out.push(Output::Subscribe(Subscription::User(name.clone())));
-        }
-        slot
-    }
-
-    /// Says goodbye to a client and forgets it but for its number.
-    fn close(&mut self, id: ClientId, code: CloseCode, now: Now, out: &mut Outputs) {
-        if self.client(id).is_none_or(|client| client.closed) {
-            return;
-        }
-        if code != CloseCode::SignedOut {
-            // What its rooms have for it comes before the goodbye.
-            self.flush_rooms_of(id, out);
-        }
-        self.detach(id, now, out);
-        out.push(Output::Close { client: id, code });
-    }
-
-    fn closed(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
-        self.detach(id, now, out);
-        if let Some(slot) = self.clients.get_mut(id.0 as usize) {
-            *slot = None;
-        }
-    }
-
-    /// Takes a client out of its rooms and from its user.
-    fn detach(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
-        let Some(client) = self.client_mut(id).filter(|client| !client.closed) else { return };
-        client.closed = true;
-        let user = client.user;
-        for membership in std::mem::take(&mut client.memberships) {
-            self.leave(id, user, membership, now, out);
-        }
-        let state = &mut self.users[user];
-        state.clients.retain(|&other| other != id);
-        if state.clients.is_empty() {
-            out.push(Output::Unsubscribe(Subscription::User(state.name.clone())));
-            self.forget_conversations_of(user);
-            self.forget_user(user, now.mono_ms);
-        }
-    }
-
-    /// Forgets a user who has no connection, unless that would let them send
-    /// faster than the limit.
-    fn forget_user(&mut self, slot: usize, now_ms: u64) {
-        let user = &self.users[slot];
-        if user.clients.is_empty() && user.rate.is_full(now_ms) {
-            self.user_by_name.remove(&user.name);
-            self.users.remove(slot);
-        }
-    }
-
-    fn revoked(&mut self, session: &SessionId, now: Now, out: &mut Outputs) {
-        self.revoked.push_back((now.mono_ms, session.clone()));
-        for id in self.client_ids() {
-            if self.client(id).is_some_and(|client| client.session.as_ref() == Some(session)) {
-                self.close(id, CloseCode::SignedOut, now, out);
-            }
-        }
-    }
-
-    fn client_ids(&self) -> impl Iterator<Item = ClientId> + use<> {
-        (0..self.clients.len()).map(|index| ClientId(u32::try_from(index).expect("grown by a u32")))
     }
 
     fn tick(&mut self, now: Now, out: &mut Outputs) {

@@ -15,6 +15,7 @@ pub struct Outputs {
     queue: VecDeque<Output>,
     bytes: Vec<u8>,
     recipients: Vec<ClientId>,
+    deliveries: u64,
 }
 
 impl Outputs {
@@ -47,6 +48,11 @@ impl Outputs {
         &self.bytes[range(&write.bytes)]
     }
 
+    /// How many frames were put out so far, each counted once for each recipient.
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries
+    }
+
     pub(crate) fn push(&mut self, output: Output) {
         self.queue.push_back(output);
     }
@@ -58,11 +64,18 @@ impl Outputs {
         start..position(self.bytes.len())
     }
 
-    pub(crate) fn write(&mut self, recipients: impl IntoIterator<Item = ClientId>, bytes: Range<u32>) {
+    /// Puts out a write of so many frames.
+    pub(crate) fn write(
+        &mut self,
+        recipients: impl IntoIterator<Item = ClientId>,
+        bytes: Range<u32>,
+        frames: u64,
+    ) {
         let start = position(self.recipients.len());
         self.recipients.extend(recipients);
         let recipients = start..position(self.recipients.len());
         if !recipients.is_empty() && !bytes.is_empty() {
+            self.deliveries += frames * u64::from(recipients.end - recipients.start);
             self.queue.push_back(Output::Write(Write { recipients, bytes }));
         }
     }
@@ -114,8 +127,12 @@ pub struct ClientId(pub u32);
 /// Why a connection is closed: WebSocket close codes (RFC 6455 §7.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseCode {
+    /// 1000: the client said goodbye.
+    Normal,
     /// 1001: the server stops.
     GoingAway,
+    /// 1008: the token is no longer good.
+    NoLongerGood,
     /// 1009: the text has more characters than allowed.
     TooBig,
     /// 1013: a message could not be stored, or the server is overloaded. Come back.
@@ -128,7 +145,9 @@ impl CloseCode {
     /// The number on the wire.
     pub fn code(self) -> u16 {
         match self {
+            Self::Normal => 1000,
             Self::GoingAway => 1001,
+            Self::NoLongerGood => 1008,
             Self::TooBig => 1009,
             Self::TryAgainLater => 1013,
             Self::SignedOut => 4001,
@@ -138,7 +157,9 @@ impl CloseCode {
     /// A word for people who look at the wire.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::Normal => "",
             Self::GoingAway => "stopping",
+            Self::NoLongerGood => "token expired",
             Self::TooBig => "text too long",
             Self::TryAgainLater => "try again later",
             Self::SignedOut => "signed out",

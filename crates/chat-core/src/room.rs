@@ -17,15 +17,16 @@ pub(crate) struct Room {
     pub(crate) recent: Recent,
     /// Members that get what is new.
     live: Vec<ClientId>,
-    /// Members that became live in this turn, and from which byte of
-    /// `pending` on they get it.
-    fresh: Vec<(ClientId, usize)>,
+    /// Members that became live in this turn, and what was pending by then.
+    fresh: Vec<(ClientId, Pending)>,
     /// Members that replay.
     pub(crate) behind: Vec<ClientId>,
     /// Connections of each user that is here, by the user's slot.
     connections: HashMap<usize, u32, Seed>,
     /// Frames for the live members, written at the end of the turn.
     pub(crate) pending: Vec<u8>,
+    /// How many there are.
+    pub(crate) pending_frames: u64,
     /// Is on the hub's list of rooms with pending frames.
     pub(crate) dirty: bool,
     /// The newest time shown in this room, in whole seconds: times never run
@@ -40,6 +41,13 @@ pub(crate) struct Room {
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
     pub(crate) forgot: bool,
+}
+
+/// Where in a room's pending frames somebody begins.
+#[derive(Debug)]
+struct Pending {
+    bytes: usize,
+    frames: u64,
 }
 
 /// A page of a room that is being read, for everybody who waits for it.
@@ -65,6 +73,7 @@ impl Room {
             behind: Vec::new(),
             connections: HashMap::with_hasher(seed),
             pending: Vec::new(),
+            pending_frames: 0,
             dirty: false,
             shown_s: 0,
             reads: Vec::new(),
@@ -114,7 +123,8 @@ impl Room {
     /// From here on this member gets what is new, but nothing that was pending
     /// before.
     pub(crate) fn go_live(&mut self, client: ClientId) {
-        self.fresh.push((client, self.pending.len()));
+        let before = Pending { bytes: self.pending.len(), frames: self.pending_frames };
+        self.fresh.push((client, before));
     }
 
     /// Takes a member out, wherever it is.
@@ -139,11 +149,13 @@ impl Room {
         self.dirty = false;
         if !self.pending.is_empty() {
             let bytes = out.store(&self.pending);
-            out.write(self.live.iter().copied(), bytes.clone());
-            for &(member, from) in &self.fresh {
-                let from = u32::try_from(from).expect("within the bytes just stored");
-                out.write([member], bytes.start + from..bytes.end);
+            out.write(self.live.iter().copied(), bytes.clone(), self.pending_frames);
+            for (member, before) in &self.fresh {
+                let from = u32::try_from(before.bytes).expect("within the bytes just stored");
+                let frames = self.pending_frames - before.frames;
+                out.write([*member], bytes.start + from..bytes.end, frames);
             }
+            self.pending_frames = 0;
             self.pending.clear();
             self.pending.shrink_to(PENDING_KEPT_BYTES);
         }

@@ -847,6 +847,52 @@ fn nothing_is_sent_after_a_session_was_revoked() {
     assert_eq!(story.seen(bob), ["+bob", "-alice", "alice: mine", "bob: hi"]);
 }
 
+#[test]
+fn a_token_that_is_no_longer_good_ends_its_socket() {
+    let mut story = Story::new();
+    let alice = story.open_for("alice", "kitchen", Some("s1"), Some(60_000));
+    let bob = story.open_for("bob", "kitchen", Some("s2"), Some(60_000));
+    story.turn(Input::Renewed { session: &SessionId::new("s2"), good_for_ms: 90_000 });
+    story.pass(59_900);
+    assert_eq!((story.code(alice), story.code(bob)), (None, None));
+    // To the very millisecond: what is said then does not reach her.
+    story.now.mono_ms += 100;
+    story.say(bob, "is she here?");
+    assert_eq!((story.code(alice), story.code(bob)), (Some(1008), None));
+    assert_eq!(story.seen(alice), ["+alice", "+bob"]);
+    assert_eq!(story.seen(bob), ["+bob", "-alice", "bob: is she here?"]);
+    story.pass(30_000);
+    assert_eq!(story.code(bob), Some(1008));
+}
+
+#[test]
+fn a_goodbye_comes_after_the_last_message() {
+    let mut story = Story::new();
+    let alice = story.open("alice", "kitchen");
+    let bob = story.open("bob", "kitchen");
+    story.hold_appends = true;
+    story.say(alice, "bye");
+    story.turn(Input::Goodbye { client: alice });
+    assert_eq!(story.code(alice), None);
+    story.append(1);
+    assert_eq!(story.code(alice), Some(1000));
+    assert_eq!(story.seen(bob), ["+bob", "alice: bye", "-alice"]);
+}
+
+#[test]
+fn a_user_has_only_so_many_connections() {
+    let mut story = Story::with(|options| options.user_clients_max = 2);
+    let one = story.open("alice", "kitchen");
+    let two = story.open("alice", "garden");
+    let three = story.open("alice", "kitchen");
+    assert_eq!([one, two, three].map(|client| story.code(client)), [None, None, Some(1013)]);
+    let other = story.open("bob", "kitchen");
+    assert_eq!(story.code(other), None);
+    story.lose(one);
+    let again = story.open("alice", "kitchen");
+    assert_eq!(story.code(again), None);
+}
+
 // Stopping.
 
 #[test]

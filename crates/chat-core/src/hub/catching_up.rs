@@ -82,7 +82,7 @@ impl Hub {
                 return self.read_room_after(slot, after, out);
             };
             let frames = out.store(frames);
-            out.write([id], frames);
+            out.write([id], frames, top - after);
         }
         *position = Position::Live;
         room.behind.retain(|&member| member != id);
@@ -196,9 +196,11 @@ impl Hub {
         let top = self.rooms[slot].feed.top().unwrap_or(0);
         self.scratch.clear();
         let mut cursor = after;
+        let mut frames = 0;
         for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= top) {
             super::delivery::encode(&mut self.scratch, self.options.framing, entry, entry.at_ms / 1000);
             cursor = entry.seq;
+            frames += 1;
             // Written as JSON, a text may be six times as long as it is: then
             // the rest is for another page.
             if self.scratch.len() >= self.options.page_bytes {
@@ -209,7 +211,7 @@ impl Hub {
             cursor = cursor.max(page.last.min(top));
         }
         let bytes = out.store(&self.scratch);
-        out.write(members.iter().copied(), bytes);
+        out.write(members.iter().copied(), bytes, frames);
         for &member in members {
             if let Some(Position::Behind { cursor: at, since_ms, .. }) =
                 self.client_mut(member).and_then(|client| client.position_in(slot))

@@ -88,6 +88,7 @@ impl Hub {
         room.recent.push(entry.seq, &room.pending[start..], self.options.recent);
         self.recent_bytes = self.recent_bytes + room.recent.held() - held;
         if room.has_live() {
+            room.pending_frames += 1;
             self.mark_dirty(slot);
         } else {
             room.pending.truncate(start);
@@ -112,7 +113,7 @@ impl Hub {
         self.scratch.clear();
         encode(&mut self.scratch, self.options.framing, entry, entry.at_ms / 1000);
         let bytes = out.store(&self.scratch);
-        out.write(recipients, bytes);
+        out.write(recipients, bytes, 1);
     }
 
     /// Shows a private message that was not stored to its author only.
@@ -138,7 +139,7 @@ impl Hub {
             v1::private(out, room, from.as_str(), to, text.as_str(), at_ms / 1000);
         });
         let bytes = out.store(&self.scratch);
-        out.write(recipients, bytes);
+        out.write(recipients, bytes, 1);
     }
 
     fn clients_of(&self, name: &Username) -> Vec<ClientId> {

@@ -79,6 +79,7 @@ impl Hub {
         self.options.framing.append(&mut room.pending, |out| {
             v1::notice(out, room.name.as_str(), user.as_str(), joined, room.shown_s);
         });
+        room.pending_frames += 1;
         self.mark_dirty(slot);
     }
 

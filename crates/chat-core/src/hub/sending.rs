@@ -66,7 +66,8 @@ impl Drafts {
 
 impl Hub {
     pub(super) fn frame(&mut self, id: ClientId, frame: &str, now: Now, out: &mut Outputs) {
-        let Some(client) = self.client(id).filter(|client| !client.closed && !client.settling) else {
+        let Some(client) = self.client(id).filter(|client| !client.closed && client.settling.is_none())
+        else {
             return;
         };
         let (user, Protocol::V1 { room }) = (client.user, client.protocol.clone());
@@ -141,8 +142,8 @@ impl Hub {
         // One that was given up meanwhile has nobody left to tell.
         let Some(waiting) = self.drafts.take(receipt.draft) else { return };
         match &receipt.outcome {
-            // A v1 draft has its nonce from the shell, for itself alone: a
-            // duplicate is a commit whose answer was lost, and perhaps its
+            // A v1 draft has no nonce but what a store gives it for itself alone:
+            // a duplicate is a commit whose answer was lost, and perhaps its
             // entries with it.
             Outcome::Stored { seq, .. } | Outcome::Duplicate { seq, .. } => {
                 let missed = Missed { topic: waiting.topic.clone(), first: *seq, last: *seq };
@@ -168,12 +169,21 @@ impl Hub {
         }
     }
 
+    /// The client has said its last; it goes once that is answered for.
+    pub(super) fn goodbye(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
+        let Some(client) = self.client_mut(id).filter(|client| !client.closed) else { return };
+        client.settling = Some(CloseCode::Normal);
+        if client.unanswered == 0 {
+            self.close(id, CloseCode::Normal, now, out);
+        }
+    }
+
     /// One draft fewer on its way for this client.
     fn settle(&mut self, author: ClientRef, now: Now, out: &mut Outputs) {
         let Some(client) = self.same_client(author) else { return };
         client.unanswered -= 1;
-        if client.settling && client.unanswered == 0 {
-            self.close(author.id, CloseCode::GoingAway, now, out);
+        if let (Some(code), 0) = (client.settling, client.unanswered) {
+            self.close(author.id, code, now, out);
         } else if client.paused == Some(Paused::Credit) {
             self.review(author.id, now, out);
         }
@@ -223,7 +233,7 @@ impl Hub {
     }
 
     fn has_credit(&self) -> bool {
-        self.drafts.unanswered < self.options.hub_unanswered_max
+        self.drafts.waiting.len() < self.options.hub_unanswered_max
             && self.drafts.bytes < self.options.hub_unanswered_bytes
     }
 
@@ -238,7 +248,7 @@ impl Hub {
     /// First come, first served, as long as there is credit.
     pub(super) fn resume_waiting_for_hub(&mut self, now: Now, out: &mut Outputs) {
         // Each may use the credit of one frame before it is looked at again.
-        let mut free = self.options.hub_unanswered_max.saturating_sub(self.drafts.unanswered);
+        let mut free = self.options.hub_unanswered_max.saturating_sub(self.drafts.waiting.len());
         while free > 0
             && self.has_credit()
             && let Some(client) = self.waiting_for_hub.pop_front()

@@ -34,7 +34,7 @@ impl Hub {
             && let Some((_, client)) = leaving.pop_front()
         {
             let Some(found) = self.same_client(client) else { continue };
-            found.settling = true;
+            found.settling = Some(CloseCode::GoingAway);
             if found.unanswered == 0 {
                 self.close(client.id, CloseCode::GoingAway, now, out);
             }

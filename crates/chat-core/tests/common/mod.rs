@@ -114,6 +114,17 @@ impl Story {
     }
 
     pub(crate) fn open_with(&mut self, user: &str, room: &str, session: Option<&str>) -> ClientId {
+        self.open_for(user, room, session, None)
+    }
+
+    /// With a token that is good for so long.
+    pub(crate) fn open_for(
+        &mut self,
+        user: &str,
+        room: &str,
+        session: Option<&str>,
+        good_for_ms: Option<u64>,
+    ) -> ClientId {
         let user = name(user);
         let session = session.map(SessionId::new);
         let protocol = Protocol::V1 { room: RoomName::parse(room).expect("a good name") };
@@ -126,7 +137,7 @@ impl Story {
             gone: false,
             inbox: VecDeque::new(),
         });
-        self.turn(Input::Open { client, user: &user, session: session.as_ref(), protocol });
+        self.turn(Input::Open { client, user: &user, session: session.as_ref(), good_for_ms, protocol });
         client
     }
 

@@ -604,7 +604,10 @@ impl World {
         });
         self.note(|| format!("    {id:?} of hub {node} is socket {socket}: {user} in {room}"));
         let protocol = Protocol::V1 { room };
-        self.step(node, Input::Open { client: id, user: &user, session: Some(&session), protocol });
+        self.step(
+            node,
+            Input::Open { client: id, user: &user, session: Some(&session), good_for_ms: None, protocol },
+        );
     }
 
     /// A connection ends. The hub is told once.
