@@ -133,8 +133,6 @@ async fn crowd(server: &Server, clients: usize, rate: u32, seconds: u64) -> Resu
 
 async fn idle(server: &Server, clients: usize, seconds: u64) -> Result<bool, Box<dyn Error>> {
     let cookies = server.users(USERS).await?;
-    // Warm: one crowd came and went, so that what is measured is what each
-    // socket costs, not what a server costs.
     let before = server.resident_bytes()?;
     let started = Instant::now();
     let mut sockets = Vec::with_capacity(clients);

@@ -1,6 +1,7 @@
 //! The configuration: settings that were checked, with the defaults for the rest.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,11 +61,9 @@ impl Config {
         set(&mut passwords.threads, positive("hash_threads", settings.hash_threads)?);
         set(&mut passwords.queue_max, positive("hash_queue_max", settings.hash_queue_max)?);
 
-        let mut http = HttpOptions::default();
-        http.public_url = match &settings.public_url {
-            Some(url) => Some(PublicUrl::parse(url).map_err(invalid("public_url"))?),
-            None => None,
-        };
+        let public_url = settings.public_url.as_deref().map(PublicUrl::parse).transpose();
+        let public_url = public_url.map_err(invalid("public_url"))?;
+        let mut http = HttpOptions { public_url, ..HttpOptions::default() };
         if let Some(rooms) = settings.rooms {
             http.rooms = rooms.into_iter().map(room).collect::<Result<_, _>>()?;
         }
@@ -78,8 +77,11 @@ impl Config {
                 .filter(|shards| shards.get() <= SHARDS_MAX)
                 .ok_or_else(|| invalid("shards")(format!("must be from 1 to {SHARDS_MAX}")))?;
         }
-        set(&mut sockets.message_max_bytes, positive("message_max_bytes", settings.message_max_bytes)?);
-        set(&mut sockets.outbox_max_bytes, positive("outbox_max_bytes", settings.outbox_max_bytes)?);
+        let message = settings.message_max_bytes;
+        set(&mut sockets.message_max_bytes, within("message_max_bytes", message, 1..=MESSAGE_MOST_BYTES)?);
+        // What a joiner is sent at once must fit, or nobody could join.
+        let outbox = 2 * sockets.hub.page_bytes..=OUTBOX_MOST_BYTES;
+        set(&mut sockets.outbox_max_bytes, within("outbox_max_bytes", settings.outbox_max_bytes, outbox)?);
         set(&mut sockets.ping_interval, seconds("ping_interval_seconds", settings.ping_interval_seconds)?);
         set(&mut sockets.idle_timeout, seconds("idle_timeout_seconds", settings.idle_timeout_seconds)?);
         if sockets.idle_timeout <= sockets.ping_interval {
@@ -130,6 +132,24 @@ fn positive(setting: &'static str, given: Option<usize>) -> Result<Option<usize>
         given => Ok(given),
     }
 }
+
+fn within(
+    setting: &'static str,
+    given: Option<usize>,
+    range: RangeInclusive<usize>,
+) -> Result<Option<usize>, ConfigError> {
+    match given {
+        Some(given) if !range.contains(&given) => {
+            Err(invalid(setting)(format!("must be from {} to {}", range.start(), range.end())))
+        }
+        given => Ok(given),
+    }
+}
+
+/// A message is held in memory whole.
+const MESSAGE_MOST_BYTES: usize = 16 * 1024 * 1024;
+/// So is what waits for a slow client.
+const OUTBOX_MOST_BYTES: usize = 1024 * 1024 * 1024;
 
 fn seconds(setting: &'static str, given: Option<u64>) -> Result<Option<Duration>, ConfigError> {
     match given {
@@ -195,6 +215,8 @@ mod tests {
             ("public_url = \"chat\"", "public_url"),
             ("database_url = \"mysql://x\"", "database_url"),
             ("text_max_chars = 0", "text_max_chars"),
+            ("outbox_max_bytes = 3000", "outbox_max_bytes"),
+            ("message_max_bytes = 99999999", "message_max_bytes"),
             ("rooms = [{ name = \"a\\nb\", title = \"x\" }]", "rooms"),
         ] {
             let error = check(toml).err().expect(toml).to_string();

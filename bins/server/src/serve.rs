@@ -54,10 +54,11 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     tracing::info!(%address, shards, descriptors, database = ?config.database_url, "ready");
     println!("The chat is open: {page}");
 
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-    }
+    let failed = tokio::select! {
+        _ = interrupted.recv() => false,
+        _ = terminated.recv() => false,
+        () = server.failed() => true,
+    };
     tracing::info!("stopping; a second signal ends at once");
     tokio::select! {
         () = server.stop() => {}
@@ -66,7 +67,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     }
     stores.close().await;
     tracing::info!("stopped");
-    Ok(())
+    if failed { Err("a part of the server failed; start it anew".into()) } else { Ok(()) }
 }
 
 fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {

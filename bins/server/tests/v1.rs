@@ -26,6 +26,7 @@ on_every_setup!(
     faster_than_the_limit_is_slowed_down_not_lost,
     joining_in_the_middle_of_traffic,
     each_connection_joins_and_leaves_once,
+    the_last_message_comes_before_the_leave_notice,
     signing_out_closes_the_sockets,
     rooms_in_use_are_listed,
     a_stop_says_goodbye,
@@ -64,9 +65,10 @@ async fn accounts_and_their_errors(setup: Setup) {
     let login = json!({ "username": "bob", "password": "secret" });
     let answer = server.send(Request::post("/api/login").json(&login)).await.expect_ok().json();
     let address = answer["avatar"].as_str().unwrap().to_owned();
-    assert!(address.starts_with("/uploads/") && address.ends_with(".png"), "{address}");
+    assert!(address.starts_with("/uploads/") && address.ends_with(".webp"), "{address}");
     let file = server.get(&address).await.expect_ok();
-    assert_eq!((file.header("content-type"), file.body.as_slice()), (Some("image/png"), PNG));
+    assert_eq!(file.header("content-type"), Some("image/webp"));
+    assert!(file.body.starts_with(b"RIFF"), "made anew");
     assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
 }
 
@@ -442,6 +444,28 @@ async fn each_connection_joins_and_leaves_once(setup: Setup) {
     assert_eq!(watcher.all_up_to("конец").await, Vec::<Value>::new(), "one notice each, and no more");
     assert_eq!(notices.len(), 6);
     assert!(notices.values().all(|&count| count == 4), "{notices:?}");
+}
+
+async fn the_last_message_comes_before_the_leave_notice(setup: Setup) {
+    let server = TestServer::start(setup).await;
+    let (_, mut bob) = server.in_room("bob", "default").await;
+    let alice = server.person("alice").await;
+    for round in 0..10 {
+        let mut socket = alice.enter("default").await;
+        assert_eq!(bob.next().await["text"], "присоединился к комнате default");
+        let last = format!("пока {round}");
+        socket.say(&last).await;
+        socket.stream.close(None).await.unwrap();
+        assert_eq!(bob.next().await["text"], last.as_str());
+        assert_eq!(bob.next().await["text"], "покинул комнату default");
+        assert_eq!(socket.close_code().await, Some(1000));
+    }
+    let metrics = server.get("/metrics").await.expect_ok();
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let entries = metrics.lines().filter_map(|line| line.strip_prefix("chat_entries_total{"));
+    let entries: u64 = entries.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    assert!(entries >= 10, "{metrics}");
+    assert!(metrics.contains("chat_logins_total{outcome=\"accepted\"} 2"), "{metrics}");
 }
 
 async fn signing_out_closes_the_sockets(setup: Setup) {

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use chat_auth::{Passwords, Tokens};
 use chat_store::{EventLog, SessionRepository, UserRepository};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
-use crate::avatar::Avatars;
+use crate::avatar::{Avatars, Pictures};
+use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::shard::Shards;
 
@@ -31,22 +33,37 @@ pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) shards: Arc<Shards>,
     pub(crate) avatars: Avatars,
+    pub(crate) pictures: Pictures,
     pub(crate) origin: AllowedOrigin,
+    pub(crate) metrics: Metrics,
+    /// One for each connection that may speak HTTP.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) options: HttpOptions,
-    /// Connections, upgrades, and what must be finished although its client hung up.
+    /// Connections, upgrades, pictures, and what must be finished although its client
+    /// hung up.
     pub(crate) tasks: TaskTracker,
     ready: AtomicBool,
 }
 
 impl App {
-    pub(crate) fn new(parts: Parts, shards: Arc<Shards>, avatars: Avatars, options: HttpOptions) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        shards: Arc<Shards>,
+        metrics: Metrics,
+        avatars: Avatars,
+        options: HttpOptions,
+    ) -> Self {
+        let tasks = TaskTracker::new();
         Self {
             parts,
             shards,
             avatars,
+            pictures: Pictures::new(&options, tasks.clone()),
+            metrics,
+            places: Arc::new(Semaphore::new(options.max_connections)),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             options,
-            tasks: TaskTracker::new(),
+            tasks,
             ready: AtomicBool::new(true),
         }
     }

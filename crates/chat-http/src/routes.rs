@@ -33,6 +33,7 @@ const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/ws", handler: |call| Box::pin(upgrade::upgrade(call)) },
     Route { method: Method::GET, path: "/healthz", handler: |call| Box::pin(health::alive(call)) },
     Route { method: Method::GET, path: "/readyz", handler: |call| Box::pin(health::ready(call)) },
+    Route { method: Method::GET, path: "/metrics", handler: |call| Box::pin(health::metrics(call)) },
 ];
 
 struct Route {

@@ -12,13 +12,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts};
 use crate::avatar::Avatars;
 use crate::client_socket::ClientSocket;
+use crate::metrics::Metrics;
 use crate::shard::Shards;
 use crate::{HttpOptions, routes};
 
@@ -62,12 +63,14 @@ impl Server {
         options: HttpOptions,
     ) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Listener)?;
-        let avatars = Avatars::open(&options)
+        let avatars = Avatars::open(&options, &*parts.users)
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
-        let shards = Shards::start(options.shards.clone(), parts.log.clone()).map_err(StartError::Shards)?;
+        let metrics = Metrics::new();
+        let shards = Shards::start(options.shards.clone(), parts.log.clone(), &metrics);
+        let shards = shards.map_err(StartError::Shards)?;
         let shards = Arc::new(shards);
-        let app = Arc::new(App::new(parts, shards, avatars, options));
+        let app = Arc::new(App::new(parts, shards, metrics, avatars, options));
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         tracing::info!(%address, "listening");
@@ -82,6 +85,12 @@ impl Server {
     /// Whether it takes new work; what `/readyz` says, beside the store's health.
     pub fn is_ready(&self) -> bool {
         self.app.is_ready()
+    }
+
+    /// Resolves when a part of the server has ended by a panic: the process
+    /// should then end and be started anew. What was acknowledged is stored.
+    pub async fn failed(&self) {
+        self.app.shards.failed().await;
     }
 
     /// No longer ready, the listener closed: resolves when nobody can connect
@@ -144,10 +153,9 @@ async fn accept(listener: TcpListener, app: Arc<App>, ends: Ends) {
 }
 
 async fn accept_for_ever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
-    let places = Arc::new(Semaphore::new(app.options.max_connections));
     let mut failing = false;
     // Ends never: the semaphore is not closed.
-    while let Ok(place) = places.clone().acquire_owned().await {
+    while let Ok(place) = app.places.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if failing {

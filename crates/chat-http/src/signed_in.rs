@@ -19,17 +19,19 @@ pub(crate) struct SignedIn {
     /// every other issuer's token.
     pub(crate) issued_at: Option<u64>,
     pub(crate) expires_at: u64,
+    /// When the session ends, which may have been renewed since, or else the
+    /// token; in milliseconds since 1970.
+    pub(crate) good_until_ms: u64,
 }
 
 impl SignedIn {
     /// Checks the token, and that its session still exists.
     pub(crate) async fn check(app: &App, headers: &HeaderMap) -> Result<Self, HttpError> {
-        let signed_in = Self::by_token(app, headers)?;
+        let mut signed_in = Self::by_token(app, headers)?;
         if let Some(id) = &signed_in.session {
             let session = app.parts.sessions.find_session(id, now_ms()).await?;
-            if session.is_none_or(|session| session.user != signed_in.user) {
-                return Err(HttpError::InvalidToken(None));
-            }
+            let session = session.filter(|session| session.user == signed_in.user);
+            signed_in.good_until_ms = session.ok_or(HttpError::InvalidToken(None))?.expires_at_ms;
         }
         Ok(signed_in)
     }
@@ -49,6 +51,7 @@ impl SignedIn {
             by_cookie: bearer.is_none(),
             issued_at: claims.iat,
             expires_at: claims.exp,
+            good_until_ms: claims.exp.saturating_mul(1000),
         })
     }
 }

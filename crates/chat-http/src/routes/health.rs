@@ -1,9 +1,10 @@
 //! For whoever watches over the server.
 
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-use super::Call;
+use super::{Call, fixed};
 use crate::answer::{self, Body};
 use crate::error::HttpError;
 
@@ -23,4 +24,18 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
         Err(_) => return Err(HttpError::StoreSilent),
     }
     Ok(answer::json(StatusCode::OK, &json!({ "status": "ok" })))
+}
+
+/// Counts and levels, for Prometheus.
+pub(super) async fn metrics(call: Call) -> Result<Response<Body>, HttpError> {
+    let app = &call.app;
+    let passwords = &app.parts.passwords;
+    let hashing = (passwords.waiting(), passwords.waiting_max());
+    let max = app.options.max_connections;
+    let text = app.metrics.text(hashing, (max.saturating_sub(app.places.available_permits()), max));
+    let mut response = Response::new(answer::bytes(text));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(CONTENT_TYPE, fixed(kind));
+    response.headers_mut().insert(CACHE_CONTROL, fixed("no-store"));
+    Ok(response)
 }

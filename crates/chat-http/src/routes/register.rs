@@ -1,18 +1,18 @@
 //! `POST /api/register`
 
-use chat_store::NewUser;
+use chat_store::{NewUser, StoreError};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::Call;
 use crate::answer::{self, Body};
-use crate::app::now_ms;
+use crate::app::{App, now_ms};
 use crate::body::RequestBody;
 use crate::error::HttpError;
 use crate::form::RegistrationForm;
 
-/// Makes an account. What costs little is checked first, the hash comes late,
-/// and the picture gets its name before there is an account that points to it.
+/// Makes an account. What costs little is checked first, the picture and the hash
+/// are made late, and nothing is left of a registration that is refused.
 pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let (head, body) = request.into_parts();
@@ -29,14 +29,18 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     if app.parts.users.find_user(&username).await?.is_some() {
         return Err(HttpError::NameTaken);
     }
+    let picture = match avatar {
+        Some(avatar) => Some(app.pictures.make(avatar).await?),
+        None => None,
+    };
     let password_hash = app.parts.passwords.hash(password).await?;
 
     // A client that hangs up drops this request; a task of its own goes on, so
     // that there is never an account whose picture was taken away.
     let tasks = app.tasks.clone();
     let creation = tasks.spawn(async move {
-        let avatar = match avatar {
-            Some(avatar) => Some(avatar.publish(&app.avatars).await?),
+        let avatar = match picture {
+            Some(picture) => Some(app.avatars.prepare(picture, username.clone()).await?),
             None => None,
         };
         let user = NewUser {
@@ -45,15 +49,47 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
             avatar: avatar.as_ref().map(|avatar| avatar.address.clone()),
             created_at_ms: now_ms(),
         };
-        app.parts.users.create_user(&user).await?;
+        match create(&app, &user).await {
+            Created::Yes => {}
+            Created::No(error) => return Err(error.into()),
+            Created::Unknown(error) => {
+                if let Some(avatar) = avatar {
+                    avatar.leave();
+                }
+                return Err(error.into());
+            }
+        }
         if let Some(avatar) = avatar {
-            avatar.keep();
+            avatar.publish().await;
         }
         tracing::info!(user = ?user.name, "registered");
         Ok::<_, HttpError>(())
     });
     creation.await.map_err(HttpError::Task)??;
     Ok(answer::json(StatusCode::OK, &json!({ "status": "registered" })))
+}
+
+enum Created {
+    Yes,
+    No(StoreError),
+    /// The store did not say, and cannot be asked.
+    Unknown(StoreError),
+}
+
+async fn create(app: &App, user: &NewUser) -> Created {
+    let users = &app.parts.users;
+    let error = match users.create_user(user).await {
+        Ok(()) => return Created::Yes,
+        Err(error @ StoreError::NameTaken) => return Created::No(error),
+        Err(error) => error,
+    };
+    // The connection may have been lost with the answer. No other account has
+    // the salt of this hash.
+    match users.find_user(&user.name).await {
+        Ok(Some(found)) if found.password_hash == user.password_hash => Created::Yes,
+        Ok(_) => Created::No(error),
+        Err(_) => Created::Unknown(error),
+    }
 }
 
 /// Bytes of a form beside its picture: fields, headers, boundaries.

@@ -1,6 +1,6 @@
 //! `POST /api/login` and `POST /api/logout`
 
-use chat_auth::Password;
+use chat_auth::{Password, Verdict};
 use chat_core::{SessionId, Username};
 use chat_store::{Session, User};
 use hyper::header::SET_COOKIE;
@@ -50,7 +50,8 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     // Whatever a client does to make this request slow is over: from here on the
     // time would tell which names exist.
     let started = Instant::now();
-    let Some(user) = check(&app, credentials).await? else {
+    let Some(user) = check(&app, credentials).await.inspect_err(|_| app.metrics.login("error"))? else {
+        app.metrics.login("refused");
         tokio::time::sleep_until(started + app.options.login_floor).await;
         return Err(HttpError::InvalidCredentials);
     };
@@ -64,6 +65,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         expires_at_ms: now + lifetime * 1000,
     };
     app.parts.sessions.open_session(&session).await?;
+    app.metrics.login("accepted");
     tracing::info!(user = ?session.user, "signed in");
     let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());
     let avatar = user.avatar.unwrap_or_default();
@@ -77,8 +79,22 @@ async fn check(app: &App, credentials: Credentials) -> Result<Option<User>, Http
     let user = find(app, &credentials.username).await?;
     let Ok(password) = Password::parse(credentials.password) else { return Ok(None) };
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
-    let right = app.parts.passwords.verify_login(password, hash).await?;
-    Ok(user.filter(|_| right))
+    let verdict = app.parts.passwords.verify_login(password, hash).await?;
+    if let (Some(user), Verdict::RightButOutdated { new_hash }) = (&user, &verdict) {
+        renew_hash(app, user, new_hash).await;
+    }
+    Ok(user.filter(|_| verdict.is_right()))
+}
+
+/// Replaces a hash that was made by other rules, now that the password is known.
+/// If that fails, the old one stays good, and the next sign-in tries again.
+async fn renew_hash(app: &App, user: &User, new_hash: &str) {
+    match app.parts.users.set_password_hash(&user.name, &user.password_hash, new_hash).await {
+        Ok(true) => tracing::info!(user = ?user.name, "the password's hash was renewed"),
+        // Somebody else was faster.
+        Ok(false) => {}
+        Err(error) => tracing::warn!(user = ?user.name, %error, "the password's hash was not renewed"),
+    }
 }
 
 /// The account of that name as it is written, or else as it would have been
@@ -105,9 +121,12 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
         // Not to be left half done by a client that hangs up.
         let tasks = app.tasks.clone();
         let revocation = tasks.spawn(async move {
-            app.parts.sessions.revoke_session(&session).await?;
-            app.shards.revoke(&session).await;
-            tracing::info!(?user, "signed out");
+            // One that was ended before has no sockets to close.
+            if app.parts.sessions.find_session(&session, now_ms()).await?.is_some() {
+                app.parts.sessions.revoke_session(&session).await?;
+                app.shards.revoke(&session).await;
+                tracing::info!(?user, "signed out");
+            }
             Ok::<_, HttpError>(())
         });
         revocation.await.map_err(HttpError::Task)??;

@@ -16,7 +16,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{Call, fixed};
 use crate::answer::{self, Body};
-use crate::app::App;
+use crate::app::{App, now_ms};
 use crate::client_socket::ClientSocket;
 use crate::error::HttpError;
 use crate::percent;
@@ -33,7 +33,8 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::Stopping);
     }
     app.origin.check(request.headers())?;
-    let SignedIn { user, session, .. } = SignedIn::check(&app, request.headers()).await?;
+    let SignedIn { user, session, good_until_ms, .. } = SignedIn::check(&app, request.headers()).await?;
+    let good_for_ms = good_until_ms.saturating_sub(now_ms());
     let room = room(request.uri().query().unwrap_or_default())?;
     // The place for version 2 of the protocol; today there is only the first,
     // which is spoken without a name.
@@ -52,9 +53,14 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         match tokio::time::timeout(app.options.upgrade_timeout, upgraded).await {
-            Ok(Ok(upgraded)) => {
-                place(&app, upgraded, |stream, read| Arrival { stream, read, user, session, room })
-            }
+            Ok(Ok(upgraded)) => place(&app, upgraded, |stream, read| Arrival {
+                stream,
+                read,
+                user,
+                session,
+                good_for_ms,
+                room,
+            }),
             Ok(Err(error)) => tracing::debug!(%error, "the client left during the upgrade"),
             Err(_) => tracing::debug!("the upgrade took too long"),
         }

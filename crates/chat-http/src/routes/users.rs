@@ -52,5 +52,6 @@ async fn renew(app: &App, me: &SignedIn) -> Result<Option<String>, HttpError> {
     let tokens = &app.parts.tokens;
     let expires_at = now + tokens.lifetime_seconds() * 1000;
     app.parts.sessions.renew_session(session, now, expires_at).await?;
+    app.shards.renew(session, expires_at - now);
     Ok(Some(tokens.issue(now / 1000, me.user.as_str(), session.as_str())))
 }

@@ -49,15 +49,28 @@ impl Bus {
         }
     }
 
-    /// Gives every shard that a commit concerns one item: its entries in the
-    /// log's order, then the receipts of its own drafts.
+    /// Gives every shard that a commit concerns its entries, in the log's
+    /// order, and then the receipts of its own drafts.
+    ///
+    /// All shards have the entries before any has a receipt: what somebody does
+    /// once they are answered (leave, most of all) must not overtake what they
+    /// said.
     pub(super) fn publish(&self, commit: &Commit, origins: &Origins) {
-        let mut receipts = self.receipts_of_each(&commit.receipts, origins);
-        for (shard, entries) in self.entries_of_each(&commit.entries).into_iter().enumerate() {
-            let receipts = std::mem::take(&mut receipts[shard]);
-            if !entries.is_empty() || !receipts.is_empty() {
+        let entries = self.entries_of_each(&commit.entries);
+        let receipts = self.receipts_of_each(&commit.receipts, origins);
+        let is_concerned = |shard: &usize| !entries[*shard].is_empty() || !receipts[*shard].is_empty();
+        let is_for_one = (0..self.inboxes.len()).filter(is_concerned).count() == 1;
+        let mut later = Vec::new();
+        for (shard, (entries, receipts)) in entries.into_iter().zip(receipts).enumerate() {
+            if is_for_one || receipts.is_empty() {
                 self.inboxes[shard].push(Item::Commit { entries, receipts });
+            } else {
+                self.inboxes[shard].push(Item::Commit { entries, receipts: Vec::new() });
+                later.push((shard, receipts));
             }
+        }
+        for (shard, receipts) in later {
+            self.inboxes[shard].push(Item::Commit { entries: Vec::new(), receipts });
         }
     }
 

@@ -22,6 +22,10 @@ pub(super) struct Inbox {
 pub(super) enum Item {
     /// A commit: the entries that concern the shard, and the receipts of its drafts.
     Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
+    /// Entries that did not fit, at most one range for each topic. It stands
+    /// where the first of them would have stood, and nothing of a later commit
+    /// but its receipts comes behind it.
+    Missed(Vec<Missed>),
     /// Somebody came or left on another shard.
     Presence(PresenceChange),
     /// A page that was read; `None` if the log failed.
@@ -30,6 +34,8 @@ pub(super) enum Item {
     Arrival(Arrival),
     /// Close the sockets of a session, then say so.
     Revoke(SessionId, oneshot::Sender<()>),
+    /// A session goes on for this long, in milliseconds.
+    Renew(SessionId, u64),
     /// Tell which rooms are in use.
     Rooms(oneshot::Sender<Vec<RoomInUse>>),
     /// Let all clients go, then say so.
@@ -38,19 +44,12 @@ pub(super) enum Item {
     Stop,
 }
 
-/// What was waiting.
-#[derive(Default)]
-pub(super) struct Delivery {
-    pub(super) items: VecDeque<Item>,
-    /// Entries that did not fit, at most one range for each topic.
-    pub(super) missed: Vec<Missed>,
-}
-
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
     /// Bytes of text in `items`.
     bytes: usize,
+    /// What did not fit since the last time that everything was taken.
     missed: HashMap<Topic, (u64, u64)>,
     waker: Option<Waker>,
     /// The reader is gone: nothing is kept any more.
@@ -71,7 +70,7 @@ impl Inbox {
         }
         if let Item::Commit { entries, receipts } = &mut item {
             state.take_in(entries, self.max_bytes);
-            if entries.is_empty() && receipts.is_empty() && state.missed.is_empty() {
+            if entries.is_empty() && receipts.is_empty() {
                 return;
             }
         }
@@ -84,16 +83,27 @@ impl Inbox {
     }
 
     /// Takes everything; if there was nothing, `waker` is woken when something comes.
-    pub(super) fn take(&self, waker: &Waker) -> Option<Delivery> {
+    pub(super) fn take(&self, waker: &Waker) -> Option<VecDeque<Item>> {
         let mut state = self.lock();
         if state.items.is_empty() {
             state.waker = Some(waker.clone());
             return None;
         }
         state.bytes = 0;
-        let missed =
-            state.missed.drain().map(|(topic, (first, last))| Missed { topic, first, last }).collect();
-        Some(Delivery { items: std::mem::take(&mut state.items), missed })
+        let ranges = std::mem::take(&mut state.missed);
+        let mut items = std::mem::take(&mut state.items);
+        drop(state);
+        for item in &mut items {
+            if let Item::Missed(missed) = item {
+                let missed_at = |(topic, (first, last)): (&Topic, &(u64, u64))| Missed {
+                    topic: topic.clone(),
+                    first: *first,
+                    last: *last,
+                };
+                missed.extend(ranges.iter().map(missed_at));
+            }
+        }
+        Some(items)
     }
 
     /// The shard ends.
@@ -114,9 +124,14 @@ impl State {
     /// Counts entries, or notes their numbers instead once there are too many.
     fn take_in(&mut self, entries: &mut Vec<Arc<Entry>>, max_bytes: usize) {
         let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.text.as_str().len()).sum();
-        if self.bytes + bytes <= max_bytes {
+        // Once something is missing, what comes behind it is missing, too: a
+        // conversation must not begin behind a hole.
+        if self.missed.is_empty() && self.bytes + bytes <= max_bytes {
             self.bytes += bytes;
             return;
+        }
+        if self.missed.is_empty() && !entries.is_empty() {
+            self.items.push_back(Item::Missed(Vec::new()));
         }
         for entry in entries.drain(..) {
             let range = self.missed.entry(entry.topic.clone()).or_insert((entry.seq, entry.seq));
@@ -154,21 +169,21 @@ mod tests {
         for seq in 1..=5 {
             inbox.push(commit(seq));
         }
-        let delivery = inbox.take(Waker::noop()).unwrap();
-        let carried: Vec<u64> = delivery
-            .items
-            .iter()
-            .flat_map(|item| match item {
-                Item::Commit { entries, .. } => entries.iter().map(|entry| entry.seq).collect(),
-                _ => Vec::new(),
-            })
-            .collect();
-        assert_eq!(carried, [1, 2]);
-        let missed = Missed { topic: Topic::Room(RoomName::default()), first: 3, last: 5 };
-        assert_eq!(delivery.missed, [missed]);
+        let mut items = inbox.take(Waker::noop()).unwrap();
+        let Some(Item::Missed(missed)) = items.pop_back() else { panic!("no mark at the end") };
+        assert_eq!(missed, [Missed { topic: Topic::Room(RoomName::default()), first: 3, last: 5 }]);
+        assert_eq!(carried(&items), [1, 2]);
         // There is room again.
         inbox.push(commit(6));
-        assert!(inbox.take(Waker::noop()).unwrap().missed.is_empty());
+        assert_eq!(carried(&inbox.take(Waker::noop()).unwrap()), [6]);
+    }
+
+    fn carried(items: &VecDeque<Item>) -> Vec<u64> {
+        let entries = items.iter().flat_map(|item| match item {
+            Item::Commit { entries, .. } => entries.clone(),
+            _ => panic!("something else in the inbox"),
+        });
+        entries.map(|entry| entry.seq).collect()
     }
 
     #[test]

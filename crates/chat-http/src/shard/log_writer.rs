@@ -1,23 +1,31 @@
 //! From the shards to the log: what arrived while the last commit ran goes
-//! into the next one.
+//! into the next one. A log may have several lanes; each topic is in one.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use chat_core::Draft;
 use chat_store::EventLog;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
+use super::ShardOptions;
 use super::bus::{Bus, Origins};
+use crate::metrics::AppendMetrics;
 
 /// Where a shard hands over its drafts, once a turn.
 #[derive(Clone)]
 pub(super) struct LogWriter {
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
-    // Not bounded here: each hub's credits bound what it may have under way.
-    queue: mpsc::UnboundedSender<(usize, Vec<Draft>)>,
+    /// One for each lane. Each hub's credits bound what it waits for …
+    queues: Vec<mpsc::UnboundedSender<(usize, Vec<Draft>)>>,
+    /// … and this what they have given up while a log hangs: the drafts in all
+    /// queues.
+    queued: Arc<AtomicUsize>,
+    queued_max: usize,
 }
 
 impl LogWriter {
@@ -25,23 +33,70 @@ impl LogWriter {
     pub(super) fn new(
         log: Arc<dyn EventLog>,
         bus: Arc<Bus>,
-        batch_max: usize,
+        options: &ShardOptions,
+        metrics: AppendMetrics,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let writing = write(Arc::clone(&log), Arc::clone(&bus), waiting, batch_max);
-        (Self { log, bus, queue }, writing)
+        let queued = Arc::new(AtomicUsize::new(0));
+        let mut queues = Vec::new();
+        let mut lanes = Vec::new();
+        for _ in 0..log.lanes().max(1) {
+            let (queue, waiting) = mpsc::unbounded_channel();
+            queues.push(queue);
+            let lane = Lane {
+                log: Arc::clone(&log),
+                bus: Arc::clone(&bus),
+                waiting,
+                queued: Arc::clone(&queued),
+                batch_max: options.batch_max,
+                metrics: metrics.clone(),
+            };
+            lanes.push(lane.write());
+        }
+        (Self { log, bus, queues, queued, queued_max: options.append_queue_max }, all(lanes))
     }
 
-    /// Has a shard's drafts stored, in this order. The answers come through its
-    /// inbox: before this returns, where the log is in this process's memory.
+    /// Has a shard's drafts stored, those of a topic in this order. The answers
+    /// come through its inbox: before this returns, where the log is in this
+    /// process's memory.
     pub(super) fn append(&self, shard: usize, drafts: Vec<Draft>) {
         let origins = vec![(shard, drafts.len())];
         let in_place =
             self.log.append_in_place(&drafts, wall_ms(), &mut |commit| self.bus.publish(commit, &origins));
-        if in_place.is_none()
-            && let Err(mpsc::error::SendError((_, drafts))) = self.queue.send((shard, drafts))
-        {
-            self.bus.publish_failure(&drafts, &origins);
+        if in_place.is_some() {
+            return;
+        }
+        for (queue, drafts) in self.queues.iter().zip(self.by_lane(drafts)) {
+            if drafts.is_empty() {
+                continue;
+            }
+            let origins = vec![(shard, drafts.len())];
+            if self.queued.fetch_add(drafts.len(), Ordering::Relaxed) >= self.queued_max {
+                self.queued.fetch_sub(drafts.len(), Ordering::Relaxed);
+                self.bus.publish_failure(&drafts, &origins);
+            } else if let Err(mpsc::error::SendError((_, drafts))) = queue.send((shard, drafts)) {
+                self.bus.publish_failure(&drafts, &origins);
+            }
+        }
+    }
+
+    fn by_lane(&self, drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
+        if self.queues.len() == 1 {
+            return vec![drafts];
+        }
+        let mut lanes = vec![Vec::new(); self.queues.len()];
+        for draft in drafts {
+            lanes[self.log.lane(&draft.topic)].push(draft);
+        }
+        lanes
+    }
+}
+
+/// A task for each lane.
+async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>) {
+    let mut writing: JoinSet<()> = lanes.into_iter().collect();
+    while let Some(ended) = writing.join_next().await {
+        if ended.is_err() {
+            tracing::error!("a lane of the log had ended by a panic");
         }
     }
 }
@@ -53,39 +108,63 @@ pub(super) fn wall_ms() -> u64 {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-async fn write(
+/// One lane of the log: one batch at a time.
+struct Lane {
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
-    mut waiting: mpsc::UnboundedReceiver<(usize, Vec<Draft>)>,
+    waiting: mpsc::UnboundedReceiver<(usize, Vec<Draft>)>,
+    queued: Arc<AtomicUsize>,
     batch_max: usize,
-) {
-    let mut drafts: Vec<Draft> = Vec::new();
-    let mut origins: Origins = Vec::new();
-    while let Some((shard, first)) = waiting.recv().await {
-        origins.push((shard, first.len()));
-        drafts.extend(first);
-        while drafts.len() < batch_max
-            && let Ok((shard, more)) = waiting.try_recv()
-        {
-            origins.push((shard, more.len()));
-            drafts.extend(more);
-        }
-        match log.append(&drafts, wall_ms()).await {
-            Ok(commit) => bus.publish(&commit, &origins),
-            Err(error) => {
-                // What waits was sent before anybody could know of the failure:
-                // stored now, it would overtake the retry of what failed.
-                while let Ok((shard, more)) = waiting.try_recv() {
-                    origins.push((shard, more.len()));
-                    drafts.extend(more);
-                }
-                tracing::error!(error = %chain(&error), drafts = drafts.len(), "messages could not be stored");
-                bus.publish_failure(&drafts, &origins);
+    metrics: AppendMetrics,
+}
+
+impl Lane {
+    async fn write(mut self) {
+        let mut batch = Batch::default();
+        while let Some((shard, first)) = self.waiting.recv().await {
+            batch.add(shard, first);
+            while batch.drafts.len() < self.batch_max
+                && let Ok((shard, more)) = self.waiting.try_recv()
+            {
+                batch.add(shard, more);
             }
+            let started = Instant::now();
+            match self.log.append(&batch.drafts, wall_ms()).await {
+                Ok(commit) => {
+                    self.metrics.stored(batch.drafts.len(), started.elapsed());
+                    self.bus.publish(&commit, &batch.origins);
+                }
+                Err(error) => {
+                    self.metrics.failed();
+                    // What waits in this lane was sent before anybody could
+                    // know of the failure: stored now, it would overtake the
+                    // retry of what failed.
+                    while let Ok((shard, more)) = self.waiting.try_recv() {
+                        batch.add(shard, more);
+                    }
+                    let (error, drafts) = (chain(&error), batch.drafts.len());
+                    tracing::error!(error, drafts, "messages could not be stored");
+                    self.bus.publish_failure(&batch.drafts, &batch.origins);
+                }
+            }
+            self.queued.fetch_sub(batch.drafts.len(), Ordering::Relaxed);
+            batch.drafts.clear();
+            batch.drafts.shrink_to(self.batch_max);
+            batch.origins.clear();
         }
-        drafts.clear();
-        drafts.shrink_to(batch_max);
-        origins.clear();
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    drafts: Vec<Draft>,
+    origins: Origins,
+}
+
+impl Batch {
+    fn add(&mut self, shard: usize, drafts: Vec<Draft>) {
+        self.origins.push((shard, drafts.len()));
+        self.drafts.extend(drafts);
     }
 }
 
@@ -99,4 +178,167 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::task::Waker;
+
+    use chat_core::{
+        Commit, DraftId, EntryKind, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt, RoomName,
+        Topic, Username,
+    };
+    use chat_store::{Answer, MemoryStore, StoreError};
+    use tokio::sync::Semaphore;
+
+    use super::super::inbox::{Inbox, Item};
+    use super::*;
+
+    /// The first letter of a room tells its lane. A batch waits for a permit of
+    /// its lane; one with the text "lost" fails.
+    struct Lanes {
+        memory: MemoryStore,
+        permits: [Semaphore; 2],
+        batches: Mutex<Vec<Vec<String>>>,
+    }
+
+    impl EventLog for Lanes {
+        fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+            Box::pin(async move {
+                self.permits[self.lane(&drafts[0].topic)].acquire().await.unwrap().forget();
+                let texts: Vec<String> = drafts.iter().map(|draft| draft.text.as_str().into()).collect();
+                let is_lost = texts.iter().any(|text| text == "lost");
+                self.batches.lock().unwrap().push(texts);
+                if is_lost {
+                    return Err(StoreError::Unavailable { source: "disk on fire".into() });
+                }
+                self.memory.append(drafts, now_ms).await
+            })
+        }
+
+        fn lanes(&self) -> usize {
+            self.permits.len()
+        }
+
+        fn lane(&self, topic: &Topic) -> usize {
+            usize::from(matches!(topic, Topic::Room(room) if room.as_str().starts_with('b')))
+        }
+
+        fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+            self.memory.page(topic, from, limits)
+        }
+
+        fn epoch(&self) -> &str {
+            self.memory.epoch()
+        }
+
+        fn check(&self) -> Answer<'_, ()> {
+            self.memory.check()
+        }
+    }
+
+    struct Writing {
+        log: Arc<Lanes>,
+        inboxes: Vec<Arc<Inbox>>,
+        writer: LogWriter,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    impl Writing {
+        fn start() -> Self {
+            let permits = [Semaphore::new(0), Semaphore::new(0)];
+            let log = Arc::new(Lanes { memory: MemoryStore::default(), permits, batches: Mutex::default() });
+            let inboxes: Vec<_> = (0..2).map(|_| Arc::new(Inbox::new(1 << 20))).collect();
+            let bus = Arc::new(Bus::new(inboxes.clone()));
+            let options = ShardOptions { batch_max: 100, ..ShardOptions::default() };
+            let (writer, writing) = LogWriter::new(log.clone(), bus, &options, AppendMetrics::default());
+            Self { log, inboxes, writer, task: tokio::spawn(writing) }
+        }
+
+        /// Lets all batches through, and returns each shard's receipts once the
+        /// writer has ended.
+        async fn end(self) -> [Vec<(u64, Outcome)>; 2] {
+            let Self { log, inboxes, writer, task } = self;
+            drop(writer);
+            log.permits.iter().for_each(|lane| lane.add_permits(100));
+            task.await.unwrap();
+            let receipts = |shard: usize| {
+                let delivery = inboxes[shard].take(Waker::noop());
+                let items = delivery.into_iter().flatten();
+                let receipts = items.flat_map(|item| match item {
+                    Item::Commit { receipts, .. } => receipts,
+                    _ => panic!("something else in the inbox"),
+                });
+                receipts.map(|Receipt { draft, outcome }| (draft.0, outcome)).collect()
+            };
+            [receipts(0), receipts(1)]
+        }
+    }
+
+    fn draft(id: u64, room: &str, text: &str) -> Draft {
+        Draft {
+            id: DraftId(id),
+            topic: Topic::Room(RoomName::parse(room).unwrap()),
+            kind: EntryKind::Message,
+            from: Username::known("alice").unwrap(),
+            room: None,
+            text: MessageText::stored(text),
+            nonce: None,
+        }
+    }
+
+    fn seq(outcome: &Outcome) -> Option<u64> {
+        match outcome {
+            Outcome::Stored { seq, .. } => Some(*seq),
+            _ => None,
+        }
+    }
+
+    /// Lets both lanes take what they wait for.
+    async fn until_taken() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_lane_keeps_the_order_and_each_shard_gets_its_own_receipts() {
+        let writing = Writing::start();
+        writing.writer.append(0, vec![draft(1, "a", "1"), draft(2, "b", "2"), draft(3, "a", "3")]);
+        until_taken().await;
+        // These find both lanes busy.
+        writing.writer.append(1, vec![draft(1, "b", "4"), draft(2, "a", "5"), draft(3, "b", "6")]);
+        writing.writer.append(0, vec![draft(4, "b", "7"), draft(5, "a", "8")]);
+        let log = Arc::clone(&writing.log);
+        let [mut one, mut other] = writing.end().await;
+        let mut batches = log.batches.lock().unwrap().clone();
+        batches.sort();
+        assert_eq!(batches, [vec!["1", "3"], vec!["2"], vec!["4", "6", "7"], vec!["5", "8"]]);
+        // Between lanes there is no order.
+        one.sort_by_key(|(id, _)| *id);
+        other.sort_by_key(|(id, _)| *id);
+        let seqs = |receipts: &[(u64, Outcome)]| -> Vec<_> {
+            receipts.iter().map(|(id, outcome)| (*id, seq(outcome))).collect()
+        };
+        assert_eq!(seqs(&one), [(1, Some(1)), (2, Some(1)), (3, Some(2)), (4, Some(4)), (5, Some(4))]);
+        assert_eq!(seqs(&other), [(1, Some(2)), (2, Some(3)), (3, Some(3))]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_takes_with_it_what_waits_in_its_lane() {
+        let writing = Writing::start();
+        writing.writer.append(0, vec![draft(1, "a", "lost"), draft(2, "b", "2")]);
+        until_taken().await;
+        writing.writer.append(1, vec![draft(1, "a", "behind"), draft(2, "b", "beside")]);
+        let log = Arc::clone(&writing.log);
+        let [mut one, mut other] = writing.end().await;
+        one.sort_by_key(|(id, _)| *id);
+        other.sort_by_key(|(id, _)| *id);
+        assert_eq!(one[0], (1, Outcome::Failed));
+        assert_eq!(seq(&one[1].1), Some(1));
+        assert_eq!(other[0], (1, Outcome::Failed));
+        assert_eq!(seq(&other[1].1), Some(2));
+        assert_eq!(log.batches.lock().unwrap().len(), 3);
+    }
 }

@@ -23,12 +23,14 @@ use chat_core::{HubOptions, RoomName, Seed, SessionId, Username};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::bus::Bus;
 use self::inbox::{Inbox, Item};
 use self::log_writer::LogWriter;
 use self::turn::Worker;
+use crate::metrics::Metrics;
 
 /// All shards of this process, as the HTTP side sees them.
 pub(crate) struct Shards {
@@ -38,6 +40,8 @@ pub(crate) struct Shards {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Tasks on the shared runtime: the log's writer and pages being read.
     tasks: TaskTracker,
+    /// A shard has ended by a panic.
+    failed: CancellationToken,
 }
 
 /// A socket after its upgrade was answered with 101, on its way to its shard.
@@ -48,6 +52,8 @@ pub(crate) struct Arrival {
     pub(crate) read: Vec<u8>,
     pub(crate) user: Username,
     pub(crate) session: Option<SessionId>,
+    /// For how long the session, or else the token, is good, in milliseconds.
+    pub(crate) good_for_ms: u64,
     /// The room of a v1 client.
     pub(crate) room: RoomName,
 }
@@ -86,8 +92,13 @@ pub struct ShardOptions {
     /// Bytes of entries that may wait for a shard; past it they are read from
     /// the log instead.
     pub inbox_max_bytes: usize,
-    /// Messages committed in one transaction, at most.
+    /// Messages from which on no more are added to a transaction.
     pub batch_max: usize,
+    /// Messages that may wait for the log beyond what the hubs' credits allow
+    /// at one time: while a log hangs, hubs give up and try again.
+    pub append_queue_max: usize,
+    /// How long a page may take to be read.
+    pub read_timeout: Duration,
 }
 
 /// A commit notes the shards that it concerns in the bits of a word.
@@ -107,6 +118,8 @@ impl Default for ShardOptions {
             idle_timeout: Duration::from_secs(120),
             inbox_max_bytes: 8 * 1024 * 1024,
             batch_max: 4_096,
+            append_queue_max: 65_536,
+            read_timeout: Duration::from_secs(4),
         }
     }
 }
@@ -118,13 +131,18 @@ impl Shards {
     /// # Errors
     ///
     /// If the system gives no thread or event queue.
-    pub(crate) fn start(options: ShardOptions, log: Arc<dyn EventLog>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        options: ShardOptions,
+        log: Arc<dyn EventLog>,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
         let count = options.shards.get().min(SHARDS_MAX);
         let options = Arc::new(options);
         let inboxes: Vec<_> = (0..count).map(|_| Arc::new(Inbox::new(options.inbox_max_bytes))).collect();
         let bus = Arc::new(Bus::new(inboxes.clone()));
-        let tasks = TaskTracker::new();
-        let (writer, writing) = LogWriter::new(Arc::clone(&log), Arc::clone(&bus), options.batch_max);
+        let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
+        let (writer, writing) =
+            LogWriter::new(Arc::clone(&log), Arc::clone(&bus), &options, metrics.appends.clone());
         tasks.spawn(writing);
         let mut threads = Vec::with_capacity(count);
         for (index, inbox) in inboxes.iter().enumerate() {
@@ -139,10 +157,13 @@ impl Shards {
                 log: Arc::clone(&log),
                 service: Handle::current(),
                 tasks: tasks.clone(),
+                metrics: metrics.of_shard(index),
+                failed: failed.clone(),
             };
+            worker.metrics.drafts_max.set(options.hub.hub_unanswered_max as u64);
             threads.push(worker.spawn()?);
         }
-        Ok(Self { inboxes, placing: RandomState::new(), threads: Mutex::new(threads), tasks })
+        Ok(Self { inboxes, placing: RandomState::new(), threads: Mutex::new(threads), tasks, failed })
     }
 
     /// Hands a socket to the shard of its user.
@@ -153,9 +174,17 @@ impl Shards {
     }
 
     /// Closes the sockets of a session on all shards (4001); resolves when
-    /// nothing more will be written to them but the close frame.
+    /// nothing more will be written to them but the rest of a frame that is
+    /// partly written, and the close frame.
     pub(crate) async fn revoke(&self, session: &SessionId) {
         self.ask_all(|done| Item::Revoke(session.clone(), done)).await;
+    }
+
+    /// Tells all shards that a session goes on for this long, in milliseconds.
+    pub(crate) fn renew(&self, session: &SessionId, good_for_ms: u64) {
+        for inbox in &self.inboxes {
+            inbox.push(Item::Renew(session.clone(), good_for_ms));
+        }
     }
 
     /// The rooms in use on all shards, in no order.
@@ -171,6 +200,12 @@ impl Shards {
             same
         });
         rooms
+    }
+
+    /// Resolves when a shard cannot go on: its users have no other, so that the
+    /// process should end and start anew. The log is the truth.
+    pub(crate) async fn failed(&self) {
+        self.failed.cancelled().await;
     }
 
     /// Lets all clients go, each in its slot; resolves when they are gone.
@@ -214,5 +249,13 @@ impl Shards {
             answers.extend(answered.await);
         }
         answers
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        for inbox in &self.inboxes {
+            inbox.push(Item::Stop);
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Socket {
     /// Messages that the hub would not take yet, in order.
     held: VecDeque<Box<str>>,
     held_bytes: usize,
+    /// What was read behind them, as it came: less than one read.
+    rest: Vec<u8>,
     /// The client has ended what it sends; what is held was said before.
     goodbye: Option<Goodbye>,
     state: State,
@@ -28,6 +30,8 @@ pub(super) struct Socket {
     waker: Option<Waker>,
     heard_ms: u64,
     pinged_ms: u64,
+    /// The hub knows of the client's goodbye.
+    said_goodbye: bool,
     /// The hub has it as a client.
     pub(super) in_hub: bool,
 }
@@ -76,11 +80,13 @@ impl Socket {
             outbox: Outbox::default(),
             held: VecDeque::new(),
             held_bytes: 0,
+            rest: Vec::new(),
             goodbye: None,
             state: State::Open,
             waker: None,
             heard_ms: now_ms,
             pinged_ms: now_ms,
+            said_goodbye: false,
             in_hub: true,
         }
     }
@@ -91,6 +97,11 @@ impl Socket {
 
     pub(super) fn is_dead(&self) -> bool {
         self.state == State::Dead
+    }
+
+    /// It was closed in the write just done, because it reads too slowly.
+    pub(super) fn was_too_slow(&self) -> bool {
+        self.in_hub && matches!(self.state, State::Closing { .. })
     }
 
     /// Bytes that the system has not taken yet.
@@ -142,8 +153,17 @@ impl Socket {
 
     /// Says goodbye after what was written.
     pub(super) fn dismiss(&mut self, code: CloseCode, options: &ShardOptions, now_ms: u64) {
-        if self.state == State::Open {
-            self.close(Some(code.code()), code.reason(), Awaited::Answer, options, now_ms);
+        if self.state != State::Open {
+            return;
+        }
+        if matches!(code, CloseCode::SignedOut | CloseCode::NoLongerGood) {
+            // Nothing more is for this client's eyes.
+            self.outbox.cut();
+        }
+        match self.goodbye {
+            Some(Goodbye::Frame(code)) => self.close(code, "", Awaited::Nothing, options, now_ms),
+            Some(Goodbye::Eof) => self.cut_off(),
+            None => self.close(Some(code.code()), code.reason(), Awaited::Answer, options, now_ms),
         }
     }
 
@@ -158,8 +178,7 @@ impl Socket {
         let mut frame = Vec::new();
         ws::write_close(&mut frame, code.unwrap_or(CLOSE_NORMAL), reason);
         self.outbox.keep(&frame, 0);
-        self.held = VecDeque::new();
-        self.held_bytes = 0;
+        self.forget_held();
         self.state = State::Closing { until_ms: now_ms + millis(options.close_timeout), awaited };
         self.wake();
     }
@@ -167,8 +186,12 @@ impl Socket {
     /// Ends the connection without a word.
     pub(super) fn cut_off(&mut self) {
         self.state = State::Dead;
-        self.held = VecDeque::new();
+        self.forget_held();
         self.wake();
+    }
+
+    fn forget_held(&mut self) {
+        (self.held, self.held_bytes, self.rest) = (VecDeque::new(), 0, Vec::new());
     }
 
     /// How much the system takes at once.
@@ -214,10 +237,15 @@ impl Socket {
     /// Whether what the client sends is wanted now.
     pub(super) fn wants_input(&self, options: &ShardOptions) -> bool {
         match self.state {
-            State::Open => self.goodbye.is_none() && self.held_bytes < options.held_max_bytes,
+            State::Open => self.goodbye.is_none() && !self.is_full(options),
             State::Closing { awaited, .. } => awaited != Awaited::Nothing,
             State::Dead => false,
         }
+    }
+
+    /// No more of its messages can be held.
+    fn is_full(&self, options: &ShardOptions) -> bool {
+        self.held_bytes >= options.held_max_bytes || !self.rest.is_empty()
     }
 
     /// Reads what the system has into `buffer`, which the whole shard shares.
@@ -259,8 +287,13 @@ impl Socket {
         now: Now,
     ) {
         let mut at = 0;
-        let mut pong = None;
+        let mut pong: Option<Pong> = None;
         while self.state != State::Dead && self.goodbye.is_none() {
+            if self.held_bytes >= options.held_max_bytes {
+                // The rest waits as it is, until there is room again.
+                self.rest = input[at..].to_vec();
+                break;
+            }
             match self.reader.next(input, &mut at) {
                 Ok(None) => break,
                 Ok(Some(Event::Text(text))) => {
@@ -274,9 +307,7 @@ impl Socket {
                 }
                 Ok(Some(Event::Ping(payload))) => {
                     // Answering the newest is enough (RFC 6455 §5.5.3).
-                    let mut frame = Vec::with_capacity(2 + payload.len());
-                    ws::write_pong(&mut frame, payload);
-                    pong = Some(frame);
+                    pong = Some(Pong::new(payload));
                 }
                 Ok(Some(Event::Close(_))) if self.state != State::Open => self.state = State::Dead,
                 Ok(Some(Event::Close(code))) => self.goodbye = Some(Goodbye::Frame(code)),
@@ -291,12 +322,14 @@ impl Socket {
             }
         }
         if let Some(pong) = pong {
-            self.send(&pong, options, now.mono_ms);
+            let mut frame = Vec::with_capacity(2 + pong.len);
+            ws::write_pong(&mut frame, &pong.payload[..pong.len]);
+            self.send(&frame, options, now.mono_ms);
         }
     }
 
-    /// Hands over what was held, as far as the hub takes it, and says goodbye
-    /// to a client that did.
+    /// Hands over what was held, as far as the hub takes it, and then the
+    /// client's goodbye.
     pub(super) fn release(
         &mut self,
         client: ClientId,
@@ -308,23 +341,28 @@ impl Socket {
         if self.state != State::Open {
             return;
         }
-        let was_full = self.held_bytes >= options.held_max_bytes;
-        while !self.held.is_empty() && !hub.is_paused(client) {
-            let Some(text) = self.held.pop_front() else { break };
-            self.held_bytes -= HELD_MESSAGE_BYTES + text.len();
-            hub.step(now, Input::Frame { client, text: &text }, out);
+        let was_full = self.is_full(options);
+        loop {
+            while !self.held.is_empty() && !hub.is_paused(client) {
+                let Some(text) = self.held.pop_front() else { break };
+                self.held_bytes -= HELD_MESSAGE_BYTES + text.len();
+                hub.step(now, Input::Frame { client, text: &text }, out);
+            }
+            if !self.held.is_empty() || self.rest.is_empty() || self.state != State::Open {
+                break;
+            }
+            let mut rest = std::mem::take(&mut self.rest);
+            self.receive(client, &mut rest, hub, out, options, now);
         }
-        if was_full && self.held_bytes < options.held_max_bytes {
+        if was_full && !self.is_full(options) {
             // It was not read meanwhile, so its silence does not count.
             self.heard_ms = now.mono_ms;
             self.wake();
         }
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.rest.is_empty() && self.state == State::Open {
             self.held = VecDeque::new();
-            match self.goodbye {
-                Some(Goodbye::Frame(code)) => self.close(code, "", Awaited::Nothing, options, now.mono_ms),
-                Some(Goodbye::Eof) => self.cut_off(),
-                None => {}
+            if self.goodbye.is_some() && !std::mem::replace(&mut self.said_goodbye, true) {
+                hub.step(now, Input::Goodbye { client }, out);
             }
         }
     }
@@ -332,8 +370,19 @@ impl Socket {
     /// Pings, and cuts off who is silent or does not end a closed connection.
     pub(super) fn look_at_clock(&mut self, options: &ShardOptions, now_ms: u64) {
         match self.state {
-            State::Closing { until_ms, .. } if until_ms <= now_ms => self.cut_off(),
-            State::Open if !self.wants_input(options) => {
+            State::Closing { until_ms, .. } if until_ms <= now_ms => {
+                // What the system still has for it is thrown away, too.
+                let _ = self.stream.set_zero_linger();
+                self.cut_off();
+            }
+            // What it had sent before its goodbye takes too long.
+            State::Open
+                if self.goodbye.is_some() && self.heard_ms + millis(options.idle_timeout) <= now_ms =>
+            {
+                tracing::info!(messages = self.held.len(), "a client that left had sent too fast");
+                self.cut_off();
+            }
+            State::Open if self.goodbye.is_none() && !self.wants_input(options) => {
                 // Not read, so a broken connection must be asked for.
                 if !matches!(self.stream.take_error(), Ok(None)) {
                     self.cut_off();
@@ -349,6 +398,20 @@ impl Socket {
             }
             State::Open | State::Closing { .. } | State::Dead => {}
         }
+    }
+}
+
+/// The payload of a ping, to be sent back.
+struct Pong {
+    payload: [u8; 125],
+    len: usize,
+}
+
+impl Pong {
+    fn new(ping: &[u8]) -> Self {
+        let mut payload = [0; 125];
+        payload[..ping.len()].copy_from_slice(ping);
+        Self { payload, len: ping.len() }
     }
 }
 

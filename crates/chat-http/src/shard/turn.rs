@@ -15,13 +15,16 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chat_core::{ClientId, Draft, Hub, Input, Now, Output, Outputs, Protocol, ReadRequest, Seed, Write};
+use chat_core::{
+    ClientId, Draft, Hub, Input, Now, Output, Outputs, Page, Protocol, ReadId, ReadRequest, Seed, Write,
+};
 use chat_store::EventLog;
 use slab::Slab;
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus::Bus;
@@ -29,6 +32,7 @@ use super::inbox::{Inbox, Item};
 use super::log_writer::{LogWriter, chain, wall_ms};
 use super::socket::Socket;
 use super::{Arrival, RoomInUse, ShardOptions};
+use crate::metrics::ShardMetrics;
 
 /// What a shard's thread is started with.
 pub(super) struct Worker {
@@ -42,34 +46,73 @@ pub(super) struct Worker {
     /// The shared runtime, for what waits.
     pub(super) service: Handle,
     pub(super) tasks: TaskTracker,
+    pub(super) metrics: ShardMetrics,
+    pub(super) failed: CancellationToken,
 }
 
 impl Worker {
-    /// Starts the thread. It ends at [`Item::Stop`].
+    /// Starts the thread. It ends at [`Item::Stop`]; if anything in it panics,
+    /// `failed` is cancelled, since the users of this shard have no other.
     pub(super) fn spawn(self) -> io::Result<JoinHandle<()>> {
         let name = format!("shard-{}", self.index);
         let runtime = tokio::runtime::Builder::new_current_thread();
         std::thread::Builder::new().name(name).spawn(move || {
             let mut runtime = runtime;
+            let _closing = Closing(Arc::clone(&self.inbox));
             match runtime.enable_io().enable_time().build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime.block_on(self.run()),
-                Err(error) => tracing::error!(%error, "a shard has no event queue"),
+                Err(error) => {
+                    tracing::error!(%error, "a shard has no event queue");
+                    self.failed.cancel();
+                }
             }
         })
     }
 
     async fn run(self) {
-        let inbox = Arc::clone(&self.inbox);
+        let failed = self.failed.clone();
         let shard = Rc::new(RefCell::new(Shard::new(self)));
         // A task like those of the sockets: woken by them, it runs behind all
         // that are ready, and thus once for all of them.
-        let turns = Rc::clone(&shard);
-        let turns = tokio::task::spawn_local(std::future::poll_fn(move |cx| Shard::poll_turn(&turns, cx)));
-        if turns.await.is_err() {
-            tracing::error!("a shard's turn panicked");
+        let turns = std::future::poll_fn(move |cx| {
+            let _alarm = Alarm(&failed);
+            Shard::poll_turn(&shard, cx)
+        });
+        // A panic was told of by the alarm. What is left is cut off with the runtime.
+        let _ = tokio::task::spawn_local(turns).await;
+    }
+}
+
+/// Lets go of whoever waits for an answer of the shard, when its thread ends.
+struct Closing(Arc<Inbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Tells when a panic passes by: what a hub did half cannot be relied upon.
+struct Alarm<'a>(&'a CancellationToken);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
         }
-        inbox.close();
-        // What is left is cut off with the runtime.
+    }
+}
+
+/// Answers a read that was not answered.
+struct Reading {
+    inbox: Arc<Inbox>,
+    id: ReadId,
+    page: Option<Page>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.inbox.push(Item::Page(self.id, self.page.take()));
     }
 }
 
@@ -100,6 +143,8 @@ struct Shard {
     tick: Pin<Box<Sleep>>,
     tick_ms: u64,
     clocks_ms: u64,
+    /// Those that were counted.
+    deliveries: u64,
 }
 
 /// Who waits for the clients to be gone.
@@ -129,6 +174,7 @@ impl Shard {
             tick: Box::pin(tokio::time::sleep(Duration::ZERO)),
             tick_ms: 0,
             clocks_ms: 0,
+            deliveries: 0,
             worker,
         }
     }
@@ -173,6 +219,10 @@ impl Shard {
         self.settle(id, now);
         if self.sockets[id].is_dead() {
             self.ended.push(id);
+            if let Some(waker) = self.waker.take() {
+                // Its descriptor is closed at the end of the turn.
+                waker.wake();
+            }
             return Poll::Ready(());
         }
         Poll::Pending
@@ -206,13 +256,10 @@ impl Shard {
             if shard.tick_ms <= now.mono_ms {
                 shard.look_at_clock(now);
             }
-            let delivery = inbox.take(cx.waker());
-            let was_empty = delivery.is_none();
-            if let Some(delivery) = delivery {
-                for item in delivery.items {
-                    shard.take(item, this, now);
-                }
-                shard.step(now, Input::Missed(&delivery.missed));
+            let items = inbox.take(cx.waker());
+            let was_empty = items.is_none();
+            for item in items.into_iter().flatten() {
+                shard.take(item, this, now);
             }
             shard.end_turn(now);
             if shard.stopping {
@@ -242,7 +289,15 @@ impl Shard {
     fn take(&mut self, item: Item, this: &Rc<RefCell<Self>>, now: Now) {
         match item {
             Item::Commit { entries, receipts } => {
+                self.worker.metrics.entries.inc_by(entries.len() as u64);
                 self.step(now, Input::Commit { entries: &entries, receipts: &receipts });
+            }
+            Item::Missed(missed) => {
+                self.worker
+                    .metrics
+                    .missed
+                    .inc_by(missed.iter().map(|missed| missed.last - missed.first + 1).sum());
+                self.step(now, Input::Missed(&missed));
             }
             Item::Presence(change) => self.step(now, Input::Presence(&change)),
             Item::Page(id, page) => self.step(now, Input::Page { id, page: page.as_ref() }),
@@ -250,6 +305,9 @@ impl Shard {
             Item::Revoke(session, done) => {
                 self.step(now, Input::Revoked { session: &session });
                 self.revoked.push(done);
+            }
+            Item::Renew(session, good_for_ms) => {
+                self.step(now, Input::Renewed { session: &session, good_for_ms });
             }
             Item::Rooms(answer) => {
                 let rooms = self.hub.rooms();
@@ -267,21 +325,31 @@ impl Shard {
 
     /// Makes a client of a socket.
     fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
-        let Arrival { stream, read, user, session, room } = arrival;
+        let Arrival { stream, read, user, session, good_for_ms, room } = arrival;
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%error, "a socket could not be watched"),
         };
         let id = self.sockets.insert(Socket::new(stream, &self.worker.options, now.mono_ms));
         let protocol = Protocol::V1 { room };
-        let open = Input::Open { client: client_id(id), user: &user, session: session.as_ref(), protocol };
+        let open = Input::Open {
+            client: client_id(id),
+            user: &user,
+            session: session.as_ref(),
+            good_for_ms: Some(good_for_ms),
+            protocol,
+        };
         self.step(now, open);
         for part in read.chunks(self.buffer.len()) {
             self.buffer[..part.len()].copy_from_slice(part);
             self.receive(id, part.len(), now);
         }
-        let shard = Rc::clone(this);
-        tokio::task::spawn_local(std::future::poll_fn(move |cx| shard.borrow_mut().poll_socket(id, cx)));
+        let (shard, failed) = (Rc::clone(this), self.worker.failed.clone());
+        // It ends with its socket, which the shard has in its hands.
+        tokio::task::spawn_local(std::future::poll_fn(move |cx| {
+            let _alarm = Alarm(&failed);
+            shard.borrow_mut().poll_socket(id, cx)
+        }));
     }
 
     /// Does what the hub wants done, until it wants nothing more.
@@ -312,6 +380,11 @@ impl Shard {
         for done in self.revoked.drain(..) {
             let _ = done.send(());
         }
+        let deliveries = self.out.deliveries();
+        self.worker
+            .metrics
+            .deliveries
+            .inc_by(deliveries - std::mem::replace(&mut self.deliveries, deliveries));
         self.look_for_the_drained(now.mono_ms);
     }
 
@@ -350,6 +423,9 @@ impl Shard {
         }
         while let Some(client) = self.touched.pop() {
             let socket = &self.sockets[index(client)];
+            if socket.was_too_slow() {
+                self.worker.metrics.slow_closes.inc();
+            }
             if socket.in_hub {
                 let bytes = socket.unwritten();
                 self.step(now, Input::Pending { client, bytes });
@@ -358,28 +434,37 @@ impl Shard {
         }
     }
 
-    /// Has a page read; it comes back through the inbox.
+    /// Has a page read; it comes back through the inbox, whatever happens.
     fn read(&self, request: ReadRequest) {
-        let (log, inbox) = (Arc::clone(&self.worker.log), Arc::clone(&self.worker.inbox));
-        let reading = async move {
-            let page = match log.page(&request.topic, request.from, request.limits).await {
-                Ok(page) => Some(page),
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "a page could not be read");
-                    None
-                }
-            };
-            inbox.push(Item::Page(request.id, page));
+        self.worker.metrics.pages_read.inc();
+        let log = Arc::clone(&self.worker.log);
+        let reading = Reading { inbox: Arc::clone(&self.worker.inbox), id: request.id, page: None };
+        let timeout = self.worker.options.read_timeout;
+        let read = async move {
+            // Whole, so that it is dropped with this task.
+            let mut reading = reading;
+            let page = log.page(&request.topic, request.from, request.limits);
+            match tokio::time::timeout(timeout, page).await {
+                Ok(Ok(page)) => reading.page = Some(page),
+                Ok(Err(error)) => tracing::error!(error = %chain(&error), "a page could not be read"),
+                Err(_) => tracing::error!("the log does not answer"),
+            }
         };
-        self.worker.tasks.spawn_on(reading, &self.worker.service);
+        self.worker.tasks.spawn_on(read, &self.worker.service);
     }
 
     fn look_at_clock(&mut self, now: Now) {
         self.step(now, Input::Tick);
+        self.tick_ms = self.hub.next_tick_ms();
+        self.tick.as_mut().reset((self.started + Duration::from_millis(self.tick_ms)).into());
         if self.clocks_ms + CLOCKS_MS > now.mono_ms {
             return;
         }
         self.clocks_ms = now.mono_ms;
+        let metrics = &self.worker.metrics;
+        metrics.connections.set(self.sockets.len() as u64);
+        metrics.rooms.set(self.hub.rooms_in_memory() as u64);
+        metrics.drafts.set(self.hub.unanswered() as u64);
         let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.sockets[id].look_at_clock(&self.worker.options, now.mono_ms);
