@@ -2,6 +2,7 @@
 //! all they need, so that the first run does not wait for a build.
 
 mod migrate;
+mod postgres;
 mod test;
 
 use std::env;

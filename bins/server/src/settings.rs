@@ -9,6 +9,7 @@ use serde::Deserialize;
 ///
 /// The same names are flags (`--data-dir`), variables (`CHAT_DATA_DIR`) and
 /// keys of the configuration file (`data_dir`).
+#[allow(rustdoc::bare_urls, reason = "these are the texts of --help")]
 #[derive(Args, Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -35,7 +36,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_UPLOADS_DIR", value_name = "FOLDER", global = true)]
     pub(crate) uploads_dir: Option<PathBuf>,
 
-    /// sqlite:FILE, or memory: to keep nothing [default: sqlite:DATA_DIR/chat.db].
+    /// sqlite:FILE, postgres://USER@HOST/NAME, or memory: to keep nothing [default: sqlite:DATA_DIR/chat.db].
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, global = true)]
     pub(crate) database_url: Option<String>,
 

@@ -7,18 +7,26 @@ mod common;
 use std::time::Duration;
 
 use chat_core::{EntryKind, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
-use chat_store::{EventLog as _, SqliteOptions, SqliteStore};
+use chat_store::Stores;
 use common::{Person, Setup, Socket, Store, TestServer};
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-const SETUPS: [Setup; 2] =
-    [Setup { store: Store::Sqlite, shards: 1 }, Setup { store: Store::Sqlite, shards: 3 }];
+const SETUPS: [Setup; 3] = [
+    Setup { store: Store::Sqlite, shards: 1 },
+    Setup { store: Store::Sqlite, shards: 3 },
+    Setup { store: Store::Postgres, shards: 2 },
+];
+
+/// Those that this machine can run.
+fn setups() -> impl Iterator<Item = Setup> {
+    SETUPS.into_iter().filter(|setup| setup.store.is_here())
+}
 
 #[tokio::test]
 async fn a_room_is_as_it_was_after_a_restart() {
-    for setup in SETUPS {
+    for setup in setups() {
         let mut server = TestServer::start(setup).await;
         let (alice, mut socket) = server.in_room("Алиса", "кухня").await;
         let mut said = Vec::new();
@@ -55,7 +63,7 @@ async fn a_session_that_was_ended_stays_ended() {
 /// and in the order in which they saw it.
 #[tokio::test]
 async fn what_anyone_saw_survives_kill_9() {
-    for setup in SETUPS {
+    for setup in setups() {
         let mut server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
         let mut people = Vec::new();
         for name in ["alice", "bob", "carol", "dave"] {
@@ -110,8 +118,7 @@ async fn talk(person: Person, round: u64, number: usize) -> Vec<Value> {
 }
 
 async fn check_against_the_log(server: &TestServer, seen: &[Vec<Value>]) {
-    let path = server.folder().join("data/chat.db");
-    let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+    let stores = Stores::open(&server.database()).await.unwrap();
     let user = |name| Username::known(name).unwrap();
     let mut topics: Vec<Topic> =
         ["one", "two"].into_iter().map(|room| Topic::Room(RoomName::parse(room).unwrap())).collect();
@@ -120,7 +127,7 @@ async fn check_against_the_log(server: &TestServer, seen: &[Vec<Value>]) {
     }
     for topic in topics {
         let limits = PageLimits { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
-        let page = store.page(&topic, PageFrom::After(0), limits).await.unwrap();
+        let page = stores.log.page(&topic, PageFrom::After(0), limits).await.unwrap();
         let stored: Vec<&str> = page.entries.iter().map(|entry| entry.text.as_str()).collect();
         for (entry, seq) in page.entries.iter().zip(1..) {
             assert_eq!((entry.seq, entry.kind), (seq, EntryKind::Message));
@@ -141,7 +148,7 @@ async fn check_against_the_log(server: &TestServer, seen: &[Vec<Value>]) {
             }
         }
     }
-    store.close().await;
+    stores.close().await;
 }
 
 fn is_in(topic: &Topic, frame: &Value) -> bool {

@@ -31,7 +31,7 @@ use crate::{
 /// The state of a set of clients and the rooms they are in.
 ///
 /// A hub belongs to one thread and does nothing by itself: its caller hands it
-/// [`Input`]s with the time and does the [`Output`]s. A turn is any number of
+/// [`Input`]s with the time and does the [`Output`](crate::Output)s. A turn is any number of
 /// [`step`](Hub::step)s and one [`end_turn`](Hub::end_turn), which puts out
 /// what the rooms' members get, each room's frames in one piece.
 ///

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use chat_store::DatabaseUrl;
+use chat_store::test_postgres::TestDatabase;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -28,6 +30,14 @@ pub(crate) struct Setup {
 pub(crate) enum Store {
     Memory,
     Sqlite,
+    Postgres,
+}
+
+impl Store {
+    /// Whether this machine has it; where it has not, that was said loudly.
+    pub(crate) fn is_here(self) -> bool {
+        self != Self::Postgres || TestDatabase::empty().is_some()
+    }
 }
 
 /// A running server with folders of its own.
@@ -37,6 +47,8 @@ pub(crate) struct TestServer {
     flags: Vec<String>,
     process: Child,
     folder: TempDir,
+    /// Dropped with the server.
+    database: Option<TestDatabase>,
 }
 
 impl TestServer {
@@ -47,14 +59,34 @@ impl TestServer {
     /// With more flags than the usual.
     pub(crate) async fn start_with(setup: Setup, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let database = match setup.store {
+            Store::Memory => {
+                flags.extend(["--database-url".to_owned(), "memory:".to_owned()]);
+                None
+            }
+            Store::Sqlite => None,
+            Store::Postgres => {
+                let database = TestDatabase::migrated().expect("asked for before");
+                flags.extend(["--database-url".to_owned(), database.text.clone()]);
+                Some(database)
+            }
+        };
         let (process, address) = spawn(setup, folder.path(), &flags).await;
-        Self { address, setup, flags, process, folder }
+        Self { address, setup, flags, process, folder, database }
     }
 
     /// Where the server keeps its data and uploads.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where the messages are.
+    pub(crate) fn database(&self) -> DatabaseUrl {
+        match &self.database {
+            Some(database) => database.url.clone(),
+            None => DatabaseUrl::Sqlite(self.folder().join("data/chat.db")),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -116,9 +148,6 @@ async fn spawn(setup: Setup, folder: &Path, flags: &[String]) -> (Child, SocketA
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
-    if setup.store == Store::Memory {
-        command.args(["--database-url", "memory:"]);
-    }
     let mut process = command.spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let told = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.expect("it starts");
@@ -136,12 +165,17 @@ macro_rules! on_every_setup {
         mod memory_3 { $crate::on_every_setup!(@ Memory, 3, $($story),*); }
         mod sqlite_1 { $crate::on_every_setup!(@ Sqlite, 1, $($story),*); }
         mod sqlite_3 { $crate::on_every_setup!(@ Sqlite, 3, $($story),*); }
+        mod postgres_1 { $crate::on_every_setup!(@ Postgres, 1, $($story),*); }
+        mod postgres_3 { $crate::on_every_setup!(@ Postgres, 3, $($story),*); }
     };
     (@ $store:ident, $shards:literal, $($story:ident),*) => {
         $(
             #[tokio::test]
             async fn $story() {
                 let store = $crate::common::Store::$store;
+                if !store.is_here() {
+                    return;
+                }
                 super::$story($crate::common::Setup { store, shards: $shards }).await;
             }
         )*

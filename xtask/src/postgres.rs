@@ -1,0 +1,42 @@
+//! Postgres for the tests: its programs, installed where that is possible.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// How to get it where this program cannot.
+pub(crate) const INSTALL: &str = "apt-get install postgresql, or set PG_BIN or TEST_DATABASE_URL";
+
+/// Whether the tests will find a Postgres. As root on Debian it is installed
+/// first, without the cluster that Debian would otherwise make and start.
+pub(crate) fn is_present() -> bool {
+    env::var_os("TEST_DATABASE_URL").is_some() || has_programs() || (install() && has_programs())
+}
+
+/// `initdb` in `$PG_BIN`, in `$PATH` or where Debian puts it: where the tests look, too.
+fn has_programs() -> bool {
+    let named = env::var_os("PG_BIN").map(Into::into);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = debian.map(|version| version.path().join("bin"));
+    let mut folders = named.into_iter().chain(env::split_paths(&path)).chain(debian);
+    folders.any(|folder| folder.join("initdb").is_file())
+}
+
+fn install() -> bool {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
+    if !is_root || !Path::new("/usr/bin/apt-get").exists() {
+        return false;
+    }
+    println!("\n==> Postgres is missing: installing it");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.arg("-q").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command.status().is_ok_and(|status| status.success())
+    };
+    apt(&["update"])
+        && apt(&["install", "-y", "--no-install-recommends", "postgresql-common"])
+        && fs::write("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n").is_ok()
+        && apt(&["install", "-y", "--no-install-recommends", "postgresql"])
+}
