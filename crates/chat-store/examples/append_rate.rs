@@ -3,14 +3,18 @@
 //! `cargo run --release -p chat-store --example append_rate [folder]`
 //!
 //! The folder (the system's temporary one unless given) should lie on the disk
-//! that is to be measured: on a RAM disk a flush costs nothing.
+//! that is to be measured: on a RAM disk a flush costs nothing. Postgres, if it
+//! is installed, has its data in the temporary folder (`TMPDIR`) and its default
+//! settings; it is measured with one batch under way and with one in each lane.
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chat_core::{Draft, DraftId, EntryKind, MessageText, Nonce, RoomName, Topic, Username};
-use chat_store::{EventLog, MemoryStore, SqliteOptions, SqliteStore};
+use chat_store::test_postgres::TestCluster;
+use chat_store::{DatabaseUrl, EventLog, MemoryStore, SqliteOptions, SqliteStore, Stores};
+use futures_util::future::join_all;
 use uuid::Uuid;
 
 const BATCHES: [usize; 3] = [1, 32, 512];
@@ -23,7 +27,7 @@ const DURATION: Duration = Duration::from_secs(2);
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     println!(
-        "{:8} {:>6} {:>7} {:>12} {:>12} {:>12}",
+        "{:11} {:>6} {:>7} {:>12} {:>12} {:>12}",
         "store", "batch", "nonces", "messages/s", "median µs", "slowest ms"
     );
     for nonces in [false, true] {
@@ -39,6 +43,49 @@ async fn main() -> Result<(), Box<dyn Error>> {
             store.close().await;
         }
     }
+    let Some(cluster) = TestCluster::start() else { return Ok(()) };
+    for lanes in [1, 4] {
+        for nonces in [false, true] {
+            for batch in BATCHES {
+                let database = cluster.database(true);
+                let stores = Stores::open(&DatabaseUrl::parse(&database.text)?).await?;
+                measure_lanes(lanes, &*stores.log, batch, nonces).await?;
+                stores.close().await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// With one batch under way in each of some lanes.
+async fn measure_lanes(
+    lanes: usize,
+    log: &dyn EventLog,
+    batch: usize,
+    nonces: bool,
+) -> Result<(), Box<dyn Error>> {
+    let name = format!("postgres ×{lanes}");
+    if lanes == 1 {
+        return measure(&name, log, batch, nonces).await;
+    }
+    let start = Instant::now();
+    let writing = (0..lanes).map(async |lane| {
+        let mut messages = Messages::new(nonces)?;
+        messages.rooms.retain(|room| log.lane(room) == lane);
+        let mut times = Vec::new();
+        while start.elapsed() < DURATION {
+            let drafts: Vec<Draft> = (0..batch).map(|_| messages.next()).collect();
+            let start = Instant::now();
+            log.append(&drafts, 1_795_371_797_000).await?;
+            times.push(start.elapsed());
+        }
+        Ok::<_, Box<dyn Error>>(times)
+    });
+    let mut times = Vec::new();
+    for lane in join_all(writing).await {
+        times.extend(lane?);
+    }
+    report(&name, batch, nonces, times, start.elapsed());
     Ok(())
 }
 
@@ -54,13 +101,17 @@ async fn measure(name: &str, log: &dyn EventLog, batch: usize, nonces: bool) -> 
         spent += time;
         times.push(time);
     }
+    report(name, batch, nonces, times, spent);
+    Ok(())
+}
+
+fn report(name: &str, batch: usize, nonces: bool, mut times: Vec<Duration>, spent: Duration) {
     times.sort_unstable();
     let rate = (times.len() * batch) as f64 / spent.as_secs_f64();
     let median = times[times.len() / 2].as_secs_f64() * 1e6;
     let slowest = times[times.len() - 1].as_secs_f64() * 1e3;
     let with = if nonces { "yes" } else { "no" };
-    println!("{name:8} {batch:>6} {with:>7} {rate:>12.0} {median:>12.0} {slowest:>12.1}");
-    Ok(())
+    println!("{name:11} {batch:>6} {with:>7} {rate:>12.0} {median:>12.0} {slowest:>12.1}");
 }
 
 /// Messages of some hundred bytes from many people in some rooms.
@@ -90,7 +141,7 @@ impl Messages {
         self.count += 1;
         Draft {
             id: DraftId(self.count as u64),
-            topic: self.rooms[self.count % ROOMS].clone(),
+            topic: self.rooms[self.count % self.rooms.len()].clone(),
             kind: EntryKind::Message,
             from: self.users[self.count * 7 % USERS].clone(),
             room: None,

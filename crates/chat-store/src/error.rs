@@ -1,7 +1,7 @@
 //! What a store could not do.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
 
 /// What a store could not do; each names the choice it leaves.
 #[derive(Debug, thiserror::Error)]
@@ -25,35 +25,46 @@ pub enum StoreError {
         what: &'static str,
     },
     /// A server, or another `migrate`, has the database: stop that one first.
-    #[error("the database {} is in use by another server", path.display())]
+    #[error("the database {database} is in use by another server")]
     InUse {
         /// The database.
-        path: PathBuf,
+        database: String,
     },
-    /// The file belongs to something else and was left as it is: name another.
-    #[error("{} is not a database of this chat", path.display())]
+    /// It belongs to something else and was left as it is: name another.
+    #[error("{database} is not a database of this chat")]
     NotOurs {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        database: String,
+    },
+    /// The database is not of this version yet: migrate it.
+    #[error(
+        "the database {database} has schema {found}, this version needs {needed}: run `server migrate up` first"
+    )]
+    OldSchema {
+        /// The database.
+        database: String,
+        /// Its highest migration, 0 if it has none.
+        found: i64,
+        /// The highest migration of this program.
+        needed: i64,
     },
     /// The database is not of this version any more: install a newer one.
     #[error(
-        "the database {} has schema {found}, this version knows up to {known}: it needs a newer server",
-        path.display()
+        "the database {database} has schema {found}, this version knows up to {known}: it needs a newer server"
     )]
     NewerSchema {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// Its highest migration.
         found: i64,
         /// The highest migration of this program.
         known: i64,
     },
-    /// The place cannot hold a database: mend it, or name another.
-    #[error("cannot open the database {}: {source}", path.display())]
+    /// There is no database to be had there: mend the place, or name another.
+    #[error("cannot open the database {database}: {source}")]
     CannotOpen {
         /// The database.
-        path: PathBuf,
+        database: String,
         /// What the system said.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -64,7 +75,10 @@ impl StoreError {
         Self::Unavailable { source: source.into() }
     }
 
-    pub(crate) fn cannot_open(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::CannotOpen { path: path.into(), source: source.into() }
+    pub(crate) fn cannot_open(
+        database: impl Display,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::CannotOpen { database: database.to_string(), source: source.into() }
     }
 }

@@ -1,11 +1,12 @@
 //! Users, sessions and the log of messages: what the chat wants of a store
-//! ([`UserRepository`], [`SessionRepository`], [`EventLog`]), and two stores
-//! that give it, [`MemoryStore`] and [`SqliteStore`]. One contract suite
-//! (`tests/contract.rs`) says what both must do.
+//! ([`UserRepository`], [`SessionRepository`], [`EventLog`]), and three stores
+//! that give it, [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`]. One
+//! contract suite (`tests/contract.rs`) says what all of them must do.
 //!
 //! It is the only place that knows SQL. It does not decide who may read or
 //! write, does not hash passwords, and does not collect batches: callers do,
-//! one batch after the other. It has no clock: every `now_ms` is the caller's.
+//! one batch after the other in each of a log's [lanes](EventLog::lanes). It
+//! has no clock: every `now_ms` is the caller's.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,17 +38,23 @@
 //! #     .block_on(example()).unwrap();
 //! ```
 
+mod batch;
+mod columns;
 mod error;
 mod memory;
 pub mod migrations;
+mod postgres;
 mod repository;
 mod sqlite;
 mod stores;
+#[cfg(feature = "test-postgres")]
+pub mod test_postgres;
 mod url;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use repository::{Answer, EventLog, NewUser, Session, SessionRepository, User, UserRepository};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use stores::Stores;
-pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

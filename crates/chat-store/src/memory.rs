@@ -83,6 +83,14 @@ impl UserRepository for MemoryStore {
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
         Box::pin(async move { Ok(self.lock().users.get(name).cloned()) })
     }
+
+    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            let user = inner.users.get_mut(name).filter(|user| user.password_hash == old);
+            Ok(user.map(|user| new.clone_into(&mut user.password_hash)).is_some())
+        })
+    }
 }
 
 impl SessionRepository for MemoryStore {

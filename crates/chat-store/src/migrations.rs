@@ -4,13 +4,12 @@
 //! Each step has a way back. Applied steps are recorded in the database with a
 //! checksum of their text, so that a published one cannot be changed unnoticed.
 
-use std::path::Path;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
-use sqlx::migrate::{Migrate as _, Migration, MigrationType};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection as _, Row as _, SqlSafeStr as _};
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType};
 
-use crate::sqlite::DatabaseFile;
 use crate::{DatabaseUrl, StoreError};
 
 /// One step of the schema.
@@ -24,143 +23,53 @@ pub struct MigrationStatus {
     pub applied: bool,
 }
 
-/// Brings a database to this version's schema; it is made if it is not there.
-/// A store that opens one does the same. A memory store has nothing to do.
+/// Brings a database to this version's schema. An SQLite file is made if it is
+/// not there, and a store that opens one does the same. In Postgres it happens
+/// only here: of two that start at once the second waits for the first, and a
+/// database of the original chat keeps its accounts. A memory store has
+/// nothing to do.
 pub async fn up(url: &DatabaseUrl) -> Result<(), StoreError> {
-    let DatabaseUrl::Sqlite(path) = url else { return Ok(()) };
-    let file = DatabaseFile::claim(path)?;
-    let mut connection = file.connect().await?;
-    run(&mut connection, file.path()).await?;
-    connection.close().await.map_err(StoreError::unavailable)
+    match url {
+        DatabaseUrl::Sqlite(path) => sqlite::up(path).await,
+        DatabaseUrl::Postgres(url) => postgres::up(url).await,
+        DatabaseUrl::Memory => Ok(()),
+    }
 }
 
 /// Takes the newest step back, with all data that it made room for, and says
 /// which it was; `None` if there is none left.
+///
+/// The accounts of the original chat, where they were there before the first
+/// step, stay: those who came since, or whose password was hashed anew, have a
+/// hash there that the original does not know.
 pub async fn down(url: &DatabaseUrl) -> Result<Option<MigrationStatus>, StoreError> {
-    let DatabaseUrl::Sqlite(path) = url else { return Ok(None) };
-    if !path.exists() {
-        return Ok(None);
-    }
-    let file = DatabaseFile::claim(path)?;
-    let mut connection = file.connect().await?;
-    let undone = recorded(&mut connection, file.path()).await?.pop();
-    // That it is one of ours was checked when the file was opened.
-    let way_back =
-        undone.as_ref().and_then(|undone| STEPS.iter().find(|step| step.version == undone.version));
-    if let Some(step) = way_back {
-        connection
-            .revert(TABLE, &step.down())
-            .await
-            .map_err(|source| StoreError::cannot_open(file.path(), source))?;
-    }
-    connection.close().await.map_err(StoreError::unavailable)?;
+    let undone = match url {
+        DatabaseUrl::Sqlite(path) => sqlite::down(path).await?,
+        DatabaseUrl::Postgres(url) => postgres::down(url).await?,
+        DatabaseUrl::Memory => None,
+    };
     Ok(undone.map(|step| MigrationStatus { version: step.version, name: step.name, applied: false }))
 }
 
 /// The steps that this program knows or the database has, by number. It asks
 /// for no lock and changes nothing: a server may be running.
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, StoreError> {
-    let DatabaseUrl::Sqlite(path) = url else { return Ok(Vec::new()) };
-    let mut steps = Vec::new();
-    if path.exists() {
-        let mut connection = DatabaseFile::look_at(path).await?;
-        for Recorded { version, name, .. } in recorded(&mut connection, path).await? {
-            steps.push(MigrationStatus { version, name, applied: true });
-        }
-        connection.close().await.map_err(StoreError::unavailable)?;
-    }
-    for step in STEPS {
+    let (recorded, known) = match url {
+        DatabaseUrl::Sqlite(path) => (sqlite::status(path).await?, sqlite::STEPS),
+        DatabaseUrl::Postgres(url) => (postgres::status(url).await?, postgres::STEPS),
+        DatabaseUrl::Memory => return Ok(Vec::new()),
+    };
+    let mut steps: Vec<_> = recorded
+        .into_iter()
+        .map(|Recorded { version, name, .. }| MigrationStatus { version, name, applied: true })
+        .collect();
+    for step in known {
         if steps.iter().all(|known| known.version != step.version) {
             steps.push(MigrationStatus { version: step.version, name: step.name.into(), applied: false });
         }
     }
     steps.sort_by_key(|step| step.version);
     Ok(steps)
-}
-
-/// Refuses, before anything is written, what belongs to another program or to
-/// a newer version of this one, and a database whose steps were other ones.
-pub(crate) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let known = STEPS.last().map_or(0, |step| step.version);
-    for recorded in recorded(connection, path).await?.iter().rev() {
-        let found = recorded.version;
-        let Some(step) = STEPS.iter().find(|step| step.version == found) else {
-            return Err(StoreError::NewerSchema { path: path.into(), found, known });
-        };
-        if step.up().checksum != recorded.checksum {
-            let changed = format!("its migration {found} is not the one of this version");
-            return Err(StoreError::cannot_open(path, changed));
-        }
-    }
-    Ok(())
-}
-
-/// Applies what is missing, each step in a transaction. The caller holds the
-/// database's lock: two at once would both find a step missing.
-///
-/// By hand instead of by sqlx's `Migrator`, whose futures are not `Send` with a
-/// single connection (`Acquire` is "not general enough").
-pub(crate) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::cannot_open(path, source);
-    let applied = recorded(connection, path).await?;
-    connection.ensure_migrations_table(TABLE).await.map_err(failed)?;
-    for step in STEPS {
-        if applied.iter().all(|done| done.version != step.version) {
-            connection.apply(TABLE, &step.up()).await.map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-/// A step that a database has.
-struct Recorded {
-    version: i64,
-    name: String,
-    checksum: Vec<u8>,
-}
-
-/// What a database says it has, by number; nothing for an empty one.
-async fn recorded(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Recorded>, StoreError> {
-    let failed = |error| read_failed(path, error);
-    let tables = sqlx::query("SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema WHERE type = 'table'")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let (all, ours): (i64, i64) = (tables.try_get(0).map_err(failed)?, tables.try_get(1).map_err(failed)?);
-    if ours == 0 {
-        let empty = all == 0;
-        return if empty { Ok(Vec::new()) } else { Err(StoreError::NotOurs { path: path.into() }) };
-    }
-    let rows = sqlx::query("SELECT version, description, checksum FROM _sqlx_migrations ORDER BY version")
-        .fetch_all(connection)
-        .await
-        .map_err(failed)?;
-    let mut steps = Vec::with_capacity(rows.len());
-    for row in rows {
-        steps.push(Recorded {
-            version: row.try_get(0).map_err(failed)?,
-            name: row.try_get(1).map_err(failed)?,
-            checksum: row.try_get(2).map_err(failed)?,
-        });
-    }
-    // Other programs use the same table.
-    if let (Some(found), Some(ours)) = (steps.first(), STEPS.first())
-        && (found.version, found.name.as_str()) != (ours.version, ours.name)
-    {
-        return Err(StoreError::NotOurs { path: path.into() });
-    }
-    Ok(steps)
-}
-
-/// Translates the failure of a first look at a file.
-pub(crate) fn read_failed(path: &Path, error: sqlx::Error) -> StoreError {
-    // https://sqlite.org/rescode.html#notadb
-    const NOT_A_DATABASE: &str = "26";
-    let code = error.as_database_error().and_then(|e| e.code());
-    match code.as_deref() {
-        Some(NOT_A_DATABASE) => StoreError::NotOurs { path: path.into() },
-        _ => StoreError::cannot_open(path, error),
-    }
 }
 
 /// A step, and the way back.
@@ -185,20 +94,69 @@ impl Step {
     }
 }
 
+/// A step that a database has.
+struct Recorded {
+    version: i64,
+    name: String,
+    checksum: Vec<u8>,
+}
+
+/// Refuses what another program recorded: some use the same table.
+fn refuse_others(recorded: &[Recorded], steps: &[Step], database: &str) -> Result<(), StoreError> {
+    match (recorded.first(), steps.first()) {
+        (Some(found), Some(ours)) if (found.version, found.name.as_str()) != (ours.version, ours.name) => {
+            Err(StoreError::NotOurs { database: database.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the steps of a newer version, and a database whose steps were other ones.
+fn refuse_unknown(recorded: &[Recorded], steps: &[Step], database: &str) -> Result<(), StoreError> {
+    let known = steps.last().map_or(0, |step| step.version);
+    for recorded in recorded.iter().rev() {
+        let found = recorded.version;
+        let Some(step) = steps.iter().find(|step| step.version == found) else {
+            return Err(StoreError::NewerSchema { database: database.to_owned(), found, known });
+        };
+        if step.up().checksum != recorded.checksum {
+            let changed = format!("its migration {found} is not the one of this version");
+            return Err(StoreError::cannot_open(database, changed));
+        }
+    }
+    Ok(())
+}
+
+/// Applies what is missing, each step in a transaction. The caller holds the
+/// database's lock: two at once would both find a step missing.
+///
+/// By hand instead of by sqlx's `Migrator`, whose futures are not `Send` with a
+/// single connection (`Acquire` is "not general enough").
+async fn apply_missing(
+    connection: &mut impl Migrate,
+    recorded: &[Recorded],
+    steps: &[Step],
+) -> Result<(), MigrateError> {
+    connection.ensure_migrations_table(TABLE).await?;
+    for step in steps {
+        if recorded.iter().all(|done| done.version != step.version) {
+            connection.apply(TABLE, &step.up()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a step back. That it is one of ours was checked before.
+async fn revert(
+    connection: &mut impl Migrate,
+    undone: &Recorded,
+    steps: &[Step],
+) -> Result<(), MigrateError> {
+    if let Some(step) = steps.iter().find(|step| step.version == undone.version) {
+        connection.revert(TABLE, &step.down()).await?;
+    }
+    Ok(())
+}
+
 /// Where sqlx records the steps of a database.
 const TABLE: &str = "_sqlx_migrations";
-
-const STEPS: &[Step] = &[
-    Step {
-        version: 1,
-        name: "accounts",
-        up: include_str!("../../../migrations/sqlite/0001_accounts.up.sql"),
-        down: include_str!("../../../migrations/sqlite/0001_accounts.down.sql"),
-    },
-    Step {
-        version: 2,
-        name: "log",
-        up: include_str!("../../../migrations/sqlite/0002_log.up.sql"),
-        down: include_str!("../../../migrations/sqlite/0002_log.down.sql"),
-    },
-];

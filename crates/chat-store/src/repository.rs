@@ -18,6 +18,10 @@ pub trait UserRepository: Send + Sync {
 
     /// The account of exactly that name.
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>>;
+
+    /// Replaces the hash of an account's password, if it still is `old`, and
+    /// says whether it was: somebody else may have set another one meanwhile.
+    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool>;
 }
 
 /// The sessions: one for each sign-in, until it ends or is revoked.
@@ -49,6 +53,18 @@ pub trait EventLog: Send + Sync {
     /// without an account [`NoRecipient`](chat_core::Outcome::NoRecipient).
     /// Entries are stamped `max(now_ms, the topic's last stamp)`.
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit>;
+
+    /// How many batches it can store at the same time, each in a lane of its
+    /// own. Callers keep one batch under way in each, so that a topic, which
+    /// has one lane, has its entries stored in the order in which they came.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// The lane of a topic, less than [`lanes`](Self::lanes) and always the same.
+    fn lane(&self, _topic: &Topic) -> usize {
+        0
+    }
 
     /// A part of a topic. An unknown topic is an empty one.
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page>;
@@ -92,11 +108,12 @@ pub struct NewUser {
 pub struct User {
     /// The name, as it is shown.
     pub name: Username,
-    /// The password's hash, in PHC string format.
+    /// The password's hash: in PHC string format, or the bcrypt (`$2a$…`) of an
+    /// account that was taken over.
     pub password_hash: String,
     /// The address of the picture, if there is one.
     pub avatar: Option<String>,
-    /// When it was made, in milliseconds since 1970 (UTC).
+    /// When it was made, in milliseconds since 1970 (UTC); 0 if that is not known.
     pub created_at_ms: u64,
 }
 

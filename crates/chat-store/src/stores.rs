@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    DatabaseUrl, EventLog, MemoryStore, SessionRepository, SqliteOptions, SqliteStore, StoreError,
-    UserRepository,
+    DatabaseUrl, EventLog, MemoryStore, PostgresOptions, PostgresStore, SessionRepository, SqliteOptions,
+    SqliteStore, StoreError, UserRepository,
 };
 
 /// The stores of a running server, whichever they are.
@@ -16,19 +16,30 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionRepository>,
     /// The messages.
     pub log: Arc<dyn EventLog>,
-    /// What has to be closed.
-    sqlite: Option<Arc<SqliteStore>>,
+    opened: Option<Opened>,
+}
+
+/// What has to be closed.
+#[derive(Clone)]
+enum Opened {
+    Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
 }
 
 impl Stores {
-    /// Opens what a URL names, with default options; a database is made if it
-    /// is not there, and brought up to this version's schema.
+    /// Opens what a URL names, with default options. An SQLite file is made if
+    /// it is not there, and brought up to this version's schema; a Postgres
+    /// database must have it (see [`migrations`](crate::migrations)).
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Memory => Ok(Self::of(Arc::new(MemoryStore::default()))),
             DatabaseUrl::Sqlite(path) => {
                 let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
-                Ok(Self { sqlite: Some(Arc::clone(&store)), ..Self::of(store) })
+                Ok(Self { opened: Some(Opened::Sqlite(Arc::clone(&store))), ..Self::of(store) })
+            }
+            DatabaseUrl::Postgres(url) => {
+                let store = Arc::new(PostgresStore::open(url, PostgresOptions::default()).await?);
+                Ok(Self { opened: Some(Opened::Postgres(Arc::clone(&store))), ..Self::of(store) })
             }
         }
     }
@@ -39,14 +50,16 @@ impl Stores {
     where
         S: UserRepository + SessionRepository + EventLog + 'static,
     {
-        Self { users: store.clone(), sessions: store.clone(), log: store, sqlite: None }
+        Self { users: store.clone(), sessions: store.clone(), log: store, opened: None }
     }
 
     /// Waits for what is being written, then lets go of the database. Calls
     /// through other clones fail from then on.
     pub async fn close(self) {
-        if let Some(store) = self.sqlite {
-            store.close().await;
+        match self.opened {
+            Some(Opened::Sqlite(store)) => store.close().await,
+            Some(Opened::Postgres(store)) => store.close().await,
+            None => {}
         }
     }
 }

@@ -1,20 +1,38 @@
 //! Which store is meant.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
-/// Which store is meant, as an operator writes it.
+use sqlx::postgres::PgConnectOptions;
+
+/// Which store is meant, as an operator writes it. Shown, also by `Debug`, it
+/// has no password in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// `sqlite:chat.db`, `sqlite:///var/lib/chat/chat.db`: a file, made if it
     /// is not there.
     Sqlite(PathBuf),
+    /// `postgres://user:password@host/database`: a database that is there, and
+    /// was migrated.
+    Postgres(PostgresUrl),
     /// `memory:`, gone when the server stops.
     Memory,
 }
 
+/// The address of a Postgres database.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    text: String,
+    options: Box<PgConnectOptions>,
+}
+
 impl DatabaseUrl {
-    /// Reads `sqlite:path`, `sqlite://path` or `memory:`. The path is taken as
-    /// it is written, without `%` or `?` meaning anything.
+    /// Reads `sqlite:path`, `sqlite://path`, `postgres://…`, `postgresql://…`
+    /// or `memory:`. The path of a file is taken as it is written, without `%`
+    /// or `?` meaning anything. A Postgres address is what libpq takes for one:
+    /// `?sslmode=…` says whether the connection is encrypted (`prefer` unless
+    /// said), and what it lacks comes from `PGUSER`, `PGPASSWORD` and so on.
     pub fn parse(url: &str) -> Result<Self, DatabaseUrlError> {
         let (scheme, rest) = url.split_once(':').ok_or(DatabaseUrlError::NoScheme)?;
         match scheme {
@@ -26,24 +44,75 @@ impl DatabaseUrl {
                 path if path.contains(['?', '\0']) => Err(DatabaseUrlError::Options),
                 path => Ok(Self::Sqlite(path.into())),
             },
+            "postgres" | "postgresql" if rest.starts_with("//") => match PgConnectOptions::from_str(url) {
+                Ok(options) => {
+                    Ok(Self::Postgres(PostgresUrl { text: url.to_owned(), options: Box::new(options) }))
+                }
+                Err(_) => Err(DatabaseUrlError::Postgres),
+            },
             "postgres" | "postgresql" => Err(DatabaseUrlError::Postgres),
             _ => Err(DatabaseUrlError::UnknownScheme),
         }
     }
 }
 
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
+            Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+impl PostgresUrl {
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+}
+
+/// Where it is and nothing more: no name, no password, no options.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = &self.options;
+        let database = options.get_database().unwrap_or(options.get_username());
+        match options.get_socket() {
+            Some(folder) => write!(f, "postgres://{}/{database}", folder.display()),
+            None => write!(f, "postgres://{}:{}/{database}", options.get_host(), options.get_port()),
+        }
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for PostgresUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for PostgresUrl {}
+
 /// Why a text names no store. The sentences are for operators, and do not
 /// repeat the text: it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
     /// No colon in it.
-    #[error("a database is written sqlite:PATH or memory:")]
+    #[error("a database is written sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or memory:")]
     NoScheme,
     /// Something before the colon that is no store of this program.
-    #[error("only sqlite:PATH and memory: are known as databases")]
+    #[error("only sqlite:PATH, postgres://… and memory: are known as databases")]
     UnknownScheme,
-    /// A Postgres address.
-    #[error("postgres is not supported in this version yet: use sqlite:PATH")]
+    /// A Postgres address that cannot be read.
+    #[error(
+        "a Postgres database is written postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
+         with %XX for what is not a letter or digit"
+    )]
     Postgres,
     /// `sqlite:` and nothing after it.
     #[error("sqlite: needs the path of a file, as in sqlite:chat.db")]
@@ -79,11 +148,29 @@ mod tests {
             ("sqlite::memory:", Err(DatabaseUrlError::SqliteInMemory)),
             ("memory:x", Err(DatabaseUrlError::MemoryWithPath)),
             ("sqlite:chat.db?mode=rwc", Err(DatabaseUrlError::Options)),
-            ("postgres://u:secret@host/chat", Err(DatabaseUrlError::Postgres)),
-            ("postgresql://host/chat", Err(DatabaseUrlError::Postgres)),
+            ("postgres:chat", Err(DatabaseUrlError::Postgres)),
+            ("postgres://host:port/chat", Err(DatabaseUrlError::Postgres)),
+            ("postgres://host/chat?sslmode=perhaps", Err(DatabaseUrlError::Postgres)),
             ("mysql://host/chat", Err(DatabaseUrlError::UnknownScheme)),
         ] {
             assert_eq!(DatabaseUrl::parse(url), meant, "{url}");
         }
+    }
+
+    #[test]
+    fn a_postgres_url_is_shown_without_its_secrets() {
+        for (url, shown) in [
+            ("postgres://ann:s3cret@db.example:5433/chat?sslmode=require", "postgres://db.example:5433/chat"),
+            ("postgresql://ann:p%40s3cret@[::1]/chat", "postgres://[::1]:5432/chat"),
+            ("postgres://ann@db/chat?password=s3cret", "postgres://db:5432/chat"),
+            ("postgres://ann:s3cret@%2Frun%2Fpostgresql/chat", "postgres:///run/postgresql/chat"),
+        ] {
+            let parsed = DatabaseUrl::parse(url).unwrap();
+            assert_eq!(parsed.to_string(), shown);
+            assert!(!format!("{parsed:?}").contains("s3cret"), "{parsed:?}");
+            assert_eq!(DatabaseUrl::parse(url).unwrap(), parsed);
+        }
+        assert_eq!(DatabaseUrl::parse("sqlite:a b.db").unwrap().to_string(), "sqlite:a b.db");
+        assert_eq!(DatabaseUrl::Memory.to_string(), "memory:");
     }
 }

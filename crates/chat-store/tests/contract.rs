@@ -22,12 +22,21 @@ macro_rules! every_store {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() { super::$story(super::Place::sqlite().await).await }
         )*}
+        mod postgres {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                if let Some(place) = super::Place::postgres().await {
+                    super::$story(place).await
+                }
+            }
+        )*}
     };
 }
 
 every_store! {
     an_account_is_found_by_its_exact_name,
     a_name_is_given_once,
+    a_password_hash_is_replaced_only_if_it_is_still_the_old_one,
     a_session_lasts_until_its_end,
     a_revoked_session_is_gone,
     each_topic_counts_for_itself,
@@ -85,6 +94,27 @@ async fn a_name_is_given_once(place: Place) {
     // Case is for the caller to judge.
     again.name = name("АЛИСА");
     place.stores.users.create_user(&again).await.unwrap();
+}
+
+async fn a_password_hash_is_replaced_only_if_it_is_still_the_old_one(place: Place) {
+    let users = &place.stores.users;
+    let hash = async |person: &str| {
+        let user = users.find_user(&name(person)).await.unwrap();
+        user.map(|user| user.password_hash)
+    };
+    place.account("alice").await;
+    place.account("bob").await;
+    let first = hash("alice").await.unwrap();
+    assert!(users.set_password_hash(&name("alice"), &first, "second").await.unwrap());
+    assert_eq!(hash("alice").await.unwrap(), "second");
+    // Who had the first in mind comes too late.
+    assert!(!users.set_password_hash(&name("alice"), &first, "third").await.unwrap());
+    assert!(!users.set_password_hash(&name("Alice"), "second", "third").await.unwrap());
+    assert_eq!(hash("alice").await.unwrap(), "second");
+    assert_eq!(hash("bob").await.unwrap(), first);
+    assert_eq!(hash("Alice").await, None);
+    let alice = users.find_user(&name("alice")).await.unwrap().unwrap();
+    assert_eq!((alice.avatar, alice.created_at_ms), (None, 1));
 }
 
 fn session(id: &str, created_at_ms: u64, expires_at_ms: u64) -> Session {

@@ -4,7 +4,7 @@ use chat_core::{SessionId, Username};
 use sqlx::sqlite::SqliteRow;
 
 use super::{SqliteStore, rows};
-use crate::{Answer, NewUser, Session, SessionRepository, StoreError, User, UserRepository};
+use crate::{Answer, NewUser, Session, SessionRepository, StoreError, User, UserRepository, columns};
 
 impl UserRepository for SqliteStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
@@ -17,7 +17,7 @@ impl UserRepository for SqliteStore {
             .bind(user.name.as_str())
             .bind(&user.password_hash)
             .bind(&user.avatar)
-            .bind(rows::column(user.created_at_ms));
+            .bind(columns::column(user.created_at_ms));
             let work = match insert.execute(&mut writing.connection).await {
                 Ok(done) if done.rows_affected() == 0 => Err(StoreError::NameTaken),
                 Ok(_) => Ok(()),
@@ -39,6 +39,20 @@ impl UserRepository for SqliteStore {
             row.map(|row| user(&row)).transpose()
         })
     }
+
+    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work =
+                sqlx::query("UPDATE users SET password_hash = ?3 WHERE username = ?1 AND password_hash = ?2")
+                    .bind(name.as_str())
+                    .bind(old)
+                    .bind(new)
+                    .execute(&mut writing.connection)
+                    .await;
+            writing.finish(work.map(|done| done.rows_affected() > 0).map_err(StoreError::unavailable)).await
+        })
+    }
 }
 
 impl SessionRepository for SqliteStore {
@@ -48,7 +62,7 @@ impl SessionRepository for SqliteStore {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let mut work = sqlx::query("DELETE FROM sessions WHERE expires_at <= ?1")
-                .bind(rows::column(session.created_at_ms))
+                .bind(columns::column(session.created_at_ms))
                 .execute(&mut writing.connection)
                 .await;
             if work.is_ok() {
@@ -59,8 +73,8 @@ impl SessionRepository for SqliteStore {
                 )
                 .bind(session.id.as_str())
                 .bind(session.user.as_str())
-                .bind(rows::column(session.created_at_ms))
-                .bind(rows::column(session.expires_at_ms))
+                .bind(columns::column(session.created_at_ms))
+                .bind(columns::column(session.expires_at_ms))
                 .execute(&mut writing.connection)
                 .await;
             }
@@ -74,7 +88,7 @@ impl SessionRepository for SqliteStore {
                 "SELECT username, created_at, expires_at FROM sessions WHERE id = ?1 AND expires_at > ?2",
             )
             .bind(id.as_str())
-            .bind(rows::column(now_ms))
+            .bind(columns::column(now_ms))
             .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::unavailable)?;
@@ -87,8 +101,8 @@ impl SessionRepository for SqliteStore {
             let mut writing = self.writer.begin().await?;
             let work = sqlx::query("UPDATE sessions SET expires_at = ?3 WHERE id = ?1 AND expires_at > ?2")
                 .bind(id.as_str())
-                .bind(rows::column(now_ms))
-                .bind(rows::column(expires_at_ms))
+                .bind(columns::column(now_ms))
+                .bind(columns::column(expires_at_ms))
                 .execute(&mut writing.connection)
                 .await;
             writing.finish(work.map(drop).map_err(StoreError::unavailable)).await
@@ -109,18 +123,18 @@ impl SessionRepository for SqliteStore {
 
 fn user(row: &SqliteRow) -> Result<User, StoreError> {
     Ok(User {
-        name: rows::username(rows::get(row, 0)?)?,
+        name: columns::username(rows::get(row, 0)?)?,
         password_hash: rows::get(row, 1)?,
         avatar: rows::get(row, 2)?,
-        created_at_ms: rows::number(rows::get(row, 3)?)?,
+        created_at_ms: columns::number(rows::get(row, 3)?)?,
     })
 }
 
 fn session(id: &SessionId, row: &SqliteRow) -> Result<Session, StoreError> {
     Ok(Session {
         id: id.clone(),
-        user: rows::username(rows::get(row, 0)?)?,
-        created_at_ms: rows::number(rows::get(row, 1)?)?,
-        expires_at_ms: rows::number(rows::get(row, 2)?)?,
+        user: columns::username(rows::get(row, 0)?)?,
+        created_at_ms: columns::number(rows::get(row, 1)?)?,
+        expires_at_ms: columns::number(rows::get(row, 2)?)?,
     })
 }

@@ -1,13 +1,13 @@
 //! Storing a batch: one statement for each step, however many drafts there are.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chat_core::{Commit, Draft, Entry, Outcome, Receipt, Topic, Username};
+use chat_core::{Commit, Draft, Outcome, Topic, Username};
 use sqlx::sqlite::SqliteConnection;
 
 use super::rows;
-use crate::StoreError;
+use crate::batch::{self, Batch, NewEntry, Place};
+use crate::{StoreError, columns};
 
 /// Stores a batch inside the caller's transaction.
 pub(super) async fn append(
@@ -17,87 +17,14 @@ pub(super) async fn append(
 ) -> Result<Commit, StoreError> {
     let known = known_nonces(connection, drafts).await?;
     let accounts = recipients_with_accounts(connection, drafts).await?;
-    let (decisions, counts) = decide(drafts, known, &accounts);
-    let mut topics = count_up(connection, &counts, now_ms).await?;
-
-    let mut commit =
-        Commit { entries: Vec::with_capacity(drafts.len()), receipts: Vec::with_capacity(drafts.len()) };
-    let mut entry_rows = Vec::with_capacity(drafts.len());
-    let mut nonce_rows = Vec::new();
-    for (draft, decision) in drafts.iter().zip(decisions) {
-        let outcome = match decision {
-            Decision::Store => {
-                let topic = topics
-                    .get_mut(&draft.topic)
-                    .ok_or(StoreError::Damaged { what: "another topic than was written" })?;
-                let (seq, at_ms) = (topic.next, topic.at_ms);
-                topic.next += 1;
-                let nonce = draft.nonce.as_ref().map(|nonce| nonce.as_str());
-                let (from, at) = (draft.from.as_str(), rows::column(at_ms));
-                entry_rows.push((
-                    topic.id,
-                    seq,
-                    rows::entry_kind_column(draft.kind),
-                    from,
-                    draft.room.as_ref().map(|room| room.as_str()),
-                    draft.text.as_str(),
-                    at,
-                    nonce,
-                ));
-                if let Some(nonce) = nonce {
-                    nonce_rows.push((from, nonce, topic.id, seq, at));
-                }
-                commit.entries.push(Arc::new(entry(draft, seq, at_ms)));
-                Outcome::Stored { seq, at_ms }
-            }
-            Decision::Answer(outcome) => outcome,
-            Decision::Repeat(first) => again(&drafts[first].topic, &commit.receipts[first].outcome),
-            Decision::Refuse => Outcome::NoRecipient { at_ms: now_ms },
-        };
-        commit.receipts.push(Receipt { draft: draft.id, outcome });
-    }
+    let batch = Batch::decide(drafts, known, &accounts);
+    let places = count_up(connection, &batch.counts, now_ms).await?;
+    let (entries, commit) = batch.numbered(places, now_ms)?;
+    let entry_rows: Vec<_> = entries.iter().map(entry_row).collect();
     insert(connection, INSERT_ENTRIES, &entry_rows).await?;
+    let nonce_rows: Vec<_> = entries.iter().filter_map(nonce_row).collect();
     insert(connection, INSERT_NONCES, &nonce_rows).await?;
     Ok(commit)
-}
-
-/// What is to become of a draft.
-enum Decision {
-    Store,
-    /// Its nonce is in the database.
-    Answer(Outcome),
-    /// Its nonce was in the draft of that index.
-    Repeat(usize),
-    Refuse,
-}
-
-/// Draft by draft, as if each were a batch of its own.
-fn decide<'a>(
-    drafts: &'a [Draft],
-    mut known: HashMap<usize, Outcome>,
-    accounts: &HashSet<&Username>,
-) -> (Vec<Decision>, BTreeMap<&'a Topic, u64>) {
-    let mut stored_nonces = HashMap::new();
-    let mut counts = BTreeMap::new();
-    let mut decisions = Vec::with_capacity(drafts.len());
-    for (index, draft) in drafts.iter().enumerate() {
-        let nonce = draft.nonce.as_ref().map(|nonce| (&draft.from, nonce));
-        let decision = if let Some(first) = known.remove(&index) {
-            Decision::Answer(first)
-        } else if let Some(&first) = nonce.and_then(|nonce| stored_nonces.get(&nonce)) {
-            Decision::Repeat(first)
-        } else if recipient(draft).is_some_and(|name| !accounts.contains(name)) {
-            Decision::Refuse
-        } else {
-            if let Some(nonce) = nonce {
-                stored_nonces.insert(nonce, index);
-            }
-            *counts.entry(&draft.topic).or_default() += 1;
-            Decision::Store
-        };
-        decisions.push(decision);
-    }
-    (decisions, counts)
 }
 
 /// The first results of the nonces that were stored before, by the index of
@@ -106,10 +33,8 @@ async fn known_nonces(
     connection: &mut SqliteConnection,
     drafts: &[Draft],
 ) -> Result<HashMap<usize, Outcome>, StoreError> {
-    let (indices, nonces): (Vec<usize>, Vec<_>) = drafts
-        .iter()
-        .enumerate()
-        .filter_map(|(index, draft)| Some((index, (draft.from.as_str(), draft.nonce.as_ref()?.as_str()))))
+    let (indices, nonces): (Vec<usize>, Vec<_>) = batch::nonces(drafts)
+        .map(|(index, sender, nonce)| (index, (sender.as_str(), nonce.as_str())))
         .unzip();
     let mut known = HashMap::new();
     if nonces.is_empty() {
@@ -124,9 +49,9 @@ async fn known_nonces(
         let position: i64 = rows::get(&row, 0)?;
         let key = (rows::get(&row, 1)?, rows::get(&row, 2)?, rows::get(&row, 3)?);
         let outcome = Outcome::Duplicate {
-            topic: rows::topic(key)?,
-            seq: rows::number(rows::get(&row, 4)?)?,
-            at_ms: rows::number(rows::get(&row, 5)?)?,
+            topic: columns::topic(key)?,
+            seq: columns::number(rows::get(&row, 4)?)?,
+            at_ms: columns::number(rows::get(&row, 5)?)?,
         };
         if let Some(&index) = usize::try_from(position).ok().and_then(|at| indices.get(at)) {
             known.insert(index, outcome);
@@ -140,11 +65,10 @@ async fn recipients_with_accounts<'a>(
     connection: &mut SqliteConnection,
     drafts: &'a [Draft],
 ) -> Result<HashSet<&'a Username>, StoreError> {
-    let names: BTreeSet<&Username> = drafts.iter().filter_map(recipient).collect();
+    let names = batch::recipients(drafts);
     if names.is_empty() {
         return Ok(HashSet::new());
     }
-    let names: Vec<&Username> = names.into_iter().collect();
     let texts: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     let found = sqlx::query(RECIPIENTS)
         .bind(json(&texts)?)
@@ -159,15 +83,7 @@ async fn recipients_with_accounts<'a>(
     Ok(accounts)
 }
 
-/// Where the entries of a batch go in one topic.
-struct Place {
-    id: i64,
-    next: u64,
-    at_ms: u64,
-}
-
-/// Takes the numbers: adds to each topic what it gets. The topics come in
-/// sorted order, in which a database that locks rows cannot deadlock.
+/// Takes the numbers: adds to each topic what it gets.
 async fn count_up(
     connection: &mut SqliteConnection,
     counts: &BTreeMap<&Topic, u64>,
@@ -179,30 +95,45 @@ async fn count_up(
     let additions: Vec<_> = counts
         .iter()
         .map(|(topic, count)| {
-            let (kind, name, other) = rows::topic_key(topic);
+            let (kind, name, other) = columns::topic_key(topic);
             (kind, name, other, count)
         })
         .collect();
     let counted = sqlx::query(COUNT_UP)
         .bind(json(&additions)?)
-        .bind(rows::column(now_ms))
+        .bind(columns::column(now_ms))
         .fetch_all(connection)
         .await
         .map_err(StoreError::unavailable)?;
     let mut places = HashMap::with_capacity(counted.len());
     for row in counted {
         let key = (rows::get(&row, 1)?, rows::get(&row, 2)?, rows::get(&row, 3)?);
-        let topic = rows::topic(key)?;
-        let last = rows::number(rows::get(&row, 4)?)?;
+        let topic = columns::topic(key)?;
+        let last = columns::number(rows::get(&row, 4)?)?;
         let count = counts.get(&topic).copied().unwrap_or_default();
-        let place = Place {
-            id: rows::get(&row, 0)?,
-            next: (last + 1).saturating_sub(count),
-            at_ms: rows::number(rows::get(&row, 5)?)?,
-        };
-        places.insert(topic, place);
+        let at_ms = columns::number(rows::get(&row, 5)?)?;
+        places.insert(topic, Place::at_end(rows::get(&row, 0)?, last, count, at_ms));
     }
     Ok(places)
+}
+
+fn entry_row<'a>(entry: &NewEntry<'a>) -> impl serde::Serialize + use<'a> {
+    let draft = entry.draft;
+    (
+        entry.topic,
+        entry.seq,
+        columns::entry_kind_column(draft.kind),
+        draft.from.as_str(),
+        draft.room.as_ref().map(|room| room.as_str()),
+        draft.text.as_str(),
+        columns::column(entry.at_ms),
+        draft.nonce.as_ref().map(|nonce| nonce.as_str()),
+    )
+}
+
+fn nonce_row<'a>(entry: &NewEntry<'a>) -> Option<impl serde::Serialize + use<'a>> {
+    let nonce = entry.draft.nonce.as_ref()?.as_str();
+    Some((entry.draft.from.as_str(), nonce, entry.topic, entry.seq, columns::column(entry.at_ms)))
 }
 
 async fn insert(
@@ -245,33 +176,4 @@ const INSERT_NONCES: &str = "INSERT INTO nonces (sender, nonce, topic, seq, at)
 /// which parses it once, where `json_each` prints each row and parses it again.
 fn json(rows: &[impl serde::Serialize]) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(StoreError::unavailable)
-}
-
-fn entry(draft: &Draft, seq: u64, at_ms: u64) -> Entry {
-    Entry {
-        topic: draft.topic.clone(),
-        seq,
-        kind: draft.kind,
-        from: draft.from.clone(),
-        room: draft.room.clone(),
-        text: draft.text.clone(),
-        at_ms,
-        nonce: draft.nonce.clone(),
-    }
-}
-
-/// The answer to a draft whose nonce was stored in the same batch.
-fn again(topic: &Topic, first: &Outcome) -> Outcome {
-    match *first {
-        Outcome::Stored { seq, at_ms } => Outcome::Duplicate { topic: topic.clone(), seq, at_ms },
-        ref other => other.clone(),
-    }
-}
-
-/// Who gets a private message.
-fn recipient(draft: &Draft) -> Option<&Username> {
-    match &draft.topic {
-        Topic::Room(_) => None,
-        Topic::Pair(pair) => Some(pair.other(&draft.from)),
-    }
 }

@@ -27,7 +27,7 @@ impl DatabaseFile {
 
     pub(super) fn claim_with(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         if path.is_dir() {
-            return Err(StoreError::cannot_open(path, "it is a directory"));
+            return Err(StoreError::cannot_open(path.display(), "it is a directory"));
         }
         let path = resolved(path)?;
         let mut lock_path = path.clone().into_os_string();
@@ -37,11 +37,13 @@ impl DatabaseFile {
             .truncate(false)
             .write(true)
             .open(&lock_path)
-            .map_err(|source| StoreError::cannot_open(&path, source))?;
+            .map_err(|source| StoreError::cannot_open(path.display(), source))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path }),
-            Err(TryLockError::Error(source)) => return Err(StoreError::cannot_open(&path, source)),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { database: path.display().to_string() });
+            }
+            Err(TryLockError::Error(source)) => return Err(StoreError::cannot_open(path.display(), source)),
         }
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -57,16 +59,19 @@ impl DatabaseFile {
     /// The first connection, to a database that is now known to be ours, empty
     /// or of this version.
     pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        let failed = |error| migrations::read_failed(&self.path, error);
+        let failed = |error| migrations::sqlite::read_failed(&self.path, error);
         let first = self.writing().create_if_missing(true);
         let mut connection = first.connect().await.map_err(failed)?;
-        migrations::check(&mut connection, &self.path).await?;
+        migrations::sqlite::check(&mut connection, &self.path).await?;
         // WAL stays with the file. It is not among the options of a connection
         // because it must not touch a file of somebody else.
         let mode =
             sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut connection).await.map_err(failed)?;
         if mode.try_get::<&str, _>(0).map_err(failed)? != "wal" {
-            return Err(StoreError::cannot_open(&self.path, "its file system cannot share memory (WAL)"));
+            return Err(StoreError::cannot_open(
+                self.path.display(),
+                "its file system cannot share memory (WAL)",
+            ));
         }
         Ok(connection)
     }
@@ -91,7 +96,7 @@ impl DatabaseFile {
     /// Reads a database that may belong to another process.
     pub(crate) async fn look_at(path: &Path) -> Result<SqliteConnection, StoreError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        options.connect().await.map_err(|error| migrations::read_failed(path, error))
+        options.connect().await.map_err(|error| migrations::sqlite::read_failed(path, error))
     }
 }
 
@@ -101,7 +106,7 @@ fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
         return Ok(path);
     }
     let Some(name) = path.file_name() else {
-        return Err(StoreError::cannot_open(path, "it is not the name of a file"));
+        return Err(StoreError::cannot_open(path.display(), "it is not the name of a file"));
     };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -109,6 +114,6 @@ fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
     };
     match folder.canonicalize() {
         Ok(folder) => Ok(folder.join(name)),
-        Err(source) => Err(StoreError::cannot_open(path, format!("its folder: {source}"))),
+        Err(source) => Err(StoreError::cannot_open(path.display(), format!("its folder: {source}"))),
     }
 }

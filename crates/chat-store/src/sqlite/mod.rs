@@ -62,7 +62,7 @@ impl SqliteStore {
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         let file = DatabaseFile::claim_with(path, options)?;
         let mut connection = file.connect().await?;
-        migrations::run(&mut connection, file.path()).await?;
+        migrations::sqlite::run(&mut connection, file.path()).await?;
         let epoch = epoch(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers_max.max(1))

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::rows;
-use crate::StoreError;
+use crate::{StoreError, columns};
 
 /// One statement, and so one moment: the entries, `first` and `last` agree
 /// whatever is written meanwhile.
@@ -19,10 +19,10 @@ pub(super) async fn page(
 ) -> Result<Page, StoreError> {
     let (sql, bound) = match from {
         PageFrom::Latest => (BACKWARD, i64::MAX),
-        PageFrom::After(seq) => (FORWARD, rows::column(seq)),
-        PageFrom::Before(seq) => (BACKWARD, rows::column(seq)),
+        PageFrom::After(seq) => (FORWARD, columns::column(seq)),
+        PageFrom::Before(seq) => (BACKWARD, columns::column(seq)),
     };
-    let (kind, name, other) = rows::topic_key(topic);
+    let (kind, name, other) = columns::topic_key(topic);
     let mut found = sqlx::query(sql)
         .bind(kind)
         .bind(name)
@@ -34,9 +34,9 @@ pub(super) async fn page(
     let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
     let mut bytes = 0_usize;
     while let Some(row) = found.try_next().await.map_err(StoreError::unavailable)? {
-        page.last = rows::number(rows::get(&row, 0)?)?;
+        page.last = columns::number(rows::get(&row, 0)?)?;
         page.first = match rows::get(&row, 1)? {
-            Some(first) => rows::number(first)?,
+            Some(first) => columns::number(first)?,
             None => page.last + 1,
         };
         let Some(seq) = rows::get::<Option<i64>>(&row, 2)? else { break };
@@ -65,12 +65,12 @@ fn entry(topic: &Topic, seq: i64, row: &SqliteRow) -> Result<Entry, StoreError> 
     let nonce: Option<&str> = rows::get(row, 8)?;
     Ok(Entry {
         topic: topic.clone(),
-        seq: rows::number(seq)?,
-        kind: rows::entry_kind(rows::get(row, 3)?)?,
-        from: rows::username(rows::get(row, 4)?)?,
-        room: room.map(rows::room).transpose()?,
+        seq: columns::number(seq)?,
+        kind: columns::entry_kind(rows::get(row, 3)?)?,
+        from: columns::username(rows::get(row, 4)?)?,
+        room: room.map(columns::room).transpose()?,
         text: MessageText::stored(rows::get(row, 6)?),
-        at_ms: rows::number(rows::get(row, 7)?)?,
+        at_ms: columns::number(rows::get(row, 7)?)?,
         nonce: nonce.and_then(Nonce::parse),
     })
 }

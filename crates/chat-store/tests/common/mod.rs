@@ -3,13 +3,17 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod proxy;
+
 use std::path::PathBuf;
 
 use chat_core::{
     Draft, DraftId, EntryKind, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName,
     Topic, Username,
 };
+use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Stores};
+use proxy::Proxy;
 use tempfile::TempDir;
 
 /// No limits.
@@ -18,31 +22,52 @@ pub(crate) const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usiz
 /// A store and where it is.
 pub(crate) struct Place {
     pub(crate) stores: Stores,
+    url: DatabaseUrl,
     folder: TempDir,
+    /// Dropped with the place.
+    database: Option<TestDatabase>,
 }
 
 impl Place {
     pub(crate) async fn memory() -> Self {
-        let stores = Stores::open(&DatabaseUrl::Memory).await.unwrap();
-        Self { stores, folder: tempfile::tempdir().unwrap() }
+        Self::open(DatabaseUrl::Memory, tempfile::tempdir().unwrap(), None).await
     }
 
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let stores = Stores::open(&DatabaseUrl::Sqlite(folder.path().join("chat.db"))).await.unwrap();
-        Self { stores, folder }
+        Self::open(DatabaseUrl::Sqlite(folder.path().join("chat.db")), folder, None).await
     }
 
-    /// The database.
+    /// `None` where there is no Postgres.
+    pub(crate) async fn postgres() -> Option<Self> {
+        let database = TestDatabase::migrated()?;
+        Some(Self::open(database.url.clone(), tempfile::tempdir().unwrap(), Some(database)).await)
+    }
+
+    /// A place in Postgres, reached by way of a proxy.
+    pub(crate) async fn behind(proxy: &Proxy, database: TestDatabase) -> Self {
+        let url = DatabaseUrl::Postgres(proxy.url());
+        Self::open(url, tempfile::tempdir().unwrap(), Some(database)).await
+    }
+
+    async fn open(url: DatabaseUrl, folder: TempDir, database: Option<TestDatabase>) -> Self {
+        Self { stores: Stores::open(&url).await.unwrap(), url, folder, database }
+    }
+
+    /// The file of an SQLite database.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("chat.db")
+    }
+
+    /// The database of a place in Postgres.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
     }
 
     /// The same database after a restart.
     pub(crate) async fn reopened(self) -> Self {
         self.stores.close().await;
-        let stores = Stores::open(&DatabaseUrl::Sqlite(self.folder.path().join("chat.db"))).await.unwrap();
-        Self { stores, folder: self.folder }
+        Self::open(self.url, self.folder, self.database).await
     }
 
     pub(crate) async fn account(&self, person: &str) {

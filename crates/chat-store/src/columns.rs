@@ -1,0 +1,56 @@
+//! Between the values of the chat and the columns of a database, whichever it is.
+
+use chat_core::{EntryKind, Pair, RoomName, Topic, Username};
+
+use crate::StoreError;
+
+/// The columns `kind, name, other` of a topic.
+pub(crate) fn topic_key(topic: &Topic) -> (i64, &str, &str) {
+    match topic {
+        Topic::Room(name) => (ROOM, name.as_str(), ""),
+        Topic::Pair(pair) => (PAIR, pair.low().as_str(), pair.high().as_str()),
+    }
+}
+
+/// The topic of the columns `kind, name, other`.
+pub(crate) fn topic((kind, name, other): (i64, &str, &str)) -> Result<Topic, StoreError> {
+    match kind {
+        ROOM => Ok(Topic::Room(room(name)?)),
+        PAIR => Ok(Topic::Pair(Pair::new(username(name)?, username(other)?))),
+        _ => Err(StoreError::Damaged { what: "an unknown kind of topic" }),
+    }
+}
+
+pub(crate) fn username(name: &str) -> Result<Username, StoreError> {
+    Username::known(name).map_err(|_| StoreError::Damaged { what: "a name that nobody can have" })
+}
+
+pub(crate) fn room(name: &str) -> Result<RoomName, StoreError> {
+    RoomName::parse(name).map_err(|_| StoreError::Damaged { what: "a name that no room can have" })
+}
+
+pub(crate) fn entry_kind_column(kind: EntryKind) -> i64 {
+    match kind {
+        EntryKind::Message => MESSAGE,
+    }
+}
+
+pub(crate) fn entry_kind(column: i64) -> Result<EntryKind, StoreError> {
+    match column {
+        MESSAGE => Ok(EntryKind::Message),
+        _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
+    }
+}
+
+/// SQL has no unsigned numbers. No log and no clock gets as far as `i64::MAX`.
+pub(crate) fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn number(column: i64) -> Result<u64, StoreError> {
+    u64::try_from(column).map_err(|_| StoreError::Damaged { what: "a negative number" })
+}
+
+const ROOM: i64 = 1;
+const PAIR: i64 = 2;
+const MESSAGE: i64 = 1;

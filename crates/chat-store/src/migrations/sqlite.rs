@@ -1,0 +1,113 @@
+//! The schema of an SQLite file.
+
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Row as _};
+
+use super::{Recorded, Step, apply_missing, refuse_others, refuse_unknown, revert};
+use crate::StoreError;
+use crate::sqlite::DatabaseFile;
+
+pub(super) async fn up(path: &Path) -> Result<(), StoreError> {
+    let file = DatabaseFile::claim(path)?;
+    let mut connection = file.connect().await?;
+    run(&mut connection, file.path()).await?;
+    connection.close().await.map_err(StoreError::unavailable)
+}
+
+pub(super) async fn down(path: &Path) -> Result<Option<Recorded>, StoreError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let file = DatabaseFile::claim(path)?;
+    let mut connection = file.connect().await?;
+    let undone = recorded(&mut connection, file.path()).await?.pop();
+    if let Some(undone) = &undone {
+        let reverted = revert(&mut connection, undone, STEPS).await;
+        reverted.map_err(|source| StoreError::cannot_open(path.display(), source))?;
+    }
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(undone)
+}
+
+pub(super) async fn status(path: &Path) -> Result<Vec<Recorded>, StoreError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let mut connection = DatabaseFile::look_at(path).await?;
+    let recorded = recorded(&mut connection, path).await?;
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(recorded)
+}
+
+/// Refuses, before anything is written, what belongs to another program or to
+/// a newer version of this one, and a database whose steps were other ones.
+pub(crate) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let recorded = recorded(connection, path).await?;
+    refuse_unknown(&recorded, STEPS, &path.display().to_string())
+}
+
+/// Applies what is missing. The caller holds the file's lock.
+pub(crate) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let recorded = recorded(connection, path).await?;
+    let applied = apply_missing(connection, &recorded, STEPS).await;
+    applied.map_err(|source| StoreError::cannot_open(path.display(), source))
+}
+
+/// What a database says it has, by number; nothing for an empty one.
+async fn recorded(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Recorded>, StoreError> {
+    let failed = |error| read_failed(path, error);
+    let tables = sqlx::query("SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema WHERE type = 'table'")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let (all, ours): (i64, i64) = (tables.try_get(0).map_err(failed)?, tables.try_get(1).map_err(failed)?);
+    if ours == 0 {
+        return if all == 0 { Ok(Vec::new()) } else { Err(not_ours(path)) };
+    }
+    let rows = sqlx::query("SELECT version, description, checksum FROM _sqlx_migrations ORDER BY version")
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    let mut steps = Vec::with_capacity(rows.len());
+    for row in rows {
+        steps.push(Recorded {
+            version: row.try_get(0).map_err(failed)?,
+            name: row.try_get(1).map_err(failed)?,
+            checksum: row.try_get(2).map_err(failed)?,
+        });
+    }
+    refuse_others(&steps, STEPS, &path.display().to_string())?;
+    Ok(steps)
+}
+
+/// Translates the failure of a first look at a file.
+pub(crate) fn read_failed(path: &Path, error: sqlx::Error) -> StoreError {
+    // https://sqlite.org/rescode.html#notadb
+    const NOT_A_DATABASE: &str = "26";
+    let code = error.as_database_error().and_then(|e| e.code());
+    match code.as_deref() {
+        Some(NOT_A_DATABASE) => not_ours(path),
+        _ => StoreError::cannot_open(path.display(), error),
+    }
+}
+
+fn not_ours(path: &Path) -> StoreError {
+    StoreError::NotOurs { database: path.display().to_string() }
+}
+
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        name: "accounts",
+        up: include_str!("../../../../migrations/sqlite/0001_accounts.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0001_accounts.down.sql"),
+    },
+    Step {
+        version: 2,
+        name: "log",
+        up: include_str!("../../../../migrations/sqlite/0002_log.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0002_log.down.sql"),
+    },
+];

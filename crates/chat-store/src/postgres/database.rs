@@ -1,0 +1,58 @@
+//! How a Postgres database is reached.
+
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use super::PostgresOptions;
+use super::failure::Failure;
+use crate::PostgresUrl;
+
+/// How a database is reached, and what each connection to it is set to.
+#[derive(Clone)]
+pub(super) struct Database {
+    options: PgConnectOptions,
+    connect_timeout: Duration,
+}
+
+impl Database {
+    pub(super) fn new(url: &PostgresUrl, limits: &PostgresOptions) -> Self {
+        let mut options = url.options().clone().disable_statement_logging();
+        if options.get_application_name().is_none() {
+            options = options.application_name("chat");
+        }
+        // The server gives up with its client, not long after it.
+        let statement_timeout = limits.attempt_timeout.as_millis().to_string();
+        let options = options.options(SETTINGS).options([
+            ("statement_timeout", statement_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
+        ]);
+        Self { options, connect_timeout: limits.connect_timeout }
+    }
+
+    pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
+        match tokio::time::timeout(self.connect_timeout, self.options.connect()).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(Failure::passing("the database cannot be reached")),
+        }
+    }
+}
+
+const SETTINGS: [(&str, &str); 9] = [
+    // What is acknowledged is on the disk, whatever the server's own default.
+    ("synchronous_commit", "on"),
+    // Every statement looks rows up by their keys. On the statistics of an
+    // almost empty table the planner would read all of it, and keep that plan
+    // until the table is next analysed.
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    // One plan for batches of any size, and none that is compiled first.
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    // A firewall keeps the way open, and the server notices a client that is gone.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+];

@@ -1,0 +1,63 @@
+//! Whether to try again.
+
+use std::error::Error;
+
+use crate::StoreError;
+
+/// Why a try came to nothing.
+pub(super) enum Failure {
+    /// The server or the way to it is in trouble, or somebody else was quicker:
+    /// the same may work in a moment.
+    Passing(Box<dyn Error + Send + Sync>),
+    /// It will not get better by itself.
+    Final(StoreError),
+}
+
+impl Failure {
+    pub(super) fn passing(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Passing(cause.into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        let passes = match &error {
+            sqlx::Error::Database(told) => told.code().is_some_and(|code| passes(&code)),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+            _ => false,
+        };
+        if passes { Self::passing(error) } else { Self::Final(StoreError::unavailable(error)) }
+    }
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn passes(code: &str) -> bool {
+    // Connection lost; transaction rolled back (deadlocks); an operator or a
+    // time-out intervened, the server starts or stops.
+    ["08", "40", "57"].iter().any(|class| code.starts_with(class))
+        // Too many connections; a lock was not to be had; after a failover, a
+        // server that only reads; a plan from before the last migration.
+        || ["53300", "55P03", "25006", "0A000"].contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_passes_and_a_full_disk_does_not() {
+        for code in ["57P01", "57P03", "57014", "08006", "40P01", "53300", "25006"] {
+            assert!(passes(code), "{code}");
+        }
+        // Full disk, wrong password, no such table, U+0000 in a text.
+        for code in ["53100", "28P01", "42P01", "22021", ""] {
+            assert!(!passes(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading a part of a topic.
+
+use std::sync::Arc;
+
+use chat_core::{Entry, MessageText, Nonce, Page, PageFrom, PageLimits, Topic};
+use sqlx::postgres::PgRow;
+
+use super::pool::Pool;
+use super::rows;
+use crate::{StoreError, columns};
+
+/// One statement, and so one moment: the entries, `first` and `last` agree
+/// whatever is written meanwhile.
+pub(super) async fn page(
+    pool: &Pool,
+    topic: &Topic,
+    from: PageFrom,
+    limits: PageLimits,
+) -> Result<Page, StoreError> {
+    let (sql, bound) = match from {
+        PageFrom::Latest => (BACKWARD, i64::MAX),
+        PageFrom::After(seq) => (FORWARD, columns::column(seq)),
+        PageFrom::Before(seq) => (BACKWARD, columns::column(seq)),
+    };
+    let (kind, name, other) = columns::topic_key(topic);
+    let limit = |limit: usize| i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = pool
+        .rows(|| {
+            sqlx::query(sql)
+                .bind(kind)
+                .bind(name)
+                .bind(other)
+                .bind(bound)
+                .bind(limit(limits.entries.max(1)))
+                .bind(limit(limits.bytes))
+        })
+        .await?;
+
+    let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
+    for row in &found {
+        page.last = columns::number(rows::get(row, 0)?)?;
+        page.first = match rows::get(row, 1)? {
+            Some(first) => columns::number(first)?,
+            None => page.last + 1,
+        };
+        if let Some(seq) = rows::get::<Option<i64>>(row, 2)? {
+            page.entries.push(Arc::new(entry(topic, seq, row)?));
+        }
+    }
+    Ok(page)
+}
+
+fn entry(topic: &Topic, seq: i64, row: &PgRow) -> Result<Entry, StoreError> {
+    let room: Option<&str> = rows::get(row, 5)?;
+    let nonce: Option<&str> = rows::get(row, 8)?;
+    Ok(Entry {
+        topic: topic.clone(),
+        seq: columns::number(seq)?,
+        kind: columns::entry_kind(rows::get(row, 3)?)?,
+        from: columns::username(rows::get(row, 4)?)?,
+        room: room.map(columns::room).transpose()?,
+        text: MessageText::stored(rows::get(row, 6)?),
+        at_ms: columns::number(rows::get(row, 7)?)?,
+        nonce: nonce.and_then(Nonce::parse),
+    })
+}
+
+/// A known topic gives at least one row, with NULL for an entry where none
+/// matches. The server counts the bytes, since it sends all rows that match
+/// whether they are read or not; the first row is sent however long it is.
+macro_rules! page_sql {
+    ($bound:literal, $order:literal) => {
+        concat!(
+            "SELECT t.last_seq, (SELECT min(o.seq) FROM entries AS o WHERE o.topic = t.id),
+                    e.seq, e.kind, e.sender, e.room, e.text, e.at, e.nonce
+               FROM topics AS t
+               LEFT JOIN LATERAL (
+                    SELECT *
+                      FROM (SELECT *,
+                                   row_number() OVER up_to_here AS place,
+                                   sum(octet_length(text)) OVER up_to_here AS bytes
+                              FROM (SELECT * FROM entries
+                                     WHERE topic = t.id AND seq ",
+            $bound,
+            " $4
+                                     ORDER BY seq ",
+            $order,
+            " LIMIT $5) AS near
+                            WINDOW up_to_here AS (ORDER BY seq ",
+            $order,
+            " ROWS UNBOUNDED PRECEDING)) AS counted
+                     WHERE place = 1 OR bytes <= $6
+                    ) AS e ON true
+              WHERE t.kind = $1 AND t.name = $2 AND t.other = $3
+              ORDER BY e.seq"
+        )
+    };
+}
+pub(super) const FORWARD: &str = page_sql!(">", "ASC");
+pub(super) const BACKWARD: &str = page_sql!("<", "DESC");

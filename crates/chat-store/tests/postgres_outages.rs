@@ -1,0 +1,334 @@
+//! What holds for a store in Postgres while connections break, answers get
+//! lost, and the server goes away and comes back.
+
+// Clippy takes only `#[test]` functions for tests, not what they call.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chat_core::{Draft, Outcome, Page, PageFrom};
+use chat_store::test_postgres::{TestCluster, TestDatabase};
+use chat_store::{
+    DatabaseUrl, EventLog, NewUser, PostgresOptions, PostgresStore, StoreError, Stores, UserRepository as _,
+};
+use common::proxy::{FATES, Fate, Proxy};
+use common::{ALL, WithNonce as _, draft, name, room, said};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Row as _};
+
+/// Another program with the same database.
+async fn other_program(database: &TestDatabase) -> PgConnection {
+    database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
+}
+
+/// Ends all connections but its own; says how many there were.
+async fn end_connections(program: &mut PgConnection) -> i64 {
+    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::query(sql).fetch_one(program).await.unwrap().get(0)
+}
+
+/// With a limit for each try that makes a test short, and patience for a machine
+/// that has much else to do.
+fn quick() -> PostgresOptions {
+    PostgresOptions {
+        patience: Duration::from_secs(15),
+        attempt_timeout: Duration::from_millis(700),
+        connect_timeout: Duration::from_secs(5),
+        ..PostgresOptions::default()
+    }
+}
+
+async fn append(log: &dyn EventLog, drafts: &[Draft]) -> Result<Vec<Outcome>, StoreError> {
+    let commit = log.append(drafts, 1000).await?;
+    assert_eq!(commit.entries.len(), commit.receipts.iter().filter(|r| is_stored(&r.outcome)).count());
+    Ok(commit.receipts.into_iter().map(|receipt| receipt.outcome).collect())
+}
+
+fn is_stored(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Stored { .. })
+}
+
+fn stored(seqs: impl IntoIterator<Item = u64>) -> Vec<Outcome> {
+    seqs.into_iter().map(|seq| Outcome::Stored { seq, at_ms: 1000 }).collect()
+}
+
+async fn all(log: &dyn EventLog) -> Page {
+    let page = log.page(&room("kitchen"), PageFrom::After(0), ALL).await.unwrap();
+    assert!(page.entries.iter().map(|entry| entry.seq).eq(1..=page.last));
+    page
+}
+
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let start = Instant::now();
+    (work.await, start.elapsed())
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_while_nobody_looked_is_not_noticed() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let stores = Stores::open(&database.url).await.unwrap();
+    let mut program = other_program(&database).await;
+    for round in 1..=3 {
+        let drafts = [draft(&room("kitchen"), "alice", "x")];
+        assert_eq!(append(&*stores.log, &drafts).await.unwrap(), stored([round]));
+        assert_eq!(all(&*stores.log).await.last, round);
+        assert_eq!(end_connections(&mut program).await, 2);
+        stores.log.check().await.unwrap();
+        assert_eq!(stores.users.find_user(&name("bob")).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_in_the_middle_of_a_batch_costs_nothing() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let stores = Stores::open(&database.url).await.unwrap();
+    let mut program = other_program(&database).await;
+    let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+                    BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END $$;
+                CREATE TRIGGER wait BEFORE INSERT ON entries
+                    FOR EACH ROW WHEN (NEW.text = 'slow') EXECUTE FUNCTION wait();";
+    sqlx::raw_sql(slow).execute(&mut program).await.unwrap();
+    let kitchen = room("kitchen");
+    let drafts = [
+        draft(&kitchen, "alice", "first"),
+        draft(&kitchen, "alice", "slow").nonce("n"),
+        draft(&kitchen, "bob", "last"),
+    ];
+    let log = Arc::clone(&stores.log);
+    let appending = tokio::spawn(async move { append(&*log, &drafts).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(end_connections(&mut program).await > 0);
+    assert_eq!(appending.await.unwrap(), stored(1..=3));
+    assert_eq!(said(&all(&*stores.log).await), ["first", "slow", "last"]);
+}
+
+/// With and without nonces, in a new and in a known topic.
+#[tokio::test]
+async fn a_commit_whose_outcome_is_not_known_is_stored_once_and_reported_once() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let proxy = Proxy::before(&database).await;
+    let store = PostgresStore::open(&proxy.url(), quick()).await.unwrap();
+    let mut texts = Vec::new();
+    for round in 0..3 {
+        for fate in FATES {
+            let kitchen = room("kitchen");
+            let text = |which: &str| format!("{fate:?} {round} {which}");
+            let drafts = [
+                draft(&kitchen, "alice", &text("without")),
+                draft(&kitchen, "alice", &text("with")).nonce(&text("with")),
+                draft(&room(&text("new")), "bob", "new"),
+            ];
+            proxy.next_commit(fate);
+            let outcomes = append(&store, &drafts).await;
+            assert!(proxy.has_met_one());
+            let next = texts.len() as u64 + 1;
+            assert_eq!(outcomes.unwrap(), stored([next, next + 1, 1]), "{fate:?}");
+            texts.extend([text("without"), text("with")]);
+            assert_eq!(said(&all(&store).await), texts, "{fate:?}");
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_be_settled_in_time_is_reported_as_failed() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let proxy = Proxy::before(&database).await;
+    let impatient = PostgresOptions { patience: Duration::from_secs(1), ..quick() };
+    let store = PostgresStore::open(&proxy.url(), impatient).await.unwrap();
+    let kitchen = room("kitchen");
+    append(&store, &[draft(&kitchen, "alice", "before")]).await.unwrap();
+    let mut expected = vec!["before".to_owned()];
+    for fate in FATES {
+        let lost = format!("{fate:?}");
+        let drafts = [draft(&kitchen, "alice", &lost).nonce(&lost), draft(&kitchen, "alice", &lost)];
+        proxy.next_commit(fate);
+        proxy.refuse_new(true);
+        let (failed, took) = timed(append(&store, &drafts)).await;
+        assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+        assert!(took < Duration::from_secs(3), "{fate:?} took {took:?}");
+        proxy.refuse_new(false);
+
+        // The next batch finds a lane where nothing is under way any more, and
+        // a retry tells what became of the first.
+        let next = [draft(&kitchen, "alice", &lost).nonce(&lost)];
+        let times = match append(&store, &next).await.unwrap()[..] {
+            [Outcome::Stored { .. }] => 1,
+            [Outcome::Duplicate { .. }] => 2,
+            ref other => panic!("{other:?}"),
+        };
+        match fate {
+            Fate::AnswerLost | Fate::NoAnswer => assert_eq!(times, 2),
+            Fate::CutAndLost | Fate::Lost => assert_eq!(times, 1),
+            Fate::CutBehindIt | Fate::CutAndLate => {}
+        }
+        expected.extend(std::iter::repeat_n(lost, times));
+        assert_eq!(said(&all(&store).await), expected, "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_changes_an_account_is_done_once_and_said_once() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let proxy = Proxy::before(&database).await;
+    let store = PostgresStore::open(&proxy.url(), quick()).await.unwrap();
+    for fate in FATES {
+        let person = format!("{fate:?}");
+        let mut user =
+            NewUser { name: name(&person), password_hash: "old".into(), avatar: None, created_at_ms: 1 };
+        proxy.next_with(&person, fate);
+        store.create_user(&user).await.unwrap();
+        assert!(proxy.has_met_one());
+        // The same again is somebody else's.
+        let refused = store.create_user(&user).await;
+        assert!(matches!(refused, Err(StoreError::NameTaken)), "{refused:?}");
+        user.password_hash = "another".into();
+        proxy.next_with(&person, fate);
+        assert!(matches!(store.create_user(&user).await, Err(StoreError::NameTaken)));
+
+        proxy.next_with(&person, fate);
+        assert!(store.set_password_hash(&user.name, "old", "new").await.unwrap(), "{fate:?}");
+        proxy.next_with(&person, fate);
+        assert!(!store.set_password_hash(&user.name, "old", "newer").await.unwrap(), "{fate:?}");
+        let found = store.find_user(&user.name).await.unwrap().unwrap();
+        assert_eq!(found.password_hash, "new");
+    }
+}
+
+/// Writes one message after the other for as long as it may, and keeps what it
+/// was told.
+async fn write_on(store: Arc<PostgresStore>, writer: usize, stop: Arc<AtomicBool>) -> Vec<(String, bool)> {
+    let mut told = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let text = format!("{writer}/{}", told.len());
+        let drafts = [draft(&room("kitchen"), "alice", &text), draft(&room(&text), "alice", &text)];
+        let (outcome, took) = timed(append(&*store, &drafts)).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        told.push((text, outcome.is_ok()));
+    }
+    told
+}
+
+/// What was acknowledged is there, once, in its order; what failed is there
+/// once or not at all.
+fn check_what_was_told(page: &Page, told: &[Vec<(String, bool)>]) {
+    for told in told {
+        let places: Vec<usize> = told
+            .iter()
+            .filter_map(|(text, is_stored)| {
+                let mut places =
+                    page.entries.iter().enumerate().filter(|(_, entry)| entry.text.as_str() == text);
+                let first = places.next().map(|(place, _)| place);
+                assert!(places.next().is_none(), "{text} is there twice");
+                assert!(first.is_some() || !is_stored, "{text} is lost");
+                first
+            })
+            .collect();
+        assert!(places.is_sorted());
+    }
+}
+
+async fn through_an_outage(outage: impl AsyncFn(&TestCluster, &PostgresStore)) {
+    let Some(cluster) = TestCluster::start() else { return };
+    let database = cluster.database(true);
+    let DatabaseUrl::Postgres(url) = &database.url else { panic!("{:?}", database.url) };
+    let store = Arc::new(PostgresStore::open(url, PostgresOptions::default()).await.unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..6).map(|writer| tokio::spawn(write_on(Arc::clone(&store), writer, Arc::clone(&stop)))).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    outage(&cluster, &store).await;
+
+    // Two seconds after its return, everything is as before.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (checked, took) = timed(store.check()).await;
+    checked.unwrap();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let before = all(&*store).await.last;
+    let drafts = [draft(&room("kitchen"), "bob", "back")];
+    let (outcome, took) = timed(append(&*store, &drafts)).await;
+    outcome.unwrap();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut told = Vec::new();
+    for writer in writers {
+        told.push(writer.await.unwrap());
+    }
+    let page = all(&*store).await;
+    assert!(page.last > before + 20, "from {before} to {} only", page.last);
+    check_what_was_told(&page, &told);
+    assert!(told.iter().flatten().filter(|(_, is_stored)| *is_stored).count() > 50);
+    store.close().await;
+}
+
+/// While the server is out.
+async fn nothing_hangs(store: &PostgresStore) {
+    let checks = async {
+        for _ in 0..2 {
+            let (checked, took) = timed(store.check()).await;
+            assert!(checked.is_err() && took < Duration::from_secs(1), "{checked:?} took {took:?}");
+        }
+    };
+    let drafts = [draft(&room("cellar"), "bob", "out")];
+    let bob = name("bob");
+    let ((), (failed, took), (found, found_after)) =
+        tokio::join!(checks, timed(append(store, &drafts)), timed(store.find_user(&bob)));
+    assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+    assert!(found.is_err());
+    for took in [took, found_after] {
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stands_still_for_a_while() {
+    through_an_outage(async |cluster, store| {
+        cluster.pause();
+        nothing_hangs(store).await;
+        cluster.resume();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stands_still_for_a_moment_is_waited_for() {
+    through_an_outage(async |cluster, store| {
+        cluster.pause();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        cluster.resume();
+        let (outcome, took) = timed(append(store, &[draft(&room("cellar"), "bob", "out")])).await;
+        assert!(outcome.is_ok(), "{outcome:?} after {took:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_crashed_and_starts_again() {
+    through_an_outage(async |cluster, store| {
+        cluster.stop();
+        nothing_hangs(store).await;
+        assert!(cluster.start_again());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_restarted_is_waited_for() {
+    through_an_outage(async |cluster, store| {
+        cluster.stop();
+        let drafts = [draft(&room("cellar"), "bob", "out")];
+        let appending = append(store, &drafts);
+        let starting = timed(async { tokio::task::block_in_place(|| cluster.start_again()) });
+        let (outcome, (started, took)) = tokio::join!(appending, starting);
+        // Longer, on a machine that has much else to do, is too long.
+        assert!(started && (outcome.is_ok() || took > Duration::from_secs(2)), "{outcome:?} after {took:?}");
+    })
+    .await;
+}
