@@ -1,9 +1,10 @@
-//! argon2id in a buffer that is used again and again.
+//! argon2id in a buffer that is used again and again, and bcrypt for old hashes.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-use crate::Password;
+use crate::old_hash::OldHash;
+use crate::{Password, Verdict};
 
 /// Hashes and checks passwords, one after the other.
 pub(crate) struct Hasher {
@@ -47,26 +48,31 @@ impl Hasher {
     }
 
     /// Whether this is the password of that hash. Without a hash, or with one
-    /// that cannot be read, it costs as much and is not.
-    pub(crate) fn verify(&mut self, password: &Password, hash: Option<&str>) -> bool {
-        let known = hash.and_then(|hash| {
-            let stored = StoredHash::parse(hash);
-            if stored.is_none() {
-                tracing::error!("an account's password hash cannot be read");
-            }
-            stored
-        });
-        match known {
-            Some(stored) => {
+    /// that cannot be read, it costs as much as a new hash, and is not.
+    pub(crate) fn verify(&mut self, password: &Password, hash: Option<&str>) -> Verdict {
+        let (right, outdated) = match hash.map(Known::parse) {
+            Some(Some(Known::Argon2id(stored))) => {
                 let output = self.argon2id(stored.version, &stored.params, password, &stored.salt);
                 // Compared in constant time, see `Output`.
-                output.is_some_and(|output| output == stored.output)
+                (output.is_some_and(|output| output == stored.output), stored.is_weaker_than(&self.params))
             }
-            None => {
+            Some(Some(Known::Old(stored))) => (stored.verify(password), true),
+            unknown => {
+                if unknown.is_some() {
+                    tracing::error!("an account's password hash cannot be read");
+                }
                 self.hash(password);
-                false
+                (false, false)
             }
+        };
+        if !right {
+            return Verdict::Wrong;
         }
+        if !outdated {
+            return Verdict::Right;
+        }
+        // Without a new hash the old one stays good.
+        self.hash(password).map_or(Verdict::Right, |new_hash| Verdict::RightButOutdated { new_hash })
     }
 
     fn argon2id(
@@ -93,6 +99,19 @@ impl Hasher {
     }
 }
 
+/// A stored hash of a kind that is checked here.
+enum Known<'a> {
+    Argon2id(StoredHash),
+    Old(OldHash<'a>),
+}
+
+impl<'a> Known<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let old = || OldHash::parse(text).map(Self::Old);
+        StoredHash::parse(text).map(Self::Argon2id).or_else(old)
+    }
+}
+
 /// What a PHC string of argon2id says.
 struct StoredHash {
     version: Version,
@@ -111,6 +130,14 @@ impl StoredHash {
         let params = Params::try_from(&hash).ok()?;
         let fits = hash.algorithm == Algorithm::Argon2id.ident() && params.m_cost() <= Self::MEMORY_MAX_KIB;
         fits.then_some(Self { version, params, salt: hash.salt?, output: hash.hash? })
+    }
+
+    /// Whether a hash made today would be harder to guess from. One that costs
+    /// more than today's is left as it is.
+    fn is_weaker_than(&self, today: &Params) -> bool {
+        self.version != Version::V0x13
+            || self.params.m_cost() < today.m_cost()
+            || self.params.t_cost() < today.t_cost()
     }
 }
 

@@ -1,19 +1,38 @@
-//! Pictures of people: received, kept and given out.
+//! Pictures of people: received, made anew, kept and given out.
+
+mod incoming;
+mod jpeg;
+mod picture;
+mod pictures;
+mod vp8l;
+mod webp;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chat_core::Username;
+use chat_store::UserRepository;
+use image::ImageFormat;
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::HttpOptions;
 use crate::error::HttpError;
 
-/// The folder of the avatars. While a picture is on its way it has a name of
-/// its own, `.….part`; only a whole one gets a name under which it is given out.
+pub(crate) use incoming::{IncomingAvatar, ReceivedAvatar};
+pub(crate) use picture::{Picture, PictureError};
+pub(crate) use pictures::Pictures;
+
+/// The folder of the avatars, which belongs to one server.
+///
+/// A picture is given out under a name made from its content, so that people with
+/// the same picture share a file, and such a file is never removed: it comes into
+/// being only when there is an account that names it. Until then it has a name of
+/// its own, `.….part`, which tells whose account it waits for. After a crash in
+/// between, the next start asks the store for that account, and the picture gets
+/// its name or goes.
 #[derive(Debug)]
 pub(crate) struct Avatars {
     folder: PathBuf,
@@ -22,16 +41,14 @@ pub(crate) struct Avatars {
 }
 
 impl Avatars {
-    /// Makes the folder, and removes what a crash left half received.
-    pub(crate) async fn open(options: &HttpOptions) -> io::Result<Self> {
+    /// Makes the folder, and finishes what a crash left half done.
+    pub(crate) async fn open(options: &HttpOptions, users: &dyn UserRepository) -> io::Result<Self> {
         let folder = options.uploads_dir.clone();
         tokio::fs::create_dir_all(&folder).await?;
         let mut entries = tokio::fs::read_dir(&folder).await?;
         while let Some(entry) = entries.next_entry().await? {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with('.') && name.ends_with(".part") {
-                tokio::fs::remove_file(entry.path()).await?;
+            if let Some(part) = Part::parse(&entry.file_name().to_string_lossy()) {
+                finish(&folder, &entry.path(), part, users).await?;
             }
         }
         Ok(Self {
@@ -44,32 +61,45 @@ impl Avatars {
     /// Makes place for a picture that begins to arrive.
     pub(crate) async fn receive(&self) -> Result<IncomingAvatar, HttpError> {
         let place = self.on_their_way.clone().try_acquire_owned().map_err(|_| HttpError::Busy)?;
-        let path = self.folder.join(format!(".{}.part", Uuid::new_v4().simple()));
+        let path = self.folder.join(Part::Upload.file_name());
         let (file, guard) = blocking(move || {
             let file = std::fs::File::create_new(&path)?;
             Ok((file, FileGuard(Some(path))))
         })
         .await?;
-        Ok(IncomingAvatar {
-            file: File::from_std(file),
-            guard,
-            head: Vec::new(),
-            received: 0,
-            max_bytes: self.max_bytes,
-            kind: None,
-            place,
+        Ok(IncomingAvatar::new(file, guard, self.max_bytes, place))
+    }
+
+    /// Writes the picture for an account that is about to be made; what is written
+    /// outlives a power cut.
+    pub(crate) async fn prepare(
+        &self,
+        picture: Picture,
+        user: Username,
+    ) -> Result<PreparedAvatar, HttpError> {
+        let folder = self.folder.clone();
+        blocking(move || {
+            let name = picture.file_name();
+            let path = folder.join(Part::Prepared { user }.file_name());
+            let file = std::fs::File::create_new(&path)?;
+            let guard = FileGuard(Some(path));
+            io::Write::write_all(&mut &file, picture.webp())?;
+            file.sync_all()?;
+            std::fs::File::open(&folder)?.sync_all()?;
+            Ok(PreparedAvatar { guard, address: address(&name), target: folder.join(name) })
         })
+        .await
     }
 
     /// The picture of that name: the file, its size and its type.
     pub(crate) async fn find(&self, name: &str) -> Result<(File, u64, &'static str), HttpError> {
-        let kind = kind_of_name(name).ok_or(HttpError::NotFound)?;
+        let format = format_of_name(name).ok_or(HttpError::NotFound)?;
         let found = match File::open(self.folder.join(name)).await {
             Ok(file) => file.metadata().await.map(|metadata| (file, metadata)),
             Err(error) => Err(error),
         };
         match found {
-            Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata.len(), kind.content_type)),
+            Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata.len(), format.to_mime_type())),
             Ok(_) => Err(HttpError::NotFound),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(HttpError::NotFound),
             Err(error) => Err(HttpError::File(error)),
@@ -77,148 +107,118 @@ impl Avatars {
     }
 }
 
-/// A picture of which parts are here. Its file goes when this is dropped.
-pub(crate) struct IncomingAvatar {
-    file: File,
-    guard: FileGuard,
-    /// The first bytes, by which it is judged.
-    head: Vec<u8>,
-    received: u64,
-    max_bytes: u64,
-    kind: Option<&'static Kind>,
-    place: OwnedSemaphorePermit,
-}
-
-impl IncomingAvatar {
-    /// The next part.
-    pub(crate) async fn write(&mut self, part: &[u8]) -> Result<(), HttpError> {
-        self.received += part.len() as u64;
-        if self.received > self.max_bytes {
-            return Err(HttpError::AvatarTooLarge { max_mib: self.max_bytes >> 20 });
-        }
-        if self.kind.is_none() {
-            let missing = HEAD_BYTES - self.head.len();
-            self.head.extend_from_slice(&part[..part.len().min(missing)]);
-            if self.head.len() == HEAD_BYTES {
-                self.judge()?;
-            }
-        }
-        self.file.write_all(part).await.map_err(HttpError::File)
-    }
-
-    /// All parts are here.
-    pub(crate) async fn finish(mut self) -> Result<ReceivedAvatar, HttpError> {
-        if self.kind.is_none() {
-            self.judge()?;
-        }
-        self.file.flush().await.map_err(HttpError::File)?;
-        let kind = self.kind.ok_or(HttpError::AvatarNotAPicture)?;
-        let file = self.file.into_std().await;
-        Ok(ReceivedAvatar { file, guard: self.guard, kind, _place: self.place })
-    }
-
-    fn judge(&mut self) -> Result<(), HttpError> {
-        self.kind = kind_of_bytes(&self.head);
-        if self.kind.is_some() { Ok(()) } else { Err(HttpError::AvatarNotAPicture) }
-    }
-}
-
-/// A whole picture, not yet given out. Its file goes when this is dropped.
-pub(crate) struct ReceivedAvatar {
-    file: std::fs::File,
-    guard: FileGuard,
-    kind: &'static Kind,
-    _place: OwnedSemaphorePermit,
-}
-
-impl ReceivedAvatar {
-    /// Gives it a name, for good: a power cut no longer takes it away.
-    pub(crate) async fn publish(self, avatars: &Avatars) -> Result<PublishedAvatar, HttpError> {
-        let name = format!("{}.{}", Uuid::new_v4().simple(), self.kind.extension);
-        let address = format!("/uploads/{name}");
-        let (folder, path) = (avatars.folder.clone(), avatars.folder.join(name));
-        let Self { file, mut guard, .. } = self;
-        let guard = blocking(move || {
-            file.sync_all()?;
-            guard.rename(path)?;
-            std::fs::File::open(folder)?.sync_all()?;
-            Ok(guard)
-        })
-        .await?;
-        Ok(PublishedAvatar { guard, address })
-    }
-}
-
-/// A picture that can be looked at. Its file goes when this is dropped, unless
-/// it is kept.
-pub(crate) struct PublishedAvatar {
+/// A picture that waits for its account. Its file goes when this is dropped.
+pub(crate) struct PreparedAvatar {
     guard: FileGuard,
     /// Below the server's root.
     pub(crate) address: String,
+    target: PathBuf,
 }
 
-impl PublishedAvatar {
-    /// There is an account that names it.
-    pub(crate) fn keep(mut self) {
+impl PreparedAvatar {
+    /// There is an account that names it: from now on it is given out. If that
+    /// fails, the next start does it.
+    pub(crate) async fn publish(mut self) {
+        let Some(path) = self.guard.0.take() else { return };
+        // Where somebody has the same picture, the file is replaced by its equal.
+        if let Err(error) = tokio::fs::rename(&path, &self.target).await {
+            tracing::error!(file = %path.display(), %error, "an avatar is not given out before the next start");
+        }
+    }
+
+    /// Nobody knows whether there is such an account: the next start will.
+    pub(crate) fn leave(mut self) {
         self.guard.0 = None;
     }
 }
 
-/// Removes a file, unless it was disarmed.
-struct FileGuard(Option<PathBuf>);
+/// A file that is not given out (yet).
+#[derive(Debug, PartialEq)]
+enum Part {
+    /// As it was uploaded.
+    Upload,
+    /// A picture that waits for this account.
+    Prepared { user: Username },
+}
 
-impl FileGuard {
-    fn rename(&mut self, to: PathBuf) -> io::Result<()> {
-        if let Some(from) = &self.0 {
-            std::fs::rename(from, &to)?;
-            self.0 = Some(to);
+impl Part {
+    /// A new name. With a username of 96 bytes it has 232, which is less than
+    /// file systems allow.
+    fn file_name(&self) -> String {
+        let id = Uuid::new_v4().simple();
+        match self {
+            Self::Upload => format!(".{id}.part"),
+            Self::Prepared { user } => format!(".{}.{id}.part", picture::hex(user.as_str().as_bytes())),
         }
-        Ok(())
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let name = name.strip_prefix('.')?.strip_suffix(".part")?;
+        let Some((user, _)) = name.split_once('.') else { return Some(Self::Upload) };
+        let digits = user.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<u32>>>()?;
+        let (twos, []) = digits.as_chunks::<2>() else { return None };
+        let bytes = twos.iter().map(|[high, low]| (high << 4 | low) as u8).collect();
+        Some(Self::Prepared { user: Username::known(&String::from_utf8(bytes).ok()?).ok()? })
     }
 }
+
+/// Gives a picture its name if there is the account that it waits for, and
+/// removes it if not; whatever is only half here goes.
+async fn finish(folder: &Path, path: &Path, part: Part, users: &dyn UserRepository) -> io::Result<()> {
+    let Part::Prepared { user } = part else { return tokio::fs::remove_file(path).await };
+    let name = picture::file_name(&tokio::fs::read(path).await?);
+    match users.find_user(&user).await {
+        Ok(Some(found)) if found.avatar == Some(address(&name)) => {
+            tokio::fs::rename(path, folder.join(name)).await
+        }
+        Ok(_) => tokio::fs::remove_file(path).await,
+        Err(error) => {
+            tracing::warn!(?user, %error, "whose avatar this is will be asked again at the next start");
+            Ok(())
+        }
+    }
+}
+
+fn address(name: &str) -> String {
+    format!("/uploads/{name}")
+}
+
+/// Removes a file, unless it was disarmed.
+struct FileGuard(Option<PathBuf>);
 
 impl Drop for FileGuard {
     fn drop(&mut self) {
         if let Some(path) = &self.0
             && let Err(error) = std::fs::remove_file(path)
         {
-            tracing::warn!(file = %Path::new(path).display(), %error, "an unused avatar stays");
+            tracing::warn!(file = %path.display(), %error, "an unused avatar stays");
         }
     }
 }
 
-/// A kind of picture that every browser shows and that cannot carry script.
-#[derive(Debug, PartialEq)]
-struct Kind {
-    content_type: &'static str,
-    extension: &'static str,
-}
+/// The formats that are taken: every browser shows them, and none can carry script.
+const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP];
 
-static KINDS: [Kind; 4] = [
-    Kind { content_type: "image/png", extension: "png" },
-    Kind { content_type: "image/jpeg", extension: "jpg" },
-    Kind { content_type: "image/gif", extension: "gif" },
-    Kind { content_type: "image/webp", extension: "webp" },
-];
-
-/// More than any of these kinds needs to be recognised.
-const HEAD_BYTES: usize = 64;
-
-fn kind_of_bytes(head: &[u8]) -> Option<&'static Kind> {
-    let found = infer::get(head)?;
-    KINDS.iter().find(|kind| kind.content_type == found.mime_type())
+fn format_of_bytes(head: &[u8]) -> Option<ImageFormat> {
+    image::guess_format(head).ok().filter(|format| FORMATS.contains(format))
 }
 
 /// `None` for every name that this server cannot have made, and so for every
-/// one that leads elsewhere. (`jpeg`: the original kept the extension it was given.)
-fn kind_of_name(name: &str) -> Option<&'static Kind> {
+/// one that leads elsewhere. New pictures are all WebP; those that came from the
+/// original chat are what they were, with the extension they were given.
+fn format_of_name(name: &str) -> Option<ImageFormat> {
     let (stem, extension) = name.rsplit_once('.')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if stem.is_empty() || !stem.chars().all(plain) {
         return None;
     }
-    let extension = if extension == "jpeg" { "jpg" } else { extension };
-    KINDS.iter().find(|kind| kind.extension == extension)
+    match extension {
+        "webp" => Some(ImageFormat::WebP),
+        "png" => Some(ImageFormat::Png),
+        "jpg" | "jpeg" => Some(ImageFormat::Jpeg),
+        "gif" => Some(ImageFormat::Gif),
+        _ => None,
+    }
 }
 
 /// Runs file work on a thread that may block. If nobody waits any more, the work
@@ -231,12 +231,14 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use chat_store::{MemoryStore, NewUser};
+
     use super::*;
 
     #[test]
     fn only_names_that_this_server_makes_are_looked_for() {
-        assert_eq!(kind_of_name("0f-A_9.png").map(|kind| kind.content_type), Some("image/png"));
-        assert_eq!(kind_of_name("a.jpeg").map(|kind| kind.content_type), Some("image/jpeg"));
+        assert_eq!(format_of_name("0f-A_9.png"), Some(ImageFormat::Png));
+        assert_eq!(format_of_name("a.jpeg"), Some(ImageFormat::Jpeg));
         for bad in [
             "",
             ".png",
@@ -257,17 +259,16 @@ mod tests {
             "a .png",
             ".a.part",
         ] {
-            assert_eq!(kind_of_name(bad), None, "{bad}");
+            assert_eq!(format_of_name(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_picture_is_judged_by_its_bytes() {
-        let extension = |head: &[u8]| kind_of_bytes(head).map(|kind| kind.extension);
-        assert_eq!(extension(b"\x89PNG\r\n\x1a\n"), Some("png"));
-        assert_eq!(extension(b"\xff\xd8\xff\xe0\0\x10JFIF"), Some("jpg"));
-        assert_eq!(extension(b"GIF89a"), Some("gif"));
-        assert_eq!(extension(b"RIFF\x10\0\0\0WEBPVP8L"), Some("webp"));
+        assert_eq!(format_of_bytes(b"\x89PNG\r\n\x1a\n"), Some(ImageFormat::Png));
+        assert_eq!(format_of_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF"), Some(ImageFormat::Jpeg));
+        assert_eq!(format_of_bytes(b"GIF89a"), Some(ImageFormat::Gif));
+        assert_eq!(format_of_bytes(b"RIFF\x10\0\0\0WEBPVP8L"), Some(ImageFormat::WebP));
         for other in [
             &b"<svg xmlns="[..],
             b"<!DOCTYPE html>",
@@ -277,7 +278,52 @@ mod tests {
             b"PK\x03\x04",
             b"",
         ] {
-            assert_eq!(extension(other), None, "{other:?}");
+            assert_eq!(format_of_bytes(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_part_tells_what_it_waits_for() {
+        for name in ["a", "Алиса", "../..", &"😀".repeat(24)] {
+            let part = Part::Prepared { user: Username::known(name).unwrap() };
+            let file_name = part.file_name();
+            assert!(file_name.len() <= 232, "{file_name}");
+            assert_eq!(format_of_name(&file_name), None);
+            assert_eq!(Part::parse(&file_name), Some(part));
+        }
+        assert_eq!(Part::parse(&Part::Upload.file_name()), Some(Part::Upload));
+        for other in [".gitkeep", "a.part", ".xy.0.part", ".6.0.part", "..0.part", ".ff.0.part", ".+1.0.part"]
+        {
+            assert_eq!(Part::parse(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_leaves_no_account_without_its_picture_and_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = HttpOptions { uploads_dir: folder.path().to_owned(), ..HttpOptions::default() };
+        let users = MemoryStore::default();
+        let avatars = Avatars::open(&options, &users).await.unwrap();
+        let mut addresses = Vec::new();
+        for (name, color) in [("alice", 1), ("bob", 2), ("carol", 3)] {
+            let mut sent = io::Cursor::new(Vec::new());
+            let image = image::RgbImage::from_pixel(8, 8, image::Rgb([color; 3]));
+            image.write_to(&mut sent, ImageFormat::Png).unwrap();
+            let limits = picture::PictureLimits { pixels_max: 64, side_max: 8, memory_max: 1 << 20 };
+            let picture = Picture::read(sent.get_ref(), ImageFormat::Png, limits).unwrap();
+            let prepared = avatars.prepare(picture, Username::known(name).unwrap()).await.unwrap();
+            addresses.push(prepared.address.clone());
+            prepared.leave();
+        }
+        // Alice's account was made, bob's not; carol's was, by another registration.
+        for (name, avatar) in [("alice", Some(addresses[0].clone())), ("carol", None)] {
+            let name = Username::known(name).unwrap();
+            let user = NewUser { name, password_hash: String::new(), avatar, created_at_ms: 0 };
+            users.create_user(&user).await.unwrap();
+        }
+        Avatars::open(&options, &users).await.unwrap();
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, [addresses[0].strip_prefix("/uploads/").unwrap()]);
     }
 }

@@ -11,6 +11,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use crate::answer::{self, Body};
+use crate::avatar::PictureError;
 use crate::body::BodyError;
 
 /// Why a request is not granted. The sentences are shown to people; causes only
@@ -60,6 +61,8 @@ pub(crate) enum HttpError {
     AvatarTooLarge { max_mib: u64 },
     #[error("the avatar must be a picture (png, jpeg, gif or webp)")]
     AvatarNotAPicture,
+    #[error(transparent)]
+    Picture(#[from] PictureError),
 
     #[error(transparent)]
     Room(#[from] RoomNameError),
@@ -128,6 +131,7 @@ impl HttpError {
             | Self::FieldNotText(_)
             | Self::AvatarTooLarge { .. }
             | Self::AvatarNotAPicture
+            | Self::Picture(_)
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)

@@ -30,6 +30,20 @@ pub struct HttpOptions {
     /// Avatars that may be on their way at once, so that half-sent ones fill no
     /// disk; one more is answered with 503.
     pub avatar_uploads_max: usize,
+    /// Pixels of an avatar as it is sent; one with more is refused.
+    pub picture_pixels_max: u64,
+    /// Pixels on one side of an avatar as it is sent; a longer one is refused.
+    pub picture_side_max: u32,
+    /// Bytes that one avatar may take while its picture is made, beside twice the
+    /// file as it was sent; one that needs more is refused. With 160 MiB every
+    /// ordinary picture of 25 megapixels fits (they take 3 to 6 bytes a pixel);
+    /// what is rare takes up to 16: animated WebP, progressive JPEG with colours
+    /// at full size, 16 bits a channel.
+    pub picture_memory_max: u64,
+    /// Pictures that are made at once, at least 1, each on a thread of its own.
+    pub picture_threads: usize,
+    /// Pictures that may wait until they are made; one more is answered with 503.
+    pub picture_queue_max: usize,
     /// Bytes of a JSON body; a larger one is answered with 413.
     pub json_max_bytes: usize,
 
@@ -84,6 +98,11 @@ impl Default for HttpOptions {
             uploads_dir: PathBuf::from("uploads"),
             avatar_max_bytes: 10 * 1024 * 1024,
             avatar_uploads_max: 64,
+            picture_pixels_max: 25_000_000,
+            picture_side_max: 10_000,
+            picture_memory_max: 160 * 1024 * 1024,
+            picture_threads: 1,
+            picture_queue_max: 16,
             json_max_bytes: 64 * 1024,
             // About 12 KiB each: 120 MiB at worst.
             max_connections: 10_000,

@@ -248,6 +248,10 @@ pub struct Store {
     pub silent: AtomicBool,
     /// An account takes a while to be made.
     pub slow: AtomicBool,
+    /// An account is made, but the answer is lost.
+    pub lost: AtomicBool,
+    /// After such a loss, every call fails.
+    pub out_after_loss: AtomicBool,
 }
 
 impl Store {
@@ -262,6 +266,13 @@ impl Store {
 impl UserRepository for Store {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
         let creation = self.ask(self.memory.create_user(user));
+        if self.lost.load(Ordering::Relaxed) {
+            return Box::pin(async {
+                creation.await?;
+                self.out.store(self.out_after_loss.load(Ordering::Relaxed), Ordering::Relaxed);
+                Err(StoreError::Unavailable { source: "the line went dead".into() })
+            });
+        }
         if !self.slow.load(Ordering::Relaxed) {
             return creation;
         }
@@ -273,6 +284,10 @@ impl UserRepository for Store {
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
         self.ask(self.memory.find_user(name))
+    }
+
+    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+        self.ask(self.memory.set_password_hash(name, old, new))
     }
 }
 

@@ -51,7 +51,7 @@ async fn a_body_that_keeps_coming_gets_more_time() {
         options.body_min_rate = 10_000;
     })
     .await;
-    let mut avatar = b"GIF89a".to_vec();
+    let mut avatar = crate::pictures::png();
     avatar.resize(40_000, 0);
     let body = form(&[("username", None, b"a"), ("password", None, b"p"), ("avatar", Some("a"), &avatar)]);
     let request = chat.request("POST", "/api/register", &[("Content-Type", FORM)], &body);
@@ -122,15 +122,12 @@ async fn who_does_not_read_an_answer_is_cut_off() {
         options.max_connections = 1;
     })
     .await;
-    let mut avatar = b"GIF89a".to_vec();
-    avatar.resize(9 * 1024 * 1024, 0);
-    let fields = [("username", None, &b"a"[..]), ("password", None, b"p"), ("avatar", Some("a"), &avatar)];
-    assert_eq!(chat.register_form(&fields).await.status, 200);
-    let address = chat.login("a", "p").await.json()["avatar"].as_str().unwrap().to_owned();
+    // A picture as the original chat kept them.
+    std::fs::write(chat.uploads.path().join("uploads/large.gif"), vec![0; 9 * 1024 * 1024]).unwrap();
 
     let mut greedy = chat.connect().await;
     // More than the system's buffers on both sides take.
-    let request = chat.request("GET", &address, &[], b"");
+    let request = chat.request("GET", "/uploads/large.gif", &[], b"");
     let request = String::from_utf8(request).unwrap().replace("Connection: close\r\n", "");
     greedy.write_all(request.repeat(4).as_bytes()).await.unwrap();
     // The one place becomes free.

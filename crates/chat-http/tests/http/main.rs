@@ -9,5 +9,6 @@ mod harness;
 mod limits;
 mod origins;
 mod pages;
+mod pictures;
 mod stopping;
 mod upgrade;

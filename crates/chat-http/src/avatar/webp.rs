@@ -1,0 +1,100 @@
+//! What a WebP takes, found out before it is decoded.
+
+use super::picture::PictureError;
+use super::vp8l::Scan;
+
+/// A WebP of which its decoder says so much.
+pub(super) struct Outline {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) has_alpha: bool,
+    pub(super) is_animated: bool,
+}
+
+impl Outline {
+    /// Bytes that image-webp 0.2 takes for the first picture of the file, beside
+    /// its output; an error if they are more than `bytes_max`.
+    ///
+    /// Chunks are looked for wherever they stand: a reader of chunks could be led
+    /// past the one that the decoder takes. What looks like a chunk and is none
+    /// only makes the picture count for more.
+    pub(super) fn bytes_aside(&self, file: &[u8], bytes_max: u64) -> Result<u64, PictureError> {
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        let (mut lossless, mut alpha) = (false, false);
+        let mut tables = 0;
+        let mut work = WORK_MAX;
+        for (at, name) in file.windows(4).enumerate() {
+            let data = file.get(at + 8..).unwrap_or_default();
+            let stream = match name {
+                // The decoder makes room for a lossy picture before it looks
+                // whether it has the size of the whole.
+                b"VP8 " if lossy_pixels(data) > pixels => return Err(PictureError::Damaged(None)),
+                b"VP8L" => {
+                    lossless = true;
+                    lossless_stream(data)
+                }
+                b"ALPH" => {
+                    alpha = true;
+                    self.size_of_alpha(&file[..at]).and_then(|size| alpha_stream(data, size))
+                }
+                _ => None,
+            };
+            if let Some((size, stream)) = stream {
+                if size.0 * size.1 > pixels {
+                    return Err(PictureError::Damaged(None));
+                }
+                tables = tables.max(Scan::table_bytes(stream, size, bytes_max, &mut work)?);
+            }
+        }
+        let bytes_a_pixel = match () {
+            // The canvas, a frame, and what the frame is made from.
+            () if self.is_animated => 4 + 4 + 6,
+            // Brightness and colours, and transparency as a picture of its own.
+            () if alpha => 2 + 6,
+            // Four channels, of which three are wanted.
+            () if lossless && !self.has_alpha => 5,
+            () => 2,
+        };
+        Ok(pixels * bytes_a_pixel + tables)
+    }
+
+    /// The width and height of the transparency that stands behind these bytes:
+    /// in an animation that of the frame, which says so right before.
+    fn size_of_alpha(&self, before: &[u8]) -> Option<(u64, u64)> {
+        if !self.is_animated {
+            return Some((self.width.into(), self.height.into()));
+        }
+        let frame = before.last_chunk::<24>()?;
+        let number =
+            |at: usize| u64::from(u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], 0])) + 1;
+        frame.starts_with(b"ANMF").then(|| (number(14), number(17)))
+    }
+}
+
+/// Symbols that are looked at in one file: some for each set of tables, and some
+/// for every sixteenth pixel.
+const WORK_MAX: u64 = 100_000_000;
+
+/// What a lossy picture says of its size (RFC 6386 §9.1).
+fn lossy_pixels(data: &[u8]) -> u64 {
+    let [_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = data else { return 0 };
+    let [width, height] = [[*w0, *w1], [*h0, *h1]].map(|two| u64::from(u16::from_le_bytes(two) & 0x3fff));
+    width * height
+}
+
+type Stream<'a> = ((u64, u64), &'a [u8]);
+
+/// The size of a lossless picture, and what follows its header.
+fn lossless_stream(data: &[u8]) -> Option<Stream<'_>> {
+    let [0x2f, b0, b1, b2, b3, stream @ ..] = data else { return None };
+    let header = u64::from(u32::from_le_bytes([*b0, *b1, *b2, *b3]));
+    let size = ((header & 0x3fff) + 1, (header >> 14 & 0x3fff) + 1);
+    // The version must be 0.
+    (header >> 29 == 0).then_some((size, stream))
+}
+
+/// Transparency that is compressed as a lossless picture without a header.
+fn alpha_stream(data: &[u8], size: (u64, u64)) -> Option<Stream<'_>> {
+    let (info, stream) = data.split_first()?;
+    (info & 3 == 1).then_some((size, stream))
+}
