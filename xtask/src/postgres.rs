@@ -37,6 +37,10 @@ fn install() -> bool {
     };
     apt(&["update"])
         && apt(&["install", "-y", "--no-install-recommends", "postgresql-common"])
-        && fs::write("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n").is_ok()
+        && fs::create_dir_all(CLUSTERS).is_ok()
+        && fs::write(format!("{CLUSTERS}/no-main.conf"), "create_main_cluster = false\n").is_ok()
         && apt(&["install", "-y", "--no-install-recommends", "postgresql"])
 }
+
+/// Debian's settings for new clusters.
+const CLUSTERS: &str = "/etc/postgresql-common/createcluster.d";
