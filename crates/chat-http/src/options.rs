@@ -37,12 +37,13 @@ pub struct HttpOptions {
     /// Bytes that one avatar may take while its picture is made, beside twice the
     /// file as it was sent; one that needs more is refused. With 160 MiB every
     /// ordinary picture of 25 megapixels fits (they take 3 to 6 bytes a pixel);
-    /// what is rare takes up to 16: animated WebP, progressive JPEG with colours
-    /// at full size, 16 bits a channel.
+    /// what is rare takes up to 18: animated WebP, 16 bits a channel, progressive
+    /// JPEG with colours at full size, WebP with transparency or without losses.
     pub picture_memory_max: u64,
     /// Pictures that are made at once, at least 1, each on a thread of its own.
     pub picture_threads: usize,
-    /// Pictures that may wait until they are made; one more is answered with 503.
+    /// Pictures that may wait until they are made, at 0.1 to 1 s each; one more is
+    /// answered with 503.
     pub picture_queue_max: usize,
     /// Bytes of a JSON body; a larger one is answered with 413.
     pub json_max_bytes: usize,

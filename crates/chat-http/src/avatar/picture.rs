@@ -19,15 +19,16 @@ use super::{jpeg, webp};
 /// at most [`SIDE_MAX`] pixels a side, of an animation the first frame. Everything
 /// else of the file is gone: where a photo was taken, and what was hidden in it.
 ///
-/// It is a lossless WebP: that keeps transparency and drawn lines as they are,
-/// and is a fifth to a third smaller than PNG (the encoder for WebP with losses is
-/// written in C). The same picture gives the same bytes.
+/// It is a lossless WebP: that keeps transparency and drawn lines as they are, and
+/// over some forty pictures it was a tenth smaller than the smallest PNG, a quarter
+/// smaller than an ordinary one (of photos both have 120 to 150 KB; the encoder
+/// for WebP with losses is written in C). The same picture gives the same bytes.
 pub(crate) struct Picture {
     webp: Vec<u8>,
 }
 
-/// Pixels on each side of a picture as it is stored. It is shown at half of that,
-/// which leaves enough for screens with two pixels for one.
+/// Pixels on each side of a picture as it is stored: enough for 128 on a screen
+/// that has two for one.
 const SIDE_MAX: u32 = 256;
 
 /// What an uploaded picture may take.

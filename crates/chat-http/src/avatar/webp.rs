@@ -98,3 +98,51 @@ fn alpha_stream(data: &[u8], size: (u64, u64)) -> Option<Stream<'_>> {
     let (info, stream) = data.split_first()?;
     (info & 3 == 1).then_some((size, stream))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        [name, &(data.len() as u32).to_le_bytes()[..], data].concat()
+    }
+
+    fn lossy(width: u16, height: u16) -> Vec<u8> {
+        let size = [width.to_le_bytes(), height.to_le_bytes()].concat();
+        chunk(b"VP8 ", &[&[0x10, 0, 0, 0x9d, 0x01, 0x2a][..], &size].concat())
+    }
+
+    /// Neither transformations nor a cache, and five codes of one symbol each.
+    const STREAM: [u8; 3] = [0b1000_1000, 0b1000_1000, 0b0000_1000];
+
+    #[test]
+    fn a_picture_inside_that_is_larger_than_the_whole_is_refused_wherever_it_stands() {
+        let webp = Outline { width: 100, height: 50, has_alpha: false, is_animated: false };
+        assert_eq!(webp.bytes_aside(&lossy(100, 50), 1 << 20).unwrap(), 100 * 50 * 2);
+        for larger in [lossy(100, 51), lossy(16_383, 16_383), [lossy(100, 50), lossy(101, 50)].concat()] {
+            for before in [0, 1, 1000] {
+                let file = [vec![0; before], larger.clone()].concat();
+                assert!(matches!(webp.bytes_aside(&file, 1 << 20), Err(PictureError::Damaged(_))));
+            }
+        }
+        let header = u32::to_le_bytes(99 | 50 << 14);
+        let lossless = chunk(b"VP8L", &[&[0x2f], &header[..], &STREAM].concat());
+        assert!(matches!(webp.bytes_aside(&lossless, 1 << 20), Err(PictureError::Damaged(_))));
+    }
+
+    #[test]
+    fn transparency_has_the_size_of_its_frame() {
+        let alpha = chunk(b"ALPH", &[&[1], &STREAM[..]].concat());
+        let mut webp = Outline { width: 100, height: 50, has_alpha: true, is_animated: false };
+        let plain = webp.bytes_aside(&alpha, 1 << 20).unwrap();
+        assert!(plain > 100 * 50 * 8, "its tables are counted");
+        assert!(matches!(webp.bytes_aside(&alpha, 1), Err(PictureError::TooMuchMemory)));
+
+        webp.is_animated = true;
+        let frame = |width: u8| {
+            chunk(b"ANMF", &[&[0; 6][..], &[width - 1, 0, 0, 49, 0, 0, 0, 0, 0, 0], &alpha].concat())
+        };
+        assert!(webp.bytes_aside(&frame(100), 1 << 20).is_ok());
+        assert!(matches!(webp.bytes_aside(&frame(101), 1 << 20), Err(PictureError::Damaged(_))));
+    }
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chat_auth::{PasswordsOptions, TokenOptions};
 use chat_core::{SessionId, Username};
 use chat_http::PublicUrl;
-use chat_store::{Session, SessionRepository as _};
+use chat_store::{NewUser, Session, SessionRepository as _, User, UserRepository as _};
 use serde_json::json;
 
 use crate::harness::{Chat, FORM, SECRET, form, now, tokens, tokens_with};
@@ -197,7 +197,16 @@ async fn every_failed_sign_in_takes_the_same_time() {
     let floor = Duration::from_millis(300);
     let chat = Chat::with(|options| options.login_floor = floor).await;
     chat.register("alice", "password").await;
-    for (username, password) in [("alice", "wrong"), ("nobody", "wrong"), ("alice", ""), ("a\0", "x")] {
+    from_the_original(&chat, "bob").await;
+    let long = "correct horse".repeat(6);
+    for (username, password) in [
+        ("alice", "wrong"),
+        ("nobody", "wrong"),
+        ("bob", "wrong"),
+        ("bob", &long),
+        ("alice", ""),
+        ("a\0", "x"),
+    ] {
         let started = Instant::now();
         assert_eq!(chat.login(username, password).await.status, 401);
         let took = started.elapsed();
@@ -206,6 +215,39 @@ async fn every_failed_sign_in_takes_the_same_time() {
     let started = Instant::now();
     assert_eq!(chat.login("alice", "password").await.status, 200);
     assert!(started.elapsed() < floor);
+}
+
+/// An account with a bcrypt hash, as the original chat made them. Its password is
+/// "correct horse".
+async fn from_the_original(chat: &Chat, name: &str) -> User {
+    let user = NewUser {
+        name: Username::known(name).unwrap(),
+        password_hash: "$2a$10$N9qo8uLOickgx2ZMRZoMye7hLCKuEIm4BcKHuoCJsBy/5Q0NErxWS".to_owned(),
+        avatar: None,
+        created_at_ms: 0,
+    };
+    chat.store.create_user(&user).await.unwrap();
+    chat.store.find_user(&user.name).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn an_account_of_the_original_chat_gets_a_hash_of_today_at_its_first_sign_in() {
+    let chat = Chat::start().await;
+    let old = from_the_original(&chat, "alice").await;
+    let hash = async || chat.store.find_user(&old.name).await.unwrap().unwrap().password_hash;
+    assert_eq!(chat.login("alice", "correct hors").await.status, 401);
+    assert_eq!(hash().await, old.password_hash);
+    // A store that cannot write it down locks nobody out.
+    chat.store.hashes_stay.store(true, Ordering::Relaxed);
+    assert_eq!(chat.login("alice", "correct horse").await.status, 200);
+    assert_eq!(hash().await, old.password_hash);
+    chat.store.hashes_stay.store(false, Ordering::Relaxed);
+    assert_eq!(chat.login("alice", "correct horse").await.status, 200);
+    let new = hash().await;
+    assert!(new.starts_with("$argon2id$"), "{new}");
+    assert_eq!(chat.login("alice", "correct horse").await.status, 200);
+    assert_eq!(chat.login("alice", "correct hors").await.status, 401);
+    assert_eq!(hash().await, new);
 }
 
 #[tokio::test]

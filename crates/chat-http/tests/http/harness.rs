@@ -252,6 +252,8 @@ pub struct Store {
     pub lost: AtomicBool,
     /// After such a loss, every call fails.
     pub out_after_loss: AtomicBool,
+    /// No password's hash can be replaced.
+    pub hashes_stay: AtomicBool,
 }
 
 impl Store {
@@ -287,6 +289,9 @@ impl UserRepository for Store {
     }
 
     fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+        if self.hashes_stay.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable { source: "read-only".into() }) });
+        }
         self.ask(self.memory.set_password_hash(name, old, new))
     }
 }
