@@ -10,6 +10,7 @@ mod log_writer;
 mod outbox;
 mod socket;
 mod turn;
+mod worker;
 mod ws;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -29,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::bus::Bus;
 use self::inbox::{Inbox, Item};
 use self::log_writer::LogWriter;
-use self::turn::Worker;
+use self::worker::Worker;
 use crate::metrics::Metrics;
 
 /// All shards of this process, as the HTTP side sees them.

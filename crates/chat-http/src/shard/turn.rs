@@ -1,4 +1,4 @@
-//! A shard's thread: its sockets, its hub, and the turns they take.
+//! A shard: its sockets, its hub, and the turns they take.
 //!
 //! A turn is what happened since the last one: the sockets that had something
 //! to read, then everything in the inbox. At its end the hub's outputs are
@@ -7,117 +7,28 @@
 
 use std::cell::RefCell;
 use std::future::Future as _;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chat_core::{
-    ClientId, Draft, Hub, Input, Now, Output, Outputs, Page, Protocol, ReadId, ReadRequest, Seed, Write,
+    ClientId, Draft, Hub, Input, Now, Output, Outputs, Page, Protocol, ReadId, ReadRequest, Write,
 };
-use chat_store::EventLog;
 use slab::Slab;
 use tokio::net::TcpStream;
-use tokio::runtime::{Handle, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::bus::Bus;
 use super::inbox::{Inbox, Item};
-use super::log_writer::{LogWriter, chain, wall_ms};
+use super::log_writer::{chain, wall_ms};
 use super::socket::Socket;
-use super::{Arrival, RoomInUse, ShardOptions};
-use crate::metrics::ShardMetrics;
-
-/// What a shard's thread is started with.
-pub(super) struct Worker {
-    pub(super) index: usize,
-    pub(super) options: Arc<ShardOptions>,
-    pub(super) seed: Seed,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) bus: Arc<Bus>,
-    pub(super) writer: LogWriter,
-    pub(super) log: Arc<dyn EventLog>,
-    /// The shared runtime, for what waits.
-    pub(super) service: Handle,
-    pub(super) tasks: TaskTracker,
-    pub(super) metrics: ShardMetrics,
-    pub(super) failed: CancellationToken,
-}
-
-impl Worker {
-    /// Starts the thread. It ends at [`Item::Stop`]; if anything in it panics,
-    /// `failed` is cancelled, since the users of this shard have no other.
-    pub(super) fn spawn(self) -> io::Result<JoinHandle<()>> {
-        let name = format!("shard-{}", self.index);
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        std::thread::Builder::new().name(name).spawn(move || {
-            let mut runtime = runtime;
-            let _closing = Closing(Arc::clone(&self.inbox));
-            match runtime.enable_io().enable_time().build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime.block_on(self.run()),
-                Err(error) => {
-                    tracing::error!(%error, "a shard has no event queue");
-                    self.failed.cancel();
-                }
-            }
-        })
-    }
-
-    async fn run(self) {
-        let failed = self.failed.clone();
-        let shard = Rc::new(RefCell::new(Shard::new(self)));
-        // A task like those of the sockets: woken by them, it runs behind all
-        // that are ready, and thus once for all of them.
-        let turns = std::future::poll_fn(move |cx| {
-            let _alarm = Alarm(&failed);
-            Shard::poll_turn(&shard, cx)
-        });
-        // A panic was told of by the alarm. What is left is cut off with the runtime.
-        let _ = tokio::task::spawn_local(turns).await;
-    }
-}
-
-/// Lets go of whoever waits for an answer of the shard, when its thread ends.
-struct Closing(Arc<Inbox>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// Tells when a panic passes by: what a hub did half cannot be relied upon.
-struct Alarm<'a>(&'a CancellationToken);
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.cancel();
-        }
-    }
-}
-
-/// Answers a read that was not answered.
-struct Reading {
-    inbox: Arc<Inbox>,
-    id: ReadId,
-    page: Option<Page>,
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.inbox.push(Item::Page(self.id, self.page.take()));
-    }
-}
+use super::worker::{Alarm, Worker};
+use super::{Arrival, RoomInUse};
 
 /// A thread's share of the chat.
-struct Shard {
+pub(super) struct Shard {
     worker: Worker,
     started: Instant,
     hub: Hub,
@@ -155,7 +66,7 @@ struct Draining {
 }
 
 impl Shard {
-    fn new(worker: Worker) -> Self {
+    pub(super) fn new(worker: Worker) -> Self {
         let hub = Hub::new(worker.options.hub.clone(), worker.seed);
         Self {
             started: Instant::now(),
@@ -247,7 +158,8 @@ impl Shard {
         }
     }
 
-    fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Takes turns until the shard is told to stop.
+    pub(super) fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
         let mut shard = this.borrow_mut();
         let inbox = Arc::clone(&shard.worker.inbox);
         // Twice, because a log in memory answers through the inbox at once.
@@ -483,6 +395,19 @@ impl Shard {
                 }
             }
         }
+    }
+}
+
+/// Answers a read that was not answered.
+struct Reading {
+    inbox: Arc<Inbox>,
+    id: ReadId,
+    page: Option<Page>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.inbox.push(Item::Page(self.id, self.page.take()));
     }
 }
 
