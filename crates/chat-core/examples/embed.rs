@@ -10,10 +10,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut log = History::new(Seed(3, 4), HistoryLimits::default());
     let now = Now { mono_ms: 0, wall_ms: 1_795_371_797_000 };
     for (number, name) in [(0, "alice"), (1, "bob")] {
-        let (client, user) = (ClientId(number), Username::parse(name)?);
+        let (client, user) = (ClientId(number), &Username::parse(name)?);
         let protocol = Protocol::V1 { room: RoomName::default() };
-        let open = Input::Open { client, user: &user, session: None, good_for_ms: None, protocol };
-        hub.step(now, open, &mut out);
+        hub.step(now, Input::Open { client, user, session: None, good_for_ms: None, protocol }, &mut out);
     }
     hub.step(now, Input::Frame { client: ClientId(0), text: r#"{"text":"hi"}"# }, &mut out);
     while let Some(output) = out.next() {
