@@ -5,9 +5,8 @@
 use chat_core::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = HubOptions { framing: Framing::Lines, ..HubOptions::default() };
-    let (mut hub, mut out) = (Hub::new(options, Seed(1, 2)), Outputs::default());
-    let mut log = History::new(Seed(3, 4), HistoryLimits::default());
+    let mut hub = Hub::new(HubOptions { framing: Framing::Lines, ..HubOptions::default() }, Seed(1, 2));
+    let (mut out, mut log) = (Outputs::default(), History::new(Seed(3, 4), HistoryLimits::default()));
     let now = Now { mono_ms: 0, wall_ms: 1_795_371_797_000 };
     for (number, name) in [(0, "alice"), (1, "bob")] {
         let (client, user) = (ClientId(number), &Username::parse(name)?);
