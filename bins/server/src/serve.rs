@@ -1,8 +1,11 @@
 //! `server serve`: everything put together, and taken apart in order.
 
 use std::error::Error;
+use std::fs::DirBuilder;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 
 use chat_auth::{Passwords, SigningSecret, TokenOptions, Tokens};
 use chat_http::{Parts, Server};
@@ -23,12 +26,12 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
 
-    std::fs::create_dir_all(&config.data_dir)
+    private_folder(&config.data_dir)
         .map_err(|error| format!("the data folder {} cannot be made: {error}", config.data_dir.display()))?;
     if let DatabaseUrl::Sqlite(path) = &config.database_url
         && let Some(folder) = path.parent()
     {
-        std::fs::create_dir_all(folder)
+        private_folder(folder)
             .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
     }
     let secret = match config.jwt_secret {
@@ -68,6 +71,12 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     stores.close().await;
     tracing::info!("stopped");
     if failed { Err("a part of the server failed; start it anew".into()) } else { Ok(()) }
+}
+
+/// Makes a folder that only this user can look into, unless it is there: it
+/// holds messages, the hashes of passwords and the signing secret.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {

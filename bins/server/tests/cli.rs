@@ -75,6 +75,8 @@ async fn the_signing_secret_is_made_once_and_for_the_owner_only() {
     let secret = std::fs::read(&path).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(secret.len() >= 32);
+    let folder = std::fs::metadata(server.folder().join("data")).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700, "nor can others read the messages");
     server.kill_and_restart().await;
     assert_eq!(std::fs::read(&path).unwrap(), secret);
     let other = TestServer::start(SETUP).await;
