@@ -4,6 +4,7 @@
 //! the environment.
 
 mod config;
+mod folder;
 mod healthcheck;
 mod limits;
 mod migrate;

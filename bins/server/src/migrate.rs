@@ -3,6 +3,8 @@
 use chat_store::{DatabaseUrl, migrations};
 use clap::Subcommand;
 
+use crate::folder::private_folder;
+
 /// Which way.
 #[derive(Subcommand, Clone, Copy, Default)]
 pub(crate) enum Direction {
@@ -23,7 +25,7 @@ pub(crate) async fn migrate(
     if let (DatabaseUrl::Sqlite(path), Direction::Up) = (url, direction)
         && let Some(folder) = path.parent()
     {
-        std::fs::create_dir_all(folder)?;
+        private_folder(folder)?;
     }
     match direction {
         Direction::Up => {

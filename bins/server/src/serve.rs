@@ -1,11 +1,8 @@
 //! `server serve`: everything put together, and taken apart in order.
 
 use std::error::Error;
-use std::fs::DirBuilder;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 
 use chat_auth::{Passwords, SigningSecret, TokenOptions, Tokens};
 use chat_http::{Parts, Server};
@@ -15,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::folder::private_folder;
 use crate::limits;
 use crate::settings::LogFormat;
 
@@ -71,12 +69,6 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     stores.close().await;
     tracing::info!("stopped");
     if failed { Err("a part of the server failed; start it anew".into()) } else { Ok(()) }
-}
-
-/// Makes a folder that only this user can look into, unless it is there: it
-/// holds messages, the hashes of passwords and the signing secret.
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {
