@@ -193,9 +193,9 @@ impl From<multer::Error> for HttpError {
 }
 
 /// The sentence and everything behind it.
-fn causes(error: &HttpError) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         sentence += ": ";
         sentence += &error.to_string();

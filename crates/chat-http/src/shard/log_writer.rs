@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use chat_core::Draft;
 use chat_store::EventLog;
@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 
 use super::ShardOptions;
 use super::bus::{Bus, Origins};
+use crate::app::now_ms;
+use crate::error::causes;
 use crate::metrics::AppendMetrics;
 
 /// Where a shard hands over its drafts, once a turn.
@@ -61,7 +63,7 @@ impl LogWriter {
     pub(super) fn append(&self, shard: usize, drafts: Vec<Draft>) {
         let origins = vec![(shard, drafts.len())];
         let in_place =
-            self.log.append_in_place(&drafts, wall_ms(), &mut |commit| self.bus.publish(commit, &origins));
+            self.log.append_in_place(&drafts, now_ms(), &mut |commit| self.bus.publish(commit, &origins));
         if in_place.is_some() {
             return;
         }
@@ -101,13 +103,6 @@ async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>) {
     }
 }
 
-/// Milliseconds since 1970 (UTC).
-pub(super) fn wall_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// One lane of the log: one batch at a time.
 struct Lane {
     log: Arc<dyn EventLog>,
@@ -129,7 +124,7 @@ impl Lane {
                 batch.add(shard, more);
             }
             let started = Instant::now();
-            match self.log.append(&batch.drafts, wall_ms()).await {
+            match self.log.append(&batch.drafts, now_ms()).await {
                 Ok(commit) => {
                     self.metrics.stored(batch.drafts.len(), started.elapsed());
                     self.bus.publish(&commit, &batch.origins);
@@ -142,7 +137,7 @@ impl Lane {
                     while let Ok((shard, more)) = self.waiting.try_recv() {
                         batch.add(shard, more);
                     }
-                    let (error, drafts) = (chain(&error), batch.drafts.len());
+                    let (error, drafts) = (causes(&error), batch.drafts.len());
                     tracing::error!(error, drafts, "messages could not be stored");
                     self.bus.publish_failure(&batch.drafts, &batch.origins);
                 }
@@ -166,18 +161,6 @@ impl Batch {
         self.origins.push((shard, drafts.len()));
         self.drafts.extend(drafts);
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -22,10 +22,11 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use super::inbox::{Inbox, Item};
-use super::log_writer::{chain, wall_ms};
 use super::socket::Socket;
 use super::worker::{Alarm, Worker};
 use super::{Arrival, RoomInUse};
+use crate::app::now_ms;
+use crate::error::causes;
 
 /// A thread's share of the chat.
 pub(super) struct Shard {
@@ -93,7 +94,7 @@ impl Shard {
     fn now(&self) -> Now {
         Now {
             mono_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            wall_ms: wall_ms(),
+            wall_ms: now_ms(),
         }
     }
 
@@ -358,7 +359,7 @@ impl Shard {
             let page = log.page(&request.topic, request.from, request.limits);
             match tokio::time::timeout(timeout, page).await {
                 Ok(Ok(page)) => reading.page = Some(page),
-                Ok(Err(error)) => tracing::error!(error = %chain(&error), "a page could not be read"),
+                Ok(Err(error)) => tracing::error!(error = %causes(&error), "a page could not be read"),
                 Err(_) => tracing::error!("the log does not answer"),
             }
         };

@@ -1,7 +1,6 @@
 //! What the stories about stores have in common.
 
-// Each test binary uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod proxy;
 
