@@ -1,6 +1,7 @@
 //! A connected client, and the user behind it.
 
-use crate::{ClientId, CloseCode, Protocol, SessionId, Username};
+use crate::frame::v2::{About, Resume};
+use crate::{ClientId, CloseCode, DraftId, MessageText, Nonce, Pair, RoomName, SessionId, Topic, Username};
 
 /// One connection.
 #[derive(Debug)]
@@ -12,13 +13,17 @@ pub(crate) struct Client {
     pub(crate) session: Option<SessionId>,
     /// When its token is no longer good, on the monotonic clock.
     pub(crate) expires_ms: Option<u64>,
-    pub(crate) protocol: Protocol,
+    pub(crate) speaks: Speaks,
     /// The rooms it is in; a v1 client is in one from its first moment on.
     pub(crate) memberships: Vec<Membership>,
+    /// Frames for it alone, written at the end of the turn.
+    pub(crate) own: Vec<u8>,
     /// Bytes that its socket has not taken yet.
     pub(crate) pending: usize,
     /// Drafts without a receipt.
     pub(crate) unanswered: u32,
+    /// Pages that it asked for and that are being read.
+    pub(crate) asked: u32,
     pub(crate) paused: Option<Paused>,
     /// No more messages are taken; closed with this once its drafts are answered.
     pub(crate) settling: Option<CloseCode>,
@@ -29,8 +34,104 @@ pub(crate) struct Client {
 impl Client {
     /// Where it is in a room, if it is in it.
     pub(crate) fn position_in(&mut self, room: usize) -> Option<&mut Position> {
-        let membership = self.memberships.iter_mut().find(|membership| membership.room == room)?;
-        Some(&mut membership.position)
+        Some(&mut self.membership_in(room)?.position)
+    }
+
+    pub(crate) fn membership_in(&mut self, room: usize) -> Option<&mut Membership> {
+        self.memberships.iter_mut().find(|membership| membership.room == room)
+    }
+
+    /// It has everything of a room up to a number, and is to be sent more.
+    pub(crate) fn is_replaying(&mut self, room: usize, after: u64) -> bool {
+        let Some(membership) = self.membership_in(room) else { return false };
+        let is_there =
+            matches!(membership.position, Position::Behind { cursor: Some(cursor), .. } if cursor == after);
+        is_there && membership.request.is_none()
+    }
+
+    /// It is in a room, and was told who else is.
+    pub(crate) fn was_told_of(&mut self, room: usize) -> bool {
+        self.membership_in(room).is_some_and(|membership| membership.request.is_none())
+    }
+}
+
+/// What a client speaks, and what only that protocol has to remember.
+#[derive(Debug)]
+pub(crate) enum Speaks {
+    V1 {
+        /// Its one room.
+        room: RoomName,
+    },
+    V2(Box<V2>),
+}
+
+/// What a v2 client has to remember.
+#[derive(Debug, Default)]
+pub(crate) struct V2 {
+    /// Until its `hello` is sent: the conversations in which something was
+    /// said meanwhile.
+    pub(crate) greeting: Option<Vec<Pair>>,
+    /// How far its conversations went when it was greeted, as the log said: an
+    /// entry up to there may still be on its way. Forgotten after a while.
+    pub(crate) bases: Vec<(Pair, u64)>,
+    pub(crate) greeted_ms: u64,
+    /// A send failed: what comes behind it fails, too, until it is sent again,
+    /// or for a while.
+    pub(crate) refusing: Option<Refusing>,
+    /// Where its unanswered drafts go.
+    pub(crate) topic: Option<Topic>,
+    /// A send that waits until those to another topic are answered.
+    pub(crate) parked: Option<Send>,
+    /// How fast it sends frames of any kind.
+    pub(crate) frames: Rate,
+}
+
+/// A client was told that a send failed.
+#[derive(Debug)]
+pub(crate) struct Refusing {
+    /// Of that which was sent first among those that failed.
+    pub(crate) nonce: Nonce,
+    pub(crate) draft: DraftId,
+    pub(crate) until_ms: u64,
+}
+
+/// Something to be stored for a v2 client.
+#[derive(Debug)]
+pub(crate) struct Send {
+    pub(crate) topic: Topic,
+    pub(crate) text: MessageText,
+    pub(crate) nonce: Nonce,
+}
+
+/// The versions of the protocol, as indices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    V1 = 0,
+    V2 = 1,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
+}
+
+impl Client {
+    pub(crate) fn version(&self) -> Version {
+        match self.speaks {
+            Speaks::V1 { .. } => Version::V1,
+            Speaks::V2(_) => Version::V2,
+        }
+    }
+
+    pub(crate) fn v2(&mut self) -> Option<&mut V2> {
+        match &mut self.speaks {
+            Speaks::V1 { .. } => None,
+            Speaks::V2(v2) => Some(v2),
+        }
+    }
+
+    /// Its `hello` was not sent yet: nothing else may be.
+    pub(crate) fn is_being_greeted(&self) -> bool {
+        matches!(&self.speaks, Speaks::V2(v2) if v2.greeting.is_some())
     }
 }
 
@@ -40,6 +141,19 @@ pub(crate) struct Membership {
     /// The room's slot in the hub.
     pub(crate) room: usize,
     pub(crate) position: Position,
+    /// The v2 request that is not answered yet.
+    pub(crate) request: Option<Box<JoinRequest>>,
+    /// It was told that it gets everything it has missed, or was sent a part of
+    /// its replay: with v2, a number left out would be a hole.
+    pub(crate) counts: bool,
+}
+
+/// What a v2 client said when it joined.
+#[derive(Debug)]
+pub(crate) struct JoinRequest {
+    pub(crate) resume: Option<Resume>,
+    pub(crate) about: About,
+    pub(crate) asked_ms: u64,
 }
 
 /// Where in a room a member is.
@@ -53,6 +167,8 @@ pub(crate) enum Position {
         reading: bool,
         /// When it last got on, or could have.
         since_ms: u64,
+        /// The others were told that it is here.
+        announced: bool,
     },
     /// Gets what is new.
     Live,
@@ -67,6 +183,12 @@ pub(crate) enum Paused {
     Credit,
     /// The hub has.
     Hub,
+    /// Its `hello` is being made.
+    Greeting,
+    /// Its next send must wait until those to another topic are answered.
+    Order,
+    /// It has too many pages being read.
+    Asking,
 }
 
 /// A client id that is not mistaken for that of a later client.
@@ -82,6 +204,8 @@ pub(crate) struct User {
     pub(crate) name: Username,
     pub(crate) clients: Vec<ClientId>,
     pub(crate) rate: Rate,
+    /// How fast they come into rooms.
+    pub(crate) joins: Rate,
 }
 
 /// How fast somebody sends, over all connections: the generic cell rate

@@ -160,6 +160,16 @@ pub struct Page {
     pub last: u64,
 }
 
+/// The private conversations of one person, newest first, read from the log at
+/// one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Conversations {
+    /// With whom, and the highest number given so far.
+    pub latest: Vec<(Username, u64)>,
+    /// There are older ones.
+    pub has_more: bool,
+}
+
 impl fmt::Debug for DraftId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "draft {}", self.0)

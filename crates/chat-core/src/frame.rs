@@ -1,6 +1,9 @@
 //! Messages as bytes: the framing of a transport around the JSON of a protocol.
 
+#[cfg(test)]
+mod published;
 pub(crate) mod v1;
+pub(crate) mod v2;
 
 /// How a transport tells one message from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::seed::Seed;
-use crate::{Commit, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Receipt, Topic, Username};
+use crate::{
+    Commit, Conversations, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Receipt, Topic, Username,
+};
 
 /// A log of messages as a plain value: it gives the numbers, knows what it
 /// stored before, and reads pages. What a database does with SQL, this does
@@ -134,6 +136,52 @@ impl History {
             }
         };
         Page { entries, first: log.first(), last: log.last }
+    }
+
+    /// The private conversations of somebody, those written last first.
+    ///
+    /// Looks at every topic there is: it is for small histories. One whose
+    /// entries were all forgotten is not among them.
+    pub fn conversations(&self, user: &Username, limit: usize) -> Conversations {
+        let with = |topic: &Topic| match topic {
+            Topic::Pair(pair) if pair.low() == user || pair.high() == user => Some(pair.other(user).clone()),
+            _ => None,
+        };
+        let newest_first = self.written.values().rev();
+        let mut latest: Vec<_> = newest_first
+            .filter_map(|topic| Some((with(topic)?, self.last_seq(topic))))
+            .take(limit + 1)
+            .collect();
+        let has_more = latest.len() > limit;
+        latest.truncate(limit);
+        Conversations { latest, has_more }
+    }
+
+    /// Forgets the oldest entries of each topic, with their nonces, as long as
+    /// `goes` says so of an entry (it is told the topic's last number, too), and at
+    /// most `max` of them. Answers how many, and which topics begin where now.
+    pub fn trim(&mut self, max: usize, goes: impl Fn(&Entry, u64) -> bool) -> (usize, Vec<(Topic, u64)>) {
+        let (mut count, mut trimmed, mut emptied) = (0, Vec::new(), Vec::new());
+        for (key, topic) in &self.written {
+            let Some(log) = self.topics.get_mut(topic) else { continue };
+            let before = count;
+            while count < max
+                && let Some(oldest) = log.entries.pop_front_if(|oldest| goes(oldest, log.last))
+            {
+                forget_nonce(&mut self.nonces, &oldest);
+                count += 1;
+            }
+            if count > before {
+                trimmed.push((topic.clone(), log.first()));
+            }
+            if log.entries.is_empty() {
+                emptied.push(*key);
+            }
+        }
+        for key in emptied {
+            self.written.remove(&key);
+        }
+        (count, trimmed)
     }
 
     /// The highest number given in a topic so far, 0 in an unknown one.
@@ -432,6 +480,28 @@ mod tests {
         assert_eq!(story.kept(&garden), (4, 4));
         assert_eq!(story.kept(&kitchen), (4, 3));
         assert_eq!(story.history.written.len(), 2);
+    }
+
+    #[test]
+    fn the_oldest_entries_are_forgotten_as_far_as_wanted() {
+        let mut story = Story::new();
+        let (kitchen, garden) = (room("kitchen"), room("garden"));
+        for (now_ms, nonce) in [(1000, "n1"), (2000, "n2"), (3000, "n3")] {
+            story.now_ms = now_ms;
+            story.append(&[draft(&kitchen, "alice", "a", Some(nonce))]);
+        }
+        story.say(&garden, "b");
+        let old = |entry: &Entry, _: u64| entry.at_ms < 3000;
+        assert_eq!(story.history.trim(1, old), (1, vec![(kitchen.clone(), 2)]));
+        assert_eq!(story.history.trim(9, old), (1, vec![(kitchen.clone(), 3)]));
+        assert_eq!(story.history.trim(9, old), (0, vec![]));
+        assert_eq!((story.kept(&kitchen), story.kept(&garden)), ((3, 3), (1, 1)));
+        assert_eq!(story.history.nonces.len(), 1);
+        // One that lost everything goes on counting.
+        assert_eq!(story.history.trim(9, |_, last| last == 1), (1, vec![(garden.clone(), 2)]));
+        assert_eq!((story.kept(&garden), story.history.written.len()), ((2, 1), 1));
+        assert_eq!(story.say(&garden, "c"), stored(2, 3000));
+        assert_eq!((story.kept(&garden), story.history.written.len()), ((2, 2), 2));
     }
 
     #[test]

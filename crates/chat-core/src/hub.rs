@@ -1,8 +1,11 @@
 //! The hub: who is subscribed to what, and how far each room has got.
 
+mod asking;
 mod catching_up;
 mod connections;
 mod delivery;
+mod greeting;
+mod joining;
 mod planted;
 mod presence;
 mod sending;
@@ -18,14 +21,15 @@ use self::catching_up::Reads;
 use self::delivery::Conversation;
 #[cfg(feature = "planted-bugs")]
 pub use self::planted::PlantedBug;
+use self::presence::{People, PresenceClock};
 use self::sending::Drafts;
 use crate::client::{Client, ClientRef, Paused, User};
 use crate::outputs::Outputs;
 use crate::room::Room;
 use crate::seed::Seed;
 use crate::{
-    ClientId, Entry, Framing, Missed, Page, Pair, PresenceChange, RateLimit, ReadId, Receipt, RecentLimits,
-    RoomName, SessionId, Username,
+    ClientId, Conversations, Entry, Framing, Missed, Page, Pair, PresenceChange, RateLimit, ReadId, Receipt,
+    RecentLimits, RoomName, SessionId, Topic, Username,
 };
 
 /// The state of a set of clients and the rooms they are in.
@@ -48,10 +52,15 @@ pub struct Hub {
     room_by_name: HashMap<RoomName, usize, Seed>,
     conversations: Slab<Conversation>,
     conversation_by_pair: HashMap<Pair, usize, Seed>,
+    /// Who is in which room, on all hubs.
+    people: HashMap<RoomName, People, Seed>,
+    presence_clock: PresenceClock,
     drafts: Drafts,
     reads: Reads,
     /// Rooms with pending frames.
     dirty: Vec<usize>,
+    /// Clients with frames of their own.
+    told: Vec<ClientId>,
     /// Rooms that became empty, when, in that order.
     emptied: VecDeque<(u64, usize)>,
     /// Bytes of recent frames, and where the sweep that bounds them stands.
@@ -120,12 +129,23 @@ pub enum Input<'a> {
     },
     /// Entries were committed that were not carried here.
     Missed(&'a [Missed]),
+    /// The log no longer keeps what is below these numbers: nobody gets it from
+    /// here either.
+    Trimmed(&'a [(Topic, u64)]),
     /// The answer to a read; `None` if the log failed.
     Page {
         /// The read.
         id: ReadId,
         /// What was read.
         page: Option<&'a Page>,
+    },
+    /// The answer to [`Output::ReadConversations`](crate::Output::ReadConversations);
+    /// `None` if the log failed.
+    Conversations {
+        /// The read.
+        id: ReadId,
+        /// What was read.
+        conversations: Option<&'a Conversations>,
     },
     /// How many bytes a client's socket has not taken yet. To be said when
     /// that changed, after writes and when a socket took more.
@@ -149,6 +169,8 @@ pub enum Input<'a> {
     },
     /// Somebody came or left on another hub.
     Presence(&'a PresenceChange),
+    /// Another hub is gone, without having said so for its people.
+    HubLost(u32),
     /// Time has passed; see [`Hub::next_tick_ms`].
     Tick,
     /// The server stops: each client is let go in a slot of its own.
@@ -160,12 +182,13 @@ pub enum Input<'a> {
 #[non_exhaustive]
 pub enum Protocol {
     /// One room, chosen when the connection is opened, whose newest messages
-    /// it gets first. Protocol v2 (many rooms, numbers, receipts) takes its
-    /// place beside it.
+    /// it gets first.
     V1 {
         /// The room.
         room: RoomName,
     },
+    /// Any number of rooms, numbers, receipts.
+    V2,
 }
 
 /// The time, given with each input.
@@ -180,6 +203,10 @@ pub struct Now {
 /// Everything about a hub that can be set. The defaults suit a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubOptions {
+    /// Tells this hub from the others of the same log.
+    pub id: u32,
+    /// The log's name for its numbering, which v2 clients are told.
+    pub epoch: Arc<str>,
     /// How messages become bytes.
     pub framing: Framing,
     /// Characters (Unicode scalar values) a text may have; a longer one closes
@@ -190,8 +217,47 @@ pub struct HubOptions {
     /// How fast a user may send over all connections; `None`: as fast as the
     /// log stores. Faster is slowed down, and nothing is lost.
     pub rate: Option<RateLimit>,
-    /// Messages that a v1 client gets when it comes into a room.
+    /// How fast a v2 connection may send frames of any kind; faster is slowed
+    /// down. `None`: as fast as it can.
+    pub frame_rate: Option<RateLimit>,
+    /// How fast a user may come into rooms with v2, over all connections.
+    pub join_rate: Option<RateLimit>,
+    /// Messages that a client gets when it comes into a room, unless it has
+    /// some of them already.
     pub join_replay_entries: usize,
+    /// Messages that a v2 client may have missed, and still gets all of them
+    /// when it comes back.
+    pub resume_max_messages: u64,
+    /// Rooms a v2 connection may be in at the same time.
+    pub client_rooms_max: usize,
+    /// Private conversations that a v2 client is told of when it connects, the
+    /// newest.
+    pub hello_conversations: usize,
+    /// Messages of one page of history.
+    pub history_max: usize,
+    /// Pages of history that a client may have asked for at the same time; at
+    /// the cap its frames wait.
+    pub client_asked_max: u32,
+    /// Names of the people in a room that a v2 client is told; where there are
+    /// more, only their number changes.
+    pub members_max: usize,
+    /// Somebody without a connection for this long is said to be offline, in
+    /// milliseconds.
+    pub offline_after_ms: u64,
+    /// The number of people in a room with many is told this often, in
+    /// milliseconds.
+    pub count_every_ms: u64,
+    /// After a failed send, what comes behind it fails, too, until it is sent
+    /// again, or for this long, in milliseconds: longer than the client needs
+    /// to hear of it.
+    pub refusing_ms: u64,
+    /// The log stores topics side by side: a client's sends to one topic wait
+    /// until those to another are answered, so that none overtakes a failure.
+    pub topics_side_by_side: bool,
+    /// For `hello`: how often the server pings, in seconds …
+    pub heartbeat_seconds: u64,
+    /// … and bytes that one message of a client may have.
+    pub message_max_bytes: usize,
     /// Drafts without a receipt that a client may have; at the cap its
     /// messages wait.
     pub client_unanswered_max: u32,
@@ -227,6 +293,8 @@ pub struct HubOptions {
     pub drain_spread_ms: u64,
     /// … and over this much for each client, in milliseconds.
     pub drain_spread_per_client_ms: u64,
+    /// A v2 client is told to come back after at most this, in milliseconds.
+    pub reconnect_spread_ms: u64,
     /// A bug on purpose, for testing tests.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<PlantedBug>,
@@ -235,11 +303,27 @@ pub struct HubOptions {
 impl Default for HubOptions {
     fn default() -> Self {
         Self {
+            id: 0,
+            epoch: Arc::from(""),
             framing: Framing::WebSocket,
             text_max_chars: 4096,
             user_clients_max: 5_000,
             rate: Some(RateLimit { burst: 60, per_second: 10 }),
+            frame_rate: Some(RateLimit { burst: 200, per_second: 100 }),
+            join_rate: Some(RateLimit { burst: 500, per_second: 20 }),
             join_replay_entries: 50,
+            resume_max_messages: 10_000,
+            client_rooms_max: 1_000,
+            hello_conversations: 200,
+            history_max: 100,
+            client_asked_max: 2,
+            members_max: 200,
+            offline_after_ms: 5_000,
+            count_every_ms: 1_000,
+            refusing_ms: 2_000,
+            topics_side_by_side: false,
+            heartbeat_seconds: 45,
+            message_max_bytes: 64 * 1024,
             client_unanswered_max: 32,
             hub_unanswered_max: 4096,
             hub_unanswered_bytes: 8 * 1024 * 1024,
@@ -255,6 +339,7 @@ impl Default for HubOptions {
             revoked_kept_ms: 60_000,
             drain_spread_ms: 5_000,
             drain_spread_per_client_ms: 2,
+            reconnect_spread_ms: 2_000,
             #[cfg(feature = "planted-bugs")]
             planted: None,
         }
@@ -277,9 +362,12 @@ impl Hub {
             room_by_name: HashMap::with_hasher(seed),
             conversations: Slab::new(),
             conversation_by_pair: HashMap::with_hasher(seed),
+            people: HashMap::with_hasher(seed),
+            presence_clock: PresenceClock::default(),
             drafts: Drafts::default(),
             reads: Reads::default(),
             dirty: Vec::new(),
+            told: Vec::new(),
             emptied: VecDeque::new(),
             recent_bytes: 0,
             recent_hand: 0,
@@ -325,13 +413,16 @@ impl Hub {
                     self.missed(missed, now, out);
                 }
             }
+            Input::Trimmed(topics) => self.trimmed(topics),
             Input::Page { id, page } => self.page(id, page, now, out),
+            Input::Conversations { id, conversations } => self.conversations(id, conversations, now, out),
             Input::Pending { client, bytes } => self.pending(client, bytes, now, out),
             Input::Revoked { session } => self.revoked(session, now, out),
             Input::Renewed { session, good_for_ms } => {
                 self.renewed(session, now.mono_ms.saturating_add(good_for_ms));
             }
-            Input::Presence(change) => self.remote_presence(change),
+            Input::Presence(change) => self.remote_presence(change, now),
+            Input::HubLost(hub) => self.hub_lost(hub, now),
             Input::Tick => self.tick(now, out),
             Input::Drain => self.drain(now),
         }
@@ -340,6 +431,9 @@ impl Hub {
     /// Puts out what the rooms' members get. To be called after the steps of a
     /// turn, before the outputs are done.
     pub fn end_turn(&mut self, out: &mut Outputs) {
+        for client in std::mem::take(&mut self.told) {
+            self.flush_own(client, out);
+        }
         for slot in std::mem::take(&mut self.dirty) {
             if let Some(room) = self.rooms.get_mut(slot) {
                 room.flush(out);
@@ -399,6 +493,7 @@ impl Hub {
         self.resume_waiting_for_hub(now, out);
         self.retry_reads(now, out);
         self.let_go(now, out);
+        self.tick_presence(now);
         self.forget_idle_rooms(now.mono_ms, out);
         while self.revoked.front().is_some_and(|(at, _)| at + self.options.revoked_kept_ms <= now.mono_ms) {
             self.revoked.pop_front();
@@ -418,6 +513,7 @@ impl Hub {
         }
         self.forget_idle_conversations(now.mono_ms);
         self.close_those_stuck_behind(now, out);
+        self.forget_bases(now.mono_ms);
     }
 }
 

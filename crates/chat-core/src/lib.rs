@@ -26,6 +26,7 @@
 //! | [`Hub`], [`Input`], [`Outputs`] | all decisions; a folder of files by topic: sending, delivery, catching up, presence, stopping |
 //! | [`History`], [`Entry`], [`Draft`] | the rules of a log: numbers, nonces, pages |
 //! | [`Username`], [`RoomName`], [`MessageText`] | input, parsed once: what has the type is right |
+//! | [`Look`] | which names a person could mistake for one another |
 //! | [`Framing`] | protocol frames as bytes, for WebSockets or lines |
 //!
 //! # What is not here
@@ -42,6 +43,7 @@ mod feed;
 mod frame;
 mod history;
 mod hub;
+mod look;
 mod names;
 mod outputs;
 mod room;
@@ -49,13 +51,15 @@ mod seed;
 
 pub use client::RateLimit;
 pub use entry::{
-    Commit, Draft, DraftId, Entry, EntryKind, Missed, Outcome, Page, PageFrom, PageLimits, Receipt, Topic,
+    Commit, Conversations, Draft, DraftId, Entry, EntryKind, Missed, Outcome, Page, PageFrom, PageLimits,
+    Receipt, Topic,
 };
 pub use frame::Framing;
 pub use history::{History, HistoryLimits};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
 pub use hub::{Hub, HubOptions, Input, Now, Protocol};
+pub use look::Look;
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,

@@ -128,11 +128,11 @@ pub enum RoomNameError {
 pub struct Nonce(Arc<str>);
 
 impl Nonce {
-    /// `None` unless the input has 1 to [`NONCE_MAX_CHARS`] characters and no
-    /// control character.
+    /// `None` unless the input has 1 to [`NONCE_MAX_CHARS`] characters, none of
+    /// them U+0000, which databases do not keep.
     pub fn parse(input: &str) -> Option<Self> {
         let fits = (1..=NONCE_MAX_CHARS).contains(&input.chars().count());
-        (fits && !input.chars().any(char::is_control)).then(|| Self(input.into()))
+        (fits && !input.contains('\0')).then(|| Self(input.into()))
     }
 
     /// The id as the client wrote it.

@@ -99,6 +99,16 @@ pub enum Output {
     Append(Draft),
     /// Read this from the log; the answer is [`Input::Page`](crate::Input::Page).
     Read(ReadRequest),
+    /// Read which private conversations somebody has; the answer is
+    /// [`Input::Conversations`](crate::Input::Conversations).
+    ReadConversations {
+        /// Comes back with the answer.
+        id: ReadId,
+        /// Whose.
+        user: Username,
+        /// The newest so many.
+        limit: usize,
+    },
     /// Hand over no more frames of this client for now.
     Pause(ClientId),
     /// Go on with this client's frames.
@@ -108,7 +118,8 @@ pub enum Output {
     Subscribe(Subscription),
     /// What is committed there is no longer wanted.
     Unsubscribe(Subscription),
-    /// Tell the other hubs that have this room: [`Input::Presence`](crate::Input::Presence).
+    /// Tell all other hubs, whether or not they have this room:
+    /// [`Input::Presence`](crate::Input::Presence).
     Presence(PresenceChange),
 }
 
@@ -135,6 +146,8 @@ pub enum CloseCode {
     NoLongerGood,
     /// 1009: the text has more characters than allowed.
     TooBig,
+    /// 1012: the server starts again. Come back.
+    Restarting,
     /// 1013: a message could not be stored, or the server is overloaded. Come back.
     TryAgainLater,
     /// 4001: signed out. Do not come back without signing in.
@@ -149,6 +162,7 @@ impl CloseCode {
             Self::GoingAway => 1001,
             Self::NoLongerGood => 1008,
             Self::TooBig => 1009,
+            Self::Restarting => 1012,
             Self::TryAgainLater => 1013,
             Self::SignedOut => 4001,
         }
@@ -161,6 +175,7 @@ impl CloseCode {
             Self::GoingAway => "stopping",
             Self::NoLongerGood => "token expired",
             Self::TooBig => "text too long",
+            Self::Restarting => "restarting",
             Self::TryAgainLater => "try again later",
             Self::SignedOut => "signed out",
         }
@@ -187,7 +202,7 @@ pub struct ReadId(pub u64);
 /// What a hub wants to hear of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Subscription {
-    /// The entries of a room, and its presence changes.
+    /// The entries of a room.
     Room(RoomName),
     /// The private messages from and to a user.
     User(Username),
@@ -196,6 +211,8 @@ pub enum Subscription {
 /// Somebody came into a room on one hub, or left it there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PresenceChange {
+    /// On which hub: see [`HubOptions::id`](crate::HubOptions::id).
+    pub hub: u32,
     /// Where.
     pub room: RoomName,
     /// Who.

@@ -14,19 +14,10 @@ use crate::{ClientId, ReadId, RoomName};
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) feed: Feed,
-    pub(crate) recent: Recent,
-    /// Members that get what is new.
-    live: Vec<ClientId>,
-    /// Members that became live in this turn, and what was pending by then.
-    fresh: Vec<(ClientId, Pending)>,
-    /// Members that replay.
-    pub(crate) behind: Vec<ClientId>,
+    /// The members, by the version of the protocol that they speak.
+    pub(crate) sides: [Side; 2],
     /// Connections of each user that is here, by the user's slot.
-    connections: HashMap<usize, u32, Seed>,
-    /// Frames for the live members, written at the end of the turn.
-    pub(crate) pending: Vec<u8>,
-    /// How many there are.
-    pub(crate) pending_frames: u64,
+    connections: HashMap<usize, Connections, Seed>,
     /// Is on the hub's list of rooms with pending frames.
     pub(crate) dirty: bool,
     /// The newest time shown in this room, in whole seconds: times never run
@@ -41,6 +32,32 @@ pub(crate) struct Room {
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
     pub(crate) forgot: bool,
+}
+
+/// The connections of one user in a room.
+#[derive(Debug, Default)]
+struct Connections {
+    all: u32,
+    /// Those that the others were told of: one that still waits for its answer
+    /// may go without a word.
+    announced: u32,
+}
+
+/// The members of a room that speak one version of the protocol.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// The newest entries, while there are members.
+    pub(crate) recent: Recent,
+    /// Members that get what is new.
+    live: Vec<ClientId>,
+    /// Members that became live in this turn, and what was pending by then.
+    fresh: Vec<(ClientId, Pending)>,
+    /// Members that replay.
+    pub(crate) behind: Vec<ClientId>,
+    /// Frames for the live members, written at the end of the turn.
+    pub(crate) pending: Vec<u8>,
+    /// How many there are.
+    pub(crate) pending_frames: u64,
 }
 
 /// Where in a room's pending frames somebody begins.
@@ -67,13 +84,8 @@ impl Room {
         Self {
             name,
             feed: Feed::default(),
-            recent: Recent::default(),
-            live: Vec::new(),
-            fresh: Vec::new(),
-            behind: Vec::new(),
+            sides: Default::default(),
             connections: HashMap::with_hasher(seed),
-            pending: Vec::new(),
-            pending_frames: 0,
             dirty: false,
             shown_s: 0,
             reads: Vec::new(),
@@ -89,46 +101,70 @@ impl Room {
         self.connections.len()
     }
 
-    /// How many connections of a user are here.
-    pub(crate) fn connections_of(&self, user: usize) -> u32 {
-        self.connections.get(&user).copied().unwrap_or(0)
-    }
-
-    /// One more connection of a user; how many there are now.
-    pub(crate) fn enter(&mut self, user: usize) -> u32 {
+    /// One more connection of a user, that nobody was told of yet.
+    pub(crate) fn enter(&mut self, user: usize) {
         self.empty_since_ms = None;
-        let count = self.connections.entry(user).or_insert(0);
-        *count += 1;
-        *count
+        self.connections.entry(user).or_default().all += 1;
     }
 
-    /// One connection fewer; how many are left.
-    pub(crate) fn exit(&mut self, user: usize, now_ms: u64) -> u32 {
-        let left = match self.connections.get_mut(&user) {
-            Some(count) => {
-                *count -= 1;
-                *count
-            }
-            None => 0,
-        };
-        if left == 0 {
+    /// The others are told of a connection; of how many by now.
+    pub(crate) fn announce(&mut self, user: usize) -> u32 {
+        let connections = self.connections.entry(user).or_default();
+        connections.announced += 1;
+        connections.announced
+    }
+
+    /// One connection fewer; how many are left that the others were told of.
+    pub(crate) fn exit(&mut self, user: usize, was_announced: bool, now_ms: u64) -> u32 {
+        let Some(connections) = self.connections.get_mut(&user) else { return 0 };
+        connections.all -= 1;
+        connections.announced -= u32::from(was_announced);
+        let announced = connections.announced;
+        if connections.all == 0 {
             self.connections.remove(&user);
         }
         if self.connections.is_empty() {
             self.empty_since_ms = Some(now_ms);
         }
-        left
+        announced
     }
 
-    /// From here on this member gets what is new, but nothing that was pending
-    /// before.
-    pub(crate) fn go_live(&mut self, client: ClientId) {
-        let before = Pending { bytes: self.pending.len(), frames: self.pending_frames };
-        self.fresh.push((client, before));
+    /// Bytes of recent frames.
+    pub(crate) fn held(&self) -> usize {
+        self.sides.iter().map(|side| side.recent.held()).sum()
+    }
+
+    /// Members that replay, of both versions.
+    pub(crate) fn all_behind(&self) -> Vec<ClientId> {
+        self.sides.iter().flat_map(|side| &side.behind).copied().collect()
     }
 
     /// Takes a member out, wherever it is.
     pub(crate) fn remove_member(&mut self, client: ClientId) {
+        for side in &mut self.sides {
+            side.remove_member(client);
+        }
+    }
+
+    /// Puts out what is pending.
+    pub(crate) fn flush(&mut self, out: &mut Outputs) {
+        self.dirty = false;
+        for side in &mut self.sides {
+            side.flush(out);
+        }
+    }
+}
+
+impl Side {
+    /// From here on this member gets what is new, but nothing that was pending
+    /// before.
+    pub(crate) fn go_live(&mut self, client: ClientId) {
+        self.behind.retain(|&member| member != client);
+        let before = Pending { bytes: self.pending.len(), frames: self.pending_frames };
+        self.fresh.push((client, before));
+    }
+
+    fn remove_member(&mut self, client: ClientId) {
         // A search over dense numbers costs a microsecond in a room of
         // thousands, once in a membership.
         if let Some(index) = self.live.iter().position(|&member| member == client) {
@@ -144,9 +180,17 @@ impl Room {
         !self.live.is_empty() || !self.fresh.is_empty()
     }
 
-    /// Puts out what is pending.
-    pub(crate) fn flush(&mut self, out: &mut Outputs) {
-        self.dirty = false;
+    /// Everybody who gets what is new.
+    pub(crate) fn all_live(&self) -> Vec<ClientId> {
+        self.live.iter().copied().chain(self.fresh.iter().map(|(member, _)| *member)).collect()
+    }
+
+    /// Nobody of this version is here: nothing need be encoded for it.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.has_live() && self.behind.is_empty()
+    }
+
+    fn flush(&mut self, out: &mut Outputs) {
         if !self.pending.is_empty() {
             let bytes = out.store(&self.pending);
             out.write(self.live.iter().copied(), bytes.clone(), self.pending_frames);
@@ -211,6 +255,15 @@ impl Recent {
                 frame.start -= self.gone;
             }
             self.gone = 0;
+        }
+    }
+
+    /// Forgets the frames of entries below `seq`.
+    pub(crate) fn forget_before(&mut self, seq: u64) {
+        while self.frames.pop_front_if(|frame| frame.seq < seq).is_some() {}
+        match self.frames.front() {
+            Some(first) => self.gone = first.start,
+            None => self.clear(),
         }
     }
 

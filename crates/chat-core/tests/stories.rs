@@ -268,7 +268,7 @@ fn people_on_other_hubs_are_announced_here() {
     let mut story = Story::new();
     let alice = story.open("alice", "kitchen");
     let mut change = story.presence[0].clone();
-    change.user = name("bob");
+    (change.hub, change.user) = (7, name("bob"));
     story.turn(Input::Presence(&change));
     change.joined = false;
     story.turn(Input::Presence(&change));

@@ -49,12 +49,12 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize) -> Result<Request, Refus
 
 /// Appends the JSON of a message to a room.
 pub(crate) fn message(out: &mut Vec<u8>, room: &str, from: &str, text: &str, timestamp: u64) {
-    write(out, &ServerFields { kind: "message", from, to: None, text, timestamp, room });
+    write(out, &ServerFrame::Message { from, text, timestamp, room });
 }
 
 /// Appends the JSON of a private message; `room` is where its author was.
 pub(crate) fn private(out: &mut Vec<u8>, room: &str, from: &str, to: &str, text: &str, timestamp: u64) {
-    write(out, &ServerFields { kind: "private", from, to: Some(to), text, timestamp, room });
+    write(out, &ServerFrame::Private { from, to, text, timestamp, room });
 }
 
 /// Appends the JSON of a join or leave notice.
@@ -62,34 +62,60 @@ pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, joined: bool, ti
     let what =
         if joined { "присоединился к комнате" } else { "покинул комнату" };
     let text = format!("{what} {room}");
-    write(out, &ServerFields { kind: "system", from, to: None, text: &text, timestamp, room });
+    write(out, &ServerFrame::System { from, text: &text, timestamp, room });
 }
 
 /// What a client may set.
 #[derive(Deserialize)]
-struct ClientFields {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ClientFields {
+    /// `private` keeps a message without a recipient from being public. Whatever
+    /// else stands here changes nothing.
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// What is said. Trimmed at both ends; nothing is sent if it is blank.
     text: Option<String>,
+    /// For whom it is, and for nobody else, if it is not blank: trimmed, then
+    /// matched exactly.
     to: Option<String>,
 }
 
 /// What the server says, in the order in which the original said it.
 #[derive(Serialize)]
-struct ServerFields<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    from: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a str>,
-    text: &'a str,
-    /// Whole seconds since 1970.
-    timestamp: u64,
-    room: &'a str,
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ServerFrame<'a> {
+    /// Somebody said something to the room.
+    Message {
+        from: &'a str,
+        text: &'a str,
+        /// Whole seconds since 1970.
+        timestamp: u64,
+        room: &'a str,
+    },
+    /// Somebody said something to one person.
+    Private {
+        from: &'a str,
+        to: &'a str,
+        text: &'a str,
+        /// Whole seconds since 1970.
+        timestamp: u64,
+        /// The room that its author was in.
+        room: &'a str,
+    },
+    /// Somebody came into the room or left it.
+    System {
+        /// Who.
+        from: &'a str,
+        text: &'a str,
+        /// Whole seconds since 1970.
+        timestamp: u64,
+        room: &'a str,
+    },
 }
 
-fn write(out: &mut Vec<u8>, fields: &ServerFields<'_>) {
-    serde_json::to_writer(out, fields).expect("strings and a number always serialise, and a Vec takes them");
+fn write(out: &mut Vec<u8>, frame: &ServerFrame<'_>) {
+    serde_json::to_writer(out, frame).expect("strings and a number always serialise, and a Vec takes them");
 }
 
 #[cfg(test)]

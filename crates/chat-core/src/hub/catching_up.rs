@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
+use super::asking::Asked;
 use super::planted::planted;
 use super::{Hub, Now};
-use crate::client::{Membership, Position};
+use crate::client::{ClientRef, JoinRequest, Membership, Position, Speaks, Version};
 use crate::feed::Offer;
 use crate::outputs::Outputs;
 use crate::room::{Room, RoomRead};
@@ -19,29 +20,77 @@ use crate::{
     Topic,
 };
 
-/// The pages being read.
+/// What is being read from the log.
 #[derive(Default)]
 pub(super) struct Reads {
-    open: Slab<(Topic, PageFrom)>,
+    open: Slab<Purpose>,
     running: usize,
     /// Reads beyond the cap, waiting for one to end.
-    waiting: VecDeque<ReadRequest>,
-    /// Topics whose read failed, and when to try again, in that order.
-    retries: VecDeque<(u64, Topic)>,
+    waiting: VecDeque<Output>,
+    /// Reads that failed, and when to try again, in that order.
+    retries: VecDeque<(u64, Retry)>,
+}
+
+/// What a read is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// For a room or conversation, and those who wait for it to catch up.
+    Topic(Topic, PageFrom),
+    /// For a client that asked.
+    History(Box<Asked>),
+    /// For a client's `hello`.
+    Hello(ClientRef),
+}
+
+/// What is to be read once more.
+#[derive(Debug)]
+pub(super) enum Retry {
+    Topic(Topic),
+    Hello(ClientRef),
+}
+
+impl Reads {
+    /// A number for a new read.
+    pub(super) fn add(&mut self, purpose: Purpose) -> ReadId {
+        ReadId(self.open.insert(purpose) as u64)
+    }
+
+    /// What an answered read was for; the next one may begin.
+    pub(super) fn take(&mut self, id: ReadId, out: &mut Outputs) -> Option<Purpose> {
+        let purpose = self.open.try_remove(id.0 as usize)?;
+        self.running -= 1;
+        if let Some(next) = self.waiting.pop_front() {
+            self.running += 1;
+            out.push(next);
+        }
+        Some(purpose)
+    }
+
+    pub(super) fn retry(&mut self, at_ms: u64, what: Retry) {
+        self.retries.push_back((at_ms, what));
+    }
 }
 
 impl Hub {
     /// Brings a client into a room; what was said there comes first.
-    pub(super) fn join(&mut self, id: ClientId, room: &RoomName, now: Now, out: &mut Outputs) {
+    pub(super) fn join(
+        &mut self,
+        id: ClientId,
+        room: &RoomName,
+        request: Option<Box<JoinRequest>>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
         let slot = self.room_slot(room, now, out);
         let Some(client) = self.client_mut(id) else { return };
-        let user = client.user;
-        let position = Position::Behind { cursor: None, reading: false, since_ms: now.mono_ms };
-        client.memberships.push(Membership { room: slot, position });
+        let (user, version) = (client.user, client.version());
+        let position =
+            Position::Behind { cursor: None, reading: false, since_ms: now.mono_ms, announced: false };
+        client.memberships.push(Membership { room: slot, position, request, counts: false });
         let room = &mut self.rooms[slot];
         room.enter(user);
         room.used = true;
-        room.behind.push(id);
+        room.sides[version as usize].behind.push(id);
         self.catch_up(id, slot, now, out);
     }
 
@@ -60,12 +109,14 @@ impl Hub {
     /// Sends a member what it lacks, as far as its socket takes it, or has the
     /// next page read.
     pub(super) fn catch_up(&mut self, id: ClientId, slot: usize, now: Now, out: &mut Outputs) {
-        let room = &mut self.rooms[slot];
-        let Some(top) = room.feed.top() else { return };
+        let Some(top) = self.rooms[slot].feed.top() else { return };
+        if !self.answer_join(id, slot, top, now, out) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
-        let pending = client.pending;
+        let (pending, version) = (client.pending, client.version());
         let Some(position) = client.position_in(slot) else { return };
-        let Position::Behind { cursor, reading, since_ms } = position else { return };
+        let Position::Behind { cursor, reading, since_ms, announced } = position else { return };
         let after = *cursor.get_or_insert_with(|| {
             *since_ms = now.mono_ms;
             top.saturating_sub(self.options.join_replay_entries as u64)
@@ -76,29 +127,31 @@ impl Hub {
         if pending >= self.options.page_bytes || *reading {
             return;
         }
+        let side = &mut self.rooms[slot].sides[version as usize];
         if after < top {
-            let Some(frames) = room.recent.from(after + 1, top) else {
+            let Some(frames) = side.recent.from(after + 1, top) else {
                 *reading = true;
                 return self.read_room_after(slot, after, out);
             };
             let frames = out.store(frames);
             out.write([id], frames, top - after);
         }
+        let announced = *announced;
         *position = Position::Live;
-        room.behind.retain(|&member| member != id);
-        room.go_live(id);
+        side.go_live(id);
         self.mark_dirty(slot);
-        self.announce(id, slot, now, out);
+        if !announced {
+            self.announce(id, slot, now, out);
+        }
     }
 
     /// The answer to a read.
     pub(super) fn page(&mut self, id: ReadId, page: Option<&Page>, now: Now, out: &mut Outputs) {
-        let Some((topic, from)) = self.reads.open.try_remove(id.0 as usize) else { return };
-        self.reads.running -= 1;
-        if let Some(next) = self.reads.waiting.pop_front() {
-            self.reads.running += 1;
-            out.push(Output::Read(next));
-        }
+        let (topic, from) = match self.reads.take(id, out) {
+            Some(Purpose::Topic(topic, from)) => (topic, from),
+            Some(Purpose::History(asked)) => return self.history_page(&asked, page, now, out),
+            Some(Purpose::Hello(_)) | None => return,
+        };
         let stuck = match &topic {
             Topic::Room(name) => match self.room_by_name.get(name) {
                 Some(&slot) => {
@@ -107,10 +160,10 @@ impl Hub {
                 }
                 None => false,
             },
-            Topic::Pair(pair) => self.conversation_page(pair, from, page, out),
+            Topic::Pair(pair) => self.conversation_page(pair, from, page, now, out),
         };
         if stuck && !planted!(self, NoReadRetry) {
-            self.reads.retries.push_back((now.mono_ms + self.options.read_retry_ms, topic));
+            self.reads.retry(now.mono_ms + self.options.read_retry_ms, Retry::Topic(topic));
         }
     }
 
@@ -126,8 +179,7 @@ impl Hub {
         if self.rooms[slot].feed.top().is_none() {
             let Some(page) = page else { return true };
             self.start_room(slot, page);
-            let members = self.rooms[slot].behind.clone();
-            for member in members {
+            for member in self.rooms[slot].all_behind() {
                 self.catch_up(member, slot, now, out);
             }
             self.catch_up_room(slot, out);
@@ -136,10 +188,28 @@ impl Hub {
         let PageFrom::After(after) = from else { return false };
         let waiting = self.members_waiting_for(slot, after);
         let Some(page) = page else { return true };
-        self.advance_room(slot, page);
-        self.replay(slot, after, page, &waiting, now, out);
+        if self.rooms[slot].feed.top() < Some(after) {
+            // Somebody knows more than was heard of here.
+            self.rooms[slot].feed.hear(page.last);
+        }
+        let top_before = self.rooms[slot].feed.top();
+        self.advance_room(slot, page, now, out);
+        for &member in &waiting {
+            self.judge_resume(member, slot, after, page, now, out);
+        }
+        for version in Version::ALL {
+            self.replay(slot, version, after, page, &waiting, now, out);
+        }
         for &member in &waiting {
             self.catch_up(member, slot, now, out);
+        }
+        if self.rooms[slot].feed.top() > top_before {
+            // Somebody may have waited for the room to get as far as they are.
+            for member in self.rooms[slot].all_behind() {
+                if !waiting.contains(&member) {
+                    self.catch_up(member, slot, now, out);
+                }
+            }
         }
         // A log that has less than was heard of is asked again later, not at once.
         let nothing_new = page.last <= after && self.rooms[slot].feed.is_behind();
@@ -149,27 +219,88 @@ impl Hub {
         nothing_new
     }
 
+    /// The first page of what a member has missed: is all of it still there?
+    fn judge_resume(
+        &mut self,
+        id: ClientId,
+        slot: usize,
+        after: u64,
+        page: &Page,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let is_unchecked = planted!(self, ResumeUnchecked);
+        let top = self.rooms[slot].feed.top().unwrap_or(0);
+        let Some(membership) = self.client_mut(id).and_then(|client| client.membership_in(slot)) else {
+            return;
+        };
+        let is_whole = (page.first <= after + 1 && after <= page.last) || is_unchecked;
+        match &mut membership.request {
+            Some(request) if !is_whole => {
+                request.resume = None;
+                if let Position::Behind { cursor, .. } = &mut membership.position {
+                    *cursor = None;
+                }
+            }
+            // Else this hub is not as far yet as the member is.
+            Some(_) if after <= top => self.say_joined(id, slot, true, top, now, out),
+            Some(_) => {}
+            // A part of what must come next is gone by now.
+            None if membership.counts && !is_whole => self.close(id, CloseCode::TryAgainLater, now, out),
+            None => {}
+        }
+    }
+
     /// The first page of a room: now it is known how far it is.
     fn start_room(&mut self, slot: usize, page: &Page) {
         let room = &mut self.rooms[slot];
         room.feed.start(page.last);
-        let held = room.recent.held();
-        for entry in &page.entries {
-            room.shown_s = room.shown_s.max(entry.at_ms / 1000);
-            self.scratch.clear();
-            super::delivery::encode(&mut self.scratch, self.options.framing, entry, room.shown_s);
-            room.recent.push(entry.seq, &self.scratch, self.options.recent);
+        let held = room.held();
+        // Counted also if nobody is here to see it: whoever comes later gets
+        // these entries from the log, and then notices.
+        room.shown_s =
+            page.entries.iter().fold(room.shown_s, |shown_s, entry| shown_s.max(entry.at_ms / 1000));
+        for version in Version::ALL {
+            let side = &mut room.sides[version as usize];
+            if side.is_empty() {
+                continue;
+            }
+            for entry in &page.entries {
+                self.scratch.clear();
+                let framing = self.options.framing;
+                super::delivery::encode(&mut self.scratch, framing, version, entry, entry.at_ms / 1000);
+                side.recent.push(entry.seq, &self.scratch, self.options.recent);
+            }
         }
-        self.recent_bytes = self.recent_bytes + room.recent.held() - held;
+        self.recent_bytes = self.recent_bytes + room.held() - held;
         self.bound_recent(slot);
     }
 
+    /// What the log no longer keeps must not be replayed from memory.
+    pub(super) fn trimmed(&mut self, topics: &[(Topic, u64)]) {
+        for (topic, first) in topics {
+            let Topic::Room(name) = topic else { continue };
+            let Some(&slot) = self.room_by_name.get(name) else { continue };
+            let room = &mut self.rooms[slot];
+            let held = room.held();
+            for side in &mut room.sides {
+                side.recent.forget_before(*first);
+            }
+            self.recent_bytes = self.recent_bytes + room.held() - held;
+        }
+    }
+
     /// What a page has for the room itself: entries that were not carried here.
-    fn advance_room(&mut self, slot: usize, page: &Page) {
+    fn advance_room(&mut self, slot: usize, page: &Page, now: Now, out: &mut Outputs) {
         let room = &mut self.rooms[slot];
-        if room.feed.is_behind() {
+        let gone = page.first.saturating_sub(1).min(page.last);
+        if room.feed.is_behind() && room.feed.top() < Some(gone) {
             // Entries that the log no longer keeps cannot be had by anybody.
-            room.feed.skip_to(page.first.saturating_sub(1).min(page.last));
+            room.feed.skip_to(gone);
+            // Who counts them must not find a hole: it comes back, and is told.
+            for member in room.sides[Version::V2 as usize].all_live() {
+                self.close(member, CloseCode::TryAgainLater, now, out);
+            }
         }
         for entry in &page.entries {
             if self.rooms[slot].feed.offer(entry.seq) == Offer::Next {
@@ -178,16 +309,26 @@ impl Hub {
         }
     }
 
-    /// Sends a page to the members that waited for it, encoded once.
+    /// Sends a page to the members of one version that waited for it, encoded once.
+    #[expect(clippy::too_many_arguments, reason = "a page, for whom, and where it goes")]
     fn replay(
         &mut self,
         slot: usize,
+        version: Version,
         after: u64,
         page: &Page,
         members: &[ClientId],
         now: Now,
         out: &mut Outputs,
     ) {
+        let members: Vec<ClientId> = members
+            .iter()
+            .copied()
+            .filter(|&member| {
+                self.client_mut(member)
+                    .is_some_and(|client| client.version() == version && client.is_replaying(slot, after))
+            })
+            .collect();
         if members.is_empty() {
             return;
         }
@@ -198,7 +339,8 @@ impl Hub {
         let mut cursor = after;
         let mut frames = 0;
         for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= top) {
-            super::delivery::encode(&mut self.scratch, self.options.framing, entry, entry.at_ms / 1000);
+            let framing = self.options.framing;
+            super::delivery::encode(&mut self.scratch, framing, version, entry, entry.at_ms / 1000);
             cursor = entry.seq;
             frames += 1;
             // Written as JSON, a text may be six times as long as it is: then
@@ -212,12 +354,13 @@ impl Hub {
         }
         let bytes = out.store(&self.scratch);
         out.write(members.iter().copied(), bytes, frames);
-        for &member in members {
-            if let Some(Position::Behind { cursor: at, since_ms, .. }) =
-                self.client_mut(member).and_then(|client| client.position_in(slot))
+        for &member in &members {
+            if let Some(membership) = self.client_mut(member).and_then(|client| client.membership_in(slot))
+                && let Position::Behind { cursor: at, since_ms, .. } = &mut membership.position
                 && cursor > after
             {
                 (*at, *since_ms) = (Some(cursor), now.mono_ms);
+                membership.counts |= version == Version::V2 && frames > 0;
             }
         }
     }
@@ -225,7 +368,7 @@ impl Hub {
     /// The members for which the page after this number was read; they no
     /// longer wait.
     fn members_waiting_for(&mut self, slot: usize, after: u64) -> Vec<ClientId> {
-        let members = self.rooms[slot].behind.clone();
+        let members = self.rooms[slot].all_behind();
         let mut waiting = Vec::new();
         for member in members {
             let position = self.client_mut(member).and_then(|client| client.position_in(slot));
@@ -264,7 +407,7 @@ impl Hub {
     }
 
     /// Reads the page after a number, once for everybody who wants it.
-    fn read_room_after(&mut self, slot: usize, after: u64, out: &mut Outputs) {
+    pub(super) fn read_room_after(&mut self, slot: usize, after: u64, out: &mut Outputs) {
         if self.rooms[slot].reads.iter().all(|read| read.after != Some(after)) {
             self.read_room_from(slot, PageFrom::After(after), out);
         }
@@ -272,36 +415,53 @@ impl Hub {
 
     fn read_room_from(&mut self, slot: usize, from: PageFrom, out: &mut Outputs) {
         let topic = Topic::Room(self.rooms[slot].name.clone());
-        let id = self.read(topic, from, out);
+        let id = self.read_topic(topic, from, out);
         let after = if let PageFrom::After(after) = from { Some(after) } else { None };
         self.rooms[slot].reads.push(RoomRead { id, after, for_room: after.is_none() });
     }
 
-    pub(super) fn read(&mut self, topic: Topic, from: PageFrom, out: &mut Outputs) -> ReadId {
-        let id = ReadId(self.reads.open.insert((topic.clone(), from)) as u64);
+    /// Reads a page for a room or conversation.
+    pub(super) fn read_topic(&mut self, topic: Topic, from: PageFrom, out: &mut Outputs) -> ReadId {
         let limits = PageLimits { entries: self.options.page_entries, bytes: self.options.page_bytes };
-        let request = ReadRequest { id, topic, from, limits };
+        self.read(Purpose::Topic(topic.clone(), from), topic, from, limits, out)
+    }
+
+    pub(super) fn read(
+        &mut self,
+        purpose: Purpose,
+        topic: Topic,
+        from: PageFrom,
+        limits: PageLimits,
+        out: &mut Outputs,
+    ) -> ReadId {
+        let id = self.reads.add(purpose);
+        self.ask(Output::Read(ReadRequest { id, topic, from, limits }), out);
+        id
+    }
+
+    /// Asks the log now, or when others were answered.
+    pub(super) fn ask(&mut self, read: Output, out: &mut Outputs) {
         if self.reads.running < self.options.reads_max {
             self.reads.running += 1;
-            out.push(Output::Read(request));
+            out.push(read);
         } else {
-            self.reads.waiting.push_back(request);
+            self.reads.waiting.push_back(read);
         }
-        id
     }
 
     pub(super) fn retry_reads(&mut self, now: Now, out: &mut Outputs) {
         while self.reads.retries.front().is_some_and(|(at, _)| *at <= now.mono_ms) {
-            let Some((_, topic)) = self.reads.retries.pop_front() else { return };
-            match topic {
-                Topic::Room(name) => {
+            let Some((_, retry)) = self.reads.retries.pop_front() else { return };
+            match retry {
+                Retry::Topic(Topic::Room(name)) => {
                     let Some(&slot) = self.room_by_name.get(&name) else { continue };
                     self.catch_up_room(slot, out);
-                    for member in self.rooms[slot].behind.clone() {
+                    for member in self.rooms[slot].all_behind() {
                         self.catch_up(member, slot, now, out);
                     }
                 }
-                Topic::Pair(pair) => self.catch_up_conversation(&pair, out),
+                Retry::Topic(Topic::Pair(pair)) => self.catch_up_conversation(&pair, out),
+                Retry::Hello(client) => self.prepare_hello(client, out),
             }
         }
     }
@@ -331,12 +491,18 @@ impl Hub {
         let timeout = self.options.catch_up_timeout_ms;
         let page_bytes = self.options.page_bytes;
         for id in self.client_ids() {
+            self.give_up_joining(id, now, out);
             let stuck = self.client(id).is_some_and(|client| {
-                client.pending < page_bytes
+                let greeting = match &client.speaks {
+                    Speaks::V2(v2) => v2.greeting.is_some() && v2.greeted_ms + timeout <= now.mono_ms,
+                    Speaks::V1 { .. } => false,
+                };
+                let behind = client.pending < page_bytes
                     && client.memberships.iter().any(|membership| match membership.position {
                         Position::Behind { since_ms, .. } => since_ms + timeout <= now.mono_ms,
                         Position::Live => false,
-                    })
+                    });
+                greeting || behind
             });
             if stuck {
                 self.close(id, CloseCode::TryAgainLater, now, out);

@@ -1,7 +1,7 @@
 //! Clients as they come and go: their users, and the sessions that end.
 
 use super::{Hub, Now, Protocol};
-use crate::client::{Client, User};
+use crate::client::{Client, ClientRef, Speaks, User, V2};
 use crate::outputs::Outputs;
 use crate::{ClientId, CloseCode, Output, SessionId, Subscription, Username};
 
@@ -25,16 +25,24 @@ impl Hub {
         self.generation = self.generation.wrapping_add(1);
         let user = self.user_slot(user, out);
         self.users[user].clients.push(id);
-        let Protocol::V1 { room } = protocol.clone();
+        let (speaks, room) = match protocol {
+            Protocol::V1 { room } => (Speaks::V1 { room: room.clone() }, Some(room)),
+            Protocol::V2 => {
+                let v2 = V2 { greeting: Some(Vec::new()), greeted_ms: now.mono_ms, ..V2::default() };
+                (Speaks::V2(Box::new(v2)), None)
+            }
+        };
         self.clients[index] = Some(Client {
             generation: self.generation,
             user,
             session: session.cloned(),
             expires_ms,
-            protocol,
+            speaks,
             memberships: Vec::new(),
+            own: Vec::new(),
             pending: 0,
             unanswered: 0,
+            asked: 0,
             paused: None,
             settling: None,
             closed: false,
@@ -45,9 +53,12 @@ impl Hub {
         } else if self.users[user].clients.len() > self.options.user_clients_max {
             self.close(id, CloseCode::TryAgainLater, now, out);
         } else if self.leaving.is_some() {
-            self.close(id, CloseCode::GoingAway, now, out);
+            self.let_client_go(id, now, out);
         } else {
-            self.join(id, &room, now, out);
+            match room {
+                Some(room) => self.join(id, &room, None, now, out),
+                None => self.prepare_hello(ClientRef { id, generation: self.generation }, out),
+            }
             // Coming back lifts no limit.
             self.review(id, now, out);
         }
@@ -57,7 +68,12 @@ impl Hub {
         let slot = match self.user_by_name.get(name) {
             Some(&slot) => slot,
             None => {
-                let user = User { name: name.clone(), clients: Vec::new(), rate: Default::default() };
+                let user = User {
+                    name: name.clone(),
+                    clients: Vec::new(),
+                    rate: Default::default(),
+                    joins: Default::default(),
+                };
                 let slot = self.users.insert(user);
                 self.user_by_name.insert(name.clone(), slot);
                 slot
@@ -76,6 +92,7 @@ impl Hub {
         }
         if !matches!(code, CloseCode::SignedOut | CloseCode::NoLongerGood) {
             // What its rooms have for it comes before the goodbye.
+            self.flush_own(id, out);
             self.flush_rooms_of(id, out);
         }
         self.detach(id, now, out);
@@ -93,6 +110,7 @@ impl Hub {
     fn detach(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
         let Some(client) = self.client_mut(id).filter(|client| !client.closed) else { return };
         client.closed = true;
+        client.own = Vec::new();
         let user = client.user;
         for membership in std::mem::take(&mut client.memberships) {
             self.leave(id, user, membership, now, out);
@@ -110,7 +128,7 @@ impl Hub {
     /// faster than the limit.
     pub(super) fn forget_user(&mut self, slot: usize, now_ms: u64) {
         let user = &self.users[slot];
-        if user.clients.is_empty() && user.rate.is_full(now_ms) {
+        if user.clients.is_empty() && user.rate.is_full(now_ms) && user.joins.is_full(now_ms) {
             self.user_by_name.remove(&user.name);
             self.users.remove(slot);
         }

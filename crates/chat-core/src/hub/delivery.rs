@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::planted::planted;
 use super::{Hub, Now};
-use crate::client::ClientRef;
+use crate::client::{ClientRef, Version};
 use crate::feed::{Feed, Offer};
 use crate::frame::v1;
+use crate::frame::v2::{self, About, ErrorCode, Reply};
 use crate::outputs::Outputs;
 use crate::{
     ClientId, DEFAULT_ROOM, Entry, Framing, MessageText, Missed, Page, PageFrom, Pair, RoomName, Topic,
@@ -22,12 +23,13 @@ pub(super) struct Conversation {
     used_ms: u64,
 }
 
-/// Appends the frame of an entry, with the time to show.
-pub(super) fn encode(out: &mut Vec<u8>, framing: Framing, entry: &Entry, timestamp_s: u64) {
+/// Appends the frame of an entry; v1 shows the time given.
+pub(super) fn encode(out: &mut Vec<u8>, framing: Framing, version: Version, entry: &Entry, timestamp_s: u64) {
     let (from, text) = (entry.from.as_str(), entry.text.as_str());
-    framing.append(out, |out| match &entry.topic {
-        Topic::Room(room) => v1::message(out, room.as_str(), from, text, timestamp_s),
-        Topic::Pair(pair) => {
+    framing.append(out, |out| match (version, &entry.topic) {
+        (Version::V2, _) => v2::entry(out, entry),
+        (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text, timestamp_s),
+        (Version::V1, Topic::Pair(pair)) => {
             let room = entry.room.as_ref().map_or(DEFAULT_ROOM, RoomName::as_str);
             v1::private(out, room, from, pair.other(&entry.from).as_str(), text, timestamp_s);
         }
@@ -53,7 +55,7 @@ impl Hub {
             Topic::Pair(pair) => {
                 let Some(slot) = self.conversation_slot(pair, entry.seq, now) else { return };
                 match self.conversations[slot].feed.offer(entry.seq) {
-                    Offer::Next => self.deliver_private(entry, out),
+                    Offer::Next => self.deliver_private(entry, now, out),
                     Offer::Known => {}
                     Offer::Hole => self.catch_up_conversation(pair, out),
                 }
@@ -82,22 +84,39 @@ impl Hub {
         let room = &mut self.rooms[slot];
         room.shown_s = room.shown_s.max(entry.at_ms / 1000);
         room.used = true;
-        let start = room.pending.len();
-        encode(&mut room.pending, self.options.framing, entry, room.shown_s);
-        let held = room.recent.held();
-        room.recent.push(entry.seq, &room.pending[start..], self.options.recent);
-        self.recent_bytes = self.recent_bytes + room.recent.held() - held;
-        if room.has_live() {
-            room.pending_frames += 1;
+        let held = room.held();
+        let mut is_pending = false;
+        for version in Version::ALL {
+            let side = &mut room.sides[version as usize];
+            if side.is_empty() {
+                continue;
+            }
+            let start = side.pending.len();
+            encode(&mut side.pending, self.options.framing, version, entry, room.shown_s);
+            if version == Version::V1 && room.shown_s > entry.at_ms / 1000 {
+                // A notice was shown meanwhile; a replay has no notices.
+                self.scratch.clear();
+                encode(&mut self.scratch, self.options.framing, version, entry, entry.at_ms / 1000);
+                side.recent.push(entry.seq, &self.scratch, self.options.recent);
+            } else {
+                side.recent.push(entry.seq, &side.pending[start..], self.options.recent);
+            }
+            if side.has_live() {
+                side.pending_frames += 1;
+                is_pending = true;
+            } else {
+                side.pending.truncate(start);
+            }
+        }
+        self.recent_bytes = self.recent_bytes + room.held() - held;
+        if is_pending {
             self.mark_dirty(slot);
-        } else {
-            room.pending.truncate(start);
         }
         self.bound_recent(slot);
     }
 
     /// Sends a private message to every connection of its two users.
-    fn deliver_private(&mut self, entry: &Entry, out: &mut Outputs) {
+    fn deliver_private(&mut self, entry: &Entry, now: Now, out: &mut Outputs) {
         let Topic::Pair(pair) = &entry.topic else { return };
         let mut recipients = self.clients_of(pair.low());
         if pair.low() != pair.high() {
@@ -106,14 +125,87 @@ impl Hub {
         if planted!(self, PrivateToAll) {
             recipients = self.client_ids().filter(|&id| self.client(id).is_some_and(|c| !c.closed)).collect();
         }
+        recipients.retain(|&recipient| self.is_for(recipient, pair, entry.seq, now, out));
         for &recipient in &recipients {
             // Whoever is in a room gets things in the order of the log.
+            self.flush_own(recipient, out);
             self.flush_rooms_of(recipient, out);
         }
+        for version in Version::ALL {
+            let of_version = |&id: &ClientId| self.client(id).is_some_and(|c| c.version() == version);
+            let recipients: Vec<ClientId> = recipients.iter().copied().filter(of_version).collect();
+            if recipients.is_empty() {
+                continue;
+            }
+            self.scratch.clear();
+            encode(&mut self.scratch, self.options.framing, version, entry, entry.at_ms / 1000);
+            let bytes = out.store(&self.scratch);
+            out.write(recipients, bytes, 1);
+        }
+    }
+
+    /// How far a conversation was delivered on this hub, if at all.
+    pub(super) fn delivered_up_to(&self, pair: &Pair) -> Option<u64> {
+        let &slot = self.conversation_by_pair.get(pair)?;
+        self.conversations[slot].feed.top()
+    }
+
+    /// A number is committed, said by somebody who has it from the log.
+    pub(super) fn heard(&mut self, topic: &Topic, seq: u64, out: &mut Outputs) {
+        match topic {
+            Topic::Room(name) => {
+                let Some(&slot) = self.room_by_name.get(name) else { return };
+                self.rooms[slot].feed.hear(seq);
+                self.catch_up_room(slot, out);
+            }
+            Topic::Pair(pair) => {
+                let Some(&slot) = self.conversation_by_pair.get(pair) else { return };
+                self.conversations[slot].feed.hear(seq);
+                self.catch_up_conversation(pair, out);
+            }
+        }
+    }
+
+    /// A frame for one client, written at the end of the turn.
+    pub(super) fn tell(&mut self, id: ClientId, reply: &Reply<'_>) {
         self.scratch.clear();
-        encode(&mut self.scratch, self.options.framing, entry, entry.at_ms / 1000);
-        let bytes = out.store(&self.scratch);
-        out.write(recipients, bytes, 1);
+        self.options.framing.append(&mut self.scratch, |out| reply.write(out));
+        self.own_from_scratch(id);
+    }
+
+    /// The frame that was just made is for this client.
+    pub(super) fn own_from_scratch(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        if client.closed {
+            return;
+        }
+        if client.own.is_empty() {
+            self.told.push(id);
+        }
+        client.own.extend_from_slice(&self.scratch);
+    }
+
+    /// Puts out what a client alone is told.
+    pub(super) fn flush_own(&mut self, id: ClientId, out: &mut Outputs) {
+        if let Some(client) = self.client_mut(id)
+            && !client.own.is_empty()
+        {
+            let own = std::mem::take(&mut client.own);
+            let bytes = out.store(&own);
+            out.write([id], bytes, 0);
+        }
+    }
+
+    /// Tells a v2 client that something cannot be done.
+    pub(super) fn refuse(
+        &mut self,
+        id: ClientId,
+        code: ErrorCode,
+        message: &str,
+        about: &About,
+        retry_after_s: Option<u64>,
+    ) {
+        self.tell(id, &v2::error(code, message, about, retry_after_s));
     }
 
     /// Shows a private message that was not stored to its author only.
@@ -129,7 +221,9 @@ impl Hub {
         let Some(client) = self.same_client(author) else { return };
         let user = client.user;
         let from = self.users[user].name.clone();
-        let recipients = self.users[user].clients.clone();
+        // Only v1 shows what was not stored.
+        let mut recipients = self.users[user].clients.clone();
+        recipients.retain(|&id| self.client(id).is_some_and(|client| client.version() == Version::V1));
         for &recipient in &recipients {
             self.flush_rooms_of(recipient, out);
         }
@@ -175,7 +269,7 @@ impl Hub {
         let conversation = &mut self.conversations[slot];
         let Some(top) = conversation.feed.top().filter(|_| conversation.feed.is_behind()) else { return };
         if !std::mem::replace(&mut conversation.reading, true) {
-            self.read(Topic::Pair(pair.clone()), PageFrom::After(top), out);
+            self.read_topic(Topic::Pair(pair.clone()), PageFrom::After(top), out);
         }
     }
 
@@ -185,6 +279,7 @@ impl Hub {
         pair: &Pair,
         from: PageFrom,
         page: Option<&Page>,
+        now: Now,
         out: &mut Outputs,
     ) -> bool {
         let Some(&slot) = self.conversation_by_pair.get(pair) else { return false };
@@ -195,10 +290,14 @@ impl Hub {
             feed.skip_to(page.first.saturating_sub(1).min(page.last));
         }
         for entry in &page.entries {
+            // A delivery may close a client, and with the last one of the two
+            // people the conversation is forgotten.
+            let Some(&slot) = self.conversation_by_pair.get(pair) else { return false };
             if self.conversations[slot].feed.offer(entry.seq) == Offer::Next {
-                self.deliver_private(entry, out);
+                self.deliver_private(entry, now, out);
             }
         }
+        let Some(&slot) = self.conversation_by_pair.get(pair) else { return false };
         let nothing_new = matches!(from, PageFrom::After(after) if page.last <= after)
             && self.conversations[slot].feed.is_behind();
         if !nothing_new {
@@ -268,8 +367,10 @@ impl Hub {
             if let Some(room) = self.rooms.get_mut(self.recent_hand)
                 && !std::mem::take(&mut room.used)
             {
-                self.recent_bytes -= room.recent.held();
-                room.recent.clear();
+                self.recent_bytes -= room.held();
+                for side in &mut room.sides {
+                    side.recent.clear();
+                }
             }
         }
     }

@@ -26,6 +26,12 @@ pub enum PlantedBug {
     NoReadRetry,
     /// A draft may stay unanswered for ever.
     NoDraftTimeout,
+    /// A v2 send is acknowledged before it is stored.
+    AckBeforeCommit,
+    /// What comes behind a send that failed is taken.
+    NoRefusing,
+    /// A resume is answered as whole, whatever the log still has.
+    ResumeUnchecked,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -5,14 +5,16 @@
 
 use std::collections::VecDeque;
 
+use super::asking::RETRY_AFTER_S;
 use super::planted::planted;
-use super::{Hub, Now, Paused, Protocol};
-use crate::client::ClientRef;
+use super::{Hub, Now, Paused};
+use crate::client::{ClientRef, Rate, Refusing, Send, Speaks};
 use crate::frame::v1::{self, Refusal, Request};
+use crate::frame::v2::{self, About, ErrorCode};
 use crate::outputs::Outputs;
 use crate::{
-    ClientId, CloseCode, Draft, DraftId, EntryKind, MessageText, Missed, Outcome, Output, Pair, Receipt,
-    RoomName, Topic, Username,
+    ClientId, CloseCode, Draft, DraftId, EntryKind, MessageText, Missed, Nonce, Outcome, Output, Pair,
+    RateLimit, Receipt, RoomName, Topic, Username,
 };
 
 /// The drafts without a receipt, in the order of their ids, which are dense:
@@ -28,8 +30,10 @@ pub(super) struct Drafts {
 struct Waiting {
     client: ClientRef,
     topic: Topic,
-    room: RoomName,
+    /// Of a v1 client: where it is.
+    room: Option<RoomName>,
     text: MessageText,
+    nonce: Option<Nonce>,
     fails_at_ms: u64,
 }
 
@@ -70,21 +74,27 @@ impl Hub {
         else {
             return;
         };
-        let (user, Protocol::V1 { room }) = (client.user, client.protocol.clone());
-        // Whatever was looked at counts, so that rubbish is no cheaper than a message.
-        if let Some(limit) = self.options.rate {
-            self.users[user].rate.count(limit, now.mono_ms);
-        }
-        match v1::parse(frame, self.options.text_max_chars) {
-            Ok(Request::Message(text)) => self.draft(id, Topic::Room(room.clone()), room, text, now, out),
-            Ok(Request::Private { to, text }) => self.private(id, &to, room, text, now, out),
-            Ok(Request::Nothing) | Err(Refusal::Malformed) => {}
-            Err(Refusal::TooLong) => self.close(id, CloseCode::TooBig, now, out),
+        match &client.speaks {
+            Speaks::V1 { room } => self.frame_v1(id, room.clone(), frame, now, out),
+            Speaks::V2(_) => self.frame_v2(id, frame, now, out),
         }
         self.review(id, now, out);
     }
 
-    fn private(
+    fn frame_v1(&mut self, id: ClientId, room: RoomName, frame: &str, now: Now, out: &mut Outputs) {
+        // Whatever was looked at counts, so that rubbish is no cheaper than a message.
+        self.count_against_rate(id, now);
+        match v1::parse(frame, self.options.text_max_chars) {
+            Ok(Request::Message(text)) => {
+                self.draft(id, Topic::Room(room.clone()), Some(room), text, None, now, out);
+            }
+            Ok(Request::Private { to, text }) => self.private_v1(id, &to, room, text, now, out),
+            Ok(Request::Nothing) | Err(Refusal::Malformed) => {}
+            Err(Refusal::TooLong) => self.close(id, CloseCode::TooBig, now, out),
+        }
+    }
+
+    fn private_v1(
         &mut self,
         id: ClientId,
         to: &str,
@@ -100,19 +110,149 @@ impl Hub {
             self.echo(author, to, &text, Some(&room), now.wall_ms, out);
         }
         match Username::known(to) {
-            Ok(to) => self.draft(id, Topic::Pair(Pair::new(from, to)), room, text, now, out),
+            Ok(to) => self.draft(id, Topic::Pair(Pair::new(from, to)), Some(room), text, None, now, out),
             // No account can have that name.
             Err(_) => self.echo(author, to, &text, Some(&room), now.wall_ms, out),
         }
     }
 
-    /// Asks for an append.
+    fn frame_v2(&mut self, id: ClientId, frame: &str, now: Now, out: &mut Outputs) {
+        if let Some(limit) = self.options.frame_rate
+            && let Some(v2) = self.client_mut(id).and_then(|client| client.v2())
+        {
+            v2.frames.count(limit, now.mono_ms);
+        }
+        match v2::parse(frame, self.options.text_max_chars, self.options.history_max) {
+            Ok(v2::Request::Join { room, resume, reference }) => {
+                if let (Some(limit), Some(user)) = (self.options.join_rate, self.user_of(id)) {
+                    self.users[user].joins.count(limit, now.mono_ms);
+                }
+                self.ask_to_join(id, &room, resume, reference.into(), now, out);
+            }
+            Ok(v2::Request::Leave { room, reference }) => {
+                self.ask_to_leave(id, &room, &reference.into(), now, out);
+            }
+            Ok(v2::Request::Message { room, text, nonce }) => {
+                self.count_against_rate(id, now);
+                self.sent_again(id, &nonce);
+                if self.is_in(id, &room) {
+                    self.send(id, Send { topic: Topic::Room(room), text, nonce }, now, out);
+                } else {
+                    let about = About::Nonce(nonce);
+                    self.refuse(id, ErrorCode::NotJoined, "join the room first", &about, None);
+                }
+            }
+            Ok(v2::Request::Private { to, text, nonce }) => {
+                self.count_against_rate(id, now);
+                self.sent_again(id, &nonce);
+                let Some(from) = self.user_of(id).map(|user| self.users[user].name.clone()) else { return };
+                match Username::known(&to) {
+                    Ok(to) => {
+                        self.send(
+                            id,
+                            Send { topic: Topic::Pair(Pair::new(from, to)), text, nonce },
+                            now,
+                            out,
+                        );
+                    }
+                    Err(_) => self.refuse(id, ErrorCode::NotFound, NOBODY, &About::Nonce(nonce), None),
+                }
+            }
+            Ok(v2::Request::History { of, from, limit, reference }) => {
+                self.ask_history(id, of, from, limit, reference.into(), out);
+            }
+            Err(refusal) => {
+                if let About::Nonce(nonce) = &refusal.about {
+                    self.sent_again(id, nonce);
+                }
+                self.refuse(id, refusal.code, refusal.message, &refusal.about, None);
+            }
+        }
+    }
+
+    /// What failed first is sent again, whatever becomes of it now: what comes
+    /// behind it may be stored.
+    fn sent_again(&mut self, id: ClientId, nonce: &Nonce) {
+        if let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) {
+            v2.refusing.take_if(|refusing| refusing.nonce == *nonce);
+        }
+    }
+
+    fn user_of(&self, id: ClientId) -> Option<usize> {
+        self.client(id).map(|client| client.user)
+    }
+
+    fn count_against_rate(&mut self, id: ClientId, now: Now) {
+        if let (Some(limit), Some(user)) = (self.options.rate, self.user_of(id)) {
+            self.users[user].rate.count(limit, now.mono_ms);
+        }
+    }
+
+    /// Has something stored for a v2 client, unless it must come behind
+    /// something that failed.
+    fn send(&mut self, id: ClientId, send: Send, now: Now, out: &mut Outputs) {
+        let side_by_side = self.options.topics_side_by_side;
+        let Some(client) = self.client_mut(id) else { return };
+        let is_waiting = client.unanswered > 0;
+        let Some(v2) = client.v2() else { return };
+        if let Some(refusing) = &v2.refusing {
+            if now.mono_ms < refusing.until_ms && !planted!(self, NoRefusing) {
+                return self.unavailable(id, send.nonce);
+            }
+            if let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) {
+                v2.refusing = None;
+            }
+        }
+        let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) else { return };
+        if side_by_side && is_waiting && v2.topic.as_ref() != Some(&send.topic) {
+            v2.parked = Some(send);
+            return;
+        }
+        v2.topic = Some(send.topic.clone());
+        if planted!(self, AckBeforeCommit) {
+            let seq = self.next_seq(&send.topic);
+            self.acknowledge(id, &send.nonce, &send.topic, seq, now.wall_ms, false);
+        }
+        self.draft(id, send.topic, None, send.text, Some(send.nonce), now, out);
+    }
+
+    /// The number that something would get, as far as this hub knows.
+    fn next_seq(&self, topic: &Topic) -> u64 {
+        let top = match topic {
+            Topic::Room(name) => self.room_by_name.get(name).and_then(|&slot| self.rooms[slot].feed.top()),
+            Topic::Pair(pair) => self.delivered_up_to(pair),
+        };
+        top.unwrap_or(0) + 1
+    }
+
+    fn unavailable(&mut self, id: ClientId, nonce: Nonce) {
+        let message = "not stored: try again";
+        self.refuse(id, ErrorCode::Unavailable, message, &About::Nonce(nonce), Some(RETRY_AFTER_S));
+    }
+
+    fn acknowledge(
+        &mut self,
+        id: ClientId,
+        nonce: &Nonce,
+        topic: &Topic,
+        seq: u64,
+        at_ms: u64,
+        duplicate: bool,
+    ) {
+        let Some(user) = self.user_of(id) else { return };
+        let author = self.users[user].name.clone();
+        self.tell(id, &v2::ack(nonce, topic, &author, seq, at_ms, duplicate));
+    }
+
+    /// Asks for an append. `room` is where a v1 author is.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a draft")]
     fn draft(
         &mut self,
         id: ClientId,
         topic: Topic,
-        room: RoomName,
+        room: Option<RoomName>,
         text: MessageText,
+        nonce: Option<Nonce>,
         now: Now,
         out: &mut Outputs,
     ) {
@@ -121,11 +261,15 @@ impl Hub {
         let user = client.user;
         let client = ClientRef { id, generation: client.generation };
         let from = self.users[user].name.clone();
-        let fails_at_ms = now.mono_ms + self.options.append_timeout_ms;
-        let waiting =
-            Waiting { client, topic: topic.clone(), room: room.clone(), text: text.clone(), fails_at_ms };
-        let draft = self.drafts.add(waiting);
-        let room = matches!(topic, Topic::Pair(_)).then_some(room);
+        let draft = self.drafts.add(Waiting {
+            client,
+            topic: topic.clone(),
+            room: room.clone(),
+            text: text.clone(),
+            nonce: nonce.clone(),
+            fails_at_ms: now.mono_ms + self.options.append_timeout_ms,
+        });
+        let room = room.filter(|_| matches!(topic, Topic::Pair(_)));
         out.push(Output::Append(Draft {
             id: draft,
             topic,
@@ -133,7 +277,7 @@ impl Hub {
             from,
             room,
             text,
-            nonce: None,
+            nonce,
         }));
     }
 
@@ -141,32 +285,72 @@ impl Hub {
     pub(super) fn answered(&mut self, receipt: &Receipt, now: Now, out: &mut Outputs) {
         // One that was given up meanwhile has nobody left to tell.
         let Some(waiting) = self.drafts.take(receipt.draft) else { return };
-        match &receipt.outcome {
+        let client = waiting.client;
+        match (&receipt.outcome, &waiting.nonce) {
+            (Outcome::Stored { seq, at_ms }, nonce) => {
+                let missed = Missed { topic: waiting.topic.clone(), first: *seq, last: *seq };
+                self.missed(&missed, now, out);
+                if let Some(nonce) = nonce
+                    && self.same_client(client).is_some()
+                    && !planted!(self, AckBeforeCommit)
+                {
+                    self.acknowledge(client.id, nonce, &waiting.topic, *seq, *at_ms, false);
+                }
+            }
             // A v1 draft has no nonce but what a store gives it for itself alone:
             // a duplicate is a commit whose answer was lost, and perhaps its
             // entries with it.
-            Outcome::Stored { seq, .. } | Outcome::Duplicate { seq, .. } => {
+            (Outcome::Duplicate { seq, .. }, None) => {
                 let missed = Missed { topic: waiting.topic.clone(), first: *seq, last: *seq };
                 self.missed(&missed, now, out);
             }
-            Outcome::NoRecipient { at_ms } => {
-                if let Topic::Pair(pair) = &waiting.topic
-                    && let Some(from) = self.same_client(waiting.client).map(|client| client.user)
-                {
-                    let to = pair.other(&self.users[from].name).clone();
-                    self.echo(waiting.client, to.as_str(), &waiting.text, Some(&waiting.room), *at_ms, out);
+            (Outcome::Duplicate { topic, seq, at_ms }, Some(nonce)) => {
+                self.heard(topic, *seq, out);
+                if self.same_client(client).is_some() {
+                    self.acknowledge(client.id, nonce, topic, *seq, *at_ms, true);
                 }
             }
-            Outcome::Failed => self.failed(waiting.client, now, out),
+            (Outcome::NoRecipient { at_ms }, None) => {
+                if let (Topic::Pair(pair), Some(room)) = (&waiting.topic, &waiting.room)
+                    && let Some(from) = self.same_client(client).map(|client| client.user)
+                {
+                    let to = pair.other(&self.users[from].name).clone();
+                    self.echo(client, to.as_str(), &waiting.text, Some(room), *at_ms, out);
+                }
+            }
+            (Outcome::NoRecipient { .. }, Some(nonce)) => {
+                if self.same_client(client).is_some() {
+                    let about = About::Nonce(nonce.clone());
+                    self.refuse(client.id, ErrorCode::NotFound, NOBODY, &about, None);
+                }
+            }
+            (Outcome::Failed, nonce) => self.failed(client, receipt.draft, nonce.as_ref(), now, out),
         }
-        self.settle(waiting.client, now, out);
+        self.settle(client, now, out);
     }
 
-    /// A draft was not stored. There is no other way to tell a v1 client.
-    fn failed(&mut self, client: ClientRef, now: Now, out: &mut Outputs) {
-        if self.same_client(client).is_some() {
-            self.close(client.id, CloseCode::TryAgainLater, now, out);
+    /// A draft was not stored. There is no other way to tell a v1 client than
+    /// to close it.
+    fn failed(
+        &mut self,
+        client: ClientRef,
+        draft: DraftId,
+        nonce: Option<&Nonce>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let until_ms = now.mono_ms + self.options.refusing_ms;
+        let Some(found) = self.same_client(client) else { return };
+        let (Some(v2), Some(nonce)) = (found.v2(), nonce) else {
+            return self.close(client.id, CloseCode::TryAgainLater, now, out);
+        };
+        // They need not fail in the order in which they were sent: one that the
+        // log's queue had no place for fails before those that wait there.
+        let is_first = |refusing: &Refusing| refusing.until_ms <= now.mono_ms || draft < refusing.draft;
+        if v2.refusing.as_ref().is_none_or(is_first) {
+            v2.refusing = Some(Refusing { nonce: nonce.clone(), draft, until_ms });
         }
+        self.unavailable(client.id, nonce.clone());
     }
 
     /// The client has said its last; it goes once that is answered for.
@@ -182,10 +366,18 @@ impl Hub {
     fn settle(&mut self, author: ClientRef, now: Now, out: &mut Outputs) {
         let Some(client) = self.same_client(author) else { return };
         client.unanswered -= 1;
-        if let (Some(code), 0) = (client.settling, client.unanswered) {
-            self.close(author.id, code, now, out);
-        } else if client.paused == Some(Paused::Credit) {
-            self.review(author.id, now, out);
+        if client.unanswered == 0
+            && let Some(parked) = client.v2().and_then(|v2| v2.parked.take())
+        {
+            // What arrived is not thrown away, whatever came behind it.
+            self.send(author.id, parked, now, out);
+        }
+        let Some(client) = self.same_client(author) else { return };
+        match (client.settling, client.unanswered, client.paused) {
+            (Some(CloseCode::GoingAway), 0, _) => self.let_client_go(author.id, now, out),
+            (Some(code), 0, _) => self.close(author.id, code, now, out),
+            (_, _, Some(Paused::Credit | Paused::Order)) => self.review(author.id, now, out),
+            _ => {}
         }
     }
 
@@ -208,7 +400,7 @@ impl Hub {
         match after {
             Some(Paused::Rate) => self.waiting_for_rate.push(client_ref),
             Some(Paused::Hub) => self.waiting_for_hub.push_back(client_ref),
-            Some(Paused::Credit) | None => {}
+            Some(Paused::Credit | Paused::Greeting | Paused::Order | Paused::Asking) | None => {}
         }
         match (before, after) {
             (None, Some(_)) => out.push(Output::Pause(id)),
@@ -219,8 +411,19 @@ impl Hub {
 
     fn reason_to_pause(&self, id: ClientId, now: Now) -> Option<Paused> {
         let client = self.client(id)?;
+        if let Speaks::V2(v2) = &client.speaks {
+            if v2.greeting.is_some() {
+                return Some(Paused::Greeting);
+            }
+            if v2.parked.is_some() {
+                return Some(Paused::Order);
+            }
+        }
         if planted!(self, NoCredit) {
             return None;
+        }
+        if client.asked >= self.options.client_asked_max {
+            return Some(Paused::Asking);
         }
         if client.unanswered >= self.options.client_unanswered_max {
             return Some(Paused::Credit);
@@ -228,8 +431,15 @@ impl Hub {
         if !self.has_credit() {
             return Some(Paused::Hub);
         }
-        let limit = self.options.rate?;
-        (!self.users[client.user].rate.allows(limit, now.mono_ms)).then_some(Paused::Rate)
+        let user = &self.users[client.user];
+        let is_within =
+            |limit: Option<RateLimit>, rate: &Rate| limit.is_none_or(|limit| rate.allows(limit, now.mono_ms));
+        let mut allowed = is_within(self.options.rate, &user.rate);
+        if let Speaks::V2(v2) = &client.speaks {
+            allowed &= is_within(self.options.join_rate, &user.joins);
+            allowed &= is_within(self.options.frame_rate, &v2.frames);
+        }
+        (!allowed).then_some(Paused::Rate)
     }
 
     fn has_credit(&self) -> bool {
@@ -260,3 +470,6 @@ impl Hub {
         }
     }
 }
+
+/// Said of a name that has no account.
+const NOBODY: &str = "there is nobody of that name";

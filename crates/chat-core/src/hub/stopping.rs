@@ -1,10 +1,13 @@
 //! Letting the clients go, each in a slot of its own, so that they do not all
 //! come back at once.
 
+use std::hash::BuildHasher as _;
+
 use super::{Hub, Now};
-use crate::CloseCode;
-use crate::client::ClientRef;
+use crate::client::{ClientRef, Version};
+use crate::frame::v2::Reply;
 use crate::outputs::Outputs;
+use crate::{ClientId, CloseCode};
 
 impl Hub {
     /// From here on nobody is let in, and everybody gets a slot to leave in.
@@ -36,9 +39,25 @@ impl Hub {
             let Some(found) = self.same_client(client) else { continue };
             found.settling = Some(CloseCode::GoingAway);
             if found.unanswered == 0 {
-                self.close(client.id, CloseCode::GoingAway, now, out);
+                self.let_client_go(client.id, now, out);
             }
         }
+    }
+
+    /// The server stops: a v2 client is told when to come back.
+    pub(super) fn let_client_go(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
+        let Some(client) = self.client(id) else { return };
+        if client.version() == Version::V1 {
+            return self.close(id, CloseCode::GoingAway, now, out);
+        }
+        let generation = client.generation;
+        if !client.is_being_greeted() {
+            self.flush_rooms_of(id, out);
+            let spread = self.options.reconnect_spread_ms.max(1);
+            let after_ms = self.seed.hash_one((generation, now.mono_ms)) % spread;
+            self.tell(id, &Reply::Reconnect { after_ms });
+        }
+        self.close(id, CloseCode::Restarting, now, out);
     }
 
     /// Draining, and everybody is gone.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use chat_core::{
     ClientId, Commit, Draft, DraftId, Entry, EntryKind, Framing, History, HistoryLimits, Hub, HubOptions,
     Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol,
-    ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
+    ReadId, ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 /// One hub and everything around it. A log, a network and a clock that do
 /// what the story says; unless it says otherwise, all is done at once.
@@ -26,6 +27,7 @@ pub(crate) struct Story {
     pub(crate) lose_entries: bool,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) reads: VecDeque<ReadRequest>,
+    pub(crate) hellos: VecDeque<(ReadId, Username, usize)>,
     /// How often a page was asked for.
     pub(crate) reads_asked: usize,
     pub(crate) subscriptions: BTreeSet<Subscription>,
@@ -39,7 +41,10 @@ pub(crate) struct Story {
 /// What a client got.
 struct Seen {
     user: Username,
+    v2: bool,
     lines: Vec<Line>,
+    /// What a v2 client got.
+    frames: Vec<Value>,
     /// How many of them the story has looked at.
     read: usize,
     code: Option<u16>,
@@ -99,6 +104,7 @@ impl Story {
             lose_entries: false,
             drafts: Vec::new(),
             reads: VecDeque::new(),
+            hellos: VecDeque::new(),
             reads_asked: 0,
             subscriptions: BTreeSet::new(),
             presence: Vec::new(),
@@ -125,13 +131,30 @@ impl Story {
         session: Option<&str>,
         good_for_ms: Option<u64>,
     ) -> ClientId {
+        let protocol = Protocol::V1 { room: RoomName::parse(room).expect("a good name") };
+        self.open_as(user, protocol, session, good_for_ms)
+    }
+
+    /// A connection of `user` that speaks v2.
+    pub(crate) fn open_v2(&mut self, user: &str) -> ClientId {
+        self.open_as(user, Protocol::V2, None, None)
+    }
+
+    fn open_as(
+        &mut self,
+        user: &str,
+        protocol: Protocol,
+        session: Option<&str>,
+        good_for_ms: Option<u64>,
+    ) -> ClientId {
         let user = name(user);
         let session = session.map(SessionId::new);
-        let protocol = Protocol::V1 { room: RoomName::parse(room).expect("a good name") };
         let client = ClientId(self.clients.len() as u32);
         self.clients.push(Seen {
             user: user.clone(),
+            v2: protocol == Protocol::V2,
             lines: Vec::new(),
+            frames: Vec::new(),
             read: 0,
             code: None,
             gone: false,
@@ -210,6 +233,13 @@ impl Story {
         self.turn(Input::Missed(&[Missed { topic: topic(room), first, last }]));
     }
 
+    /// The log removes a room's entries below this number, and says so.
+    pub(crate) fn trim(&mut self, room: &str, first: u64) {
+        let topic = topic(room);
+        let (_, topics) = self.history.trim(usize::MAX, |entry, _| entry.topic == topic && entry.seq < first);
+        self.turn(Input::Trimmed(&topics));
+    }
+
     /// The log stores the first `count` drafts that were kept back, in one
     /// transaction.
     pub(crate) fn append(&mut self, count: usize) {
@@ -232,6 +262,33 @@ impl Story {
         let request = self.reads.pop_front().expect("a read is on its way");
         self.read_now(&request);
         self.settle();
+    }
+
+    /// The log answers the oldest hello that was kept back.
+    pub(crate) fn read_hello(&mut self) {
+        let (id, user, limit) = self.hellos.pop_front().expect("a hello is on its way");
+        self.read_conversations(id, &user, limit);
+        self.settle();
+    }
+
+    fn read_conversations(&mut self, id: ReadId, user: &Username, limit: usize) {
+        let conversations = self.history.conversations(user, limit);
+        let input = Input::Conversations { id, conversations: Some(&conversations) };
+        self.hub.step(self.now, input, &mut self.out);
+        self.hub.end_turn(&mut self.out);
+    }
+
+    /// A v2 client sends a frame.
+    pub(crate) fn ask(&mut self, client: ClientId, frame: Value) {
+        self.frame(client, &frame.to_string());
+    }
+
+    /// What a v2 client got since the story last asked.
+    pub(crate) fn frames(&mut self, client: ClientId) -> Vec<Value> {
+        let seen = &mut self.clients[client.0 as usize];
+        let new = seen.frames[seen.read..].to_vec();
+        seen.read = seen.frames.len();
+        new
     }
 
     /// The log cannot answer the oldest read.
@@ -306,6 +363,10 @@ impl Story {
                 && let Some(request) = self.reads.pop_front()
             {
                 self.read_now(&request);
+            } else if !self.hold_reads
+                && let Some((id, user, limit)) = self.hellos.pop_front()
+            {
+                self.read_conversations(id, &user, limit);
             } else if !self.hand_over() {
                 break;
             }
@@ -344,6 +405,10 @@ impl Story {
                     self.reads_asked += 1;
                     self.reads.push_back(request);
                 }
+                Output::ReadConversations { id, user, limit } => {
+                    self.reads_asked += 1;
+                    self.hellos.push_back((id, user, limit));
+                }
                 Output::Pause(client) => assert!(self.hub.is_paused(client)),
                 Output::Resume(_) => {}
                 Output::Subscribe(to) => {
@@ -363,7 +428,9 @@ impl Story {
         for &client in self.out.recipients(write) {
             let seen = &mut self.clients[client.0 as usize];
             assert_eq!(seen.code, None, "{client:?} was closed before {bytes}");
-            if !seen.gone {
+            if seen.v2 {
+                seen.frames.extend(bytes.lines().map(|line| serde_json::from_str(line).expect("JSON")));
+            } else if !seen.gone {
                 seen.lines.extend(bytes.lines().map(Line::parse));
             }
         }

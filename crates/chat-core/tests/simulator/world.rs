@@ -430,6 +430,7 @@ impl World {
                 let origin = self.origin(node);
                 self.after(latency_ms, Event::Read { origin, request });
             }
+            Output::ReadConversations { .. } => return Err("a v1 client needs no hello".to_owned()),
             Output::Pause(client) => self.pause(node, client, true)?,
             Output::Resume(client) => self.pause(node, client, false)?,
             Output::Subscribe(to) => {
