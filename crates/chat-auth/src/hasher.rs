@@ -4,7 +4,7 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use crate::old_hash::OldHash;
-use crate::{Password, Verdict};
+use crate::{NO_PASSWORD, Password, Verdict};
 
 /// Hashes and checks passwords, one after the other.
 pub(crate) struct Hasher {
@@ -50,6 +50,7 @@ impl Hasher {
     /// Whether this is the password of that hash. Without a hash, or with one
     /// that cannot be read, it costs as much as a new hash, and is not.
     pub(crate) fn verify(&mut self, password: &Password, hash: Option<&str>) -> Verdict {
+        let hash = hash.filter(|hash| *hash != NO_PASSWORD);
         let (right, outdated) = match hash.map(Known::parse) {
             Some(Some(Known::Argon2id(stored))) => {
                 let output = self.argon2id(stored.version, &stored.params, password, &stored.salt);

@@ -36,7 +36,7 @@ mod passwords;
 mod secret;
 mod tokens;
 
-pub use password::{PASSWORD_MAX_BYTES, Password, PasswordError};
+pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError};
 pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions, Verdict};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};

@@ -8,6 +8,10 @@ use zeroize::Zeroizing;
 /// that a queue of them stays small.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 
+/// In the place of a hash: the account of somebody who signs in elsewhere. No
+/// password is right for it.
+pub const NO_PASSWORD: &str = "!";
+
 /// A password, verbatim: 1 to [`PASSWORD_MAX_BYTES`] bytes. Overwritten with
 /// zeros when dropped, and never shown.
 pub struct Password(Zeroizing<String>);

@@ -364,6 +364,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_account_without_a_password_has_none() {
+        let passwords = Passwords::start(cheap()).unwrap();
+        for tried in [crate::NO_PASSWORD, "x"] {
+            let verdict = passwords.verify_login(password(tried), Some(crate::NO_PASSWORD)).await.unwrap();
+            assert_eq!(verdict, Verdict::Wrong, "{tried}");
+        }
+    }
+
+    #[tokio::test]
     async fn no_account_and_unreadable_hashes_are_never_right() {
         let passwords = Passwords::start(cheap()).unwrap();
         let d = "$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -28,11 +28,13 @@ pub struct TokenOptions {
     /// Whether a token without a session id is good: another issuer, who knows
     /// the secret, signs its own people in that way. Nobody can revoke one.
     pub accept_external: bool,
+    /// The only issuer (`iss`) of such tokens; `None`: whoever knows the secret.
+    pub external_issuer: Option<String>,
 }
 
 impl Default for TokenOptions {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(86_400), accept_external: false }
+        Self { lifetime: Duration::from_secs(86_400), accept_external: false, external_issuer: None }
     }
 }
 
@@ -46,6 +48,7 @@ pub struct Claims {
     /// The first second at which it is no longer good.
     pub exp: u64,
     nbf: Option<u64>,
+    iss: Option<String>,
     /// The session; none in a token of another issuer.
     pub sid: Option<String>,
 }
@@ -72,6 +75,10 @@ pub enum TokenError {
     /// It names no session, and tokens of other issuers are not accepted.
     #[error("the token has no session")]
     NoSession,
+    /// It names no session, and comes from another issuer than the one of
+    /// [`external_issuer`](TokenOptions::external_issuer).
+    #[error("the token is of another issuer")]
+    OtherIssuer,
 }
 
 impl Tokens {
@@ -126,8 +133,14 @@ impl Tokens {
         if claims.nbf.is_some_and(|nbf| now < nbf) {
             return Err(TokenError::NotYetValid);
         }
-        if claims.sid.is_none() && !self.options.accept_external {
-            return Err(TokenError::NoSession);
+        if claims.sid.is_none() {
+            if !self.options.accept_external {
+                return Err(TokenError::NoSession);
+            }
+            let issuer = &self.options.external_issuer;
+            if issuer.is_some() && claims.iss != *issuer {
+                return Err(TokenError::OtherIssuer);
+            }
         }
         Ok(claims)
     }
@@ -260,6 +273,28 @@ mod tests {
         let claims = external().verify(&token, NOW).unwrap();
         assert_eq!((claims.sub.as_str(), claims.sid, claims.iat), ("alice", None, None));
         assert!(external().verify(&but(json!({"exp": NOW})), NOW).is_err());
+    }
+
+    #[test]
+    fn the_issuer_may_be_named() {
+        let options = TokenOptions {
+            accept_external: true,
+            external_issuer: Some("https://host.example".to_owned()),
+            ..TokenOptions::default()
+        };
+        let tokens = Tokens::new(&SigningSecret::new(SECRET).unwrap(), options);
+        let of = |issuer: Value| but(json!({"sid": null, "iss": issuer}));
+        tokens.verify(&of(json!("https://host.example")), NOW).unwrap();
+        for other in [json!("https://host.example/"), json!(""), json!(null)] {
+            let refused = tokens.verify(&of(other.clone()), NOW);
+            assert!(matches!(refused, Err(TokenError::OtherIssuer)), "{other}: {refused:?}");
+        }
+        let list = of(json!(["https://host.example"]));
+        assert!(matches!(tokens.verify(&list, NOW), Err(TokenError::Forged(_))));
+        // Its own need none.
+        tokens.verify(&tokens.issue(NOW, "alice", "s1"), NOW).unwrap();
+        // Whoever knows the secret may sign, where nobody is named.
+        external().verify(&of(json!("anybody")), NOW).unwrap();
     }
 
     #[test]

@@ -6,9 +6,13 @@ use std::fmt::Display;
 /// What a store could not do; each names the choice it leaves.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is an account of that name: take another.
+    /// There is an account of that name, or there was one: take another.
     #[error("username already exists")]
     NameTaken,
+    /// It could be mistaken for the name of another account, or of one that was
+    /// removed: take another.
+    #[error("username looks too much like an existing one")]
+    NameLooksTaken,
     /// The store does not answer, is full, or was closed. Nothing of the call
     /// was stored, unless the connection was lost in the commit itself: the
     /// same drafts may be sent again, their nonces tell. Try again later.
@@ -27,6 +31,12 @@ pub enum StoreError {
     /// A server, or another `migrate`, has the database: stop that one first.
     #[error("the database {database} is in use by another server")]
     InUse {
+        /// The database.
+        database: String,
+    },
+    /// There is something in it already: name another, or say that it may go.
+    #[error("the database {database} is not empty: --replace deletes what is in it")]
+    NotEmpty {
         /// The database.
         database: String,
     },

@@ -38,23 +38,30 @@
 //! #     .block_on(example()).unwrap();
 //! ```
 
+mod backup;
 mod batch;
 mod columns;
 mod error;
 mod memory;
 pub mod migrations;
+mod names;
 mod postgres;
 mod repository;
+mod retention;
 mod sqlite;
 mod stores;
 #[cfg(feature = "test-postgres")]
 pub mod test_postgres;
 mod url;
 
+pub use backup::{Backup, BackupContents, RestoreTarget, WhatIsThere};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use repository::{Answer, EventLog, NewUser, Session, SessionRepository, User, UserRepository};
+pub use repository::{
+    Answer, EventLog, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, User, UserRepository,
+};
+pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use stores::Stores;
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

@@ -1,14 +1,19 @@
 //! A store that lives as long as its process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Commit, Draft, History, HistoryLimits, Page, PageFrom, PageLimits, Seed, SessionId, Topic, Username,
+    Commit, Conversations, Draft, Entry, History, HistoryLimits, Look, Page, PageFrom, PageLimits, Seed,
+    SessionId, Topic, Username,
 };
 use uuid::Uuid;
 
-use crate::{Answer, EventLog, NewUser, Session, SessionRepository, StoreError, User, UserRepository};
+use crate::retention::Cut;
+use crate::{
+    Answer, EventLog, NewUser, Retention, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
+    TrimPosition, Trimmed, User, UserRepository,
+};
 
 /// Users, sessions and the log in this process's memory: for embedders and
 /// tests. What it stores is gone with it, and so each one has an epoch of its
@@ -23,6 +28,9 @@ pub struct MemoryStore {
 struct Inner {
     history: History,
     users: HashMap<Username, User>,
+    /// Of all accounts there are and were, and what they look like.
+    names: HashSet<Username>,
+    looks: HashSet<String>,
     sessions: HashMap<SessionId, Session>,
     /// Sign-ins until the ended sessions are swept out.
     sign_ins_to_sweep: usize,
@@ -41,6 +49,8 @@ impl MemoryStore {
             inner: Mutex::new(Inner {
                 history: History::new(Seed(one, other), limits),
                 users: HashMap::new(),
+                names: HashSet::new(),
+                looks: HashSet::new(),
                 sessions: HashMap::new(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
@@ -65,19 +75,51 @@ impl Inner {
         let users = &self.users;
         self.history.append(drafts, now_ms, |name| users.contains_key(name))
     }
+
+    fn check_new_name(&self, name: &Username) -> Result<(), StoreError> {
+        if self.names.contains(name) {
+            return Err(StoreError::NameTaken);
+        }
+        match Look::of(name.as_str()).keys().iter().any(|key| self.looks.contains(*key)) {
+            true => Err(StoreError::NameLooksTaken),
+            false => Ok(()),
+        }
+    }
+
+    fn create(&mut self, user: &NewUser) {
+        let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
+        self.looks.extend(Look::of(name.as_str()).keys().map(str::to_owned));
+        self.names.insert(name.clone());
+        self.users.insert(name.clone(), User { name, password_hash, avatar, created_at_ms });
+    }
 }
 
 impl UserRepository for MemoryStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut inner = self.lock();
+            inner.check_new_name(&user.name)?;
+            inner.create(user);
+            Ok(())
+        })
+    }
+
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut inner = self.lock();
             if inner.users.contains_key(&user.name) {
                 return Err(StoreError::NameTaken);
             }
-            let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
-            inner.users.insert(name.clone(), User { name, password_hash, avatar, created_at_ms });
+            if !inner.names.contains(&user.name) {
+                inner.check_new_name(&user.name)?;
+            }
+            inner.create(user);
             Ok(())
         })
+    }
+
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        Box::pin(async move { self.lock().check_new_name(name) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
@@ -89,6 +131,25 @@ impl UserRepository for MemoryStore {
             let mut inner = self.lock();
             let user = inner.users.get_mut(name).filter(|user| user.password_hash == old);
             Ok(user.map(|user| new.clone_into(&mut user.password_hash)).is_some())
+        })
+    }
+
+    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.lock().users.remove(name);
+            Ok(())
+        })
+    }
+
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let behind = inner.users.values().filter(|user| after.is_none_or(|after| user.name > *after));
+            let mut users: Vec<User> = behind.cloned().collect();
+            drop(inner);
+            users.sort_by(|one, other| one.name.cmp(&other.name));
+            users.truncate(max);
+            Ok(users)
         })
     }
 }
@@ -131,6 +192,46 @@ impl SessionRepository for MemoryStore {
             Ok(())
         })
     }
+
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let good = |session: &&Session| session.user == *user && now_ms < session.expires_at_ms;
+            let mut found: Vec<Session> = inner.sessions.values().filter(good).cloned().collect();
+            drop(inner);
+            found.sort_by(|one, other| {
+                let key = |session: &Session| (session.created_at_ms, session.id.as_str().to_owned());
+                key(other).cmp(&key(one))
+            });
+            found.truncate(SESSIONS_LISTED_MAX);
+            Ok(found)
+        })
+    }
+
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            Ok(inner.sessions.extract_if(|_, session| session.user == *user).map(|(id, _)| id).collect())
+        })
+    }
+
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if let Some(session) = self.lock().sessions.get_mut(id) {
+                session.last_seen_at_ms = session.last_seen_at_ms.max(now_ms);
+            }
+            Ok(())
+        })
+    }
+
+    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let found = ids.iter().filter_map(|id| inner.sessions.get(id));
+            let good = found.filter(|session| now_ms < session.expires_at_ms);
+            Ok(good.map(|session| (session.id.clone(), session.expires_at_ms)).collect())
+        })
+    }
 }
 
 impl EventLog for MemoryStore {
@@ -140,6 +241,26 @@ impl EventLog for MemoryStore {
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
         Box::pin(async move { Ok(self.lock().history.page(topic, from, limits)) })
+    }
+
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+        Box::pin(async move { Ok(self.lock().history.conversations(user, limit)) })
+    }
+
+    fn trim<'a>(
+        &'a self,
+        retention: &'a Retention,
+        _from: TrimPosition,
+        now_ms: u64,
+        max_entries: usize,
+    ) -> Answer<'a, Trimmed> {
+        Box::pin(async move {
+            let (max, cut) = (max_entries.max(1), Cut::of(retention, now_ms));
+            let goes = |entry: &Entry, last| cut.takes(entry.seq, entry.at_ms, last);
+            let (entries, topics) = self.lock().history.trim(max, goes);
+            let next = (entries == max).then(TrimPosition::default);
+            Ok(Trimmed { entries: entries as u64, nonces: 0, topics, next })
+        })
     }
 
     fn epoch(&self) -> &str {

@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use chat_core::{Commit, Draft, Page, PageFrom, PageLimits, SessionId, Topic, Username};
+use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, SessionId, Topic, Username};
 
-use crate::StoreError;
+use crate::{Retention, StoreError, TrimPosition, Trimmed};
 
 /// An answer that a store gives later. Boxed, so that a store can be chosen at
 /// run time without a type parameter in every signature above.
@@ -13,8 +13,19 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 
 /// The accounts.
 pub trait UserRepository: Send + Sync {
-    /// Stores a new account; [`StoreError::NameTaken`] if there is one of that name.
+    /// Stores a new account. [`StoreError::NameTaken`] if there is one of that
+    /// name, or was one that was removed; [`StoreError::NameLooksTaken`] if there
+    /// is or was one whose name [looks like](chat_core::Look) it. Of those that
+    /// are made at once, too, one wins.
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()>;
+
+    /// The same, but the name of an account that was removed may be used again,
+    /// and is then taken as it was. Its conversations are the new account's.
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()>;
+
+    /// The error that [`create_user`](Self::create_user) would have, of the two
+    /// about names, for those who ask before they do what costs more.
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()>;
 
     /// The account of exactly that name.
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>>;
@@ -22,6 +33,15 @@ pub trait UserRepository: Send + Sync {
     /// Replaces the hash of an account's password, if it still is `old`, and
     /// says whether it was: somebody else may have set another one meanwhile.
     fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool>;
+
+    /// Deletes an account; one that is not there is fine. Its messages stay, its
+    /// name stays taken, and its sessions are the caller's to
+    /// [revoke](SessionRepository::revoke_sessions_of).
+    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()>;
+
+    /// The accounts behind that name in an order of the store's own, at most
+    /// `max`; `None` for the first ones.
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>>;
 }
 
 /// The sessions: one for each sign-in, until it ends or is revoked.
@@ -37,6 +57,23 @@ pub trait SessionRepository: Send + Sync {
 
     /// Ends a session for good. Revoking one that is not there is fine.
     fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()>;
+
+    /// The sessions of a user that are good at `now_ms`, the newest first, at
+    /// most [`SESSIONS_LISTED_MAX`].
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>>;
+
+    /// Ends all sessions of a user for good, and says which they were, in no
+    /// order. A store that had to ask twice, because the first answer was lost,
+    /// names only those that the second time found.
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>>;
+
+    /// Notes that a session was seen. It never goes back, and one that is not
+    /// there is fine.
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()>;
+
+    /// Of these sessions those that are good at `now_ms`, with their ends, in no
+    /// order: one question to the store, however many they are.
+    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>>;
 }
 
 /// The log: the only place where entries get their numbers, and the only truth.
@@ -68,6 +105,31 @@ pub trait EventLog: Send + Sync {
 
     /// A part of a topic. An unknown topic is an empty one.
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page>;
+
+    /// The private conversations of somebody, those written last first, at most
+    /// `limit` of them.
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations>;
+
+    /// Removes entries that are not [to be kept](Retention) any more, the oldest of
+    /// each topic first and at most `max_entries` (at least 1) of them, so that
+    /// nobody waits long behind it. It looks at some topics from `from` on and says
+    /// where to [go on](Trimmed::next).
+    ///
+    /// A topic goes on counting where it was, also without entries, and
+    /// [`Page::first`] moves up. A nonce is forgotten when its entry is gone and was
+    /// stored [seven days](crate::NONCES_KEPT_MS) ago; a store in memory forgets it
+    /// with its entry.
+    ///
+    /// A log of somebody else keeps everything unless it says otherwise.
+    fn trim<'a>(
+        &'a self,
+        _retention: &'a Retention,
+        _from: TrimPosition,
+        _now_ms: u64,
+        _max_entries: usize,
+    ) -> Answer<'a, Trimmed> {
+        Box::pin(async { Ok(Trimmed::default()) })
+    }
 
     /// Names the numbering: another value only where numbers start anew.
     fn epoch(&self) -> &str;
@@ -124,8 +186,17 @@ pub struct Session {
     pub id: SessionId,
     /// Who signed in.
     pub user: Username,
+    /// What signed in, in its own words (a `User-Agent`); empty if it said nothing.
+    pub device: String,
+    /// The IP address from which it signed in; empty if that is not known.
+    pub address: String,
     /// When, in milliseconds since 1970 (UTC).
     pub created_at_ms: u64,
     /// When it ends, in milliseconds since 1970 (UTC).
     pub expires_at_ms: u64,
+    /// When it was last used, give or take minutes, in milliseconds since 1970 (UTC).
+    pub last_seen_at_ms: u64,
 }
+
+/// Sessions in one list.
+pub const SESSIONS_LISTED_MAX: usize = 100;

@@ -9,8 +9,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_core::{Outcome, Page, PageFrom, PageLimits, SessionId, Topic};
-use chat_store::{NewUser, Session, StoreError, User};
-use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said};
+use chat_store::{
+    KEPT_AT_LEAST_MS, NONCES_KEPT_MS, NewUser, Retention, SESSIONS_LISTED_MAX, Session, StoreError,
+    TrimPosition, Trimmed, User,
+};
+use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said, session};
 
 macro_rules! every_store {
     ($($story:ident),* $(,)?) => {
@@ -36,9 +39,18 @@ macro_rules! every_store {
 every_store! {
     an_account_is_found_by_its_exact_name,
     a_name_is_given_once,
+    a_name_that_looks_like_another_is_not_given,
+    of_those_who_want_names_that_look_alike_at_once_one_gets_it,
+    a_removed_account_is_gone_and_its_name_stays_taken,
+    the_name_of_a_removed_account_can_be_used_again_on_purpose,
+    accounts_are_listed_in_parts,
     a_password_hash_is_replaced_only_if_it_is_still_the_old_one,
     a_session_lasts_until_its_end,
     a_revoked_session_is_gone,
+    all_sessions_of_a_user_are_revoked_at_once,
+    sessions_are_listed_newest_first,
+    a_session_is_seen,
+    the_good_ones_among_many_sessions,
     each_topic_counts_for_itself,
     stamps_never_run_backwards,
     a_retry_in_the_same_batch_is_stored_once,
@@ -56,6 +68,12 @@ every_store! {
     an_unknown_topic_is_an_empty_one,
     many_writers_leave_no_hole,
     readers_see_whole_batches,
+    conversations_are_listed_newest_first,
+    what_is_too_old_or_one_too_many_is_trimmed,
+    it_is_trimmed_in_small_parts,
+    what_is_new_is_never_trimmed,
+    a_nonce_outlives_its_entry_for_seven_days_and_no_longer,
+    writing_goes_on_while_it_is_trimmed,
     the_epoch_stays,
     the_log_may_be_called_in_place,
     it_answers,
@@ -91,9 +109,124 @@ async fn a_name_is_given_once(place: Place) {
     assert_eq!(refused.unwrap_err().to_string(), "username already exists");
     let first = place.stores.users.find_user(&name("Алиса")).await.unwrap().unwrap();
     assert_ne!(first.password_hash, "another");
-    // Case is for the caller to judge.
-    again.name = name("АЛИСА");
+    again.name = name("Алина");
     place.stores.users.create_user(&again).await.unwrap();
+}
+
+fn newcomer(person: &str) -> NewUser {
+    NewUser { name: name(person), password_hash: "$argon2id$…".into(), avatar: None, created_at_ms: 1 }
+}
+
+async fn a_name_that_looks_like_another_is_not_given(place: Place) {
+    let place = {
+        for person in ["alice", "Алиса", "BOB"] {
+            place.account(person).await;
+        }
+        // A restart makes no difference.
+        if place.is_kept() { place.reopened().await } else { place }
+    };
+    let users = &place.stores.users;
+    for person in ["Alice", "аlice", "AIice", "a1ice", "АЛИСА", "bob", "ВОВ", "ｂｏｂ"] {
+        for refused in [
+            users.check_new_name(&name(person)).await,
+            users.create_user(&newcomer(person)).await,
+            users.recreate_user(&newcomer(person)).await,
+        ] {
+            assert!(matches!(refused, Err(StoreError::NameLooksTaken)), "{person}: {refused:?}");
+        }
+        assert_eq!(users.find_user(&name(person)).await.unwrap(), None);
+    }
+    let refused = users.check_new_name(&name("alice")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NameTaken), "{refused:?}");
+    for person in ["alicia", "Алина", "bob2"] {
+        users.check_new_name(&name(person)).await.unwrap();
+        users.create_user(&newcomer(person)).await.unwrap();
+    }
+}
+
+async fn of_those_who_want_names_that_look_alike_at_once_one_gets_it(place: Place) {
+    for round in 0..20 {
+        let alike = ["alice", "ALICE", "аlice", "AIice", "Alice", "alice"];
+        let wanted = alike.map(|person| newcomer(&format!("{person} {round}")));
+        let mut asking = tokio::task::JoinSet::new();
+        for user in wanted.clone() {
+            let users = Arc::clone(&place.stores.users);
+            asking.spawn(async move { users.create_user(&user).await });
+        }
+        let given = asking.join_all().await.into_iter().filter(|answer| match answer {
+            Ok(()) => true,
+            Err(StoreError::NameTaken | StoreError::NameLooksTaken) => false,
+            Err(error) => panic!("{error:?}"),
+        });
+        assert_eq!(given.count(), 1);
+        let mut names = BTreeSet::new();
+        for user in &wanted {
+            names.extend(place.stores.users.find_user(&user.name).await.unwrap().map(|user| user.name));
+        }
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
+}
+
+async fn a_removed_account_is_gone_and_its_name_stays_taken(place: Place) {
+    place.account("alice").await;
+    place.account("bob").await;
+    place.append(&[private("bob", "alice", "hi")], 1).await;
+    let users = &place.stores.users;
+    users.remove_user(&name("alice")).await.unwrap();
+    users.remove_user(&name("alice")).await.unwrap();
+    assert_eq!(users.find_user(&name("alice")).await.unwrap(), None);
+    assert!(users.find_user(&name("bob")).await.unwrap().is_some());
+    assert!(!users.set_password_hash(&name("alice"), "$argon2id$…", "new").await.unwrap());
+    let taken = users.create_user(&newcomer("alice")).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+    for alike in [users.create_user(&newcomer("Alice")).await, users.recreate_user(&newcomer("Alice")).await]
+    {
+        assert!(matches!(alike, Err(StoreError::NameLooksTaken)), "{alike:?}");
+    }
+    // What was said stays, and nothing more is said to nobody.
+    assert_eq!(said(&place.all(&pair("alice", "bob")).await), ["hi"]);
+    let lost = place.append(&[private("bob", "alice", "are you there?")], 2).await;
+    assert_eq!(lost, [Outcome::NoRecipient { at_ms: 2 }]);
+    // A name that was never given is free.
+    users.remove_user(&name("carol")).await.unwrap();
+    users.create_user(&newcomer("Carol")).await.unwrap();
+}
+
+async fn the_name_of_a_removed_account_can_be_used_again_on_purpose(place: Place) {
+    place.account("alice").await;
+    let users = &place.stores.users;
+    let taken = users.recreate_user(&newcomer("alice")).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+    users.remove_user(&name("alice")).await.unwrap();
+    let again = NewUser { password_hash: "another".into(), ..newcomer("alice") };
+    users.recreate_user(&again).await.unwrap();
+    assert_eq!(users.find_user(&name("alice")).await.unwrap().unwrap().password_hash, "another");
+    let alike = users.create_user(&newcomer("Alice")).await;
+    assert!(matches!(alike, Err(StoreError::NameLooksTaken)), "{alike:?}");
+    // One that nobody had is simply given.
+    users.recreate_user(&newcomer("bob")).await.unwrap();
+    let taken = users.create_user(&newcomer("bob")).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+}
+
+async fn accounts_are_listed_in_parts(place: Place) {
+    let users = &place.stores.users;
+    assert_eq!(users.list_users(None, 10).await.unwrap(), []);
+    for person in ["Алиса", "bob", "李雷", "alice", "two words"] {
+        let avatar = (person == "bob").then(|| "/uploads/b.webp".to_owned());
+        users.create_user(&NewUser { avatar, created_at_ms: 7_000, ..newcomer(person) }).await.unwrap();
+    }
+    let all = users.list_users(None, 10).await.unwrap();
+    let names: BTreeSet<_> = all.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["Алиса", "bob", "李雷", "alice", "two words"]));
+    for user in &all {
+        assert_eq!(Some(user), users.find_user(&user.name).await.unwrap().as_ref());
+    }
+    let first = users.list_users(None, 2).await.unwrap();
+    assert_eq!(first, all[..2]);
+    assert_eq!(users.list_users(Some(&first[1].name), 2).await.unwrap(), all[2..4]);
+    assert_eq!(users.list_users(Some(&all[3].name), 2).await.unwrap(), all[4..]);
+    assert_eq!(users.list_users(Some(&all[4].name), 2).await.unwrap(), []);
 }
 
 async fn a_password_hash_is_replaced_only_if_it_is_still_the_old_one(place: Place) {
@@ -117,20 +250,16 @@ async fn a_password_hash_is_replaced_only_if_it_is_still_the_old_one(place: Plac
     assert_eq!((alice.avatar, alice.created_at_ms), (None, 1));
 }
 
-fn session(id: &str, created_at_ms: u64, expires_at_ms: u64) -> Session {
-    Session { id: SessionId::new(id), user: name("alice"), created_at_ms, expires_at_ms }
-}
-
 async fn a_session_lasts_until_its_end(place: Place) {
     let sessions = &place.stores.sessions;
-    let short = session("short", 100, 200);
+    let short = session("short", "alice", 100, 200);
     sessions.open_session(&short).await.unwrap();
     assert_eq!(sessions.find_session(&short.id, 199).await.unwrap(), Some(short.clone()));
     assert_eq!(sessions.find_session(&short.id, 200).await.unwrap(), None);
     assert_eq!(sessions.find_session(&SessionId::new("Short"), 150).await.unwrap(), None);
 
     sessions.renew_session(&short.id, 150, 300).await.unwrap();
-    let renewed = session("short", 100, 300);
+    let renewed = session("short", "alice", 100, 300);
     assert_eq!(sessions.find_session(&short.id, 299).await.unwrap(), Some(renewed));
     // What ended does not come back.
     sessions.renew_session(&short.id, 300, 900).await.unwrap();
@@ -140,7 +269,7 @@ async fn a_session_lasts_until_its_end(place: Place) {
 
     // Later sign-ins sweep the ended ones out, and only those.
     for index in 0..300 {
-        sessions.open_session(&session(&index.to_string(), 400, 500)).await.unwrap();
+        sessions.open_session(&session(&index.to_string(), "alice", 400, 500)).await.unwrap();
     }
     assert_eq!(sessions.find_session(&short.id, 150).await.unwrap(), None);
     assert!(sessions.find_session(&SessionId::new("0"), 499).await.unwrap().is_some());
@@ -148,7 +277,7 @@ async fn a_session_lasts_until_its_end(place: Place) {
 
 async fn a_revoked_session_is_gone(place: Place) {
     let sessions = &place.stores.sessions;
-    let (mine, yours) = (session("mine", 1, 100), session("yours", 1, 100));
+    let (mine, yours) = (session("mine", "alice", 1, 100), session("yours", "alice", 1, 100));
     sessions.open_session(&mine).await.unwrap();
     sessions.open_session(&yours).await.unwrap();
     sessions.revoke_session(&mine.id).await.unwrap();
@@ -156,6 +285,84 @@ async fn a_revoked_session_is_gone(place: Place) {
     sessions.renew_session(&mine.id, 50, 500).await.unwrap();
     assert_eq!(sessions.find_session(&mine.id, 50).await.unwrap(), None);
     assert_eq!(sessions.find_session(&yours.id, 50).await.unwrap(), Some(yours));
+}
+
+async fn all_sessions_of_a_user_are_revoked_at_once(place: Place) {
+    let sessions = &place.stores.sessions;
+    for (id, person) in [("phone", "alice"), ("laptop", "alice"), ("other", "Alice"), ("bobs", "bob")] {
+        sessions.open_session(&session(id, person, 1, 100)).await.unwrap();
+    }
+    let revoke = async || {
+        let ids = sessions.revoke_sessions_of(&name("alice")).await.unwrap();
+        ids.iter().map(|id| id.as_str().to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(revoke().await, BTreeSet::from(["laptop".to_owned(), "phone".to_owned()]));
+    assert_eq!(revoke().await, BTreeSet::new());
+    for (id, is_left) in [("phone", false), ("laptop", false), ("other", true), ("bobs", true)] {
+        let found = sessions.find_session(&SessionId::new(id), 50).await.unwrap();
+        assert_eq!(found.is_some(), is_left, "{id}");
+    }
+    sessions.renew_session(&SessionId::new("phone"), 50, 500).await.unwrap();
+    sessions.touch_session(&SessionId::new("phone"), 60).await.unwrap();
+    assert_eq!(sessions.sessions_of(&name("alice"), 50).await.unwrap(), []);
+    // Who signs in again is signed in.
+    sessions.open_session(&session("new", "alice", 60, 160)).await.unwrap();
+    assert_eq!(sessions.sessions_of(&name("alice"), 60).await.unwrap().len(), 1);
+}
+
+async fn sessions_are_listed_newest_first(place: Place) {
+    let sessions = &place.stores.sessions;
+    let of = async |person: &str, now_ms: u64| sessions.sessions_of(&name(person), now_ms).await.unwrap();
+    assert_eq!(of("alice", 0).await, []);
+    let (old, young) = (session("b", "alice", 10, 300), session("a", "alice", 20, 200));
+    let twin = Session { device: String::new(), address: String::new(), ..session("c", "alice", 20, 250) };
+    for each in [&young, &old, &twin, &session("d", "bob", 15, 300)] {
+        sessions.open_session(each).await.unwrap();
+    }
+    assert_eq!(of("alice", 199).await, [twin.clone(), young, old.clone()]);
+    assert_eq!(of("alice", 200).await, [twin, old.clone()], "one has ended");
+    assert_eq!(of("alice", 299).await, [old]);
+    assert_eq!(of("Alice", 100).await, []);
+
+    for index in 0..SESSIONS_LISTED_MAX as u64 {
+        sessions.open_session(&session(&format!("many {index}"), "alice", 30 + index, 900)).await.unwrap();
+    }
+    let listed = of("alice", 150).await;
+    assert_eq!(listed.len(), SESSIONS_LISTED_MAX);
+    assert_eq!((listed[0].created_at_ms, listed[SESSIONS_LISTED_MAX - 1].created_at_ms), (129, 30));
+}
+
+async fn a_session_is_seen(place: Place) {
+    let sessions = &place.stores.sessions;
+    let phone = session("phone", "alice", 1, 100);
+    sessions.open_session(&phone).await.unwrap();
+    sessions.touch_session(&phone.id, 50).await.unwrap();
+    let seen = Session { last_seen_at_ms: 50, ..phone.clone() };
+    assert_eq!(sessions.find_session(&phone.id, 60).await.unwrap(), Some(seen.clone()));
+    // One that was slower.
+    sessions.touch_session(&phone.id, 40).await.unwrap();
+    assert_eq!(sessions.sessions_of(&name("alice"), 60).await.unwrap(), [seen]);
+    sessions.touch_session(&SessionId::new("nobody's"), 40).await.unwrap();
+    assert_eq!(sessions.find_session(&SessionId::new("nobody's"), 0).await.unwrap(), None);
+}
+
+async fn the_good_ones_among_many_sessions(place: Place) {
+    let sessions = &place.stores.sessions;
+    for (id, ends) in [("a", 200), ("b", 300), ("c", 400), ("'\"[", 500)] {
+        sessions.open_session(&session(id, "alice", 1, ends)).await.unwrap();
+    }
+    sessions.revoke_session(&SessionId::new("b")).await.unwrap();
+    let good = async |ids: &[&str]| {
+        let ids: Vec<_> = ids.iter().map(|id| SessionId::new(id)).collect();
+        let mut good = sessions.good_sessions(&ids, 200).await.unwrap();
+        good.sort_by_key(|(_, end)| *end);
+        good.into_iter().map(|(id, end)| (id.as_str().to_owned(), end)).collect::<Vec<_>>()
+    };
+    assert_eq!(good(&[]).await, []);
+    let all = ["a", "b", "c", "nobody's", "'\"["];
+    assert_eq!(good(&all).await, [("c".to_owned(), 400), ("'\"[".to_owned(), 500)]);
+    assert_eq!(good(&all[..2]).await, []);
+    assert_eq!(good(&all[2..3]).await, [("c".to_owned(), 400)]);
 }
 
 fn stored(seq: u64, at_ms: u64) -> Outcome {
@@ -270,9 +477,10 @@ async fn a_message_to_nobody_is_not_stored(place: Place) {
     ];
     assert_eq!(place.append(&batch, 1000).await, [refused.clone(), stored(1, 1000), refused.clone()]);
     assert_eq!(place.all(&lost).await, Page { entries: vec![], first: 1, last: 0 });
-    assert_eq!(place.append(&batch[2..], 1000).await, [refused]);
-    place.account("Bob").await;
-    assert_eq!(place.append(&batch[2..], 2000).await, [stored(1, 2000)]);
+    let later = [private("alice", "bobby", "c")];
+    assert_eq!(place.append(&later, 1000).await, [refused]);
+    place.account("bobby").await;
+    assert_eq!(place.append(&later, 2000).await, [stored(1, 2000)]);
 }
 
 async fn who_has_no_account_may_write(place: Place) {
@@ -497,6 +705,191 @@ async fn readers_see_whole_batches(place: Place) {
     }
     writer.await.unwrap();
     assert_eq!(place.all(&kitchen).await.last, 300);
+}
+
+async fn conversations_are_listed_newest_first(place: Place) {
+    for person in ["alice", "bob", "Eve", "Яна"] {
+        place.account(person).await;
+    }
+    let of = async |person: &str, limit| {
+        let found = place.stores.log.conversations(&name(person), limit).await.unwrap();
+        let latest: Vec<_> =
+            found.latest.iter().map(|(with, seq)| (with.as_str().to_owned(), *seq)).collect();
+        (latest, found.has_more)
+    };
+    assert_eq!(of("bob", 10).await, (vec![], false));
+    let drafts = [private("alice", "bob", "1"), private("bob", "alice", "2"), private("alice", "Eve", "3")];
+    for (at_ms, draft) in (1000..).zip(drafts) {
+        place.append(&[draft], at_ms).await;
+    }
+    place.append(&[draft(&room("bob"), "bob", "not private")], 1004).await;
+    place.append(&[private("Яна", "bob", "4")], 1005).await;
+    place.append(&[private("bob", "bob", "5")], 1006).await;
+    let with = |name: &str, seq| (name.to_owned(), seq);
+    assert_eq!(of("bob", 10).await, (vec![with("bob", 1), with("Яна", 1), with("alice", 2)], false));
+    assert_eq!(of("bob", 2).await, (vec![with("bob", 1), with("Яна", 1)], true));
+    assert_eq!(of("alice", 2).await, (vec![with("Eve", 1), with("bob", 2)], false));
+    assert_eq!(of("bo", 2).await, (vec![], false));
+}
+
+/// Trims the whole log, at most so many entries at a time; what was removed, with
+/// how many steps it took.
+async fn trim(place: &Place, retention: Retention, now_ms: u64, max: usize) -> (Trimmed, usize) {
+    let (mut all, mut steps, mut from) = (Trimmed::default(), 0, Some(TrimPosition::default()));
+    while let Some(position) = from {
+        let part = place.stores.log.trim(&retention, position, now_ms, max).await.unwrap();
+        assert!(part.entries <= max as u64 && part.nonces <= max as u64, "{part:?}");
+        all.entries += part.entries;
+        all.nonces += part.nonces;
+        all.topics.extend(part.topics);
+        (steps, from) = (steps + 1, part.next);
+        assert!(steps < 1_000);
+    }
+    all.topics.sort();
+    (all, steps)
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+fn keep(entries: u64) -> Retention {
+    Retention { entries: Some(entries), age_ms: None }
+}
+
+async fn what_is_too_old_or_one_too_many_is_trimmed(place: Place) {
+    place.account("bob").await;
+    let (kitchen, private) = (room("kitchen"), pair("alice", "bob"));
+    for day in 1..=10 {
+        let batch = [draft(&kitchen, "alice", &day.to_string()), draft(&private, "alice", "psst")];
+        place.append(&batch, day * DAY_MS).await;
+    }
+    place.append(&[draft(&room("garden"), "alice", "long ago")], DAY_MS).await;
+    let now = 11 * DAY_MS;
+    assert_eq!(trim(&place, Retention::default(), now, 100).await.0, Trimmed::default());
+    assert_eq!(trim(&place, keep(10), now, 100).await.0, Trimmed::default());
+
+    let (trimmed, _) = trim(&place, keep(7), now, 100).await;
+    assert_eq!((trimmed.entries, trimmed.topics), (6, vec![(kitchen.clone(), 4), (private.clone(), 4)]));
+    let five_days = Retention { entries: Some(7), age_ms: Some(5 * DAY_MS) };
+    let (trimmed, _) = trim(&place, five_days, now, 100).await;
+    let topics = vec![(room("garden"), 2), (kitchen.clone(), 6), (private.clone(), 6)];
+    assert_eq!((trimmed.entries, trimmed.topics), (5, topics));
+    let place = if place.is_kept() { place.reopened().await } else { place };
+    for topic in [&kitchen, &private] {
+        let page = place.all(topic).await;
+        assert_eq!((page.first, page.last, seqs(&page)), (6, 10, vec![6, 7, 8, 9, 10]));
+    }
+    let limits = PageLimits { entries: 3, bytes: usize::MAX };
+    for (from, expected) in [
+        (PageFrom::Before(7), vec![6]),
+        (PageFrom::Before(6), vec![]),
+        (PageFrom::After(2), vec![6, 7, 8]),
+        (PageFrom::Latest, vec![8, 9, 10]),
+    ] {
+        let page = place.stores.log.page(&kitchen, from, limits).await.unwrap();
+        assert_eq!((page.first, seqs(&page)), (6, expected), "{from:?}");
+    }
+    // One that lost everything goes on where it was.
+    let garden = place.all(&room("garden")).await;
+    assert_eq!((garden.first, garden.last, garden.entries), (2, 1, vec![]));
+    assert_eq!(place.append(&[draft(&room("garden"), "bob", "new")], now).await, [stored(2, now)]);
+    let garden = place.all(&room("garden")).await;
+    assert_eq!((garden.first, garden.last, said(&garden)), (2, 2, vec!["new"]));
+    assert_eq!(place.append(&[draft(&kitchen, "bob", "new")], now).await, [stored(11, now)]);
+    let empty = trim(&place, keep(0), 12 * DAY_MS, 100).await.0;
+    assert_eq!((empty.entries, place.all(&kitchen).await.first), (12, 12));
+}
+
+async fn it_is_trimmed_in_small_parts(place: Place) {
+    // More topics than are looked at in one go, and some of them of no concern.
+    let topics: Vec<Topic> = (0..600).map(|number| room(&format!("{number}"))).collect();
+    let batch: Vec<_> = topics.iter().map(|topic| draft(topic, "alice", "a")).collect();
+    for _ in 0..2 {
+        place.append(&batch, 1).await;
+    }
+    for part in batch[..10].chunks(2) {
+        place.append(&[part, part, part].concat(), 1).await;
+    }
+    let first = place.stores.log.trim(&keep(2), TrimPosition::default(), DAY_MS, 7).await.unwrap();
+    assert_eq!((first.entries, first.next.is_some()), (7, true));
+    let (rest, steps) = trim(&place, keep(2), DAY_MS, 7).await;
+    assert_eq!(rest.entries, 23);
+    assert!((4..12).contains(&steps), "{steps}");
+    assert_eq!(place.all(&topics[9]).await.first, 4);
+    assert_eq!(place.all(&topics[10]).await.first, 1);
+    let (rest, _) = trim(&place, keep(1), DAY_MS, 1_000).await;
+    assert_eq!(rest.entries, 600);
+    for topic in &topics {
+        assert_eq!(place.all(topic).await.entries.len(), 1);
+    }
+}
+
+async fn what_is_new_is_never_trimmed(place: Place) {
+    let kitchen = room("kitchen");
+    for at_ms in [DAY_MS, DAY_MS + 1, DAY_MS + 2] {
+        place.append(&[draft(&kitchen, "alice", "a")], at_ms).await;
+    }
+    let nothing = Retention { entries: Some(0), age_ms: Some(0) };
+    let now = DAY_MS + KEPT_AT_LEAST_MS;
+    assert_eq!(trim(&place, nothing, now, 100).await.0.entries, 0);
+    assert_eq!(trim(&place, nothing, now + 2, 100).await.0.entries, 2);
+    // A clock that went back makes nothing old.
+    assert_eq!(trim(&place, nothing, 0, 100).await.0.entries, 0);
+    assert_eq!(place.all(&kitchen).await.first, 3);
+}
+
+/// Not in memory, which has no place for that.
+async fn a_nonce_outlives_its_entry_for_seven_days_and_no_longer(place: Place) {
+    if !place.is_kept() {
+        return;
+    }
+    let kitchen = room("kitchen");
+    let batch: Vec<_> =
+        ["1", "2", "3", "4", "5"].map(|nonce| draft(&kitchen, "alice", "a").nonce(nonce)).into();
+    place.append(&batch, DAY_MS).await;
+    place.append(&[draft(&kitchen, "alice", "a")], DAY_MS).await;
+    assert_eq!(trim(&place, keep(3), 2 * DAY_MS, 100).await.0.entries, 3);
+    let place = place.reopened().await;
+    let known: Vec<_> = (1..=5).map(|seq| duplicate(&kitchen, seq, DAY_MS)).collect();
+    assert_eq!(place.append(&batch, 3 * DAY_MS).await, known);
+
+    // On the last moment of the seventh day …
+    let end = DAY_MS + NONCES_KEPT_MS;
+    assert_eq!(trim(&place, keep(3), end, 100).await.0, Trimmed::default());
+    assert_eq!(place.append(&batch, end).await, known);
+    // … and then, but those whose messages are kept stay.
+    let (trimmed, steps) = trim(&place, keep(3), end + 1, 2).await;
+    assert_eq!((trimmed.entries, trimmed.nonces, steps), (0, 3, 3));
+    assert_eq!(place.append(&batch[3..], end + 1).await, known[3..]);
+    let again = place.append(&batch[..1], end + 1).await;
+    assert_eq!(again, [stored(7, end + 1)]);
+    // An old message takes its nonce with it.
+    let (trimmed, _) = trim(&place, keep(1), end + 2, 100).await;
+    assert_eq!((trimmed.entries, trimmed.nonces), (3, 2));
+    assert_eq!(place.append(&batch[3..4], end + 3).await, [stored(8, end + 3)]);
+    assert_eq!(place.append(&batch[..1], end + 3).await, [duplicate(&kitchen, 7, end + 1)]);
+}
+
+async fn writing_goes_on_while_it_is_trimmed(place: Place) {
+    let kitchen = room("kitchen");
+    let log = Arc::clone(&place.stores.log);
+    let writer = tokio::spawn(async move {
+        let kitchen = room("kitchen");
+        for number in 1..=100_u64 {
+            let batch = [(); 5].map(|()| draft(&kitchen, "alice", "x"));
+            let commit = log.append(&batch, number).await.unwrap();
+            assert_eq!(commit.entries.last().map(|entry| entry.seq), Some(number * 5));
+        }
+    });
+    let mut trimmed = 0;
+    while !writer.is_finished() {
+        trimmed += trim(&place, keep(20), DAY_MS, 9).await.0.entries;
+        let page = place.all(&kitchen).await;
+        assert_eq!(seqs(&page), (page.first..=page.last).collect::<Vec<_>>());
+        assert!(page.first > trimmed, "{} {trimmed}", page.first);
+    }
+    writer.await.unwrap();
+    trim(&place, keep(20), DAY_MS, 9).await;
+    assert_eq!(seqs(&place.all(&kitchen).await), (481..=500).collect::<Vec<_>>());
 }
 
 async fn the_epoch_stays(place: Place) {

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chat_core::{Draft, Outcome, PageFrom, SessionId, Topic};
+use chat_core::{Draft, Outcome, PageFrom, Topic};
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{Session, StoreError, Stores};
+use chat_store::{StoreError, Stores};
 use common::proxy::Proxy;
-use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said};
+use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said, session};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -35,7 +35,7 @@ async fn a_restart_keeps_everything() {
     let Some(place) = Place::postgres().await else { return };
     let epoch = place.stores.log.epoch().to_owned();
     place.account("bob").await;
-    let session = Session { id: SessionId::new("s"), user: name("bob"), created_at_ms: 5, expires_at_ms: 50 };
+    let session = session("s", "bob", 5, 50);
     place.stores.sessions.open_session(&session).await.unwrap();
     place
         .append(&[draft(&room("kitchen"), "alice", "Привет").nonce("n"), private("alice", "bob", "psst")], 9)

@@ -13,6 +13,9 @@ use common::{ALL, draft, name, private, room, said};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
+/// The newest schema.
+const NEWEST: i64 = 6;
+
 async fn connect(database: &TestDatabase) -> PgConnection {
     database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
 }
@@ -84,7 +87,9 @@ async fn the_originals_database_is_taken_over_and_given_back() {
     let before = accounts(&database).await;
     assert_eq!(before.len(), 6);
     assert!(
-        refusal(url).await.ends_with("has schema 0, this version needs 2: run `server migrate up` first")
+        refusal(url)
+            .await
+            .ends_with(&format!("has schema 0, this version needs {NEWEST}: run `server migrate up` first"))
     );
     assert_eq!(tables(&database).await, ["schema_migrations", "users"]);
 
@@ -117,6 +122,9 @@ async fn the_originals_database_is_taken_over_and_given_back() {
             created_at_ms: 1_795_371_797_123,
         };
         assert!(matches!(stores.users.create_user(&again).await, Err(StoreError::NameTaken)));
+        // Those who look alike keep their names; nobody else gets such a one.
+        again.name = name("ALICE");
+        assert!(matches!(stores.users.create_user(&again).await, Err(StoreError::NameLooksTaken)));
         again.name = name("Новый человек");
         stores.users.create_user(&again).await.unwrap();
         assert_eq!(find("Новый человек").await.unwrap().created_at_ms, 1_795_371_797_123);
@@ -129,8 +137,9 @@ async fn the_originals_database_is_taken_over_and_given_back() {
         assert_eq!(outcomes, [Outcome::Stored { seq: 1, at_ms: 5 }, Outcome::NoRecipient { at_ms: 5 }]);
         stores.close().await;
 
-        assert_eq!(migrations::down(url).await.unwrap().map(|step| step.version), Some(2));
-        assert_eq!(migrations::down(url).await.unwrap().map(|step| step.version), Some(1));
+        for version in (1..=NEWEST).rev() {
+            assert_eq!(migrations::down(url).await.unwrap().map(|step| step.version), Some(version));
+        }
         assert_eq!(migrations::down(url).await.unwrap(), None);
         assert_eq!(tables(&database).await, ["_sqlx_migrations", "schema_migrations", "users"]);
         assert_eq!(accounts(&database).await, before);
@@ -150,22 +159,25 @@ async fn the_originals_database_is_taken_over_and_given_back() {
 async fn a_new_database_is_made_and_unmade() {
     let Some(database) = TestDatabase::empty() else { return };
     let url = &database.url;
-    assert_eq!(applied(url).await, [(1, false), (2, false)]);
+    assert_eq!(applied(url).await, (1..=NEWEST).map(|version| (version, false)).collect::<Vec<_>>());
     assert_eq!(migrations::down(url).await.unwrap(), None);
     assert_eq!(tables(&database).await, [""; 0]);
     for _ in 0..2 {
         migrations::up(url).await.unwrap();
         // Again is fine.
         migrations::up(url).await.unwrap();
-        assert_eq!(applied(url).await, [(1, true), (2, true)]);
+        assert_eq!(applied(url).await, (1..=NEWEST).map(|version| (version, true)).collect::<Vec<_>>());
         // The original would find what it needs.
         run(&database, "INSERT INTO users (username, password_hash) VALUES ('bob', 'x')").await;
         let stores = Stores::open(url).await.unwrap();
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
         stores.close().await;
-        assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some("log".into()));
-        assert_eq!(applied(url).await, [(1, true), (2, false)]);
-        assert!(refusal(url).await.contains("has schema 1, this version needs 2"));
+        for name in ["retention", "conversations", "sessions", "names", "log"] {
+            assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some(name.into()));
+        }
+        let done: Vec<bool> = applied(url).await.into_iter().map(|(_, applied)| applied).collect();
+        assert_eq!(done, [true, false, false, false, false, false]);
+        assert!(refusal(url).await.contains(&format!("has schema 1, this version needs {NEWEST}")));
         assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some("accounts".into()));
         assert_eq!(tables(&database).await, ["_sqlx_migrations"]);
     }
@@ -178,7 +190,9 @@ async fn the_accounts_outlive_the_log() {
     let epoch = stores.log.epoch().to_owned();
     stores.log.append(&[draft(&room("kitchen"), "alice", "a")], 1).await.unwrap();
     stores.close().await;
-    migrations::down(&database.url).await.unwrap();
+    for _ in 2..=NEWEST {
+        migrations::down(&database.url).await.unwrap();
+    }
     migrations::up(&database.url).await.unwrap();
     // Its numbers start anew, which must have another name.
     let stores = Stores::open(&database.url).await.unwrap();
@@ -202,10 +216,42 @@ async fn many_that_migrate_at_once_do_it_once() {
         for done in migrating.join_all().await {
             done.unwrap();
         }
-        assert_eq!(applied(&database.url).await, [(1, true), (2, true)]);
+        assert_eq!(
+            applied(&database.url).await,
+            (1..=NEWEST).map(|version| (version, true)).collect::<Vec<_>>()
+        );
         let users = rows(&database, "SELECT value FROM meta WHERE key = 'users'").await;
         assert_eq!(users[0].get::<&str, _>(0), if original { "taken over" } else { "made" });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn accounts_that_came_about_elsewhere_keep_their_names_to_themselves() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    run(
+        &database,
+        "INSERT INTO users (username, password_hash) SELECT 'user ' || n, 'x' FROM generate_series(1, 3000) AS n;
+         INSERT INTO names VALUES ('user 7', 'old', 'old', 1)",
+    )
+    .await;
+    // Several servers start at once.
+    let mut starts = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let url = database.url.clone();
+        starts.spawn(async move { Stores::open(&url).await });
+    }
+    for stores in starts.join_all().await {
+        let stores = stores.unwrap();
+        assert!(stores.users.find_user(&name("user 3000")).await.unwrap().is_some());
+        for alike in ["USER 1", "User 7", "uѕer 3000"] {
+            let refused = stores.users.check_new_name(&name(alike)).await;
+            assert!(matches!(refused, Err(StoreError::NameLooksTaken)), "{alike}: {refused:?}");
+        }
+        stores.users.check_new_name(&name("old")).await.unwrap();
+        stores.close().await;
+    }
+    let kept = rows(&database, "SELECT count(*), count(DISTINCT rules) FROM names").await;
+    assert_eq!((kept[0].get::<i64, _>(0), kept[0].get::<i64, _>(1)), (3000, 1));
 }
 
 #[tokio::test]
@@ -220,13 +266,14 @@ async fn another_schema_is_refused_and_left_as_it_is() {
          VALUES (9, 'reactions', TRUE, '', 0)",
     )
     .await;
-    let newer =
-        format!("the database {url} has schema 9, this version knows up to 2: it needs a newer server");
+    let newer = format!(
+        "the database {url} has schema 9, this version knows up to {NEWEST}: it needs a newer server"
+    );
     assert_eq!(refusal(url).await, newer);
     assert_eq!(migrations::up(url).await.unwrap_err().to_string(), newer);
     assert_eq!(migrations::down(url).await.unwrap_err().to_string(), newer);
     assert_eq!(applied(url).await.last(), Some(&(9, true)));
-    assert_eq!(tables(&database).await.len(), 7);
+    assert_eq!(tables(&database).await.len(), 9);
 }
 
 #[tokio::test]
@@ -235,7 +282,10 @@ async fn tables_of_other_programs_are_not_touched() {
     run(&database, "CREATE TABLE users (id INTEGER, nickname TEXT)").await;
     let refused = migrations::up(&database.url).await.unwrap_err().to_string();
     assert!(refused.contains("the table \"users\" belongs to another program"), "{refused}");
-    assert_eq!(applied(&database.url).await, [(1, false), (2, false)]);
+    assert_eq!(
+        applied(&database.url).await,
+        (1..=NEWEST).map(|version| (version, false)).collect::<Vec<_>>()
+    );
     run(
         &database,
         "DROP TABLE users;

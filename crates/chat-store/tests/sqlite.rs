@@ -12,13 +12,14 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chat_core::{Draft, Outcome, SessionId};
-use chat_store::{
-    DatabaseUrl, EventLog, Session, SqliteOptions, SqliteStore, StoreError, Stores, migrations,
-};
-use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said};
+use chat_core::{Draft, Outcome};
+use chat_store::{DatabaseUrl, EventLog, SqliteOptions, SqliteStore, StoreError, Stores, migrations};
+use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said, session};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+
+/// The newest schema.
+const NEWEST: i64 = 6;
 
 /// Another program with the same file.
 async fn other_program(path: &Path) -> SqliteConnection {
@@ -45,7 +46,7 @@ async fn a_restart_keeps_everything() {
     let place = Place::sqlite().await;
     let epoch = place.stores.log.epoch().to_owned();
     place.account("bob").await;
-    let session = Session { id: SessionId::new("s"), user: name("bob"), created_at_ms: 5, expires_at_ms: 50 };
+    let session = session("s", "bob", 5, 50);
     place.stores.sessions.open_session(&session).await.unwrap();
     place
         .append(&[draft(&room("kitchen"), "alice", "Привет").nonce("n"), private("alice", "bob", "psst")], 9)
@@ -322,7 +323,7 @@ async fn a_newer_schema_is_left_to_a_newer_server() {
     .await;
     program.close().await.unwrap();
     let newer = format!(
-        "the database {} has schema 9, this version knows up to 2: it needs a newer server",
+        "the database {} has schema 9, this version knows up to {NEWEST}: it needs a newer server",
         path.display()
     );
     assert_eq!(message(&refusal(&path).await), newer);
@@ -356,18 +357,21 @@ async fn the_schema_goes_up_and_down() {
         let steps = migrations::status(&url).await.unwrap();
         steps.into_iter().map(|step| (step.version, step.applied)).collect::<Vec<_>>()
     };
-    assert_eq!(applied().await, [(1, false), (2, false)]);
+    let first = |count| (1..=NEWEST).map(|version| (version, version <= count)).collect::<Vec<_>>();
+    assert_eq!(applied().await, first(0));
     assert_eq!(migrations::down(&url).await.unwrap(), None);
     assert!(!folder.path().join("chat.db").exists());
 
+    let steps =
+        [(5, "retention"), (4, "conversations"), (3, "sessions"), (2, "names"), (1, "log"), (0, "accounts")];
     for _ in 0..2 {
         migrations::up(&url).await.unwrap();
-        assert_eq!(applied().await, [(1, true), (2, true)]);
-        assert_eq!(migrations::down(&url).await.unwrap().map(|step| step.name), Some("log".into()));
-        assert_eq!(applied().await, [(1, true), (2, false)]);
-        assert_eq!(migrations::down(&url).await.unwrap().map(|step| step.name), Some("accounts".into()));
+        assert_eq!(applied().await, first(NEWEST));
+        for (left, name) in steps {
+            assert_eq!(migrations::down(&url).await.unwrap().map(|step| step.name), Some(name.into()));
+            assert_eq!(applied().await, first(left));
+        }
         assert_eq!(migrations::down(&url).await.unwrap(), None);
-        assert_eq!(applied().await, [(1, false), (2, false)]);
     }
     // Nothing is left behind by the ways back.
     let mut program = other_program(&folder.path().join("chat.db")).await;
@@ -382,6 +386,32 @@ async fn the_schema_goes_up_and_down() {
     assert_eq!(migrations::status(&DatabaseUrl::Memory).await.unwrap(), []);
     migrations::up(&DatabaseUrl::Memory).await.unwrap();
     assert_eq!(migrations::down(&DatabaseUrl::Memory).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn accounts_that_came_about_elsewhere_keep_their_names_to_themselves() {
+    let place = Place::sqlite().await;
+    place.account("carol").await;
+    place.stores.clone().close().await;
+    let mut program = other_program(&place.path()).await;
+    // By hand, before names were kept, and by the rules of another version.
+    run(
+        &mut program,
+        "INSERT INTO users (username, password_hash, created_at) VALUES
+             ('alice', 'x', 1), ('Alice', 'x', 1), ('b	b ', 'x', 1);
+         UPDATE names SET cased = 'old', folded = 'old', rules = 1",
+    )
+    .await;
+    program.close().await.unwrap();
+    let place = place.reopened().await;
+    for person in ["alice", "Alice", "b	b "] {
+        assert!(place.stores.users.find_user(&name(person)).await.unwrap().is_some());
+    }
+    for alike in ["ALICE", "аlice", "B b", "Саrol"] {
+        let refused = place.stores.users.check_new_name(&name(alike)).await;
+        assert!(matches!(refused, Err(StoreError::NameLooksTaken)), "{alike}: {refused:?}");
+    }
+    place.stores.users.check_new_name(&name("old")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -57,7 +57,8 @@ pub(crate) async fn check(url: &PostgresUrl) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn connect(url: &PostgresUrl) -> Result<PgConnection, StoreError> {
+/// For work on the whole database.
+pub(crate) async fn connect(url: &PostgresUrl) -> Result<PgConnection, StoreError> {
     // Who migrates may wait for the lock and for large tables.
     let options = url.options().clone().disable_statement_logging().options([
         ("statement_timeout", "0"),
@@ -138,5 +139,29 @@ pub(super) const STEPS: &[Step] = &[
         name: "log",
         up: include_str!("../../../../migrations/postgres/0002_log.up.sql"),
         down: include_str!("../../../../migrations/postgres/0002_log.down.sql"),
+    },
+    Step {
+        version: 3,
+        name: "names",
+        up: include_str!("../../../../migrations/postgres/0003_names.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0003_names.down.sql"),
+    },
+    Step {
+        version: 4,
+        name: "sessions",
+        up: include_str!("../../../../migrations/postgres/0004_sessions.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0004_sessions.down.sql"),
+    },
+    Step {
+        version: 5,
+        name: "conversations",
+        up: include_str!("../../../../migrations/postgres/0005_conversations.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0005_conversations.down.sql"),
+    },
+    Step {
+        version: 6,
+        name: "retention",
+        up: include_str!("../../../../migrations/postgres/0006_retention.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0006_retention.down.sql"),
     },
 ];

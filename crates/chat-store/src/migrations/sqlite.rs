@@ -48,6 +48,18 @@ pub(crate) async fn check(connection: &mut SqliteConnection, path: &Path) -> Res
     refuse_unknown(&recorded, STEPS, &path.display().to_string())
 }
 
+/// Refuses what is not the database of a chat, an empty file among it.
+pub(crate) async fn check_ours(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let recorded = recorded(connection, path).await?;
+    if recorded.iter().all(|step| step.version < LOG) {
+        return Err(not_ours(path));
+    }
+    refuse_unknown(&recorded, STEPS, &path.display().to_string())
+}
+
+/// The step that made the log, and what the store knows about itself.
+const LOG: i64 = 2;
+
 /// Applies what is missing. The caller holds the file's lock.
 pub(crate) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let recorded = recorded(connection, path).await?;
@@ -109,5 +121,29 @@ pub(super) const STEPS: &[Step] = &[
         name: "log",
         up: include_str!("../../../../migrations/sqlite/0002_log.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0002_log.down.sql"),
+    },
+    Step {
+        version: 3,
+        name: "names",
+        up: include_str!("../../../../migrations/sqlite/0003_names.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0003_names.down.sql"),
+    },
+    Step {
+        version: 4,
+        name: "sessions",
+        up: include_str!("../../../../migrations/sqlite/0004_sessions.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0004_sessions.down.sql"),
+    },
+    Step {
+        version: 5,
+        name: "conversations",
+        up: include_str!("../../../../migrations/sqlite/0005_conversations.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0005_conversations.down.sql"),
+    },
+    Step {
+        version: 6,
+        name: "retention",
+        up: include_str!("../../../../migrations/sqlite/0006_retention.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0006_retention.down.sql"),
     },
 ];

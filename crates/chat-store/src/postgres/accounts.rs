@@ -3,45 +3,33 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chat_core::{SessionId, Username};
+use chat_core::{Look, SessionId, Username};
+use sqlx::postgres::PgRow;
 
-use super::{PostgresStore, rows};
-use crate::{Answer, NewUser, Session, SessionRepository, StoreError, User, UserRepository, columns};
+use super::{PostgresStore, names, rows};
+use crate::names::rules;
+use crate::{
+    Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
+    columns,
+};
 
 impl UserRepository for PostgresStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let tried = AtomicBool::new(false);
-            let created = self
-                .pool
-                .row(|| {
-                    // Where the answer to the first try was lost, the account
-                    // that is there may be the one that it made: nobody else
-                    // has the salt of its hash.
-                    let again = tried.swap(true, Ordering::Relaxed);
-                    sqlx::query(CREATE_USER)
-                        .bind(user.name.as_str())
-                        .bind(&user.password_hash)
-                        .bind(&user.avatar)
-                        .bind(columns::column(user.created_at_ms))
-                        .bind(again)
-                })
-                .await?;
-            created.map(drop).ok_or(StoreError::NameTaken)
-        })
+        Box::pin(self.create(user, false))
+    }
+
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+        Box::pin(self.create(user, true))
+    }
+
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        Box::pin(async move { names::find(&self.pool, name).await?.may_be_given(false) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
         Box::pin(async move {
-            let Some(row) = self.pool.row(|| sqlx::query(FIND_USER).bind(name.as_str())).await? else {
-                return Ok(None);
-            };
-            Ok(Some(User {
-                name: name.clone(),
-                password_hash: rows::get(&row, 0)?,
-                avatar: rows::get(&row, 1)?,
-                created_at_ms: columns::number(rows::get(&row, 2)?)?,
-            }))
+            let row = self.pool.row(|| sqlx::query(FIND_USER).bind(name.as_str())).await?;
+            row.map(|row| user(&row)).transpose()
         })
     }
 
@@ -54,6 +42,65 @@ impl UserRepository for PostgresStore {
             Ok(set.is_some())
         })
     }
+
+    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let look = Look::of(name.as_str());
+            let [cased, folded] = look.keys();
+            let remove =
+                || sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
+            self.pool.rows(remove).await?;
+            Ok(())
+        })
+    }
+
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+        Box::pin(async move {
+            let (after, max) = (after.map_or("", Username::as_str), columns::column(max as u64));
+            let found = self.pool.rows(|| sqlx::query(LIST_USERS).bind(after).bind(max)).await?;
+            found.iter().map(user).collect()
+        })
+    }
+}
+
+impl PostgresStore {
+    async fn create(&self, user: &NewUser, again: bool) -> Result<(), StoreError> {
+        let look = Look::of(user.name.as_str());
+        let [cased, folded] = look.keys();
+        let tried = AtomicBool::new(false);
+        let create = || {
+            // Where the answer to the first try was lost, the account that is
+            // there may be the one that it made: nobody else has the salt of
+            // its hash.
+            let retried = tried.swap(true, Ordering::Relaxed);
+            sqlx::query(CREATE_USER)
+                .bind(user.name.as_str())
+                .bind(cased)
+                .bind(folded)
+                .bind(rules())
+                .bind(&user.password_hash)
+                .bind(&user.avatar)
+                .bind(columns::column(user.created_at_ms))
+                .bind(again)
+                .bind(retried)
+        };
+        let row = self.pool.row_under_lock(NAMES_LOCK, create).await?;
+        let row = row.ok_or(StoreError::Damaged { what: "no answer" })?;
+        match rows::get(&row, 3)? {
+            true => Ok(()),
+            false => names::known(&row)?.may_be_given(again).and(Err(StoreError::NameTaken)),
+        }
+    }
+}
+
+/// Of the columns of [`FIND_USER`].
+fn user(row: &PgRow) -> Result<User, StoreError> {
+    Ok(User {
+        name: columns::username(rows::get(row, 0)?)?,
+        password_hash: rows::get(row, 1)?,
+        avatar: rows::get(row, 2)?,
+        created_at_ms: columns::number(rows::get(row, 3)?)?,
+    })
 }
 
 impl SessionRepository for PostgresStore {
@@ -70,6 +117,9 @@ impl SessionRepository for PostgresStore {
                         .bind(session.user.as_str())
                         .bind(now)
                         .bind(columns::column(session.expires_at_ms))
+                        .bind(&session.device)
+                        .bind(&session.address)
+                        .bind(columns::column(session.last_seen_at_ms))
                 })
                 .await?;
             Ok(())
@@ -80,13 +130,7 @@ impl SessionRepository for PostgresStore {
         Box::pin(async move {
             let now = columns::column(now_ms);
             let row = self.pool.row(|| sqlx::query(FIND_SESSION).bind(id.as_str()).bind(now)).await?;
-            let Some(row) = row else { return Ok(None) };
-            Ok(Some(Session {
-                id: id.clone(),
-                user: columns::username(rows::get(&row, 0)?)?,
-                created_at_ms: columns::number(rows::get(&row, 1)?)?,
-                expires_at_ms: columns::number(rows::get(&row, 2)?)?,
-            }))
+            row.map(|row| session(&row)).transpose()
         })
     }
 
@@ -104,22 +148,98 @@ impl SessionRepository for PostgresStore {
             Ok(())
         })
     }
+
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+        Box::pin(async move {
+            let (now, max) = (columns::column(now_ms), SESSIONS_LISTED_MAX as i64);
+            let found =
+                self.pool.rows(|| sqlx::query(SESSIONS_OF).bind(user.as_str()).bind(now).bind(max)).await?;
+            found.iter().map(session).collect()
+        })
+    }
+
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+        Box::pin(async move {
+            let revoked = self.pool.rows(|| sqlx::query(REVOKE_SESSIONS_OF).bind(user.as_str())).await?;
+            revoked.iter().map(|row| Ok(SessionId::new(rows::get(row, 0)?))).collect()
+        })
+    }
+
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let now = columns::column(now_ms);
+            self.pool.rows(|| sqlx::query(TOUCH_SESSION).bind(id.as_str()).bind(now)).await?;
+            Ok(())
+        })
+    }
+
+    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+        Box::pin(async move {
+            let texts: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
+            let now = columns::column(now_ms);
+            let good = self.pool.rows(|| sqlx::query(GOOD_SESSIONS).bind(&texts).bind(now)).await?;
+            good.iter()
+                .map(|row| Ok((SessionId::new(rows::get(row, 0)?), columns::number(rows::get(row, 1)?)?)))
+                .collect()
+        })
+    }
 }
 
-/// Answers a row if the account is made, or was made by a try before this one.
-const CREATE_USER: &str = "WITH made AS (
+/// Of the columns of [`FIND_SESSION`].
+fn session(row: &PgRow) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: SessionId::new(rows::get(row, 0)?),
+        user: columns::username(rows::get(row, 1)?)?,
+        created_at_ms: columns::number(rows::get(row, 2)?)?,
+        expires_at_ms: columns::number(rows::get(row, 3)?)?,
+        device: rows::get(row, 4)?,
+        address: rows::get(row, 5)?,
+        last_seen_at_ms: columns::number(rows::get(row, 6)?)?,
+    })
+}
+
+/// One account is made at a time: no index could tell that two names look alike.
+/// "chat" in ASCII, and the kind of the lock.
+const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
+
+/// Answers what was known of the name before, and whether the account is there
+/// now, made by this or by a try before this one.
+pub(super) const CREATE_USER: &str = "WITH known AS (
+         SELECT EXISTS (SELECT FROM users WHERE username = $1) AS has_account,
+                EXISTS (SELECT FROM names WHERE username = $1) AS is_known,
+                EXISTS (SELECT FROM names WHERE cased IN ($2, $3)) OR
+                EXISTS (SELECT FROM names WHERE folded IN ($2, $3)) AS looks_known,
+                EXISTS (SELECT FROM users WHERE $9 AND username = $1 AND password_hash = $5) AS made_before),
+     made AS (
          INSERT INTO users (username, password_hash, avatar, created_at)
-         VALUES ($1, $2, $3, to_timestamp($4::double precision / 1000))
+         SELECT $1, $5, $6, to_timestamp($7::double precision / 1000) FROM known
+          WHERE NOT has_account AND CASE WHEN is_known THEN $8 ELSE NOT looks_known END
              ON CONFLICT (username) DO NOTHING
-      RETURNING 1)
-     SELECT FROM made UNION ALL SELECT FROM users WHERE $5 AND username = $1 AND password_hash = $2";
+      RETURNING username),
+     kept AS (
+         INSERT INTO names (username, cased, folded, rules) SELECT username, $2, $3, $4 FROM made
+             ON CONFLICT (username) DO NOTHING)
+     SELECT has_account, is_known, looks_known, made_before OR EXISTS (SELECT FROM made) FROM known";
+
+/// Whoever put the account there may not have noted its name.
+pub(super) const REMOVE_USER: &str = "WITH removed AS (
+         DELETE FROM users WHERE username = $1 RETURNING username)
+     INSERT INTO names (username, cased, folded, rules) SELECT username, $2, $3, $4 FROM removed
+         ON CONFLICT (username) DO NOTHING";
 
 /// The original knows accounts without a date.
-pub(super) const FIND_USER: &str = "SELECT password_hash, avatar,
+pub(super) const FIND_USER: &str = "SELECT username, password_hash, avatar,
             CASE WHEN isfinite(created_at)
                  THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
                  ELSE 0 END
        FROM users WHERE username = $1";
+
+/// The original knows accounts without a name, too; nobody can have such a one.
+pub(super) const LIST_USERS: &str = "SELECT username, password_hash, avatar,
+            CASE WHEN isfinite(created_at)
+                 THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
+                 ELSE 0 END
+       FROM users WHERE username > $1 ORDER BY username LIMIT $2";
 
 /// Also true where a try before this one has set it, and its answer was lost.
 const SET_PASSWORD_HASH: &str =
@@ -129,12 +249,30 @@ const SET_PASSWORD_HASH: &str =
 const SWEEP_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
 
-const OPEN_SESSION: &str = "INSERT INTO sessions (id, username, created_at, expires_at)
-     VALUES ($1, $2, $3, $4)
+const OPEN_SESSION: &str =
+    "INSERT INTO sessions (id, username, created_at, expires_at, device, address, last_seen_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (id) DO UPDATE SET username = excluded.username,
-            created_at = excluded.created_at, expires_at = excluded.expires_at";
+            created_at = excluded.created_at, expires_at = excluded.expires_at,
+            device = excluded.device, address = excluded.address, last_seen_at = excluded.last_seen_at";
 
 pub(super) const FIND_SESSION: &str =
-    "SELECT username, created_at, expires_at FROM sessions WHERE id = $1 AND expires_at > $2";
+    "SELECT id, username, created_at, expires_at, device, address, last_seen_at
+       FROM sessions WHERE id = $1 AND expires_at > $2";
+
+const SESSIONS_OF: &str = "SELECT id, username, created_at, expires_at, device, address, last_seen_at
+       FROM sessions WHERE username = $1 AND expires_at > $2
+      ORDER BY created_at DESC, id DESC LIMIT $3";
+
+/// Rows are locked in one order, so that two at once wait for each other.
+const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
+         SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE)
+     RETURNING id";
+
+const TOUCH_SESSION: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";
+
+pub(super) const GOOD_SESSIONS: &str = "SELECT s.id, s.expires_at
+       FROM unnest($1::text[]) AS d (id) JOIN sessions AS s ON s.id = d.id
+      WHERE s.expires_at > $2";
 
 const RENEW_SESSION: &str = "UPDATE sessions SET expires_at = $3 WHERE id = $1 AND expires_at > $2";

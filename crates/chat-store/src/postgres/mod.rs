@@ -2,22 +2,26 @@
 
 mod accounts;
 mod append;
+mod conversations;
 mod database;
 mod failure;
 mod lane;
+mod names;
 mod page;
 mod patience;
 mod pool;
 mod rows;
+mod trim;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use chat_core::{Commit, Draft, Page, PageFrom, PageLimits, Topic};
+use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Topic, Username};
 use futures_util::future::join_all;
+use sqlx::Connection as _;
 use uuid::Uuid;
 
-use crate::{Answer, EventLog, PostgresUrl, StoreError, migrations};
+use crate::{Answer, EventLog, PostgresUrl, Retention, StoreError, TrimPosition, Trimmed, migrations};
 use database::Database;
 use lane::Lane;
 use pool::Pool;
@@ -83,6 +87,7 @@ impl PostgresStore {
     /// [`StoreError::NewerSchema`]).
     pub async fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Self, StoreError> {
         migrations::postgres::check(url).await?;
+        complete_names(url).await?;
         let database = Database::new(url, &options);
         let pool = Pool::new(database.clone(), &options);
         let epoch = epoch(&pool).await?;
@@ -125,6 +130,20 @@ impl EventLog for PostgresStore {
         Box::pin(page::page(&self.pool, topic, from, limits))
     }
 
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+        Box::pin(conversations::conversations(&self.pool, user, limit))
+    }
+
+    fn trim<'a>(
+        &'a self,
+        retention: &'a Retention,
+        from: TrimPosition,
+        now_ms: u64,
+        max_entries: usize,
+    ) -> Answer<'a, Trimmed> {
+        Box::pin(trim::trim(&self.pool, retention, from, now_ms, max_entries))
+    }
+
     fn epoch(&self) -> &str {
         &self.epoch
     }
@@ -144,6 +163,13 @@ impl EventLog for PostgresStore {
 }
 
 const CHECK: &str = "SELECT current_setting('transaction_read_only')::bool FROM meta WHERE key = 'epoch'";
+
+/// Over a connection that may take its time: there may be many accounts.
+async fn complete_names(url: &PostgresUrl) -> Result<(), StoreError> {
+    let mut connection = migrations::postgres::connect(url).await?;
+    names::complete(&mut connection).await?;
+    connection.close().await.map_err(StoreError::unavailable)
+}
 
 /// The name of the numbering, made when a server first opens the database.
 async fn epoch(pool: &Pool) -> Result<String, StoreError> {
@@ -183,7 +209,16 @@ mod tests {
                 (append::KNOWN_NONCES, 2),
                 (append::RECIPIENTS, 1),
                 (accounts::FIND_USER, 1),
+                (accounts::CREATE_USER, 9),
+                (accounts::REMOVE_USER, 4),
+                (accounts::LIST_USERS, 2),
+                (names::FIND, 3),
                 (accounts::FIND_SESSION, 2),
+                (accounts::GOOD_SESSIONS, 2),
+                (trim::FIRST_ENTRIES, 2),
+                (trim::OLDEST_ENTRIES, 2),
+                (trim::REMOVE, 3),
+                (trim::FORGET, 2),
             ] {
                 let nulls = vec!["NULL"; values].join(", ");
                 let text = format!("DEALLOCATE ALL; PREPARE p AS {sql}; EXPLAIN EXECUTE p({nulls})");

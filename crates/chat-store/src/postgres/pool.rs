@@ -62,16 +62,38 @@ impl Pool {
         Ok(self.rows(query).await?.pop())
     }
 
+    /// The same for a statement that must see what every other one under the
+    /// lock of that number did: it waits for them first. A statement that took
+    /// the lock itself would still see the time before it waited.
+    pub(super) async fn row_under_lock<'q>(
+        &self,
+        lock: i64,
+        query: impl Fn() -> Query<'q> + Send + Sync,
+    ) -> Result<Option<PgRow>, StoreError> {
+        Ok(self.ask(self.patience, || self.attempt_under_lock(lock, query())).await?.pop())
+    }
+
     pub(super) async fn rows_within<'q>(
         &self,
         patience: Duration,
         query: impl Fn() -> Query<'q> + Send + Sync,
     ) -> Result<Vec<PgRow>, StoreError> {
+        self.ask(patience, || self.attempt(query())).await
+    }
+
+    async fn ask<F>(
+        &self,
+        patience: Duration,
+        attempt: impl Fn() -> F + Send + Sync,
+    ) -> Result<Vec<PgRow>, StoreError>
+    where
+        F: Future<Output = Result<Vec<PgRow>, Failure>> + Send,
+    {
         let mut patience = Patience::of(patience);
         let permit = patience.wait(self.free.acquire()).await?;
         let _permit = permit.map_err(|_| StoreError::unavailable("the store was closed"))?;
         loop {
-            match patience.attempt(self.attempt_timeout, self.attempt(query())).await {
+            match patience.attempt(self.attempt_timeout, attempt()).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => {
                     // What happened to one happened to the others: a restart.
@@ -83,14 +105,29 @@ impl Pool {
     }
 
     async fn attempt(&self, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
-        let idle = self.idle().pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.database.connect().await?,
-        };
+        let mut connection = self.connection().await?;
         let rows = query.fetch_all(&mut connection).await?;
         self.idle().push(connection);
         Ok(rows)
+    }
+
+    /// What is not committed goes with its connection, and the lock with it.
+    async fn attempt_under_lock(&self, lock: i64, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
+        let mut connection = self.connection().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut connection).await?;
+        let rows = query.fetch_all(&mut connection).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+        self.idle().push(connection);
+        Ok(rows)
+    }
+
+    async fn connection(&self) -> Result<PgConnection, Failure> {
+        let idle = self.idle().pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.database.connect().await,
+        }
     }
 
     /// Waits for what runs, and closes. Later calls fail.

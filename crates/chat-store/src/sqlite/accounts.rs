@@ -1,30 +1,25 @@
 //! Users and sessions. What changes them passes through the one writer.
 
 use chat_core::{SessionId, Username};
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{SqliteStore, rows};
-use crate::{Answer, NewUser, Session, SessionRepository, StoreError, User, UserRepository, columns};
+use super::{SqliteStore, names, rows};
+use crate::{
+    Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
+    columns,
+};
 
 impl UserRepository for SqliteStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let mut writing = self.writer.begin().await?;
-            let insert = sqlx::query(
-                "INSERT INTO users (username, password_hash, avatar, created_at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (username) DO NOTHING",
-            )
-            .bind(user.name.as_str())
-            .bind(&user.password_hash)
-            .bind(&user.avatar)
-            .bind(columns::column(user.created_at_ms));
-            let work = match insert.execute(&mut writing.connection).await {
-                Ok(done) if done.rows_affected() == 0 => Err(StoreError::NameTaken),
-                Ok(_) => Ok(()),
-                Err(error) => Err(StoreError::unavailable(error)),
-            };
-            writing.finish(work).await
-        })
+        Box::pin(self.create(user, false))
+    }
+
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+        Box::pin(self.create(user, true))
+    }
+
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        Box::pin(async move { names::find(&self.readers, name).await?.may_be_given(false) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
@@ -53,7 +48,62 @@ impl UserRepository for SqliteStore {
             writing.finish(work.map(|done| done.rows_affected() > 0).map_err(StoreError::unavailable)).await
         })
     }
+
+    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work = remove(&mut writing.connection, name).await;
+            writing.finish(work).await
+        })
+    }
+
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+        Box::pin(async move {
+            let found = sqlx::query(LIST_USERS)
+                .bind(after.map_or("", Username::as_str))
+                .bind(columns::column(max as u64))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            found.iter().map(user).collect()
+        })
+    }
 }
+
+impl SqliteStore {
+    async fn create(&self, user: &NewUser, again: bool) -> Result<(), StoreError> {
+        let mut writing = self.writer.begin().await?;
+        let work = create(&mut writing.connection, user, again).await;
+        writing.finish(work).await
+    }
+}
+
+async fn create(connection: &mut SqliteConnection, user: &NewUser, again: bool) -> Result<(), StoreError> {
+    names::find(&mut *connection, &user.name).await?.may_be_given(again)?;
+    sqlx::query("INSERT INTO users (username, password_hash, avatar, created_at) VALUES (?1, ?2, ?3, ?4)")
+        .bind(user.name.as_str())
+        .bind(&user.password_hash)
+        .bind(&user.avatar)
+        .bind(columns::column(user.created_at_ms))
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    names::keep(connection, user.name.as_str()).await
+}
+
+async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<(), StoreError> {
+    let removed = sqlx::query("DELETE FROM users WHERE username = ?1")
+        .bind(name.as_str())
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    // Whoever put it there may not have noted its name.
+    if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }
+}
+
+/// No name is empty.
+const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FROM users
+     WHERE username > ?1 ORDER BY username LIMIT ?2";
 
 impl SessionRepository for SqliteStore {
     /// Deletes those that ended before, too: there is no other time at which
@@ -66,17 +116,16 @@ impl SessionRepository for SqliteStore {
                 .execute(&mut writing.connection)
                 .await;
             if work.is_ok() {
-                work = sqlx::query(
-                    "INSERT INTO sessions (id, username, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (id) DO UPDATE SET username = excluded.username,
-                         created_at = excluded.created_at, expires_at = excluded.expires_at",
-                )
-                .bind(session.id.as_str())
-                .bind(session.user.as_str())
-                .bind(columns::column(session.created_at_ms))
-                .bind(columns::column(session.expires_at_ms))
-                .execute(&mut writing.connection)
-                .await;
+                work = sqlx::query(OPEN_SESSION)
+                    .bind(session.id.as_str())
+                    .bind(session.user.as_str())
+                    .bind(columns::column(session.created_at_ms))
+                    .bind(columns::column(session.expires_at_ms))
+                    .bind(&session.device)
+                    .bind(&session.address)
+                    .bind(columns::column(session.last_seen_at_ms))
+                    .execute(&mut writing.connection)
+                    .await;
             }
             writing.finish(work.map(drop).map_err(StoreError::unavailable)).await
         })
@@ -84,15 +133,13 @@ impl SessionRepository for SqliteStore {
 
     fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>> {
         Box::pin(async move {
-            let row = sqlx::query(
-                "SELECT username, created_at, expires_at FROM sessions WHERE id = ?1 AND expires_at > ?2",
-            )
-            .bind(id.as_str())
-            .bind(columns::column(now_ms))
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(StoreError::unavailable)?;
-            row.map(|row| session(id, &row)).transpose()
+            let row = sqlx::query(FIND_SESSION)
+                .bind(id.as_str())
+                .bind(columns::column(now_ms))
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            row.map(|row| session(&row)).transpose()
         })
     }
 
@@ -119,6 +166,59 @@ impl SessionRepository for SqliteStore {
             writing.finish(work.map(drop).map_err(StoreError::unavailable)).await
         })
     }
+
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+        Box::pin(async move {
+            let found = sqlx::query(SESSIONS_OF)
+                .bind(user.as_str())
+                .bind(columns::column(now_ms))
+                .bind(SESSIONS_LISTED_MAX as i64)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            found.iter().map(session).collect()
+        })
+    }
+
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work = sqlx::query("DELETE FROM sessions WHERE username = ?1 RETURNING id")
+                .bind(user.as_str())
+                .fetch_all(&mut writing.connection)
+                .await;
+            let revoked = writing.finish(work.map_err(StoreError::unavailable)).await?;
+            revoked.iter().map(|row| Ok(SessionId::new(rows::get(row, 0)?))).collect()
+        })
+    }
+
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work =
+                sqlx::query("UPDATE sessions SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2")
+                    .bind(id.as_str())
+                    .bind(columns::column(now_ms))
+                    .execute(&mut writing.connection)
+                    .await;
+            writing.finish(work.map(drop).map_err(StoreError::unavailable)).await
+        })
+    }
+
+    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+        Box::pin(async move {
+            let texts: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
+            let good = sqlx::query(GOOD_SESSIONS)
+                .bind(serde_json::to_string(&texts).map_err(StoreError::unavailable)?)
+                .bind(columns::column(now_ms))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            good.iter()
+                .map(|row| Ok((SessionId::new(rows::get(row, 0)?), columns::number(rows::get(row, 1)?)?)))
+                .collect()
+        })
+    }
 }
 
 fn user(row: &SqliteRow) -> Result<User, StoreError> {
@@ -130,11 +230,35 @@ fn user(row: &SqliteRow) -> Result<User, StoreError> {
     })
 }
 
-fn session(id: &SessionId, row: &SqliteRow) -> Result<Session, StoreError> {
+/// Of the columns of [`FIND_SESSION`].
+fn session(row: &SqliteRow) -> Result<Session, StoreError> {
     Ok(Session {
-        id: id.clone(),
-        user: columns::username(rows::get(row, 0)?)?,
-        created_at_ms: columns::number(rows::get(row, 1)?)?,
-        expires_at_ms: columns::number(rows::get(row, 2)?)?,
+        id: SessionId::new(rows::get(row, 0)?),
+        user: columns::username(rows::get(row, 1)?)?,
+        created_at_ms: columns::number(rows::get(row, 2)?)?,
+        expires_at_ms: columns::number(rows::get(row, 3)?)?,
+        device: rows::get(row, 4)?,
+        address: rows::get(row, 5)?,
+        last_seen_at_ms: columns::number(rows::get(row, 6)?)?,
     })
 }
+
+const OPEN_SESSION: &str =
+    "INSERT INTO sessions (id, username, created_at, expires_at, device, address, last_seen_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id) DO UPDATE SET username = excluded.username,
+            created_at = excluded.created_at, expires_at = excluded.expires_at,
+            device = excluded.device, address = excluded.address, last_seen_at = excluded.last_seen_at";
+
+const FIND_SESSION: &str = "SELECT id, username, created_at, expires_at, device, address, last_seen_at
+       FROM sessions WHERE id = ?1 AND expires_at > ?2";
+
+pub(super) const SESSIONS_OF: &str =
+    "SELECT id, username, created_at, expires_at, device, address, last_seen_at
+       FROM sessions WHERE username = ?1 AND expires_at > ?2
+      ORDER BY created_at DESC, id DESC LIMIT ?3";
+
+// CROSS JOIN: SQLite keeps that order, and looks each row up by its key.
+pub(super) const GOOD_SESSIONS: &str = "SELECT s.id, s.expires_at
+       FROM jsonb_each(?1) AS d CROSS JOIN sessions AS s ON s.id = d.value
+      WHERE s.expires_at > ?2";

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use chat_core::{
     Draft, DraftId, EntryKind, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName,
-    Topic, Username,
+    SessionId, Topic, Username,
 };
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{DatabaseUrl, NewUser, Stores};
+use chat_store::{DatabaseUrl, NewUser, Session, Stores};
 use proxy::Proxy;
 use tempfile::TempDir;
 
@@ -61,6 +61,11 @@ impl Place {
     /// The database of a place in Postgres.
     pub(crate) fn database(&self) -> &TestDatabase {
         self.database.as_ref().unwrap()
+    }
+
+    /// Whether it outlives its process.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.url != DatabaseUrl::Memory
     }
 
     /// The same database after a restart.
@@ -115,6 +120,19 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
 
 pub(crate) fn private(from: &str, to: &str, text: &str) -> Draft {
     draft(&pair(from, to), from, text)
+}
+
+/// A sign-in of somebody, from a device of their own.
+pub(crate) fn session(id: &str, user: &str, created_at_ms: u64, expires_at_ms: u64) -> Session {
+    Session {
+        id: SessionId::new(id),
+        user: name(user),
+        device: format!("{user}’s Телефон"),
+        address: "2001:db8::1".to_owned(),
+        created_at_ms,
+        expires_at_ms,
+        last_seen_at_ms: created_at_ms,
+    }
 }
 
 /// `draft.nonce("n")`.

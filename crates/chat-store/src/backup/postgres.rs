@@ -1,0 +1,134 @@
+//! Between a Postgres database and a backup.
+
+use futures_util::TryStreamExt as _;
+use serde_json::Value;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::WhatIsThere;
+use super::tables::{Kind, ROWS_AT_ONCE, TABLES, Table, json};
+use crate::migrations::postgres::{check as check_schema, connect};
+use crate::{PostgresUrl, StoreError};
+
+/// Copies all rows, as they are at one moment, some at a time.
+pub(super) async fn read(url: &PostgresUrl, to: &mut SqliteConnection) -> Result<(), StoreError> {
+    check_schema(url).await?;
+    let mut from = connect(url).await?;
+    run(&mut from, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    // One transaction: the file has no journal, and is of no use before its end.
+    sqlx::query("BEGIN").execute(&mut *to).await.map_err(StoreError::unavailable)?;
+    for table in TABLES {
+        let name = table.name;
+        let select = table.select_postgres();
+        run(&mut from, format!("DECLARE {name}_rows NO SCROLL CURSOR FOR {select}")).await?;
+        loop {
+            let fetch = AssertSqlSafe(format!("FETCH {ROWS_AT_ONCE} FROM {name}_rows"));
+            let found = sqlx::query(fetch).fetch_all(&mut from).await.map_err(StoreError::unavailable)?;
+            if found.is_empty() {
+                break;
+            }
+            let rows = found.iter().map(|row| values(table, row)).collect::<Result<Vec<_>, _>>()?;
+            sqlx::query(AssertSqlSafe(table.insert_sqlite()))
+                .bind(json(&rows))
+                .execute(&mut *to)
+                .await
+                .map_err(StoreError::unavailable)?;
+        }
+        run(&mut from, format!("CLOSE {name}_rows")).await?;
+    }
+    sqlx::query("COMMIT").execute(to).await.map_err(StoreError::unavailable)?;
+    from.close().await.map_err(StoreError::unavailable)
+}
+
+fn values(table: &Table, row: &PgRow) -> Result<Vec<Value>, StoreError> {
+    let value = |(index, (_, kind)): (usize, &(&str, Kind))| match kind {
+        Kind::Number | Kind::Moment => row.try_get::<Option<i64>, _>(index).map(Value::from),
+        Kind::Text => row.try_get::<Option<String>, _>(index).map(Value::from),
+    };
+    let values = table.columns.iter().enumerate().map(value).collect::<Result<_, _>>();
+    values.map_err(|_| StoreError::Damaged { what: "a column of another type" })
+}
+
+/// Refuses a database that a server uses, that is of another version, or that has
+/// something in it that is not to be replaced.
+pub(super) async fn check(url: &PostgresUrl, what_is_there: WhatIsThere) -> Result<(), StoreError> {
+    check_schema(url).await?;
+    let mut connection = connect(url).await?;
+    check_use(&mut connection, url, what_is_there).await?;
+    connection.close().await.map_err(StoreError::unavailable)
+}
+
+async fn check_use(
+    connection: &mut PgConnection,
+    url: &PostgresUrl,
+    what_is_there: WhatIsThere,
+) -> Result<(), StoreError> {
+    let servers = url.options().get_application_name().unwrap_or("chat");
+    let row = sqlx::query(IN_USE).bind(servers).fetch_one(&mut *connection).await;
+    let row = row.map_err(StoreError::unavailable)?;
+    let get = |index| row.try_get::<bool, _>(index).map_err(StoreError::unavailable);
+    if get(0)? {
+        return Err(StoreError::InUse { database: url.to_string() });
+    }
+    if get(1)? && what_is_there == WhatIsThere::Refuse {
+        return Err(StoreError::NotEmpty { database: url.to_string() });
+    }
+    Ok(())
+}
+
+/// Puts all rows in, in one transaction.
+pub(super) async fn write(
+    from: &mut SqliteConnection,
+    url: &PostgresUrl,
+    what_is_there: WhatIsThere,
+) -> Result<(), StoreError> {
+    let mut to = connect(url).await?;
+    run(&mut to, "BEGIN").await?;
+    // Nobody writes, and no server starts, until this is done.
+    run(&mut to, "LOCK TABLE meta, users, names, sessions, topics, entries, nonces, outlived_nonces").await?;
+    check_use(&mut to, url, what_is_there).await?;
+    // The accounts of the original may be referred to by other tables: these are
+    // asked by DELETE.
+    run(&mut to, "TRUNCATE names, sessions, topics, entries, nonces, outlived_nonces").await?;
+    run(&mut to, "DELETE FROM users").await?;
+    run(&mut to, "DELETE FROM meta WHERE key = 'epoch'").await?;
+    for table in TABLES {
+        let select = AssertSqlSafe(table.select_sqlite());
+        let mut found = sqlx::query(select).fetch(&mut *from).try_chunks(ROWS_AT_ONCE);
+        while let Some(some) = found.try_next().await.map_err(|error| StoreError::unavailable(error.1))? {
+            let mut rows = Vec::with_capacity(some.len());
+            for row in &some {
+                let mut values = Vec::with_capacity(table.columns.len());
+                for (index, (_, kind)) in table.columns.iter().enumerate() {
+                    values.push(match kind {
+                        Kind::Number | Kind::Moment => Value::from(super::get::<Option<i64>>(row, index)?),
+                        Kind::Text => Value::from(super::get::<Option<String>>(row, index)?),
+                    });
+                }
+                rows.push(values);
+            }
+            sqlx::query(AssertSqlSafe(table.insert_postgres()))
+                .bind(json(&rows))
+                .execute(&mut to)
+                .await
+                .map_err(StoreError::unavailable)?;
+        }
+    }
+    run(&mut to, NEXT_TOPIC).await?;
+    run(&mut to, "COMMIT").await?;
+    to.close().await.map_err(StoreError::unavailable)
+}
+
+async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<(), StoreError> {
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await;
+    done.map(drop).map_err(StoreError::unavailable)
+}
+
+/// Whether a server is connected, and whether there is anything.
+const IN_USE: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1),
+            EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";
+
+const NEXT_TOPIC: &str =
+    "SELECT setval(pg_get_serial_sequence('topics', 'id'), coalesce(max(id), 0) + 1, false) FROM topics";

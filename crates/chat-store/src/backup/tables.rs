@@ -1,0 +1,138 @@
+//! What both databases have in common.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use Kind::{Moment, Number, Text};
+
+/// A table that both databases have.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) columns: &'static [(&'static str, Kind)],
+    /// In which order its rows are best written, in SQLite.
+    order: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    Text,
+    /// Milliseconds since 1970 in SQLite, 0 where it is not known; a time in
+    /// Postgres, NULL then.
+    Moment,
+}
+
+/// Topics stand before what refers to them.
+pub(super) const TABLES: &[Table] = &[
+    Table {
+        name: "users",
+        columns: &[("username", Text), ("password_hash", Text), ("avatar", Text), ("created_at", Moment)],
+        order: "id",
+    },
+    Table {
+        name: "names",
+        columns: &[("username", Text), ("cased", Text), ("folded", Text), ("rules", Number)],
+        order: "username",
+    },
+    Table {
+        name: "topics",
+        columns: &[
+            ("id", Number),
+            ("kind", Number),
+            ("name", Text),
+            ("other", Text),
+            ("last_seq", Number),
+            ("last_at", Number),
+        ],
+        order: "id",
+    },
+    Table {
+        name: "entries",
+        columns: &[
+            ("topic", Number),
+            ("seq", Number),
+            ("kind", Number),
+            ("sender", Text),
+            ("room", Text),
+            ("text", Text),
+            ("at", Number),
+            ("nonce", Text),
+        ],
+        order: "topic, seq",
+    },
+    Table {
+        name: "nonces",
+        columns: &[("sender", Text), ("nonce", Text), ("topic", Number), ("seq", Number), ("at", Number)],
+        order: "nonce, sender",
+    },
+    Table {
+        name: "outlived_nonces",
+        columns: &[("at", Number), ("nonce", Text), ("sender", Text)],
+        order: "at, nonce, sender",
+    },
+];
+
+/// Rows in one statement: at most some 16 MB, with the longest texts.
+pub(super) const ROWS_AT_ONCE: usize = 500;
+
+impl Table {
+    /// Its rows in SQLite.
+    pub(super) fn select_sqlite(&self) -> String {
+        format!("SELECT {} FROM {} ORDER BY {}", self.names(), self.name, self.order)
+    }
+
+    /// Its rows in Postgres, as SQLite has them.
+    pub(super) fn select_postgres(&self) -> String {
+        let mut sql = "SELECT ".to_owned();
+        for (index, (column, kind)) in self.columns.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            let _ = match kind {
+                Number => write!(sql, "{comma}{column}"),
+                Text => write!(sql, "{comma}{column}::text"),
+                Moment => write!(
+                    sql,
+                    "{comma}CASE WHEN isfinite({column})
+                          THEN greatest(0, round(extract(epoch FROM {column}) * 1000))::bigint ELSE 0 END"
+                ),
+            };
+        }
+        let _ = write!(sql, " FROM {} ORDER BY {}", self.name, self.order);
+        sql
+    }
+
+    /// Inserts rows that come as one JSON text.
+    pub(super) fn insert_sqlite(&self) -> String {
+        let values: Vec<String> = (0..self.columns.len()).map(|index| format!("value ->> {index}")).collect();
+        let values = values.join(", ");
+        format!("INSERT INTO {} ({}) SELECT {values} FROM jsonb_each(?1)", self.name, self.names())
+    }
+
+    /// The same.
+    pub(super) fn insert_postgres(&self) -> String {
+        let value = |(index, (_, kind)): (usize, &(&str, Kind))| match kind {
+            Number => format!("(v ->> {index})::bigint"),
+            Text => format!("v ->> {index}"),
+            Moment => format!("to_timestamp(nullif((v ->> {index})::bigint, 0)::double precision / 1000)"),
+        };
+        let values: Vec<String> = self.columns.iter().enumerate().map(value).collect();
+        // The numbers of topics are the database's own otherwise.
+        let overriding = if self.name == "topics" { "OVERRIDING SYSTEM VALUE" } else { "" };
+        format!(
+            "INSERT INTO {} ({}) {overriding} SELECT {} FROM jsonb_array_elements($1::text::jsonb) AS v",
+            self.name,
+            self.names(),
+            values.join(", ")
+        )
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
+}
+
+/// Rows as one JSON text.
+pub(super) fn json(rows: &[Vec<Value>]) -> String {
+    Value::Array(rows.iter().cloned().map(Value::Array).collect()).to_string()
+}

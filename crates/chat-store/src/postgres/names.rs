@@ -1,0 +1,72 @@
+//! The names that accounts have and had, and what they look like.
+
+use chat_core::{Look, Username};
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::pool::Pool;
+use super::rows;
+use crate::StoreError;
+use crate::names::{KnownName, rules};
+
+/// What is known of a name.
+pub(super) async fn find(pool: &Pool, name: &Username) -> Result<KnownName, StoreError> {
+    let look = Look::of(name.as_str());
+    let [cased, folded] = look.keys();
+    let row = pool.row(|| sqlx::query(FIND).bind(name.as_str()).bind(cased).bind(folded)).await?;
+    known(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
+}
+
+/// Of the columns of [`FIND`].
+pub(super) fn known(row: &PgRow) -> Result<KnownName, StoreError> {
+    Ok(KnownName {
+        has_account: rows::get(row, 0)?,
+        is_known: rows::get(row, 1)?,
+        looks_known: rows::get(row, 2)?,
+    })
+}
+
+/// Notes the names of accounts that came about elsewhere, and brings those that
+/// were noted by other rules up to date. Mostly there is nothing to do; others
+/// may do the same at the same time.
+pub(crate) async fn complete(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let missing = sqlx::query(MISSING)
+        .bind(rules())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    for some in missing.chunks(CHUNK) {
+        let names = some.iter().map(|row| rows::get(row, 0)).collect::<Result<Vec<&str>, _>>()?;
+        let looks: Vec<Look> = names.iter().map(|name| Look::of(name)).collect();
+        let [cased, folded] = [0, 1].map(|key| looks.iter().map(|look| look.keys()[key]).collect::<Vec<_>>());
+        sqlx::query(KEEP_ALL)
+            .bind(&names)
+            .bind(&cased)
+            .bind(&folded)
+            .bind(rules())
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+    }
+    Ok(())
+}
+
+/// Names in one statement.
+const CHUNK: usize = 1_000;
+
+pub(super) const FIND: &str = "SELECT
+    EXISTS (SELECT FROM users WHERE username = $1),
+    EXISTS (SELECT FROM names WHERE username = $1),
+    EXISTS (SELECT FROM names WHERE cased IN ($2, $3)) OR
+    EXISTS (SELECT FROM names WHERE folded IN ($2, $3))";
+
+/// In one order, so that two who do this at once wait for each other.
+const MISSING: &str = r#"SELECT username::text COLLATE "C" FROM users AS u
+     WHERE NOT EXISTS (SELECT FROM names AS n WHERE n.username = u.username::text COLLATE "C")
+     UNION ALL SELECT username FROM names WHERE rules <> $1
+     ORDER BY 1"#;
+
+const KEEP_ALL: &str = "INSERT INTO names (username, cased, folded, rules)
+     SELECT n.username, n.cased, n.folded, $4
+       FROM UNNEST($1::text[], $2::text[], $3::text[]) AS n (username, cased, folded)
+         ON CONFLICT (username) DO UPDATE SET
+            cased = excluded.cased, folded = excluded.folded, rules = excluded.rules";

@@ -1,0 +1,106 @@
+//! Removing what is not to be kept, over the connections for single statements.
+//! Several servers may do it at the same time.
+
+use super::pool::Pool;
+use super::rows;
+use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
+use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
+
+pub(super) async fn trim(
+    pool: &Pool,
+    retention: &Retention,
+    from: TrimPosition,
+    now_ms: u64,
+    max_entries: usize,
+) -> Result<Trimmed, StoreError> {
+    let max = max_entries.max(1);
+    let nonces_before = columns::column(nonces_before(now_ms));
+    match from.0 {
+        Stage::Topics { after } => {
+            let (plan, next) = plan(pool, Cut::of(retention, now_ms), after, max).await?;
+            let mut trimmed =
+                Trimmed { topics: plan.topics, next: Some(TrimPosition(next)), ..Trimmed::default() };
+            if !plan.cuts.is_empty() {
+                let (topics, last): (Vec<i64>, Vec<i64>) =
+                    plan.cuts.iter().map(|&(topic, upto)| (topic, columns::column(upto))).unzip();
+                let remove = || sqlx::query(REMOVE).bind(&topics).bind(&last).bind(nonces_before);
+                let row = pool.row(remove).await?.ok_or(StoreError::Damaged { what: "no answer" })?;
+                trimmed.entries = columns::number(rows::get(&row, 0)?)?;
+                trimmed.nonces = columns::number(rows::get(&row, 1)?)?;
+            }
+            Ok(trimmed)
+        }
+        Stage::Nonces => {
+            let most = columns::column(max as u64);
+            let forget = || sqlx::query(FORGET).bind(nonces_before).bind(most);
+            let row = pool.row(forget).await?.ok_or(StoreError::Damaged { what: "no answer" })?;
+            let nonces = columns::number(rows::get(&row, 0)?)?;
+            let next = (nonces >= max as u64).then_some(TrimPosition(Stage::Nonces));
+            Ok(Trimmed { nonces, next, ..Trimmed::default() })
+        }
+    }
+}
+
+/// What is to be removed of the topics behind a row, and where to go on.
+async fn plan(pool: &Pool, cut: Cut, mut after: i64, max: usize) -> Result<(Plan, Stage), StoreError> {
+    let topics = pool.rows(|| sqlx::query(FIRST_ENTRIES).bind(after).bind(TOPICS_AT_ONCE as i64)).await?;
+    let mut plan = Plan::default();
+    for row in &topics {
+        let id: i64 = rows::get(row, 0)?;
+        let last = columns::number(rows::get(row, 4)?)?;
+        if let (Some(first), Some(at)) = (rows::get(row, 5)?, rows::get(row, 6)?)
+            && cut.takes(columns::number(first)?, columns::number(at)?, last)
+        {
+            let left = columns::column((max - plan.entries) as u64);
+            let found = pool.rows(|| sqlx::query(OLDEST_ENTRIES).bind(id).bind(left)).await?;
+            let oldest = found
+                .iter()
+                .map(|row| Ok((columns::number(rows::get(row, 0)?)?, columns::number(rows::get(row, 1)?)?)));
+            let oldest = oldest.collect::<Result<Vec<_>, StoreError>>()?;
+            let topic = columns::topic((rows::get(row, 1)?, rows::get(row, 2)?, rows::get(row, 3)?))?;
+            plan.add(id, topic, last, &oldest, cut);
+            if plan.entries == max {
+                // There may be more of it.
+                return Ok((plan, Stage::Topics { after }));
+            }
+        }
+        after = id;
+    }
+    let next = if topics.len() == TOPICS_AT_ONCE { Stage::Topics { after } } else { Stage::Nonces };
+    Ok((plan, next))
+}
+
+/// Topics with their oldest entry, if they have one.
+pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, e.seq, e.at
+       FROM (SELECT * FROM topics WHERE id > $1 ORDER BY id LIMIT $2) AS t
+       LEFT JOIN LATERAL (SELECT seq, at FROM entries WHERE topic = t.id ORDER BY seq LIMIT 1) AS e ON true
+      ORDER BY t.id";
+
+pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = $1 ORDER BY seq LIMIT $2";
+
+/// Repeated after its answer was lost, it finds less to do.
+pub(super) const REMOVE: &str = "WITH gone AS (
+         DELETE FROM entries AS e USING unnest($1::bigint[], $2::bigint[]) AS d (topic, upto)
+          WHERE e.topic = d.topic AND e.seq <= d.upto
+      RETURNING e.at, e.nonce, e.sender),
+     kept AS (
+         INSERT INTO outlived_nonces (at, nonce, sender)
+         SELECT at, nonce, sender FROM gone WHERE nonce IS NOT NULL AND at >= $3
+             ON CONFLICT DO NOTHING),
+     forgotten AS (
+         DELETE FROM nonces AS n USING gone AS g
+          WHERE n.nonce = g.nonce AND n.sender = g.sender AND g.at < $3
+      RETURNING 1)
+     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM forgotten)";
+
+/// Those that another server is just deleting are left to it.
+pub(super) const FORGET: &str = "WITH over AS (
+         DELETE FROM outlived_nonces AS o
+          USING (SELECT at, nonce, sender FROM outlived_nonces
+                  WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED) AS d
+          WHERE o.at = d.at AND o.nonce = d.nonce AND o.sender = d.sender
+      RETURNING o.nonce, o.sender),
+     forgotten AS (
+         DELETE FROM nonces AS n USING over AS o WHERE n.nonce = o.nonce AND n.sender = o.sender
+      RETURNING 1)
+     SELECT count(*) FROM over";

@@ -1,0 +1,35 @@
+//! Who somebody talks with.
+
+use chat_core::{Conversations, Username};
+use sqlx::sqlite::SqlitePool;
+
+use super::rows;
+use crate::{StoreError, columns};
+
+pub(super) async fn conversations(
+    readers: &SqlitePool,
+    user: &Username,
+    limit: usize,
+) -> Result<Conversations, StoreError> {
+    // One more than wanted tells whether there are more.
+    let found = sqlx::query(CONVERSATIONS)
+        .bind(user.as_str())
+        .bind(i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX))
+        .fetch_all(readers)
+        .await
+        .map_err(StoreError::unavailable)?;
+    let mut conversations = Conversations { latest: Vec::new(), has_more: found.len() > limit };
+    for row in found.iter().take(limit) {
+        let last = columns::number(rows::get(row, 1)?)?;
+        conversations.latest.push((columns::username(rows::get(row, 0)?)?, last));
+    }
+    Ok(conversations)
+}
+
+/// Two searches, each along an index.
+pub(super) const CONVERSATIONS: &str = "
+    SELECT other AS person, last_seq, last_at FROM topics WHERE kind = 2 AND name = ?1
+     UNION ALL
+    SELECT name, last_seq, last_at FROM topics WHERE kind = 2 AND other = ?1 AND name <> ?1
+     ORDER BY last_at DESC, person
+     LIMIT ?2";

@@ -1,0 +1,78 @@
+//! The names that accounts have and had, and what they look like.
+
+use chat_core::{Look, Username};
+use sqlx::sqlite::{SqliteConnection, SqliteExecutor};
+
+use super::rows;
+use crate::StoreError;
+use crate::names::{KnownName, rules};
+
+/// What is known of a name.
+pub(super) async fn find(
+    executor: impl SqliteExecutor<'_>,
+    name: &Username,
+) -> Result<KnownName, StoreError> {
+    let look = Look::of(name.as_str());
+    let [cased, folded] = look.keys();
+    let row = sqlx::query(FIND)
+        .bind(name.as_str())
+        .bind(cased)
+        .bind(folded)
+        .fetch_one(executor)
+        .await
+        .map_err(StoreError::unavailable)?;
+    Ok(KnownName {
+        has_account: rows::get(&row, 0)?,
+        is_known: rows::get(&row, 1)?,
+        looks_known: rows::get(&row, 2)?,
+    })
+}
+
+/// Notes a name for good.
+pub(super) async fn keep(connection: &mut SqliteConnection, name: &str) -> Result<(), StoreError> {
+    let look = Look::of(name);
+    let [cased, folded] = look.keys();
+    sqlx::query(KEEP)
+        .bind(name)
+        .bind(cased)
+        .bind(folded)
+        .bind(rules())
+        .execute(connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    Ok(())
+}
+
+/// Notes the names of accounts that came about elsewhere, and brings those that
+/// were noted by other rules up to date. Mostly there is nothing to do.
+pub(super) async fn complete(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let missing = sqlx::query(MISSING)
+        .bind(rules())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    // Not done to its end, it is done again at the next start.
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(StoreError::unavailable)?;
+    for row in &missing {
+        keep(connection, rows::get(row, 0)?).await?;
+    }
+    sqlx::query("COMMIT").execute(connection).await.map_err(StoreError::unavailable)?;
+    Ok(())
+}
+
+pub(super) const FIND: &str = "SELECT
+    EXISTS (SELECT 1 FROM users WHERE username = ?1),
+    EXISTS (SELECT 1 FROM names WHERE username = ?1),
+    EXISTS (SELECT 1 FROM names WHERE cased IN (?2, ?3)) OR
+    EXISTS (SELECT 1 FROM names WHERE folded IN (?2, ?3))";
+
+const KEEP: &str = "INSERT INTO names (username, cased, folded, rules) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (username) DO UPDATE SET
+        cased = excluded.cased, folded = excluded.folded, rules = excluded.rules";
+
+const MISSING: &str = "SELECT username FROM users
+     WHERE NOT EXISTS (SELECT 1 FROM names WHERE names.username = users.username)
+     UNION ALL SELECT username FROM names WHERE rules <> ?1";

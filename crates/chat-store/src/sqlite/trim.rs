@@ -1,0 +1,169 @@
+//! Removing what is not to be kept: it is looked for beside the writer, which
+//! then only deletes, along keys.
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+
+use super::rows;
+use super::writer::Writer;
+use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
+use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
+
+pub(super) async fn trim(
+    readers: &SqlitePool,
+    writer: &Writer,
+    retention: &Retention,
+    from: TrimPosition,
+    now_ms: u64,
+    max_entries: usize,
+) -> Result<Trimmed, StoreError> {
+    let max = max_entries.max(1);
+    match from.0 {
+        Stage::Topics { after } => {
+            let (plan, next) = plan(readers, Cut::of(retention, now_ms), after, max).await?;
+            let mut trimmed =
+                Trimmed { topics: plan.topics, next: Some(TrimPosition(next)), ..Trimmed::default() };
+            // What was found only becomes more: nobody else removes anything.
+            if !plan.cuts.is_empty() {
+                let mut writing = writer.begin().await?;
+                let work = remove(&mut writing.connection, &plan.cuts, now_ms).await;
+                (trimmed.entries, trimmed.nonces) = writing.finish(work).await?;
+            }
+            Ok(trimmed)
+        }
+        Stage::Nonces => {
+            let end = columns::column(nonces_before(now_ms));
+            let some = sqlx::query(ANY_OUTLIVED)
+                .bind(end)
+                .fetch_optional(readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            if some.is_none() {
+                return Ok(Trimmed::default());
+            }
+            let mut writing = writer.begin().await?;
+            let work = forget(&mut writing.connection, end, max).await;
+            let nonces = writing.finish(work).await?;
+            let next = (nonces >= max as u64).then_some(TrimPosition(Stage::Nonces));
+            Ok(Trimmed { nonces, next, ..Trimmed::default() })
+        }
+    }
+}
+
+/// What is to be removed of the topics behind a row, and where to go on.
+async fn plan(
+    readers: &SqlitePool,
+    cut: Cut,
+    mut after: i64,
+    max: usize,
+) -> Result<(Plan, Stage), StoreError> {
+    let topics = sqlx::query(FIRST_ENTRIES)
+        .bind(after)
+        .bind(TOPICS_AT_ONCE as i64)
+        .fetch_all(readers)
+        .await
+        .map_err(StoreError::unavailable)?;
+    let mut plan = Plan::default();
+    for row in &topics {
+        let id = rows::get(row, 0)?;
+        let last = columns::number(rows::get(row, 4)?)?;
+        if let (Some(first), Some(at)) = (rows::get(row, 5)?, rows::get(row, 6)?)
+            && cut.takes(columns::number(first)?, columns::number(at)?, last)
+        {
+            let found = sqlx::query(OLDEST_ENTRIES)
+                .bind(id)
+                .bind(columns::column((max - plan.entries) as u64))
+                .fetch_all(readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            let oldest = found
+                .iter()
+                .map(|row| Ok((columns::number(rows::get(row, 0)?)?, columns::number(rows::get(row, 1)?)?)));
+            let oldest = oldest.collect::<Result<Vec<_>, StoreError>>()?;
+            let topic = columns::topic((rows::get(row, 1)?, rows::get(row, 2)?, rows::get(row, 3)?))?;
+            plan.add(id, topic, last, &oldest, cut);
+            if plan.entries == max {
+                // There may be more of it.
+                return Ok((plan, Stage::Topics { after }));
+            }
+        }
+        after = id;
+    }
+    let next = if topics.len() == TOPICS_AT_ONCE { Stage::Topics { after } } else { Stage::Nonces };
+    Ok((plan, next))
+}
+
+/// Removes entries inside the caller's transaction: how many, and how many nonces
+/// with them.
+async fn remove(
+    connection: &mut SqliteConnection,
+    cuts: &[(i64, u64)],
+    now_ms: u64,
+) -> Result<(u64, u64), StoreError> {
+    let nonces_before = columns::column(nonces_before(now_ms));
+    let (mut count, mut forgotten, mut outlived) = (0, Vec::new(), Vec::new());
+    for (topic, upto) in cuts {
+        let gone = sqlx::query(REMOVE)
+            .bind(topic)
+            .bind(columns::column(*upto))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        count += gone.len() as u64;
+        for row in &gone {
+            let Some(nonce) = rows::get::<Option<String>>(row, 0)? else { continue };
+            let (sender, at): (String, i64) = (rows::get(row, 1)?, rows::get(row, 2)?);
+            let kept = if at < nonces_before { &mut forgotten } else { &mut outlived };
+            kept.push((at, nonce, sender));
+        }
+    }
+    for (sql, nonces) in [(KEEP_OUTLIVED, &outlived), (FORGET, &forgotten)] {
+        if !nonces.is_empty() {
+            let nonces = serde_json::to_string(nonces).map_err(StoreError::unavailable)?;
+            let done = sqlx::query(sql).bind(nonces).execute(&mut *connection).await;
+            done.map_err(StoreError::unavailable)?;
+        }
+    }
+    Ok((count, forgotten.len() as u64))
+}
+
+/// Forgets nonces whose time is over.
+async fn forget(connection: &mut SqliteConnection, end: i64, max: usize) -> Result<u64, StoreError> {
+    let over = sqlx::query(REMOVE_OUTLIVED)
+        .bind(end)
+        .bind(columns::column(max as u64))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    let nonces: Vec<(i64, &str, &str)> = over
+        .iter()
+        .map(|row| Ok((rows::get(row, 0)?, rows::get(row, 1)?, rows::get(row, 2)?)))
+        .collect::<Result<_, StoreError>>()?;
+    let nonces = serde_json::to_string(&nonces).map_err(StoreError::unavailable)?;
+    sqlx::query(FORGET).bind(nonces).execute(connection).await.map_err(StoreError::unavailable)?;
+    Ok(over.len() as u64)
+}
+
+/// Topics with their oldest entry, if they have one.
+pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, e.seq, e.at
+       FROM topics AS t
+       LEFT JOIN entries AS e
+         ON e.topic = t.id AND e.seq = (SELECT min(o.seq) FROM entries AS o WHERE o.topic = t.id)
+      WHERE t.id > ?1 ORDER BY t.id LIMIT ?2";
+
+pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = ?1 ORDER BY seq LIMIT ?2";
+
+pub(super) const REMOVE: &str =
+    "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at";
+
+const KEEP_OUTLIVED: &str = "INSERT INTO outlived_nonces (at, nonce, sender)
+     SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)";
+
+/// Of rows `at, nonce, sender`.
+pub(super) const FORGET: &str = "DELETE FROM nonces WHERE (nonce, sender) IN
+     (SELECT d.value ->> 1, d.value ->> 2 FROM jsonb_each(?1) AS d)";
+
+pub(super) const ANY_OUTLIVED: &str = "SELECT 1 FROM outlived_nonces WHERE at < ?1 LIMIT 1";
+
+pub(super) const REMOVE_OUTLIVED: &str = "DELETE FROM outlived_nonces WHERE (at, nonce, sender) IN
+     (SELECT at, nonce, sender FROM outlived_nonces WHERE at < ?1 ORDER BY at LIMIT ?2)
+     RETURNING at, nonce, sender";
