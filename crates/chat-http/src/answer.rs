@@ -16,6 +16,21 @@ use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
+/// What was asked for is done, and there is nothing else to say.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Done {
+    /// `ok`, or `registered`.
+    status: &'static str,
+}
+
+impl Done {
+    /// As it should be.
+    pub(crate) const OK: Self = Self { status: "ok" };
+    /// There is an account now.
+    pub(crate) const REGISTERED: Self = Self { status: "registered" };
+}
+
 /// Bytes that are there, or a file.
 pub(crate) type Body = Either<Full<Bytes>, FileBody>;
 

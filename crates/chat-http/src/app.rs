@@ -38,6 +38,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// One for each connection that may speak HTTP.
     pub(crate) places: Arc<Semaphore>,
+    /// One for each session whose use is being noted.
+    pub(crate) seen_places: Arc<Semaphore>,
     pub(crate) options: HttpOptions,
     /// Connections, upgrades, pictures, and what must be finished although its client
     /// hung up.
@@ -61,6 +63,7 @@ impl App {
             pictures: Pictures::new(&options, tasks.clone()),
             metrics,
             places: Arc::new(Semaphore::new(options.max_connections)),
+            seen_places: Arc::new(Semaphore::new(SEEN_AT_ONCE_MAX)),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             options,
             tasks,
@@ -77,6 +80,10 @@ impl App {
         self.ready.store(false, Ordering::Release);
     }
 }
+
+/// Sessions whose use is noted at one time: when everybody comes back at once,
+/// messages must not wait behind that.
+const SEEN_AT_ONCE_MAX: usize = 4;
 
 /// Milliseconds since 1970 (UTC).
 pub(crate) fn now_ms() -> u64 {

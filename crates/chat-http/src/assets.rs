@@ -1,12 +1,29 @@
 //! The page: the files of the workspace's folder `web`, inside the binary. A
 //! debug build reads them from the disk, so that a change shows on reload.
+//!
+//! The page itself is asked for each time; what it names stands under
+//! `/assets/<version>/`, where a browser never has to ask again. The version is
+//! of all files together: modules name each other by relative paths, and so
+//! never meet one of another version.
+//!
+//! Comments and indentation stay here, and what gets smaller by it is given out
+//! compressed: a first visit over a thin line takes a second or two less.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderValue, IF_NONE_MATCH, VARY,
+};
 use hyper::{HeaderMap, Response, StatusCode};
 use rust_embed::RustEmbed;
+use sha2::{Digest as _, Sha256};
 
 use crate::answer::{self, Body};
 
@@ -20,7 +37,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     frame-ancestors 'none'";
 
 /// Kinds of files that belong to the page. Others in that folder (settings of
-/// tools, tests) are not given out.
+/// tools) are not given out, and neither are the tests.
 const TYPES: [(&str, &str); 12] = [
     ("html", "text/html; charset=utf-8"),
     ("css", "text/css; charset=utf-8"),
@@ -36,57 +53,106 @@ const TYPES: [(&str, &str); 12] = [
     ("txt", "text/plain; charset=utf-8"),
 ];
 
+/// Files whose addresses may not change.
+const AT_ROOT: [&str; 6] = [
+    WORKER,
+    "manifest.webmanifest",
+    "icons/icon.svg",
+    "icons/icon-192.png",
+    "icons/icon-512.png",
+    "icons/icon-maskable-512.png",
+];
+
 /// A file of the page.
+#[derive(Clone)]
 pub(crate) struct Asset {
     content: Bytes,
+    /// The same, compressed; none where that makes nothing smaller.
+    gzip: Option<Bytes>,
     content_type: &'static str,
+    /// Of the content: a weak one, as it names the compressed bytes, too (RFC 9110 §8.8.3.3).
     etag: HeaderValue,
+    /// It is a document or a worker of the page. All else does with the policy that
+    /// every answer has, which forbids everything.
+    runs: bool,
+    /// The content never changes under that address.
+    is_immutable: bool,
 }
 
 impl Asset {
-    /// The file of that path, which is `/` or begins with it. Paths are matched
-    /// as they are: no file of the page has a name that needs an escape.
+    /// What stands at a path, which begins with `/`. Paths are matched as they
+    /// are: no file of the page has a name that needs an escape.
     pub(crate) fn find(path: &str) -> Option<Self> {
-        let path = match path.strip_prefix('/')? {
-            "" => "index.html",
-            path => path,
-        };
+        let path = path.strip_prefix('/')?;
+        if is_place(path) {
+            return Self::file(PAGE);
+        }
+        match path.strip_prefix("assets/").and_then(|rest| rest.split_once('/')) {
+            Some((version, file)) if version == *VERSION && file != PAGE => {
+                Some(Self { is_immutable: !cfg!(debug_assertions), ..Self::file(file)? })
+            }
+            Some(_) => None,
+            None => AT_ROOT.contains(&path).then(|| Self::file(path))?,
+        }
+    }
+
+    fn file(path: &str) -> Option<Self> {
+        if cfg!(debug_assertions) { Self::read(path) } else { ASSETS.get(path).cloned() }
+    }
+
+    /// A file as it is given out.
+    fn read(path: &str) -> Option<Self> {
         // A debug build asks the file system, where `..` and `//` mean something.
         if path.split('/').any(|part| part.is_empty() || part.starts_with('.')) || path.contains('\\') {
             return None;
         }
-        let (stem, extension) = path.rsplit_once('.')?;
-        if stem.ends_with(".test") {
+        if path.starts_with("test/") {
             return None;
         }
-        let (_, content_type) = TYPES.into_iter().find(|(known, _)| *known == extension)?;
-        let file = Web::get(path)?;
-        let hash: String = file.metadata.sha256_hash()[..16].iter().map(|b| format!("{b:02x}")).collect();
-        Some(Self {
-            content: match file.data {
+        let (_, content_type) = TYPES.into_iter().find(|(known, _)| *known == kind(path))?;
+        let file = Web::get(path)?.data;
+        let content: Bytes = match kind(path) {
+            "html" => with_version(&code(str::from_utf8(&file).ok()?, "html")).into(),
+            kind @ ("js" | "css") => code(str::from_utf8(&file).ok()?, kind).into(),
+            _ => match file {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                 Cow::Owned(bytes) => bytes.into(),
             },
+        };
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&content).expect("a vector takes everything");
+        let gzip = encoder.finish().expect("a vector takes everything");
+        Some(Self {
+            etag: etag(&content),
+            gzip: (gzip.len() < content.len() * 9 / 10).then(|| gzip.into()),
+            content,
             content_type,
-            etag: HeaderValue::try_from(format!("\"{hash}\"")).ok()?,
+            runs: path == PAGE || path == WORKER,
+            is_immutable: false,
         })
     }
 
-    /// The file, or 304 for a browser that has it. Names do not change with the
-    /// content, so a browser has to ask each time.
+    /// The file, or 304 for a browser that has it.
     pub(crate) fn answer(self, headers: &HeaderMap) -> Response<Body> {
-        let mut response = if self.is_known(headers) {
-            let mut response = Response::new(answer::bytes(Bytes::new()));
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        } else {
-            Response::new(answer::bytes(self.content))
-        };
+        let is_known = self.is_known(headers);
+        let gzip = self.gzip.filter(|_| takes_gzip(headers));
+        let coding = gzip.is_some().then(|| HeaderValue::from_static("gzip"));
+        let content = if is_known { Bytes::new() } else { gzip.unwrap_or(self.content) };
+        let mut response = Response::new(answer::bytes(content));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         headers.insert(ETAG, self.etag);
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        let cache = if self.is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+        if self.runs {
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        }
+        if is_known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else if let Some(coding) = coding {
+            headers.insert(CONTENT_ENCODING, coding);
+        }
         response
     }
 
@@ -95,38 +161,210 @@ impl Asset {
         let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|header| header.to_str().ok());
         tags.flat_map(|header| header.split(',')).any(|tag| {
             let tag = tag.trim();
-            tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag
+            tag == "*"
+                || self.etag.as_bytes().strip_prefix(b"W/") == Some(tag.trim_start_matches("W/").as_bytes())
         })
     }
 }
+
+/// Where the page is: at the root, in a room (`r/<name>`) and in a private
+/// conversation (`u/<name>`). It finds out by itself whether the name is one.
+fn is_place(path: &str) -> bool {
+    let name = path.strip_prefix("r/").or_else(|| path.strip_prefix("u/"));
+    path.is_empty() || name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
+/// RFC 9110 §12.5.3; of weights, only the one that refuses matters here.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|header| header.to_str().ok());
+    codings.flat_map(|header| header.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.unwrap_or(1.0) > 0.0
+    })
+}
+
+/// A file without its comments, blank lines and indentation. Lines stay lines,
+/// and only what begins one counts as a comment; that no string of the page goes
+/// over two lines is seen to by a test.
+fn code(text: &str, kind: &str) -> String {
+    let (open, close) = if kind == "html" { ("<!--", "-->") } else { ("/*", "*/") };
+    let mut code = String::with_capacity(text.len());
+    let mut is_comment = false;
+    for line in text.lines() {
+        let mut rest = line.trim();
+        loop {
+            if is_comment {
+                let Some((_, behind)) = rest.split_once(close) else {
+                    rest = "";
+                    break;
+                };
+                (rest, is_comment) = (behind.trim_start(), false);
+            } else if let Some(inside) = rest.strip_prefix(open) {
+                (rest, is_comment) = (inside, true);
+            } else {
+                break;
+            }
+        }
+        if !rest.is_empty() && !(kind == "js" && rest.starts_with("//")) {
+            code.push_str(rest);
+            code.push('\n');
+        }
+    }
+    code
+}
+
+/// The page, with the version in the addresses of what it names.
+fn with_version(page: &str) -> String {
+    page.replace("\"/assets/", &format!("\"/assets/{}/", *VERSION))
+}
+
+fn kind(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, kind)| kind)
+}
+
+fn etag(content: &[u8]) -> HeaderValue {
+    let tag = format!("W/\"{}\"", hex(&Sha256::digest(content)[..16]));
+    HeaderValue::try_from(tag).expect("digits and quotes are fine in a header")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// All files by their paths, ready to be given out.
+static ASSETS: LazyLock<BTreeMap<String, Asset>> =
+    LazyLock::new(|| Web::iter().filter_map(|path| Some((path.to_string(), Asset::read(&path)?))).collect());
+
+/// Changes when any file does. A debug build, whose files change while it runs,
+/// has always the same, and browsers ask each time.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    if cfg!(debug_assertions) {
+        return "debug".to_owned();
+    }
+    let mut hash = Sha256::new();
+    let mut files: Vec<_> = Web::iter().filter(|path| !path.starts_with("test/")).collect();
+    files.sort_unstable();
+    for path in files {
+        hash.update(path.as_bytes());
+        hash.update(Web::get(&path).map(|file| file.metadata.sha256_hash()).unwrap_or_default());
+    }
+    hex(&hash.finalize()[..8])
+});
+
+/// The page itself, and the worker that keeps it for when there is no network.
+const PAGE: &str = "index.html";
+const WORKER: &str = "sw.js";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn the_page_is_at_every_place_in_the_chat() {
+        for path in ["/", "/r/default", "/r/%D1%87%D0%B0%D0%B9", "/u/alice", "/r/a%2Fb", "/r/.."] {
+            assert!(Asset::find(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn all_that_the_page_names_is_there() {
+        let page = Asset::find("/").unwrap().content;
+        let page = str::from_utf8(&page).unwrap();
+        let named: Vec<_> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
+        assert!(named.len() > 10, "{named:?}");
+        for path in named {
+            assert!(Asset::find(path).is_some(), "{path}");
+        }
+        for path in AT_ROOT {
+            assert!(Asset::find(&format!("/{path}")).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn comments_and_indentation_stay_here() {
+        let js = "// a\n  /** b\n   * c\n   */\n  let x = 1; // d\n\n  /* e */ /** @type {T} */ (x).y();\n";
+        assert_eq!(code(js, "js"), "let x = 1; // d\n(x).y();\n");
+        assert_eq!(code("/* a */\na {\n  /* b\n  c */\n  d: e;\n}\n", "css"), "a {\nd: e;\n}\n");
+        assert_eq!(code("<p>\n  <!-- a\n b -->\n  b // c\n</p>\n", "html"), "<p>\nb // c\n</p>\n");
+    }
+
+    /// Or `code` would change what it says.
+    #[test]
+    fn no_string_of_the_page_goes_over_two_lines() {
+        for path in
+            Web::iter().filter(|path| !path.starts_with("test/") && matches!(kind(path), "js" | "css"))
+        {
+            let file = Web::get(&path).unwrap().data;
+            for line in str::from_utf8(&file).unwrap().lines() {
+                assert!(line.matches('`').count() % 2 == 0 && !line.ends_with('\\'), "{path}: {line}");
+            }
+        }
+        let page = Web::get(PAGE).unwrap().data;
+        assert!(!str::from_utf8(&page).unwrap().contains("<pre"));
+    }
+
+    #[test]
+    fn what_a_browser_takes_is_compressed() {
+        let file = Asset::find(&format!("/assets/{}/app.js", *VERSION)).unwrap();
+        for (takes, is_gzip) in [
+            ("gzip, deflate, br, zstd", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("br", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(takes));
+            let answer = file.clone().answer(&headers);
+            assert_eq!(answer.headers().contains_key(CONTENT_ENCODING), is_gzip, "{takes}");
+            assert_eq!(answer.headers()[VARY], "accept-encoding");
+        }
+    }
+
+    #[test]
     fn only_files_of_the_page_are_found() {
-        assert!(Asset::find("/").is_some());
+        let version = &*VERSION;
+        assert!(Asset::find(&format!("/assets/{version}/app.js")).is_some());
         for path in [
             "",
             "index.html",
-            "//index.html",
-            "/./index.html",
+            "/index.html",
+            "/app.js",
+            "//",
+            "/r",
+            "/r/",
+            "/r/a/b",
+            "/x/a",
+            "/assets/",
+            "/assets/app.js",
+            "/assets/0000000000000000/app.js",
             "/../web/index.html",
-            "/../Cargo.toml",
             "/..%2fCargo.toml",
             "/%2e%2e/Cargo.toml",
             "/.git/config",
-            "/index.html/",
-            "/INDEX.HTML",
-            "/index.html\0",
-            "/..\\Cargo.toml",
-            "/tsconfig.json",
-            "/package.json",
-            "/x.test.js",
             "/none.js",
         ] {
             assert!(Asset::find(path).is_none(), "{path}");
+        }
+        for path in [
+            "",
+            "index.html",
+            "/app.js",
+            "./app.js",
+            "../Cargo.toml",
+            "../web/app.js",
+            "..\\Cargo.toml",
+            "app.js/",
+            "APP.JS",
+            "app.js\0",
+            "tsconfig.json",
+            "package.json",
+            "test/world.js",
+            "none.js",
+        ] {
+            assert!(Asset::find(&format!("/assets/{version}/{path}")).is_none(), "{path}");
         }
     }
 }

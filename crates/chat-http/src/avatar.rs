@@ -1,5 +1,6 @@
 //! Pictures of people: received, made anew, kept and given out.
 
+mod carried;
 mod incoming;
 mod jpeg;
 mod picture;
@@ -7,12 +8,13 @@ mod pictures;
 mod vp8l;
 mod webp;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat_core::Username;
-use chat_store::UserRepository;
+use chat_store::{User, UserRepository};
 use image::ImageFormat;
 use tokio::fs::File;
 use tokio::sync::Semaphore;
@@ -20,7 +22,9 @@ use uuid::Uuid;
 
 use crate::HttpOptions;
 use crate::error::HttpError;
+use crate::percent;
 
+pub use carried::{avatar_file_name, read_avatar, write_avatar};
 pub(crate) use incoming::{IncomingAvatar, ReceivedAvatar};
 pub(crate) use picture::{Picture, PictureError};
 pub(crate) use pictures::Pictures;
@@ -28,11 +32,11 @@ pub(crate) use pictures::Pictures;
 /// The folder of the avatars, which belongs to one server.
 ///
 /// A picture is given out under a name made from its content, so that people with
-/// the same picture share a file, and such a file is never removed: it comes into
-/// being only when there is an account that names it. Until then it has a name of
-/// its own, `.….part`, which tells whose account it waits for. After a crash in
-/// between, the next start asks the store for that account, and the picture gets
-/// its name or goes.
+/// the same picture share a file. Such a file comes into being only when there is
+/// an account that names it, and goes only with the last one
+/// ([`remove_avatar`]). Until then it has a name of its own, `.….part`, which tells
+/// whose account it waits for. After a crash in between, the next start asks the
+/// store for that account, and the picture gets its name or goes.
 #[derive(Debug)]
 pub(crate) struct Avatars {
     folder: PathBuf,
@@ -91,9 +95,11 @@ impl Avatars {
         .await
     }
 
-    /// The picture of that name: the file, its size and its type.
-    pub(crate) async fn find(&self, name: &str) -> Result<(File, u64, &'static str), HttpError> {
-        let format = format_of_name(name).ok_or(HttpError::NotFound)?;
+    /// The picture of that name, as an address has it: the file, its size and
+    /// its type.
+    pub(crate) async fn find(&self, encoded: &str) -> Result<(File, u64, &'static str), HttpError> {
+        let name = percent::decode(encoded, false).ok_or(HttpError::NotFound)?;
+        let format = format_of_name(&name).ok_or(HttpError::NotFound)?;
         let found = match File::open(self.folder.join(name)).await {
             Ok(file) => file.metadata().await.map(|metadata| (file, metadata)),
             Err(error) => Err(error),
@@ -106,6 +112,53 @@ impl Avatars {
         }
     }
 }
+
+/// Removes the picture of an account that was removed, unless somebody else has
+/// the same one. A server may be running on the folder.
+pub async fn remove_avatar(folder: &Path, removed: &User, users: &dyn UserRepository) -> io::Result<()> {
+    let name = removed.avatar.as_deref().and_then(|address| address.strip_prefix("/uploads/"));
+    // A file of this folder, and nothing elsewhere.
+    let Some(name) = name.filter(|name| Path::new(name).file_name() == Some(OsStr::new(name))) else {
+        return Ok(());
+    };
+    if is_in_use(removed, users).await? {
+        return Ok(());
+    }
+    // Somebody may be registering with the same picture. Either their account is
+    // there when it is asked for now, or their file comes after this one went.
+    let path = folder.join(name);
+    let aside = folder.join(Part::Prepared { user: removed.name.clone() }.file_name());
+    match tokio::fs::rename(&path, &aside).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        moved => moved?,
+    }
+    match is_in_use(removed, users).await {
+        Ok(false) => tokio::fs::remove_file(&aside).await,
+        Ok(true) => tokio::fs::rename(&aside, &path).await,
+        Err(error) => {
+            tokio::fs::rename(&aside, &path).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Whether anybody has the picture that this account had.
+async fn is_in_use(removed: &User, users: &dyn UserRepository) -> io::Result<bool> {
+    let mut last: Option<Username> = None;
+    loop {
+        let some = users.list_users(last.as_ref(), USERS_AT_ONCE).await.map_err(io::Error::other)?;
+        if some.iter().any(|user| user.avatar == removed.avatar) {
+            return Ok(true);
+        }
+        match some.last() {
+            Some(user) => last = Some(user.name.clone()),
+            None => return Ok(false),
+        }
+    }
+}
+
+/// Accounts that are asked for in one go.
+const USERS_AT_ONCE: usize = 1_000;
 
 /// A picture that waits for its account. Its file goes when this is dropped.
 pub(crate) struct PreparedAvatar {
@@ -203,16 +256,17 @@ fn format_of_bytes(head: &[u8]) -> Option<ImageFormat> {
     image::guess_format(head).ok().filter(|format| FORMATS.contains(format))
 }
 
-/// `None` for every name that this server cannot have made, and so for every
-/// one that leads elsewhere. New pictures are all WebP; those that came from the
-/// original chat are what they were, with the extension they were given.
+/// `None` for every name that is not that of a picture in this folder: whatever
+/// could lead elsewhere has no part in a name, and hidden files are none of it.
+/// New pictures are all WebP and named by this server; those that came from the
+/// original chat are what they were, under the names they were given.
 fn format_of_name(name: &str) -> Option<ImageFormat> {
     let (stem, extension) = name.rsplit_once('.')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if stem.is_empty() || !stem.chars().all(plain) {
+    let plain = |c: char| c.is_alphanumeric() || "-_ .,()+@".contains(c);
+    if stem.is_empty() || stem.starts_with('.') || name.contains("..") || !stem.chars().all(plain) {
         return None;
     }
-    match extension {
+    match extension.to_ascii_lowercase().as_str() {
         "webp" => Some(ImageFormat::WebP),
         "png" => Some(ImageFormat::Png),
         "jpg" | "jpeg" => Some(ImageFormat::Jpeg),
@@ -236,27 +290,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_this_server_makes_are_looked_for() {
-        assert_eq!(format_of_name("0f-A_9.png"), Some(ImageFormat::Png));
+    fn only_names_of_pictures_in_the_folder_are_looked_for() {
+        for good in ["0f-A_9.png", "a.PNG", "a.b.png", "ж.png", "my cat (1).png", "1714_1.Png"] {
+            assert_eq!(format_of_name(good), Some(ImageFormat::Png), "{good}");
+        }
+        assert_eq!(format_of_name("IMG_1.JPG"), Some(ImageFormat::Jpeg));
         assert_eq!(format_of_name("a.jpeg"), Some(ImageFormat::Jpeg));
         for bad in [
             "",
             ".png",
             "a",
             "a.",
-            "a.PNG",
             "a.svg",
             "a.html",
             "..",
             "../a.png",
             "a/b.png",
             "a\\b.png",
-            "a.b.png",
+            "..png",
+            "a..png",
+            "a..b.png",
+            ".a.png",
             "%2e%2e.png",
             "a%2fb.png",
+            "a:b.png",
             "a\0.png",
-            "ж.png",
-            "a .png",
+            "a\n.png",
             ".a.part",
         ] {
             assert_eq!(format_of_name(bad), None, "{bad}");

@@ -8,7 +8,7 @@ use chat_core::{RoomNameError, UsernameError};
 use chat_store::StoreError;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::answer::{self, Body};
 use crate::avatar::PictureError;
@@ -40,6 +40,8 @@ pub(crate) enum HttpError {
     InvalidCredentials,
     #[error("user not found")]
     UserNotFound,
+    #[error("session not found")]
+    SessionNotFound,
 
     #[error("username and password are required")]
     CredentialsRequired,
@@ -89,8 +91,22 @@ pub(crate) enum HttpError {
     Hash(#[source] PasswordsError),
     #[error("something went wrong on the server")]
     Task(#[source] tokio::task::JoinError),
+    #[error("registration is closed here: ask whoever runs this chat for an account")]
+    RegistrationClosed,
     #[error("username already exists")]
     NameTaken,
+    #[error("username looks too much like an existing one, please take another")]
+    NameLooksTaken,
+    #[error("username is reserved, please take another")]
+    NameReserved,
+}
+
+/// How every refusal is told.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Refused {
+    /// A sentence for a person.
+    pub(crate) error: String,
 }
 
 impl HttpError {
@@ -102,18 +118,18 @@ impl HttpError {
         } else {
             tracing::debug!(error = %causes(&self), status = status.as_u16(), "request refused");
         }
-        let mut response = answer::json(status, &json!({ "error": self.to_string() }));
+        let mut response = answer::json(status, &Refused { error: self.to_string() });
         for (name, value) in self.headers() {
             response.headers_mut().insert(name, value);
         }
         response
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::MissingToken | Self::InvalidToken(_) | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::UserNotFound => StatusCode::NOT_FOUND,
+            Self::ForeignOrigin | Self::RegistrationClosed => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UserNotFound | Self::SessionNotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -136,7 +152,9 @@ impl HttpError {
             | Self::RoomEncoding
             | Self::Handshake(_)
             | Self::UnknownSubprotocol
-            | Self::NameTaken => StatusCode::BAD_REQUEST,
+            | Self::NameTaken
+            | Self::NameLooksTaken
+            | Self::NameReserved => StatusCode::BAD_REQUEST,
             Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -144,7 +162,7 @@ impl HttpError {
         }
     }
 
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let fixed = HeaderValue::from_static;
         match self {
             Self::Method { allow } => {
@@ -165,6 +183,7 @@ impl From<StoreError> for HttpError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NameTaken => Self::NameTaken,
+            StoreError::NameLooksTaken => Self::NameLooksTaken,
             error => Self::Store(error),
         }
     }

@@ -22,12 +22,15 @@ mod metrics;
 mod options;
 mod origin;
 mod percent;
+mod retention;
 mod routes;
 mod server;
+mod session_check;
 mod shard;
 mod signed_in;
 
 pub use app::Parts;
-pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl};
+pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
+pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl, Registration};
 pub use server::{Server, StartError};
 pub use shard::{SHARDS_MAX, ShardOptions};

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     http_connections: Level,
     http_connections_max: Level,
     pub(crate) appends: AppendMetrics,
+    trimmed: Counter,
     shards: ShardFamilies,
 }
 
@@ -94,6 +95,7 @@ impl Metrics {
         registry.register("append_batch_entries", "Messages of a batch", appends.batch_entries.clone());
         registry.register_with_unit("append", "A batch's commit", Unit::Seconds, appends.seconds.clone());
         registry.register("append_failures", "Batches that were not stored", appends.failures.clone());
+        registry.register("trimmed", "Old messages that were removed", metrics.trimmed.clone());
         let shards = &metrics.shards;
         registry.register("connections", "WebSockets", shards.connections.clone());
         registry.register("rooms", "Rooms in memory", shards.rooms.clone());
@@ -114,6 +116,11 @@ impl Metrics {
     /// Somebody signed in, or tried to.
     pub(crate) fn login(&self, outcome: &'static str) {
         self.logins.get_or_create(&Login { outcome }).inc();
+    }
+
+    /// Old messages were removed.
+    pub(crate) fn trimmed(&self, entries: u64) {
+        self.trimmed.inc_by(entries);
     }
 
     /// Notes levels that are known only when asked for, then writes everything

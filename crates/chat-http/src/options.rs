@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chat_core::RoomName;
+use chat_core::{Look, RoomName};
+use chat_store::Retention;
 use hyper::Uri;
 
 use crate::ShardOptions;
@@ -22,6 +23,12 @@ pub struct HttpOptions {
     pub rooms_max: usize,
     /// How sockets are treated once they are upgraded.
     pub shards: ShardOptions,
+
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Nobody can register under a name that [resembles](Look::resembles) one of
+    /// these. Accounts that are there keep theirs.
+    pub reserved_names: Vec<Look>,
 
     /// Folder of the avatars; made if it is missing.
     pub uploads_dir: PathBuf,
@@ -70,6 +77,15 @@ pub struct HttpOptions {
     /// A failed sign-in is answered this long after its start, whatever the
     /// reason, so that the time tells nobody which names exist.
     pub login_floor: Duration,
+    /// How often the store is asked whether the sessions that have sockets here
+    /// are still good, for those that were ended elsewhere.
+    pub session_check_interval: Duration,
+    /// Which messages are kept.
+    pub retention: Retention,
+    /// How often the log is looked through for those that are not.
+    pub retention_interval: Duration,
+    /// When a session was last seen is written down at most this often.
+    pub last_seen_interval: Duration,
     /// How long the store may take to answer a readiness check.
     pub store_check_timeout: Duration,
     /// How long requests may go on when the server stops; then they are cut off.
@@ -96,6 +112,11 @@ impl Default for HttpOptions {
             ],
             rooms_max: 200,
             shards: ShardOptions::default(),
+            registration: Registration::Open,
+            // Those who could ask others for their passwords.
+            reserved_names: ["admin", "administrator", "moderator", "root", "server", "system"]
+                .map(Look::of)
+                .into(),
             uploads_dir: PathBuf::from("uploads"),
             avatar_max_bytes: 10 * 1024 * 1024,
             avatar_uploads_max: 64,
@@ -115,10 +136,23 @@ impl Default for HttpOptions {
             write_timeout: Duration::from_secs(30),
             upgrade_timeout: Duration::from_secs(10),
             login_floor: Duration::from_millis(250),
+            session_check_interval: Duration::from_secs(30),
+            retention: Retention::default(),
+            retention_interval: Duration::from_secs(60),
+            last_seen_interval: Duration::from_secs(300),
             store_check_timeout: Duration::from_secs(1),
             stop_grace: Duration::from_secs(5),
         }
     }
+}
+
+/// Who may make an account over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Whoever can reach the server.
+    Open,
+    /// Nobody: accounts are made by who runs the server.
+    Closed,
 }
 
 /// A room that is listed even while nobody is in it.

@@ -1,13 +1,17 @@
 //! The table of all routes, and the way of a request through it.
 
 mod health;
+#[cfg(test)]
+mod published;
 mod register;
 mod rooms;
+mod sessions;
 mod sign_in;
 mod upgrade;
 mod uploads;
 mod users;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
@@ -29,6 +33,12 @@ const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
     Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::rooms(call)) },
+    Route { method: Method::GET, path: "/api/sessions", handler: |call| Box::pin(sessions::list(call)) },
+    Route {
+        method: Method::DELETE,
+        path: "/api/sessions/{name}",
+        handler: |call| Box::pin(sessions::end(call)),
+    },
     Route { method: Method::GET, path: "/uploads/{name}", handler: |call| Box::pin(uploads::upload(call)) },
     Route { method: Method::GET, path: "/ws", handler: |call| Box::pin(upgrade::upgrade(call)) },
     Route { method: Method::GET, path: "/healthz", handler: |call| Box::pin(health::alive(call)) },
@@ -49,21 +59,23 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, HttpError>> + S
 /// A request on its way to its handler.
 struct Call {
     app: Arc<App>,
+    /// The other end of the connection.
+    peer: IpAddr,
     request: Request<Incoming>,
     /// What stood in place of the part in braces, with its escapes.
     part: String,
 }
 
 /// Answers a request, whatever it is.
-pub(crate) async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = route(app, request).await.unwrap_or_else(HttpError::into_response);
+    let mut response = route(app, peer, request).await.unwrap_or_else(HttpError::into_response);
     answer::secure(&mut response);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }
 
-async fn route(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
     check_host(request.version(), request.headers())?;
     let path = request.uri().path();
     let in_api = path == "/api" || path.starts_with("/api/");
@@ -85,7 +97,7 @@ async fn route(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Bod
         return Err(HttpError::Method { allow: allow(found.value) });
     };
     let part = found.params.get("name").unwrap_or_default().to_owned();
-    (route.handler)(Call { app, request, part }).await
+    (route.handler)(Call { app, peer, request, part }).await
 }
 
 /// RFC 9112 §3.2: one `Host`, which only HTTP/1.0 may leave out.

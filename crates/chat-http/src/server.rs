@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::avatar::Avatars;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
 use crate::shard::Shards;
-use crate::{HttpOptions, routes};
+use crate::{HttpOptions, retention, routes, session_check};
 
 /// A server that accepts connections on the current tokio runtime.
 ///
@@ -73,6 +73,8 @@ impl Server {
         let app = Arc::new(App::new(parts, shards, metrics, avatars, options));
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
+        app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
         tracing::info!(%address, "listening");
         Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })
     }
@@ -168,7 +170,7 @@ async fn accept_for_ever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY");
                 }
-                app.tasks.spawn(serve(stream, app.clone(), ends.clone(), place));
+                app.tasks.spawn(serve(stream, peer.ip(), app.clone(), ends.clone(), place));
             }
             // This client is gone already; the next one is not concerned.
             Err(error) if is_of_one_client(&error) => {}
@@ -194,12 +196,12 @@ fn is_of_one_client(error: &io::Error) -> bool {
 }
 
 /// One connection, until it ends or becomes a WebSocket.
-async fn serve(stream: TcpStream, app: Arc<App>, ends: Ends, _place: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _place: OwnedSemaphorePermit) {
     let options = &app.options;
     let io = TokioIo::new(ClientSocket::new(stream, options.write_timeout));
     let service = service_fn(|request| {
         let app = app.clone();
-        async move { Ok::<_, Infallible>(routes::answer(app, request).await) }
+        async move { Ok::<_, Infallible>(routes::answer(app, peer, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -2,15 +2,14 @@
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::{Response, StatusCode};
-use serde_json::json;
 
 use super::{Call, fixed};
-use crate::answer::{self, Body};
+use crate::answer::{self, Body, Done};
 use crate::error::HttpError;
 
 /// The process answers.
 pub(super) async fn alive(_call: Call) -> Result<Response<Body>, HttpError> {
-    Ok(answer::json(StatusCode::OK, &json!({ "status": "ok" })))
+    Ok(answer::json(StatusCode::OK, &Done::OK))
 }
 
 /// It also takes new work, and its store answers.
@@ -23,7 +22,7 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
         Ok(answer) => answer.map_err(HttpError::Store)?,
         Err(_) => return Err(HttpError::StoreSilent),
     }
-    Ok(answer::json(StatusCode::OK, &json!({ "status": "ok" })))
+    Ok(answer::json(StatusCode::OK, &Done::OK))
 }
 
 /// Counts and levels, for Prometheus.

@@ -1,11 +1,13 @@
 //! `POST /api/register`
 
+use chat_core::Look;
 use chat_store::{NewUser, StoreError};
+use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
-use serde_json::json;
 
 use super::Call;
-use crate::answer::{self, Body};
+use crate::Registration;
+use crate::answer::{self, Body, Done};
 use crate::app::{App, now_ms};
 use crate::body::RequestBody;
 use crate::error::HttpError;
@@ -17,6 +19,13 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &app.options);
+    if app.options.registration == Registration::Closed {
+        // Who asked first, with `Expect: 100-continue`, has sent nothing yet.
+        if !head.headers.contains_key(EXPECT) {
+            body.discard().await;
+        }
+        return Err(HttpError::RegistrationClosed);
+    }
     let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
     let form = match RegistrationForm::read(&head.headers, &mut body, &app.avatars, max_bytes).await {
         Ok(form) => form,
@@ -26,9 +35,11 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         }
     };
     let RegistrationForm { username, password, avatar } = form;
-    if app.parts.users.find_user(&username).await?.is_some() {
-        return Err(HttpError::NameTaken);
+    let look = Look::of(username.as_str());
+    if app.options.reserved_names.iter().any(|reserved| reserved.resembles(&look)) {
+        return Err(HttpError::NameReserved);
     }
+    app.parts.users.check_new_name(&username).await?;
     let picture = match avatar {
         Some(avatar) => Some(app.pictures.make(avatar).await?),
         None => None,
@@ -66,7 +77,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         Ok::<_, HttpError>(())
     });
     creation.await.map_err(HttpError::Task)??;
-    Ok(answer::json(StatusCode::OK, &json!({ "status": "registered" })))
+    Ok(answer::json(StatusCode::OK, &Done::REGISTERED))
 }
 
 enum Created {
@@ -80,7 +91,7 @@ async fn create(app: &App, user: &NewUser) -> Created {
     let users = &app.parts.users;
     let error = match users.create_user(user).await {
         Ok(()) => return Created::Yes,
-        Err(error @ StoreError::NameTaken) => return Created::No(error),
+        Err(error @ (StoreError::NameTaken | StoreError::NameLooksTaken)) => return Created::No(error),
         Err(error) => error,
     };
     // The connection may have been lost with the answer. No other account has

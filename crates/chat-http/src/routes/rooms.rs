@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Call;
 use crate::ConfiguredRoom;
@@ -17,13 +17,34 @@ pub(super) async fn rooms(call: Call) -> Result<Response<Body>, HttpError> {
     let app = call.app;
     SignedIn::check(&app, call.request.headers()).await?;
     let rooms = list(&app.options.rooms, app.shards.rooms().await, app.options.rooms_max);
-    Ok(answer::json(StatusCode::OK, &json!({ "rooms": rooms })))
+    Ok(answer::json(StatusCode::OK, &RoomList { rooms }))
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct RoomList {
+    /// The configured ones in their order, then the others in use, busiest first.
+    rooms: Vec<ListedRoom>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ListedRoom {
+    /// As `/ws?room=` and frames name it.
+    name: String,
+    /// What people see.
+    title: String,
+    /// How many people are in it, each counted once.
+    online: usize,
 }
 
 /// The configured rooms in their order, then the others in use, busiest first.
-fn list(configured: &[ConfiguredRoom], in_use: Vec<RoomInUse>, max: usize) -> Vec<Value> {
-    let room =
-        |name: &str, title: &str, online: usize| json!({ "name": name, "title": title, "online": online });
+fn list(configured: &[ConfiguredRoom], in_use: Vec<RoomInUse>, max: usize) -> Vec<ListedRoom> {
+    let room = |name: &str, title: &str, online: usize| ListedRoom {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        online,
+    };
     let mut in_use: HashMap<_, _> = in_use.into_iter().map(|room| (room.name, room.online)).collect();
     let mut list = Vec::new();
     for ConfiguredRoom { name, title } in configured {
@@ -54,15 +75,12 @@ mod tests {
             .into();
         let names = |max| -> Vec<String> {
             let rooms = list(&configured, in_use.clone(), max);
-            rooms
-                .iter()
-                .map(|room| format!("{}:{}", room["name"].as_str().unwrap(), room["online"]))
-                .collect()
+            rooms.iter().map(|room| format!("{}:{}", room.name, room.online)).collect()
         };
         assert_eq!(names(200), ["default:0", "tech:1", "c:9", "a:2", "b:2", "d:1"]);
         assert_eq!(names(3), ["default:0", "tech:1", "c:9"]);
         assert_eq!(names(1), ["default:0", "tech:1"]);
-        assert_eq!(list(&configured, in_use.clone(), 200)[1]["title"], "Технологии");
-        assert_eq!(list(&configured, in_use.clone(), 200)[2]["title"], "c");
+        assert_eq!(list(&configured, in_use.clone(), 200)[1].title, "Технологии");
+        assert_eq!(list(&configured, in_use.clone(), 200)[2].title, "c");
     }
 }

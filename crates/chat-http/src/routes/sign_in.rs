@@ -1,56 +1,92 @@
 //! `POST /api/login` and `POST /api/logout`
 
+use bytes::Bytes;
 use chat_auth::{Password, Verdict};
 use chat_core::{SessionId, Username};
 use chat_store::{Session, User};
-use hyper::header::SET_COOKIE;
-use hyper::{Response, StatusCode};
-use serde::Deserialize;
-use serde_json::json;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, SET_COOKIE, USER_AGENT};
+use hyper::{Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Call;
-use crate::answer::{self, Body};
+use crate::answer::{self, Body, Done};
 use crate::app::{App, now_ms};
 use crate::body::RequestBody;
 use crate::cookie;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 
+/// Who signs in. What is missing is wrong, as it was in the original.
 #[derive(Deserialize)]
-struct Credentials {
-    // What is missing is wrong, as it was in the original.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Credentials {
     #[serde(default)]
     username: String,
     #[serde(default)]
     password: String,
 }
 
-impl Credentials {
-    fn parse(json: &[u8]) -> Option<Self> {
-        // serde would also take a list of the two.
-        let is_object = json.trim_ascii_start().starts_with(b"{");
-        is_object.then(|| serde_json::from_slice(json).ok()).flatten()
+/// What somebody who signed in is told, beside the cookie.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Welcome {
+    status: &'static str,
+    /// The address of the picture, such as `/uploads/….webp`; empty if there is none.
+    avatar: String,
+}
+
+/// What a sign-out may ask for; without a body, for nothing.
+#[derive(Deserialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SignOut {
+    /// Of all the user's sessions, instead of this one.
+    #[serde(default)]
+    everywhere: bool,
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    // serde would also take a list of the fields.
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+async fn whole(app: &App, request: Request<Incoming>) -> Result<Bytes, HttpError> {
+    let mut body = RequestBody::new(request.into_body(), &app.options);
+    match body.whole(app.options.json_max_bytes).await {
+        Ok(json) => Ok(json),
+        Err(error) => {
+            body.discard().await;
+            Err(error.into())
+        }
     }
 }
 
+/// What a client says it is, for people to read in the list of their sessions.
+fn device(headers: &HeaderMap) -> String {
+    let words = headers.get(USER_AGENT).map(|words| String::from_utf8_lossy(words.as_bytes()));
+    let words = words.unwrap_or_default();
+    words.trim().chars().filter(|c| !c.is_control()).take(DEVICE_MAX_CHARS).collect()
+}
+
+/// Of a `User-Agent` that is longer, the beginning is kept.
+const DEVICE_MAX_CHARS: usize = 200;
+
 pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, request, .. } = call;
-    let mut body = RequestBody::new(request.into_body(), &app.options);
-    let json = match body.whole(app.options.json_max_bytes).await {
-        Ok(json) => json,
-        Err(error) => {
-            body.discard().await;
-            return Err(error.into());
-        }
-    };
-    let credentials = Credentials::parse(&json).ok_or(HttpError::InvalidJson)?;
+    let Call { app, peer, request, .. } = call;
+    let device = device(request.headers());
+    let json = whole(&app, request).await?;
+    let credentials: Credentials = parse(&json).ok_or(HttpError::InvalidJson)?;
 
     // Whatever a client does to make this request slow is over: from here on the
     // time would tell which names exist.
     let started = Instant::now();
-    let Some(user) = check(&app, credentials).await.inspect_err(|_| app.metrics.login("error"))? else {
+    let Some(Known { user, hash_is_old }) =
+        check(&app, credentials).await.inspect_err(|_| app.metrics.login("error"))?
+    else {
         app.metrics.login("refused");
         tokio::time::sleep_until(started + app.options.login_floor).await;
         return Err(HttpError::InvalidCredentials);
@@ -60,22 +96,45 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let lifetime = app.parts.tokens.lifetime_seconds();
     let session = Session {
         id: SessionId::new(&Uuid::new_v4().to_string()),
-        user: user.name,
+        user: user.name.clone(),
+        device,
+        address: peer.to_canonical().to_string(),
         created_at_ms: now,
         expires_at_ms: now + lifetime * 1000,
+        last_seen_at_ms: now,
     };
     app.parts.sessions.open_session(&session).await?;
+    if is_over(&app, &user, hash_is_old).await? {
+        app.metrics.login("refused");
+        app.parts.sessions.revoke_session(&session.id).await?;
+        return Err(HttpError::InvalidCredentials);
+    }
     app.metrics.login("accepted");
     tracing::info!(user = ?session.user, "signed in");
     let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());
     let avatar = user.avatar.unwrap_or_default();
-    let mut response = answer::json(StatusCode::OK, &json!({ "status": "ok", "avatar": avatar }));
+    let mut response = answer::json(StatusCode::OK, &Welcome { status: "ok", avatar });
     response.headers_mut().insert(SET_COOKIE, cookie::set(&token, lifetime, is_secure(&app)));
     Ok(response)
 }
 
+/// Whether, since the password was checked, somebody has removed the account or
+/// set another password. They have also ended the sessions that were there, but
+/// did not know of this one.
+async fn is_over(app: &App, user: &User, hash_is_old: bool) -> Result<bool, HttpError> {
+    let now = app.parts.users.find_user(&user.name).await?;
+    Ok(now.is_none_or(|now| !hash_is_old && now.password_hash != user.password_hash))
+}
+
+/// Somebody whose name and password are right.
+struct Known {
+    user: User,
+    /// Their hash was to be replaced; another sign-in may have done so as well.
+    hash_is_old: bool,
+}
+
 /// The account, if name and password are right. Every name costs a hash.
-async fn check(app: &App, credentials: Credentials) -> Result<Option<User>, HttpError> {
+async fn check(app: &App, credentials: Credentials) -> Result<Option<Known>, HttpError> {
     let user = find(app, &credentials.username).await?;
     let Ok(password) = Password::parse(credentials.password) else { return Ok(None) };
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
@@ -83,7 +142,8 @@ async fn check(app: &App, credentials: Credentials) -> Result<Option<User>, Http
     if let (Some(user), Verdict::RightButOutdated { new_hash }) = (&user, &verdict) {
         renew_hash(app, user, new_hash).await;
     }
-    Ok(user.filter(|_| verdict.is_right()))
+    let hash_is_old = matches!(verdict, Verdict::RightButOutdated { .. });
+    Ok(user.filter(|_| verdict.is_right()).map(|user| Known { user, hash_is_old }))
 }
 
 /// Replaces a hash that was made by other rules, now that the password is known.
@@ -112,28 +172,60 @@ async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
     }
 }
 
-/// Ends the session, its sockets first. Who is not signed in (any more) gets
-/// what was asked for as well.
+/// Ends the session, or all of the user's, and their sockets. Who is not signed
+/// in (any more) gets what was asked for as well, for this session.
 pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let secure = is_secure(&app);
-    if let Ok(SignedIn { user, session: Some(session), .. }) = SignedIn::by_token(&app, request.headers()) {
+    let signed_in = SignedIn::by_token(&app, request.headers());
+    let body = whole(&app, request).await?;
+    let SignOut { everywhere } = match body.trim_ascii().is_empty() {
+        true => SignOut::default(),
+        false => parse(&body).ok_or(HttpError::InvalidJson)?,
+    };
+    if let Ok(SignedIn { user, session, .. }) = signed_in {
         // Not to be left half done by a client that hangs up.
         let tasks = app.tasks.clone();
         let revocation = tasks.spawn(async move {
-            // One that was ended before has no sockets to close.
-            if app.parts.sessions.find_session(&session, now_ms()).await?.is_some() {
-                app.parts.sessions.revoke_session(&session).await?;
-                app.shards.revoke(&session).await;
-                tracing::info!(?user, "signed out");
+            if let Some(session) = &session {
+                // One that was ended before has no sockets to close, and no say.
+                let found = app.parts.sessions.find_session(session, now_ms()).await?;
+                if found.is_none_or(|found| found.user != user) {
+                    return Ok(());
+                }
+            }
+            match session {
+                _ if everywhere => end_all(&app, &user).await?,
+                Some(session) => end(&app, &user, session).await?,
+                // A token of another issuer, which cannot be taken back.
+                None => {}
             }
             Ok::<_, HttpError>(())
         });
         revocation.await.map_err(HttpError::Task)??;
     }
-    let mut response = answer::json(StatusCode::OK, &json!({ "status": "ok" }));
+    let mut response = answer::json(StatusCode::OK, &Done::OK);
     response.headers_mut().insert(SET_COOKIE, cookie::clear(secure));
     Ok(response)
+}
+
+async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
+    app.parts.sessions.revoke_session(&session).await?;
+    app.shards.revoke(&[session]).await;
+    tracing::info!(?user, "signed out");
+    Ok(())
+}
+
+async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
+    // Those that are here already are among the revoked, even where the store's
+    // first answer was lost, and the second one no longer names them.
+    let mut sessions = app.shards.open_sessions().of(user);
+    sessions.extend(app.parts.sessions.revoke_sessions_of(user).await?);
+    sessions.sort();
+    sessions.dedup();
+    app.shards.revoke(&sessions).await;
+    tracing::info!(?user, "signed out everywhere");
+    Ok(())
 }
 
 /// Whether cookies are for https only.

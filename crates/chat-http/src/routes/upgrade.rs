@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_core::RoomName;
+use chat_auth::NO_PASSWORD;
+use chat_core::{Protocol, RoomName, Username};
+use chat_store::{NewUser, StoreError};
 use hyper::body::Body as _;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -33,14 +35,18 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::Stopping);
     }
     app.origin.check(request.headers())?;
-    let SignedIn { user, session, good_until_ms, .. } = SignedIn::check(&app, request.headers()).await?;
-    let good_for_ms = good_until_ms.saturating_sub(now_ms());
-    let room = room(request.uri().query().unwrap_or_default())?;
-    // The place for version 2 of the protocol; today there is only the first,
-    // which is spoken without a name.
-    if request.headers().contains_key(SEC_WEBSOCKET_PROTOCOL) {
-        return Err(HttpError::UnknownSubprotocol);
+    // Before the store is asked, so that nothing that happens to the session
+    // from then on passes this socket by.
+    let signed_in = SignedIn::by_token(&app, request.headers())?;
+    let open_sessions = app.shards.open_sessions();
+    let session = signed_in.session.as_ref().map(|session| open_sessions.enter(session, &signed_in.user));
+    let signed_in = signed_in.with_session(&app).await?;
+    let good_until_ms = signed_in.good_until_ms;
+    if let Some(session) = &session {
+        open_sessions.renew(session.id(), good_until_ms);
     }
+    let protocol = protocol(request.headers(), request.uri().query().unwrap_or_default())?;
+    let is_v2 = protocol == Protocol::V2;
     if request.version() != Version::HTTP_11 {
         return Err(HttpError::Handshake("the request must be HTTP/1.1"));
     }
@@ -48,6 +54,11 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::Handshake("the request must have no body"));
     }
     let accept = accept(request.headers())?;
+    if signed_in.session.is_none() {
+        know(&app, &signed_in.user).await?;
+    }
+    signed_in.note_seen(&app);
+    let user = signed_in.user;
 
     let upgraded = hyper::upgrade::on(&mut request);
     let tasks = app.tasks.clone();
@@ -58,8 +69,8 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
                 read,
                 user,
                 session,
-                good_for_ms,
-                room,
+                good_until_ms,
+                protocol,
             }),
             Ok(Err(error)) => tracing::debug!(%error, "the client left during the upgrade"),
             Err(_) => tracing::debug!("the upgrade took too long"),
@@ -72,7 +83,35 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     headers.insert(CONNECTION, fixed("Upgrade"));
     headers.insert(UPGRADE, fixed("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if is_v2 {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, fixed(V2));
+    }
     Ok(response)
+}
+
+/// Gives somebody whom another issuer signed in an account without a password,
+/// unless there is one: private messages reach who has an account, and nobody
+/// else may register under the name. A name that could not be registered, or
+/// that could be mistaken for somebody else's, gets none.
+async fn know(app: &App, user: &Username) -> Result<(), HttpError> {
+    if Username::parse(user.as_str()).as_ref() != Ok(user) || app.parts.users.find_user(user).await?.is_some()
+    {
+        return Ok(());
+    }
+    let account = NewUser {
+        name: user.clone(),
+        password_hash: NO_PASSWORD.to_owned(),
+        avatar: None,
+        created_at_ms: now_ms(),
+    };
+    match app.parts.users.create_user(&account).await {
+        Ok(()) => tracing::info!(?user, "is known from now on"),
+        Err(error @ (StoreError::NameTaken | StoreError::NameLooksTaken)) => {
+            tracing::info!(?user, %error, "gets no account");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// Hands the socket to its shard, with what hyper had read ahead.
@@ -87,6 +126,19 @@ fn place(app: &Arc<App>, upgraded: Upgraded, arrival: impl FnOnce(std::net::TcpS
     match parts.io.into_inner().into_stream().into_std() {
         Ok(stream) => app.shards.place(arrival(stream, read)),
         Err(error) => tracing::error!(%error, "a socket cannot be handed to its shard"),
+    }
+}
+
+/// What the client speaks: the first version, without a name and with the room
+/// in the query, or the second.
+fn protocol(headers: &HeaderMap, query: &str) -> Result<Protocol, HttpError> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
+    if offered.flat_map(|line| line.split(',')).any(|offered| offered.trim() == V2) {
+        Ok(Protocol::V2)
+    } else if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+        Err(HttpError::UnknownSubprotocol)
+    } else {
+        Ok(Protocol::V1 { room: room(query)? })
     }
 }
 
@@ -141,6 +193,9 @@ fn is_key(key: &str) -> bool {
     let in_base64 = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
     key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.chars().all(in_base64))
 }
+
+/// The subprotocol of the second version.
+const V2: &str = "chat.v2";
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use chat_core::Username;
 use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
 use super::Call;
 use super::sign_in::is_secure;
@@ -17,6 +17,7 @@ use crate::{cookie, percent};
 pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
+    me.note_seen(&app);
     let account = app.parts.users.find_user(&me.user).await?;
     let mut response = profile(&me.user, account.and_then(|user| user.avatar));
     if let Some(token) = renew(&app, &me).await? {
@@ -37,7 +38,17 @@ pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
 
 fn profile(name: &Username, avatar: Option<String>) -> Response<Body> {
     let avatar = avatar.unwrap_or_default();
-    answer::json(StatusCode::OK, &json!({ "username": name.as_str(), "avatar": avatar }))
+    answer::json(StatusCode::OK, &Profile { username: name.as_str(), avatar })
+}
+
+/// Somebody.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Profile<'a> {
+    /// The exact spelling.
+    username: &'a str,
+    /// The address of the picture, such as `/uploads/….webp`; empty if there is none.
+    avatar: String,
 }
 
 /// A new token for a browser whose old one has lived half its life.
@@ -52,6 +63,6 @@ async fn renew(app: &App, me: &SignedIn) -> Result<Option<String>, HttpError> {
     let tokens = &app.parts.tokens;
     let expires_at = now + tokens.lifetime_seconds() * 1000;
     app.parts.sessions.renew_session(session, now, expires_at).await?;
-    app.shards.renew(session, expires_at - now);
+    app.shards.renew(session, expires_at);
     Ok(Some(tokens.issue(now / 1000, me.user.as_str(), session.as_str())))
 }

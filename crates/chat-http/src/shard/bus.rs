@@ -74,18 +74,23 @@ impl Bus {
         }
     }
 
-    /// Tells the shards that nothing of these drafts was stored.
-    pub(super) fn publish_failure(&self, drafts: &[Draft], origins: &Origins) {
+    /// Tells the shards that nothing of these drafts, which were in this lane,
+    /// was stored.
+    pub(super) fn publish_failure(&self, lane: usize, drafts: &[Draft], origins: &Origins) {
         let receipts: Vec<Receipt> =
             drafts.iter().map(|draft| Receipt { draft: draft.id, outcome: Outcome::Failed }).collect();
-        self.publish(&Commit { entries: Vec::new(), receipts }, origins);
+        for (shard, receipts) in self.receipts_of_each(&receipts, origins).into_iter().enumerate() {
+            if !receipts.is_empty() {
+                self.inboxes[shard].push(Item::Failure { lane, receipts });
+            }
+        }
     }
 
-    /// Tells the other shards that have this room who came or left.
+    /// Tells all other shards who came or left, also those that do not have
+    /// the room: they know who is in it when they need to.
     pub(super) fn presence(&self, shard: usize, change: &PresenceChange) {
-        let wanted = self.lock().rooms.get(&change.room).copied().unwrap_or(0) & !(1 << shard);
-        for other in bits(wanted) {
-            self.inboxes[other].push(Item::Presence(change.clone()));
+        for (_, other) in self.inboxes.iter().enumerate().filter(|(other, _)| *other != shard) {
+            other.push(Item::Presence(change.clone()));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
-use chat_core::{Entry, Missed, Page, PresenceChange, ReadId, Receipt, SessionId, Topic};
+use chat_core::{Conversations, Entry, Missed, Page, PresenceChange, ReadId, Receipt, SessionId, Topic};
 use tokio::sync::oneshot;
 
 use super::{Arrival, RoomInUse};
@@ -22,19 +22,25 @@ pub(super) struct Inbox {
 pub(super) enum Item {
     /// A commit: the entries that concern the shard, and the receipts of its drafts.
     Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
+    /// Drafts of this shard that a lane of the log could not store.
+    Failure { lane: usize, receipts: Vec<Receipt> },
     /// Entries that did not fit, at most one range for each topic. It stands
     /// where the first of them would have stood, and nothing of a later commit
     /// but its receipts comes behind it.
     Missed(Vec<Missed>),
     /// Somebody came or left on another shard.
     Presence(PresenceChange),
+    /// What the log no longer keeps.
+    Trimmed(Arc<[(Topic, u64)]>),
     /// A page that was read; `None` if the log failed.
     Page(ReadId, Option<Page>),
+    /// The conversations of somebody; `None` if the log failed.
+    Conversations(ReadId, Option<Conversations>),
     /// A socket.
     Arrival(Arrival),
-    /// Close the sockets of a session, then say so.
-    Revoke(SessionId, oneshot::Sender<()>),
-    /// A session goes on for this long, in milliseconds.
+    /// Close the sockets of these sessions, then say so.
+    Revoke(Arc<[SessionId]>, oneshot::Sender<()>),
+    /// A session goes on until then, in milliseconds since 1970.
     Renew(SessionId, u64),
     /// Tell which rooms are in use.
     Rooms(oneshot::Sender<Vec<RoomInUse>>),

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use chat_core::Draft;
@@ -11,8 +11,8 @@ use chat_store::EventLog;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::ShardOptions;
 use super::bus::{Bus, Origins};
+use super::{SHARDS_MAX, ShardOptions};
 use crate::app::now_ms;
 use crate::error::causes;
 use crate::metrics::AppendMetrics;
@@ -23,11 +23,21 @@ pub(super) struct LogWriter {
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
     /// One for each lane. Each hub's credits bound what it waits for …
-    queues: Vec<mpsc::UnboundedSender<(usize, Vec<Draft>)>>,
+    queues: Vec<mpsc::UnboundedSender<Handed>>,
     /// … and this what they have given up while a log hangs: the drafts in all
     /// queues.
     queued: Arc<AtomicUsize>,
     queued_max: usize,
+    /// How often each lane failed drafts of each shard.
+    failures: Arc<[Vec<AtomicU64>]>,
+}
+
+/// What a shard hands over to a lane at the end of a turn.
+struct Handed {
+    shard: usize,
+    drafts: Vec<Draft>,
+    /// How many failures of this lane the shard had heard of.
+    failures_heard: u64,
 }
 
 impl LogWriter {
@@ -41,10 +51,15 @@ impl LogWriter {
         let queued = Arc::new(AtomicUsize::new(0));
         let mut queues = Vec::new();
         let mut lanes = Vec::new();
-        for _ in 0..log.lanes().max(1) {
+        let count = log.lanes().max(1);
+        let of_each_shard = || (0..SHARDS_MAX).map(|_| AtomicU64::new(0)).collect();
+        let failures: Arc<[Vec<AtomicU64>]> = (0..count).map(|_| of_each_shard()).collect();
+        for number in 0..count {
             let (queue, waiting) = mpsc::unbounded_channel();
             queues.push(queue);
             let lane = Lane {
+                number,
+                failures: Arc::clone(&failures),
                 log: Arc::clone(&log),
                 bus: Arc::clone(&bus),
                 waiting,
@@ -54,31 +69,44 @@ impl LogWriter {
             };
             lanes.push(lane.write());
         }
-        (Self { log, bus, queues, queued, queued_max: options.append_queue_max }, all(lanes))
+        (Self { log, bus, queues, queued, queued_max: options.append_queue_max, failures }, all(lanes))
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        self.queues.len()
     }
 
     /// Has a shard's drafts stored, those of a topic in this order. The answers
     /// come through its inbox: before this returns, where the log is in this
     /// process's memory.
-    pub(super) fn append(&self, shard: usize, drafts: Vec<Draft>) {
+    ///
+    /// `failures_heard` tells how many failures of each lane the shard has taken
+    /// from its inbox: what was sent before it could know of the last one must
+    /// not be stored before that is sent again.
+    pub(super) fn append(&self, shard: usize, drafts: Vec<Draft>, failures_heard: &[u64]) {
         let origins = vec![(shard, drafts.len())];
         let in_place =
             self.log.append_in_place(&drafts, now_ms(), &mut |commit| self.bus.publish(commit, &origins));
         if in_place.is_some() {
             return;
         }
-        for (queue, drafts) in self.queues.iter().zip(self.by_lane(drafts)) {
+        for (lane, drafts) in self.by_lane(drafts).into_iter().enumerate() {
             if drafts.is_empty() {
                 continue;
             }
             let origins = vec![(shard, drafts.len())];
-            if self.queued.fetch_add(drafts.len(), Ordering::Relaxed) >= self.queued_max {
-                self.queued.fetch_sub(drafts.len(), Ordering::Relaxed);
-                self.bus.publish_failure(&drafts, &origins);
-            } else if let Err(mpsc::error::SendError((_, drafts))) = queue.send((shard, drafts)) {
-                self.bus.publish_failure(&drafts, &origins);
+            let handed = Handed { shard, drafts, failures_heard: failures_heard[lane] };
+            if self.queued.fetch_add(handed.drafts.len(), Ordering::Relaxed) >= self.queued_max {
+                self.queued.fetch_sub(handed.drafts.len(), Ordering::Relaxed);
+                self.fail(lane, &handed.drafts, &origins);
+            } else if let Err(mpsc::error::SendError(handed)) = self.queues[lane].send(handed) {
+                self.fail(lane, &handed.drafts, &origins);
             }
         }
+    }
+
+    fn fail(&self, lane: usize, drafts: &[Draft], origins: &Origins) {
+        fail(&self.failures[lane], &self.bus, lane, drafts, origins);
     }
 
     fn by_lane(&self, drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
@@ -93,6 +121,17 @@ impl LogWriter {
     }
 }
 
+/// Tells the shards that nothing of these drafts was stored, and counts it.
+fn fail(failures: &[AtomicU64], bus: &Bus, lane: usize, drafts: &[Draft], origins: &Origins) {
+    let mut shards: Vec<usize> = origins.iter().map(|(shard, _)| *shard).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    for shard in shards {
+        failures[shard].fetch_add(1, Ordering::SeqCst);
+    }
+    bus.publish_failure(lane, drafts, origins);
+}
+
 /// A task for each lane.
 async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>) {
     let mut writing: JoinSet<()> = lanes.into_iter().collect();
@@ -105,9 +144,11 @@ async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>) {
 
 /// One lane of the log: one batch at a time.
 struct Lane {
+    number: usize,
+    failures: Arc<[Vec<AtomicU64>]>,
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
-    waiting: mpsc::UnboundedReceiver<(usize, Vec<Draft>)>,
+    waiting: mpsc::UnboundedReceiver<Handed>,
     queued: Arc<AtomicUsize>,
     batch_max: usize,
     metrics: AppendMetrics,
@@ -116,12 +157,15 @@ struct Lane {
 impl Lane {
     async fn write(mut self) {
         let mut batch = Batch::default();
-        while let Some((shard, first)) = self.waiting.recv().await {
-            batch.add(shard, first);
+        while let Some(first) = self.waiting.recv().await {
+            self.take(&mut batch, first);
             while batch.drafts.len() < self.batch_max
-                && let Ok((shard, more)) = self.waiting.try_recv()
+                && let Ok(more) = self.waiting.try_recv()
             {
-                batch.add(shard, more);
+                self.take(&mut batch, more);
+            }
+            if batch.drafts.is_empty() {
+                continue;
             }
             let started = Instant::now();
             match self.log.append(&batch.drafts, now_ms()).await {
@@ -134,12 +178,13 @@ impl Lane {
                     // What waits in this lane was sent before anybody could
                     // know of the failure: stored now, it would overtake the
                     // retry of what failed.
-                    while let Ok((shard, more)) = self.waiting.try_recv() {
-                        batch.add(shard, more);
+                    while let Ok(more) = self.waiting.try_recv() {
+                        batch.add(more);
                     }
                     let (error, drafts) = (causes(&error), batch.drafts.len());
                     tracing::error!(error, drafts, "messages could not be stored");
-                    self.bus.publish_failure(&batch.drafts, &batch.origins);
+                    let failures = &self.failures[self.number];
+                    fail(failures, &self.bus, self.number, &batch.drafts, &batch.origins);
                 }
             }
             self.queued.fetch_sub(batch.drafts.len(), Ordering::Relaxed);
@@ -150,6 +195,20 @@ impl Lane {
     }
 }
 
+impl Lane {
+    /// Adds to the batch, unless the shard could not know yet that something
+    /// before it had failed.
+    fn take(&self, batch: &mut Batch, handed: Handed) {
+        let failures = &self.failures[self.number];
+        if handed.failures_heard == failures[handed.shard].load(Ordering::SeqCst) {
+            return batch.add(handed);
+        }
+        let origins = vec![(handed.shard, handed.drafts.len())];
+        fail(failures, &self.bus, self.number, &handed.drafts, &origins);
+        self.queued.fetch_sub(handed.drafts.len(), Ordering::Relaxed);
+    }
+}
+
 #[derive(Default)]
 struct Batch {
     drafts: Vec<Draft>,
@@ -157,9 +216,9 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, shard: usize, drafts: Vec<Draft>) {
-        self.origins.push((shard, drafts.len()));
-        self.drafts.extend(drafts);
+    fn add(&mut self, handed: Handed) {
+        self.origins.push((handed.shard, handed.drafts.len()));
+        self.drafts.extend(handed.drafts);
     }
 }
 
@@ -169,8 +228,8 @@ mod tests {
     use std::task::Waker;
 
     use chat_core::{
-        Commit, DraftId, EntryKind, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt, RoomName,
-        Topic, Username,
+        Commit, Conversations, DraftId, EntryKind, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt,
+        RoomName, Topic, Username,
     };
     use chat_store::{Answer, MemoryStore, StoreError};
     use tokio::sync::Semaphore;
@@ -212,6 +271,10 @@ mod tests {
             self.memory.page(topic, from, limits)
         }
 
+        fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+            self.memory.conversations(user, limit)
+        }
+
         fn epoch(&self) -> &str {
             self.memory.epoch()
         }
@@ -250,7 +313,7 @@ mod tests {
                 let delivery = inboxes[shard].take(Waker::noop());
                 let items = delivery.into_iter().flatten();
                 let receipts = items.flat_map(|item| match item {
-                    Item::Commit { receipts, .. } => receipts,
+                    Item::Commit { receipts, .. } | Item::Failure { receipts, .. } => receipts,
                     _ => panic!("something else in the inbox"),
                 });
                 receipts.map(|Receipt { draft, outcome }| (draft.0, outcome)).collect()
@@ -288,11 +351,11 @@ mod tests {
     #[tokio::test]
     async fn each_lane_keeps_the_order_and_each_shard_gets_its_own_receipts() {
         let writing = Writing::start();
-        writing.writer.append(0, vec![draft(1, "a", "1"), draft(2, "b", "2"), draft(3, "a", "3")]);
+        writing.writer.append(0, vec![draft(1, "a", "1"), draft(2, "b", "2"), draft(3, "a", "3")], &[0, 0]);
         until_taken().await;
         // These find both lanes busy.
-        writing.writer.append(1, vec![draft(1, "b", "4"), draft(2, "a", "5"), draft(3, "b", "6")]);
-        writing.writer.append(0, vec![draft(4, "b", "7"), draft(5, "a", "8")]);
+        writing.writer.append(1, vec![draft(1, "b", "4"), draft(2, "a", "5"), draft(3, "b", "6")], &[0, 0]);
+        writing.writer.append(0, vec![draft(4, "b", "7"), draft(5, "a", "8")], &[0, 0]);
         let log = Arc::clone(&writing.log);
         let [mut one, mut other] = writing.end().await;
         let mut batches = log.batches.lock().unwrap().clone();
@@ -311,9 +374,9 @@ mod tests {
     #[tokio::test]
     async fn a_failure_takes_with_it_what_waits_in_its_lane() {
         let writing = Writing::start();
-        writing.writer.append(0, vec![draft(1, "a", "lost"), draft(2, "b", "2")]);
+        writing.writer.append(0, vec![draft(1, "a", "lost"), draft(2, "b", "2")], &[0, 0]);
         until_taken().await;
-        writing.writer.append(1, vec![draft(1, "a", "behind"), draft(2, "b", "beside")]);
+        writing.writer.append(1, vec![draft(1, "a", "behind"), draft(2, "b", "beside")], &[0, 0]);
         let log = Arc::clone(&writing.log);
         let [mut one, mut other] = writing.end().await;
         one.sort_by_key(|(id, _)| *id);
@@ -323,5 +386,24 @@ mod tests {
         assert_eq!(other[0], (1, Outcome::Failed));
         assert_eq!(seq(&other[1].1), Some(2));
         assert_eq!(log.batches.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_a_failure_was_heard_of_fails_too() {
+        let writing = Writing::start();
+        writing.writer.append(0, vec![draft(1, "a", "lost")], &[0, 0]);
+        writing.log.permits[0].add_permits(1);
+        until_taken().await;
+        // The lane is free again, and these two shards have not looked into
+        // their inboxes; only one of them has something to find there.
+        writing.writer.append(0, vec![draft(2, "a", "too early")], &[0, 0]);
+        writing.writer.append(1, vec![draft(1, "a", "another's")], &[0, 0]);
+        writing.log.permits[0].add_permits(10);
+        until_taken().await;
+        writing.writer.append(0, vec![draft(3, "a", "again")], &[2, 0]);
+        let [one, other] = writing.end().await;
+        assert_eq!(one[..2], [(1, Outcome::Failed), (2, Outcome::Failed)]);
+        assert_eq!(seq(&one[2].1), Some(2));
+        assert_eq!(seq(&other[0].1), Some(1));
     }
 }

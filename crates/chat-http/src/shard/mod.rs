@@ -7,6 +7,7 @@
 mod bus;
 mod inbox;
 mod log_writer;
+mod open_sessions;
 mod outbox;
 mod socket;
 mod turn;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chat_core::{HubOptions, RoomName, Seed, SessionId, Username};
+use chat_core::{HubOptions, Protocol, RoomName, Seed, SessionId, Topic, Username};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use self::bus::Bus;
 use self::inbox::{Inbox, Item};
 use self::log_writer::LogWriter;
+pub(crate) use self::open_sessions::{OpenSessions, SessionUse};
 use self::worker::Worker;
 use crate::metrics::Metrics;
 
@@ -38,6 +40,8 @@ pub(crate) struct Shards {
     inboxes: Vec<Arc<Inbox>>,
     /// Decides where a user's sockets go.
     placing: RandomState,
+    /// The sessions of the sockets.
+    sessions: Arc<OpenSessions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Tasks on the shared runtime: the log's writer and pages being read.
     tasks: TaskTracker,
@@ -52,11 +56,12 @@ pub(crate) struct Arrival {
     /// What the client sent behind its request.
     pub(crate) read: Vec<u8>,
     pub(crate) user: Username,
-    pub(crate) session: Option<SessionId>,
-    /// For how long the session, or else the token, is good, in milliseconds.
-    pub(crate) good_for_ms: u64,
-    /// The room of a v1 client.
-    pub(crate) room: RoomName,
+    pub(crate) session: Option<SessionUse>,
+    /// Until when the session, or else the token, is good, in milliseconds since
+    /// 1970; what became known of the session since counts as well.
+    pub(crate) good_until_ms: u64,
+    /// What the client speaks.
+    pub(crate) protocol: Protocol,
 }
 
 /// A room that somebody is in.
@@ -164,7 +169,14 @@ impl Shards {
             worker.metrics.drafts_max.set(options.hub.hub_unanswered_max as u64);
             threads.push(worker.spawn()?);
         }
-        Ok(Self { inboxes, placing: RandomState::new(), threads: Mutex::new(threads), tasks, failed })
+        Ok(Self {
+            inboxes,
+            placing: RandomState::new(),
+            sessions: Arc::default(),
+            threads: Mutex::new(threads),
+            tasks,
+            failed,
+        })
     }
 
     /// Hands a socket to the shard of its user.
@@ -174,17 +186,39 @@ impl Shards {
         self.inboxes[index].push(Item::Arrival(arrival));
     }
 
-    /// Closes the sockets of a session on all shards (4001); resolves when
-    /// nothing more will be written to them but the rest of a frame that is
-    /// partly written, and the close frame.
-    pub(crate) async fn revoke(&self, session: &SessionId) {
-        self.ask_all(|done| Item::Revoke(session.clone(), done)).await;
+    /// The sessions of the sockets here, and of those on their way.
+    pub(crate) fn open_sessions(&self) -> &Arc<OpenSessions> {
+        &self.sessions
     }
 
-    /// Tells all shards that a session goes on for this long, in milliseconds.
-    pub(crate) fn renew(&self, session: &SessionId, good_for_ms: u64) {
-        for inbox in &self.inboxes {
-            inbox.push(Item::Renew(session.clone(), good_for_ms));
+    /// Closes the sockets of sessions on all shards (4001); resolves when
+    /// nothing more will be written to them but the rest of a frame that is
+    /// partly written, and the close frame. The store must know before that
+    /// they have ended: who asks it from now on gets no socket.
+    pub(crate) async fn revoke(&self, sessions: &[SessionId]) {
+        let sessions: Arc<[SessionId]> = self.sessions.only_open(sessions).into();
+        if !sessions.is_empty() {
+            self.ask_all(|done| Item::Revoke(Arc::clone(&sessions), done)).await;
+        }
+    }
+
+    /// Tells all shards that a session goes on until then, in milliseconds since
+    /// 1970. A socket that is still on its way is told when it is registered.
+    pub(crate) fn renew(&self, session: &SessionId, good_until_ms: u64) {
+        if self.sessions.renew(session, good_until_ms) {
+            for inbox in &self.inboxes {
+                inbox.push(Item::Renew(session.clone(), good_until_ms));
+            }
+        }
+    }
+
+    /// Tells all shards below which numbers the log keeps nothing any more.
+    pub(crate) fn trimmed(&self, topics: Vec<(Topic, u64)>) {
+        if !topics.is_empty() {
+            let topics: Arc<[(Topic, u64)]> = topics.into();
+            for inbox in &self.inboxes {
+                inbox.push(Item::Trimmed(Arc::clone(&topics)));
+            }
         }
     }
 

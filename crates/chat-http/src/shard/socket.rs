@@ -9,9 +9,9 @@ use chat_core::{ClientId, CloseCode, Hub, Input, Now, Outputs};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::ShardOptions;
 use super::outbox::Outbox;
 use super::ws::{self, Event, Reader, ReaderLimits};
+use super::{SessionUse, ShardOptions};
 
 /// A socket after its upgrade.
 pub(super) struct Socket {
@@ -34,6 +34,8 @@ pub(super) struct Socket {
     said_goodbye: bool,
     /// The hub has it as a client.
     pub(super) in_hub: bool,
+    /// Its part in its session.
+    _session: Option<SessionUse>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +71,12 @@ enum Awaited {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, options: &ShardOptions, now_ms: u64) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        session: Option<SessionUse>,
+        options: &ShardOptions,
+        now_ms: u64,
+    ) -> Self {
         let limits = ReaderLimits {
             message_max_bytes: options.message_max_bytes,
             fragments_max: options.fragments_max,
@@ -88,6 +95,7 @@ impl Socket {
             pinged_ms: now_ms,
             said_goodbye: false,
             in_hub: true,
+            _session: session,
         }
     }
 
@@ -294,7 +302,12 @@ impl Socket {
                 self.rest = input[at..].to_vec();
                 break;
             }
-            match self.reader.next(input, &mut at) {
+            let event = match self.reader.next(input, &mut at) {
+                // No protocol has binary messages: this one is malformed, too.
+                Ok(Some(Event::Binary)) => Ok(Some(Event::Text(""))),
+                event => event,
+            };
+            match event {
                 Ok(None) => break,
                 Ok(Some(Event::Text(text))) => {
                     if self.state != State::Open {
@@ -311,7 +324,6 @@ impl Socket {
                 }
                 Ok(Some(Event::Close(_))) if self.state != State::Open => self.state = State::Dead,
                 Ok(Some(Event::Close(code))) => self.goodbye = Some(Goodbye::Frame(code)),
-                // v1 knows no binary message: malformed ones are passed over.
                 Ok(Some(Event::Fragment | Event::Binary | Event::Pong)) => {}
                 Err(violation) if self.state == State::Open => {
                     let (code, reason) = (violation.close_code(), violation.reason());

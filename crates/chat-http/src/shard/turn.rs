@@ -14,7 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use chat_core::{
-    ClientId, Draft, Hub, Input, Now, Output, Outputs, Page, Protocol, ReadId, ReadRequest, Write,
+    ClientId, Conversations, Draft, Hub, HubOptions, Input, Now, Output, Outputs, Page, ReadId, ReadRequest,
+    Username, Write,
 };
 use slab::Slab;
 use tokio::net::TcpStream;
@@ -24,7 +25,7 @@ use tokio::time::Sleep;
 use super::inbox::{Inbox, Item};
 use super::socket::Socket;
 use super::worker::{Alarm, Worker};
-use super::{Arrival, RoomInUse};
+use super::{Arrival, RoomInUse, SessionUse};
 use crate::app::now_ms;
 use crate::error::causes;
 
@@ -39,6 +40,8 @@ pub(super) struct Shard {
     buffer: Box<[u8]>,
     /// Made in this turn, for the log.
     drafts: Vec<Draft>,
+    /// Of each lane of the log.
+    failures_heard: Vec<u64>,
     /// Clients whose held messages may be taken now.
     resumed: Vec<ClientId>,
     /// Clients that a write left something for.
@@ -68,8 +71,17 @@ struct Draining {
 
 impl Shard {
     pub(super) fn new(worker: Worker) -> Self {
-        let hub = Hub::new(worker.options.hub.clone(), worker.seed);
+        let hub = HubOptions {
+            id: u32::try_from(worker.index).expect("at most SHARDS_MAX"),
+            epoch: worker.log.epoch().into(),
+            topics_side_by_side: worker.writer.lanes() > 1,
+            heartbeat_seconds: worker.options.ping_interval.as_secs(),
+            message_max_bytes: worker.options.message_max_bytes,
+            ..worker.options.hub.clone()
+        };
+        let hub = Hub::new(hub, worker.seed);
         Self {
+            failures_heard: vec![0; worker.writer.lanes()],
             started: Instant::now(),
             hub,
             out: Outputs::default(),
@@ -205,6 +217,10 @@ impl Shard {
                 self.worker.metrics.entries.inc_by(entries.len() as u64);
                 self.step(now, Input::Commit { entries: &entries, receipts: &receipts });
             }
+            Item::Failure { lane, receipts } => {
+                self.failures_heard[lane] += 1;
+                self.step(now, Input::Commit { entries: &[], receipts: &receipts });
+            }
             Item::Missed(missed) => {
                 self.worker
                     .metrics
@@ -213,13 +229,20 @@ impl Shard {
                 self.step(now, Input::Missed(&missed));
             }
             Item::Presence(change) => self.step(now, Input::Presence(&change)),
+            Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),
             Item::Page(id, page) => self.step(now, Input::Page { id, page: page.as_ref() }),
+            Item::Conversations(id, conversations) => {
+                self.step(now, Input::Conversations { id, conversations: conversations.as_ref() });
+            }
             Item::Arrival(arrival) => self.admit(arrival, this, now),
-            Item::Revoke(session, done) => {
-                self.step(now, Input::Revoked { session: &session });
+            Item::Revoke(sessions, done) => {
+                for session in &*sessions {
+                    self.step(now, Input::Revoked { session });
+                }
                 self.revoked.push(done);
             }
-            Item::Renew(session, good_for_ms) => {
+            Item::Renew(session, good_until_ms) => {
+                let good_for_ms = good_until_ms.saturating_sub(now.wall_ms);
                 self.step(now, Input::Renewed { session: &session, good_for_ms });
             }
             Item::Rooms(answer) => {
@@ -238,17 +261,20 @@ impl Shard {
 
     /// Makes a client of a socket.
     fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
-        let Arrival { stream, read, user, session, good_for_ms, room } = arrival;
+        let Arrival { stream, read, user, session, good_until_ms, protocol } = arrival;
+        // A renewal that the shard was told of before this socket.
+        let renewed_ms = session.as_ref().map_or(0, SessionUse::good_until_ms);
+        let good_for_ms = good_until_ms.max(renewed_ms).saturating_sub(now.wall_ms);
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%error, "a socket could not be watched"),
         };
-        let id = self.sockets.insert(Socket::new(stream, &self.worker.options, now.mono_ms));
-        let protocol = Protocol::V1 { room };
+        let session_id = session.as_ref().map(|session| session.id().clone());
+        let id = self.sockets.insert(Socket::new(stream, session, &self.worker.options, now.mono_ms));
         let open = Input::Open {
             client: client_id(id),
             user: &user,
-            session: session.as_ref(),
+            session: session_id.as_ref(),
             good_for_ms: Some(good_for_ms),
             protocol,
         };
@@ -288,7 +314,8 @@ impl Shard {
             self.sockets.remove(id);
         }
         if !self.drafts.is_empty() {
-            self.worker.writer.append(self.worker.index, std::mem::take(&mut self.drafts));
+            let drafts = std::mem::take(&mut self.drafts);
+            self.worker.writer.append(self.worker.index, drafts, &self.failures_heard);
         }
         for done in self.revoked.drain(..) {
             let _ = done.send(());
@@ -312,6 +339,7 @@ impl Shard {
             }
             Output::Append(draft) => self.drafts.push(draft),
             Output::Read(request) => self.read(request),
+            Output::ReadConversations { id, user, limit } => self.read_conversations(id, user, limit),
             // Asked for before each frame.
             Output::Pause(_) => {}
             Output::Resume(client) => self.resumed.push(client),
@@ -366,6 +394,22 @@ impl Shard {
         self.worker.tasks.spawn_on(read, &self.worker.service);
     }
 
+    /// Has somebody's conversations read, likewise.
+    fn read_conversations(&self, id: ReadId, user: Username, limit: usize) {
+        let log = Arc::clone(&self.worker.log);
+        let inbox = Arc::clone(&self.worker.inbox);
+        let timeout = self.worker.options.read_timeout;
+        let read = async move {
+            let mut reading = ReadingConversations { inbox, id, conversations: None };
+            match tokio::time::timeout(timeout, log.conversations(&user, limit)).await {
+                Ok(Ok(conversations)) => reading.conversations = Some(conversations),
+                Ok(Err(error)) => tracing::error!(error = %causes(&error), "conversations could not be read"),
+                Err(_) => tracing::error!("the log does not answer"),
+            }
+        };
+        self.worker.tasks.spawn_on(read, &self.worker.service);
+    }
+
     fn look_at_clock(&mut self, now: Now) {
         self.step(now, Input::Tick);
         self.tick_ms = self.hub.next_tick_ms();
@@ -409,6 +453,19 @@ struct Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         self.inbox.push(Item::Page(self.id, self.page.take()));
+    }
+}
+
+/// The same for the conversations of somebody.
+struct ReadingConversations {
+    inbox: Arc<Inbox>,
+    id: ReadId,
+    conversations: Option<Conversations>,
+}
+
+impl Drop for ReadingConversations {
+    fn drop(&mut self) {
+        self.inbox.push(Item::Conversations(self.id, self.conversations.take()));
     }
 }
 

@@ -319,8 +319,11 @@ async fn half_a_life_later_the_cookie_is_renewed() {
     let session = Session {
         id: SessionId::new("s1"),
         user: Username::known("alice").unwrap(),
+        device: String::new(),
+        address: String::new(),
         created_at_ms: born * 1000,
         expires_at_ms: (born + 86_400) * 1000,
+        last_seen_at_ms: born * 1000,
     };
     chat.store.open_session(&session).await.unwrap();
 

@@ -2,11 +2,11 @@
 //! the bytes it sends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
-use chat_core::{Commit, Draft, Page, PageFrom, PageLimits, SessionId, Topic, Username};
+use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Pair, SessionId, Topic, Username};
 use chat_http::{HttpOptions, Parts, Server};
 use chat_store::{
     Answer, EventLog, MemoryStore, NewUser, Session, SessionRepository, StoreError, User, UserRepository,
@@ -14,6 +14,9 @@ use chat_store::{
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use crate::published;
 
 /// What the server signs with.
 pub const SECRET: &str = "a secret for tests, of 32 bytes or more";
@@ -79,9 +82,11 @@ impl Chat {
         Reply::read(&mut stream).await
     }
 
-    /// One request on a connection of its own.
+    /// One request on a connection of its own, whose answer must be as published.
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        self.raw(&self.request(method, path, headers, body)).await
+        let reply = self.raw(&self.request(method, path, headers, body)).await;
+        published::check(method, path, &reply);
+        reply
     }
 
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
@@ -241,7 +246,8 @@ impl Reply {
 /// A store that can be out.
 #[derive(Default)]
 pub struct Store {
-    memory: MemoryStore,
+    /// What it is made of, past everything below.
+    pub memory: MemoryStore,
     /// Every call fails.
     pub out: AtomicBool,
     /// No check is ever answered.
@@ -252,16 +258,48 @@ pub struct Store {
     pub lost: AtomicBool,
     /// After such a loss, every call fails.
     pub out_after_loss: AtomicBool,
+    /// Before the next session is there, its account is removed …
+    pub removed_first: AtomicBool,
+    /// … or gets another password.
+    pub changed_first: AtomicBool,
     /// No password's hash can be replaced.
     pub hashes_stay: AtomicBool,
+    /// How often it was asked to note that a session was seen.
+    pub touches: AtomicUsize,
+    /// No session can be changed.
+    pub sessions_stay: AtomicBool,
+    /// How often it was asked which sessions are good.
+    pub checks: AtomicUsize,
+    /// The next session that is found is told only after `go_on`.
+    pub hold_next_session: AtomicBool,
+    /// It was found.
+    pub held: AtomicBool,
+    pub go_on: Notify,
 }
 
 impl Store {
+    /// What two people wrote to each other.
+    pub async fn stored_privately(&self, one: &str, other: &str) -> Vec<String> {
+        let name = |name| Username::known(name).unwrap();
+        let pair = Topic::Pair(Pair::new(name(one), name(other)));
+        let limits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
+        let page = self.memory.page(&pair, PageFrom::After(0), limits).await.unwrap();
+        page.entries.iter().map(|entry| entry.text.as_str().to_owned()).collect()
+    }
+
     fn ask<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
         if self.out.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "disk on fire".into() }) });
         }
         answer
+    }
+
+    /// Of a session.
+    fn change<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
+        if self.sessions_stay.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable { source: "read-only".into() }) });
+        }
+        self.ask(answer)
     }
 }
 
@@ -284,8 +322,24 @@ impl UserRepository for Store {
         })
     }
 
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+        self.ask(self.memory.recreate_user(user))
+    }
+
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        self.ask(self.memory.check_new_name(name))
+    }
+
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
         self.ask(self.memory.find_user(name))
+    }
+
+    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+        self.ask(self.memory.remove_user(name))
+    }
+
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+        self.ask(self.memory.list_users(after, max))
     }
 
     fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
@@ -298,11 +352,34 @@ impl UserRepository for Store {
 
 impl SessionRepository for Store {
     fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
-        self.ask(self.memory.open_session(session))
+        let (removed, changed) = (
+            self.removed_first.swap(false, Ordering::Relaxed),
+            self.changed_first.swap(false, Ordering::Relaxed),
+        );
+        if !removed && !changed {
+            return self.ask(self.memory.open_session(session));
+        }
+        Box::pin(async move {
+            if removed {
+                self.memory.remove_user(&session.user).await?;
+            } else if let Some(user) = self.memory.find_user(&session.user).await? {
+                self.memory.set_password_hash(&user.name, &user.password_hash, "another").await?;
+            }
+            self.memory.revoke_sessions_of(&session.user).await?;
+            self.memory.open_session(session).await
+        })
     }
 
     fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>> {
-        self.ask(self.memory.find_session(id, now_ms))
+        if !self.hold_next_session.swap(false, Ordering::Relaxed) {
+            return self.ask(self.memory.find_session(id, now_ms));
+        }
+        Box::pin(async move {
+            let found = self.memory.find_session(id, now_ms).await;
+            self.held.store(true, Ordering::Relaxed);
+            self.go_on.notified().await;
+            found
+        })
     }
 
     fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64) -> Answer<'a, ()> {
@@ -310,7 +387,25 @@ impl SessionRepository for Store {
     }
 
     fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()> {
-        self.ask(self.memory.revoke_session(id))
+        self.change(self.memory.revoke_session(id))
+    }
+
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+        self.ask(self.memory.sessions_of(user, now_ms))
+    }
+
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+        self.change(self.memory.revoke_sessions_of(user))
+    }
+
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+        self.touches.fetch_add(1, Ordering::Relaxed);
+        self.change(self.memory.touch_session(id, now_ms))
+    }
+
+    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+        self.checks.fetch_add(1, Ordering::Relaxed);
+        self.ask(self.memory.good_sessions(ids, now_ms))
     }
 }
 
@@ -321,6 +416,10 @@ impl EventLog for Store {
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
         self.ask(self.memory.page(topic, from, limits))
+    }
+
+    fn conversations<'a>(&'a self, user: &'a Username, max: usize) -> Answer<'a, Conversations> {
+        self.ask(self.memory.conversations(user, max))
     }
 
     fn epoch(&self) -> &str {

@@ -25,10 +25,31 @@ async fn the_page_is_given_out_under_a_strict_policy() {
     assert_eq!(chat.call("GET", "/", &[("If-None-Match", "\"x\"")], b"").await.status, 200);
 
     let page = String::from_utf8(page.body).unwrap();
-    let script = page.split("src=\"").nth(1).unwrap().split('"').next().unwrap();
-    let script = chat.call("GET", &format!("/{}", script.trim_start_matches('/')), &[], b"").await;
-    assert_eq!(script.status, 200);
-    assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+    let named: Vec<_> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert!(named.iter().any(|path| path.ends_with("/app.js")), "{named:?}");
+    for path in named {
+        let file = chat.call("GET", path, &[], b"").await;
+        assert_eq!(file.status, 200, "{path}");
+        // A release build lets them be kept for good, under the version in their path.
+        assert!(file.header("cache-control").is_some() && file.header("etag").is_some(), "{path}");
+        if path.ends_with(".js") {
+            assert_eq!(file.header("content-type"), Some("text/javascript; charset=utf-8"), "{path}");
+        }
+    }
+    for path in ["/sw.js", "/manifest.webmanifest", "/icons/icon-512.png"] {
+        let file = chat.call("GET", path, &[], b"").await;
+        assert_eq!((file.status, file.header("cache-control")), (200, Some("no-cache")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_into_the_chat_gives_the_page() {
+    let chat = Chat::start().await;
+    let page = chat.call("GET", "/", &[], b"").await;
+    for path in ["/r/default", "/r/%D1%87%D0%B0%D0%B9", "/r/a%2Fb?x=1", "/u/alice"] {
+        let reply = chat.call("GET", path, &[], b"").await;
+        assert_eq!((reply.status, reply.header("etag")), (200, page.header("etag")), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -44,6 +65,9 @@ async fn unknown_addresses_and_wrong_methods_are_told_apart() {
         ("POST", "/API/login"),
         ("GET", "/api/../"),
         ("GET", "/unknown"),
+        ("GET", "/r/"),
+        ("GET", "/r/a/b"),
+        ("GET", "/assets/0000000000000000/app.js"),
         ("POST", "/unknown"),
         ("GET", "/../Cargo.toml"),
         ("GET", "//"),

@@ -1,0 +1,59 @@
+//! What is not to be kept goes, in the background.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, now_ms};
+use crate::error::causes;
+
+/// Looks through the log every `retention_interval` and removes what is not to be
+/// kept any more.
+pub(crate) async fn keep_trimming(app: Arc<App>, stopping: CancellationToken) {
+    if app.options.retention.keeps_all() {
+        return;
+    }
+    let trim = async {
+        loop {
+            tokio::time::sleep(app.options.retention_interval).await;
+            trim_all(&app).await;
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = trim => {}
+    }
+}
+
+/// From one end of the log to the other, in parts: what people write waits at most
+/// for one of them, and has most of the time for itself.
+async fn trim_all(app: &App) {
+    let (mut entries, mut next) = (0, Some(Default::default()));
+    while let Some(position) = next {
+        let started = Instant::now();
+        let part = app.parts.log.trim(&app.options.retention, position, now_ms(), ENTRIES_AT_ONCE).await;
+        let trimmed = match part {
+            Ok(trimmed) => trimmed,
+            Err(error) => {
+                tracing::warn!(error = %causes(&error), "old messages could not be removed");
+                return;
+            }
+        };
+        entries += trimmed.entries;
+        app.metrics.trimmed(trimmed.entries);
+        app.shards.trimmed(trimmed.topics);
+        next = trimmed.next;
+        tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX)).await;
+    }
+    if entries > 0 {
+        tracing::debug!(entries, "old messages were removed");
+    }
+}
+
+/// Entries in one transaction: some ten milliseconds at most.
+const ENTRIES_AT_ONCE: usize = 500;
+/// After each part, so many times as long belong to others …
+const PAUSE_FACTOR: u32 = 4;
+/// … but a store that was out does not make this wait for ever.
+const PAUSE_MAX: Duration = Duration::from_secs(5);

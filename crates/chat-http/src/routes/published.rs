@@ -1,0 +1,299 @@
+//! `docs/openapi.yaml` has every route of the table, the types that are read and
+//! written, and every sentence of an error; `docs/asyncapi.yaml` has the limits of
+//! a socket. That the answers are as the document says is checked by every call of
+//! `tests/http`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_auth::{PasswordError, PasswordsError};
+use chat_core::{RoomNameError, UsernameError};
+use chat_spec::{Document, tidy};
+use chat_store::StoreError;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::{ROUTES, rooms, sessions, sign_in, users};
+use crate::answer::Done;
+use crate::avatar::PictureError;
+use crate::body::BodyError;
+use crate::error::{HttpError, Refused};
+use crate::{HttpOptions, ShardOptions};
+
+const DOCUMENT: &str = "openapi.yaml";
+
+/// Who registers.
+// What `RegistrationForm` reads as it arrives, and thus not by serde.
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+struct Registration {
+    /// Trimmed, brought to NFC; then 1 to 24 characters, none of them a control or
+    /// invisible one. It may not look like an existing name.
+    username: String,
+    /// Verbatim, 1 to 1,024 bytes.
+    password: String,
+    /// A picture (png, jpeg, gif or webp, judged by its bytes), at most 10 MiB. It
+    /// is made small, without its metadata.
+    #[schemars(extend("contentMediaType" = "application/octet-stream"))]
+    avatar: Option<String>,
+}
+
+fn schemas() -> Value {
+    let settings = || {
+        SchemaSettings::draft2020_12()
+            .with(|settings| settings.definitions_path = "/components/schemas".into())
+    };
+    let mut written = settings().for_serialize().into_generator();
+    written.subschema_for::<Done>();
+    written.subschema_for::<Refused>();
+    written.subschema_for::<sign_in::Welcome>();
+    written.subschema_for::<users::Profile<'_>>();
+    written.subschema_for::<rooms::RoomList>();
+    written.subschema_for::<sessions::SessionList>();
+    let mut read = settings().for_deserialize().into_generator();
+    read.subschema_for::<sign_in::Credentials>();
+    read.subschema_for::<sign_in::SignOut>();
+    read.subschema_for::<Registration>();
+    let mut schemas = written.take_definitions(true);
+    schemas.extend(read.take_definitions(true));
+    let mut schemas = Value::Object(schemas);
+    schemas.as_object_mut().into_iter().flatten().for_each(|(_, schema)| tidy(schema));
+    schemas
+}
+
+/// The name under which an error is published, with others of its status, and
+/// when it comes.
+fn published_as(error: &HttpError) -> (&'static str, &'static str) {
+    match error {
+        HttpError::Host => ("BadHost", "The request does not name its host, once."),
+        HttpError::NotFound => ("NotFound", "There is nothing of that name."),
+        HttpError::Method { .. } => ("OtherMethods", "The path has other methods."),
+        HttpError::ForeignOrigin => ("ForeignOrigin", "A page of another site asks."),
+        HttpError::InvalidJson | HttpError::Body(BodyError::Broken(_)) => {
+            ("BadJson", "The body is no JSON object of the right fields.")
+        }
+        HttpError::Body(BodyError::TooLarge { .. }) => ("TooLarge", "The body is too large."),
+        HttpError::Body(BodyError::TooSlow) => ("TooSlow", "The body came too slowly."),
+        HttpError::MissingToken | HttpError::InvalidToken(_) => {
+            ("NotSignedIn", "There is no token, or it is not (or no longer) good.")
+        }
+        HttpError::InvalidCredentials => ("WrongCredentials", "The name or the password is wrong."),
+        HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
+        HttpError::SessionNotFound => ("NoSuchSession", "It is not, or no longer, a session of who asks."),
+        HttpError::CredentialsRequired
+        | HttpError::Username(_)
+        | HttpError::Password(_)
+        | HttpError::NotMultipart
+        | HttpError::Form(_)
+        | HttpError::TooManyFields
+        | HttpError::FieldTwice(_)
+        | HttpError::FieldNotText(_)
+        | HttpError::AvatarTooLarge { .. }
+        | HttpError::AvatarNotAPicture
+        | HttpError::Picture(_)
+        | HttpError::NameTaken
+        | HttpError::NameLooksTaken
+        | HttpError::NameReserved => {
+            ("BadForm", "Something in the form is not fine; the sentence says what.")
+        }
+        HttpError::Room(_)
+        | HttpError::RoomEncoding
+        | HttpError::Handshake(_)
+        | HttpError::UnknownSubprotocol => {
+            ("BadHandshake", "The request is no handshake, or its room or subprotocol cannot be.")
+        }
+        HttpError::WebSocketVersion => ("OtherVersion", "Another version of WebSocket is asked for."),
+        HttpError::RegistrationClosed => ("NoRegistration", "Only who runs the server makes accounts."),
+        HttpError::Busy | HttpError::Stopping | HttpError::Store(_) | HttpError::StoreSilent => {
+            ("TryAgain", "Not now: try again after `Retry-After` seconds.")
+        }
+        HttpError::File(_) | HttpError::Hash(_) | HttpError::Task(_) => {
+            ("Failed", "Something went wrong on the server.")
+        }
+    }
+}
+
+/// One of each kind; those that cannot be made here have the sentence of another.
+fn errors() -> Vec<HttpError> {
+    let options = HttpOptions::default();
+    let io = || std::io::Error::other("");
+    vec![
+        HttpError::Host,
+        HttpError::NotFound,
+        HttpError::Method { allow: "GET, HEAD".to_owned() },
+        HttpError::ForeignOrigin,
+        HttpError::InvalidJson,
+        BodyError::TooLarge { max_bytes: options.json_max_bytes as u64 }.into(),
+        BodyError::TooSlow.into(),
+        HttpError::MissingToken,
+        HttpError::InvalidToken(None),
+        HttpError::InvalidCredentials,
+        HttpError::UserNotFound,
+        HttpError::SessionNotFound,
+        HttpError::CredentialsRequired,
+        UsernameError::TooLong { max: chat_core::USERNAME_MAX_CHARS }.into(),
+        UsernameError::Hidden.into(),
+        PasswordError::TooLong { max: chat_auth::PASSWORD_MAX_BYTES }.into(),
+        HttpError::NameTaken,
+        HttpError::NameLooksTaken,
+        HttpError::NameReserved,
+        HttpError::AvatarTooLarge { max_mib: options.avatar_max_bytes / (1024 * 1024) },
+        HttpError::AvatarNotAPicture,
+        PictureError::TooManyPixels { max_megapixels: 25, max_side: options.picture_side_max }.into(),
+        PictureError::TooMuchMemory.into(),
+        PictureError::Damaged(None).into(),
+        HttpError::NotMultipart,
+        HttpError::Form(multer::Error::IncompleteStream),
+        HttpError::TooManyFields,
+        HttpError::FieldTwice("username"),
+        HttpError::FieldNotText("username"),
+        RoomNameError::TooLong { max: chat_core::ROOM_NAME_MAX_CHARS }.into(),
+        RoomNameError::Control.into(),
+        HttpError::RoomEncoding,
+        HttpError::Handshake("Upgrade must be websocket"),
+        HttpError::UnknownSubprotocol,
+        HttpError::WebSocketVersion,
+        HttpError::Busy,
+        HttpError::Stopping,
+        HttpError::Store(StoreError::Unavailable { source: "".into() }),
+        HttpError::StoreSilent,
+        HttpError::File(io()),
+        HttpError::Hash(PasswordsError::Busy),
+        HttpError::RegistrationClosed,
+    ]
+}
+
+/// Every refusal, as `components/responses` has them.
+fn responses() -> Value {
+    let mut groups: BTreeMap<&str, Vec<HttpError>> = BTreeMap::new();
+    for error in errors() {
+        groups.entry(published_as(&error).0).or_default().push(error);
+    }
+    // Who may not register may also come from elsewhere.
+    groups.entry("NoRegistration").or_default().push(HttpError::ForeignOrigin);
+    let mut responses = json!({});
+    for (name, errors) in groups {
+        let (status, description) = (errors[0].status(), published_as(&errors[0]).1);
+        let mut examples = json!({});
+        let sentences: BTreeSet<String> = errors.iter().map(ToString::to_string).collect();
+        for (index, sentence) in sentences.into_iter().enumerate() {
+            let refused = Refused { error: sentence };
+            examples[format!("{:02}", index + 1)] = json!({ "value": refused });
+        }
+        let mut headers = json!({});
+        for error in &errors {
+            assert_eq!(error.status(), status, "{error}: of another status");
+            for (header, value) in error.headers() {
+                let value = value.to_str().unwrap();
+                // Which methods a path has depends on the path.
+                let schema =
+                    if header == "allow" { json!({ "type": "string" }) } else { json!({ "const": value }) };
+                headers[header_name(header.as_str())] = json!({ "required": true, "schema": schema });
+            }
+        }
+        responses[name] = json!({
+            "description": description,
+            "content": {
+                "application/json; charset=utf-8": {
+                    "schema": { "$ref": "#/components/schemas/Refused" },
+                    "examples": examples,
+                },
+            },
+        });
+        if headers != json!({}) {
+            responses[name]["headers"] = headers;
+        }
+    }
+    responses
+}
+
+/// `retry-after` as people write it.
+fn header_name(name: &str) -> String {
+    let parts = name.split('-').map(|part| match part {
+        "websocket" => "WebSocket".to_owned(),
+        part => part[..1].to_uppercase() + &part[1..],
+    });
+    parts.collect::<Vec<_>>().join("-")
+}
+
+/// To write it anew: `UPDATE_DOCS=1 cargo test -p chat-http published`.
+#[test]
+fn the_document_is_made_of_the_types() {
+    let components = json!({ "responses": responses(), "schemas": schemas() });
+    Document::open(DOCUMENT).keep("made from the types", 2, &components);
+}
+
+#[test]
+fn everything_leads_somewhere() {
+    Document::open(DOCUMENT).check_references();
+}
+
+#[test]
+fn every_route_is_in_the_document() {
+    let document = Document::open(DOCUMENT);
+    // What stands in braces has a better name in the document.
+    let without_name = |path: &str| match (path.find('{'), path.find('}')) {
+        (Some(from), Some(to)) => format!("{}{{}}{}", &path[..from], &path[to + 1..]),
+        _ => path.to_owned(),
+    };
+    let table: BTreeSet<(String, String)> =
+        ROUTES.iter().map(|route| (without_name(route.path), route.method.as_str().to_lowercase())).collect();
+    let documented: BTreeSet<(String, String)> = document
+        .at("/paths")
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(|method| (without_name(path), method.clone()))
+        })
+        .collect();
+    assert_eq!(documented, table);
+}
+
+/// Nobody but a test changes them without a look at the document.
+#[test]
+fn the_limits_of_a_socket_are_in_the_document() {
+    let ShardOptions {
+        hub,
+        message_max_bytes,
+        fragments_max,
+        outbox_max_bytes,
+        ping_interval,
+        idle_timeout,
+        ..
+    } = ShardOptions::default();
+    let burst = |rate: Option<chat_core::RateLimit>| rate.map(|rate| rate.burst);
+    let per_second = |rate: Option<chat_core::RateLimit>| rate.map(|rate| rate.per_second);
+    let limits = json!({
+        "text_max_chars": hub.text_max_chars,
+        "message_max_bytes": message_max_bytes,
+        "fragments_max": fragments_max,
+        "rate_burst": burst(hub.rate),
+        "rate_per_second": per_second(hub.rate),
+        "frame_rate_burst": burst(hub.frame_rate),
+        "frame_rate_per_second": per_second(hub.frame_rate),
+        "join_rate_burst": burst(hub.join_rate),
+        "join_rate_per_second": per_second(hub.join_rate),
+        "rooms_max": hub.client_rooms_max,
+        "user_clients_max": hub.user_clients_max,
+        "unanswered_max": hub.client_unanswered_max,
+        "history_asked_max": hub.client_asked_max,
+        "join_replay_entries": hub.join_replay_entries,
+        "resume_max_messages": hub.resume_max_messages,
+        "history_max": hub.history_max,
+        "page_bytes": hub.page_bytes,
+        "hello_conversations": hub.hello_conversations,
+        "members_max": hub.members_max,
+        "refusing_ms": hub.refusing_ms,
+        "offline_after_ms": hub.offline_after_ms,
+        "count_every_ms": hub.count_every_ms,
+        "append_timeout_ms": hub.append_timeout_ms,
+        "catch_up_timeout_ms": hub.catch_up_timeout_ms,
+        "outbox_max_bytes": outbox_max_bytes,
+        "ping_interval_seconds": ping_interval.as_secs(),
+        "idle_timeout_seconds": idle_timeout.as_secs(),
+        "drain_spread_ms": hub.drain_spread_ms,
+        "reconnect_spread_ms": hub.reconnect_spread_ms,
+    });
+    assert_eq!(*Document::open("asyncapi.yaml").at("/x-limits"), limits);
+}

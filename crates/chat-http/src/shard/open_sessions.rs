@@ -1,0 +1,152 @@
+//! Which sessions have sockets here, or on their way.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chat_core::{SessionId, Username};
+
+/// The sessions of all sockets of this process. Locked when a socket comes and
+/// when it goes, never for a message.
+///
+/// A session is entered *before* the store is asked about it, so that whatever
+/// happens to it from then on finds it here: a sign-out that the question was too
+/// early for is told to the shards, and a renewal is seen when the socket is
+/// registered, whichever of the two the shard hears of first.
+#[derive(Default)]
+pub(crate) struct OpenSessions {
+    sessions: Mutex<BTreeMap<SessionId, OpenSession>>,
+}
+
+struct OpenSession {
+    user: Username,
+    /// Sockets, and requests that are to become some.
+    uses: usize,
+    /// What is known of its end, in milliseconds since 1970; 0 before anything is.
+    good_until_ms: u64,
+}
+
+/// A part in a session. The session is forgotten with the last one.
+pub(crate) struct SessionUse {
+    all: Arc<OpenSessions>,
+    id: SessionId,
+}
+
+impl OpenSessions {
+    /// Takes part in a session from now on.
+    pub(crate) fn enter(self: &Arc<Self>, id: &SessionId, user: &Username) -> SessionUse {
+        let new = || OpenSession { user: user.clone(), uses: 0, good_until_ms: 0 };
+        self.lock().entry(id.clone()).or_insert_with(new).uses += 1;
+        SessionUse { all: Arc::clone(self), id: id.clone() }
+    }
+
+    /// Notes that a session goes on until then; it never ends earlier than was
+    /// known. Says whether that is news.
+    pub(crate) fn renew(&self, id: &SessionId, good_until_ms: u64) -> bool {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(id) else { return false };
+        let is_news = session.good_until_ms < good_until_ms;
+        session.good_until_ms = session.good_until_ms.max(good_until_ms);
+        is_news
+    }
+
+    /// Those of the sessions that are here.
+    pub(crate) fn only_open(&self, ids: &[SessionId]) -> Vec<SessionId> {
+        let sessions = self.lock();
+        ids.iter().filter(|id| sessions.contains_key(id)).cloned().collect()
+    }
+
+    /// The sessions of a user.
+    pub(crate) fn of(&self, user: &Username) -> Vec<SessionId> {
+        let sessions = self.lock();
+        let theirs = sessions.iter().filter(|(_, session)| session.user == *user);
+        theirs.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The next sessions behind this one, with what is known of their ends; at
+    /// most `max`.
+    pub(crate) fn after(&self, last: Option<&SessionId>, max: usize) -> Vec<(SessionId, u64)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let sessions = self.lock();
+        let rest = sessions.range::<SessionId, _>((from, Bound::Unbounded));
+        rest.take(max).map(|(id, session)| (id.clone(), session.good_until_ms)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SessionId, OpenSession>> {
+        // Every change is whole in one statement.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionUse {
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// What is known of the session's end by now, in milliseconds since 1970.
+    pub(crate) fn good_until_ms(&self) -> u64 {
+        self.all.lock().get(&self.id).map_or(0, |session| session.good_until_ms)
+    }
+}
+
+impl Drop for SessionUse {
+    fn drop(&mut self) {
+        let mut sessions = self.all.lock();
+        if let Some(session) = sessions.get_mut(&self.id) {
+            session.uses -= 1;
+            if session.uses == 0 {
+                sessions.remove(&self.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(id: &str) -> SessionId {
+        SessionId::new(id)
+    }
+
+    fn name(name: &str) -> Username {
+        Username::known(name).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_known_as_long_as_somebody_uses_it() {
+        let all = Arc::new(OpenSessions::default());
+        let (one, other) = (all.enter(&id("a"), &name("alice")), all.enter(&id("a"), &name("alice")));
+        let bobs = all.enter(&id("b"), &name("bob"));
+        assert_eq!(all.of(&name("alice")), [id("a")]);
+        assert_eq!(all.only_open(&[id("x"), id("b"), id("a")]), [id("b"), id("a")]);
+        drop(one);
+        assert_eq!(all.only_open(&[id("a")]), [id("a")]);
+        drop((other, bobs));
+        assert!(all.lock().is_empty());
+    }
+
+    #[test]
+    fn an_end_only_moves_away() {
+        let all = Arc::new(OpenSessions::default());
+        assert!(!all.renew(&id("a"), 10), "nobody uses it");
+        let using = all.enter(&id("a"), &name("alice"));
+        assert_eq!(using.good_until_ms(), 0);
+        assert!(all.renew(&id("a"), 10));
+        assert!(!all.renew(&id("a"), 10));
+        assert!(!all.renew(&id("a"), 5));
+        assert_eq!(all.enter(&id("a"), &name("alice")).good_until_ms(), 10);
+    }
+
+    #[test]
+    fn all_are_looked_through_in_parts() {
+        let all = Arc::new(OpenSessions::default());
+        let uses: Vec<_> = ["c", "a", "b"].map(|each| all.enter(&id(each), &name("alice"))).into();
+        let first = all.after(None, 2);
+        assert_eq!(first, [(id("a"), 0), (id("b"), 0)]);
+        assert_eq!(all.after(Some(&first[1].0), 2), [(id("c"), 0)]);
+        drop(uses);
+        // Also behind one that is gone.
+        assert_eq!(all.after(Some(&id("a")), 2), []);
+    }
+}

@@ -1,0 +1,94 @@
+//! A WebSocket client that knows as much as these tests need (RFC 6455 §5.2).
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{Chat, Reply};
+use crate::upgrade::handshake;
+
+pub struct Wire {
+    stream: TcpStream,
+}
+
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+impl Wire {
+    /// Opens a socket; that it is in the room is not awaited.
+    pub async fn open(chat: &Chat, room: &str, cookie: &str) -> Self {
+        let mut stream = chat.connect().await;
+        let request = handshake(chat, &format!("/ws?room={room}"), &[("Cookie", cookie)]);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let reply = Reply::read_head(&mut stream).await;
+        assert_eq!(reply.status, 101, "{reply:?}");
+        Self { stream }
+    }
+
+    pub async fn send(&mut self, message: &Value) {
+        self.write(TEXT, message.to_string().as_bytes()).await;
+    }
+
+    /// The next message of this type.
+    pub async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let (opcode, payload) = self.read().await.expect("the socket is open");
+            assert_ne!(opcode, CLOSE, "{payload:?}");
+            if opcode == TEXT {
+                let message: Value = serde_json::from_slice(&payload).unwrap();
+                if message["type"] == kind {
+                    return message;
+                }
+            }
+        }
+    }
+
+    /// The code with which the server closes, after whatever else comes; `None`
+    /// if it cuts off.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            let (opcode, payload) = self.read().await?;
+            if opcode == CLOSE {
+                return Some(u16::from_be_bytes([payload[0], payload[1]]));
+            }
+        }
+    }
+
+    /// The server still answers here.
+    pub async fn is_open(&mut self) {
+        self.write(PING, b"there?").await;
+        loop {
+            let (opcode, payload) = self.read().await.expect("the socket is open");
+            assert_ne!(opcode, CLOSE, "closed: {payload:?}");
+            if opcode == PONG {
+                return;
+            }
+        }
+    }
+
+    /// One short frame, masked with zeros.
+    async fn write(&mut self, opcode: u8, payload: &[u8]) {
+        let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126).expect("a short one");
+        let head = [0x80 | opcode, 0x80 | length, 0, 0, 0, 0];
+        // Whether it is still open is for the reader to see.
+        let _ = self.stream.write_all(&[&head, payload].concat()).await;
+    }
+
+    async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
+        let frame = async {
+            let opcode = self.stream.read_u8().await.ok()? & 0x0F;
+            let length = match self.stream.read_u8().await.ok()? {
+                126 => usize::from(self.stream.read_u16().await.ok()?),
+                length => usize::from(length),
+            };
+            let mut payload = vec![0; length];
+            self.stream.read_exact(&mut payload).await.ok()?;
+            Some((opcode, payload))
+        };
+        tokio::time::timeout(Duration::from_secs(10), frame).await.expect("something within 10 s")
+    }
+}
