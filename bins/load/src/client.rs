@@ -15,6 +15,15 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 /// A socket in a room.
 pub(crate) struct Client {
     socket: WebSocketStream<TcpStream>,
+    /// The room, if it speaks v2.
+    v2: Option<String>,
+}
+
+/// Which protocol the clients speak.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    V1,
+    V2,
 }
 
 /// When a client sends.
@@ -33,6 +42,9 @@ pub(crate) struct Counts {
     /// Messages that came after a later one of the same author.
     pub(crate) disordered: u64,
     pub(crate) latencies_us: Vec<u32>,
+    /// What the server used meanwhile, of all clients together.
+    pub(crate) cpu: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 impl Client {
@@ -41,19 +53,28 @@ impl Client {
         server: SocketAddr,
         room: &str,
         cookie: &str,
+        protocol: Protocol,
     ) -> Result<Self, Box<dyn Error>> {
-        let room = room.replace(' ', "%20");
-        let mut request = format!("ws://{server}/ws?room={room}").into_client_request()?;
+        let in_address = room.replace(' ', "%20");
+        let mut request = format!("ws://{server}/ws?room={in_address}").into_client_request()?;
         request.headers_mut().insert("Cookie", cookie.parse()?);
+        let v2 = (protocol == Protocol::V2).then(|| room.to_owned());
+        if v2.is_some() {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", "chat.v2".parse()?);
+        }
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
         let small = WebSocketConfig::default().read_buffer_size(4096);
         let (mut socket, _) = client_async_with_config(request, stream, Some(small)).await?;
+        if v2.is_some() {
+            socket.send(Message::text(format!("{{\"type\":\"join\",\"room\":\"{room}\"}}"))).await?;
+        }
+        let is_in = if v2.is_some() { "\"joined\"" } else { "\"system\"" };
         while let Some(message) = socket.next().await {
             if let Message::Text(text) = message?
-                && text.contains("\"system\"")
+                && text.contains(is_in)
             {
-                return Ok(Self { socket });
+                return Ok(Self { socket, v2 });
             }
         }
         Err("the server closed a socket".into())
@@ -91,7 +112,12 @@ impl Client {
                 {
                     let text = format!("{me} {sent} {}", started.elapsed().as_micros());
                     sent += 1;
-                    let frame = format!("{{\"type\":\"message\",\"text\":\"{text}\"}}");
+                    let frame = match &self.v2 {
+                        None => format!("{{\"type\":\"message\",\"text\":\"{text}\"}}"),
+                        Some(room) => format!(
+                            "{{\"type\":\"message\",\"room\":\"{room}\",\"text\":\"{text}\",\"nonce\":\"{me} {sent}\"}}"
+                        ),
+                    };
                     if self.socket.send(Message::text(frame)).await.is_err() {
                         break;
                     }

@@ -7,15 +7,18 @@
 //! ```
 
 mod client;
+mod logins;
 mod server;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::client::{Client, Counts, Pace};
+use crate::client::{Client, Counts, Pace, Protocol};
+use crate::logins::Logins;
 use crate::server::Server;
 
 /// Measures the chat server on this machine's loopback.
@@ -28,6 +31,9 @@ struct Cli {
     /// Threads that own sockets.
     #[arg(long, default_value_t = 2, global = true)]
     shards: usize,
+    /// What the clients speak.
+    #[arg(long, value_enum, default_value = "v1", global = true)]
+    protocol: Protocol,
     #[command(subcommand)]
     load: Load,
 }
@@ -70,6 +76,9 @@ enum Load {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// Many sign-ins at once, or again and again: who is answered when, what it
+    /// takes in memory, and what people who talk notice of it.
+    Logins(Logins),
 }
 
 fn main() -> ExitCode {
@@ -91,54 +100,82 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
     server::raise_descriptors()?;
     let server = Server::start(&cli.store, cli.shards).await?;
     match cli.load {
-        Load::Crowd { clients, rate, seconds } => crowd(&server, clients, rate, seconds).await,
-        Load::Idle { clients, seconds } => idle(&server, clients, seconds).await,
+        Load::Crowd { clients, rate, seconds } => crowd(&server, cli.protocol, clients, rate, seconds).await,
+        Load::Idle { clients, seconds } => idle(&server, cli.protocol, clients, seconds).await,
         Load::Flood { rooms, clients, in_flight, seconds } => {
-            flood(&server, rooms, clients, in_flight, seconds).await
+            flood(&server, cli.protocol, rooms, clients, in_flight, seconds).await
         }
+        Load::Logins(options) => logins::logins(Arc::new(server), cli.protocol, &options).await,
     }
 }
 
 /// Sockets of one user are all on one shard, so there are many users.
 const USERS: usize = 40;
 
-async fn crowd(server: &Server, clients: usize, rate: u32, seconds: u64) -> Result<bool, Box<dyn Error>> {
+async fn crowd(
+    server: &Server,
+    protocol: Protocol,
+    clients: usize,
+    rate: u32,
+    seconds: u64,
+) -> Result<bool, Box<dyn Error>> {
     let cookies = server.users(USERS).await?;
-    let mut sockets = Vec::with_capacity(clients);
-    for number in 0..clients {
-        sockets.push(Client::connect(server.address, "crowd", &cookies[number % USERS]).await?);
-    }
     println!("{clients} sockets in one room, {rate} messages a second for {seconds} s");
-    let sent = u64::from(rate) * seconds;
-    let started = Instant::now();
-    let cpu = server.cpu()?;
-    let mut tasks = Vec::with_capacity(clients);
-    for (number, client) in sockets.into_iter().enumerate() {
-        // The sockets take turns: each sends the messages of its number.
-        let turns: Vec<u64> = (0..sent).filter(|turn| turn % clients as u64 == number as u64).collect();
-        let pace = Pace::AtTimes(turns.into_iter().map(|turn| Duration::from_secs(turn) / rate).collect());
-        tasks.push(tokio::spawn(client.run(started, pace, Some(sent), Duration::from_secs(seconds + 20))));
-    }
-    let counts = collect(tasks).await?;
-    let expected = sent * clients as u64;
-    let cpu = server.cpu()? - cpu;
+    let counts = talk(server, protocol, &cookies, clients, rate, seconds).await?;
+    let expected = u64::from(rate) * seconds * clients as u64;
     println!(
         "{expected} deliveries expected, {} arrived, {} out of order",
         counts.received, counts.disordered
     );
     print_latency(counts.latencies_us);
-    print_cpu(cpu, started.elapsed(), counts.received);
+    print_cpu(counts.cpu, counts.elapsed, counts.received);
     Ok(counts.received == expected && counts.disordered == 0)
 }
 
-async fn idle(server: &Server, clients: usize, seconds: u64) -> Result<bool, Box<dyn Error>> {
+/// A room where the sockets send by turns; ends when everybody has everything.
+async fn talk(
+    server: &Server,
+    protocol: Protocol,
+    cookies: &[String],
+    clients: usize,
+    rate: u32,
+    seconds: u64,
+) -> Result<Counts, Box<dyn Error>> {
+    let mut sockets = Vec::with_capacity(clients);
+    for number in 0..clients {
+        sockets.push(
+            Client::connect(server.address, "crowd", &cookies[number % cookies.len()], protocol).await?,
+        );
+    }
+    // Join notices are still on their way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sent = u64::from(rate) * seconds;
+    let started = Instant::now();
+    let cpu = server.cpu()?;
+    let mut tasks = Vec::with_capacity(clients);
+    for (number, client) in sockets.into_iter().enumerate() {
+        // Each sends the messages of its number.
+        let turns = (0..sent).filter(|turn| turn % clients as u64 == number as u64);
+        let pace = Pace::AtTimes(turns.map(|turn| Duration::from_secs(turn) / rate).collect());
+        tasks.push(tokio::spawn(client.run(started, pace, Some(sent), Duration::from_secs(seconds + 20))));
+    }
+    let counts = collect(tasks).await?;
+    Ok(Counts { cpu: server.cpu()? - cpu, elapsed: started.elapsed(), ..counts })
+}
+
+async fn idle(
+    server: &Server,
+    protocol: Protocol,
+    clients: usize,
+    seconds: u64,
+) -> Result<bool, Box<dyn Error>> {
     let cookies = server.users(USERS).await?;
     let before = server.resident_bytes()?;
     let started = Instant::now();
     let mut sockets = Vec::with_capacity(clients);
     for number in 0..clients {
         let room = format!("room {}", number % clients.div_ceil(100));
-        sockets.push(Client::connect(server.address, &room, &cookies[number % USERS]).await?);
+        sockets.push(Client::connect(server.address, &room, &cookies[number % USERS], protocol).await?);
     }
     let connecting = started.elapsed();
     let tasks: Vec<_> = sockets
@@ -153,8 +190,8 @@ async fn idle(server: &Server, clients: usize, seconds: u64) -> Result<bool, Box
     println!("{clients} sockets connected in {:.1} s", connecting.as_secs_f64());
     println!(
         "server resident: {:.1} MiB before, {:.1} MiB with them: {:.2} KiB a connection",
-        before as f64 / 1048576.0,
-        after as f64 / 1048576.0,
+        mebibytes(before),
+        mebibytes(after),
         (after.saturating_sub(before)) as f64 / 1024.0 / clients as f64
     );
     Ok(true)
@@ -162,6 +199,7 @@ async fn idle(server: &Server, clients: usize, seconds: u64) -> Result<bool, Box
 
 async fn flood(
     server: &Server,
+    protocol: Protocol,
     rooms: usize,
     clients: usize,
     in_flight: usize,
@@ -172,7 +210,7 @@ async fn flood(
     for room in 0..rooms {
         for number in 0..clients {
             let cookie = &cookies[(room + number) % USERS];
-            let client = Client::connect(server.address, &format!("room {room}"), cookie).await?;
+            let client = Client::connect(server.address, &format!("room {room}"), cookie, protocol).await?;
             sockets.push((number == 0, client));
         }
     }
@@ -212,16 +250,27 @@ fn print_latency(mut latencies_us: Vec<u32>) {
         return;
     }
     latencies_us.sort_unstable();
-    let at = |share: f64| {
-        let index = ((latencies_us.len() - 1) as f64 * share) as usize;
-        f64::from(latencies_us[index]) / 1000.0
-    };
     println!(
         "from send to receipt: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms",
-        at(0.5),
-        at(0.99),
-        at(1.0)
+        at_share(&latencies_us, 0.5),
+        at_share(&latencies_us, 0.99),
+        at_share(&latencies_us, 1.0)
     );
+}
+
+/// Of sorted microseconds, those that this share of them are below, in
+/// milliseconds.
+fn at_share(sorted_us: &[u32], share: f64) -> f64 {
+    let index = (sorted_us.len().saturating_sub(1) as f64 * share) as usize;
+    sorted_us.get(index).map_or(f64::NAN, |us| f64::from(*us) / 1000.0)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
 }
 
 fn print_cpu(cpu: Duration, elapsed: Duration, deliveries: u64) {

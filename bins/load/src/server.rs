@@ -56,9 +56,8 @@ impl Server {
                 "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nuser{number}\r\n\
                  --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\npassword\r\n--b--\r\n"
             );
-            self.post("/api/register", "multipart/form-data; boundary=b", &form).await?;
-            let login = format!("{{\"username\":\"user{number}\",\"password\":\"password\"}}");
-            let answer = self.post("/api/login", "application/json", &login).await?;
+            fine(self.post("/api/register", "multipart/form-data; boundary=b", &form).await?)?;
+            let answer = fine(self.sign_in(number).await?)?;
             let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
             let cookie = cookie.and_then(|cookie| cookie.split(';').next()).ok_or("no cookie")?;
             cookies.push(cookie.to_owned());
@@ -66,7 +65,13 @@ impl Server {
         Ok(cookies)
     }
 
-    async fn post(&self, path: &str, kind: &str, body: &str) -> Result<String, Box<dyn Error>> {
+    /// Signs one of the [`users`](Self::users) in; resolves with whatever answer.
+    pub(crate) async fn sign_in(&self, user: usize) -> io::Result<String> {
+        let login = format!("{{\"username\":\"user{user}\",\"password\":\"password\"}}");
+        self.post("/api/login", "application/json", &login).await
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(self.address).await?;
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
@@ -77,9 +82,6 @@ impl Server {
         stream.write_all(format!("{head}{body}").as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        if !answer.starts_with("HTTP/1.1 200") {
-            return Err(format!("{path}: {}", answer.lines().next().unwrap_or_default()).into());
-        }
         Ok(answer)
     }
 
@@ -98,8 +100,28 @@ impl Server {
         Ok(pages * rustix::param::page_size() as u64)
     }
 
+    /// The most memory it had in use at one time (proc(5), `status`).
+    pub(crate) fn peak_resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+        Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    /// Lets that begin anew (proc(5), `clear_refs`).
+    pub(crate) fn forget_peak(&self) -> Result<(), Box<dyn Error>> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid()?), "5")?)
+    }
+
     fn pid(&self) -> io::Result<u32> {
         self.process.id().ok_or_else(|| io::Error::other("the server has ended"))
+    }
+}
+
+fn fine(answer: String) -> Result<String, Box<dyn Error>> {
+    if answer.starts_with("HTTP/1.1 200") {
+        Ok(answer)
+    } else {
+        Err(answer.lines().next().unwrap_or("no answer").into())
     }
 }
 

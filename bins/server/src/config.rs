@@ -5,23 +5,26 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chat_auth::PasswordsOptions;
-use chat_core::{RateLimit, RoomName};
+use chat_auth::{PasswordsOptions, TokenOptions};
+use chat_core::{Look, RateLimit, RoomName, Username};
 use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, SHARDS_MAX};
 use chat_store::DatabaseUrl;
 
-use crate::settings::{LogFormat, Room, Settings};
+use crate::settings::{LogFormat, Registration, Room, Settings};
 
 /// Everything that the server is started with.
 pub(crate) struct Config {
     pub(crate) listen: String,
     pub(crate) data_dir: PathBuf,
+    /// Whether a Postgres is migrated at the start.
+    pub(crate) migrate: bool,
     pub(crate) database_url: DatabaseUrl,
     /// `None`: made once and kept in the data folder.
     pub(crate) jwt_secret: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     pub(crate) passwords: PasswordsOptions,
+    pub(crate) tokens: TokenOptions,
     pub(crate) http: HttpOptions,
 }
 
@@ -61,6 +64,15 @@ impl Config {
         set(&mut passwords.threads, positive("hash_threads", settings.hash_threads)?);
         set(&mut passwords.queue_max, positive("hash_queue_max", settings.hash_queue_max)?);
 
+        let mut tokens = TokenOptions::default();
+        set(&mut tokens.accept_external, settings.external_tokens);
+        tokens.external_issuer = settings.external_issuer;
+        if let Some(issuer) = &tokens.external_issuer
+            && (issuer.is_empty() || !tokens.accept_external)
+        {
+            return Err(invalid("external_issuer")("must have a text, and external_tokens must be true"));
+        }
+
         let public_url = settings.public_url.as_deref().map(PublicUrl::parse).transpose();
         let public_url = public_url.map_err(invalid("public_url"))?;
         let mut http = HttpOptions { public_url, ..HttpOptions::default() };
@@ -70,6 +82,22 @@ impl Config {
         set(&mut http.uploads_dir, settings.uploads_dir);
         set(&mut http.max_connections, positive("max_connections", settings.max_connections)?);
         set(&mut http.avatar_max_bytes, settings.avatar_max_bytes);
+        set(&mut http.picture_pixels_max, positive("picture_pixels_max", settings.picture_pixels_max)?);
+        set(&mut http.picture_side_max, positive("picture_side_max", settings.picture_side_max)?);
+        let memory = positive("picture_memory_max_bytes", settings.picture_memory_max_bytes)?;
+        set(&mut http.picture_memory_max, memory);
+        set(&mut http.picture_threads, positive("picture_threads", settings.picture_threads)?);
+        set(&mut http.picture_queue_max, settings.picture_queue_max);
+        set(&mut http.registration, settings.registration.map(registration));
+        set(&mut http.reserved_names, settings.reserved_names.as_deref().map(reserved_names).transpose()?);
+        let check = seconds("session_check_seconds", settings.session_check_seconds)?;
+        set(&mut http.session_check_interval, check);
+
+        http.retention.entries = positive("retention_entries", settings.retention_entries)?;
+        let days = positive("retention_days", settings.retention_days)?;
+        http.retention.age_ms = days.map(|days| days.saturating_mul(DAY_MS));
+        let check = seconds("retention_check_seconds", settings.retention_check_seconds)?;
+        set(&mut http.retention_interval, check);
 
         let sockets = &mut http.shards;
         if let Some(shards) = settings.shards {
@@ -88,19 +116,25 @@ impl Config {
             let message = "must be longer than ping_interval_seconds, or silent clients are never asked";
             return Err(invalid("idle_timeout_seconds")(message));
         }
+        let clients = positive("user_clients_max", settings.user_clients_max)?;
+        set(&mut sockets.hub.user_clients_max, clients);
         set(&mut sockets.hub.text_max_chars, positive("text_max_chars", settings.text_max_chars)?);
         if let Some(rate) = &settings.message_rate {
             sockets.hub.rate = message_rate(rate)?;
+            sockets.hub.frame_rate = frame_rate(sockets.hub.frame_rate, sockets.hub.rate);
+            sockets.hub.join_rate = sockets.hub.join_rate.filter(|_| sockets.hub.rate.is_some());
         }
 
         Ok(Self {
             listen: settings.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
             data_dir,
+            migrate: settings.migrate.unwrap_or(false),
             database_url,
             jwt_secret: settings.jwt_secret,
             log_format: settings.log_format.unwrap_or(LogFormat::Human),
             log_filter: settings.log.unwrap_or_else(|| "info".to_owned()),
             passwords,
+            tokens,
             http,
         })
     }
@@ -126,9 +160,12 @@ fn invalid<E: ToString>(setting: &'static str) -> impl Fn(E) -> ConfigError {
     move |error| ConfigError::Invalid { setting, message: error.to_string() }
 }
 
-fn positive(setting: &'static str, given: Option<usize>) -> Result<Option<usize>, ConfigError> {
+fn positive<T: Default + PartialEq>(
+    setting: &'static str,
+    given: Option<T>,
+) -> Result<Option<T>, ConfigError> {
     match given {
-        Some(0) => Err(invalid(setting)("must be more than 0")),
+        Some(given) if given == T::default() => Err(invalid(setting)("must be more than 0")),
         given => Ok(given),
     }
 }
@@ -145,6 +182,8 @@ fn within(
         given => Ok(given),
     }
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 /// A message is held in memory whole.
 const MESSAGE_MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -172,6 +211,30 @@ fn message_rate(given: &str) -> Result<Option<RateLimit>, ConfigError> {
     numbers.map(Some).ok_or_else(|| invalid("message_rate")(message))
 }
 
+/// Frames of any kind: each message is one, and what goes with it must not slow
+/// it down.
+fn frame_rate(usual: Option<RateLimit>, messages: Option<RateLimit>) -> Option<RateLimit> {
+    let (usual, messages) = (usual?, messages?);
+    Some(RateLimit {
+        burst: usual.burst.max(messages.burst.saturating_mul(2)),
+        per_second: usual.per_second.max(messages.per_second.saturating_mul(2)),
+    })
+}
+
+fn registration(registration: Registration) -> chat_http::Registration {
+    match registration {
+        Registration::Open => chat_http::Registration::Open,
+        Registration::Closed => chat_http::Registration::Closed,
+    }
+}
+
+/// An empty text reserves none.
+fn reserved_names(given: &str) -> Result<Vec<Look>, ConfigError> {
+    let names = given.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let looks = names.map(|name| Username::parse(name).map(|name| Look::of(name.as_str())));
+    looks.collect::<Result<_, _>>().map_err(invalid("reserved_names"))
+}
+
 fn room(room: Room) -> Result<ConfiguredRoom, ConfigError> {
     let name = RoomName::parse(&room.name).map_err(invalid("rooms"))?;
     Ok(ConfiguredRoom { name, title: room.title })
@@ -179,6 +242,8 @@ fn room(room: Room) -> Result<ConfiguredRoom, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use chat_core::HubOptions;
+
     use super::*;
 
     fn check(toml: &str) -> Result<Config, ConfigError> {
@@ -213,8 +278,18 @@ mod tests {
             ("ping_interval_seconds = 0", "ping_interval_seconds"),
             ("ping_interval_seconds = 120", "idle_timeout_seconds"),
             ("public_url = \"chat\"", "public_url"),
+            ("session_check_seconds = 0", "session_check_seconds"),
+            ("retention_entries = 0", "retention_entries"),
+            ("retention_days = 0", "retention_days"),
+            ("retention_check_seconds = 0", "retention_check_seconds"),
+            ("external_issuer = \"host\"", "external_issuer"),
+            ("external_tokens = true\nexternal_issuer = \"\"", "external_issuer"),
             ("database_url = \"mysql://x\"", "database_url"),
             ("text_max_chars = 0", "text_max_chars"),
+            ("picture_threads = 0", "picture_threads"),
+            ("picture_side_max = 0", "picture_side_max"),
+            ("user_clients_max = 0", "user_clients_max"),
+            ("reserved_names = \"admin,a name that is far too long\"", "reserved_names"),
             ("outbox_max_bytes = 3000", "outbox_max_bytes"),
             ("message_max_bytes = 99999999", "message_max_bytes"),
             ("rooms = [{ name = \"a\\nb\", title = \"x\" }]", "rooms"),
@@ -227,9 +302,52 @@ mod tests {
     }
 
     #[test]
+    fn everything_is_kept_unless_said_otherwise() {
+        assert!(check("").unwrap().http.retention.keeps_all());
+        let http = check("retention_entries = 5\nretention_days = 7").unwrap().http;
+        assert_eq!((http.retention.entries, http.retention.age_ms), (Some(5), Some(604_800_000)));
+    }
+
+    #[test]
+    fn tokens_of_others_are_good_only_where_that_is_said() {
+        assert!(!check("").unwrap().tokens.accept_external);
+        assert!(check("external_tokens = true").unwrap().tokens.accept_external);
+        let tokens = check("external_tokens = true\nexternal_issuer = \"host\"").unwrap().tokens;
+        assert_eq!(tokens.external_issuer.as_deref(), Some("host"));
+        assert!(toml::from_str::<Settings>("external_tokens = \"yes\"").is_err());
+    }
+
+    #[test]
+    fn names_can_be_reserved_and_pictures_bounded() {
+        let reserved = |toml: &str, name: &str| {
+            let names = check(toml).unwrap().http.reserved_names;
+            names.iter().any(|reserved| reserved.resembles(&Look::of(name)))
+        };
+        assert!(reserved("", "Admin") && reserved("", "rооt") && !reserved("", "alice"));
+        let own = "reserved_names = \" Хозяин, bot \"";
+        assert!(reserved(own, "ХОЗЯИН") && reserved(own, "bot") && !reserved(own, "admin"));
+        assert!(!reserved("reserved_names = \"\"", "admin"));
+        assert!(toml::from_str::<Settings>("registration = \"perhaps\"").is_err());
+
+        let limits = "picture_pixels_max = 1\npicture_side_max = 2\npicture_memory_max_bytes = 3
+            picture_threads = 4\npicture_queue_max = 0\nuser_clients_max = 6\nmigrate = true";
+        let config = check(limits).unwrap();
+        let http = &config.http;
+        assert_eq!((http.picture_pixels_max, http.picture_side_max, http.picture_memory_max), (1, 2, 3));
+        assert_eq!((http.picture_threads, http.picture_queue_max), (4, 0));
+        assert_eq!(http.shards.hub.user_clients_max, 6);
+        assert!(config.migrate && !check("").unwrap().migrate);
+    }
+
+    #[test]
     fn the_rate_can_be_set_and_switched_off() {
         assert_eq!(check("message_rate = \"off\"").unwrap().http.shards.hub.rate, None);
         let rate = check("message_rate = \"5, 2\"").unwrap().http.shards.hub.rate;
         assert_eq!(rate, Some(RateLimit { burst: 5, per_second: 2 }));
+        let frame_rate =
+            |rate: &str| check(&format!("message_rate = \"{rate}\"")).unwrap().http.shards.hub.frame_rate;
+        assert_eq!(frame_rate("off"), None);
+        assert_eq!(frame_rate("5,2"), HubOptions::default().frame_rate);
+        assert_eq!(frame_rate("500,200"), Some(RateLimit { burst: 1000, per_second: 400 }));
     }
 }

@@ -3,6 +3,7 @@
 //! Everything else is in the library crates; this is the only place that reads
 //! the environment.
 
+mod backup;
 mod config;
 mod folder;
 mod healthcheck;
@@ -10,6 +11,7 @@ mod limits;
 mod migrate;
 mod serve;
 mod settings;
+mod user;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,15 @@ enum Command {
         #[command(subcommand)]
         direction: Option<migrate::Direction>,
     },
+    /// Write the whole chat into one file, also while the server runs.
+    Backup(backup::BackupTask),
+    /// Put a backup in the place of the database, also one of the other kind.
+    Restore(backup::RestoreTask),
+    /// Make, list and remove accounts, and give them new passwords.
+    User {
+        #[command(subcommand)]
+        task: user::Task,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,6 +76,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             Some(Command::Migrate { direction }) => {
                 migrate::migrate(&config.database_url, direction.unwrap_or_default()).await
             }
+            Some(Command::Backup(task)) => backup::backup(&config, task).await,
+            Some(Command::Restore(task)) => backup::restore(&config, task).await,
+            Some(Command::User { task }) => user::user(config, task).await,
         }
     })
 }

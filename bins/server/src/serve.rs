@@ -4,13 +4,14 @@ use std::error::Error;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
-use chat_auth::{Passwords, SigningSecret, TokenOptions, Tokens};
+use chat_auth::{Passwords, SigningSecret, Tokens};
 use chat_http::{Parts, Server};
-use chat_store::{DatabaseUrl, Stores};
+use chat_store::{DatabaseUrl, Stores, migrations};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::backup::unpack_in_place;
 use crate::config::Config;
 use crate::folder::private_folder;
 use crate::limits;
@@ -38,13 +39,17 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     };
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
+    if config.migrate && matches!(config.database_url, DatabaseUrl::Postgres(_)) {
+        migrations::up(&config.database_url).await?;
+    }
+    unpack_in_place(&config.database_url, &config.http.uploads_dir).await?;
     let stores = Stores::open(&config.database_url).await?;
     let parts = Parts {
         users: stores.users.clone(),
         sessions: stores.sessions.clone(),
         log: stores.log.clone(),
         passwords: Passwords::start(config.passwords)?,
-        tokens: Tokens::new(&secret, TokenOptions::default()),
+        tokens: Tokens::new(&secret, config.tokens),
     };
     let shards = config.http.shards.shards;
     let page = match &config.http.public_url {

@@ -36,6 +36,19 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_UPLOADS_DIR", value_name = "FOLDER", global = true)]
     pub(crate) uploads_dir: Option<PathBuf>,
 
+    /// Whether a Postgres is brought to this version's schema at the start; an
+    /// SQLite file always is [default: false].
+    #[arg(
+        long,
+        env = "CHAT_MIGRATE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        global = true
+    )]
+    pub(crate) migrate: Option<bool>,
+
     /// sqlite:FILE, postgres://USER@HOST/NAME, or memory: to keep nothing [default: sqlite:DATA_DIR/chat.db].
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true, global = true)]
     pub(crate) database_url: Option<String>,
@@ -44,6 +57,43 @@ pub(crate) struct Settings {
     /// in the data folder].
     #[arg(long, env = "CHAT_JWT_SECRET", value_name = "TEXT", hide_env_values = true, global = true)]
     pub(crate) jwt_secret: Option<String>,
+
+    /// Whether tokens that another program signed with the same secret are good,
+    /// true or false [default: false].
+    #[arg(long, env = "CHAT_EXTERNAL_TOKENS", value_name = "BOOL", global = true)]
+    pub(crate) external_tokens: Option<bool>,
+
+    /// The only issuer (`iss`) of such tokens [default: any].
+    #[arg(long, env = "CHAT_EXTERNAL_ISSUER", value_name = "TEXT", global = true)]
+    pub(crate) external_issuer: Option<String>,
+
+    /// Seconds between two looks for sessions that another server or a command
+    /// has ended; their sockets are closed then [default: 30].
+    #[arg(long, env = "CHAT_SESSION_CHECK_SECONDS", value_name = "SECONDS", global = true)]
+    pub(crate) session_check_seconds: Option<u64>,
+
+    /// Who may make an account: everybody, or only you with `server user add`
+    /// [default: open].
+    #[arg(long, env = "CHAT_REGISTRATION", value_enum, global = true)]
+    pub(crate) registration: Option<Registration>,
+
+    /// Names that nobody may register, nor one that looks like them, with commas
+    /// between [default: admin,administrator,moderator,root,server,system].
+    #[arg(long, env = "CHAT_RESERVED_NAMES", value_name = "NAME,NAME…", global = true)]
+    pub(crate) reserved_names: Option<String>,
+
+    /// Messages that are kept of each room and each private conversation, the
+    /// newest ones [default: all].
+    #[arg(long, env = "CHAT_RETENTION_ENTRIES", value_name = "COUNT", global = true)]
+    pub(crate) retention_entries: Option<u64>,
+
+    /// Days for which messages are kept [default: for ever].
+    #[arg(long, env = "CHAT_RETENTION_DAYS", value_name = "DAYS", global = true)]
+    pub(crate) retention_days: Option<u64>,
+
+    /// Seconds between two looks for messages that are no longer kept [default: 60].
+    #[arg(long, env = "CHAT_RETENTION_CHECK_SECONDS", value_name = "SECONDS", global = true)]
+    pub(crate) retention_check_seconds: Option<u64>,
 
     /// Threads that own sockets, 1 to 64 [default: one for each processor].
     #[arg(long, env = "CHAT_SHARDS", value_name = "COUNT", global = true)]
@@ -57,7 +107,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_LOG", value_name = "FILTER", global = true)]
     pub(crate) log: Option<String>,
 
-    /// How fast a user may send, as messages at once and then a second, or off
+    /// How fast a user may send, as messages at once and then a second, or off;
+    /// frames of any kind and joins have limits far above, and none with off
     /// [default: 60,10].
     #[arg(long, env = "CHAT_MESSAGE_RATE", value_name = "BURST,PER_SECOND|off", global = true)]
     pub(crate) message_rate: Option<String>,
@@ -88,9 +139,34 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_MAX_CONNECTIONS", value_name = "COUNT", global = true)]
     pub(crate) max_connections: Option<usize>,
 
+    /// WebSockets of one user at one time [default: 5000].
+    #[arg(long, env = "CHAT_USER_CLIENTS_MAX", value_name = "COUNT", global = true)]
+    pub(crate) user_clients_max: Option<usize>,
+
     /// Bytes of an avatar as it is sent [default: 10485760].
     #[arg(long, env = "CHAT_AVATAR_MAX_BYTES", value_name = "BYTES", global = true)]
     pub(crate) avatar_max_bytes: Option<u64>,
+
+    /// Pixels of an avatar as it is sent [default: 25000000].
+    #[arg(long, env = "CHAT_PICTURE_PIXELS_MAX", value_name = "COUNT", global = true)]
+    pub(crate) picture_pixels_max: Option<u64>,
+
+    /// Pixels on one side of an avatar as it is sent [default: 10000].
+    #[arg(long, env = "CHAT_PICTURE_SIDE_MAX", value_name = "COUNT", global = true)]
+    pub(crate) picture_side_max: Option<u32>,
+
+    /// Bytes that one avatar may take while its picture is made, beside twice the
+    /// file as it was sent [default: 167772160].
+    #[arg(long, env = "CHAT_PICTURE_MEMORY_MAX_BYTES", value_name = "BYTES", global = true)]
+    pub(crate) picture_memory_max_bytes: Option<u64>,
+
+    /// Threads that make pictures, with that memory each [default: 1].
+    #[arg(long, env = "CHAT_PICTURE_THREADS", value_name = "COUNT", global = true)]
+    pub(crate) picture_threads: Option<usize>,
+
+    /// Pictures that may wait until they are made [default: 16].
+    #[arg(long, env = "CHAT_PICTURE_QUEUE_MAX", value_name = "COUNT", global = true)]
+    pub(crate) picture_queue_max: Option<usize>,
 
     /// Threads that hash passwords, 19 MiB each [default: 1].
     #[arg(long, env = "CHAT_HASH_THREADS", value_name = "COUNT", global = true)]
@@ -124,6 +200,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Who may make an account.
+#[derive(ValueEnum, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Registration {
+    /// Everybody who can reach the server.
+    Open,
+    /// Only who runs it.
+    Closed,
+}
+
 impl Settings {
     /// What is not given here is taken from `other`.
     pub(crate) fn or(self, other: Self) -> Self {
@@ -133,8 +219,17 @@ impl Settings {
             public_url: self.public_url.or(other.public_url),
             data_dir: self.data_dir.or(other.data_dir),
             uploads_dir: self.uploads_dir.or(other.uploads_dir),
+            migrate: self.migrate.or(other.migrate),
             database_url: self.database_url.or(other.database_url),
             jwt_secret: self.jwt_secret.or(other.jwt_secret),
+            external_tokens: self.external_tokens.or(other.external_tokens),
+            external_issuer: self.external_issuer.or(other.external_issuer),
+            session_check_seconds: self.session_check_seconds.or(other.session_check_seconds),
+            registration: self.registration.or(other.registration),
+            reserved_names: self.reserved_names.or(other.reserved_names),
+            retention_entries: self.retention_entries.or(other.retention_entries),
+            retention_days: self.retention_days.or(other.retention_days),
+            retention_check_seconds: self.retention_check_seconds.or(other.retention_check_seconds),
             shards: self.shards.or(other.shards),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
@@ -145,6 +240,12 @@ impl Settings {
             ping_interval_seconds: self.ping_interval_seconds.or(other.ping_interval_seconds),
             idle_timeout_seconds: self.idle_timeout_seconds.or(other.idle_timeout_seconds),
             max_connections: self.max_connections.or(other.max_connections),
+            user_clients_max: self.user_clients_max.or(other.user_clients_max),
+            picture_pixels_max: self.picture_pixels_max.or(other.picture_pixels_max),
+            picture_side_max: self.picture_side_max.or(other.picture_side_max),
+            picture_memory_max_bytes: self.picture_memory_max_bytes.or(other.picture_memory_max_bytes),
+            picture_threads: self.picture_threads.or(other.picture_threads),
+            picture_queue_max: self.picture_queue_max.or(other.picture_queue_max),
             avatar_max_bytes: self.avatar_max_bytes.or(other.avatar_max_bytes),
             hash_threads: self.hash_threads.or(other.hash_threads),
             hash_queue_max: self.hash_queue_max.or(other.hash_queue_max),

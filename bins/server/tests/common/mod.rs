@@ -1,9 +1,10 @@
 //! A whole server in its own process, and people who use it over real sockets.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod http;
 mod person;
+pub(crate) mod published;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +18,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 pub(crate) use http::{Answer, Request};
-pub(crate) use person::{Person, Socket};
+pub(crate) use person::{PASSWORD, Person, Socket};
 
 /// Which store, and how many shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,20 +59,26 @@ impl TestServer {
 
     /// With more flags than the usual.
     pub(crate) async fn start_with(setup: Setup, flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let database = match setup.store {
-            Store::Memory => {
-                flags.extend(["--database-url".to_owned(), "memory:".to_owned()]);
-                None
-            }
-            Store::Sqlite => None,
+        let memory = ["--database-url", "memory:"];
+        match setup.store {
+            Store::Memory => Self::start_in(setup, None, &[flags, &memory].concat()).await,
+            Store::Sqlite => Self::start_in(setup, None, flags).await,
             Store::Postgres => {
                 let database = TestDatabase::migrated().expect("asked for before");
-                flags.extend(["--database-url".to_owned(), database.text.clone()]);
-                Some(database)
+                Self::start_on(setup, database, flags).await
             }
-        };
+        }
+    }
+
+    /// On a Postgres of the test's own choice.
+    pub(crate) async fn start_on(setup: Setup, database: TestDatabase, flags: &[&str]) -> Self {
+        let url = database.text.clone();
+        Self::start_in(setup, Some(database), &[flags, &["--database-url", &url]].concat()).await
+    }
+
+    async fn start_in(setup: Setup, database: Option<TestDatabase>, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let (process, address) = spawn(setup, folder.path(), &flags).await;
         Self { address, setup, flags, process, folder, database }
     }
@@ -79,6 +86,15 @@ impl TestServer {
     /// Where the server keeps its data and uploads.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The same program with the same settings, for another command.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+        command.env_clear().arg("--data-dir").arg(self.folder().join("data"));
+        command.arg("--uploads-dir").arg(self.folder().join("uploads")).args(&self.flags);
+        command.kill_on_drop(true);
+        command
     }
 
     /// Where the messages are.
@@ -89,14 +105,31 @@ impl TestServer {
         }
     }
 
+    /// The address of a Postgres.
+    pub(crate) fn database_text(&self) -> &str {
+        &self.database.as_ref().expect("it is on Postgres").text
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id().expect("it runs")
     }
 
+    /// Memory that the server has in use (proc(5), `statm`).
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        let pages: u64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+        pages * rustix::param::page_size() as u64
+    }
+
     /// `kill -9`, and start again on the same folders.
     pub(crate) async fn kill_and_restart(&mut self) {
-        self.process.kill().await.unwrap();
+        self.kill().await;
         self.restart().await;
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
     }
 
     /// SIGTERM; resolves with how it ended.
@@ -139,7 +172,9 @@ async fn spawn(setup: Setup, folder: &Path, flags: &[String]) -> (Child, SocketA
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command
         .env_clear()
-        .args(["--listen", "127.0.0.1:0", "--log", "warn", "--shards", &setup.shards.to_string()])
+        // A flag wins over it.
+        .env("CHAT_LOG", "warn")
+        .args(["--listen", "127.0.0.1:0", "--shards", &setup.shards.to_string()])
         .arg("--data-dir")
         .arg(folder.join("data"))
         .arg("--uploads-dir")

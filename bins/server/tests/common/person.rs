@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async};
 
 use super::http::{Answer, Request};
+use super::published;
 
 pub(crate) const PASSWORD: &str = "верный пароль";
 
@@ -70,8 +71,31 @@ impl Person {
     /// Opens a socket.
     pub(crate) async fn open(&self, room: &str) -> Result<Socket, Error> {
         let room: String = room.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let url = format!("ws://{}/ws?room={room}", self.server);
+        self.open_with(&format!("room={room}"), None).await
+    }
+
+    /// Opens a socket that speaks v2, and waits for its `hello`.
+    pub(crate) async fn open_v2(&self) -> (Socket, Value) {
+        let mut socket = self.open_with("", Some("chat.v2")).await.unwrap();
+        let hello = socket.next().await;
+        assert_eq!(hello["type"], "hello");
+        (socket, hello)
+    }
+
+    /// Opens a socket that speaks v2, in a room; what was said there is in
+    /// [`Socket::replay`], with `joined` in front.
+    pub(crate) async fn enter_v2(&self, room: &str) -> Socket {
+        let (mut socket, _) = self.open_v2().await;
+        socket.join(&json!({ "type": "join", "room": room })).await;
+        socket
+    }
+
+    pub(crate) async fn open_with(&self, query: &str, subprotocol: Option<&str>) -> Result<Socket, Error> {
+        let url = format!("ws://{}/ws?{query}", self.server);
         let mut request = url.into_client_request().unwrap();
+        if let Some(subprotocol) = subprotocol {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol.parse().unwrap());
+        }
         request.headers_mut().insert("Cookie", self.cookie.parse().unwrap());
         let stream = TcpStream::connect(self.server).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -93,6 +117,51 @@ impl Socket {
 
     pub(crate) async fn whisper(&mut self, to: &str, text: &str) {
         self.send(&json!({ "type": "private", "to": to, "text": text })).await;
+    }
+
+    /// Asks to join; resolves with everything up to what is new, from `joined` on.
+    pub(crate) async fn join(&mut self, request: &Value) {
+        self.send(request).await;
+        let joined = self.next_of("joined").await;
+        let top = joined["seq"].as_u64().unwrap();
+        let since = if joined["recovered"] == true { request["since"].as_u64().unwrap() } else { 0 };
+        self.replay = vec![joined];
+        let mut seen = since;
+        while seen < top {
+            let frame = self.next_of("message").await;
+            seen = frame["seq"].as_u64().unwrap();
+            self.replay.push(frame);
+        }
+    }
+
+    /// The next frame of this type; presence is passed over.
+    pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["type"] != "presence" {
+                assert_eq!(frame["type"], kind, "{frame}");
+                return frame;
+            }
+        }
+    }
+
+    /// Sends a v2 message to a room.
+    pub(crate) async fn post(&mut self, room: &str, text: &str, nonce: &str) {
+        let frame = json!({ "type": "message", "room": room, "text": text, "nonce": nonce });
+        self.send(&frame).await;
+    }
+
+    /// Everything until the answer to a nonce, which comes last.
+    pub(crate) async fn until_answered(&mut self, nonce: &str) -> Vec<Value> {
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.next().await;
+            let is_answer = (frame["type"] == "ack" || frame["type"] == "error") && frame["nonce"] == nonce;
+            frames.push(frame);
+            if is_answer {
+                return frames;
+            }
+        }
     }
 
     pub(crate) async fn send(&mut self, frame: &Value) {
@@ -117,7 +186,11 @@ impl Socket {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await;
             match next.expect("something within 20 s") {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(&text).unwrap();
+                    published::check(&frame);
+                    return Ok(frame);
+                }
                 Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(None),

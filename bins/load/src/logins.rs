@@ -1,0 +1,137 @@
+//! Many people sign in while others talk.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::client::Protocol;
+use crate::server::Server;
+use crate::{USERS, at_share, mebibytes, milliseconds, talk};
+
+/// Which sign-ins, and beside which talk.
+#[derive(clap::Args)]
+pub(crate) struct Logins {
+    /// Sign-ins, all at once; with --rate as many as come together.
+    #[arg(long, default_value_t = 300, conflicts_with = "rate")]
+    count: usize,
+    /// Sign-ins a second, all the time.
+    #[arg(long)]
+    rate: Option<u32>,
+    /// For how long people talk, without the sign-ins and then with them.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Sockets in the room beside.
+    #[arg(long, default_value_t = 50)]
+    clients: usize,
+    /// Messages a second in it.
+    #[arg(long, default_value_t = 50)]
+    messages: u32,
+}
+
+/// What became of one sign-in.
+struct Answer {
+    /// `None`: there was no answer.
+    status: Option<u16>,
+    took: Duration,
+}
+
+/// Returns whether nothing was lost and everybody was answered.
+pub(crate) async fn logins(
+    server: Arc<Server>,
+    protocol: Protocol,
+    options: &Logins,
+) -> Result<bool, Box<dyn Error>> {
+    let Logins { count, rate, seconds, clients, messages } = *options;
+    let cookies = server.users(USERS).await?;
+    println!("{clients} sockets in one room, {messages} messages a second for {seconds} s");
+    let mut alone = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
+
+    let times: Vec<Duration> = match rate {
+        None => vec![Duration::ZERO; count],
+        Some(rate) => (0..u64::from(rate) * seconds).map(|turn| Duration::from_secs(turn) / rate).collect(),
+    };
+    match rate {
+        None => println!("the same, and {count} sign-ins at once"),
+        Some(rate) => println!("the same, and {rate} sign-ins a second"),
+    }
+    let before = server.resident_bytes()?;
+    let cpu = server.cpu()?;
+    server.forget_peak()?;
+    let signing_in = tokio::spawn(sign_in(Arc::clone(&server), times));
+    let mut beside = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
+    let answers = signing_in.await?;
+    let peak = server.peak_resident_bytes()?;
+    let cpu = server.cpu()? - cpu;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = server.resident_bytes()?;
+
+    let mut statuses: Vec<Option<u16>> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    for status in &statuses {
+        print_answers(*status, &answers);
+    }
+    println!(
+        "server resident: {:.1} MiB before, {:.1} MiB at most ({:+.1} MiB), {:.1} MiB after; processor time {:.2} s",
+        mebibytes(before),
+        mebibytes(peak),
+        mebibytes(peak) - mebibytes(before),
+        mebibytes(after),
+        cpu.as_secs_f64()
+    );
+    alone.latencies_us.sort_unstable();
+    beside.latencies_us.sort_unstable();
+    println!("from send to receipt, alone and beside the sign-ins:");
+    for (name, share) in [("median", 0.5), ("p99", 0.99), ("longest", 1.0)] {
+        let (alone, beside) = (at_share(&alone.latencies_us, share), at_share(&beside.latencies_us, share));
+        println!("  {name} {alone:.1} ms and {beside:.1} ms: {:.1} times", beside / alone);
+    }
+    let expected = u64::from(messages) * seconds * clients as u64;
+    let whole = [&alone, &beside].iter().all(|counts| counts.received == expected && counts.disordered == 0);
+    if !whole {
+        println!("{expected} deliveries expected, {} and {} arrived", alone.received, beside.received);
+    }
+    Ok(whole && statuses.iter().all(|status| matches!(status, Some(200 | 429 | 503))))
+}
+
+/// Signs in at these times from now on.
+async fn sign_in(server: Arc<Server>, times: Vec<Duration>) -> Vec<Answer> {
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for (number, at) in times.into_iter().enumerate() {
+        tokio::time::sleep_until((started + at).into()).await;
+        let server = Arc::clone(&server);
+        tasks.spawn(async move {
+            let started = Instant::now();
+            let answer = tokio::time::timeout(PATIENCE, server.sign_in(number % USERS)).await;
+            let status = answer.ok().and_then(Result::ok).and_then(|answer| status(&answer));
+            Answer { status, took: started.elapsed() }
+        });
+    }
+    tasks.join_all().await
+}
+
+/// How long a person waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn status(answer: &str) -> Option<u16> {
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+fn print_answers(status: Option<u16>, answers: &[Answer]) {
+    let mut took: Vec<Duration> =
+        answers.iter().filter(|answer| answer.status == status).map(|answer| answer.took).collect();
+    took.sort_unstable();
+    let at = |share: f64| milliseconds(took[((took.len() - 1) as f64 * share) as usize]);
+    let status = status.map_or("no answer".to_owned(), |status| status.to_string());
+    println!(
+        "{status}: {} times, first {:.1} ms, median {:.1} ms, p99 {:.1} ms, last {:.1} ms",
+        took.len(),
+        at(0.0),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+}

@@ -1,0 +1,282 @@
+//! `server user`: the accounts, by hand.
+
+use std::error::Error;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chat_auth::{PASSWORD_MAX_BYTES, Password, Passwords};
+use chat_core::Username;
+use chat_store::{DatabaseUrl, NewUser, StoreError, Stores, User};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use rand::seq::IndexedRandom as _;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::folder::private_folder;
+
+/// What to do with accounts. A server on an SQLite file has it for itself and
+/// must be stopped first; beside one on Postgres, all of this can be done.
+#[derive(Subcommand)]
+pub(crate) enum Task {
+    /// Make an account, also where registration is closed or the name reserved.
+    Add {
+        /// The name, as it is to be shown.
+        name: String,
+        /// Give it the name of an account that was removed, and with that its
+        /// conversations.
+        #[arg(long)]
+        reuse_name: bool,
+        #[command(flatten)]
+        password: NewPassword,
+    },
+    /// List all accounts.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set another password, and sign the person out everywhere.
+    ResetPassword {
+        /// Whose.
+        name: String,
+        #[command(flatten)]
+        password: NewPassword,
+    },
+    /// Remove an account and its picture, and sign the person out everywhere.
+    /// Messages stay, and nobody can register the name again.
+    Remove {
+        /// Whose.
+        name: String,
+    },
+}
+
+/// Where a password comes from: one line of standard input, without an echo
+/// where that is a terminal.
+#[derive(Args)]
+pub(crate) struct NewPassword {
+    /// Make one, and print it.
+    #[arg(long, conflicts_with = "password_stdin")]
+    generate: bool,
+    /// Read it from standard input, and do not ask for it twice.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// Does it, and says what was done.
+pub(crate) async fn user(config: Config, task: Task) -> Result<(), Box<dyn Error>> {
+    let stores = open(&config.database_url, &task).await?;
+    let done = match task {
+        Task::Add { name, reuse_name, password } => add(&config, &stores, &name, reuse_name, password).await,
+        Task::List { json } => list(&stores, json).await,
+        Task::ResetPassword { name, password } => reset_password(&config, &stores, &name, password).await,
+        Task::Remove { name } => remove(&config, &stores, &name).await,
+    };
+    stores.close().await;
+    done
+}
+
+async fn open(url: &DatabaseUrl, task: &Task) -> Result<Stores, Box<dyn Error>> {
+    match url {
+        DatabaseUrl::Memory => return Err("a store in memory has no accounts but the server's own".into()),
+        DatabaseUrl::Sqlite(path) => match (task, path.parent()) {
+            (Task::Add { .. }, Some(folder)) => private_folder(folder)
+                .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?,
+            _ if !path.exists() => return Err(format!("there is no database {}", path.display()).into()),
+            _ => {}
+        },
+        DatabaseUrl::Postgres(_) => {}
+    }
+    match Stores::open(url).await {
+        Ok(stores) => Ok(stores),
+        Err(error @ StoreError::InUse { .. }) => {
+            Err(format!("{error}: stop that one first, and start it again afterwards").into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn add(
+    config: &Config,
+    stores: &Stores,
+    name: &str,
+    reuse_name: bool,
+    password: NewPassword,
+) -> Result<(), Box<dyn Error>> {
+    let name = Username::parse(name)?;
+    if !reuse_name {
+        // Before anybody is asked for a password.
+        check(stores, &name).await?;
+    }
+    let (password, told) = password.get()?;
+    let password_hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
+    let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
+    if reuse_name {
+        stores.users.recreate_user(&user).await?;
+    } else {
+        stores.users.create_user(&user).await?;
+    }
+    print(&format!("{} has an account now.\n{told}", shown(&user.name)))
+}
+
+async fn check(stores: &Stores, name: &Username) -> Result<(), Box<dyn Error>> {
+    match stores.users.check_new_name(name).await {
+        Err(StoreError::NameTaken) if stores.users.find_user(name).await?.is_none() => Err(format!(
+            "{} was the name of an account that was removed: --reuse-name gives its conversations to the new one",
+            shown(name)
+        )
+        .into()),
+        checked => Ok(checked?),
+    }
+}
+
+async fn list(stores: &Stores, as_json: bool) -> Result<(), Box<dyn Error>> {
+    let mut users: Vec<User> = Vec::new();
+    loop {
+        let some = stores.users.list_users(users.last().map(|user| &user.name), USERS_AT_ONCE).await?;
+        if some.is_empty() {
+            break;
+        }
+        users.extend(some);
+    }
+    if as_json {
+        let users: Vec<_> = users
+            .iter()
+            .map(|user| {
+                json!({
+                    "username": user.name.as_str(),
+                    "created": created(user).map(|at| at.to_string()),
+                    "picture": has_picture(user),
+                })
+            })
+            .collect();
+        return print(&format!("{}\n", serde_json::to_string_pretty(&users)?));
+    }
+    let names: Vec<String> = users.iter().map(|user| shown(&user.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("NAME".len());
+    let mut table = format!("{:width$}  {:20}  PICTURE\n", "NAME", "CREATED");
+    for (user, name) in users.iter().zip(names) {
+        let created = created(user).map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
+        let picture = if has_picture(user) { "yes" } else { "no" };
+        table += &format!("{name:width$}  {created:20}  {picture}\n");
+    }
+    print(&table)
+}
+
+/// Accounts that are asked for in one go.
+const USERS_AT_ONCE: usize = 1_000;
+
+/// `None` where the original did not know.
+fn created(user: &User) -> Option<Timestamp> {
+    let ms = i64::try_from(user.created_at_ms).ok().filter(|ms| *ms > 0)?;
+    Timestamp::from_millisecond(ms).ok()
+}
+
+fn has_picture(user: &User) -> bool {
+    user.avatar.as_deref().is_some_and(|address| !address.is_empty())
+}
+
+async fn reset_password(
+    config: &Config,
+    stores: &Stores,
+    name: &str,
+    password: NewPassword,
+) -> Result<(), Box<dyn Error>> {
+    let mut user = find(stores, name).await?;
+    let (password, told) = password.get()?;
+    let hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
+    // A sign-in at this moment may have renewed the old hash.
+    while !stores.users.set_password_hash(&user.name, &user.password_hash, &hash).await? {
+        user = find(stores, user.name.as_str()).await?;
+    }
+    let ended = stores.sessions.revoke_sessions_of(&user.name).await?.len();
+    print(&format!("{} has a new password; sessions ended: {ended}.\n{told}", shown(&user.name)))
+}
+
+async fn remove(config: &Config, stores: &Stores, name: &str) -> Result<(), Box<dyn Error>> {
+    let user = match (find(stores, name).await, Username::known(name)) {
+        (Ok(user), _) => user,
+        (Err(error), Ok(name)) => {
+            // Somebody may have been interrupted between the account and its sessions.
+            stores.sessions.revoke_sessions_of(&name).await?;
+            return Err(error);
+        }
+        (Err(error), Err(_)) => return Err(error),
+    };
+    // Nobody can sign in from here on, so that no session comes after its end.
+    stores.users.remove_user(&user.name).await?;
+    let ended = stores.sessions.revoke_sessions_of(&user.name).await?.len();
+    let removed = chat_http::remove_avatar(&config.http.uploads_dir, &user, &*stores.users).await;
+    removed.map_err(|error| format!("the account was removed, but not its picture: {error}"))?;
+    print(&format!("The account of {} was removed; sessions ended: {ended}.\n", shown(&user.name)))
+}
+
+/// The account of exactly that name, or of the name as it would be registered.
+async fn find(stores: &Stores, name: &str) -> Result<User, Box<dyn Error>> {
+    for name in [Username::known(name), Username::parse(name)].into_iter().flatten() {
+        if let Some(user) = stores.users.find_user(&name).await? {
+            return Ok(user);
+        }
+    }
+    Err(format!("there is no account {name:?}").into())
+}
+
+impl NewPassword {
+    /// The password, and what to say about it.
+    fn get(&self) -> Result<(Password, String), Box<dyn Error>> {
+        if self.generate {
+            let text = generated();
+            let told = format!("Password: {text}\n");
+            return Ok((Password::parse(text)?, told));
+        }
+        let text = if self.password_stdin || !io::stdin().is_terminal() {
+            line_of_stdin()?
+        } else {
+            let text = rpassword::prompt_password("Password: ")?;
+            if rpassword::prompt_password("Again: ")? != text {
+                return Err("these are two different passwords".into());
+            }
+            text
+        };
+        Ok((Password::parse(text)?, String::new()))
+    }
+}
+
+/// Without the end of the line.
+fn line_of_stdin() -> Result<String, Box<dyn Error>> {
+    let mut line = String::new();
+    // One that is too long is told so, and not cut.
+    io::stdin().lock().take(PASSWORD_MAX_BYTES as u64 + 3).read_line(&mut line)?;
+    let text = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// A hundred bits, in characters that cannot be mistaken for others.
+fn generated() -> String {
+    let mut random = rand::rng();
+    let letter = || LETTERS.choose(&mut random).copied().map(char::from);
+    std::iter::repeat_with(letter).take(20).flatten().collect()
+}
+
+const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789ABCDEFGHJKMNPQRSTUVWXYZ";
+
+/// A name for a terminal. The original let people hide things in theirs.
+fn shown(name: &Username) -> String {
+    match Username::parse(name.as_str()) {
+        Ok(parsed) if parsed == *name => name.to_string(),
+        _ => format!("{name:?}"),
+    }
+}
+
+/// Whoever reads may have had enough (`| head`).
+fn print(text: &str) -> Result<(), Box<dyn Error>> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,165 @@
+//! Sign-ins that end, and people whom somebody else signs in.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod common;
+
+use std::time::SystemTime;
+
+use chat_core::Username;
+use chat_store::Stores;
+use common::{Answer, Person, Request, Setup, Socket, Store, TestServer};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+
+const MEMORY: Setup = Setup { store: Store::Memory, shards: 3 };
+const SQLITE: Setup = Setup { store: Store::Sqlite, shards: 2 };
+const POSTGRES: Setup = Setup { store: Store::Postgres, shards: 2 };
+
+/// Those that this machine can run.
+fn here<const N: usize>(setups: [Setup; N]) -> impl Iterator<Item = Setup> {
+    setups.into_iter().filter(|setup| setup.store.is_here())
+}
+
+async fn sign_out_everywhere(person: &Person) -> Answer {
+    let request = Request::post("/api/logout").header("Cookie", &person.cookie);
+    request.json(&json!({ "everywhere": true })).send(person.server).await
+}
+
+/// What a socket gets until it is closed, and how that is.
+async fn all_until_close(socket: &mut Socket) -> (Vec<Value>, Option<u16>) {
+    let mut frames = Vec::new();
+    loop {
+        match socket.next_or_close().await {
+            Ok(frame) => frames.push(frame),
+            Err(code) => return (frames, code),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_signed_out_everywhere_stays_so_after_a_crash() {
+    for setup in here([SQLITE, POSTGRES]) {
+        let mut server = TestServer::start(setup).await;
+        let phone = server.person("Алиса").await;
+        let laptop = phone.sign_in().await;
+        let bob = server.person("bob").await;
+        let (mut one, mut other) = (phone.enter("кухня").await, laptop.enter("сад").await);
+        sign_out_everywhere(&phone).await.expect_ok();
+        assert_eq!((one.close_code().await, other.close_code().await), (Some(4001), Some(4001)));
+
+        server.kill_and_restart().await;
+        for ended in [&phone, &laptop] {
+            assert_eq!(ended.on(server.address).get("/api/me").await.error(), "invalid token");
+            assert!(ended.on(server.address).open("кухня").await.is_err());
+        }
+        bob.on(server.address).get("/api/me").await.expect_ok();
+        let again = phone.on(server.address).sign_in().await;
+        let listed = again.get("/api/sessions").await.expect_ok().json();
+        assert_eq!(listed["sessions"].as_array().unwrap().len(), 1, "{listed}");
+        assert_eq!(listed["sessions"][0]["current"], true);
+    }
+}
+
+#[tokio::test]
+async fn who_signed_out_receives_nothing_after_the_answer() {
+    for setup in here([MEMORY, SQLITE, POSTGRES]) {
+        let server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
+        let phone = server.person("alice").await;
+        let laptop = phone.sign_in().await;
+        let mut hers = Vec::new();
+        for person in [&phone, &phone, &laptop, &laptop] {
+            hers.push(person.enter("kitchen").await);
+        }
+        let (bob, mut bobs) = server.in_room("bob", "kitchen").await;
+        // They talk while she leaves, in the room and to her.
+        let talking = async {
+            for number in 0..300 {
+                bobs.say(&format!("before {number}")).await;
+                bobs.whisper("alice", &format!("before {number}")).await;
+            }
+        };
+        let (answer, ()) = tokio::join!(sign_out_everywhere(&laptop), talking);
+        answer.expect_ok();
+        bobs.say("after").await;
+        bobs.whisper("alice", "after").await;
+        // Both were delivered by then, to whom they were.
+        let mut second = bob.enter("kitchen").await;
+        second.say("the end").await;
+        bobs.all_up_to("the end").await;
+        for socket in &mut hers {
+            let (frames, code) = all_until_close(socket).await;
+            assert_eq!(code, Some(4001));
+            assert!(frames.iter().all(|frame| frame["text"] != "after"), "{:?}", frames.last());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_another_program_ends_in_the_database_loses_its_sockets() {
+    for setup in here([POSTGRES]) {
+        let server = TestServer::start_with(setup, &["--session-check-seconds", "1"]).await;
+        let (_, mut alices) = server.in_room("alice", "kitchen").await;
+        let (_, mut bobs) = server.in_room("bob", "garden").await;
+        let other = Stores::open(&server.database()).await.unwrap();
+        let alice = Username::parse("alice").unwrap();
+        assert_eq!(other.sessions.revoke_sessions_of(&alice).await.unwrap().len(), 1);
+        other.close().await;
+        assert_eq!(alices.close_code().await, Some(4001));
+        bobs.say("still here").await;
+        bobs.expect("bob", "still here").await;
+    }
+}
+
+const SECRET: &str = "what the host and the chat both know";
+
+/// Somebody whom the host application signs in.
+fn guest(server: &TestServer, name: &str, seconds: i64) -> Person {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({
+        "iss": "https://host.example",
+        "sub": name,
+        "exp": now.checked_add_signed(seconds).unwrap(),
+    });
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
+    Person { cookie: format!("auth={token}"), ..Person::new(server.address, name) }
+}
+
+#[tokio::test]
+async fn a_host_application_signs_its_people_in() {
+    let flags = ["--jwt-secret", SECRET, "--external-tokens", "true"];
+    let flags = [&flags[..], &["--external-issuer", "https://host.example"]].concat();
+    for setup in here([MEMORY, SQLITE, POSTGRES]) {
+        let server = TestServer::start_with(setup, &flags).await;
+        let (_, mut alice) = server.in_room("alice", "kitchen").await;
+        let person = guest(&server, "Гость", 60);
+        assert_eq!(
+            person.get("/api/me").await.expect_ok().json(),
+            json!({ "username": "Гость", "avatar": "" })
+        );
+        let mut socket = person.enter("kitchen").await;
+        socket.say("hello").await;
+        alice.expect("Гость", "hello").await;
+        alice.whisper("Гость", "psst").await;
+        alice.expect("alice", "psst").await;
+        socket.expect("Гость", "hello").await;
+        socket.expect("alice", "psst").await;
+        // The name is theirs.
+        assert_eq!(Person::new(server.address, "Гость").register().await.status, 400);
+
+        let mut short = guest(&server, "short", 3).enter("kitchen").await;
+        assert_eq!(short.close_code().await, Some(1008));
+        assert_eq!(guest(&server, "late", -1).get("/api/me").await.error(), "invalid token");
+        socket.say("still here").await;
+        socket.expect("Гость", "still here").await;
+    }
+}
+
+#[tokio::test]
+async fn without_the_setting_a_host_signs_nobody_in() {
+    let server = TestServer::start_with(MEMORY, &["--jwt-secret", SECRET]).await;
+    let person = guest(&server, "guest", 60);
+    assert_eq!(person.get("/api/me").await.error(), "invalid token");
+    assert!(person.open("kitchen").await.is_err());
+}

@@ -1,0 +1,311 @@
+//! Accounts, as the operator makes and ends them with `server user`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod common;
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use chat_store::test_postgres::TestDatabase;
+use common::{PASSWORD, Person, Request, Setup, Store, TestServer};
+use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::AsyncWriteExt as _;
+
+/// Makes a test of each function for SQLite and for Postgres.
+macro_rules! on_every_database {
+    ($($story:ident),* $(,)?) => {
+        mod sqlite {$(
+            #[tokio::test]
+            async fn $story() { super::$story(super::Operator::of(super::Store::Sqlite, &[]).await).await }
+        )*}
+        mod postgres {$(
+            #[tokio::test]
+            async fn $story() {
+                if super::Store::Postgres.is_here() {
+                    super::$story(super::Operator::of(super::Store::Postgres, &[]).await).await
+                }
+            }
+        )*}
+    };
+}
+
+on_every_database! {
+    an_account_is_made_with_a_password_of_ones_own_or_a_generated_one,
+    names_that_nobody_may_register_can_be_given_by_the_operator,
+    accounts_are_listed,
+    a_new_password_ends_all_sessions,
+    a_removed_account_is_gone_but_not_what_was_said,
+}
+
+/// Who runs a server.
+struct Operator {
+    server: TestServer,
+    store: Store,
+}
+
+impl Operator {
+    async fn of(store: Store, flags: &[&str]) -> Self {
+        let setup = Setup { store, shards: 1 };
+        let flags = [flags, &["--session-check-seconds", "1"]].concat();
+        Self { server: TestServer::start_with(setup, &flags).await, store }
+    }
+
+    /// Runs a command. A server on SQLite is stopped for that, and started again.
+    async fn run(&mut self, arguments: &[&str], input: &str) -> Output {
+        if self.store == Store::Sqlite {
+            assert!(self.server.terminate().await.success());
+        }
+        let output = run(&self.server, arguments, input).await;
+        if self.store == Store::Sqlite {
+            self.server.restart().await;
+        }
+        output
+    }
+
+    async fn done(&mut self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn refused(&mut self, arguments: &[&str], input: &str) -> String {
+        complaint(&self.run(arguments, input).await)
+    }
+
+    fn person(&self, name: &str) -> Person {
+        Person::new(self.server.address, name)
+    }
+
+    /// The status of a sign-in.
+    async fn login(&self, name: &str, password: &str) -> u16 {
+        let login = json!({ "username": name, "password": password });
+        self.server.send(Request::post("/api/login").json(&login)).await.status
+    }
+
+    fn files(&self) -> usize {
+        std::fs::read_dir(self.server.folder().join("uploads")).unwrap().count()
+    }
+}
+
+async fn run(server: &TestServer, arguments: &[&str], input: &str) -> Output {
+    let mut command = server.command();
+    command.arg("user").args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    // A command that wants no input may have ended already.
+    let _ = process.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), process.wait_with_output()).await;
+    ended.expect("it ends").unwrap()
+}
+
+/// One sentence on standard error, and nothing else.
+fn complaint(output: &Output) -> String {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said.strip_prefix("server: ").unwrap().trim_end().to_owned()
+}
+
+async fn an_account_is_made_with_a_password_of_ones_own_or_a_generated_one(mut operator: Operator) {
+    let told = operator.done(&["add", "Алиса", "--password-stdin"], "a password \r\nmore\n").await;
+    assert_eq!(told, "Алиса has an account now.\n");
+    assert_eq!(operator.login("Алиса", "a password ").await, 200);
+    // Without a terminal, it is the same without the flag, and without the end of a line.
+    operator.done(&["add", "bob"], "geheim").await;
+    assert_eq!(operator.login("bob", "geheim").await, 200);
+
+    let told = operator.done(&["add", "carol", "--generate"], "").await;
+    let password = told.lines().last().unwrap().strip_prefix("Password: ").unwrap();
+    assert_eq!(password.len(), 20);
+    assert_eq!(operator.login("carol", password).await, 200);
+    let another = operator.done(&["add", "dave", "--generate"], "").await;
+    assert!(!another.contains(password));
+
+    for (arguments, input, told) in [
+        (&["add", "bob"][..], "x\n", "username already exists"),
+        (&["add", "Вob"], "x\n", "username looks too much like an existing one"),
+        (&["add", "eve"], "\n", "username and password are required"),
+        (&["add", &"e".repeat(25)], "x\n", "username too long (max 24)"),
+        (&["add", "eve"], &"x".repeat(2000), "password too long (max 1024 bytes)"),
+        (&["reset-password", "eve"], "x\n", "there is no account \"eve\""),
+        (&["remove", "eve"], "", "there is no account \"eve\""),
+    ] {
+        assert_eq!(operator.refused(arguments, input).await, told, "{arguments:?}");
+    }
+}
+
+async fn names_that_nobody_may_register_can_be_given_by_the_operator(mut operator: Operator) {
+    let refused = operator.person("admin").register().await;
+    assert_eq!((refused.status, &*refused.error()), (400, "username is reserved, please take another"));
+    operator.done(&["add", "admin"], PASSWORD).await;
+    operator.person("admin").sign_in().await;
+    assert_eq!(operator.person("Admin").register().await.status, 400);
+}
+
+async fn accounts_are_listed(mut operator: Operator) {
+    assert_eq!(operator.done(&["list"], "").await, "NAME  CREATED               PICTURE\n");
+    assert_eq!(operator.done(&["list", "--json"], "").await, "[]\n");
+    let fields = [("username", "with a picture"), ("password", PASSWORD)];
+    let form = Request::post("/api/register").form(&fields, Some(("avatar", "a.png", &picture())));
+    operator.server.send(form).await.expect_ok();
+    operator.person("bob").register().await.expect_ok();
+
+    let table = operator.done(&["list"], "").await;
+    let mut rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
+    rows.iter_mut().for_each(|row| row.retain(|field| !field.is_empty()));
+    rows[1..].sort();
+    assert_eq!(rows[0], ["NAME", "CREATED", "PICTURE"], "{table}");
+    assert_eq!((rows[1][0], rows[1][2]), ("bob", "no"), "{table}");
+    assert_eq!((rows[2][0], rows[2][2]), ("with a picture", "yes"), "{table}");
+    assert!(rows[1][1].starts_with("20") && rows[1][1].ends_with('Z') && rows[1][1].len() == 20, "{table}");
+
+    let listed: Vec<Value> = serde_json::from_str(&operator.done(&["list", "--json"], "").await).unwrap();
+    let of = |name: &str| listed.iter().find(|user| user["username"] == name).unwrap();
+    assert_eq!((listed.len(), &of("bob")["picture"]), (2, &json!(false)));
+    assert_eq!(of("with a picture")["picture"], true);
+    assert_eq!(of("bob")["created"].as_str().unwrap()[..19], rows[1][1][..19]);
+}
+
+async fn a_new_password_ends_all_sessions(mut operator: Operator) {
+    let alice = operator.server.person("alice").await;
+    let bob = operator.server.person("bob").await;
+    let (mut alices, mut bobs) = (alice.enter("default").await, bob.enter("default").await);
+    let told = operator.done(&["reset-password", "alice"], "another\n").await;
+    assert_eq!(told, "alice has a new password; sessions ended: 1.\n");
+    assert_eq!(alice.on(operator.server.address).get("/api/me").await.status, 401);
+    assert_eq!(bob.on(operator.server.address).get("/api/me").await.status, 200);
+    assert_eq!(operator.login("alice", PASSWORD).await, 401);
+    assert_eq!(operator.login("alice", "another").await, 200);
+    if operator.store == Store::Postgres {
+        assert_eq!(alices.close_code().await, Some(4001));
+        bobs.say("still here").await;
+        bobs.expect("bob", "still here").await;
+    }
+}
+
+async fn a_removed_account_is_gone_but_not_what_was_said(mut operator: Operator) {
+    let fields = [("username", "alice"), ("password", PASSWORD)];
+    let form = Request::post("/api/register").form(&fields, Some(("avatar", "a.png", &picture())));
+    operator.server.send(form).await.expect_ok();
+    let alice = operator.person("alice").sign_in().await;
+    let mut socket = alice.enter("default").await;
+    socket.say("I was here").await;
+    socket.expect("alice", "I was here").await;
+    assert_eq!(operator.files(), 1);
+
+    let told = operator.done(&["remove", "alice"], "").await;
+    assert_eq!(told, "The account of alice was removed; sessions ended: 1.\n");
+    assert_eq!(operator.files(), 0);
+    assert_eq!(alice.on(operator.server.address).get("/api/me").await.status, 401);
+    assert_eq!(operator.login("alice", PASSWORD).await, 401);
+    if operator.store == Store::Postgres {
+        assert_eq!(socket.close_code().await, Some(4001));
+    }
+    let bob = operator.server.person("bob").await;
+    let replay = bob.enter("default").await.replay;
+    assert_eq!((&replay[0]["from"], &replay[0]["text"]), (&json!("alice"), &json!("I was here")));
+    assert_eq!(bob.get("/api/users/alice").await.status, 404);
+
+    // Nobody inherits what was said to her …
+    let taken = operator.person("alice").register().await;
+    assert_eq!((taken.status, &*taken.error()), (400, "username already exists"));
+    let alike = operator.person("аlice").register().await;
+    assert_eq!((alike.status, alike.error().contains("looks too much like")), (400, true));
+    let refused = operator.refused(&["add", "alice"], "another").await;
+    assert!(
+        refused.starts_with("alice was the name of an account that was removed: --reuse-name "),
+        "{refused}"
+    );
+    assert_eq!(operator.login("alice", "another").await, 401);
+    // … unless the operator says so.
+    operator.done(&["add", "alice", "--reuse-name"], "another").await;
+    assert_eq!(operator.login("alice", "another").await, 200);
+    let taken = operator.refused(&["add", "alice", "--reuse-name"], "x").await;
+    assert_eq!(taken, "username already exists");
+}
+
+#[tokio::test]
+async fn many_accounts_are_all_listed() {
+    if !Store::Postgres.is_here() {
+        return;
+    }
+    let mut operator = Operator::of(Store::Postgres, &[]).await;
+    let options: PgConnectOptions = operator.server.database_text().parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    let many = "INSERT INTO users (username, password_hash) SELECT 'user ' || n, 'x' FROM generate_series(1, 2500) AS n";
+    sqlx::raw_sql(many).execute(&mut connection).await.unwrap();
+    assert_eq!(operator.done(&["list"], "").await.lines().count(), 1 + 2500);
+}
+
+#[tokio::test]
+async fn while_a_server_has_the_file_it_is_told_to_be_stopped_first() {
+    let operator = Operator::of(Store::Sqlite, &[]).await;
+    for arguments in [&["list"][..], &["add", "alice"], &["remove", "alice"], &["reset-password", "alice"]] {
+        let told = complaint(&run(&operator.server, arguments, "x\n").await);
+        assert!(told.contains("is in use by another server: stop that one first"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn before_there_is_a_database_the_first_account_makes_it() {
+    let mut operator = Operator::of(Store::Sqlite, &[]).await;
+    assert!(operator.server.terminate().await.success());
+    let data = operator.server.folder().join("data");
+    std::fs::remove_dir_all(&data).unwrap();
+    for arguments in [&["list"][..], &["remove", "alice"]] {
+        let told = complaint(&run(&operator.server, arguments, "").await);
+        assert!(told.starts_with("there is no database "), "{told}");
+    }
+    assert!(!data.exists());
+    let added = run(&operator.server, &["add", "alice"], PASSWORD).await;
+    assert!(added.status.success(), "{added:?}");
+    operator.server.restart().await;
+    operator.person("alice").sign_in().await;
+
+    let memory = Operator::of(Store::Memory, &[]).await;
+    let told = complaint(&run(&memory.server, &["list"], "").await);
+    assert_eq!(told, "a store in memory has no accounts but the server's own");
+}
+
+#[tokio::test]
+async fn where_registration_is_closed_only_the_operator_makes_accounts() {
+    let mut operator = Operator::of(Store::Sqlite, &["--registration", "closed"]).await;
+    let refused = operator.person("alice").register().await;
+    let sentence = "registration is closed here: ask whoever runs this chat for an account";
+    assert_eq!((refused.status, &*refused.error()), (403, sentence));
+    operator.done(&["add", "alice"], PASSWORD).await;
+    operator.person("alice").sign_in().await.enter("default").await;
+}
+
+#[tokio::test]
+async fn a_postgres_is_migrated_at_the_start_if_that_is_wanted() {
+    let Some(database) = TestDatabase::empty() else { return };
+    let setup = Setup { store: Store::Postgres, shards: 1 };
+    let folder = tempfile::tempdir().unwrap();
+    let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_server"))
+        .env_clear()
+        .current_dir(folder.path())
+        .args(["--listen", "127.0.0.1:0", "--database-url", &database.text])
+        .output();
+    let refused = refused.await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("run `server migrate up` first"), "{said}");
+
+    let mut server = TestServer::start_on(setup, database, &["--migrate"]).await;
+    server.person("alice").await;
+    assert!(server.terminate().await.success());
+    server.restart().await;
+    Person::new(server.address, "alice").sign_in().await;
+}
+
+/// A PNG of one pixel.
+fn picture() -> Vec<u8> {
+    let hex = "89504e470d0a1a0a0000000d4948445200000001000000010806000000\
+               1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082";
+    let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
+    digits.chunks(2).map(|two| two[0] << 4 | two[1]).collect()
+}
