@@ -1,0 +1,82 @@
+//! Signing in: one request over a connection of its own.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::ServerUrl;
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// The server said no, and trying the same again will not help.
+    #[error("not signed in ({status}): {message}")]
+    Refused {
+        /// The HTTP status: 401 for a wrong name or password.
+        status: u16,
+        /// The server's sentence.
+        message: String,
+    },
+    /// The server is busy or out of order (429 or 5xx): try again later.
+    #[error("the server cannot sign anybody in at this moment ({status})")]
+    Unavailable {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The server was not reached, or what it said was cut off.
+    #[error("the server was not reached")]
+    Io(#[from] std::io::Error),
+}
+
+/// Signs in (`POST /api/login`) and returns the token, good for a day.
+///
+/// # Errors
+///
+/// See [`SignInError`].
+pub async fn sign_in(server: &ServerUrl, username: &str, password: &str) -> Result<String, SignInError> {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask(server, username, password));
+    let answer = answer.await.map_err(std::io::Error::from)??;
+    let cut_off = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(cut_off)?;
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let status: u16 = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(cut_off)?;
+    let token = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let value = value.trim().strip_prefix("auth=").filter(|_| name.eq_ignore_ascii_case("set-cookie"))?;
+        value.split(';').next().filter(|token| !token.is_empty())
+    });
+    match (status, token) {
+        (200, Some(token)) => Ok(token.to_owned()),
+        (429 | 500.., _) => Err(SignInError::Unavailable { status }),
+        _ => {
+            #[derive(Deserialize)]
+            struct Refusal {
+                error: String,
+            }
+            let refusal = serde_json::from_slice(&answer[end + 4..]);
+            let message = refusal.map_or_else(|_| "no token came".to_owned(), |Refusal { error }| error);
+            Err(SignInError::Refused { status, message })
+        }
+    }
+}
+
+async fn ask(server: &ServerUrl, username: &str, password: &str) -> std::io::Result<Vec<u8>> {
+    let body = json!({ "username": username, "password": password }).to_string();
+    let (path, host, length) = (server.path("/api/login"), &server.authority, body.len());
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    let mut stream = server.open().await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+/// A password takes the server a quarter of a second, and a queue of them longer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+const ANSWER_MAX_BYTES: u64 = 64 * 1024;

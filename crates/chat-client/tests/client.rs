@@ -1,0 +1,345 @@
+//! The client on tokio, against a server that the test plays over a real socket.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+use std::time::Duration;
+
+use chat_client::{
+    Client, ClientOptions, ConnectError, Credentials, Event, Events, PageFrom, Place, RequestError,
+    SendError, ServerUrl, SignInError, sign_in,
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+
+/// The server's end.
+struct Server {
+    listener: TcpListener,
+}
+
+struct Socket(WebSocketStream<TcpStream>);
+
+impl Server {
+    async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// Waits for a client and says hello.
+    async fn accept(&self) -> Socket {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        #[expect(clippy::result_large_err, reason = "tungstenite's own type")]
+        let check = |request: &Request, mut response: Response| {
+            assert_eq!(request.uri().path(), "/ws");
+            assert_eq!(request.headers()["authorization"], "Bearer token");
+            let protocol = request.headers()["sec-websocket-protocol"].clone();
+            assert_eq!(protocol, "chat.v2");
+            response.headers_mut().insert("sec-websocket-protocol", protocol);
+            Ok(response)
+        };
+        let mut socket = Socket(accept_hdr_async(stream, check).await.unwrap());
+        socket
+            .say(json!({"type": "hello", "user": "alice", "epoch": "e", "heartbeat_seconds": 45,
+                "limits": {}, "privates": [], "has_more": false}))
+            .await;
+        socket
+    }
+
+    /// Answers one request with this.
+    async fn answer(&self, answer: &str) -> String {
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(request[..read].to_vec()).unwrap()
+    }
+}
+
+impl Socket {
+    async fn say(&mut self, frame: Value) {
+        self.0.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    async fn hear(&mut self, kind: &str) -> Value {
+        loop {
+            if let Message::Text(text) = self.0.next().await.unwrap().unwrap() {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(frame["type"], kind);
+                return frame;
+            }
+        }
+    }
+
+    async fn let_in(&mut self, recovered: bool) -> Value {
+        let join = self.hear("join").await;
+        self.say(json!({"type": "joined", "room": join["room"], "epoch": "e", "seq": 0,
+            "recovered": recovered, "online": 1, "members": ["alice"], "ref": join["ref"]}))
+            .await;
+        join
+    }
+
+    async fn message(&mut self, seq: u64) {
+        let text = "hi ".repeat(1_000);
+        self.say(json!({"type": "message", "room": "tech", "seq": seq, "from": "bob", "text": text,
+            "timestamp": 1}))
+            .await;
+    }
+
+    async fn ack(&mut self, send: &Value, seq: u64) {
+        self.say(json!({"type": "ack", "nonce": send["nonce"], "room": send["room"], "seq": seq,
+            "timestamp": 1, "duplicate": false}))
+            .await;
+    }
+}
+
+fn options() -> ClientOptions {
+    let mut options = ClientOptions::new(Credentials::Token("token".to_owned()));
+    (options.session.backoff_min_ms, options.session.backoff_max_ms) = (1, 20);
+    options
+}
+
+/// Connected, and the server's end.
+async fn connected(options: ClientOptions) -> (Server, Client, Events, Socket) {
+    let server = Server::start().await;
+    let url = server.url();
+    let (connected, socket) = tokio::join!(Client::connect(&url, options), server.accept());
+    let (client, events) = connected.unwrap();
+    (server, client, events, socket)
+}
+
+/// … and in a room.
+async fn in_room(options: ClientOptions) -> (Server, Client, Events, Socket) {
+    let (server, client, events, mut socket) = connected(options).await;
+    let (joined, _) = tokio::join!(client.join("tech"), socket.let_in(false));
+    joined.unwrap();
+    (server, client, events, socket)
+}
+
+/// The numbers of the next messages.
+async fn numbers(events: &mut Events, count: u64) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while (numbers.len() as u64) < count {
+        let next = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+        if let Event::Message { entry, .. } = next.expect("an event").expect("open") {
+            numbers.push(entry.seq);
+        }
+    }
+    numbers
+}
+
+fn tech() -> Place {
+    Place::room("tech")
+}
+
+#[tokio::test]
+async fn a_send_survives_the_loss_of_its_connection() {
+    let (server, client, mut events, mut socket) = in_room(options()).await;
+    socket.message(1).await;
+    let sending = tokio::spawn({
+        let client = client.clone();
+        async move { client.send(tech(), "hello").await }
+    });
+    let first = socket.hear("message").await;
+    drop(socket);
+    let mut socket = server.accept().await;
+    assert_eq!(socket.let_in(true).await["since"], 1);
+    assert_eq!(socket.hear("message").await, first);
+    socket.message(2).await;
+    socket.ack(&first, 3).await;
+    let receipt = sending.await.unwrap().unwrap();
+    assert_eq!((receipt.seq, receipt.place, json!(receipt.nonce)), (3, tech(), first["nonce"].clone()));
+    assert_eq!(numbers(&mut events, 2).await, [1, 2]);
+    assert_eq!(events.seen().seq(&tech()), Some(2));
+}
+
+#[tokio::test]
+async fn errors_reach_who_asked() {
+    let (_server, client, _events, mut socket) = in_room(options()).await;
+    let refuse = async {
+        let send = socket.hear("message").await;
+        socket
+            .say(json!({"type": "error", "code": "text_too_long", "message": "no", "nonce": send["nonce"]}))
+            .await;
+        let join = socket.hear("join").await;
+        socket.say(json!({"type": "error", "code": "forbidden", "message": "no", "ref": join["ref"]})).await;
+        let history = socket.hear("history").await;
+        socket
+            .say(json!({"type": "history", "room": "tech", "epoch": "e", "first": 1, "messages": [],
+                "has_more": false, "ref": history["ref"]}))
+            .await;
+    };
+    let ask = async {
+        let sent = client.send_once("n", tech(), "hello").await;
+        assert!(matches!(sent, Err(SendError::NotSent { code, .. }) if code == "text_too_long"));
+        let joined = client.join("secret").await;
+        assert!(matches!(joined, Err(RequestError::NotDone { code, .. }) if code == "forbidden"));
+        assert!(matches!(client.send(Place::room("secret"), "x").await, Err(SendError::Refused(_))));
+        let page = client.history(tech(), PageFrom::Latest, None).await.unwrap();
+        assert_eq!(page.messages, []);
+    };
+    tokio::join!(refuse, ask);
+}
+
+#[tokio::test]
+async fn events_that_are_not_taken_slow_the_server_down() {
+    let mut options = options();
+    options.events_max = 4;
+    let (_server, _client, mut events, mut socket) = in_room(options).await;
+    let speaks = tokio::spawn(async move {
+        for seq in 1..=6_000 {
+            socket.message(seq).await;
+        }
+        socket
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!speaks.is_finished());
+    assert_eq!(numbers(&mut events, 6_000).await, (1..=6_000).collect::<Vec<_>>());
+    speaks.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_send_awaited_between_two_events_does_not_hang() {
+    let mut options = options();
+    (options.events_max, options.events_max_while_waiting) = (4, 50);
+    let (_server, client, mut events, mut socket) = in_room(options).await;
+    // The receipt is behind what the application has not taken: more than may
+    // wait, and then less.
+    for (from, to, is_known) in [(1, 100, false), (101, 120, true)] {
+        let send = async {
+            let sent = client.send(tech(), "hello").await;
+            assert_eq!(sent.is_ok(), is_known);
+            if let Err(error) = sent {
+                assert_eq!(error, SendError::Undecided);
+            }
+        };
+        let speak = async {
+            let send = socket.hear("message").await;
+            for seq in from..=to {
+                socket.message(seq).await;
+            }
+            socket.ack(&send, 1_000).await;
+        };
+        tokio::join!(send, speak);
+        assert_eq!(numbers(&mut events, 1 + to - from).await.last(), Some(&to));
+        loop {
+            if let Event::Stored { seq, .. } = events.next().await.unwrap() {
+                assert_eq!(seq, 1_000);
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn closing_waits_for_answers_and_says_what_has_none() {
+    let (_server, client, mut events, mut socket) = in_room(options()).await;
+    let sending = client.clone();
+    let sending = tokio::spawn(async move { sending.send(tech(), "1").await });
+    let send = socket.hear("message").await;
+    let (unsent, ()) = tokio::join!(client.close(), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        socket.ack(&send, 1).await;
+    });
+    assert_eq!(unsent, []);
+    sending.await.unwrap().unwrap();
+    while events.next().await.is_some() {}
+
+    let mut options = options();
+    options.close_grace = Duration::from_millis(50);
+    let (_server, client, _events, mut socket) = in_room(options).await;
+    let sending = client.clone();
+    let sending = tokio::spawn(async move { sending.send(tech(), "1").await });
+    let send = socket.hear("message").await;
+    let late = client.clone();
+    let unsent = client.close().await;
+    assert_eq!((unsent.len(), json!(unsent[0].nonce)), (1, send["nonce"].clone()));
+    assert!(unsent[0].may_be_stored);
+    assert_eq!(sending.await.unwrap(), Err(SendError::Closed));
+    assert_eq!(late.send(tech(), "2").await, Err(SendError::Closed));
+}
+
+#[tokio::test]
+async fn a_bad_token_and_a_strange_server_are_told_at_once() {
+    for (answer, expected) in [
+        ("401 Unauthorized", "not signed in (1008)"),
+        ("404 Not Found", "the server answered 404 instead of opening a socket"),
+    ] {
+        let server = Server::start().await;
+        let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+        let url = server.url();
+        let (connected, _) = tokio::join!(Client::connect(&url, options()), server.answer(&answer));
+        let error = connected.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    let error = Client::connect("https://example.org", options()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Url(_)));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_yet_is_waited_for() {
+    let server = Server::start().await;
+    let url = server.url();
+    let (connected, _socket) = tokio::join!(Client::connect(&url, options()), async {
+        let (stream, _) = server.listener.accept().await.unwrap();
+        drop(stream);
+        server.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+        server.accept().await
+    });
+    connected.unwrap();
+}
+
+#[tokio::test]
+async fn who_has_a_password_signs_in_again() {
+    let server = Server::start().await;
+    let url = server.url();
+    let mut options = options();
+    let (username, password) = ("alice".to_owned(), "secret".to_owned());
+    options.credentials = Credentials::Password { username, password };
+    let answer = "HTTP/1.1 200 OK\r\nset-cookie: auth=token; Path=/\r\nContent-Length: 2\r\n\r\n{}";
+    let (connected, mut socket) = tokio::join!(Client::connect(&url, options), async {
+        let request = server.answer(answer).await;
+        assert!(request.starts_with("POST /api/login HTTP/1.1\r\n"), "{request}");
+        assert!(request.ends_with(r#"{"password":"secret","username":"alice"}"#), "{request}");
+        server.accept().await
+    });
+    let (_client, mut events) = connected.unwrap();
+    // The token is no longer good.
+    socket.0.close(Some(close(1008))).await.unwrap();
+    server.answer(answer).await;
+    let mut socket = server.accept().await;
+    // The session was ended: by somebody, who meant it.
+    socket.0.close(Some(close(4001))).await.unwrap();
+    loop {
+        if let Event::SignedOut { code } = events.next().await.unwrap() {
+            assert_eq!(code, 4001);
+            break;
+        }
+    }
+}
+
+fn close(code: u16) -> tokio_tungstenite::tungstenite::protocol::CloseFrame {
+    tokio_tungstenite::tungstenite::protocol::CloseFrame { code: code.into(), reason: "".into() }
+}
+
+#[tokio::test]
+async fn signing_in_may_fail() {
+    let server = Server::start().await;
+    let url = ServerUrl::parse(&server.url()).unwrap();
+    let refused =
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 31\r\n\r\n{\"error\":\"invalid credentials\"}";
+    let (error, _) = tokio::join!(sign_in(&url, "alice", "wrong"), server.answer(refused));
+    let Err(SignInError::Refused { status: 401, message }) = error else { panic!("{error:?}") };
+    assert_eq!(message, "invalid credentials");
+    let busy = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
+    let (error, _) = tokio::join!(sign_in(&url, "alice", "wrong"), server.answer(busy));
+    assert!(matches!(error, Err(SignInError::Unavailable { status: 429 })));
+    let (error, _) = tokio::join!(sign_in(&url, "alice", "wrong"), server.answer("HTTP/1.1 2"));
+    assert!(matches!(error, Err(SignInError::Io(_))));
+}

@@ -1,0 +1,621 @@
+//! Sessions against the server's own hub, through hours of bad luck: links that
+//! are slow and break, a log that fails or answers too late, servers and
+//! programs that die and start again. A seed that fails can be run by itself:
+//! `SEED=17 cargo test -p chat-client --test random`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chat_client::{Event, Options, Output as Todo, Place, Seen, Session, Snapshot};
+use chat_core::{
+    ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Outcome, Output,
+    Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomName, Seed, Topic, Username,
+};
+
+#[test]
+fn nothing_is_lost_doubled_or_out_of_order() {
+    let seeds = match std::env::var_os("SEED") {
+        Some(seeds) => {
+            // One, or the first and the one behind the last.
+            let seeds = seeds.into_string().unwrap();
+            let seeds: Vec<u64> = seeds.split("..").map(|seed| seed.parse().unwrap()).collect();
+            seeds[0]..seeds.get(1).copied().unwrap_or(seeds[0] + 1)
+        }
+        None => 0..24,
+    };
+    let mut total = Total::default();
+    for seed in seeds {
+        let run = std::panic::catch_unwind(|| World::new(seed).run());
+        let run = run.unwrap_or_else(|_| panic!("seed {seed} failed"));
+        total.add(&run);
+    }
+    // A test in which nothing happens shows nothing.
+    if std::env::var_os("SEED").is_none() {
+        let Total { stored, duplicates, seen, losses, restarts, crashes, resets } = total;
+        assert!(stored > 20_000 && seen > 80_000 && losses > 1_000, "{total:?}");
+        assert!(duplicates > 50 && restarts > 50 && crashes > 50 && resets > 10, "{total:?}");
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Total {
+    stored: u64,
+    duplicates: u64,
+    seen: u64,
+    losses: u64,
+    restarts: u64,
+    crashes: u64,
+    resets: u64,
+}
+
+impl Total {
+    fn add(&mut self, other: &Self) {
+        self.stored += other.stored;
+        self.duplicates += other.duplicates;
+        self.seen += other.seen;
+        self.losses += other.losses;
+        self.restarts += other.restarts;
+        self.crashes += other.crashes;
+        self.resets += other.resets;
+    }
+}
+
+struct World {
+    chance: Chance,
+    now_ms: u64,
+    hub: Hub,
+    out: Outputs,
+    history: History,
+    /// Drafts on their way to the log, and when it looks at them.
+    drafts: Vec<(u64, Draft)>,
+    /// What the log says too late.
+    late: Vec<(u64, Commit)>,
+    next_client: u32,
+    apps: Vec<App>,
+    /// How bad it is, in chances of a thousand for each step.
+    rates: Rates,
+    total: Total,
+}
+
+struct Rates {
+    cut: u64,
+    fail: u64,
+    crash: u64,
+    restart: u64,
+}
+
+/// An application with its session and link.
+struct App {
+    user: &'static str,
+    session: Session,
+    link: Option<Link>,
+    /// What it has seen, by its own account.
+    seen: Seen,
+    /// What it sent, in order, and what became of it.
+    sends: Vec<(String, Place, Option<u64>)>,
+    /// The first hello listed all conversations.
+    knew_all: Option<bool>,
+}
+
+struct Link {
+    client: ClientId,
+    /// Half-open: what is sent either way is lost, and neither side knows.
+    is_dead: bool,
+    up: VecDeque<(u64, String)>,
+    down: VecDeque<(u64, Down)>,
+}
+
+enum Down {
+    Opened,
+    Frame(String),
+    Closed(Option<u16>),
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut chance = Chance(seed.wrapping_mul(0x5851_F42D_4C95_7F2D) + 1);
+        let mut app = |user| App::new(user, chance.next());
+        let apps = vec![app("alice"), app("alice"), app("bob"), app("carol"), app("dave")];
+        // Some seeds have no trouble of one kind at all.
+        let mut rate = |most| if chance.below(4) == 0 { 0 } else { chance.below(most) };
+        let rates = Rates { cut: rate(12), fail: rate(200), crash: rate(6), restart: rate(8) };
+        Self {
+            now_ms: 1_000_000,
+            hub: hub(),
+            out: Outputs::default(),
+            history: History::new(Seed(3, 4), HistoryLimits { entries_per_topic: 10_000, topics: 1_000 }),
+            drafts: Vec::new(),
+            late: Vec::new(),
+            next_client: 0,
+            apps,
+            rates,
+            total: Total::default(),
+            chance,
+        }
+    }
+
+    fn run(mut self) -> Total {
+        for _ in 0..3_000 {
+            self.trouble();
+            self.act();
+            self.step();
+        }
+        // Peace, and time enough for all to come back.
+        self.rates = Rates { cut: 0, fail: 0, crash: 0, restart: 0 };
+        for _ in 0..8_000 {
+            self.step();
+        }
+        self.check_end();
+        self.total
+    }
+
+    fn now(&self) -> Now {
+        Now { mono_ms: self.now_ms, wall_ms: 1_795_371_797_000 + self.now_ms }
+    }
+
+    /// Something goes wrong, perhaps.
+    fn trouble(&mut self) {
+        for index in 0..self.apps.len() {
+            if self.chance.of_1000(self.rates.cut) {
+                if self.chance.below(4) == 0 {
+                    self.apps[index].link.iter_mut().for_each(|link| link.is_dead = true);
+                } else {
+                    self.cut(index, None);
+                }
+            }
+            if self.chance.of_1000(self.rates.restart) {
+                self.total.restarts += 1;
+                self.hang_up(index);
+                let app = &mut self.apps[index];
+                let snapshot = serde_json::to_string(&app.session.snapshot()).unwrap();
+                let snapshot: Snapshot = serde_json::from_str(&snapshot).unwrap();
+                assert_eq!(snapshot.seen.seq(&Place::room("r0")), app.seen.seq(&Place::room("r0")));
+                app.session = Session::restore(options(), self.chance.next(), snapshot);
+            }
+        }
+        if self.chance.of_1000(self.rates.crash) {
+            self.crash();
+        }
+        if self.chance.of_1000(self.rates.crash) {
+            self.hub.step(self.now(), Input::Drain, &mut self.out);
+            self.perform();
+        }
+    }
+
+    /// The server dies and another starts; what the log was about to store, it
+    /// perhaps has.
+    fn crash(&mut self) {
+        self.total.crashes += 1;
+        let now = self.now();
+        for (_, draft) in std::mem::take(&mut self.drafts) {
+            if self.chance.below(2) == 0 {
+                self.history.append(&[draft], now.wall_ms, exists);
+            } else {
+                break;
+            }
+        }
+        self.late.clear();
+        self.hub = hub();
+        self.out = Outputs::default();
+        for app in &mut self.apps {
+            if let Some(link) = &mut app.link {
+                link.client = ClientId(u32::MAX);
+                link.up.clear();
+                if !link.is_dead {
+                    let at_ms = link.down.back().map_or(self.now_ms, |(at_ms, _)| *at_ms);
+                    link.down.push_back((at_ms, Down::Closed(None)));
+                }
+            }
+        }
+    }
+
+    /// Somebody does something.
+    fn act(&mut self) {
+        let now_ms = self.now_ms;
+        let index = self.chance.below(self.apps.len() as u64) as usize;
+        let room = ROOMS[self.chance.below(3) as usize].to_owned();
+        let person = USERS[self.chance.below(4) as usize];
+        let dice = self.chance.below(100);
+        let count = if self.chance.below(50) == 0 { 60 } else { 1 };
+        let app = &mut self.apps[index];
+        match dice {
+            0..10 => app.session.join(now_ms, &room).unwrap(),
+            10 => app.session.leave(now_ms, &room),
+            11..40 => {
+                for _ in 0..count {
+                    app.send(now_ms, Place::Room(room.clone()));
+                }
+            }
+            40..55 => app.send(now_ms, Place::person(person)),
+            _ => {}
+        }
+        self.obey(index);
+    }
+
+    /// A little time passes.
+    fn step(&mut self) {
+        self.now_ms += 1 + self.chance.below(60);
+        let now = self.now();
+        if self.hub.next_tick_ms() <= self.now_ms {
+            self.hub.step(now, Input::Tick, &mut self.out);
+            self.perform();
+        }
+        if self.hub.is_drained() {
+            self.crash();
+        }
+        self.log_answers();
+        for index in 0..self.apps.len() {
+            self.carry_up(index);
+            self.carry_down(index);
+            if self.apps[index].session.next_tick_ms() <= self.now_ms {
+                self.apps[index].session.tick(self.now_ms);
+                self.obey(index);
+            }
+            // The driver's ping.
+            if self.apps[index].link.as_ref().is_some_and(|link| !link.is_dead) {
+                self.apps[index].session.heard(self.now_ms);
+            }
+        }
+    }
+
+    fn log_answers(&mut self) {
+        let now = self.now();
+        let mut due = Vec::new();
+        let mut is_failing = false;
+        while self.drafts.first().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms) {
+            due.push(self.drafts.remove(0).1);
+        }
+        if due.is_empty() && self.late.is_empty() {
+            return;
+        }
+        if self.chance.of_1000(self.rates.fail) {
+            match self.chance.below(3) {
+                // All that waits falls with it.
+                0 => is_failing = true,
+                // Stored, and the answer comes when nobody waits any more.
+                1 => {
+                    let commit = self.history.append(&due, now.wall_ms, exists);
+                    self.late.push((self.now_ms + 6_000, commit));
+                    due.clear();
+                }
+                _ => {
+                    let commit = self.history.append(&due, now.wall_ms, exists);
+                    self.late.push((self.now_ms + 500, commit));
+                    due.clear();
+                }
+            }
+        }
+        if is_failing {
+            due.extend(self.drafts.drain(..).map(|(_, draft)| draft));
+            let receipts: Vec<_> =
+                due.iter().map(|draft| Receipt { draft: draft.id, outcome: Outcome::Failed }).collect();
+            self.hub.step(now, Input::Commit { entries: &[], receipts: &receipts }, &mut self.out);
+        } else if !due.is_empty() {
+            let Commit { entries, receipts } = self.history.append(&due, now.wall_ms, exists);
+            self.hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut self.out);
+        }
+        while self.late.first().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms) {
+            let (_, Commit { entries, receipts }) = self.late.remove(0);
+            self.hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut self.out);
+        }
+        self.perform();
+    }
+
+    fn carry_up(&mut self, index: usize) {
+        let now = self.now();
+        while let Some(link) = &mut self.apps[index].link
+            && link.client != ClientId(u32::MAX)
+            && !link.is_dead
+            && link.up.front().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms)
+            && !self.hub.is_paused(link.client)
+            && let Some((_, frame)) = link.up.pop_front()
+        {
+            let client = link.client;
+            self.hub.step(now, Input::Frame { client, text: &frame }, &mut self.out);
+            self.perform();
+        }
+    }
+
+    fn carry_down(&mut self, index: usize) {
+        while let Some(link) = &mut self.apps[index].link
+            && !link.is_dead
+            && link.down.front().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms)
+            && let Some((_, down)) = link.down.pop_front()
+        {
+            let session = &mut self.apps[index].session;
+            match down {
+                Down::Opened => session.opened(self.now_ms),
+                Down::Frame(frame) => session.frame(self.now_ms, &frame),
+                Down::Closed(code) => {
+                    self.cut(index, code);
+                }
+            }
+            self.obey(index);
+        }
+    }
+
+    /// The client learns that its connection is gone.
+    fn cut(&mut self, index: usize, code: Option<u16>) {
+        if self.apps[index].link.is_some() {
+            self.total.losses += 1;
+            self.hang_up(index);
+            self.apps[index].session.closed(self.now_ms, code);
+            self.obey(index);
+        }
+    }
+
+    fn hang_up(&mut self, index: usize) {
+        let Some(mut link) = self.apps[index].link.take() else { return };
+        if link.client == ClientId(u32::MAX) {
+            return;
+        }
+        // What was on its way may still arrive.
+        let keep = self.chance.below(1 + link.up.len() as u64) as usize;
+        link.up.truncate(keep);
+        let now = self.now();
+        for (_, frame) in link.up {
+            if !self.hub.is_paused(link.client) && !link.is_dead {
+                self.hub.step(now, Input::Frame { client: link.client, text: &frame }, &mut self.out);
+                self.perform();
+            }
+        }
+        self.hub.step(now, Input::Closed { client: link.client }, &mut self.out);
+        self.perform();
+    }
+
+    /// Does what a session says.
+    fn obey(&mut self, index: usize) {
+        while let Some(output) = self.apps[index].session.next_output() {
+            match output {
+                Todo::Connect => self.connect(index),
+                Todo::Transmit(frame) => {
+                    let at_ms = self.now_ms + self.chance.below(40);
+                    let link = self.apps[index].link.as_mut().expect("connected");
+                    let at_ms = link.up.back().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
+                    link.up.push_back((at_ms, frame));
+                }
+                Todo::Hangup => {
+                    self.total.losses += 1;
+                    self.hang_up(index);
+                }
+                Todo::Event(event) => self.apps[index].takes(&event, &self.history, &mut self.total),
+            }
+        }
+    }
+
+    fn connect(&mut self, index: usize) {
+        let client = ClientId(self.next_client);
+        self.next_client += 1;
+        let down = VecDeque::from([(self.now_ms + self.chance.below(40), Down::Opened)]);
+        let app = &mut self.apps[index];
+        assert!(app.link.is_none());
+        app.link = Some(Link { client, is_dead: false, up: VecDeque::new(), down });
+        let user = name(app.user);
+        let now = self.now();
+        let open =
+            Input::Open { client, user: &user, session: None, good_for_ms: None, protocol: Protocol::V2 };
+        self.hub.step(now, open, &mut self.out);
+        self.perform();
+    }
+
+    /// Does what the hub says.
+    fn perform(&mut self) {
+        self.hub.end_turn(&mut self.out);
+        let now = self.now();
+        let mut closed = Vec::new();
+        while let Some(output) = self.out.next() {
+            match output {
+                Output::Write(write) => {
+                    let bytes = std::str::from_utf8(self.out.bytes(&write)).unwrap().to_owned();
+                    for client in self.out.recipients(&write).to_vec() {
+                        for frame in bytes.lines() {
+                            self.down(client, Down::Frame(frame.to_owned()));
+                        }
+                    }
+                }
+                Output::Close { client, code } => {
+                    self.down(client, Down::Closed(Some(code.code())));
+                    closed.push(client);
+                }
+                Output::Append(draft) => {
+                    let at_ms = self.now_ms + self.chance.below(30);
+                    let at_ms = self.drafts.last().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
+                    self.drafts.push((at_ms, draft));
+                }
+                Output::Read(read) => {
+                    let page = self.history.page(&read.topic, read.from, read.limits);
+                    let page = (!self.chance.of_1000(self.rates.fail)).then_some(page);
+                    let input = Input::Page { id: read.id, page: page.as_ref() };
+                    self.hub.step(now, input, &mut self.out);
+                }
+                Output::ReadConversations { id, user, limit } => {
+                    let conversations = self.history.conversations(&user, limit);
+                    let conversations = (!self.chance.of_1000(self.rates.fail)).then_some(conversations);
+                    let input = Input::Conversations { id, conversations: conversations.as_ref() };
+                    self.hub.step(now, input, &mut self.out);
+                }
+                _ => {}
+            }
+            self.hub.end_turn(&mut self.out);
+        }
+        for client in closed {
+            if let Some(link) =
+                self.apps.iter_mut().filter_map(|app| app.link.as_mut()).find(|link| link.client == client)
+            {
+                link.client = ClientId(u32::MAX);
+            }
+            self.hub.step(now, Input::Closed { client }, &mut self.out);
+        }
+        if !self.out.is_empty() {
+            self.perform();
+        }
+    }
+
+    fn down(&mut self, client: ClientId, down: Down) {
+        let at_ms = self.now_ms + self.chance.below(40);
+        let links = self.apps.iter_mut().filter_map(|app| app.link.as_mut());
+        if let Some(link) = links.into_iter().find(|link| link.client == client) {
+            let at_ms = link.down.back().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
+            link.down.push_back((at_ms, down));
+        }
+    }
+
+    fn check_end(&self) {
+        let mut numbers: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for app in &self.apps {
+            assert!(app.session.is_online());
+            assert_eq!(app.session.unsent(), 0, "{} has sends without an answer", app.user);
+            for place in ROOMS.map(Place::room).into_iter().chain(USERS.map(Place::person)) {
+                assert_eq!(app.seen.seq(&place), app.session.seen().seq(&place));
+            }
+            // What was sent has an answer, and its order.
+            let mut last: BTreeMap<&Place, u64> = BTreeMap::new();
+            for (nonce, place, seq) in &app.sends {
+                let seq = seq.expect("answered");
+                let before = last.insert(place, seq);
+                assert!(
+                    before.is_none_or(|before| before < seq),
+                    "{}: {nonce} is {seq} of {place:?}, behind {before:?}",
+                    app.user
+                );
+                assert_eq!(numbers.insert((app.user, nonce), seq), None);
+            }
+            // What was said was heard.
+            for room in app.seen.rooms() {
+                assert!(app.session.is_in(room));
+                let topic = Topic::Room(RoomName::parse(room).unwrap());
+                let last = Some(self.history.last_seq(&topic));
+                let heard = app.seen.seq(&Place::room(room));
+                assert!(heard == last, "{} has {heard:?} of {last:?} in {room}", app.user);
+            }
+            for other in USERS {
+                let topic = Topic::Pair(Pair::new(name(app.user), name(other)));
+                let last = self.history.last_seq(&topic);
+                match app.seen.seq(&Place::person(other)) {
+                    Some(heard) => assert_eq!(heard, last, "{} with {other}", app.user),
+                    None => assert!(last == 0 || app.knew_all == Some(false), "{} with {other}", app.user),
+                }
+            }
+        }
+    }
+}
+
+impl App {
+    fn new(user: &'static str, seed: u64) -> Self {
+        Self {
+            user,
+            session: Session::new(options(), seed),
+            link: None,
+            seen: Seen::default(),
+            sends: Vec::new(),
+            knew_all: None,
+        }
+    }
+
+    fn send(&mut self, now_ms: u64, to: Place) {
+        let text = format!("{} {}", self.user, self.sends.len());
+        // The outbox may be full, the room not joined.
+        if let Ok(nonce) = self.session.send(now_ms, to.clone(), text, None) {
+            self.sends.push((nonce, to, None));
+        }
+    }
+
+    fn takes(&mut self, event: &Event, history: &History, total: &mut Total) {
+        match event {
+            Event::Online { has_more, .. } => {
+                self.knew_all.get_or_insert(!has_more);
+            }
+            Event::Message { place, entry } => {
+                total.seen += 1;
+                if let Some(last) = self.seen.seq(place) {
+                    assert_eq!(entry.seq, last + 1, "{} in {place:?}", self.user);
+                } else if self.knew_all == Some(true)
+                    && let Place::Person(_) = place
+                    && self.seen.seq(place).is_none()
+                    && total.resets == 0
+                {
+                    assert_eq!(entry.seq, 1, "a conversation that began meanwhile, with {place:?}");
+                }
+                let limits = PageLimits { entries: 1, bytes: 1 };
+                let page = history.page(&self.topic(place), PageFrom::After(entry.seq - 1), limits);
+                // Unless it was trimmed while on its way.
+                if page.first <= entry.seq {
+                    let stored = &page.entries[0];
+                    assert_eq!((stored.seq, stored.text.as_str()), (entry.seq, &*entry.text));
+                    assert_eq!(stored.nonce.as_ref().map(|nonce| nonce.as_str()), entry.nonce.as_deref());
+                }
+            }
+            Event::Stored { nonce, place, seq, duplicate, .. } => {
+                total.stored += 1;
+                total.duplicates += u64::from(*duplicate);
+                let send = self.sends.iter_mut().find(|(sent, ..)| sent == nonce).expect("was sent");
+                assert_eq!((&send.1, send.2.replace(*seq)), (place, None), "two answers");
+            }
+            Event::Reset { .. } => total.resets += 1,
+            Event::NotSent { .. }
+            | Event::NotJoined { .. }
+            | Event::SignedOut { .. }
+            | Event::Problem { .. } => {
+                panic!("{}: {event:?}", self.user);
+            }
+            _ => {}
+        }
+        self.seen.apply(event);
+    }
+
+    fn topic(&self, place: &Place) -> Topic {
+        match place {
+            Place::Room(room) => Topic::Room(RoomName::parse(room).unwrap()),
+            Place::Person(with) => Topic::Pair(Pair::new(name(self.user), name(with))),
+        }
+    }
+}
+
+fn options() -> Options {
+    // Half-open links are noticed soon, as a run is a few minutes long.
+    Options { silence_max_ms: Some(5_000), answer_timeout_ms: 12_000, ..Options::default() }
+}
+
+fn hub() -> Hub {
+    let options = HubOptions {
+        framing: Framing::Lines,
+        epoch: "e".into(),
+        rate: None,
+        resume_max_messages: 150,
+        hello_conversations: 2,
+        ..HubOptions::default()
+    };
+    Hub::new(options, Seed(1, 2))
+}
+
+fn exists(_: &Username) -> bool {
+    true
+}
+
+fn name(name: &str) -> Username {
+    Username::parse(name).unwrap()
+}
+
+const ROOMS: [&str; 3] = ["r0", "r1", "r2"];
+const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        // xorshift64* (Vigna 2016)
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 8
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        if end == 0 { 0 } else { self.next() % end }
+    }
+
+    fn of_1000(&mut self, rate: u64) -> bool {
+        self.below(1_000) < rate
+    }
+}
