@@ -19,7 +19,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderValue, IF_NONE_MATCH, VARY,
+    HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
 };
 use hyper::{HeaderMap, Response, StatusCode};
 use rust_embed::RustEmbed;
@@ -35,6 +35,8 @@ struct Web;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
     font-src 'self'; manifest-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// Kinds of files that belong to the page. Others in that folder (settings of
 /// tools) are not given out, and neither are the tests.
@@ -146,6 +148,7 @@ impl Asset {
         let cache = if self.is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
         if self.runs {
+            headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         }
         if is_known {
@@ -224,7 +227,7 @@ fn kind(path: &str) -> &str {
 }
 
 fn etag(content: &[u8]) -> HeaderValue {
-    let tag = format!("W/\"{}\"", hex(&Sha256::digest(content)[..16]));
+    let tag = format!("W/\"{}\"", hex(&Sha256::digest(content)[..8]));
     HeaderValue::try_from(tag).expect("digits and quotes are fine in a header")
 }
 

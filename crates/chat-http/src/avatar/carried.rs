@@ -78,7 +78,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in
-            [("../a.gif", GIF), ("/tmp/a.gif", GIF), (".a.gif", GIF), ("a.html", GIF), ("a.gif", b"<script>")]
+            [("../a.gif", GIF), ("/a.gif", GIF), (".a.gif", GIF), ("a.html", GIF), ("a.gif", b"<script>")]
         {
             let refused = write_avatar(folder.path(), name, bytes.to_vec()).await.unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{name}");
