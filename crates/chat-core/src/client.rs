@@ -1,7 +1,7 @@
 //! A connected client, and the user behind it.
 
 use crate::frame::v2::{About, Resume};
-use crate::{ClientId, CloseCode, DraftId, MessageText, Nonce, Pair, RoomName, SessionId, Topic, Username};
+use crate::{ClientId, CloseCode, MessageText, Nonce, Pair, RoomName, SessionId, Topic, Username};
 
 /// One connection.
 #[derive(Debug)]
@@ -20,6 +20,12 @@ pub(crate) struct Client {
     pub(crate) own: Vec<u8>,
     /// Bytes that its socket has not taken yet.
     pub(crate) pending: usize,
+    /// Bytes put out for it alone in a turn, and which one: its socket has not
+    /// said yet what it takes of them.
+    pub(crate) put_out: usize,
+    pub(crate) put_out_in: u64,
+    /// Is on the hub's list of those whose replay goes on in the next turn.
+    pub(crate) held_back: bool,
     /// Drafts without a receipt.
     pub(crate) unanswered: u32,
     /// Pages that it asked for and that are being read.
@@ -75,9 +81,13 @@ pub(crate) struct V2 {
     /// entry up to there may still be on its way. Forgotten after a while.
     pub(crate) bases: Vec<(Pair, u64)>,
     pub(crate) greeted_ms: u64,
-    /// A send failed: what comes behind it fails, too, until it is sent again,
-    /// or for a while.
-    pub(crate) refusing: Option<Refusing>,
+    /// What failed, or was refused because of that, and was not sent again, in
+    /// the order of the client. It must begin with the first of these.
+    pub(crate) failed: Vec<FailedSend>,
+    /// Until then; later it is taken for given up.
+    pub(crate) refusing_until_ms: u64,
+    /// Counts what it sends.
+    pub(crate) orders: u64,
     /// Where its unanswered drafts go.
     pub(crate) topic: Option<Topic>,
     /// A send that waits until those to another topic are answered.
@@ -86,13 +96,12 @@ pub(crate) struct V2 {
     pub(crate) frames: Rate,
 }
 
-/// A client was told that a send failed.
+/// A send of which a client was told that it failed.
 #[derive(Debug)]
-pub(crate) struct Refusing {
-    /// Of that which was sent first among those that failed.
+pub(crate) struct FailedSend {
     pub(crate) nonce: Nonce,
-    pub(crate) draft: DraftId,
-    pub(crate) until_ms: u64,
+    /// Where it stands among the client's sends, however often it is repeated.
+    pub(crate) order: u64,
 }
 
 /// Something to be stored for a v2 client.
@@ -101,6 +110,8 @@ pub(crate) struct Send {
     pub(crate) topic: Topic,
     pub(crate) text: MessageText,
     pub(crate) nonce: Nonce,
+    /// See [`FailedSend::order`].
+    pub(crate) order: u64,
 }
 
 /// The versions of the protocol, as indices.
@@ -113,6 +124,52 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
 }
+
+impl V2 {
+    /// Notes that a client was told of a failure; at the cap the oldest is forgotten.
+    pub(crate) fn note_failed(&mut self, nonce: Nonce, order: u64) {
+        if self.failed.iter().any(|failed| failed.nonce == nonce) {
+            return;
+        }
+        let place = self.failed.partition_point(|failed| failed.order < order);
+        self.failed.insert(place, FailedSend { nonce, order });
+        if self.failed.len() > FAILED_MAX {
+            self.failed.remove(0);
+        }
+    }
+
+    /// Something is sent. Returns its place in the client's order; `None`: it
+    /// must wait until what failed before it is sent again.
+    pub(crate) fn order_of(&mut self, nonce: &Nonce, now_ms: u64) -> Option<u64> {
+        let is_refusing = now_ms < self.refusing_until_ms;
+        match self.failed.iter().position(|failed| failed.nonce == *nonce) {
+            Some(0) => Some(self.failed.remove(0).order),
+            Some(_) if is_refusing => None,
+            // What stands before it was given up.
+            Some(place) => self.failed.drain(..=place).next_back().map(|failed| failed.order),
+            None => {
+                self.orders += 1;
+                if is_refusing && !self.failed.is_empty() {
+                    self.note_failed(nonce.clone(), self.orders);
+                    return None;
+                }
+                if !is_refusing {
+                    self.failed.clear();
+                }
+                Some(self.orders)
+            }
+        }
+    }
+
+    /// It must come behind something that failed meanwhile.
+    pub(crate) fn is_behind_failed(&self, order: u64, now_ms: u64) -> bool {
+        now_ms < self.refusing_until_ms && self.failed.first().is_some_and(|failed| failed.order < order)
+    }
+}
+
+/// Failed sends of one client that are remembered: more than it can send while
+/// it is refused, at the default rate of frames.
+const FAILED_MAX: usize = 512;
 
 impl Client {
     pub(crate) fn version(&self) -> Version {
@@ -206,6 +263,10 @@ pub(crate) struct User {
     pub(crate) rate: Rate,
     /// How fast they come into rooms.
     pub(crate) joins: Rate,
+    /// How fast they read pages of history.
+    pub(crate) pages: Rate,
+    /// Rooms that their connections are in, all together.
+    pub(crate) memberships: usize,
 }
 
 /// How fast somebody sends, over all connections: the generic cell rate

@@ -152,7 +152,8 @@ impl History {
             .filter_map(|topic| Some((with(topic)?, self.last_seq(topic))))
             .take(limit + 1)
             .collect();
-        let has_more = latest.len() > limit;
+        // Of those without entries the order is not known.
+        let has_more = latest.len() > limit || self.written.len() < self.topics.len();
         latest.truncate(limit);
         Conversations { latest, has_more }
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use self::catching_up::Reads;
+use self::catching_up::{Reads, Replayed};
 use self::delivery::Conversation;
 #[cfg(feature = "planted-bugs")]
 pub use self::planted::PlantedBug;
@@ -61,6 +61,14 @@ pub struct Hub {
     dirty: Vec<usize>,
     /// Clients with frames of their own.
     told: Vec<ClientId>,
+    /// Clients whose replay goes on in the next turn.
+    held_back: VecDeque<ClientRef>,
+    /// Counts the turns.
+    turn: u64,
+    /// Of the last input.
+    now: Now,
+    /// The recent frames that were put out last, for the next who wants the same.
+    replayed: Option<Replayed>,
     /// Rooms that became empty, when, in that order.
     emptied: VecDeque<(u64, usize)>,
     /// Bytes of recent frames, and where the sweep that bounds them stands.
@@ -222,6 +230,10 @@ pub struct HubOptions {
     pub frame_rate: Option<RateLimit>,
     /// How fast a user may come into rooms with v2, over all connections.
     pub join_rate: Option<RateLimit>,
+    /// How fast a user may ask for pages of history, over all connections.
+    pub history_rate: Option<RateLimit>,
+    /// Rooms that all v2 connections of a user together may be in.
+    pub user_rooms_max: usize,
     /// Messages that a client gets when it comes into a room, unless it has
     /// some of them already.
     pub join_replay_entries: usize,
@@ -311,6 +323,8 @@ impl Default for HubOptions {
             rate: Some(RateLimit { burst: 60, per_second: 10 }),
             frame_rate: Some(RateLimit { burst: 200, per_second: 100 }),
             join_rate: Some(RateLimit { burst: 500, per_second: 20 }),
+            history_rate: Some(RateLimit { burst: 100, per_second: 20 }),
+            user_rooms_max: 10_000,
             join_replay_entries: 50,
             resume_max_messages: 10_000,
             client_rooms_max: 1_000,
@@ -368,6 +382,10 @@ impl Hub {
             reads: Reads::default(),
             dirty: Vec::new(),
             told: Vec::new(),
+            held_back: VecDeque::new(),
+            turn: 1,
+            now: Now::default(),
+            replayed: None,
             emptied: VecDeque::new(),
             recent_bytes: 0,
             recent_hand: 0,
@@ -388,6 +406,7 @@ impl Hub {
     ///
     /// If `Open` names a client that is still in use.
     pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
+        self.now = now;
         if self.next_expiry_ms <= now.mono_ms {
             self.expire(now, out);
         }
@@ -431,6 +450,7 @@ impl Hub {
     /// Puts out what the rooms' members get. To be called after the steps of a
     /// turn, before the outputs are done.
     pub fn end_turn(&mut self, out: &mut Outputs) {
+        self.go_on_with_held_back(out);
         for client in std::mem::take(&mut self.told) {
             self.flush_own(client, out);
         }
@@ -439,6 +459,7 @@ impl Hub {
                 room.flush(out);
             }
         }
+        self.turn += 1;
     }
 
     /// No frame of this client is to be handed over now: it is paused, or gone.
@@ -449,7 +470,7 @@ impl Hub {
 
     /// When the next [`Input::Tick`] is due, on the monotonic clock.
     pub fn next_tick_ms(&self) -> u64 {
-        let soon = !self.waiting_for_rate.is_empty() || self.leaving.is_some();
+        let soon = !self.waiting_for_rate.is_empty() || self.leaving.is_some() || !self.held_back.is_empty();
         self.ticked_ms + if soon { TICK_SOON_MS } else { TICK_MS }
     }
 

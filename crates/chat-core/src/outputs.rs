@@ -16,6 +16,8 @@ pub struct Outputs {
     bytes: Vec<u8>,
     recipients: Vec<ClientId>,
     deliveries: u64,
+    /// How often the arenas were emptied: a range is valid within one of these.
+    emptied: u64,
 }
 
 impl Outputs {
@@ -24,6 +26,7 @@ impl Outputs {
     pub fn next(&mut self) -> Option<Output> {
         let next = self.queue.pop_front();
         if next.is_none() {
+            self.emptied += 1;
             self.bytes.clear();
             self.recipients.clear();
             // One huge turn must not be paid for ever after.
@@ -51,6 +54,16 @@ impl Outputs {
     /// How many frames were put out so far, each counted once for each recipient.
     pub fn deliveries(&self) -> u64 {
         self.deliveries
+    }
+
+    /// There is so much to be written that what can wait should wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() >= ARENA_FULL_BYTES
+    }
+
+    /// Changes whenever the ranges given out before are no longer valid.
+    pub(crate) fn generation(&self) -> u64 {
+        self.emptied
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -226,6 +239,8 @@ pub struct PresenceChange {
     pub at_s: u64,
 }
 
+/// Replays wait once a turn has this much to write.
+const ARENA_FULL_BYTES: usize = 16 * 1024 * 1024;
 /// What the arenas keep from turn to turn.
 const ARENA_KEPT_BYTES: usize = 1024 * 1024;
 
@@ -234,5 +249,6 @@ fn range(range: &Range<u32>) -> Range<usize> {
 }
 
 fn position(len: usize) -> u32 {
-    u32::try_from(len).expect("a turn is capped at a few MiB of drafts and pages, far below 4 GiB")
+    u32::try_from(len)
+        .expect("replays wait at ARENA_FULL_BYTES, and the rest of a turn is bounded by credits and pages")
 }

@@ -418,6 +418,51 @@ fn after_unavailable_nothing_comes_before_the_retry() {
 }
 
 #[test]
+fn what_failed_is_repeated_in_the_order_of_its_sender_whichever_failed_first() {
+    let mut story = story();
+    let alice = story.in_room("alice", "tech");
+    story.hold_appends = true;
+    story.post(alice, "tech", "1");
+    story.post(alice, "tech", "2");
+    // The log had no place for the second, and loses the first later.
+    let first = story.drafts.remove(0);
+    story.fail(1);
+    story.drafts.push(first);
+    story.fail(1);
+    assert_eq!(story.got(alice), ["error unavailable 2", "error unavailable 1"]);
+    story.hold_appends = false;
+    for nonce in ["2", "3", "1", "2", "3"] {
+        story.post(alice, "tech", nonce);
+    }
+    assert_eq!(story.got(alice)[..2], ["error unavailable 2", "error unavailable 3"]);
+    let texts: Vec<_> = story
+        .history
+        .page(&topic("tech"), chat_core::PageFrom::After(0), chat_core::PageLimits { entries: 9, bytes: 999 })
+        .entries
+        .iter()
+        .map(|entry| entry.text.as_str().to_owned())
+        .collect();
+    assert_eq!(texts, ["1", "2", "3"]);
+}
+
+#[test]
+fn somebody_who_was_never_let_in_is_not_counted() {
+    let mut story = story();
+    for n in 1..=200 {
+        story.elsewhere("carol", "games", &n.to_string());
+    }
+    let laptop = story.open("bob", "games");
+    let phone = story.open_v2("bob");
+    // The phone waits for its answer while the laptop goes.
+    story.hold_reads = true;
+    story.resume(phone, "games", 1);
+    story.lose(laptop);
+    story.lose(phone);
+    let told: Vec<_> = story.presence.iter().map(|change| (change.joined, change.connections)).collect();
+    assert_eq!(told, [(true, 1), (false, 0)]);
+}
+
+#[test]
 fn somebody_who_gives_up_a_failed_send_may_go_on_after_a_while() {
     let mut story = story();
     let alice = story.in_room("alice", "tech");
@@ -686,18 +731,28 @@ fn a_crowd_is_counted() {
 
 #[test]
 fn presence_reaches_those_who_replay() {
-    let mut story = story();
+    let mut story = story_with(|options| options.page_entries = 10);
     for n in 0..200 {
         story.elsewhere("bob", "tech", &n.to_string());
     }
     let alice = story.open_v2("alice");
     story.frames(alice);
-    story.pending(alice, 100_000);
+    story.hold_reads = true;
     story.join(alice, "tech");
+    story.read();
     assert_eq!(story.got(alice), ["joined tech at 200"]);
-    story.open("carol", "tech");
+    let change = chat_core::PresenceChange {
+        hub: 7,
+        room: chat_core::RoomName::parse("tech").unwrap(),
+        user: name("carol"),
+        joined: true,
+        connections: 1,
+        at_s: 0,
+    };
+    story.turn(Input::Presence(&change));
     assert_eq!(story.got(alice), ["+carol"]);
-    story.pending(alice, 0);
+    story.hold_reads = false;
+    story.read();
     assert_eq!(story.got(alice).len(), 50);
     story.open("dave", "tech");
     assert_eq!(story.got(alice), ["+dave"]);
@@ -842,5 +897,61 @@ fn what_waits_for_another_topic_is_stored_before_its_author_goes() {
             assert!(got.iter().any(|frame| frame.starts_with(&format!("ack {nonce} "))), "{got:?}");
         }
         assert_eq!(story.code(alice), Some(if drains { 1000 } else { 1012 }));
+    }
+}
+
+#[test]
+fn many_joins_at_once_are_put_out_as_far_as_the_socket_takes_them() {
+    let mut story = story();
+    let rooms: Vec<String> = (0..50).map(|n| format!("room {n}")).collect();
+    let warm = story.open_v2("bob");
+    for room in &rooms {
+        for _ in 0..30 {
+            story.elsewhere("carol", room, &"x".repeat(1_000));
+        }
+        story.join(warm, room);
+    }
+    let alice = story.open_v2("alice");
+    story.frames(alice);
+    // Her socket has taken nothing of what she was sent.
+    story.pending(alice, 100_000);
+    for room in &rooms {
+        story.join(alice, room);
+    }
+    assert_eq!(story.got(alice), [""; 0]);
+    story.pass(20_000);
+    assert!(story.is_open(alice), "it is not the log that she waits for");
+    story.pending(alice, 0);
+    let got = story.frames(alice);
+    let joined = got.iter().filter(|frame| frame["type"] == "joined").count();
+    let messages = got.iter().filter(|frame| frame["type"] == "message").count();
+    assert_eq!((joined, messages), (50, 50 * 30));
+    // Turn by turn.
+    let most = story.most_in_a_turn();
+    assert!((64 * 1024..200 * 1024).contains(&most), "{most} bytes in one turn");
+}
+
+#[test]
+fn numbers_and_names_beyond_reason_are_another_numbering() {
+    let mut story = story();
+    story.elsewhere("bob", "tech", "1");
+    let alice = story.open_v2("alice");
+    story.frames(alice);
+    for join in [
+        json!({"type": "join", "room": "tech", "since": u64::MAX, "epoch": EPOCH}),
+        json!({"type": "join", "room": "tech", "since": 1, "epoch": EPOCH.repeat(1_000)}),
+    ] {
+        story.ask(alice, join);
+        assert_eq!(story.got(alice), ["joined tech at 1", "1 bob: 1"]);
+        story.ask(alice, json!({"type": "leave", "room": "tech"}));
+        story.got(alice);
+    }
+    for request in [
+        json!({"type": "history", "with": "bob", "after": u64::MAX}),
+        json!({"type": "history", "with": "bob", "before": u64::MAX}),
+        json!({"type": "history", "with": "bob", "before": 0}),
+    ] {
+        story.ask(alice, request);
+        assert_eq!(story.got(alice), ["history []"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chat_auth::{Passwords, Tokens};
 use chat_store::{EventLog, SessionRepository, UserRepository};
@@ -11,8 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
 use crate::avatar::{Avatars, Pictures};
+use crate::fresh::Fresh;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
+use crate::routes::Unready;
 use crate::shard::Shards;
 
 /// What a server is built from.
@@ -40,6 +42,8 @@ pub(crate) struct App {
     pub(crate) places: Arc<Semaphore>,
     /// One for each session whose use is being noted.
     pub(crate) seen_places: Arc<Semaphore>,
+    /// Whether the store answers, for all who ask at the same time.
+    pub(crate) store_answers: Fresh<Result<(), Unready>>,
     pub(crate) options: HttpOptions,
     /// Connections, upgrades, pictures, and what must be finished although its client
     /// hung up.
@@ -64,6 +68,7 @@ impl App {
             metrics,
             places: Arc::new(Semaphore::new(options.max_connections)),
             seen_places: Arc::new(Semaphore::new(SEEN_AT_ONCE_MAX)),
+            store_answers: Fresh::new(STORE_ANSWER_FRESH),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             options,
             tasks,
@@ -81,6 +86,8 @@ impl App {
     }
 }
 
+/// Who watches over the server asks every few seconds.
+const STORE_ANSWER_FRESH: Duration = Duration::from_millis(500);
 /// Sessions whose use is noted at one time: when everybody comes back at once,
 /// messages must not wait behind that.
 const SEEN_AT_ONCE_MAX: usize = 4;

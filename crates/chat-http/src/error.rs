@@ -2,6 +2,7 @@
 //! translates errors to HTTP.
 
 use std::io;
+use std::sync::Arc;
 
 use chat_auth::{PasswordError, PasswordsError, TokenError};
 use chat_core::{RoomNameError, UsernameError};
@@ -82,7 +83,7 @@ pub(crate) enum HttpError {
     #[error("the server is stopping, please try again in a moment")]
     Stopping,
     #[error("the server cannot reach its store, please try again in a moment")]
-    Store(#[source] StoreError),
+    Store(#[source] Arc<StoreError>),
     #[error("the server cannot reach its store, please try again in a moment")]
     StoreSilent,
     #[error("something went wrong on the server")]
@@ -184,7 +185,7 @@ impl From<StoreError> for HttpError {
         match error {
             StoreError::NameTaken => Self::NameTaken,
             StoreError::NameLooksTaken => Self::NameLooksTaken,
-            error => Self::Store(error),
+            error => Self::Store(Arc::new(error)),
         }
     }
 }

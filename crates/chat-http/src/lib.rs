@@ -18,6 +18,7 @@ mod client_socket;
 mod cookie;
 mod error;
 mod form;
+mod fresh;
 mod metrics;
 mod options;
 mod origin;

@@ -115,6 +115,10 @@ fn join(fields: ClientFields) -> Result<Request, Refusal> {
     let (room, reference) = fields.room_and_reference()?;
     let resume = match (since, epoch) {
         (None, _) => None,
+        // No numbering has such a name: it is another one, and need not be kept.
+        (Some(_), Some(epoch)) if epoch.len() > EPOCH_MAX_BYTES => {
+            Some(Resume { since: 0, epoch: String::from("?") })
+        }
         (Some(since), Some(epoch)) => Some(Resume { since, epoch }),
         (Some(_), None) => {
             return Err(refusal(
@@ -564,6 +568,8 @@ pub(crate) fn ack<'a>(
     Reply::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate }
 }
 
+/// An epoch is a uuid, or what an embedding program chose.
+const EPOCH_MAX_BYTES: usize = 256;
 /// Characters that a `ref` may have.
 pub(crate) const REF_MAX_CHARS: usize = 64;
 /// Messages of a history page, unless said.

@@ -5,6 +5,7 @@
 //! which the rest is among the room's recent frames.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use slab::Slab;
 
@@ -29,6 +30,16 @@ pub(super) struct Reads {
     waiting: VecDeque<Output>,
     /// Reads that failed, and when to try again, in that order.
     retries: VecDeque<(u64, Retry)>,
+}
+
+/// Recent frames of a room in the arena of the outputs.
+pub(super) struct Replayed {
+    slot: usize,
+    version: Version,
+    after: u64,
+    top: u64,
+    generation: u64,
+    bytes: Range<u32>,
 }
 
 /// What a read is for.
@@ -87,6 +98,7 @@ impl Hub {
         let position =
             Position::Behind { cursor: None, reading: false, since_ms: now.mono_ms, announced: false };
         client.memberships.push(Membership { room: slot, position, request, counts: false });
+        self.users[user].memberships += 1;
         let room = &mut self.rooms[slot];
         room.enter(user);
         room.used = true;
@@ -127,21 +139,106 @@ impl Hub {
         if pending >= self.options.page_bytes || *reading {
             return;
         }
-        let side = &mut self.rooms[slot].sides[version as usize];
+        let announced = *announced;
         if after < top {
-            let Some(frames) = side.recent.from(after + 1, top) else {
+            if self.rooms[slot].sides[version as usize].recent.from(after + 1, top).is_none() {
                 *reading = true;
                 return self.read_room_after(slot, after, out);
-            };
-            let frames = out.store(frames);
-            out.write([id], frames, top - after);
+            }
+            if !self.has_room(id, out) {
+                return;
+            }
+            let bytes = self.recent_in_arena(slot, version, after, top, out);
+            self.put_out(id, bytes.len());
+            out.write([id], bytes, top - after);
         }
-        let announced = *announced;
+        let Some(position) = self.client_mut(id).and_then(|client| client.position_in(slot)) else { return };
         *position = Position::Live;
-        side.go_live(id);
+        self.rooms[slot].sides[version as usize].go_live(id);
         self.mark_dirty(slot);
         if !announced {
             self.announce(id, slot, now, out);
+        }
+    }
+
+    /// The recent frames behind a number, stored once for all that want them.
+    fn recent_in_arena(
+        &mut self,
+        slot: usize,
+        version: Version,
+        after: u64,
+        top: u64,
+        out: &mut Outputs,
+    ) -> Range<u32> {
+        let generation = out.generation();
+        if let Some(same) = &self.replayed
+            && (same.slot, same.version, same.after, same.top, same.generation)
+                == (slot, version, after, top, generation)
+        {
+            return same.bytes.clone();
+        }
+        let frames = self.rooms[slot].sides[version as usize].recent.from(after + 1, top);
+        let bytes = out.store(frames.unwrap_or_default());
+        self.replayed = Some(Replayed { slot, version, after, top, generation, bytes: bytes.clone() });
+        bytes
+    }
+
+    /// Whether a client can be sent a part of a replay: as much as a page may
+    /// wait in its socket, or be put out for it in one turn. If not, it goes on
+    /// when the socket has taken something, or in the next turn.
+    pub(super) fn has_room(&mut self, id: ClientId, out: &Outputs) -> bool {
+        let (page_bytes, turn) = (self.options.page_bytes, self.turn);
+        let Some(client) = self.client_mut(id) else { return false };
+        if client.pending >= page_bytes {
+            return false;
+        }
+        let put_out = if client.put_out_in == turn { client.put_out } else { 0 };
+        if put_out < page_bytes && !out.is_full() {
+            return true;
+        }
+        if !std::mem::replace(&mut client.held_back, true) {
+            let client = ClientRef { id, generation: client.generation };
+            self.held_back.push_back(client);
+        }
+        false
+    }
+
+    fn is_v1(&self, id: ClientId) -> bool {
+        self.client(id).is_some_and(|client| client.version() == Version::V1)
+    }
+
+    /// Counts what is put out for a client alone.
+    pub(super) fn put_out(&mut self, id: ClientId, bytes: usize) {
+        let turn = self.turn;
+        if let Some(client) = self.client_mut(id) {
+            let before = if client.put_out_in == turn { client.put_out } else { 0 };
+            (client.put_out, client.put_out_in) = (before + bytes, turn);
+        }
+    }
+
+    /// What was put out in the last turn was written, or waits in the sockets.
+    pub(super) fn go_on_with_held_back(&mut self, out: &mut Outputs) {
+        let now = self.now;
+        for client in std::mem::take(&mut self.held_back) {
+            if let Some(found) = self.same_client(client) {
+                found.held_back = false;
+                self.catch_up_everywhere(client.id, now, out);
+            }
+        }
+    }
+
+    /// Goes on with all replays of a client.
+    fn catch_up_everywhere(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
+        let Some(client) = self.client(id) else { return };
+        let is_behind = |position: &Position| matches!(position, Position::Behind { .. });
+        let behind: Vec<usize> = client
+            .memberships
+            .iter()
+            .filter(|membership| is_behind(&membership.position))
+            .map(|membership| membership.room)
+            .collect();
+        for slot in behind {
+            self.catch_up(id, slot, now, out);
         }
     }
 
@@ -186,12 +283,15 @@ impl Hub {
             return false;
         }
         let PageFrom::After(after) = from else { return false };
-        let waiting = self.members_waiting_for(slot, after);
+        let mut waiting = self.members_waiting_for(slot, after);
         let Some(page) = page else { return true };
         if self.rooms[slot].feed.top() < Some(after) {
             // Somebody knows more than was heard of here.
             self.rooms[slot].feed.hear(page.last);
         }
+        // A v2 client may wait for pages of many rooms: what it cannot take now,
+        // it asks for again.
+        waiting.retain(|&member| self.is_v1(member) || self.has_room(member, out));
         let top_before = self.rooms[slot].feed.top();
         self.advance_room(slot, page, now, out);
         for &member in &waiting {
@@ -234,7 +334,7 @@ impl Hub {
         let Some(membership) = self.client_mut(id).and_then(|client| client.membership_in(slot)) else {
             return;
         };
-        let is_whole = (page.first <= after + 1 && after <= page.last) || is_unchecked;
+        let is_whole = (page.first <= after.saturating_add(1) && after <= page.last) || is_unchecked;
         match &mut membership.request {
             Some(request) if !is_whole => {
                 request.resume = None;
@@ -353,6 +453,9 @@ impl Hub {
             cursor = cursor.max(page.last.min(top));
         }
         let bytes = out.store(&self.scratch);
+        for &member in &members {
+            self.put_out(member, bytes.len());
+        }
         out.write(members.iter().copied(), bytes, frames);
         for &member in &members {
             if let Some(membership) = self.client_mut(member).and_then(|client| client.membership_in(slot))
@@ -471,19 +574,19 @@ impl Hub {
         let page_bytes = self.options.page_bytes;
         let Some(client) = self.client_mut(id) else { return };
         let was_full = std::mem::replace(&mut client.pending, bytes) >= page_bytes;
-        if was_full && bytes < page_bytes {
-            // Until now it had itself to wait for; from now on, the log.
-            for membership in &mut client.memberships {
-                if let Position::Behind { since_ms, .. } = &mut membership.position {
-                    *since_ms = now.mono_ms;
-                }
+        if !was_full || bytes >= page_bytes {
+            return;
+        }
+        // Until now it had itself to wait for; from now on, the log.
+        for membership in &mut client.memberships {
+            if let Position::Behind { since_ms, .. } = &mut membership.position {
+                *since_ms = now.mono_ms;
+            }
+            if let Some(request) = &mut membership.request {
+                request.asked_ms = now.mono_ms;
             }
         }
-        for index in 0..client.memberships.len() {
-            let Some(client) = self.client(id) else { return };
-            let Some(slot) = client.memberships.get(index).map(|membership| membership.room) else { return };
-            self.catch_up(id, slot, now, out);
-        }
+        self.catch_up_everywhere(id, now, out);
     }
 
     /// The log has not answered for these for too long.

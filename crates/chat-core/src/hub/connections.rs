@@ -41,6 +41,9 @@ impl Hub {
             memberships: Vec::new(),
             own: Vec::new(),
             pending: 0,
+            put_out: 0,
+            put_out_in: 0,
+            held_back: false,
             unanswered: 0,
             asked: 0,
             paused: None,
@@ -73,6 +76,8 @@ impl Hub {
                     clients: Vec::new(),
                     rate: Default::default(),
                     joins: Default::default(),
+                    pages: Default::default(),
+                    memberships: 0,
                 };
                 let slot = self.users.insert(user);
                 self.user_by_name.insert(name.clone(), slot);
@@ -128,7 +133,9 @@ impl Hub {
     /// faster than the limit.
     pub(super) fn forget_user(&mut self, slot: usize, now_ms: u64) {
         let user = &self.users[slot];
-        if user.clients.is_empty() && user.rate.is_full(now_ms) && user.joins.is_full(now_ms) {
+        if user.clients.is_empty()
+            && [&user.rate, &user.joins, &user.pages].iter().all(|rate| rate.is_full(now_ms))
+        {
             self.user_by_name.remove(&user.name);
             self.users.remove(slot);
         }

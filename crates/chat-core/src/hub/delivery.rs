@@ -192,6 +192,7 @@ impl Hub {
         {
             let own = std::mem::take(&mut client.own);
             let bytes = out.store(&own);
+            self.put_out(id, own.len());
             out.write([id], bytes, 0);
         }
     }

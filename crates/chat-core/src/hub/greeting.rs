@@ -137,4 +137,4 @@ impl Hub {
 }
 
 /// A committed entry is carried to this hub sooner than this, in milliseconds.
-const BASES_KEPT_MS: u64 = 30_000;
+const BASES_KEPT_MS: u64 = 120_000;

@@ -20,7 +20,8 @@ impl Hub {
             return self.refuse(id, ErrorCode::AlreadyJoined, "this room is joined already", &about, None);
         }
         let rooms = self.client(id).map_or(0, |client| client.memberships.len());
-        if rooms >= self.options.client_rooms_max {
+        let of_user = self.client(id).map_or(0, |client| self.users[client.user].memberships);
+        if rooms >= self.options.client_rooms_max || of_user >= self.options.user_rooms_max {
             return self.refuse(
                 id,
                 ErrorCode::TooManyRooms,
@@ -83,11 +84,17 @@ impl Hub {
         let resume_max = self.options.resume_max_messages;
         let Some(client) = self.clients.get_mut(id.0 as usize).and_then(Option::as_mut) else { return false };
         let Some(membership) = client.membership_in(slot) else { return false };
-        let Some(request) = &membership.request else { return true };
-        let Position::Behind { cursor, reading, .. } = &mut membership.position else { return true };
-        if *reading {
+        if membership.request.is_none() {
+            return true;
+        }
+        let Position::Behind { reading, .. } = &membership.position else { return true };
+        if *reading || !self.has_room(id, out) {
             return false;
         }
+        let Some(client) = self.clients.get_mut(id.0 as usize).and_then(Option::as_mut) else { return false };
+        let Some(membership) = client.membership_in(slot) else { return false };
+        let Some(request) = &membership.request else { return true };
+        let Position::Behind { cursor, reading, .. } = &mut membership.position else { return true };
         let since = match &request.resume {
             Some(resume) if *resume.epoch == *epoch && top.saturating_sub(resume.since) <= resume_max => {
                 resume.since
@@ -100,7 +107,7 @@ impl Hub {
         };
         *cursor = Some(since);
         let recent = &self.rooms[slot].sides[Version::V2 as usize].recent;
-        if since == top || recent.from(since + 1, top).is_some() {
+        if since == top || recent.from(since.saturating_add(1), top).is_some() {
             self.say_joined(id, slot, true, top, now, out);
             return true;
         }
@@ -152,6 +159,10 @@ impl Hub {
     /// Requests to join that the log lets wait for too long.
     pub(super) fn give_up_joining(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
         let timeout = self.options.append_timeout_ms;
+        if self.client(id).is_none_or(|client| client.pending >= self.options.page_bytes) {
+            // It is its own socket that it waits for.
+            return;
+        }
         while let Some(client) = self.client_mut(id)
             && let Some(index) = client.memberships.iter().position(|membership| {
                 membership.request.as_ref().is_some_and(|request| request.asked_ms + timeout <= now.mono_ms)

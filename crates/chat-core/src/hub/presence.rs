@@ -60,6 +60,7 @@ impl Hub {
         out: &mut Outputs,
     ) {
         let slot = membership.room;
+        self.users[user].memberships -= 1;
         if !planted!(self, DeliverAfterLeave) {
             self.rooms[slot].remove_member(id);
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::asking::RETRY_AFTER_S;
 use super::planted::planted;
 use super::{Hub, Now, Paused};
-use crate::client::{ClientRef, Rate, Refusing, Send, Speaks};
+use crate::client::{ClientRef, Rate, Send, Speaks};
 use crate::frame::v1::{self, Refusal, Request};
 use crate::frame::v2::{self, About, ErrorCode};
 use crate::outputs::Outputs;
@@ -34,6 +34,8 @@ struct Waiting {
     room: Option<RoomName>,
     text: MessageText,
     nonce: Option<Nonce>,
+    /// See [`Send::order`]; 0 with v1.
+    order: u64,
     fails_at_ms: u64,
 }
 
@@ -86,7 +88,7 @@ impl Hub {
         self.count_against_rate(id, now);
         match v1::parse(frame, self.options.text_max_chars) {
             Ok(Request::Message(text)) => {
-                self.draft(id, Topic::Room(room.clone()), Some(room), text, None, now, out);
+                self.draft(id, Topic::Room(room.clone()), Some(room), text, None, 0, now, out);
             }
             Ok(Request::Private { to, text }) => self.private_v1(id, &to, room, text, now, out),
             Ok(Request::Nothing) | Err(Refusal::Malformed) => {}
@@ -110,7 +112,7 @@ impl Hub {
             self.echo(author, to, &text, Some(&room), now.wall_ms, out);
         }
         match Username::known(to) {
-            Ok(to) => self.draft(id, Topic::Pair(Pair::new(from, to)), Some(room), text, None, now, out),
+            Ok(to) => self.draft(id, Topic::Pair(Pair::new(from, to)), Some(room), text, None, 0, now, out),
             // No account can have that name.
             Err(_) => self.echo(author, to, &text, Some(&room), now.wall_ms, out),
         }
@@ -134,47 +136,51 @@ impl Hub {
             }
             Ok(v2::Request::Message { room, text, nonce }) => {
                 self.count_against_rate(id, now);
-                self.sent_again(id, &nonce);
                 if self.is_in(id, &room) {
-                    self.send(id, Send { topic: Topic::Room(room), text, nonce }, now, out);
+                    self.send(id, Send { topic: Topic::Room(room), text, nonce, order: 0 }, now, out);
                 } else {
+                    self.answered_for_good(id, &nonce);
                     let about = About::Nonce(nonce);
                     self.refuse(id, ErrorCode::NotJoined, "join the room first", &about, None);
                 }
             }
             Ok(v2::Request::Private { to, text, nonce }) => {
                 self.count_against_rate(id, now);
-                self.sent_again(id, &nonce);
                 let Some(from) = self.user_of(id).map(|user| self.users[user].name.clone()) else { return };
                 match Username::known(&to) {
                     Ok(to) => {
                         self.send(
                             id,
-                            Send { topic: Topic::Pair(Pair::new(from, to)), text, nonce },
+                            Send { topic: Topic::Pair(Pair::new(from, to)), text, nonce, order: 0 },
                             now,
                             out,
                         );
                     }
-                    Err(_) => self.refuse(id, ErrorCode::NotFound, NOBODY, &About::Nonce(nonce), None),
+                    Err(_) => {
+                        self.answered_for_good(id, &nonce);
+                        self.refuse(id, ErrorCode::NotFound, NOBODY, &About::Nonce(nonce), None);
+                    }
                 }
             }
             Ok(v2::Request::History { of, from, limit, reference }) => {
+                if let (Some(limit), Some(user)) = (self.options.history_rate, self.user_of(id)) {
+                    self.users[user].pages.count(limit, now.mono_ms);
+                }
                 self.ask_history(id, of, from, limit, reference.into(), out);
             }
             Err(refusal) => {
                 if let About::Nonce(nonce) = &refusal.about {
-                    self.sent_again(id, nonce);
+                    self.answered_for_good(id, nonce);
                 }
                 self.refuse(id, refusal.code, refusal.message, &refusal.about, None);
             }
         }
     }
 
-    /// What failed first is sent again, whatever becomes of it now: what comes
-    /// behind it may be stored.
-    fn sent_again(&mut self, id: ClientId, nonce: &Nonce) {
+    /// What became of a send is certain: nothing waits for it any more.
+    fn answered_for_good(&mut self, id: ClientId, nonce: &Nonce) {
         if let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) {
-            v2.refusing.take_if(|refusing| refusing.nonce == *nonce);
+            v2.failed.retain(|failed| failed.nonce != *nonce);
         }
     }
 
@@ -190,30 +196,44 @@ impl Hub {
 
     /// Has something stored for a v2 client, unless it must come behind
     /// something that failed.
-    fn send(&mut self, id: ClientId, send: Send, now: Now, out: &mut Outputs) {
+    fn send(&mut self, id: ClientId, mut send: Send, now: Now, out: &mut Outputs) {
         let side_by_side = self.options.topics_side_by_side;
+        let is_careless = planted!(self, NoRefusing);
         let Some(client) = self.client_mut(id) else { return };
         let is_waiting = client.unanswered > 0;
         let Some(v2) = client.v2() else { return };
-        if let Some(refusing) = &v2.refusing {
-            if now.mono_ms < refusing.until_ms && !planted!(self, NoRefusing) {
-                return self.unavailable(id, send.nonce);
-            }
-            if let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) {
-                v2.refusing = None;
-            }
+        match v2.order_of(&send.nonce, now.mono_ms) {
+            Some(order) => send.order = order,
+            None if is_careless => {}
+            None => return self.unavailable(id, send.nonce),
         }
-        let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) else { return };
         if side_by_side && is_waiting && v2.topic.as_ref() != Some(&send.topic) {
             v2.parked = Some(send);
             return;
         }
-        v2.topic = Some(send.topic.clone());
+        self.have_stored(id, send, now, out);
+    }
+
+    /// Nothing that the client sent before is on its way any more.
+    fn unpark(&mut self, id: ClientId, send: Send, now: Now, out: &mut Outputs) {
+        let is_careless = planted!(self, NoRefusing);
+        let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) else { return };
+        if v2.is_behind_failed(send.order, now.mono_ms) && !is_careless {
+            v2.note_failed(send.nonce.clone(), send.order);
+            return self.unavailable(id, send.nonce);
+        }
+        self.have_stored(id, send, now, out);
+    }
+
+    fn have_stored(&mut self, id: ClientId, send: Send, now: Now, out: &mut Outputs) {
+        if let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) {
+            v2.topic = Some(send.topic.clone());
+        }
         if planted!(self, AckBeforeCommit) {
             let seq = self.next_seq(&send.topic);
             self.acknowledge(id, &send.nonce, &send.topic, seq, now.wall_ms, false);
         }
-        self.draft(id, send.topic, None, send.text, Some(send.nonce), now, out);
+        self.draft(id, send.topic, None, send.text, Some(send.nonce), send.order, now, out);
     }
 
     /// The number that something would get, as far as this hub knows.
@@ -239,6 +259,7 @@ impl Hub {
         at_ms: u64,
         duplicate: bool,
     ) {
+        self.answered_for_good(id, nonce);
         let Some(user) = self.user_of(id) else { return };
         let author = self.users[user].name.clone();
         self.tell(id, &v2::ack(nonce, topic, &author, seq, at_ms, duplicate));
@@ -253,6 +274,7 @@ impl Hub {
         room: Option<RoomName>,
         text: MessageText,
         nonce: Option<Nonce>,
+        order: u64,
         now: Now,
         out: &mut Outputs,
     ) {
@@ -267,6 +289,7 @@ impl Hub {
             room: room.clone(),
             text: text.clone(),
             nonce: nonce.clone(),
+            order,
             fails_at_ms: now.mono_ms + self.options.append_timeout_ms,
         });
         let room = room.filter(|_| matches!(topic, Topic::Pair(_)));
@@ -320,25 +343,19 @@ impl Hub {
             }
             (Outcome::NoRecipient { .. }, Some(nonce)) => {
                 if self.same_client(client).is_some() {
+                    self.answered_for_good(client.id, nonce);
                     let about = About::Nonce(nonce.clone());
                     self.refuse(client.id, ErrorCode::NotFound, NOBODY, &about, None);
                 }
             }
-            (Outcome::Failed, nonce) => self.failed(client, receipt.draft, nonce.as_ref(), now, out),
+            (Outcome::Failed, nonce) => self.failed(client, waiting.order, nonce.as_ref(), now, out),
         }
         self.settle(client, now, out);
     }
 
     /// A draft was not stored. There is no other way to tell a v1 client than
     /// to close it.
-    fn failed(
-        &mut self,
-        client: ClientRef,
-        draft: DraftId,
-        nonce: Option<&Nonce>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
+    fn failed(&mut self, client: ClientRef, order: u64, nonce: Option<&Nonce>, now: Now, out: &mut Outputs) {
         let until_ms = now.mono_ms + self.options.refusing_ms;
         let Some(found) = self.same_client(client) else { return };
         let (Some(v2), Some(nonce)) = (found.v2(), nonce) else {
@@ -346,10 +363,8 @@ impl Hub {
         };
         // They need not fail in the order in which they were sent: one that the
         // log's queue had no place for fails before those that wait there.
-        let is_first = |refusing: &Refusing| refusing.until_ms <= now.mono_ms || draft < refusing.draft;
-        if v2.refusing.as_ref().is_none_or(is_first) {
-            v2.refusing = Some(Refusing { nonce: nonce.clone(), draft, until_ms });
-        }
+        v2.note_failed(nonce.clone(), order);
+        v2.refusing_until_ms = until_ms;
         self.unavailable(client.id, nonce.clone());
     }
 
@@ -370,7 +385,7 @@ impl Hub {
             && let Some(parked) = client.v2().and_then(|v2| v2.parked.take())
         {
             // What arrived is not thrown away, whatever came behind it.
-            self.send(author.id, parked, now, out);
+            self.unpark(author.id, parked, now, out);
         }
         let Some(client) = self.same_client(author) else { return };
         match (client.settling, client.unanswered, client.paused) {
@@ -437,13 +452,15 @@ impl Hub {
         let mut allowed = is_within(self.options.rate, &user.rate);
         if let Speaks::V2(v2) = &client.speaks {
             allowed &= is_within(self.options.join_rate, &user.joins);
+            allowed &= is_within(self.options.history_rate, &user.pages);
             allowed &= is_within(self.options.frame_rate, &v2.frames);
         }
         (!allowed).then_some(Paused::Rate)
     }
 
     fn has_credit(&self) -> bool {
-        self.drafts.waiting.len() < self.options.hub_unanswered_max
+        self.drafts.unanswered < self.options.hub_unanswered_max
+            && self.drafts.waiting.len() < ANSWERED_KEPT * self.options.hub_unanswered_max
             && self.drafts.bytes < self.options.hub_unanswered_bytes
     }
 
@@ -458,7 +475,7 @@ impl Hub {
     /// First come, first served, as long as there is credit.
     pub(super) fn resume_waiting_for_hub(&mut self, now: Now, out: &mut Outputs) {
         // Each may use the credit of one frame before it is looked at again.
-        let mut free = self.options.hub_unanswered_max.saturating_sub(self.drafts.waiting.len());
+        let mut free = self.options.hub_unanswered_max.saturating_sub(self.drafts.unanswered);
         while free > 0
             && self.has_credit()
             && let Some(client) = self.waiting_for_hub.pop_front()
@@ -471,5 +488,7 @@ impl Hub {
     }
 }
 
+/// Answered drafts behind one that hangs, for each that may be unanswered.
+const ANSWERED_KEPT: usize = 16;
 /// Said of a name that has no account.
 const NOBODY: &str = "there is nobody of that name";

@@ -36,6 +36,9 @@ pub(crate) struct Story {
     pub(crate) privates: Vec<(Arc<Entry>, Vec<ClientId>)>,
     clients: Vec<Seen>,
     out: Outputs,
+    /// Bytes put out since the last turn ended, and the most of one.
+    put_out: usize,
+    most: usize,
 }
 
 /// What a client got.
@@ -111,6 +114,8 @@ impl Story {
             privates: Vec::new(),
             clients: Vec::new(),
             out: Outputs::default(),
+            put_out: 0,
+            most: 0,
         }
     }
 
@@ -368,7 +373,10 @@ impl Story {
             {
                 self.read_conversations(id, &user, limit);
             } else if !self.hand_over() {
-                break;
+                self.hub.end_turn(&mut self.out);
+                if self.out.is_empty() {
+                    break;
+                }
             }
         }
     }
@@ -387,7 +395,13 @@ impl Story {
         false
     }
 
+    /// Bytes of the turn in which most was put out.
+    pub(crate) fn most_in_a_turn(&self) -> usize {
+        self.most
+    }
+
     fn perform(&mut self) {
+        self.most = self.most.max(std::mem::take(&mut self.put_out));
         while let Some(output) = self.out.next() {
             match output {
                 Output::Write(write) => self.write(&write),
@@ -424,6 +438,7 @@ impl Story {
 
     fn write(&mut self, write: &Write) {
         let bytes = str::from_utf8(self.out.bytes(write)).expect("frames are UTF-8");
+        self.put_out += bytes.len() * self.out.recipients(write).len();
         assert!(bytes.ends_with('\n'), "whole frames only");
         for &client in self.out.recipients(write) {
             let seen = &mut self.clients[client.0 as usize];

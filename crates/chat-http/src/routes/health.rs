@@ -1,11 +1,21 @@
 //! For whoever watches over the server.
 
+use std::sync::Arc;
+
+use chat_store::StoreError;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::{Response, StatusCode};
 
 use super::{Call, fixed};
 use crate::answer::{self, Body, Done};
 use crate::error::HttpError;
+
+/// Why the server cannot be ready, though it would.
+#[derive(Clone)]
+pub(crate) enum Unready {
+    Store(Arc<StoreError>),
+    Silent,
+}
 
 /// The process answers.
 pub(super) async fn alive(_call: Call) -> Result<Response<Body>, HttpError> {
@@ -17,11 +27,22 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
     if !call.app.is_ready() {
         return Err(HttpError::Stopping);
     }
-    let check = call.app.parts.log.check();
-    match tokio::time::timeout(call.app.options.store_check_timeout, check).await {
-        Ok(answer) => answer.map_err(HttpError::Store)?,
-        Err(_) => return Err(HttpError::StoreSilent),
-    }
+    // Not dropped with a client that hangs up: the check has the log's writer.
+    let app = Arc::clone(&call.app);
+    let checking = call.app.tasks.spawn(async move {
+        let check = async {
+            match tokio::time::timeout(app.options.store_check_timeout, app.parts.log.check()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(Unready::Store(Arc::new(error))),
+                Err(_) => Err(Unready::Silent),
+            }
+        };
+        app.store_answers.get(check).await
+    });
+    checking.await.map_err(HttpError::Task)?.map_err(|unready| match unready {
+        Unready::Store(error) => HttpError::Store(error),
+        Unready::Silent => HttpError::StoreSilent,
+    })?;
     Ok(answer::json(StatusCode::OK, &Done::OK))
 }
 

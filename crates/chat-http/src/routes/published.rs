@@ -155,7 +155,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::WebSocketVersion,
         HttpError::Busy,
         HttpError::Stopping,
-        HttpError::Store(StoreError::Unavailable { source: "".into() }),
+        HttpError::Store(StoreError::Unavailable { source: "".into() }.into()),
         HttpError::StoreSilent,
         HttpError::File(io()),
         HttpError::Hash(PasswordsError::Busy),

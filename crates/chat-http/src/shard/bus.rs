@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Commit, Draft, Entry, Outcome, PresenceChange, Receipt, RoomName, Subscription, Topic, Username,
+    Commit, Draft, Entry, Missed, Outcome, PresenceChange, Receipt, RoomName, Subscription, Topic, Username,
 };
 
 use super::inbox::{Inbox, Item};
@@ -71,6 +71,22 @@ impl Bus {
         }
         for (shard, receipts) in later {
             self.inboxes[shard].push(Item::Commit { entries: Vec::new(), receipts });
+        }
+    }
+
+    /// A retry that had been stored a moment ago may have been stored without an
+    /// answer: then nobody has heard of the entry yet.
+    pub(super) fn publish_again(&self, commit: &Commit, now_ms: u64) {
+        for receipt in &commit.receipts {
+            if let Outcome::Duplicate { topic, seq, at_ms } = &receipt.outcome
+                && now_ms.abs_diff(*at_ms) < RETRIED_SOON_MS
+            {
+                let shards = self.lock().of(topic);
+                let missed = Missed { topic: topic.clone(), first: *seq, last: *seq };
+                for shard in bits(shards) {
+                    self.inboxes[shard].push(Item::Heard(missed.clone()));
+                }
+            }
         }
     }
 
@@ -143,6 +159,9 @@ fn clear<K: Hash + Eq>(map: &mut HashMap<K, u64>, key: &K, shard: usize) {
     }
 }
 
+/// An entry that somebody stored longer ago was shown then.
+const RETRIED_SOON_MS: u64 = 60_000;
+
 /// The numbers of the bits that are set.
 fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -150,4 +169,35 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
         set &= set - 1;
         Some(bit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use chat_core::{DraftId, Pair};
+
+    use super::*;
+
+    #[test]
+    fn a_retry_that_was_stored_a_moment_ago_is_told_to_who_may_not_have_it() {
+        let inboxes: Vec<_> = (0..3).map(|_| Arc::new(Inbox::new(1 << 20))).collect();
+        let bus = Bus::new(inboxes.clone());
+        let name = |name| Username::known(name).unwrap();
+        bus.subscribe(1, Subscription::User(name("bob")));
+        let topic = Topic::Pair(Pair::new(name("alice"), name("bob")));
+        let retried = |at_ms| Commit {
+            entries: Vec::new(),
+            receipts: vec![Receipt {
+                draft: DraftId(1),
+                outcome: Outcome::Duplicate { topic: topic.clone(), seq: 5, at_ms },
+            }],
+        };
+        bus.publish_again(&retried(1_000), 1_000_000);
+        assert!(inboxes.iter().all(|inbox| inbox.take(Waker::noop()).is_none()), "shown long ago");
+        bus.publish_again(&retried(999_000), 1_000_000);
+        let heard = inboxes[1].take(Waker::noop()).unwrap().pop_front();
+        assert!(matches!(heard, Some(Item::Heard(Missed { first: 5, last: 5, .. }))));
+        assert!(inboxes[0].take(Waker::noop()).is_none() && inboxes[2].take(Waker::noop()).is_none());
+    }
 }

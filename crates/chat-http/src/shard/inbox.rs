@@ -24,6 +24,8 @@ pub(super) enum Item {
     Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
     /// Drafts of this shard that a lane of the log could not store.
     Failure { lane: usize, receipts: Vec<Receipt> },
+    /// An entry that was stored, and perhaps not carried.
+    Heard(Missed),
     /// Entries that did not fit, at most one range for each topic. It stands
     /// where the first of them would have stood, and nothing of a later commit
     /// but its receipts comes behind it.

@@ -10,6 +10,7 @@ use chat_core::Draft;
 use chat_store::EventLog;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::bus::{Bus, Origins};
 use super::{SHARDS_MAX, ShardOptions};
@@ -47,6 +48,7 @@ impl LogWriter {
         bus: Arc<Bus>,
         options: &ShardOptions,
         metrics: AppendMetrics,
+        failed: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let queued = Arc::new(AtomicUsize::new(0));
         let mut queues = Vec::new();
@@ -69,7 +71,10 @@ impl LogWriter {
             };
             lanes.push(lane.write());
         }
-        (Self { log, bus, queues, queued, queued_max: options.append_queue_max, failures }, all(lanes))
+        (
+            Self { log, bus, queues, queued, queued_max: options.append_queue_max, failures },
+            all(lanes, failed),
+        )
     }
 
     pub(super) fn lanes(&self) -> usize {
@@ -132,12 +137,13 @@ fn fail(failures: &[AtomicU64], bus: &Bus, lane: usize, drafts: &[Draft], origin
     bus.publish_failure(lane, drafts, origins);
 }
 
-/// A task for each lane.
-async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>) {
+/// A task for each lane. Without one of them the server cannot go on.
+async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>, failed: CancellationToken) {
     let mut writing: JoinSet<()> = lanes.into_iter().collect();
     while let Some(ended) = writing.join_next().await {
         if ended.is_err() {
             tracing::error!("a lane of the log had ended by a panic");
+            failed.cancel();
         }
     }
 }
@@ -172,6 +178,7 @@ impl Lane {
                 Ok(commit) => {
                     self.metrics.stored(batch.drafts.len(), started.elapsed());
                     self.bus.publish(&commit, &batch.origins);
+                    self.bus.publish_again(&commit, now_ms());
                 }
                 Err(error) => {
                     self.metrics.failed();
@@ -298,7 +305,13 @@ mod tests {
             let inboxes: Vec<_> = (0..2).map(|_| Arc::new(Inbox::new(1 << 20))).collect();
             let bus = Arc::new(Bus::new(inboxes.clone()));
             let options = ShardOptions { batch_max: 100, ..ShardOptions::default() };
-            let (writer, writing) = LogWriter::new(log.clone(), bus, &options, AppendMetrics::default());
+            let (writer, writing) = LogWriter::new(
+                log.clone(),
+                bus,
+                &options,
+                AppendMetrics::default(),
+                CancellationToken::new(),
+            );
             Self { log, inboxes, writer, task: tokio::spawn(writing) }
         }
 

@@ -147,8 +147,13 @@ impl Shards {
         let inboxes: Vec<_> = (0..count).map(|_| Arc::new(Inbox::new(options.inbox_max_bytes))).collect();
         let bus = Arc::new(Bus::new(inboxes.clone()));
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
-        let (writer, writing) =
-            LogWriter::new(Arc::clone(&log), Arc::clone(&bus), &options, metrics.appends.clone());
+        let (writer, writing) = LogWriter::new(
+            Arc::clone(&log),
+            Arc::clone(&bus),
+            &options,
+            metrics.appends.clone(),
+            failed.clone(),
+        );
         tasks.spawn(writing);
         let mut threads = Vec::with_capacity(count);
         for (index, inbox) in inboxes.iter().enumerate() {

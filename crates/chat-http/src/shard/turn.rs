@@ -218,9 +218,13 @@ impl Shard {
                 self.step(now, Input::Commit { entries: &entries, receipts: &receipts });
             }
             Item::Failure { lane, receipts } => {
+                // What was sent before this was heard of must not pass for
+                // something sent after it.
+                self.end_turn(now);
                 self.failures_heard[lane] += 1;
                 self.step(now, Input::Commit { entries: &[], receipts: &receipts });
             }
+            Item::Heard(missed) => self.step(now, Input::Missed(&[missed])),
             Item::Missed(missed) => {
                 self.worker
                     .metrics

@@ -16,8 +16,12 @@ async fn the_page_is_given_out_under_a_strict_policy() {
     assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; "), "{policy}");
     assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
 
+    assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
+
+    // Weak, as it names the compressed page, too.
     let etag = page.header("etag").unwrap();
-    for tags in [etag, "*", &format!("\"x\", W/{etag}")] {
+    let opaque = etag.strip_prefix("W/").unwrap();
+    for tags in [etag, opaque, "*", &format!("\"x\", {etag}")] {
         let again = chat.call("GET", "/", &[("If-None-Match", tags)], b"").await;
         assert_eq!((again.status, again.body.len()), (304, 0), "{tags}");
         assert_eq!(again.header("etag"), Some(etag));
@@ -31,7 +35,9 @@ async fn the_page_is_given_out_under_a_strict_policy() {
         let file = chat.call("GET", path, &[], b"").await;
         assert_eq!(file.status, 200, "{path}");
         // A release build lets them be kept for good, under the version in their path.
-        assert!(file.header("cache-control").is_some() && file.header("etag").is_some(), "{path}");
+        let is_asked_again = file.header("cache-control") == Some("no-cache");
+        assert_eq!(file.header("etag").is_some(), is_asked_again, "{path}");
+        assert_eq!(file.header("content-security-policy"), Some("sandbox"), "{path}");
         if path.ends_with(".js") {
             assert_eq!(file.header("content-type"), Some("text/javascript; charset=utf-8"), "{path}");
         }
@@ -40,6 +46,21 @@ async fn the_page_is_given_out_under_a_strict_policy() {
         let file = chat.call("GET", path, &[], b"").await;
         assert_eq!((file.status, file.header("cache-control")), (200, Some("no-cache")), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_browser_gets_the_page_compressed() {
+    let chat = Chat::start().await;
+    let whole = chat.call("GET", "/", &[], b"").await;
+    let small = chat.call("GET", "/", &[("Accept-Encoding", "gzip, br")], b"").await;
+    assert_eq!((whole.header("content-encoding"), small.header("content-encoding")), (None, Some("gzip")));
+    assert_eq!(small.header("vary"), Some("accept-encoding"));
+    assert_eq!(small.header("etag"), whole.header("etag"));
+    assert!(small.body.len() * 2 < whole.body.len());
+    // RFC 1952 §2.3.1: the mark of gzip.
+    assert_eq!(small.body[..2], [0x1f, 0x8b]);
+    let picture = chat.call("GET", "/icons/icon-512.png", &[("Accept-Encoding", "gzip")], b"").await;
+    assert_eq!(picture.header("content-encoding"), None, "it is compressed as it is");
 }
 
 #[tokio::test]
@@ -153,13 +174,18 @@ async fn two_ways_to_measure_a_body_end_the_connection() {
 #[tokio::test]
 async fn ready_means_that_the_store_answers() {
     let chat = Chat::with(|options| options.store_check_timeout = Duration::from_millis(100)).await;
-    let ready = async || chat.call("GET", "/readyz", &[], b"").await.status;
-    assert_eq!(ready().await, 200);
+    // An answer is good for a moment, for all who ask.
+    let until = async |status: u16| {
+        while chat.call("GET", "/readyz", &[], b"").await.status != status {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    until(200).await;
     chat.store.out.store(true, Ordering::Relaxed);
-    assert_eq!(ready().await, 503);
+    until(503).await;
     assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
     chat.store.out.store(false, Ordering::Relaxed);
-    assert_eq!(ready().await, 200);
+    until(200).await;
     chat.store.silent.store(true, Ordering::Relaxed);
-    assert_eq!(ready().await, 503);
+    until(503).await;
 }

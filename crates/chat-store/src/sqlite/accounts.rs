@@ -111,7 +111,7 @@ impl SessionRepository for SqliteStore {
     fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
-            let mut work = sqlx::query("DELETE FROM sessions WHERE expires_at <= ?1")
+            let mut work = sqlx::query("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT 100)")
                 .bind(columns::column(session.created_at_ms))
                 .execute(&mut writing.connection)
                 .await;
