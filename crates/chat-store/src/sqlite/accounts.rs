@@ -111,7 +111,7 @@ impl SessionRepository for SqliteStore {
     fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
-            let mut work = sqlx::query("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT 100)")
+            let mut work = sqlx::query(SWEEP_SESSIONS)
                 .bind(columns::column(session.created_at_ms))
                 .execute(&mut writing.connection)
                 .await;
@@ -262,3 +262,7 @@ pub(super) const SESSIONS_OF: &str =
 pub(super) const GOOD_SESSIONS: &str = "SELECT s.id, s.expires_at
        FROM jsonb_each(?1) AS d CROSS JOIN sessions AS s ON s.id = d.value
       WHERE s.expires_at > ?2";
+
+/// A few with each sign-in, so that none waits for many.
+const SWEEP_SESSIONS: &str =
+    "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT 100)";
