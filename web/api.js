@@ -2,6 +2,7 @@
 
 /** @typedef {{ username: string, avatar: string }} User `avatar` is empty where there is none. */
 /** @typedef {{ name: string, title: string, online: number }} Room */
+/** @typedef {{ id: string, device: string, address: string, created: number, last_seen: number, current: boolean }} SignIn `created`, `last_seen`: Unix seconds */
 
 /** An answer that is not a success. `status` is 0 where none came at all. */
 export class ApiError extends Error {
@@ -54,6 +55,16 @@ export async function me() {
  */
 export async function user(name) {
   return call(`/api/users/${encodeURIComponent(name)}`);
+}
+
+/** @returns {Promise<SignIn[]>} where one is signed in, the newest first */
+export async function sessions() {
+  return (await call("/api/sessions")).sessions;
+}
+
+/** @param {string} id of a session that is to end */
+export async function endSession(id) {
+  await call(`/api/sessions/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
 /** @returns {Promise<Room[]>} */

@@ -1,8 +1,12 @@
 //! The project's tasks, run as `cargo xtask <task>`. The standard library is
 //! all they need, so that the first run does not wait for a build.
 
+mod apt;
 mod migrate;
+mod page;
 mod postgres;
+mod prove;
+mod simulate;
 mod test;
 
 use std::env;
@@ -16,7 +20,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Task::Test) => test::run(),
+        Ok(Task::Page { stories }) => page::run(&stories),
+        Ok(Task::Screenshots) => page::screenshots(),
         Ok(Task::Migrate { args }) => migrate::run(args),
+        Ok(Task::Prove { args }) => prove::run(args),
+        Ok(Task::Simulate { args }) => simulate::run(args),
         Err(UsageError(sentence)) => {
             eprint!("error: {sentence}\n\n{HELP}");
             ExitCode::from(2)
@@ -29,7 +37,11 @@ Usage: cargo xtask <task>
 
 Tasks:
   test                            all checks: format, lints, docs, tests, simulator
+  page [story ...]                the page's checks; with names, these stories in the browser
+  screenshots                     takes the README's pictures of the page anew
   migrate [up|down|status] [...]  the database's schema, as `server migrate`
+  prove [--release] <story> [...] proof on the real server: `prove help` lists the stories
+  simulate [--seeds N] [...]      a whole chat under faults: `simulate --help` lists the options
   help                            this list
 ";
 
@@ -38,8 +50,21 @@ Tasks:
 enum Task {
     Help,
     Test,
+    Screenshots,
+    /// `stories` are files of `web/test/browser`.
+    Page {
+        stories: Vec<OsString>,
+    },
     /// `args` are the server's to understand.
     Migrate {
+        args: Vec<OsString>,
+    },
+    /// `args` are those of `bins/prove`.
+    Prove {
+        args: Vec<OsString>,
+    },
+    /// `args` are those of `crates/chat-simulator`.
+    Simulate {
         args: Vec<OsString>,
     },
 }
@@ -57,6 +82,10 @@ impl Task {
         let args: Vec<OsString> = args.collect();
         let task = match name.to_str() {
             Some("migrate") => return Ok(Self::Migrate { args }),
+            Some("prove") => return Ok(Self::Prove { args }),
+            Some("simulate") => return Ok(Self::Simulate { args }),
+            Some("page") => return Ok(Self::Page { stories: args }),
+            Some("screenshots") => Self::Screenshots,
             Some("test") => Self::Test,
             Some("help" | "--help" | "-h") => Self::Help,
             _ => return Err(UsageError(format!("there is no task `{}`", name.display()))),
@@ -101,6 +130,12 @@ mod tests {
     }
 
     #[test]
+    fn prove_passes_everything_on() {
+        let args = ["kill", "--kills", "100"].map(OsString::from).to_vec();
+        assert_eq!(parse("prove kill --kills 100"), Ok(Task::Prove { args }));
+    }
+
+    #[test]
     fn what_is_no_task_is_named_in_the_error() {
         assert_eq!(parse(""), Err("no task was named".to_owned()));
         assert_eq!(parse("tset"), Err("there is no task `tset`".to_owned()));
@@ -109,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_task() {
-        for task in ["test", "migrate", "help"] {
+        for task in ["test", "page", "screenshots", "migrate", "prove", "simulate", "help"] {
             assert!(HELP.lines().any(|line| line.trim_start().starts_with(task)), "{task}");
         }
     }

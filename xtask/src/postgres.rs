@@ -2,8 +2,8 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+
+use crate::apt;
 
 /// How to get it where this program cannot.
 pub(crate) const INSTALL: &str = "apt-get install postgresql, or set PG_BIN or TEST_DATABASE_URL";
@@ -25,21 +25,15 @@ fn has_programs() -> bool {
 }
 
 fn install() -> bool {
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0");
-    if !is_root || !Path::new("/usr/bin/apt-get").exists() {
+    if !apt::is_here() {
         return false;
     }
     println!("\n==> Postgres is missing: installing it");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.arg("-q").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command.status().is_ok_and(|status| status.success())
-    };
-    apt(&["update"])
-        && apt(&["install", "-y", "--no-install-recommends", "postgresql-common"])
+    apt::update()
+        && apt::install(&["postgresql-common"])
         && fs::create_dir_all(CLUSTERS).is_ok()
         && fs::write(format!("{CLUSTERS}/no-main.conf"), "create_main_cluster = false\n").is_ok()
-        && apt(&["install", "-y", "--no-install-recommends", "postgresql"])
+        && apt::install(&["postgresql"])
 }
 
 /// Debian's settings for new clusters.

@@ -2,11 +2,12 @@
 
 use std::env;
 use std::fmt;
+use std::io;
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::postgres;
+use crate::{page, postgres, prove};
 
 /// Runs all steps up to the first that fails, then says what became of each.
 pub(crate) fn run() -> ExitCode {
@@ -35,12 +36,39 @@ const STEPS: &[Step] = &[
         ..Step::new("private docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
     Step { wants: Some(POSTGRES), ..Step::new("tests", &["test", "--workspace"]) },
+    // Three thousand runs; `cargo xtask simulate` has time for more.
+    Step::new(
+        "simulator",
+        &["run", "--profile", "simulate", "--package", "chat-simulator", "--", "--seeds", "3000"],
+    ),
     // Each planted bug must be caught, or the simulator proves nothing.
     Step::new(
         "planted bugs",
-        &["test", "--package", "chat-core", "--features", "planted-bugs", "--test", "simulator"],
+        &["test", "--profile", "simulate", "--package", "chat-simulator", "--features", "planted-bugs"],
     ),
+    Step::new("build", &["build", "--package", "server", "--package", "prove"]),
+    // KILL behind a bad network; the long runs are `cargo xtask prove`'s own.
+    Step { program: PROVE, wants: Some(POSTGRES), ..Step::new("prove", &["quick"]) },
+    Step {
+        program: Program { name: "tsc", command: page::types },
+        needs: Some(TOOLS),
+        ..Step::new("page types", &[])
+    },
+    Step {
+        program: Program { name: "node", command: page::logic },
+        needs: Some(NODE),
+        ..Step::new("page logic", &[])
+    },
+    // People in browsers, at the server that was built above.
+    Step {
+        program: Program { name: "node", command: page::all_stories },
+        needs: Some(BROWSER),
+        ..Step::new("page stories", &[])
+    },
 ];
+
+const CARGO: Program = Program { name: "cargo", command: || Ok(crate::cargo()) };
+const PROVE: Program = Program { name: "prove", command: || prove::program("debug").map(Command::new) };
 
 const DENY_DOC_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
 
@@ -52,7 +80,13 @@ const POSTGRES: Component =
 const CLIPPY: Component =
     Component { name: "clippy", install: "rustup component add clippy", is_present: || cargo_has("clippy") };
 
-/// One call of cargo at the root of the workspace.
+const NODE: Component = Component { name: "Node", install: page::INSTALL_NODE, is_present: page::has_node };
+const TOOLS: Component =
+    Component { name: "TypeScript", install: page::INSTALL_TOOLS, is_present: page::has_tools };
+const BROWSER: Component =
+    Component { name: "Chromium", install: page::INSTALL_BROWSER, is_present: page::has_browser };
+
+/// One call of a program at the root of the workspace.
 struct Step {
     name: &'static str,
     args: &'static [&'static str],
@@ -60,6 +94,13 @@ struct Step {
     needs: Option<Component>,
     /// Without this, parts of the step are left out.
     wants: Option<Component>,
+    program: Program,
+}
+
+/// What a step runs, mostly cargo.
+struct Program {
+    name: &'static str,
+    command: fn() -> io::Result<Command>,
 }
 
 /// Something that a machine may lack. Without it a step is left out, which is
@@ -90,7 +131,7 @@ enum Outcome {
 
 impl Step {
     const fn new(name: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, args, env: &[], needs: None, wants: None }
+        Self { name, args, env: &[], needs: None, wants: None, program: CARGO }
     }
 
     fn perform(&self) -> Outcome {
@@ -100,16 +141,18 @@ impl Step {
             return Outcome::NotRun { missing: name, install };
         }
         let lacks = self.wants.as_ref().filter(|component| !(component.is_present)());
-        println!("\n==> {}: cargo {}", self.name, self.args.join(" "));
-        let status =
-            crate::cargo().args(self.args).envs(self.env.iter().copied()).current_dir(root()).status();
+        let program = self.program.name;
+        println!("\n==> {}: {program} {}", self.name, self.args.join(" "));
+        let status = (self.program.command)().and_then(|mut command| {
+            command.args(self.args).envs(self.env.iter().copied()).current_dir(root()).status()
+        });
         match status {
             Ok(status) if status.success() => match lacks {
                 None => Outcome::Passed,
                 Some(&Component { name, install, .. }) => Outcome::InPart { missing: name, install },
             },
-            Ok(status) => Outcome::Failed(format!("`cargo {}` ended with {status}", self.args.join(" "))),
-            Err(error) => Outcome::Failed(format!("cargo could not be started: {error}")),
+            Ok(status) => Outcome::Failed(format!("`{program} {}` ended with {status}", self.args.join(" "))),
+            Err(error) => Outcome::Failed(format!("{program} could not be started: {error}")),
         }
     }
 }
@@ -195,7 +238,7 @@ fn cargo_has(subcommand: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
 }
 

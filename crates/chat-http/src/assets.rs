@@ -74,8 +74,8 @@ pub(crate) struct Asset {
     content_type: &'static str,
     /// Of the content: a weak one, as it names the compressed bytes, too (RFC 9110 §8.8.3.3).
     etag: HeaderValue,
-    /// It is a document or a worker of the page. All else does with the policy that
-    /// every answer has, which forbids everything.
+    /// It is a document or a worker of the page. All else, opened by itself, gets
+    /// nothing but a sandbox, in few bytes.
     runs: bool,
     /// The content never changes under that address.
     is_immutable: bool,
@@ -144,12 +144,17 @@ impl Asset {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        headers.insert(ETAG, self.etag);
-        let cache = if self.is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+        if self.is_immutable {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        } else {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            headers.insert(ETAG, self.etag);
+        }
         if self.runs {
             headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        } else {
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
         }
         if is_known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -209,7 +214,8 @@ fn code(text: &str, kind: &str) -> String {
                 break;
             }
         }
-        if !rest.is_empty() && !(kind == "js" && rest.starts_with("//")) {
+        let is_line_comment = kind == "js" && rest.starts_with("//");
+        if !rest.is_empty() && !is_line_comment {
             code.push_str(rest);
             code.push('\n');
         }

@@ -1,0 +1,19 @@
+// Before the first paint: the chosen look, so that the other one does not flash,
+// and the language. What this visitor will need is asked for here, at once and
+// not one file after the other.
+(() => {
+  const read = (key) => {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  };
+  const root = document.documentElement;
+  root.dataset.theme = read("theme") ?? "";
+  const preferred = [read("language"), ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
+  root.lang = preferred.find((tag) => tag === "ru" || tag === "en") ?? "en";
+  for (const id of [`${root.lang}-code`, read("user") ? "chat-code" : "door-code"]) {
+    document.head.append(document.getElementById(id).content.cloneNode(true));
+  }
+})();

@@ -1,0 +1,160 @@
+// The hands of `logic/client.js`: a socket, a timer, a store. Decides nothing.
+
+import * as api from "./api.js";
+import { Client } from "./logic/client.js";
+import { nonce } from "./logic/nonce.js";
+import { OutboxStore } from "./store.js";
+import { Tabs } from "./tabs.js";
+
+/** @typedef {import("./logic/client.js").Input} Input */
+/** @typedef {import("./logic/client.js").Output} Output */
+/** @typedef {import("./logic/conversation.js").Key} Key */
+
+export class Session {
+  client;
+  #listener;
+  #store;
+  #tabs;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #isOver = false;
+  #controller = new AbortController();
+
+  /**
+   * @param {string} user
+   * @param {(output: Output) => void} listener
+   */
+  constructor(user, listener) {
+    this.client = new Client(user);
+    this.#listener = listener;
+    this.#tabs = new Tabs(() => this.#adopt());
+    this.#store = new OutboxStore(user, this.#tabs.name);
+    const { signal } = this.#controller;
+    const nudge = () => this.step({ type: "nudge" });
+    addEventListener("online", nudge, { signal });
+    addEventListener("pageshow", nudge, { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || nudge(), { signal });
+  }
+
+  async start() {
+    this.step({ type: "start" });
+    await this.#adopt();
+  }
+
+  /**
+   * @param {Key} key
+   * @param {string} text
+   */
+  write(key, text) {
+    const at = Date.now();
+    const random = crypto.getRandomValues(new Uint8Array(12));
+    this.step({ type: "send", item: { nonce: nonce(at, random), key, text, at, state: "waiting" } });
+  }
+
+  /** Ends it without a word to the listener. */
+  end() {
+    this.#isOver = true;
+    this.#controller.abort();
+    clearTimeout(this.#timer);
+    this.#close();
+  }
+
+  /** @param {Input} input */
+  step(input) {
+    if (this.#isOver) {
+      return;
+    }
+    const moment = { now: performance.now(), random: Math.random };
+    for (const output of this.client.step(input, moment)) {
+      this.#perform(output);
+    }
+    clearTimeout(this.#timer);
+    const { wakeAt } = this.client;
+    if (wakeAt !== null && wakeAt !== Infinity) {
+      this.#timer = setTimeout(() => this.step({ type: "timer" }), Math.max(0, wakeAt - performance.now()) + 1);
+    }
+  }
+
+  /** @param {Output} output */
+  #perform(output) {
+    switch (output.do) {
+      case "connect":
+        this.#connect();
+        break;
+      case "send":
+        if (this.#socket?.readyState === WebSocket.OPEN) {
+          this.#socket.send(JSON.stringify(output.frame));
+        }
+        break;
+      case "close":
+        this.#close();
+        break;
+      case "ask":
+        this.#ask();
+        break;
+      case "keep":
+        this.#store.keep(output.item);
+        break;
+      case "drop":
+        this.#store.drop(output.nonce);
+        break;
+      default:
+        this.#listener(output);
+    }
+  }
+
+  #connect() {
+    this.#close();
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(url, "chat.v2");
+    this.#socket = socket;
+    let wasOpen = false;
+    /** @param {Input} input */
+    const step = (input) => {
+      if (this.#socket === socket) {
+        this.step(input);
+      }
+    };
+    socket.addEventListener("open", () => {
+      wasOpen = true;
+      step({ type: "opened" });
+    });
+    socket.addEventListener("message", ({ data }) => step({ type: "frame", frame: parse(data) }));
+    socket.addEventListener("close", ({ code }) => step({ type: "closed", code, wasOpen }));
+  }
+
+  #close() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  async #ask() {
+    try {
+      const { username } = await api.me();
+      this.step({ type: "session", signedIn: username === this.client.user });
+    } catch (error) {
+      // Only an answer that says so means no: the server may just be away.
+      this.step({ type: "session", signedIn: !(error instanceof api.ApiError && error.status === 401) });
+    }
+  }
+
+  async #adopt() {
+    const alive = await this.#tabs.alive();
+    for (const item of await this.#store.adopt((tab) => alive.has(tab))) {
+      this.step({ type: "send", item });
+    }
+  }
+}
+
+/** @param {unknown} data */
+function parse(data) {
+  try {
+    return JSON.parse(String(data));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,128 @@
+// What this browser remembers between visits. Where it may not remember,
+// everything works until the page is closed.
+
+/** @typedef {import("./logic/conversation.js").Key} Key */
+/** @typedef {import("./logic/reads.js").Stored} StoredReads */
+
+/** What holds for whoever sits here. */
+export const settings = {
+  /** @returns {"ru" | "en" | null} */
+  get language() {
+    const found = read("language");
+    return found === "ru" || found === "en" ? found : null;
+  },
+  set language(value) {
+    write("language", value);
+  },
+  /** @returns {"light" | "dark" | null} */
+  get theme() {
+    const found = read("theme");
+    return found === "light" || found === "dark" ? found : null;
+  },
+  set theme(value) {
+    write("theme", value);
+  },
+  /** Who was here last. @returns {{ username: string, avatar: string } | null} */
+  get user() {
+    return json("user");
+  },
+  set user(value) {
+    write("user", value && JSON.stringify(value));
+  },
+};
+
+/** What holds for one person. */
+export class Memory {
+  #user;
+
+  /** @param {string} user */
+  constructor(user) {
+    this.#user = user;
+  }
+
+  /** @returns {StoredReads | null} */
+  get reads() {
+    return json(this.keyOf("reads"));
+  }
+
+  set reads(value) {
+    write(this.keyOf("reads"), JSON.stringify(value));
+  }
+
+  /** The rooms to be in. @returns {string[] | null} */
+  get rooms() {
+    return json(this.keyOf("rooms"));
+  }
+
+  set rooms(value) {
+    write(this.keyOf("rooms"), JSON.stringify(value));
+  }
+
+  /** @returns {Key | null} */
+  get last() {
+    return json(this.keyOf("last"));
+  }
+
+  set last(value) {
+    write(this.keyOf("last"), JSON.stringify(value));
+  }
+
+  get notifies() {
+    return read(this.keyOf("notifies")) === "yes";
+  }
+
+  set notifies(value) {
+    write(this.keyOf("notifies"), value ? "yes" : null);
+  }
+
+  /** @param {Key} key */
+  draft(key) {
+    return read(this.keyOf(`draft ${key}`)) ?? "";
+  }
+
+  /**
+   * @param {Key} key
+   * @param {string} text
+   */
+  setDraft(key, text) {
+    write(this.keyOf(`draft ${key}`), text || null);
+  }
+
+  /** @param {string} what */
+  keyOf(what) {
+    return `chat ${JSON.stringify(this.#user)} ${what}`;
+  }
+}
+
+/** What there is in the way of memory where the browser gives none. @type {Map<string, string>} */
+const instead = new Map();
+
+/** @param {string} key */
+function read(key) {
+  try {
+    return localStorage.getItem(key) ?? instead.get(key) ?? null;
+  } catch {
+    return instead.get(key) ?? null;
+  }
+}
+
+/**
+ * @param {string} key
+ * @param {string | null} value
+ */
+function write(key, value) {
+  try {
+    value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value);
+  } catch {
+    value === null ? instead.delete(key) : instead.set(key, value);
+  }
+}
+
+/** @param {string} key */
+function json(key) {
+  try {
+    return JSON.parse(read(key) ?? "null");
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,60 @@
+// Keeps the page itself, so that it opens without a network: what is written
+// then waits, and goes out later. Messages and pictures are not kept here.
+
+const CACHE = "page";
+
+addEventListener("install", (event) => {
+  skipWaiting();
+  event.waitUntil(fetch("/", { cache: "no-cache" }).then(keep));
+});
+
+addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+
+addEventListener("fetch", (event) => {
+  const { request } = event;
+  const { origin, pathname } = new URL(request.url);
+  if (request.method !== "GET" || origin !== location.origin) {
+    return;
+  }
+  if (request.mode === "navigate" && /^\/($|r\/|u\/)/.test(pathname)) {
+    event.respondWith(page(event));
+  } else if (pathname.startsWith("/assets/")) {
+    // Their names change with them, so that a browser seldom has to ask at all.
+    event.respondWith(fetch(request).catch(async () => (await caches.match(request)) ?? Response.error()));
+  }
+});
+
+/** The page of the server, and the kept one where there is no answer. */
+async function page(event) {
+  try {
+    const response = await fetch(event.request);
+    if (response.ok) {
+      event.waitUntil(keep(response.clone()));
+    }
+    return response;
+  } catch (error) {
+    const kept = await caches.match("/");
+    if (!kept) {
+      throw error;
+    }
+    return kept;
+  }
+}
+
+/** Keeps a page with all that it names, now or for later, and nothing of the one before. */
+async function keep(response) {
+  if (!response.ok) {
+    return;
+  }
+  const html = await response.clone().text();
+  const named = [...new Set(Array.from(html.matchAll(/"(\/assets\/[^"#]+)"/g), ([, path]) => path))];
+  const cache = await caches.open(CACHE);
+  const kept = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname));
+  await cache.addAll(named.filter((path) => !kept.has(path)));
+  await cache.put("/", response);
+  for (const path of kept) {
+    if (path !== "/" && !named.includes(path)) {
+      await cache.delete(path);
+    }
+  }
+}

@@ -1,0 +1,141 @@
+// Whatever happens to the network, the server and the tabs: what was written
+// arrives, once and in order.
+
+import assert from "node:assert/strict";
+
+import { Network, person, Server, story } from "./harness.mjs";
+
+const server = await Server.start("--message-rate", "off");
+const numbers = (what, count) => Array.from({ length: count }, (_, i) => `${what} ${i}`);
+
+story("the network is cut in the middle of a conversation", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice"), await person(server.url, "bob")];
+  for (const [i, text] of numbers("cut", 30).entries()) {
+    await alice.say(text);
+    if (i % 9 === 4) network.cut();
+  }
+  await bob.say("and back");
+  await alice.allStored();
+  for (const someone of [alice, bob]) {
+    await someone.sees("cut 29");
+    await someone.sees("and back");
+    assert.deepEqual((await someone.texts()).filter((text) => text.startsWith("cut")), numbers("cut", 30));
+  }
+});
+
+story("somebody writes without a network, reloads, and it goes out once there is one", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice", { path: "/r/offline" }), await person(server.url, "bob", { path: "/r/offline" })];
+  // The page is kept for times like these.
+  await alice.page.evaluate(() => navigator.serviceWorker.ready);
+  await alice.until(() => alice.page.evaluate(async () => (await (await caches.open("page")).match("/")) !== undefined), "the page is kept");
+  network.down();
+  await alice.page.waitForSelector("#subtitle.away");
+  await alice.say("offline 0");
+  await alice.say("offline 1");
+  await alice.hasWaiting("offline 0", "offline 1");
+  await alice.until(async () => /2 messages wait/.test((await alice.page.textContent("#subtitle")) ?? ""), "it says so");
+  await alice.page.reload();
+  await alice.sees("offline 1");
+  await alice.say("offline 2");
+  await alice.hasWaiting(...numbers("offline", 3));
+  network.up();
+  await bob.sees("offline 2");
+  await alice.allStored();
+  assert.deepEqual(await bob.texts(), numbers("offline", 3));
+  assert.deepEqual(await alice.texts(), numbers("offline", 3));
+});
+
+story("the server is killed, and what waits for it arrives once", async () => {
+  const [alice, bob] = [await person(server.url, "alice", { path: "/r/killed" }), await person(server.url, "bob", { path: "/r/killed" })];
+  await bob.say("killed 0");
+  await alice.sees("killed 0");
+  const pouring = (async () => {
+    for (const text of numbers("killed", 40).slice(1)) await alice.say(text);
+  })();
+  await alice.sees("killed 10");
+  await server.kill();
+  await pouring;
+  await alice.page.waitForSelector("#subtitle.away");
+  await server.restart();
+  await bob.sees("killed 39");
+  await alice.allStored();
+  assert.deepEqual(await bob.texts(), numbers("killed", 40));
+  assert.deepEqual(await alice.texts(), numbers("killed", 40));
+});
+
+story("the server is restarted in good order, and the talk goes on", async () => {
+  const [alice, bob] = [await person(server.url, "alice", { path: "/r/restarted" }), await person(server.url, "bob", { path: "/r/restarted" })];
+  await alice.say("restarted 0");
+  await bob.sees("restarted 0");
+  await server.terminate();
+  await alice.say("restarted 1");
+  await alice.hasWaiting("restarted 1");
+  await server.restart();
+  await bob.say("restarted 2");
+  for (const someone of [alice, bob]) {
+    await someone.sees("restarted 1");
+    await someone.sees("restarted 2");
+    await someone.allStored();
+    assert.equal((await someone.texts()).length, 3);
+  }
+});
+
+story("a network that swallows everything is noticed", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice", { path: "/r/hole" }), await person(server.url, "bob", { path: "/r/hole" })];
+  network.swallow();
+  await alice.say("into the hole");
+  await alice.page.waitForSelector("#subtitle.away", { timeout: 30_000 });
+  network.up();
+  await bob.sees("into the hole");
+  await alice.allStored();
+});
+
+story("two tabs show the same, and neither sends for the other", async () => {
+  const network = await Network.before(server);
+  const bob = await person(server.url, "bob", { path: "/r/tabs" });
+  const one = await person(network.url, "alice", { path: "/r/tabs" });
+  const two = await one.tab("/r/tabs");
+  await one.say("from the first");
+  await two.say("from the second");
+  for (const tab of [one, two]) {
+    // A tab in the background shows nothing new.
+    await tab.page.bringToFront();
+    await tab.sees("from the second");
+    await tab.allStored();
+  }
+  network.down();
+  await two.page.waitForSelector("#subtitle.away");
+  await two.say("tabs 1");
+  await two.hasWaiting("tabs 1");
+  await one.page.bringToFront();
+  await one.say("tabs 0");
+  await one.hasWaiting("tabs 0");
+  network.up();
+  for (const someone of [one, two, bob]) {
+    await someone.page.bringToFront();
+    await someone.sees("tabs 0");
+    await someone.sees("tabs 1");
+    await someone.until(async () => (await someone.texts()).length === 4, "each is there once");
+  }
+});
+
+story("what a closed tab left behind is sent by another", async () => {
+  const network = await Network.before(server);
+  const bob = await person(server.url, "bob", { path: "/r/legacy" });
+  const one = await person(network.url, "alice", { path: "/r/legacy" });
+  const two = await one.tab("/r/legacy");
+  network.down();
+  await two.page.waitForSelector("#subtitle.away");
+  await two.say("my last words");
+  await two.hasWaiting("my last words");
+  await two.page.close();
+  await one.page.bringToFront();
+  await one.sees("my last words");
+  network.up();
+  await bob.sees("my last words");
+  await one.allStored();
+  assert.deepEqual(await bob.texts(), ["my last words"]);
+});

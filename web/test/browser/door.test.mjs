@@ -1,0 +1,106 @@
+// Coming in: registering, signing in, and what is said when that fails.
+
+import assert from "node:assert/strict";
+
+import { fourColours, PASSWORD, person, register, Server, story, visitor } from "./harness.mjs";
+
+const server = await Server.start();
+
+story("somebody registers with a picture, cut to a square, and others see it", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/`);
+  await page.fill("#register-name", "Рита");
+  await page.fill("#register-password", PASSWORD);
+  await page.setInputFiles("picture-crop input[type=file]", { name: "me.png", mimeType: "image/png", buffer: await fourColours(400) });
+  await page.waitForSelector("picture-crop.has-picture");
+  // Closer, and to the corner at the top left, which is red.
+  await page.fill("picture-crop input[type=range]", "2");
+  await page.focus(".crop-stage");
+  for (let i = 0; i < 12; i += 1) {
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowUp");
+  }
+  await page.click("#register button.primary");
+  await page.waitForSelector("#text", { state: "visible" });
+  await page.fill("#text", "I am here");
+  await page.press("#text", "Enter");
+
+  const bob = await person(server.url, "bob");
+  await bob.sees("I am here");
+  const shown = await bob.page.waitForSelector("#messages .message chat-avatar[name='Рита'] img");
+  const colours = await shown.evaluate((image) => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, 0, 0);
+    return [0.1, 0.9].flatMap((x) => [0.1, 0.9].map((y) => [...context.getImageData(x * canvas.width, y * canvas.height, 1, 1).data.slice(0, 3)]));
+  });
+  assert.ok(colours.every(([red, green, blue]) => red > 200 && green < 60 && blue < 60), String(colours));
+});
+
+story("what is wrong is said where it is, in either language", async () => {
+  await register(server.url, "anna");
+  const { page } = await visitor(server.url, { locale: "ru-RU" });
+  await page.goto(`${server.url}/`);
+  const saidIn = (form) => page.$$eval(`#${form} .error`, (all) => all.map(({ textContent }) => textContent).filter(Boolean));
+  const tryIt = async (form, name, password) => {
+    await page.click(form === "register" ? "#to-register" : "#to-sign-in");
+    await page.fill(`#${form}-name`, name);
+    await page.fill(`#${form}-password`, password);
+    await page.press(`#${form}-password`, "Enter");
+    await page.waitForFunction((form) => [...document.querySelectorAll(`#${form} .error`)].some(({ textContent }) => textContent), form);
+    return saidIn(form);
+  };
+  assert.equal(await page.getAttribute("html", "lang"), "ru");
+  assert.deepEqual(await tryIt("sign-in", "anna", "wrong"), ["Неверное имя или пароль."]);
+  assert.deepEqual(await tryIt("sign-in", "nobody", "wrong"), ["Неверное имя или пароль."]);
+  assert.deepEqual(await tryIt("register", "anna", PASSWORD), ["Это имя уже занято."]);
+  assert.deepEqual(await tryIt("register", "аnnа", PASSWORD), ["Это имя слишком похоже на уже занятое."]);
+  assert.deepEqual(await tryIt("register", "   ", PASSWORD), ["Напишите имя."]);
+  assert.equal(await page.getAttribute("#register-name", "aria-invalid"), "true");
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "register-name");
+
+  await page.click(".languages [data-language=en]");
+  await page.waitForFunction(() => document.documentElement.lang === "en");
+  assert.deepEqual(await tryIt("register", "x".repeat(25), PASSWORD), ["24 characters at most."]);
+  assert.deepEqual(await tryIt("register", "a\u202eb", PASSWORD), ["The name has control or invisible characters."]);
+  assert.deepEqual(await tryIt("register", "new", ""), ["Please enter a password."]);
+  assert.deepEqual(await tryIt("sign-in", "anna", "wrong"), ["Wrong name or password."]);
+  await page.fill("#sign-in-password", PASSWORD);
+  await page.press("#sign-in-password", "Enter");
+  await page.waitForSelector("#text", { state: "visible" });
+  await page.reload();
+  await page.waitForSelector("#text", { state: "visible" });
+  assert.equal(await page.getAttribute("html", "lang"), "en", "the choice is remembered");
+});
+
+story("what is no picture is told apart, and the rest of the form stays", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/`);
+  await page.fill("#register-name", "carol");
+  await page.setInputFiles("picture-crop input[type=file]", { name: "me.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await page.waitForFunction(() => document.querySelector("picture-crop .error")?.textContent?.includes("cannot be opened"));
+  assert.equal(await page.inputValue("#register-name"), "carol");
+});
+
+story("a server that takes no more people says so, and one that is away too", async () => {
+  const closed = await Server.start("--registration", "closed", "--database-url", "memory:");
+  const { page } = await visitor(closed.url, { locale: "ru-RU" });
+  await page.goto(`${closed.url}/`);
+  await page.fill("#register-name", "dora");
+  await page.fill("#register-password", PASSWORD);
+  await page.press("#register-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Здесь не регистрируются"));
+  await closed.kill();
+  await page.press("#register-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Нет связи с сервером"));
+});
+
+story("password managers and screen readers find what they need", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/`);
+  const fields = await page.$$eval("form input:not([type=file]):not([type=range]):not(#finder-text)", (all) => all.map(({ name, autocomplete }) => `${name} ${autocomplete}`));
+  assert.deepEqual(fields, ["username username", "password new-password", "username username", "password current-password"]);
+  await page.getByRole("button", { name: "Show password" }).first().click();
+  assert.equal(await page.getAttribute("#register-password", "type"), "text");
+});

@@ -1,0 +1,434 @@
+// A server of its own, a browser, and people in it: what the stories of this
+// folder are told with. `cargo xtask test` says where everything is.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { after, test } from "node:test";
+
+const { CHAT_SERVER, CHAT_TOOLS, CHROMIUM } = process.env;
+if (!CHAT_SERVER || !CHAT_TOOLS || !CHROMIUM) {
+  throw new Error("run these by `cargo xtask test`, or set CHAT_SERVER, CHAT_TOOLS (a folder with node_modules) and CHROMIUM");
+}
+const require = createRequire(path.join(CHAT_TOOLS, "package.json"));
+const { chromium } = require("playwright-core");
+export const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+export const PASSWORD = "correct horse";
+/** How long something may take that takes no time on a machine with nothing else to do. */
+export const PATIENCE_MS = 20_000;
+
+/**
+ * One story, and nobody is left behind after it: an error in a page fails it.
+ * @param {string} name
+ * @param {() => Promise<void>} tell
+ */
+export function story(name, tell) {
+  test(name, { timeout: 120_000 }, async () => {
+    try {
+      await tell();
+      assert.deepEqual(problems.splice(0), [], "the pages had nothing to complain about");
+    } finally {
+      problems.length = 0;
+      await Promise.all(contexts.splice(0).map((context) => context.close()));
+    }
+  });
+}
+
+/** At the very end, what was opened last is closed first. @type {(() => unknown)[]} */
+const closers = [];
+after(async () => {
+  for (const close of closers.reverse()) await close();
+});
+
+/** What pages complained of. @type {string[]} */
+export const problems = [];
+/** @type {any[]} */
+const contexts = [];
+
+export class Server {
+  url = "";
+  #flags;
+  #port = 0;
+  #process;
+  #folder = mkdtempSync(path.join(tmpdir(), "chat-page-"));
+
+  /** @param {string[]} flags */
+  static async start(...flags) {
+    const server = new Server(flags);
+    await server.restart();
+    closers.push(() => server.stop());
+    return server;
+  }
+
+  /** @param {string[]} flags */
+  constructor(flags) {
+    this.#flags = flags;
+  }
+
+  /** On the same folders and the same port as before. */
+  async restart() {
+    const { PATH, LLVM_PROFILE_FILE = "" } = process.env;
+    const flags = ["--data-dir", path.join(this.#folder, "data"), "--uploads-dir", path.join(this.#folder, "uploads"), ...this.#flags];
+    this.#process = spawn(CHAT_SERVER, ["--listen", `127.0.0.1:${this.#port}`, ...flags], {
+      env: { PATH, LLVM_PROFILE_FILE, CHAT_LOG: "warn" },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = await once(createInterface(this.#process.stdout), "line");
+    this.#port = Number(/:(\d+)\D*$/.exec(line)?.[1]);
+    this.url = `http://127.0.0.1:${this.#port}`;
+  }
+
+  get port() {
+    return this.#port;
+  }
+
+  /** `kill -9`. */
+  kill() {
+    return this.#end("SIGKILL");
+  }
+
+  /** In good order: it tells everybody to come back later. */
+  terminate() {
+    return this.#end("SIGTERM");
+  }
+
+  /** @param {NodeJS.Signals} signal */
+  async #end(signal) {
+    const ended = once(this.#process, "exit");
+    this.#process.kill(signal);
+    await ended;
+  }
+
+  async stop() {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      await this.kill();
+    }
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A network between a browser and the server, which can fail. */
+export class Network {
+  #server;
+  #listener;
+  /** @type {Set<net.Socket>} */
+  #sockets = new Set();
+  #isDown = false;
+  #isHole = false;
+  url = "";
+
+  /** @param {Server} server */
+  static async before(server) {
+    const network = new Network(server);
+    network.#listener.listen(0, "127.0.0.1");
+    await once(network.#listener, "listening");
+    network.url = `http://127.0.0.1:${network.#listener.address().port}`;
+    closers.push(() => {
+      network.cut();
+      network.#listener.close();
+    });
+    return network;
+  }
+
+  /** @param {Server} server */
+  constructor(server) {
+    this.#server = server;
+    this.#listener = net.createServer((browser) => this.#join(browser));
+  }
+
+  /** All connections break; new ones are fine. */
+  cut() {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  down() {
+    this.#isDown = true;
+    this.cut();
+  }
+
+  /** Nothing breaks, and nothing gets through any more. */
+  swallow() {
+    this.#isHole = true;
+  }
+
+  up() {
+    if (this.#isHole) this.cut();
+    this.#isDown = false;
+    this.#isHole = false;
+  }
+
+  /** @param {net.Socket} browser */
+  #join(browser) {
+    if (this.#isDown) {
+      browser.destroy();
+      return;
+    }
+    const server = net.connect(this.#server.port, "127.0.0.1");
+    for (const [from, to] of [[browser, server], [server, browser]]) {
+      this.#sockets.add(from);
+      from.on("data", (bytes) => this.#isHole || to.write(bytes));
+      from.on("error", () => {});
+      from.on("close", () => {
+        this.#sockets.delete(from);
+        to.destroy();
+      });
+    }
+  }
+}
+
+let browser;
+
+/** One for all stories of a file. */
+export async function theBrowser() {
+  if (!browser) {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    closers.push(() => browser.close());
+  }
+  return browser;
+}
+
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/**
+ * A browser with nobody in it.
+ * @param {string} url
+ * @param {any} [options] of the context
+ */
+export async function visitor(url, options = {}) {
+  const context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
+  contexts.push(context);
+  context.setDefaultTimeout(PATIENCE_MS);
+  return new Person("", context, await newPage(context), url);
+}
+
+/**
+ * Somebody who has an account, is signed in and looks at the chat.
+ * @param {string} url
+ * @param {string} name
+ * @param {{ path?: string, picture?: Buffer } & any} [options]
+ */
+export async function person(url, name, { path: where = "/", picture, ...options } = {}) {
+  const someone = await visitor(url, options);
+  someone.name = name;
+  await register(url, name, picture);
+  await someone.signIn();
+  await someone.goto(where);
+  return someone;
+}
+
+/**
+ * An account, unless it is there.
+ * @param {string} url
+ * @param {string} name
+ * @param {Buffer} [picture]
+ */
+export async function register(url, name, picture) {
+  const form = new FormData();
+  form.set("username", name);
+  form.set("password", PASSWORD);
+  if (picture) form.set("avatar", new Blob([picture]), "picture.png");
+  const response = await fetch(`${url}/api/register`, { method: "POST", body: form });
+  const body = await response.text();
+  assert.ok(response.ok || body.includes("already exists"), `${name}: ${body}`);
+}
+
+export class Person {
+  name;
+  context;
+  page;
+  url;
+
+  constructor(name, context, page, url) {
+    this.name = name;
+    this.context = context;
+    this.page = page;
+    this.url = url;
+  }
+
+  async signIn() {
+    const response = await this.context.request.post(`${this.url}/api/login`, { data: { username: this.name, password: PASSWORD } });
+    assert.ok(response.ok(), await response.text());
+  }
+
+  /** @param {string} where */
+  async goto(where) {
+    await this.page.goto(this.url + where);
+    await this.isIn();
+  }
+
+  /** Waits until the chat is there, and connected. */
+  async isIn() {
+    await this.page.waitForSelector("#text", { state: "visible" });
+    await this.page.waitForFunction(() => document.querySelector("#top:not(.loading), #messages li") !== null && document.querySelector("#subtitle.away") === null);
+  }
+
+  /** Another tab of the same browser. */
+  async tab(where = "/") {
+    const other = new Person(this.name, this.context, await newPage(this.context), this.url);
+    await other.goto(where);
+    return other;
+  }
+
+  /** @param {string} text */
+  async say(text) {
+    await this.page.fill("#text", text);
+    await this.page.press("#text", "Enter");
+  }
+
+  /**
+   * Waits until a text is shown.
+   * @param {string} text
+   */
+  async sees(text) {
+    await this.page.waitForFunction((text) => [...document.querySelectorAll("#messages .text")].some((shown) => shown.textContent === text), text);
+  }
+
+  /** @returns {Promise<string[]>} what is shown, from top to bottom */
+  texts() {
+    return this.page.$$eval("#messages .message .text", (shown) => shown.map(({ textContent }) => textContent));
+  }
+
+  /** @returns {Promise<string[]>} what is not known to be stored */
+  waiting() {
+    return this.page.$$eval("#messages .pending:not([data-state=stored]) .text", (shown) => shown.map(({ textContent }) => textContent));
+  }
+
+  /** @param {...string} texts */
+  async hasWaiting(...texts) {
+    await this.until(async () => String(await this.waiting()) === String(texts), `${await this.waiting()} wait, not ${texts}`);
+  }
+
+  async allStored() {
+    await this.page.waitForFunction(() => !document.querySelector("#messages .pending:not([data-state=stored])"), null, { timeout: 60_000 });
+  }
+
+  /**
+   * Opens a conversation at the side: `#default`, `@bob`.
+   * @param {string} key
+   */
+  async open(key) {
+    await this.page.click(`#sidebar [data-key=${JSON.stringify(key)}]`);
+    await this.page.waitForFunction((key) => document.querySelector("#sidebar [aria-current]")?.dataset.key === key, key);
+    await this.isIn();
+  }
+
+  /**
+   * Waits until something is true.
+   * @param {() => Promise<boolean>} isTrue
+   * @param {string} what
+   */
+  async until(isTrue, what) {
+    const start = Date.now();
+    while (!(await isTrue())) {
+      assert.ok(Date.now() - start < PATIENCE_MS, what);
+      await this.page.waitForTimeout(50);
+    }
+  }
+
+  /**
+   * Says a lot at once over a socket of its own, and waits until all is stored.
+   * @param {string} room
+   * @param {string[]} texts
+   */
+  async pour(room, texts) {
+    await this.page.evaluate(pour, { room, texts });
+  }
+}
+
+/** In the page. */
+function pour({ room, texts }) {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
+    const run = Math.random();
+    let sent = 0;
+    let stored = 0;
+    const send = () => {
+      while (sent < texts.length && sent - stored < 30) {
+        socket.send(JSON.stringify({ type: "message", room, text: texts[sent], nonce: `${run} ${sent}` }));
+        sent += 1;
+      }
+      if (stored === texts.length) {
+        socket.close();
+        resolve(undefined);
+      }
+    };
+    socket.onclose = () => reject(new Error("closed"));
+    socket.onmessage = ({ data }) => {
+      const { type, message } = JSON.parse(data);
+      if (type === "hello") socket.send(JSON.stringify({ type: "join", room }));
+      if (type === "joined") send();
+      if (type === "error") reject(new Error(message));
+      if (type === "ack") {
+        stored += 1;
+        send();
+      }
+    };
+  });
+}
+
+async function newPage(context) {
+  const page = await context.newPage();
+  page.on("pageerror", (error) => problems.push(String(error.stack ?? error)));
+  page.on("dialog", (dialog) => {
+    problems.push(`a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => {
+    // That the network is away, or a password wrong, is what some stories are about.
+    if (["error", "warning"].includes(message.type()) && !/Failed to load resource|WebSocket connection|Service Worker registration blocked/.test(message.text())) {
+      problems.push(message.text());
+    }
+  });
+  return page;
+}
+
+/**
+ * A picture with four colours: red, green / blue, white.
+ * @param {number} size
+ * @returns {Promise<Buffer>}
+ */
+export async function fourColours(size = 200) {
+  return picture(
+    (context, size) => {
+      for (const [i, colour] of ["#f00", "#0f0", "#00f", "#fff"].entries()) {
+        context.fillStyle = colour;
+        context.fillRect(((i % 2) * size) / 2, (i > 1 ? size : 0) / 2, size / 2, size / 2);
+      }
+    },
+    size,
+  );
+}
+
+/**
+ * @param {(context: any, size: number) => void} draw runs in a page
+ * @param {number} size
+ */
+export async function picture(draw, size = 200) {
+  const page = await (await theBrowser()).newPage();
+  const address = await page.evaluate(
+    ([draw, size]) => {
+      const canvas = document.createElement("canvas");
+      canvas.width = canvas.height = size;
+      new Function(`return ${draw}`)()(canvas.getContext("2d"), size);
+      return canvas.toDataURL("image/png");
+    },
+    [String(draw), size],
+  );
+  await page.close();
+  return Buffer.from(address.split(",")[1], "base64");
+}

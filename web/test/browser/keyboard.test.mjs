@@ -1,0 +1,108 @@
+// A whole session without a mouse.
+
+import assert from "node:assert/strict";
+
+import { PASSWORD, person, Server, story, visitor } from "./harness.mjs";
+
+const server = await Server.start("--database-url", "memory:");
+
+story("from the door to signing out, by keyboard alone", async () => {
+  const bob = await person(server.url, "bob");
+  await bob.say("hello, whoever comes");
+  const { page, ...rest } = await visitor(server.url);
+  const keys = page.keyboard;
+  const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className || document.activeElement?.tagName);
+  await page.goto(`${server.url}/`);
+  await page.waitForFunction(() => document.activeElement?.id === "register-name");
+  await keys.type("kira");
+  await keys.press("Tab");
+  await keys.type(PASSWORD);
+  await keys.press("Enter");
+  await page.waitForFunction(() => document.activeElement?.id === "text");
+  await page.waitForFunction(() => document.querySelectorAll("#messages .message").length === 1);
+  await keys.type("hello bob");
+  await keys.press("Enter");
+  await bob.sees("hello bob");
+
+  // Among the messages, and back by typing.
+  await keys.press("ArrowUp");
+  assert.equal(await page.evaluate(() => document.activeElement?.querySelector(".text")?.textContent), "hello bob");
+  await keys.press("ArrowUp");
+  await keys.press("Tab");
+  assert.match(await focused(), /name/);
+  await keys.press("Enter");
+  await page.waitForURL("**/u/bob");
+  await page.waitForFunction(() => document.activeElement?.id === "text");
+  await keys.type("just for you");
+  await keys.press("Enter");
+  await bob.page.locator("[data-key='@kira'] .badge").waitFor();
+
+  // Another room by its name, then along the list.
+  await keys.press("Control+k");
+  await page.waitForFunction(() => document.activeElement?.id === "finder-text");
+  await keys.type("книги & books");
+  await keys.press("Enter");
+  await page.waitForURL("**/r/%D0%BA%D0%BD%D0%B8%D0%B3%D0%B8%20%26%20books");
+  await page.waitForFunction(() => document.activeElement?.id === "text");
+  await keys.press("Alt+ArrowUp");
+  await page.waitForFunction(() => location.pathname !== "/r/%D0%BA%D0%BD%D0%B8%D0%B3%D0%B8%20%26%20books");
+  await bob.say("one more");
+  await page.locator("[data-key='#default'] .badge").waitFor();
+  await keys.press("Alt+Shift+ArrowDown");
+  await page.waitForURL("**/r/default");
+
+  // The list of shortcuts, and out of it again.
+  await keys.press("ArrowUp");
+  await keys.press("?");
+  await page.waitForSelector("#keys[open]");
+  await keys.press("Escape");
+  await page.waitForSelector("#keys:not([open])", { state: "attached" });
+
+  // Every stop on the way around is visible.
+  await keys.press("Escape");
+  const stops = new Set();
+  for (let i = 0; i < 40; i += 1) {
+    await keys.press("Tab");
+    const stop = await page.evaluate(() => {
+      const at = document.activeElement;
+      if (!at || at === document.body) return null;
+      const { width, height, right, bottom } = at.getBoundingClientRect();
+      const style = getComputedStyle(at);
+      const frame = at.closest(".box") ?? at;
+      return {
+        name: at.id || at.dataset.key || at.className,
+        isSeen: width > 4 && height > 4 && right > 0 && bottom > 0,
+        isMarked: style.outlineStyle !== "none" || getComputedStyle(frame).boxShadow !== "none",
+      };
+    });
+    if (stop) {
+      stops.add(stop.name);
+      assert.ok(stop.isSeen && stop.isMarked, JSON.stringify(stop));
+    }
+  }
+  for (const stop of ["skip", "find", "me", "here", "talk-more", "text"]) assert.ok(stops.has(stop), `${stop} of ${[...stops]}`);
+
+  // Out by the menu.
+  await page.focus("#me");
+  await keys.press("Enter");
+  await page.waitForSelector("#settings:popover-open");
+  for (let i = 0; i < 20 && (await focused()) !== "sign-out"; i += 1) await keys.press("Tab");
+  assert.equal(await focused(), "sign-out");
+  await keys.press("Enter");
+  await page.waitForSelector("#sign-in", { state: "visible" });
+  await page.waitForFunction(() => document.activeElement?.id === "sign-in-password");
+  assert.ok(rest);
+});
+
+story("a screen reader is told what comes, and not all of a flood", async () => {
+  const [alice, bob] = [await person(server.url, "alice", { path: "/r/spoken" }), await person(server.url, "bob", { path: "/r/spoken" })];
+  await bob.page.bringToFront();
+  await alice.say("good morning");
+  await bob.page.waitForFunction(() => document.querySelector("#announcer")?.textContent?.includes("alice: good morning"));
+  for (let i = 0; i < 12; i += 1) await alice.say(`flood ${i}`);
+  await bob.page.waitForFunction(() => /\d+ new/.test(document.querySelector("#announcer")?.textContent ?? ""));
+  for (const [role, name] of [["navigation", "Conversations"], ["main", undefined], ["region", "Messages"], ["log", undefined]]) {
+    assert.equal(await bob.page.getByRole(role, name ? { name, exact: true } : {}).count(), 1, role);
+  }
+  assert.equal(await bob.page.getByRole("textbox", { name: "Message" }).count(), 1);
+});

@@ -1,0 +1,144 @@
+// Both looks, both languages, wide and narrow: found good by axe, and nothing
+// sticks out.
+
+import assert from "node:assert/strict";
+
+import { AXE, fourColours, Network, person, Server, story, visitor } from "./harness.mjs";
+
+const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
+const WIDE = { viewport: { width: 1280, height: 800 } };
+const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+
+async function isFine(page, where) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
+  const violations = await page.evaluate(async () => {
+    const { violations } = await axe.run(document, { iframes: false, resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`));
+  });
+  assert.deepEqual(violations, [], where);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${where}: nothing is wider than the page`);
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const locale of ["ru-RU", "en-GB"]) {
+    for (const [size, options] of [["1280", WIDE], ["390", PHONE]]) {
+      const name = `${colorScheme}, ${locale}, ${size} pixels`;
+      story(name, async () => {
+        const look = { colorScheme, locale, ...options, reducedMotion: "reduce" };
+        const newcomer = await visitor(server.url, look);
+        await newcomer.page.goto(`${server.url}/`);
+        await newcomer.page.click("#register button.primary");
+        await newcomer.page.setInputFiles("picture-crop input[type=file]", { name: "a.png", mimeType: "image/png", buffer: await fourColours() });
+        await newcomer.page.waitForSelector("picture-crop.has-picture");
+        await isFine(newcomer.page, `${name}: registering`);
+        await newcomer.page.click("#to-sign-in");
+        await newcomer.page.fill("#sign-in-name", "eve");
+        await newcomer.page.fill("#sign-in-password", "wrong");
+        await newcomer.page.press("#sign-in-password", "Enter");
+        await newcomer.page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent);
+        await isFine(newcomer.page, `${name}: sign-in error`);
+
+        const network = await Network.before(server);
+        const there = `axe ${name}`;
+        const bob = await person(server.url, "bob", { path: `/r/${encodeURIComponent(there)}` });
+        const alice = await person(network.url, "alice", { path: `/r/${encodeURIComponent(there)}`, ...look });
+        const { page } = alice;
+        await isFine(page, `${name}: empty room`);
+        await bob.pour(there, ["hello @alice", "`code` and https://example.org", "```\nblock\n```", "🎉", "x".repeat(2000)]);
+        await alice.say("my own");
+        await alice.sees("🎉");
+        await alice.allStored();
+        await isFine(page, `${name}: lively room`);
+
+        if (size === "390") {
+          await page.click("#open-sidebar");
+          await page.waitForSelector("#chat.sidebar-open");
+          await isFine(page, `${name}: drawer`);
+        }
+        await page.click("#me");
+        await page.click("#sessions-part summary");
+        await page.locator("#sessions li").first().waitFor();
+        await isFine(page, `${name}: menu`);
+        await page.click("#show-keys");
+        await page.waitForSelector("#keys[open]");
+        await isFine(page, `${name}: shortcuts`);
+        await page.keyboard.press("Escape");
+        await page.keyboard.press("Control+k");
+        await page.waitForSelector("#finder[open]");
+        await page.keyboard.type("o");
+        await isFine(page, `${name}: finder`);
+        await page.keyboard.press("Escape");
+        await page.click("#here");
+        await page.locator("#here-list .person").first().waitFor();
+        await isFine(page, `${name}: who is here`);
+        await page.keyboard.press("Escape");
+
+        network.down();
+        await page.waitForSelector("#subtitle.away");
+        await alice.say("waiting");
+        await isFine(page, `${name}: offline`);
+        network.up();
+        await alice.allStored();
+        await page.goto(`${network.url}/u/nobody-here`);
+        await alice.isIn();
+        await alice.say("not sent");
+        await page.locator(".not-sent").waitFor();
+        await isFine(page, `${name}: private, not sent`);
+        await page.click(".not-sent [data-act=discard]");
+      });
+    }
+  }
+}
+
+story("on a phone the conversations come and go", async () => {
+  const alice = await person(server.url, "alice", PHONE);
+  const { page } = alice;
+  assert.equal(await page.locator("#sidebar").isVisible(), false);
+  await page.tap("#open-sidebar");
+  await page.waitForSelector("#chat.sidebar-open");
+  await page.locator("[data-key='#music']").tap();
+  await page.waitForURL("**/r/music");
+  await page.waitForFunction(() => !document.querySelector("#chat.sidebar-open"));
+  await alice.say("from a phone");
+  await alice.allStored();
+  await page.tap("#open-sidebar");
+  await page.waitForSelector("#chat.sidebar-open");
+  await page.touchscreen.tap(380, 400);
+  await page.waitForFunction(() => !document.querySelector("#chat.sidebar-open"));
+  const small = await page.$$eval("button, a, input, textarea", (all) =>
+    all.filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("[inert], .unseen") && one.tabIndex >= 0).flatMap((one) => {
+      const { width, height } = one.getBoundingClientRect();
+      return width >= 24 && height >= 24 ? [] : [one.id || one.className];
+    }),
+  );
+  assert.deepEqual(small.filter((name) => name !== "skip"), [], "a finger finds everything");
+});
+
+story("the chosen look holds, whatever the system says", async () => {
+  const alice = await person(server.url, "alice", { colorScheme: "light" });
+  const { page } = alice;
+  const background = () => page.evaluate(() => getComputedStyle(document.querySelector("#talk")).backgroundColor);
+  const light = await background();
+  await page.click("#me");
+  await page.click("[data-theme-choice=dark]");
+  const dark = await background();
+  assert.notEqual(dark, light);
+  await page.reload();
+  await alice.isIn();
+  assert.equal(await background(), dark);
+  await page.click("#me");
+  await page.click("#settings [data-language=ru]");
+  await page.waitForFunction(() => document.querySelector("#rooms-heading")?.textContent === "Комнаты");
+  await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Основная");
+});
+
+story("it can be installed", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/`);
+  const manifest = await (await fetch(new URL(await page.getAttribute("link[rel=manifest]", "href"), server.url))).json();
+  assert.equal(manifest.display, "standalone");
+  for (const { src, type } of manifest.icons) {
+    const icon = await fetch(new URL(src, server.url));
+    assert.deepEqual([icon.status, icon.headers.get("content-type")], [200, type]);
+  }
+});

@@ -1,0 +1,199 @@
+// What people write is only ever text: two hundred ways to try otherwise, in
+// names, rooms, texts and names of files.
+
+import assert from "node:assert/strict";
+
+import { fourColours, PASSWORD, person, problems, register, Server, story, visitor } from "./harness.mjs";
+
+const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
+
+const RUN = ["alert(1)", "alert`1`", "top.alert(1)", "self['al'+'ert'](1)"];
+const SHAPES = [
+  (js) => `<script>${js}</script>`,
+  (js) => `"><script>${js}</script>`,
+  (js) => `</textarea><script>${js}</script>`,
+  (js) => `</title><svg/onload=${js}>`,
+  (js) => `<img src=x onerror=${js}>`,
+  (js) => `<img/src='x'/onerror='${js}'>`,
+  (js) => `'><img src=x onerror=${js}//`,
+  (js) => `<svg onload=${js}>`,
+  (js) => `<svg><script>${js}</script></svg>`,
+  (js) => `<svg><animate onbegin=${js} attributeName=x dur=1s>`,
+  (js) => `<math><mi//xlink:href="data:x,<script>${js}</script>">`,
+  (js) => `<iframe src="javascript:${js}">`,
+  (js) => `<iframe srcdoc="<script>parent.${js}</script>">`,
+  (js) => `<object data="javascript:${js}">`,
+  (js) => `<embed src="javascript:${js}">`,
+  (js) => `<a href="javascript:${js}">x</a>`,
+  (js) => `javascript:${js}`,
+  (js) => `JaVaScRiPt:${js}//https://example.org`,
+  (js) => `java\tscript:${js}`,
+  (js) => `https://example.org/"onmouseover="${js}`,
+  (js) => `https://example.org/'onfocus='${js}'autofocus='`,
+  (js) => `http://javascript:${js}@example.org/`,
+  (js) => `data:text/html,<script>${js}</script>`,
+  (js) => `vbscript:${js}`,
+  (js) => `<body onload=${js}>`,
+  (js) => `<input autofocus onfocus=${js}>`,
+  (js) => `<details open ontoggle=${js}>`,
+  (js) => `<video><source onerror=${js}></video>`,
+  (js) => `<audio src=x onerror=${js}>`,
+  (js) => `<marquee onstart=${js}>`,
+  (js) => `<style>@import 'javascript:${js}';</style>`,
+  (js) => `<link rel=stylesheet href="javascript:${js}">`,
+  (js) => `<meta http-equiv=refresh content="0;url=javascript:${js}">`,
+  (js) => `<base href="javascript:${js}//">`,
+  (js) => `<form action="javascript:${js}"><button>x`,
+  (js) => `<button popovertarget=x formaction=javascript:${js}>`,
+  (js) => `<x contenteditable onblur=${js}>x`,
+  (js) => `<template><script>${js}</script></template>`,
+  (js) => `<noscript><p title="</noscript><img src=x onerror=${js}>">`,
+  (js) => `<!--<img src="--><img src=x onerror=${js}>">`,
+  (js) => `<![CDATA[<script>${js}</script>]]>`,
+  (js) => `\`\`\`html\n<script>${js}</script>\n\`\`\``,
+  (js) => `\`<img src=x onerror=${js}>\``,
+  (js) => `[x](javascript:${js})`,
+  (js) => `![x](x"onerror="${js})`,
+  (js) => `{{constructor.constructor('${js}')()}}`,
+  (js) => `\${${js}}`,
+  (js) => `<%= ${js} %>`,
+  (js) => `&lt;script&gt;${js}&lt;/script&gt;`,
+  (js) => `\\u003cscript\\u003e${js}\\u003c/script\\u003e`,
+  (js) => `";${js};//`,
+  (js) => `');${js};//`,
+  (js) => `\u2028${js}\u2029x`,
+  (js) => `__proto__[onerror]=${js}`,
+];
+const PAYLOADS = SHAPES.flatMap((shape) => RUN.map(shape)).slice(0, 216);
+const NAMES = ["<img src=x onerror=a()>", "<svg onload=alert(1)>", "<script>alert(1)", "'onload='alert(1)", '"><b>x', "${alert(1)}", "{{7*7}}", "__proto__", "constructor", "toString", "javascript:alert(1)", "../../api/logout", "<i>x</i>", "&lt;b&gt;", "`x`", "%3Cscript%3E", "<a href=//x>", "\\u003cb\\u003e", "<!--", "]]>"];
+
+/** What of it is in a page as anything but text. */
+function elements(page) {
+  return page.evaluate(() =>
+    [...document.querySelectorAll("*")]
+      .filter((element) => {
+        const isStrange = element.matches("iframe, object, embed, base, math, video, audio, marquee, style, animate, meta[http-equiv], body script, x, img:not([src^='/uploads/'], [src^='/assets/'])");
+        const isArmed = element.getAttributeNames().some((name) => name.startsWith("on"));
+        const isScript = /^(javascript|data|vbscript):/i.test(element.getAttribute("href") ?? element.getAttribute("src") ?? "");
+        return isStrange || isArmed || isScript;
+      })
+      .map(({ outerHTML }) => outerHTML.slice(0, 200)),
+  );
+}
+
+story("two hundred payloads stay what they are: text, names of rooms, names", async () => {
+  assert.ok(PAYLOADS.length >= 200);
+  const mallory = await person(server.url, "mallory", { path: "/r/payloads" });
+  const texts = PAYLOADS.map((payload) => payload.trim());
+  await mallory.pour("payloads", texts);
+
+  // As names: each says something, so that it stands in the room and in the list.
+  const names = [...NAMES, ...PAYLOADS.filter((payload) => [...payload].length <= 24)];
+  let registered = 0;
+  for (const name of new Set(names)) {
+    const form = new FormData();
+    form.set("username", name);
+    form.set("password", PASSWORD);
+    if (!(await fetch(`${server.url}/api/register`, { method: "POST", body: form })).ok) continue;
+    registered += 1;
+    const login = await fetch(`${server.url}/api/login`, { method: "POST", body: JSON.stringify({ username: name, password: PASSWORD }) });
+    const cookie = login.headers.getSetCookie()[0]?.split(";")[0] ?? "";
+    await mallory.context.addCookies([{ url: server.url, name: "auth", value: cookie.slice("auth=".length) }]);
+    await mallory.pour("payloads", [`I am ${name}`]);
+    await mallory.page.evaluate(() => {
+      const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
+      return new Promise((resolve) => {
+        socket.onmessage = ({ data }) => {
+          const { type } = JSON.parse(data);
+          if (type === "hello") socket.send(JSON.stringify({ type: "private", to: "victim", text: "psst", nonce: String(Math.random()) }));
+          if (type === "ack" || type === "error") resolve(socket.close());
+        };
+      });
+    });
+    if (registered === 1) await register(server.url, "victim");
+  }
+  assert.ok(registered >= 15, `${registered} of these names are taken by the server`);
+
+  // As rooms in use, which the list at the side shows to everybody.
+  const rooms = PAYLOADS.filter((payload) => [...payload].length <= 64 && !/\p{Cc}/u.test(payload) && payload.trim());
+  assert.ok(rooms.length > 150);
+  await mallory.signIn();
+  await mallory.page.evaluate((rooms) => {
+    const socket = (window.kept = new WebSocket(new URL("/ws", location.href), "chat.v2"));
+    return new Promise((resolve) => {
+      let joined = 0;
+      socket.onmessage = ({ data }) => {
+        const { type } = JSON.parse(data);
+        if (type === "hello") for (const room of rooms) socket.send(JSON.stringify({ type: "join", room }));
+        if (type === "joined" || type === "error") (joined += 1) === rooms.length && resolve(undefined);
+      };
+    });
+  }, rooms);
+
+  const victim = await person(server.url, "victim", { path: "/r/payloads" });
+  await victim.page.waitForFunction(() => document.querySelectorAll("#rooms .line").length > 100);
+  await victim.page.waitForFunction(() => document.querySelectorAll("#people .line").length > 10);
+  const seen = new Set();
+  for (let isBeginning = false; !isBeginning; ) {
+    isBeginning = await victim.page.evaluate(() => document.querySelector("#top.beginning") !== null && document.getElementById("scroller").scrollTop === 0);
+    for (const text of await victim.page.$$eval("#messages .message", (all) => all.map((item) => item.querySelector(".text").textContent))) seen.add(text);
+    await victim.page.evaluate(() => (document.getElementById("scroller").scrollTop -= 500));
+    await victim.page.waitForTimeout(30);
+  }
+  // Marks of code are all that is not shown as it was written.
+  for (const text of texts.filter((text) => !text.includes("`"))) assert.ok(seen.has(text), text);
+  assert.deepEqual(await elements(victim.page), []);
+  for (const [at, room] of rooms.entries()) {
+    if (at % 12 === 0) {
+      await victim.goto(`/r/${encodeURIComponent(room)}`);
+      assert.equal(await victim.page.textContent("#title"), room);
+      assert.deepEqual(await elements(victim.page), [], room);
+    }
+  }
+  await victim.page.keyboard.press("Control+k");
+  await victim.page.waitForSelector("#finder[open]");
+  for (const payload of PAYLOADS.filter((_, i) => i % 9 === 0)) {
+    await victim.page.fill("#finder-text", payload);
+    assert.deepEqual(await elements(victim.page), [], payload);
+  }
+  await victim.page.keyboard.press("Escape");
+  await victim.page.fill("#text", PAYLOADS.join("\n").slice(0, 4000));
+  await victim.page.reload();
+  await victim.isIn();
+  assert.deepEqual(await elements(victim.page), []);
+  assert.deepEqual(problems, [], "no dialog, and nothing that the policy had to stop");
+});
+
+story("nor does a file run because of its name", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/`);
+  const buffer = await fourColours(16);
+  for (const [i, payload] of PAYLOADS.entries()) {
+    await page.setInputFiles("picture-crop input[type=file]", { name: `${payload.replaceAll("/", "∕")}.png`, mimeType: "image/png", buffer });
+    if (i === 0) await page.waitForSelector("picture-crop.has-picture");
+  }
+  await page.fill("#register-name", "filer");
+  await page.fill("#register-password", PASSWORD);
+  await page.press("#register-password", "Enter");
+  await page.waitForSelector("#text", { state: "visible" });
+  assert.deepEqual(await elements(page), []);
+  // Straight to the server, past what the page makes of it.
+  const names = await page.evaluate(
+    async ([payloads, password, bytes]) => {
+      const found = [];
+      for (const [i, payload] of payloads.entries()) {
+        if (i % 20) continue;
+        const form = new FormData();
+        form.set("username", `filer ${i}`);
+        form.set("password", password);
+        form.set("avatar", new File([new Uint8Array(bytes)], payload, { type: "text/html" }));
+        const answer = await fetch("/api/register", { method: "POST", body: form });
+        if (answer.ok) found.push((await (await fetch(`/api/users/${encodeURIComponent(`filer ${i}`)}`)).json()).avatar);
+      }
+      return found;
+    },
+    [PAYLOADS, PASSWORD, [...buffer]],
+  );
+  assert.ok(names.length >= 10);
+  for (const name of names) assert.match(name, /^\/uploads\/[0-9a-f-]+\.webp$/);
+});

@@ -1,0 +1,44 @@
+// How much comes over the line before somebody can talk.
+
+import assert from "node:assert/strict";
+
+import { person, register, Server, story, visitor } from "./harness.mjs";
+
+const server = await Server.start("--database-url", "memory:");
+const LIMIT_BYTES = 60_000;
+
+/** Counts what a page gets: bytes on the wire, headers included, and answers. */
+async function measured(someone, path, isThere) {
+  const wire = await someone.context.newCDPSession(someone.page);
+  await wire.send("Network.enable");
+  const sum = { bytes: 0, requests: 0, ms: 0 };
+  wire.on("Network.responseReceived", () => (sum.requests += 1));
+  wire.on("Network.loadingFinished", ({ encodedDataLength }) => (sum.bytes += encodedDataLength));
+  wire.on("Network.webSocketFrameReceived", ({ response }) => (sum.bytes += response.payloadData.length));
+  const start = Date.now();
+  await someone.page.goto(server.url + path);
+  await isThere(someone.page);
+  sum.ms = Date.now() - start;
+  await someone.page.waitForTimeout(1_000);
+  return sum;
+}
+
+story("the first view is small", async () => {
+  const door = await visitor(server.url, { serviceWorkers: "block" });
+  const first = await measured(door, "/", (page) => page.waitForSelector("#register", { state: "visible" }));
+  console.log(`  the door: ${first.bytes} bytes, ${first.requests} requests, ${first.ms} ms`);
+
+  const bob = await person(server.url, "bob");
+  for (let i = 0; i < 20; i += 1) await bob.say(`a sentence of a usual length, and it is number ${i}`);
+  await bob.allStored();
+  const alice = await visitor(server.url, { serviceWorkers: "block" });
+  alice.name = "alice";
+  await register(server.url, "alice");
+  await alice.signIn();
+  // Whoever was here before is remembered, even if nothing else is.
+  await alice.context.addInitScript(() => localStorage.setItem("user", '{"username":"alice","avatar":""}'));
+  const chat = await measured(alice, "/r/default", (page) => page.waitForSelector("#messages .message"));
+  console.log(`  the chat: ${chat.bytes} bytes, ${chat.requests} requests, ${chat.ms} ms to the first message`);
+  assert.ok(first.bytes <= LIMIT_BYTES, `the door: ${first.bytes} bytes`);
+  assert.ok(chat.bytes <= LIMIT_BYTES, `the chat: ${chat.bytes} bytes`);
+});

@@ -1,0 +1,206 @@
+// What people do all day.
+
+import assert from "node:assert/strict";
+
+import { person, Server, story } from "./harness.mjs";
+
+const server = await Server.start("--message-rate", "off");
+const room = (() => {
+  let rooms = 0;
+  return () => `room-${(rooms += 1)}`;
+})();
+
+story("two people talk, and a third reads all of it in order", async () => {
+  const [alice, bob] = [await person(server.url, "alice"), await person(server.url, "bob", { locale: "ru-RU" })];
+  await alice.say("hello bob");
+  await bob.sees("hello bob");
+  await bob.say("привет, alice");
+  await alice.sees("привет, alice");
+  for (let i = 0; i < 20; i += 1) await alice.say(`burst ${i}`);
+  await bob.sees("burst 19");
+  await alice.allStored();
+  const said = ["hello bob", "привет, alice", ...Array.from({ length: 20 }, (_, i) => `burst ${i}`)];
+  const carol = await person(server.url, "carol");
+  for (const someone of [alice, bob, carol]) {
+    await someone.sees("burst 19");
+    assert.deepEqual(await someone.texts(), said);
+  }
+  assert.equal(await alice.page.$$eval("#messages .mine .status.stored", ({ length }) => length), 21);
+  await carol.page.click("#here");
+  assert.deepEqual(await carol.page.$$eval("#here-list .person .title", (all) => all.map(({ textContent }) => textContent)), ["alice", "bob", "carol"]);
+});
+
+story("lines, links, code, emoji and other scripts are shown as they were meant", async () => {
+  const alice = await person(server.url, "alice", { path: `/r/${room()}` });
+  await alice.page.focus("#text");
+  await alice.page.keyboard.type("one");
+  await alice.page.keyboard.press("Shift+Enter");
+  await alice.page.keyboard.type("two");
+  await alice.page.keyboard.press("Enter");
+  await alice.sees("one\ntwo");
+  await alice.say("see https://example.org/a_(b), please");
+  assert.equal(await alice.page.locator("#messages .text a").getAttribute("href"), "https://example.org/a_(b)");
+  assert.match((await alice.page.locator("#messages .text a").getAttribute("rel")) ?? "", /noopener/);
+  await alice.say("`x < y` and\n```js\nlet a = 1;\n```");
+  assert.equal(await alice.page.textContent("#messages pre"), "let a = 1;");
+  await alice.say("🎉");
+  await alice.page.waitForSelector("#messages .text.emoji");
+  await alice.say("שלום world");
+  await alice.sees("שלום world");
+  await alice.allStored();
+  assert.equal(await alice.page.locator("#messages .text").last().evaluate((text) => getComputedStyle(text).unicodeBidi), "plaintext");
+  await alice.say("Donaudampfschifffahrt".repeat(60));
+  assert.ok(await alice.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the page");
+});
+
+story("a very long message is folded, and unfolds", async () => {
+  const alice = await person(server.url, "alice", { path: `/r/${room()}` });
+  await alice.say(Array.from({ length: 80 }, (_, i) => `line ${i}`).join("\n"));
+  await alice.sees(`${Array.from({ length: 80 }, (_, i) => `line ${i}`).join("\n")}`);
+  await alice.allStored();
+  const more = alice.page.locator("#messages [data-seq] .unfold");
+  await more.waitFor();
+  const height = () => alice.page.locator("#messages .message").evaluate(({ offsetHeight }) => offsetHeight);
+  const folded = await height();
+  await more.click();
+  assert.ok((await height()) > folded * 2);
+  await more.click();
+  assert.equal(await height(), folded);
+});
+
+story("what came in another room counts as unread, and stands below a line", async () => {
+  const there = room();
+  const [alice, bob] = [await person(server.url, "alice", { path: `/r/${there}` }), await person(server.url, "bob", { path: `/r/${there}` })];
+  await alice.say("before");
+  await bob.sees("before");
+  await alice.open("#games");
+  await bob.say("while you were away");
+  await bob.say("@alice do you hear?");
+  const badge = alice.page.locator(`[data-key="#${there}"] .badge`);
+  await badge.waitFor();
+  await alice.until(async () => (await badge.textContent()) === "@2", "two, and one is for her");
+  await alice.until(async () => (await alice.page.title()).startsWith("(2)"), "the title counts");
+  assert.match((await alice.page.getAttribute("#favicon", "href")) ?? "", /icon-unread/);
+  await alice.open(`#${there}`);
+  await alice.sees("@alice do you hear?");
+  const order = await alice.page.$$eval("#messages > li:not(.day)", (all) => all.map((item) => (item.matches(".new-line") ? "—" : item.querySelector(".text")?.textContent)));
+  assert.deepEqual(order.filter(Boolean), ["before", "—", "while you were away", "@alice do you hear?"]);
+  await alice.until(async () => !(await alice.page.title()).startsWith("("), "it is read");
+  assert.equal(await alice.page.locator(".message.mention").count(), 1);
+});
+
+story("a private conversation is seen by two", async () => {
+  const there = room();
+  const names = ["alice", "bob", "carol"];
+  const [alice, bob, carol] = await Promise.all(names.map((name) => person(server.url, name, { path: `/r/${there}` })));
+  await bob.say("I am bob");
+  await alice.sees("I am bob");
+  await alice.page.click("#messages [data-from=bob] button.name");
+  await alice.page.waitForURL("**/u/bob");
+  const secret = `secret of ${there}`;
+  await alice.say(secret);
+  await bob.page.locator("[data-key='@alice'] .badge.loud").waitFor();
+  await bob.open("@alice");
+  await bob.sees(secret);
+  assert.match((await bob.page.textContent("#subtitle")) ?? "", /only you two/);
+  await bob.say("I keep it");
+  await alice.sees("I keep it");
+  assert.equal(await carol.page.locator("#people [data-key='@alice']").count(), 0);
+  assert.ok(!(await carol.page.content()).includes(secret));
+  await bob.page.reload();
+  await bob.sees(secret);
+
+  // What was said before is there, also where only the newest came by itself.
+  await alice.goto(`/r/${there}`);
+  await bob.say("and another");
+  await alice.page.locator("[data-key='@bob'] .badge").waitFor();
+  await alice.open("@bob");
+  await alice.sees(secret);
+});
+
+story("a link leads to a message, however old", async () => {
+  const there = room();
+  const alice = await person(server.url, "alice", { path: `/r/${there}` });
+  await alice.pour(there, Array.from({ length: 400 }, (_, i) => `message ${i + 1}`));
+  const bob = await person(server.url, "bob", { path: `/r/${there}#37` });
+  await bob.page.locator("#messages .message.target").waitFor();
+  assert.equal(await bob.page.textContent("#messages .message.target .text"), "message 37");
+  assert.ok(await bob.page.locator("[data-seq='37']").evaluate((item) => item.getBoundingClientRect().top > 0 && item.getBoundingClientRect().bottom < innerHeight));
+  await bob.page.click("#to-newest");
+  await bob.sees("message 400");
+  await bob.page.locator("[data-seq='400']").hover();
+  await bob.page.locator("[data-seq='400'] a.when").click();
+  assert.equal(new URL(bob.page.url()).hash, "#400");
+  await bob.page.goBack();
+  await bob.sees("message 37");
+});
+
+story("a draft stays with its conversation, also over a reload", async () => {
+  const alice = await person(server.url, "alice");
+  await alice.page.fill("#text", "half a thought");
+  await alice.open("#music");
+  assert.equal(await alice.page.inputValue("#text"), "");
+  await alice.page.fill("#text", "another");
+  await alice.page.reload();
+  await alice.isIn();
+  assert.equal(await alice.page.inputValue("#text"), "another");
+  await alice.open("#default");
+  assert.equal(await alice.page.inputValue("#text"), "half a thought");
+  await alice.page.fill("#text", "");
+});
+
+story("what cannot be sent says why, and can be written again", async () => {
+  const alice = await person(server.url, "alice", { path: "/u/nobody-at-all" });
+  await alice.say("are you there?");
+  await alice.page.locator(".not-sent").waitFor();
+  assert.match((await alice.page.textContent(".not-sent")) ?? "", /nobody of that name/);
+  await alice.page.reload();
+  await alice.page.locator(".not-sent").waitFor();
+  await alice.page.click(".not-sent [data-act=retry]");
+  await alice.page.locator(".not-sent").waitFor();
+  await alice.page.click(".not-sent [data-act=edit]");
+  assert.equal(await alice.page.inputValue("#text"), "are you there?");
+  assert.deepEqual(await alice.waiting(), []);
+  await alice.page.fill("#text", "");
+});
+
+story("near the limit it says how much is left, and too much is not sent", async () => {
+  const alice = await person(server.url, "alice", { path: `/r/${room()}` });
+  await alice.page.fill("#text", "я".repeat(4000));
+  assert.equal(await alice.page.textContent("#counter"), "96 left");
+  await alice.page.fill("#text", "я".repeat(4100));
+  assert.equal(await alice.page.textContent("#counter"), "4 characters too many");
+  await alice.page.press("#text", "Enter");
+  assert.deepEqual(await alice.texts(), []);
+  await alice.page.fill("#text", "");
+});
+
+story("signing out elsewhere ends it here, and nothing stays on the page", async () => {
+  const alice = await person(server.url, "alice");
+  await alice.say("something to read");
+  const laptop = await person(server.url, "alice");
+  await laptop.page.click("#me");
+  await laptop.page.click("#sessions-part summary");
+  await laptop.page.locator("#sessions li").first().waitFor();
+  assert.ok((await laptop.page.locator("#sessions li").count()) >= 2);
+  await laptop.page.click("#end-others");
+  await alice.page.waitForSelector("#sign-in", { state: "visible" });
+  assert.equal(await alice.page.inputValue("#sign-in-name"), "alice");
+  assert.equal(await alice.page.locator("#messages li").count(), 0);
+  assert.equal((await alice.context.request.get(`${server.url}/api/me`)).status(), 401);
+  await laptop.page.keyboard.press("Escape");
+  await laptop.say("still here");
+  await laptop.allStored();
+});
+
+story("one can take one's leave of a room, and of the chat", async () => {
+  const there = room();
+  const alice = await person(server.url, "alice", { path: `/r/${there}` });
+  await alice.say("bye");
+  await alice.page.click("#talk-more");
+  await alice.page.click("#leave");
+  await alice.page.waitForURL("**/r/default");
+  await alice.page.click("#me");
+  await alice.page.click("#sign-out");
+  await alice.page.waitForSelector("#sign-in", { state: "visible" });
+});

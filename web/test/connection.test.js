@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoff } from "../logic/backoff.js";
+import { ANSWER_MS } from "../logic/client.js";
+import { World } from "./world.js";
+
+test("waiting times grow, are random as a whole, and end at half a minute", () => {
+  for (const attempts of [0, 1, 5, 20]) {
+    assert.equal(backoff(attempts, () => 0), BACKOFF_MIN_MS);
+    assert.ok(backoff(attempts, () => 0.999) <= BACKOFF_MAX_MS);
+  }
+  assert.ok(backoff(3, () => 0.999) > 2 * backoff(1, () => 0.999));
+  assert.ok(backoff(20, () => 0.999) > BACKOFF_MAX_MS * 0.99);
+});
+
+test("a lost connection is made anew after a while", () => {
+  const world = new World();
+  world.open();
+  assert.equal(world.client.state, "open");
+  world.cut();
+  assert.equal(world.client.state, "waiting");
+  assert.deepEqual(world.did("connect").length, 1);
+  world.wake();
+  assert.deepEqual(world.did("connect").length, 1);
+});
+
+test("a server that closes at once is left in peace for longer and longer", () => {
+  const world = new World();
+  world.random = 0.999;
+  const waits = [];
+  for (let i = 0; i < 8; i++) {
+    world.open();
+    world.cut();
+    waits.push(/** @type {number} */ (world.client.retryAt) - world.now);
+  }
+  assert.ok(waits.every((wait, i) => i === 0 || wait >= /** @type {number} */ (waits[i - 1])), String(waits));
+  assert.ok(/** @type {number} */ (waits[7]) > 20_000);
+  world.open();
+  world.now += 60_000;
+  world.cut();
+  assert.ok(/** @type {number} */ (world.client.retryAt) - world.now < 1_100);
+});
+
+test("the server says when to come back", () => {
+  const world = new World();
+  world.open();
+  world.frame({ type: "reconnect", after_ms: 4321 });
+  world.cut(1012);
+  assert.equal(/** @type {number} */ (world.client.retryAt) - world.now, 4321);
+});
+
+test("who was signed out does not come back", () => {
+  const world = new World();
+  world.open();
+  world.cut(4001);
+  assert.equal(world.client.state, "ended");
+  assert.equal(world.did("signed-out").length, 1);
+  assert.equal(world.client.wakeAt, null);
+});
+
+test("a refused upgrade may mean that nobody is signed in", () => {
+  const world = new World();
+  world.step({ type: "start" });
+  world.step({ type: "closed", code: 1006, wasOpen: false });
+  assert.equal(world.did("ask").length, 1);
+  world.step({ type: "session", signedIn: true });
+  assert.equal(world.client.state, "waiting");
+  world.step({ type: "session", signedIn: false });
+  assert.equal(world.client.state, "ended");
+});
+
+test("the socket of somebody else is not used", () => {
+  const world = new World();
+  world.open({ user: "mallory" });
+  assert.equal(world.client.state, "ended");
+});
+
+test("a silent connection is asked, and given up when it does not answer", () => {
+  const world = new World();
+  world.open();
+  world.take();
+  world.wake();
+  const [probe] = world.take();
+  assert.deepEqual([probe.type, probe.with, probe.limit], ["history", "alice", 1]);
+  world.frame({ type: "history", with: "alice", epoch: "e1", first: 0, messages: [], has_more: false, ref: probe.ref });
+  world.wake();
+  assert.equal(world.take().length, 1, "the next one");
+  world.wake();
+  assert.equal(world.client.state, "waiting");
+  assert.equal(world.did("close").length, 1);
+});
+
+test("a page that comes to the front asks at once, or connects at once", () => {
+  const world = new World();
+  world.open();
+  world.take();
+  world.now += 5_000;
+  world.step({ type: "nudge" });
+  assert.equal(world.take().length, 1);
+  world.cut();
+  world.random = 0.1;
+  world.step({ type: "nudge" });
+  assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= 500);
+});
+
+test("a greeting that does not come is not waited for", () => {
+  const world = new World();
+  world.step({ type: "start" });
+  world.step({ type: "opened" });
+  assert.equal(world.client.wakeAt, world.now + ANSWER_MS);
+  world.wake();
+  assert.equal(world.client.state, "waiting");
+});

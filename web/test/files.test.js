@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { test } from "node:test";
+
+const WEB = new URL("../", import.meta.url);
+const read = (/** @type {string} */ file) => readFileSync(new URL(file, WEB), "utf8");
+const modules = readdirSync(WEB, { recursive: true, encoding: "utf8" }).filter(
+  (file) => file.endsWith(".js") && !file.startsWith("test/") && !["sw.js", "first.js"].includes(file),
+);
+
+/**
+ * All that a module needs before it runs.
+ * @param {string} file
+ * @param {Set<string>} found
+ */
+function needs(file, found = new Set()) {
+  for (const [, path = ""] of read(file).matchAll(/^import (?:[^;]*? from )?"(\.[^"]+)";/gm)) {
+    const needed = posix.join(posix.dirname(file), path);
+    if (!found.has(needed)) needs(needed, found.add(needed));
+  }
+  return found;
+}
+
+/**
+ * What the page names, all together or in one of its templates.
+ * @param {string} [template]
+ */
+function named(template) {
+  const page = read("index.html");
+  const [, inside = ""] = template ? (new RegExp(`id="${template}-code">([^]*?)</template>`).exec(page) ?? []) : ["", page];
+  return [...inside.matchAll(/rel="modulepreload" href="\/assets\/([^"]+)"/g)].map(([, path = ""]) => path).toSorted();
+}
+
+test("the page names every module once, so that the worker keeps all", () => {
+  assert.deepEqual(named(), modules.filter((file) => file !== "app.js").toSorted());
+});
+
+test("what comes first is all that is needed first", () => {
+  const app = needs("app.js");
+  const without = (/** @type {Set<string>} */ needed) => [...needed].filter((file) => !app.has(file)).toSorted();
+  assert.deepEqual(named("chat"), without(needs("view/chat.js").add("view/chat.js")));
+  assert.deepEqual(named("door"), without(needs("view/door.js").add("view/door.js")));
+  assert.deepEqual([named("ru"), named("en")], [["words/ru.js"], ["words/en.js"]]);
+  const later = [...named("chat"), ...named("door"), ...named("ru"), ...named("en"), ...named("later")];
+  assert.deepEqual(named().filter((file) => !later.includes(file)), [...app].toSorted());
+});
+
+test("modules without DOM name no other kind", () => {
+  for (const file of modules.filter((name) => name.startsWith("logic/"))) {
+    for (const needed of needs(file)) assert.ok(needed.startsWith("logic/"), `${file} needs ${needed}`);
+    assert.doesNotMatch(read(file), /\b(document|window|localStorage|indexedDB|WebSocket|setTimeout|Date\.now|Math\.random|performance)\b/, file);
+  }
+});
+
+test("nothing in the page runs but its files", () => {
+  const page = read("index.html");
+  assert.doesNotMatch(page, /\son\w+=|<style|style=|javascript:/i);
+  for (const [tag] of page.matchAll(/<script[^>]*>/g)) assert.match(tag, /src="\/assets\//);
+  for (const file of modules) assert.doesNotMatch(read(file), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, file);
+});
+
+test("both languages say the same things", async () => {
+  const { ru } = await import("../words/ru.js");
+  const { en } = await import("../words/en.js");
+  assert.deepEqual(Object.keys(en).toSorted(), Object.keys(ru).toSorted());
+  const asked = [...read("index.html").matchAll(/data-t(?:-\w+)?="(\w+)"/g)].map(([, key]) => key);
+  for (const key of asked) assert.equal(typeof (/** @type {any} */ (ru)[key ?? ""]), "string", key);
+});

@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { IN_FLIGHT_MAX } from "../logic/outbox.js";
+import { range, World } from "./world.js";
+
+/** Alice in the room `tea`. */
+function inTea() {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea");
+  world.take();
+  return world;
+}
+
+test("what is written is kept, sent, acknowledged, and shown from the log", () => {
+  const world = inTea();
+  world.write("#tea", "hi");
+  assert.deepEqual(world.take(), [{ type: "message", room: "tea", text: "hi", nonce: "n-hi" }]);
+  assert.equal(world.kept.size, 1);
+  world.frame({ type: "ack", nonce: "n-hi", room: "tea", seq: 1, timestamp: 1, duplicate: false });
+  assert.deepEqual([world.waiting("#tea"), world.kept.size], [["hi stored"], 0]);
+  world.message("tea", 1, { from: "alice", text: "hi", nonce: "n-hi" });
+  assert.deepEqual([world.waiting("#tea"), world.seqs("#tea")], [[], [1]]);
+});
+
+test("the message itself may come before its receipt", () => {
+  const world = inTea();
+  world.write("#tea", "hi");
+  world.message("tea", 1, { from: "alice", text: "hi", nonce: "n-hi" });
+  assert.deepEqual([world.waiting("#tea"), world.kept.size], [[], 0]);
+  world.frame({ type: "ack", nonce: "n-hi", room: "tea", seq: 1, timestamp: 1, duplicate: false });
+  assert.deepEqual(world.waiting("#tea"), []);
+});
+
+test("a message of somebody with the same nonce is not ours", () => {
+  const world = inTea();
+  world.write("#tea", "hi");
+  world.message("tea", 1, { nonce: "n-hi" });
+  assert.deepEqual(world.waiting("#tea"), ["hi sending"]);
+});
+
+test("what was not acknowledged goes again, under the same nonce, once joined", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.cut();
+  world.write("#tea", "two");
+  assert.deepEqual(world.waiting("#tea"), ["one waiting", "two waiting"]);
+  world.take();
+  world.open();
+  assert.deepEqual(world.sent.map(({ type }) => type), ["join"], "not before the room");
+  world.joined("tea", [], { seq: 1, recovered: true });
+  assert.deepEqual(world.take().slice(1).map(({ nonce }) => nonce), ["n-one", "n-two"]);
+  world.message("tea", 1, { from: "alice", text: "one", nonce: "n-one" });
+  world.frame({ type: "ack", nonce: "n-one", room: "tea", seq: 1, timestamp: 1, duplicate: true });
+  world.frame({ type: "ack", nonce: "n-two", room: "tea", seq: 2, timestamp: 1, duplicate: false });
+  assert.deepEqual(world.waiting("#tea"), ["two stored"]);
+});
+
+test("after `unavailable` all goes again in order, after a pause", () => {
+  const world = inTea();
+  for (const text of ["one", "two", "three"]) world.write("#tea", text);
+  world.take();
+  world.frame({ type: "ack", nonce: "n-one", room: "tea", seq: 1, timestamp: 1, duplicate: false });
+  world.frame({ type: "error", code: "unavailable", message: "", nonce: "n-two" });
+  world.frame({ type: "error", code: "unavailable", message: "", nonce: "n-three" });
+  world.write("#tea", "four");
+  assert.deepEqual(world.take(), [], "nothing overtakes");
+  world.wake();
+  assert.deepEqual(world.take().map(({ nonce }) => nonce), ["n-two", "n-three", "n-four"]);
+});
+
+test("the pause is at least what the server asks for", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.frame({ type: "error", code: "slow_down", message: "", nonce: "n-one", retry_after: 7 });
+  world.take();
+  world.now += 6_900;
+  world.step({ type: "timer" });
+  assert.deepEqual(world.take(), []);
+  world.now += 200;
+  world.step({ type: "timer" });
+  assert.equal(world.take().length, 1);
+});
+
+test("any other error is for the writer to decide", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.write("#tea", "two");
+  world.take();
+  world.frame({ type: "error", code: "forbidden", message: "", nonce: "n-one" });
+  assert.deepEqual(world.waiting("#tea"), ["one failed", "two sending"]);
+  assert.equal(world.kept.get("n-one").reason, "forbidden");
+  world.step({ type: "retry", nonce: "n-one" });
+  assert.deepEqual(world.take().map(({ nonce }) => nonce), ["n-one"]);
+  world.frame({ type: "error", code: "forbidden", message: "", nonce: "n-one" });
+  world.step({ type: "discard", nonce: "n-one" });
+  assert.deepEqual(world.waiting("#tea"), ["two sending"]);
+  assert.ok(!world.kept.has("n-one"));
+});
+
+test("`not_joined` joins and sends again", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.take();
+  world.frame({ type: "error", code: "not_joined", message: "", nonce: "n-one" });
+  assert.deepEqual(world.take().map(({ type }) => type), ["join"]);
+});
+
+test("messages that waited through a reload are sent once, in order", () => {
+  const before = new World();
+  before.write("#tea", "one");
+  before.now += 1;
+  before.write("@bob", "two");
+  before.now += 1;
+  before.write("#tea", "three");
+  const after = new World();
+  after.open();
+  for (const item of [...before.kept.values()].reverse()) {
+    after.step({ type: "send", item });
+    after.step({ type: "send", item });
+  }
+  after.joined("tea");
+  const sends = after.sent.filter(({ nonce }) => nonce);
+  assert.deepEqual(sends.map(({ type, text }) => [type, text]), [["private", "two"], ["message", "one"], ["message", "three"]]);
+});
+
+test("a new epoch does not lose what waits", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.frame({ type: "ack", nonce: "n-one", room: "tea", seq: 1, timestamp: 1, duplicate: false });
+  world.write("#tea", "two");
+  world.cut();
+  world.take();
+  world.open({ epoch: "e2" });
+  world.joined("tea", [], { epoch: "e2" });
+  assert.deepEqual(world.waiting("#tea"), ["two sending"]);
+});
+
+test("only so many are under way at once, and a slow server is waited for", () => {
+  const world = inTea();
+  for (const i of range(1, 40)) world.write("#tea", String(i));
+  assert.equal(world.take().length, IN_FLIGHT_MAX);
+  world.frame({ type: "ack", nonce: "n-1", room: "tea", seq: 1, timestamp: 1, duplicate: false });
+  assert.deepEqual(world.take().map(({ text }) => text), [String(IN_FLIGHT_MAX + 1)]);
+  for (let i = 0; i < 5; i++) {
+    world.now += 10_000;
+    world.message("tea", i + 1);
+    world.step({ type: "timer" });
+  }
+  assert.equal(world.client.state, "open");
+  for (let i = 0; i < 3; i++) world.wake();
+  assert.equal(world.client.state, "waiting");
+});

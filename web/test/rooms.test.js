@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { page, range, World } from "./world.js";
+
+test("a join gives the room's last messages, then what is new", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  assert.deepEqual(world.take().map(({ type, room, since }) => [type, room, since]), [["join", "tea", undefined]]);
+  world.step({ type: "leave", room: "tea" });
+  world.step({ type: "join", room: "tea" });
+  assert.deepEqual(world.sent.map(({ type }) => type), ["leave", "join"]);
+  world.joined("tea", range(11, 60));
+  world.message("tea", 61);
+  assert.deepEqual(world.seqs("#tea"), range(11, 61));
+  const news = world.did("arrived").filter(({ isNews }) => isNews);
+  assert.deepEqual(news.map(({ entry }) => entry.seq), [61]);
+});
+
+test("a resume begins after what was seen, and doubles are dropped", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2, 3]);
+  world.cut();
+  world.take();
+  world.open();
+  const [join] = world.sent;
+  assert.deepEqual([join.since, join.epoch], [3, "e1"]);
+  world.joined("tea", [], { seq: 5, recovered: true });
+  for (const seq of [4, 5, 5, 4, 6]) world.message("tea", seq);
+  assert.deepEqual(world.seqs("#tea"), range(1, 6));
+});
+
+test("a refused resume means to forget the room", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2, 3]);
+  world.cut();
+  world.open();
+  world.joined("tea", range(151, 200), { recovered: false });
+  assert.deepEqual(world.seqs("#tea"), range(151, 200));
+  assert.equal(world.client.conversations.get("#tea")?.hasOlder, true);
+});
+
+test("another epoch means to forget all, and to join without `since`", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open({ privates: [{ with: "bob", seq: 9 }] });
+  world.joined("tea", [1, 2, 3]);
+  world.cut();
+  world.take();
+  world.open({ epoch: "e2", privates: [{ with: "bob", seq: 2 }] });
+  assert.equal(world.sent[0].since, undefined);
+  world.joined("tea", [1], { epoch: "e2" });
+  assert.deepEqual(world.seqs("#tea"), [1]);
+  assert.equal(world.client.conversations.get("@bob")?.end, 2);
+});
+
+test("a hole is filled from history, in order and each once", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2]);
+  world.take();
+  world.message("tea", 5);
+  world.message("tea", 6);
+  assert.deepEqual(world.seqs("#tea"), [1, 2], "nothing is shown out of order");
+  const [request, ...none] = world.take();
+  assert.deepEqual([request.type, request.room, request.after, none.length], ["history", "tea", 2, 0]);
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(3, 5), has_more: true, ref: request.ref });
+  assert.deepEqual(world.seqs("#tea"), range(1, 6));
+});
+
+test("a hole that history does not fill makes the room join anew", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2]);
+  world.take();
+  world.message("tea", 5);
+  const [request] = world.take();
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 5, messages: [], has_more: false, ref: request.ref });
+  assert.deepEqual(world.take().map(({ type, since }) => [type, since]), [["leave", undefined], ["join", undefined]]);
+});
+
+test("an entry of an unknown kind moves the room on", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1]);
+  world.frame({ type: "react", room: "tea", seq: 2, whatever: true });
+  world.message("tea", 3);
+  assert.deepEqual(world.seqs("#tea"), [1, 2, 3]);
+  assert.equal(world.client.conversations.get("#tea")?.at(2)?.kind, "unknown");
+});
+
+test("a room that cannot be joined just now is asked for again", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  const [join] = world.take();
+  world.frame({ type: "error", code: "unavailable", message: "", ref: join.ref });
+  assert.deepEqual(world.take(), []);
+  world.wake();
+  assert.equal(world.take()[0].type, "join");
+});
+
+test("a refused room says so, and fails what was written to it", () => {
+  const world = new World();
+  world.write("#tea", "hi");
+  world.open();
+  const [join] = world.take();
+  world.frame({ type: "error", code: "forbidden", message: "", ref: join.ref });
+  assert.equal(world.client.rooms.get("tea")?.status, "refused");
+  assert.deepEqual(world.waiting("#tea"), ["hi failed"]);
+});
+
+test("reading back gives pages without a hole", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "older" });
+  world.step({ type: "load", key: "#tea", part: "older" });
+  const [request, ...none] = world.take();
+  assert.deepEqual([request.before, request.limit, none.length], [951, 100, 0]);
+  world.message("tea", 1001);
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(851, 950), has_more: true, ref: request.ref });
+  assert.deepEqual(world.seqs("#tea"), range(851, 1001));
+});
+
+test("somebody who reads far back misses nothing of what comes", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "around", seq: 100 });
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(51, 150), has_more: true, ref: world.take()[0].ref });
+  world.message("tea", 1001);
+  const tea = /** @type {any} */ (world.client.conversations.get("#tea"));
+  assert.deepEqual([tea.first, tea.last, tea.end, tea.isAtEnd], [51, 150, 1001, false]);
+  world.step({ type: "load", key: "#tea", part: "newer" });
+  const [newer] = world.take();
+  assert.equal(newer.after, 150);
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(151, 250), has_more: true, ref: newer.ref });
+  assert.equal(tea.last, 250);
+  world.step({ type: "load", key: "#tea", part: "latest" });
+  const [latest] = world.take();
+  assert.equal(latest.before, 1002);
+  world.message("tea", 1002);
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(902, 1001), has_more: true, ref: latest.ref });
+  const [rest] = world.take();
+  assert.equal(rest.after, 1001, "what came meanwhile");
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(1002, 1002), has_more: false, ref: rest.ref });
+  assert.ok(tea.isAtEnd);
+});
+
+test("who is here follows joins and presence", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [], { online: 2, members: ["alice", "bob"] });
+  world.frame({ type: "presence", room: "tea", user: "carol", online: true });
+  world.frame({ type: "presence", room: "tea", user: "bob", online: false });
+  const tea = world.client.rooms.get("tea");
+  assert.deepEqual([[...(tea?.members ?? [])], tea?.online], [["alice", "carol"], 2]);
+  world.frame({ type: "presence", room: "tea", online: 301 });
+  assert.equal(tea?.online, 301);
+  assert.ok(world.client.isOnline("carol") && !world.client.isOnline("bob"));
+});

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { addressOf, placeAt } from "../logic/address.js";
+import { Comings } from "../logic/comings.js";
+import { Conversation } from "../logic/conversation.js";
+import { deviceOf } from "../logic/device.js";
+import { continues } from "../logic/grouping.js";
+import { nonce } from "../logic/nonce.js";
+import { Reads } from "../logic/reads.js";
+import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
+
+/** @param {string} text */
+function links(text) {
+  return piecesOf(text).flatMap((piece) => (piece.kind === "link" ? [piece.text] : []));
+}
+
+test("links end where the sentence goes on", () => {
+  assert.deepEqual(links("see https://a.example/x, (http://b.example/y_(z)) and https://c.example."), [
+    "https://a.example/x",
+    "http://b.example/y_(z)",
+    "https://c.example",
+  ]);
+  assert.deepEqual(links("https://пример.рф/путь?a=1&b=2#ц"), ["https://пример.рф/путь?a=1&b=2#ц"]);
+});
+
+test("nothing but a plain address of the web becomes a link", () => {
+  for (const text of [
+    "javascript:alert(1)",
+    "JaVaScRiPt://https://%0aalert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "https://",
+    "https://user:pass@bank.example/",
+    "xhttps://a.example",
+    "//a.example",
+  ]) {
+    assert.deepEqual(links(text).filter((link) => !link.startsWith("https://%0a")), [], text);
+  }
+  for (const text of ['https://a.example/"onmouseover="alert(1)', "https://a.example/<script>", "https://a.example/\u202egpj.exe"]) {
+    assert.deepEqual(links(text), ["https://a.example/"], text);
+  }
+});
+
+test("code is code, and nothing is lost", () => {
+  assert.deepEqual(piecesOf("a `b <i>` c"), [
+    { kind: "text", text: "a " },
+    { kind: "code", text: "b <i>" },
+    { kind: "text", text: " c" },
+  ]);
+  assert.deepEqual(piecesOf("look:\n```js\nlet x = `1`;\n```\nend"), [
+    { kind: "text", text: "look:\n" },
+    { kind: "block", text: "let x = `1`;" },
+    { kind: "text", text: "end" },
+  ]);
+  assert.deepEqual(piecesOf("`https://a.example`"), [{ kind: "code", text: "https://a.example" }]);
+  for (const text of ["`", "``", "``````", "a ` b", "```", "<img src=x onerror=alert(1)>"]) {
+    assert.equal(piecesOf(text).map((piece) => piece.text).join(""), text);
+  }
+  const long = "`".repeat(4096) + "https://".repeat(512);
+  const start = performance.now();
+  piecesOf(long);
+  assert.ok(performance.now() - start < 200);
+});
+
+test("a few emoji alone are large", () => {
+  for (const text of ["🎉", "👩‍👩‍👧‍👦 ❤️", "🇺🇳👍🏽", "🫖☕️ 🥐"]) assert.ok(isEmojiAlone(text), text);
+  for (const text of ["", "ok 👍", "1", "#", "🎉🎉🎉🎉🎉", "©"]) assert.ok(!isEmojiAlone(text), text);
+});
+
+test("characters are counted as the server does", () => {
+  assert.equal(charsOf("  🎉é  "), 2);
+  assert.equal(charsOf("   "), 0);
+});
+
+test("a name is a mention only as a whole", () => {
+  assert.ok(mentions("привет, @Анна!", "анна"));
+  assert.ok(!mentions("@annabel", "anna") && !mentions("mail@anna", "anna") && !mentions("anna", "anna"));
+});
+
+test("addresses lead to conversations and back", () => {
+  for (const [key, seq] of /** @type {const} */ ([["#default", 0], ["#a/b #1?", 12], ["@Анна", 3], ["#..", 0]])) {
+    const url = new URL(addressOf(key, seq).replace("/r/..", "/r/%2E%2E"), "https://chat.example");
+    if (key !== "#..") assert.deepEqual(placeAt(url), { key, seq });
+  }
+  assert.deepEqual(placeAt({ pathname: "/", hash: "#%D1%87%D0%B0%D0%B9" }), { key: "#чай", seq: 0 });
+  for (const pathname of ["/", "/r/", "/r/a/b", "/x/y", "/r/%00", "/r/%ZZ", `/r/${"x".repeat(65)}`]) {
+    assert.equal(placeAt({ pathname, hash: "" }), null, pathname);
+  }
+});
+
+test("unread is what came after the last that was read", () => {
+  const tea = new Conversation("#tea");
+  tea.restart("e1", 50);
+  const reads = new Reads(null);
+  reads.begin("e1", [tea]);
+  assert.equal(reads.unread(tea), 0, "all is read at first sight");
+  tea.receive({ kind: "message", seq: 51, from: "bob", text: "", timestamp: 1 });
+  assert.equal(reads.unread(tea), 1);
+  const again = new Reads(JSON.parse(JSON.stringify(reads.stored)));
+  again.begin("e1", [tea]);
+  assert.equal(again.unread(tea), 1);
+  again.mark("#tea", 51);
+  again.merge(reads.stored);
+  assert.equal(again.unread(tea), 0, "another tab does not unread");
+  const anew = new Reads(again.stored);
+  tea.restart("e2", 3);
+  anew.begin("e2", [tea]);
+  assert.equal(anew.unread(tea), 0);
+});
+
+test("comings and goings make one line, and cancel out", () => {
+  const comings = new Comings();
+  comings.add("bob", true, 5);
+  comings.add("carol", true, 5);
+  comings.add("bob", false, 5);
+  assert.deepEqual(comings.lines, [{ afterSeq: 5, came: ["carol"], went: [] }]);
+  comings.add("carol", false, 5);
+  assert.deepEqual(comings.lines, []);
+});
+
+test("messages of one person stand together for a while", () => {
+  const first = { from: "bob", timestamp: 1_700_000_000 };
+  assert.ok(continues(first, { from: "bob", timestamp: first.timestamp + 60 }));
+  assert.ok(!continues(first, { from: "bob", timestamp: first.timestamp + 600 }));
+  assert.ok(!continues(first, { from: "eve", timestamp: first.timestamp }));
+  assert.ok(!continues(first, { from: "bob", timestamp: first.timestamp + 86_400 }));
+});
+
+test("nonces rise with the time and are short enough", () => {
+  const [a, b] = [nonce(1, new Uint8Array(16).fill(255)), nonce(2, new Uint8Array(16))];
+  assert.ok(a < b && a.length <= 64);
+});
+
+test("a device has a name that people know", () => {
+  for (const [userAgent, device] of /** @type {const} */ ([
+    ["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox · Linux"],
+    ["Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0", "Edge · Windows"],
+    ["Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "Safari · iPhone"],
+    ["Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36", "Chrome · Android"],
+    ["curl/8.5.0", "curl"],
+    ["", ""],
+  ])) {
+    assert.equal(deviceOf(userAgent), device);
+  }
+});

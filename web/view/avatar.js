@@ -1,0 +1,130 @@
+// People's pictures, and the first letter of a name until there is one.
+
+import * as api from "../api.js";
+
+/** @extends {HTMLElement} */
+export class ChatAvatar extends HTMLElement {
+  static observedAttributes = ["name"];
+
+  connectedCallback() {
+    this.ariaHidden = "true";
+    this.#show();
+  }
+
+  attributeChangedCallback() {
+    if (this.isConnected) {
+      this.#show();
+    }
+  }
+
+  #show() {
+    const name = this.getAttribute("name") ?? "";
+    this.replaceChildren();
+    // Drawn by the style: a letter that stands for a picture is no text.
+    this.dataset.initial = initialOf(name);
+    this.dataset.tint = String(tintOf(name));
+    const known = pictures.get(name);
+    if (typeof known === "string") {
+      this.#picture(known);
+    } else {
+      pictureOf(name).then((address) => this.getAttribute("name") === name && this.#picture(address));
+    }
+  }
+
+  /** @param {string} address */
+  #picture(address) {
+    if (!address) {
+      return;
+    }
+    const picture = new Image();
+    picture.alt = "";
+    picture.decoding = "async";
+    picture.onload = () => this.replaceChildren(picture);
+    picture.src = address;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} [className]
+ */
+export function avatar(name, className = "") {
+  const made = document.createElement("chat-avatar");
+  made.className = className;
+  made.setAttribute("name", name);
+  return made;
+}
+
+/**
+ * @param {string} name
+ * @param {string} address
+ */
+export function knowPicture(name, address) {
+  pictures.set(name, address);
+}
+
+/** @param {string} name */
+export function tintOf(name) {
+  let hash = 2_166_136_261;
+  for (const char of name) {
+    hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16_777_619);
+  }
+  return ((hash ^ (hash >>> 15)) >>> 3) % TINTS;
+}
+
+/** @param {string} name */
+function initialOf(name) {
+  const [first] = SEGMENTER.segment(name);
+  return first?.segment.toUpperCase() ?? "";
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<string>} empty where there is none
+ */
+async function pictureOf(name) {
+  const known = pictures.get(name);
+  if (known !== undefined) {
+    return known;
+  }
+  if (pictures.size > PICTURES_MAX) {
+    pictures.clear();
+  }
+  const asked = ask(name);
+  pictures.set(name, asked);
+  return asked;
+}
+
+/** @param {string} name */
+async function ask(name) {
+  // A few at a time: a room's first page may have fifty authors.
+  while (asking >= ASKING_MAX) {
+    await new Promise((resolve) => queue.push(resolve));
+  }
+  asking += 1;
+  try {
+    const { avatar } = await api.user(name);
+    pictures.set(name, avatar);
+    return avatar;
+  } catch (error) {
+    // A name without an account has no picture; any other failure may pass.
+    error instanceof api.ApiError && error.status === 404 ? pictures.set(name, "") : pictures.delete(name);
+    return "";
+  } finally {
+    asking -= 1;
+    queue.shift()?.(undefined);
+  }
+}
+
+/** Addresses by name. @type {Map<string, string | Promise<string>>} */
+const pictures = new Map();
+/** @type {((value: unknown) => void)[]} */
+const queue = [];
+let asking = 0;
+const ASKING_MAX = 4;
+const PICTURES_MAX = 2_000;
+/** Colours behind first letters, as many as app.css has. */
+const TINTS = 8;
+const SEGMENTER = new Intl.Segmenter();
+
+customElements.define("chat-avatar", ChatAvatar);

@@ -1,0 +1,646 @@
+// The chat of somebody who is signed in: what the session brings goes to the
+// views, and what people do goes back.
+
+import * as api from "../api.js";
+import { addressOf, DEFAULT_ROOM, placeAt } from "../logic/address.js";
+import { Comings } from "../logic/comings.js";
+import { Reads } from "../logic/reads.js";
+import { mentions } from "../logic/text.js";
+import { Session } from "../session.js";
+import { Memory } from "../settings.js";
+import { count, t, titleOf } from "../words.js";
+import { avatar } from "./avatar.js";
+import { Attention } from "./attention.js";
+import { Composer } from "./composer.js";
+import { button, byId, element, isolated, symbol } from "./dom.js";
+import { MessageList } from "./list.js";
+import { Sidebar } from "./sidebar.js";
+
+/** @typedef {import("../logic/client.js").Output} Output */
+/** @typedef {import("../logic/conversation.js").Conversation} Conversation */
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("./finder.js").Finder} Finder */
+/** @typedef {import("./sidebar.js").Line} Line */
+
+export class Chat {
+  #user;
+  #memory;
+  #reads;
+  #session;
+  #list;
+  #composer;
+  #sidebar = new Sidebar();
+  #hooks;
+  /** Made when it is first wanted. @type {Finder | null} */
+  #finder = null;
+  #attention = new Attention();
+  /** @type {api.Room[]} */
+  #rooms = [];
+  /** @type {Key | null} */
+  #current = null;
+  /** The message that the address names. */
+  #target = 0;
+  /** @type {Map<Key, Comings>} */
+  #comings = new Map();
+  /** Where one was named. @type {Set<Key>} */
+  #mentioned = new Set();
+  #isShowDue = false;
+  #isSaveDue = false;
+  #title = byId("title", HTMLElement);
+  #subtitle = byId("subtitle", HTMLElement);
+  #here = byId("here", HTMLButtonElement);
+  #hereList = byId("here-list", HTMLElement);
+  #picture = byId("talk-picture", HTMLElement);
+  #controller = new AbortController();
+
+  /**
+   * @param {api.User} user
+   * @param {object} hooks
+   * @param {() => void} hooks.signedOut
+   * @param {() => void} hooks.showKeys
+   */
+  constructor(user, hooks) {
+    this.#user = user;
+    this.#hooks = hooks;
+    this.#memory = new Memory(user.username);
+    this.#reads = new Reads(this.#memory.reads);
+    this.#session = new Session(user.username, (output) => {
+      output.do === "signed-out" ? hooks.signedOut() : this.#take(output);
+    });
+    const { client } = this.#session;
+    this.#list = new MessageList({
+      me: user.username,
+      load: ({ key }, part, seq) => this.#session.step({ type: "load", key, part, seq }),
+      isLoading: ({ key }, part) => client.isLoading(key, part),
+      waiting: ({ key }) => client.outbox.of(key),
+      comings: ({ key }) => this.#comings.get(key)?.lines ?? [],
+      read: (conversation, seq) => this.#read(conversation, seq),
+      act: (act, item) => this.#act(act, item),
+    });
+    this.#composer = new Composer({
+      send: (key, text) => this.#send(key, text),
+      draft: (key) => this.#memory.draft(key),
+      keepDraft: (key, text) => this.#memory.setDraft(key, text),
+      scroll: (pages) => this.#list.scroll(pages),
+      toMessages: () => this.#list.focusLast(),
+    });
+    this.#listen();
+  }
+
+  get notifies() {
+    return this.#memory.notifies && "Notification" in window && Notification.permission === "granted";
+  }
+
+  set notifies(value) {
+    this.#memory.notifies = value;
+  }
+
+  /** How many messages would wait for the next time. */
+  get unsent() {
+    return this.#session.client.outbox.unsent;
+  }
+
+  start() {
+    const rooms = this.#memory.rooms ?? [DEFAULT_ROOM];
+    for (const room of rooms) {
+      this.#session.step({ type: "join", room });
+    }
+    this.#session.start();
+    this.#openAddress();
+    this.#loadRooms();
+    this.#composer.focus();
+  }
+
+  /** The page goes after it. */
+  end() {
+    this.#save();
+    this.#composer.close();
+    this.#controller.abort();
+    this.#session.end();
+    byId("chat", HTMLElement).hidden = true;
+    this.#attention.show("", 0);
+  }
+
+  async find() {
+    this.#sidebar.open(false);
+    // Without a pause where it is there: what is typed next belongs into it.
+    (this.#finder ?? (await this.#loadFinder())).open();
+  }
+
+  async #loadFinder() {
+    const { Finder } = await import("./finder.js");
+    this.#finder ??= new Finder({
+      known: () => [...this.#roomLines(), ...this.#peopleLines(), ...this.#strangers()],
+      chosen: (key) => this.go(key),
+    });
+    return this.#finder;
+  }
+
+  speak() {
+    this.#list.speak();
+    this.#show();
+  }
+
+  /** @param {string} sentence */
+  toast(sentence) {
+    this.#attention.toast(sentence);
+  }
+
+  /**
+   * Opens a conversation, and its address.
+   * @param {Key} key
+   * @param {number} [seq]
+   */
+  go(key, seq = 0) {
+    const address = addressOf(key, seq);
+    if (address !== location.pathname + location.hash) {
+      history.pushState(null, "", address);
+    }
+    this.#open(key, seq);
+    this.#sidebar.open(false);
+    this.#composer.focus();
+  }
+
+  #openAddress() {
+    const place = placeAt(location) ?? { key: this.#memory.last ?? /** @type {Key} */ (`#${DEFAULT_ROOM}`), seq: 0 };
+    history.replaceState(null, "", addressOf(place.key, place.seq));
+    this.#open(place.key, place.seq);
+  }
+
+  /**
+   * @param {Key} key
+   * @param {number} seq
+   */
+  #open(key, seq) {
+    const { client } = this.#session;
+    const isRoom = key.startsWith("#");
+    if (isRoom) {
+      this.#session.step({ type: "join", room: key.slice(1) });
+      this.#saveRooms();
+    }
+    const isSame = this.#current === key;
+    this.#current = key;
+    this.#memory.last = key;
+    this.#target = seq;
+    const known = client.conversations.get(key);
+    if (!isRoom && !known?.isLoaded) {
+      this.#session.step({ type: "load", key, part: seq ? "around" : "latest", seq });
+    }
+    const conversation = client.conversations.get(key);
+    if (conversation && (!isSame || seq > 0)) {
+      isSame ? this.#list.toMessage(seq) : this.#showConversation(conversation);
+    }
+    this.#show();
+  }
+
+  /** @param {Conversation} conversation */
+  #showConversation(conversation) {
+    this.#list.open(conversation, {
+      readUpTo: this.#reads.upTo(conversation.key),
+      unread: this.#reads.knows(conversation.key) ? this.#reads.unread(conversation) : 0,
+      target: this.#target,
+    });
+  }
+
+  /** @param {Output} output */
+  #take(output) {
+    const { client } = this.#session;
+    switch (output.do) {
+      case "arrived":
+        this.#arrived(output);
+        break;
+      case "presence": {
+        const key = /** @type {Key} */ (`#${output.room}`);
+        const comings = this.#comings.get(key) ?? new Comings();
+        this.#comings.set(key, comings);
+        comings.add(output.user, output.isOnline, client.conversations.get(key)?.last ?? 0);
+        if (key === this.#current) this.#list.sync();
+        break;
+      }
+      case "show":
+        if (output.what === "conversation") {
+          const conversation = client.conversations.get(output.key);
+          if (conversation && conversation.isLoaded && client.state === "open") {
+            this.#begin();
+            if (conversation.isRoom && this.#reads.meet(conversation)) this.#saveSoon();
+          }
+          if (output.key === this.#current) this.#list.sync();
+        } else if (client.state === "open" && output.what === "connection") {
+          this.#begin();
+          this.#composer.limit(client.textMaxChars);
+          if (this.#rooms.length === 0) this.#loadRooms();
+        }
+        this.#show();
+        break;
+    }
+  }
+
+  #begin() {
+    const { client } = this.#session;
+    this.#reads.begin(client.epoch, client.privates);
+  }
+
+  /** @param {Extract<Output, { do: "arrived" }>} arrived */
+  #arrived({ key, entry, isNews }) {
+    const me = this.#user.username;
+    if (entry.from === me) {
+      // Whoever answers, even on another device, has read what is above.
+      this.#read(this.#session.client.conversations.get(key), entry.seq);
+      return;
+    }
+    if (entry.kind === "unknown") {
+      return;
+    }
+    const isPrivate = key.startsWith("@");
+    const isNamed = mentions(entry.text, me);
+    if (isNamed && entry.seq > this.#reads.upTo(key)) {
+      this.#mentioned.add(key);
+    }
+    if (!isNews) {
+      return;
+    }
+    if (key === this.#current && this.#isLooking) {
+      this.#attention.announce(entry.from, entry.text);
+    } else if (this.notifies && (isPrivate || isNamed)) {
+      const where = isPrivate ? entry.from : `${entry.from} · ${this.#titleOf(key)}`;
+      this.#attention.notify(where, entry.text.slice(0, 200), `${key} ${entry.seq}`, () => this.go(key, entry.seq));
+    }
+  }
+
+  get #isLooking() {
+    return !document.hidden && document.hasFocus();
+  }
+
+  /**
+   * @param {Conversation | undefined} conversation
+   * @param {number} seq
+   */
+  #read(conversation, seq) {
+    if (!conversation || (seq < conversation.end && seq <= this.#reads.upTo(conversation.key))) {
+      return;
+    }
+    const isMine = conversation.at(seq)?.from === this.#user.username;
+    if ((this.#isLooking || isMine) && this.#reads.mark(conversation.key, seq)) {
+      if (this.#reads.unread(conversation) === 0) {
+        this.#mentioned.delete(conversation.key);
+      }
+      this.#saveSoon();
+      this.#show();
+    }
+  }
+
+  /**
+   * @param {Key} key
+   * @param {string} text
+   */
+  #send(key, text) {
+    this.#session.write(key, text);
+    this.#list.said();
+  }
+
+  /**
+   * @param {string} act
+   * @param {HTMLElement} item
+   */
+  #act(act, item) {
+    const { nonce = "", from = "" } = item.dataset;
+    const { client } = this.#session;
+    switch (act) {
+      case "write":
+        this.go(`@${from}`);
+        break;
+      case "retry":
+        this.#session.step({ type: "retry", nonce });
+        this.#composer.focus();
+        break;
+      case "edit": {
+        const text = client.outbox.find(nonce)?.text ?? "";
+        this.#session.step({ type: "discard", nonce });
+        this.#composer.take(text);
+        break;
+      }
+      case "discard":
+        this.#session.step({ type: "discard", nonce });
+        this.#composer.focus();
+        break;
+    }
+  }
+
+  #listen() {
+    const { signal } = this.#controller;
+    addEventListener("popstate", () => this.#openAddress(), { signal });
+    document.addEventListener("click", (event) => this.#link(event), { signal });
+    document.addEventListener("keydown", (event) => this.#key(event), { signal });
+    addEventListener("blur", () => this.#list.away(), { signal });
+    addEventListener("focus", () => this.#list.sync(), { signal });
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#save() : this.#list.sync()), { signal });
+    addEventListener("pagehide", () => this.#save(), { signal });
+    addEventListener("online", () => this.#show(), { signal });
+    addEventListener("offline", () => this.#show(), { signal });
+    addEventListener(
+      "storage",
+      ({ key }) => {
+        if (key === this.#memory.keyOf("reads") && this.#memory.reads) {
+          this.#reads.merge(this.#memory.reads);
+          this.#show();
+        }
+      },
+      { signal },
+    );
+    byId("copy-link", HTMLElement).addEventListener("click", () => this.#copyLink(), { signal });
+    byId("leave", HTMLElement).addEventListener("click", () => this.#leave(), { signal });
+    byId("skip", HTMLElement).addEventListener(
+      "click",
+      (event) => {
+        event.preventDefault();
+        this.#composer.focus();
+      },
+      { signal },
+    );
+    this.#hereList.addEventListener("beforetoggle", () => this.#showHere(), { signal });
+    const later = setTimeout(() => this.#loadFinder().catch(() => {}), FINDER_AFTER_MS);
+    const refresh = setInterval(() => document.hidden || this.#loadRooms(), ROOMS_EVERY_MS);
+    // What the connection says of itself depends on the time.
+    const tick = setInterval(() => this.#session.client.state === "open" || this.#show(), 1_000);
+    signal.addEventListener("abort", () => {
+      clearTimeout(later);
+      clearInterval(refresh);
+      clearInterval(tick);
+    });
+  }
+
+  /** @param {MouseEvent} event on a link into this chat, perhaps */
+  #link(event) {
+    const link = event.target instanceof Element ? event.target.closest("a") : null;
+    if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
+      return;
+    }
+    const place = link.origin === location.origin ? placeAt(link) : null;
+    if (place) {
+      event.preventDefault();
+      this.go(place.key, place.seq);
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const { key, altKey, shiftKey, ctrlKey, metaKey } = event;
+    if (document.querySelector("dialog[open]")) {
+      return;
+    }
+    const isWriting = event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLInputElement;
+    if ((ctrlKey || metaKey) && !altKey && event.code === "KeyK") {
+      event.preventDefault();
+      this.find();
+    } else if (altKey && !ctrlKey && !metaKey && (key === "ArrowUp" || key === "ArrowDown")) {
+      event.preventDefault();
+      this.#step(key === "ArrowDown" ? 1 : -1, shiftKey);
+    } else if (key === "Escape" && !document.querySelector(":popover-open")) {
+      if (this.#sidebar.isOpen) {
+        this.#sidebar.open(false);
+      } else {
+        this.#list.toEnd();
+        this.#composer.focus();
+      }
+    } else if (!isWriting && !ctrlKey && !metaKey && !altKey && key.length === 1 && key !== " ") {
+      if (key === "?") {
+        event.preventDefault();
+        this.#hooks.showKeys();
+      } else if (!document.querySelector(":popover-open")) {
+        // What one types belongs into the box.
+        this.#composer.focus();
+      }
+    }
+  }
+
+  /**
+   * @param {1 | -1} step
+   * @param {boolean} isUnreadOnly
+   */
+  #step(step, isUnreadOnly) {
+    const lines = [...this.#roomLines(), ...this.#peopleLines()];
+    const at = lines.findIndex(({ key }) => key === this.#current);
+    for (let i = 1; i <= lines.length; i++) {
+      const line = lines[(at + step * i + lines.length * 2) % lines.length];
+      if (line && line.key !== this.#current && (!isUnreadOnly || line.unread > 0)) {
+        this.go(line.key);
+        return;
+      }
+    }
+  }
+
+  async #copyLink() {
+    byId("talk-menu", HTMLElement).hidePopover();
+    try {
+      await navigator.clipboard.writeText(new URL(addressOf(this.#current ?? "#default"), location.href).href);
+      this.toast(t.copied);
+    } catch {
+      this.toast(location.href);
+    }
+  }
+
+  #leave() {
+    byId("talk-menu", HTMLElement).hidePopover();
+    const key = this.#current;
+    if (key?.startsWith("#")) {
+      this.#session.step({ type: "leave", room: key.slice(1) });
+      this.#reads.forget(key);
+      this.#mentioned.delete(key);
+      this.#comings.delete(key);
+      this.#saveSoon();
+      const [next] = this.#session.client.rooms.keys();
+      this.go(`#${next ?? DEFAULT_ROOM}`);
+    }
+  }
+
+  async #loadRooms() {
+    try {
+      this.#rooms = await api.rooms();
+      this.#show();
+    } catch {
+      // The list stays as it was; the connection tells when something is wrong.
+    }
+  }
+
+  /** @returns {Line[]} */
+  #roomLines() {
+    const { client } = this.#session;
+    const listed = new Map(this.#rooms.map((room) => [room.name, room]));
+    for (const name of client.rooms.keys()) {
+      if (!listed.has(name)) listed.set(name, { name, title: name, online: 0 });
+    }
+    return [...listed.values()].map(({ name, title, online }) => {
+      const key = /** @type {Key} */ (`#${name}`);
+      const room = client.rooms.get(name);
+      const conversation = client.conversations.get(key);
+      return {
+        key,
+        title: titleOf(title || name),
+        unread: conversation && this.#reads.knows(key) ? this.#reads.unread(conversation) : 0,
+        isMentioned: this.#mentioned.has(key),
+        isJoined: room !== undefined,
+        online: room?.status === "in" ? room.online : online,
+      };
+    });
+  }
+
+  /** @returns {Line[]} */
+  #peopleLines() {
+    const { client } = this.#session;
+    return client.privates
+      .filter(({ key, end, name }) => end > 0 || key === this.#current || client.outbox.of(key).length > 0 || (name && this.#memory.draft(key)))
+      .sort((a, b) => b.recency - a.recency)
+      .map((conversation) => ({
+        key: conversation.key,
+        title: conversation.name,
+        unread: this.#reads.unread(conversation),
+        isMentioned: false,
+        isJoined: true,
+        online: client.isOnline(conversation.name) ? 1 : 0,
+      }));
+  }
+
+  /** Those who are here, and with whom there is no conversation yet. */
+  #strangers() {
+    const { client } = this.#session;
+    const names = new Set([...client.rooms.values()].flatMap(({ members }) => [...members]));
+    return [...names]
+      .filter((name) => !client.conversations.has(`@${name}`))
+      .map((name) => ({ key: /** @type {Key} */ (`@${name}`), title: name }));
+  }
+
+  /** @param {Key} key */
+  #titleOf(key) {
+    const name = key.slice(1);
+    return key.startsWith("#") ? titleOf(this.#rooms.find((room) => room.name === name)?.title || name) : name;
+  }
+
+  /** Brings everything around the messages in line, at the next frame. */
+  #show() {
+    if (!this.#isShowDue && !this.#controller.signal.aborted) {
+      this.#isShowDue = true;
+      // Not a frame: a page out of sight has none, and its title must be right.
+      setTimeout(() => {
+        this.#isShowDue = false;
+        if (!this.#controller.signal.aborted) this.#showNow();
+      }, 16);
+    }
+  }
+
+  #showNow() {
+    const key = this.#current;
+    if (!key) {
+      return;
+    }
+    const { client } = this.#session;
+    const [rooms, people] = [this.#roomLines(), this.#peopleLines()];
+    this.#sidebar.show(rooms, people, key);
+
+    const title = this.#titleOf(key);
+    const isRoom = key.startsWith("#");
+    if (this.#title.textContent !== title || this.#picture.dataset.key !== key) {
+      this.#title.textContent = title;
+      this.#picture.dataset.key = key;
+      this.#picture.replaceChildren(isRoom ? "" : avatar(key.slice(1)));
+    }
+    const [sentence, kind] = this.#state(key);
+    if (this.#subtitle.textContent !== sentence) {
+      this.#subtitle.textContent = sentence;
+    }
+    this.#subtitle.className = kind;
+    this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
+    byId("leave", HTMLElement).hidden = !isRoom || client.rooms.size < 2;
+
+    const room = client.rooms.get(key.slice(1));
+    const members = isRoom && room ? [...room.members] : [];
+    this.#here.hidden = members.length === 0;
+    const faces = members.filter((name) => name !== this.#user.username).slice(0, FACES);
+    const shown = JSON.stringify([faces, room?.online, t.chat]);
+    if (this.#here.dataset.shown !== shown) {
+      this.#here.dataset.shown = shown;
+      const number = element("span", "number", count(room?.online ?? 0));
+      this.#here.ariaLabel = `${t.whoIsHere}: ${number.textContent}`;
+      this.#here.replaceChildren(...faces.map((name) => avatar(name, "small")), symbol("people"), number);
+      if (this.#hereList.matches(":popover-open")) this.#showHere();
+    }
+
+    const loud = people.reduce((sum, { unread }) => sum + unread, 0) + rooms.filter(({ isMentioned }) => isMentioned).length;
+    const all = [...rooms, ...people].reduce((sum, { unread }) => sum + unread, 0);
+    const elsewhere = byId("elsewhere", HTMLElement);
+    elsewhere.hidden = ![...rooms, ...people].some((line) => line.unread > 0 && line.key !== key);
+    elsewhere.classList.toggle("loud", loud > 0);
+    this.#attention.show(title, all);
+  }
+
+  /**
+   * What stands under the title: the state of the connection when there is
+   * something to say of it, and otherwise who is here.
+   * @param {Key} key
+   * @returns {[string, string]}
+   */
+  #state(key) {
+    const { client } = this.#session;
+    const name = key.slice(1);
+    const isRoom = key.startsWith("#");
+    if (client.state !== "open" && performance.now() - (client.lostAt ?? 0) > QUIET_MS) {
+      const unsent = client.outbox.unsent;
+      const state = !navigator.onLine ? t.offline : client.hasGreeted ? t.noConnection : t.connecting;
+      const more = unsent > 0 ? t.waitingHere(unsent) : client.hasGreeted ? t.tryingAgain : "";
+      return [more ? `${state} · ${more}` : state, "away"];
+    }
+    if (isRoom) {
+      const room = client.rooms.get(name);
+      if (room?.status === "refused") return [t.roomRefused, "away"];
+      return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", ""];
+    }
+    if (name === this.#user.username) return [t.onlyYou, ""];
+    return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, ""];
+  }
+
+  #showHere() {
+    const room = this.#session.client.rooms.get(this.#current?.slice(1) ?? "");
+    if (!room) {
+      return;
+    }
+    const names = [...room.members].sort((a, b) => a.localeCompare(b));
+    const lines = names.map((name) => {
+      const isMe = name === this.#user.username;
+      const line = button("person", avatar(name, "small"), isolated(name, "title"), ...(isMe ? [element("span", "quiet", t.you)] : []));
+      line.addEventListener("click", () => {
+        this.#hereList.hidePopover();
+        this.go(`@${name}`);
+      });
+      return line;
+    });
+    const more = room.online - names.length;
+    this.#hereList.replaceChildren(...lines, ...(more > 0 ? [element("p", "quiet", t.andMore(more))] : []));
+  }
+
+  #saveRooms() {
+    this.#memory.rooms = [...this.#session.client.rooms.keys()];
+  }
+
+  #saveSoon() {
+    if (!this.#isSaveDue) {
+      this.#isSaveDue = true;
+      setTimeout(() => this.#save(), SAVE_AFTER_MS);
+    }
+  }
+
+  #save() {
+    if (this.#isSaveDue) {
+      this.#isSaveDue = false;
+      this.#memory.reads = this.#reads.stored;
+      this.#saveRooms();
+    }
+  }
+}
+
+const ROOMS_EVERY_MS = 30_000;
+/** By then the first view is there, and has the line to itself no longer. */
+const FINDER_AFTER_MS = 3_000;
+/** A connection that is back within this time is not worth a word. */
+const QUIET_MS = 1_500;
+const SAVE_AFTER_MS = 500;
+/** Pictures beside the number of those who are here. */
+const FACES = 3;

@@ -1,0 +1,136 @@
+// Where one writes.
+
+import { charsOf } from "../logic/text.js";
+import { t } from "../words.js";
+import { byId } from "./dom.js";
+
+/** @typedef {import("../logic/conversation.js").Key} Key */
+
+export class Composer {
+  #form = byId("composer", HTMLFormElement);
+  #text = byId("text", HTMLTextAreaElement);
+  #counter = byId("counter", HTMLElement);
+  #hooks;
+  /** @type {Key | null} */
+  #key = null;
+  #maxChars = 4096;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #saving;
+
+  /**
+   * @param {object} hooks
+   * @param {(key: Key, text: string) => void} hooks.send
+   * @param {(key: Key) => string} hooks.draft
+   * @param {(key: Key, text: string) => void} hooks.keepDraft
+   * @param {(pages: number) => void} hooks.scroll
+   * @param {() => void} hooks.toMessages
+   */
+  constructor(hooks) {
+    this.#hooks = hooks;
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    this.#text.addEventListener("input", () => this.#changed());
+    this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
+    addEventListener("pagehide", () => this.#keepDraft());
+  }
+
+  /**
+   * @param {Key} key
+   * @param {string} placeholder
+   */
+  open(key, placeholder) {
+    if (this.#key !== key) {
+      this.#keepDraft();
+      this.#key = key;
+      this.#text.value = this.#hooks.draft(key);
+    }
+    this.#text.placeholder = placeholder;
+    this.#form.classList.toggle("private", key.startsWith("@"));
+    this.#show();
+  }
+
+  /** Nothing stays for the next one. */
+  close() {
+    this.#keepDraft();
+    this.#key = null;
+    this.#text.value = "";
+  }
+
+  focus() {
+    this.#text.focus({ preventScroll: true });
+  }
+
+  /** @param {string} text what is to be said again, in other words */
+  take(text) {
+    this.#text.value = this.#text.value.trim() ? `${text}\n${this.#text.value}` : text;
+    this.#changed();
+    this.focus();
+  }
+
+  /** @param {number} maxChars */
+  limit(maxChars) {
+    this.#maxChars = maxChars;
+    this.#show();
+  }
+
+  #send() {
+    const text = this.#text.value.trim();
+    const chars = charsOf(text);
+    if (this.#key && chars > 0 && chars <= this.#maxChars) {
+      this.#text.value = "";
+      this.#keepDraft();
+      this.#show();
+      this.#hooks.send(this.#key, text);
+    }
+    this.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keyDown(event) {
+    const { key, shiftKey, isComposing, altKey, ctrlKey, metaKey } = event;
+    if (key === "Enter" && !shiftKey && !altKey && !isComposing && event.keyCode !== 229) {
+      // Enter also ends a word in an input method.
+      event.preventDefault();
+      this.#send();
+    } else if (key === "ArrowUp" && this.#text.value === "" && !altKey && !ctrlKey && !metaKey) {
+      event.preventDefault();
+      this.#hooks.toMessages();
+    } else if ((key === "PageUp" || key === "PageDown") && !ctrlKey) {
+      event.preventDefault();
+      this.#hooks.scroll(key === "PageUp" ? -1 : 1);
+    }
+  }
+
+  #changed() {
+    this.#show();
+    clearTimeout(this.#saving);
+    this.#saving = setTimeout(() => this.#keepDraft(), DRAFT_AFTER_MS);
+  }
+
+  #keepDraft() {
+    clearTimeout(this.#saving);
+    if (this.#key) {
+      this.#hooks.keepDraft(this.#key, this.#text.value);
+    }
+  }
+
+  #show() {
+    const left = this.#maxChars - (this.#text.value.length < COUNTED_FROM_LENGTH ? 0 : charsOf(this.#text.value));
+    this.#counter.textContent = left < 0 ? t.charsOver(-left) : left <= COUNTED_LEFT ? t.charsLeft(left) : "";
+    this.#counter.classList.toggle("error", left < 0);
+    this.#text.ariaInvalid = left < 0 ? "true" : null;
+    this.#form.classList.toggle("has-text", this.#text.value.trim() !== "");
+    if (!GROWS) {
+      this.#text.rows = Math.min(12, this.#text.value.split("\n").length);
+    }
+  }
+}
+
+const DRAFT_AFTER_MS = 400;
+/** Nobody needs to know before that how much is left. */
+const COUNTED_LEFT = 500;
+const COUNTED_FROM_LENGTH = 3_000;
+/** Whether the style alone makes the box grow. */
+const GROWS = CSS.supports("field-sizing", "content");

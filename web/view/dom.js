@@ -1,0 +1,64 @@
+// Short ways to find and make elements. What people wrote becomes text here,
+// never markup.
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} type
+ * @returns {T}
+ */
+export function byId(id, type) {
+  const element = document.getElementById(id);
+  if (!(element instanceof type)) {
+    throw new Error(`index.html has no ${type.name} #${id}`);
+  }
+  return element;
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {string} [className]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function element(tag, className = "", ...children) {
+  const made = document.createElement(tag);
+  if (className) {
+    made.className = className;
+  }
+  made.append(...children);
+  return made;
+}
+
+/**
+ * A name or a title, whichever direction it is written in.
+ * @param {string} text
+ * @param {string} [className]
+ */
+export function isolated(text, className = "") {
+  return element("bdi", className, text);
+}
+
+/** @param {string} name of a symbol in index.html */
+export function symbol(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/**
+ * A button of a kind that does not send a form.
+ * @param {string} className
+ * @param {...(Node | string)} children
+ */
+export function button(className, ...children) {
+  const made = element("button", className, ...children);
+  made.type = "button";
+  return made;
+}
+
+const SVG = "http://www.w3.org/2000/svg";

@@ -1,0 +1,189 @@
+// Signing in and registering.
+
+import * as api from "../api.js";
+import { settings } from "../settings.js";
+import { wording } from "../wording.js";
+import { t } from "../words.js";
+import { PictureCrop } from "./crop.js";
+import { byId } from "./dom.js";
+
+/** @typedef {import("../wording.js").Place} Place */
+
+export class Door {
+  #door = byId("door", HTMLElement);
+  #register = byId("register", HTMLFormElement);
+  #signIn = byId("sign-in", HTMLFormElement);
+  #words = byId("door-words", HTMLElement);
+  #toRegister = byId("to-register", HTMLButtonElement);
+  #toSignIn = byId("to-sign-in", HTMLButtonElement);
+  #crop;
+  #entered;
+
+  /** @param {() => Promise<void>} entered somebody has just signed in */
+  constructor(entered) {
+    this.#entered = entered;
+    const crop = this.#register.querySelector("picture-crop");
+    if (!(crop instanceof PictureCrop)) {
+      throw new Error("index.html has no picture-crop");
+    }
+    this.#crop = crop;
+    this.#toRegister.addEventListener("click", () => this.#show(this.#register));
+    this.#toSignIn.addEventListener("click", () => this.#show(this.#signIn));
+    this.#register.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(this.#register, (name, password) => this.#registerAs(name, password));
+    });
+    this.#signIn.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit(this.#signIn, api.login);
+    });
+    for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
+      eye.addEventListener("click", () => eye instanceof HTMLButtonElement && reveal(eye));
+    }
+  }
+
+  /** @param {string} [sentence] why one is here */
+  open(sentence = "") {
+    document.title = t.chat;
+    this.#door.hidden = false;
+    const form = settings.user ? this.#signIn : this.#register;
+    const name = input(this.#signIn, "username");
+    name.value ||= settings.user?.username ?? "";
+    this.#show(form);
+    showError(form, "form", sentence);
+  }
+
+  close() {
+    this.#door.hidden = true;
+    for (const form of [this.#signIn, this.#register]) {
+      form.reset();
+    }
+    this.#crop.clear();
+  }
+
+  speak() {
+    this.#words.textContent = this.#signIn.hidden ? t.invitation : t.welcomeBack;
+    this.#crop.speak();
+    for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
+      if (eye instanceof HTMLButtonElement) {
+        eye.ariaLabel = eye.ariaPressed === "true" ? t.hidePassword : t.showPassword;
+      }
+    }
+    for (const form of [this.#signIn, this.#register]) {
+      clearErrors(form);
+    }
+  }
+
+  /** @param {HTMLFormElement} form */
+  #show(form) {
+    this.#signIn.hidden = form !== this.#signIn;
+    this.#register.hidden = form !== this.#register;
+    this.#toSignIn.ariaPressed = String(form === this.#signIn);
+    this.#toRegister.ariaPressed = String(form === this.#register);
+    this.speak();
+    const [name, password] = [input(form, "username"), input(form, "password")];
+    (name.value ? password : name).focus();
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} password
+   */
+  async #registerAs(name, password) {
+    const form = new FormData();
+    form.set("username", name);
+    form.set("password", password);
+    const picture = await this.#crop.picture();
+    if (picture) {
+      form.set("avatar", picture, "avatar.png");
+    }
+    await api.register(form);
+    await api.login(name.trim(), password);
+  }
+
+  /**
+   * Once at a time, and what went wrong is said where it is.
+   * @param {HTMLFormElement} form
+   * @param {(name: string, password: string) => Promise<void>} send
+   */
+  async #submit(form, send) {
+    const submit = form.querySelector("button.primary");
+    if (!(submit instanceof HTMLButtonElement) || submit.ariaBusy === "true") {
+      return;
+    }
+    clearErrors(form);
+    const [name, password] = [input(form, "username"), input(form, "password")];
+    if (!name.value.trim()) {
+      showError(form, "name", t.nameNeeded);
+    } else if (form === this.#register && [...name.value.trim()].length > NAME_MAX_CHARS) {
+      showError(form, "name", t.nameTooLong);
+    } else if (!password.value) {
+      showError(form, "password", t.passwordNeeded);
+    } else {
+      submit.ariaBusy = "true";
+      try {
+        await send(name.value, password.value);
+        await this.#entered();
+      } catch (error) {
+        const [place, sentence] = wording(error);
+        place === "picture" ? this.#crop.showError(sentence) : showError(form, place, sentence);
+      } finally {
+        submit.ariaBusy = null;
+      }
+    }
+  }
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {Place} place
+ * @param {string} sentence
+ */
+function showError(form, place, sentence) {
+  const field = place === "name" ? input(form, "username") : place === "password" ? input(form, "password") : null;
+  const error = field
+    ? document.getElementById(`${field.id}-error`)
+    : [...form.children].find((child) => child.matches(".error"));
+  if (error) {
+    error.textContent = sentence;
+  }
+  if (field) {
+    field.ariaInvalid = "true";
+    field.focus();
+  } else if (sentence && form.id === "sign-in") {
+    input(form, "password").select();
+  }
+}
+
+/** @param {HTMLFormElement} form */
+function clearErrors(form) {
+  for (const error of form.querySelectorAll(".error")) {
+    error.textContent = "";
+  }
+  for (const field of form.querySelectorAll("input")) {
+    field.ariaInvalid = null;
+  }
+}
+
+/** @param {HTMLButtonElement} eye */
+function reveal(eye) {
+  const field = byId(eye.dataset.reveal ?? "", HTMLInputElement);
+  const isShown = field.type === "text";
+  field.type = isShown ? "password" : "text";
+  eye.ariaPressed = String(!isShown);
+  eye.ariaLabel = isShown ? t.showPassword : t.hidePassword;
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {string} name
+ */
+function input(form, name) {
+  const field = form.elements.namedItem(name);
+  if (!(field instanceof HTMLInputElement)) {
+    throw new Error(`the form has no ${name}`);
+  }
+  return field;
+}
+
+const NAME_MAX_CHARS = 24;

@@ -1,0 +1,113 @@
+// Finding a conversation by typing a part of its name, or opening a new one.
+
+import { isRoomName } from "../logic/address.js";
+import { t } from "../words.js";
+import { avatar } from "./avatar.js";
+import { byId, element, isolated } from "./dom.js";
+
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {{ key: Key, title: string, isNew?: boolean }} Choice */
+
+export class Finder {
+  #dialog = byId("finder", HTMLDialogElement);
+  #text = byId("finder-text", HTMLInputElement);
+  #list = byId("finder-list", HTMLElement);
+  #hooks;
+  /** @type {Choice[]} */
+  #choices = [];
+  #chosen = 0;
+
+  /**
+   * @param {object} hooks
+   * @param {() => Choice[]} hooks.known in the order in which to offer them
+   * @param {(key: Key) => void} hooks.chosen
+   */
+  constructor(hooks) {
+    this.#hooks = hooks;
+    this.#text.addEventListener("input", () => this.#search());
+    this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
+    this.#list.addEventListener("click", (event) => {
+      const option = event.target instanceof Element ? event.target.closest("li") : null;
+      if (option) this.#choose(Number(option.dataset.index));
+    });
+    this.#dialog.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#choose(this.#chosen);
+    });
+    // Where `closedby` is not known yet.
+    this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
+  }
+
+  open() {
+    this.#text.value = "";
+    this.#search();
+    this.#dialog.showModal();
+  }
+
+  #search() {
+    const typed = this.#text.value.trim();
+    const wanted = typed.replace(/^[#@]/, "").toLowerCase();
+    const known = this.#hooks.known().filter(({ title, key }) => `${title}\n${key.slice(1)}`.toLowerCase().includes(wanted));
+    // What begins with it comes before what merely has it.
+    known.sort((a, b) => Number(!a.title.toLowerCase().startsWith(wanted)) - Number(!b.title.toLowerCase().startsWith(wanted)));
+    this.#choices = known.slice(0, CHOICES_MAX);
+    const name = typed.replace(/^[#@]/, "").trim();
+    for (const key of /** @type {Key[]} */ ([`#${name}`, `@${name}`])) {
+      const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && [...name].length <= NAME_MAX_CHARS;
+      if (isRoomName(name) && fits && !known.some((choice) => choice.key === key)) {
+        this.#choices.push({ key, title: name, isNew: true });
+      }
+    }
+    this.#chosen = 0;
+    this.#list.replaceChildren(...this.#choices.map(option));
+    this.#mark();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keyDown(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step && this.#choices.length > 0) {
+      event.preventDefault();
+      this.#chosen = (this.#chosen + step + this.#choices.length) % this.#choices.length;
+      this.#mark();
+    }
+  }
+
+  #mark() {
+    for (const [index, option] of [...this.#list.children].entries()) {
+      option.ariaSelected = String(index === this.#chosen);
+      if (index === this.#chosen) option.scrollIntoView({ block: "nearest" });
+    }
+    this.#text.setAttribute("aria-activedescendant", this.#choices.length > 0 ? `choice-${this.#chosen}` : "");
+  }
+
+  /** @param {number} index */
+  #choose(index) {
+    const choice = this.#choices[index];
+    if (choice) {
+      this.#dialog.close();
+      this.#hooks.chosen(choice.key);
+    }
+  }
+}
+
+/**
+ * @param {Choice} choice
+ * @param {number} index
+ */
+function option({ key, title, isNew }, index) {
+  const isRoom = key.startsWith("#");
+  const sign = isRoom ? element("span", "sign", "#") : avatar(title, "small");
+  const words = isNew ? (isRoom ? t.goToRoom(title) : t.writeTo(title)) : title;
+  const made = element("li", "", sign, isolated(words, "title"));
+  if (!isNew) {
+    made.append(element("span", "quiet", isRoom ? t.room : t.person));
+  }
+  made.role = "option";
+  made.id = `choice-${index}`;
+  made.dataset.index = String(index);
+  return made;
+}
+
+const CHOICES_MAX = 8;
+const NAME_MAX_CHARS = 24;

@@ -1,0 +1,222 @@
+// One message, as the list shows it.
+
+import { addressOf } from "../logic/address.js";
+import { isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
+import { dayOf, fullTimeOf, listOf, t, timeOf } from "../words.js";
+import { avatar, tintOf } from "./avatar.js";
+import { button, element, isolated, symbol } from "./dom.js";
+
+/** @typedef {import("../logic/conversation.js").Entry} Entry */
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("../logic/outbox.js").Item} Item */
+/** @typedef {import("../logic/comings.js").Coming} Coming */
+
+/**
+ * @param {Entry} entry
+ * @param {{ key: Key, me: string, isContinued: boolean }} where
+ */
+export function messageItem(entry, { key, me, isContinued }) {
+  const isMine = entry.from === me;
+  const item = element("li", "message");
+  item.tabIndex = -1;
+  item.dataset.seq = String(entry.seq);
+  item.dataset.from = entry.from;
+  if (isMine && entry.nonce) item.dataset.nonce = entry.nonce;
+  item.classList.toggle("mine", isMine);
+  item.classList.toggle("mention", !isMine && mentions(entry.text, me));
+  if (isContinued) {
+    item.classList.add("continued");
+    item.append(timeLink(entry, key), element("span", "unseen", isolated(entry.from), ", "));
+  } else {
+    const head = element("div", "head", nameOf(entry.from, isMine), " ", timeLink(entry, key));
+    item.append(avatar(entry.from), head);
+  }
+  appendText(item, entry.text);
+  if (isMine) {
+    item.append(statusOf("stored", t.stored));
+  }
+  return item;
+}
+
+/**
+ * A message that is not known to be stored.
+ * @param {Item} waiting
+ * @param {{ me: string, isContinued: boolean }} where
+ */
+export function waitingItem(waiting, { me, isContinued }) {
+  const item = element("li", "message mine pending");
+  item.tabIndex = -1;
+  item.dataset.nonce = waiting.nonce;
+  item.dataset.from = me;
+  item.classList.toggle("continued", isContinued);
+  const time = element("time", "when", timeOf(waiting.at / 1000));
+  if (isContinued) {
+    item.append(time);
+  } else {
+    item.append(avatar(me), element("div", "head", nameOf(me, true), " ", time));
+  }
+  appendText(item, waiting.text);
+  showState(item, waiting);
+  return item;
+}
+
+/**
+ * @param {HTMLElement} item
+ * @param {Item} waiting
+ */
+export function showState(item, { state, reason }) {
+  const shown = state === "sending" ? "waiting" : state;
+  if (item.dataset.state === shown) {
+    return;
+  }
+  item.dataset.state = shown;
+  item.querySelector(".status, .not-sent")?.remove();
+  if (shown === "failed") {
+    /** @type {Record<string, string>} */
+    const reasons = t.reasons;
+    const choices = /** @type {const} */ ([
+      ["retry", t.tryAgain],
+      ["edit", t.edit],
+      ["discard", t.discard],
+    ]).map(([act, word]) => {
+      const choice = button("link", word);
+      choice.dataset.act = act;
+      return choice;
+    });
+    const sentence = `${t.notSent}: ${reasons[reason ?? ""] ?? reasons.other}`;
+    item.append(element("div", "not-sent", element("span", "", sentence), ...choices));
+  } else {
+    item.append(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
+  }
+}
+
+/** @param {number} timestamp */
+export function dayItem(timestamp) {
+  return element("li", "day", element("span", "", dayOf(timestamp)));
+}
+
+export function newItem() {
+  return element("li", "new-line", element("span", "", t.newSince));
+}
+
+/** @param {Coming} coming */
+export function comingItem({ came, went }) {
+  const sentences = [];
+  if (came.length > 0) sentences.push(t.came(shortList(came)));
+  if (went.length > 0) sentences.push(t.went(shortList(went)));
+  return element("li", "coming", sentences.join(" · "));
+}
+
+/** @param {string[]} names */
+function shortList(names) {
+  const more = names.length - NAMES_MAX;
+  // Isolates: a name in another script must not turn the sentence around.
+  const shown = names.slice(0, more > 1 ? NAMES_MAX : names.length).map((name) => `\u2068${name}\u2069`);
+  return more > 1 ? `${shown.join(", ")} ${t.andMore(more)}` : listOf(shown);
+}
+
+/**
+ * @param {string} name
+ * @param {boolean} isMine
+ */
+function nameOf(name, isMine) {
+  const shown = isMine ? element("span", "name", isolated(name)) : button("name", isolated(name));
+  shown.dataset.tint = String(tintOf(name));
+  if (!isMine) {
+    shown.dataset.act = "write";
+    shown.title = t.writePrivately;
+    shown.tabIndex = -1;
+  }
+  return shown;
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Key} key
+ */
+function timeLink({ timestamp, seq }, key) {
+  const time = element("time", "", timeOf(timestamp));
+  const date = new Date(timestamp * 1000);
+  time.dateTime = Number.isNaN(date.getTime()) ? "" : date.toISOString();
+  const link = element("a", "when", time);
+  link.href = addressOf(key, seq);
+  link.title = fullTimeOf(timestamp);
+  link.ariaLabel = t.linkTo(`${timeOf(timestamp)}, ${fullTimeOf(timestamp)}`);
+  link.tabIndex = -1;
+  return link;
+}
+
+/**
+ * Shows all of a long message, or only how it begins.
+ * @param {HTMLElement} item
+ */
+export function turnFold(item) {
+  const isFolded = item.classList.toggle("folded");
+  const turn = item.querySelector(".unfold");
+  if (turn) {
+    turn.textContent = isFolded ? t.unfold : t.fold;
+    turn.ariaExpanded = String(!isFolded);
+  }
+}
+
+/**
+ * @param {HTMLElement} item
+ * @param {string} text
+ */
+function appendText(item, text) {
+  item.append(textOf(text));
+  if (text.length > FOLDED_FROM_LENGTH || text.split("\n", FOLDED_FROM_LINES + 1).length > FOLDED_FROM_LINES) {
+    const turn = button("link unfold");
+    turn.dataset.act = "fold";
+    item.append(turn);
+    turnFold(item);
+  }
+}
+
+/** @param {string} text */
+function textOf(text) {
+  const shown = element("div", "text");
+  shown.dir = "auto";
+  if (isEmojiAlone(text)) {
+    shown.classList.add("emoji");
+  }
+  for (const piece of piecesOf(text)) {
+    switch (piece.kind) {
+      case "text":
+        shown.append(piece.text);
+        break;
+      case "code":
+        shown.append(element("code", "", piece.text));
+        break;
+      case "block":
+        shown.append(element("pre", "", element("code", "", piece.text)));
+        break;
+      case "link": {
+        const link = element("a", "", piece.text);
+        link.href = piece.href;
+        link.rel = "noopener noreferrer nofollow ugc";
+        link.target = "_blank";
+        shown.append(link);
+      }
+    }
+  }
+  return shown;
+}
+
+/**
+ * @param {string} kind
+ * @param {string} words
+ */
+function statusOf(kind, words) {
+  const status = element("span", `status ${kind}`, symbol(kind));
+  status.role = "img";
+  status.ariaLabel = words;
+  status.title = words;
+  return status;
+}
+
+/** A message longer than this begins folded. */
+const FOLDED_FROM_LENGTH = 1_400;
+const FOLDED_FROM_LINES = 18;
+/** Names in one line; the rest is a number. */
+const NAMES_MAX = 3;

@@ -1,0 +1,34 @@
+// What people are told when the server refuses, or does not answer.
+
+import { ApiError } from "./api.js";
+import { t } from "./words.js";
+
+/** @typedef {"name" | "password" | "picture" | "form"} Place where something is wrong */
+
+/**
+ * What to tell of a failure.
+ * @param {unknown} error
+ * @returns {[Place, string]}
+ */
+export function wording(error) {
+  if (!(error instanceof ApiError)) {
+    console.error(error);
+    return ["form", t.somethingBroke];
+  }
+  const { sentence, status } = error;
+  if (/^invalid credentials$/.test(sentence)) return ["form", t.badCredentials];
+  if (/already exists$/.test(sentence)) return ["name", t.nameTaken];
+  if (/^username too long/.test(sentence)) return ["name", t.nameTooLong];
+  if (/^username looks/.test(sentence)) return ["name", t.nameLooksTaken];
+  if (/^username is reserved/.test(sentence)) return ["name", t.nameReserved];
+  if (/^registration is closed/.test(sentence)) return ["form", t.registrationClosed];
+  if (/^username must not contain/.test(sentence)) return ["name", t.nameBadChars];
+  if (/^username and password/.test(sentence)) return ["name", t.nameNeeded];
+  if (/^password too long/.test(sentence)) return ["password", t.passwordTooLong];
+  if (status === 413 || /^the avatar is too large/.test(sentence)) return ["picture", t.pictureTooLarge];
+  if (/avatar|picture|image/i.test(sentence)) return ["picture", t.badPicture];
+  if (status === 429) return ["form", t.tooManyTries];
+  if (status === 503) return ["form", t.serverBusy];
+  if (status === 0) return ["form", t.noServer];
+  return ["form", status < 500 && sentence ? sentence : t.serverBroke];
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask prove`: puts the real server to the proof. Both programs are
+//! built first, with the same profile, as the one starts the other.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+/// Runs one story, or several; `--release` in front takes the optimised server.
+pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
+    let is_release = args.first().is_some_and(|first| first == "--release");
+    if is_release {
+        args.remove(0);
+    }
+    let mut build = crate::cargo();
+    build.arg("build").args(["--quiet", "--package", "server", "--package", "prove"]);
+    if is_release {
+        build.arg("--release");
+    }
+    match build.status() {
+        Ok(status) if status.success() => {}
+        Ok(_) => return ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: cargo could not be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let profile = if is_release { "release" } else { "debug" };
+    let status = program(profile).and_then(|program| Command::new(program).args(args).status());
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        // It has said what was wrong.
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: the proof could not be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where cargo puts it: beside this program's own folder.
+pub(crate) fn program(profile: &str) -> io::Result<PathBuf> {
+    let own = env::current_exe()?;
+    let target = own.parent().and_then(|profile| profile.parent());
+    let target = target.ok_or_else(|| io::Error::other("this program is in no folder"))?;
+    Ok(target.join(profile).join("prove"))
+}
