@@ -1,0 +1,504 @@
+//! People with the real client, and what their applications show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_client::{Entry, Event as Told, Options, Output, PageFrom, Place, Presence, Session};
+use chat_core::{Pair, RoomName, SessionId, Topic, Username};
+
+use crate::oracle::{Check, Expected, ensure};
+use crate::people::users;
+use crate::planted::Bug;
+use crate::wire::{NOBODY, text};
+use crate::world::{Chunk, Event, Incoming, Node, NodeState, SocketKind, World};
+
+/// A person, their device, and the application on it.
+pub(crate) struct App {
+    user: Username,
+    /// Of its token.
+    session_id: SessionId,
+    session: Session,
+    options: Options,
+    socket: Option<usize>,
+    attempts: u64,
+    wakes: u64,
+    wakes_at_ms: u64,
+    is_signed_out: bool,
+    rooms: BTreeMap<String, RoomShown>,
+    /// The last number shown of each conversation.
+    people: BTreeMap<String, u64>,
+    /// How far the conversations were when it came online for the first time.
+    since: Option<BTreeMap<Pair, u64>>,
+    /// It was told that there are conversations which it was not told of.
+    may_lack: bool,
+    sent: BTreeMap<String, Sent>,
+}
+
+/// What an application shows of a room.
+#[derive(Default)]
+struct RoomShown {
+    /// The last number; `None` after a fresh start.
+    last: Option<u64>,
+    /// How far it was then.
+    start: u64,
+    members: BTreeSet<String>,
+    has_names: bool,
+}
+
+struct Sent {
+    number: usize,
+    /// What the application was told of it, if anything.
+    outcome: Option<Outcome>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Stored,
+    NotSent { may_be_stored: bool },
+}
+
+/// The numbers of speakers who are no sockets start here.
+const SPEAKERS: usize = 1 << 40;
+
+impl World {
+    pub(crate) fn make_apps(&mut self) {
+        for app in 0..self.plan.apps {
+            let all: Vec<Username> = users().collect();
+            let user = all[self.random.index(all.len())].clone();
+            let backoff_max_ms = self.random.between(600, BACKOFF_MAX_MS);
+            let options = Options {
+                outbox_max_messages: self.random.size(5, 60),
+                rooms_max: 3,
+                in_flight_max: self.random.size(1, 40),
+                history_max: 3,
+                backoff_min_ms: self.random.between(50, 500),
+                backoff_max_ms,
+                connect_timeout_ms: 2_000,
+                hello_timeout_ms: self.random.between(1_500, 4_000),
+                silence_max_ms: Some(self.random.between(2_000, 4_000)),
+                answer_timeout_ms: self.random.between(7_000, 60_000),
+                ..Options::default()
+            };
+            let session = Session::new(options.clone(), self.random.next());
+            self.apps.push(App {
+                session_id: SessionId::new(&format!("{user} app {app}")),
+                user,
+                session,
+                options,
+                socket: None,
+                attempts: 0,
+                wakes: 0,
+                wakes_at_ms: 0,
+                is_signed_out: false,
+                rooms: BTreeMap::new(),
+                people: BTreeMap::new(),
+                since: None,
+                may_lack: false,
+                sent: BTreeMap::new(),
+            });
+            self.after(0, Event::Wake { app, number: 0 });
+        }
+    }
+
+    // What happens to the session.
+
+    pub(crate) fn wake(&mut self, app: usize, number: u64) -> Check {
+        if self.apps[app].wakes != number {
+            return Ok(());
+        }
+        // The server pings it often enough.
+        let socket = self.apps[app].socket.map(|socket| &self.sockets[socket]);
+        let is_heard = socket.is_some_and(|socket| !socket.cut && !socket.stalled && socket.open);
+        let now_ms = self.now_ms;
+        let session = &mut self.apps[app].session;
+        if is_heard {
+            session.heard(now_ms);
+        }
+        session.tick(now_ms);
+        self.apps[app].wakes_at_ms = 0;
+        self.perform_app(app)
+    }
+
+    pub(crate) fn connects(&mut self, app: usize, attempt: u64) -> Check {
+        let App { attempts, user, session_id, .. } = &self.apps[app];
+        if *attempts != attempt {
+            return Ok(());
+        }
+        let (user, session_id) = (user.clone(), session_id.clone());
+        let now_ms = self.now_ms;
+        let up = |(_, node): &(usize, &Node)| node.state == NodeState::Up;
+        let nodes: Vec<usize> = self.nodes.iter().enumerate().filter(up).map(|(node, _)| node).collect();
+        if nodes.is_empty() {
+            self.apps[app].session.closed(now_ms, None);
+        } else if self.revoked.contains(&session_id) {
+            self.apps[app].session.closed(now_ms, Some(1008));
+        } else {
+            let node = nodes[self.random.index(nodes.len())];
+            let socket = self.open(node, &user, session_id, None, SocketKind::App(app));
+            self.apps[app].socket = Some(socket);
+            self.apps[app].session.opened(now_ms);
+        }
+        self.perform_app(app)
+    }
+
+    pub(crate) fn down_at_app(&mut self, app: usize, socket: usize, chunk: &Chunk) -> Check {
+        if self.apps[app].socket != Some(socket) || self.sockets[socket].cut {
+            return Ok(());
+        }
+        for line in chunk.bytes.lines() {
+            self.apps[app].session.frame(self.now_ms, line);
+        }
+        self.perform_app(app)
+    }
+
+    pub(crate) fn ended_at_app(&mut self, app: usize, socket: usize, code: Option<u16>) -> Check {
+        if self.apps[app].socket != Some(socket) {
+            return Ok(());
+        }
+        self.apps[app].socket = None;
+        self.apps[app].session.closed(self.now_ms, code);
+        self.perform_app(app)
+    }
+
+    pub(crate) fn signs_in(&mut self, app: usize) -> Check {
+        let name = format!("{} app {app} {}", self.apps[app].user, self.random.next());
+        let this = &mut self.apps[app];
+        (this.session_id, this.is_signed_out) = (SessionId::new(&name), false);
+        this.session.signed_in(self.now_ms);
+        self.perform_app(app)
+    }
+
+    /// Does what the session wants done.
+    pub(crate) fn perform_app(&mut self, app: usize) -> Check {
+        while let Some(output) = self.apps[app].session.next_output() {
+            match output {
+                Output::Connect => {
+                    self.apps[app].attempts += 1;
+                    let attempt = self.apps[app].attempts;
+                    let takes_ms = self.random.between(1, 100);
+                    self.after(takes_ms, Event::Connects { app, attempt });
+                }
+                Output::Transmit(frame) => {
+                    let socket = self.apps[app].socket;
+                    let socket = socket.ok_or_else(|| format!("app {app} sends without a connection"))?;
+                    self.send_up(socket, Incoming::Frame(frame));
+                }
+                Output::Hangup => {
+                    self.oracle.count("client hung up");
+                    self.apps[app].attempts += 1;
+                    self.hang_up(app);
+                }
+                Output::Event(told) => {
+                    self.note(|| format!("    app {app} is told {told:?}"));
+                    let checked = self.told(app, &told);
+                    checked.map_err(|why| {
+                        format!("app {app} ({}) was told {told:?}: {why}", self.apps[app].user)
+                    })?;
+                }
+            }
+        }
+        let due_ms = self.apps[app].session.next_tick_ms();
+        let max = self.apps[app].options.outbox_max_messages;
+        ensure(self.apps[app].session.unsent() <= max, || format!("app {app} keeps more than {max}"))?;
+        let this = &mut self.apps[app];
+        if due_ms != u64::MAX && (this.wakes_at_ms == 0 || due_ms < this.wakes_at_ms) {
+            this.wakes += 1;
+            this.wakes_at_ms = due_ms.max(self.now_ms + 1);
+            let (at_ms, number) = (this.wakes_at_ms, this.wakes);
+            self.at(at_ms, Event::Wake { app, number });
+        }
+        Ok(())
+    }
+
+    /// The client drops its connection; the server hears of it, if it can.
+    fn hang_up(&mut self, app: usize) {
+        if let Some(socket) = self.apps[app].socket.take()
+            && !std::mem::replace(&mut self.sockets[socket].cut, true)
+        {
+            let heard_ms = self.random.between(1, 40);
+            self.after(heard_ms, Event::Lost { socket });
+        }
+    }
+
+    // What a person does.
+
+    pub(crate) fn act_app(&mut self, app: usize) {
+        let socket = self.apps[app].socket.filter(|&socket| !self.sockets[socket].cut);
+        if let Some(socket) = socket {
+            if self.random.chance(self.rates.reset) {
+                return self.reset(socket);
+            } else if self.random.chance(self.rates.stall) {
+                return self.stall(socket);
+            } else if self.random.chance(self.rates.revoke) {
+                let session = self.apps[app].session_id.clone();
+                return self.sign_out(self.hubs[self.sockets[socket].hub].node, &session);
+            }
+        }
+        if self.random.chance(self.rates.client_restarts) {
+            return self.restart_app(app);
+        }
+        let count = if self.random.chance(60) { self.random.between(5, 40) } else { 1 };
+        for _ in 0..count {
+            self.do_in_app(app);
+        }
+    }
+
+    fn do_in_app(&mut self, app: usize) {
+        let now_ms = self.now_ms;
+        let kind = self.random.between(0, 99);
+        let room = self.some_room();
+        let padding = self.padding();
+        let rooms: Vec<String> = self.apps[app].rooms.keys().cloned().collect();
+        let user = self.apps[app].user.clone();
+        match kind {
+            0..=7 => drop(self.apps[app].session.join(now_ms, room)),
+            8..=10 => self.apps[app].session.leave(now_ms, room),
+            11..=14 => {
+                let place = match self.random.chance(500) {
+                    true => Place::room(room),
+                    false => Place::person(self.somebody()),
+                };
+                let seq = self.random.between(0, 80);
+                let from = match self.random.between(0, 2) {
+                    0 => PageFrom::Latest,
+                    1 => PageFrom::Before(seq),
+                    _ => PageFrom::After(seq),
+                };
+                let _ = self.apps[app].session.history(now_ms, place, from, None);
+            }
+            15..=35 => {
+                let to = self.somebody();
+                let pair = Pair::new(user.clone(), Username::known(to).expect("a good name"));
+                self.send_in_app(app, Place::person(to), Topic::Pair(pair), padding);
+            }
+            _ => {
+                let room = if rooms.is_empty() { room } else { &rooms[self.random.index(rooms.len())] };
+                let topic = Topic::Room(RoomName::parse(room).expect("a good name"));
+                self.send_in_app(app, Place::room(room), topic, padding);
+            }
+        }
+    }
+
+    fn send_in_app(&mut self, app: usize, to: Place, topic: Topic, padding: usize) {
+        let user = self.apps[app].user.clone();
+        let number = self.oracle.say(&user, SPEAKERS + app, topic);
+        let now_ms = self.now_ms;
+        match self.apps[app].session.send(now_ms, to, text(number, padding), None) {
+            Ok(nonce) => {
+                self.oracle.count("app sent");
+                self.apps[app].sent.insert(nonce, Sent { number, outcome: None });
+            }
+            Err(_) => self.oracle.count("app refused"),
+        }
+    }
+
+    /// The process ends, and another one goes on with what it wrote down.
+    fn restart_app(&mut self, app: usize) {
+        self.oracle.count("app restarted");
+        self.note(|| format!("    app {app} starts again"));
+        self.hang_up(app);
+        let seed = self.random.next();
+        let this = &mut self.apps[app];
+        this.attempts += 1;
+        let mut snapshot = this.session.snapshot();
+        if self.bug == Some(Bug::ForgetOutbox) {
+            snapshot.outbox.clear();
+        }
+        this.session = Session::restore(this.options.clone(), seed, snapshot);
+        this.wakes += 1;
+        this.is_signed_out = false;
+        let number = this.wakes;
+        self.after(5, Event::Wake { app, number });
+    }
+
+    // What the application is told.
+
+    fn told(&mut self, app: usize, told: &Told) -> Check {
+        match told {
+            Told::Online { conversations, has_more, .. } => {
+                // Some that began meanwhile may be among those.
+                self.apps[app].may_lack |= *has_more && self.apps[app].since.is_some();
+                self.online(app, conversations);
+            }
+            Told::Offline { .. } => self.apps[app].socket = None,
+            Told::SignedOut { .. } => {
+                self.apps[app].socket = None;
+                if !std::mem::replace(&mut self.apps[app].is_signed_out, true) {
+                    let pause_ms = self.random.between(50, 1_500);
+                    self.after(pause_ms, Event::SignsIn { app });
+                }
+            }
+            Told::Joined { room, seq, recovered, online, members, .. } => {
+                let members_max = self.plan.options.members_max as u64;
+                let shown = self.apps[app].rooms.entry(room.clone()).or_default();
+                if *recovered {
+                    ensure(shown.last.is_some_and(|last| last <= *seq), || {
+                        format!("but {:?} is the last", shown.last)
+                    })?;
+                } else {
+                    // An empty room is shown whole.
+                    (shown.last, shown.start) = ((*seq == 0).then_some(0), *seq);
+                }
+                shown.members = members.iter().cloned().collect();
+                shown.has_names = *online <= members_max;
+            }
+            Told::NotJoined { room, .. } | Told::Left { room } => {
+                self.apps[app].rooms.remove(room);
+            }
+            Told::Reset { place } => {
+                self.oracle.count("app reset");
+                match place {
+                    Place::Room(room) => {
+                        if let Some(shown) = self.apps[app].rooms.get_mut(room) {
+                            shown.last = None;
+                        }
+                    }
+                    Place::Person(with) => drop(self.apps[app].people.remove(with)),
+                }
+            }
+            Told::Message { place, entry } => {
+                self.oracle.count("app message");
+                self.is_logged(app, place, entry)?;
+                let this = &mut self.apps[app];
+                let last = match place {
+                    Place::Room(room) => {
+                        let shown = this.rooms.get_mut(room).ok_or("it is not in that room")?;
+                        shown.last.replace(entry.seq)
+                    }
+                    Place::Person(with) => this.people.insert(with.clone(), entry.seq),
+                };
+                ensure(last.is_none_or(|last| entry.seq == last + 1), || format!("{last:?} was the last"))?;
+            }
+            Told::Stored { nonce, place, seq, .. } => {
+                let sent = self.outcome(app, nonce, Outcome::Stored)?;
+                let topic = self.topic(app, place)?;
+                let entry = self.oracle.entry(&topic, *seq).ok_or("it is not stored")?;
+                let is_it = crate::wire::number(entry.text.as_str()) == Some(sent);
+                ensure(is_it, || format!("that is {entry:?}"))?;
+            }
+            Told::NotSent { nonce, may_be_stored, .. } => {
+                self.oracle.count("app not sent");
+                let outcome = Outcome::NotSent { may_be_stored: *may_be_stored };
+                let number = self.outcome(app, nonce, outcome)?;
+                let is_stored = self.oracle.is_stored(number);
+                ensure(*may_be_stored || !is_stored, || "it is stored".to_owned())?;
+            }
+            Told::Presence { room, change } => {
+                let shown = self.apps[app].rooms.get_mut(room).ok_or("it is not in that room")?;
+                match change {
+                    Presence::Came(user) => drop(shown.members.insert(user.clone())),
+                    Presence::Gone(user) => drop(shown.members.remove(user)),
+                    Presence::Count(_) => shown.has_names = false,
+                }
+            }
+            Told::History { page, .. } => {
+                self.oracle.count("app history");
+                for entry in &page.messages {
+                    self.is_logged(app, &page.place, entry)?;
+                }
+            }
+            Told::NoHistory { .. } => {}
+            Told::Problem { .. } => return Err("one of the two sides is wrong".to_owned()),
+            _ => return Err("the simulator does not know that event".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn online(&mut self, app: usize, conversations: &[chat_client::Conversation]) {
+        self.oracle.count("app online");
+        if self.apps[app].since.is_some() {
+            return;
+        }
+        let this = &self.apps[app];
+        let user = this.user.clone();
+        let pairs = self.oracle.pairs_of(&user);
+        let tops = pairs.map(|pair| (pair.clone(), self.oracle.last(&Topic::Pair(pair.clone()))));
+        let since = tops.collect();
+        let this = &mut self.apps[app];
+        this.since = Some(since);
+        this.people = conversations.iter().map(|known| (known.with.clone(), known.seq)).collect();
+    }
+
+    fn topic(&self, app: usize, place: &Place) -> Result<Topic, String> {
+        match place {
+            Place::Room(room) => RoomName::parse(room).map(Topic::Room).map_err(|error| error.to_string()),
+            Place::Person(with) => {
+                let with = Username::known(with).map_err(|error| error.to_string())?;
+                Ok(Topic::Pair(Pair::new(self.apps[app].user.clone(), with)))
+            }
+        }
+    }
+
+    /// An application shows what the log has.
+    fn is_logged(&self, app: usize, place: &Place, shown: &Entry) -> Check {
+        let topic = self.topic(app, place)?;
+        let entry = self.oracle.entry(&topic, shown.seq).ok_or("it is not stored")?;
+        let is_same = shown.text == entry.text.as_str()
+            && shown.from == entry.from.as_str()
+            && shown.timestamp == entry.at_ms / 1000
+            && shown.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());
+        ensure(is_same, || format!("the log has {entry:?}"))
+    }
+
+    /// What became of a send is told once; its number.
+    fn outcome(&mut self, app: usize, nonce: &str, outcome: Outcome) -> Result<usize, String> {
+        let sent = self.apps[app].sent.get_mut(nonce).ok_or("it was never sent")?;
+        ensure(sent.outcome.is_none(), || "that was told before".to_owned())?;
+        sent.outcome = Some(outcome);
+        Ok(sent.number)
+    }
+
+    /// After calm weather, every application shows everything.
+    pub(crate) fn check_apps(&self, expected: &Expected) -> Check {
+        for (number, app) in self.apps.iter().enumerate() {
+            self.check_app(app, expected).map_err(|why| format!("app {number} ({}) {why}", app.user))?;
+        }
+        Ok(())
+    }
+
+    fn check_app(&self, app: &App, expected: &Expected) -> Check {
+        ensure(app.session.is_online(), || "is offline".to_owned())?;
+        ensure(app.session.unsent() == 0, || format!("has {} unsent", app.session.unsent()))?;
+        for (nonce, sent) in &app.sent {
+            let is_stored = self.oracle.is_stored(sent.number);
+            match sent.outcome {
+                None => return Err(format!("was never told what became of {nonce}")),
+                Some(Outcome::Stored) => ensure(is_stored, || format!("{nonce} is not stored"))?,
+                Some(Outcome::NotSent { may_be_stored }) => {
+                    ensure(may_be_stored || !is_stored, || format!("{nonce} is stored"))?;
+                }
+            }
+        }
+        for (room, shown) in &app.rooms {
+            ensure(app.session.is_in(room), || format!("is not in {room}"))?;
+            let topic = Topic::Room(RoomName::parse(room).map_err(|error| error.to_string())?);
+            let last = self.oracle.last(&topic);
+            let is_gone = shown.last.is_none() && self.oracle.first(&topic) > shown.start;
+            ensure(shown.last.unwrap_or(0) == last || (is_gone && shown.start == last), || {
+                format!("shows {:?} of {last} in {room}", shown.last)
+            })?;
+            let Topic::Room(name) = topic else { continue };
+            let people = expected.people.get(&name).ok_or("is in a room that nobody is in")?;
+            let names: BTreeSet<String> = people.iter().map(ToString::to_string).collect();
+            ensure(!shown.has_names || shown.members == names, || {
+                format!("shows that {:?} are in {room}, not {names:?}", shown.members)
+            })?;
+        }
+        let since = app.since.as_ref().ok_or("was never online")?;
+        for pair in self.oracle.pairs_of(&app.user) {
+            let with = pair.other(&app.user).as_str();
+            let topic = Topic::Pair(pair.clone());
+            let last = self.oracle.last(&topic);
+            let is_hidden = app.may_lack && !app.people.contains_key(with);
+            let is_old = since.get(pair).copied().unwrap_or(0) == last && !app.people.contains_key(with);
+            let shown = app.people.get(with).copied().unwrap_or(0);
+            let is_gone = self.oracle.first(&topic) > shown + 1;
+            ensure(is_old || is_hidden || shown == last || is_gone || with == NOBODY, || {
+                format!("shows {shown} of {last} with {with}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The longest that these clients wait between two attempts.
+const BACKOFF_MAX_MS: u64 = 4_000;

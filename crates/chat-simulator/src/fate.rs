@@ -1,0 +1,257 @@
+//! Servers that start, stop and crash, and the end of all that.
+
+use chat_core::SessionId;
+
+use crate::log::Lane;
+use crate::oracle::{Check, Expected, ensure};
+use crate::world::{Event, Item, NODES, NodeState, Socket, SocketKind, World};
+
+impl World {
+    pub(crate) fn fate(&mut self) {
+        if self.calm {
+            return;
+        }
+        let next_ms = self.random.between(100, 1_500);
+        self.after(next_ms, Event::Fate);
+        let node = self.random.index(NODES);
+        if self.random.chance(self.rates.clock_jumps) {
+            let hour_ms = self.random.between(0, 3_600_000) as i64;
+            let forward = self.random.chance(500);
+            self.nodes[node].wall_offset_ms += if forward { hour_ms } else { -hour_ms };
+            self.oracle.count("clock jumped");
+        }
+        if self.random.chance(self.rates.outages) {
+            self.out_until_ms = self.now_ms + self.random.between(10, 6_000);
+            self.oracle.count("log out");
+        }
+        if self.random.chance(self.rates.trims) {
+            self.trim();
+        }
+        if !self.is_partitioned && self.random.chance(self.rates.partitions) {
+            self.part();
+        }
+        if self.random.chance(self.rates.drains) && self.nodes[node].state == NodeState::Up {
+            self.drain(node);
+        } else if self.random.chance(self.rates.crashes) && self.nodes[node].state != NodeState::Down {
+            self.oracle.count("server crashed");
+            self.crash(node);
+        }
+    }
+
+    /// The log forgets the oldest entries of something.
+    fn trim(&mut self) {
+        let topics: Vec<_> = self.oracle.topics().cloned().collect();
+        if topics.is_empty() {
+            return;
+        }
+        let topic = topics[self.random.index(topics.len())].clone();
+        let keep = self.random.between(0, 60);
+        self.log.trim(&topic, keep);
+        let first = self.log.first(&topic);
+        self.note(|| format!("    {topic:?} is kept from {first} on"));
+        self.oracle.trimmed(&topic, first);
+        // One server does it, and tells its own hubs only.
+        let node = self.random.index(NODES);
+        if self.nodes[node].state != NodeState::Down {
+            for hub in self.hubs_of(node) {
+                self.push(hub, Item::Trimmed(topic.clone(), first));
+            }
+        }
+        self.oracle.count("trimmed");
+    }
+
+    // Servers.
+
+    pub(crate) fn start_node(&mut self, node: usize) {
+        if self.nodes[node].state != NodeState::Down {
+            return;
+        }
+        let lanes = self.plan.lanes;
+        let shards = self.plan.shards;
+        let this = &mut self.nodes[node];
+        this.boot += 1;
+        this.state = NodeState::Up;
+        let new_lane = || Lane { failures: vec![0; shards], ..Lane::default() };
+        this.lanes = (0..lanes).map(|_| new_lane()).collect();
+        this.heard.clear();
+        this.polled.clear();
+        let boot = this.boot;
+        for hub in self.hubs_of(node) {
+            self.oracle.rebooted(hub);
+            self.hubs[hub] = self.new_shell(node, boot);
+            self.schedule_tick(hub);
+        }
+        let poll_ms = self.random.between(100, 1_000);
+        self.after(poll_ms, Event::Poll { node, boot });
+        if !self.is_partitioned {
+            self.bridge_anew();
+        }
+    }
+
+    /// A server is gone at once, with all it had.
+    fn crash(&mut self, node: usize) {
+        for hub in self.hubs_of(node) {
+            for socket in self.sockets_of(hub) {
+                self.sockets[socket].open = false;
+                self.oracle.closed(socket);
+                let was_cut = std::mem::replace(&mut self.sockets[socket].cut, true);
+                if !was_cut && self.random.chance(750) {
+                    let heard_ms = self.random.between(1, 40);
+                    self.after(heard_ms, Event::Ended { socket, code: None });
+                }
+            }
+        }
+        // What its database sessions had begun may still be committed.
+        for lane in 0..self.plan.lanes {
+            let drafts = std::mem::take(&mut self.nodes[node].lanes[lane].running);
+            let is_stored = self.nodes[node].lanes[lane].is_stored;
+            if !drafts.is_empty() && !is_stored && self.random.chance(500) && !self.is_log_out() {
+                self.oracle.count("orphan");
+                let late_ms = self.random.between(0, 2_000);
+                self.after(late_ms, Event::Orphan { drafts });
+            }
+        }
+        self.stop(node);
+    }
+
+    /// The server has ended; the other one hears of it, and it starts again.
+    fn stop(&mut self, node: usize) {
+        self.nodes[node].state = NodeState::Down;
+        self.nodes[node].boot += 1;
+        // What is still on its way from it does not arrive.
+        self.bridge += 1;
+        for lane in &mut self.nodes[node].lanes {
+            *lane = Lane::default();
+        }
+        let other = 1 - node;
+        for hub in self.hubs_of(node) {
+            let id = self.hubs[hub].id;
+            if self.nodes[other].state != NodeState::Down {
+                self.lose_hub(other, id, hub);
+            }
+            // What is still on its way to it finds nobody.
+            self.hubs[hub].boot += 1;
+            self.hubs[hub].present.clear();
+            self.hubs[hub].sockets.clear();
+        }
+        let down_ms = if self.calm { 50 } else { self.random.between(10, 2_000) };
+        self.after(down_ms, Event::Start { node });
+    }
+
+    fn drain(&mut self, node: usize) {
+        self.oracle.count("server drained");
+        self.nodes[node].state = NodeState::Draining;
+        for hub in self.hubs_of(node) {
+            self.push(hub, Item::Drain);
+        }
+    }
+
+    pub(crate) fn stop_if_drained(&mut self, node: usize) {
+        if self.nodes[node].state != NodeState::Draining {
+            return;
+        }
+        let mut hubs = self.hubs_of(node);
+        if hubs.all(|hub| self.hubs[hub].hub.is_drained() && self.sockets_of(hub).is_empty()) {
+            self.stop(node);
+        }
+    }
+
+    fn part(&mut self) {
+        self.oracle.count("partition");
+        self.is_partitioned = true;
+        self.bridge += 1;
+        self.partitions += 1;
+        let partition = self.partitions;
+        self.after(3_000, Event::GiveUp { partition });
+        let lasts_ms = self.random.between(10, 6_000);
+        self.after(lasts_ms, Event::Heal);
+    }
+
+    pub(crate) fn give_up(&mut self, partition: u64) {
+        if !self.is_partitioned || self.partitions != partition {
+            return;
+        }
+        for node in 0..NODES {
+            for hub in self.hubs_of(1 - node) {
+                let id = self.hubs[hub].id;
+                if self.nodes[node].state != NodeState::Down {
+                    self.lose_hub(node, id, hub);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn heal(&mut self) {
+        if std::mem::take(&mut self.is_partitioned) {
+            self.bridge_anew();
+        }
+    }
+
+    pub(crate) fn revoke_on(&mut self, node: usize, session: &SessionId) {
+        if self.nodes[node].state != NodeState::Down {
+            for hub in self.hubs_of(node) {
+                self.push(hub, Item::Revoke(session.clone()));
+            }
+        }
+    }
+
+    // The end.
+
+    pub(crate) fn become_calm(&mut self) -> Check {
+        self.calm = true;
+        self.rates.calm();
+        self.out_until_ms = 0;
+        self.heal();
+        for node in 0..NODES {
+            if self.nodes[node].state == NodeState::Down {
+                self.after(50, Event::Start { node });
+            }
+        }
+        for socket in 0..self.sockets.len() {
+            let Socket { open, cut, stalled, .. } = self.sockets[socket];
+            if cut {
+                // Half-open no longer.
+                if open {
+                    self.after(20, Event::Lost { socket });
+                }
+                if matches!(self.sockets[socket].kind, SocketKind::App(_)) {
+                    self.after(20, Event::Ended { socket, code: None });
+                }
+            } else if stalled {
+                self.after(0, Event::Reads { socket });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ten seconds after the last fault.
+    pub(crate) fn check_delivered(&mut self) -> Check {
+        self.is_settled()?;
+        for socket in 0..self.sockets.len() {
+            if self.sockets[socket].open && !self.sockets[socket].closed_by_hub {
+                self.oracle.is_complete(socket, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When all are back.
+    pub(crate) fn check_the_end(&mut self) -> Check {
+        self.is_settled()?;
+        let mut expected = Expected::default();
+        let there: Vec<usize> = (0..self.sockets.len())
+            .filter(|&socket| self.sockets[socket].open && !self.sockets[socket].closed_by_hub)
+            .collect();
+        for &socket in &there {
+            for room in self.oracle.rooms_of(socket) {
+                expected.people.entry(room).or_default().insert(self.sockets[socket].user.clone());
+            }
+        }
+        for &socket in &there {
+            let waiting = self.sockets[socket].inbox.len();
+            ensure(waiting == 0, || format!("{waiting} frames of socket {socket} were never taken"))?;
+            self.oracle.is_complete(socket, Some(&expected))?;
+        }
+        self.check_apps(&expected)
+    }
+}

@@ -1,0 +1,475 @@
+//! A hub's turns, what it puts out, and its end of the sockets.
+
+use std::hash::Hash;
+use std::rc::Rc;
+
+use chat_core::{
+    ClientId, Input, Output, Protocol, RoomName, SessionId, Subscription, Topic, Username, Write,
+};
+
+use crate::oracle::{Check, ensure};
+use crate::planted::Bug;
+use crate::wire::{Frame, Request};
+use crate::world::{Chunk, Event, Incoming, Item, NodeState, Socket, SocketKind, World};
+
+impl World {
+    pub(crate) fn step(&mut self, hub: usize, input: Input<'_>) {
+        let now = self.now(self.hubs[hub].node);
+        let shell = &mut self.hubs[hub];
+        shell.hub.step(now, input, &mut shell.out);
+        if !std::mem::replace(&mut shell.in_turn, true) {
+            let turn_ms = self.random.between(0, self.rates.turn_ms);
+            let origin = self.origin(hub);
+            self.after(turn_ms, Event::EndTurn { origin });
+        }
+    }
+
+    pub(crate) fn end_turn(&mut self, hub: usize) -> Check {
+        let shell = &mut self.hubs[hub];
+        shell.in_turn = false;
+        shell.hub.end_turn(&mut shell.out);
+        self.perform_all(hub)?;
+        self.hand_to_writer(hub);
+        for id in std::mem::take(&mut self.hubs[hub].gone) {
+            self.hubs[hub].sockets[id.0 as usize] = None;
+        }
+        self.check(hub)?;
+        for socket in self.sockets_of(hub) {
+            let Socket { id, pending, told, .. } = self.sockets[socket];
+            if pending > self.plan.outbox_max {
+                // It does not take what it gets: cut, so that it can come back.
+                self.note(|| format!("    {socket} is too slow"));
+                self.oracle.count("too slow");
+                self.break_link(socket, Some(1013));
+                self.lost(socket);
+                continue;
+            }
+            if pending != told {
+                self.sockets[socket].told = pending;
+                self.step(hub, Input::Pending { client: id, bytes: pending });
+            }
+            self.hand_over(socket);
+        }
+        self.schedule_tick(hub);
+        self.stop_if_drained(self.hubs[hub].node);
+        Ok(())
+    }
+
+    fn perform_all(&mut self, hub: usize) -> Check {
+        while let Some(output) = self.hubs[hub].out.next() {
+            self.perform(hub, output)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn schedule_tick(&mut self, hub: usize) {
+        let due = self.hubs[hub].hub.next_tick_ms().max(self.now_ms);
+        let shell = &mut self.hubs[hub];
+        if shell.tick_ms <= self.now_ms || due < shell.tick_ms {
+            shell.tick_ms = due + u64::from(due == self.now_ms);
+            let (tick_ms, origin) = (shell.tick_ms, self.origin(hub));
+            self.at(tick_ms, Event::Tick { origin });
+        }
+    }
+
+    /// The sockets whose end the hub does not know of.
+    pub(crate) fn sockets_of(&self, hub: usize) -> Vec<usize> {
+        let known = self.hubs[hub].sockets.iter().flatten().copied();
+        known.filter(|&socket| self.sockets[socket].open).collect()
+    }
+
+    fn perform(&mut self, hub: usize, output: Output) -> Check {
+        if !matches!(output, Output::Write(_)) {
+            self.note(|| format!("    hub {hub}: {output:?}"));
+        }
+        match output {
+            Output::Write(write) => self.write(hub, &write)?,
+            Output::Close { client, code } => {
+                (client, code.code()).hash(&mut self.hasher);
+                let socket = self.socket(hub, client, "closes")?;
+                let closed_before = std::mem::replace(&mut self.sockets[socket].closed_by_hub, true);
+                ensure(!closed_before, || format!("hub {hub} closes {client:?} twice"))?;
+                self.oracle.closed(socket);
+                self.oracle.count(match code.code() {
+                    1000 => "closed 1000",
+                    1001 => "closed 1001",
+                    1008 => "closed 1008",
+                    1009 => "closed 1009",
+                    1012 => "closed 1012",
+                    1013 => "closed 1013",
+                    _ => "closed 4001",
+                });
+                self.say_goodbye_to(socket, code.code());
+            }
+            Output::Append(draft) => {
+                (&draft.topic, draft.text.as_str()).hash(&mut self.hasher);
+                let send = self.oracle.drafted(hub, &draft, self.now_ms)?;
+                let shard = hub % self.plan.shards;
+                let shell = &mut self.hubs[hub];
+                shell.drafts.insert(draft.id, send);
+                shell.to_store.push(crate::log::Queued { shard, draft, send });
+            }
+            Output::Read(request) => {
+                (request.id, &request.topic).hash(&mut self.hasher);
+                self.count_read(hub)?;
+                // Whatever is committed between the two would be lost. (Who had
+                // a page of something read may have gone meanwhile, and the hub
+                // have forgotten it.)
+                let ready = matches!(request.topic, Topic::Pair(_))
+                    || self.hubs[hub].wants(&request.topic)
+                    || self.hubs[hub].forgot.contains(&request.topic);
+                ensure(ready, || format!("hub {hub} reads before it subscribes"))?;
+                let latency_ms = self.read_ms();
+                let origin = self.origin(hub);
+                self.after(latency_ms, Event::Read { origin, request });
+            }
+            Output::ReadConversations { id, user, limit } => {
+                (id, &user).hash(&mut self.hasher);
+                self.count_read(hub)?;
+                let latency_ms = self.read_ms();
+                let origin = self.origin(hub);
+                self.after(latency_ms, Event::ReadConversations { origin, id, user, limit });
+            }
+            Output::Pause(client) => self.pause(hub, client, true)?,
+            Output::Resume(client) => self.pause(hub, client, false)?,
+            Output::Subscribe(to) => {
+                let new = self.hubs[hub].subscriptions.insert(to.clone());
+                ensure(new, || format!("hub {hub} subscribes twice to {to:?}"))?;
+                if let Subscription::User(user) = to {
+                    self.begin_to_hear(self.hubs[hub].node, &user);
+                }
+            }
+            Output::Unsubscribe(to) => {
+                let known = self.hubs[hub].subscriptions.remove(&to);
+                ensure(known, || format!("hub {hub} never subscribed to {to:?}"))?;
+                if let Subscription::Room(room) = to {
+                    self.hubs[hub].forgot.insert(Topic::Room(room));
+                }
+            }
+            Output::Presence(change) => self.tell_others(hub, change),
+        }
+        Ok(())
+    }
+
+    fn count_read(&mut self, hub: usize) -> Check {
+        self.hubs[hub].reads += 1;
+        let max = self.plan.options.reads_max;
+        ensure(self.hubs[hub].reads <= max, || format!("hub {hub} reads more than {max} pages at once"))
+    }
+
+    fn read_ms(&mut self) -> u64 {
+        let slow = self.random.chance(self.rates.read_slow);
+        self.random.between(0, if slow { 3_000 } else { 15 })
+    }
+
+    fn socket(&self, hub: usize, client: ClientId, does: &str) -> Result<usize, String> {
+        let socket = self.hubs[hub].sockets.get(client.0 as usize).copied().flatten();
+        socket.ok_or_else(|| format!("hub {hub} {does} {client:?}, who is not there"))
+    }
+
+    fn write(&mut self, hub: usize, write: &Write) -> Check {
+        let bytes = self.hubs[hub].out.bytes(write).to_vec();
+        let recipients = self.hubs[hub].out.recipients(write).to_vec();
+        (&bytes, &recipients).hash(&mut self.hasher);
+        let bytes = String::from_utf8(bytes).map_err(|error| error.to_string())?;
+        self.note(|| format!("    hub {hub} to {recipients:?}: {}", bytes.trim_end()));
+        ensure(bytes.ends_with('\n'), || format!("not whole frames: {bytes:?}"))?;
+        let parse = |line| serde_json::from_str(line).map_err(|error| format!("{error} in {line}"));
+        let frames: Vec<Frame> = bytes.lines().map(parse).collect::<Result<_, _>>()?;
+        self.summary.frames += (frames.len() * recipients.len()) as u64;
+        let chunk = Rc::new(Chunk { bytes, frames });
+        for client in recipients {
+            let socket = self.socket(hub, client, "writes to")?;
+            if self.hubs[hub].gone.contains(&client) && !self.sockets[socket].closed_by_hub {
+                // The hub heard of it only later in this turn.
+                continue;
+            }
+            for frame in &chunk.frames {
+                self.oracle.receive(socket, frame, self.now_ms)?;
+            }
+            self.put_on_wire(socket, &chunk);
+        }
+        Ok(())
+    }
+
+    fn put_on_wire(&mut self, socket: usize, chunk: &Rc<Chunk>) {
+        let to = &mut self.sockets[socket];
+        if to.cut {
+            // The kernel takes it, and nobody ever reads it: in the end, it is full.
+            to.pending += if to.stalled { chunk.bytes.len() } else { 0 };
+        } else if to.stalled {
+            to.pending += chunk.bytes.len();
+            to.held.push(Rc::clone(chunk));
+        } else if !matches!(to.kind, SocketKind::V1) {
+            self.carry_down(socket, Rc::clone(chunk));
+        }
+    }
+
+    fn carry_down(&mut self, socket: usize, what: Rc<Chunk>) {
+        let at_ms = self.down_ms(socket);
+        self.at(at_ms, Event::Down { socket, what });
+    }
+
+    /// When what is sent now arrives at the client: a connection keeps the order.
+    fn down_ms(&mut self, socket: usize) -> u64 {
+        let link_ms = self.random.between(self.rates.link_ms, 40.max(self.rates.link_ms));
+        let to = &mut self.sockets[socket];
+        to.down_ms = to.down_ms.max(self.now_ms + link_ms);
+        to.down_ms
+    }
+
+    /// A socket that the hub has closed: its client hears of it, if it reads.
+    fn say_goodbye_to(&mut self, socket: usize, code: u16) {
+        if !self.sockets[socket].cut {
+            let code = if self.sockets[socket].stalled { None } else { Some(code) };
+            self.sockets[socket].held.clear();
+            let at_ms = self.down_ms(socket);
+            self.at(at_ms, Event::Ended { socket, code });
+        }
+        let goodbye_ms = self.random.between(0, 200);
+        self.after(goodbye_ms, Event::Lost { socket });
+    }
+
+    /// The link carries nothing any more. The client hears so if a code is
+    /// given, or none.
+    pub(crate) fn break_link(&mut self, socket: usize, code: Option<u16>) {
+        if std::mem::replace(&mut self.sockets[socket].cut, true) {
+            return;
+        }
+        self.sockets[socket].held.clear();
+        let at_ms = self.down_ms(socket);
+        self.at(at_ms, Event::Ended { socket, code });
+    }
+
+    fn pause(&mut self, hub: usize, client: ClientId, paused: bool) -> Check {
+        (client, paused).hash(&mut self.hasher);
+        let socket = self.socket(hub, client, "pauses")?;
+        let before = std::mem::replace(&mut self.sockets[socket].paused, paused);
+        ensure(before != paused, || format!("hub {hub} pauses or resumes {client:?} twice"))
+    }
+
+    /// What must be true of a hub between its turns.
+    fn check(&self, hub: usize) -> Check {
+        let shell = &self.hubs[hub];
+        let is_draining = self.nodes[shell.node].state == NodeState::Draining;
+        let mut clients = 0;
+        for socket in self.sockets_of(hub) {
+            let Socket { id, session, closed_by_hub, said_goodbye, paused, .. } = &self.sockets[socket];
+            if *closed_by_hub {
+                continue;
+            }
+            clients += 1;
+            ensure(!shell.revoked.contains(session), || format!("{id:?} of hub {hub} was signed out"))?;
+            let is_paused = shell.hub.is_paused(*id);
+            ensure(*paused == is_paused || is_draining || *said_goodbye, || {
+                format!("{id:?} of hub {hub} is paused: {is_paused}, but the shell was told {paused}")
+            })?;
+        }
+        ensure(shell.hub.clients() == clients, || {
+            format!("hub {hub} has {} clients, not {clients}", shell.hub.clients())
+        })?;
+        // Each may have been in the middle of a frame when the hub was full.
+        let max = self.plan.options.hub_unanswered_max + shell.sockets.len();
+        ensure(shell.hub.unanswered() <= max, || format!("hub {hub} has {} drafts", shell.hub.unanswered()))
+    }
+
+    // Sockets.
+
+    /// A connection is opened: token and session were looked at a moment ago.
+    pub(crate) fn open(
+        &mut self,
+        node: usize,
+        user: &Username,
+        session: SessionId,
+        room: Option<RoomName>,
+        kind: SocketKind,
+    ) -> usize {
+        let hub = self.hub_for(node, user);
+        let free = self.hubs[hub].sockets.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.hubs[hub].sockets.len());
+        let id = ClientId(index as u32);
+        let socket = match &room {
+            Some(room) => self.oracle.opened_v1(hub, node, user, room),
+            None => self.oracle.opened_v2(hub, node, user),
+        };
+        assert_eq!(socket, self.sockets.len(), "the oracle counts them too");
+        if free.is_none() {
+            self.hubs[hub].sockets.push(None);
+        }
+        self.hubs[hub].sockets[index] = Some(socket);
+        let good_for_ms = match self.random.chance(self.rates.short_tokens) {
+            true => Some(self.random.between(500, 6_000)),
+            false if self.random.chance(500) => Some(86_400_000),
+            false => None,
+        };
+        self.oracle.connections[socket].expires_ms = good_for_ms.map(|ms| self.now_ms + ms);
+        self.sockets.push(Socket {
+            hub,
+            id,
+            user: user.clone(),
+            room: room.clone(),
+            session: session.clone(),
+            kind,
+            open: true,
+            closed_by_hub: false,
+            paused: false,
+            inbox: Default::default(),
+            cut: false,
+            said_goodbye: false,
+            stalled: false,
+            pending: 0,
+            told: 0,
+            held: Vec::new(),
+            up_ms: self.now_ms,
+            down_ms: self.now_ms,
+        });
+        self.note(|| format!("    {id:?} of hub {hub} is {socket}: {user} in {room:?}, for {good_for_ms:?}"));
+        let protocol = room.map_or(Protocol::V2, |room| Protocol::V1 { room });
+        self.step(hub, Input::Open { client: id, user, session: Some(&session), good_for_ms, protocol });
+        socket
+    }
+
+    /// Where the sockets of a user are on a server.
+    fn hub_for(&self, node: usize, user: &Username) -> usize {
+        let hash: usize = user.as_str().bytes().map(usize::from).sum();
+        self.hubs_of(node).start + hash % self.plan.shards
+    }
+
+    pub(crate) fn up(&mut self, socket: usize, what: Incoming) {
+        let Socket { open, cut, .. } = self.sockets[socket];
+        if open && !cut {
+            self.sockets[socket].inbox.push_back(what);
+            self.hand_over(socket);
+        }
+    }
+
+    fn hand_over(&mut self, socket: usize) {
+        loop {
+            let Socket { hub, id, open, .. } = self.sockets[socket];
+            if !open || self.hubs[hub].hub.is_paused(id) {
+                return;
+            }
+            match self.sockets[socket].inbox.pop_front() {
+                Some(Incoming::Frame(frame)) => {
+                    if self.sockets[socket].room.is_none() {
+                        self.oracle.handed_v2(socket, &frame, self.now_ms);
+                    } else if let Ok(Request { text: Some(text), .. }) = serde_json::from_str(&frame) {
+                        self.oracle.handed_v1(socket, &text, self.now_ms);
+                    }
+                    self.step(hub, Input::Frame { client: id, text: &frame });
+                }
+                Some(Incoming::Goodbye) => {
+                    self.sockets[socket].said_goodbye = true;
+                    self.step(hub, Input::Goodbye { client: id });
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// A connection ends. The hub is told once.
+    pub(crate) fn lost(&mut self, socket: usize) {
+        if std::mem::replace(&mut self.sockets[socket].open, false) {
+            let Socket { hub, id, .. } = self.sockets[socket];
+            self.oracle.closed(socket);
+            self.hubs[hub].gone.insert(id);
+            self.step(hub, Input::Closed { client: id });
+        }
+    }
+
+    pub(crate) fn reads(&mut self, socket: usize) {
+        let reader = &mut self.sockets[socket];
+        (reader.stalled, reader.pending, reader.told) = (false, 0, 0);
+        let held = std::mem::take(&mut reader.held);
+        let (hub, client, open, cut) = (reader.hub, reader.id, reader.open, reader.cut);
+        if !cut {
+            let bug = self.bug == Some(Bug::DropWhenSlow);
+            for chunk in held {
+                if !matches!(self.sockets[socket].kind, SocketKind::V1) && !bug {
+                    self.carry_down(socket, chunk);
+                }
+            }
+        }
+        if open {
+            self.step(hub, Input::Pending { client, bytes: 0 });
+        }
+    }
+
+    // The inbox.
+
+    pub(crate) fn take_inbox(&mut self, hub: usize) -> Check {
+        let inbox = &mut self.hubs[hub].inbox;
+        inbox.is_scheduled = false;
+        inbox.entries = 0;
+        let ranges = std::mem::take(&mut inbox.missed);
+        let mut items = std::mem::take(&mut inbox.items);
+        if self.bug == Some(Bug::StackForInbox) {
+            items = items.into_iter().rev().collect();
+        }
+        for mut item in items {
+            if let Item::Missed(missed) = &mut item
+                && missed.is_empty()
+            {
+                missed.extend(ranges.iter().map(|(topic, &(first, last))| chat_core::Missed {
+                    topic: topic.clone(),
+                    first,
+                    last,
+                }));
+            }
+            self.note(|| format!("    hub {hub} takes {item:?}"));
+            if matches!(item, Item::Failure { .. }) && self.bug != Some(Bug::CountsFailuresFirst) {
+                // What the hub wanted stored before it heard of the failure
+                // must not look as if it had come after it.
+                self.perform_all(hub)?;
+                self.hand_to_writer(hub);
+            }
+            self.take(hub, item);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, hub: usize, item: Item) {
+        match item {
+            Item::Commit { entries, receipts } => {
+                self.note_receipts(hub, &receipts);
+                self.step(hub, Input::Commit { entries: &entries, receipts: &receipts });
+            }
+            Item::Failure { lane, receipts } => {
+                self.hubs[hub].failures_heard[lane] += 1;
+                self.note_receipts(hub, &receipts);
+                self.step(hub, Input::Commit { entries: &[], receipts: &receipts });
+            }
+            Item::Missed(missed) => self.step(hub, Input::Missed(&missed)),
+            Item::Presence(change) => self.step(hub, Input::Presence(&change)),
+            Item::HubLost(id) => self.step(hub, Input::HubLost(id)),
+            Item::Revoke(session) => {
+                self.hubs[hub].revoked.insert(session.clone());
+                if self.bug != Some(Bug::NoRevoked) {
+                    self.step(hub, Input::Revoked { session: &session });
+                }
+            }
+            Item::Renew(session, good_for_ms) => {
+                for socket in self.sockets_of(hub) {
+                    let expires_ms = &mut self.oracle.connections[socket].expires_ms;
+                    if self.sockets[socket].session == session && expires_ms.is_some() {
+                        *expires_ms = (*expires_ms).max(Some(self.now_ms + good_for_ms));
+                    }
+                }
+                self.step(hub, Input::Renewed { session: &session, good_for_ms });
+            }
+            Item::Trimmed(topic, first) => self.step(hub, Input::Trimmed(&[(topic, first)])),
+            Item::Drain => {
+                self.oracle.draining(hub);
+                self.step(hub, Input::Drain);
+            }
+        }
+    }
+
+    fn note_receipts(&mut self, hub: usize, receipts: &[chat_core::Receipt]) {
+        for receipt in receipts {
+            if let Some(send) = self.hubs[hub].drafts.remove(&receipt.draft) {
+                self.oracle.receipt(send);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The one log of a world, and how each server writes to it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chat_core::{
+    Commit, Conversations, Draft, History, HistoryLimits, Nonce, Page, PageFrom, PageLimits, Seed, Topic,
+    Username,
+};
+
+use crate::planted::Bug;
+use crate::wire::NOBODY;
+
+/// What all servers share: a database that forgets old entries, but neither
+/// numbers nor nonces.
+pub(crate) struct Log {
+    history: History,
+    /// The oldest number kept of each topic from which something was trimmed.
+    kept: BTreeMap<Topic, u64>,
+    bug: Option<Bug>,
+    nonces: u64,
+}
+
+impl Log {
+    pub(crate) fn new(bug: Option<Bug>) -> Self {
+        let limits = HistoryLimits { entries_per_topic: 1_000_000, topics: 1_000 };
+        Self { history: History::new(Seed(5, 6), limits), kept: BTreeMap::new(), bug, nonces: 0 }
+    }
+
+    /// A transaction.
+    pub(crate) fn append(&mut self, drafts: &[Draft], wall_ms: u64) -> Commit {
+        let account = |name: &Username| name.as_str() != NOBODY;
+        if self.bug == Some(Bug::NoDedupe) {
+            let mut drafts = drafts.to_vec();
+            for draft in &mut drafts {
+                draft.nonce = Some(self.next_nonce());
+            }
+            return self.history.append(&drafts, wall_ms, account);
+        }
+        self.history.append(drafts, wall_ms, account)
+    }
+
+    /// A nonce for a draft that has none.
+    pub(crate) fn next_nonce(&mut self) -> Nonce {
+        self.nonces += 1;
+        Nonce::parse(&format!("log {}", self.nonces)).expect("short and printable")
+    }
+
+    pub(crate) fn page(&self, topic: &Topic, from: PageFrom, limits: PageLimits) -> Page {
+        let first = self.first(topic);
+        let from = match from {
+            PageFrom::After(seq) => PageFrom::After(seq.max(first - 1)),
+            other => other,
+        };
+        let mut page = self.history.page(topic, from, limits);
+        page.first = page.first.max(first);
+        page.entries.retain(|entry| entry.seq >= first);
+        if self.bug == Some(Bug::NoFirst) {
+            page.first = 1;
+        }
+        page
+    }
+
+    pub(crate) fn conversations(&self, user: &Username, limit: usize) -> Conversations {
+        self.history.conversations(user, limit)
+    }
+
+    pub(crate) fn last_seq(&self, topic: &Topic) -> u64 {
+        self.history.last_seq(topic)
+    }
+
+    /// The oldest number kept.
+    pub(crate) fn first(&self, topic: &Topic) -> u64 {
+        self.kept.get(topic).copied().unwrap_or(1)
+    }
+
+    /// Forgets all but the newest entries of a topic.
+    pub(crate) fn trim(&mut self, topic: &Topic, keep: u64) {
+        let first = (self.last_seq(topic) + 1).saturating_sub(keep).max(self.first(topic));
+        self.kept.insert(topic.clone(), first);
+    }
+}
+
+/// A part of a server that stores one batch at a time.
+#[derive(Default)]
+pub(crate) struct Lane {
+    pub(crate) queue: VecDeque<Handed>,
+    /// The batch that is being stored.
+    pub(crate) running: Vec<Queued>,
+    /// That is stored, but its answer was lost.
+    pub(crate) is_stored: bool,
+    /// How often it failed drafts of each hub of its server.
+    pub(crate) failures: Vec<u64>,
+}
+
+/// What a hub handed over at the end of a turn.
+pub(crate) struct Handed {
+    pub(crate) shard: usize,
+    pub(crate) drafts: Vec<Queued>,
+    /// How many failures of this lane the hub had heard of.
+    pub(crate) failures_heard: u64,
+}
+
+/// A draft on its way to the log.
+#[derive(Clone)]
+pub(crate) struct Queued {
+    pub(crate) shard: usize,
+    pub(crate) draft: Draft,
+    /// The send that it comes from.
+    pub(crate) send: crate::oracle::SendRef,
+}
+
+impl Lane {
+    /// Drafts that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.iter().map(|handed| handed.drafts.len()).sum()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.queue.is_empty()
+    }
+}

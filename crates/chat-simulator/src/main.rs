@@ -1,0 +1,171 @@
+//! `simulate [--seeds N] [--seed S] [--trace] [--keep-going] [--threads N]`: as many runs as
+//! there is time for, on all cores.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use chat_simulator::{Failure, Settings, Summary, simulate, simulate_with_steps};
+
+const HELP: &str = "\
+Usage: simulate [--seeds N] [--seed S] [--trace] [--keep-going] [--threads N]
+
+  --seeds N    how many runs (1000), from --seed on (0)
+  --seed S     this run; with --seeds, the first of many
+  --trace      one run, every step of it
+  --keep-going each run that fails in one line, and on to the next
+  --threads N  runs at the same time (one for each core)
+";
+
+fn main() -> ExitCode {
+    let wanted = match Wanted::parse(std::env::args().skip(1)) {
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(sentence) => {
+            eprint!("error: {sentence}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    // Reported with the seed; the usual message would come without it.
+    std::panic::set_hook(Box::new(|_| {}));
+    if wanted.trace { trace(wanted.first) } else { run(&wanted) }
+}
+
+/// What the command line asks for.
+struct Wanted {
+    first: u64,
+    seeds: u64,
+    trace: bool,
+    keep_going: bool,
+    threads: usize,
+}
+
+impl Wanted {
+    /// `None`: help.
+    fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut args = args.into_iter();
+        let (mut seed, mut seeds, mut threads) = (None, None, None);
+        let (mut trace, mut keep_going) = (false, false);
+        while let Some(arg) = args.next() {
+            let mut number = || {
+                let value = args.next().ok_or_else(|| format!("{arg} needs a number"))?;
+                value.parse::<u64>().map_err(|_| format!("{arg} needs a number, not `{value}`"))
+            };
+            match arg.as_str() {
+                "--seed" => seed = Some(number()?),
+                "--seeds" => seeds = Some(number()?),
+                "--threads" => threads = Some(number()?),
+                "--trace" => trace = true,
+                "--keep-going" => keep_going = true,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("there is no option `{arg}`")),
+            }
+        }
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        Ok(Some(Self {
+            first: seed.unwrap_or(0),
+            seeds: seeds.unwrap_or(if seed.is_some() { 1 } else { SEEDS }),
+            trace,
+            keep_going,
+            threads: threads.map_or_else(cores, |threads| threads.max(1) as usize),
+        }))
+    }
+}
+
+fn trace(seed: u64) -> ExitCode {
+    let settings = Settings { trace: Some(usize::MAX), ..Settings::default() };
+    match simulate_with_steps(seed, &settings) {
+        Ok((summary, steps)) => {
+            steps.iter().for_each(|step| println!("{step}"));
+            println!("seed {seed}: {} events, trace {:016x}: all is well", summary.events, summary.trace);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(wanted: &Wanted) -> ExitCode {
+    let started = Instant::now();
+    let next = AtomicU64::new(wanted.first);
+    let end = wanted.first.saturating_add(wanted.seeds);
+    let failed = AtomicBool::new(false);
+    let total = Mutex::new((Summary::default(), 0_u64));
+    let first_failure: Mutex<Option<Failure>> = Mutex::new(None);
+    thread::scope(|scope| {
+        for _ in 0..wanted.threads {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    match simulate(seed, &Settings::default()) {
+                        Ok(summary) => {
+                            let mut total = total.lock().expect("nothing panics with it");
+                            add(&mut total.0, &summary);
+                            total.1 += 1;
+                            if total.1.is_multiple_of(PROGRESS_SEEDS) {
+                                progress(total.1, &total.0, started);
+                            }
+                        }
+                        Err(failure) if wanted.keep_going => println!("{failure}"),
+                        Err(failure) => {
+                            failed.store(true, Ordering::Relaxed);
+                            let mut first = first_failure.lock().expect("nothing panics with it");
+                            if first.as_ref().is_none_or(|first| failure.seed < first.seed) {
+                                *first = Some(failure);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (summary, seeds) = total.into_inner().expect("nothing panics with it");
+    progress(seeds, &summary, started);
+    for (what, count) in &summary.seen {
+        println!("  {count:>12} {what}");
+    }
+    let Some(failure) = first_failure.into_inner().expect("nothing panics with it") else {
+        return ExitCode::SUCCESS;
+    };
+    // Once more, with the last steps written down.
+    let settings = Settings { trace: Some(STEPS_SHOWN), ..Settings::default() };
+    let failure = simulate(failure.seed, &settings).err().unwrap_or(failure);
+    println!("{failure}\n\ncargo xtask simulate --seed {} --trace", failure.seed);
+    ExitCode::FAILURE
+}
+
+fn add(total: &mut Summary, summary: &Summary) {
+    total.events += summary.events;
+    total.frames += summary.frames;
+    for (what, count) in &summary.seen {
+        *total.seen.entry(what).or_insert(0) += count;
+    }
+}
+
+fn progress(seeds: u64, summary: &Summary, started: Instant) {
+    let seconds = started.elapsed().as_secs_f64().max(0.001);
+    println!(
+        "{seeds} seeds, {} events, {} frames in {seconds:.1} s: {:.0} seeds and {:.0} events a second",
+        summary.events,
+        summary.frames,
+        seeds as f64 / seconds,
+        summary.events as f64 / seconds,
+    );
+}
+
+/// Unless said.
+const SEEDS: u64 = 1_000;
+/// Said how far it is this often.
+const PROGRESS_SEEDS: u64 = 10_000;
+/// The last steps of a run that failed.
+const STEPS_SHOWN: usize = 60;

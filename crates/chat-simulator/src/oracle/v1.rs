@@ -1,0 +1,170 @@
+//! What a v1 connection may get, and must have got in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_core::{Entry, Pair, RoomName, Topic, Username};
+
+use super::{Check, Oracle, Speaks, ensure, in_pair};
+use crate::wire::{Frame, Kind, NOBODY, number};
+
+pub(super) struct V1 {
+    pub(super) room: RoomName,
+    /// The first message it got, and the next one it must get.
+    next: Option<u64>,
+    /// The least number that may be its first: its hub was that far.
+    earliest: u64,
+    privates: BTreeMap<Pair, u64>,
+    /// Those private messages that it must have got, and those that it got.
+    owed: BTreeSet<usize>,
+    got: BTreeSet<usize>,
+    timestamp: u64,
+    notices: BTreeMap<(String, bool), u64>,
+}
+
+impl V1 {
+    pub(super) fn new(room: RoomName, earliest: u64) -> Self {
+        Self {
+            room,
+            next: None,
+            earliest,
+            privates: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            got: BTreeSet::new(),
+            timestamp: 0,
+            notices: BTreeMap::new(),
+        }
+    }
+}
+
+impl Oracle {
+    /// This connection must get this private message, if it stays.
+    pub(crate) fn owe(&mut self, connection: usize, entry: &Entry) {
+        let number = number(entry.text.as_str()).expect("it was committed");
+        if let Speaks::V1(v1) = &mut self.connections[connection].speaks {
+            v1.owed.insert(number);
+        }
+    }
+
+    pub(super) fn receive_v1(&mut self, connection: usize, frame: &Frame) -> Check {
+        match frame.kind {
+            Kind::Message => self.message_v1(connection, frame),
+            Kind::Private => self.private_v1(connection, frame),
+            Kind::System => self.notice(connection, frame),
+            _ => Err("v1 has no such frame".to_owned()),
+        }
+    }
+
+    fn v1(&mut self, connection: usize) -> &mut V1 {
+        match &mut self.connections[connection].speaks {
+            Speaks::V1(v1) => v1,
+            Speaks::V2(_) => unreachable!("asked for v1 only"),
+        }
+    }
+
+    fn message_v1(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("v1 message");
+        let text = frame.text.as_deref().unwrap_or_default();
+        let (_, said) = self.said(text)?;
+        ensure(frame.from.as_deref() == Some(said.user.as_str()), || format!("{} wrote it", said.user))?;
+        let seq = said.stored.ok_or("it is not stored")?;
+        let topic = said.topic.clone();
+        let (last, first) = (self.last(&topic), self.first(&topic));
+        let replay = self.options.join_replay_entries as u64;
+        let hub = self.connections[connection].hub;
+        let v1 = self.v1(connection);
+        let is_here = matches!(&topic, Topic::Room(room) if *room == v1.room);
+        ensure(is_here && frame.to.is_none(), || format!("it was for {topic:?}"))?;
+        in_time(v1, frame)?;
+        match v1.next {
+            // v1 cannot be told that something is no longer kept.
+            Some(next) => ensure(seq == next || (seq > next && seq <= first), || {
+                format!("it is number {seq}, not {next}")
+            })?,
+            None => {
+                let latest = (last.saturating_sub(replay) + 1).max(first);
+                ensure(v1.earliest <= seq && seq <= latest, || {
+                    format!("it begins with {seq}, not with one of {}..={latest}", v1.earliest)
+                })?;
+            }
+        }
+        v1.next = Some(seq + 1);
+        let room = v1.room.clone();
+        let shown = self.shown.entry((hub, room)).or_insert(0);
+        *shown = (*shown).max(seq);
+        Ok(())
+    }
+
+    fn private_v1(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("v1 private");
+        let text = frame.text.as_deref().unwrap_or_default();
+        let (number, said) = self.said(text)?;
+        let author = said.user.clone();
+        let Topic::Pair(pair) = said.topic.clone() else { return Err("it was public".to_owned()) };
+        let seq = said.stored;
+        let topic = Topic::Pair(pair.clone());
+        let first = self.first(&topic);
+        let other = pair.other(&author).clone();
+        ensure(frame.from.as_deref() == Some(author.as_str()), || format!("{author} wrote it"))?;
+        ensure(frame.to.as_deref() == Some(other.as_str()), || format!("it was for {other}"))?;
+        let user = self.connections[connection].user.clone();
+        let v1 = self.v1(connection);
+        ensure(v1.got.insert(number), || "it got it before".to_owned())?;
+        if other.as_str() == NOBODY {
+            return ensure(user == author, || "it was for nobody".to_owned());
+        }
+        ensure(in_pair(&pair, &user), || "it is none of their business".to_owned())?;
+        let seq = seq.ok_or("it is not stored")?;
+        let Some(last) = v1.privates.insert(pair, seq) else { return Ok(()) };
+        ensure(seq == last + 1 || (seq > last && seq <= first), || {
+            format!("it is number {seq}, and number {last} came before")
+        })
+    }
+
+    fn notice(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("notice");
+        let v1 = self.v1(connection);
+        let room = v1.room.clone();
+        ensure(frame.room.as_deref() == Some(room.as_str()), || "it is in another room".to_owned())?;
+        in_time(v1, frame)?;
+        let text = frame.text.as_deref().unwrap_or_default();
+        let joined = text == format!("присоединился к комнате {room}");
+        let left = text == format!("покинул комнату {room}");
+        ensure(joined != left, || "no such notice".to_owned())?;
+        let from = frame.from.clone().unwrap_or_default();
+        let user = Username::known(&from).map_err(|error| error.to_string())?;
+        let seen = v1.notices.entry((from, joined)).or_insert(0);
+        *seen += 1;
+        let seen = *seen;
+        let happened = if joined { &self.came } else { &self.went };
+        let happened = happened.get(&(room, user)).copied().unwrap_or(0);
+        ensure(seen <= happened, || format!("notice number {seen} of {happened}"))
+    }
+
+    pub(super) fn is_complete_v1(&self, connection: usize, v1: &V1) -> Check {
+        let topic = Topic::Room(v1.room.clone());
+        let last = self.last(&topic);
+        let is_empty = v1.next.is_none() && self.first(&topic) > last;
+        let next = v1.next.unwrap_or(1);
+        let is_behind = next <= last && next >= self.first(&topic);
+        ensure(next == last + 1 || is_empty || !is_behind, || {
+            format!("waits for number {next} of {last} in {}", v1.room)
+        })?;
+        let user = &self.connections[connection].user;
+        let came = v1.notices.contains_key(&(user.to_string(), true));
+        ensure(came, || "never saw its own notice".to_owned())?;
+        let is_kept = |number: &&usize| {
+            let said = &self.said[**number];
+            said.stored.is_some_and(|seq| seq >= self.first(&said.topic))
+        };
+        let lacks: Vec<_> = v1.owed.difference(&v1.got).filter(is_kept).collect();
+        ensure(lacks.is_empty(), || format!("never got the private messages {lacks:?}"))
+    }
+}
+
+/// Times that a client sees in its room never run backwards.
+fn in_time(v1: &mut V1, frame: &Frame) -> Check {
+    let timestamp = frame.timestamp.unwrap_or(0);
+    ensure(v1.timestamp <= timestamp, || format!("it saw {} before", v1.timestamp))?;
+    v1.timestamp = timestamp;
+    Ok(())
+}

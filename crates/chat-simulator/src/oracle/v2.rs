@@ -1,0 +1,497 @@
+//! What a v2 connection may get, and must have got in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_core::{Pair, RoomName, Topic, Username};
+
+use super::{Check, Connection, Expected, Oracle, Speaks, ensure, in_pair};
+use crate::rates::EPOCH;
+use crate::wire::{Frame, Kind, Online, Request, number};
+
+#[derive(Default)]
+pub(crate) struct V2 {
+    greeted: bool,
+    /// It was told when to come back: only the close may follow.
+    dismissed: bool,
+    /// Requests without an answer.
+    asked: Vec<Asked>,
+    /// Frames that name neither a `ref` nor a nonce, and must be refused.
+    nameless: usize,
+    pub(crate) stays: BTreeMap<RoomName, Stay>,
+    /// The last number of each conversation.
+    privates: BTreeMap<Pair, u64>,
+    /// The `hello` had all conversations.
+    knows_all: bool,
+}
+
+struct Asked {
+    reference: Option<String>,
+    what: What,
+}
+
+enum What {
+    Join { room: String, since: Option<u64> },
+    Leave { room: String },
+    History { of: Option<Topic>, name: String, before: Option<u64>, after: Option<u64> },
+    Other,
+}
+
+/// A room that it is in.
+pub(crate) struct Stay {
+    /// The number that must come next; before the first of an ordinary join,
+    /// the least one that may.
+    pub(crate) next: u64,
+    is_exact: bool,
+    timestamp: u64,
+    online: usize,
+    members: BTreeSet<String>,
+    /// There were never more people than names are told.
+    has_names: bool,
+}
+
+impl V2 {
+    /// The rooms that it was in, or may have been told to be in a moment later.
+    pub(super) fn leave_all(&mut self) -> Vec<RoomName> {
+        let comes = self.asked.iter().filter_map(|asked| match &asked.what {
+            What::Join { room, .. } => RoomName::parse(room).ok(),
+            _ => None,
+        });
+        comes.chain(std::mem::take(&mut self.stays).into_keys()).collect()
+    }
+
+    pub(super) fn rooms(&self) -> Vec<RoomName> {
+        self.stays.keys().cloned().collect()
+    }
+
+    /// What a request asked for that is answered, by its `ref`.
+    fn answered(&mut self, frame: &Frame, fits: impl Fn(&What) -> bool) -> Result<What, String> {
+        let position =
+            self.asked.iter().position(|asked| asked.reference == frame.reference && fits(&asked.what));
+        match position {
+            Some(position) => Ok(self.asked.remove(position).what),
+            None => Err("it answers nothing that was asked".to_owned()),
+        }
+    }
+}
+
+impl Oracle {
+    /// A hub is handed a frame of a connection.
+    pub(crate) fn handed_v2(&mut self, connection: usize, frame: &str, now_ms: u64) {
+        let user = self.connections[connection].user.clone();
+        let request: Option<Request> = serde_json::from_str(frame).ok();
+        let Some(request) = request else {
+            if let Some(v2) = self.v2_mut(connection) {
+                v2.nameless += 1;
+            }
+            return;
+        };
+        let Request { kind, room, with, reference, nonce, since, before, after, .. } = request;
+        let room = room.unwrap_or_default();
+        let what = match kind.as_str() {
+            "message" | "private" if nonce.is_some() => {
+                let number = request.text.as_deref().and_then(number).filter(|&n| n < self.said.len());
+                match number {
+                    Some(number) => self.hand(connection, number, nonce, now_ms),
+                    // It has no number: it must be refused, which its nonce is for.
+                    None => self.asked_of(connection, nonce, What::Other),
+                }
+                return;
+            }
+            "join" => {
+                self.told_again_of(&room, &user, true);
+                What::Join { room, since }
+            }
+            "leave" => {
+                self.told_again_of(&room, &user, false);
+                What::Leave { room }
+            }
+            "history" => {
+                let of = match &with {
+                    Some(with) => Username::known(with).ok().map(|with| Topic::Pair(Pair::new(user, with))),
+                    None => RoomName::parse(&room).ok().map(Topic::Room),
+                };
+                What::History { of, name: with.unwrap_or(room), before, after }
+            }
+            _ => What::Other,
+        };
+        if reference.is_none() && matches!(what, What::Other) {
+            if let Some(v2) = self.v2_mut(connection) {
+                v2.nameless += 1;
+            }
+        } else {
+            self.asked_of(connection, reference, what);
+        }
+    }
+
+    /// Somebody asks to come or go: the others may hear of it from here on.
+    fn told_again_of(&mut self, room: &str, user: &Username, joined: bool) {
+        if let Ok(room) = RoomName::parse(room) {
+            self.told_again(&room, user, joined);
+        }
+    }
+
+    fn asked_of(&mut self, connection: usize, reference: Option<String>, what: What) {
+        if let Some(v2) = self.v2_mut(connection) {
+            v2.asked.push(Asked { reference, what });
+        }
+    }
+
+    fn v2(&mut self, connection: usize) -> &mut V2 {
+        match &mut self.connections[connection].speaks {
+            Speaks::V2(v2) => v2,
+            Speaks::V1(_) => unreachable!("asked for v2 only"),
+        }
+    }
+
+    pub(super) fn receive_v2(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
+        let v2 = self.v2(connection);
+        ensure(v2.greeted != (frame.kind == Kind::Hello), || "hello comes first, and once".to_owned())?;
+        ensure(!v2.dismissed, || "it was told to come back already".to_owned())?;
+        match frame.kind {
+            Kind::Hello => self.hello(connection, frame),
+            Kind::Joined => self.joined(connection, frame),
+            Kind::Left => self.left(connection, frame),
+            Kind::Message => self.message_v2(connection, frame),
+            Kind::Private => self.private_v2(connection, frame),
+            Kind::Ack => self.ack(connection, frame),
+            Kind::History => self.history(connection, frame),
+            Kind::Presence => self.presence(connection, frame),
+            Kind::Error => self.error(connection, frame, now_ms),
+            Kind::Reconnect => {
+                v2.dismissed = true;
+                self.count("reconnect");
+                Ok(())
+            }
+            Kind::System => Err("v2 has no such frame".to_owned()),
+        }
+    }
+
+    fn hello(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("hello");
+        let user = self.connections[connection].user.clone();
+        ensure(frame.user.as_deref() == Some(user.as_str()), || "it is somebody else".to_owned())?;
+        ensure(frame.epoch.as_deref() == Some(EPOCH), || "of another epoch".to_owned())?;
+        let mut privates = BTreeMap::new();
+        for top in frame.privates.iter().flatten() {
+            let with = Username::known(&top.with).map_err(|error| error.to_string())?;
+            let pair = Pair::new(user.clone(), with);
+            let last = self.last(&Topic::Pair(pair.clone()));
+            ensure(top.seq <= last, || format!("{pair:?} has {last} only"))?;
+            ensure(privates.insert(pair, top.seq).is_none(), || format!("{} twice", top.with))?;
+        }
+        let v2 = self.v2(connection);
+        (v2.greeted, v2.privates) = (true, privates);
+        v2.knows_all = frame.has_more == Some(false);
+        Ok(())
+    }
+
+    fn joined(&mut self, connection: usize, frame: &Frame) -> Check {
+        let room = frame.room.clone().unwrap_or_default();
+        let replay = self.options.join_replay_entries as u64;
+        let members_max = self.options.members_max;
+        let v2 = self.v2(connection);
+        let What::Join { since, .. } =
+            v2.answered(frame, |what| matches!(what, What::Join { room: of, .. } if *of == room))?
+        else {
+            return Err("it answers no join".to_owned());
+        };
+        let name = RoomName::parse(&room).map_err(|error| error.to_string())?;
+        ensure(!v2.stays.contains_key(&name), || "it is in there".to_owned())?;
+        let topic = Topic::Room(name.clone());
+        let (last, seq) = (self.last(&topic), frame.seq.ok_or("without seq")?);
+        ensure(seq <= last, || format!("there are only {last}"))?;
+        ensure(frame.epoch.as_deref() == Some(EPOCH), || "of another epoch".to_owned())?;
+        let recovered = frame.recovered.ok_or("without recovered")?;
+        let next = match (recovered, since) {
+            (true, None) => return Err("it has nothing to recover".to_owned()),
+            (true, Some(since)) => {
+                ensure(since <= seq, || format!("it is at {since} already"))?;
+                self.count("resumed");
+                since + 1
+            }
+            (false, since) => {
+                self.count(if since.is_some() { "resume refused" } else { "joined" });
+                seq.saturating_sub(replay) + 1
+            }
+        };
+        let members: BTreeSet<String> = frame.members.iter().flatten().cloned().collect();
+        let Some(Online::Count(online)) = frame.online else { return Err("how many are there?".to_owned()) };
+        ensure(members.len() == online.min(members_max), || format!("{} of {online}", members.len()))?;
+        let user = self.connections[connection].user.clone();
+        let is_draining = self.draining.contains(&self.connections[connection].hub);
+        let is_among = members.contains(user.as_str()) || online > members_max || is_draining;
+        ensure(is_among, || "without itself".to_owned())?;
+        let stay = Stay {
+            next,
+            is_exact: recovered,
+            timestamp: 0,
+            online,
+            members,
+            has_names: online <= members_max,
+        };
+        self.v2(connection).stays.insert(name, stay);
+        Ok(())
+    }
+
+    fn left(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("left");
+        let room = frame.room.clone().unwrap_or_default();
+        let v2 = self.v2(connection);
+        v2.answered(frame, |what| matches!(what, What::Leave { room: of } if *of == room))?;
+        let name = RoomName::parse(&room).map_err(|error| error.to_string())?;
+        // One that was left before it was joined had no stay.
+        v2.stays.remove(&name);
+        Ok(())
+    }
+
+    fn message_v2(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("v2 message");
+        let name = RoomName::parse(frame.room.as_deref().unwrap_or_default());
+        let topic = Topic::Room(name.map_err(|error| error.to_string())?);
+        let seq = frame.seq.ok_or("without seq")?;
+        self.is_entry(&topic, seq, frame)?;
+        let first = self.first(&topic);
+        let Topic::Room(name) = topic else { unreachable!("made above") };
+        let v2 = self.v2(connection);
+        let stay = v2.stays.get_mut(&name).ok_or("it is not in that room")?;
+        if stay.is_exact {
+            ensure(seq == stay.next, || format!("it is number {seq}, not {}", stay.next))?;
+        } else {
+            // Its first: one of the newest, unless those are no longer kept.
+            let is_next = seq == stay.next || (seq > stay.next && seq <= first);
+            ensure(is_next, || format!("it begins with {seq}, not with {}", stay.next))?;
+        }
+        (stay.next, stay.is_exact) = (seq + 1, true);
+        let timestamp = frame.timestamp.unwrap_or(0);
+        ensure(stay.timestamp <= timestamp, || format!("it saw {} before", stay.timestamp))?;
+        stay.timestamp = timestamp;
+        let hub = self.connections[connection].hub;
+        let shown = self.shown.entry((hub, name)).or_insert(0);
+        *shown = (*shown).max(seq);
+        Ok(())
+    }
+
+    fn private_v2(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("v2 private");
+        let user = self.connections[connection].user.clone();
+        let known = |name: &Option<String>| {
+            Username::known(name.as_deref().unwrap_or_default()).map_err(|error| error.to_string())
+        };
+        let pair = Pair::new(known(&frame.from)?, known(&frame.to)?);
+        ensure(in_pair(&pair, &user), || "it is none of their business".to_owned())?;
+        let topic = Topic::Pair(pair.clone());
+        let seq = frame.seq.ok_or("without seq")?;
+        self.is_entry(&topic, seq, frame)?;
+        let first = self.first(&topic);
+        let v2 = self.v2(connection);
+        let knows_all = v2.knows_all;
+        let last = match v2.privates.get(&pair) {
+            Some(&last) => last,
+            None if knows_all => 0,
+            None => seq - 1,
+        };
+        ensure(seq == last + 1 || (seq > last && seq <= first), || {
+            format!("it is number {seq}, and number {last} came before")
+        })?;
+        v2.privates.insert(pair, seq);
+        Ok(())
+    }
+
+    /// It says what the log has.
+    fn is_entry(&self, topic: &Topic, seq: u64, frame: &Frame) -> Check {
+        let entry = self.entry(topic, seq).ok_or("it is not stored")?;
+        let is_same = frame.text.as_deref() == Some(entry.text.as_str())
+            && frame.from.as_deref() == Some(entry.from.as_str())
+            && frame.timestamp == Some(entry.at_ms / 1000)
+            && frame.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());
+        ensure(is_same, || format!("the log has {entry:?}"))
+    }
+
+    fn ack(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count(if frame.duplicate == Some(true) { "ack again" } else { "ack" });
+        let nonce = frame.nonce.clone().unwrap_or_default();
+        let Connection { user, sends, .. } = &mut self.connections[connection];
+        let mut waiting = sends.iter_mut().filter(|send| !send.answered);
+        let send = waiting.find(|send| send.nonce.as_deref() == Some(nonce.as_str()));
+        send.ok_or("nothing with that nonce was sent")?.answered = true;
+        let user = user.clone();
+        let place = self.nonces.get(&(user.clone(), nonce));
+        let (topic, seq) = place.ok_or("it is not stored")?;
+        let is_right = match topic {
+            Topic::Room(room) => frame.room.as_deref() == Some(room.as_str()) && frame.to.is_none(),
+            Topic::Pair(pair) => {
+                frame.to.as_deref() == Some(pair.other(&user).as_str()) && frame.room.is_none()
+            }
+        };
+        ensure(is_right && frame.seq == Some(*seq), || format!("it is {topic:?} {seq}"))?;
+        let entry = self.entry(topic, *seq).ok_or("it is not in the log")?;
+        ensure(frame.timestamp == Some(entry.at_ms / 1000), || format!("the log has {entry:?}"))
+    }
+
+    fn history(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("history");
+        let name = frame.room.as_ref().or(frame.with.as_ref()).ok_or("of what?")?;
+        let v2 = self.v2(connection);
+        let what = v2.answered(frame, |what| matches!(what, What::History { name: of, .. } if of == name))?;
+        let What::History { of, before, after, .. } = what else { return Err("not asked for".to_owned()) };
+        let messages = frame.messages.as_deref().unwrap_or_default();
+        let Some(topic) = of else {
+            return ensure(messages.is_empty(), || "nobody has that name".to_owned());
+        };
+        if let Topic::Room(room) = &topic {
+            // It may ask as soon as it has asked to come in.
+            let comes =
+                |asked: &Asked| matches!(&asked.what, What::Join { room: of, .. } if of == room.as_str());
+            let is_in = v2.stays.contains_key(room) || v2.asked.iter().any(comes);
+            ensure(is_in, || "it is not in that room".to_owned())?;
+        }
+        let mut last = None;
+        for message in messages {
+            let seq = message.seq.ok_or("without seq")?;
+            self.is_entry(&topic, seq, message)?;
+            ensure(last.is_none_or(|last| seq == last + 1), || format!("{seq} comes after {last:?}"))?;
+            last = Some(seq);
+        }
+        let seqs = (messages.first().and_then(|m| m.seq), last);
+        if let ((Some(from), Some(to)), frame_first) = (seqs, frame.first.unwrap_or(0)) {
+            ensure(from >= frame_first, || "older than the first".to_owned())?;
+            ensure(before.is_none_or(|before| to < before), || "not before".to_owned())?;
+            // The next one, unless it is no longer kept.
+            let next = after.map_or(from, |after| (after + 1).max(frame_first));
+            ensure(from == next, || format!("it begins with {from}, not {next}"))?;
+        }
+        Ok(())
+    }
+
+    fn presence(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("presence");
+        let members_max = self.options.members_max;
+        let name = RoomName::parse(frame.room.as_deref().unwrap_or_default());
+        let v2 = self.v2(connection);
+        let stay = name.ok().and_then(|name| v2.stays.get_mut(&name)).ok_or("it is not in that room")?;
+        match (&frame.user, frame.online) {
+            (None, Some(Online::Count(online))) => {
+                (stay.online, stay.has_names) = (online, false);
+                Ok(())
+            }
+            (Some(user), Some(Online::Is(online))) => {
+                let changed =
+                    if online { stay.members.insert(user.clone()) } else { stay.members.remove(user) };
+                if online {
+                    stay.online += 1;
+                } else {
+                    stay.online = stay.online.saturating_sub(1);
+                }
+                stay.has_names &= stay.online <= members_max;
+                ensure(changed || !stay.has_names, || "that is known".to_owned())
+            }
+            _ => Err("no such presence".to_owned()),
+        }
+    }
+
+    fn error(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
+        let code = frame.code.as_deref().unwrap_or_default();
+        self.count(match code {
+            "unavailable" => "error unavailable",
+            "not_joined" => "error not_joined",
+            _ => "error",
+        });
+        let Some(nonce) = &frame.nonce else {
+            let v2 = self.v2(connection);
+            if v2.answered(frame, |_| true).is_ok() {
+                return Ok(());
+            }
+            ensure(frame.reference.is_none() && v2.nameless > 0, || "it answers nothing".to_owned())?;
+            v2.nameless -= 1;
+            return Ok(());
+        };
+        let hub = self.connections[connection].hub;
+        let sends = &mut self.connections[connection].sends;
+        let index = sends.iter().position(|s| !s.answered && s.nonce.as_ref() == Some(nonce));
+        let Some(index) = index else {
+            let v2 = self.v2(connection);
+            let position = v2.asked.iter().position(|asked| asked.reference.as_ref() == Some(nonce));
+            v2.asked.remove(position.ok_or("nothing with that nonce was sent")?);
+            return Ok(());
+        };
+        sends[index].answered = true;
+        let number = sends[index].number;
+        self.said[number].refused = true;
+        if code != "unavailable" {
+            self.connections[connection].given_up.insert(nonce.clone());
+        }
+        if code == "unavailable" {
+            // The hub refuses for a while after a failure, and from outside one
+            // that it refuses looks like one that failed: in a row of them,
+            // nobody can tell when the time is up that began with the first.
+            let refusing_ms = self.options.refusing_ms;
+            let row = &mut self.connections[connection].refusing;
+            let first_ms = match *row {
+                Some((first_ms, last_ms)) if last_ms + refusing_ms > now_ms => first_ms,
+                _ => now_ms,
+            };
+            *row = Some((first_ms, now_ms));
+            let since_ms = Some(first_ms);
+            let sends = &mut self.connections[connection].sends;
+            sends[index].unavailable_ms = since_ms;
+            let from = index + 1;
+            // What was sent later may be there only if this is, too.
+            let again = sends[from..].iter().position(|s| s.nonce.as_ref() == Some(nonce));
+            let until = again.map_or(sends.len(), |again| from + again);
+            let behind = sends[from..until].iter().find(|later| later.stored && later.number != number);
+            if let Some(behind) = behind
+                && self.said[number].stored.is_none()
+                && !sends[index].has_no_recipient
+                && self.said[behind.number].stored.is_some()
+            {
+                let was_first = false;
+                let later = behind.number;
+                ensure(was_first, || format!("number {later} behind it is stored already"))?;
+            }
+        }
+        // It will not be stored for this send, unless it is with the log already.
+        if let Some(handed) = self.handed.get_mut(&(hub, number)) {
+            handed.retain(|send| *send != super::SendRef { connection, index });
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_complete_v2(&self, connection: usize, v2: &V2, expected: Option<&Expected>) -> Check {
+        ensure(v2.greeted, || "was never greeted".to_owned())?;
+        ensure(v2.asked.is_empty() && v2.nameless == 0, || "waits for answers".to_owned())?;
+        let Connection { user, sends, .. } = &self.connections[connection];
+        if let Some(send) = sends.iter().find(|send| !send.answered) {
+            return Err(format!("waits for what became of number {}", send.number));
+        }
+        for (room, stay) in &v2.stays {
+            let topic = Topic::Room(room.clone());
+            let last = self.last(&topic);
+            let is_gone = !stay.is_exact && self.first(&topic) > last;
+            ensure(stay.next == last + 1 || is_gone, || {
+                format!("waits for number {} of {last} in {room}", stay.next)
+            })?;
+            let Some(expected) = expected else { continue };
+            let people = expected.people.get(room).ok_or("is in a room that nobody is in")?;
+            ensure(stay.online == people.len(), || {
+                format!("says that {} are in {room}, but there are {people:?}", stay.online)
+            })?;
+            let names: BTreeSet<String> = people.iter().map(ToString::to_string).collect();
+            ensure(!stay.has_names || stay.members == names, || {
+                format!("says that {:?} are in {room}, but there are {people:?}", stay.members)
+            })?;
+        }
+        for pair in self.pairs_of(user) {
+            let topic = Topic::Pair(pair.clone());
+            let last = self.last(&topic);
+            let got = match v2.privates.get(pair) {
+                Some(&got) => got,
+                None if v2.knows_all => 0,
+                None => continue,
+            };
+            ensure(got == last || got + 1 < self.first(&topic), || {
+                format!("has {got} of {last} private messages of {pair:?}")
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! How much goes wrong in a world, which its seed decides.
+
+use chat_core::{Framing, HubOptions, RateLimit, RecentLimits};
+
+use crate::random::Random;
+
+/// What is the same from the beginning of a world to its end.
+pub(crate) struct Plan {
+    /// Shards of each server.
+    pub(crate) shards: usize,
+    /// Batches that a server may have stored at the same time.
+    pub(crate) lanes: usize,
+    /// Of all hubs, but for their ids.
+    pub(crate) options: HubOptions,
+    /// Entries that the bus keeps for a hub that is busy.
+    pub(crate) inbox_max: usize,
+    /// Drafts that wait in a server's writer.
+    pub(crate) queue_max: usize,
+    /// Bytes kept for a socket that does not take them.
+    pub(crate) outbox_max: usize,
+    /// People who speak v2 with the real client, who speak v2 as they like,
+    /// and who speak v1; in a thousand.
+    pub(crate) v1: u64,
+    pub(crate) wild: u64,
+    /// How many there are with the real client.
+    pub(crate) apps: usize,
+    /// Faults go on for so long.
+    pub(crate) storm_ms: u64,
+}
+
+/// Times in a thousand, unless a unit is given.
+pub(crate) struct Rates {
+    /// Between servers, the bus does not carry an entry …
+    pub(crate) lose: u64,
+    /// … or twice …
+    pub(crate) double: u64,
+    /// … or late, so that others overtake it.
+    pub(crate) late: u64,
+    /// A hub looks at its inbox late.
+    pub(crate) busy: u64,
+    /// A transaction fails, and with it what is queued behind.
+    pub(crate) fail: u64,
+    /// A transaction is committed but its answer is lost.
+    pub(crate) lost_answer: u64,
+    /// A transaction takes seconds.
+    pub(crate) slow: u64,
+    pub(crate) read_fails: u64,
+    /// A read takes seconds.
+    pub(crate) read_slow: u64,
+    /// Of what people do: they stop reading for a while.
+    pub(crate) stall: u64,
+    /// Of what people do: they come, go, are signed out.
+    pub(crate) come: u64,
+    pub(crate) go: u64,
+    pub(crate) revoke: u64,
+    /// A connection breaks, and half of those so that one side does not know.
+    pub(crate) reset: u64,
+    /// Tokens that are good for a few seconds only.
+    pub(crate) short_tokens: u64,
+    /// The client's process ends, and starts with its snapshot.
+    pub(crate) client_restarts: u64,
+    /// Of the blows of fate, one every second or so.
+    pub(crate) clock_jumps: u64,
+    pub(crate) drains: u64,
+    pub(crate) crashes: u64,
+    pub(crate) partitions: u64,
+    pub(crate) outages: u64,
+    pub(crate) trims: u64,
+    /// Somebody does something after at most this, in milliseconds.
+    pub(crate) pause_ms: u64,
+    /// A turn takes at most this, in milliseconds.
+    pub(crate) turn_ms: u64,
+    /// A link takes at least this, and at most 40, in milliseconds.
+    pub(crate) link_ms: u64,
+}
+
+impl Rates {
+    pub(crate) fn of(random: &mut Random) -> Self {
+        let mut up_to = |max| if random.chance(400) { 0 } else { random.between(1, max) };
+        Self {
+            lose: up_to(60),
+            double: up_to(60),
+            late: up_to(100),
+            busy: up_to(40),
+            fail: up_to(30),
+            lost_answer: up_to(30),
+            slow: up_to(10),
+            read_fails: up_to(300),
+            read_slow: up_to(50),
+            stall: up_to(40),
+            come: 10 + up_to(120),
+            go: up_to(40),
+            revoke: up_to(15),
+            reset: up_to(40),
+            short_tokens: up_to(300),
+            client_restarts: up_to(20),
+            clock_jumps: up_to(300),
+            drains: up_to(100),
+            crashes: up_to(120),
+            partitions: up_to(150),
+            outages: up_to(100),
+            trims: up_to(300),
+            pause_ms: 5 + up_to(80),
+            turn_ms: up_to(3),
+            link_ms: 1 + up_to(20),
+        }
+    }
+
+    /// The end of all faults.
+    pub(crate) fn calm(&mut self) {
+        let Self { pause_ms, turn_ms, link_ms, .. } = *self;
+        *self = Self { pause_ms, turn_ms, link_ms, ..Self::none() };
+    }
+
+    const fn none() -> Self {
+        Self {
+            lose: 0,
+            double: 0,
+            late: 0,
+            busy: 0,
+            fail: 0,
+            lost_answer: 0,
+            slow: 0,
+            read_fails: 0,
+            read_slow: 0,
+            stall: 0,
+            come: 0,
+            go: 0,
+            revoke: 0,
+            reset: 0,
+            short_tokens: 0,
+            client_restarts: 0,
+            clock_jumps: 0,
+            drains: 0,
+            crashes: 0,
+            partitions: 0,
+            outages: 0,
+            trims: 0,
+            pause_ms: 0,
+            turn_ms: 0,
+            link_ms: 0,
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) fn of(random: &mut Random) -> Self {
+        let lanes = if random.chance(500) { 1 } else { random.size(2, 4) };
+        let apps = if random.chance(300) { 0 } else { random.size(1, 5) };
+        let mut options = options(random, lanes > 1);
+        if apps > 0 {
+            // When it comes back, the real client takes what was said in one
+            // conversation for a sign that nothing older was missed in those
+            // that `hello` leaves out, which the bus does not promise. Until
+            // then, `hello` lists all there are.
+            options.hello_conversations = 200;
+        }
+        Self {
+            shards: random.size(1, 2),
+            lanes,
+            apps,
+            options,
+            inbox_max: random.size(3, 60),
+            queue_max: random.size(20, 200),
+            outbox_max: random.size(4_000, 30_000),
+            v1: random.between(0, 500),
+            wild: random.between(0, 500),
+            storm_ms: random.between(2_000, 12_000),
+        }
+    }
+}
+
+/// Small limits, so that a small world reaches them.
+fn options(random: &mut Random, topics_side_by_side: bool) -> HubOptions {
+    // Whatever waits when calm comes must be taken within its ten seconds.
+    let limit = |random: &mut Random| {
+        let limit =
+            RateLimit { burst: random.between(20, 80) as u32, per_second: random.between(100, 200) as u32 };
+        random.chance(500).then_some(limit)
+    };
+    HubOptions {
+        epoch: EPOCH.into(),
+        framing: Framing::Lines,
+        text_max_chars: 300,
+        rate: limit(random),
+        frame_rate: limit(random),
+        join_rate: limit(random),
+        join_replay_entries: random.size(1, 50),
+        resume_max_messages: random.between(5, 200),
+        client_rooms_max: random.size(3, 5),
+        hello_conversations: if random.chance(500) { 200 } else { random.size(3, 12) },
+        history_max: random.size(1, 40),
+        client_asked_max: random.between(1, 4) as u32,
+        members_max: random.size(1, 10),
+        count_every_ms: random.between(100, 1_000),
+        topics_side_by_side,
+        client_unanswered_max: random.between(2, 32) as u32,
+        hub_unanswered_max: random.size(8, 100),
+        hub_unanswered_bytes: random.size(500, 20_000),
+        recent: RecentLimits {
+            entries: random.size(0, 60),
+            bytes: random.size(200, 8_000),
+            hub_bytes: random.size(500, 20_000),
+        },
+        page_entries: random.size(8, 60),
+        page_bytes: random.size(1_000, 8_000),
+        reads_max: random.size(2, 6),
+        room_idle_ms: random.between(0, 5_000),
+        conversation_idle_ms: random.between(6_000, 15_000),
+        drain_spread_per_client_ms: random.between(0, 200),
+        ..HubOptions::default()
+    }
+}
+
+/// The name of the log's numbering.
+pub(crate) const EPOCH: &str = "first";

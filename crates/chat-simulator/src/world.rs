@@ -1,0 +1,655 @@
+//! Everything around the hubs, and the events that make it go on, in the order
+//! of (time, number).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use chat_core::{
+    ClientId, Conversations, DraftId, Entry, Hub, HubOptions, Input, Missed, Now, Outputs, Page, Pair,
+    PresenceChange, ReadId, ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username,
+};
+
+use crate::log::{Lane, Log, Queued};
+use crate::oracle::{Check, Oracle, SendRef, ensure};
+use crate::people::Wild;
+use crate::planted::Bug;
+use crate::random::Random;
+use crate::rates::{Plan, Rates};
+use crate::wire::Frame;
+use crate::{Settings, Summary};
+
+/// One run.
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) plan: Plan,
+    pub(crate) rates: Rates,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) now_ms: u64,
+    events: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) hubs: Vec<Shell>,
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) apps: Vec<crate::apps::App>,
+    pub(crate) log: Log,
+    /// The log answers nobody until then.
+    pub(crate) out_until_ms: u64,
+    pub(crate) oracle: Oracle,
+    /// The servers do not hear each other.
+    pub(crate) is_partitioned: bool,
+    pub(crate) partitions: u64,
+    /// Counts how often their connection began anew.
+    pub(crate) bridge: u64,
+    /// What comes in order between them comes not before this.
+    pub(crate) bridge_ms: [u64; NODES],
+    /// Sessions that were signed out.
+    pub(crate) revoked: BTreeSet<SessionId>,
+    /// Numbers of hubs are not used twice.
+    pub(crate) hub_ids: u32,
+    pub(crate) calm: bool,
+    pub(crate) summary: Summary,
+    pub(crate) hasher: DefaultHasher,
+    trace: Option<VecDeque<String>>,
+    trace_max: usize,
+    pub(crate) seed: u64,
+}
+
+/// A server.
+pub(crate) struct Node {
+    pub(crate) boot: u64,
+    pub(crate) state: NodeState,
+    pub(crate) lanes: Vec<Lane>,
+    /// How far its clock is from the others'.
+    pub(crate) wall_offset_ms: i64,
+    /// How far the private conversations of its users were brought to its hubs.
+    pub(crate) heard: BTreeMap<Pair, u64>,
+    /// How far the rooms were when the log was last asked.
+    pub(crate) polled: BTreeMap<Topic, u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NodeState {
+    Up,
+    Draining,
+    Down,
+}
+
+/// A hub and what its thread has beside it.
+pub(crate) struct Shell {
+    pub(crate) node: usize,
+    pub(crate) boot: u64,
+    pub(crate) id: u32,
+    pub(crate) hub: Hub,
+    pub(crate) out: Outputs,
+    pub(crate) in_turn: bool,
+    pub(crate) tick_ms: u64,
+    pub(crate) sockets: Vec<Option<usize>>,
+    /// Sockets that went in this turn: what was put out before may be for
+    /// them, and their numbers are not given again before it is done.
+    pub(crate) gone: BTreeSet<ClientId>,
+    pub(crate) subscriptions: BTreeSet<Subscription>,
+    /// The rooms that it does not want any more.
+    pub(crate) forgot: BTreeSet<Topic>,
+    /// The send of each draft.
+    pub(crate) drafts: BTreeMap<DraftId, SendRef>,
+    /// What the log is to store when the turn ends.
+    pub(crate) to_store: Vec<Queued>,
+    /// Failures of each lane that it has heard of.
+    pub(crate) failures_heard: Vec<u64>,
+    pub(crate) reads: usize,
+    pub(crate) revoked: BTreeSet<SessionId>,
+    pub(crate) inbox: Inbox,
+    /// Who is in which room on this hub, as it told the others.
+    pub(crate) present: BTreeMap<(RoomName, Username), u32>,
+}
+
+/// What others have for a hub.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    pub(crate) items: VecDeque<Item>,
+    pub(crate) entries: usize,
+    pub(crate) missed: BTreeMap<Topic, (u64, u64)>,
+    pub(crate) is_scheduled: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Item {
+    Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
+    Failure { lane: usize, receipts: Vec<Receipt> },
+    Missed(Vec<Missed>),
+    Presence(PresenceChange),
+    HubLost(u32),
+    Revoke(SessionId),
+    Renew(SessionId, u64),
+    Trimmed(Topic, u64),
+    Drain,
+}
+
+/// A connection, both ends of it.
+pub(crate) struct Socket {
+    pub(crate) hub: usize,
+    pub(crate) id: ClientId,
+    pub(crate) user: Username,
+    /// Of v1.
+    pub(crate) room: Option<RoomName>,
+    pub(crate) session: SessionId,
+    pub(crate) kind: SocketKind,
+    /// The hub has not been told that it is gone.
+    pub(crate) open: bool,
+    pub(crate) closed_by_hub: bool,
+    /// As the hub's outputs say.
+    pub(crate) paused: bool,
+    /// Frames that came while it is paused.
+    pub(crate) inbox: VecDeque<Incoming>,
+    /// The link carries nothing any more.
+    pub(crate) cut: bool,
+    /// The client has said its last.
+    pub(crate) said_goodbye: bool,
+    /// Its reader has stopped, and so many bytes are not taken.
+    pub(crate) stalled: bool,
+    pub(crate) pending: usize,
+    /// How many of them the hub was told of.
+    pub(crate) told: usize,
+    /// What was written to it while its reader had stopped.
+    pub(crate) held: Vec<Rc<Chunk>>,
+    /// What comes in order comes not before this, on the way up and down.
+    pub(crate) up_ms: u64,
+    pub(crate) down_ms: u64,
+}
+
+pub(crate) enum SocketKind {
+    V1,
+    Wild(Box<Wild>),
+    App(usize),
+}
+
+/// Frames that were written in one piece.
+pub(crate) struct Chunk {
+    pub(crate) bytes: String,
+    pub(crate) frames: Vec<Frame>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Frame(String),
+    Goodbye,
+}
+
+/// A hub until it starts anew.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Origin {
+    pub(crate) hub: usize,
+    pub(crate) boot: u64,
+}
+
+pub(crate) struct Scheduled {
+    at_ms: u64,
+    number: u64,
+    event: Event,
+}
+
+pub(crate) enum Event {
+    /// Somebody does something.
+    Act,
+    /// A blow of fate.
+    Fate,
+    /// Something arrives at a server.
+    Up {
+        socket: usize,
+        what: Incoming,
+    },
+    /// Something arrives at a client.
+    Down {
+        socket: usize,
+        what: Rc<Chunk>,
+    },
+    /// A client hears that its connection has ended.
+    Ended {
+        socket: usize,
+        code: Option<u16>,
+    },
+    /// A server hears that a connection has ended.
+    Lost {
+        socket: usize,
+    },
+    /// A reader goes on.
+    Reads {
+        socket: usize,
+    },
+    /// Somebody sends its outbox once more.
+    Repeat {
+        socket: usize,
+    },
+    /// A client's time has come.
+    Wake {
+        app: usize,
+        number: u64,
+    },
+    /// A client's attempt to connect comes to its end.
+    Connects {
+        app: usize,
+        attempt: u64,
+    },
+    /// Somebody signs in again.
+    SignsIn {
+        app: usize,
+    },
+    TakeInbox {
+        origin: Origin,
+    },
+    EndTurn {
+        origin: Origin,
+    },
+    Tick {
+        origin: Origin,
+    },
+    /// A lane's transaction ends.
+    Commit {
+        node: usize,
+        boot: u64,
+        lane: usize,
+    },
+    /// It becomes known what became of a transaction whose answer was lost.
+    Settled {
+        node: usize,
+        boot: u64,
+        lane: usize,
+        commit: Box<chat_core::Commit>,
+    },
+    /// A transaction of a server that is gone.
+    Orphan {
+        drafts: Vec<Queued>,
+    },
+    Read {
+        origin: Origin,
+        request: ReadRequest,
+    },
+    ReadConversations {
+        origin: Origin,
+        id: ReadId,
+        user: Username,
+        limit: usize,
+    },
+    Page {
+        origin: Origin,
+        id: ReadId,
+        page: Option<Page>,
+    },
+    Conversations {
+        origin: Origin,
+        id: ReadId,
+        conversations: Option<Conversations>,
+    },
+    /// From the other server.
+    Remote {
+        node: usize,
+        boot: u64,
+        entry: Arc<Entry>,
+    },
+    /// In order, from the other server.
+    Bridge {
+        node: usize,
+        bridge: u64,
+        item: Item,
+    },
+    /// Servers that do not hear each other give each other up.
+    GiveUp {
+        partition: u64,
+    },
+    Heal,
+    /// A session has ended on the other server.
+    RevokeElsewhere {
+        node: usize,
+        session: SessionId,
+    },
+    /// A server asks the log how far it is.
+    Poll {
+        node: usize,
+        boot: u64,
+    },
+    Start {
+        node: usize,
+    },
+    /// The end of all faults.
+    Calm,
+    /// Whoever is connected must have everything.
+    Delivered,
+    /// Everything must be well.
+    End,
+}
+
+pub(crate) const NODES: usize = 2;
+/// No run comes near it unless it goes round in circles.
+const EVENTS_MAX: u64 = 1_000_000;
+const STEP_CHARS_SHOWN: usize = 400;
+/// So long after the last fault, whoever is connected has everything.
+const LIVENESS_MS: u64 = 10_000;
+/// And so much later, all are back, and are seen to be there: a client may wait
+/// four seconds before it tries again, also twice, and once more for a join or
+/// send that a log in its last trouble refused; a server that was draining may
+/// take five seconds and wait five more for drafts; and others are told of
+/// whoever is gone after five more.
+const AFTERMATH_MS: u64 = 15_000;
+
+impl World {
+    pub(crate) fn new(seed: u64, settings: &Settings) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::of(&mut random);
+        let rates = Rates::of(&mut random);
+        let mut options = plan.options.clone();
+        Self::plant(&mut options, settings.bug);
+        let oracle = Oracle::new(options.clone(), rates.turn_ms);
+        let mut world = Self {
+            plan: Plan { options, ..plan },
+            now_ms: random.between(0, 1_000_000),
+            random,
+            rates,
+            bug: settings.bug,
+            events: BinaryHeap::new(),
+            scheduled: 0,
+            nodes: Vec::new(),
+            hubs: Vec::new(),
+            sockets: Vec::new(),
+            apps: Vec::new(),
+            log: Log::new(settings.bug),
+            out_until_ms: 0,
+            oracle,
+            is_partitioned: false,
+            partitions: 0,
+            bridge: 0,
+            bridge_ms: [0; NODES],
+            revoked: BTreeSet::new(),
+            hub_ids: 0,
+            calm: false,
+            summary: Summary::default(),
+            hasher: DefaultHasher::new(),
+            trace: settings.trace.map(|_| VecDeque::new()),
+            trace_max: settings.trace.unwrap_or(0),
+            seed,
+        };
+        for node in 0..NODES {
+            let offset_ms = world.random.between(0, 10) as i64;
+            world.nodes.push(Node {
+                boot: 0,
+                state: NodeState::Down,
+                lanes: Vec::new(),
+                wall_offset_ms: offset_ms,
+                heard: BTreeMap::new(),
+                polled: BTreeMap::new(),
+            });
+            for _ in 0..world.plan.shards {
+                let shell = world.new_shell(node, 0);
+                world.hubs.push(shell);
+            }
+        }
+        for node in 0..NODES {
+            world.start_node(node);
+        }
+        world.make_apps();
+        world.after(0, Event::Act);
+        world.after(500, Event::Fate);
+        let storm_ms = world.plan.storm_ms;
+        world.after(storm_ms, Event::Calm);
+        if world.apps.is_empty() {
+            world.after(storm_ms + LIVENESS_MS, Event::Delivered);
+        }
+        world.after(storm_ms + LIVENESS_MS + AFTERMATH_MS, Event::End);
+        world
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn plant(options: &mut HubOptions, bug: Option<Bug>) {
+        if let Some(Bug::Hub(bug)) = bug {
+            options.planted = Some(bug);
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    fn plant(_options: &mut HubOptions, _bug: Option<Bug>) {}
+
+    /// Runs to the end, or to the first thing that is wrong.
+    pub(crate) fn run(&mut self) -> Result<Summary, String> {
+        while let Some(Reverse(Scheduled { at_ms, number, event })) = self.events.pop() {
+            self.now_ms = at_ms;
+            self.summary.events += 1;
+            ensure(self.summary.events < EVENTS_MAX, || "it goes round in circles".to_owned())?;
+            (at_ms, number).hash(&mut self.hasher);
+            if self.trace.is_some() {
+                let words = self.in_words(&event);
+                self.note(|| words);
+            }
+            if matches!(event, Event::End) {
+                self.check_the_end()?;
+                break;
+            }
+            self.happen(event)?;
+        }
+        self.summary.trace = self.hasher.finish();
+        for (what, count) in &self.oracle.seen {
+            *self.summary.seen.entry(what).or_insert(0) += count;
+        }
+        Ok(self.summary.clone())
+    }
+
+    /// The steps that led here.
+    pub(crate) fn take_trace(&mut self) -> Vec<String> {
+        self.trace.take().into_iter().flatten().collect()
+    }
+
+    pub(crate) fn note(&mut self, step: impl FnOnce() -> String) {
+        if let Some(steps) = &mut self.trace {
+            if steps.len() == self.trace_max {
+                steps.pop_front();
+            }
+            let step: String = step().chars().take(STEP_CHARS_SHOWN).collect();
+            steps.push_back(format!("{:>8} {step}", self.now_ms));
+        }
+    }
+
+    pub(crate) fn after(&mut self, ms: u64, event: Event) {
+        self.at(self.now_ms + ms, event);
+    }
+
+    pub(crate) fn at(&mut self, at_ms: u64, event: Event) {
+        self.scheduled += 1;
+        self.events.push(Reverse(Scheduled { at_ms, number: self.scheduled, event }));
+    }
+
+    fn happen(&mut self, event: Event) -> Check {
+        match event {
+            Event::Act => return self.act(),
+            Event::Fate => self.fate(),
+            Event::Up { socket, what } => self.up(socket, what),
+            Event::Down { socket, what } => return self.down(socket, &what),
+            Event::Ended { socket, code } => return self.ended(socket, code),
+            Event::Lost { socket } => self.lost(socket),
+            Event::Reads { socket } => self.reads(socket),
+            Event::Repeat { socket } => self.repeat(socket),
+            Event::Wake { app, number } => return self.wake(app, number),
+            Event::Connects { app, attempt } => return self.connects(app, attempt),
+            Event::SignsIn { app } => return self.signs_in(app),
+            Event::TakeInbox { origin } => return self.in_boot(origin, Self::take_inbox),
+            Event::EndTurn { origin } => return self.in_boot(origin, Self::end_turn),
+            Event::Tick { origin } => {
+                return self.in_boot(origin, |world, hub| {
+                    if world.hubs[hub].tick_ms == world.now_ms {
+                        world.step(hub, Input::Tick);
+                    }
+                    Ok(())
+                });
+            }
+            Event::Commit { node, boot, lane } => return self.commit(node, boot, lane),
+            Event::Settled { node, boot, lane, commit } => self.settled(node, boot, lane, &commit),
+            Event::Orphan { drafts } => return self.store(&drafts).map(|_| ()),
+            Event::Read { origin, request } => self.read(origin, &request),
+            Event::ReadConversations { origin, id, user, limit } => {
+                self.read_conversations(origin, id, &user, limit);
+            }
+            Event::Page { origin, id, page } => {
+                return self.in_boot(origin, |world, hub| {
+                    world.hubs[hub].reads -= 1;
+                    world.step(hub, Input::Page { id, page: page.as_ref() });
+                    Ok(())
+                });
+            }
+            Event::Conversations { origin, id, conversations } => {
+                return self.in_boot(origin, |world, hub| {
+                    world.hubs[hub].reads -= 1;
+                    world.step(hub, Input::Conversations { id, conversations: conversations.as_ref() });
+                    Ok(())
+                });
+            }
+            Event::Remote { node, boot, entry } => {
+                if self.nodes[node].boot == boot && self.nodes[node].state != NodeState::Down {
+                    self.bring(node, &[entry]);
+                }
+            }
+            Event::Bridge { node, bridge, item } => self.over_bridge(node, bridge, item),
+            Event::GiveUp { partition } => self.give_up(partition),
+            Event::Heal => self.heal(),
+            Event::RevokeElsewhere { node, session } => self.revoke_on(node, &session),
+            Event::Poll { node, boot } => self.poll(node, boot),
+            Event::Start { node } => self.start_node(node),
+            Event::Calm => return self.become_calm(),
+            Event::Delivered => return self.check_delivered(),
+            Event::End => {}
+        }
+        Ok(())
+    }
+
+    fn in_boot(&mut self, origin: Origin, act: impl FnOnce(&mut Self, usize) -> Check) -> Check {
+        if self.hubs[origin.hub].boot == origin.boot { act(self, origin.hub) } else { Ok(()) }
+    }
+
+    pub(crate) fn origin(&self, hub: usize) -> Origin {
+        Origin { hub, boot: self.hubs[hub].boot }
+    }
+
+    pub(crate) fn hubs_of(&self, node: usize) -> std::ops::Range<usize> {
+        node * self.plan.shards..(node + 1) * self.plan.shards
+    }
+
+    /// The time at a server.
+    pub(crate) fn now(&self, node: usize) -> Now {
+        Now { mono_ms: self.now_ms, wall_ms: self.wall_ms(node) }
+    }
+
+    pub(crate) fn wall_ms(&self, node: usize) -> u64 {
+        (WALL_MS + self.now_ms).saturating_add_signed(self.nodes[node].wall_offset_ms)
+    }
+
+    pub(crate) fn new_shell(&mut self, node: usize, boot: u64) -> Shell {
+        self.hub_ids += 1;
+        let options = HubOptions { id: self.hub_ids, ..self.plan.options.clone() };
+        let seed = Seed(self.random.next(), u64::from(self.hub_ids));
+        Shell {
+            node,
+            boot,
+            id: self.hub_ids,
+            hub: Hub::new(options, seed),
+            out: Outputs::default(),
+            in_turn: false,
+            tick_ms: 0,
+            sockets: Vec::new(),
+            gone: BTreeSet::new(),
+            subscriptions: BTreeSet::new(),
+            forgot: BTreeSet::new(),
+            drafts: BTreeMap::new(),
+            to_store: Vec::new(),
+            failures_heard: vec![0; self.plan.lanes],
+            reads: 0,
+            revoked: BTreeSet::new(),
+            inbox: Inbox::default(),
+            present: BTreeMap::new(),
+        }
+    }
+
+    /// An event, for people.
+    fn in_words(&self, event: &Event) -> String {
+        let of = |socket: &usize| {
+            let Socket { user, hub, .. } = &self.sockets[*socket];
+            format!("{socket} ({user}, hub {hub})")
+        };
+        match event {
+            Event::Act => "somebody does something".to_owned(),
+            Event::Fate => "fate".to_owned(),
+            Event::Up { socket, what } => format!("from {}: {what:?}", of(socket)),
+            Event::Down { socket, what } => format!("at {}: {}", of(socket), what.bytes.trim_end()),
+            Event::Ended { socket, code } => format!("at {}: ended, {code:?}", of(socket)),
+            Event::Lost { socket } => format!("lost: {}", of(socket)),
+            Event::Reads { socket } => format!("reads on: {}", of(socket)),
+            Event::Repeat { socket } => format!("repeats: {}", of(socket)),
+            Event::Wake { app, .. } => format!("app {app} wakes"),
+            Event::Connects { app, .. } => format!("app {app} connects"),
+            Event::SignsIn { app } => format!("app {app} signs in"),
+            Event::TakeInbox { origin } => format!("hub {} takes its inbox", origin.hub),
+            Event::EndTurn { origin } => format!("hub {} ends its turn", origin.hub),
+            Event::Tick { origin } => format!("hub {} ticks", origin.hub),
+            Event::Commit { node, lane, .. } => format!("server {node} commits in lane {lane}"),
+            Event::Settled { node, lane, .. } => format!("server {node} settles lane {lane}"),
+            Event::Orphan { drafts } => format!("an orphan commits: {} drafts", drafts.len()),
+            Event::Read { origin, request } => format!("hub {} reads {request:?}", origin.hub),
+            Event::ReadConversations { origin, id, user, .. } => {
+                format!("hub {} reads the conversations of {user} ({id:?})", origin.hub)
+            }
+            Event::Page { origin, id, page } => {
+                let what = page.as_ref().map(|page| (page.first, page.last, page.entries.len()));
+                format!("hub {} gets {id:?}: {what:?}", origin.hub)
+            }
+            Event::Conversations { origin, id, conversations } => {
+                format!("hub {} gets {id:?}: {conversations:?}", origin.hub)
+            }
+            Event::Remote { node, entry, .. } => {
+                format!("to server {node}: {:?} {}", entry.topic, entry.seq)
+            }
+            Event::Bridge { node, item, .. } => format!("to server {node}: {item:?}"),
+            Event::GiveUp { .. } => "the servers give each other up".to_owned(),
+            Event::Heal => "the servers hear each other".to_owned(),
+            Event::RevokeElsewhere { node, session } => format!("server {node} ends {session:?}"),
+            Event::Poll { node, .. } => format!("server {node} polls"),
+            Event::Start { node } => format!("server {node} starts"),
+            Event::Calm => "calm".to_owned(),
+            Event::Delivered => "all should have everything".to_owned(),
+            Event::End => "the end".to_owned(),
+        }
+    }
+}
+
+/// A moment in 2026.
+const WALL_MS: u64 = 1_795_371_797_000;
+
+impl Shell {
+    /// It has subscribed to this.
+    pub(crate) fn wants(&self, topic: &Topic) -> bool {
+        let to = |subscription| self.subscriptions.contains(&subscription);
+        match topic {
+            Topic::Room(room) => to(Subscription::Room(room.clone())),
+            Topic::Pair(pair) => {
+                to(Subscription::User(pair.low().clone())) || to(Subscription::User(pair.high().clone()))
+            }
+        }
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at_ms, self.number).cmp(&(other.at_ms, other.number))
+    }
+}

@@ -1,0 +1,64 @@
+//! The oracle is tested too: it must notice whatever does wrong.
+
+use chat_simulator::{Bug, Settings, simulate};
+
+fn caught(bug: Bug) {
+    let settings = Settings { bug: Some(bug), ..Settings::default() };
+    let failure = (0..PLANTED_SEEDS).find_map(|seed| simulate(seed, &settings).err());
+    let failure = failure.unwrap_or_else(|| panic!("{bug:?} was not caught within {PLANTED_SEEDS} seeds"));
+    // Shown with --nocapture.
+    let what: String = failure.what.chars().take(160).collect();
+    println!("{bug:?}: seed {} of {}: {what}", failure.seed, failure.seed + 1);
+}
+
+/// Seeds rise from 0, so that the number of the one that caught it is also how
+/// many it took.
+const PLANTED_SEEDS: u64 = 600;
+
+macro_rules! each_is_caught {
+    ($($test:ident: $bug:expr),* $(,)?) => {$(
+        #[test]
+        fn $test() {
+            caught($bug);
+        }
+    )*};
+}
+
+each_is_caught! {
+    a_log_that_stores_a_nonce_again: Bug::NoDedupe,
+    a_log_that_says_it_keeps_what_it_forgot: Bug::NoFirst,
+    a_writer_that_acknowledges_a_failure: Bug::AckAFailure,
+    a_writer_that_stores_what_waits_behind_a_failure: Bug::NoFailuresHeard,
+    a_thread_that_counts_a_failure_too_early: Bug::CountsFailuresFirst,
+    a_full_inbox_that_drops: Bug::DropWhenFull,
+    a_bus_that_is_never_healed: Bug::NoPoll,
+    an_inbox_that_is_a_stack: Bug::StackForInbox,
+    a_slow_socket_that_drops: Bug::DropWhenSlow,
+    a_server_whose_end_nobody_hears_of: Bug::NoHubLost,
+    a_sign_out_that_nobody_hears_of: Bug::NoRevoked,
+    a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
+}
+
+#[cfg(feature = "planted-bugs")]
+mod in_a_hub {
+    use chat_core::PlantedBug;
+    use chat_simulator::Bug;
+
+    use super::caught;
+
+    each_is_caught! {
+        that_does_not_look_for_gaps: Bug::Hub(PlantedBug::NoGapCheck),
+        that_does_not_look_for_duplicates: Bug::Hub(PlantedBug::NoDuplicateCheck),
+        that_reads_before_it_subscribes: Bug::Hub(PlantedBug::ReadBeforeSubscribe),
+        that_delivers_after_leave: Bug::Hub(PlantedBug::DeliverAfterLeave),
+        that_shows_what_is_not_stored: Bug::Hub(PlantedBug::ShowBeforeCommit),
+        that_skips_those_who_are_slow: Bug::Hub(PlantedBug::SkipWhenSlow),
+        that_tells_everybody: Bug::Hub(PlantedBug::PrivateToAll),
+        without_credits: Bug::Hub(PlantedBug::NoCredit),
+        that_gives_a_failed_read_up: Bug::Hub(PlantedBug::NoReadRetry),
+        that_waits_for_ever: Bug::Hub(PlantedBug::NoDraftTimeout),
+        that_acknowledges_before_the_commit: Bug::Hub(PlantedBug::AckBeforeCommit),
+        that_takes_what_comes_behind_a_failure: Bug::Hub(PlantedBug::NoRefusing),
+        that_does_not_check_a_resume: Bug::Hub(PlantedBug::ResumeUnchecked),
+    }
+}

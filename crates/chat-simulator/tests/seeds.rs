@@ -1,0 +1,96 @@
+//! Thousands of runs, each of which keeps every promise.
+//!
+//! ```text
+//! cargo xtask simulate --seeds 100000
+//! cargo xtask simulate --seed 7 --trace
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use chat_simulator::{Settings, simulate};
+
+#[test]
+fn every_seed_keeps_the_promises() {
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SEEDS {
+                        return;
+                    }
+                    if let Err(failure) = simulate(seed, &Settings::default()) {
+                        panic!("{failure}\n\ncargo xtask simulate --seed {seed} --trace");
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let run = |seed| simulate(seed, &Settings::default()).expect("all is well");
+    for seed in [1, 2, 3] {
+        assert_eq!(run(seed), run(seed));
+        // Writing down what happens changes nothing.
+        let written = simulate(seed, &Settings { trace: Some(10), ..Settings::default() });
+        assert_eq!(written.as_ref(), Ok(&run(seed)));
+    }
+    assert_ne!(run(1).trace, run(2).trace);
+}
+
+/// A promise about something that never happens is cheap.
+#[test]
+fn everything_happens() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..SEEDS {
+        seen.extend(simulate(seed, &Settings::default()).expect("all is well").seen.into_keys());
+    }
+    for what in [
+        "ack again",
+        "answer late",
+        "answer lost",
+        "app history",
+        "app reset",
+        "app restarted",
+        "app sent",
+        "batch failed",
+        "bus lost",
+        "client hung up",
+        "clock jumped",
+        "closed 1000",
+        "closed 1001",
+        "closed 1008",
+        "closed 1012",
+        "closed 1013",
+        "closed 4001",
+        "error not_joined",
+        "error unavailable",
+        "history",
+        "inbox full",
+        "log out",
+        "orphan",
+        "partition",
+        "presence",
+        "reconnect",
+        "reset",
+        "resume refused",
+        "resumed",
+        "server crashed",
+        "server drained",
+        "signed out",
+        "too slow",
+        "trimmed",
+        "v1 private",
+        "v2 private",
+    ] {
+        assert!(seen.contains(what), "{what} never happens");
+    }
+}
+
+/// What an ordinary test run has time for; `cargo xtask test` runs more of them
+/// in a build with optimisations.
+const SEEDS: u64 = 60;
