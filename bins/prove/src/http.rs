@@ -1,0 +1,64 @@
+//! HTTP by hand: one request, one connection, the whole answer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Every account here has it.
+pub(crate) const PASSWORD: &str = "a good password";
+
+/// Status and everything that came.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+}
+
+pub(crate) async fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
+    send(server, &format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")).await
+}
+
+/// Makes an account and signs it in; returns the cookie.
+pub(crate) async fn account(server: SocketAddr, name: &str) -> io::Result<String> {
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\n{name}\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n{PASSWORD}\r\n--b--\r\n"
+    );
+    let made = post(server, "/api/register", "multipart/form-data; boundary=b", &form).await?;
+    if made.status != 200 {
+        return Err(io::Error::other(format!("{name} was not registered: {}", made.text)));
+    }
+    let login = serde_json::json!({ "username": name, "password": PASSWORD }).to_string();
+    let answer = post(server, "/api/login", "application/json", &login).await?;
+    let lines = answer.text.lines().filter_map(|line| line.split_once(": "));
+    let cookie = lines.filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
+    let cookie = cookie.filter_map(|(_, cookie)| cookie.split(';').next()).next();
+    cookie.map(str::to_owned).ok_or_else(|| io::Error::other(format!("no cookie: {}", answer.text)))
+}
+
+async fn post(server: SocketAddr, path: &str, kind: &str, body: &str) -> io::Result<Answer> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    send(server, &format!("{head}{body}")).await
+}
+
+async fn send(server: SocketAddr, request: &str) -> io::Result<Answer> {
+    let answer = async {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other("no answer"))?;
+        Ok(Answer { status, text })
+    };
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,149 @@
+//! What is done to a server, one promise after the other.
+
+pub(crate) mod clocks;
+pub(crate) mod cut;
+pub(crate) mod database_away;
+pub(crate) mod descriptors;
+pub(crate) mod everyone;
+pub(crate) mod failed_writes;
+pub(crate) mod graceful;
+pub(crate) mod kill;
+pub(crate) mod resume;
+pub(crate) mod retry;
+pub(crate) mod slow_readers;
+
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::ledger::Findings;
+use crate::server::Store;
+use crate::{Everyone, Resume, Retry, Workload};
+
+/// What a story came to, in one line.
+pub(crate) enum Verdict {
+    Shown(String),
+    Wrong(String),
+    /// This machine lacks something.
+    NotRun(String),
+}
+
+impl Verdict {
+    pub(crate) fn of(is_good: bool, line: String) -> Self {
+        if is_good { Self::Shown(line) } else { Self::Wrong(line) }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shown(line) => f.write_str(line),
+            Self::Wrong(line) => write!(f, "WRONG: {line}"),
+            Self::NotRun(why) => write!(f, "NOT RUN: {why}"),
+        }
+    }
+}
+
+/// The short run of the test command.
+pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
+    let mut verdicts = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        let workload = Workload { store, kills: 8, minutes: 0.3, ..Workload::usual() };
+        verdicts.push(kill::kill(&workload).await?);
+    }
+    Ok(verdicts)
+}
+
+/// Every story at its usual size.
+pub(crate) async fn all() -> Result<Vec<Verdict>, Box<dyn Error>> {
+    let mut verdicts = Vec::new();
+    for store in [Store::Sqlite, Store::Postgres] {
+        verdicts.push(kill::kill(&Workload { store, ..Workload::usual() }).await?);
+    }
+    verdicts.push(cut::cut(&Workload { kills: 5, ..Workload::usual() }).await?);
+    verdicts.push(retry::retry(&Retry { retries: 10_000, store: Store::Sqlite }).await?);
+    verdicts.push(resume::resume(&Resume { clients: 500, missed: 100, store: Store::Sqlite }).await?);
+    verdicts.push(everyone::everyone(&Everyone { clients: 5_000, store: Store::Sqlite }).await?);
+    verdicts.push(graceful::graceful(&Workload { clients: 300, rate: 200.0, ..Workload::usual() }).await?);
+    verdicts.extend(failed_writes::failed_writes().await?);
+    verdicts.push(clocks::clocks().await?);
+    verdicts.push(slow_readers::slow_readers().await?);
+    verdicts.push(database_away::database_away().await?);
+    verdicts.push(descriptors::descriptors().await?);
+    Ok(verdicts)
+}
+
+impl Workload {
+    pub(crate) fn usual() -> Self {
+        Self {
+            store: Store::Sqlite,
+            shards: 2,
+            clients: 16,
+            bots: 4,
+            watchers: 4,
+            rooms: 6,
+            rate: 300.0,
+            kills: 20,
+            every_ms: 1500,
+            minutes: 30.0,
+            seed: None,
+            direct: false,
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            now.as_nanos() as u64 & 0xFFFF_FFFF
+        })
+    }
+}
+
+/// What was found, with the first things that are wrong.
+pub(crate) fn tell(findings: &Findings) {
+    println!("  {}", findings.counts);
+    for odd in &findings.odd {
+        println!("  odd: {odd}");
+    }
+    for wrong in findings.wrong.iter().take(20) {
+        println!("  {:?}: {}", wrong.kind, wrong.what);
+    }
+    if findings.wrong.len() > 20 {
+        println!("  and {} more", findings.wrong.len() - 20);
+    }
+}
+
+/// Whether a program is in `PATH`.
+pub(crate) fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Of sorted values, the one that this share is not above.
+pub(crate) fn at_share(sorted: &[Duration], share: f64) -> Duration {
+    match sorted.len() {
+        0 => Duration::ZERO,
+        len => sorted[((len - 1) as f64 * share) as usize],
+    }
+}
+
+/// Where there is a file of this name below `folders`, such as a library.
+pub(crate) fn find_file(folders: &[&str], name: &str) -> Option<std::path::PathBuf> {
+    let direct = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
+    direct.or_else(|| {
+        let inner = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+        inner
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("faketime").join(name))
+            .find(|path| path.is_file())
+    })
+}
+
+/// For clients that should have everything by now.
+pub(crate) const SETTLE: Duration = Duration::from_secs(40);

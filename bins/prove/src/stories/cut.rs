@@ -1,0 +1,115 @@
+//! Power cuts: the file system stops in the middle of whatever it did, what was
+//! not flushed is gone, and the server is killed.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{SETTLE, Verdict, has, is_root, tell};
+use crate::Workload;
+use crate::crowd::{Crowd, settle};
+use crate::dice::Dice;
+use crate::mount::Mount;
+use crate::server::{Plan, Server, Store};
+
+pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> {
+    if !is_root() {
+        return Ok(Verdict::NotRun("power cuts: they need root, for a file system of their own".to_owned()));
+    }
+    let missing: Vec<&str> =
+        ["losetup", "mkfs.ext4", "mount", "python3"].into_iter().filter(|program| !has(program)).collect();
+    if !missing.is_empty() {
+        return Ok(Verdict::NotRun(format!("power cuts: this machine has no {}", missing.join(", "))));
+    }
+    if workload.store != Store::Sqlite {
+        return Ok(Verdict::NotRun("power cuts: only SQLite's files are on that file system".to_owned()));
+    }
+    let seed = workload.seed();
+    println!("CUT on ext4, seed {seed}");
+    let mount = match Mount::ext4("128M") {
+        Ok(mount) => mount,
+        Err(error) => return Ok(Verdict::NotRun(format!("power cuts: no ext4 on a loop device: {error}"))),
+    };
+    let plan = Plan { data: Some(mount.path().join("data")), ..Plan::new(Store::Sqlite, workload.shards) };
+    let Some(mut server) = Server::start(plan).await? else { return Err("SQLite is always here".into()) };
+    let habits = workload.habits(seed);
+    let cookies = server.accounts(&habits.names()).await?;
+    let crowd = Crowd::start(&habits, server.address, &cookies);
+    let mut dice = Dice::new(seed, 77);
+    let (mut cuts, mut sound) = (Vec::new(), 0);
+    while cuts.len() < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
+        let mut breaker = Breaker::ready(&mount.path()).await?;
+        tokio::time::sleep(dice.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
+        // Before the cut, so that nothing that came after it counts.
+        let from = crowd.now();
+        breaker.cut().await?;
+        server.kill().await?;
+        cuts.push((from, crowd.now()));
+        mount.unmount()?;
+        mount.mount()?;
+        let integrity = integrity(&server.data().join("chat.db")).await?;
+        sound += usize::from(integrity == "ok");
+        if integrity != "ok" {
+            println!("  integrity_check: {integrity}");
+        }
+        server.restart().await?;
+    }
+    let count = cuts.len();
+    let (_, findings) = settle(crowd, habits.rooms, &mut server, cuts, SETTLE).await?;
+    tell(&findings);
+    let line = format!("SQLite on ext4: {count} power cuts, integrity_check ok {sound} times, {findings}");
+    Ok(Verdict::of(findings.is_good() && sound == count, line))
+}
+
+/// A process that has the file system open, and waits for the word.
+struct Breaker(Child);
+
+impl Breaker {
+    async fn ready(folder: &Path) -> Result<Self, Box<dyn Error>> {
+        let mut process = Command::new("python3")
+            .args(["-c", SHUTDOWN])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = process.stdout.as_mut().ok_or("no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).await?;
+        Ok(Self(process))
+    }
+
+    async fn cut(&mut self) -> Result<(), Box<dyn Error>> {
+        let mut input = self.0.stdin.take().ok_or("no input")?;
+        input.write_all(b"cut\n").await?;
+        let status = self.0.wait().await?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the file system was not stopped: {status}").into())
+        }
+    }
+}
+
+/// FS_IOC_SHUTDOWN without a flush of the journal (ext4's `EXT4_GOING_FLAGS_NOLOGFLUSH`).
+const SHUTDOWN: &str = "
+import fcntl, os, struct, sys
+folder = os.open(sys.argv[1], os.O_RDONLY)
+print('ready', flush=True)
+sys.stdin.readline()
+fcntl.ioctl(folder, 0x8004587d, struct.pack('I', 2))
+";
+
+async fn integrity(database: &Path) -> Result<String, Box<dyn Error>> {
+    const CHECK: &str = "
+import sqlite3, sys
+print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])
+";
+    let output = Command::new("python3").args(["-c", CHECK]).arg(database).output().await?;
+    let told = if output.status.success() { output.stdout } else { output.stderr };
+    Ok(String::from_utf8_lossy(&told).trim().to_owned())
+}

@@ -1,0 +1,65 @@
+//! `kill -9` at random moments, behind a bad network, and again on the same data.
+
+use std::error::Error;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{SETTLE, Verdict, tell};
+use crate::Workload;
+use crate::crowd::{Crowd, Habits, Pace, settle};
+use crate::dice::Dice;
+use crate::proxy::{Faults, Proxy};
+use crate::server::{Plan, Server};
+
+pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>> {
+    let seed = workload.seed();
+    println!("KILL on {:?}, seed {seed}", workload.store);
+    let Some(mut server) = Server::start(Plan::new(workload.store, workload.shards)).await? else {
+        return Ok(Verdict::NotRun(format!("kill on {:?}: it is not on this machine", workload.store)));
+    };
+    let habits = workload.habits(seed);
+    let cookies = server.accounts(&habits.names()).await?;
+    let faults = if workload.direct { Faults::NONE } else { Faults::MIXED };
+    let proxy = Proxy::start(server.address, faults, seed).await?;
+    let crowd = Crowd::start(&habits, proxy.address, &cookies);
+    let mut dice = Dice::new(seed, 77);
+    let mut kills = 0;
+    while kills < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
+        tokio::time::sleep(dice.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
+        server.kill().await?;
+        kills += 1;
+        // Now and then it stays away for a while.
+        let away = if dice.happens(0.2) { dice.milliseconds(0..800) } else { Duration::ZERO };
+        tokio::time::sleep(away).await;
+        server.restart().await?;
+    }
+    proxy.calm();
+    let took = crowd.now();
+    let (_, findings) = settle(crowd, habits.rooms, &mut server, Vec::new(), SETTLE).await?;
+    let counts = &proxy.counts;
+    println!(
+        "  {:.0} s; proxy: {} connections, {} reset, {} black-holed, {} acknowledgements dropped",
+        took.as_secs_f64(),
+        counts.connections.load(Ordering::Relaxed),
+        counts.reset.load(Ordering::Relaxed),
+        counts.black_holed.load(Ordering::Relaxed),
+        counts.acks_dropped.load(Ordering::Relaxed),
+    );
+    tell(&findings);
+    Ok(Verdict::of(findings.is_good(), format!("{:?}: {kills} kills, {findings}", workload.store)))
+}
+
+impl Workload {
+    pub(crate) fn habits(&self, seed: u64) -> Habits {
+        Habits {
+            clients: self.clients,
+            bots: self.bots,
+            watchers: self.watchers,
+            rooms: self.rooms,
+            rooms_each: self.rooms.min(3),
+            pace: Pace::Rate(self.rate),
+            seed,
+            ..Habits::default()
+        }
+    }
+}
