@@ -60,7 +60,7 @@ pub struct ClientOptions {
 /// How one is known to the server.
 #[derive(Clone)]
 pub enum Credentials {
-    /// A token, from [`sign_in`](crate::sign_in) or of another issuer. When it
+    /// A token, from [`sign_in`](crate::sign_in()) or of another issuer. When it
     /// is no longer good, [`Event::SignedOut`] comes, and the client waits for
     /// [`Client::sign_in`].
     Token(String),

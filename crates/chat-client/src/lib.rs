@@ -16,7 +16,7 @@
 //! | [`Session`], [`Output`], [`Options`] | the rules alone, as a value: for other runtimes, simulators, thousands of clients in one task |
 //! | [`Event`] | what an application is told, in order |
 //! | [`Seen`], [`Snapshot`], [`Unsent`] | what to write down to go on in another run |
-//! | [`sign_in`] | a token for a name and a password |
+//! | [`sign_in()`] | a token for a name and a password |
 //!
 //! # What an application can rely on
 //!
