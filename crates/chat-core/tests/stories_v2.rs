@@ -141,13 +141,16 @@ fn live_privates_continue_exactly_behind_hello() {
     let third = story.elsewhere_to("bob", "alice", "3");
     story.carry(&[&third]);
     assert_eq!(story.got(alice), ["3 bob to alice: 3"]);
-    // Another connection, while this hub is behind: the rest comes live.
+    // Another connection, while this hub is behind: the rest comes live, to all.
     story.elsewhere_to("bob", "alice", "4");
     let phone = story.open_v2("alice");
-    assert_eq!(story.frames(phone)[0]["privates"], json!([{"with": "bob", "seq": 3}]));
+    let frames = story.frames(phone);
+    assert_eq!(frames[0]["privates"], json!([{"with": "bob", "seq": 3}]));
+    assert_eq!(short(&frames[1]), "4 bob to alice: 4");
     let fifth = story.elsewhere_to("bob", "alice", "5");
     story.carry(&[&fifth]);
-    assert_eq!(story.got(phone), ["4 bob to alice: 4", "5 bob to alice: 5"]);
+    assert_eq!(story.got(phone), ["5 bob to alice: 5"]);
+    assert_eq!(story.got(alice), ["4 bob to alice: 4", "5 bob to alice: 5"]);
 }
 
 #[test]

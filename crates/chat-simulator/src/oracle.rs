@@ -237,8 +237,17 @@ impl Oracle {
             let position = handed.iter().position(is_open).or_else(|| handed.iter().position(fits))?;
             Some(handed.remove(position))
         });
-        let send = send.ok_or_else(|| format!("hub {hub} was not handed {draft:?}"))?;
-        self.connections[send.connection].drafted = send.index + 1;
+        // One of several copies may have been answered in the place of another.
+        let any_copy = || {
+            let of_hub = connections.iter().enumerate().rev().filter(|(_, of)| of.hub == hub);
+            of_hub.into_iter().find_map(|(connection, of)| {
+                let index = of.sends.iter().rposition(|send| send.number == number)?;
+                Some(SendRef { connection, index })
+            })
+        };
+        let send = send.or_else(any_copy).ok_or_else(|| format!("hub {hub} was not handed {draft:?}"))?;
+        let drafted = &mut self.connections[send.connection].drafted;
+        *drafted = (*drafted).max(send.index + 1);
         let Connection { unanswered, name, .. } = &mut self.connections[send.connection];
         unanswered.push((send.index, now_ms));
         // The hub has given up what waits for too long.

@@ -154,6 +154,9 @@ impl Plan {
             // that `hello` leaves out, which the bus does not promise. Until
             // then, `hello` lists all there are.
             options.hello_conversations = 200;
+            // And it catches up a page at a time, which must not take for ever.
+            options.history_max = random.size(10, 40);
+            options.page_bytes = options.page_bytes.max(4_000);
         }
         Self {
             shards: random.size(1, 2),

@@ -6,7 +6,9 @@ use super::{Hub, Now};
 use crate::client::ClientRef;
 use crate::frame::v2::{ConversationTop, Limits, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
-use crate::{ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Output, Pair, ROOM_NAME_MAX_CHARS, ReadId};
+use crate::{
+    ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Output, Pair, ROOM_NAME_MAX_CHARS, ReadId, Topic,
+};
 
 impl Hub {
     /// Has the log read what belongs into the `hello`. The hub hears of private
@@ -58,7 +60,10 @@ impl Hub {
         }
         for (pair, base) in &mut bases {
             if let Some(top) = self.delivered_up_to(pair) {
-                *base = top;
+                // What this hub was not carried, because nobody here wanted it
+                // for a moment, it must look for.
+                let last = std::mem::replace(base, top);
+                self.heard(&Topic::Pair(pair.clone()), last, out);
             }
         }
         let has_more = conversations.has_more || bases.len() > self.options.hello_conversations;

@@ -89,7 +89,8 @@ pub struct ShardOptions {
     /// Bytes of messages kept from a client that is slowed down, before its
     /// socket is no longer read.
     pub held_max_bytes: usize,
-    /// A client that does not end a closed connection itself is cut off after this.
+    /// A client that does not end a closed connection itself is cut off after this;
+    /// up to two seconds later, as clocks are looked at once a second.
     pub close_timeout: Duration,
     /// How often a client is pinged.
     pub ping_interval: Duration,
@@ -119,7 +120,7 @@ impl Default for ShardOptions {
             fragments_max: 1_000,
             outbox_max_bytes: 256 * 1024,
             held_max_bytes: 64 * 1024,
-            close_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(8),
             ping_interval: Duration::from_secs(45),
             idle_timeout: Duration::from_secs(120),
             inbox_max_bytes: 8 * 1024 * 1024,
