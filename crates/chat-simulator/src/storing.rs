@@ -352,7 +352,7 @@ impl World {
                 for entry in entries.drain(..) {
                     if !drops {
                         let range = inbox.missed.entry(entry.topic.clone()).or_insert((entry.seq, entry.seq));
-                        range.1 = entry.seq;
+                        range.1 = range.1.max(entry.seq);
                     }
                 }
             } else {
