@@ -32,7 +32,10 @@ story("from the door to signing out, by keyboard alone", async () => {
   assert.match(await focused(), /name/);
   await keys.press("Enter");
   await page.waitForURL("**/u/bob");
-  await page.waitForFunction(() => document.activeElement?.id === "text");
+  await page.waitForFunction(() => {
+    const writing = document.activeElement;
+    return writing instanceof HTMLTextAreaElement && writing.placeholder.includes("bob");
+  });
   await keys.type("just for you");
   await keys.press("Enter");
   await bob.page.locator("[data-key='@kira'] .badge").waitFor();
@@ -52,7 +55,10 @@ story("from the door to signing out, by keyboard alone", async () => {
   await page.waitForURL("**/r/default");
 
   // The list of shortcuts, and out of it again.
+  await page.waitForFunction(() => document.querySelectorAll("#messages .message").length > 1);
+  await page.waitForFunction(() => document.activeElement?.id === "text");
   await keys.press("ArrowUp");
+  await page.waitForFunction(() => document.activeElement?.closest("#messages"));
   await keys.press("?");
   await page.waitForSelector("#keys[open]");
   await keys.press("Escape");
