@@ -14,8 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use chat_core::{
-    ClientId, Conversations, Draft, Hub, HubOptions, Input, Now, Output, Outputs, Page, ReadId, ReadRequest,
-    Username, Write,
+    ClientId, Draft, Hub, HubOptions, Input, Now, Output, Outputs, ReadId, ReadRequest, Username, Write,
 };
 use slab::Slab;
 use tokio::net::TcpStream;
@@ -383,14 +382,15 @@ impl Shard {
     fn read(&self, request: ReadRequest) {
         self.worker.metrics.pages_read.inc();
         let log = Arc::clone(&self.worker.log);
-        let reading = Reading { inbox: Arc::clone(&self.worker.inbox), id: request.id, page: None };
+        let reading =
+            Reading { inbox: Arc::clone(&self.worker.inbox), id: request.id, found: None, item: Item::Page };
         let timeout = self.worker.options.read_timeout;
         let read = async move {
             // Whole, so that it is dropped with this task.
             let mut reading = reading;
             let page = log.page(&request.topic, request.from, request.limits);
             match tokio::time::timeout(timeout, page).await {
-                Ok(Ok(page)) => reading.page = Some(page),
+                Ok(Ok(page)) => reading.found = Some(page),
                 Ok(Err(error)) => tracing::error!(error = %causes(&error), "a page could not be read"),
                 Err(_) => tracing::error!("the log does not answer"),
             }
@@ -404,9 +404,9 @@ impl Shard {
         let inbox = Arc::clone(&self.worker.inbox);
         let timeout = self.worker.options.read_timeout;
         let read = async move {
-            let mut reading = ReadingConversations { inbox, id, conversations: None };
+            let mut reading = Reading { inbox, id, found: None, item: Item::Conversations };
             match tokio::time::timeout(timeout, log.conversations(&user, limit)).await {
-                Ok(Ok(conversations)) => reading.conversations = Some(conversations),
+                Ok(Ok(conversations)) => reading.found = Some(conversations),
                 Ok(Err(error)) => tracing::error!(error = %causes(&error), "conversations could not be read"),
                 Err(_) => tracing::error!("the log does not answer"),
             }
@@ -448,28 +448,16 @@ impl Shard {
 }
 
 /// Answers a read that was not answered.
-struct Reading {
+struct Reading<T> {
     inbox: Arc<Inbox>,
     id: ReadId,
-    page: Option<Page>,
+    found: Option<T>,
+    item: fn(ReadId, Option<T>) -> Item,
 }
 
-impl Drop for Reading {
+impl<T> Drop for Reading<T> {
     fn drop(&mut self) {
-        self.inbox.push(Item::Page(self.id, self.page.take()));
-    }
-}
-
-/// The same for the conversations of somebody.
-struct ReadingConversations {
-    inbox: Arc<Inbox>,
-    id: ReadId,
-    conversations: Option<Conversations>,
-}
-
-impl Drop for ReadingConversations {
-    fn drop(&mut self) {
-        self.inbox.push(Item::Conversations(self.id, self.conversations.take()));
+        self.inbox.push((self.item)(self.id, self.found.take()));
     }
 }
 
