@@ -87,9 +87,21 @@ function end() {
 
 /** @param {string} [sentence] why one is here */
 async function openDoor(sentence) {
-  const { Door } = await import("./view/door.js");
+  const [{ Door }] = await Promise.all([import("./view/door.js"), doorStyle()]);
   door ??= new Door(enter);
   door.open(sentence);
+}
+
+/** Asks for it, where first.js took the visitor for somebody who is signed in. */
+async function doorStyle() {
+  const find = () => document.head.querySelector("link[href$='/door.css']");
+  if (!find()) {
+    document.head.append(byId("door-code", HTMLTemplateElement).content.cloneNode(true));
+  }
+  const link = find();
+  if (link instanceof HTMLLinkElement && !link.sheet) {
+    await new Promise((done) => (link.onload = link.onerror = done));
+  }
 }
 
 function theMenu() {

@@ -123,7 +123,7 @@ const queue = [];
 let asking = 0;
 const ASKING_MAX = 4;
 const PICTURES_MAX = 2_000;
-/** Colours behind first letters, as many as app.css has. */
+/** Colours behind first letters, as many as style/base.css has. */
 const TINTS = 8;
 const SEGMENTER = new Intl.Segmenter();
 

@@ -50,10 +50,15 @@ pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Body {
     Either::Left(Full::new(bytes.into()))
 }
 
-/// Adds what every answer says. One that has a policy already keeps it.
+/// Adds what every answer says. One that has a policy already keeps it; scripts
+/// and styles, of which the page has dozens, need none: opened by themselves they
+/// are text.
 pub(crate) fn secure(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/javascript" || kind == "text/css") {
+        return;
+    }
     // Not `no-referrer`: with it, browsers send `Origin: null` along with forms.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers

@@ -1,17 +1,30 @@
-// Pictures of the page for the README: a room with people in it, whose clock and
-// past are made up, and a server and a page that are real. `cargo xtask
-// screenshots` runs it.
+// Pictures of the page, for the README and for whoever changes how it looks: a
+// room with people in it, whose clock and past are made up, and a server and a
+// page that are real. `cargo xtask screenshots` runs it.
 
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 
-import { person, picture, register, Server, visitor } from "./harness.mjs";
+import { Network, person, picture, register, Server, visitor } from "./harness.mjs";
 
 const FOLDER = process.env.CHAT_SCREENSHOTS ?? "docs/images";
 const MAX_BYTES = 150_000;
-const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+/** All of them, to look at. */
+const ALL = "target/screenshots";
+/** Those of the README: what they are called there. @type {Record<string, string>} */
+const README = {
+  "lively-wide-light": "light",
+  "lively-wide-dark": "dark",
+  "private-wide-light": "private",
+  "lively-phone-light": "phone",
+  "drawer-phone-light": "phone-rooms",
+};
+const SIZES = {
+  wide: { viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1.5 },
+  phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+};
 
 /** Who says what in the room, how many minutes ago. @type {Record<"ru" | "en", [string, string, number][]>} */
 const TALK = {
@@ -59,6 +72,10 @@ const PRIVATE = {
     ["Olga", "Peter", "Could you send me the photos from Sunday?"],
   ],
 };
+const OFFLINE = {
+  ru: ["Я в метро, связи нет", "Допишу, когда выйду наверх"],
+  en: ["I am on the underground, no signal", "It goes out once I am up again"],
+};
 const FACES = [
   ["Анна Anna", "#ffd7a8", "#e8894a", "🦊"],
   ["Ольга Olga", "#c9e4ff", "#5a8fd6", "🐳"],
@@ -66,8 +83,9 @@ const FACES = [
   ["Пётр Peter", "#e9dcff", "#8d6fd1", "🫖"],
 ];
 
-test("screenshots", { timeout: 300_000 }, async () => {
+test("screenshots", { timeout: 600_000 }, async () => {
   mkdirSync(FOLDER, { recursive: true });
+  mkdirSync(ALL, { recursive: true });
   for (const language of /** @type {const} */ (["ru", "en"])) {
     await take(language);
   }
@@ -78,7 +96,7 @@ async function take(language) {
   const server = await Server.start("--database-url", "memory:");
   const talk = TALK[language];
   const me = language === "ru" ? "Пётр" : "Peter";
-  const locale = language === "ru" ? "ru-RU" : "en-GB";
+  const friend = language === "ru" ? "Анна" : "Anna";
   for (const [names, from, to, emoji] of FACES) {
     const name = names.split(" ")[language === "ru" ? 0 : 1];
     await register(server.url, name, await face(from, to, emoji));
@@ -87,8 +105,7 @@ async function take(language) {
   for (const name of new Set(talk.map(([name]) => name))) {
     if (name !== me) people.set(name, await person(server.url, name));
   }
-  const look = { locale, timezoneId: "UTC", viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1.5 };
-  const peter = await visitor(server.url, look);
+  const peter = await look(server, { language, ...SIZES.wide });
   peter.name = me;
   await register(server.url, me);
   await peter.signIn();
@@ -101,35 +118,70 @@ async function take(language) {
     await people.get(from).allStored();
     await people.get(from).goto("/r/default");
   }
-  const [first, second] = [...people.keys()];
-  await people.get(first).pour("music", [language === "ru" ? "Кто идёт на концерт?" : "Who comes to the concert?"]);
+  await people.get(friend).pour("music", [language === "ru" ? "Кто идёт на концерт?" : "Who comes to the concert?"]);
   for (const [name, text] of talk) {
     await people.get(name).say(text);
     await people.get(name).allStored();
   }
-  // The room at the side has something that is not read yet.
   await peter.open("#music");
   await peter.open("#tech");
-  await peter.open(`@${language === "ru" ? "Анна" : "Anna"}`);
-  await people.get(second === me ? first : second).pour("music", [language === "ru" ? "Я!" : "I do!", language === "ru" ? "И я" : "So do I"]);
-  await shoot(peter.page, `private-${language}`);
-  await peter.open("#default");
-  await peter.page.focus("#scroller");
-  await shoot(peter.page, `light-${language}`);
-  await peter.page.emulateMedia({ colorScheme: "dark" });
-  await shoot(peter.page, `dark-${language}`);
+  const beforeReading = await memory(peter.page);
+  // The room at the side has something that is not read yet.
+  await people.get(friend).pour("music", language === "ru" ? ["Я!", "И я"] : ["I do!", "So do I"]);
 
-  const phone = await visitor(server.url, { ...look, ...PHONE });
-  phone.name = me;
-  await phone.signIn();
-  await phone.context.addInitScript(`for (const [key, value] of ${JSON.stringify(await memory(peter.page))}) localStorage.setItem(key, value);`);
-  await dress(phone.page, talk);
-  await phone.goto("/r/default");
-  await shoot(phone.page, `phone-${language}`);
-  await phone.page.click("#open-sidebar");
-  await phone.page.waitForTimeout(400);
-  await shoot(phone.page, `phone-rooms-${language}`);
+  for (const [size, options] of Object.entries(SIZES)) {
+    for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+      const name = (/** @type {string} */ state) => `${state}-${size}-${colorScheme}-${language}`;
+      const door = await look(server, { language, colorScheme, ...options });
+      await door.page.goto(server.url);
+      await shoot(door.page, name("register"));
+      await door.page.click("#to-sign-in");
+      await door.page.fill("#sign-in-name", me);
+      await door.page.fill("#sign-in-password", "12345678");
+      await door.page.press("#sign-in-password", "Enter");
+      await door.page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent);
+      await shoot(door.page, name("sign-in-error"));
+      await door.context.close();
+
+      const network = await Network.before(server);
+      const someone = await look({ url: network.url }, { language, colorScheme, ...options });
+      someone.name = me;
+      await someone.signIn();
+      await someone.context.addInitScript(`if (!localStorage.length) for (const [key, value] of ${JSON.stringify(beforeReading)}) localStorage.setItem(key, value);`);
+      await dress(someone.page, talk);
+      await someone.goto(`/u/${encodeURIComponent(friend)}`);
+      await shoot(someone.page, name("private"));
+      await someone.goto("/r/default");
+      await someone.page.focus("#scroller");
+      await shoot(someone.page, name("lively"));
+      await someone.goto(`/r/${language === "ru" ? "огород" : "garden"}`);
+      await shoot(someone.page, name("empty"));
+      await someone.goto("/r/default");
+      if (size === "phone") {
+        await someone.page.click("#open-sidebar");
+        await someone.page.waitForTimeout(400);
+        await shoot(someone.page, name("drawer"));
+        await someone.page.click("#close-sidebar");
+      }
+      network.down();
+      await someone.page.waitForSelector("#subtitle.away");
+      for (const text of OFFLINE[language]) await someone.say(text);
+      await shoot(someone.page, name("offline"));
+      network.up();
+      await someone.page.waitForFunction(() => !document.querySelector("#subtitle.away"));
+      await someone.allStored();
+      await someone.context.close();
+    }
+  }
   await server.stop();
+}
+
+/**
+ * @param {{ url: string }} server
+ * @param {any} options of the context, and the language
+ */
+function look(server, { language, ...options }) {
+  return visitor(server.url, { locale: language === "ru" ? "ru-RU" : "en-GB", timezoneId: "UTC", ...options });
 }
 
 /** What a browser remembers, for another one of the same person. */
@@ -154,17 +206,21 @@ async function dress(page, talk) {
   });
 }
 
-/** @param {string} name */
+/** @param {string} name the state, the size, the look and the language */
 async function shoot(page, name) {
   await page.mouse.move(0, 0);
   await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
   await page.waitForTimeout(500);
-  const file = path.join(FOLDER, `${name}.webp`);
-  const browser = await page.context().newCDPSession(page);
-  const { data } = await browser.send("Page.captureScreenshot", { format: "webp", quality: 82 });
-  const picture = Buffer.from(data, "base64");
-  assert.ok(picture.length <= MAX_BYTES, `${file} is large: ${picture.length} bytes`);
-  writeFileSync(file, picture);
+  await page.screenshot({ path: path.join(ALL, `${name}.png`) });
+  const inReadme = README[name.slice(0, -3)];
+  if (inReadme) {
+    const file = path.join(FOLDER, `${inReadme}${name.slice(-3)}.webp`);
+    const browser = await page.context().newCDPSession(page);
+    const { data } = await browser.send("Page.captureScreenshot", { format: "webp", quality: 82 });
+    const picture = Buffer.from(data, "base64");
+    assert.ok(picture.length <= MAX_BYTES, `${file} is large: ${picture.length} bytes`);
+    writeFileSync(file, picture);
+  }
 }
 
 /** A picture of somebody who would rather not be recognised. */

@@ -37,9 +37,11 @@ async fn the_page_is_given_out_under_a_strict_policy() {
         // A release build lets them be kept for good, under the version in their path.
         let is_asked_again = file.header("cache-control") == Some("no-cache");
         assert_eq!(file.header("etag").is_some(), is_asked_again, "{path}");
-        assert_eq!(file.header("content-security-policy"), Some("sandbox"), "{path}");
-        if path.ends_with(".js") {
-            assert_eq!(file.header("content-type"), Some("text/javascript; charset=utf-8"), "{path}");
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let policy = file.header("content-security-policy");
+        match file.header("content-type").unwrap() {
+            "text/javascript" | "text/css" => assert_eq!(policy, None, "{path}"),
+            _ => assert!(policy.unwrap().ends_with("; sandbox"), "{path}"),
         }
     }
     for path in ["/sw.js", "/manifest.webmanifest", "/icons/icon-512.png"] {
