@@ -1,5 +1,6 @@
 // Keeps the page itself, so that it opens without a network: what is written
-// then waits, and goes out later. Messages and pictures are not kept here.
+// then waits, and goes out later. Messages and pictures are not kept here. Also
+// brings whoever chose a notification to its message.
 
 const CACHE = "page";
 
@@ -23,6 +24,21 @@ addEventListener("fetch", (event) => {
     event.respondWith(fetch(request).catch(async () => (await caches.match(request)) ?? Response.error()));
   }
 });
+
+addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(goTo(event.notification.data));
+});
+
+/** Lets a page that is open go there, or opens one. */
+async function goTo(address) {
+  const [page] = await clients.matchAll({ type: "window" });
+  if (!page) {
+    return clients.openWindow(address);
+  }
+  page.postMessage(address);
+  return page.focus();
+}
 
 /** The page of the server, and the kept one where there is no answer. */
 async function page(event) {

@@ -53,24 +53,25 @@ export class Attention {
   }
 
   /**
+   * Tells somebody who is elsewhere, by one notification for a conversation and
+   * all tabs. The worker shows it: phones take it from nobody else.
    * @param {string} title
    * @param {string} body
-   * @param {string} tag several tabs show one notification
-   * @param {() => void} chosen
+   * @param {string} conversation
+   * @param {string} address of the message
    */
-  notify(title, body, tag, chosen) {
-    if (!("Notification" in window) || Notification.permission !== "granted") {
-      return;
-    }
-    try {
-      const shown = new Notification(title, { body, tag, icon: this.#icon.replace("icon.svg", "icon-192.png") });
-      shown.onclick = () => {
-        window.focus();
-        chosen();
-        shown.close();
-      };
-    } catch {
-      // Some phones show notifications only through a service worker.
+  async notify(title, body, conversation, address) {
+    const worker = await registration();
+    // `renotify` is not in TypeScript's types, as Safari lacks it.
+    const options = { body: body.slice(0, NOTIFIED_CHARS), tag: conversation, renotify: true, data: address };
+    await worker?.showNotification(title, { ...options, icon: "/icons/icon-192.png" }).catch(() => {});
+  }
+
+  /** @param {string} conversation of which all is read */
+  async withdraw(conversation) {
+    const worker = await registration();
+    for (const shown of (await worker?.getNotifications({ tag: conversation })) ?? []) {
+      shown.close();
     }
   }
 
@@ -82,8 +83,14 @@ export class Attention {
   }
 }
 
+/** Of the worker; none where there is none, as without a safe connection. */
+async function registration() {
+  return navigator.serviceWorker?.getRegistration().catch(() => undefined);
+}
+
 const SAID_EVERY_MS = 1_500;
 const SAID_AT_ONCE = 3;
 const SAID_CHARS = 500;
 const SAID_KEPT = 12;
+const NOTIFIED_CHARS = 200;
 const TOAST_MS = 3_000;

@@ -76,6 +76,7 @@ export class Chat {
       comings: ({ key }) => this.#comings.get(key)?.lines ?? [],
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (act, item) => this.#act(act, item),
+      invite: () => this.#copyLink(),
     });
     this.#composer = new Composer({
       send: (key, text) => this.#send(key, text),
@@ -108,7 +109,7 @@ export class Chat {
     this.#session.start();
     this.#openAddress();
     this.#loadRooms();
-    this.#composer.focus();
+    this.#composer.offer();
   }
 
   /** The page goes after it. */
@@ -158,7 +159,7 @@ export class Chat {
     }
     this.#open(key, seq);
     this.#sidebar.open(false);
-    this.#composer.focus();
+    this.#composer.offer();
   }
 
   #openAddress() {
@@ -261,9 +262,14 @@ export class Chat {
     }
     if (key === this.#current && this.#isLooking) {
       this.#attention.announce(entry.from, entry.text);
-    } else if (this.notifies && (isPrivate || isNamed)) {
-      const where = isPrivate ? entry.from : `${entry.from} · ${this.#titleOf(key)}`;
-      this.#attention.notify(where, entry.text.slice(0, 200), `${key} ${entry.seq}`, () => this.go(key, entry.seq));
+    } else if (isPrivate || isNamed) {
+      const title = isPrivate ? entry.from : `${entry.from} · ${this.#titleOf(key)}`;
+      setTimeout(() => {
+        // By now it may have been read, here or in another tab.
+        if (this.notifies && entry.seq > this.#reads.upTo(key)) {
+          this.#attention.notify(title, entry.text, key, addressOf(key, entry.seq));
+        }
+      }, NOTIFIED_AFTER_MS);
     }
   }
 
@@ -283,6 +289,7 @@ export class Chat {
     if ((this.#isLooking || isMine) && this.#reads.mark(conversation.key, seq)) {
       if (this.#reads.unread(conversation) === 0) {
         this.#mentioned.delete(conversation.key);
+        this.#attention.withdraw(conversation.key);
       }
       this.#saveSoon();
       this.#show();
@@ -335,6 +342,7 @@ export class Chat {
     addEventListener("focus", () => this.#list.sync(), { signal });
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#save() : this.#list.sync()), { signal });
     addEventListener("pagehide", () => this.#save(), { signal });
+    navigator.serviceWorker?.addEventListener("message", ({ data }) => this.#goTo(new URL(data, location.href)), { signal });
     addEventListener("online", () => this.#show(), { signal });
     addEventListener("offline", () => this.#show(), { signal });
     addEventListener(
@@ -375,11 +383,19 @@ export class Chat {
     if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
       return;
     }
-    const place = link.origin === location.origin ? placeAt(link) : null;
-    if (place) {
+    if (link.origin === location.origin && this.#goTo(link)) {
       event.preventDefault();
-      this.go(place.key, place.seq);
     }
+  }
+
+  /**
+   * @param {{ pathname: string, hash: string }} address
+   * @returns whether it is one in this chat
+   */
+  #goTo(address) {
+    const place = placeAt(address);
+    if (place) this.go(place.key, place.seq);
+    return place !== null;
   }
 
   /** @param {KeyboardEvent} event */
@@ -642,5 +658,7 @@ const FINDER_AFTER_MS = 3_000;
 /** A connection that is back within this time is not worth a word. */
 const QUIET_MS = 1_500;
 const SAVE_AFTER_MS = 500;
+/** Other tabs have told by then what is read there. */
+const NOTIFIED_AFTER_MS = 2 * SAVE_AFTER_MS;
 /** Pictures beside the number of those who are here. */
 const FACES = 3;

@@ -62,6 +62,11 @@ export class Composer {
     this.#text.focus({ preventScroll: true });
   }
 
+  /** Takes the focus, unless that brings up a keyboard over half of what is to be read. */
+  offer() {
+    if (!TOUCH.matches) this.focus();
+  }
+
   /** @param {string} text what is to be said again, in other words */
   take(text) {
     this.#text.value = this.#text.value.trim() ? `${text}\n${this.#text.value}` : text;
@@ -132,5 +137,7 @@ const DRAFT_AFTER_MS = 400;
 /** Nobody needs to know before that how much is left. */
 const COUNTED_LEFT = 500;
 const COUNTED_FROM_LENGTH = 3_000;
+/** A screen that is written on with a keyboard of its own. */
+const TOUCH = matchMedia("(hover: none)");
 /** Whether the style alone makes the box grow. */
 const GROWS = CSS.supports("field-sizing", "content");

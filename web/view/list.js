@@ -3,7 +3,7 @@
 
 import { continues, dayOf } from "../logic/grouping.js";
 import { t } from "../words.js";
-import { byId, element } from "./dom.js";
+import { button, byId, element } from "./dom.js";
 import { comingItem, dayItem, messageItem, newItem, showState, turnFold, waitingItem } from "./message.js";
 
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
@@ -23,6 +23,7 @@ import { comingItem, dayItem, messageItem, newItem, showState, turnFold, waiting
  * @property {(conversation: Conversation) => Coming[]} comings
  * @property {(conversation: Conversation, seq: number) => void} read somebody has seen all up to there
  * @property {(act: string, item: HTMLElement) => void} act something in a message was chosen
+ * @property {() => void} invite somebody is to get a link to the room
  */
 
 export class MessageList {
@@ -440,16 +441,24 @@ export class MessageList {
     const isRoom = conversation.isRoom;
     this.#top.replaceChildren(
       ...(kind === "empty"
-        ? [
-            element("p", "empty-head", isRoom ? t.emptyRoom : t.emptyPrivate),
-            element("p", "", isRoom ? t.emptyRoomHint : conversation.name === this.#hooks.me ? t.onlyYou : t.emptyPrivateHint),
-          ]
+        ? isRoom
+          ? [element("p", "empty-head", t.emptyRoom), element("p", "", t.emptyRoomHint), this.#invitation()]
+          : [
+              element("p", "empty-head", t.emptyPrivate),
+              element("p", "", conversation.name === this.#hooks.me ? t.onlyYou : t.emptyPrivateHint),
+            ]
         : kind === "loading"
           ? [element("p", "", t.loading)]
           : kind === "beginning"
             ? [element("p", "", t.beginning)]
             : []),
     );
+  }
+
+  #invitation() {
+    const copy = button("link", t.copyLink);
+    copy.addEventListener("click", () => this.#hooks.invite());
+    return copy;
   }
 
   /** @param {Conversation} conversation */
