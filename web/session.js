@@ -36,6 +36,10 @@ export class Session {
     addEventListener("online", nudge, { signal });
     addEventListener("pageshow", nudge, { signal });
     document.addEventListener("visibilitychange", () => document.hidden || nudge(), { signal });
+    // Asking renews a session that has lived half its life: nobody is signed out
+    // in the middle of a conversation.
+    const renewal = setInterval(() => this.#ask(), RENEWED_EVERY_MS);
+    signal.addEventListener("abort", () => clearInterval(renewal));
   }
 
   async start() {
@@ -149,6 +153,8 @@ export class Session {
     }
   }
 }
+
+const RENEWED_EVERY_MS = 3_600_000;
 
 /** @param {unknown} data */
 function parse(data) {

@@ -58,6 +58,15 @@ export class Memory {
     write(this.keyOf("rooms"), JSON.stringify(value));
   }
 
+  /** The names and titles of the rooms at the side. @returns {[string, string][] | null} */
+  get listed() {
+    return json(this.keyOf("listed"));
+  }
+
+  set listed(value) {
+    write(this.keyOf("listed"), JSON.stringify(value));
+  }
+
   /** @returns {Key | null} */
   get last() {
     return json(this.keyOf("last"));

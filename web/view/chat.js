@@ -19,6 +19,7 @@ import { Sidebar } from "./sidebar.js";
 /** @typedef {import("../logic/client.js").Output} Output */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("./finder.js").Choice} Choice */
 /** @typedef {import("./finder.js").Finder} Finder */
 /** @typedef {import("./sidebar.js").Line} Line */
 
@@ -35,9 +36,13 @@ export class Chat {
   #finder = null;
   #attention = new Attention();
   /** @type {api.Room[]} */
-  #rooms = [];
+  #rooms;
+  /** Whether they come from the server and not from an earlier visit. */
+  #isListed = false;
   /** @type {Key | null} */
   #current = null;
+  /** The latest first. @type {Key[]} */
+  #visited = [];
   /** The message that the address names. */
   #target = 0;
   /** @type {Map<Key, Comings>} */
@@ -63,6 +68,7 @@ export class Chat {
     this.#user = user;
     this.#hooks = hooks;
     this.#memory = new Memory(user.username);
+    this.#rooms = (this.#memory.listed ?? []).map(([name, title]) => ({ name, title, online: 0 }));
     this.#reads = new Reads(this.#memory.reads);
     this.#session = new Session(user.username, (output) => {
       output.do === "signed-out" ? hooks.signedOut() : this.#take(output);
@@ -131,7 +137,7 @@ export class Chat {
   async #loadFinder() {
     const { Finder } = await import("./finder.js");
     this.#finder ??= new Finder({
-      known: () => [...this.#roomLines(), ...this.#peopleLines(), ...this.#strangers()],
+      known: () => this.#places(),
       chosen: (key) => this.go(key),
     });
     return this.#finder;
@@ -181,6 +187,7 @@ export class Chat {
     }
     const isSame = this.#current === key;
     this.#current = key;
+    this.#visited = [key, ...this.#visited.filter((visited) => visited !== key)];
     this.#memory.last = key;
     this.#target = seq;
     const known = client.conversations.get(key);
@@ -229,7 +236,7 @@ export class Chat {
         } else if (client.state === "open" && output.what === "connection") {
           this.#begin();
           this.#composer.limit(client.textMaxChars);
-          if (this.#rooms.length === 0) this.#loadRooms();
+          if (!this.#isListed) this.#loadRooms();
         }
         this.#show();
         break;
@@ -472,6 +479,8 @@ export class Chat {
   async #loadRooms() {
     try {
       this.#rooms = await api.rooms();
+      this.#isListed = true;
+      this.#memory.listed = this.#rooms.map(({ name, title }) => [name, title]);
       this.#show();
     } catch {
       // The list stays as it was; the connection tells when something is wrong.
@@ -496,6 +505,7 @@ export class Chat {
         isMentioned: this.#mentioned.has(key),
         isJoined: room !== undefined,
         online: room?.status === "in" ? room.online : online,
+        unfinished: this.#unfinished(key),
       };
     });
   }
@@ -513,7 +523,32 @@ export class Chat {
         isMentioned: false,
         isJoined: true,
         online: client.isOnline(conversation.name) ? 1 : 0,
+        unfinished: this.#unfinished(conversation.key),
       }));
+  }
+
+  /**
+   * @param {Key} key
+   * @returns {Line["unfinished"]}
+   */
+  #unfinished(key) {
+    const { client } = this.#session;
+    const states = client.outbox.of(key).map(({ state }) => state);
+    if (states.includes("failed")) return "failed";
+    if (client.state !== "open" && states.some((state) => state !== "stored")) return "waiting";
+    return key !== this.#current && this.#memory.draft(key).trim() ? "draft" : "";
+  }
+
+  /** All that can be opened: what is unread, then where one was last, and at the end where one is. */
+  #places() {
+    const rooms = this.#roomLines();
+    const lines = [...rooms.filter(({ isJoined }) => isJoined), ...this.#peopleLines(), ...rooms.filter(({ isJoined }) => !isJoined)];
+    const places = [...lines, ...this.#strangers()];
+    const rank = (/** @type {Choice} */ { key, unread }) => {
+      const at = this.#visited.indexOf(key);
+      return key === this.#current ? Infinity : unread ? -1 : at < 0 ? this.#visited.length : at;
+    };
+    return places.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
   }
 
   /** Those who are here, and with whom there is no conversation yet. */
@@ -549,11 +584,13 @@ export class Chat {
       return;
     }
     const { client } = this.#session;
+    const title = this.#titleOf(key);
+    const isRoom = key.startsWith("#");
+    // Before the side, which shows where a draft is.
+    this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
     const [rooms, people] = [this.#roomLines(), this.#peopleLines()];
     this.#sidebar.show(rooms, people, key);
 
-    const title = this.#titleOf(key);
-    const isRoom = key.startsWith("#");
     if (this.#title.textContent !== title || this.#picture.dataset.key !== key) {
       this.#title.textContent = title;
       this.#picture.dataset.key = key;
@@ -564,7 +601,6 @@ export class Chat {
       this.#subtitle.textContent = sentence;
     }
     this.#subtitle.className = kind;
-    this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
     byId("leave", HTMLElement).hidden = !isRoom || client.rooms.size < 2;
 
     const room = client.rooms.get(key.slice(1));

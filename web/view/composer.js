@@ -31,6 +31,7 @@ export class Composer {
       event.preventDefault();
       this.#send();
     });
+    this.#text.enterKeyHint = TOUCH.matches ? "enter" : "send";
     this.#text.addEventListener("input", () => this.#changed());
     this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
     addEventListener("pagehide", () => this.#keepDraft());
@@ -95,8 +96,8 @@ export class Composer {
   /** @param {KeyboardEvent} event */
   #keyDown(event) {
     const { key, shiftKey, isComposing, altKey, ctrlKey, metaKey } = event;
-    if (key === "Enter" && !shiftKey && !altKey && !isComposing && event.keyCode !== 229) {
-      // Enter also ends a word in an input method.
+    if (key === "Enter" && !shiftKey && !altKey && !isComposing && event.keyCode !== 229 && !TOUCH.matches) {
+      // Enter also ends a word in an input method, and is the only way to a new line on a screen.
       event.preventDefault();
       this.#send();
     } else if (key === "ArrowUp" && this.#text.value === "" && !altKey && !ctrlKey && !metaKey) {

@@ -1,6 +1,7 @@
 // Signing in and registering.
 
 import * as api from "../api.js";
+import { placeAt } from "../logic/address.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
@@ -62,7 +63,9 @@ export class Door {
   }
 
   speak() {
-    this.#words.textContent = this.#signIn.hidden ? t.invitation : t.welcomeBack;
+    const place = placeAt(location);
+    const invitation = place?.key.startsWith("#") ? t.invitationTo(place.key.slice(1)) : t.invitation;
+    this.#words.textContent = this.#signIn.hidden ? invitation : t.welcomeBack;
     this.#crop.speak();
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
       if (eye instanceof HTMLButtonElement) {

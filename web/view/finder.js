@@ -6,7 +6,7 @@ import { avatar } from "./avatar.js";
 import { byId, element, isolated } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
-/** @typedef {{ key: Key, title: string, isNew?: boolean }} Choice */
+/** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean }} Choice */
 
 export class Finder {
   #dialog = byId("finder", HTMLDialogElement);
@@ -95,12 +95,14 @@ export class Finder {
  * @param {Choice} choice
  * @param {number} index
  */
-function option({ key, title, isNew }, index) {
+function option({ key, title, unread, isNew }, index) {
   const isRoom = key.startsWith("#");
   const sign = isRoom ? element("span", "sign", "#") : avatar(title, "small");
   const words = isNew ? (isRoom ? t.goToRoom(title) : t.writeTo(title)) : title;
   const made = element("li", "", sign, isolated(words, "title"));
-  if (!isNew) {
+  if (unread) {
+    made.append(element("span", "quiet", t.unread(unread)));
+  } else if (!isNew) {
     made.append(element("span", "quiet", isRoom ? t.room : t.person));
   }
   made.role = "option";

@@ -3,9 +3,11 @@
 import { addressOf } from "../logic/address.js";
 import { count, t, titleOf } from "../words.js";
 import { avatar } from "./avatar.js";
-import { byId, element, isolated } from "./dom.js";
+import { byId, element, isolated, symbol } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
+
+/** @typedef {EventTarget & { destroy: () => void }} CloseWatcher TypeScript's types lack it */
 
 /**
  * @typedef {object} Line
@@ -15,6 +17,7 @@ import { byId, element, isolated } from "./dom.js";
  * @property {boolean} isMentioned
  * @property {boolean} isJoined
  * @property {number} online in a room; of a person 1 or 0
+ * @property {"failed" | "waiting" | "draft" | ""} unfinished what was written there and has not come to rest
  */
 
 export class Sidebar {
@@ -26,6 +29,8 @@ export class Sidebar {
   #talk = byId("talk", HTMLElement);
   #narrow = matchMedia("(width < 48rem)");
   #shown = "";
+  /** @type {CloseWatcher | null} */
+  #watcher = null;
 
   constructor() {
     byId("open-sidebar", HTMLElement).addEventListener("click", () => this.open(true));
@@ -42,10 +47,16 @@ export class Sidebar {
   /** @param {boolean} isOpen on a phone, where it covers the conversation */
   open(isOpen) {
     const wasOpen = this.isOpen;
+    this.#watcher?.destroy();
+    this.#watcher = null;
     this.#chat.classList.toggle("sidebar-open", isOpen);
     this.#sidebar.inert = this.#narrow.matches && !isOpen;
     this.#talk.inert = this.#narrow.matches && isOpen;
     if (this.#narrow.matches && isOpen) {
+      // What goes back on a phone closes it, where the browser tells.
+      const { CloseWatcher } = /** @type {Window & { CloseWatcher?: new () => CloseWatcher }} */ (window);
+      this.#watcher = CloseWatcher ? new CloseWatcher() : null;
+      this.#watcher?.addEventListener("close", () => this.open(false));
       byId("find", HTMLElement).focus();
     } else if (wasOpen) {
       byId("open-sidebar", HTMLElement).focus();
@@ -87,7 +98,7 @@ function fill(list, lines, current) {
  * @param {Line} line
  * @param {boolean} isCurrent
  */
-function lineLink({ key, title, unread, isMentioned, isJoined, online }, isCurrent) {
+function lineLink({ key, title, unread, isMentioned, isJoined, online, unfinished }, isCurrent) {
   const isRoom = key.startsWith("#");
   const link = element("a", "line");
   link.href = addressOf(key);
@@ -107,6 +118,12 @@ function lineLink({ key, title, unread, isMentioned, isJoined, online }, isCurre
     link.append(picture);
   }
   link.append(isolated(isRoom ? titleOf(title) : title, "title"));
+  if (unfinished) {
+    const words = { failed: t.notSent, waiting: t.waiting, draft: t.draft }[unfinished];
+    const mark = element("span", `unfinished ${unfinished}`, symbol(unfinished));
+    mark.title = words;
+    link.append(mark, element("span", "unseen", `, ${words}`));
+  }
   if (unread > 0) {
     const badge = element("span", "badge", `${isMentioned ? "@" : ""}${count(unread)}`);
     badge.classList.toggle("loud", isMentioned || !isRoom);

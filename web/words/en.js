@@ -5,6 +5,7 @@ const plural = (n, one, other) => (n === 1 ? one : other);
 export const en = {
   chat: "Chat",
   invitation: "Pick a name and a password, and you are in the conversation.",
+  invitationTo: (room) => `You are invited to “${room}”. Pick a name and a password, and you are in.`,
   welcomeBack: "Welcome back.",
   needsScript: "Please switch on JavaScript in your browser to chat.",
   newHere: "I’m new here",
@@ -90,6 +91,7 @@ export const en = {
   yesterday: "Yesterday",
   writePrivately: "Write privately",
   linkTo: (time) => `Link to the message, ${time}`,
+  draft: "Draft",
   waiting: "Waiting to be sent",
   stored: "Stored",
   notSent: "Not sent",

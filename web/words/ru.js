@@ -5,6 +5,7 @@ const RULES = new Intl.PluralRules("ru");
 export const ru = {
   chat: "Чат",
   invitation: "Придумайте имя и пароль\u00a0— и\u00a0вы уже в разговоре.",
+  invitationTo: (/** @type {string} */ room) => `Вас зовут в\u00a0«${room}». Придумайте имя и\u00a0пароль\u00a0— и\u00a0вы там.`,
   welcomeBack: "С возвращением.",
   needsScript: "Чтобы переписываться, включите в браузере JavaScript.",
   newHere: "Впервые здесь",
@@ -90,6 +91,7 @@ export const ru = {
   yesterday: "Вчера",
   writePrivately: "Написать лично",
   linkTo: (/** @type {string} */ time) => `Ссылка на сообщение, ${time}`,
+  draft: "Черновик",
   waiting: "Ждёт отправки",
   stored: "Сохранено",
   notSent: "Не отправлено",

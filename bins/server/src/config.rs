@@ -1,5 +1,6 @@
 //! The configuration: settings that were checked, with the defaults for the rest.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,8 @@ impl Config {
 
         let mut tokens = TokenOptions::default();
         set(&mut tokens.accept_external, settings.external_tokens);
+        let days = within("session_days", settings.session_days, 1..=SESSION_MOST_DAYS)?;
+        set(&mut tokens.lifetime, days.map(|days| Duration::from_millis(days * DAY_MS)));
         tokens.external_issuer = settings.external_issuer;
         if let Some(issuer) = &tokens.external_issuer
             && (issuer.is_empty() || !tokens.accept_external)
@@ -170,11 +173,11 @@ fn positive<T: Default + PartialEq>(
     }
 }
 
-fn within(
+fn within<T: PartialOrd + Display>(
     setting: &'static str,
-    given: Option<usize>,
-    range: RangeInclusive<usize>,
-) -> Result<Option<usize>, ConfigError> {
+    given: Option<T>,
+    range: RangeInclusive<T>,
+) -> Result<Option<T>, ConfigError> {
     match given {
         Some(given) if !range.contains(&given) => {
             Err(invalid(setting)(format!("must be from {} to {}", range.start(), range.end())))
@@ -184,6 +187,8 @@ fn within(
 }
 
 const DAY_MS: u64 = 86_400_000;
+/// Browsers keep no cookie for longer than 400 days.
+const SESSION_MOST_DAYS: u64 = 365;
 
 /// A message is held in memory whole.
 const MESSAGE_MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -279,6 +284,8 @@ mod tests {
             ("ping_interval_seconds = 120", "idle_timeout_seconds"),
             ("public_url = \"chat\"", "public_url"),
             ("session_check_seconds = 0", "session_check_seconds"),
+            ("session_days = 0", "session_days"),
+            ("session_days = 366", "session_days"),
             ("retention_entries = 0", "retention_entries"),
             ("retention_days = 0", "retention_days"),
             ("retention_check_seconds = 0", "retention_check_seconds"),
@@ -306,6 +313,12 @@ mod tests {
         assert!(check("").unwrap().http.retention.keeps_all());
         let http = check("retention_entries = 5\nretention_days = 7").unwrap().http;
         assert_eq!((http.retention.entries, http.retention.age_ms), (Some(5), Some(604_800_000)));
+    }
+
+    #[test]
+    fn people_stay_signed_in_for_as_long_as_is_said() {
+        assert_eq!(check("").unwrap().tokens.lifetime, Duration::from_secs(86_400));
+        assert_eq!(check("session_days = 30").unwrap().tokens.lifetime, Duration::from_secs(2_592_000));
     }
 
     #[test]

@@ -67,6 +67,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_EXTERNAL_ISSUER", value_name = "TEXT", global = true)]
     pub(crate) external_issuer: Option<String>,
 
+    /// Days for which somebody stays signed in without coming back; a page that is
+    /// open comes back by itself [default: 1].
+    #[arg(long, env = "CHAT_SESSION_DAYS", value_name = "DAYS", global = true)]
+    pub(crate) session_days: Option<u64>,
+
     /// Seconds between two looks for sessions that another server or a command
     /// has ended; their sockets are closed then [default: 30].
     #[arg(long, env = "CHAT_SESSION_CHECK_SECONDS", value_name = "SECONDS", global = true)]
@@ -224,6 +229,7 @@ impl Settings {
             jwt_secret: self.jwt_secret.or(other.jwt_secret),
             external_tokens: self.external_tokens.or(other.external_tokens),
             external_issuer: self.external_issuer.or(other.external_issuer),
+            session_days: self.session_days.or(other.session_days),
             session_check_seconds: self.session_check_seconds.or(other.session_check_seconds),
             registration: self.registration.or(other.registration),
             reserved_names: self.reserved_names.or(other.reserved_names),

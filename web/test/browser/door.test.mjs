@@ -38,6 +38,17 @@ story("somebody registers with a picture, cut to a square, and others see it", a
   assert.ok(colours.every(([red, green, blue]) => red > 200 && green < 60 && blue < 60), String(colours));
 });
 
+story("a link into a room says where it leads", async () => {
+  const { page } = await visitor(server.url);
+  await page.goto(`${server.url}/r/garden`);
+  await page.waitForSelector("#register", { state: "visible" });
+  assert.match((await page.textContent("#door-words")) ?? "", /You are invited to “garden”/);
+  await page.fill("#register-name", "gardener");
+  await page.fill("#register-password", PASSWORD);
+  await page.press("#register-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#title")?.textContent === "garden");
+});
+
 story("what is wrong is said where it is, in either language", async () => {
   await register(server.url, "anna");
   const { page } = await visitor(server.url, { locale: "ru-RU" });

@@ -287,7 +287,9 @@ export class Person {
   /** @param {string} text */
   async say(text) {
     await this.page.fill("#text", text);
-    await this.page.press("#text", "Enter");
+    // On a screen, Enter begins a new line.
+    const isTouched = await this.page.evaluate(() => matchMedia("(hover: none)").matches);
+    isTouched ? await this.page.tap("#send") : await this.page.press("#text", "Enter");
   }
 
   /**

@@ -149,6 +149,45 @@ story("a draft stays with its conversation, also over a reload", async () => {
   await alice.page.fill("#text", "");
 });
 
+story("the side shows where something is unfinished", async () => {
+  const there = room();
+  const alice = await person(server.url, "alice", { path: `/r/${there}` });
+  const mark = (key, kind) => alice.page.locator(`#sidebar [data-key="${key}"] .unfinished.${kind}`);
+  await alice.page.fill("#text", "half a thought");
+  await alice.open("#music");
+  await mark(`#${there}`, "draft").waitFor();
+  assert.match((await alice.page.locator(`[data-key="#${there}"]`).textContent()) ?? "", /Draft/);
+  await alice.open(`#${there}`);
+  assert.equal(await mark(`#${there}`, "draft").count(), 0, "here it can be seen");
+  await alice.page.fill("#text", "");
+  await alice.goto("/u/nobody-there");
+  await alice.say("are you there?");
+  await mark("@nobody-there", "failed").waitFor();
+  await alice.open(`#${there}`);
+  assert.equal(await mark("@nobody-there", "failed").count(), 1);
+  await alice.open("@nobody-there");
+  await alice.page.click(".not-sent [data-act=discard]");
+});
+
+story("finding begins with what is unread, and with where one was", async () => {
+  const [first, second, third] = [room(), room(), room()];
+  const alice = await person(server.url, "alice", { path: `/r/${first}` });
+  await alice.goto(`/r/${second}`);
+  await alice.goto(`/r/${third}`);
+  for (const here of [first, second, third]) await alice.open(`#${here}`);
+  const bob = await person(server.url, "bob", { path: `/r/${first}` });
+  await bob.say("a word");
+  await alice.page.locator(`[data-key="#${first}"] .badge`).waitFor();
+  await alice.page.keyboard.press("Control+k");
+  await alice.page.waitForSelector("#finder[open]");
+  const offered = await alice.page.$$eval("#finder-list .title", (all) => all.map(({ textContent }) => textContent));
+  assert.deepEqual(offered.slice(0, 2), [first, second]);
+  assert.ok(!offered.includes(third), "one is there already");
+  await alice.page.keyboard.press("ArrowDown");
+  await alice.page.keyboard.press("Enter");
+  await alice.page.waitForURL(`**/r/${second}`);
+});
+
 story("what cannot be sent says why, and can be written again", async () => {
   const alice = await person(server.url, "alice", { path: "/u/nobody-at-all" });
   await alice.say("are you there?");
@@ -191,6 +230,16 @@ story("signing out elsewhere ends it here, and nothing stays on the page", async
   await laptop.page.keyboard.press("Escape");
   await laptop.say("still here");
   await laptop.allStored();
+});
+
+story("whoever has the page open stays signed in", async () => {
+  const alice = await person(server.url, "alice");
+  await alice.page.clock.install();
+  await alice.page.reload();
+  await alice.isIn();
+  const asked = alice.page.waitForRequest("**/api/me");
+  await alice.page.clock.fastForward("01:00:01");
+  await asked;
 });
 
 story("one can take one's leave of a room, and of the chat", async () => {
