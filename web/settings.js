@@ -67,6 +67,15 @@ export class Memory {
     write(this.keyOf("listed"), JSON.stringify(value));
   }
 
+  /** Conversations that are not to disturb. @returns {Key[]} */
+  get muted() {
+    return json(this.keyOf("muted")) ?? [];
+  }
+
+  set muted(value) {
+    write(this.keyOf("muted"), JSON.stringify(value));
+  }
+
   /** @returns {Key | null} */
   get last() {
     return json(this.keyOf("last"));

@@ -47,6 +47,8 @@ export class Chat {
   #target = 0;
   /** @type {Map<Key, Comings>} */
   #comings = new Map();
+  /** @type {Set<Key>} */
+  #muted;
   /** Where one was named. @type {Set<Key>} */
   #mentioned = new Set();
   #isShowDue = false;
@@ -69,6 +71,7 @@ export class Chat {
     this.#hooks = hooks;
     this.#memory = new Memory(user.username);
     this.#rooms = (this.#memory.listed ?? []).map(([name, title]) => ({ name, title, online: 0 }));
+    this.#muted = new Set(this.#memory.muted);
     this.#reads = new Reads(this.#memory.reads);
     this.#session = new Session(user.username, (output) => {
       output.do === "signed-out" ? hooks.signedOut() : this.#take(output);
@@ -363,6 +366,7 @@ export class Chat {
       { signal },
     );
     byId("copy-link", HTMLElement).addEventListener("click", () => this.#copyLink(), { signal });
+    byId("mute", HTMLElement).addEventListener("change", () => this.#turnMute(), { signal });
     byId("leave", HTMLElement).addEventListener("click", () => this.#leave(), { signal });
     byId("skip", HTMLElement).addEventListener(
       "click",
@@ -462,6 +466,15 @@ export class Chat {
     }
   }
 
+  #turnMute() {
+    const key = this.#current;
+    if (key) {
+      this.#muted.delete(key) || this.#muted.add(key);
+      this.#memory.muted = [...this.#muted];
+      this.#show();
+    }
+  }
+
   #leave() {
     byId("talk-menu", HTMLElement).hidePopover();
     const key = this.#current;
@@ -504,6 +517,7 @@ export class Chat {
         unread: conversation && this.#reads.knows(key) ? this.#reads.unread(conversation) : 0,
         isMentioned: this.#mentioned.has(key),
         isJoined: room !== undefined,
+        isMuted: this.#muted.has(key),
         online: room?.status === "in" ? room.online : online,
         unfinished: this.#unfinished(key),
       };
@@ -522,6 +536,7 @@ export class Chat {
         unread: this.#reads.unread(conversation),
         isMentioned: false,
         isJoined: true,
+        isMuted: false,
         online: client.isOnline(conversation.name) ? 1 : 0,
         unfinished: this.#unfinished(conversation.key),
       }));
@@ -601,6 +616,8 @@ export class Chat {
       this.#subtitle.textContent = sentence;
     }
     this.#subtitle.className = kind;
+    byId("mute-room", HTMLElement).hidden = !isRoom;
+    byId("mute", HTMLInputElement).checked = this.#muted.has(key);
     byId("leave", HTMLElement).hidden = !isRoom || client.rooms.size < 2;
 
     const room = client.rooms.get(key.slice(1));
@@ -617,9 +634,10 @@ export class Chat {
     }
 
     const loud = people.reduce((sum, { unread }) => sum + unread, 0) + rooms.filter(({ isMentioned }) => isMentioned).length;
-    const all = [...rooms, ...people].reduce((sum, { unread }) => sum + unread, 0);
+    const heard = [...rooms, ...people].filter(({ isMuted, isMentioned }) => !isMuted || isMentioned);
+    const all = heard.reduce((sum, { unread }) => sum + unread, 0);
     const elsewhere = byId("elsewhere", HTMLElement);
-    elsewhere.hidden = ![...rooms, ...people].some((line) => line.unread > 0 && line.key !== key);
+    elsewhere.hidden = !heard.some((line) => line.unread > 0 && line.key !== key);
     elsewhere.classList.toggle("loud", loud > 0);
     this.#attention.show(title, all);
   }

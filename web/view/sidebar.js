@@ -16,6 +16,7 @@ import { byId, element, isolated, symbol } from "./dom.js";
  * @property {number} unread
  * @property {boolean} isMentioned
  * @property {boolean} isJoined
+ * @property {boolean} isMuted counts only where one is named
  * @property {number} online in a room; of a person 1 or 0
  * @property {"failed" | "waiting" | "draft" | ""} unfinished what was written there and has not come to rest
  */
@@ -98,12 +99,12 @@ function fill(list, lines, current) {
  * @param {Line} line
  * @param {boolean} isCurrent
  */
-function lineLink({ key, title, unread, isMentioned, isJoined, online, unfinished }, isCurrent) {
+function lineLink({ key, title, unread, isMentioned, isJoined, isMuted, online, unfinished }, isCurrent) {
   const isRoom = key.startsWith("#");
   const link = element("a", "line");
   link.href = addressOf(key);
   link.dataset.key = key;
-  link.classList.toggle("unread", unread > 0);
+  link.classList.toggle("unread", unread > 0 && (!isMuted || isMentioned));
   link.classList.toggle("joined", isJoined);
   if (isCurrent) {
     link.ariaCurrent = "page";

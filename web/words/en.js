@@ -67,6 +67,7 @@ export const en = {
   more: "More",
   copyLink: "Copy link",
   copied: "Link copied",
+  mute: "Tell me only of mentions",
   leaveRoom: "Leave the room",
   roomRefused: "This room cannot be entered.",
 

@@ -89,6 +89,29 @@ story("what came in another room counts as unread, and stands below a line", asy
   assert.equal(await alice.page.locator(".message.mention").count(), 1);
 });
 
+story("a muted room counts only where one is named", async () => {
+  const there = room();
+  const [alice, bob] = [await person(server.url, "alice", { path: `/r/${there}` }), await person(server.url, "bob", { path: `/r/${there}` })];
+  await alice.page.click("#talk-more");
+  await alice.page.check("#mute");
+  await alice.page.keyboard.press("Escape");
+  await alice.open("#games");
+  const line = alice.page.locator(`[data-key="#${there}"]`);
+  const badge = line.locator(".badge");
+  await bob.say("chatter");
+  await badge.waitFor();
+  assert.equal(await line.evaluate((line) => line.matches(".unread")), false);
+  assert.ok(!(await alice.page.title()).startsWith("("));
+  await alice.page.reload();
+  await alice.isIn();
+  await bob.say("@alice, this is for you");
+  await alice.until(async () => (await badge.textContent()) === "@2", "she is named");
+  await alice.until(async () => (await alice.page.title()).startsWith("(2)"), "the title counts");
+  await alice.open(`#${there}`);
+  await alice.page.click("#talk-more");
+  await alice.page.uncheck("#mute");
+});
+
 story("a private conversation is seen by two", async () => {
   const there = room();
   const names = ["alice", "bob", "carol"];
