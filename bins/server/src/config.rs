@@ -1,6 +1,7 @@
 //! The configuration: settings that were checked, with the defaults for the rest.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use chat_auth::{PasswordsOptions, TokenOptions};
 use chat_core::{Look, RateLimit, RoomName, Username};
 use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, SHARDS_MAX};
 use chat_store::DatabaseUrl;
+use ipnet::IpNet;
 
 use crate::settings::{LogFormat, Registration, Room, Settings};
 
@@ -93,6 +95,11 @@ impl Config {
         set(&mut http.picture_queue_max, settings.picture_queue_max);
         set(&mut http.registration, settings.registration.map(registration));
         set(&mut http.reserved_names, settings.reserved_names.as_deref().map(reserved_names).transpose()?);
+        let failures = positive("address_failures_max", settings.address_failures_max)?;
+        set(&mut http.sign_in_limits.from_address_max, failures);
+        let failures = positive("account_failures_max", settings.account_failures_max)?;
+        set(&mut http.sign_in_limits.of_account_max, failures);
+        set(&mut http.trusted_proxies, settings.trusted_proxies.as_deref().map(proxies).transpose()?);
         let check = seconds("session_check_seconds", settings.session_check_seconds)?;
         set(&mut http.session_check_interval, check);
 
@@ -240,6 +247,15 @@ fn reserved_names(given: &str) -> Result<Vec<Look>, ConfigError> {
     looks.collect::<Result<_, _>>().map_err(invalid("reserved_names"))
 }
 
+fn proxies(given: &str) -> Result<Vec<IpNet>, ConfigError> {
+    let proxies = given.split(',').map(str::trim).filter(|proxy| !proxy.is_empty());
+    let networks = proxies.map(|proxy| {
+        let network = proxy.parse::<IpAddr>().map(IpNet::from).or_else(|_| proxy.parse::<IpNet>());
+        network.map_err(|_| format!("{proxy} is neither an address nor a network such as 10.0.0.0/8"))
+    });
+    networks.collect::<Result<_, _>>().map_err(invalid("trusted_proxies"))
+}
+
 fn room(room: Room) -> Result<ConfiguredRoom, ConfigError> {
     let name = RoomName::parse(&room.name).map_err(invalid("rooms"))?;
     Ok(ConfiguredRoom { name, title: room.title })
@@ -285,6 +301,10 @@ mod tests {
             ("public_url = \"chat\"", "public_url"),
             ("session_check_seconds = 0", "session_check_seconds"),
             ("session_days = 0", "session_days"),
+            ("address_failures_max = 0", "address_failures_max"),
+            ("account_failures_max = 0", "account_failures_max"),
+            ("trusted_proxies = \"proxy.example\"", "trusted_proxies"),
+            ("trusted_proxies = \"10.0.0.0/33\"", "trusted_proxies"),
             ("session_days = 366", "session_days"),
             ("retention_entries = 0", "retention_entries"),
             ("retention_days = 0", "retention_days"),
@@ -319,6 +339,14 @@ mod tests {
     fn people_stay_signed_in_for_as_long_as_is_said() {
         assert_eq!(check("").unwrap().tokens.lifetime, Duration::from_secs(86_400));
         assert_eq!(check("session_days = 30").unwrap().tokens.lifetime, Duration::from_secs(2_592_000));
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        let http = check("trusted_proxies = \"127.0.0.1, 10.0.0.0/8, ::1\"").unwrap().http;
+        let proxies: Vec<_> = http.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]);
+        assert!(check("").unwrap().http.trusted_proxies.is_empty());
     }
 
     #[test]

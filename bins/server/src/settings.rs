@@ -72,6 +72,22 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_SESSION_DAYS", value_name = "DAYS", global = true)]
     pub(crate) session_days: Option<u64>,
 
+    /// Sign-ins of one account that may fail within 15 minutes from one address;
+    /// then it has to wait [default: 10].
+    #[arg(long, env = "CHAT_ADDRESS_FAILURES_MAX", value_name = "COUNT", global = true)]
+    pub(crate) address_failures_max: Option<usize>,
+
+    /// Sign-ins of one account that may fail within an hour, from wherever
+    /// [default: 100].
+    #[arg(long, env = "CHAT_ACCOUNT_FAILURES_MAX", value_name = "COUNT", global = true)]
+    pub(crate) account_failures_max: Option<usize>,
+
+    /// Proxies before the server, as addresses or networks (10.0.0.0/8) with
+    /// commas between; they are believed in where a request comes from
+    /// (X-Forwarded-For) [default: none].
+    #[arg(long, env = "CHAT_TRUSTED_PROXIES", value_name = "NETWORK,NETWORK…", global = true)]
+    pub(crate) trusted_proxies: Option<String>,
+
     /// Seconds between two looks for sessions that another server or a command
     /// has ended; their sockets are closed then [default: 30].
     #[arg(long, env = "CHAT_SESSION_CHECK_SECONDS", value_name = "SECONDS", global = true)]
@@ -230,6 +246,9 @@ impl Settings {
             external_tokens: self.external_tokens.or(other.external_tokens),
             external_issuer: self.external_issuer.or(other.external_issuer),
             session_days: self.session_days.or(other.session_days),
+            address_failures_max: self.address_failures_max.or(other.address_failures_max),
+            account_failures_max: self.account_failures_max.or(other.account_failures_max),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             session_check_seconds: self.session_check_seconds.or(other.session_check_seconds),
             registration: self.registration.or(other.registration),
             reserved_names: self.reserved_names.or(other.reserved_names),

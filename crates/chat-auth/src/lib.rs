@@ -4,7 +4,7 @@
 //! that come from the original chat) on threads of its own, so that a crowd at
 //! the door costs a fixed amount of memory and never the threads that carry
 //! messages. [`Tokens`] issues and checks the JWT of a session, signed with a
-//! [`SigningSecret`].
+//! [`SigningSecret`]. [`SignInLimiter`] stops those who guess passwords.
 //!
 //! This crate knows no account, no session store, no cookie and no request:
 //! whether a token's session still exists is for its caller to ask.
@@ -34,9 +34,11 @@ mod old_hash;
 mod password;
 mod passwords;
 mod secret;
+mod sign_in_limiter;
 mod tokens;
 
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError};
 pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions, Verdict};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
+pub use sign_in_limiter::{Attempt, SignInLimiter, SignInLimits, SignInRefused};
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use chat_auth::{Passwords, Tokens};
+use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_store::{EventLog, SessionRepository, UserRepository};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
@@ -37,6 +38,7 @@ pub(crate) struct App {
     pub(crate) avatars: Avatars,
     pub(crate) pictures: Pictures,
     pub(crate) origin: AllowedOrigin,
+    pub(crate) sign_ins: SignInLimiter,
     pub(crate) metrics: Metrics,
     /// One for each connection that may speak HTTP.
     pub(crate) places: Arc<Semaphore>,
@@ -70,6 +72,7 @@ impl App {
             seen_places: Arc::new(Semaphore::new(SEEN_AT_ONCE_MAX)),
             store_answers: Fresh::new(STORE_ANSWER_FRESH),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
+            sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
             options,
             tasks,
             ready: AtomicBool::new(true),

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use chat_auth::{PasswordError, PasswordsError, TokenError};
+use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
 use chat_core::{RoomNameError, UsernameError};
 use chat_store::StoreError;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -39,6 +39,8 @@ pub(crate) enum HttpError {
     InvalidToken(#[source] Option<TokenError>),
     #[error("invalid credentials")]
     InvalidCredentials,
+    #[error("too many failed sign-ins, please try again later")]
+    TooManyFailures { retry_after_seconds: u64 },
     #[error("user not found")]
     UserNotFound,
     #[error("session not found")]
@@ -134,6 +136,7 @@ impl HttpError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyFailures { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Host
             | Self::InvalidJson
@@ -172,6 +175,9 @@ impl HttpError {
             Self::WebSocketVersion => {
                 vec![(SEC_WEBSOCKET_VERSION, fixed("13")), (UPGRADE, fixed("websocket"))]
             }
+            Self::TooManyFailures { retry_after_seconds } => {
+                vec![(RETRY_AFTER, (*retry_after_seconds).into())]
+            }
             Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
                 vec![(RETRY_AFTER, fixed("1"))]
             }
@@ -195,6 +201,17 @@ impl From<PasswordsError> for HttpError {
         match error {
             PasswordsError::Busy => Self::Busy,
             error => Self::Hash(error),
+        }
+    }
+}
+
+impl From<SignInRefused> for HttpError {
+    fn from(error: SignInRefused) -> Self {
+        match error {
+            SignInRefused::TooManyFailures { retry_after } => {
+                Self::TooManyFailures { retry_after_seconds: retry_after.as_secs() }
+            }
+            SignInRefused::Busy => Self::Busy,
         }
     }
 }

@@ -14,6 +14,7 @@ mod app;
 mod assets;
 mod avatar;
 mod body;
+mod client_address;
 mod client_socket;
 mod cookie;
 mod error;

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_auth::SignInLimits;
 use chat_core::{Look, RoomName};
 use chat_store::Retention;
 use hyper::Uri;
+use ipnet::IpNet;
 
 use crate::ShardOptions;
 
@@ -74,6 +76,11 @@ pub struct HttpOptions {
     /// How long the socket may take to become free after a 101.
     pub upgrade_timeout: Duration,
 
+    /// How often a sign-in may fail.
+    pub sign_in_limits: SignInLimits,
+    /// Proxies before this server, which are believed in what they say of where a
+    /// request comes from (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpNet>,
     /// A failed sign-in is answered this long after its start, whatever the
     /// reason, so that the time tells nobody which names exist.
     pub login_floor: Duration,
@@ -135,6 +142,8 @@ impl Default for HttpOptions {
             body_min_rate: 16 * 1024,
             write_timeout: Duration::from_secs(30),
             upgrade_timeout: Duration::from_secs(10),
+            sign_in_limits: SignInLimits::default(),
+            trusted_proxies: Vec::new(),
             login_floor: Duration::from_millis(250),
             session_check_interval: Duration::from_secs(30),
             retention: Retention::default(),

@@ -78,6 +78,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("NotSignedIn", "There is no token, or it is not (or no longer) good.")
         }
         HttpError::InvalidCredentials => ("WrongCredentials", "The name or the password is wrong."),
+        HttpError::TooManyFailures { .. } => {
+            ("TooManyFailures", "Too many sign-ins have failed: try again after `Retry-After` seconds.")
+        }
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
         HttpError::SessionNotFound => ("NoSuchSession", "It is not, or no longer, a session of who asks."),
         HttpError::CredentialsRequired
@@ -128,6 +131,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::MissingToken,
         HttpError::InvalidToken(None),
         HttpError::InvalidCredentials,
+        HttpError::TooManyFailures { retry_after_seconds: 900 },
         HttpError::UserNotFound,
         HttpError::SessionNotFound,
         HttpError::CredentialsRequired,
@@ -185,9 +189,12 @@ fn responses() -> Value {
             assert_eq!(error.status(), status, "{error}: of another status");
             for (header, value) in error.headers() {
                 let value = value.to_str().unwrap();
-                // Which methods a path has depends on the path.
-                let schema =
-                    if header == "allow" { json!({ "type": "string" }) } else { json!({ "const": value }) };
+                let schema = match header.as_str() {
+                    // Which methods a path has depends on the path.
+                    "allow" => json!({ "type": "string" }),
+                    "retry-after" => json!({ "type": "string", "pattern": "^[1-9][0-9]*$" }),
+                    _ => json!({ "const": value }),
+                };
                 headers[header_name(header.as_str())] = json!({ "required": true, "schema": schema });
             }
         }

@@ -16,6 +16,7 @@ use super::Call;
 use crate::answer::{self, Body, Done};
 use crate::app::{App, now_ms};
 use crate::body::RequestBody;
+use crate::client_address::client_address;
 use crate::cookie;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
@@ -78,19 +79,29 @@ const DEVICE_MAX_CHARS: usize = 200;
 pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, peer, request, .. } = call;
     let device = device(request.headers());
+    let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
     let json = whole(&app, request).await?;
     let credentials: Credentials = parse(&json).ok_or(HttpError::InvalidJson)?;
 
     // Whatever a client does to make this request slow is over: from here on the
     // time would tell which names exist.
     let started = Instant::now();
-    let Some(Known { user, hash_is_old }) =
-        check(&app, credentials).await.inspect_err(|_| app.metrics.login("error"))?
-    else {
-        app.metrics.login("refused");
-        tokio::time::sleep_until(started + app.options.login_floor).await;
-        return Err(HttpError::InvalidCredentials);
+    let attempt = app.sign_ins.begin(&spelling(&credentials.username), address).await;
+    let attempt = attempt.inspect_err(|_| app.metrics.login("limited"))?;
+    let Known { user, hash_is_old } = match check(&app, credentials).await {
+        Ok(Some(known)) => known,
+        Ok(None) => {
+            app.metrics.login("refused");
+            tokio::time::sleep_until(started + app.options.login_floor).await;
+            return Err(HttpError::InvalidCredentials);
+        }
+        Err(error) => {
+            app.metrics.login("error");
+            attempt.not_made();
+            return Err(error);
+        }
     };
+    attempt.succeeded();
 
     let now = now_ms();
     let lifetime = app.parts.tokens.lifetime_seconds();
@@ -98,7 +109,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         id: SessionId::new(&Uuid::new_v4().to_string()),
         user: user.name.clone(),
         device,
-        address: peer.to_canonical().to_string(),
+        address: address.to_string(),
         created_at_ms: now,
         expires_at_ms: now + lifetime * 1000,
         last_seen_at_ms: now,
@@ -155,6 +166,11 @@ async fn renew_hash(app: &App, user: &User, new_hash: &str) {
         Ok(false) => {}
         Err(error) => tracing::warn!(user = ?user.name, %error, "the password's hash was not renewed"),
     }
+}
+
+/// What all spellings have in common by which [`find`] comes to one account.
+fn spelling(written: &str) -> String {
+    Username::parse(written).map_or_else(|_| written.to_owned(), |name| name.as_str().to_owned())
 }
 
 /// The account of that name as it is written, or else as it would have been

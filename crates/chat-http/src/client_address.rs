@@ -1,0 +1,69 @@
+//! From where a request comes, also behind a proxy.
+
+use std::net::IpAddr;
+
+use hyper::HeaderMap;
+use ipnet::IpNet;
+
+/// The address of a client: the other end of the connection or, where that is a
+/// proxy of ours, the last one in `X-Forwarded-For` that is none. What stands
+/// before it was written by somebody else, who may have made it up.
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    let lists = headers.get_all("x-forwarded-for");
+    let lists: Vec<_> = lists.iter().filter_map(|list| list.to_str().ok()).collect();
+    let mut passed = lists.iter().flat_map(|list| list.split(',')).map(str::trim).rev();
+    while is_proxy(&client) {
+        // One that is not an address says nothing, nor does what stands before it.
+        let Some(before) = passed.next().and_then(address) else { break };
+        client = before;
+    }
+    client
+}
+
+/// An address as proxies write it: some add a port.
+fn address(written: &str) -> Option<IpAddr> {
+    let address = written.parse().ok().or_else(|| {
+        let socket: std::net::SocketAddr = written.parse().ok()?;
+        Some(socket.ip())
+    })?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_proxies_of_ours_are_believed() {
+        let proxies: Vec<IpNet> = ["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse().unwrap()).into();
+        for (peer, forwarded, client) in [
+            ("192.0.2.1", &["198.51.100.7"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
+            ("::ffff:10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
+            ("2001:db8::1", &["198.51.100.7"], "198.51.100.7"),
+            // What a client wrote itself stands before what the proxy added.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["198.51.100.7, 10.1.1.1,10.2.2.2"], "198.51.100.7"),
+            ("10.0.0.1", &["10.3.3.3, 10.1.1.1"], "10.3.3.3"),
+            ("10.0.0.1", &["198.51.100.7:4711"], "198.51.100.7"),
+            ("10.0.0.1", &["[2001:db9::7]:4711"], "2001:db9::7"),
+            ("10.0.0.1", &["::ffff:198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["198.51.100.7, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.7, unknown, 10.1.1.1"], "10.1.1.1"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for list in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_static(list));
+            }
+            let found = client_address(peer.parse().unwrap(), &headers, &proxies);
+            assert_eq!(found.to_string(), client, "{peer} {forwarded:?}");
+        }
+    }
+}
