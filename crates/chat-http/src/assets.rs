@@ -12,8 +12,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
+use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -70,12 +71,14 @@ const AT_ROOT: [&str; 6] = [
     "icons/icon-maskable-512.png",
 ];
 
+/// A content in other codings, the smallest first; none where that saves little.
+type Compressed = Vec<(&'static str, Bytes)>;
+
 /// A file of the page.
 #[derive(Clone)]
 pub(crate) struct Asset {
     content: Bytes,
-    /// The same, compressed; none where that makes nothing smaller.
-    gzip: Option<Bytes>,
+    compressed: Compressed,
     content_type: &'static str,
     /// Of the content: a weak one, as it names the compressed bytes, too (RFC 9110 §8.8.3.3).
     etag: HeaderValue,
@@ -103,7 +106,10 @@ impl Asset {
     }
 
     fn file(path: &str) -> Option<Self> {
-        if cfg!(debug_assertions) { Self::read(path) } else { ASSETS.get(path).cloned() }
+        match ASSETS.get() {
+            Some(assets) => assets.get(path).cloned(),
+            None => Self::read(path),
+        }
     }
 
     /// A file as it is given out.
@@ -122,12 +128,10 @@ impl Asset {
                 Cow::Owned(bytes) => bytes.into(),
             },
         };
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&content).expect("a vector takes everything");
-        let gzip = encoder.finish().expect("a vector takes everything");
+        let etag = etag(&content);
         Some(Self {
-            etag: etag(&content),
-            gzip: (gzip.len() < content.len() * 9 / 10).then(|| gzip.into()),
+            compressed: compressed(&etag, &content),
+            etag,
             content,
             content_type,
             runs: path == PAGE || path == WORKER,
@@ -138,9 +142,11 @@ impl Asset {
     /// The file, or 304 for a browser that has it.
     pub(crate) fn answer(self, headers: &HeaderMap) -> Response<Body> {
         let is_known = self.is_known(headers);
-        let gzip = self.gzip.filter(|_| takes_gzip(headers));
-        let coding = gzip.is_some().then(|| HeaderValue::from_static("gzip"));
-        let content = if is_known { Bytes::new() } else { gzip.unwrap_or(self.content) };
+        let (coding, content) = match self.compressed.into_iter().find(|(coding, _)| takes(headers, coding)) {
+            Some((coding, content)) => (Some(HeaderValue::from_static(coding)), content),
+            None => (None, self.content),
+        };
+        let content = if is_known { Bytes::new() } else { content };
         let mut response = Response::new(answer::bytes(content));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -182,14 +188,42 @@ fn is_place(path: &str) -> bool {
 }
 
 /// RFC 9110 §12.5.3; of weights, only the one that refuses matters here.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn takes(headers: &HeaderMap, wanted: &str) -> bool {
     let codings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|header| header.to_str().ok());
     codings.flat_map(|header| header.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok());
-        name.trim().eq_ignore_ascii_case("gzip") && weight.unwrap_or(1.0) > 0.0
+        name.trim().eq_ignore_ascii_case(wanted) && weight.unwrap_or(1.0) > 0.0
     })
 }
+
+/// Brotli is a sixth smaller, and browsers take it where the line is encrypted.
+fn compress(content: &[u8]) -> Compressed {
+    let params = BrotliEncoderParams { size_hint: content.len(), ..BrotliEncoderParams::default() };
+    let mut brotli = Vec::new();
+    brotli::BrotliCompress(&mut &*content, &mut brotli, &params).expect("a vector takes everything");
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(content).expect("a vector takes everything");
+    let gzip = gzip.finish().expect("a vector takes everything");
+    let compressed = [("br", brotli), ("gzip", gzip)].into_iter();
+    let is_worth_it = |bytes: &[u8]| bytes.len() < content.len() * 9 / 10;
+    compressed.filter(|(_, bytes)| is_worth_it(bytes)).map(|(coding, bytes)| (coding, bytes.into())).collect()
+}
+
+/// A content that was compressed before is not again.
+fn compressed(etag: &HeaderValue, content: &[u8]) -> Compressed {
+    let known = || COMPRESSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(compressed) = known().get(etag) {
+        return compressed.clone();
+    }
+    // Not under the lock: others want other files.
+    let compressed = compress(content);
+    known().insert(etag.clone(), compressed.clone());
+    compressed
+}
+
+/// What was compressed, by its tag: a file may be read often.
+static COMPRESSED: Mutex<BTreeMap<HeaderValue, Compressed>> = Mutex::new(BTreeMap::new());
 
 /// A file without its comments, blank lines and indentation. Lines stay lines,
 /// and only what begins one counts as a comment; that no string of the page goes
@@ -240,9 +274,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// All files by their paths, ready to be given out.
-static ASSETS: LazyLock<BTreeMap<String, Asset>> =
-    LazyLock::new(|| Web::iter().filter_map(|path| Some((path.to_string(), Asset::read(&path)?))).collect());
+/// All files by their paths, ready to be given out, once they are. Never in a
+/// debug build, whose files change while it runs.
+static ASSETS: OnceLock<BTreeMap<String, Asset>> = OnceLock::new();
+
+/// Makes all files ready, which takes a good part of a second.
+pub(crate) fn prepare() {
+    if !cfg!(debug_assertions) {
+        ASSETS.get_or_init(|| {
+            Web::iter().filter_map(|path| Some((path.to_string(), Asset::read(&path)?))).collect()
+        });
+    }
+}
 
 /// Changes when any file does. A debug build, whose files change while it runs,
 /// has always the same, and browsers ask each time.
@@ -313,18 +356,21 @@ mod tests {
     #[test]
     fn what_a_browser_takes_is_compressed() {
         let file = Asset::find(&format!("/assets/{}/app.js", *VERSION)).unwrap();
-        for (takes, is_gzip) in [
-            ("gzip, deflate, br, zstd", true),
-            ("br;q=1.0, GZIP;q=0.5", true),
-            ("br", false),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("", false),
+        for (takes, coding) in [
+            ("gzip, deflate, br, zstd", Some("br")),
+            ("br;q=0, GZIP;q=0.5", Some("gzip")),
+            ("br", Some("br")),
+            ("gzip", Some("gzip")),
+            ("gzip;q=0", None),
+            ("gzip; q=0.0", None),
+            ("zstd", None),
+            ("", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(takes));
             let answer = file.clone().answer(&headers);
-            assert_eq!(answer.headers().contains_key(CONTENT_ENCODING), is_gzip, "{takes}");
+            let coding = coding.map(HeaderValue::from_static);
+            assert_eq!(answer.headers().get(CONTENT_ENCODING), coding.as_ref(), "{takes}");
             assert_eq!(answer.headers()[VARY], "accept-encoding");
         }
     }

@@ -21,7 +21,7 @@ use crate::avatar::Avatars;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
 use crate::shard::Shards;
-use crate::{HttpOptions, retention, routes, session_check};
+use crate::{HttpOptions, assets, retention, routes, session_check};
 
 /// A server that accepts connections on the current tokio runtime.
 ///
@@ -75,6 +75,7 @@ impl Server {
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
+        tokio::task::spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");
         Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })
     }
