@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { Client } from "./logic/client.js";
-import { nonce } from "./logic/nonce.js";
+import { nonce } from "./logic/outbox.js";
 import { OutboxStore } from "./store.js";
 import { Tabs } from "./tabs.js";
 

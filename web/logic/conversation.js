@@ -10,6 +10,7 @@
  * @property {string} [nonce]
  */
 
+/** @typedef {import("./client.js").Part} Part */
 /** @typedef {`#${string}` | `@${string}`} Key a room, or the one whom one talks to */
 
 /**
@@ -78,6 +79,11 @@ export class Conversation {
     return this.#ahead.size > 0;
   }
 
+  /** Whether something has to be read from the log behind what was seen. A room's replay brings it by itself. */
+  get isBehind() {
+    return this.hasGap || (!this.isRoom && (this.seen ?? 0) < this.top);
+  }
+
   /**
    * Forgets everything.
    * @param {string} epoch
@@ -105,7 +111,12 @@ export class Conversation {
     if (entry.seq <= this.seen) {
       return "known";
     }
+    if (!this.isRoom && !this.isLoaded) {
+      // Nobody looks at what comes before it; who does will read it.
+      this.seen = entry.seq - 1;
+    }
     if (entry.seq > this.seen + 1) {
+      this.top = Math.max(this.top, entry.seq);
       if (this.#ahead.size < AHEAD_MAX) {
         this.#ahead.set(entry.seq, entry);
       }
@@ -136,6 +147,61 @@ export class Conversation {
     this.generation += 1;
     const news = this.receive(entry);
     return Array.isArray(news) ? news : [];
+  }
+
+  /**
+   * Where in the log a part is; undefined: there is nothing of it.
+   * @param {Part} part
+   * @param {number} seq
+   * @returns {{ before?: number, after?: number } | undefined}
+   */
+  where(part, seq) {
+    switch (part) {
+      case "older":
+        return this.hasOlder && this.first > 1 ? { before: this.first } : undefined;
+      case "newer":
+        return this.isAtEnd ? undefined : { after: this.last };
+      case "around":
+        return { after: Math.max(0, seq - Math.floor(PAGE / 2)) };
+      case "latest":
+        return this.end > 0 ? { before: this.end + 1 } : {};
+    }
+  }
+
+  /**
+   * Takes a part that was asked for.
+   * @param {Part} part
+   * @param {Entry[]} page
+   * @param {number} kept the oldest number that the server has
+   * @param {boolean} hasMore
+   * @returns {Part | undefined} what is to be asked for next
+   */
+  take(part, page, kept, hasMore) {
+    const [first] = page;
+    switch (part) {
+      case "older":
+        this.prepend(page, hasMore);
+        break;
+      case "newer":
+        if (!this.append(page) || !first) {
+          return "latest";
+        }
+        break;
+      case "around":
+        if (!first) {
+          return "latest";
+        }
+        this.replace(page, first.seq > kept);
+        break;
+      case "latest":
+        // What came meanwhile is newer than an empty page.
+        if (first || this.last === 0 || !this.isAtEnd) {
+          this.replace(page, hasMore);
+        }
+        break;
+    }
+    // What came while the page was under way.
+    return first && !this.isAtEnd && this.end - this.last <= PAGE ? "newer" : undefined;
   }
 
   /**
@@ -210,6 +276,52 @@ export class Conversation {
   }
 }
 
+/**
+ * All of them, each made when it is first heard of.
+ * @extends {Map<Key, Conversation>}
+ */
+export class Conversations extends Map {
+  /** The name of the numbering that the server has. */
+  epoch = "";
+
+  /**
+   * @param {Key} key
+   * @returns {Conversation}
+   */
+  of(key) {
+    let conversation = this.get(key);
+    if (!conversation) {
+      conversation = new Conversation(key);
+      this.set(key, conversation);
+    }
+    conversation.epoch ||= this.epoch;
+    return conversation;
+  }
+
+  /** Those with one person. */
+  get privates() {
+    return [...this.values()].filter(({ isRoom }) => !isRoom);
+  }
+}
+
+/**
+ * @param {any} frame
+ * @returns {Entry}
+ */
+export function entryOf({ type, seq, from, text, timestamp, nonce }) {
+  const isKnown = (type === "message" || type === "private") && typeof from === "string" && typeof text === "string";
+  return {
+    kind: isKnown ? type : "unknown",
+    seq,
+    from: String(from ?? ""),
+    text: String(text ?? ""),
+    timestamp: Number(timestamp ?? 0),
+    nonce,
+  };
+}
+
+/** Entries asked for at once: what the server gives at most. */
+export const PAGE = 100;
 /** Entries in memory for one conversation; at the most, the oldest go. */
 export const ENTRIES_MAX = 12_000;
 const ENTRIES_KEPT = 8_000;

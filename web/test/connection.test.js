@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoff } from "../logic/backoff.js";
+import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoff } from "../logic/connection.js";
 import { ANSWER_MS } from "../logic/client.js";
 import { World } from "./world.js";
 
@@ -46,8 +46,9 @@ test("the server says when to come back", () => {
   const world = new World();
   world.open();
   world.frame({ type: "reconnect", after_ms: 4321 });
+  world.now += 321;
   world.cut(1012);
-  assert.equal(/** @type {number} */ (world.client.retryAt) - world.now, 4321);
+  assert.equal(/** @type {number} */ (world.client.retryAt) - world.now, 4000);
 });
 
 test("who was signed out does not come back", () => {
@@ -110,5 +111,22 @@ test("a greeting that does not come is not waited for", () => {
   world.step({ type: "opened" });
   assert.equal(world.client.wakeAt, world.now + ANSWER_MS);
   world.wake();
+  assert.equal(world.client.state, "waiting");
+});
+
+test("an answer is waited for as long as something comes", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.step({ type: "join", room: "rum" });
+  world.open();
+  world.joined("rum");
+  for (const seq of [1, 2, 3]) {
+    world.now += ANSWER_MS - 1;
+    world.message("rum", seq);
+    world.step({ type: "timer" });
+  }
+  assert.equal(world.client.state, "open");
+  world.now += ANSWER_MS;
+  world.step({ type: "timer" });
   assert.equal(world.client.state, "waiting");
 });

@@ -153,3 +153,22 @@ test("only so many are under way at once, and a slow server is waited for", () =
   for (let i = 0; i < 3; i++) world.wake();
   assert.equal(world.client.state, "waiting");
 });
+
+test("what is too much for a frame does not cost the connection", () => {
+  const world = new World();
+  world.open({ limits: { text_max_chars: 100_000, message_max_bytes: 1_000 } });
+  world.write("@bob", "я".repeat(500), "n-long");
+  world.write("@bob", "short");
+  assert.deepEqual(world.take().map(({ text }) => text), ["short"]);
+  assert.equal(world.kept.get("n-long").reason, "text_too_long");
+});
+
+test("a receipt that was lost with the connection is made up for", () => {
+  const world = new World();
+  world.open();
+  world.write("@bob", "hi");
+  world.frame({ type: "ack", nonce: "n-hi", to: "bob", seq: 1, timestamp: 1, duplicate: false });
+  world.cut();
+  world.open({ privates: [{ with: "bob", seq: 1 }] });
+  assert.deepEqual(world.waiting("@bob"), [], "the log has it");
+});

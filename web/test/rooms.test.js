@@ -94,7 +94,8 @@ test("an entry of an unknown kind moves the room on", () => {
   world.frame({ type: "react", room: "tea", seq: 2, whatever: true });
   world.message("tea", 3);
   assert.deepEqual(world.seqs("#tea"), [1, 2, 3]);
-  assert.equal(world.client.conversations.get("#tea")?.at(2)?.kind, "unknown");
+  world.frame({ type: "edit", room: "tea", seq: 4, from: "bob", text: "other words", timestamp: 1, of: 3 });
+  assert.deepEqual(range(2, 4).map((seq) => world.client.conversations.get("#tea")?.at(seq)?.kind), ["unknown", "message", "unknown"]);
 });
 
 test("a room that cannot be joined just now is asked for again", () => {
@@ -172,4 +173,81 @@ test("who is here follows joins and presence", () => {
   world.frame({ type: "presence", room: "tea", online: 301 });
   assert.equal(tea?.online, 301);
   assert.ok(world.client.isOnline("carol") && !world.client.isOnline("bob"));
+});
+
+test("somebody may go whose name was never said", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [], { online: 201, members: ["alice", "bob"] });
+  world.frame({ type: "presence", room: "tea", user: "carol", online: false });
+  assert.equal(world.client.rooms.get("tea")?.online, 200);
+});
+
+test("what comes before `joined` is of the stay before, and comes again", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2]);
+  world.step({ type: "leave", room: "tea" });
+  world.step({ type: "join", room: "tea" });
+  world.did("arrived");
+  world.message("tea", 3);
+  world.frame({ type: "left", room: "tea" });
+  world.joined("tea", [1, 2, 3]);
+  assert.deepEqual(world.did("arrived").map(({ entry, isNews }) => [entry.seq, isNews]), [[1, false], [2, false], [3, false]]);
+});
+
+test("many rooms that cannot be joined just now are one reason to wait", () => {
+  const world = new World();
+  for (const i of range(1, 20)) world.step({ type: "join", room: `r${i}` });
+  world.open();
+  for (const { ref } of world.take()) world.frame({ type: "error", code: "unavailable", message: "", ref, retry_after: 1 });
+  assert.ok(/** @type {number} */ (world.client.wakeAt) - world.now <= 1_000);
+  world.wake();
+  assert.equal(world.take().length, 20);
+});
+
+test("a hole in a room that was left without a word is filled by joining it", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2]);
+  world.take();
+  world.message("tea", 5);
+  world.frame({ type: "error", code: "not_joined", message: "", ref: world.take()[0].ref });
+  assert.deepEqual([world.client.state, ...world.sent.map(({ type, since }) => [type, since])], ["open", ["join", 2]]);
+  world.joined("tea", [], { seq: 5, recovered: true });
+  for (const seq of [3, 4, 5]) world.message("tea", seq);
+  assert.deepEqual(world.seqs("#tea"), range(1, 5));
+});
+
+test("somebody who reads far back is brought to the end when all that is gone", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  const answer = (/** @type {number[]} */ [from = 0, to = 0]) =>
+    world.frame({ type: "history", room: "tea", epoch: "e1", first: from, messages: page(from, to), has_more: true, ref: world.take()[0].ref });
+  world.step({ type: "load", key: "#tea", part: "around", seq: 100 });
+  answer([51, 150]);
+  world.step({ type: "load", key: "#tea", part: "newer" });
+  answer([501, 600]);
+  answer([901, 1000]);
+  assert.deepEqual(world.seqs("#tea"), range(901, 1000));
+});
+
+test("of two messages that somebody wants to see, the last is shown", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "around", seq: 100 });
+  world.step({ type: "load", key: "#tea", part: "around", seq: 500 });
+  for (let [request] = world.take(); request; [request] = world.take()) {
+    world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(request.after + 1, request.after + 100), has_more: true, ref: request.ref });
+  }
+  assert.ok(world.client.conversations.get("#tea")?.at(500));
 });

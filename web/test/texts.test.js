@@ -6,7 +6,7 @@ import { Comings } from "../logic/comings.js";
 import { Conversation } from "../logic/conversation.js";
 import { deviceOf } from "../logic/device.js";
 import { continues } from "../logic/grouping.js";
-import { nonce } from "../logic/nonce.js";
+import { nonce } from "../logic/outbox.js";
 import { Reads } from "../logic/reads.js";
 import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
 
