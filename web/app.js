@@ -1,6 +1,7 @@
 // The page: the door for those who are not signed in, the chat for the others.
 
 import * as api from "./api.js";
+import { placeAt } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
 import { byId, isolated, symbol } from "./view/dom.js";
@@ -61,7 +62,7 @@ async function start() {
 async function enter() {
   const user = await api.me();
   if (settings.user && settings.user.username !== user.username) {
-    history.replaceState(null, "", location.pathname.startsWith("/u/") ? "/" : location.href);
+    history.replaceState(null, "", placeAt(location)?.key.startsWith("@") ? "/" : location.href);
   }
   await begin(user);
 }
@@ -88,7 +89,8 @@ function end() {
 /** @param {string} [sentence] why one is here */
 async function openDoor(sentence) {
   const [{ Door }] = await Promise.all([import("./view/door.js"), doorStyle()]);
-  door ??= new Door(enter);
+  const { key = "" } = placeAt(location) ?? {};
+  door ??= new Door(enter, key.startsWith("#") ? key.slice(1) : "");
   door.open(sentence);
 }
 

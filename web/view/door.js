@@ -1,7 +1,6 @@
 // Signing in and registering.
 
 import * as api from "../api.js";
-import { placeAt } from "../logic/address.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
@@ -19,10 +18,15 @@ export class Door {
   #toSignIn = byId("to-sign-in", HTMLButtonElement);
   #crop;
   #entered;
+  #room;
 
-  /** @param {() => Promise<void>} entered somebody has just signed in */
-  constructor(entered) {
+  /**
+   * @param {() => Promise<void>} entered somebody has just signed in
+   * @param {string} room to which the address leads; or empty
+   */
+  constructor(entered, room) {
     this.#entered = entered;
+    this.#room = room;
     const crop = this.#register.querySelector("picture-crop");
     if (!(crop instanceof PictureCrop)) {
       throw new Error("index.html has no picture-crop");
@@ -63,8 +67,7 @@ export class Door {
   }
 
   speak() {
-    const place = placeAt(location);
-    const invitation = place?.key.startsWith("#") ? t.invitationTo(place.key.slice(1)) : t.invitation;
+    const invitation = this.#room ? t.invitationTo(this.#room) : t.invitation;
     this.#words.textContent = this.#signIn.hidden ? invitation : t.welcomeBack;
     this.#crop.speak();
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
