@@ -38,7 +38,16 @@ for (const choice of document.querySelectorAll("[data-language]")) {
     }
   });
 }
-byId("settings", HTMLElement).addEventListener("beforetoggle", async () => (await theMenu()).show());
+const menuFrame = byId("settings", HTMLElement);
+me.addEventListener("click", async (event) => {
+  if (!menu) {
+    // It opens once it is there: a choice in one that does nothing yet would be lost.
+    event.preventDefault();
+    await theMenu();
+    menuFrame.showPopover();
+  }
+});
+menuFrame.addEventListener("beforetoggle", async () => (await theMenu()).show());
 byId("find", HTMLElement).addEventListener("click", () => chat?.find());
 
 async function start() {

@@ -1,26 +1,30 @@
-// What is in a message: text, links and code. What people wrote is only ever
-// cut into pieces; nothing in it becomes markup.
+// What is in a message: text, links, names and code. What people wrote is only
+// ever cut into pieces; nothing in it becomes markup.
 
 /**
  * @typedef {{ kind: "text" | "code" | "block", text: string }
- *   | { kind: "link", text: string, href: string }} Piece
+ *   | { kind: "link", text: string, href: string }
+ *   | { kind: "mention", text: string, name: string }} Piece
  */
 
 /**
  * @param {string} text
+ * @param {Iterable<string>} [names] of those who may be named in it; of two alike, the last
  * @returns {Piece[]}
  */
-export function piecesOf(text) {
+export function piecesOf(text, names = []) {
+  // Most messages name nobody: they need not ask who there is.
+  const known = new Map(text.includes("@") ? Array.from(names, (name) => [folded(name), name]) : []);
   /** @type {Piece[]} */
   const pieces = [];
   let end = 0;
   for (const match of text.matchAll(CODE)) {
-    pieces.push(...linksIn(text.slice(end, match.index)));
+    pieces.push(...linksIn(text.slice(end, match.index), known));
     const [whole, block, code] = match;
     pieces.push(block !== undefined ? { kind: "block", text: block } : { kind: "code", text: code ?? "" });
     end = match.index + whole.length;
   }
-  pieces.push(...linksIn(text.slice(end)));
+  pieces.push(...linksIn(text.slice(end), known));
   return pieces;
 }
 
@@ -36,18 +40,19 @@ export function isEmojiAlone(text) {
  * Whether somebody is named in it.
  * @param {string} text
  * @param {string} name
+ * @param {Iterable<string>} [names] theirs and those of others, which may begin with it
  */
-export function mentions(text, name) {
-  const said = text.toLowerCase();
-  const wanted = `@${name.toLowerCase()}`;
-  for (let at = said.indexOf(wanted); at >= 0; at = said.indexOf(wanted, at + 1)) {
-    const before = said.slice(0, at);
-    const after = said.slice(at + wanted.length);
-    if (!/[\p{L}\p{N}_]$/u.test(before) && !/^[\p{L}\p{N}_]/u.test(after)) {
-      return true;
-    }
-  }
-  return false;
+export function mentions(text, name, names = [name]) {
+  return text.includes("@") && piecesOf(text, names).some((piece) => piece.kind === "mention" && piece.name === name);
+}
+
+/**
+ * A name in the one spelling in which it is compared. Not as this browser's
+ * language has it: a text must name the same people everywhere.
+ * @param {string} text
+ */
+export function folded(text) {
+  return text.normalize("NFC").toLowerCase();
 }
 
 /**
@@ -65,9 +70,10 @@ export function charsOf(text) {
 
 /**
  * @param {string} text
+ * @param {Map<string, string>} known
  * @returns {Piece[]}
  */
-function linksIn(text) {
+function linksIn(text, known) {
   /** @type {Piece[]} */
   const pieces = [];
   let end = 0;
@@ -77,11 +83,34 @@ function linksIn(text) {
     if (href === null) {
       continue;
     }
-    if (match.index > end) {
-      pieces.push({ kind: "text", text: text.slice(end, match.index) });
-    }
-    pieces.push({ kind: "link", text: link, href });
+    pieces.push(...mentionsIn(text.slice(end, match.index), known), { kind: "link", text: link, href });
     end = match.index + link.length;
+  }
+  pieces.push(...mentionsIn(text.slice(end), known));
+  return pieces;
+}
+
+/**
+ * @param {string} text
+ * @param {Map<string, string>} known names, by how they are compared
+ * @returns {Piece[]}
+ */
+function mentionsIn(text, known) {
+  /** @type {Piece[]} */
+  const pieces = [];
+  let end = 0;
+  for (const { index } of known.size > 0 ? text.matchAll(AT) : []) {
+    // The longest first, until one is found: a name may begin with another.
+    for (let to = Math.min(text.length, index + 1 + NAME_MAX_LENGTH); to > index && index >= end; to -= 1) {
+      const name = known.get(folded(text.slice(index + 1, to)));
+      if (name && !IN_WORD.test(text.slice(to))) {
+        if (index > end) {
+          pieces.push({ kind: "text", text: text.slice(end, index) });
+        }
+        pieces.push({ kind: "mention", text: text.slice(index, to), name });
+        end = to;
+      }
+    }
   }
   if (end < text.length) {
     pieces.push({ kind: "text", text: text.slice(end) });
@@ -128,6 +157,11 @@ function count(text, char) {
 const CODE = /\x60{3}(?:[a-z0-9+#-]*\n)?([\s\S]+?)\n?\x60{3}\n?|\x60([^\x60\n]+)\x60/g;
 // Bidi controls could make a link look like another.
 const LINK = /(?<![\p{L}\p{N}])https?:\/\/[^\s<>"\x60\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
+/** One that stands before a name, and in no e-mail address. */
+const AT = /(?<![\p{L}\p{M}\p{N}_])@/gu;
+const IN_WORD = /^[\p{L}\p{M}\p{N}_]/u;
+/** A name has 24 characters, each of which may be a pair of surrogates. */
+const NAME_MAX_LENGTH = 48;
 const EMOJI_ALONE = /^(?:\p{RGI_Emoji}\uFE0F?\s*){1,4}$/v;
 const BRACKETS = new Map([
   [")", "("],

@@ -80,12 +80,13 @@ export class Chat {
     this.#list = new MessageList({
       me: user.username,
       load: ({ key }, part, seq) => this.#session.step({ type: "load", key, part, seq }),
-      isLoading: ({ key }, part) => client.isLoading(key, part),
+      obstacle: ({ key }) => this.#obstacle(key),
       waiting: ({ key }) => client.outbox.of(key),
       comings: ({ key }) => this.#comings.get(key)?.lines ?? [],
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (act, item) => this.#act(act, item),
       invite: () => this.#copyLink(),
+      names: ({ key }) => this.#names(key),
     });
     this.#composer = new Composer({
       send: (key, text) => this.#send(key, text),
@@ -93,6 +94,7 @@ export class Chat {
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
       scroll: (pages) => this.#list.scroll(pages),
       toMessages: () => this.#list.focusLast(),
+      people: () => this.#people,
     });
     this.#listen();
   }
@@ -263,7 +265,7 @@ export class Chat {
       return;
     }
     const isPrivate = key.startsWith("@");
-    const isNamed = mentions(entry.text, me);
+    const isNamed = mentions(entry.text, me, this.#names(key));
     if (isNamed && entry.seq > this.#reads.upTo(key)) {
       this.#mentioned.add(key);
     }
@@ -377,7 +379,7 @@ export class Chat {
       { signal },
     );
     this.#hereList.addEventListener("beforetoggle", () => this.#showHere(), { signal });
-    const later = setTimeout(() => this.#loadFinder().catch(() => {}), FINDER_AFTER_MS);
+    const later = setTimeout(() => Promise.all([this.#loadFinder(), this.#composer.loadNames()]).catch(() => {}), LATER_AFTER_MS);
     const refresh = setInterval(() => document.hidden || this.#loadRooms(), ROOMS_EVERY_MS);
     // What the connection says of itself depends on the time.
     const tick = setInterval(() => this.#session.client.state === "open" || this.#show(), 1_000);
@@ -396,6 +398,8 @@ export class Chat {
     }
     if (link.origin === location.origin && this.#goTo(link)) {
       event.preventDefault();
+      // An installed app shows no address to copy it from.
+      if (link.matches(".when")) this.#copy(link.href);
     }
   }
 
@@ -456,13 +460,18 @@ export class Chat {
     }
   }
 
-  async #copyLink() {
+  #copyLink() {
     byId("talk-menu", HTMLElement).hidePopover();
+    this.#copy(new URL(addressOf(this.#current ?? "#default"), location.href).href);
+  }
+
+  /** @param {string} address */
+  async #copy(address) {
     try {
-      await navigator.clipboard.writeText(new URL(addressOf(this.#current ?? "#default"), location.href).href);
+      await navigator.clipboard.writeText(address);
       this.toast(t.copied);
     } catch {
-      this.toast(location.href);
+      this.toast(address);
     }
   }
 
@@ -575,6 +584,36 @@ export class Chat {
       .map((name) => ({ key: /** @type {Key} */ (`@${name}`), title: name }));
   }
 
+  /**
+   * Who may be named somewhere: those who are there, those with whom one talks,
+   * those who have said something, and oneself.
+   * @param {Key} key
+   */
+  *#names(key) {
+    const { client } = this.#session;
+    if (key.startsWith("#")) yield* client.rooms.get(key.slice(1))?.members ?? [];
+    for (const { name, end } of client.privates.sort((a, b) => b.recency - a.recency)) {
+      if (end > 0) yield name;
+    }
+    yield* this.#speakers(key);
+    yield this.#user.username;
+  }
+
+  /**
+   * Who has said something, the latest first.
+   * @param {Key} key
+   */
+  #speakers(key) {
+    const entries = this.#session.client.conversations.get(key)?.entries ?? [];
+    return new Set(entries.slice(-SPEAKERS_AMONG).reverse().map(({ from }) => from));
+  }
+
+  /** Who may be named in what is written now. */
+  get #people() {
+    const key = this.#current ?? "#";
+    return { me: this.#user.username, names: this.#names(key), speakers: this.#speakers(key) };
+  }
+
   /** @param {Key} key */
   #titleOf(key) {
     const name = key.slice(1);
@@ -614,6 +653,8 @@ export class Chat {
     const [sentence, kind] = this.#state(key);
     if (this.#subtitle.textContent !== sentence) {
       this.#subtitle.textContent = sentence;
+      // What keeps messages from coming may be another now.
+      this.#list.sync();
     }
     this.#subtitle.className = kind;
     byId("mute-room", HTMLElement).hidden = !isRoom;
@@ -652,7 +693,7 @@ export class Chat {
     const { client } = this.#session;
     const name = key.slice(1);
     const isRoom = key.startsWith("#");
-    if (client.state !== "open" && performance.now() - (client.lostAt ?? 0) > QUIET_MS) {
+    if (this.#isAway) {
       const unsent = client.outbox.unsent;
       const state = !navigator.onLine ? t.offline : client.hasGreeted ? t.noConnection : t.connecting;
       const more = unsent > 0 ? t.waitingHere(unsent) : client.hasGreeted ? t.tryingAgain : "";
@@ -665,6 +706,22 @@ export class Chat {
     }
     if (name === this.#user.username) return [t.onlyYou, ""];
     return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, ""];
+  }
+
+  /** Whether there has been no connection for so long that it is worth a word. */
+  get #isAway() {
+    const { state, lostAt } = this.#session.client;
+    return state !== "open" && performance.now() - (lostAt ?? 0) > QUIET_MS;
+  }
+
+  /**
+   * Why no messages come, in words; empty where they do.
+   * @param {Key} key
+   */
+  #obstacle(key) {
+    if (this.#isAway) return t.loadedLater;
+    const room = key.startsWith("#") ? this.#session.client.rooms.get(key.slice(1)) : undefined;
+    return room?.status === "refused" ? t.roomRefused : "";
   }
 
   #showHere() {
@@ -708,11 +765,13 @@ export class Chat {
 
 const ROOMS_EVERY_MS = 30_000;
 /** By then the first view is there, and has the line to itself no longer. */
-const FINDER_AFTER_MS = 3_000;
+const LATER_AFTER_MS = 3_000;
 /** A connection that is back within this time is not worth a word. */
 const QUIET_MS = 1_500;
 const SAVE_AFTER_MS = 500;
 /** Other tabs have told by then what is read there. */
 const NOTIFIED_AFTER_MS = 2 * SAVE_AFTER_MS;
+/** So many of the latest messages are looked through for whoever may be named. */
+const SPEAKERS_AMONG = 1_000;
 /** Pictures beside the number of those who are here. */
 const FACES = 3;

@@ -5,6 +5,8 @@ import { t } from "../words.js";
 import { byId } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("./names.js").Names} Names */
+/** @typedef {import("./names.js").People} People */
 
 export class Composer {
   #form = byId("composer", HTMLFormElement);
@@ -14,6 +16,8 @@ export class Composer {
   /** @type {Key | null} */
   #key = null;
   #maxChars = 4096;
+  /** Made when somebody is first named. @type {Names | null} */
+  #names = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #saving;
 
@@ -24,6 +28,7 @@ export class Composer {
    * @param {(key: Key, text: string) => void} hooks.keepDraft
    * @param {(pages: number) => void} hooks.scroll
    * @param {() => void} hooks.toMessages
+   * @param {() => People} hooks.people
    */
   constructor(hooks) {
     this.#hooks = hooks;
@@ -46,6 +51,7 @@ export class Composer {
       this.#keepDraft();
       this.#key = key;
       this.#text.value = this.#hooks.draft(key);
+      this.#names?.close();
     }
     this.#text.placeholder = placeholder;
     this.#form.classList.toggle("private", key.startsWith("@"));
@@ -86,6 +92,7 @@ export class Composer {
     const chars = charsOf(text);
     if (this.#key && chars > 0 && chars <= this.#maxChars) {
       this.#text.value = "";
+      this.#names?.close();
       this.#keepDraft();
       this.#show();
       this.#hooks.send(this.#key, text);
@@ -113,6 +120,15 @@ export class Composer {
     this.#show();
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#keepDraft(), DRAFT_AFTER_MS);
+    if (!this.#names && this.#text.value.includes("@")) {
+      // Without it a name can still be typed.
+      this.loadNames().then((names) => names.offer(), () => {});
+    }
+  }
+
+  async loadNames() {
+    const { Names } = await import("./names.js");
+    return (this.#names ??= new Names(this.#text, this.#hooks.people));
   }
 
   #keepDraft() {

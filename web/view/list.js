@@ -2,9 +2,9 @@
 // page, and it moves along with the reader; what is in sight stays where it is.
 
 import { continues, dayOf } from "../logic/grouping.js";
-import { t } from "../words.js";
+import { dayOf as dayInWords, t } from "../words.js";
 import { button, byId, element } from "./dom.js";
-import { comingItem, dayItem, messageItem, newItem, showState, turnFold, waitingItem } from "./message.js";
+import { comingItem, dayItem, gapItem, messageItem, newItem, showState, turnFold, waitingItem } from "./message.js";
 
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
@@ -13,23 +13,26 @@ import { comingItem, dayItem, messageItem, newItem, showState, turnFold, waiting
 /** @typedef {import("../logic/client.js").Part} Part */
 
 /** @typedef {{ seq: number, nodes: HTMLElement[], item: HTMLElement | null }} Row `item` is null for a kind not shown */
+/** @typedef {{ epoch: string, seq: number, below: number }} Place a message, and how many pixels below the upper edge it begins */
 
 /**
  * @typedef {object} Hooks
  * @property {string} me
  * @property {(conversation: Conversation, part: Part, seq?: number) => void} load
- * @property {(conversation: Conversation, part: Part) => boolean} isLoading
+ * @property {(conversation: Conversation) => string} obstacle why nothing can be loaded, in words; empty where it can
  * @property {(conversation: Conversation) => Item[]} waiting
  * @property {(conversation: Conversation) => Coming[]} comings
  * @property {(conversation: Conversation, seq: number) => void} read somebody has seen all up to there
  * @property {(act: string, item: HTMLElement) => void} act something in a message was chosen
  * @property {() => void} invite somebody is to get a link to the room
+ * @property {(conversation: Conversation) => Iterable<string>} names of those who may be named
  */
 
 export class MessageList {
   #scroller = byId("scroller", HTMLElement);
   #list = byId("messages", HTMLElement);
   #top = byId("top", HTMLElement);
+  #dayAbove = byId("day-above", HTMLElement);
   #toNewest = byId("to-newest", HTMLButtonElement);
   #toFirstNew = byId("to-first-new", HTMLButtonElement);
   #hooks;
@@ -38,25 +41,32 @@ export class MessageList {
   #generation = -1;
   /** @type {Row[]} */
   #rows = [];
-  /** What stands below the last row. @type {HTMLElement[]} */
-  #tail = [];
+  /** What stands below the last row, each by what it shows. @type {Map<string, HTMLElement>} */
+  #tail = new Map();
   /** Whether the newest message is in sight, and is to stay so. */
   #follows = true;
+  /** How far down it was scrolled when it was last brought in line. */
+  #lastTop = 0;
   /** The number after which everything is new; 0: there is no line. */
   #lineAfter = 0;
   /** How many were new when one came. */
   #newCount = 0;
   /** The message that an address names, until it is shown. */
   #target = 0;
+  /** Where one was reading, of those not left at their end. @type {WeakMap<Conversation, Place>} */
+  #places = new WeakMap();
+  /** The one of these to go back to, until one is there. @type {Place | undefined} */
+  #returnTo;
   /** The highest number that was in sight. */
   #seenUpTo = 0;
   #isDue = false;
-  #comingShown = "";
+  /** Ends some time after the last scrolling. @type {ReturnType<typeof setTimeout> | undefined} */
+  #scrolling;
 
   /** @param {Hooks} hooks */
   constructor(hooks) {
     this.#hooks = hooks;
-    this.#scroller.addEventListener("scroll", () => this.#schedule(), { passive: true });
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#toNewest.addEventListener("click", () => this.toEnd());
     this.#toFirstNew.addEventListener("click", () => this.toMessage(this.#lineAfter + 1));
     // A keyboard that comes up on a phone takes its room from here.
@@ -72,12 +82,14 @@ export class MessageList {
    * @param {{ readUpTo: number, unread: number, target: number }} where
    */
   open(conversation, { readUpTo, unread, target }) {
+    this.#keepPlace();
     this.#conversation = conversation;
     this.#generation = -1;
     this.#lineAfter = unread > 0 && readUpTo > 0 ? readUpTo : 0;
     this.#newCount = unread;
     this.#seenUpTo = conversation.end - unread;
     this.#target = target;
+    this.#returnTo = target === 0 ? this.#places.get(conversation) : undefined;
     this.#follows = target === 0;
     this.sync();
   }
@@ -105,6 +117,7 @@ export class MessageList {
     }
     this.#follows = true;
     this.#target = 0;
+    this.#returnTo = undefined;
     this.#lineAfter = this.#rows.some(({ seq }) => seq > this.#lineAfter) ? this.#lineAfter : 0;
     if (!conversation.isAtEnd) {
       this.#hooks.load(conversation, "latest");
@@ -143,12 +156,23 @@ export class MessageList {
 
   /** In other words than before. */
   speak() {
+    this.#keepPlace();
+    this.#returnTo = this.#conversation ? this.#places.get(this.#conversation) : undefined;
     this.#generation = -1;
     this.sync();
   }
 
   /** Brings the page in line with what is known, at the next frame. */
   sync() {
+    this.#schedule();
+  }
+
+  #scrolled() {
+    clearTimeout(this.#scrolling);
+    this.#scrolling = setTimeout(() => {
+      this.#scrolling = undefined;
+      this.#schedule();
+    }, SCROLLING_MS);
     this.#schedule();
   }
 
@@ -171,7 +195,7 @@ export class MessageList {
       this.#generation = conversation.generation;
       this.#rebuild(conversation, this.#startAt(conversation));
     } else {
-      this.#follows = this.#isNearEnd(conversation);
+      this.#follows = this.#stillFollows(conversation);
       this.#extend(conversation);
     }
     this.#showTail(conversation);
@@ -184,7 +208,9 @@ export class MessageList {
       this.#stickToEnd();
     }
     this.#showPills(conversation);
+    this.#showDay(conversation);
     this.#tellRead(conversation);
+    this.#lastTop = this.#scroller.scrollTop;
   }
 
   /**
@@ -200,23 +226,36 @@ export class MessageList {
         this.#hooks.load(conversation, "around", this.#target);
       }
     }
+    // Numbers of another epoch are other messages.
+    if (this.#returnTo?.epoch === conversation.epoch && conversation.at(this.#returnTo.seq)) {
+      return this.#returnTo.seq;
+    }
+    this.#returnTo = undefined;
     return this.#lineAfter && conversation.at(this.#lineAfter + 1) ? this.#lineAfter + 1 : conversation.last;
   }
 
   /** @param {Conversation} conversation */
   #place(conversation) {
     const target = this.#target ? this.#rowOf(this.#target)?.item : null;
+    const place = this.#returnTo;
+    const left = place ? this.#rowOf(place.seq)?.item : null;
     const line = this.#list.querySelector(".new-line");
+    this.#returnTo = undefined;
     if (target) {
       target.scrollIntoView({ block: "center" });
       target.classList.add("target");
       setTimeout(() => target.classList.remove("target"), TARGET_MS);
       this.#target = 0;
       this.#follows = false;
+    } else if (place && left) {
+      const { top, height } = left.getBoundingClientRect();
+      // It may be smaller than it was: what was unfolded is folded again.
+      this.#scroller.scrollTop += top - this.#edge - Math.max(place.below, -height);
+      this.#follows = false;
     } else if (line) {
       const { top } = line.getBoundingClientRect();
-      this.#scroller.scrollTop += top - this.#scroller.getBoundingClientRect().top - this.#scroller.clientHeight * 0.25;
-      this.#follows = this.#isNearEnd(conversation);
+      this.#scroller.scrollTop += top - this.#edge - this.#scroller.clientHeight * 0.25;
+      this.#follows = conversation.isAtEnd && this.#below < NEAR_PX;
     } else {
       this.#stickToEnd();
       this.#follows = conversation.isAtEnd;
@@ -233,8 +272,7 @@ export class MessageList {
     let to = Math.min(last, around + ROWS_AT_ONCE);
     from = Math.max(first, Math.min(from, to - ROWS_AT_ONCE));
     this.#rows = [];
-    this.#tail = [];
-    this.#comingShown = "";
+    this.#tail.clear();
     this.#list.replaceChildren();
     this.#add(conversation, from, to, false);
   }
@@ -307,7 +345,7 @@ export class MessageList {
       this.#rows[0] = this.#anew(conversation, below, false);
       this.#rows.unshift(...rows);
     } else {
-      const end = this.#tail[0];
+      const [end] = this.#tail.values();
       end ? end.before(fragment) : this.#list.append(fragment);
       this.#rows.push(...rows);
     }
@@ -336,7 +374,8 @@ export class MessageList {
       nodes.push(newItem());
     }
     const isContinued = !isNewDay && !isFirstNew && above?.kind !== "unknown" && continues(above, entry);
-    const item = messageItem(entry, { key: conversation.key, me: this.#hooks.me, isContinued });
+    const names = this.#hooks.names(conversation);
+    const item = messageItem(entry, { key: conversation.key, me: this.#hooks.me, names, isContinued });
     nodes.push(item);
     return { seq, nodes, item };
   }
@@ -370,46 +409,68 @@ export class MessageList {
 
   /** @param {() => void} change */
   #keepInSight(change) {
-    const edge = this.#scroller.getBoundingClientRect().top;
-    const anchor = this.#rows.find(({ item }) => item && item.getBoundingClientRect().bottom > edge)?.seq ?? 0;
+    const anchor = this.#rowAt(this.#edge)?.seq ?? 0;
     const before = this.#rowOf(anchor)?.item?.getBoundingClientRect().bottom ?? 0;
     change();
     const after = this.#rowOf(anchor)?.item?.getBoundingClientRect().bottom ?? before;
     this.#scroller.scrollTop += after - before;
   }
 
+  /** Keeps where one is reading, unless that is at the end. */
+  #keepPlace() {
+    const conversation = this.#conversation;
+    // Until the next frame, the page may still show another one.
+    if (!conversation || this.#generation !== conversation.generation) {
+      return;
+    }
+    const row = this.#follows ? undefined : this.#rowAt(this.#edge);
+    if (row?.item) {
+      const below = row.item.getBoundingClientRect().top - this.#edge;
+      this.#places.set(conversation, { epoch: conversation.epoch, seq: row.seq, below });
+    } else {
+      this.#places.delete(conversation);
+    }
+  }
+
   /**
-   * What is not in the log: what waits, and who came and went.
+   * What is not in the log: who came and went, and what waits. That is there
+   * even where the end of the log is not.
    * @param {Conversation} conversation
    */
   #showTail(conversation) {
-    const isAtEnd = conversation.isAtEnd && this.#lastShown === conversation.last;
+    const isAllShown = this.#lastShown === conversation.last;
+    const isAtEnd = isAllShown && conversation.isAtEnd;
+    const items = isAllShown ? this.#hooks.waiting(conversation) : [];
     const coming = isAtEnd ? this.#hooks.comings(conversation).findLast(({ afterSeq }) => afterSeq === conversation.last) : undefined;
-    const items = isAtEnd ? this.#hooks.waiting(conversation) : [];
-    /** @type {HTMLElement[]} */
-    const tail = [];
-    const comingKey = coming ? JSON.stringify(coming) : "";
-    const shownComing = this.#tail.find((node) => node.matches(".coming"));
+    /** @type {Map<string, HTMLElement>} */
+    const tail = new Map();
+    /** @param {string} what @param {() => HTMLElement} make */
+    const show = (what, make) => {
+      const node = this.#tail.get(what) ?? make();
+      tail.set(what, node);
+      return node;
+    };
     if (coming) {
-      tail.push(comingKey === this.#comingShown && shownComing ? shownComing : comingItem(coming));
+      show(JSON.stringify(coming), () => comingItem(coming));
     }
-    this.#comingShown = comingKey;
-    let above = conversation.entries.at(-1);
-    if (items.length > 0 && this.#rows.length === 0) {
-      tail.push(dayItem((items[0]?.at ?? 0) / 1000));
+    if (items.length > 0 && this.#rows.length > 0 && !isAtEnd) {
+      show("gap", gapItem);
     }
+    let above = isAtEnd ? conversation.entries.at(-1) : undefined;
     for (const item of items) {
       const entry = { from: this.#hooks.me, timestamp: item.at / 1000 };
+      const day = dayOf(entry.timestamp);
+      if (!above || dayOf(above.timestamp) !== day) {
+        show(`day ${day}`, () => dayItem(entry.timestamp));
+      }
       const isContinued = !coming && above !== undefined && continues(above, entry);
-      const shown =
-        this.#tail.find((node) => node.dataset.nonce === item.nonce && node.matches(".continued") === isContinued) ??
-        waitingItem(item, { me: this.#hooks.me, isContinued });
-      showState(shown, item);
-      tail.push(shown);
+      const what = `${isContinued ? "continued" : "item"} ${item.nonce}`;
+      showState(show(what, () => waitingItem(item, { me: this.#hooks.me, names: this.#hooks.names(conversation), isContinued })), item);
       above = /** @type {Entry} */ (entry);
     }
-    if (tail.length !== this.#tail.length || tail.some((node, i) => node !== this.#tail[i])) {
-      for (const node of this.#tail.filter((node) => !tail.includes(node))) {
+    const shown = new Set(tail.values());
+    for (const node of this.#tail.values()) {
+      if (!shown.has(node)) {
         if (node.contains(document.activeElement)) {
           // It stands in the log now, and so does who was looking at it.
           const same = this.#rows.findLast(({ item }) => item?.dataset.nonce === node.dataset.nonce);
@@ -417,9 +478,16 @@ export class MessageList {
         }
         node.remove();
       }
-      this.#list.append(...tail);
-      this.#tail = tail;
     }
+    // Only what is not in its place: what is moved loses the focus.
+    let below = null;
+    for (const node of [...shown].toReversed()) {
+      if (node.parentNode !== this.#list || node.nextSibling !== below) {
+        this.#list.insertBefore(node, below);
+      }
+      below = node;
+    }
+    this.#tail = tail;
   }
 
   /** @param {Conversation} conversation */
@@ -432,7 +500,8 @@ export class MessageList {
         : this.#firstShown <= conversation.first && conversation.end > 0
           ? "beginning"
           : "";
-    const shown = `${kind} ${conversation.key} ${t.chat}`;
+    const obstacle = this.#hooks.obstacle(conversation);
+    const shown = `${kind} ${obstacle} ${conversation.key} ${t.chat}`;
     if (this.#top.dataset.shown === shown) {
       return;
     }
@@ -448,7 +517,7 @@ export class MessageList {
               element("p", "", conversation.name === this.#hooks.me ? t.onlyYou : t.emptyPrivateHint),
             ]
         : kind === "loading"
-          ? [element("p", "", t.loading)]
+          ? [element("p", "", obstacle || t.loading)]
           : kind === "beginning"
             ? [element("p", "", t.beginning)]
             : []),
@@ -463,7 +532,9 @@ export class MessageList {
 
   /** @param {Conversation} conversation */
   #showPills(conversation) {
-    const isFar = !conversation.isAtEnd || this.#lastShown < conversation.last || this.#below > FAR_PX;
+    // Whoever follows is there, or will be once it is loaded.
+    const isFar =
+      !this.#follows && (!conversation.isAtEnd || this.#lastShown < conversation.last || this.#below > FAR_PX);
     this.#toNewest.hidden = !isFar || conversation.end === 0;
     const unseen = Math.max(0, conversation.end - this.#seenUpTo);
     const words = this.#toNewest.querySelector("span");
@@ -473,6 +544,21 @@ export class MessageList {
     const isLineAbove = this.#lineAfter > 0 && this.#newCount > 0 && this.#lineAfter + 1 < this.#firstShown;
     this.#toFirstNew.hidden = !isLineAbove;
     if (isLineAbove) this.#toFirstNew.textContent = `↑ ${t.toFirstNew(this.#newCount)}`;
+  }
+
+  /**
+   * Says above the messages which day it is, where that is not in sight itself.
+   * @param {Conversation} conversation
+   */
+  #showDay(conversation) {
+    const isWanted = this.#scrolling !== undefined && !this.#follows && this.#toFirstNew.hidden;
+    const row = isWanted ? this.#rowAt(this.#edge + DAY_PX) : undefined;
+    const label = row?.nodes.find((node) => node.matches(".day"));
+    const isInSight = label !== undefined && label.getBoundingClientRect().bottom > this.#edge;
+    const entry = row && !isInSight ? conversation.at(row.seq) : undefined;
+    this.#dayAbove.classList.toggle("shown", entry !== undefined);
+    const words = entry ? dayInWords(entry.timestamp) : "";
+    if (words && this.#dayAbove.textContent !== words) this.#dayAbove.textContent = words;
   }
 
   /** @param {Conversation} conversation */
@@ -513,16 +599,30 @@ export class MessageList {
 
   #stickToEnd() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#lastTop = this.#scroller.scrollTop;
   }
 
   /** @param {Conversation} conversation */
-  #isNearEnd(conversation) {
-    // While it grows between two frames, what was the end is still followed.
-    return (conversation.isAtEnd || this.#follows) && (this.#follows ? this.#below < FOLLOW_PX : this.#below < NEAR_PX);
+  #stillFollows(conversation) {
+    if (this.#scroller.scrollTop < this.#lastTop) {
+      // Somebody goes up, however slowly, unless there is just less to scroll.
+      return this.#follows && this.#below < 1;
+    }
+    return this.#follows || (conversation.isAtEnd && this.#below < NEAR_PX);
   }
 
   get #below() {
     return this.#scroller.scrollHeight - this.#scroller.scrollTop - this.#scroller.clientHeight;
+  }
+
+  /** Where the messages begin to be in sight. */
+  get #edge() {
+    return this.#scroller.getBoundingClientRect().top;
+  }
+
+  /** @param {number} y from the top of the page */
+  #rowAt(y) {
+    return this.#rows.find(({ item }) => item && item.getBoundingClientRect().bottom > y);
   }
 
   get #firstShown() {
@@ -594,7 +694,8 @@ const ROWS_MAX = 300;
 /** How near the edge of what is in the page the reader may come. */
 const REACH_PX = 900;
 const NEAR_PX = 8;
-/** A line or two more do not end the following; a turn of the wheel does. */
-const FOLLOW_PX = 60;
 const FAR_PX = 300;
 const TARGET_MS = 2_500;
+/** How far down the day above the messages reaches, and how long it stays. */
+const DAY_PX = 40;
+const SCROLLING_MS = 1_200;

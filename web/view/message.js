@@ -1,7 +1,7 @@
 // One message, as the list shows it.
 
 import { addressOf } from "../logic/address.js";
-import { isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
+import { isEmojiAlone, piecesOf } from "../logic/text.js";
 import { dayOf, fullTimeOf, listOf, t, timeOf } from "../words.js";
 import { avatar, tintOf } from "./avatar.js";
 import { button, element, isolated, symbol } from "./dom.js";
@@ -13,9 +13,9 @@ import { button, element, isolated, symbol } from "./dom.js";
 
 /**
  * @param {Entry} entry
- * @param {{ key: Key, me: string, isContinued: boolean }} where
+ * @param {{ key: Key, me: string, names: Iterable<string>, isContinued: boolean }} where
  */
-export function messageItem(entry, { key, me, isContinued }) {
+export function messageItem(entry, { key, me, names, isContinued }) {
   const isMine = entry.from === me;
   const item = element("li", "message");
   item.tabIndex = -1;
@@ -23,7 +23,6 @@ export function messageItem(entry, { key, me, isContinued }) {
   item.dataset.from = entry.from;
   if (isMine && entry.nonce) item.dataset.nonce = entry.nonce;
   item.classList.toggle("mine", isMine);
-  item.classList.toggle("mention", !isMine && mentions(entry.text, me));
   if (isContinued) {
     item.classList.add("continued");
     item.append(timeLink(entry, key), element("span", "unseen", isolated(entry.from), ", "));
@@ -31,9 +30,11 @@ export function messageItem(entry, { key, me, isContinued }) {
     const head = element("div", "head", nameOf(entry.from, isMine), " ", timeLink(entry, key));
     item.append(avatar(entry.from), head);
   }
-  appendText(item, entry.text);
+  appendText(item, entry.text, me, names);
   if (isMine) {
     item.append(statusOf("stored", t.stored));
+  } else {
+    item.classList.toggle("mention", item.querySelector("span.mention-name") !== null);
   }
   return item;
 }
@@ -41,9 +42,9 @@ export function messageItem(entry, { key, me, isContinued }) {
 /**
  * A message that is not known to be stored.
  * @param {Item} waiting
- * @param {{ me: string, isContinued: boolean }} where
+ * @param {{ me: string, names: Iterable<string>, isContinued: boolean }} where
  */
-export function waitingItem(waiting, { me, isContinued }) {
+export function waitingItem(waiting, { me, names, isContinued }) {
   const item = element("li", "message mine pending");
   item.tabIndex = -1;
   item.dataset.nonce = waiting.nonce;
@@ -55,7 +56,7 @@ export function waitingItem(waiting, { me, isContinued }) {
   } else {
     item.append(avatar(me), element("div", "head", nameOf(me, true), " ", time));
   }
-  appendText(item, waiting.text);
+  appendText(item, waiting.text, me, names);
   showState(item, waiting);
   return item;
 }
@@ -97,6 +98,13 @@ export function dayItem(timestamp) {
 
 export function newItem() {
   return element("li", "new-line", element("span", "", t.newSince));
+}
+
+/** Messages in between that are not here. */
+export function gapItem() {
+  const dots = element("span", "", "…");
+  dots.ariaHidden = "true";
+  return element("li", "gap", dots, element("span", "unseen", t.gap));
 }
 
 /** @param {Coming} coming */
@@ -162,9 +170,11 @@ export function turnFold(item) {
 /**
  * @param {HTMLElement} item
  * @param {string} text
+ * @param {string} me
+ * @param {Iterable<string>} names
  */
-function appendText(item, text) {
-  item.append(textOf(text));
+function appendText(item, text, me, names) {
+  item.append(textOf(text, me, names));
   if (text.length > FOLDED_FROM_LENGTH || text.split("\n", FOLDED_FROM_LINES + 1).length > FOLDED_FROM_LINES) {
     const turn = button("link unfold");
     turn.dataset.act = "fold";
@@ -173,14 +183,18 @@ function appendText(item, text) {
   }
 }
 
-/** @param {string} text */
-function textOf(text) {
+/**
+ * @param {string} text
+ * @param {string} me
+ * @param {Iterable<string>} names
+ */
+function textOf(text, me, names) {
   const shown = element("div", "text");
   shown.dir = "auto";
   if (isEmojiAlone(text)) {
     shown.classList.add("emoji");
   }
-  for (const piece of piecesOf(text)) {
+  for (const piece of piecesOf(text, names)) {
     switch (piece.kind) {
       case "text":
         shown.append(piece.text);
@@ -197,10 +211,25 @@ function textOf(text) {
         link.rel = "noopener noreferrer nofollow ugc";
         link.target = "_blank";
         shown.append(link);
+        break;
       }
+      case "mention":
+        shown.append(piece.name === me ? element("span", "mention-name", piece.text) : personLink(piece));
     }
   }
   return shown;
+}
+
+/**
+ * The name of somebody else. A link and no button, so that it is copied with the text.
+ * @param {{ text: string, name: string }} mention
+ */
+function personLink({ text, name }) {
+  const link = element("a", "mention-name", text);
+  link.href = addressOf(`@${name}`);
+  link.title = t.writePrivately;
+  link.tabIndex = -1;
+  return link;
 }
 
 /**

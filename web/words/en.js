@@ -84,6 +84,8 @@ export const en = {
   emptyPrivateHint: "Only the two of you will see these messages.",
   beginning: "The beginning of the conversation",
   loading: "Loading…",
+  loadedLater: "Messages come once there is a connection.",
+  gap: "Messages in between are not loaded yet",
   newSince: "New",
   newMessages: (n) => `${n} new`,
   toFirstNew: (n) => `${n} new while you were away`,
@@ -115,6 +117,7 @@ export const en = {
   writeInRoom: (name) => `Write in “${name}”`,
   writeInPrivate: (name) => `Write to ${name}`,
   send: "Send",
+  whomToName: "Whom to mention",
   charsLeft: (n) => `${n} left`,
   charsOver: (n) => `${n} characters too many`,
 
@@ -140,6 +143,7 @@ export const en = {
   keys: [
     ["Enter", "send"],
     ["Shift Enter", "new line"],
+    ["@", "choose whom to mention"],
     ["Ctrl K", "find or open a conversation"],
     ["Alt ↑ ↓", "previous, next conversation"],
     ["Alt Shift ↑ ↓", "previous, next unread one"],

@@ -84,6 +84,8 @@ export const ru = {
   emptyPrivateHint: "Эти сообщения увидите только вы двое.",
   beginning: "Начало разговора",
   loading: "Загружаем…",
+  loadedLater: "Сообщения появятся, когда будет связь.",
+  gap: "Сообщения между ними ещё не загружены",
   newSince: "Новое",
   newMessages: (/** @type {number} */ n) => `${n} ${plural(n, "новое", "новых", "новых")}`,
   toFirstNew: (/** @type {number} */ n) => `${n} ${plural(n, "новое", "новых", "новых")}, пока вас не было`,
@@ -115,6 +117,7 @@ export const ru = {
   writeInRoom: (/** @type {string} */ name) => `Написать в «${name}»`,
   writeInPrivate: (/** @type {string} */ name) => `Лично: ${name}`,
   send: "Отправить",
+  whomToName: "Кого упомянуть",
   charsLeft: (/** @type {number} */ n) => `Осталось ${n}`,
   charsOver: (/** @type {number} */ n) => `Лишних символов: ${n}`,
 
@@ -140,6 +143,7 @@ export const ru = {
   keys: [
     ["Enter", "отправить"],
     ["Shift Enter", "новая строка"],
+    ["@", "выбрать, кого упомянуть"],
     ["Ctrl K", "найти или открыть разговор"],
     ["Alt ↑ ↓", "предыдущий, следующий разговор"],
     ["Alt Shift ↑ ↓", "предыдущий, следующий непрочитанный"],

@@ -24,12 +24,17 @@ story("the network is cut in the middle of a conversation", async () => {
   }
 });
 
+/** Waits until the page is kept for times without a network. */
+async function isKept(someone) {
+  const { page } = someone;
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await someone.until(() => page.evaluate(async () => (await (await caches.open("page")).match("/")) !== undefined), "the page is kept");
+}
+
 story("somebody writes without a network, reloads, and it goes out once there is one", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice", { path: "/r/offline" }), await person(server.url, "bob", { path: "/r/offline" })];
-  // The page is kept for times like these.
-  await alice.page.evaluate(() => navigator.serviceWorker.ready);
-  await alice.until(() => alice.page.evaluate(async () => (await (await caches.open("page")).match("/")) !== undefined), "the page is kept");
+  await isKept(alice);
   network.down();
   await alice.page.waitForSelector("#subtitle.away");
   await alice.say("offline 0");
@@ -45,6 +50,45 @@ story("somebody writes without a network, reloads, and it goes out once there is
   await alice.allStored();
   assert.deepEqual(await bob.texts(), numbers("offline", 3));
   assert.deepEqual(await alice.texts(), numbers("offline", 3));
+});
+
+story("without a network, what is written stands below the old messages that one looks at", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice", { path: "/r/behind" }), await person(server.url, "bob", { path: "/r/behind" })];
+  await bob.pour("behind", numbers("behind", 400));
+  await alice.page.reload();
+  await alice.sees("behind 399");
+  await alice.page.evaluate(() => (location.hash = "#5"));
+  await alice.sees("behind 4");
+  network.down();
+  await alice.page.waitForSelector("#subtitle.away");
+  await alice.say("behind 400");
+  await alice.hasWaiting("behind 400");
+  await alice.page.waitForSelector("#messages .gap + .day + .pending");
+  const waiting = alice.page.locator("#messages .pending");
+  await alice.until(() => waiting.evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight), "it is in sight");
+  await alice.say("behind 401");
+  await alice.hasWaiting("behind 400", "behind 401");
+  network.up();
+  await alice.sees("behind 399");
+  await alice.allStored();
+  assert.equal(await alice.page.locator("#messages .gap").count(), 0);
+  assert.deepEqual((await alice.texts()).slice(-3), ["behind 399", "behind 400", "behind 401"]);
+  await bob.sees("behind 401");
+});
+
+story("the page opens without a network, and does not pretend to load", async () => {
+  const network = await Network.before(server);
+  const alice = await person(network.url, "alice", { path: "/r/unplugged" });
+  await alice.say("from before");
+  await alice.allStored();
+  await isKept(alice);
+  network.down();
+  await alice.page.reload();
+  await alice.page.getByText("Messages come once there is a connection.").waitFor();
+  network.up();
+  await alice.sees("from before");
+  await alice.page.waitForSelector("#top.beginning");
 });
 
 story("the server is killed, and what waits for it arrives once", async () => {

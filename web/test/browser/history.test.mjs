@@ -7,17 +7,19 @@ import { person, Server, story } from "./harness.mjs";
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const LONG = 3_000;
 
+/** In the page: the message at the upper edge, and where it is. */
+function topMessage() {
+  const edge = document.getElementById("scroller").getBoundingClientRect().top;
+  const item = [...document.querySelectorAll("#messages .message")].find((item) => item.getBoundingClientRect().bottom > edge + 1);
+  return { seq: Number(item?.dataset.seq), y: item?.getBoundingClientRect().top };
+}
+
 story("thousands of messages are scrolled through, and the view never jumps", async () => {
   const alice = await person(server.url, "alice", { path: "/r/long" });
   await alice.pour("long", Array.from({ length: LONG }, (_, i) => (i % 7 ? `message ${i + 1}` : `message ${i + 1}\nwith\nmore lines`)));
   const bob = await person(server.url, "bob", { path: "/r/long" });
   await bob.page.locator(`[data-seq='${LONG}']`).waitFor();
-  const top = () =>
-    bob.page.evaluate(() => {
-      const edge = document.getElementById("scroller").getBoundingClientRect().top;
-      const item = [...document.querySelectorAll("#messages .message")].find((item) => item.getBoundingClientRect().bottom > edge + 1);
-      return { seq: Number(item?.dataset.seq), y: item?.getBoundingClientRect().top };
-    });
+  const top = () => bob.page.evaluate(topMessage);
   await bob.page.hover("#scroller");
   let last = await top();
   for (let i = 0; i < 25; i += 1) {
@@ -28,6 +30,11 @@ story("thousands of messages are scrolled through, and the view never jumps", as
     last = now;
   }
   assert.ok(last.seq < LONG - 100, `older ones came: ${last.seq}`);
+  const day = bob.page.locator("#day-above");
+  await bob.page.mouse.wheel(0, -10);
+  await day.waitFor();
+  assert.equal(await day.textContent(), await bob.page.locator("#messages .day").last().textContent());
+  await day.waitFor({ state: "hidden" });
   // What comes at the bottom and what is loaded at the top moves nothing.
   await bob.page.waitForTimeout(600);
   const before = await top();
@@ -46,6 +53,52 @@ story("thousands of messages are scrolled through, and the view never jumps", as
   assert.ok((await bob.page.locator("#messages .message").count()) <= 400, "only a stretch of it is in the page");
   await bob.page.click("#to-newest");
   await bob.sees("another");
+});
+
+story("whoever comes back to a conversation is where they were reading", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/places" });
+  await alice.pour("places", Array.from({ length: 250 }, (_, i) => `place ${i + 1}`));
+  const bob = await person(server.url, "bob", { path: "/r/places" });
+  await bob.sees("place 250");
+  await bob.page.hover("#scroller");
+  // The end lets go of a slow finger, too.
+  for (let i = 0; i < 10; i += 1) {
+    await bob.page.mouse.wheel(0, -9);
+    await bob.page.waitForTimeout(40);
+  }
+  assert.ok((await bob.page.$eval("#scroller", (it) => it.scrollHeight - it.scrollTop - it.clientHeight)) > 80);
+  await bob.page.mouse.wheel(0, -2_345);
+  await bob.page.waitForTimeout(600);
+  const before = await bob.page.evaluate(topMessage);
+  assert.ok(before.seq < 200, `further up: ${before.seq}`);
+  await bob.open("#default");
+  await alice.say("a new one");
+  await bob.page.locator("[data-key='#places'] .badge").waitFor();
+  await bob.open("#places");
+  await bob.page.waitForFunction(() => document.querySelector("#to-newest span")?.textContent === "1 new");
+  const after = await bob.page.evaluate(topMessage);
+  assert.equal(after.seq, before.seq);
+  assert.ok(Math.abs(after.y - before.y) < 2, `moved by ${after.y - before.y}`);
+  // An address goes before it, and the end stays the end.
+  await bob.page.evaluate(() => (location.hash = "#120"));
+  await bob.page.waitForSelector("[data-seq='120'].target");
+  await bob.page.click("#to-newest");
+  const last = bob.page.locator("[data-seq='251']");
+  const isInSight = () => last.evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
+  await bob.until(async () => (await last.count()) > 0 && isInSight(), "the end");
+  await bob.open("#default");
+  await bob.open("#places");
+  await bob.until(async () => (await last.count()) > 0 && isInSight(), "still the end");
+});
+
+story("the time of a message is a link to it, and choosing it copies that", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/copied", permissions: ["clipboard-read", "clipboard-write"] });
+  await alice.say("worth a link");
+  await alice.allStored();
+  await alice.page.locator("[data-seq='1'] a.when").click();
+  await alice.page.waitForFunction(() => document.querySelector("#toast")?.textContent === "Link copied");
+  assert.equal(await alice.page.evaluate(() => navigator.clipboard.readText()), `${server.url}/r/copied#1`);
+  assert.equal(alice.page.url(), `${server.url}/r/copied#1`);
 });
 
 story("fifty messages a second arrive while somebody writes, and no key is lost", async () => {

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { offeredFor, replacement, typedAt } from "../logic/names.js";
+import { mentions, piecesOf } from "../logic/text.js";
+
+/**
+ * What is offered to somebody who types that, the caret where the `|` is.
+ * @param {string} written
+ * @param {string[]} names
+ * @param {string[]} [speakers]
+ */
+function offered(written, names, speakers = []) {
+  const typed = typedAt(written.replace("|", ""), written.indexOf("|"));
+  return typed && offeredFor(typed.said, { me: "me", names, speakers });
+}
+
+/**
+ * What is marked in a text, and what is all of it.
+ * @param {string} text
+ * @param {string[]} names
+ */
+function marked(text, names) {
+  const pieces = piecesOf(text, names);
+  assert.equal(pieces.map((piece) => piece.text).join(""), text, "nothing is lost");
+  return pieces.flatMap((piece) => (piece.kind === "mention" ? [`${piece.text} = ${piece.name}`] : []));
+}
+
+test("a name is being typed after an @ that no word ends with", () => {
+  for (const written of ["@b|", "hello @b|", "(@b|", "«@b|", "one\n@b|", "@alice and @b|", "\t@b|o", "@x@b|"]) {
+    assert.equal(typedAt(written.replace("|", ""), written.indexOf("|"))?.said.at(-1), "b", written);
+  }
+  for (const written of ["|@b", "a@b|", "b|", "@ b|", "@\nb|", "@one\nb|", `@${"b".repeat(60)}|`, "", "|"]) {
+    assert.equal(typedAt(written.replace("|", ""), written.indexOf("|")), null, written);
+  }
+  assert.deepEqual(typedAt("so, @Анна П and more", 11), { from: 4, to: 11, said: "Анна П" });
+});
+
+test("those are offered of whose names a word begins like that", () => {
+  const names = ["Rob", "carol-bo", "bob", "Bo Dylan", "Анна Борисова", "me", "<b>", "bob"];
+  assert.deepEqual(offered("@b|", names), ["bob", "Bo Dylan", "carol-bo", "<b>"]);
+  assert.deepEqual(offered("@BO|", names), ["bob", "Bo Dylan", "carol-bo"]);
+  assert.deepEqual(offered("@bo d|", names), ["Bo Dylan"]);
+  assert.deepEqual(offered("@бор|", names), ["Анна Борисова"]);
+  assert.deepEqual(offered("@анна Б|", names), ["Анна Борисова"]);
+  assert.deepEqual(offered("@ob|", names), []);
+  assert.deepEqual(offered("@me|", names), [], "nobody calls themselves");
+  assert.deepEqual(offered("@и\u0306о|", ["Йозеф", "Иосиф"]), ["Йозеф"], "in either form of Unicode");
+  assert.deepEqual(offered("@王|", ["王小明", "小王"]), ["王小明"]);
+  assert.equal(offered("@a|", Array.from({ length: 9 }, (_, i) => `a${i}`))?.length, 6);
+});
+
+test("before anything is typed, those who spoke last are offered", () => {
+  assert.deepEqual(offered("@|", ["ann", "bob", "carol"], ["carol", "me", "dave", "carol"]), ["carol", "dave", "ann", "bob"]);
+});
+
+test("a name that is there already is not offered", () => {
+  assert.deepEqual(offered("@Bob|", ["bob", "carol"]), []);
+  assert.deepEqual(offered("@Bob|", ["bobby", "bob"]), ["bobby", "bob"]);
+});
+
+test("what was typed gives way to the name and one space", () => {
+  for (const [before, name, after] of /** @type {const} */ ([
+    ["@b|", "bob", "@bob |"],
+    ["hi (@b|)", "bob", "hi (@bob |)"],
+    ["hi @b| there", "Bo Dylan", "hi @Bo Dylan |there"],
+  ])) {
+    const text = before.replace("|", "");
+    const typed = typedAt(text, before.indexOf("|"));
+    assert.ok(typed);
+    const { from, to, words } = replacement(text, typed, name);
+    assert.equal(`${text.slice(0, from)}${words}|${text.slice(to)}`, after);
+  }
+});
+
+test("names are marked as a whole, and the longest that fits", () => {
+  const names = ["Anna", "Anna Petrova", "Ian", "राम", "王小明", "o_o", "<b>x</b>", "👩‍🚀"];
+  assert.deepEqual(marked("@anna, @Anna Petrova!", names), ["@anna = Anna", "@Anna Petrova = Anna Petrova"]);
+  assert.deepEqual(marked("@Anna Petrovas @Ian@Ian", names), ["@Anna = Anna", "@Ian = Ian"]);
+  assert.deepEqual(marked("@annabel mail@anna x@ian.example @anna1 रा@Ian", names), []);
+  assert.deepEqual(marked("@राम @रामा 王@王小明 (@王小明)", names), ["@राम = राम", "@王小明 = 王小明"]);
+  assert.deepEqual(marked("@o_o @<b>x</b> @👩‍🚀!", names), ["@o_o = o_o", "@<b>x</b> = <b>x</b>", "@👩‍🚀 = 👩‍🚀"]);
+  assert.deepEqual(marked("@И\u0306озеф", ["Йозеф"]), ["@И\u0306озеф = Йозеф"]);
+  assert.deepEqual(marked("@constructor @__proto__", names), []);
+  assert.deepEqual(marked("@anna", []), []);
+});
+
+test("links and code have no marks in them", () => {
+  assert.deepEqual(piecesOf("@ian `@ian` https://x.example/@ian @ian", ["ian"]), [
+    { kind: "mention", text: "@ian", name: "ian" },
+    { kind: "text", text: " " },
+    { kind: "code", text: "@ian" },
+    { kind: "text", text: " " },
+    { kind: "link", text: "https://x.example/@ian", href: "https://x.example/@ian" },
+    { kind: "text", text: " " },
+    { kind: "mention", text: "@ian", name: "ian" },
+  ]);
+  assert.deepEqual(piecesOf("```\n@ian\n```", ["ian"]), [{ kind: "block", text: "@ian" }]);
+  assert.ok(!mentions("`@ian`", "ian"));
+});
+
+test("whoever has a longer name is meant alone", () => {
+  assert.ok(mentions("@Anna Petrova", "Anna"));
+  assert.ok(!mentions("@Anna Petrova", "Anna", ["Anna", "Anna Petrova"]));
+  assert.ok(mentions("@Anna Petrova and @Anna", "Anna", ["Anna Petrova", "Anna"]));
+});
+
+test("looking for names takes no time, whoever tries", () => {
+  const names = Array.from({ length: 1000 }, (_, i) => `a${i}`);
+  const start = performance.now();
+  for (const text of ["@".repeat(4096), "@a ".repeat(1365), `@${"a".repeat(4095)}`, "@😀 ".repeat(1000)]) {
+    piecesOf(text, names);
+    typedAt(text, text.length);
+  }
+  assert.ok(performance.now() - start < 400);
+});
