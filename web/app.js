@@ -61,7 +61,7 @@ async function start() {
       await begin(known);
     } else {
       await openDoor(isSignedOut ? "" : wording(error)[1]);
-      import("./view/chat.js");
+      import("./view/chat.js").catch(() => {});
     }
   }
   navigator.serviceWorker?.register("/sw.js").catch(() => {});

@@ -97,7 +97,8 @@ story("what is no picture is told apart, and the rest of the form stays", async 
 story("a server that takes no more people says so, and one that is away too", async () => {
   const closed = await Server.start("--registration", "closed", "--database-url", "memory:");
   const { page } = await visitor(closed.url, { locale: "ru-RU" });
-  await page.goto(`${closed.url}/`);
+  // Until all is there that it will not get later.
+  await page.goto(`${closed.url}/`, { waitUntil: "networkidle" });
   await page.fill("#register-name", "dora");
   await page.fill("#register-password", PASSWORD);
   await page.press("#register-password", "Enter");
