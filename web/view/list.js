@@ -258,7 +258,8 @@ export class MessageList {
       this.#follows = conversation.isAtEnd && this.#below < NEAR_PX;
     } else {
       this.#stickToEnd();
-      this.#follows = conversation.isAtEnd;
+      // What is on its way is followed, too.
+      this.#follows ||= conversation.isAtEnd;
     }
   }
 

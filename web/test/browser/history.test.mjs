@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { person, Server, story } from "./harness.mjs";
+import { person, register, Server, story, visitor } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const LONG = 3_000;
@@ -53,6 +53,24 @@ story("thousands of messages are scrolled through, and the view never jumps", as
   assert.ok((await bob.page.locator("#messages .message").count()) <= 400, "only a stretch of it is in the page");
   await bob.page.click("#to-newest");
   await bob.sees("another");
+});
+
+story("what comes one by one is followed to its end", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/slowly" });
+  await alice.pour("slowly", Array.from({ length: 30 }, (_, i) => `line ${i + 1}`));
+  const bob = await visitor(server.url);
+  bob.name = "bob";
+  await register(server.url, "bob");
+  await bob.signIn();
+  await bob.page.routeWebSocket(/\/ws$/, (socket) => {
+    let before = Promise.resolve();
+    socket.connectToServer().onMessage((message) => {
+      before = before.then(() => new Promise((done) => setTimeout(done, 40))).then(() => socket.send(message));
+    });
+  });
+  await bob.goto("/r/slowly");
+  await bob.sees("line 30");
+  await bob.until(() => bob.page.$eval("#scroller", (scroller) => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 2), "the last line is in sight");
 });
 
 story("whoever comes back to a conversation is where they were reading", async () => {

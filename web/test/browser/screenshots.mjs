@@ -152,7 +152,6 @@ async function take(language) {
       await someone.goto(`/u/${encodeURIComponent(friend)}`);
       await shoot(someone.page, name("private"));
       await someone.goto("/r/default");
-      await someone.page.focus("#scroller");
       await shoot(someone.page, name("lively"));
       await someone.goto(`/r/${language === "ru" ? "огород" : "garden"}`);
       await shoot(someone.page, name("empty"));
@@ -210,7 +209,7 @@ async function dress(page, talk) {
 async function shoot(page, name) {
   await page.mouse.move(0, 0);
   await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
-  await page.waitForTimeout(500);
+  await page.waitForTimeout(800);
   await page.screenshot({ path: path.join(ALL, `${name}.png`) });
   const inReadme = README[name.slice(0, -3)];
   if (inReadme) {
