@@ -8,20 +8,19 @@ import { Reads } from "../logic/reads.js";
 import { mentions } from "../logic/text.js";
 import { Session } from "../session.js";
 import { Memory } from "../settings.js";
-import { count, t, titleOf } from "../words.js";
-import { avatar } from "./avatar.js";
+import { t } from "../words.js";
 import { Attention } from "./attention.js";
 import { Composer } from "./composer.js";
-import { button, byId, element, isolated, symbol } from "./dom.js";
+import { byId } from "./dom.js";
+import { Header } from "./header.js";
 import { MessageList } from "./list.js";
+import { Places } from "./places.js";
 import { Sidebar } from "./sidebar.js";
 
 /** @typedef {import("../logic/client.js").Output} Output */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Key} Key */
-/** @typedef {import("./finder.js").Choice} Choice */
 /** @typedef {import("./finder.js").Finder} Finder */
-/** @typedef {import("./sidebar.js").Line} Line */
 
 export class Chat {
   #user;
@@ -30,34 +29,19 @@ export class Chat {
   #session;
   #list;
   #composer;
+  #places;
+  #header;
   #sidebar = new Sidebar();
   #hooks;
   /** Made when it is first wanted. @type {Finder | null} */
   #finder = null;
   #attention = new Attention();
-  /** @type {api.Room[]} */
-  #rooms;
-  /** Whether they come from the server and not from an earlier visit. */
-  #isListed = false;
-  /** @type {Key | null} */
-  #current = null;
-  /** The latest first. @type {Key[]} */
-  #visited = [];
   /** The message that the address names. */
   #target = 0;
   /** @type {Map<Key, Comings>} */
   #comings = new Map();
-  /** @type {Set<Key>} */
-  #muted;
-  /** Where one was named. @type {Set<Key>} */
-  #mentioned = new Set();
   #isShowDue = false;
   #isSaveDue = false;
-  #title = byId("title", HTMLElement);
-  #subtitle = byId("subtitle", HTMLElement);
-  #here = byId("here", HTMLButtonElement);
-  #hereList = byId("here-list", HTMLElement);
-  #picture = byId("talk-picture", HTMLElement);
   #controller = new AbortController();
 
   /**
@@ -70,13 +54,13 @@ export class Chat {
     this.#user = user;
     this.#hooks = hooks;
     this.#memory = new Memory(user.username);
-    this.#rooms = (this.#memory.listed ?? []).map(([name, title]) => ({ name, title, online: 0 }));
-    this.#muted = new Set(this.#memory.muted);
     this.#reads = new Reads(this.#memory.reads);
     this.#session = new Session(user.username, (output) => {
       output.do === "signed-out" ? hooks.signedOut() : this.#take(output);
     });
     const { client } = this.#session;
+    this.#places = new Places(user.username, client, this.#reads, this.#memory);
+    this.#header = new Header(user.username, (name) => this.go(`@${name}`));
     this.#list = new MessageList({
       me: user.username,
       load: ({ key }, part, seq) => this.#session.step({ type: "load", key, part, seq }),
@@ -86,7 +70,7 @@ export class Chat {
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (act, item) => this.#act(act, item),
       invite: () => this.#copyLink(),
-      names: ({ key }) => this.#names(key),
+      names: ({ key }) => this.#places.names(key),
     });
     this.#composer = new Composer({
       send: (key, text) => this.#send(key, text),
@@ -94,7 +78,7 @@ export class Chat {
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
       scroll: (pages) => this.#list.scroll(pages),
       toMessages: () => this.#list.focusLast(),
-      people: () => this.#people,
+      people: () => this.#places.nameable,
     });
     this.#listen();
   }
@@ -142,7 +126,7 @@ export class Chat {
   async #loadFinder() {
     const { Finder } = await import("./finder.js");
     this.#finder ??= new Finder({
-      known: () => this.#places(),
+      known: () => this.#places.all,
       chosen: (key) => this.go(key),
     });
     return this.#finder;
@@ -191,9 +175,7 @@ export class Chat {
       this.#saveRooms();
     }
     const isSame = this.#current === key;
-    this.#current = key;
-    this.#visited = [key, ...this.#visited.filter((visited) => visited !== key)];
-    this.#memory.last = key;
+    this.#places.visit(key);
     this.#target = seq;
     const known = client.conversations.get(key);
     if (!isRoom && !known?.isLoaded) {
@@ -204,6 +186,10 @@ export class Chat {
       isSame ? this.#list.toMessage(seq) : this.#showConversation(conversation);
     }
     this.#show();
+  }
+
+  get #current() {
+    return this.#places.current;
   }
 
   /** @param {Conversation} conversation */
@@ -241,7 +227,7 @@ export class Chat {
         } else if (client.state === "open" && output.what === "connection") {
           this.#begin();
           this.#composer.limit(client.textMaxChars);
-          if (!this.#isListed) this.#loadRooms();
+          if (!this.#places.isListed) this.#loadRooms();
         }
         this.#show();
         break;
@@ -265,9 +251,9 @@ export class Chat {
       return;
     }
     const isPrivate = key.startsWith("@");
-    const isNamed = mentions(entry.text, me, this.#names(key));
+    const isNamed = mentions(entry.text, me, this.#places.names(key));
     if (isNamed && entry.seq > this.#reads.upTo(key)) {
-      this.#mentioned.add(key);
+      this.#places.mentioned.add(key);
     }
     if (!isNews) {
       return;
@@ -275,7 +261,7 @@ export class Chat {
     if (key === this.#current && this.#isLooking) {
       this.#attention.announce(entry.from, entry.text);
     } else if (isPrivate || isNamed) {
-      const title = isPrivate ? entry.from : `${entry.from} · ${this.#titleOf(key)}`;
+      const title = isPrivate ? entry.from : `${entry.from} · ${this.#places.titleOf(key)}`;
       setTimeout(() => {
         // By now it may have been read, here or in another tab.
         if (this.notifies && entry.seq > this.#reads.upTo(key)) {
@@ -300,7 +286,7 @@ export class Chat {
     const isMine = conversation.at(seq)?.from === this.#user.username;
     if ((this.#isLooking || isMine) && this.#reads.mark(conversation.key, seq)) {
       if (this.#reads.unread(conversation) === 0) {
-        this.#mentioned.delete(conversation.key);
+        this.#places.mentioned.delete(conversation.key);
         this.#attention.withdraw(conversation.key);
       }
       this.#saveSoon();
@@ -378,7 +364,6 @@ export class Chat {
       },
       { signal },
     );
-    this.#hereList.addEventListener("beforetoggle", () => this.#showHere(), { signal });
     const later = setTimeout(() => Promise.all([this.#loadFinder(), this.#composer.loadNames()]).catch(() => {}), LATER_AFTER_MS);
     const refresh = setInterval(() => document.hidden || this.#loadRooms(), ROOMS_EVERY_MS);
     // What the connection says of itself depends on the time.
@@ -449,7 +434,7 @@ export class Chat {
    * @param {boolean} isUnreadOnly
    */
   #step(step, isUnreadOnly) {
-    const lines = [...this.#roomLines(), ...this.#peopleLines()];
+    const lines = [...this.#places.rooms, ...this.#places.people];
     const at = lines.findIndex(({ key }) => key === this.#current);
     for (let i = 1; i <= lines.length; i++) {
       const line = lines[(at + step * i + lines.length * 2) % lines.length];
@@ -478,8 +463,7 @@ export class Chat {
   #turnMute() {
     const key = this.#current;
     if (key) {
-      this.#muted.delete(key) || this.#muted.add(key);
-      this.#memory.muted = [...this.#muted];
+      this.#places.turnMute(key);
       this.#show();
     }
   }
@@ -490,7 +474,7 @@ export class Chat {
     if (key?.startsWith("#")) {
       this.#session.step({ type: "leave", room: key.slice(1) });
       this.#reads.forget(key);
-      this.#mentioned.delete(key);
+      this.#places.mentioned.delete(key);
       this.#comings.delete(key);
       this.#saveSoon();
       const [next] = this.#session.client.rooms.keys();
@@ -499,125 +483,8 @@ export class Chat {
   }
 
   async #loadRooms() {
-    try {
-      this.#rooms = await api.rooms();
-      this.#isListed = true;
-      this.#memory.listed = this.#rooms.map(({ name, title }) => [name, title]);
-      this.#show();
-    } catch {
-      // The list stays as it was; the connection tells when something is wrong.
-    }
-  }
-
-  /** @returns {Line[]} */
-  #roomLines() {
-    const { client } = this.#session;
-    const listed = new Map(this.#rooms.map((room) => [room.name, room]));
-    for (const name of client.rooms.keys()) {
-      if (!listed.has(name)) listed.set(name, { name, title: name, online: 0 });
-    }
-    return [...listed.values()].map(({ name, title, online }) => {
-      const key = /** @type {Key} */ (`#${name}`);
-      const room = client.rooms.get(name);
-      const conversation = client.conversations.get(key);
-      return {
-        key,
-        title: titleOf(title || name),
-        unread: conversation && this.#reads.knows(key) ? this.#reads.unread(conversation) : 0,
-        isMentioned: this.#mentioned.has(key),
-        isJoined: room !== undefined,
-        isMuted: this.#muted.has(key),
-        online: room?.status === "in" ? room.online : online,
-        unfinished: this.#unfinished(key),
-      };
-    });
-  }
-
-  /** @returns {Line[]} */
-  #peopleLines() {
-    const { client } = this.#session;
-    return client.privates
-      .filter(({ key, end, name }) => end > 0 || key === this.#current || client.outbox.of(key).length > 0 || (name && this.#memory.draft(key)))
-      .sort((a, b) => b.recency - a.recency)
-      .map((conversation) => ({
-        key: conversation.key,
-        title: conversation.name,
-        unread: this.#reads.unread(conversation),
-        isMentioned: false,
-        isJoined: true,
-        isMuted: false,
-        online: client.isOnline(conversation.name) ? 1 : 0,
-        unfinished: this.#unfinished(conversation.key),
-      }));
-  }
-
-  /**
-   * @param {Key} key
-   * @returns {Line["unfinished"]}
-   */
-  #unfinished(key) {
-    const { client } = this.#session;
-    const states = client.outbox.of(key).map(({ state }) => state);
-    if (states.includes("failed")) return "failed";
-    if (client.state !== "open" && states.some((state) => state !== "stored")) return "waiting";
-    return key !== this.#current && this.#memory.draft(key).trim() ? "draft" : "";
-  }
-
-  /** All that can be opened: what is unread, then where one was last, and at the end where one is. */
-  #places() {
-    const rooms = this.#roomLines();
-    const lines = [...rooms.filter(({ isJoined }) => isJoined), ...this.#peopleLines(), ...rooms.filter(({ isJoined }) => !isJoined)];
-    const places = [...lines, ...this.#strangers()];
-    const rank = (/** @type {Choice} */ { key, unread }) => {
-      const at = this.#visited.indexOf(key);
-      return key === this.#current ? Infinity : unread ? -1 : at < 0 ? this.#visited.length : at;
-    };
-    return places.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
-  }
-
-  /** Those who are here, and with whom there is no conversation yet. */
-  #strangers() {
-    const { client } = this.#session;
-    const names = new Set([...client.rooms.values()].flatMap(({ members }) => [...members]));
-    return [...names]
-      .filter((name) => !client.conversations.has(`@${name}`))
-      .map((name) => ({ key: /** @type {Key} */ (`@${name}`), title: name }));
-  }
-
-  /**
-   * Who may be named somewhere: those who are there, those with whom one talks,
-   * those who have said something, and oneself.
-   * @param {Key} key
-   */
-  *#names(key) {
-    const { client } = this.#session;
-    if (key.startsWith("#")) yield* client.rooms.get(key.slice(1))?.members ?? [];
-    for (const { name, end } of client.privates.sort((a, b) => b.recency - a.recency)) {
-      if (end > 0) yield name;
-    }
-    yield* this.#speakers(key);
-    yield this.#user.username;
-  }
-
-  /**
-   * Who has said something, the latest first.
-   * @param {Key} key
-   */
-  #speakers(key) {
-    const entries = this.#session.client.conversations.get(key)?.entries ?? [];
-    return new Set(entries.slice(-SPEAKERS_AMONG).reverse().map(({ from }) => from));
-  }
-
-  /** Who may be named in what is written now. */
-  get #people() {
-    const key = this.#current ?? "#";
-    return { me: this.#user.username, names: this.#names(key), speakers: this.#speakers(key) };
-  }
-
-  /** @param {Key} key */
-  #titleOf(key) {
-    const name = key.slice(1);
-    return key.startsWith("#") ? titleOf(this.#rooms.find((room) => room.name === name)?.title || name) : name;
+    await this.#places.load();
+    this.#show();
   }
 
   /** Brings everything around the messages in line, at the next frame. */
@@ -638,56 +505,33 @@ export class Chat {
       return;
     }
     const { client } = this.#session;
-    const title = this.#titleOf(key);
+    const title = this.#places.titleOf(key);
     const isRoom = key.startsWith("#");
     // Before the side, which shows where a draft is.
     this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
-    const [rooms, people] = [this.#roomLines(), this.#peopleLines()];
+    const { rooms, people } = this.#places;
     this.#sidebar.show(rooms, people, key);
-
-    if (this.#title.textContent !== title || this.#picture.dataset.key !== key) {
-      this.#title.textContent = title;
-      this.#picture.dataset.key = key;
-      this.#picture.replaceChildren(isRoom ? "" : avatar(key.slice(1)));
-    }
-    const [sentence, kind] = this.#state(key);
-    if (this.#subtitle.textContent !== sentence) {
-      this.#subtitle.textContent = sentence;
+    this.#header.show(key, title, isRoom ? client.rooms.get(key.slice(1)) : undefined);
+    if (this.#header.say(...this.#state(key))) {
       // What keeps messages from coming may be another now.
       this.#list.sync();
     }
-    this.#subtitle.className = kind;
     byId("mute-room", HTMLElement).hidden = !isRoom;
-    byId("mute", HTMLInputElement).checked = this.#muted.has(key);
+    byId("mute", HTMLInputElement).checked = this.#places.isMuted(key);
     byId("leave", HTMLElement).hidden = !isRoom || client.rooms.size < 2;
 
-    const room = client.rooms.get(key.slice(1));
-    const members = isRoom && room ? [...room.members] : [];
-    this.#here.hidden = members.length === 0;
-    const faces = members.filter((name) => name !== this.#user.username).slice(0, FACES);
-    const shown = JSON.stringify([faces, room?.online, t.chat]);
-    if (this.#here.dataset.shown !== shown) {
-      this.#here.dataset.shown = shown;
-      const number = element("span", "number", count(room?.online ?? 0));
-      this.#here.ariaLabel = `${t.whoIsHere}: ${number.textContent}`;
-      this.#here.replaceChildren(...faces.map((name) => avatar(name, "small")), symbol("people"), number);
-      if (this.#hereList.matches(":popover-open")) this.#showHere();
-    }
-
-    const loud = people.reduce((sum, { unread }) => sum + unread, 0) + rooms.filter(({ isMentioned }) => isMentioned).length;
     const heard = [...rooms, ...people].filter(({ isMuted, isMentioned }) => !isMuted || isMentioned);
-    const all = heard.reduce((sum, { unread }) => sum + unread, 0);
-    const elsewhere = byId("elsewhere", HTMLElement);
-    elsewhere.hidden = !heard.some((line) => line.unread > 0 && line.key !== key);
-    elsewhere.classList.toggle("loud", loud > 0);
-    this.#attention.show(title, all);
+    const isUnread = heard.some((line) => line.unread > 0 && line.key !== key);
+    const isLoud = heard.some((line) => line.isMentioned || (line.unread > 0 && line.key.startsWith("@")));
+    this.#header.showElsewhere(isUnread, isLoud);
+    this.#attention.show(title, heard.reduce((sum, { unread }) => sum + unread, 0));
   }
 
   /**
    * What stands under the title: the state of the connection when there is
    * something to say of it, and otherwise who is here.
    * @param {Key} key
-   * @returns {[string, string]}
+   * @returns {[string, boolean]} and whether that is bad
    */
   #state(key) {
     const { client } = this.#session;
@@ -697,15 +541,15 @@ export class Chat {
       const unsent = client.outbox.unsent;
       const state = !navigator.onLine ? t.offline : client.hasGreeted ? t.noConnection : t.connecting;
       const more = unsent > 0 ? t.waitingHere(unsent) : client.hasGreeted ? t.tryingAgain : "";
-      return [more ? `${state} · ${more}` : state, "away"];
+      return [more ? `${state} · ${more}` : state, true];
     }
     if (isRoom) {
       const room = client.rooms.get(name);
-      if (room?.status === "refused") return [t.roomRefused, "away"];
-      return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", ""];
+      if (room?.status === "refused") return [t.roomRefused, true];
+      return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", false];
     }
-    if (name === this.#user.username) return [t.onlyYou, ""];
-    return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, ""];
+    if (name === this.#user.username) return [t.onlyYou, false];
+    return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, false];
   }
 
   /** Whether there has been no connection for so long that it is worth a word. */
@@ -722,25 +566,6 @@ export class Chat {
     if (this.#isAway) return t.loadedLater;
     const room = key.startsWith("#") ? this.#session.client.rooms.get(key.slice(1)) : undefined;
     return room?.status === "refused" ? t.roomRefused : "";
-  }
-
-  #showHere() {
-    const room = this.#session.client.rooms.get(this.#current?.slice(1) ?? "");
-    if (!room) {
-      return;
-    }
-    const names = [...room.members].sort((a, b) => a.localeCompare(b));
-    const lines = names.map((name) => {
-      const isMe = name === this.#user.username;
-      const line = button("person", avatar(name, "small"), isolated(name, "title"), ...(isMe ? [element("span", "quiet", t.you)] : []));
-      line.addEventListener("click", () => {
-        this.#hereList.hidePopover();
-        this.go(`@${name}`);
-      });
-      return line;
-    });
-    const more = room.online - names.length;
-    this.#hereList.replaceChildren(...lines, ...(more > 0 ? [element("p", "quiet", t.andMore(more))] : []));
   }
 
   #saveRooms() {
@@ -771,7 +596,3 @@ const QUIET_MS = 1_500;
 const SAVE_AFTER_MS = 500;
 /** Other tabs have told by then what is read there. */
 const NOTIFIED_AFTER_MS = 2 * SAVE_AFTER_MS;
-/** So many of the latest messages are looked through for whoever may be named. */
-const SPEAKERS_AMONG = 1_000;
-/** Pictures beside the number of those who are here. */
-const FACES = 3;

@@ -2,7 +2,7 @@
 
 import { charsOf } from "../logic/text.js";
 import { t } from "../words.js";
-import { byId } from "./dom.js";
+import { byId, TOUCH } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./names.js").Names} Names */
@@ -154,7 +154,5 @@ const DRAFT_AFTER_MS = 400;
 /** Nobody needs to know before that how much is left. */
 const COUNTED_LEFT = 500;
 const COUNTED_FROM_LENGTH = 3_000;
-/** A screen that is written on with a keyboard of its own. */
-const TOUCH = matchMedia("(hover: none)");
 /** Whether the style alone makes the box grow. */
 const GROWS = CSS.supports("field-sizing", "content");

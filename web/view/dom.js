@@ -61,4 +61,7 @@ export function button(className, ...children) {
   return made;
 }
 
+/** A screen that is written on with a keyboard of its own, which covers half of it. */
+export const TOUCH = matchMedia("(hover: none)");
+
 const SVG = "http://www.w3.org/2000/svg";

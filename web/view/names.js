@@ -4,7 +4,7 @@
 import { offeredFor, replacement, typedAt } from "../logic/names.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { element, isolated } from "./dom.js";
+import { element, isolated, TOUCH } from "./dom.js";
 
 /** @typedef {Parameters<typeof offeredFor>[1]} People */
 
@@ -162,6 +162,3 @@ function option(name, index) {
   made.dataset.index = String(index);
   return made;
 }
-
-/** A screen that is written on with a keyboard of its own. */
-const TOUCH = matchMedia("(hover: none)");
