@@ -77,7 +77,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "CHAT_ADDRESS_FAILURES_MAX", value_name = "COUNT", global = true)]
     pub(crate) address_failures_max: Option<usize>,
 
-    /// Sign-ins of one account that may fail within an hour, from wherever
+    /// Sign-ins of one account that may fail within an hour, from wherever; one
+    /// from an address where it has signed in before is still looked at
     /// [default: 100].
     #[arg(long, env = "CHAT_ACCOUNT_FAILURES_MAX", value_name = "COUNT", global = true)]
     pub(crate) account_failures_max: Option<usize>,

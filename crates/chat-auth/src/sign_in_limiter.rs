@@ -1,6 +1,6 @@
 //! How often somebody may be wrong about a password.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::pin::pin;
@@ -23,6 +23,8 @@ pub struct SignInLimiter {
     /// Names are as long as strangers make them; what is kept is this hash.
     hasher: RandomState,
     failures: Mutex<Failures>,
+    /// Accounts with addresses from which they have signed in.
+    known: Mutex<HashSet<u64>>,
     one_ended: Notify,
     waiting: Semaphore,
 }
@@ -31,12 +33,13 @@ pub struct SignInLimiter {
 #[derive(Debug, Clone)]
 pub struct SignInLimits {
     /// Failures of one account from one address within 15 minutes. Of IPv6, one
-    /// network of 64 bits is one address: that is what one customer has.
+    /// network of 56 bits is one address: that is what one customer may have.
     pub from_address_max: usize,
-    /// Failures of one account within an hour, from wherever.
+    /// Failures of one account within an hour, from wherever; but from an address
+    /// from which it has signed in before, only those from there count.
     pub of_account_max: usize,
     /// Accounts, and accounts with addresses, that are remembered; beyond it some
-    /// are forgotten. About 100 bytes each.
+    /// are forgotten. About 100 bytes each, and 4 more for each failure.
     pub remembered_max: usize,
 }
 
@@ -68,6 +71,7 @@ impl SignInLimiter {
             started: now,
             hasher: RandomState::new(),
             failures: Mutex::default(),
+            known: Mutex::default(),
             one_ended: Notify::new(),
             waiting: Semaphore::new(WAITING_MAX),
         }
@@ -111,7 +115,9 @@ impl SignInLimiter {
         let limits = [self.limits.from_address_max, self.limits.of_account_max];
         let mut wait = None;
         let mut is_free = true;
-        for ((key, window_seconds), max) in keys.into_iter().zip(limits) {
+        // Strangers must not lock out whoever comes from home.
+        let counted = if self.known().contains(&keys[0].0) { 1 } else { 2 };
+        for ((key, window_seconds), max) in keys.into_iter().zip(limits).take(counted) {
             let recent = failures.recent(key, window_seconds);
             recent.forget_old(now);
             wait = wait.max(recent.wait(max, now));
@@ -146,6 +152,18 @@ impl SignInLimiter {
         self.one_ended.notify_waiters();
     }
 
+    fn remember(&self, key: u64) {
+        let mut known = self.known();
+        if known.len() >= self.limits.remembered_max {
+            known.clear();
+        }
+        known.insert(key);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seconds(&self, now: Instant) -> u32 {
         now.saturating_duration_since(self.started).as_secs() as u32
     }
@@ -175,6 +193,7 @@ impl Attempt<'_> {
     /// The password was right: earlier failures from that address are forgotten.
     pub fn succeeded(mut self) {
         self.outcome = Outcome::Succeeded;
+        self.limiter.remember(self.keys[0].0);
     }
 
     /// The password was not looked at: this one does not count.
@@ -251,7 +270,7 @@ impl Failures {
 /// The part of an address that one customer of a provider shares.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 72 << 72).into()),
         v4 => v4,
     }
 }
@@ -318,12 +337,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn strangers_do_not_lock_out_whoever_signed_in_before() {
+        let limiter = limiter(SignInLimits::default());
+        limiter.begin("alice", HOME).await.unwrap().succeeded();
+        for number in 0..100 {
+            assert_eq!(fail(&limiter, "alice", address(number)).await, Ok(()));
+        }
+        assert_eq!(fail(&limiter, "alice", address(7_000)).await, Err(3_600));
+        for _ in 0..10 {
+            assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
+        }
+        assert_eq!(fail(&limiter, "alice", HOME).await, Err(900), "nor may it guess from there");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_network_of_ipv6_is_one_address_and_a_mapped_one_is_ipv4() {
         let limiter = limiter(SignInLimits { from_address_max: 1, ..SignInLimits::default() });
         for (address, is_free) in [
             ("2001:db8::1", true),
-            ("2001:db8::2", false),
-            ("2001:db8:0:1::1", true),
+            ("2001:db8:0:ff::2", false),
+            ("2001:db8:0:100::1", true),
             ("192.0.2.7", true),
             ("::ffff:192.0.2.7", false),
         ] {
@@ -389,7 +422,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
         }
-        assert!(fail(&limiter, "alice", HOME).await.is_err(), "those of the account stay");
+        assert!(fail(&limiter, "alice", address(7)).await.is_err(), "those of the account stay");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! From where a request comes, also behind a proxy.
 
 use std::net::IpAddr;
+use std::sync::Once;
 
 use hyper::HeaderMap;
 use ipnet::IpNet;
@@ -11,9 +12,15 @@ use ipnet::IpNet;
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
-    let lists = headers.get_all("x-forwarded-for");
-    let lists: Vec<_> = lists.iter().filter_map(|list| list.to_str().ok()).collect();
-    let mut passed = lists.iter().flat_map(|list| list.split(',')).map(str::trim).rev();
+    let lists: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+    let passed = lists.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    let mut passed = passed.map(|part| str::from_utf8(part).unwrap_or_default().trim()).rev();
+    if !lists.is_empty() && !is_proxy(&client) {
+        // By default nobody is believed, and then a whole proxy is one address.
+        WARNED.call_once(|| {
+            tracing::warn!(peer = %client, "X-Forwarded-For from a proxy that is not among trusted_proxies");
+        });
+    }
     while is_proxy(&client) {
         // One that is not an address says nothing, nor does what stands before it.
         let Some(before) = passed.next().and_then(address) else { break };
@@ -21,6 +28,8 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet
     }
     client
 }
+
+static WARNED: Once = Once::new();
 
 /// An address as proxies write it: some add a port.
 fn address(written: &str) -> Option<IpAddr> {
@@ -57,10 +66,12 @@ mod tests {
             ("10.0.0.1", &["198.51.100.7, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7, unknown, 10.1.1.1"], "10.1.1.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
+            // Not all that a client writes is text.
+            ("10.0.0.1", &["\u{e9}, 198.51.100.7"], "198.51.100.7"),
         ] {
             let mut headers = HeaderMap::new();
             for list in forwarded {
-                headers.append("x-forwarded-for", HeaderValue::from_static(list));
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(list.as_bytes()).unwrap());
             }
             let found = client_address(peer.parse().unwrap(), &headers, &proxies);
             assert_eq!(found.to_string(), client, "{peer} {forwarded:?}");

@@ -75,7 +75,7 @@ impl Server {
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
-        tokio::task::spawn_blocking(assets::prepare);
+        app.tasks.spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");
         Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })
     }
