@@ -9,11 +9,13 @@ export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {string} sentence the server's own, or empty
+   * @param {number} [retryAfterSeconds] after which to try again
    */
-  constructor(status, sentence) {
+  constructor(status, sentence, retryAfterSeconds = 0) {
     super(sentence || `status ${status}`);
     this.status = status;
     this.sentence = sentence;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
@@ -81,14 +83,15 @@ async function call(path, init) {
   let response;
   let body;
   try {
-    response = await fetch(path, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(path, { ...init, signal: AbortSignal.timeout(init?.body ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS) });
     // Something between here and the server may answer with a page of its own.
     body = await response.json().catch(() => null);
   } catch {
     throw new ApiError(0, "");
   }
   if (!response.ok) {
-    throw new ApiError(response.status, typeof body?.error === "string" ? body.error : "");
+    const sentence = typeof body?.error === "string" ? body.error : "";
+    throw new ApiError(response.status, sentence, Number(response.headers.get("Retry-After")) || 0);
   }
   if (body === null) {
     throw new ApiError(0, "");
@@ -96,5 +99,7 @@ async function call(path, init) {
   return body;
 }
 
+/** Whoever opens the page waits for no longer. */
+const TIMEOUT_MS = 8_000;
 /** Long enough for a picture of 10 MiB on a slow line. */
-const TIMEOUT_MS = 120_000;
+const UPLOAD_TIMEOUT_MS = 120_000;

@@ -43,8 +43,12 @@ me.addEventListener("click", async (event) => {
   if (!menu) {
     // It opens once it is there: a choice in one that does nothing yet would be lost.
     event.preventDefault();
-    await theMenu();
-    menuFrame.showPopover();
+    try {
+      await theMenu();
+      menuFrame.showPopover();
+    } catch {
+      chat?.toast(t.somethingBroke);
+    }
   }
 });
 menuFrame.addEventListener("beforetoggle", async () => (await theMenu()).show());
@@ -84,13 +88,19 @@ async function begin(user) {
   door?.close();
   frame.hidden = false;
   me.replaceChildren(avatar(user.username, "small"), isolated(user.username, "title"), symbol("more"));
-  chat = new Chat(user, { signedOut: end, showKeys: async () => (await theMenu()).showKeys() });
+  chat = new Chat(user, { signedOut: () => end(), showKeys: async () => (await theMenu()).showKeys() });
   chat.start();
+  // Not only when it is wanted: the server may have another page by then.
+  setTimeout(theMenu, MENU_AFTER_MS);
 }
 
-/** Nothing of what was read stays with the page of somebody who signed out. */
-function end() {
-  chat?.end();
+/**
+ * Nothing of what was read stays with the page of somebody who signed out.
+ * @param {boolean} [isLeft] for good, and not because the session is over
+ */
+async function end(isLeft = false) {
+  settings.user = null;
+  await chat?.end(isLeft);
   history.replaceState(null, "", "/");
   location.reload();
 }
@@ -116,7 +126,7 @@ async function doorStyle() {
 }
 
 function theMenu() {
-  menu ??= import("./view/menu.js").then(({ Menu }) => new Menu(() => chat, end));
+  menu ??= import("./view/menu.js").then(({ Menu }) => new Menu(() => chat, () => end(true)));
   // What failed for want of a network may be tried again.
   menu.catch(() => (menu = null));
   return menu;
@@ -132,6 +142,8 @@ async function speak() {
   if (!chat) document.title = t.chat;
   (await menu)?.speak();
 }
+
+const MENU_AFTER_MS = 4_000;
 
 /** On some phones a keyboard covers the page instead of making it smaller. */
 function fitKeyboard() {

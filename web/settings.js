@@ -1,6 +1,8 @@
 // What this browser remembers between visits. Where it may not remember,
 // everything works until the page is closed.
 
+import { DEFAULT_ROOM } from "./logic/address.js";
+
 /** @typedef {import("./logic/conversation.js").Key} Key */
 /** @typedef {import("./logic/reads.js").Stored} StoredReads */
 
@@ -22,12 +24,17 @@ export const settings = {
   set theme(value) {
     write("theme", value);
   },
-  /** Who was here last. @returns {{ username: string, avatar: string } | null} */
+  /** Who is signed in here, as far as is known. @returns {{ username: string, avatar: string } | null} */
   get user() {
     return json("user");
   },
   set user(value) {
     write("user", value && JSON.stringify(value));
+    if (value) write("name", value.username);
+  },
+  /** Who was signed in here last. */
+  get name() {
+    return read("name");
   },
 };
 
@@ -49,13 +56,18 @@ export class Memory {
     write(this.keyOf("reads"), JSON.stringify(value));
   }
 
-  /** The rooms to be in. @returns {string[] | null} */
+  /** The rooms to be in. @returns {string[]} */
   get rooms() {
-    return json(this.keyOf("rooms"));
+    return json(this.keyOf("rooms")) ?? [DEFAULT_ROOM];
   }
 
-  set rooms(value) {
-    write(this.keyOf("rooms"), JSON.stringify(value));
+  /**
+   * Other tabs change the list as well, so that it is read each time.
+   * @param {string} room
+   * @param {boolean} isIn
+   */
+  setRoom(room, isIn) {
+    write(this.keyOf("rooms"), JSON.stringify(changed(this.rooms, room, isIn)));
   }
 
   /** The names and titles of the rooms at the side. @returns {[string, string][] | null} */
@@ -72,8 +84,12 @@ export class Memory {
     return json(this.keyOf("muted")) ?? [];
   }
 
-  set muted(value) {
-    write(this.keyOf("muted"), JSON.stringify(value));
+  /**
+   * @param {Key} key
+   * @param {boolean} isMuted
+   */
+  setMuted(key, isMuted) {
+    write(this.keyOf("muted"), JSON.stringify(changed(this.muted, key, isMuted)));
   }
 
   /** @returns {Key | null} */
@@ -106,10 +122,28 @@ export class Memory {
     write(this.keyOf(`draft ${key}`), text || null);
   }
 
+  /** Somebody else may sit here next: what was begun, and where. */
+  forget() {
+    for (const key of [...Object.keys(localStorage), ...instead.keys()]) {
+      if ([this.keyOf("last"), this.keyOf("listed")].includes(key) || key.startsWith(this.keyOf("draft "))) write(key, null);
+    }
+  }
+
   /** @param {string} what */
   keyOf(what) {
     return `chat ${JSON.stringify(this.#user)} ${what}`;
   }
+}
+
+/**
+ * @template T
+ * @param {T[]} list
+ * @param {T} one
+ * @param {boolean} isIn
+ */
+function changed(list, one, isIn) {
+  const others = list.filter((other) => other !== one);
+  return isIn ? [...others, one] : others;
 }
 
 /** What there is in the way of memory where the browser gives none. @type {Map<string, string>} */

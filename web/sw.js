@@ -40,22 +40,25 @@ async function goTo(address) {
   return page.focus();
 }
 
-/** The page of the server, and the kept one where there is no answer. */
+/** The page of the server, and the kept one where there is no good answer, or none in time. */
 async function page(event) {
-  try {
-    const response = await fetch(event.request);
+  const kept = await caches.match("/");
+  const answer = fetch(event.request).then((response) => {
     if (response.ok) {
       event.waitUntil(keep(response.clone()));
     }
-    return response;
-  } catch (error) {
-    const kept = await caches.match("/");
-    if (!kept) {
-      throw error;
-    }
-    return kept;
+    // What stands before the server says that it is away.
+    return kept && [502, 503, 504].includes(response.status) ? kept : response;
+  });
+  if (!kept) {
+    return answer;
   }
+  const late = new Promise((done) => setTimeout(() => done(kept), ANSWER_MS));
+  return Promise.race([answer.catch(() => kept), late]);
 }
+
+/** A line may be there and bring nothing. */
+const ANSWER_MS = 4_000;
 
 /** Keeps a page with all that it names, now or for later, and nothing of the one before. */
 async function keep(response) {

@@ -1,7 +1,7 @@
 // What people are told when the server refuses, or does not answer.
 
 import { ApiError } from "./api.js";
-import { t } from "./words.js";
+import { soonOf, t } from "./words.js";
 
 /** @typedef {"name" | "password" | "picture" | "form"} Place where something is wrong */
 
@@ -27,7 +27,7 @@ export function wording(error) {
   if (/^password too long/.test(sentence)) return ["password", t.passwordTooLong];
   if (status === 413 || /^the avatar is too large/.test(sentence)) return ["picture", t.pictureTooLarge];
   if (/avatar|picture|image/i.test(sentence)) return ["picture", t.badPicture];
-  if (status === 429) return ["form", t.tooManyTries];
+  if (status === 429) return ["form", t.tooManyTries(soonOf(error.retryAfterSeconds))];
   if (status === 503) return ["form", t.serverBusy];
   if (status === 0) return ["form", t.noServer];
   return ["form", status < 500 && sentence ? sentence : t.serverBroke];

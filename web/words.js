@@ -74,6 +74,12 @@ export function agoOf(timestamp) {
   return minutes < 1440 ? ago.format(-Math.round(minutes / 60), "hour") : ago.format(-Math.round(minutes / 1440), "day");
 }
 
+/** @param {number} seconds until something */
+export function soonOf(seconds) {
+  const minutes = Math.max(1, Math.ceil(seconds / 60));
+  return minutes < 90 ? ago.format(minutes, "minute") : ago.format(Math.ceil(minutes / 60), "hour");
+}
+
 /** @param {string[]} names */
 export function listOf(names) {
   return list.format(names);
@@ -89,7 +95,7 @@ export function count(number) {
  * @param {string} title
  */
 export function titleOf(title) {
-  return t.roomTitles[title] ?? title;
+  return (Object.hasOwn(t.roomTitles, title) && t.roomTitles[title]) || title;
 }
 
 /**

@@ -67,10 +67,10 @@ export class Attention {
     await worker?.showNotification(title, { ...options, icon: "/icons/icon-192.png" }).catch(() => {});
   }
 
-  /** @param {string} conversation of which all is read */
+  /** @param {string} [conversation] of which all is read; without one, all that is shown */
   async withdraw(conversation) {
     const worker = await registration();
-    for (const shown of (await worker?.getNotifications({ tag: conversation })) ?? []) {
+    for (const shown of (await worker?.getNotifications(conversation ? { tag: conversation } : {})) ?? []) {
       shown.close();
     }
   }

@@ -97,8 +97,7 @@ export class Chat {
   }
 
   start() {
-    const rooms = this.#memory.rooms ?? [DEFAULT_ROOM];
-    for (const room of rooms) {
+    for (const room of this.#memory.rooms) {
       this.#session.step({ type: "join", room });
     }
     this.#session.start();
@@ -107,14 +106,19 @@ export class Chat {
     this.#composer.offer();
   }
 
-  /** The page goes after it. */
-  end() {
+  /**
+   * The page goes after it.
+   * @param {boolean} isLeft for good: somebody else may come
+   */
+  async end(isLeft) {
     this.#save();
     this.#composer.close();
+    if (isLeft) this.#memory.forget();
     this.#controller.abort();
     this.#session.end();
     byId("chat", HTMLElement).hidden = true;
     this.#attention.show("", 0);
+    await this.#attention.withdraw();
   }
 
   async find() {
@@ -172,7 +176,7 @@ export class Chat {
     const isRoom = key.startsWith("#");
     if (isRoom) {
       this.#session.step({ type: "join", room: key.slice(1) });
-      this.#saveRooms();
+      this.#memory.setRoom(key.slice(1), true);
     }
     const isSame = this.#current === key;
     this.#places.visit(key);
@@ -348,6 +352,7 @@ export class Chat {
       ({ key }) => {
         if (key === this.#memory.keyOf("reads") && this.#memory.reads) {
           this.#reads.merge(this.#memory.reads);
+          this.#places.forgetMentions();
           this.#show();
         }
       },
@@ -471,14 +476,20 @@ export class Chat {
   #leave() {
     byId("talk-menu", HTMLElement).hidePopover();
     const key = this.#current;
-    if (key?.startsWith("#")) {
+    const unsent = key ? this.#session.client.outbox.of(key).filter(({ state }) => state !== "stored").length : 0;
+    if (unsent > 0) {
+      this.toast(t.leaveWaiting(unsent));
+    } else if (key?.startsWith("#")) {
       this.#session.step({ type: "leave", room: key.slice(1) });
+      this.#memory.setRoom(key.slice(1), false);
       this.#reads.forget(key);
       this.#places.mentioned.delete(key);
       this.#comings.delete(key);
       this.#saveSoon();
       const [next] = this.#session.client.rooms.keys();
-      this.go(`#${next ?? DEFAULT_ROOM}`);
+      // In place of what was left, so that Back does not lead into it again.
+      history.replaceState(null, "", addressOf(`#${next ?? DEFAULT_ROOM}`));
+      this.#openAddress();
     }
   }
 
@@ -568,10 +579,6 @@ export class Chat {
     return room?.status === "refused" ? t.roomRefused : "";
   }
 
-  #saveRooms() {
-    this.#memory.rooms = [...this.#session.client.rooms.keys()];
-  }
-
   #saveSoon() {
     if (!this.#isSaveDue) {
       this.#isSaveDue = true;
@@ -583,7 +590,6 @@ export class Chat {
     if (this.#isSaveDue) {
       this.#isSaveDue = false;
       this.#memory.reads = this.#reads.stored;
-      this.#saveRooms();
     }
   }
 }

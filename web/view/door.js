@@ -51,9 +51,9 @@ export class Door {
   open(sentence = "") {
     document.title = t.chat;
     this.#door.hidden = false;
-    const form = settings.user ? this.#signIn : this.#register;
+    const form = settings.name ? this.#signIn : this.#register;
     const name = input(this.#signIn, "username");
-    name.value ||= settings.user?.username ?? "";
+    name.value ||= settings.name ?? "";
     this.#show(form);
     showError(form, "form", sentence);
   }

@@ -84,7 +84,7 @@ export function showState(item, { state, reason }) {
       choice.dataset.act = act;
       return choice;
     });
-    const sentence = `${t.notSent}: ${reasons[reason ?? ""] ?? reasons.other}`;
+    const sentence = `${t.notSent}: ${(Object.hasOwn(reasons, reason ?? "") && reasons[reason ?? ""]) || reasons.other}`;
     item.append(element("div", "not-sent", element("span", "", sentence), ...choices));
   } else {
     item.append(statusOf(shown, shown === "stored" ? t.stored : t.waiting));

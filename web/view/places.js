@@ -62,6 +62,14 @@ export class Places {
     this.#memory.last = key;
   }
 
+  /** Where all is read, nobody waits for an answer. */
+  forgetMentions() {
+    for (const key of this.mentioned) {
+      const conversation = this.#client.conversations.get(key);
+      if (!conversation || this.#reads.unread(conversation) === 0) this.mentioned.delete(key);
+    }
+  }
+
   /** @param {Key} key */
   isMuted(key) {
     return this.#muted.has(key);
@@ -70,7 +78,7 @@ export class Places {
   /** @param {Key} key */
   turnMute(key) {
     this.#muted.delete(key) || this.#muted.add(key);
-    this.#memory.muted = [...this.#muted];
+    this.#memory.setMuted(key, this.isMuted(key));
   }
 
   /** @param {Key} key */

@@ -108,6 +108,20 @@ story("a server that takes no more people says so, and one that is away too", as
   await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Нет связи с сервером"));
 });
 
+story("who fails too often is told when to come back", async () => {
+  const strict = await Server.start("--address-failures-max", "1", "--database-url", "memory:");
+  await register(strict.url, "alice");
+  const { page } = await visitor(strict.url);
+  await page.goto(`${strict.url}/`);
+  await page.click("#to-sign-in");
+  await page.fill("#sign-in-name", "alice");
+  await page.fill("#sign-in-password", "wrong");
+  await page.press("#sign-in-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent === "Wrong name or password.");
+  await page.press("#sign-in-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent === "Too many attempts. Please try again in 15 minutes.");
+});
+
 story("password managers and screen readers find what they need", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);

@@ -79,6 +79,25 @@ story("a chosen notification leads to its message", async () => {
   await dave.sees("come here");
 });
 
+story("nothing private stays after signing out, with a network or without", async () => {
+  const fred = await listener("fred");
+  const bob = await person(server.url, "bob", { path: "/u/fred" });
+  await bob.say("between us");
+  await hasNotices(fred, "bob: between us");
+  await fred.page.fill("#text", "half a thought");
+  await fred.page.click("#me");
+  await fred.page.click("#sign-out");
+  await fred.page.waitForSelector("#sign-in", { state: "visible" });
+  assert.equal(await fred.page.inputValue("#sign-in-name"), "fred");
+  await hasNotices(fred);
+  assert.ok(!JSON.stringify(await fred.page.evaluate(() => ({ ...localStorage }))).includes("half a thought"));
+  await fred.context.setOffline(true);
+  await fred.page.goto(`${server.url}/u/bob`).catch(() => {});
+  await fred.page.waitForSelector("#door:not([hidden])");
+  assert.equal(await fred.page.locator("#chat").isVisible(), false);
+  await fred.context.setOffline(false);
+});
+
 story("nobody is notified who did not ask for it", async () => {
   const erin = await person(server.url, "erin", { permissions: ["notifications"] });
   const bob = await person(server.url, "bob", { path: "/u/erin" });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { person, Server, story } from "./harness.mjs";
+import { Network, person, Server, story } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off");
 const room = (() => {
@@ -263,6 +263,49 @@ story("whoever has the page open stays signed in", async () => {
   const asked = alice.page.waitForRequest("**/api/me");
   await alice.page.clock.fastForward("01:00:01");
   await asked;
+});
+
+story("several tabs do not take rooms from each other", async () => {
+  const [there, where] = [room(), room()];
+  const alice = await person(server.url, "tabby", { path: `/r/${there}` });
+  const other = await alice.tab("/r/default");
+  await alice.goto(`/r/${where}`);
+  await other.say("something");
+  await other.allStored();
+  await other.page.reload();
+  await other.isIn();
+  for (const name of [there, where]) assert.equal(await other.page.locator(`#rooms [data-key="#${name}"].joined`).count(), 1, name);
+});
+
+story("a room is left once nothing waits there, and Back does not lead into it", async () => {
+  const there = room();
+  const network = await Network.before(server);
+  const alice = await person(network.url, "alice", { path: "/r/default" });
+  await alice.open("#games");
+  await alice.goto(`/r/${there}`);
+  network.down();
+  await alice.page.waitForSelector("#subtitle.away");
+  await alice.say("bye");
+  await alice.page.click("#talk-more");
+  await alice.page.click("#leave");
+  await alice.page.waitForFunction(() => /1 message is not sent yet/.test(document.querySelector("#toast")?.textContent ?? ""));
+  network.up();
+  await alice.allStored();
+  await alice.page.click("#talk-more");
+  await alice.page.click("#leave");
+  await alice.page.waitForFunction((key) => !document.querySelector(`#rooms [data-key="${key}"].joined`), `#${there}`);
+  await alice.page.goBack();
+  await alice.page.waitForTimeout(300);
+  assert.equal(await alice.page.locator(`#rooms [data-key="#${there}"].joined`).count(), 0);
+});
+
+story("names that mean something to the language are names", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/constructor" });
+  await alice.page.waitForFunction(() => document.querySelector("#title")?.textContent === "constructor");
+  await alice.page.keyboard.press("Control+k");
+  await alice.page.waitForSelector("#finder[open]");
+  await alice.page.keyboard.type("const");
+  await alice.page.locator("#finder-list .title", { hasText: "constructor" }).first().waitFor();
 });
 
 story("one can take one's leave of a room, and of the chat", async () => {
