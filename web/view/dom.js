@@ -61,7 +61,10 @@ export function button(className, ...children) {
   return made;
 }
 
-/** A screen that is written on with a keyboard of its own, which covers half of it. */
-export const TOUCH = matchMedia("(hover: none)");
+/**
+ * A screen that is written on with a keyboard of its own, which covers half of it.
+ * Where there is no pointer at all, there is a real one.
+ */
+export const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 
 const SVG = "http://www.w3.org/2000/svg";

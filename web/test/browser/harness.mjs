@@ -288,7 +288,7 @@ export class Person {
   async say(text) {
     await this.page.fill("#text", text);
     // On a screen, Enter begins a new line.
-    const isTouched = await this.page.evaluate(() => matchMedia("(hover: none)").matches);
+    const isTouched = await this.page.evaluate(() => matchMedia("(hover: none) and (pointer: coarse)").matches);
     isTouched ? await this.page.tap("#send") : await this.page.press("#text", "Enter");
   }
 
