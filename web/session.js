@@ -52,7 +52,7 @@ export class Session {
    * @param {string} text
    */
   write(key, text) {
-    const at = Date.now();
+    const at = this.client.outbox.timeOf(Date.now());
     const random = crypto.getRandomValues(new Uint8Array(12));
     this.step({ type: "send", item: { nonce: nonce(at, random), key, text, at, state: "waiting" } });
   }

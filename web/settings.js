@@ -152,9 +152,9 @@ const instead = new Map();
 /** @param {string} key */
 function read(key) {
   try {
-    return localStorage.getItem(key) ?? instead.get(key) ?? null;
+    return instead.get(key) ?? localStorage.getItem(key);
   } catch {
-    return instead.get(key) ?? null;
+    return null;
   }
 }
 
@@ -163,10 +163,11 @@ function read(key) {
  * @param {string | null} value
  */
 function write(key, value) {
+  instead.delete(key);
   try {
     value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value);
   } catch {
-    value === null ? instead.delete(key) : instead.set(key, value);
+    if (value !== null) instead.set(key, value);
   }
 }
 

@@ -7,8 +7,8 @@
 export class OutboxStore {
   #user;
   #tab;
-  /** @type {Promise<IDBDatabase | null>} */
-  #database;
+  /** Null until it is needed, also after a browser has closed it. @type {Promise<IDBDatabase | null> | null} */
+  #database = null;
 
   /**
    * @param {string} user
@@ -17,7 +17,6 @@ export class OutboxStore {
   constructor(user, tab) {
     this.#user = user;
     this.#tab = tab;
-    this.#database = open();
   }
 
   /** @param {Item} item */
@@ -42,6 +41,7 @@ export class OutboxStore {
     /** @type {Item[]} */
     const adopted = [];
     await this.#run("readwrite", (store) => {
+      adopted.length = 0;
       const request = store.openCursor(IDBKeyRange.bound([this.#user], [this.#user, []]));
       request.onsuccess = () => {
         const cursor = request.result;
@@ -63,35 +63,69 @@ export class OutboxStore {
   }
 
   /**
+   * A browser may close the database at any time, as phones do with a page that
+   * was in the background: then once more, with a new one.
    * @param {IDBTransactionMode} mode
    * @param {(store: IDBObjectStore) => IDBRequest} act
    */
   async #run(mode, act) {
-    const database = await this.#database;
-    if (!database) {
-      return;
-    }
-    await new Promise((resolve) => {
-      try {
-        const transaction = database.transaction(STORE, mode, { durability: "strict" });
-        transaction.oncomplete = resolve;
-        transaction.onabort = resolve;
-        transaction.onerror = resolve;
-        act(transaction.objectStore(STORE));
-      } catch {
-        resolve(null);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const opening = (this.#database ??= open(() => this.#forget(opening)));
+      const database = await opening;
+      if (database && (await run(database, mode, act))) {
+        return;
       }
-    });
+      database?.close();
+      this.#forget(opening);
+    }
+  }
+
+  /** @param {Promise<IDBDatabase | null>} database that is of no more use */
+  #forget(database) {
+    if (this.#database === database) {
+      this.#database = null;
+    }
   }
 }
 
-/** @returns {Promise<IDBDatabase | null>} null where the browser gives no room: then memory has to do */
-function open() {
+/**
+ * @param {IDBDatabase} database
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest} act
+ * @returns {Promise<boolean>} whether it is done
+ */
+function run(database, mode, act) {
+  return new Promise((resolve) => {
+    try {
+      const transaction = database.transaction(STORE, mode, { durability: "strict" });
+      transaction.oncomplete = () => resolve(true);
+      transaction.onabort = () => resolve(false);
+      act(transaction.objectStore(STORE));
+    } catch {
+      resolve(false);
+    }
+  });
+}
+
+/**
+ * @param {() => void} closed
+ * @returns {Promise<IDBDatabase | null>} null where the browser gives no room: then memory has to do
+ */
+function open(closed) {
   return new Promise((resolve) => {
     try {
       const request = indexedDB.open("chat", 1);
       request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: ["user", "nonce"] });
-      request.onsuccess = () => resolve(request.result);
+      request.onsuccess = () => {
+        const database = request.result;
+        database.onclose = closed;
+        // Somebody wants to delete it, and would wait for us.
+        database.onversionchange = () => {
+          database.close();
+          closed();
+        };
+        resolve(database);
+      };
       request.onerror = () => resolve(null);
       request.onblocked = () => resolve(null);
     } catch {

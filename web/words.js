@@ -61,9 +61,10 @@ export function fullTimeOf(timestamp) {
 export function dayOf(timestamp) {
   const date = new Date(timestamp * 1000);
   const now = new Date();
-  const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();
-  if (date.getTime() >= midnight && date.getTime() < midnight + 86_400_000) return t.today;
-  if (date.getTime() >= midnight - 86_400_000 && date.getTime() < midnight) return t.yesterday;
+  // By the calendar: a day may have 23 hours, or 25.
+  const dayBefore = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1);
+  if (date.toDateString() === now.toDateString()) return t.today;
+  if (date.toDateString() === dayBefore.toDateString()) return t.yesterday;
   return (date.getFullYear() === now.getFullYear() ? day : dayAndYear).format(date);
 }
 

@@ -5,6 +5,8 @@
 
 export const DEFAULT_ROOM = "default";
 export const ROOM_NAME_MAX_CHARS = 64;
+/** Of a person's name. */
+export const NAME_MAX_CHARS = 24;
 
 /**
  * @param {{ pathname: string, hash: string }} url

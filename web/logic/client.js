@@ -15,7 +15,7 @@ import { Rooms } from "./rooms.js";
 /**
  * What happens. `timer`: `wakeAt` has come. `session` answers `ask`, and no
  * answer counts as signed in. `nudge`: the network may have changed, or the
- * page came to the front.
+ * page came to the front. `stay`: the end is not to be loaded any more.
  * @typedef {{ type: "start" }
  *   | { type: "opened" }
  *   | { type: "frame", frame: any }
@@ -28,7 +28,8 @@ import { Rooms } from "./rooms.js";
  *   | { type: "send", item: Item }
  *   | { type: "retry", nonce: string }
  *   | { type: "discard", nonce: string }
- *   | { type: "load", key: Key, part: Part, seq?: number }} Input
+ *   | { type: "load", key: Key, part: Part, seq?: number }
+ *   | { type: "stay", key: Key }} Input
  */
 
 /** @typedef {"older" | "newer" | "around" | "latest"} Part */
@@ -137,6 +138,15 @@ export class Client {
   }
 
   /**
+   * Whether a message is still being looked for.
+   * @param {Key} key
+   * @param {number} seq
+   */
+  isSeeking(key, seq) {
+    return this.#reading.isSeeking(key, seq);
+  }
+
+  /**
    * Whether somebody is known to be here: in one of the joined rooms.
    * @param {string} name
    */
@@ -201,6 +211,9 @@ export class Client {
         break;
       case "load":
         this.#reading.load(input.key, input.part, input.seq ?? 0);
+        break;
+      case "stay":
+        this.#reading.stay(input.key);
         break;
     }
   }

@@ -28,6 +28,8 @@ export class Conversation {
   seen = null;
   /** How far the server said it goes. */
   top = 0;
+  /** The oldest number that the server has, as far as it has said so. */
+  kept = 1;
   /** What comes up to here was said while this page was away. */
   replayTo = 0;
   /** Whether the server was asked what is in it. */
@@ -70,9 +72,9 @@ export class Conversation {
     return Math.max(this.top, this.seen ?? 0);
   }
 
-  /** Whether the newest entry is among those in memory. */
+  /** Whether the newest entry is among those in memory, or none is kept. */
   get isAtEnd() {
-    return this.entries.length === 0 ? this.end === 0 : this.last >= this.end;
+    return this.entries.length === 0 ? this.end < this.kept : this.last >= this.end;
   }
 
   get hasGap() {
@@ -93,6 +95,7 @@ export class Conversation {
     this.epoch = epoch;
     this.seen = top === 0 ? 0 : null;
     this.top = top;
+    this.kept = 1;
     this.replayTo = top;
     this.isLoaded = false;
     this.entries = [];
@@ -178,6 +181,7 @@ export class Conversation {
    */
   take(part, page, kept, hasMore) {
     const [first] = page;
+    this.kept = kept;
     switch (part) {
       case "older":
         this.prepend(page, hasMore);

@@ -12,7 +12,7 @@ export function continues(above, entry) {
     above !== undefined &&
     above.from === entry.from &&
     entry.timestamp - above.timestamp < TOGETHER_SECONDS &&
-    dayOf(above.timestamp) === dayOf(entry.timestamp)
+    dayNumberOf(above.timestamp) === dayNumberOf(entry.timestamp)
   );
 }
 
@@ -20,7 +20,7 @@ export function continues(above, entry) {
  * A number for the day where this browser is; the next day has a higher one.
  * @param {number} timestamp Unix seconds
  */
-export function dayOf(timestamp) {
+export function dayNumberOf(timestamp) {
   const date = new Date(timestamp * 1000);
   return (date.getFullYear() * 12 + date.getMonth()) * 31 + date.getDate();
 }

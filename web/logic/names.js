@@ -1,6 +1,7 @@
 // Naming somebody while one writes: what is typed after an `@`, who may be
 // meant by it, and what takes its place.
 
+import { NAME_MAX_CHARS } from "./address.js";
 import { folded } from "./text.js";
 
 /** @typedef {{ from: number, to: number, said: string }} Typed where it begins with its `@`, and what comes behind that */
@@ -73,8 +74,8 @@ function wordAt(name, wanted) {
 }
 
 const OFFERED_MAX = 6;
-/** A name's 24 characters may be pairs of surrogates; the `@` is before them. */
-const TYPED_MAX_LENGTH = 1 + 2 * 24;
+/** A name's characters may be pairs of surrogates; the `@` is before them. */
+const TYPED_MAX_LENGTH = 1 + 2 * NAME_MAX_CHARS;
 /** Not a letter, which would make it an e-mail address. */
 const BEFORE_NAME = /[\s\p{Ps}\p{Pi}]/u;
 const IN_WORD = /[\p{L}\p{M}\p{N}]$/u;

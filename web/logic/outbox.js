@@ -47,6 +47,15 @@ export class Outbox {
   }
 
   /**
+   * When something counts as written: after all that is here, even if the clock
+   * was set back in between.
+   * @param {number} now Unix milliseconds
+   */
+  timeOf(now) {
+    return Math.max(now, ...this.items.map(({ at }) => at + 1));
+  }
+
+  /**
    * @param {Item} item
    * @returns {boolean} false if it is here already
    */

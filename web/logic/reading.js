@@ -21,6 +21,8 @@ export class Reading {
   #missing = new Set();
   /** Private conversations of which `hello` did not say how far they go. @type {Set<Key>} */
   #unsure = new Set();
+  /** Rooms of which nothing came yet, and until when it may. @type {Map<Key, number>} */
+  #silent = new Map();
   /** Where something came since `hello`. @type {Set<Key>} */
   #heard = new Set();
   /** Until then nothing is asked: the server could not read; 0: it could. */
@@ -132,6 +134,9 @@ export class Reading {
         // That is what comes.
         this.#wanted.delete(key);
       }
+      if (seq > 0) {
+        this.#silent.set(key, this.#turn.now + SILENT_MS);
+      }
     }
     conversation.top = Math.max(conversation.top, seq);
     conversation.replayTo = conversation.top;
@@ -143,12 +148,14 @@ export class Reading {
   forget(key) {
     this.#conversations.delete(key);
     this.#wanted.delete(key);
+    this.#silent.delete(key);
     this.#connection.forget(key);
   }
 
   /** The connection is lost. */
   lost() {
     this.#heldUntil = 0;
+    this.#silent.clear();
   }
 
   /** @param {any} frame one of a kind that may be unknown here */
@@ -173,6 +180,7 @@ export class Reading {
     const conversation = this.#conversations.of(key);
     const news = conversation.receive(entryOf(frame));
     this.#heard.add(key);
+    this.#silent.delete(key);
     if (news === "gap") {
       this.#missing.add(key);
     } else if (news !== "known") {
@@ -230,10 +238,37 @@ export class Reading {
   }
 
   /**
+   * Whether a message is still being looked for.
+   * @param {Key} key
+   * @param {number} seq
+   */
+  isSeeking(key, seq) {
+    const wanted = this.#wanted.get(key);
+    return (wanted?.part === "around" && wanted.seq === seq) || this.#connection.isAsking(key, "around");
+  }
+
+  /**
+   * Somebody who wanted to see the end goes on reading where they are.
+   * @param {Key} key
+   */
+  stay(key) {
+    if (this.#wanted.get(key)?.part === "latest" && this.#conversations.of(key).last > 0) {
+      this.#wanted.delete(key);
+    }
+  }
+
+  /**
    * Asks for what is to be asked next, one page at a time: while it reads two
    * for somebody, a server takes nothing else from them.
    */
   goOn() {
+    for (const [key, until] of this.#silent) {
+      if (this.#turn.now >= until) {
+        // Perhaps nothing is kept of it. Only a page says so.
+        this.#silent.delete(key);
+        if (!this.#wanted.has(key)) this.#wanted.set(key, { part: "latest", seq: 0 });
+      }
+    }
     if (this.#turn.now < this.#heldUntil) {
       return;
     }
@@ -265,7 +300,7 @@ export class Reading {
 
   /** When to look again. */
   get dueAt() {
-    return this.#heldUntil || Infinity;
+    return Math.min(this.#heldUntil || Infinity, ...this.#silent.values());
   }
 
   /**
@@ -360,3 +395,6 @@ export class Reading {
     this.#turn.show(key);
   }
 }
+
+/** The entries of a room follow `joined` at once, unless there are none. */
+const SILENT_MS = 1_000;

@@ -1,11 +1,15 @@
 // What is in a message: text, links, names and code. What people wrote is only
 // ever cut into pieces; nothing in it becomes markup.
 
+import { NAME_MAX_CHARS } from "./address.js";
+
 /**
  * @typedef {{ kind: "text" | "code" | "block", text: string }
  *   | { kind: "link", text: string, href: string }
  *   | { kind: "mention", text: string, name: string }} Piece
  */
+
+/** @typedef {{ names: Map<string, string>, lengths: number[] }} Known names by how they are compared, and how long these are, the longest first */
 
 /**
  * @param {string} text
@@ -14,7 +18,7 @@
  */
 export function piecesOf(text, names = []) {
   // Most messages name nobody: they need not ask who there is.
-  const known = new Map(text.includes("@") ? Array.from(names, (name) => [folded(name), name]) : []);
+  const known = knownOf(text.includes("@") ? names : []);
   /** @type {Piece[]} */
   const pieces = [];
   let end = 0;
@@ -48,11 +52,12 @@ export function mentions(text, name, names = [name]) {
 
 /**
  * A name in the one spelling in which it is compared. Not as this browser's
- * language has it: a text must name the same people everywhere.
+ * language has it: a text must name the same people everywhere. And not as
+ * what follows has it, by which a sigma is in a word or at its end.
  * @param {string} text
  */
 export function folded(text) {
-  return text.normalize("NFC").toLowerCase();
+  return text.normalize("NFC").toLowerCase().replaceAll("ς", "σ");
 }
 
 /**
@@ -69,8 +74,18 @@ export function charsOf(text) {
 }
 
 /**
+ * @param {Iterable<string>} names
+ * @returns {Known}
+ */
+function knownOf(names) {
+  const known = new Map(Array.from(names, (name) => [folded(name), name]));
+  const lengths = new Set(Array.from(known.keys(), ({ length }) => length));
+  return { names: known, lengths: [...lengths].sort((a, b) => b - a) };
+}
+
+/**
  * @param {string} text
- * @param {Map<string, string>} known
+ * @param {Known} known
  * @returns {Piece[]}
  */
 function linksIn(text, known) {
@@ -92,17 +107,22 @@ function linksIn(text, known) {
 
 /**
  * @param {string} text
- * @param {Map<string, string>} known names, by how they are compared
+ * @param {Known} known
  * @returns {Piece[]}
  */
-function mentionsIn(text, known) {
+function mentionsIn(text, { names, lengths }) {
   /** @type {Piece[]} */
   const pieces = [];
   let end = 0;
-  for (const { index } of known.size > 0 ? text.matchAll(AT) : []) {
+  for (const { index } of names.size > 0 ? text.matchAll(AT) : []) {
+    // One look at all that may belong to a name: mostly none begins like it, and
+    // whoever writes nothing but @ must not keep everybody's page busy.
+    const ahead = folded(text.slice(index + 1, index + 1 + NAME_MAX_LENGTH));
+    const longest = lengths.find((length) => names.has(ahead.slice(0, length))) ?? 0;
+    const reach = Math.min(longest * UNFOLDED_MAX, NAME_MAX_LENGTH, text.length - index - 1);
     // The longest first, until one is found: a name may begin with another.
-    for (let to = Math.min(text.length, index + 1 + NAME_MAX_LENGTH); to > index && index >= end; to -= 1) {
-      const name = known.get(folded(text.slice(index + 1, to)));
+    for (let to = index + 1 + reach; to > index + 1 && index >= end; to -= 1) {
+      const name = names.get(folded(text.slice(index + 1, to)));
       if (name && !IN_WORD.test(text.slice(to))) {
         if (index > end) {
           pieces.push({ kind: "text", text: text.slice(end, index) });
@@ -124,15 +144,24 @@ function mentionsIn(text, known) {
  * @param {string} link
  */
 function withoutTail(link) {
-  for (;;) {
-    const last = link.at(-1) ?? "";
+  /** By how many each bracket is closed more often than it is opened. @type {Map<string, number>} */
+  const excess = new Map();
+  let to = link.length;
+  for (; to > 0; to -= 1) {
+    const last = link[to - 1] ?? "";
     const opening = BRACKETS.get(last);
-    if (".,:;!?…'\"*_~».".includes(last) || (opening && count(link, opening) < count(link, last))) {
-      link = link.slice(0, -1);
-    } else {
-      return link;
+    if (opening) {
+      // Counted once: each that goes is one less.
+      const left = excess.get(last) ?? count(link, last) - count(link, opening);
+      if (left <= 0) {
+        break;
+      }
+      excess.set(last, left - 1);
+    } else if (!ENDS.includes(last)) {
+      break;
     }
   }
+  return link.slice(0, to);
 }
 
 /** @param {string} link */
@@ -160,9 +189,12 @@ const LINK = /(?<![\p{L}\p{N}])https?:\/\/[^\s<>"\x60\p{Cc}\u200e\u200f\u202a-\u
 /** One that stands before a name, and in no e-mail address. */
 const AT = /(?<![\p{L}\p{M}\p{N}_])@/gu;
 const IN_WORD = /^[\p{L}\p{M}\p{N}_]/u;
-/** A name has 24 characters, each of which may be a pair of surrogates. */
-const NAME_MAX_LENGTH = 48;
+/** Each character of a name may be a pair of surrogates. */
+const NAME_MAX_LENGTH = 2 * NAME_MAX_CHARS;
+/** By how much NFD may be longer than NFC, in UTF-16. */
+const UNFOLDED_MAX = 4;
 const EMOJI_ALONE = /^(?:\p{RGI_Emoji}\uFE0F?\s*){1,4}$/v;
+const ENDS = ".,:;!?…'\"*_~»";
 const BRACKETS = new Map([
   [")", "("],
   ["]", "["],

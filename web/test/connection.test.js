@@ -130,3 +130,21 @@ test("an answer is waited for as long as something comes", () => {
   world.step({ type: "timer" });
   assert.equal(world.client.state, "waiting");
 });
+
+test("when to come back is said for one time", () => {
+  const world = new World();
+  world.open();
+  world.frame({ type: "reconnect", after_ms: 60_000 });
+  world.cut(1012);
+  world.step({ type: "nudge" });
+  world.open();
+  world.cut();
+  assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= BACKOFF_MAX_MS);
+});
+
+test("who is closed out by the rules may no longer be signed in", () => {
+  const world = new World();
+  world.open();
+  world.cut(1008);
+  assert.equal(world.did("ask").length, 1);
+});

@@ -81,6 +81,7 @@ test("names are marked as a whole, and the longest that fits", () => {
   assert.deepEqual(marked("@राम @रामा 王@王小明 (@王小明)", names), ["@राम = राम", "@王小明 = 王小明"]);
   assert.deepEqual(marked("@o_o @<b>x</b> @👩‍🚀!", names), ["@o_o = o_o", "@<b>x</b> = <b>x</b>", "@👩‍🚀 = 👩‍🚀"]);
   assert.deepEqual(marked("@И\u0306озеф", ["Йозеф"]), ["@И\u0306озеф = Йозеф"]);
+  assert.deepEqual(marked("@ΟΔΟΣ.γεια @Οδοσα @@bob @@@bob @K.", ["οδος", "@bob", "K"]), ["@ΟΔΟΣ = οδος", "@@bob = @bob", "@@bob = @bob", "@K = K"]);
   assert.deepEqual(marked("@constructor @__proto__", names), []);
   assert.deepEqual(marked("@anna", []), []);
 });

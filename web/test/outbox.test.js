@@ -172,3 +172,65 @@ test("a receipt that was lost with the connection is made up for", () => {
   world.open({ privates: [{ with: "bob", seq: 1 }] });
   assert.deepEqual(world.waiting("@bob"), [], "the log has it");
 });
+
+test("a late refusal of what is to be sent again does not count", () => {
+  const world = inTea();
+  world.write("#tea", "one");
+  world.write("#tea", "two");
+  world.frame({ type: "error", code: "unavailable", message: "", nonce: "n-one" });
+  world.frame({ type: "error", code: "forbidden", message: "", nonce: "n-two" });
+  assert.deepEqual(world.waiting("#tea"), ["one waiting", "two waiting"]);
+});
+
+test("a pause ends with the connection", () => {
+  const world = new World();
+  world.open();
+  world.write("@bob", "hi");
+  world.frame({ type: "error", code: "slow_down", message: "", nonce: "n-hi", retry_after: 600 });
+  world.cut();
+  world.take();
+  world.open();
+  assert.deepEqual(world.take().map(({ nonce }) => nonce), ["n-hi"]);
+});
+
+test("what is under way cannot be taken back", () => {
+  const world = inTea();
+  world.write("#tea", "hi");
+  world.step({ type: "discard", nonce: "n-hi" });
+  assert.deepEqual([world.waiting("#tea"), world.kept.size], [["hi sending"], 1]);
+});
+
+test("what is stored is sent, even if its room is closed to us before it is shown", () => {
+  const world = inTea();
+  world.write("#tea", "hi");
+  world.frame({ type: "ack", nonce: "n-hi", room: "tea", seq: 1, timestamp: 1, duplicate: false });
+  world.cut();
+  world.take();
+  world.open();
+  world.frame({ type: "error", code: "forbidden", message: "", ref: world.take()[0].ref });
+  assert.deepEqual([world.waiting("#tea"), world.kept.size], [["hi stored"], 0]);
+});
+
+test("what is stored in an epoch that is over waits for nothing", () => {
+  const world = new World();
+  world.open();
+  world.write("@bob", "hi");
+  world.frame({ type: "ack", nonce: "n-hi", to: "bob", seq: 5, timestamp: 1, duplicate: false });
+  assert.deepEqual(world.waiting("@bob"), ["hi stored"]);
+  world.cut();
+  world.open({ epoch: "e2", privates: [{ with: "bob", seq: 2 }] });
+  assert.deepEqual(world.waiting("@bob"), []);
+});
+
+test("the clock may be set back between two messages", () => {
+  const world = new World();
+  world.write("@bob", "one");
+  world.now -= 500;
+  world.write("@bob", "two");
+  world.write("@bob", "three");
+  const after = new World();
+  for (const item of [...world.kept.values()].reverse()) after.step({ type: "send", item });
+  after.open();
+  assert.deepEqual(world.waiting("@bob"), ["one waiting", "two waiting", "three waiting"]);
+  assert.deepEqual(after.take().map(({ text }) => text), ["one", "two", "three"], "also after a reload");
+});

@@ -278,3 +278,33 @@ test("where the oldest is no longer kept, all that is goes on", () => {
   answer(world, world.take()[0], 151, 250, { first: 51 });
   assert.deepEqual(world.seqs("@bob"), range(51, 250));
 });
+
+test("a conversation of which nothing is kept is at its end", () => {
+  const world = new World();
+  world.open({ privates: [{ with: "bob", seq: 5 }] });
+  world.step({ type: "load", key: "@bob", part: "latest" });
+  const bob = /** @type {any} */ (world.client.conversations.get("@bob"));
+  assert.equal(bob.isAtEnd, false);
+  answer(world, world.take()[0], 6, 5, { first: 6 });
+  assert.deepEqual([bob.isAtEnd, bob.end], [true, 5]);
+  fromBob(world, 6);
+  assert.deepEqual([bob.isAtEnd, world.seqs("@bob")], [true, [6]]);
+});
+
+test("a conversation that cannot be read just now lets another go first", () => {
+  const world = new World();
+  known(world);
+  world.step({ type: "load", key: "@carol", part: "latest" });
+  answer(world, world.take()[0], 1, 3);
+  world.cut();
+  world.take();
+  world.open({ privates: [{ with: "bob", seq: 5 }, { with: "carol", seq: 5 }] });
+  const asked = [];
+  for (let i = 0; i < 4; i += 1) {
+    const [request] = world.take();
+    asked.push(request.with);
+    world.frame({ type: "error", code: "unavailable", message: "", ref: request.ref });
+    world.wake();
+  }
+  assert.deepEqual(asked, ["bob", "carol", "bob", "carol"]);
+});

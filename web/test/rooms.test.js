@@ -161,6 +161,73 @@ test("somebody who reads far back misses nothing of what comes", () => {
   assert.ok(tea.isAtEnd);
 });
 
+test("a room of which nothing is kept is at its end once the server has said so", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [], { seq: 5 });
+  const tea = /** @type {any} */ (world.client.conversations.get("#tea"));
+  world.take();
+  assert.equal(tea.isAtEnd, false, "its entries may still be on their way");
+  world.wake();
+  const [request, ...none] = world.take();
+  assert.deepEqual([request.type, request.room, request.before, none.length], ["history", "tea", 6, 0]);
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 6, messages: [], has_more: false, ref: request.ref });
+  assert.deepEqual([tea.isAtEnd, tea.end], [true, 5]);
+  world.message("tea", 6);
+  assert.deepEqual([tea.isAtEnd, world.seqs("#tea")], [true, [6]]);
+});
+
+test("where the entries come, nobody asks for them", () => {
+  const world = new World();
+  for (const room of ["tea", "cup"]) world.step({ type: "join", room });
+  world.open();
+  world.joined("tea", range(1, 5));
+  world.joined("cup");
+  world.take();
+  world.now += 5_000;
+  world.step({ type: "timer" });
+  assert.deepEqual(world.take(), []);
+});
+
+test("a message that is not there was looked for once there is an answer", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "around", seq: 9_999 });
+  assert.ok(world.client.isSeeking("#tea", 9_999));
+  world.cut();
+  assert.ok(world.client.isSeeking("#tea", 9_999), "it is looked for again");
+  world.take();
+  world.open();
+  world.joined("tea", [], { seq: 1000, recovered: true });
+  const { ref } = world.take().find(({ type }) => type === "history");
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: [], has_more: false, ref });
+  assert.ok(!world.client.isSeeking("#tea", 9_999));
+  assert.deepEqual(world.take().map(({ before }) => before), [1001], "it is not there, but the end is");
+});
+
+test("whoever reads on where they are is not taken to the end later", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "around", seq: 100 });
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(51, 150), has_more: true, ref: world.take()[0].ref });
+  for (const stays of [false, true]) {
+    world.cut();
+    world.step({ type: "load", key: "#tea", part: "latest" });
+    if (stays) world.step({ type: "stay", key: "#tea" });
+    world.take();
+    world.open();
+    world.joined("tea", [], { seq: 1000, recovered: true });
+    assert.equal(world.take().some(({ type }) => type === "history"), !stays);
+  }
+});
+
 test("who is here follows joins and presence", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
@@ -250,4 +317,70 @@ test("of two messages that somebody wants to see, the last is shown", () => {
     world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(request.after + 1, request.after + 100), has_more: true, ref: request.ref });
   }
   assert.ok(world.client.conversations.get("#tea")?.at(500));
+});
+
+test("a `joined` of an earlier stay says nothing of this one", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  const [{ ref }] = world.take();
+  world.step({ type: "leave", room: "tea" });
+  world.step({ type: "join", room: "tea" });
+  world.joined("tea", [7], { ref });
+  assert.deepEqual([world.client.rooms.get("tea")?.status, world.seqs("#tea")], ["joining", []]);
+  world.joined("tea", [7, 8]);
+  assert.deepEqual(world.seqs("#tea"), [7, 8]);
+});
+
+test("where one cannot go on from what is here, one begins anew", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2]);
+  world.cut();
+  world.take();
+  world.open();
+  const [resume] = world.take();
+  world.frame({ type: "error", code: "bad_request", message: "", ref: resume.ref });
+  const [fresh] = world.take();
+  assert.deepEqual([resume.since, fresh.type, fresh.since], [2, "join", undefined]);
+  world.frame({ type: "error", code: "bad_request", message: "", ref: fresh.ref });
+  assert.deepEqual([world.take(), world.client.rooms.get("tea")?.status], [[], "refused"], "not again and again");
+});
+
+test("a pause before a join ends with the connection", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.frame({ type: "error", code: "unavailable", message: "", ref: world.take()[0].ref, retry_after: 1 });
+  world.frame({ type: "reconnect", after_ms: 60_000 });
+  world.cut();
+  assert.equal(world.client.wakeAt, world.client.retryAt);
+});
+
+test("what was asked of a room before it was left is not wanted any more", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", range(951, 1000));
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "older" });
+  const [{ ref }] = world.take();
+  world.step({ type: "leave", room: "tea" });
+  assert.equal(world.client.isLoading("#tea", "older"), false);
+  world.step({ type: "join", room: "tea" });
+  world.joined("tea", range(951, 1000));
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, messages: page(851, 950), has_more: true, ref });
+  assert.deepEqual(world.seqs("#tea"), range(951, 1000));
+});
+
+test("what somebody waited to see of a room that was left is not asked for", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.step({ type: "load", key: "#tea", part: "around", seq: 100 });
+  world.step({ type: "leave", room: "tea" });
+  world.step({ type: "join", room: "tea" });
+  world.joined("tea", range(951, 1000));
+  assert.deepEqual(world.take().map(({ type }) => type), ["join", "leave", "join"]);
 });

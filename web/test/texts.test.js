@@ -5,7 +5,7 @@ import { addressOf, placeAt } from "../logic/address.js";
 import { Comings } from "../logic/comings.js";
 import { Conversation } from "../logic/conversation.js";
 import { deviceOf } from "../logic/device.js";
-import { continues } from "../logic/grouping.js";
+import { continues, dayNumberOf } from "../logic/grouping.js";
 import { nonce } from "../logic/outbox.js";
 import { Reads } from "../logic/reads.js";
 import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
@@ -13,6 +13,26 @@ import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
 /** @param {string} text */
 function links(text) {
   return piecesOf(text).flatMap((piece) => (piece.kind === "link" ? [piece.text] : []));
+}
+
+/**
+ * How often a text was asked for something.
+ * @param {"split" | "normalize"} method
+ * @param {() => void} act
+ */
+function callsOf(method, act) {
+  const original = String.prototype[method];
+  let calls = 0;
+  String.prototype[method] = /** @this {string} @param {[any]} given */ function (...given) {
+    calls += 1;
+    return original.apply(this, given);
+  };
+  try {
+    act();
+  } finally {
+    String.prototype[method] = original;
+  }
+  return calls;
 }
 
 test("links end where the sentence goes on", () => {
@@ -62,6 +82,18 @@ test("code is code, and nothing is lost", () => {
   const start = performance.now();
   piecesOf(long);
   assert.ok(performance.now() - start < 200);
+});
+
+test("a text costs no more than it is long", () => {
+  const names = Array.from({ length: 24 }, (_, i) => "😀".repeat(i + 1));
+  const brackets = `@ https://a.example/(${")".repeat(4080)}`;
+  assert.deepEqual(links(brackets), ["https://a.example/()"]);
+  assert.ok(callsOf("split", () => piecesOf(brackets, names)) < 20, "brackets are counted once");
+  for (const text of ["@".repeat(4096), "@-".repeat(2048), "@😀 ".repeat(1024)]) {
+    const calls = callsOf("normalize", () => piecesOf(text, names));
+    assert.ok(calls <= 4 * text.length, `${calls} for ${text.slice(0, 4)}`);
+  }
+  assert.ok(callsOf("normalize", () => piecesOf("@-".repeat(2048), names)) < 2_200, "what is nobody's name is looked at once");
 });
 
 test("a few emoji alone are large", () => {
@@ -126,6 +158,18 @@ test("messages of one person stand together for a while", () => {
   assert.ok(!continues(first, { from: "bob", timestamp: first.timestamp + 600 }));
   assert.ok(!continues(first, { from: "eve", timestamp: first.timestamp }));
   assert.ok(!continues(first, { from: "bob", timestamp: first.timestamp + 86_400 }));
+});
+
+test("days are those of the calendar, also where the clock is changed", () => {
+  const zone = process.env.TZ;
+  process.env.TZ = "Europe/Berlin";
+  try {
+    const days = ["2025-10-25T23:59+02:00", "2025-10-26T00:00+02:00", "2025-10-26T23:59+01:00", "2025-10-27T00:00+01:00"];
+    const [first = 0, ...rest] = days.map((day) => dayNumberOf(Date.parse(day) / 1000));
+    assert.ok(rest[0] === rest[1] && Number(rest[0]) > first && Number(rest[2]) > Number(rest[1]));
+  } finally {
+    zone === undefined ? delete process.env.TZ : (process.env.TZ = zone);
+  }
 });
 
 test("nonces rise with the time and are short enough", () => {

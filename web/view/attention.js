@@ -64,7 +64,14 @@ export class Attention {
     const worker = await registration();
     // `renotify` is not in TypeScript's types, as Safari lacks it.
     const options = { body: body.slice(0, NOTIFIED_CHARS), tag: conversation, renotify: true, data: address };
-    await worker?.showNotification(title, { ...options, icon: "/icons/icon-192.png" }).catch(() => {});
+    // One tab after the other: what one has shown, or something later, does not
+    // sound again from the next.
+    await navigator.locks?.request("chat notify", async () => {
+      const shown = (await worker?.getNotifications({ tag: conversation })) ?? [];
+      if (!shown.some(({ data }) => seqOf(data) >= seqOf(address))) {
+        await worker?.showNotification(title, { ...options, icon: "/icons/icon-192.png" }).catch(() => {});
+      }
+    });
   }
 
   /** @param {string} [conversation] of which all is read; without one, all that is shown */
@@ -81,6 +88,11 @@ export class Attention {
     clearTimeout(this.#toasting);
     this.#toasting = setTimeout(() => (this.#toast.textContent = ""), TOAST_MS);
   }
+}
+
+/** @param {string} address of a message */
+function seqOf(address) {
+  return Number(/\d+$/.exec(address));
 }
 
 /** Of the worker; none where there is none, as without a safe connection. */

@@ -64,6 +64,9 @@ export class Chat {
     this.#list = new MessageList({
       me: user.username,
       load: ({ key }, part, seq) => this.#session.step({ type: "load", key, part, seq }),
+      isSeeking: ({ key }, seq) => client.isSeeking(key, seq),
+      missing: () => this.toast(t.messageGone),
+      stay: ({ key }) => this.#session.step({ type: "stay", key }),
       obstacle: ({ key }) => this.#obstacle(key),
       waiting: ({ key }) => client.outbox.of(key),
       comings: ({ key }) => this.#comings.get(key)?.lines ?? [],
@@ -370,7 +373,13 @@ export class Chat {
       { signal },
     );
     const later = setTimeout(() => Promise.all([this.#loadFinder(), this.#composer.loadNames()]).catch(() => {}), LATER_AFTER_MS);
-    const refresh = setInterval(() => document.hidden || this.#loadRooms(), ROOMS_EVERY_MS);
+    const refresh = setInterval(() => {
+      if (!document.hidden) {
+        this.#loadRooms();
+        // By now it may be another day.
+        this.#list.sync();
+      }
+    }, ROOMS_EVERY_MS);
     // What the connection says of itself depends on the time.
     const tick = setInterval(() => this.#session.client.state === "open" || this.#show(), 1_000);
     signal.addEventListener("abort", () => {

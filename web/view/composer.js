@@ -20,6 +20,8 @@ export class Composer {
   #names = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #saving;
+  /** Whether the draft is another than the one that is kept. */
+  #isChanged = false;
 
   /**
    * @param {object} hooks
@@ -93,6 +95,7 @@ export class Composer {
     if (this.#key && chars > 0 && chars <= this.#maxChars) {
       this.#text.value = "";
       this.#names?.close();
+      this.#isChanged = true;
       this.#keepDraft();
       this.#show();
       this.#hooks.send(this.#key, text);
@@ -117,6 +120,7 @@ export class Composer {
   }
 
   #changed() {
+    this.#isChanged = true;
     this.#show();
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#keepDraft(), DRAFT_AFTER_MS);
@@ -133,7 +137,9 @@ export class Composer {
 
   #keepDraft() {
     clearTimeout(this.#saving);
-    if (this.#key) {
+    // What was not changed here may have been sent from another tab.
+    if (this.#key && this.#isChanged) {
+      this.#isChanged = false;
       this.#hooks.keepDraft(this.#key, this.#text.value);
     }
   }

@@ -1,6 +1,7 @@
 // Signing in and registering.
 
 import * as api from "../api.js";
+import { NAME_MAX_CHARS } from "../logic/address.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
@@ -191,5 +192,3 @@ function input(form, name) {
   }
   return field;
 }
-
-const NAME_MAX_CHARS = 24;

@@ -1,6 +1,7 @@
 // Finding a conversation by typing a part of its name, or opening a new one.
 
-import { isRoomName } from "../logic/address.js";
+import { isRoomName, NAME_MAX_CHARS } from "../logic/address.js";
+import { folded } from "../logic/text.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
 import { byId, element, isolated } from "./dom.js";
@@ -46,16 +47,18 @@ export class Finder {
 
   #search() {
     const typed = this.#text.value.trim();
-    const wanted = typed.replace(/^[#@]/, "").toLowerCase();
-    const known = this.#hooks.known().filter(({ title, key }) => `${title}\n${key.slice(1)}`.toLowerCase().includes(wanted));
+    const wanted = folded(typed.replace(/^[#@]/, ""));
+    const known = this.#hooks.known().filter(({ title, key }) => folded(`${title}\n${key.slice(1)}`).includes(wanted));
     // What begins with it comes before what merely has it.
-    known.sort((a, b) => Number(!a.title.toLowerCase().startsWith(wanted)) - Number(!b.title.toLowerCase().startsWith(wanted)));
+    known.sort((a, b) => Number(!folded(a.title).startsWith(wanted)) - Number(!folded(b.title).startsWith(wanted)));
     this.#choices = known.slice(0, CHOICES_MAX);
     const name = typed.replace(/^[#@]/, "").trim();
-    for (const key of /** @type {Key[]} */ ([`#${name}`, `@${name}`])) {
-      const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && [...name].length <= NAME_MAX_CHARS;
+    // The server has people's names in NFC, and rooms' as they are.
+    const person = name.normalize("NFC");
+    for (const key of /** @type {Key[]} */ ([`#${name}`, `@${person}`])) {
+      const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && [...person].length <= NAME_MAX_CHARS;
       if (isRoomName(name) && fits && !known.some((choice) => choice.key === key)) {
-        this.#choices.push({ key, title: name, isNew: true });
+        this.#choices.push({ key, title: key.slice(1), isNew: true });
       }
     }
     this.#chosen = 0;
@@ -112,4 +115,3 @@ function option({ key, title, unread, isNew }, index) {
 }
 
 const CHOICES_MAX = 8;
-const NAME_MAX_CHARS = 24;

@@ -4,6 +4,7 @@
 import { count, t } from "../words.js";
 import { avatar } from "./avatar.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
+import { Lines } from "./lines.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../logic/rooms.js").Room} Room */
@@ -14,6 +15,7 @@ export class Header {
   #picture = byId("talk-picture", HTMLElement);
   #here = byId("here", HTMLButtonElement);
   #hereList = byId("here-list", HTMLElement);
+  #people;
   #elsewhere = byId("elsewhere", HTMLElement);
   #me;
   /** @type {Room | undefined} */
@@ -25,6 +27,7 @@ export class Header {
    */
   constructor(me, chosen) {
     this.#me = me;
+    this.#people = new Lines(this.#hereList, (name) => (name ? personOf(name, name === me) : restOf()));
     this.#hereList.onbeforetoggle = () => this.#showHere();
     this.#hereList.onclick = ({ target }) => {
       const line = target instanceof Element ? target.closest("button") : null;
@@ -56,8 +59,8 @@ export class Header {
       const number = element("span", "number", count(room?.online ?? 0));
       this.#here.ariaLabel = `${t.whoIsHere}: ${number.textContent}`;
       this.#here.replaceChildren(...faces.map((name) => avatar(name, "small")), symbol("people"), number);
-      if (this.#hereList.matches(":popover-open")) this.#showHere();
     }
+    if (this.#hereList.matches(":popover-open")) this.#showHere();
   }
 
   /**
@@ -90,15 +93,28 @@ export class Header {
       return;
     }
     const names = [...this.#room.members].sort((a, b) => a.localeCompare(b));
-    const lines = names.map((name) => {
-      const line = button("person", avatar(name, "small"), isolated(name, "title"));
-      line.dataset.name = name;
-      if (name === this.#me) line.append(element("span", "quiet", t.you));
-      return line;
-    });
     const more = this.#room.online - names.length;
-    this.#hereList.replaceChildren(...lines, ...(more > 0 ? [element("p", "quiet", t.andMore(more))] : []));
+    const lines = new Map(names.map((name) => [name, 0]));
+    this.#people.show(more > 0 ? lines.set("", more) : lines);
   }
+}
+
+/**
+ * @param {string} name
+ * @param {boolean} isMe
+ */
+function personOf(name, isMe) {
+  const node = button("person", avatar(name, "small"), isolated(name, "title"));
+  node.dataset.name = name;
+  const you = element("span", "quiet");
+  if (isMe) node.append(you);
+  return { node, show: () => (you.textContent = t.you) };
+}
+
+/** How many more there are than have a name. */
+function restOf() {
+  const node = element("p", "quiet");
+  return { node, show: (/** @type {number} */ more) => (node.textContent = t.andMore(more)) };
 }
 
 /** Pictures beside the number of those who are here. */

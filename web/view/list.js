@@ -1,8 +1,8 @@
 // The messages of a conversation. Of what is in memory only a stretch is in the
 // page, and it moves along with the reader; what is in sight stays where it is.
 
-import { continues, dayOf } from "../logic/grouping.js";
-import { dayOf as dayInWords, t } from "../words.js";
+import { continues, dayNumberOf } from "../logic/grouping.js";
+import { dayOf, t } from "../words.js";
 import { button, byId, element } from "./dom.js";
 import { comingItem, dayItem, gapItem, messageItem, newItem, showState, turnFold, waitingItem } from "./message.js";
 
@@ -19,6 +19,9 @@ import { comingItem, dayItem, gapItem, messageItem, newItem, showState, turnFold
  * @typedef {object} Hooks
  * @property {string} me
  * @property {(conversation: Conversation, part: Part, seq?: number) => void} load
+ * @property {(conversation: Conversation, seq: number) => boolean} isSeeking whether a message is still being looked for
+ * @property {() => void} missing the message that was looked for is not there
+ * @property {(conversation: Conversation) => void} stay somebody does not want to see the end after all
  * @property {(conversation: Conversation) => string} obstacle why nothing can be loaded, in words; empty where it can
  * @property {(conversation: Conversation) => Item[]} waiting
  * @property {(conversation: Conversation) => Coming[]} comings
@@ -53,6 +56,8 @@ export class MessageList {
   #newCount = 0;
   /** The message that an address names, until it is shown. */
   #target = 0;
+  /** The one of these that was asked for. */
+  #sought = 0;
   /** Where one was reading, of those not left at their end. @type {WeakMap<Conversation, Place>} */
   #places = new WeakMap();
   /** The one of these to go back to, until one is there. @type {Place | undefined} */
@@ -60,6 +65,8 @@ export class MessageList {
   /** The highest number that was in sight. */
   #seenUpTo = 0;
   #isDue = false;
+  /** The day on which it was last brought in line. */
+  #today = today();
   /** Ends some time after the last scrolling. @type {ReturnType<typeof setTimeout> | undefined} */
   #scrolling;
 
@@ -89,6 +96,8 @@ export class MessageList {
     this.#newCount = unread;
     this.#seenUpTo = conversation.end - unread;
     this.#target = target;
+    // Who opens a conversation may have asked already.
+    this.#sought = this.#hooks.isSeeking(conversation, target) ? target : 0;
     this.#returnTo = target === 0 ? this.#places.get(conversation) : undefined;
     this.#follows = target === 0;
     this.sync();
@@ -101,11 +110,13 @@ export class MessageList {
       return;
     }
     this.#target = seq;
+    this.#sought = 0;
     this.#follows = false;
     if (conversation.at(seq)) {
       this.#generation = -1;
       this.sync();
     } else {
+      this.#sought = seq;
       this.#hooks.load(conversation, "around", seq);
     }
   }
@@ -190,12 +201,23 @@ export class MessageList {
 
   /** @param {Conversation} conversation */
   #sync(conversation) {
+    if (this.#target > 0 && this.#isGone(conversation, this.#target)) {
+      this.#giveUp(conversation);
+    }
+    if (this.#today !== today()) {
+      this.#today = today();
+      this.#turnDay(conversation);
+    }
     const isNewlyBuilt = this.#generation !== conversation.generation;
     if (isNewlyBuilt) {
       this.#generation = conversation.generation;
       this.#rebuild(conversation, this.#startAt(conversation));
     } else {
-      this.#follows = this.#stillFollows(conversation);
+      const follows = this.#stillFollows(conversation);
+      if (this.#follows && !follows && !conversation.isAtEnd) {
+        this.#hooks.stay(conversation);
+      }
+      this.#follows = follows;
       this.#extend(conversation);
     }
     this.#showTail(conversation);
@@ -222,7 +244,8 @@ export class MessageList {
       if (conversation.at(this.#target)) {
         return this.#target;
       }
-      if (conversation.isLoaded) {
+      if (conversation.isLoaded && this.#sought !== this.#target) {
+        this.#sought = this.#target;
         this.#hooks.load(conversation, "around", this.#target);
       }
     }
@@ -232,6 +255,38 @@ export class MessageList {
     }
     this.#returnTo = undefined;
     return this.#lineAfter && conversation.at(this.#lineAfter + 1) ? this.#lineAfter + 1 : conversation.last;
+  }
+
+  /**
+   * Whether a message was asked for and did not come: it is no longer kept, or
+   * never was there.
+   * @param {Conversation} conversation
+   * @param {number} seq
+   */
+  #isGone(conversation, seq) {
+    return this.#sought === seq && !conversation.at(seq) && !this.#hooks.isSeeking(conversation, seq);
+  }
+
+  /** @param {Conversation} conversation */
+  #giveUp(conversation) {
+    this.#target = 0;
+    this.#follows = true;
+    if (!conversation.isAtEnd) {
+      this.#hooks.load(conversation, "latest");
+    }
+    this.#hooks.missing();
+  }
+
+  /**
+   * What was today is yesterday.
+   * @param {Conversation} conversation
+   */
+  #turnDay(conversation) {
+    for (const { seq, nodes } of this.#rows) {
+      const words = nodes.find((node) => node.matches(".day"))?.querySelector("span");
+      const entry = conversation.at(seq);
+      if (words && entry) words.textContent = dayOf(entry.timestamp);
+    }
   }
 
   /** @param {Conversation} conversation */
@@ -366,7 +421,7 @@ export class MessageList {
       return { seq, nodes, item: null };
     }
     const above = conversation.at(seq - 1);
-    const isNewDay = isFirst || !above || dayOf(above.timestamp) !== dayOf(entry.timestamp);
+    const isNewDay = isFirst || !above || dayNumberOf(above.timestamp) !== dayNumberOf(entry.timestamp);
     if (isNewDay) {
       nodes.push(dayItem(entry.timestamp));
     }
@@ -460,9 +515,8 @@ export class MessageList {
     let above = isAtEnd ? conversation.entries.at(-1) : undefined;
     for (const item of items) {
       const entry = { from: this.#hooks.me, timestamp: item.at / 1000 };
-      const day = dayOf(entry.timestamp);
-      if (!above || dayOf(above.timestamp) !== day) {
-        show(`day ${day}`, () => dayItem(entry.timestamp));
+      if (!above || dayNumberOf(above.timestamp) !== dayNumberOf(entry.timestamp)) {
+        show(`day ${dayOf(entry.timestamp)}`, () => dayItem(entry.timestamp));
       }
       const isContinued = !coming && above !== undefined && continues(above, entry);
       const what = `${isContinued ? "continued" : "item"} ${item.nonce}`;
@@ -558,7 +612,7 @@ export class MessageList {
     const isInSight = label !== undefined && label.getBoundingClientRect().bottom > this.#edge;
     const entry = row && !isInSight ? conversation.at(row.seq) : undefined;
     this.#dayAbove.classList.toggle("shown", entry !== undefined);
-    const words = entry ? dayInWords(entry.timestamp) : "";
+    const words = entry ? dayOf(entry.timestamp) : "";
     if (words && this.#dayAbove.textContent !== words) this.#dayAbove.textContent = words;
   }
 
@@ -589,6 +643,9 @@ export class MessageList {
   }
 
   #removeLine() {
+    if (this.#lineAfter === 0) {
+      return;
+    }
     const conversation = this.#conversation;
     const index = this.#rows.findIndex(({ seq }) => seq === this.#lineAfter + 1);
     const row = this.#rows[index];
@@ -687,6 +744,10 @@ export class MessageList {
   #items() {
     return [...this.#list.querySelectorAll(".message")].filter((item) => item instanceof HTMLElement);
   }
+}
+
+function today() {
+  return dayNumberOf(Date.now() / 1000);
 }
 
 /** Rows added at once, and in the page at most. */

@@ -4,6 +4,7 @@ import { addressOf } from "../logic/address.js";
 import { count, t, titleOf } from "../words.js";
 import { avatar } from "./avatar.js";
 import { byId, element, isolated, symbol } from "./dom.js";
+import { Lines } from "./lines.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
 
@@ -22,14 +23,13 @@ import { byId, element, isolated, symbol } from "./dom.js";
  */
 
 export class Sidebar {
-  #rooms = byId("rooms", HTMLElement);
-  #people = byId("people", HTMLElement);
+  #rooms = new Lines(byId("rooms", HTMLElement), lineOf);
+  #people = new Lines(byId("people", HTMLElement), lineOf);
   #nobody = byId("nobody", HTMLElement);
   #chat = byId("chat", HTMLElement);
   #sidebar = byId("sidebar", HTMLElement);
   #talk = byId("talk", HTMLElement);
   #narrow = matchMedia("(width < 48rem)");
-  #shown = "";
   /** @type {CloseWatcher | null} */
   #watcher = null;
 
@@ -70,73 +70,57 @@ export class Sidebar {
    * @param {Key | null} current
    */
   show(rooms, people, current) {
-    const shown = JSON.stringify([rooms, people, current, t.chat]);
-    if (shown === this.#shown) {
-      return;
-    }
-    this.#shown = shown;
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.key : undefined;
-    fill(this.#rooms, rooms, current);
-    fill(this.#people, people, current);
+    /** @param {Line[]} lines */
+    const byKey = (lines) => new Map(lines.map((line) => [line.key, { ...line, isCurrent: line.key === current }]));
+    this.#rooms.show(byKey(rooms));
+    this.#people.show(byKey(people));
     this.#nobody.hidden = people.length > 0;
-    if (focused) {
-      const link = [...this.#sidebar.querySelectorAll("a")].find(({ dataset }) => dataset.key === focused);
-      link?.focus({ preventScroll: true });
-    }
   }
 }
 
-/**
- * @param {HTMLElement} list
- * @param {Line[]} lines
- * @param {Key | null} current
- */
-function fill(list, lines, current) {
-  list.replaceChildren(...lines.map((line) => element("li", "", lineLink(line, line.key === current))));
-}
-
-/**
- * @param {Line} line
- * @param {boolean} isCurrent
- */
-function lineLink({ key, title, unread, isMentioned, isJoined, isMuted, online, unfinished }, isCurrent) {
+/** @param {string} key */
+function lineOf(key) {
   const isRoom = key.startsWith("#");
   const link = element("a", "line");
-  link.href = addressOf(key);
+  link.href = addressOf(/** @type {Key} */ (key));
   link.dataset.key = key;
-  link.classList.toggle("unread", unread > 0 && (!isMuted || isMentioned));
-  link.classList.toggle("joined", isJoined);
-  if (isCurrent) {
-    link.ariaCurrent = "page";
-  }
-  if (isRoom) {
-    const sign = element("span", "sign", "#");
-    sign.ariaHidden = "true";
-    link.append(sign);
-  } else {
-    const picture = element("span", "with-presence", avatar(title, "small"));
-    picture.classList.toggle("online", online > 0);
-    link.append(picture);
-  }
-  link.append(isolated(isRoom ? titleOf(title) : title, "title"));
-  if (unfinished) {
-    const words = { failed: t.notSent, waiting: t.waiting, draft: t.draft }[unfinished];
-    const mark = element("span", `unfinished ${unfinished}`, symbol(unfinished));
-    mark.title = words;
-    link.append(mark, element("span", "unseen", `, ${words}`));
-  }
-  if (unread > 0) {
-    const badge = element("span", "badge", `${isMentioned ? "@" : ""}${count(unread)}`);
-    badge.classList.toggle("loud", isMentioned || !isRoom);
-    badge.ariaHidden = "true";
-    link.append(badge, element("span", "unseen", `, ${t.unread(unread)}`));
-  } else if (isRoom && online > 0) {
-    const here = element("span", "online-count", count(online));
-    here.title = t.hereNow(online);
-    here.ariaHidden = "true";
-    link.append(here, element("span", "unseen", `, ${t.hereNow(online)}`));
-  } else if (!isRoom && online > 0) {
-    link.append(element("span", "unseen", `, ${t.online}`));
-  }
-  return link;
+  const front = isRoom ? element("span", "sign", "#") : element("span", "with-presence", avatar(key.slice(1), "small"));
+  if (isRoom) front.ariaHidden = "true";
+  const name = isolated("", "title");
+  const mark = element("span");
+  const number = element("span");
+  number.ariaHidden = "true";
+  const said = element("span", "unseen");
+  // All of it stays: a click may begin on any part.
+  link.append(front, name, mark, number, said);
+  /** @param {Line & { isCurrent: boolean }} line */
+  const show = ({ title, unread, isMentioned, isJoined, isMuted, online, unfinished, isCurrent }) => {
+    link.classList.toggle("unread", unread > 0 && (!isMuted || isMentioned));
+    link.classList.toggle("joined", isJoined);
+    link.ariaCurrent = isCurrent ? "page" : null;
+    front.classList.toggle("online", !isRoom && online > 0);
+    name.textContent = isRoom ? titleOf(title) : title;
+    const words = [];
+    mark.hidden = !unfinished;
+    mark.className = "";
+    if (unfinished) {
+      mark.className = `unfinished ${unfinished}`;
+      mark.title = { failed: t.notSent, waiting: t.waiting, draft: t.draft }[unfinished];
+      mark.replaceChildren(symbol(unfinished));
+      words.push(mark.title);
+    }
+    const isCrowd = isRoom && unread === 0 && online > 0;
+    number.hidden = unread === 0 && !isCrowd;
+    number.className = isCrowd ? "online-count" : unread > 0 ? "badge" : "";
+    number.classList.toggle("loud", unread > 0 && (isMentioned || !isRoom));
+    number.textContent = isCrowd ? count(online) : `${isMentioned ? "@" : ""}${count(unread)}`;
+    number.title = isCrowd ? t.hereNow(online) : "";
+    if (unread > 0) {
+      words.push(t.unread(unread));
+    } else if (online > 0) {
+      words.push(isRoom ? t.hereNow(online) : t.online);
+    }
+    said.textContent = words.map((word) => `, ${word}`).join("");
+  };
+  return { node: element("li", "", link), show };
 }

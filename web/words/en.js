@@ -65,6 +65,7 @@ export const en = {
   more: "More",
   copyLink: "Copy link",
   copied: "Link copied",
+  messageGone: "That message is no longer here",
   mute: "Tell me only of mentions",
   leaveRoom: "Leave the room",
   leaveWaiting: (n) => `${n} ${plural(n, "message is", "messages are")} not sent yet: send or delete ${plural(n, "it", "them")} first.`,

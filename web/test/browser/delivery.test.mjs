@@ -183,3 +183,75 @@ story("what a closed tab left behind is sent by another", async () => {
   await one.allStored();
   assert.deepEqual(await bob.texts(), ["my last words"]);
 });
+
+story("what is written is kept, also after the browser has closed what it is kept in", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice", { path: "/r/closed" }), await person(server.url, "bob", { path: "/r/closed" })];
+  const { page } = alice;
+  await isKept(alice);
+  await page.addInitScript(() => {
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (...of) {
+      const request = open.apply(this, of);
+      request.addEventListener("success", () => (window.database = request.result));
+      return request;
+    };
+  });
+  await page.reload();
+  await alice.isIn();
+  network.down();
+  await page.waitForSelector("#subtitle.away");
+  await page.evaluate(() => (window.database = undefined));
+  const wire = await alice.context.newCDPSession(page);
+  await wire.send("Storage.clearDataForOrigin", { origin: network.url, storageTypes: "indexeddb" });
+  await alice.say("closed 0");
+  await alice.until(() => page.evaluate(() => window.database !== undefined), "there is a new one");
+  // Not every browser tells.
+  await page.evaluate(() => window.database.close());
+  await alice.say("closed 1");
+  await alice.hasWaiting("closed 0", "closed 1");
+  await page.reload();
+  await alice.hasWaiting("closed 0", "closed 1");
+  network.up();
+  await bob.sees("closed 1");
+  await alice.allStored();
+  assert.deepEqual(await bob.texts(), ["closed 0", "closed 1"]);
+  const isDeleted = await page.evaluate(() => new Promise((resolve) => {
+    const request = indexedDB.deleteDatabase("chat");
+    request.onblocked = () => resolve(false);
+    request.onsuccess = () => resolve(true);
+  }));
+  assert.ok(isDeleted, "nobody who wants to delete it has to wait");
+});
+
+story("what waits goes out in order, even if the clock is set back", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice", { path: "/r/clock" }), await person(server.url, "bob", { path: "/r/clock" })];
+  await isKept(alice);
+  network.down();
+  await alice.page.waitForSelector("#subtitle.away");
+  await alice.say("clock 0");
+  await alice.page.clock.setFixedTime(Date.now() - 3_600_000);
+  await alice.say("clock 1");
+  await alice.say("clock 2");
+  await alice.hasWaiting(...numbers("clock", 3));
+  await alice.page.reload();
+  await alice.hasWaiting(...numbers("clock", 3));
+  network.up();
+  await bob.sees("clock 2");
+  assert.deepEqual(await bob.texts(), numbers("clock", 3));
+});
+
+story("a draft that one tab has sent does not come back from another", async () => {
+  const one = await person(server.url, "alice", { path: "/r/drafts" });
+  await one.page.fill("#text", "a thought");
+  await one.until(() => one.page.evaluate(() => JSON.stringify({ ...localStorage }).includes("a thought")), "it is kept");
+  const two = await one.tab("/r/drafts");
+  assert.equal(await two.page.inputValue("#text"), "a thought");
+  await one.page.bringToFront();
+  await one.page.press("#text", "Enter");
+  await one.sees("a thought");
+  await two.page.goto("about:blank");
+  const three = await one.tab("/r/drafts");
+  assert.equal(await three.page.inputValue("#text"), "");
+});

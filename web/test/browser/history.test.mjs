@@ -2,10 +2,23 @@
 
 import assert from "node:assert/strict";
 
-import { person, register, Server, story, visitor } from "./harness.mjs";
+import { Network, person, register, Server, story, visitor } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const LONG = 3_000;
+
+/**
+ * Signed in, and nowhere yet.
+ * @param {string} name
+ * @param {any} [options]
+ */
+async function someone(name, options) {
+  const someone = await visitor(server.url, options);
+  someone.name = name;
+  await register(server.url, name);
+  await someone.signIn();
+  return someone;
+}
 
 /** In the page: the message at the upper edge, and where it is. */
 function topMessage() {
@@ -58,10 +71,7 @@ story("thousands of messages are scrolled through, and the view never jumps", as
 story("what comes one by one is followed to its end", async () => {
   const alice = await person(server.url, "alice", { path: "/r/slowly" });
   await alice.pour("slowly", Array.from({ length: 30 }, (_, i) => `line ${i + 1}`));
-  const bob = await visitor(server.url);
-  bob.name = "bob";
-  await register(server.url, "bob");
-  await bob.signIn();
+  const bob = await someone("bob");
   await bob.page.routeWebSocket(/\/ws$/, (socket) => {
     let before = Promise.resolve();
     socket.connectToServer().onMessage((message) => {
@@ -107,6 +117,122 @@ story("whoever comes back to a conversation is where they were reading", async (
   await bob.open("#default");
   await bob.open("#places");
   await bob.until(async () => (await last.count()) > 0 && isInSight(), "still the end");
+});
+
+story("an address of a message that is not there leads to the end, and says so", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/gone" });
+  await alice.pour("gone", Array.from({ length: 250 }, (_, i) => `gone ${i + 1}`));
+  const bob = await someone("bob");
+  /** @type {number[]} */
+  const asked = [];
+  await bob.page.routeWebSocket(/\/ws$/, (socket) => {
+    const chat = socket.connectToServer();
+    socket.onMessage((message) => {
+      asked.push(JSON.parse(message).after);
+      chat.send(message);
+    });
+    // The first hundred are no longer kept.
+    chat.onMessage((message) => {
+      const frame = JSON.parse(message);
+      const messages = frame.messages?.filter(({ seq }) => seq > 100);
+      socket.send(frame.type === "history" ? JSON.stringify({ ...frame, messages, first: 101 }) : message);
+    });
+  });
+  const isTold = async (/** @type {number} */ seq) => {
+    await bob.page.waitForFunction(() => document.querySelector("#toast").textContent === "That message is no longer here");
+    await bob.page.waitForTimeout(500);
+    assert.equal(asked.splice(0).filter((after) => after === Math.max(0, seq - 50)).length, 1, "it is looked for once");
+    await bob.page.waitForFunction(() => document.querySelector("#toast").textContent === "");
+  };
+  const isEndInSight = () => bob.page.locator("[data-seq='250']").evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
+  await bob.goto("/r/gone#999999");
+  await isTold(999_999);
+  await bob.until(isEndInSight, "the end");
+  // What is there is still found, and from there what is not leads back.
+  await bob.page.evaluate(() => (location.hash = "#120"));
+  await bob.page.waitForSelector("[data-seq='120'].target");
+  for (const seq of [888, 80]) {
+    await bob.page.evaluate((seq) => (location.hash = `#${seq}`), seq);
+    await isTold(seq);
+    await bob.until(isEndInSight, "the end again");
+  }
+  await bob.goto("/u/alice#7");
+  await isTold(7);
+});
+
+story("what was today is yesterday after midnight, on a day with 25 hours, too", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/days" });
+  await alice.pour("days", ["the last of the day"]);
+  const bob = await someone("bob", { timezoneId: "Europe/Berlin" });
+  await bob.page.routeWebSocket(/\/ws$/, (socket) => {
+    const chat = socket.connectToServer();
+    chat.onMessage((message) => {
+      const frame = JSON.parse(message);
+      socket.send(JSON.stringify(frame.type === "message" ? { ...frame, timestamp: Date.parse("2025-10-26T23:30+01:00") / 1000 } : frame));
+    });
+  });
+  await bob.page.clock.install({ time: "2025-10-26T23:59:00+01:00" });
+  await bob.goto("/r/days");
+  const says = (/** @type {string} */ words) => bob.until(async () => (await bob.page.textContent("#messages .day")) === words, words);
+  await says("Today");
+  await bob.page.clock.fastForward(120_000);
+  await says("Yesterday");
+  await bob.page.clock.setSystemTime("2025-10-28T08:00:00+01:00");
+  await bob.page.evaluate(() => dispatchEvent(new Event("focus")));
+  await says("Sunday 26 October");
+});
+
+story("what is no longer kept does not stay unread", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/emptied" });
+  await alice.pour("emptied", ["one", "two"]);
+  const bob = await person(server.url, "bob", { path: "/r/emptied" });
+  await bob.sees("two");
+  await bob.open("#default");
+  await bob.page.goto("about:blank");
+  await alice.pour("emptied", ["three", "four", "five"]);
+  await bob.page.routeWebSocket(/\/ws$/, (socket) => {
+    const chat = socket.connectToServer();
+    chat.onMessage((message) => {
+      const frame = JSON.parse(message);
+      if (frame.type === "message" && frame.room === "emptied") return;
+      socket.send(frame.type === "history" ? JSON.stringify({ ...frame, messages: [], first: 6, has_more: false }) : message);
+    });
+  });
+  await bob.goto("/r/default");
+  const badge = bob.page.locator("[data-key='#emptied'] .badge");
+  await bob.until(async () => (await badge.textContent()) === "3", "three are unread");
+  await bob.page.click("#sidebar [data-key='#emptied']");
+  await badge.waitFor({ state: "hidden" });
+});
+
+story("nothing that is shown is made anew when the page is left", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/left" });
+  await alice.say("the first");
+  await alice.allStored();
+  const first = await alice.page.$("[data-seq='1']");
+  await alice.page.evaluate(() => dispatchEvent(new Event("blur")));
+  assert.ok(await first.evaluate((item) => item.isConnected));
+});
+
+story("whoever says something without a connection, and reads on, is not taken away from there", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/reading" });
+  await alice.pour("reading", Array.from({ length: 300 }, (_, i) => `reading ${i + 1}`));
+  const network = await Network.before(server);
+  const bob = await person(network.url, "bob", { path: "/r/reading#50" });
+  await bob.page.waitForSelector("[data-seq='50'].target");
+  network.down();
+  await bob.page.waitForSelector("#subtitle.away");
+  await bob.say("later");
+  await bob.hasWaiting("later");
+  await bob.page.hover("#scroller");
+  await bob.page.mouse.wheel(0, -1_000);
+  await bob.page.waitForTimeout(600);
+  const before = await bob.page.evaluate(topMessage);
+  network.up();
+  await alice.sees("later");
+  await bob.isIn();
+  await bob.page.waitForTimeout(500);
+  assert.deepEqual(await bob.page.evaluate(topMessage), before);
 });
 
 story("the time of a message is a link to it, and choosing it copies that", async () => {

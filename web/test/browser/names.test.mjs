@@ -217,6 +217,15 @@ story("names with spaces, in any script, and no markup", async () => {
   await alice.page.waitForFunction((name) => document.querySelector("#title")?.textContent === name, INJECTION);
 });
 
+story("a name is found in whichever way its letters are typed", async () => {
+  const there = room();
+  const [alice] = await two(there, "Андрей");
+  await alice.page.keyboard.press("Control+k");
+  await alice.page.waitForSelector("#finder[open]");
+  await alice.page.fill("#finder-text", "@Андреи\u0306");
+  assert.deepEqual(await alice.page.$$eval("#finder-list .title", (all) => all.map(({ textContent }) => textContent)), ["Андрей"]);
+});
+
 for (const colorScheme of ["light", "dark"]) {
   for (const [size, options] of /** @type {const} */ ([
     ["1280", { viewport: { width: 1280, height: 800 } }],

@@ -1,0 +1,111 @@
+// The side, and the list of who is here, while much comes in.
+
+import assert from "node:assert/strict";
+
+import { person, Server, story } from "./harness.mjs";
+
+const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
+const line = ({ page }, key) => page.locator(`#sidebar [data-key=${JSON.stringify(key)}]`);
+
+/** Presses something, and lets it go only after something else. */
+async function pressed({ page }, what, meanwhile) {
+  await what.hover();
+  await page.mouse.down();
+  await meanwhile();
+  await page.mouse.up();
+}
+
+/** Somebody in a room, who is in another one too. */
+async function between(name, there) {
+  const someone = await person(server.url, name, { path: `/r/${there}` });
+  await someone.open("#games");
+  return someone;
+}
+
+/** Waits until a line counts so much. */
+async function counts(someone, key, number) {
+  await someone.until(async () => (await line(someone, key).locator(".badge").textContent()) === number, `${number} in ${key}`);
+}
+
+story("a click at the side meets its line, whatever comes in between", async () => {
+  const alice = await between("alice", "clicks");
+  const bob = await person(server.url, "bob", { path: "/r/clicks" });
+  for (const part of [".title", ".sign", ".badge", ".title"]) {
+    await bob.say("once");
+    await counts(alice, "#clicks", "1");
+    await pressed(alice, line(alice, "#clicks").locator(part), async () => {
+      await bob.say("twice");
+      await counts(alice, "#clicks", "2");
+    });
+    await alice.page.waitForURL("**/r/clicks");
+    await alice.sees("twice");
+    await alice.open("#games");
+  }
+});
+
+story("whoever writes comes first at the side, but not under somebody's finger", async () => {
+  const alice = await person(server.url, "alice");
+  const [bob, carol] = [await person(server.url, "bob", { path: "/u/alice" }), await person(server.url, "carol", { path: "/u/alice" })];
+  const order = () => alice.page.$$eval("#people a", (all) => all.map(({ dataset }) => dataset.key));
+  await carol.say("I was here first");
+  await line(alice, "@carol").waitFor();
+  await bob.say("and I am here now");
+  await alice.until(async () => String(await order()) === "@bob,@carol", "the latest is the first");
+  await line(alice, "@carol").focus();
+  await pressed(alice, line(alice, "@bob"), async () => {
+    await line(alice, "@carol").focus();
+    await carol.say("it is my turn");
+    await counts(alice, "@carol", "2");
+    assert.deepEqual(await order(), ["@bob", "@carol"]);
+  });
+  await alice.page.waitForURL("**/u/bob");
+  await alice.until(async () => String(await order()) === "@carol,@bob", "then it comes first");
+
+  // With a keyboard, one stays on the line.
+  await line(alice, "@bob").focus();
+  await bob.say("mine again");
+  await alice.until(async () => String(await order()) === "@bob,@carol", "the latest is the first");
+  assert.equal(await alice.page.evaluate(() => document.activeElement?.dataset.key), "@bob");
+  assert.equal(await alice.page.locator("#sidebar [aria-current]").count(), 1);
+});
+
+story("a message changes one line at the side, and no other", async () => {
+  const alice = await between("alice", "quiet");
+  const bob = await person(server.url, "bob", { path: "/r/quiet" });
+  await bob.say("once");
+  await counts(alice, "#quiet", "1");
+  await alice.page.evaluate(() => {
+    window.changed = new Set();
+    const observer = new MutationObserver((changes) => {
+      for (const { target } of changes) {
+        const node = target instanceof Element ? target : target.parentElement;
+        window.changed.add(node.closest("a")?.dataset.key ?? node.id);
+      }
+    });
+    for (const list of document.querySelectorAll("#sidebar ul")) {
+      observer.observe(list, { subtree: true, childList: true, attributes: true, characterData: true });
+    }
+  });
+  await bob.say("twice");
+  await counts(alice, "#quiet", "2");
+  assert.deepEqual(await alice.page.evaluate(() => [...window.changed]), ["#quiet"]);
+});
+
+story("among those who are here one stays where one is, whoever else comes", async () => {
+  const alice = await person(server.url, "alice", { path: "/r/crowd" });
+  const joins = (name) => person(server.url, name, { path: "/r/crowd" });
+  const who = (name) => alice.page.locator(`#here-list [data-name=${name}]`);
+  const number = alice.page.locator("#here .number");
+  await joins("bob");
+  await alice.until(async () => (await number.textContent()) === "2", "two are here");
+  await alice.page.click("#here");
+  await who("bob").focus();
+  await joins("aaron");
+  await who("aaron").waitFor();
+  assert.equal(await alice.page.evaluate(() => document.activeElement?.dataset.name), "bob");
+  await pressed(alice, who("bob"), async () => {
+    await joins("abel");
+    await alice.until(async () => (await number.textContent()) === "4", "four are here");
+  });
+  await alice.page.waitForURL("**/u/bob");
+});

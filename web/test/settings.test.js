@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Memory } from "../settings.js";
+
+/** Where a browser remembers, and may have no more room. */
+const storage = {
+  isFull: false,
+  /** @type {Map<string, string>} */
+  items: new Map(),
+  /** @param {string} key */
+  getItem: (key) => storage.items.get(key) ?? null,
+  /**
+   * @param {string} key
+   * @param {string} value
+   */
+  setItem(key, value) {
+    if (storage.isFull) throw new DOMException("no room", "QuotaExceededError");
+    storage.items.set(key, value);
+  },
+  /** @param {string} key */
+  removeItem: (key) => storage.items.delete(key),
+};
+Object.defineProperty(globalThis, "localStorage", { value: storage, configurable: true });
+
+test("without room, the latest draft is the one that counts, and is gone once it is sent", () => {
+  const memory = new Memory("alice");
+  memory.setDraft("#tea", "half");
+  storage.isFull = true;
+  memory.setDraft("#tea", "half a thought");
+  assert.equal(memory.draft("#tea"), "half a thought");
+  memory.setDraft("#tea", "");
+  assert.equal(memory.draft("#tea"), "");
+  memory.setDraft("#tea", "another");
+  storage.isFull = false;
+  memory.setDraft("#tea", "another one");
+  assert.equal(memory.draft("#tea"), "another one");
+});
