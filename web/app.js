@@ -4,8 +4,7 @@ import * as api from "./api.js";
 import { placeAt } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
-import { byId, isolated, symbol } from "./view/dom.js";
-import { wording } from "./wording.js";
+import { byId, isolated, symbol, want } from "./view/dom.js";
 import { language, setLanguage, t, translate } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
@@ -25,6 +24,8 @@ const chatCode = settings.user ? import("./view/chat.js") : null;
 const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
 
+// What opens above the page is not to be seen before its style is there.
+document.addEventListener("beforetoggle", () => want("later"), { capture: true, once: true });
 speak();
 fitKeyboard();
 start();
@@ -64,7 +65,7 @@ async function start() {
       // The server is away; what is written now goes out once it is back.
       await begin(known);
     } else {
-      await openDoor(isSignedOut ? "" : wording(error)[1]);
+      await openDoor(isSignedOut ? null : error);
       import("./view/chat.js").catch(() => {});
     }
   }
@@ -91,7 +92,7 @@ async function begin(user) {
   chat = new Chat(user, { signedOut: () => end(), showKeys: async () => (await theMenu()).showKeys() });
   chat.start();
   // Not only when it is wanted: the server may have another page by then.
-  setTimeout(theMenu, MENU_AFTER_MS);
+  setTimeout(theMenu, LATER_AFTER_MS);
 }
 
 /**
@@ -105,28 +106,16 @@ async function end(isLeft = false) {
   location.reload();
 }
 
-/** @param {string} [sentence] why one is here */
-async function openDoor(sentence) {
-  const [{ Door }] = await Promise.all([import("./view/door.js"), doorStyle()]);
+/** @param {unknown} error why one is here, and not in the chat; null: nobody is signed in */
+async function openDoor(error) {
+  const [{ Door }] = await Promise.all([import("./view/door.js"), want("door")]);
   const { key = "" } = placeAt(location) ?? {};
   door ??= new Door(enter, key.startsWith("#") ? key.slice(1) : "");
-  door.open(sentence);
-}
-
-/** Asks for it, where first.js took the visitor for somebody who is signed in. */
-async function doorStyle() {
-  const find = () => document.head.querySelector("link[href$='/door.css']");
-  if (!find()) {
-    document.head.append(byId("door-code", HTMLTemplateElement).content.cloneNode(true));
-  }
-  const link = find();
-  if (link instanceof HTMLLinkElement && !link.sheet) {
-    await new Promise((done) => (link.onload = link.onerror = done));
-  }
+  door.open(error);
 }
 
 function theMenu() {
-  menu ??= import("./view/menu.js").then(({ Menu }) => new Menu(() => chat, () => end(true)));
+  menu ??= Promise.all([import("./view/menu.js"), want("later")]).then(([{ Menu }]) => new Menu(() => chat, () => end(true)));
   // What failed for want of a network may be tried again.
   menu.catch(() => (menu = null));
   return menu;
@@ -143,7 +132,8 @@ async function speak() {
   (await menu)?.speak();
 }
 
-const MENU_AFTER_MS = 4_000;
+/** By then the first view is there, and has the line to itself no longer. */
+const LATER_AFTER_MS = 3_000;
 
 /** On some phones a keyboard covers the page instead of making it smaller. */
 function fitKeyboard() {

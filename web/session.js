@@ -3,8 +3,7 @@
 import * as api from "./api.js";
 import { Client } from "./logic/client.js";
 import { nonce } from "./logic/outbox.js";
-import { OutboxStore } from "./store.js";
-import { Tabs } from "./tabs.js";
+import { OutboxStore, Tabs } from "./store.js";
 
 /** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */

@@ -2,10 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { addressOf, placeAt } from "../logic/address.js";
-import { Comings } from "../logic/comings.js";
 import { Conversation } from "../logic/conversation.js";
 import { deviceOf } from "../logic/device.js";
-import { continues, dayNumberOf } from "../logic/grouping.js";
+import { Comings, continues, dayNumberOf } from "../logic/grouping.js";
 import { nonce } from "../logic/outbox.js";
 import { Reads } from "../logic/reads.js";
 import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";

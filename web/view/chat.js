@@ -3,7 +3,7 @@
 
 import * as api from "../api.js";
 import { addressOf, DEFAULT_ROOM, placeAt } from "../logic/address.js";
-import { Comings } from "../logic/comings.js";
+import { Comings } from "../logic/grouping.js";
 import { Reads } from "../logic/reads.js";
 import { mentions } from "../logic/text.js";
 import { Session } from "../session.js";
@@ -11,7 +11,7 @@ import { Memory } from "../settings.js";
 import { t } from "../words.js";
 import { Attention } from "./attention.js";
 import { Composer } from "./composer.js";
-import { byId } from "./dom.js";
+import { byId, want } from "./dom.js";
 import { Header } from "./header.js";
 import { MessageList } from "./list.js";
 import { Places } from "./places.js";
@@ -131,7 +131,7 @@ export class Chat {
   }
 
   async #loadFinder() {
-    const { Finder } = await import("./finder.js");
+    const [{ Finder }] = await Promise.all([import("./finder.js"), want("later")]);
     this.#finder ??= new Finder({
       known: () => this.#places.all,
       chosen: (key) => this.go(key),

@@ -2,7 +2,7 @@
 
 import { charsOf } from "../logic/text.js";
 import { t } from "../words.js";
-import { byId, TOUCH } from "./dom.js";
+import { byId, TOUCH, want } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./names.js").Names} Names */
@@ -131,7 +131,7 @@ export class Composer {
   }
 
   async loadNames() {
-    const { Names } = await import("./names.js");
+    const [{ Names }] = await Promise.all([import("./names.js"), want("later")]);
     return (this.#names ??= new Names(this.#text, this.#hooks.people));
   }
 

@@ -62,6 +62,27 @@ export function button(className, ...children) {
 }
 
 /**
+ * Asks for what a template of index.html names, unless somebody has, and waits
+ * for its style: nothing that is not to be seen yet can take the focus.
+ * @param {"door" | "later"} part
+ */
+export async function want(part) {
+  const { content } = byId(`${part}-code`, HTMLTemplateElement);
+  const href = content.querySelector("[rel=stylesheet]")?.getAttribute("href");
+  const find = () => document.head.querySelector(`[href="${href}"]`);
+  if (!find()) {
+    document.head.append(content.cloneNode(true));
+  }
+  const link = find();
+  if (link instanceof HTMLLinkElement && !link.sheet) {
+    await new Promise((done) => {
+      link.addEventListener("load", done);
+      link.addEventListener("error", () => done(link.remove()));
+    });
+  }
+}
+
+/**
  * A screen that is written on with a keyboard of its own, which covers half of it.
  * Where there is no pointer at all, there is a real one.
  */

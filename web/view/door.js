@@ -48,15 +48,15 @@ export class Door {
     }
   }
 
-  /** @param {string} [sentence] why one is here */
-  open(sentence = "") {
+  /** @param {unknown} error why one is here; null: nobody is signed in */
+  open(error) {
     document.title = t.chat;
     this.#door.hidden = false;
     const form = settings.name ? this.#signIn : this.#register;
     const name = input(this.#signIn, "username");
     name.value ||= settings.name ?? "";
     this.#show(form);
-    showError(form, "form", sentence);
+    showError(form, "form", error === null ? "" : wording(error)[1]);
   }
 
   close() {

@@ -9,7 +9,7 @@ import { comingItem, dayItem, gapItem, messageItem, newItem, showState, turnFold
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/outbox.js").Item} Item */
-/** @typedef {import("../logic/comings.js").Coming} Coming */
+/** @typedef {import("../logic/grouping.js").Coming} Coming */
 /** @typedef {import("../logic/client.js").Part} Part */
 
 /** @typedef {{ seq: number, nodes: HTMLElement[], item: HTMLElement | null }} Row `item` is null for a kind not shown */

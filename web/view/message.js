@@ -9,7 +9,7 @@ import { button, element, isolated, symbol } from "./dom.js";
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../logic/outbox.js").Item} Item */
-/** @typedef {import("../logic/comings.js").Coming} Coming */
+/** @typedef {import("../logic/grouping.js").Coming} Coming */
 
 /**
  * @param {Entry} entry
