@@ -42,6 +42,7 @@ export class Composer {
     this.#text.addEventListener("input", () => this.#changed());
     this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
     addEventListener("pagehide", () => this.#keepDraft());
+    addEventListener("resize", () => this.#fit());
   }
 
   /**
@@ -150,8 +151,17 @@ export class Composer {
     this.#counter.classList.toggle("error", left < 0);
     this.#text.ariaInvalid = left < 0 ? "true" : null;
     this.#form.classList.toggle("has-text", this.#text.value.trim() !== "");
+    // Near the limit it is said at times, and not at every key.
+    this.#counter.ariaLive = left < 0 || left % COUNTED_STEP === 0 ? "polite" : "off";
+    this.#fit();
+  }
+
+  /** As high as what is in it, where the style alone does not see to that. */
+  #fit() {
     if (!GROWS) {
-      this.#text.rows = Math.min(12, this.#text.value.split("\n").length);
+      this.#text.style.height = "";
+      const { scrollHeight, clientHeight } = this.#text;
+      if (scrollHeight > clientHeight) this.#text.style.height = `${scrollHeight}px`;
     }
   }
 }
@@ -159,6 +169,7 @@ export class Composer {
 const DRAFT_AFTER_MS = 400;
 /** Nobody needs to know before that how much is left. */
 const COUNTED_LEFT = 500;
+const COUNTED_STEP = 50;
 const COUNTED_FROM_LENGTH = 3_000;
 /** Whether the style alone makes the box grow. */
 const GROWS = CSS.supports("field-sizing", "content");

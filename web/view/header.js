@@ -17,6 +17,7 @@ export class Header {
   #hereList = byId("here-list", HTMLElement);
   #people;
   #elsewhere = byId("elsewhere", HTMLElement);
+  #openSidebar = byId("open-sidebar", HTMLElement);
   #me;
   /** @type {Room | undefined} */
   #room;
@@ -75,6 +76,8 @@ export class Header {
       this.#subtitle.textContent = sentence;
     }
     this.#subtitle.className = isBad ? "away" : "";
+    // Who comes and goes is no news to somebody who listens.
+    this.#subtitle.ariaLive = isBad ? "polite" : "off";
     return isNew;
   }
 
@@ -85,6 +88,7 @@ export class Header {
    */
   showElsewhere(isUnread, isLoud) {
     this.#elsewhere.hidden = !isUnread;
+    this.#openSidebar.ariaLabel = isUnread ? `${t.openSidebar}: ${t.unreadElsewhere}` : t.openSidebar;
     this.#elsewhere.classList.toggle("loud", isLoud);
   }
 

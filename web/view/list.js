@@ -593,12 +593,12 @@ export class MessageList {
     this.#toNewest.hidden = !isFar || conversation.end === 0;
     const unseen = Math.max(0, conversation.end - this.#seenUpTo);
     const words = this.#toNewest.querySelector("span");
-    if (words) words.textContent = isFar && unseen > 0 ? t.newMessages(unseen) : "";
+    if (words) say(words, isFar && unseen > 0 ? t.newMessages(unseen) : "");
     this.#toNewest.ariaLabel = t.toNewest;
 
     const isLineAbove = this.#lineAfter > 0 && this.#newCount > 0 && this.#lineAfter + 1 < this.#firstShown;
     this.#toFirstNew.hidden = !isLineAbove;
-    if (isLineAbove) this.#toFirstNew.textContent = `↑ ${t.toFirstNew(this.#newCount)}`;
+    if (isLineAbove) say(this.#toFirstNew, `↑ ${t.toFirstNew(this.#newCount)}`);
   }
 
   /**
@@ -748,6 +748,15 @@ export class MessageList {
 
 function today() {
   return dayNumberOf(Date.now() / 1000);
+}
+
+/**
+ * A text that is replaced while it is pressed takes the click with it.
+ * @param {Element} element
+ * @param {string} words
+ */
+function say(element, words) {
+  if (element.textContent !== words) element.textContent = words;
 }
 
 /** Rows added at once, and in the page at most. */
