@@ -17,6 +17,7 @@ let chat = null;
 let door = null;
 /** Made when it is first wanted. @type {Promise<Menu> | null} */
 let menu = null;
+let isMenuThere = false;
 
 // Whoever was here before will hardly need the door; others see it first, and
 // have the rest by the time they have typed a name.
@@ -24,8 +25,6 @@ const chatCode = settings.user ? import("./view/chat.js") : null;
 const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
 
-// What opens above the page is not to be seen before its style is there.
-document.addEventListener("beforetoggle", () => want("later"), { capture: true, once: true });
 speak();
 fitKeyboard();
 start();
@@ -41,7 +40,7 @@ for (const choice of document.querySelectorAll("[data-language]")) {
 }
 const menuFrame = byId("settings", HTMLElement);
 me.addEventListener("click", async (event) => {
-  if (!menu) {
+  if (!isMenuThere) {
     // It opens once it is there: a choice in one that does nothing yet would be lost.
     event.preventDefault();
     try {
@@ -115,7 +114,10 @@ async function openDoor(error) {
 }
 
 function theMenu() {
-  menu ??= Promise.all([import("./view/menu.js"), want("later")]).then(([{ Menu }]) => new Menu(() => chat, () => end(true)));
+  menu ??= Promise.all([import("./view/menu.js"), want("later")]).then(([{ Menu }]) => {
+    isMenuThere = true;
+    return new Menu(() => chat, () => end(true));
+  });
   // What failed for want of a network may be tried again.
   menu.catch(() => (menu = null));
   return menu;

@@ -2,7 +2,7 @@
 // and what a screen reader says.
 
 import { t } from "../words.js";
-import { byId, element, want } from "./dom.js";
+import { byId, element } from "./dom.js";
 
 export class Attention {
   #favicon = byId("favicon", HTMLLinkElement);
@@ -84,7 +84,6 @@ export class Attention {
 
   /** @param {string} sentence that passes by itself */
   toast(sentence) {
-    want("later");
     this.#toast.textContent = sentence;
     clearTimeout(this.#toasting);
     this.#toasting = setTimeout(() => (this.#toast.textContent = ""), TOAST_MS);
