@@ -18,6 +18,8 @@ let door = null;
 /** Made when it is first wanted. @type {Promise<Menu> | null} */
 let menu = null;
 let isMenuThere = false;
+/** Somebody is signing out: that may end the connection before it is answered. */
+let isLeaving = false;
 
 // Whoever was here before will hardly need the door; others see it first, and
 // have the rest by the time they have typed a name.
@@ -45,7 +47,7 @@ me.addEventListener("click", async (event) => {
     event.preventDefault();
     try {
       await theMenu();
-      menuFrame.showPopover();
+      if (!menuFrame.matches(":popover-open")) menuFrame.showPopover();
     } catch {
       chat?.toast(t.somethingBroke);
     }
@@ -100,14 +102,17 @@ async function begin(user) {
  */
 async function end(isLeft = false) {
   settings.user = null;
-  await chat?.end(isLeft);
-  history.replaceState(null, "", "/");
-  location.reload();
+  try {
+    await chat?.end(isLeft || isLeaving);
+  } finally {
+    history.replaceState(null, "", "/");
+    location.reload();
+  }
 }
 
 /** @param {unknown} error why one is here, and not in the chat; null: nobody is signed in */
 async function openDoor(error) {
-  const [{ Door }] = await Promise.all([import("./view/door.js"), want("door")]);
+  const [{ Door }] = await Promise.all([import("./view/door.js"), want("door").catch(() => {})]);
   const { key = "" } = placeAt(location) ?? {};
   door ??= new Door(enter, key.startsWith("#") ? key.slice(1) : "");
   door.open(error);
@@ -116,7 +121,10 @@ async function openDoor(error) {
 function theMenu() {
   menu ??= Promise.all([import("./view/menu.js"), want("later")]).then(([{ Menu }]) => {
     isMenuThere = true;
-    return new Menu(() => chat, () => end(true));
+    return new Menu(() => chat, {
+      leaving: (value) => (isLeaving = value),
+      signedOut: () => end(true),
+    });
   });
   // What failed for want of a network may be tried again.
   menu.catch(() => (menu = null));

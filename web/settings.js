@@ -34,7 +34,7 @@ export const settings = {
   },
   /** Who was signed in here last. */
   get name() {
-    return read("name");
+    return read("name") ?? this.user?.username ?? null;
   },
 };
 
@@ -124,7 +124,7 @@ export class Memory {
 
   /** Somebody else may sit here next: what was begun, and where. */
   forget() {
-    for (const key of [...Object.keys(localStorage), ...instead.keys()]) {
+    for (const key of keys()) {
       if ([this.keyOf("last"), this.keyOf("listed")].includes(key) || key.startsWith(this.keyOf("draft "))) write(key, null);
     }
   }
@@ -143,7 +143,7 @@ export class Memory {
  */
 function changed(list, one, isIn) {
   const others = list.filter((other) => other !== one);
-  return isIn ? [...others, one] : others;
+  return isIn && others.length < list.length ? list : isIn ? [...list, one] : others;
 }
 
 /** What there is in the way of memory where the browser gives none. @type {Map<string, string>} */
@@ -168,6 +168,14 @@ function write(key, value) {
     value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value);
   } catch {
     if (value !== null) instead.set(key, value);
+  }
+}
+
+function keys() {
+  try {
+    return [...Object.keys(localStorage), ...instead.keys()];
+  } catch {
+    return [...instead.keys()];
   }
 }
 

@@ -20,8 +20,7 @@ addEventListener("fetch", (event) => {
   if (request.mode === "navigate" && /^\/($|r\/|u\/)/.test(pathname)) {
     event.respondWith(page(event));
   } else if (pathname.startsWith("/assets/")) {
-    // Their names change with them, so that a browser seldom has to ask at all.
-    event.respondWith(fetch(request).catch(async () => (await caches.match(request)) ?? Response.error()));
+    event.respondWith(asset(request));
   }
 });
 
@@ -40,16 +39,23 @@ async function goTo(address) {
   return page.focus();
 }
 
+/** What is kept is as good as any: its name changes with it, but for who works on the page. */
+async function asset(request) {
+  const kept = await caches.match(request);
+  if (kept && !request.url.includes("/assets/debug/")) {
+    return kept;
+  }
+  return fetch(request).catch(() => kept ?? Response.error());
+}
+
 /** The page of the server, and the kept one where there is no good answer, or none in time. */
 async function page(event) {
   const kept = await caches.match("/");
-  const answer = fetch(event.request).then((response) => {
-    if (response.ok) {
-      event.waitUntil(keep(response.clone()));
-    }
-    // What stands before the server says that it is away.
-    return kept && [502, 503, 504].includes(response.status) ? kept : response;
-  });
+  const response = fetch(event.request);
+  // Also one that comes too late for now.
+  event.waitUntil(response.then((late) => (late.ok ? keep(late.clone()) : undefined)).catch(() => {}));
+  // What stands before the server says that it is away.
+  const answer = response.then((come) => (kept && [502, 503, 504].includes(come.status) ? kept : come));
   if (!kept) {
     return answer;
   }

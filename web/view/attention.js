@@ -77,7 +77,7 @@ export class Attention {
   /** @param {string} [conversation] of which all is read; without one, all that is shown */
   async withdraw(conversation) {
     const worker = await registration();
-    for (const shown of (await worker?.getNotifications(conversation ? { tag: conversation } : {})) ?? []) {
+    for (const shown of (await worker?.getNotifications?.(conversation ? { tag: conversation } : {})) ?? []) {
       shown.close();
     }
   }

@@ -127,7 +127,11 @@ export class Chat {
   async find() {
     this.#sidebar.open(false);
     // Without a pause where it is there: what is typed next belongs into it.
-    (this.#finder ?? (await this.#loadFinder())).open();
+    try {
+      (this.#finder ?? (await this.#loadFinder())).open();
+    } catch {
+      this.toast(t.somethingBroke);
+    }
   }
 
   async #loadFinder() {

@@ -158,10 +158,14 @@ export class Composer {
 
   /** As high as what is in it, where the style alone does not see to that. */
   #fit() {
-    if (!GROWS) {
+    const box = this.#text.parentElement;
+    if (!GROWS && box) {
+      // What is above must not move while this is measured.
+      box.style.minHeight = `${box.offsetHeight}px`;
       this.#text.style.height = "";
       const { scrollHeight, clientHeight } = this.#text;
       if (scrollHeight > clientHeight) this.#text.style.height = `${scrollHeight}px`;
+      box.style.minHeight = "";
     }
   }
 }

@@ -75,9 +75,12 @@ export async function want(part) {
   }
   const link = find();
   if (link instanceof HTMLLinkElement && !link.sheet) {
-    await new Promise((done) => {
+    await new Promise((done, failed) => {
       link.addEventListener("load", done);
-      link.addEventListener("error", () => done(link.remove()));
+      link.addEventListener("error", () => {
+        link.remove();
+        failed(new Error(`${href} did not come`));
+      });
     });
   }
 }

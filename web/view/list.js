@@ -594,7 +594,7 @@ export class MessageList {
     const unseen = Math.max(0, conversation.end - this.#seenUpTo);
     const words = this.#toNewest.querySelector("span");
     if (words) say(words, isFar && unseen > 0 ? t.newMessages(unseen) : "");
-    this.#toNewest.ariaLabel = t.toNewest;
+    this.#toNewest.ariaLabel = words?.textContent ? null : t.toNewest;
 
     const isLineAbove = this.#lineAfter > 0 && this.#newCount > 0 && this.#lineAfter + 1 < this.#firstShown;
     this.#toFirstNew.hidden = !isLineAbove;

@@ -23,15 +23,17 @@ export class Menu {
   /** @type {api.SignIn[]} */
   #signIns = [];
   #chat;
-  #signedOut;
+  #hooks;
 
   /**
    * @param {() => Chat | null} chat the open one
-   * @param {() => void} signedOut
+   * @param {object} hooks
+   * @param {(isLeaving: boolean) => void} hooks.leaving signing out begins, or has failed
+   * @param {() => void} hooks.signedOut
    */
-  constructor(chat, signedOut) {
+  constructor(chat, hooks) {
     this.#chat = chat;
-    this.#signedOut = signedOut;
+    this.#hooks = hooks;
     for (const choice of this.#menu.querySelectorAll("[data-theme-choice]")) {
       choice.addEventListener("click", () => {
         const chosen = choice instanceof HTMLElement ? choice.dataset.themeChoice : "";
@@ -155,14 +157,16 @@ export class Menu {
   }
 
   async #signOut() {
+    this.#hooks.leaving(true);
     try {
       await api.logout();
     } catch (error) {
       if (!(error instanceof api.ApiError && error.status === 401)) {
+        this.#hooks.leaving(false);
         this.#chat()?.toast(wording(error)[1]);
         return;
       }
     }
-    this.#signedOut();
+    this.#hooks.signedOut();
   }
 }
