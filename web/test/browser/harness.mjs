@@ -316,6 +316,8 @@ export class Person {
   }
 
   async allStored() {
+    // What was just said is shown at the next frame.
+    await this.page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
     await this.page.waitForFunction(() => !document.querySelector("#messages .pending:not([data-state=stored])"), null, { timeout: 60_000 });
   }
 

@@ -209,7 +209,7 @@ story("nothing that is shown is made anew when the page is left", async () => {
   const alice = await person(server.url, "alice", { path: "/r/left" });
   await alice.say("the first");
   await alice.allStored();
-  const first = await alice.page.$("[data-seq='1']");
+  const first = await alice.page.waitForSelector("[data-seq='1']");
   await alice.page.evaluate(() => dispatchEvent(new Event("blur")));
   assert.ok(await first.evaluate((item) => item.isConnected));
 });
