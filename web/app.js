@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { placeAt } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
-import { byId, isolated, symbol, want } from "./view/dom.js";
+import { byId, isolated, LATER_AFTER_MS, symbol, want } from "./view/dom.js";
 import { language, setLanguage, t, translate } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
@@ -141,9 +141,6 @@ async function speak() {
   if (!chat) document.title = t.chat;
   (await menu)?.speak();
 }
-
-/** By then the first view is there, and has the line to itself no longer. */
-const LATER_AFTER_MS = 3_000;
 
 /** On some phones a keyboard covers the page instead of making it smaller. */
 function fitKeyboard() {

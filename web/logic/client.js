@@ -129,15 +129,6 @@ export class Client {
   }
 
   /**
-   * Whether a part is on its way.
-   * @param {Key} key
-   * @param {Part | "gap"} part
-   */
-  isLoading(key, part) {
-    return this.#connection.isAsking(key, part);
-  }
-
-  /**
    * Whether a message is still being looked for.
    * @param {Key} key
    * @param {number} seq

@@ -11,7 +11,7 @@ import { Memory } from "../settings.js";
 import { t } from "../words.js";
 import { Attention } from "./attention.js";
 import { Composer } from "./composer.js";
-import { byId, want } from "./dom.js";
+import { byId, LATER_AFTER_MS, want } from "./dom.js";
 import { Header } from "./header.js";
 import { MessageList } from "./list.js";
 import { Places } from "./places.js";
@@ -608,8 +608,6 @@ export class Chat {
 }
 
 const ROOMS_EVERY_MS = 30_000;
-/** By then the first view is there, and has the line to itself no longer. */
-const LATER_AFTER_MS = 3_000;
 /** A connection that is back within this time is not worth a word. */
 const QUIET_MS = 1_500;
 const SAVE_AFTER_MS = 500;

@@ -85,6 +85,9 @@ export async function want(part) {
   }
 }
 
+/** By then the first view is there, and has the line to itself no longer. */
+export const LATER_AFTER_MS = 3_000;
+
 /**
  * A screen that is written on with a keyboard of its own, which covers half of it.
  * Where there is no pointer at all, there is a real one.
