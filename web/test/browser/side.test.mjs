@@ -70,8 +70,11 @@ story("whoever writes comes first at the side, but not under somebody's finger",
 });
 
 story("a message changes one line at the side, and no other", async () => {
-  const alice = await between("alice", "quiet");
-  const bob = await person(server.url, "bob", { path: "/r/quiet" });
+  // A server of its own: those of the other stories still leave their rooms.
+  const own = await Server.start("--database-url", "memory:");
+  const bob = await person(own.url, "bob", { path: "/r/quiet" });
+  const alice = await person(own.url, "alice", { path: "/r/quiet" });
+  await alice.open("#games");
   await bob.say("once");
   await counts(alice, "#quiet", "1");
   await alice.page.evaluate(() => {
