@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_auth::{PasswordsOptions, TokenOptions};
-use chat_core::{Look, RateLimit, RoomName, Username};
+use chat_core::{RateLimit, RoomName, Skeleton, Username};
 use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, SHARDS_MAX};
 use chat_store::DatabaseUrl;
 use ipnet::IpNet;
@@ -241,10 +241,10 @@ fn registration(registration: Registration) -> chat_http::Registration {
 }
 
 /// An empty text reserves none.
-fn reserved_names(given: &str) -> Result<Vec<Look>, ConfigError> {
+fn reserved_names(given: &str) -> Result<Vec<Skeleton>, ConfigError> {
     let names = given.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let looks = names.map(|name| Username::parse(name).map(|name| Look::of(name.as_str())));
-    looks.collect::<Result<_, _>>().map_err(invalid("reserved_names"))
+    let skeletons = names.map(|name| Username::parse(name).map(|name| Skeleton::of(name.as_str())));
+    skeletons.collect::<Result<_, _>>().map_err(invalid("reserved_names"))
 }
 
 fn proxies(given: &str) -> Result<Vec<IpNet>, ConfigError> {
@@ -362,7 +362,7 @@ mod tests {
     fn names_can_be_reserved_and_pictures_bounded() {
         let reserved = |toml: &str, name: &str| {
             let names = check(toml).unwrap().http.reserved_names;
-            names.iter().any(|reserved| reserved.resembles(&Look::of(name)))
+            names.iter().any(|reserved| reserved.is_confusable_with(&Skeleton::of(name)))
         };
         assert!(reserved("", "Admin") && reserved("", "rооt") && !reserved("", "alice"));
         let own = "reserved_names = \" Хозяин, bot \"";

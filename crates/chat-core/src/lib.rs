@@ -43,11 +43,11 @@ mod feed;
 mod frame;
 mod history;
 mod hub;
-mod look;
 mod names;
 mod outputs;
 mod room;
 mod seed;
+mod skeleton;
 
 pub use client::RateLimit;
 pub use entry::{
@@ -59,7 +59,6 @@ pub use history::{History, HistoryLimits};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
 pub use hub::{Hub, HubOptions, Input, Now, Protocol};
-pub use look::Look;
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,
@@ -69,3 +68,4 @@ pub use outputs::{
 };
 pub use room::RecentLimits;
 pub use seed::Seed;
+pub use skeleton::Skeleton;

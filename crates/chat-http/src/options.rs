@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_auth::SignInLimits;
-use chat_core::{Look, RoomName};
+use chat_core::{RoomName, Skeleton};
 use chat_store::Retention;
 use hyper::Uri;
 use ipnet::IpNet;
@@ -28,9 +28,10 @@ pub struct HttpOptions {
 
     /// Who may make an account.
     pub registration: Registration,
-    /// Nobody can register under a name that [resembles](Look::resembles) one of
-    /// these. Accounts that are there keep theirs.
-    pub reserved_names: Vec<Look>,
+    /// Skeletons of names that nobody can register, nor a name that is
+    /// [confusable](Skeleton::is_confusable_with) with one. Existing accounts are not
+    /// affected.
+    pub reserved_names: Vec<Skeleton>,
 
     /// Folder of the avatars; made if it is missing.
     pub uploads_dir: PathBuf,
@@ -122,7 +123,7 @@ impl Default for HttpOptions {
             registration: Registration::Open,
             // Those who could ask others for their passwords.
             reserved_names: ["admin", "administrator", "moderator", "root", "server", "system"]
-                .map(Look::of)
+                .map(Skeleton::of)
                 .into(),
             uploads_dir: PathBuf::from("uploads"),
             avatar_max_bytes: 10 * 1024 * 1024,

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Commit, Conversations, Draft, Entry, History, HistoryLimits, Look, Page, PageFrom, PageLimits, Seed,
-    SessionId, Topic, Username,
+    Commit, Conversations, Draft, Entry, History, HistoryLimits, Page, PageFrom, PageLimits, Seed, SessionId,
+    Skeleton, Topic, Username,
 };
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ struct Inner {
     users: HashMap<Username, User>,
     /// Of all accounts there are and were, and what they look like.
     names: HashSet<Username>,
-    looks: HashSet<String>,
+    skeletons: HashSet<String>,
     sessions: HashMap<SessionId, Session>,
     /// Sign-ins until the ended sessions are swept out.
     sign_ins_to_sweep: usize,
@@ -50,7 +50,7 @@ impl MemoryStore {
                 history: History::new(Seed(one, other), limits),
                 users: HashMap::new(),
                 names: HashSet::new(),
-                looks: HashSet::new(),
+                skeletons: HashSet::new(),
                 sessions: HashMap::new(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
@@ -80,7 +80,7 @@ impl Inner {
         if self.names.contains(name) {
             return Err(StoreError::NameTaken);
         }
-        match Look::of(name.as_str()).keys().iter().any(|key| self.looks.contains(*key)) {
+        match Skeleton::of(name.as_str()).keys().iter().any(|key| self.skeletons.contains(*key)) {
             true => Err(StoreError::NameLooksTaken),
             false => Ok(()),
         }
@@ -88,7 +88,7 @@ impl Inner {
 
     fn create(&mut self, user: &NewUser) {
         let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
-        self.looks.extend(Look::of(name.as_str()).keys().map(str::to_owned));
+        self.skeletons.extend(Skeleton::of(name.as_str()).keys().map(str::to_owned));
         self.names.insert(name.clone());
         self.users.insert(name.clone(), User { name, password_hash, avatar, created_at_ms });
     }

@@ -1,6 +1,6 @@
 //! Which names may be given, as far as it is the same in every database.
 
-use chat_core::Look;
+use chat_core::Skeleton;
 
 use crate::{StoreError, columns};
 
@@ -30,5 +30,5 @@ impl KnownName {
 
 /// The column `rules`.
 pub(crate) fn rules() -> i64 {
-    columns::column(u64::from(Look::RULES))
+    columns::column(u64::from(Skeleton::RULES_VERSION))
 }

@@ -1,6 +1,6 @@
 //! `POST /api/register`
 
-use chat_core::Look;
+use chat_core::Skeleton;
 use chat_store::{NewUser, StoreError};
 use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
@@ -35,8 +35,8 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         }
     };
     let RegistrationForm { username, password, avatar } = form;
-    let look = Look::of(username.as_str());
-    if app.options.reserved_names.iter().any(|reserved| reserved.resembles(&look)) {
+    let skeleton = Skeleton::of(username.as_str());
+    if app.options.reserved_names.iter().any(|reserved| reserved.is_confusable_with(&skeleton)) {
         return Err(HttpError::NameReserved);
     }
     app.parts.users.check_new_name(&username).await?;

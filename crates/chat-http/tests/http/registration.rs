@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chat_core::{Look, Username};
+use chat_core::{Skeleton, Username};
 use chat_http::{Registration, remove_avatar};
 use chat_store::{NewUser, SessionRepository as _, User, UserRepository as _};
 use tokio::io::AsyncWriteExt as _;
@@ -43,7 +43,7 @@ async fn some_names_are_reserved() {
     }
     assert_eq!(chat.register("administer", "password").await.status, 200);
 
-    let chat = Chat::with(|options| options.reserved_names = vec![Look::of("Хозяин")]).await;
+    let chat = Chat::with(|options| options.reserved_names = vec![Skeleton::of("Хозяин")]).await;
     assert_eq!(chat.register("хозяин", "password").await.refusal(), (400, RESERVED.to_owned()));
     assert_eq!(chat.register("admin", "password").await.status, 200);
 }

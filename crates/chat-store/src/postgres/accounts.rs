@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chat_core::{Look, SessionId, Username};
+use chat_core::{SessionId, Skeleton, Username};
 use sqlx::postgres::PgRow;
 
 use super::{PostgresStore, names, rows};
@@ -45,8 +45,8 @@ impl UserRepository for PostgresStore {
 
     fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
         Box::pin(async move {
-            let look = Look::of(name.as_str());
-            let [cased, folded] = look.keys();
+            let skeleton = Skeleton::of(name.as_str());
+            let [cased, folded] = skeleton.keys();
             let remove =
                 || sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
             self.pool.rows(remove).await?;
@@ -65,8 +65,8 @@ impl UserRepository for PostgresStore {
 
 impl PostgresStore {
     async fn create(&self, user: &NewUser, again: bool) -> Result<(), StoreError> {
-        let look = Look::of(user.name.as_str());
-        let [cased, folded] = look.keys();
+        let skeleton = Skeleton::of(user.name.as_str());
+        let [cased, folded] = skeleton.keys();
         let tried = AtomicBool::new(false);
         let create = || {
             // Where the answer to the first try was lost, the account that is

@@ -1,6 +1,6 @@
 //! The names that accounts have and had, and what they look like.
 
-use chat_core::{Look, Username};
+use chat_core::{Skeleton, Username};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::pool::Pool;
@@ -10,8 +10,8 @@ use crate::names::{KnownName, rules};
 
 /// What is known of a name.
 pub(super) async fn find(pool: &Pool, name: &Username) -> Result<KnownName, StoreError> {
-    let look = Look::of(name.as_str());
-    let [cased, folded] = look.keys();
+    let skeleton = Skeleton::of(name.as_str());
+    let [cased, folded] = skeleton.keys();
     let row = pool.row(|| sqlx::query(FIND).bind(name.as_str()).bind(cased).bind(folded)).await?;
     known(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
 }
@@ -36,8 +36,9 @@ pub(crate) async fn complete(connection: &mut PgConnection) -> Result<(), StoreE
         .map_err(StoreError::unavailable)?;
     for some in missing.chunks(CHUNK) {
         let names = some.iter().map(|row| rows::get(row, 0)).collect::<Result<Vec<&str>, _>>()?;
-        let looks: Vec<Look> = names.iter().map(|name| Look::of(name)).collect();
-        let [cased, folded] = [0, 1].map(|key| looks.iter().map(|look| look.keys()[key]).collect::<Vec<_>>());
+        let skeletons: Vec<Skeleton> = names.iter().map(|name| Skeleton::of(name)).collect();
+        let [cased, folded] =
+            [0, 1].map(|key| skeletons.iter().map(|skeleton| skeleton.keys()[key]).collect::<Vec<_>>());
         sqlx::query(KEEP_ALL)
             .bind(&names)
             .bind(&cased)

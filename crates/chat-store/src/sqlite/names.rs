@@ -1,6 +1,6 @@
 //! The names that accounts have and had, and what they look like.
 
-use chat_core::{Look, Username};
+use chat_core::{Skeleton, Username};
 use sqlx::sqlite::{SqliteConnection, SqliteExecutor};
 
 use super::rows;
@@ -12,8 +12,8 @@ pub(super) async fn find(
     executor: impl SqliteExecutor<'_>,
     name: &Username,
 ) -> Result<KnownName, StoreError> {
-    let look = Look::of(name.as_str());
-    let [cased, folded] = look.keys();
+    let skeleton = Skeleton::of(name.as_str());
+    let [cased, folded] = skeleton.keys();
     let row = sqlx::query(FIND)
         .bind(name.as_str())
         .bind(cased)
@@ -30,8 +30,8 @@ pub(super) async fn find(
 
 /// Notes a name for good.
 pub(super) async fn keep(connection: &mut SqliteConnection, name: &str) -> Result<(), StoreError> {
-    let look = Look::of(name);
-    let [cased, folded] = look.keys();
+    let skeleton = Skeleton::of(name);
+    let [cased, folded] = skeleton.keys();
     sqlx::query(KEEP)
         .bind(name)
         .bind(cased)
