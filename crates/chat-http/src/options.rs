@@ -174,7 +174,7 @@ pub struct ConfiguredRoom {
     pub title: String,
 }
 
-/// The address under which people reach the server; of it only the origin counts.
+/// The address under which people reach the server: an origin, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     /// As browsers write it (RFC 6454 §6.2): lower case, no port where it is
@@ -186,25 +186,28 @@ impl PublicUrl {
     /// Reads `https://chat.example.org` or `http://…`, with a port or without.
     /// A name in another script has to be given in its `xn--` form.
     pub fn parse(url: &str) -> Result<Self, InvalidPublicUrl> {
-        let uri: Uri = url.parse().map_err(|_| InvalidPublicUrl)?;
+        let uri: Uri = url.parse().map_err(|_| InvalidPublicUrl::NotAUrl)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(InvalidPublicUrl);
+            return Err(InvalidPublicUrl::NotAUrl);
         };
+        if uri.path_and_query().is_some_and(|path| !matches!(path.as_str(), "" | "/")) || url.contains('#') {
+            return Err(InvalidPublicUrl::HasPath);
+        }
         let own_port = match scheme {
             "http" => 80,
             "https" => 443,
-            _ => return Err(InvalidPublicUrl),
+            _ => return Err(InvalidPublicUrl::NotAUrl),
         };
         let host = authority.host().to_ascii_lowercase();
         if host.is_empty() || authority.as_str().contains('@') {
-            return Err(InvalidPublicUrl);
+            return Err(InvalidPublicUrl::NotAUrl);
         }
         let origin = match authority.port_u16() {
             Some(port) if port != own_port => format!("{scheme}://{host}:{port}"),
             Some(_) => format!("{scheme}://{host}"),
             None if authority.as_str().len() == host.len() => format!("{scheme}://{host}"),
             // A port that is no number of 16 bits.
-            None => return Err(InvalidPublicUrl),
+            None => return Err(InvalidPublicUrl::NotAUrl),
         };
         Ok(Self { origin })
     }
@@ -220,10 +223,19 @@ impl PublicUrl {
     }
 }
 
-/// The public URL is not one.
+/// Why a text is not a public URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the public URL must look like https://chat.example.org or http://192.0.2.1:8080")]
-pub struct InvalidPublicUrl;
+pub enum InvalidPublicUrl {
+    /// The text is not an `http` or `https` URL with a host.
+    #[error("the public URL must look like https://chat.example.org or http://192.0.2.1:8080")]
+    NotAUrl,
+    /// The URL has a path, a query or a fragment: the page and its cookies need the whole host.
+    #[error(
+        "the public URL must end after the host and port, as in https://chat.example.org: \
+         a path is not supported, the chat needs a host name of its own"
+    )]
+    HasPath,
+}
 
 #[cfg(test)]
 mod tests {
@@ -234,7 +246,7 @@ mod tests {
         for (url, origin) in [
             ("https://chat.example.org", "https://chat.example.org"),
             ("https://Chat.Example.org/", "https://chat.example.org"),
-            ("https://chat.example.org:443/chat", "https://chat.example.org"),
+            ("https://chat.example.org:443/", "https://chat.example.org"),
             ("http://chat.example.org:443", "http://chat.example.org:443"),
             ("http://localhost:8080", "http://localhost:8080"),
             ("http://[::1]:8080", "http://[::1]:8080"),
@@ -245,7 +257,12 @@ mod tests {
         for bad in
             ["", "chat.example.org", "/chat", "ftp://a.b", "https://", "https://u@a.b", "https://a.b:99999"]
         {
-            assert_eq!(PublicUrl::parse(bad), Err(InvalidPublicUrl), "{bad}");
+            assert_eq!(PublicUrl::parse(bad), Err(InvalidPublicUrl::NotAUrl), "{bad}");
+        }
+        for bad in
+            ["https://a.b/chat", "https://a.b:443/chat/", "https://a.b/?x", "https://a.b?x", "https://a.b/#x"]
+        {
+            assert_eq!(PublicUrl::parse(bad), Err(InvalidPublicUrl::HasPath), "{bad}");
         }
     }
 }
