@@ -308,7 +308,7 @@ impl Places {
                 topic: topic.clone(),
                 seq: entry.seq,
                 from: entry.from.as_str().to_owned(),
-                text: entry.text.as_str().to_owned(),
+                text: entry.body.text().to_owned(),
                 nonce: entry.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
                 timestamp: entry.at_ms / 1000,
             }));

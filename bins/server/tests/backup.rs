@@ -70,7 +70,7 @@ async fn log_of(url: &DatabaseUrl, room: &str) -> (String, Vec<(u64, String)>) {
     let page = stores.log.page(&topic, PageFrom::After(0), limits).await.unwrap();
     let epoch = stores.log.epoch().to_owned();
     stores.close().await;
-    (epoch, page.entries.iter().map(|entry| (entry.seq, entry.text.as_str().to_owned())).collect())
+    (epoch, page.entries.iter().map(|entry| (entry.seq, entry.body.text().to_owned())).collect())
 }
 
 fn text(path: &Path) -> &str {

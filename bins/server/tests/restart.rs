@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use chat_core::{EntryKind, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
+use chat_core::{PageFrom, PageLimits, Pair, RoomName, Topic, Username};
 use chat_store::Stores;
 use common::{Person, Setup, Socket, Store, TestServer};
 use futures_util::SinkExt as _;
@@ -128,9 +128,9 @@ async fn check_against_the_log(server: &TestServer, seen: &[Vec<Value>]) {
     for topic in topics {
         let limits = PageLimits { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
         let page = stores.log.page(&topic, PageFrom::After(0), limits).await.unwrap();
-        let stored: Vec<&str> = page.entries.iter().map(|entry| entry.text.as_str()).collect();
+        let stored: Vec<&str> = page.entries.iter().map(|entry| entry.body.text()).collect();
         for (entry, seq) in page.entries.iter().zip(1..) {
-            assert_eq!((entry.seq, entry.kind), (seq, EntryKind::Message));
+            assert_eq!(entry.seq, seq);
         }
         for frames in seen {
             let mine = frames.iter().filter(|frame| is_in(&topic, frame));

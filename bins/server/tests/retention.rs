@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chat_core::{Draft, DraftId, EntryKind, MessageText, Nonce, Outcome, Pair, RoomName, Topic, Username};
+use chat_core::{Body, Draft, DraftId, MessageText, Nonce, Outcome, Pair, RoomName, Topic, Username};
 use chat_store::Stores;
 use common::{Person, Setup, Socket, Store, TestServer};
 use serde_json::{Value, json};
@@ -23,10 +23,9 @@ async fn said(stores: &Stores, topic: Topic, nonces: impl Iterator<Item = String
         .map(|nonce| Draft {
             id: DraftId(0),
             topic: topic.clone(),
-            kind: EntryKind::Message,
             from: Username::known("alice").unwrap(),
             room: None,
-            text: MessageText::parse(&nonce, 100).unwrap(),
+            body: Body::Message { text: MessageText::parse(&nonce, 100).unwrap() },
             nonce: Nonce::parse(&nonce),
         })
         .collect();

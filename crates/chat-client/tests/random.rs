@@ -542,7 +542,7 @@ impl App {
                 // Unless it was trimmed while on its way.
                 if page.first <= entry.seq {
                     let stored = &page.entries[0];
-                    assert_eq!((stored.seq, stored.text.as_str()), (entry.seq, &*entry.text));
+                    assert_eq!((stored.seq, stored.body.text()), (entry.seq, &*entry.text));
                     assert_eq!(stored.nonce.as_ref().map(|nonce| nonce.as_str()), entry.nonce.as_deref());
                 }
             }

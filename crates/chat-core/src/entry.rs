@@ -22,14 +22,12 @@ pub struct Entry {
     pub topic: Topic,
     /// Its number there, from 1.
     pub seq: u64,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Who wrote it.
+    /// The user who wrote it.
     pub from: Username,
     /// For a private message: the room its author was in, if in one (v1 shows it).
     pub room: Option<RoomName>,
-    /// What was written.
-    pub text: MessageText,
+    /// Its kind, and what an entry of this kind contains.
+    pub body: Body,
     /// When it was stored, in milliseconds since 1970 (UTC). Never smaller
     /// than that of the entry before it.
     pub at_ms: u64,
@@ -37,12 +35,35 @@ pub struct Entry {
     pub nonce: Option<Nonce>,
 }
 
-/// What an entry is. Later kinds (an edit, a removal, a reaction) take numbers
-/// of their own in the same log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EntryKind {
-    /// Somebody wrote something.
-    Message,
+/// The kind of an entry, and what an entry of this kind contains.
+///
+/// Further kinds (edits, deletions, reactions) take numbers of the same log. A
+/// `match` on a body therefore names every kind instead of using `_`: the
+/// compiler then lists the code that a new kind concerns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Body {
+    /// A message.
+    Message {
+        /// The text of the message.
+        text: MessageText,
+    },
+}
+
+impl Body {
+    /// The size in bytes that size limits count (pages, inboxes, drafts without a
+    /// receipt): the texts in it, without the fields that all entries have.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Message { text } => text.as_str().len(),
+        }
+    }
+
+    /// The text in it; empty for a kind that has no text.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Message { text } => text.as_str(),
+        }
+    }
 }
 
 /// An entry before it has a number: what a [`Hub`](crate::Hub) asks a log to store.
@@ -52,14 +73,12 @@ pub struct Draft {
     pub id: DraftId,
     /// Where it is to stand.
     pub topic: Topic,
-    /// What it is.
-    pub kind: EntryKind,
-    /// Who writes.
+    /// The user who writes it.
     pub from: Username,
     /// See [`Entry::room`].
     pub room: Option<RoomName>,
-    /// What is written.
-    pub text: MessageText,
+    /// See [`Entry::body`].
+    pub body: Body,
     /// The author's own id for it. A log stores one entry for each (author,
     /// nonce), however often the draft comes.
     pub nonce: Option<Nonce>,

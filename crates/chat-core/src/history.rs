@@ -115,7 +115,7 @@ impl History {
         let mut bytes = 0_usize;
         let mut count = 0_usize;
         let mut fits = |entry: &&Arc<Entry>| {
-            bytes = bytes.saturating_add(entry.text.as_str().len());
+            bytes = bytes.saturating_add(entry.body.bytes());
             count += 1;
             count == 1 || (count <= limits.entries && bytes <= limits.bytes)
         };
@@ -203,10 +203,9 @@ impl History {
         let entry = Arc::new(Entry {
             topic: draft.topic.clone(),
             seq: log.last,
-            kind: draft.kind,
             from: draft.from.clone(),
             room: draft.room.clone(),
-            text: draft.text.clone(),
+            body: draft.body.clone(),
             at_ms: log.last_at_ms,
             nonce: draft.nonce.clone(),
         });
@@ -272,7 +271,7 @@ fn forget_nonce(nonces: &mut HashMap<(Username, Nonce), Arc<Entry>, Seed>, entry
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DraftId, EntryKind, MessageText, Pair, RoomName};
+    use crate::{Body, DraftId, MessageText, Pair, RoomName};
 
     const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
@@ -329,10 +328,9 @@ mod tests {
         Draft {
             id: DraftId(text.len() as u64),
             topic: topic.clone(),
-            kind: EntryKind::Message,
             from: name(from),
             room: None,
-            text: MessageText::stored(text),
+            body: Body::Message { text: MessageText::stored(text) },
             nonce: nonce.map(|n| Nonce::parse(n).unwrap()),
         }
     }

@@ -51,8 +51,8 @@ mod skeleton;
 
 pub use client::RateLimit;
 pub use entry::{
-    Commit, Conversations, Draft, DraftId, Entry, EntryKind, Missed, Outcome, Page, PageFrom, PageLimits,
-    Receipt, Topic,
+    Body, Commit, Conversations, Draft, DraftId, Entry, Missed, Outcome, Page, PageFrom, PageLimits, Receipt,
+    Topic,
 };
 pub use frame::Framing;
 pub use history::{History, HistoryLimits};

@@ -282,12 +282,12 @@ impl Run {
                 .collect();
             got.retain(|text| !nobodys.contains(text));
             let owed = self.story.privates.iter().filter(|(_, there)| there.contains(&client));
-            let owed: Vec<_> = owed.map(|(entry, _)| entry.text.as_str().to_owned()).collect();
+            let owed: Vec<_> = owed.map(|(entry, _)| entry.body.text().to_owned()).collect();
             assert_eq!(got, owed, "{client:?}");
         }
         for (entry, _) in &self.story.privates {
             let Topic::Pair(pair) = &entry.topic else { panic!("not private") };
-            let leaked = !in_pair(pair, user) && got.iter().any(|text| text == entry.text.as_str());
+            let leaked = !in_pair(pair, user) && got.iter().any(|text| text == entry.body.text());
             assert!(!leaked, "{client:?} of {user} got {entry:?}");
         }
         for line in self.story.lines(client).iter().filter(|line| line.kind == "private") {
@@ -323,7 +323,7 @@ impl Run {
     fn log(&self, room: usize) -> Vec<String> {
         let all = chat_core::PageLimits { entries: usize::MAX, bytes: usize::MAX };
         let page = self.story.history.page(&topic(ROOMS[room]), chat_core::PageFrom::After(0), all);
-        page.entries.iter().map(|entry| entry.text.as_str().to_owned()).collect()
+        page.entries.iter().map(|entry| entry.body.text().to_owned()).collect()
     }
 }
 

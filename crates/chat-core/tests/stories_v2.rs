@@ -443,7 +443,7 @@ fn what_failed_is_repeated_in_the_order_of_its_sender_whichever_failed_first() {
         .page(&topic("tech"), chat_core::PageFrom::After(0), chat_core::PageLimits { entries: 9, bytes: 999 })
         .entries
         .iter()
-        .map(|entry| entry.text.as_str().to_owned())
+        .map(|entry| entry.body.text().to_owned())
         .collect();
     assert_eq!(texts, ["1", "2", "3"]);
 }

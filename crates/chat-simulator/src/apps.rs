@@ -372,7 +372,7 @@ impl World {
                 let sent = self.outcome(app, nonce, Outcome::Stored)?;
                 let topic = self.topic(app, place)?;
                 let entry = self.oracle.entry(&topic, *seq).ok_or("it is not stored")?;
-                let is_it = crate::wire::number(entry.text.as_str()) == Some(sent);
+                let is_it = crate::wire::number(entry.body.text()) == Some(sent);
                 ensure(is_it, || format!("that is {entry:?}"))?;
             }
             Told::NotSent { nonce, may_be_stored, .. } => {
@@ -432,7 +432,7 @@ impl World {
     fn is_logged(&self, app: usize, place: &Place, shown: &Entry) -> Check {
         let topic = self.topic(app, place)?;
         let entry = self.oracle.entry(&topic, shown.seq).ok_or("it is not stored")?;
-        let is_same = shown.text == entry.text.as_str()
+        let is_same = shown.text == entry.body.text()
             && shown.from == entry.from.as_str()
             && shown.timestamp == entry.at_ms / 1000
             && shown.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());

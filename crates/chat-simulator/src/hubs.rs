@@ -102,7 +102,7 @@ impl World {
                 self.say_goodbye_to(socket, code.code());
             }
             Output::Append(draft) => {
-                (&draft.topic, draft.text.as_str()).hash(&mut self.hasher);
+                (&draft.topic, draft.body.text()).hash(&mut self.hasher);
                 let send = self.oracle.drafted(hub, &draft, self.now_ms)?;
                 let shard = hub % self.plan.shards;
                 let shell = &mut self.hubs[hub];

@@ -224,7 +224,7 @@ impl Oracle {
 
     /// A hub asks to store something: which send is that?
     pub(crate) fn drafted(&mut self, hub: usize, draft: &Draft, now_ms: u64) -> Result<SendRef, String> {
-        let (number, said) = self.said(draft.text.as_str())?;
+        let (number, said) = self.said(draft.body.text())?;
         ensure(said.user == draft.from, || format!("{} wrote {draft:?}", said.user))?;
         ensure(said.topic == draft.topic, || format!("{draft:?} was meant for {:?}", said.topic))?;
         // Each connection's drafts come in the order of its sends, less those
@@ -272,7 +272,7 @@ impl Oracle {
     /// The log counts 1, 2, 3 …, stores nothing twice, and keeps the order of
     /// each sender.
     pub(crate) fn committed(&mut self, entry: &Arc<Entry>) -> Check {
-        let (number, said) = self.said(entry.text.as_str())?;
+        let (number, said) = self.said(entry.body.text())?;
         ensure(said.user == entry.from, || format!("{entry:?} was written by {}", said.user))?;
         ensure(said.stored.is_none(), || format!("{entry:?} was stored before"))?;
         ensure(said.topic == entry.topic, || format!("{entry:?} was meant for {:?}", said.topic))?;

@@ -148,7 +148,7 @@ impl World {
         let wall_ms = self.wall_ms(0);
         let commit = self.log.append(&drafts, wall_ms);
         self.note(|| {
-            let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.text.as_str()));
+            let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
             format!("    the log stores {:?}", stored.collect::<Vec<_>>())
         });
         for entry in &commit.entries {

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use chat_core::{Draft, DraftId, EntryKind, MessageText, Nonce, RoomName, Topic, Username};
+use chat_core::{Body, Draft, DraftId, MessageText, Nonce, RoomName, Topic, Username};
 use chat_store::test_postgres::TestCluster;
 use chat_store::{DatabaseUrl, EventLog, MemoryStore, SqliteOptions, SqliteStore, Stores};
 use futures_util::future::join_all;
@@ -142,10 +142,9 @@ impl Messages {
         Draft {
             id: DraftId(self.count as u64),
             topic: self.rooms[self.count % self.rooms.len()].clone(),
-            kind: EntryKind::Message,
             from: self.users[self.count * 7 % USERS].clone(),
             room: None,
-            text: self.text.clone(),
+            body: Body::Message { text: self.text.clone() },
             nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
         }
     }

@@ -127,10 +127,9 @@ impl NewEntry<'_> {
         Entry {
             topic: draft.topic.clone(),
             seq: self.seq,
-            kind: draft.kind,
             from: draft.from.clone(),
             room: draft.room.clone(),
-            text: draft.text.clone(),
+            body: draft.body.clone(),
             at_ms: self.at_ms,
             nonce: draft.nonce.clone(),
         }

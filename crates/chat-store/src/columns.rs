@@ -1,6 +1,6 @@
 //! Between the values of the chat and the columns of a database, whichever it is.
 
-use chat_core::{EntryKind, Pair, RoomName, Topic, Username};
+use chat_core::{Body, MessageText, Pair, RoomName, Topic, Username};
 
 use crate::StoreError;
 
@@ -29,15 +29,17 @@ pub(crate) fn room(name: &str) -> Result<RoomName, StoreError> {
     RoomName::parse(name).map_err(|_| StoreError::Damaged { what: "a name that no room can have" })
 }
 
-pub(crate) fn entry_kind_column(kind: EntryKind) -> i64 {
-    match kind {
-        EntryKind::Message => MESSAGE,
+/// The column `kind` of an entry with this body.
+pub(crate) fn entry_kind(body: &Body) -> i64 {
+    match body {
+        Body::Message { .. } => MESSAGE,
     }
 }
 
-pub(crate) fn entry_kind(column: i64) -> Result<EntryKind, StoreError> {
-    match column {
-        MESSAGE => Ok(EntryKind::Message),
+/// The body in the columns `kind, text` of an entry.
+pub(crate) fn body(kind: i64, text: &str) -> Result<Body, StoreError> {
+    match kind {
+        MESSAGE => Ok(Body::Message { text: MessageText::stored(text) }),
         _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use chat_core::{Draft, DraftId, EntryKind, MessageText, Outcome, PageFrom, PageLimits};
+//! use chat_core::{Draft, DraftId, Body, MessageText, Outcome, PageFrom, PageLimits};
 //! use chat_core::{RoomName, Topic, Username};
 //! use chat_store::{DatabaseUrl, Stores};
 //!
@@ -19,10 +19,9 @@
 //! let draft = Draft {
 //!     id: DraftId(1),
 //!     topic: kitchen.clone(),
-//!     kind: EntryKind::Message,
 //!     from: Username::parse("alice")?,
 //!     room: None,
-//!     text: MessageText::parse("Привет!", 4096)?,
+//!     body: Body::Message { text: MessageText::parse("Привет!", 4096)? },
 //!     nonce: None,
 //! };
 //! let commit = stores.log.append(&[draft], 1_795_371_797_000).await?;
@@ -30,7 +29,7 @@
 //!
 //! let limits = PageLimits { entries: 50, bytes: 65_536 };
 //! let page = stores.log.page(&kitchen, PageFrom::Latest, limits).await?;
-//! assert_eq!(page.entries[0].text.as_str(), "Привет!");
+//! assert_eq!(page.entries[0].body.text(), "Привет!");
 //! stores.close().await;
 //! # Ok(())
 //! # }

@@ -391,7 +391,7 @@ async fn each_topic_counts_for_itself(place: Place) {
         [stored(1, 1000), stored(1, 1000), stored(2, 1000), stored(1, 1000), stored(3, 1000)]
     );
     // The new entries come in log order, as a reader gets them.
-    let texts: Vec<_> = commit.entries.iter().map(|e| (e.seq, e.text.as_str())).collect();
+    let texts: Vec<_> = commit.entries.iter().map(|e| (e.seq, e.body.text())).collect();
     assert_eq!(texts, [(1, "a"), (1, "b"), (2, "c"), (1, "d"), (3, "e")]);
     assert_eq!(place.append(&[draft(&garden, "alice", "f")], 1001).await, [stored(2, 1001)]);
     assert_eq!(said(&place.all(&kitchen).await), ["a", "c", "e"]);
@@ -508,7 +508,7 @@ async fn an_entry_comes_back_as_it_was_written(place: Place) {
     for (entry, draft) in commit.entries.iter().zip([&batch[0], &batch[2]]) {
         assert_eq!(entry.at_ms, 1_795_371_797_123);
         assert_eq!((&entry.topic, &entry.from, &entry.room), (&draft.topic, &draft.from, &draft.room));
-        assert_eq!((&entry.text, &entry.nonce, entry.kind), (&draft.text, &draft.nonce, draft.kind));
+        assert_eq!((&entry.body, &entry.nonce), (&draft.body, &draft.nonce));
         let page = place.all(&draft.topic).await;
         assert_eq!(page.entries, [Arc::clone(entry)]);
     }

@@ -134,7 +134,7 @@ async fn a_nonce_in_many_lanes_at_once_is_stored_once() {
                         Outcome::Duplicate { topic, seq, .. } => (topic, seq),
                         other => panic!("{other:?}"),
                     };
-                    outcomes.push((draft.text.as_str().to_owned(), place));
+                    outcomes.push((draft.body.text().to_owned(), place));
                 }
             }
             outcomes
@@ -150,7 +150,7 @@ async fn a_nonce_in_many_lanes_at_once_is_stored_once() {
     for topic in (0..SENDERS).map(|sender| room(&format!("room {sender}"))).chain([room("all")]) {
         let page = place.all(&topic).await;
         assert!(page.entries.iter().map(|entry| entry.seq).eq(1..=page.last));
-        stored.extend(page.entries.iter().map(|entry| entry.text.as_str().to_owned()));
+        stored.extend(page.entries.iter().map(|entry| entry.body.text().to_owned()));
     }
     stored.sort();
     assert!(stored.iter().eq(places.keys()), "{stored:?}");

@@ -223,7 +223,7 @@ fn check_what_was_told(page: &Page, told: &[Vec<(String, bool)>]) {
             .iter()
             .filter_map(|(text, is_stored)| {
                 let mut places =
-                    page.entries.iter().enumerate().filter(|(_, entry)| entry.text.as_str() == text);
+                    page.entries.iter().enumerate().filter(|(_, entry)| entry.body.text() == text);
                 let first = places.next().map(|(place, _)| place);
                 assert!(places.next().is_none(), "{text} is there twice");
                 assert!(first.is_some() || !is_stored, "{text} is lost");

@@ -16,7 +16,7 @@ use super::v2::{
     REF_MAX_CHARS, Reply,
 };
 use crate::{
-    CloseCode, Entry, EntryKind, HubOptions, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS,
+    Body, CloseCode, Entry, HubOptions, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS,
     RoomName, Topic, Username,
 };
 
@@ -207,10 +207,9 @@ fn entry(topic: Topic, from: &str, seq: u64, text: &str, nonce: Option<&str>) ->
     Entry {
         topic,
         seq,
-        kind: EntryKind::Message,
         from: username(from),
         room: None,
-        text: MessageText::stored(text),
+        body: Body::Message { text: MessageText::stored(text) },
         at_ms: 1_795_371_797_000 + seq * 1000,
         nonce: nonce.and_then(Nonce::parse),
     }
@@ -541,8 +540,8 @@ fn what_the_server_says_is_as_published() {
         for entry in &said.entries {
             check(&written(|out| v2::entry(out, entry)), "");
             let (text, seq) = (said.text.as_str(), said.seq);
-            check(&written(|out| v1::message(out, text, text, entry.text.as_str(), seq)), "V1");
-            check(&written(|out| v1::private(out, text, text, text, entry.text.as_str(), seq)), "V1");
+            check(&written(|out| v1::message(out, text, text, entry.body.text(), seq)), "V1");
+            check(&written(|out| v1::private(out, text, text, text, entry.body.text(), seq)), "V1");
             check(&written(|out| v1::notice(out, text, text, said.is, seq)), "V1");
         }
     });

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{Entry, MessageText, Nonce, PageFrom, RoomName, TextError, Topic, Username};
+use crate::{Body, Entry, MessageText, Nonce, PageFrom, RoomName, TextError, Topic, Username};
 
 /// What a client asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -500,7 +500,8 @@ pub(super) enum EntryFrame<'a> {
 
 impl<'a> From<&'a Entry> for EntryFrame<'a> {
     fn from(entry: &'a Entry) -> Self {
-        let Entry { seq, from, text, .. } = entry;
+        let Entry { seq, from, body, .. } = entry;
+        let Body::Message { text } = body;
         let (seq, text, timestamp) = (*seq, text.as_str(), entry.at_ms / 1000);
         let nonce = entry.nonce.as_ref().map(Nonce::as_str);
         match &entry.topic {

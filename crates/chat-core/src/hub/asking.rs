@@ -108,7 +108,7 @@ fn bounded(page: &Page, from: PageFrom, max_bytes: usize) -> (Vec<&Entry>, bool)
             c if c.is_control() => 6,
             c => c.len_utf8(),
         };
-        bytes += MESSAGE_BYTES + entry.text.as_str().chars().map(escaped).sum::<usize>();
+        bytes += MESSAGE_BYTES + entry.body.text().chars().map(escaped).sum::<usize>();
         first || bytes <= max_bytes
     };
     let entries = page.entries.iter().map(|entry| &**entry);

@@ -10,7 +10,7 @@ use crate::frame::v1;
 use crate::frame::v2::{self, About, ErrorCode, Reply};
 use crate::outputs::Outputs;
 use crate::{
-    ClientId, DEFAULT_ROOM, Entry, Framing, MessageText, Missed, Page, PageFrom, Pair, RoomName, Topic,
+    Body, ClientId, DEFAULT_ROOM, Entry, Framing, MessageText, Missed, Page, PageFrom, Pair, RoomName, Topic,
     Username,
 };
 
@@ -25,7 +25,8 @@ pub(super) struct Conversation {
 
 /// Appends the frame of an entry; v1 shows the time given.
 pub(super) fn encode(out: &mut Vec<u8>, framing: Framing, version: Version, entry: &Entry, timestamp_s: u64) {
-    let (from, text) = (entry.from.as_str(), entry.text.as_str());
+    let Body::Message { text } = &entry.body;
+    let (from, text) = (entry.from.as_str(), text.as_str());
     framing.append(out, |out| match (version, &entry.topic) {
         (Version::V2, _) => v2::entry(out, entry),
         (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text, timestamp_s),

@@ -13,8 +13,8 @@ use crate::frame::v1::{self, Refusal, Request};
 use crate::frame::v2::{self, About, ErrorCode};
 use crate::outputs::Outputs;
 use crate::{
-    ClientId, CloseCode, Draft, DraftId, EntryKind, MessageText, Missed, Nonce, Outcome, Output, Pair,
-    RateLimit, Receipt, RoomName, Topic, Username,
+    Body, ClientId, CloseCode, Draft, DraftId, MessageText, Missed, Nonce, Outcome, Output, Pair, RateLimit,
+    Receipt, RoomName, Topic, Username,
 };
 
 /// The drafts without a receipt, in the order of their ids, which are dense:
@@ -32,7 +32,7 @@ struct Waiting {
     topic: Topic,
     /// Of a v1 client: where it is.
     room: Option<RoomName>,
-    text: MessageText,
+    body: Body,
     nonce: Option<Nonce>,
     /// See [`Send::order`]; 0 with v1.
     order: u64,
@@ -46,7 +46,7 @@ impl Drafts {
 
     fn add(&mut self, waiting: Waiting) -> DraftId {
         self.unanswered += 1;
-        self.bytes += waiting.text.as_str().len();
+        self.bytes += waiting.body.bytes();
         self.waiting.push_back(Some(waiting));
         DraftId(self.first + self.waiting.len() as u64 - 1)
     }
@@ -55,7 +55,7 @@ impl Drafts {
         let index = usize::try_from(id.0.checked_sub(self.first)?).ok()?;
         let waiting = self.waiting.get_mut(index)?.take()?;
         self.unanswered -= 1;
-        self.bytes -= waiting.text.as_str().len();
+        self.bytes -= waiting.body.bytes();
         while let Some(None) = self.waiting.front() {
             self.waiting.pop_front();
             self.first += 1;
@@ -283,25 +283,18 @@ impl Hub {
         let user = client.user;
         let client = ClientRef { id, generation: client.generation };
         let from = self.users[user].name.clone();
+        let body = Body::Message { text };
         let draft = self.drafts.add(Waiting {
             client,
             topic: topic.clone(),
             room: room.clone(),
-            text: text.clone(),
+            body: body.clone(),
             nonce: nonce.clone(),
             order,
             fails_at_ms: now.mono_ms + self.options.append_timeout_ms,
         });
         let room = room.filter(|_| matches!(topic, Topic::Pair(_)));
-        out.push(Output::Append(Draft {
-            id: draft,
-            topic,
-            kind: EntryKind::Message,
-            from,
-            room,
-            text,
-            nonce,
-        }));
+        out.push(Output::Append(Draft { id: draft, topic, from, room, body, nonce }));
     }
 
     /// The log said what became of a draft.
@@ -337,8 +330,9 @@ impl Hub {
                 if let (Topic::Pair(pair), Some(room)) = (&waiting.topic, &waiting.room)
                     && let Some(from) = self.same_client(client).map(|client| client.user)
                 {
+                    let Body::Message { text } = &waiting.body;
                     let to = pair.other(&self.users[from].name).clone();
-                    self.echo(client, to.as_str(), &waiting.text, Some(room), *at_ms, out);
+                    self.echo(client, to.as_str(), text, Some(room), *at_ms, out);
                 }
             }
             (Outcome::NoRecipient { .. }, Some(nonce)) => {

@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::{
-    ClientId, Commit, Draft, DraftId, Entry, EntryKind, Framing, History, HistoryLimits, Hub, HubOptions,
-    Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol,
-    ReadId, ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
+    Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions, Input,
+    MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol, ReadId,
+    ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -218,10 +218,9 @@ impl Story {
         let draft = Draft {
             id: DraftId(u64::MAX),
             topic,
-            kind: EntryKind::Message,
             from: name(from),
             room: None,
-            text: MessageText::parse(text, 4096).expect("a good text"),
+            body: Body::Message { text: MessageText::parse(text, 4096).expect("a good text") },
             nonce: None,
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);

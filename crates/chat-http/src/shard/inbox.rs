@@ -131,7 +131,7 @@ impl Inbox {
 impl State {
     /// Counts entries, or notes their numbers instead once there are too many.
     fn take_in(&mut self, entries: &mut Vec<Arc<Entry>>, max_bytes: usize) {
-        let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.text.as_str().len()).sum();
+        let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.body.bytes()).sum();
         // Once something is missing, what comes behind it is missing, too: a
         // conversation must not begin behind a hole.
         if self.missed.is_empty() && self.bytes + bytes <= max_bytes {
@@ -153,7 +153,7 @@ const ENTRY_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use chat_core::{EntryKind, MessageText, RoomName, Username};
+    use chat_core::{Body, MessageText, RoomName, Username};
 
     use super::*;
 
@@ -161,10 +161,9 @@ mod tests {
         let entry = Entry {
             topic: Topic::Room(RoomName::default()),
             seq,
-            kind: EntryKind::Message,
             from: Username::known("alice").unwrap(),
             room: None,
-            text: MessageText::stored("hi"),
+            body: Body::Message { text: MessageText::stored("hi") },
             at_ms: 0,
             nonce: None,
         };

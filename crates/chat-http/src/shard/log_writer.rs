@@ -235,7 +235,7 @@ mod tests {
     use std::task::Waker;
 
     use chat_core::{
-        Commit, Conversations, DraftId, EntryKind, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt,
+        Body, Commit, Conversations, DraftId, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt,
         RoomName, Topic, Username,
     };
     use chat_store::{Answer, MemoryStore, StoreError};
@@ -256,7 +256,7 @@ mod tests {
         fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
             Box::pin(async move {
                 self.permits[self.lane(&drafts[0].topic)].acquire().await.unwrap().forget();
-                let texts: Vec<String> = drafts.iter().map(|draft| draft.text.as_str().into()).collect();
+                let texts: Vec<String> = drafts.iter().map(|draft| draft.body.text().into()).collect();
                 let is_lost = texts.iter().any(|text| text == "lost");
                 self.batches.lock().unwrap().push(texts);
                 if is_lost {
@@ -339,10 +339,9 @@ mod tests {
         Draft {
             id: DraftId(id),
             topic: Topic::Room(RoomName::parse(room).unwrap()),
-            kind: EntryKind::Message,
             from: Username::known("alice").unwrap(),
             room: None,
-            text: MessageText::stored(text),
+            body: Body::Message { text: MessageText::stored(text) },
             nonce: None,
         }
     }

@@ -284,7 +284,7 @@ impl Store {
         let pair = Topic::Pair(Pair::new(name(one), name(other)));
         let limits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
         let page = self.memory.page(&pair, PageFrom::After(0), limits).await.unwrap();
-        page.entries.iter().map(|entry| entry.text.as_str().to_owned()).collect()
+        page.entries.iter().map(|entry| entry.body.text().to_owned()).collect()
     }
 
     fn ask<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {

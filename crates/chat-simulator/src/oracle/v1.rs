@@ -39,7 +39,7 @@ impl V1 {
 impl Oracle {
     /// This connection must get this private message, if it stays.
     pub(crate) fn owe(&mut self, connection: usize, entry: &Entry) {
-        let number = number(entry.text.as_str()).expect("it was committed");
+        let number = number(entry.body.text()).expect("it was committed");
         if let Speaks::V1(v1) = &mut self.connections[connection].speaks {
             v1.owed.insert(number);
         }

@@ -300,7 +300,7 @@ impl Oracle {
     /// It says what the log has.
     fn is_entry(&self, topic: &Topic, seq: u64, frame: &Frame) -> Check {
         let entry = self.entry(topic, seq).ok_or("it is not stored")?;
-        let is_same = frame.text.as_deref() == Some(entry.text.as_str())
+        let is_same = frame.text.as_deref() == Some(entry.body.text())
             && frame.from.as_deref() == Some(entry.from.as_str())
             && frame.timestamp == Some(entry.at_ms / 1000)
             && frame.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());

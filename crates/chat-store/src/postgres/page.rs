@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_core::{Entry, MessageText, Nonce, Page, PageFrom, PageLimits, Topic};
+use chat_core::{Entry, Nonce, Page, PageFrom, PageLimits, Topic};
 use sqlx::postgres::PgRow;
 
 use super::pool::Pool;
@@ -56,10 +56,9 @@ fn entry(topic: &Topic, seq: i64, row: &PgRow) -> Result<Entry, StoreError> {
     Ok(Entry {
         topic: topic.clone(),
         seq: columns::number(seq)?,
-        kind: columns::entry_kind(rows::get(row, 3)?)?,
         from: columns::username(rows::get(row, 4)?)?,
         room: room.map(columns::room).transpose()?,
-        text: MessageText::stored(rows::get(row, 6)?),
+        body: columns::body(rows::get(row, 3)?, rows::get(row, 6)?)?,
         at_ms: columns::number(rows::get(row, 7)?)?,
         nonce: nonce.and_then(Nonce::parse),
     })

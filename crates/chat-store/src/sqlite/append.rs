@@ -122,10 +122,10 @@ fn entry_row<'a>(entry: &NewEntry<'a>) -> impl serde::Serialize + use<'a> {
     (
         entry.topic,
         entry.seq,
-        columns::entry_kind_column(draft.kind),
+        columns::entry_kind(&draft.body),
         draft.from.as_str(),
         draft.room.as_ref().map(|room| room.as_str()),
-        draft.text.as_str(),
+        draft.body.text(),
         columns::column(entry.at_ms),
         draft.nonce.as_ref().map(|nonce| nonce.as_str()),
     )

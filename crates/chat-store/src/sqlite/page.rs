@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_core::{Entry, MessageText, Nonce, Page, PageFrom, PageLimits, Topic};
+use chat_core::{Entry, Nonce, Page, PageFrom, PageLimits, Topic};
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
@@ -41,7 +41,7 @@ pub(super) async fn page(
         };
         let Some(seq) = rows::get::<Option<i64>>(&row, 2)? else { break };
         let entry = entry(topic, seq, &row)?;
-        bytes = bytes.saturating_add(entry.text.as_str().len());
+        bytes = bytes.saturating_add(entry.body.bytes());
         if bytes > limits.bytes && !page.entries.is_empty() {
             break;
         }
@@ -66,10 +66,9 @@ fn entry(topic: &Topic, seq: i64, row: &SqliteRow) -> Result<Entry, StoreError> 
     Ok(Entry {
         topic: topic.clone(),
         seq: columns::number(seq)?,
-        kind: columns::entry_kind(rows::get(row, 3)?)?,
         from: columns::username(rows::get(row, 4)?)?,
         room: room.map(columns::room).transpose()?,
-        text: MessageText::stored(rows::get(row, 6)?),
+        body: columns::body(rows::get(row, 3)?, rows::get(row, 6)?)?,
         at_ms: columns::number(rows::get(row, 7)?)?,
         nonce: nonce.and_then(Nonce::parse),
     })

@@ -7,8 +7,8 @@ pub(crate) mod proxy;
 use std::path::PathBuf;
 
 use chat_core::{
-    Draft, DraftId, EntryKind, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName,
-    SessionId, Topic, Username,
+    Body, Draft, DraftId, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName, SessionId,
+    Topic, Username,
 };
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, Stores};
@@ -110,10 +110,9 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
     Draft {
         id: DraftId(text.len() as u64),
         topic: topic.clone(),
-        kind: EntryKind::Message,
         from: name(from),
         room: None,
-        text: MessageText::stored(text),
+        body: Body::Message { text: MessageText::stored(text) },
         nonce: None,
     }
 }
@@ -148,5 +147,5 @@ impl WithNonce for Draft {
 
 /// The texts of a page.
 pub(crate) fn said(page: &Page) -> Vec<&str> {
-    page.entries.iter().map(|entry| entry.text.as_str()).collect()
+    page.entries.iter().map(|entry| entry.body.text()).collect()
 }
