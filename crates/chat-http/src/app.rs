@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chat_auth::{Passwords, SignInLimiter, Tokens};
+use chat_shard::Shards;
 use chat_store::{EventLog, SessionRepository, UserRepository};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -15,8 +16,7 @@ use crate::avatar::{Avatars, Pictures};
 use crate::fresh::Fresh;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
-use crate::routes::Unready;
-use crate::shard::Shards;
+use crate::unready::Unready;
 
 /// What a server is built from.
 pub struct Parts {
@@ -94,10 +94,3 @@ const STORE_ANSWER_FRESH: Duration = Duration::from_millis(500);
 /// Sessions whose use is noted at one time: when everybody comes back at once,
 /// messages must not wait behind that.
 const SEEN_AT_ONCE_MAX: usize = 4;
-
-/// Milliseconds since 1970 (UTC).
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // A clock before 1970 is wrong by so much that 0 is as good as any.
-    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
-}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
 use chat_core::{RoomNameError, UsernameError};
+use chat_shard::causes;
 use chat_store::StoreError;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{Response, StatusCode};
@@ -227,16 +228,4 @@ impl From<multer::Error> for HttpError {
             error => Self::Form(error),
         }
     }
-}
-
-/// The sentence and everything behind it.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        sentence += ": ";
-        sentence += &error.to_string();
-        cause = error.source();
-    }
-    sentence
 }

@@ -1,5 +1,5 @@
 //! The chat over HTTP and WebSocket, on raw hyper: routes, cookies, uploads,
-//! the page, the upgrade; and the shards that own the upgraded sockets.
+//! the page, the upgrade. The upgraded sockets go to chat-shard.
 //!
 //! [`Server::start`] takes a listener, the stores and what knows passwords and
 //! tokens ([`Parts`]), and [`HttpOptions`]. The table of all routes is in
@@ -28,11 +28,11 @@ mod retention;
 mod routes;
 mod server;
 mod session_check;
-mod shard;
 mod signed_in;
+mod unready;
 
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
+pub use chat_shard::{SHARDS_MAX, ShardOptions};
 pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl, Registration};
 pub use server::{Server, StartError};
-pub use shard::{SHARDS_MAX, ShardOptions};

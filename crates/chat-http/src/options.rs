@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use chat_auth::SignInLimits;
 use chat_core::{RoomName, Skeleton};
+use chat_shard::ShardOptions;
 use chat_store::Retention;
 use hyper::Uri;
 use ipnet::IpNet;
-
-use crate::ShardOptions;
 
 /// How the server treats connections and requests. Every limit is here.
 #[derive(Debug, Clone)]

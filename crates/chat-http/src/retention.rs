@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chat_shard::{causes, now_ms};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, now_ms};
-use crate::error::causes;
+use crate::app::App;
 
 /// Looks through the log every `retention_interval` and removes what is not to be
 /// kept any more.

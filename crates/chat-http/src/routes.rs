@@ -19,7 +19,6 @@ use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, Version};
 
-pub(crate) use self::health::Unready;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::assets::Asset;

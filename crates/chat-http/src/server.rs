@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chat_shard::Shards;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,7 +21,6 @@ use crate::app::{App, Parts};
 use crate::avatar::Avatars;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
-use crate::shard::Shards;
 use crate::{HttpOptions, assets, retention, routes, session_check};
 
 /// A server that accepts connections on the current tokio runtime.
@@ -66,10 +66,9 @@ impl Server {
         let avatars = Avatars::open(&options, &*parts.users)
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
-        let metrics = Metrics::new();
-        let shards = Shards::start(options.shards.clone(), parts.log.clone(), &metrics);
-        let shards = shards.map_err(StartError::Shards)?;
-        let shards = Arc::new(shards);
+        let shards = Shards::start(options.shards.clone(), parts.log.clone());
+        let shards = Arc::new(shards.map_err(StartError::Shards)?);
+        let metrics = Metrics::new(shards.metrics());
         let app = Arc::new(App::new(parts, shards, metrics, avatars, options));
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));

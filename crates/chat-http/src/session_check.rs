@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::SessionId;
+use chat_shard::{causes, now_ms};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, now_ms};
-use crate::error::causes;
+use crate::app::App;
 
 /// Asks the store, every `session_check_interval`, which of the sessions with
 /// sockets here are still good. What it does not answer changes nothing.

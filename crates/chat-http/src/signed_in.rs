@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chat_core::{SessionId, Username};
+use chat_shard::{causes, now_ms};
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
-use crate::app::{App, now_ms};
+use crate::app::App;
 use crate::cookie;
-use crate::error::{HttpError, causes};
+use crate::error::HttpError;
 
 /// Somebody whose token is good and whose session was not revoked.
 pub(crate) struct SignedIn {

@@ -2,20 +2,13 @@
 
 use std::sync::Arc;
 
-use chat_store::StoreError;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::{Response, StatusCode};
 
 use super::{Call, fixed};
 use crate::answer::{self, Body, Done};
 use crate::error::HttpError;
-
-/// Why the server cannot be ready, though it would.
-#[derive(Clone)]
-pub(crate) enum Unready {
-    Store(Arc<StoreError>),
-    Silent,
-}
+use crate::unready::Unready;
 
 /// The process answers.
 pub(super) async fn alive(_call: Call) -> Result<Response<Body>, HttpError> {

@@ -1,6 +1,7 @@
 //! `POST /api/register`
 
 use chat_core::Skeleton;
+use chat_shard::now_ms;
 use chat_store::{NewUser, StoreError};
 use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
@@ -8,7 +9,7 @@ use hyper::{Response, StatusCode};
 use super::Call;
 use crate::Registration;
 use crate::answer::{self, Body, Done};
-use crate::app::{App, now_ms};
+use crate::app::App;
 use crate::body::RequestBody;
 use crate::error::HttpError;
 use crate::form::RegistrationForm;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use chat_shard::RoomInUse;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -10,7 +11,6 @@ use super::Call;
 use crate::ConfiguredRoom;
 use crate::answer::{self, Body};
 use crate::error::HttpError;
-use crate::shard::RoomInUse;
 use crate::signed_in::SignedIn;
 
 pub(super) async fn rooms(call: Call) -> Result<Response<Body>, HttpError> {

@@ -1,6 +1,7 @@
 //! `GET /api/sessions` and `DELETE /api/sessions/<id>`
 
 use chat_core::SessionId;
+use chat_shard::now_ms;
 use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -8,7 +9,6 @@ use serde::Serialize;
 use super::Call;
 use super::sign_in::is_secure;
 use crate::answer::{self, Body, Done};
-use crate::app::now_ms;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 use crate::{cookie, percent};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chat_auth::{Password, Verdict};
 use chat_core::{SessionId, Username};
+use chat_shard::now_ms;
 use chat_store::{Session, User};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, SET_COOKIE, USER_AGENT};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::Call;
 use crate::answer::{self, Body, Done};
-use crate::app::{App, now_ms};
+use crate::app::App;
 use crate::body::RequestBody;
 use crate::client_address::client_address;
 use crate::cookie;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_auth::NO_PASSWORD;
 use chat_core::{Protocol, RoomName, Username};
+use chat_shard::{Arrival, now_ms};
 use chat_store::{NewUser, StoreError};
 use hyper::body::Body as _;
 use hyper::header::{
@@ -18,11 +19,10 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::{Call, fixed};
 use crate::answer::{self, Body};
-use crate::app::{App, now_ms};
+use crate::app::App;
 use crate::client_socket::ClientSocket;
 use crate::error::HttpError;
 use crate::percent;
-use crate::shard::Arrival;
 use crate::signed_in::SignedIn;
 
 /// Checks everything, since hyper checks nothing, and only then answers 101.

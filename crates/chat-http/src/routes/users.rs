@@ -1,6 +1,7 @@
 //! `GET /api/me` and `GET /api/users/<name>`
 
 use chat_core::Username;
+use chat_shard::now_ms;
 use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::Call;
 use super::sign_in::is_secure;
 use crate::answer::{self, Body};
-use crate::app::{App, now_ms};
+use crate::app::App;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 use crate::{cookie, percent};

@@ -14,23 +14,32 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use chat_core::{
-    ClientId, Draft, Hub, HubOptions, Input, Now, Output, Outputs, ReadId, ReadRequest, Username, Write,
+    ClientId, Draft, Hub, HubOptions, Input, Now, Output, Outputs, ReadId, ReadRequest, Seed, Username, Write,
 };
+use chat_store::EventLog;
 use slab::Slab;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::inbox::{Inbox, Item};
-use super::socket::Socket;
-use super::worker::{Alarm, Worker};
-use super::{Arrival, RoomInUse, SessionUse};
-use crate::app::now_ms;
-use crate::error::causes;
+use crate::alarm::Alarm;
+use crate::arrival::{Arrival, RoomInUse};
+use crate::bus::Bus;
+use crate::causes::causes;
+use crate::clock::now_ms;
+use crate::inbox::{Inbox, Item};
+use crate::log_writer::LogWriter;
+use crate::metrics::ShardMetrics;
+use crate::open_sessions::SessionUse;
+use crate::options::ShardOptions;
+use crate::socket::Socket;
 
 /// A thread's share of the chat.
-pub(super) struct Shard {
-    worker: Worker,
+pub(crate) struct Shard {
+    parts: ShardParts,
     started: Instant,
     hub: Hub,
     out: Outputs,
@@ -61,6 +70,22 @@ pub(super) struct Shard {
     deliveries: u64,
 }
 
+/// What a shard is started with.
+pub(crate) struct ShardParts {
+    pub(crate) index: usize,
+    pub(crate) options: Arc<ShardOptions>,
+    pub(crate) seed: Seed,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) writer: LogWriter,
+    pub(crate) log: Arc<dyn EventLog>,
+    /// The shared runtime, for what waits.
+    pub(crate) service: Handle,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) metrics: ShardMetrics,
+    pub(crate) failed: CancellationToken,
+}
+
 /// Who waits for the clients to be gone.
 struct Draining {
     done: Vec<oneshot::Sender<()>>,
@@ -69,18 +94,18 @@ struct Draining {
 }
 
 impl Shard {
-    pub(super) fn new(worker: Worker) -> Self {
+    pub(crate) fn new(parts: ShardParts) -> Self {
         let hub = HubOptions {
-            id: u32::try_from(worker.index).expect("at most SHARDS_MAX"),
-            epoch: worker.log.epoch().into(),
-            topics_side_by_side: worker.writer.lanes() > 1,
-            heartbeat_seconds: worker.options.ping_interval.as_secs(),
-            message_max_bytes: worker.options.message_max_bytes,
-            ..worker.options.hub.clone()
+            id: u32::try_from(parts.index).expect("at most SHARDS_MAX"),
+            epoch: parts.log.epoch().into(),
+            topics_side_by_side: parts.writer.lanes() > 1,
+            heartbeat_seconds: parts.options.ping_interval.as_secs(),
+            message_max_bytes: parts.options.message_max_bytes,
+            ..parts.options.hub.clone()
         };
-        let hub = Hub::new(hub, worker.seed);
+        let hub = Hub::new(hub, parts.seed);
         Self {
-            failures_heard: vec![0; worker.writer.lanes()],
+            failures_heard: vec![0; parts.writer.lanes()],
             started: Instant::now(),
             hub,
             out: Outputs::default(),
@@ -98,7 +123,7 @@ impl Shard {
             tick_ms: 0,
             clocks_ms: 0,
             deliveries: 0,
-            worker,
+            parts,
         }
     }
 
@@ -128,7 +153,7 @@ impl Shard {
             let bytes = socket.unwritten();
             self.step(now, Input::Pending { client: client_id(id), bytes });
         }
-        while self.sockets[id].wants_input(&self.worker.options) {
+        while self.sockets[id].wants_input(&self.parts.options) {
             let Poll::Ready(read) = self.sockets[id].poll_read(cx, &mut self.buffer, now.mono_ms) else {
                 break;
             };
@@ -153,10 +178,10 @@ impl Shard {
 
     /// Looks at the first bytes of the buffer, which a socket has sent.
     fn receive(&mut self, id: usize, read: usize, now: Now) {
-        let Self { sockets, hub, out, buffer, worker, .. } = self;
+        let Self { sockets, hub, out, buffer, parts, .. } = self;
         let client = client_id(id);
-        sockets[id].receive(client, &mut buffer[..read], hub, out, &worker.options, now);
-        sockets[id].release(client, hub, out, &worker.options, now);
+        sockets[id].receive(client, &mut buffer[..read], hub, out, &parts.options, now);
+        sockets[id].release(client, hub, out, &parts.options, now);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -171,9 +196,9 @@ impl Shard {
     }
 
     /// Takes turns until the shard is told to stop.
-    pub(super) fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
         let mut shard = this.borrow_mut();
-        let inbox = Arc::clone(&shard.worker.inbox);
+        let inbox = Arc::clone(&shard.parts.inbox);
         // Twice, because a log in memory answers through the inbox at once.
         for _ in 0..2 {
             let now = shard.now();
@@ -213,7 +238,7 @@ impl Shard {
     fn take(&mut self, item: Item, this: &Rc<RefCell<Self>>, now: Now) {
         match item {
             Item::Commit { entries, receipts } => {
-                self.worker.metrics.entries.inc_by(entries.len() as u64);
+                self.parts.metrics.entries.inc_by(entries.len() as u64);
                 self.step(now, Input::Commit { entries: &entries, receipts: &receipts });
             }
             Item::Failure { lane, receipts } => {
@@ -225,7 +250,7 @@ impl Shard {
             }
             Item::Heard(missed) => self.step(now, Input::Missed(&[missed])),
             Item::Missed(missed) => {
-                self.worker
+                self.parts
                     .metrics
                     .missed
                     .inc_by(missed.iter().map(|missed| missed.last - missed.first + 1).sum());
@@ -273,7 +298,7 @@ impl Shard {
             Err(error) => return tracing::warn!(%error, "a socket could not be watched"),
         };
         let session_id = session.as_ref().map(|session| session.id().clone());
-        let id = self.sockets.insert(Socket::new(stream, session, &self.worker.options, now.mono_ms));
+        let id = self.sockets.insert(Socket::new(stream, session, &self.parts.options, now.mono_ms));
         let open = Input::Open {
             client: client_id(id),
             user: &user,
@@ -286,7 +311,7 @@ impl Shard {
             self.buffer[..part.len()].copy_from_slice(part);
             self.receive(id, part.len(), now);
         }
-        let (shard, failed) = (Rc::clone(this), self.worker.failed.clone());
+        let (shard, failed) = (Rc::clone(this), self.parts.failed.clone());
         // It ends with its socket, which the shard has in its hands.
         tokio::task::spawn_local(std::future::poll_fn(move |cx| {
             let _alarm = Alarm(&failed);
@@ -305,9 +330,9 @@ impl Shard {
                 self.perform(output, now);
             }
             for client in std::mem::take(&mut self.resumed) {
-                let Self { sockets, hub, out, worker, .. } = self;
+                let Self { sockets, hub, out, parts, .. } = self;
                 if let Some(socket) = sockets.get_mut(index(client)) {
-                    socket.release(client, hub, out, &worker.options, now);
+                    socket.release(client, hub, out, &parts.options, now);
                     self.settle(index(client), now);
                 }
             }
@@ -318,13 +343,13 @@ impl Shard {
         }
         if !self.drafts.is_empty() {
             let drafts = std::mem::take(&mut self.drafts);
-            self.worker.writer.append(self.worker.index, drafts, &self.failures_heard);
+            self.parts.writer.append(self.parts.index, drafts, &self.failures_heard);
         }
         for done in self.revoked.drain(..) {
             let _ = done.send(());
         }
         let deliveries = self.out.deliveries();
-        self.worker
+        self.parts
             .metrics
             .deliveries
             .inc_by(deliveries - std::mem::replace(&mut self.deliveries, deliveries));
@@ -336,7 +361,7 @@ impl Shard {
             Output::Write(write) => self.write(&write, now),
             Output::Close { client, code } => {
                 if let Some(socket) = self.sockets.get_mut(index(client)) {
-                    socket.dismiss(code, &self.worker.options, now.mono_ms);
+                    socket.dismiss(code, &self.parts.options, now.mono_ms);
                     self.settle(index(client), now);
                 }
             }
@@ -346,21 +371,19 @@ impl Shard {
             // Asked for before each frame.
             Output::Pause(_) => {}
             Output::Resume(client) => self.resumed.push(client),
-            Output::Subscribe(subscription) => self.worker.bus.subscribe(self.worker.index, subscription),
-            Output::Unsubscribe(subscription) => {
-                self.worker.bus.unsubscribe(self.worker.index, &subscription)
-            }
-            Output::Presence(change) => self.worker.bus.presence(self.worker.index, &change),
+            Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
+            Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
+            Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
         }
     }
 
     /// The same bytes for everybody, one system call each.
     fn write(&mut self, write: &Write, now: Now) {
-        let Self { sockets, out, worker, touched, .. } = self;
+        let Self { sockets, out, parts, touched, .. } = self;
         let bytes = out.bytes(write);
         for &client in out.recipients(write) {
             if let Some(socket) = sockets.get_mut(index(client))
-                && (socket.send(bytes, &worker.options, now.mono_ms) || !socket.is_open())
+                && (socket.send(bytes, &parts.options, now.mono_ms) || !socket.is_open())
             {
                 touched.push(client);
             }
@@ -368,7 +391,7 @@ impl Shard {
         while let Some(client) = self.touched.pop() {
             let socket = &self.sockets[index(client)];
             if socket.was_too_slow() {
-                self.worker.metrics.slow_closes.inc();
+                self.parts.metrics.slow_closes.inc();
             }
             if socket.in_hub {
                 let bytes = socket.unwritten();
@@ -380,11 +403,11 @@ impl Shard {
 
     /// Has a page read; it comes back through the inbox, whatever happens.
     fn read(&self, request: ReadRequest) {
-        self.worker.metrics.pages_read.inc();
-        let log = Arc::clone(&self.worker.log);
+        self.parts.metrics.pages_read.inc();
+        let log = Arc::clone(&self.parts.log);
         let reading =
-            Reading { inbox: Arc::clone(&self.worker.inbox), id: request.id, found: None, item: Item::Page };
-        let timeout = self.worker.options.read_timeout;
+            Reading { inbox: Arc::clone(&self.parts.inbox), id: request.id, found: None, item: Item::Page };
+        let timeout = self.parts.options.read_timeout;
         let read = async move {
             // Whole, so that it is dropped with this task.
             let mut reading = reading;
@@ -395,14 +418,14 @@ impl Shard {
                 Err(_) => tracing::error!("the log does not answer"),
             }
         };
-        self.worker.tasks.spawn_on(read, &self.worker.service);
+        self.parts.tasks.spawn_on(read, &self.parts.service);
     }
 
     /// Has somebody's conversations read, likewise.
     fn read_conversations(&self, id: ReadId, user: Username, limit: usize) {
-        let log = Arc::clone(&self.worker.log);
-        let inbox = Arc::clone(&self.worker.inbox);
-        let timeout = self.worker.options.read_timeout;
+        let log = Arc::clone(&self.parts.log);
+        let inbox = Arc::clone(&self.parts.inbox);
+        let timeout = self.parts.options.read_timeout;
         let read = async move {
             let mut reading = Reading { inbox, id, found: None, item: Item::Conversations };
             match tokio::time::timeout(timeout, log.conversations(&user, limit)).await {
@@ -411,7 +434,7 @@ impl Shard {
                 Err(_) => tracing::error!("the log does not answer"),
             }
         };
-        self.worker.tasks.spawn_on(read, &self.worker.service);
+        self.parts.tasks.spawn_on(read, &self.parts.service);
     }
 
     fn look_at_clock(&mut self, now: Now) {
@@ -422,13 +445,13 @@ impl Shard {
             return;
         }
         self.clocks_ms = now.mono_ms;
-        let metrics = &self.worker.metrics;
+        let metrics = &self.parts.metrics;
         metrics.connections.set(self.sockets.len() as u64);
         metrics.rooms.set(self.hub.rooms_in_memory() as u64);
         metrics.drafts.set(self.hub.unanswered() as u64);
         let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
         for id in ids {
-            self.sockets[id].look_at_clock(&self.worker.options, now.mono_ms);
+            self.sockets[id].look_at_clock(&self.parts.options, now.mono_ms);
             self.settle(id, now);
         }
     }

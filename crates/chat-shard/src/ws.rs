@@ -20,7 +20,7 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 ///     // One event is one frame.
 /// }
 /// ```
-pub(super) struct Reader {
+pub(crate) struct Reader {
     limits: ReaderLimits,
     /// The payload of a half received text message, unmasked, and behind it
     /// that of a half received ping or close frame.
@@ -38,17 +38,17 @@ pub(super) struct Reader {
 
 /// How much a client may make a [`Reader`] hold.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ReaderLimits {
+pub(crate) struct ReaderLimits {
     /// Payload of one message, all its frames together.
-    pub(super) message_max_bytes: usize,
+    pub(crate) message_max_bytes: usize,
     /// Frames of one message, so that empty ones come to an end too.
-    pub(super) fragments_max: u32,
+    pub(crate) fragments_max: u32,
 }
 
 /// One whole frame, or the last frame of a message. Each event stands for
 /// exactly one frame, so who counts events counts frames.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A text message.
     Text(&'a str),
     /// A frame of a message that goes on.
@@ -65,7 +65,7 @@ pub(super) enum Event<'a> {
 
 /// What a client did that ends its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Violation {
+pub(crate) enum Violation {
     /// A frame that RFC 6455 forbids; the sentence says which rule.
     Protocol(&'static str),
     /// A text, or the reason in a close frame, that is not UTF-8.
@@ -75,7 +75,7 @@ pub(super) enum Violation {
 }
 
 impl Reader {
-    pub(super) fn new(limits: ReaderLimits) -> Self {
+    pub(crate) fn new(limits: ReaderLimits) -> Self {
         Self {
             limits,
             kept: Vec::new(),
@@ -92,7 +92,7 @@ impl Reader {
     /// until `Ok(None)`: then all of it was read, and what is half received is
     /// kept in here. Payloads are unmasked in place, and lent from `input`
     /// where it has the whole message.
-    pub(super) fn next<'a>(
+    pub(crate) fn next<'a>(
         &'a mut self,
         input: &'a mut [u8],
         at: &mut usize,
@@ -266,7 +266,7 @@ impl Reader {
 
 impl Violation {
     /// The code to close with (RFC 6455 §7.4.1).
-    pub(super) fn close_code(self) -> u16 {
+    pub(crate) fn close_code(self) -> u16 {
         match self {
             Self::Protocol(_) => CloseCode::Protocol.into(),
             Self::Utf8 => CloseCode::Invalid.into(),
@@ -275,7 +275,7 @@ impl Violation {
     }
 
     /// A sentence for whoever wrote the client.
-    pub(super) fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Protocol(rule) => rule,
             Self::Utf8 => "a text was not UTF-8",
@@ -285,17 +285,17 @@ impl Violation {
 }
 
 /// Appends a ping frame. A payload past 125 bytes is cut.
-pub(super) fn write_ping(out: &mut Vec<u8>, payload: &[u8]) {
+pub(crate) fn write_ping(out: &mut Vec<u8>, payload: &[u8]) {
     write_control(out, Control::Ping, payload);
 }
 
 /// Appends a pong frame. A payload past 125 bytes is cut.
-pub(super) fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
+pub(crate) fn write_pong(out: &mut Vec<u8>, payload: &[u8]) {
     write_control(out, Control::Pong, payload);
 }
 
 /// Appends a close frame. A reason past 123 bytes is cut between characters.
-pub(super) fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
+pub(crate) fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     let code = code.to_be_bytes();
     let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX_BYTES - code.len())];
     let mut payload = [0; CONTROL_MAX_BYTES];

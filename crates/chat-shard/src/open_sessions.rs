@@ -14,7 +14,7 @@ use chat_core::{SessionId, Username};
 /// early for is told to the shards, and a renewal is seen when the socket is
 /// registered, whichever of the two the shard hears of first.
 #[derive(Default)]
-pub(crate) struct OpenSessions {
+pub struct OpenSessions {
     sessions: Mutex<BTreeMap<SessionId, OpenSession>>,
 }
 
@@ -27,14 +27,14 @@ struct OpenSession {
 }
 
 /// A part in a session. The session is forgotten with the last one.
-pub(crate) struct SessionUse {
+pub struct SessionUse {
     all: Arc<OpenSessions>,
     id: SessionId,
 }
 
 impl OpenSessions {
     /// Takes part in a session from now on.
-    pub(crate) fn enter(self: &Arc<Self>, id: &SessionId, user: &Username) -> SessionUse {
+    pub fn enter(self: &Arc<Self>, id: &SessionId, user: &Username) -> SessionUse {
         let new = || OpenSession { user: user.clone(), uses: 0, good_until_ms: 0 };
         self.lock().entry(id.clone()).or_insert_with(new).uses += 1;
         SessionUse { all: Arc::clone(self), id: id.clone() }
@@ -42,7 +42,7 @@ impl OpenSessions {
 
     /// Notes that a session goes on until then; it never ends earlier than was
     /// known. Says whether that is news.
-    pub(crate) fn renew(&self, id: &SessionId, good_until_ms: u64) -> bool {
+    pub fn renew(&self, id: &SessionId, good_until_ms: u64) -> bool {
         let mut sessions = self.lock();
         let Some(session) = sessions.get_mut(id) else { return false };
         let is_news = session.good_until_ms < good_until_ms;
@@ -51,13 +51,13 @@ impl OpenSessions {
     }
 
     /// Those of the sessions that are here.
-    pub(crate) fn only_open(&self, ids: &[SessionId]) -> Vec<SessionId> {
+    pub fn only_open(&self, ids: &[SessionId]) -> Vec<SessionId> {
         let sessions = self.lock();
         ids.iter().filter(|id| sessions.contains_key(id)).cloned().collect()
     }
 
     /// The sessions of a user.
-    pub(crate) fn of(&self, user: &Username) -> Vec<SessionId> {
+    pub fn of(&self, user: &Username) -> Vec<SessionId> {
         let sessions = self.lock();
         let theirs = sessions.iter().filter(|(_, session)| session.user == *user);
         theirs.map(|(id, _)| id.clone()).collect()
@@ -65,7 +65,7 @@ impl OpenSessions {
 
     /// The next sessions behind this one, with what is known of their ends; at
     /// most `max`.
-    pub(crate) fn after(&self, last: Option<&SessionId>, max: usize) -> Vec<(SessionId, u64)> {
+    pub fn after(&self, last: Option<&SessionId>, max: usize) -> Vec<(SessionId, u64)> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let sessions = self.lock();
         let rest = sessions.range::<SessionId, _>((from, Bound::Unbounded));
@@ -79,12 +79,13 @@ impl OpenSessions {
 }
 
 impl SessionUse {
-    pub(crate) fn id(&self) -> &SessionId {
+    /// The session's id.
+    pub fn id(&self) -> &SessionId {
         &self.id
     }
 
     /// What is known of the session's end by now, in milliseconds since 1970.
-    pub(crate) fn good_until_ms(&self) -> u64 {
+    pub fn good_until_ms(&self) -> u64 {
         self.all.lock().get(&self.id).map_or(0, |session| session.good_until_ms)
     }
 }

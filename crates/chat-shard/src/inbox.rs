@@ -7,19 +7,19 @@ use std::task::Waker;
 use chat_core::{Conversations, Entry, Missed, Page, PresenceChange, ReadId, Receipt, SessionId, Topic};
 use tokio::sync::oneshot;
 
-use super::{Arrival, RoomInUse};
+use crate::arrival::{Arrival, RoomInUse};
 
 /// A queue with one reader, locked once for each commit or control message.
 ///
 /// It never loses a control message or a receipt. Entries are bounded: past
 /// `max_bytes` only their numbers are kept, and the shard reads them from the log.
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     max_bytes: usize,
     state: Mutex<State>,
 }
 
 /// One thing for a shard.
-pub(super) enum Item {
+pub(crate) enum Item {
     /// A commit: the entries that concern the shard, and the receipts of its drafts.
     Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
     /// Drafts of this shard that a lane of the log could not store.
@@ -65,13 +65,13 @@ struct State {
 }
 
 impl Inbox {
-    pub(super) fn new(max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bytes: usize) -> Self {
         Self { max_bytes, state: Mutex::default() }
     }
 
     /// Adds an item and wakes the shard. After [`close`](Self::close) the item
     /// is dropped, and with it whatever would answer.
-    pub(super) fn push(&self, mut item: Item) {
+    pub(crate) fn push(&self, mut item: Item) {
         let mut state = self.lock();
         if state.closed {
             return;
@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// Takes everything; if there was nothing, `waker` is woken when something comes.
-    pub(super) fn take(&self, waker: &Waker) -> Option<VecDeque<Item>> {
+    pub(crate) fn take(&self, waker: &Waker) -> Option<VecDeque<Item>> {
         let mut state = self.lock();
         if state.items.is_empty() {
             state.waker = Some(waker.clone());
@@ -115,7 +115,7 @@ impl Inbox {
     }
 
     /// The shard ends.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         state.items.clear();

@@ -8,10 +8,10 @@ use chat_core::{
     Commit, Draft, Entry, Missed, Outcome, PresenceChange, Receipt, RoomName, Subscription, Topic, Username,
 };
 
-use super::inbox::{Inbox, Item};
+use crate::inbox::{Inbox, Item};
 
 /// Carries commits to the shards that have members for them.
-pub(super) struct Bus {
+pub(crate) struct Bus {
     inboxes: Vec<Arc<Inbox>>,
     subscriptions: Mutex<Subscriptions>,
 }
@@ -24,15 +24,15 @@ struct Subscriptions {
 }
 
 /// How many drafts of a batch came from which shard, in the batch's order.
-pub(super) type Origins = Vec<(usize, usize)>;
+pub(crate) type Origins = Vec<(usize, usize)>;
 
 impl Bus {
-    pub(super) fn new(inboxes: Vec<Arc<Inbox>>) -> Self {
+    pub(crate) fn new(inboxes: Vec<Arc<Inbox>>) -> Self {
         Self { inboxes, subscriptions: Mutex::default() }
     }
 
     /// From now on a shard gets what is committed there.
-    pub(super) fn subscribe(&self, shard: usize, subscription: Subscription) {
+    pub(crate) fn subscribe(&self, shard: usize, subscription: Subscription) {
         let mut subscriptions = self.lock();
         match subscription {
             Subscription::Room(room) => *subscriptions.rooms.entry(room).or_default() |= 1 << shard,
@@ -41,7 +41,7 @@ impl Bus {
     }
 
     /// A shard no longer gets it.
-    pub(super) fn unsubscribe(&self, shard: usize, subscription: &Subscription) {
+    pub(crate) fn unsubscribe(&self, shard: usize, subscription: &Subscription) {
         let mut subscriptions = self.lock();
         match subscription {
             Subscription::Room(room) => clear(&mut subscriptions.rooms, room, shard),
@@ -55,7 +55,7 @@ impl Bus {
     /// All shards have the entries before any has a receipt: what somebody does
     /// once they are answered (leave, most of all) must not overtake what they
     /// said.
-    pub(super) fn publish(&self, commit: &Commit, origins: &Origins) {
+    pub(crate) fn publish(&self, commit: &Commit, origins: &Origins) {
         let entries = self.entries_of_each(&commit.entries);
         let receipts = self.receipts_of_each(&commit.receipts, origins);
         let is_concerned = |shard: &usize| !entries[*shard].is_empty() || !receipts[*shard].is_empty();
@@ -76,7 +76,7 @@ impl Bus {
 
     /// A retry that had been stored a moment ago may have been stored without an
     /// answer: then nobody has heard of the entry yet.
-    pub(super) fn publish_again(&self, commit: &Commit, now_ms: u64) {
+    pub(crate) fn publish_again(&self, commit: &Commit, now_ms: u64) {
         for receipt in &commit.receipts {
             if let Outcome::Duplicate { topic, seq, at_ms } = &receipt.outcome
                 && now_ms.abs_diff(*at_ms) < RETRIED_SOON_MS
@@ -92,7 +92,7 @@ impl Bus {
 
     /// Tells the shards that nothing of these drafts, which were in this lane,
     /// was stored.
-    pub(super) fn publish_failure(&self, lane: usize, drafts: &[Draft], origins: &Origins) {
+    pub(crate) fn publish_failure(&self, lane: usize, drafts: &[Draft], origins: &Origins) {
         let receipts: Vec<Receipt> =
             drafts.iter().map(|draft| Receipt { draft: draft.id, outcome: Outcome::Failed }).collect();
         for (shard, receipts) in self.receipts_of_each(&receipts, origins).into_iter().enumerate() {
@@ -104,7 +104,7 @@ impl Bus {
 
     /// Tells all other shards who came or left, also those that do not have
     /// the room: they know who is in it when they need to.
-    pub(super) fn presence(&self, shard: usize, change: &PresenceChange) {
+    pub(crate) fn presence(&self, shard: usize, change: &PresenceChange) {
         for (_, other) in self.inboxes.iter().enumerate().filter(|(other, _)| *other != shard) {
             other.push(Item::Presence(change.clone()));
         }

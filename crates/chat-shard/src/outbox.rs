@@ -3,7 +3,7 @@
 /// Whole frames behind the rest of one that was partly written. Empty, it
 /// holds no heap.
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// How many bytes at the front were written meanwhile.
     written: usize,
@@ -12,22 +12,22 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.written == self.bytes.len()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.written
     }
 
     /// What is to be written next.
-    pub(super) fn unwritten(&self) -> &[u8] {
+    pub(crate) fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
     /// Adds whole frames, of which the first `written` bytes went out already
     /// (0 unless the outbox is empty).
-    pub(super) fn keep(&mut self, frames: &[u8], written: usize) {
+    pub(crate) fn keep(&mut self, frames: &[u8], written: usize) {
         debug_assert!(written == 0 || self.is_empty(), "frames would be out of order");
         if self.is_empty() {
             self.partial = rest_of_frame(frames, written);
@@ -36,7 +36,7 @@ impl Outbox {
     }
 
     /// The socket took this many bytes.
-    pub(super) fn advance(&mut self, taken: usize) {
+    pub(crate) fn advance(&mut self, taken: usize) {
         if taken < self.partial {
             self.partial -= taken;
         } else {
@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Drops everything but the rest of the frame that is partly written.
-    pub(super) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         self.bytes.truncate(self.written + self.partial);
         self.bytes.shrink_to_fit();
     }

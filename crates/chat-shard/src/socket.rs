@@ -9,12 +9,13 @@ use chat_core::{ClientId, CloseCode, Hub, Input, Now, Outputs};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::outbox::Outbox;
-use super::ws::{self, Event, Reader, ReaderLimits};
-use super::{SessionUse, ShardOptions};
+use crate::open_sessions::SessionUse;
+use crate::options::ShardOptions;
+use crate::outbox::Outbox;
+use crate::ws::{self, Event, Reader, ReaderLimits};
 
 /// A socket after its upgrade.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     reader: Reader,
     outbox: Outbox,
@@ -33,7 +34,7 @@ pub(super) struct Socket {
     /// The hub knows of the client's goodbye.
     said_goodbye: bool,
     /// The hub has it as a client.
-    pub(super) in_hub: bool,
+    pub(crate) in_hub: bool,
     /// Its part in its session.
     _session: Option<SessionUse>,
 }
@@ -71,7 +72,7 @@ enum Awaited {
 }
 
 impl Socket {
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: TcpStream,
         session: Option<SessionUse>,
         options: &ShardOptions,
@@ -99,33 +100,33 @@ impl Socket {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.state == State::Dead
     }
 
     /// It was closed in the write just done, because it reads too slowly.
-    pub(super) fn was_too_slow(&self) -> bool {
+    pub(crate) fn was_too_slow(&self) -> bool {
         self.in_hub && matches!(self.state, State::Closing { .. })
     }
 
     /// Bytes that the system has not taken yet.
-    pub(super) fn unwritten(&self) -> usize {
+    pub(crate) fn unwritten(&self) -> usize {
         self.outbox.len()
     }
 
     /// Has the socket's task look at it again.
-    pub(super) fn wake(&mut self) {
+    pub(crate) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
     /// The socket's task is here.
-    pub(super) fn polled_by(&mut self, cx: &Context<'_>) {
+    pub(crate) fn polled_by(&mut self, cx: &Context<'_>) {
         if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
@@ -133,7 +134,7 @@ impl Socket {
 
     /// Writes whole frames, or keeps what the system does not take; past the
     /// cap the client is closed. Returns whether anything is kept.
-    pub(super) fn send(&mut self, frames: &[u8], options: &ShardOptions, now_ms: u64) -> bool {
+    pub(crate) fn send(&mut self, frames: &[u8], options: &ShardOptions, now_ms: u64) -> bool {
         if self.state != State::Open {
             return false;
         }
@@ -160,7 +161,7 @@ impl Socket {
     }
 
     /// Says goodbye after what was written.
-    pub(super) fn dismiss(&mut self, code: CloseCode, options: &ShardOptions, now_ms: u64) {
+    pub(crate) fn dismiss(&mut self, code: CloseCode, options: &ShardOptions, now_ms: u64) {
         if self.state != State::Open {
             return;
         }
@@ -192,7 +193,7 @@ impl Socket {
     }
 
     /// Ends the connection without a word.
-    pub(super) fn cut_off(&mut self) {
+    pub(crate) fn cut_off(&mut self) {
         self.state = State::Dead;
         self.forget_held();
         self.wake();
@@ -219,7 +220,7 @@ impl Socket {
 
     /// Writes what is kept, as far as the system takes it, and ends a
     /// connection to which nothing more is to be said.
-    pub(super) fn poll_outbox(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn poll_outbox(&mut self, cx: &mut Context<'_>) {
         while !self.outbox.is_empty() && self.state != State::Dead {
             match self.stream.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => match self.try_write(self.outbox.unwritten()) {
@@ -243,7 +244,7 @@ impl Socket {
     }
 
     /// Whether what the client sends is wanted now.
-    pub(super) fn wants_input(&self, options: &ShardOptions) -> bool {
+    pub(crate) fn wants_input(&self, options: &ShardOptions) -> bool {
         match self.state {
             State::Open => self.goodbye.is_none() && !self.is_full(options),
             State::Closing { awaited, .. } => awaited != Awaited::Nothing,
@@ -257,7 +258,7 @@ impl Socket {
     }
 
     /// Reads what the system has into `buffer`, which the whole shard shares.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], now_ms: u64) -> Poll<usize> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], now_ms: u64) -> Poll<usize> {
         let mut read = ReadBuf::new(buffer);
         match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
             Poll::Pending => Poll::Pending,
@@ -285,7 +286,7 @@ impl Socket {
 
     /// Looks at what was read: messages go to the hub, or are held while it
     /// takes none; the rest is the socket's own business.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         client: ClientId,
         input: &mut [u8],
@@ -342,7 +343,7 @@ impl Socket {
 
     /// Hands over what was held, as far as the hub takes it, and then the
     /// client's goodbye.
-    pub(super) fn release(
+    pub(crate) fn release(
         &mut self,
         client: ClientId,
         hub: &mut Hub,
@@ -380,7 +381,7 @@ impl Socket {
     }
 
     /// Pings, and cuts off who is silent or does not end a closed connection.
-    pub(super) fn look_at_clock(&mut self, options: &ShardOptions, now_ms: u64) {
+    pub(crate) fn look_at_clock(&mut self, options: &ShardOptions, now_ms: u64) {
         match self.state {
             State::Closing { until_ms, .. } if until_ms <= now_ms => {
                 // What the system still has for it is thrown away, too.

@@ -12,15 +12,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::bus::{Bus, Origins};
-use super::{SHARDS_MAX, ShardOptions};
-use crate::app::now_ms;
-use crate::error::causes;
+use crate::bus::{Bus, Origins};
+use crate::causes::causes;
+use crate::clock::now_ms;
 use crate::metrics::AppendMetrics;
+use crate::options::{SHARDS_MAX, ShardOptions};
 
 /// Where a shard hands over its drafts, once a turn.
 #[derive(Clone)]
-pub(super) struct LogWriter {
+pub(crate) struct LogWriter {
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
     /// One for each lane. Each hub's credits bound what it waits for …
@@ -43,7 +43,7 @@ struct Handed {
 
 impl LogWriter {
     /// The handle, and the task that writes until the last handle is dropped.
-    pub(super) fn new(
+    pub(crate) fn new(
         log: Arc<dyn EventLog>,
         bus: Arc<Bus>,
         options: &ShardOptions,
@@ -77,7 +77,7 @@ impl LogWriter {
         )
     }
 
-    pub(super) fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.queues.len()
     }
 
@@ -88,7 +88,7 @@ impl LogWriter {
     /// `failures_heard` tells how many failures of each lane the shard has taken
     /// from its inbox: what was sent before it could know of the last one must
     /// not be stored before that is sent again.
-    pub(super) fn append(&self, shard: usize, drafts: Vec<Draft>, failures_heard: &[u64]) {
+    pub(crate) fn append(&self, shard: usize, drafts: Vec<Draft>, failures_heard: &[u64]) {
         let origins = vec![(shard, drafts.len())];
         let in_place =
             self.log.append_in_place(&drafts, now_ms(), &mut |commit| self.bus.publish(commit, &origins));
@@ -241,8 +241,8 @@ mod tests {
     use chat_store::{Answer, MemoryStore, StoreError};
     use tokio::sync::Semaphore;
 
-    use super::super::inbox::{Inbox, Item};
     use super::*;
+    use crate::inbox::{Inbox, Item};
 
     /// The first letter of a room tells its lane. A batch waits for a permit of
     /// its lane; one with the text "lost" fails.

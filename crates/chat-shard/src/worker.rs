@@ -1,0 +1,54 @@
+//! A shard's thread, and how it ends.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::LocalOptions;
+
+use crate::alarm::Alarm;
+use crate::inbox::Inbox;
+use crate::turn::{Shard, ShardParts};
+
+/// Starts a shard's thread. It ends at [`Item::Stop`](crate::inbox::Item::Stop); if
+/// anything in it panics, `failed` is cancelled, since the users of this shard have
+/// no other.
+pub(crate) fn spawn(parts: ShardParts) -> io::Result<JoinHandle<()>> {
+    let name = format!("shard-{}", parts.index);
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    std::thread::Builder::new().name(name).spawn(move || {
+        let mut runtime = runtime;
+        let _closing = Closing(Arc::clone(&parts.inbox));
+        match runtime.enable_io().enable_time().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime.block_on(run(parts)),
+            Err(error) => {
+                tracing::error!(%error, "a shard has no event queue");
+                parts.failed.cancel();
+            }
+        }
+    })
+}
+
+async fn run(parts: ShardParts) {
+    let failed = parts.failed.clone();
+    let shard = Rc::new(RefCell::new(Shard::new(parts)));
+    // A task like those of the sockets: woken by them, it runs behind all
+    // that are ready, and thus once for all of them.
+    let turns = std::future::poll_fn(move |cx| {
+        let _alarm = Alarm(&failed);
+        Shard::poll_turn(&shard, cx)
+    });
+    // A panic was told of by the alarm. What is left is cut off with the runtime.
+    let _ = tokio::task::spawn_local(turns).await;
+}
+
+/// Lets go of whoever waits for an answer of the shard, when its thread ends.
+struct Closing(Arc<Inbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
