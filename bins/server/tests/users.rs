@@ -127,7 +127,7 @@ async fn an_account_is_made_with_a_password_of_ones_own_or_a_generated_one(mut o
     for (arguments, input, told) in [
         (&["add", "bob"][..], "x\n", "username already exists"),
         (&["add", "Вob"], "x\n", "username looks too much like an existing one"),
-        (&["add", "eve"], "\n", "username and password are required"),
+        (&["add", "eve"], "\n", "password must not be empty"),
         (&["add", &"e".repeat(25)], "x\n", "username too long (max 24)"),
         (&["add", "eve"], &"x".repeat(2000), "password too long (max 1024 bytes)"),
         (&["reset-password", "eve"], "x\n", "there is no account \"eve\""),

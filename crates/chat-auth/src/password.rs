@@ -43,13 +43,13 @@ impl fmt::Debug for Password {
 /// Why a text cannot be a password. The sentences are shown to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Nothing at all.
-    #[error("username and password are required")]
+    /// The password is empty.
+    #[error("password must not be empty")]
     Empty,
-    /// More bytes than allowed.
+    /// The password has more bytes than allowed.
     #[error("password too long (max {max} bytes)")]
     TooLong {
-        /// The most bytes a password may have.
+        /// The most bytes that a password may have.
         max: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! Names and texts that have been checked: a [`Username`] is simply right.
+//! Names, ids and texts that are checked when they are parsed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +10,24 @@ use unicode_properties::{GeneralCategory, UnicodeEmoji as _, UnicodeGeneralCateg
 pub const USERNAME_MAX_CHARS: usize = 24;
 /// Characters that a room's name may have.
 pub const ROOM_NAME_MAX_CHARS: usize = 64;
-/// Characters that a client's own id for a send may have.
+/// Characters that a nonce may have.
 pub const NONCE_MAX_CHARS: usize = 64;
-/// The room of a client that names none.
+/// The room that a v1 client joins if it names none.
 pub const DEFAULT_ROOM: &str = "default";
 
-/// The name of a person, spelled as it is shown. Cloning costs a reference count.
+/// The name of a user, in the exact spelling of the account. Cloning increments a
+/// reference count.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Username(Arc<str>);
 
 impl Username {
-    /// A name that somebody wants to register: trimmed of surrounding white
-    /// space, brought to NFC, 1 to [`USERNAME_MAX_CHARS`] characters, none of
-    /// them a control or invisible one. A joiner between two emoji is fine.
+    /// Parses a name for a new account: trims surrounding white space, and normalises to
+    /// NFC.
+    ///
+    /// # Errors
+    ///
+    /// [`UsernameError`] unless the result has 1 to [`USERNAME_MAX_CHARS`] characters,
+    /// none of them a control or invisible one. A joiner between two emoji is accepted.
     pub fn parse(input: &str) -> Result<Self, UsernameError> {
         let name: String = input.trim().nfc().collect();
         if name.is_empty() {
@@ -37,9 +42,13 @@ impl Username {
         Ok(Self(name.into()))
     }
 
-    /// A name that was given elsewhere, perhaps before the rules of
-    /// [`parse`](Self::parse): taken as it is, if it could be an account's at
-    /// all (1 to [`USERNAME_MAX_CHARS`] characters, no U+0000).
+    /// Takes the name of an account that may exist, as it is. The account may be older
+    /// than the rules of [`parse`](Self::parse).
+    ///
+    /// # Errors
+    ///
+    /// [`UsernameError`] unless the name has 1 to [`USERNAME_MAX_CHARS`] characters and
+    /// no U+0000.
     pub fn known(name: &str) -> Result<Self, UsernameError> {
         if name.is_empty() {
             return Err(UsernameError::Empty);
@@ -53,36 +62,40 @@ impl Username {
         Ok(Self(name.into()))
     }
 
-    /// The name as it is shown.
+    /// The name, in its exact spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a name cannot be a username. The sentences are shown to people.
+/// Why a text cannot be a username. The sentences are shown to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UsernameError {
-    /// Nothing is left after trimming.
-    #[error("username and password are required")]
+    /// The name is empty, or only white space.
+    #[error("username must not be empty")]
     Empty,
-    /// More characters than allowed.
+    /// The name has more characters than allowed.
     #[error("username too long (max {max})")]
     TooLong {
-        /// The most characters a name may have.
+        /// The most characters that a name may have.
         max: usize,
     },
-    /// A control character, or one that cannot be seen.
+    /// The name has a control character, or an invisible one.
     #[error("username must not contain control or invisible characters")]
     Hidden,
 }
 
 /// The name of a room: 1 to [`ROOM_NAME_MAX_CHARS`] characters of any script,
-/// no control characters, case-sensitive. Cloning costs a reference count.
+/// no control characters, case-sensitive. Cloning increments a reference count.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
-    /// Checks a name; an empty one means [`DEFAULT_ROOM`].
+    /// Parses a name; an empty one stands for [`DEFAULT_ROOM`].
+    ///
+    /// # Errors
+    ///
+    /// [`RoomNameError`].
     pub fn parse(input: &str) -> Result<Self, RoomNameError> {
         if input.is_empty() {
             return Ok(Self::default());
@@ -96,7 +109,7 @@ impl RoomName {
         Ok(Self(input.into()))
     }
 
-    /// The name as it is shown.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -108,46 +121,46 @@ impl Default for RoomName {
     }
 }
 
-/// Why a name cannot be a room's. The sentences are shown to people.
+/// Why a text cannot be the name of a room. The sentences are shown to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RoomNameError {
-    /// More characters than allowed.
+    /// The name has more characters than allowed.
     #[error("room name too long (max {max})")]
     TooLong {
-        /// The most characters a name may have.
+        /// The most characters that a name may have.
         max: usize,
     },
-    /// A control character.
+    /// The name has a control character.
     #[error("room name must not contain control characters")]
     Control,
 }
 
-/// A client's own id for a send: 1 to [`NONCE_MAX_CHARS`] characters, unique
-/// per user. Sending again with the same nonce stores nothing new.
+/// A nonce: the client's id for a send, 1 to [`NONCE_MAX_CHARS`] characters, unique per
+/// user. A second send with the same nonce stores nothing and gets the first result.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(Arc<str>);
 
 impl Nonce {
-    /// `None` unless the input has 1 to [`NONCE_MAX_CHARS`] characters, none of
-    /// them U+0000, which databases do not keep.
+    /// Parses a nonce; `None` unless the input has 1 to [`NONCE_MAX_CHARS`] characters,
+    /// none of them U+0000, which Postgres cannot store.
     pub fn parse(input: &str) -> Option<Self> {
         let fits = (1..=NONCE_MAX_CHARS).contains(&input.chars().count());
         (fits && !input.contains('\0')).then(|| Self(input.into()))
     }
 
-    /// The id as the client wrote it.
+    /// The nonce, as the client sent it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The id of a session (the `sid` of its token): all sockets that were opened
-/// with it are closed when it is revoked.
+/// The id of a session (the `sid` of its token). When a session is revoked, all sockets
+/// that were opened with it are closed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Arc<str>);
 
 impl SessionId {
-    /// Any text: whoever makes sessions gives them their ids.
+    /// An id from any text: the caller chooses the ids of sessions.
     pub fn new(id: &str) -> Self {
         Self(id.into())
     }
@@ -158,19 +171,23 @@ impl SessionId {
     }
 }
 
-/// What somebody wrote: trimmed at both ends, not blank, no U+0000.
+/// The text of a message: trimmed at both ends, not blank, without U+0000.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageText(Arc<str>);
 
 impl MessageText {
-    /// Trims and checks. `max_chars` counts Unicode scalar values after
-    /// trimming.
+    /// Trims and checks a text. `max_chars` limits the Unicode scalar values that are
+    /// left after trimming.
+    ///
+    /// # Errors
+    ///
+    /// [`TextError`].
     pub fn parse(input: &str, max_chars: usize) -> Result<Self, TextError> {
         let text = input.trim();
         if text.is_empty() {
             return Err(TextError::Blank);
         }
-        // A text has at least as many bytes as characters: most need no count.
+        // A text has at least as many bytes as characters, so most need not be counted.
         if text.len() > max_chars && text.chars().count() > max_chars {
             return Err(TextError::TooLong { max: max_chars });
         }
@@ -180,7 +197,7 @@ impl MessageText {
         Ok(Self(text.into()))
     }
 
-    /// A text that a log gives back.
+    /// A text from the log, which was checked before it was stored.
     pub fn stored(text: &str) -> Self {
         Self(text.into())
     }
@@ -191,25 +208,25 @@ impl MessageText {
     }
 }
 
-/// Why a text cannot be sent.
+/// Why a text cannot be that of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing but white space.
+    /// The text is empty, or only white space.
     #[error("the text is blank")]
     Blank,
-    /// More characters than allowed.
+    /// The text has more characters than allowed.
     #[error("the text is too long (max {max} characters)")]
     TooLong {
-        /// The most characters a text may have.
+        /// The most characters that a text may have.
         max: usize,
     },
-    /// U+0000, which no database keeps.
+    /// The text has U+0000, which Postgres cannot store.
     #[error("the text contains U+0000")]
     Nul,
 }
 
-/// Two people, whichever of them writes. A person's notes to themselves are a
-/// pair of the same name twice.
+/// The two users of a private conversation, whichever of them writes. The notes of a
+/// user to themselves are the pair of that user twice.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Pair {
     // `low <= high`, so that both ways of naming a pair are the same value.
@@ -218,7 +235,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The pair of two people, in any order.
+    /// The pair of two users, given in any order.
     pub fn new(one: Username, other: Username) -> Self {
         if one <= other { Self { low: one, high: other } } else { Self { low: other, high: one } }
     }
@@ -234,7 +251,7 @@ impl Pair {
         &self.high
     }
 
-    /// The person whom `one` talks to.
+    /// The user of the pair who is not `one`; for notes to oneself, the same user.
     pub fn other<'a>(&'a self, one: &Username) -> &'a Username {
         if *one == self.low { &self.high } else { &self.low }
     }
@@ -256,15 +273,16 @@ macro_rules! shows_as_text {
 }
 shows_as_text!(Username, RoomName, Nonce, SessionId, MessageText);
 
-/// Control and invisible characters, by which two names could look the same.
+/// Whether a name has control or invisible characters, which could make two names look
+/// the same.
 fn has_hidden_characters(name: &str) -> bool {
     let mut before = None;
     let mut rest = name.chars().peekable();
     while let Some(c) = rest.next() {
         let hidden = match c {
-            // Variation selector 16 asks for an emoji to be drawn as a picture.
+            // Variation selector 16 selects the emoji style of the character before it.
             '\u{FE0F}' => !before.is_some_and(|b: char| b.is_emoji_char()),
-            // A joiner makes one picture of two: both sides must be emoji.
+            // A zero-width joiner combines two emoji: both neighbours must be emoji.
             '\u{200D}' => {
                 let joins = |side: char| side.is_emoji_char() || side == '\u{FE0F}';
                 !(before.is_some_and(joins) && rest.peek().copied().is_some_and(joins))
@@ -279,9 +297,9 @@ fn has_hidden_characters(name: &str) -> bool {
     false
 }
 
-/// Other, format and separator categories, and the code points that Unicode
-/// names Default_Ignorable although their category is a letter or a mark
-/// (DerivedCoreProperties.txt).
+/// Whether a character is in the control, format or separator categories, or is one of
+/// the code points that Unicode lists as Default_Ignorable although their category is a
+/// letter or a mark (DerivedCoreProperties.txt).
 fn is_invisible(c: char) -> bool {
     use GeneralCategory as G;
     matches!(
@@ -306,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_username_is_trimmed_and_composed() {
+    fn a_username_is_trimmed_and_normalised() {
         assert_eq!(Username::parse("  Алиса \n").unwrap().as_str(), "Алиса");
         assert_eq!(Username::parse("e\u{301}").unwrap().as_str(), "é");
         assert_eq!(Username::parse("two words").unwrap().as_str(), "two words");
@@ -315,6 +333,7 @@ mod tests {
     #[test]
     fn a_username_has_1_to_24_characters() {
         assert_eq!(Username::parse(" \t"), Err(UsernameError::Empty));
+        assert_eq!(UsernameError::Empty.to_string(), "username must not be empty");
         assert!(Username::parse(&"ж".repeat(24)).is_ok());
         assert_eq!(Username::parse(&"ж".repeat(25)), Err(UsernameError::TooLong { max: 24 }));
         // Composing comes before counting.
@@ -322,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_username_hides_nothing() {
+    fn a_username_has_no_invisible_characters() {
         for bad in [
             "a\u{0}b",
             "a\nb",

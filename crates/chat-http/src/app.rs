@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
-use crate::avatar::{Avatars, Pictures};
+use crate::avatar::{AvatarFolder, PictureQueue};
 use crate::fresh::Fresh;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
@@ -35,8 +35,8 @@ pub struct Parts {
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) shards: Arc<Shards>,
-    pub(crate) avatars: Avatars,
-    pub(crate) pictures: Pictures,
+    pub(crate) avatars: AvatarFolder,
+    pub(crate) pictures: PictureQueue,
     pub(crate) origin: AllowedOrigin,
     pub(crate) sign_ins: SignInLimiter,
     pub(crate) metrics: Metrics,
@@ -58,7 +58,7 @@ impl App {
         parts: Parts,
         shards: Arc<Shards>,
         metrics: Metrics,
-        avatars: Avatars,
+        avatars: AvatarFolder,
         options: HttpOptions,
     ) -> Self {
         let tasks = TaskTracker::new();
@@ -66,7 +66,7 @@ impl App {
             parts,
             shards,
             avatars,
-            pictures: Pictures::new(&options, tasks.clone()),
+            pictures: PictureQueue::new(&options, tasks.clone()),
             metrics,
             places: Arc::new(Semaphore::new(options.max_connections)),
             seen_places: Arc::new(Semaphore::new(SEEN_AT_ONCE_MAX)),

@@ -27,6 +27,7 @@ use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 
 use crate::answer::{self, Body};
+use crate::hex;
 
 /// The tests of the page and what its tools install stay out of the binary.
 #[derive(RustEmbed)]
@@ -266,12 +267,8 @@ fn kind(path: &str) -> &str {
 }
 
 fn etag(content: &[u8]) -> HeaderValue {
-    let tag = format!("W/\"{}\"", hex(&Sha256::digest(content)[..8]));
+    let tag = format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..8]));
     HeaderValue::try_from(tag).expect("digits and quotes are fine in a header")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// All files by their paths, ready to be given out, once they are. Never in a
@@ -300,7 +297,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         hash.update(path.as_bytes());
         hash.update(Web::get(&path).map(|file| file.metadata.sha256_hash()).unwrap_or_default());
     }
-    hex(&hash.finalize()[..8])
+    hex::encode(&hash.finalize()[..8])
 });
 
 /// The page itself, and the worker that keeps it for when there is no network.

@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::answer::{self, Body};
-use crate::avatar::PictureError;
+use crate::avatar::AvatarError;
 use crate::body::BodyError;
 
 /// Why a request is not granted. The sentences are shown to people; causes only
@@ -50,9 +50,9 @@ pub(crate) enum HttpError {
     #[error("username and password are required")]
     CredentialsRequired,
     #[error(transparent)]
-    Username(#[from] UsernameError),
+    Username(UsernameError),
     #[error(transparent)]
-    Password(#[from] PasswordError),
+    Password(PasswordError),
     #[error("the registration must be sent as multipart/form-data")]
     NotMultipart,
     #[error("the form is damaged")]
@@ -63,12 +63,8 @@ pub(crate) enum HttpError {
     FieldTwice(&'static str),
     #[error("the field {0} is not UTF-8 text")]
     FieldNotText(&'static str),
-    #[error("the avatar is too large (max {max_mib} MiB)")]
-    AvatarTooLarge { max_mib: u64 },
-    #[error("the avatar must be a picture (png, jpeg, gif or webp)")]
-    AvatarNotAPicture,
     #[error(transparent)]
-    Picture(#[from] PictureError),
+    Avatar(AvatarError),
 
     #[error(transparent)]
     Room(#[from] RoomNameError),
@@ -150,9 +146,7 @@ impl HttpError {
             | Self::TooManyFields
             | Self::FieldTwice(_)
             | Self::FieldNotText(_)
-            | Self::AvatarTooLarge { .. }
-            | Self::AvatarNotAPicture
-            | Self::Picture(_)
+            | Self::Avatar(_)
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)
@@ -187,6 +181,25 @@ impl HttpError {
     }
 }
 
+/// A missing name and a missing password get the same sentence, as in the original.
+impl From<UsernameError> for HttpError {
+    fn from(error: UsernameError) -> Self {
+        match error {
+            UsernameError::Empty => Self::CredentialsRequired,
+            error => Self::Username(error),
+        }
+    }
+}
+
+impl From<PasswordError> for HttpError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Empty => Self::CredentialsRequired,
+            error => Self::Password(error),
+        }
+    }
+}
+
 impl From<StoreError> for HttpError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -213,6 +226,19 @@ impl From<SignInRefused> for HttpError {
                 Self::TooManyFailures { retry_after_seconds: retry_after.as_secs() }
             }
             SignInRefused::Busy => Self::Busy,
+        }
+    }
+}
+
+impl From<AvatarError> for HttpError {
+    fn from(error: AvatarError) -> Self {
+        match error {
+            AvatarError::Busy => Self::Busy,
+            AvatarError::NotFound => Self::NotFound,
+            AvatarError::Io(cause) => Self::File(cause),
+            error @ (AvatarError::TooLarge { .. } | AvatarError::NotAPicture | AvatarError::Picture(_)) => {
+                Self::Avatar(error)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use multer::{Field, Multipart};
 
-use crate::avatar::{Avatars, ReceivedAvatar};
+use crate::avatar::{AvatarFolder, ReceivedAvatar};
 use crate::body::{BodyError, RequestBody};
 use crate::error::HttpError;
 
@@ -28,7 +28,7 @@ impl RegistrationForm {
     pub(crate) async fn read(
         headers: &HeaderMap,
         body: &mut RequestBody,
-        avatars: &Avatars,
+        avatars: &AvatarFolder,
         max_bytes: u64,
     ) -> Result<Self, HttpError> {
         let boundary = boundary(headers).ok_or(HttpError::NotMultipart)?;
@@ -139,7 +139,7 @@ async fn text(
 /// A field's picture; `None` if the field is empty.
 async fn picture(
     field: &mut Field<'_>,
-    avatars: &Avatars,
+    avatars: &AvatarFolder,
     held: &Held,
 ) -> Result<Option<ReceivedAvatar>, HttpError> {
     let mut incoming = None;

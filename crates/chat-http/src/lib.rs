@@ -20,6 +20,7 @@ mod cookie;
 mod error;
 mod form;
 mod fresh;
+mod hex;
 mod metrics;
 mod options;
 mod origin;

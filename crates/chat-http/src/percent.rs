@@ -1,5 +1,7 @@
 //! Percent-encoding (RFC 3986 §2.1), undone strictly.
 
+use crate::hex;
+
 /// The text that was encoded; with `plus_is_space`, as forms and queries write
 /// it. `None` for a broken escape, or for bytes that are not UTF-8.
 pub(crate) fn decode(encoded: &str, plus_is_space: bool) -> Option<String> {
@@ -7,16 +9,12 @@ pub(crate) fn decode(encoded: &str, plus_is_space: bool) -> Option<String> {
     let mut rest = encoded.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'%' => (hex(rest.next()?)? << 4) | hex(rest.next()?)?,
+            b'%' => (hex::digit(rest.next()?)? << 4) | hex::digit(rest.next()?)?,
             b'+' if plus_is_space => b' ',
             byte => byte,
         });
     }
     String::from_utf8(bytes).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts};
-use crate::avatar::Avatars;
+use crate::avatar::AvatarFolder;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
 use crate::{HttpOptions, assets, retention, routes, session_check};
@@ -63,7 +63,7 @@ impl Server {
         options: HttpOptions,
     ) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Listener)?;
-        let avatars = Avatars::open(&options, &*parts.users)
+        let avatars = AvatarFolder::open(&options, &*parts.users)
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
         let shards = Shards::start(options.shards.clone(), parts.log.clone());

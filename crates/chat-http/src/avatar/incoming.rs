@@ -1,76 +1,85 @@
-//! A picture as it arrives.
+//! An avatar while it is received.
 
 use image::ImageFormat;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{FileGuard, format_of_bytes};
-use crate::error::HttpError;
+use super::error::AvatarError;
+use super::format::format_of_bytes;
+use super::part_file::PartFile;
 
-/// A picture of which parts are here. Its file goes when this is dropped.
+/// An avatar of which some chunks have arrived. Dropping this value removes its file.
 pub(crate) struct IncomingAvatar {
     file: File,
-    guard: FileGuard,
-    /// The first bytes, by which it is judged.
+    guard: PartFile,
+    /// The first bytes, from which the format is recognised.
     head: Vec<u8>,
     received: u64,
     max_bytes: u64,
     format: Option<ImageFormat>,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl IncomingAvatar {
     pub(super) fn new(
         file: std::fs::File,
-        guard: FileGuard,
+        guard: PartFile,
         max_bytes: u64,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Self {
         let file = File::from_std(file);
-        Self { file, guard, head: Vec::new(), received: 0, max_bytes, format: None, place }
+        Self { file, guard, head: Vec::new(), received: 0, max_bytes, format: None, permit }
     }
 
-    /// The next part.
-    pub(crate) async fn write(&mut self, part: &[u8]) -> Result<(), HttpError> {
-        self.received += part.len() as u64;
+    /// Appends a chunk to the file.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::TooLarge`], [`AvatarError::NotAPicture`], [`AvatarError::Io`].
+    pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), AvatarError> {
+        self.received += chunk.len() as u64;
         if self.received > self.max_bytes {
-            return Err(HttpError::AvatarTooLarge { max_mib: self.max_bytes >> 20 });
+            return Err(AvatarError::TooLarge { max_mib: self.max_bytes >> 20 });
         }
         if self.format.is_none() {
             let missing = HEAD_BYTES - self.head.len();
-            self.head.extend_from_slice(&part[..part.len().min(missing)]);
+            self.head.extend_from_slice(&chunk[..chunk.len().min(missing)]);
             if self.head.len() == HEAD_BYTES {
-                self.judge()?;
+                self.recognise()?;
             }
         }
-        self.file.write_all(part).await.map_err(HttpError::File)
+        Ok(self.file.write_all(chunk).await?)
     }
 
-    /// All parts are here.
-    pub(crate) async fn finish(mut self) -> Result<ReceivedAvatar, HttpError> {
+    /// Ends the file: all chunks have been written.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::NotAPicture`] and [`AvatarError::Io`].
+    pub(crate) async fn finish(mut self) -> Result<ReceivedAvatar, AvatarError> {
         let format = match self.format {
             Some(format) => format,
-            None => self.judge()?,
+            None => self.recognise()?,
         };
-        self.file.flush().await.map_err(HttpError::File)?;
+        self.file.flush().await?;
         let file = self.file.into_std().await;
-        Ok(ReceivedAvatar { file, format, _guard: self.guard, _place: self.place })
+        Ok(ReceivedAvatar { file, format, _guard: self.guard, _permit: self.permit })
     }
 
-    fn judge(&mut self) -> Result<ImageFormat, HttpError> {
+    fn recognise(&mut self) -> Result<ImageFormat, AvatarError> {
         self.format = format_of_bytes(&self.head);
-        self.format.ok_or(HttpError::AvatarNotAPicture)
+        self.format.ok_or(AvatarError::NotAPicture)
     }
 }
 
-/// A whole file that begins like a picture. It goes when this is dropped.
+/// A complete file that begins like a picture. Dropping this value removes the file.
 pub(crate) struct ReceivedAvatar {
     pub(super) file: std::fs::File,
     pub(super) format: ImageFormat,
-    _guard: FileGuard,
-    _place: OwnedSemaphorePermit,
+    _guard: PartFile,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// More than any format needs to be recognised.
+/// More bytes than any accepted format needs to be recognised.
 const HEAD_BYTES: usize = 64;

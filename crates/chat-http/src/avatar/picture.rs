@@ -1,6 +1,5 @@
-//! A picture made anew from an uploaded one.
+//! A picture re-encoded from an uploaded one.
 
-use std::fmt::Write as _;
 use std::io::Cursor;
 
 use image::codecs::gif::GifDecoder;
@@ -13,47 +12,46 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits, RgbaImage};
 use sha2::{Digest as _, Sha256};
 
-use super::{jpeg, webp};
+use super::error::PictureError;
+use super::jpeg_header::JpegHeader;
+use super::webp_header::WebpHeader;
+use crate::hex;
 
-/// What people will see of an uploaded picture: the square in its middle, upright,
-/// at most [`SIDE_MAX`] pixels a side, of an animation the first frame. Everything
-/// else of the file is gone: where a photo was taken, and what was hidden in it.
+/// A picture as it is served: the square in the middle of an uploaded picture, upright,
+/// at most [`SIDE_MAX`] pixels on a side, and only the first frame of an animation.
+/// Nothing else of the upload is left, such as the position where a photo was taken, or
+/// data that was hidden in the file.
 ///
-/// It is a lossless WebP: that keeps transparency and drawn lines as they are, and
-/// over some forty pictures it was a tenth smaller than the smallest PNG, a quarter
-/// smaller than an ordinary one (of photos both have 120 to 150 KB; the encoder
-/// for WebP with losses is written in C). The same picture gives the same bytes.
+/// The picture is a lossless WebP, which keeps transparency and drawn lines as they are.
+/// Over some forty pictures it was a tenth smaller than the smallest PNG and a quarter
+/// smaller than an ordinary one. (Photos have 120 to 150 KB in both formats; the encoder
+/// for lossy WebP is written in C.) Equal uploads give equal bytes.
 pub(crate) struct Picture {
     webp: Vec<u8>,
 }
 
-/// Pixels on each side of a picture as it is stored: enough for 128 on a screen
-/// that has two for one.
+/// Pixels on each side of a served picture: enough for 128 CSS pixels on a screen with
+/// two device pixels for each.
 const SIDE_MAX: u32 = 256;
 
-/// What an uploaded picture may take.
+/// Limits of an uploaded picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PictureLimits {
+    /// Pixels.
     pub(crate) pixels_max: u64,
+    /// Pixels on one side.
     pub(crate) side_max: u32,
-    /// Bytes while it is read, beside twice the file itself.
+    /// Bytes that decoding may take, beside twice the size of the file.
     pub(crate) memory_max: u64,
 }
 
-/// Why an uploaded picture is refused. The sentences are shown to people.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PictureError {
-    #[error("the avatar has too many pixels (max {max_megapixels} megapixels, {max_side} on a side)")]
-    TooManyPixels { max_megapixels: u64, max_side: u32 },
-    #[error("the avatar takes too much memory to read, please send a smaller picture")]
-    TooMuchMemory,
-    #[error("the avatar is a damaged picture")]
-    Damaged(#[source] Option<ImageError>),
-}
-
 impl Picture {
-    /// Makes it. Takes up to a second of a core, and the memory of `limits`: for
-    /// one thread at a time.
+    /// Decodes and re-encodes an uploaded file. Takes up to a second of one core, and up
+    /// to the memory of `limits`.
+    ///
+    /// # Errors
+    ///
+    /// [`PictureError`].
     pub(crate) fn read(
         file: &[u8],
         format: ImageFormat,
@@ -70,29 +68,23 @@ impl Picture {
         Ok(Self { webp })
     }
 
-    /// The name of its file: what is in it decides.
+    /// The name of the file in which the picture is stored.
     pub(crate) fn file_name(&self) -> String {
         file_name(&self.webp)
     }
 
-    /// Its file.
+    /// The encoded picture.
     pub(crate) fn webp(&self) -> &[u8] {
         &self.webp
     }
 }
 
-/// The name of the file of a picture with that content.
+/// The name of the file of a picture with this content, made from its hash.
 pub(super) fn file_name(webp: &[u8]) -> String {
-    format!("{}.webp", hex(&Sha256::digest(webp)))
+    format!("{}.webp", hex::encode(&Sha256::digest(webp)))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
+/// The decoded picture, and how it has to be turned to be upright.
 fn decode(
     file: &[u8],
     format: ImageFormat,
@@ -110,16 +102,16 @@ fn decode(
         error => PictureError::Damaged(Some(error)),
     };
 
-    // What a decoder takes beside its output; each of them counts some of it, and
-    // none all.
-    let (mut decoder, aside): (Box<dyn ImageDecoder + '_>, u64) = match format {
+    // Bytes that a decoder allocates beside its output. Each decoder counts some of
+    // them against its limits, and none counts all.
+    let (mut decoder, extra_bytes): (Box<dyn ImageDecoder + '_>, u64) = match format {
         ImageFormat::Png => {
             let decoder = PngDecoder::with_limits(Cursor::new(file), left.clone()).map_err(refusal)?;
             (Box::new(decoder), 0)
         }
         ImageFormat::Jpeg => {
-            let jpeg = jpeg::Outline::read(file).ok_or(PictureError::Damaged(None))?;
-            (Box::new(JpegDecoder::new(Cursor::new(file)).map_err(refusal)?), jpeg.coefficient_bytes())
+            let header = JpegHeader::read(file).ok_or(PictureError::Damaged(None))?;
+            (Box::new(JpegDecoder::new(Cursor::new(file)).map_err(refusal)?), header.coefficient_bytes())
         }
         ImageFormat::Gif => (Box::new(GifDecoder::new(Cursor::new(file)).map_err(refusal)?), 0),
         ImageFormat::WebP => {
@@ -127,8 +119,9 @@ fn decode(
             let (width, height) = decoder.dimensions();
             limits.check(width, height)?;
             let has_alpha = decoder.color_type().has_alpha();
-            let webp = webp::Outline { width, height, has_alpha, is_animated: decoder.has_animation() };
-            (Box::new(decoder), webp.bytes_aside(file, limits.memory_max)?)
+            let is_animated = decoder.has_animation();
+            let header = WebpHeader { width, height, has_alpha, is_animated };
+            (Box::new(decoder), header.extra_bytes(file, limits.memory_max)?)
         }
         _ => return Err(PictureError::Damaged(None)),
     };
@@ -136,14 +129,14 @@ fn decode(
     let (width, height) = decoder.dimensions();
     limits.check(width, height)?;
     let color = decoder.color_type();
-    // See `shrink`.
+    // `shrink` converts these to RGBA of 8 bits.
     let copied = color.has_alpha() && color != ColorType::Rgba8;
     let copy = if copied { 4 * u64::from(width) * u64::from(height) } else { 0 };
-    for bytes in [decoder.total_bytes(), aside, copy] {
+    for bytes in [decoder.total_bytes(), extra_bytes, copy] {
         left.reserve(bytes).map_err(refusal)?;
     }
     decoder.set_limits(left).map_err(refusal)?;
-    // A damaged note of how the camera was held is as good as none.
+    // A damaged orientation is ignored.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(refusal)?;
     Ok((image, orientation))
@@ -162,10 +155,10 @@ impl PictureLimits {
     }
 }
 
-/// The square in the middle, in 8 bits a channel and not larger than it is kept.
+/// The square in the middle, in 8 bits a channel, at most [`SIDE_MAX`] on a side.
 fn shrink(image: DynamicImage) -> DynamicImage {
-    // Colours are mixed by how much they can be seen: else what lies under the
-    // transparent parts would shine through at the edges.
+    // Colours are weighted by their opacity; otherwise the colours of transparent
+    // pixels would show at the edges.
     if image.color().has_alpha() {
         let mut rgba = image.into_rgba8();
         multiply_by_alpha(&mut rgba);
@@ -178,8 +171,8 @@ fn shrink(image: DynamicImage) -> DynamicImage {
 
 fn square(mut image: DynamicImage) -> DynamicImage {
     let side = image.width().min(image.height());
-    // Averages first, and the good filter for the rest: it alone would take a
-    // second, and a copy of the large picture.
+    // Averages first, and the better filter for the rest: that filter alone would take
+    // a second, and a copy of the large picture.
     const COARSE: u32 = 2 * SIDE_MAX;
     if side > COARSE {
         let scaled = |length: u32| u64::from(length) * u64::from(COARSE) / u64::from(side);

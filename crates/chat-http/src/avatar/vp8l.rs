@@ -1,25 +1,35 @@
-//! What the code tables of a lossless WebP take, found out before its decoder
-//! makes them (RFC 9649 §3).
+//! The memory that the code tables of a lossless WebP take, computed before the decoder
+//! allocates them (RFC 9649 §3).
+//!
+//! No library does this. image-webp 0.2.4 has `set_memory_limit`, but applies it to
+//! metadata and chunks only, and the `image` crate does not call it; the other decoders
+//! of WebP are bindings to libwebp, which is written in C.
 
-use super::picture::PictureError;
+use super::error::PictureError;
 
-/// Reads a lossless stream up to where its pixels begin.
+/// A reader of a lossless stream, up to where its pixels begin.
 ///
-/// Two megabytes of it can ask for 65,536 sets of tables of 70 KB each, 4 GB, and
-/// no header says so; image-webp 0.2 makes them all without a limit. This is the
-/// part of its work that comes before, without its tables and without a picture.
+/// Two megabytes of a stream can declare 65,536 sets of tables of 70 KB each, 4 GB, and
+/// no header says so; image-webp 0.2 allocates all of them without a limit. This reader
+/// does the part of the decoder's work that comes before, without tables and without a
+/// picture.
 pub(super) struct Scan<'a> {
     bits: Bits<'a>,
-    /// What the tables take so far.
+    /// Bytes of the tables read so far.
     bytes: u64,
     bytes_max: u64,
-    /// Symbols that may still be looked at.
+    /// Symbols that may still be read.
     work: &'a mut u64,
 }
 
 impl<'a> Scan<'a> {
-    /// Bytes of the tables of a stream, which begins behind its header; an error
-    /// if they are more than `bytes_max`, or if `work` runs out.
+    /// The bytes of the tables of a stream, which begins after its header.
+    ///
+    /// # Errors
+    ///
+    /// [`PictureError::TooMuchMemory`] if the tables take more than `bytes_max` or more
+    /// than `work` symbols have to be read, [`PictureError::Damaged`] if the stream does
+    /// not follow its format.
     pub(super) fn table_bytes(
         stream: &'a [u8],
         (width, height): (u64, u64),
@@ -30,7 +40,7 @@ impl<'a> Scan<'a> {
         let mut width = width;
         while scan.bits.number(1)? == 1 {
             match scan.bits.number(2)? {
-                // Two of the transformations come as small pictures, one as a row of colours.
+                // Two transformations are stored as small pictures, one as a row of colours.
                 0 | 1 => {
                     let block = 4 << scan.bits.number(3)?;
                     scan.small_picture(width.div_ceil(block) * height.div_ceil(block))?;
@@ -39,7 +49,7 @@ impl<'a> Scan<'a> {
                 _ => {
                     let colors = scan.bits.number(8)? + 1;
                     scan.small_picture(colors)?;
-                    // Few colours share a pixel.
+                    // With few colours, several pixels are packed into one.
                     width = width.div_ceil(match colors {
                         ..=2 => 8,
                         3..=4 => 4,
@@ -61,9 +71,9 @@ impl<'a> Scan<'a> {
         Ok(scan.bytes)
     }
 
-    /// Passes over a picture that has one set of tables, and gives the largest
-    /// number that its pixels have in red and green. What is copied, or comes from
-    /// the cache, was there before.
+    /// Skips a picture that has one set of tables. Returns the largest number that its
+    /// pixels have in red and green; pixels that are copied or come from the cache
+    /// repeat earlier ones.
     fn small_picture(&mut self, pixels: u64) -> Result<u64, PictureError> {
         let cache = self.cache()?;
         let [green, red, blue, alpha, distance] = self.set(cache)?;
@@ -90,7 +100,7 @@ impl<'a> Scan<'a> {
         Ok(largest)
     }
 
-    /// Symbols that the cache of colours adds to the first code.
+    /// The number of symbols that the colour cache adds to the first code.
     fn cache(&mut self) -> Result<usize, PictureError> {
         if self.bits.number(1)? == 0 {
             return Ok(0);
@@ -101,7 +111,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The codes for green (and lengths, and the cache), red, blue, alpha, distances.
+    /// One set: the codes for green (with lengths and the cache), red, blue, alpha and
+    /// distances.
     fn set(&mut self, cache: usize) -> Result<[Code; 5], PictureError> {
         self.count(SET_BYTES)?;
         Ok([self.code(280 + cache)?, self.code(256)?, self.code(256)?, self.code(256)?, self.code(40)?])
@@ -166,19 +177,19 @@ impl<'a> Scan<'a> {
 
 const DAMAGED: PictureError = PictureError::Damaged(None);
 
-/// A set in image-webp 0.2, without its larger tables: 320 bytes in a list that
-/// doubles when it is full, and five allocations of about 100.
+/// The bytes of one set in image-webp 0.2 without its larger tables: 320 bytes in a list
+/// that doubles when it is full, and five allocations of about 100 bytes.
 const SET_BYTES: u64 = 2048;
 
-/// The order in which the lengths of the code for lengths come.
+/// The order in which the lengths of the code for lengths are stored.
 const LENGTHS_IN_ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// A canonical Huffman code.
 struct Code {
-    /// Codes of each length.
+    /// The number of codes of each length.
     counts: [u64; 16],
-    /// In the order of their codes (which for two symbols is, in image-webp 0.2,
-    /// the order in which they are listed).
+    /// The symbols in the order of their codes. (For two symbols image-webp 0.2 takes the
+    /// order in which they are listed.)
     symbols: Vec<u16>,
 }
 
@@ -191,20 +202,20 @@ impl Code {
         for symbol in &symbols {
             counts[usize::from(lengths[usize::from(*symbol)])] += 1;
         }
-        // Every sequence of bits must mean something.
-        let meaning: u64 = (1..16).map(|length| counts[length] << (15 - length)).sum();
-        let complete = symbols.len() == 1 || meaning == 1 << 15;
+        // The code must be complete: every sequence of bits stands for a symbol.
+        let covered: u64 = (1..16).map(|length| counts[length] << (15 - length)).sum();
+        let complete = symbols.len() == 1 || covered == 1 << 15;
         if complete { Ok(Self { counts, symbols }) } else { Err(DAMAGED) }
     }
 
-    /// One symbol, or two of one bit each.
+    /// A code of one symbol, or of two with one bit each.
     fn of(symbols: Vec<u16>) -> Self {
         let mut counts = [0; 16];
         counts[1] = symbols.len() as u64;
         Self { counts, symbols }
     }
 
-    /// Whether it has only one symbol, which takes no bits.
+    /// Whether the code has only one symbol, which takes no bits.
     fn is_single(&self) -> bool {
         self.symbols.len() == 1
     }
@@ -230,8 +241,8 @@ impl Code {
         Err(DAMAGED)
     }
 
-    /// Bytes of image-webp's table for codes of up to ten bits, and of its tree
-    /// for longer ones: two nodes of 16 bytes for each.
+    /// The bytes of image-webp's table for codes of up to ten bits, and of its tree for
+    /// longer codes, which has two nodes of 16 bytes for each.
     fn table_bytes(&self) -> u64 {
         if self.is_single() {
             return 0;
@@ -241,7 +252,7 @@ impl Code {
     }
 }
 
-/// Bits, the lowest of each byte first.
+/// A reader of bits, the lowest of each byte first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -250,15 +261,15 @@ struct Bits<'a> {
 impl Bits<'_> {
     fn number(&mut self, width: u32) -> Result<u64, PictureError> {
         let mut number = 0;
-        for place in 0..width {
+        for position in 0..width {
             let byte = self.bytes.get(self.at / 8).ok_or(DAMAGED)?;
-            number |= u64::from(byte >> (self.at % 8) & 1) << place;
+            number |= u64::from(byte >> (self.at % 8) & 1) << position;
             self.at += 1;
         }
         Ok(number)
     }
 
-    /// A length or a distance: a symbol and the bits that it asks for.
+    /// A length or a distance: the symbol, and the extra bits that belong to it.
     fn length(&mut self, symbol: u64) -> Result<u64, PictureError> {
         if symbol < 4 {
             return Ok(symbol + 1);

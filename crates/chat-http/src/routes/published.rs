@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{ROUTES, rooms, sessions, sign_in, users};
 use crate::answer::Done;
-use crate::avatar::PictureError;
+use crate::avatar::{AvatarError, PictureError};
 use crate::body::BodyError;
 use crate::error::{HttpError, Refused};
 use crate::{HttpOptions, ShardOptions};
@@ -91,9 +91,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::TooManyFields
         | HttpError::FieldTwice(_)
         | HttpError::FieldNotText(_)
-        | HttpError::AvatarTooLarge { .. }
-        | HttpError::AvatarNotAPicture
-        | HttpError::Picture(_)
+        | HttpError::Avatar(_)
         | HttpError::NameTaken
         | HttpError::NameLooksTaken
         | HttpError::NameReserved => {
@@ -141,11 +139,15 @@ fn errors() -> Vec<HttpError> {
         HttpError::NameTaken,
         HttpError::NameLooksTaken,
         HttpError::NameReserved,
-        HttpError::AvatarTooLarge { max_mib: options.avatar_max_bytes / (1024 * 1024) },
-        HttpError::AvatarNotAPicture,
-        PictureError::TooManyPixels { max_megapixels: 25, max_side: options.picture_side_max }.into(),
-        PictureError::TooMuchMemory.into(),
-        PictureError::Damaged(None).into(),
+        AvatarError::TooLarge { max_mib: options.avatar_max_bytes / (1024 * 1024) }.into(),
+        AvatarError::NotAPicture.into(),
+        AvatarError::from(PictureError::TooManyPixels {
+            max_megapixels: 25,
+            max_side: options.picture_side_max,
+        })
+        .into(),
+        AvatarError::from(PictureError::TooMuchMemory).into(),
+        AvatarError::from(PictureError::Damaged(None)).into(),
         HttpError::NotMultipart,
         HttpError::Form(multer::Error::IncompleteStream),
         HttpError::TooManyFields,

@@ -6,12 +6,13 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::{Call, fixed};
 use crate::answer::{Body, FileBody};
+use crate::avatar::StoredAvatar;
 use crate::error::HttpError;
 
-/// An avatar. Its content never changes under its name.
+/// Serves an avatar. The content of a file never changes under its name.
 pub(super) async fn upload(call: Call) -> Result<Response<Body>, HttpError> {
-    let (file, length, content_type) = call.app.avatars.find(&call.part).await?;
-    let mut response = Response::new(Either::Right(FileBody::new(file, length)));
+    let StoredAvatar { file, bytes, content_type } = call.app.avatars.find(&call.part).await?;
+    let mut response = Response::new(Either::Right(FileBody::new(file, bytes)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, fixed(content_type));
     headers.insert(CACHE_CONTROL, fixed("public, max-age=31536000, immutable"));

@@ -1,24 +1,29 @@
-//! What a WebP takes, found out before it is decoded.
+//! The headers of a WebP, read before it is decoded.
 
-use super::picture::PictureError;
+use super::error::PictureError;
 use super::vp8l::Scan;
 
-/// A WebP of which its decoder says so much.
-pub(super) struct Outline {
+/// What the decoder says of a WebP before it decodes it.
+pub(super) struct WebpHeader {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) has_alpha: bool,
     pub(super) is_animated: bool,
 }
 
-impl Outline {
-    /// Bytes that image-webp 0.2 takes for the first picture of the file, beside
-    /// its output; an error if they are more than `bytes_max`.
+impl WebpHeader {
+    /// The bytes that image-webp 0.2 allocates for the first picture of the file, beside
+    /// its output.
     ///
-    /// Chunks are looked for wherever they stand: a reader of chunks could be led
-    /// past the one that the decoder takes. What looks like a chunk and is none
-    /// only makes the picture count for more.
-    pub(super) fn bytes_aside(&self, file: &[u8], bytes_max: u64) -> Result<u64, PictureError> {
+    /// Chunks are searched for at every byte of the file. A reader that follows the
+    /// lengths of chunks, as libraries do, could be led past the chunk that the decoder
+    /// takes. Bytes that only look like a chunk make the result larger.
+    ///
+    /// # Errors
+    ///
+    /// [`PictureError::TooMuchMemory`] if the code tables take more than `bytes_max`,
+    /// [`PictureError::Damaged`] if a picture inside is larger than the whole.
+    pub(super) fn extra_bytes(&self, file: &[u8], bytes_max: u64) -> Result<u64, PictureError> {
         let pixels = u64::from(self.width) * u64::from(self.height);
         let (mut lossless, mut alpha) = (false, false);
         let mut tables = 0;
@@ -26,8 +31,8 @@ impl Outline {
         for (at, name) in file.windows(4).enumerate() {
             let data = file.get(at + 8..).unwrap_or_default();
             let stream = match name {
-                // The decoder makes room for a lossy picture before it looks
-                // whether it has the size of the whole.
+                // The decoder allocates a lossy picture before it compares its size
+                // with that of the whole.
                 b"VP8 " if lossy_pixels(data) > pixels => return Err(PictureError::Damaged(None)),
                 b"VP8L" => {
                     lossless = true;
@@ -47,19 +52,19 @@ impl Outline {
             }
         }
         let bytes_a_pixel = match () {
-            // The canvas, a frame, and what the frame is made from.
+            // The canvas, a frame, and the data from which the frame is decoded.
             () if self.is_animated => 4 + 4 + 6,
-            // Brightness and colours, and transparency as a picture of its own.
+            // Brightness and colours, and a picture of its own for transparency.
             () if alpha => 2 + 6,
-            // Four channels, of which three are wanted.
+            // Four channels, of which the output has three.
             () if lossless && !self.has_alpha => 5,
             () => 2,
         };
         Ok(pixels * bytes_a_pixel + tables)
     }
 
-    /// The width and height of the transparency that stands behind these bytes:
-    /// in an animation that of the frame, which says so right before.
+    /// The width and height of the transparency in the chunk after these bytes. In an
+    /// animation they are those of the frame, whose header is right before the chunk.
     fn size_of_alpha(&self, before: &[u8]) -> Option<(u64, u64)> {
         if !self.is_animated {
             return Some((self.width.into(), self.height.into()));
@@ -71,11 +76,11 @@ impl Outline {
     }
 }
 
-/// Symbols that are looked at in one file: some for each set of tables, and some
-/// for every sixteenth pixel.
+/// Symbols that are read in one file: some for each set of tables, and some for every
+/// sixteenth pixel.
 const WORK_MAX: u64 = 100_000_000;
 
-/// What a lossy picture says of its size (RFC 6386 §9.1).
+/// The number of pixels that a lossy picture declares (RFC 6386 §9.1).
 fn lossy_pixels(data: &[u8]) -> u64 {
     let [_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = data else { return 0 };
     let [width, height] = [[*w0, *w1], [*h0, *h1]].map(|two| u64::from(u16::from_le_bytes(two) & 0x3fff));
@@ -84,7 +89,7 @@ fn lossy_pixels(data: &[u8]) -> u64 {
 
 type Stream<'a> = ((u64, u64), &'a [u8]);
 
-/// The size of a lossless picture, and what follows its header.
+/// The size of a lossless picture, and the bytes after its header.
 fn lossless_stream(data: &[u8]) -> Option<Stream<'_>> {
     let [0x2f, b0, b1, b2, b3, stream @ ..] = data else { return None };
     let header = u64::from(u32::from_le_bytes([*b0, *b1, *b2, *b3]));
@@ -93,7 +98,8 @@ fn lossless_stream(data: &[u8]) -> Option<Stream<'_>> {
     (header >> 29 == 0).then_some((size, stream))
 }
 
-/// Transparency that is compressed as a lossless picture without a header.
+/// The stream of transparency that is compressed as a lossless picture, which has no
+/// header.
 fn alpha_stream(data: &[u8], size: (u64, u64)) -> Option<Stream<'_>> {
     let (info, stream) = data.split_first()?;
     (info & 3 == 1).then_some((size, stream))
@@ -116,33 +122,33 @@ mod tests {
     const STREAM: [u8; 3] = [0b1000_1000, 0b1000_1000, 0b0000_1000];
 
     #[test]
-    fn a_picture_inside_that_is_larger_than_the_whole_is_refused_wherever_it_stands() {
-        let webp = Outline { width: 100, height: 50, has_alpha: false, is_animated: false };
-        assert_eq!(webp.bytes_aside(&lossy(100, 50), 1 << 20).unwrap(), 100 * 50 * 2);
+    fn a_picture_inside_that_is_larger_than_the_whole_is_refused_at_any_offset() {
+        let webp = WebpHeader { width: 100, height: 50, has_alpha: false, is_animated: false };
+        assert_eq!(webp.extra_bytes(&lossy(100, 50), 1 << 20).unwrap(), 100 * 50 * 2);
         for larger in [lossy(100, 51), lossy(16_383, 16_383), [lossy(100, 50), lossy(101, 50)].concat()] {
             for before in [0, 1, 1000] {
                 let file = [vec![0; before], larger.clone()].concat();
-                assert!(matches!(webp.bytes_aside(&file, 1 << 20), Err(PictureError::Damaged(_))));
+                assert!(matches!(webp.extra_bytes(&file, 1 << 20), Err(PictureError::Damaged(_))));
             }
         }
         let header = u32::to_le_bytes(99 | 50 << 14);
         let lossless = chunk(b"VP8L", &[&[0x2f], &header[..], &STREAM].concat());
-        assert!(matches!(webp.bytes_aside(&lossless, 1 << 20), Err(PictureError::Damaged(_))));
+        assert!(matches!(webp.extra_bytes(&lossless, 1 << 20), Err(PictureError::Damaged(_))));
     }
 
     #[test]
     fn transparency_has_the_size_of_its_frame() {
         let alpha = chunk(b"ALPH", &[&[1], &STREAM[..]].concat());
-        let mut webp = Outline { width: 100, height: 50, has_alpha: true, is_animated: false };
-        let plain = webp.bytes_aside(&alpha, 1 << 20).unwrap();
+        let mut webp = WebpHeader { width: 100, height: 50, has_alpha: true, is_animated: false };
+        let plain = webp.extra_bytes(&alpha, 1 << 20).unwrap();
         assert!(plain > 100 * 50 * 8, "its tables are counted");
-        assert!(matches!(webp.bytes_aside(&alpha, 1), Err(PictureError::TooMuchMemory)));
+        assert!(matches!(webp.extra_bytes(&alpha, 1), Err(PictureError::TooMuchMemory)));
 
         webp.is_animated = true;
         let frame = |width: u8| {
             chunk(b"ANMF", &[&[0; 6][..], &[width - 1, 0, 0, 49, 0, 0, 0, 0, 0, 0], &alpha].concat())
         };
-        assert!(webp.bytes_aside(&frame(100), 1 << 20).is_ok());
-        assert!(matches!(webp.bytes_aside(&frame(101), 1 << 20), Err(PictureError::Damaged(_))));
+        assert!(webp.extra_bytes(&frame(100), 1 << 20).is_ok());
+        assert!(matches!(webp.extra_bytes(&frame(101), 1 << 20), Err(PictureError::Damaged(_))));
     }
 }

@@ -1,0 +1,181 @@
+//! The folder of the avatars.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chat_core::Username;
+use chat_store::UserRepository;
+use tokio::fs::File;
+use tokio::sync::Semaphore;
+
+use super::address::address;
+use super::blocking::blocking;
+use super::error::AvatarError;
+use super::format::format_of_name;
+use super::incoming::IncomingAvatar;
+use super::part_file::{PartFile, PartPurpose};
+use super::picture::{self, Picture};
+use super::prepared::PreparedAvatar;
+use crate::{HttpOptions, percent};
+
+/// The folder of the avatars, which belongs to one server.
+///
+/// A served picture has a name made from its content, so that accounts with the same
+/// picture share a file. The file gets that name only once an account names it, and
+/// is removed with the last such account ([`remove_avatar`](super::remove_avatar)).
+/// Until then it is a part file, whose name says for which account it waits. After a
+/// crash in between, the next start asks the store for that account, and serves the
+/// picture or removes it.
+#[derive(Debug)]
+pub(crate) struct AvatarFolder {
+    path: PathBuf,
+    max_bytes: u64,
+    /// One permit for each avatar that is being received.
+    uploads: Arc<Semaphore>,
+}
+
+impl AvatarFolder {
+    /// Makes the folder, and completes or removes the part files that a crash left.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(crate) async fn open(options: &HttpOptions, users: &dyn UserRepository) -> io::Result<Self> {
+        let path = options.uploads_dir.clone();
+        tokio::fs::create_dir_all(&path).await?;
+        let mut entries = tokio::fs::read_dir(&path).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            if let Some(purpose) = PartPurpose::of_file_name(&entry.file_name().to_string_lossy()) {
+                recover(&path, &entry.path(), purpose, users).await?;
+            }
+        }
+        Ok(Self {
+            path,
+            max_bytes: options.avatar_max_bytes,
+            uploads: Arc::new(Semaphore::new(options.avatar_uploads_max)),
+        })
+    }
+
+    /// Begins to receive an avatar.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::Busy`] if `avatar_uploads_max` avatars are being received, and
+    /// [`AvatarError::Io`].
+    pub(crate) async fn receive(&self) -> Result<IncomingAvatar, AvatarError> {
+        let permit = self.uploads.clone().try_acquire_owned().map_err(|_| AvatarError::Busy)?;
+        let folder = self.path.clone();
+        let (file, guard) = blocking(move || PartFile::create(&folder, &PartPurpose::Upload)).await?;
+        Ok(IncomingAvatar::new(file, guard, self.max_bytes, permit))
+    }
+
+    /// Writes the picture for an account that is about to be created.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::Io`].
+    pub(crate) async fn prepare(
+        &self,
+        picture: Picture,
+        user: Username,
+    ) -> Result<PreparedAvatar, AvatarError> {
+        PreparedAvatar::write(&self.path, picture, user).await
+    }
+
+    /// Opens the avatar with this percent-encoded file name.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::NotFound`] and [`AvatarError::Io`].
+    pub(crate) async fn find(&self, encoded_name: &str) -> Result<StoredAvatar, AvatarError> {
+        let name = percent::decode(encoded_name, false).ok_or(AvatarError::NotFound)?;
+        let format = format_of_name(&name).ok_or(AvatarError::NotFound)?;
+        let opened = match File::open(self.path.join(name)).await {
+            Ok(file) => file.metadata().await.map(|metadata| (file, metadata)),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((file, metadata)) if metadata.is_file() => {
+                Ok(StoredAvatar { file, bytes: metadata.len(), content_type: format.to_mime_type() })
+            }
+            Ok(_) => Err(AvatarError::NotFound),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(AvatarError::NotFound),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An avatar that is served.
+pub(crate) struct StoredAvatar {
+    /// The open file.
+    pub(crate) file: File,
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+    /// Its media type.
+    pub(crate) content_type: &'static str,
+}
+
+/// Serves the picture in a part file if its account exists, and removes it if not. An
+/// upload is removed.
+async fn recover(
+    folder: &Path,
+    path: &Path,
+    purpose: PartPurpose,
+    users: &dyn UserRepository,
+) -> io::Result<()> {
+    let PartPurpose::Prepared { user } = purpose else { return tokio::fs::remove_file(path).await };
+    let name = picture::file_name(&tokio::fs::read(path).await?);
+    match users.find_user(&user).await {
+        Ok(Some(found)) if found.avatar == Some(address(&name)) => {
+            tokio::fs::rename(path, folder.join(name)).await
+        }
+        Ok(_) => tokio::fs::remove_file(path).await,
+        Err(error) => {
+            tracing::warn!(
+                user = user.as_str(),
+                %error,
+                "the account of an unpublished avatar is unknown until the next start"
+            );
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_store::{MemoryStore, NewUser};
+    use image::ImageFormat;
+
+    use super::*;
+    use crate::avatar::picture::PictureLimits;
+
+    #[tokio::test]
+    async fn a_crash_leaves_no_account_without_its_picture_and_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = HttpOptions { uploads_dir: folder.path().to_owned(), ..HttpOptions::default() };
+        let users = MemoryStore::default();
+        let avatars = AvatarFolder::open(&options, &users).await.unwrap();
+        let mut addresses = Vec::new();
+        for (name, color) in [("alice", 1), ("bob", 2), ("carol", 3)] {
+            let mut sent = io::Cursor::new(Vec::new());
+            let image = image::RgbImage::from_pixel(8, 8, image::Rgb([color; 3]));
+            image.write_to(&mut sent, ImageFormat::Png).unwrap();
+            let limits = PictureLimits { pixels_max: 64, side_max: 8, memory_max: 1 << 20 };
+            let picture = Picture::read(sent.get_ref(), ImageFormat::Png, limits).unwrap();
+            let prepared = avatars.prepare(picture, Username::known(name).unwrap()).await.unwrap();
+            addresses.push(prepared.address.clone());
+            prepared.leave();
+        }
+        // Alice's account was made, bob's not; carol's was, by another registration.
+        for (name, avatar) in [("alice", Some(addresses[0].clone())), ("carol", None)] {
+            let name = Username::known(name).unwrap();
+            let user = NewUser { name, password_hash: String::new(), avatar, created_at_ms: 0 };
+            users.create_user(&user).await.unwrap();
+        }
+        AvatarFolder::open(&options, &users).await.unwrap();
+        let left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, [addresses[0].strip_prefix("/uploads/").unwrap()]);
+    }
+}
