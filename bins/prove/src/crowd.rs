@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chat_client::Options;
+use chat_client::{Options, Rng};
 use chat_core::{PageFrom, PageLimits, Topic};
 use chat_store::{DatabaseUrl, Stores};
 use tokio::sync::watch;
@@ -21,7 +21,6 @@ use tokio::task::JoinHandle;
 use self::bot::Bot;
 use self::device::{Device, Notebook};
 use self::watcher::Watcher;
-use crate::dice::Dice;
 use crate::ledger::{Findings, Ledger, Stored, between, in_room};
 use crate::server::Server;
 
@@ -176,7 +175,7 @@ impl Crowd {
             settled: AtomicUsize::new(0),
         });
         let (phase, phases) = watch::channel(Phase::Talk);
-        let mut dice = Dice::new(habits.seed, 0);
+        let mut rng = Rng::for_part(habits.seed, 0);
         let mut clients = Vec::new();
         for number in 0..habits.clients {
             let user = number % names.len();
@@ -189,7 +188,7 @@ impl Crowd {
                     cookie: cookies[user].clone(),
                     rooms: rooms.collect(),
                     friends: friends.filter(|friend| *friend != names[user]).collect(),
-                    is_slow: dice.happens(habits.slow),
+                    is_slow: rng.random_bool(habits.slow),
                 },
                 habits,
                 Arc::clone(&shared),
@@ -203,7 +202,7 @@ impl Crowd {
                 user: names[user].as_str().into(),
                 cookie: cookies[user].clone(),
                 rooms: (0..habits.rooms_each).map(|turn| room((number + turn) % habits.rooms)).collect(),
-                dice: Dice::new(habits.seed, 2_000_000 + number as u64),
+                rng: Rng::for_part(habits.seed, 2_000_000 + number as u64),
                 options: habits.options.clone(),
                 shared: Arc::clone(&shared),
             };
@@ -217,7 +216,7 @@ impl Crowd {
                 user: names[user].as_str().into(),
                 cookie: cookies[user].clone(),
                 room: room(number % habits.rooms),
-                dice: Dice::new(habits.seed, 1_000_000 + number as u64),
+                rng: Rng::for_part(habits.seed, 1_000_000 + number as u64),
                 shared: Arc::clone(&shared),
             };
             watchers.push(tokio::spawn(watcher.watch(phases.clone())));

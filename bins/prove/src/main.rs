@@ -7,7 +7,6 @@
 //! ```
 
 mod crowd;
-mod dice;
 mod http;
 mod ledger;
 mod line;

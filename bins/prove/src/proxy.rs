@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chat_client::Rng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-
-use crate::dice::Dice;
 
 /// Ended with this value.
 pub(crate) struct Proxy {
@@ -104,30 +103,30 @@ async fn accept(
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let mut dice = Dice::new(seed, number);
-        let fate = fate(*faults.borrow(), &mut dice);
+        let mut rng = Rng::for_part(seed, number);
+        let fate = fate(*faults.borrow(), &mut rng);
         counts.connections.fetch_add(1, Ordering::Relaxed);
-        connections.spawn(connection(client, server, fate, dice, faults.clone(), Arc::clone(&counts)));
+        connections.spawn(connection(client, server, fate, rng, faults.clone(), Arc::clone(&counts)));
     }
 }
 
-fn fate(faults: Faults, dice: &mut Dice) -> Fate {
+fn fate(faults: Faults, rng: &mut Rng) -> Fate {
     let Faults { delayed, black_holed, reset, acks_dropped, within } = faults;
     let within_ms = within.as_millis() as u64;
-    let after = dice.milliseconds(0..within_ms);
-    let mut share = (dice.next() >> 11) as f64 / (1_u64 << 53) as f64;
+    let after = rng.milliseconds(0..within_ms);
+    let mut share = rng.fraction();
     let mut is = |part: f64| {
         share -= part;
         share < 0.0
     };
     if is(delayed) {
-        Fate::Delayed(dice.milliseconds(1..60))
+        Fate::Delayed(rng.milliseconds(1..60))
     } else if is(black_holed) {
         Fate::BlackHoled { after }
     } else if is(reset) {
         Fate::Reset { after }
     } else if is(acks_dropped) {
-        Fate::AcksDropped { after: dice.below(8) }
+        Fate::AcksDropped { after: rng.index(8) }
     } else {
         Fate::Fair
     }
@@ -137,7 +136,7 @@ async fn connection(
     mut client: TcpStream,
     server: SocketAddr,
     fate: Fate,
-    mut dice: Dice,
+    mut rng: Rng,
     mut faults: watch::Receiver<Faults>,
     counts: Arc<Counts>,
 ) {
@@ -155,10 +154,10 @@ async fn connection(
             Fate::AcksDropped { after } => Some(after),
             _ => None,
         };
-        let mut other = Dice::new(dice.next(), 1);
+        let mut other = Rng::for_part(rng.next_u64(), 1);
         let carried = async {
             tokio::select! {
-                () = carry(&mut from_client, &mut to_server, up, &mut dice, None, &counts) => {}
+                () = carry(&mut from_client, &mut to_server, up, &mut rng, None, &counts) => {}
                 () = carry(&mut from_server, &mut to_client, down, &mut other, drop_after, &counts) => {}
             }
         };
@@ -200,7 +199,7 @@ async fn carry(
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
     delay: Option<Duration>,
-    dice: &mut Dice,
+    rng: &mut Rng,
     drop_after: Option<usize>,
     counts: &Counts,
 ) {
@@ -220,7 +219,7 @@ async fn carry(
             acks += here.len();
         }
         if let Some(most) = delay {
-            tokio::time::sleep(dice.milliseconds(0..most.as_millis() as u64)).await;
+            tokio::time::sleep(rng.milliseconds(0..most.as_millis() as u64)).await;
         }
         if to.write_all(bytes).await.is_err() {
             return;

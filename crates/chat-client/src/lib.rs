@@ -39,10 +39,10 @@
 //! give the address behind the proxy, or bring your own socket to a
 //! [`Session`].
 
-mod chance;
 mod client;
 mod event;
 mod frame;
+mod rng;
 mod seen;
 mod server_url;
 mod session;
@@ -52,6 +52,7 @@ pub use client::{
     Client, ClientOptions, ConnectError, Credentials, Events, Receipt, RequestError, SendError,
 };
 pub use event::{Conversation, Entry, Event, HistoryPage, Place, Presence};
+pub use rng::Rng;
 pub use seen::{CONVERSATIONS_MAX, Seen};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use session::{Options, Output, PageFrom, Refused, Session, Snapshot, Unsent};

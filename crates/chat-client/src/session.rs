@@ -14,9 +14,8 @@ use self::outbox::Outbox;
 use self::privates::CatchUp;
 use self::requests::{Answers, Expected, Queued};
 use self::rooms::Room;
-use crate::chance::Chance;
 use crate::frame::{self, Frame, Hello, Refusal};
-use crate::{Event, Place, Seen};
+use crate::{Event, Place, Rng, Seen};
 
 /// A client that is always about to be connected.
 ///
@@ -42,7 +41,7 @@ use crate::{Event, Place, Seen};
 #[derive(Debug)]
 pub struct Session {
     options: Options,
-    chance: Chance,
+    rng: Rng,
     out: VecDeque<Output>,
     link: Link,
     server: Server,
@@ -252,7 +251,7 @@ impl Session {
             wanted.chain(outbox_rooms).map(|room| (room, Room::default())).collect();
         Self {
             options,
-            chance: Chance::new(seed),
+            rng: Rng::new(seed),
             out: VecDeque::new(),
             link: Link::Down { until_ms: 0 },
             server: Server {
@@ -503,7 +502,8 @@ impl Session {
     }
 
     fn backoff(&mut self, failures: u32) -> u64 {
-        self.chance.backoff(failures, self.options.backoff_min_ms, self.options.backoff_max_ms)
+        let Options { backoff_min_ms, backoff_max_ms, .. } = self.options;
+        backoff_ms(&mut self.rng, failures, backoff_min_ms, backoff_max_ms)
     }
 
     /// When to try again what was refused for now.
@@ -523,6 +523,13 @@ impl Session {
     }
 }
 
+/// How long to wait after `failures` failures in a row: full jitter between
+/// `min_ms` and a cap that doubles from there to `max_ms`.
+fn backoff_ms(rng: &mut Rng, failures: u32, min_ms: u64, max_ms: u64) -> u64 {
+    let cap_ms = min_ms.saturating_mul(1 << (failures + 1).min(20)).min(max_ms).max(min_ms);
+    rng.between(min_ms, cap_ms)
+}
+
 /// Close codes: a message was too big, …
 const TOO_BIG: u16 = 1009;
 /// … the token is no longer good, …
@@ -535,3 +542,19 @@ const COME_BACK_MAX_MS: u64 = 600_000;
 const HEARTBEAT_S: u64 = 45;
 const UNANSWERED_MAX: usize = 32;
 const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_cap() {
+        let mut rng = Rng::new(1);
+        for failures in 0..100 {
+            let cap_ms = (500_u64 << (failures + 1).min(10)).min(30_000);
+            for _ in 0..100 {
+                assert!((500..=cap_ms).contains(&backoff_ms(&mut rng, failures, 500, 30_000)));
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chat_client::{Event, Options, Output as Todo, Place, Seen, Session, Snapshot};
+use chat_client::{Event, Options, Output as Todo, Place, Rng, Seen, Session, Snapshot};
 use chat_core::{
     ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Outcome, Output,
     Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomName, Seed, Topic, Username,
@@ -62,7 +62,7 @@ impl Total {
 }
 
 struct World {
-    chance: Chance,
+    rng: Rng,
     now_ms: u64,
     hub: Hub,
     out: Outputs,
@@ -114,11 +114,11 @@ enum Down {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut chance = Chance(seed.wrapping_mul(0x5851_F42D_4C95_7F2D) + 1);
-        let mut app = |user| App::new(user, chance.next());
+        let mut rng = Rng::new(seed);
+        let mut app = |user| App::new(user, rng.next_u64());
         let apps = vec![app("alice"), app("alice"), app("bob"), app("carol"), app("dave")];
         // Some seeds have no trouble of one kind at all.
-        let mut rate = |most| if chance.below(4) == 0 { 0 } else { chance.below(most) };
+        let mut rate = |most: u64| if rng.index(4) == 0 { 0 } else { rng.between(0, most - 1) };
         let rates = Rates { cut: rate(12), fail: rate(200), crash: rate(6), restart: rate(8) };
         Self {
             now_ms: 1_000_000,
@@ -131,7 +131,7 @@ impl World {
             apps,
             rates,
             total: Total::default(),
-            chance,
+            rng,
         }
     }
 
@@ -157,27 +157,27 @@ impl World {
     /// Something goes wrong, perhaps.
     fn trouble(&mut self) {
         for index in 0..self.apps.len() {
-            if self.chance.of_1000(self.rates.cut) {
-                if self.chance.below(4) == 0 {
+            if self.rng.chance(self.rates.cut) {
+                if self.rng.index(4) == 0 {
                     self.apps[index].link.iter_mut().for_each(|link| link.is_dead = true);
                 } else {
                     self.cut(index, None);
                 }
             }
-            if self.chance.of_1000(self.rates.restart) {
+            if self.rng.chance(self.rates.restart) {
                 self.total.restarts += 1;
                 self.hang_up(index);
                 let app = &mut self.apps[index];
                 let snapshot = serde_json::to_string(&app.session.snapshot()).unwrap();
                 let snapshot: Snapshot = serde_json::from_str(&snapshot).unwrap();
                 assert_eq!(snapshot.seen.seq(&Place::room("r0")), app.seen.seq(&Place::room("r0")));
-                app.session = Session::restore(options(), self.chance.next(), snapshot);
+                app.session = Session::restore(options(), self.rng.next_u64(), snapshot);
             }
         }
-        if self.chance.of_1000(self.rates.crash) {
+        if self.rng.chance(self.rates.crash) {
             self.crash();
         }
-        if self.chance.of_1000(self.rates.crash) {
+        if self.rng.chance(self.rates.crash) {
             self.hub.step(self.now(), Input::Drain, &mut self.out);
             self.perform();
         }
@@ -189,7 +189,7 @@ impl World {
         self.total.crashes += 1;
         let now = self.now();
         for (_, draft) in std::mem::take(&mut self.drafts) {
-            if self.chance.below(2) == 0 {
+            if self.rng.index(2) == 0 {
                 self.history.append(&[draft], now.wall_ms, exists);
             } else {
                 break;
@@ -213,13 +213,13 @@ impl World {
     /// Somebody does something.
     fn act(&mut self) {
         let now_ms = self.now_ms;
-        let index = self.chance.below(self.apps.len() as u64) as usize;
-        let room = ROOMS[self.chance.below(3) as usize].to_owned();
-        let person = USERS[self.chance.below(4) as usize];
-        let dice = self.chance.below(100);
-        let count = if self.chance.below(50) == 0 { 60 } else { 1 };
+        let index = self.rng.index(self.apps.len());
+        let room = ROOMS[self.rng.index(ROOMS.len())].to_owned();
+        let person = USERS[self.rng.index(USERS.len())];
+        let action = self.rng.index(100);
+        let count = if self.rng.index(50) == 0 { 60 } else { 1 };
         let app = &mut self.apps[index];
-        match dice {
+        match action {
             0..10 => app.session.join(now_ms, &room).unwrap(),
             10 => app.session.leave(now_ms, &room),
             11..40 => {
@@ -235,7 +235,7 @@ impl World {
 
     /// A little time passes.
     fn step(&mut self) {
-        self.now_ms += 1 + self.chance.below(60);
+        self.now_ms += 1 + self.rng.between(0, 59);
         let now = self.now();
         if self.hub.next_tick_ms() <= self.now_ms {
             self.hub.step(now, Input::Tick, &mut self.out);
@@ -269,8 +269,8 @@ impl World {
         if due.is_empty() && self.late.is_empty() {
             return;
         }
-        if self.chance.of_1000(self.rates.fail) {
-            match self.chance.below(3) {
+        if self.rng.chance(self.rates.fail) {
+            match self.rng.index(3) {
                 // All that waits falls with it.
                 0 => is_failing = true,
                 // Stored, and the answer comes when nobody waits any more.
@@ -351,7 +351,7 @@ impl World {
             return;
         }
         // What was on its way may still arrive.
-        let keep = self.chance.below(1 + link.up.len() as u64) as usize;
+        let keep = self.rng.size(0, link.up.len() as u64);
         link.up.truncate(keep);
         let now = self.now();
         for (_, frame) in link.up {
@@ -370,7 +370,7 @@ impl World {
             match output {
                 Todo::Connect => self.connect(index),
                 Todo::Transmit(frame) => {
-                    let at_ms = self.now_ms + self.chance.below(40);
+                    let at_ms = self.now_ms + self.rng.between(0, 39);
                     let link = self.apps[index].link.as_mut().expect("connected");
                     let at_ms = link.up.back().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
                     link.up.push_back((at_ms, frame));
@@ -387,7 +387,7 @@ impl World {
     fn connect(&mut self, index: usize) {
         let client = ClientId(self.next_client);
         self.next_client += 1;
-        let down = VecDeque::from([(self.now_ms + self.chance.below(40), Down::Opened)]);
+        let down = VecDeque::from([(self.now_ms + self.rng.between(0, 39), Down::Opened)]);
         let app = &mut self.apps[index];
         assert!(app.link.is_none());
         app.link = Some(Link { client, is_dead: false, up: VecDeque::new(), down });
@@ -419,19 +419,19 @@ impl World {
                     closed.push(client);
                 }
                 Output::Append(draft) => {
-                    let at_ms = self.now_ms + self.chance.below(30);
+                    let at_ms = self.now_ms + self.rng.between(0, 29);
                     let at_ms = self.drafts.last().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
                     self.drafts.push((at_ms, draft));
                 }
                 Output::Read(read) => {
                     let page = self.history.page(&read.topic, read.from, read.limits);
-                    let page = (!self.chance.of_1000(self.rates.fail)).then_some(page);
+                    let page = (!self.rng.chance(self.rates.fail)).then_some(page);
                     let input = Input::Page { id: read.id, page: page.as_ref() };
                     self.hub.step(now, input, &mut self.out);
                 }
                 Output::ReadConversations { id, user, limit } => {
                     let conversations = self.history.conversations(&user, limit);
-                    let conversations = (!self.chance.of_1000(self.rates.fail)).then_some(conversations);
+                    let conversations = (!self.rng.chance(self.rates.fail)).then_some(conversations);
                     let input = Input::Conversations { id, conversations: conversations.as_ref() };
                     self.hub.step(now, input, &mut self.out);
                 }
@@ -453,7 +453,7 @@ impl World {
     }
 
     fn down(&mut self, client: ClientId, down: Down) {
-        let at_ms = self.now_ms + self.chance.below(40);
+        let at_ms = self.now_ms + self.rng.between(0, 39);
         let links = self.apps.iter_mut().filter_map(|app| app.link.as_mut());
         if let Some(link) = links.into_iter().find(|link| link.client == client) {
             let at_ms = link.down.back().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
@@ -599,23 +599,3 @@ fn name(name: &str) -> Username {
 
 const ROOMS: [&str; 3] = ["r0", "r1", "r2"];
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
-
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        // xorshift64* (Vigna 2016)
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 8
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        if end == 0 { 0 } else { self.next() % end }
-    }
-
-    fn of_1000(&mut self, rate: u64) -> bool {
-        self.below(1_000) < rate
-    }
-}

@@ -78,7 +78,7 @@ impl World {
                 answer_timeout_ms: self.random.between(7_000, 60_000),
                 ..Options::default()
             };
-            let session = Session::new(options.clone(), self.random.next());
+            let session = Session::new(options.clone(), self.random.next_u64());
             self.apps.push(App {
                 session_id: SessionId::new(&format!("{user} app {app}")),
                 user,
@@ -160,7 +160,7 @@ impl World {
     }
 
     pub(crate) fn signs_in(&mut self, app: usize) -> Check {
-        let name = format!("{} app {app} {}", self.apps[app].user, self.random.next());
+        let name = format!("{} app {app} {}", self.apps[app].user, self.random.next_u64());
         let this = &mut self.apps[app];
         (this.session_id, this.is_signed_out) = (SessionId::new(&name), false);
         this.session.signed_in(self.now_ms);
@@ -296,7 +296,7 @@ impl World {
         self.oracle.count("app restarted");
         self.note(|| format!("    app {app} starts again"));
         self.hang_up(app);
-        let seed = self.random.next();
+        let seed = self.random.next_u64();
         let this = &mut self.apps[app];
         this.attempts += 1;
         let mut snapshot = this.session.snapshot();

@@ -31,7 +31,6 @@ mod log;
 mod oracle;
 mod people;
 mod planted;
-mod random;
 mod rates;
 mod storing;
 mod wire;

@@ -125,7 +125,7 @@ impl World {
         let device = self.random.between(1, 2);
         let mut session = SessionId::new(&format!("{user} {device}"));
         if self.revoked.contains(&session) {
-            session = SessionId::new(&format!("{user} {device} {}", self.random.next()));
+            session = SessionId::new(&format!("{user} {device} {}", self.random.next_u64()));
         }
         let (v1, wild) = (self.plan.v1, self.plan.wild);
         let speaks_v1 = v1 + wild == 0 || self.random.between(1, v1 + wild) <= v1;

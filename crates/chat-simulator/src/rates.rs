@@ -1,8 +1,7 @@
 //! How much goes wrong in a world, which its seed decides.
 
+use chat_client::Rng;
 use chat_core::{Framing, HubOptions, RateLimit, RecentLimits};
-
-use crate::random::Random;
 
 /// What is the same from the beginning of a world to its end.
 pub(crate) struct Plan {
@@ -75,7 +74,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(crate) fn of(random: &mut Random) -> Self {
+    pub(crate) fn of(random: &mut Rng) -> Self {
         let mut up_to = |max| if random.chance(400) { 0 } else { random.between(1, max) };
         Self {
             lose: up_to(60),
@@ -144,7 +143,7 @@ impl Rates {
 }
 
 impl Plan {
-    pub(crate) fn of(random: &mut Random) -> Self {
+    pub(crate) fn of(random: &mut Rng) -> Self {
         let lanes = if random.chance(500) { 1 } else { random.size(2, 4) };
         let apps = if random.chance(300) { 0 } else { random.size(1, 5) };
         let mut options = options(random, lanes > 1);
@@ -174,9 +173,9 @@ impl Plan {
 }
 
 /// Small limits, so that a small world reaches them.
-fn options(random: &mut Random, topics_side_by_side: bool) -> HubOptions {
+fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
     // Whatever waits when calm comes must be taken within its ten seconds.
-    let limit = |random: &mut Random| {
+    let limit = |random: &mut Rng| {
         let limit =
             RateLimit { burst: random.between(20, 80) as u32, per_second: random.between(100, 200) as u32 };
         random.chance(500).then_some(limit)

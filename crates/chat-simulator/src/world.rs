@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use chat_client::Rng;
 use chat_core::{
     ClientId, Conversations, DraftId, Entry, Hub, HubOptions, Input, Missed, Now, Outputs, Page, Pair,
     PresenceChange, ReadId, ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username,
@@ -16,14 +17,13 @@ use crate::log::{Lane, Log, Queued};
 use crate::oracle::{Check, Oracle, SendRef, ensure};
 use crate::people::Wild;
 use crate::planted::Bug;
-use crate::random::Random;
 use crate::rates::{Plan, Rates};
 use crate::wire::Frame;
 use crate::{Settings, Summary};
 
 /// One run.
 pub(crate) struct World {
-    pub(crate) random: Random,
+    pub(crate) random: Rng,
     pub(crate) plan: Plan,
     pub(crate) rates: Rates,
     pub(crate) bug: Option<Bug>,
@@ -336,7 +336,7 @@ const AFTERMATH_MS: u64 = 15_000;
 
 impl World {
     pub(crate) fn new(seed: u64, settings: &Settings) -> Self {
-        let mut random = Random::new(seed);
+        let mut random = Rng::new(seed);
         let plan = Plan::of(&mut random);
         let rates = Rates::of(&mut random);
         let mut options = plan.options.clone();
@@ -544,7 +544,7 @@ impl World {
     pub(crate) fn new_shell(&mut self, node: usize, boot: u64) -> Shell {
         self.hub_ids += 1;
         let options = HubOptions { id: self.hub_ids, ..self.plan.options.clone() };
-        let seed = Seed(self.random.next(), u64::from(self.hub_ids));
+        let seed = Seed(self.random.next_u64(), u64::from(self.hub_ids));
         Shell {
             node,
             boot,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_client::{
-    Client, ClientOptions, Credentials, Event as ClientEvent, Events, Options, Place, SendError,
+    Client, ClientOptions, Credentials, Event as ClientEvent, Events, Options, Place, Rng, SendError,
 };
 use chat_core::Topic;
 use tokio::sync::watch;
@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use super::device::Notebook;
 use super::topics::Topics;
 use super::{Phase, Shared};
-use crate::dice::Dice;
 use crate::ledger::{Event, GivenUp, Send, Told, in_room};
 
 pub(crate) struct Bot {
@@ -23,7 +22,7 @@ pub(crate) struct Bot {
     pub(crate) user: Arc<str>,
     pub(crate) cookie: String,
     pub(crate) rooms: Vec<String>,
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     pub(crate) options: Options,
     pub(crate) shared: Arc<Shared>,
 }
@@ -49,8 +48,8 @@ impl Bot {
         }
         let mut said = 0;
         while *phases.borrow() < Phase::LastWords {
-            let pause = self.dice.milliseconds(0..200);
-            let room = self.rooms[self.dice.below(self.rooms.len())].clone();
+            let pause = self.rng.milliseconds(0..200);
+            let room = self.rooms[self.rng.index(self.rooms.len())].clone();
             self.say(&client, room, &mut said, &mut notebook).await;
             tokio::time::sleep(pause).await;
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chat_client::{Event as ClientEvent, Output, Place, Session};
+use chat_client::{Event as ClientEvent, Output, Place, Rng, Session};
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
@@ -23,7 +23,6 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::topics::Topics;
 use super::{Habits, Pace, Phase, Shared};
-use crate::dice::Dice;
 use crate::ledger::{Frame, GivenUp, Seen, Send, Told, Wire, Words, between, in_room};
 
 pub(crate) struct Who {
@@ -39,7 +38,7 @@ pub(crate) struct Device {
     who: Who,
     habits: Habits,
     shared: Arc<Shared>,
-    dice: Dice,
+    rng: Rng,
     session: Session,
     /// The rooms that one wants to be in now.
     wanted: BTreeSet<String>,
@@ -87,20 +86,20 @@ const SLOW_BUFFER: u32 = 4096;
 
 impl Device {
     pub(crate) fn new(who: Who, habits: &Habits, shared: Arc<Shared>) -> Self {
-        let mut dice = Dice::new(habits.seed, 1 + who.client as u64);
+        let mut rng = Rng::for_part(habits.seed, 1 + who.client as u64);
         let now = Instant::now();
         let user = Arc::clone(&who.user);
         let notebook =
             Notebook { told: Told { user: Arc::clone(&who.user), ..Told::default() }, ..Notebook::default() };
         Self {
-            session: Session::new(habits.options.clone(), dice.next()),
+            session: Session::new(habits.options.clone(), rng.next_u64()),
             wanted: who.rooms.iter().cloned().collect(),
-            next_say: now + dice.milliseconds(0..1000),
+            next_say: now + rng.milliseconds(0..1000),
             reads_from: now,
             habits: habits.clone(),
             who,
             shared,
-            dice,
+            rng,
             notebook,
             topics: Topics::new(user),
             connecting: None,
@@ -164,7 +163,7 @@ impl Device {
             Pace::Rate(rate) => {
                 if self.next_say <= now && rate > 0.0 {
                     let mean_ms = (1000.0 * self.shared.clients as f64 / rate).max(1.0) as u64;
-                    self.next_say = now + self.dice.milliseconds(0..2 * mean_ms);
+                    self.next_say = now + self.rng.milliseconds(0..2 * mean_ms);
                     self.say();
                 } else if rate <= 0.0 {
                     self.next_say = now + Duration::from_secs(3600);
@@ -179,22 +178,22 @@ impl Device {
     }
 
     fn say(&mut self) {
-        if self.dice.happens(self.habits.leaving) {
-            let room = self.who.rooms[self.dice.below(self.who.rooms.len())].clone();
+        if self.rng.random_bool(self.habits.leaving) {
+            let room = self.who.rooms[self.rng.index(self.who.rooms.len())].clone();
             if self.wanted.remove(&room) {
                 self.session.leave(self.shared.now_ms(), &room);
             } else {
                 self.want(room);
             }
         }
-        if self.dice.happens(self.habits.crashing) {
+        if self.rng.random_bool(self.habits.crashing) {
             self.crash();
         }
-        let is_private = !self.who.friends.is_empty() && self.dice.happens(self.habits.private);
+        let is_private = !self.who.friends.is_empty() && self.rng.random_bool(self.habits.private);
         if is_private {
-            let friend = self.who.friends[self.dice.below(self.who.friends.len())].clone();
+            let friend = self.who.friends[self.rng.index(self.who.friends.len())].clone();
             self.send(Place::Person(friend));
-        } else if let Some(room) = self.wanted.iter().nth(self.dice.below(self.wanted.len())).cloned() {
+        } else if let Some(room) = self.wanted.iter().nth(self.rng.index(self.wanted.len())).cloned() {
             self.send(Place::Room(room));
         } else {
             let room = self.who.rooms[0].clone();
@@ -214,7 +213,7 @@ impl Device {
         let snapshot = self.session.snapshot();
         (self.socket, self.connecting) = (None, None);
         self.went_offline();
-        self.session = Session::restore(self.habits.options.clone(), self.dice.next(), snapshot);
+        self.session = Session::restore(self.habits.options.clone(), self.rng.next_u64(), snapshot);
         for room in self.who.rooms.clone() {
             if self.wanted.contains(&room) {
                 self.want(room);
@@ -336,7 +335,7 @@ impl Device {
                 self.session.frame(now_ms, &text);
                 // At the end it wants to be at the top, as everybody does.
                 if self.who.is_slow && !self.has_said_last_words {
-                    self.reads_from = Instant::now() + self.dice.milliseconds(SLOW_PAUSE_MS);
+                    self.reads_from = Instant::now() + self.rng.milliseconds(SLOW_PAUSE_MS);
                 }
             }
             Some(Ok(Message::Close(frame))) => {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chat_client::Rng;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -11,7 +12,6 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::device::connect_to;
 use super::{Phase, Shared};
-use crate::dice::Dice;
 use crate::ledger::{Send, Watched, Words, between, in_room};
 
 pub(crate) struct Watcher {
@@ -19,7 +19,7 @@ pub(crate) struct Watcher {
     pub(crate) user: Arc<str>,
     pub(crate) cookie: String,
     pub(crate) room: String,
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -34,7 +34,7 @@ impl Watcher {
             if ended {
                 break;
             }
-            tokio::time::sleep(self.dice.milliseconds(50..400)).await;
+            tokio::time::sleep(self.rng.milliseconds(50..400)).await;
         }
         (sends, watched)
     }
@@ -51,7 +51,7 @@ impl Watcher {
         let (user, room) = (Arc::clone(&self.user), self.room.clone());
         watched.push(Watched { user, room, seen: Vec::new() });
         let mut is_in = false;
-        let mut next_say = Instant::now() + self.dice.milliseconds(500..4000);
+        let mut next_say = Instant::now() + self.rng.milliseconds(500..4000);
         loop {
             let talks = is_in && *phases.borrow() == Phase::Talk;
             tokio::select! {
@@ -75,7 +75,7 @@ impl Watcher {
                     watched.last_mut().expect("pushed above").seen.push(seen);
                 }
                 () = tokio::time::sleep_until(next_say.into()), if talks => {
-                    next_say = Instant::now() + self.dice.milliseconds(500..4000);
+                    next_say = Instant::now() + self.rng.milliseconds(500..4000);
                     let text = format!("{} in the old way {} {}", self.user, self.client, sends.len());
                     let frame = json!({ "type": "message", "text": text }).to_string();
                     let (client, user) = (self.client, Arc::clone(&self.user));

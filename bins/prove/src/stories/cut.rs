@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use chat_client::Rng;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{SETTLE, Verdict, has, is_root, tell};
 use crate::Workload;
 use crate::crowd::{Crowd, settle};
-use crate::dice::Dice;
 use crate::mount::Mount;
 use crate::server::{Plan, Server, Store};
 
@@ -39,11 +39,11 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
     let habits = workload.habits(seed);
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
-    let mut dice = Dice::new(seed, 77);
+    let mut rng = Rng::for_part(seed, 77);
     let (mut cuts, mut sound) = (Vec::new(), 0);
     while cuts.len() < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
         let mut breaker = Breaker::ready(&mount.path()).await?;
-        tokio::time::sleep(dice.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
+        tokio::time::sleep(rng.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
         // Before the cut, so that nothing that came after it counts.
         let from = crowd.now();
         breaker.cut().await?;

@@ -4,10 +4,11 @@ use std::error::Error;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chat_client::Rng;
+
 use super::{SETTLE, Verdict, tell};
 use crate::Workload;
 use crate::crowd::{Crowd, Habits, Pace, settle};
-use crate::dice::Dice;
 use crate::proxy::{Faults, Proxy};
 use crate::server::{Plan, Server};
 
@@ -22,14 +23,14 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
     let faults = if workload.direct { Faults::NONE } else { Faults::MIXED };
     let proxy = Proxy::start(server.address, faults, seed).await?;
     let crowd = Crowd::start(&habits, proxy.address, &cookies);
-    let mut dice = Dice::new(seed, 77);
+    let mut rng = Rng::for_part(seed, 77);
     let mut kills = 0;
     while kills < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
-        tokio::time::sleep(dice.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
+        tokio::time::sleep(rng.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
         server.kill().await?;
         kills += 1;
         // Now and then it stays away for a while.
-        let away = if dice.happens(0.2) { dice.milliseconds(0..800) } else { Duration::ZERO };
+        let away = if rng.random_bool(0.2) { rng.milliseconds(0..800) } else { Duration::ZERO };
         tokio::time::sleep(away).await;
         server.restart().await?;
     }

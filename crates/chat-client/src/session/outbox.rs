@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{Refused, Session, Unsent};
 use crate::frame::{Ack, Refusal, Request};
 use crate::session::Output;
-use crate::{Event, Place};
+use crate::{Event, Place, Rng};
 
 /// Sends without a final answer. Those on their way come first.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Session {
             return Err(Refused::NotJoined);
         }
         let nonce = match nonce {
-            None => self.chance.nonce(now_ms),
+            None => make_nonce(&mut self.rng, now_ms),
             Some(nonce) => {
                 let chars = nonce.chars().count();
                 if !(1..=NONCE_MAX_CHARS).contains(&chars) || nonce.chars().any(char::is_control) {
@@ -237,7 +237,30 @@ impl Session {
     }
 }
 
+/// A nonce of 16 bytes as 32 hexadecimal digits: six bytes of time, so that a
+/// database stores neighbours together, and ten random bytes.
+fn make_nonce(rng: &mut Rng, now_ms: u64) -> String {
+    let time = now_ms & 0xFFFF_FFFF_FFFF;
+    format!("{time:012x}{:04x}{:016x}", rng.next_u64() >> 48, rng.next_u64())
+}
+
 /// The server's code for it.
 const TEXT_TOO_LONG: &str = "text_too_long";
 /// Characters of a nonce, as the protocol has it.
 const NONCE_MAX_CHARS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_are_ordered_by_time_and_all_different() {
+        let mut rng = Rng::new(7);
+        let first = make_nonce(&mut rng, 1_000);
+        let second = make_nonce(&mut rng, 1_000);
+        let third = make_nonce(&mut rng, 1_001);
+        assert_eq!(first.len(), 32);
+        assert!(first != second && first < third && second < third);
+        assert_eq!(make_nonce(&mut Rng::new(7), 1_000), first);
+    }
+}
