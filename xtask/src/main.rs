@@ -1,7 +1,8 @@
-//! The project's tasks, run as `cargo xtask <task>`. The standard library is
-//! all they need, so that the first run does not wait for a build.
+//! The project's tasks, run as `cargo xtask <task>`. They need nothing but the
+//! standard library, so that the first run does not wait for a build.
 
 mod apt;
+mod component;
 mod migrate;
 mod page;
 mod postgres;
@@ -11,7 +12,7 @@ mod test;
 
 use std::env;
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
 fn main() -> ExitCode {
     match Task::parse(env::args_os().skip(1)) {
@@ -19,8 +20,8 @@ fn main() -> ExitCode {
             print!("{HELP}");
             ExitCode::SUCCESS
         }
-        Ok(Task::Test) => test::run(),
-        Ok(Task::Page { stories }) => page::run(&stories),
+        Ok(Task::Test { args }) => test::run(&args),
+        Ok(Task::Page { args }) => page::run(args),
         Ok(Task::Screenshots) => page::screenshots(),
         Ok(Task::Migrate { args }) => migrate::run(args),
         Ok(Task::Prove { args }) => prove::run(args),
@@ -36,26 +37,30 @@ const HELP: &str = "\
 Usage: cargo xtask <task>
 
 Tasks:
-  test                            all checks: format, lints, docs, tests, simulator
-  page [story ...]                the page's checks; with names, these stories in the browser
+  test [step ...]                 all checks, or the named steps; `test --list` lists the steps
+  page [file ...]                 the page's checks; with files of web/test/browser, only their scenarios
+       [--name TEXT] [--headed]   only scenarios with TEXT in the name; in a visible browser
   screenshots                     takes the README's pictures of the page anew
   migrate [up|down|status] [...]  the database's schema, as `server migrate`
-  prove [--release] <story> [...] proof on the real server: `prove help` lists the stories
-  simulate [--seeds N] [...]      a whole chat under faults: `simulate --help` lists the options
+  prove [--release] <scenario>    a scenario on the real server; `prove help` lists them
+  simulate [--seeds N] [...]      whole chats under faults; `simulate --help` lists the options
   help                            this list
 ";
 
-/// What the command line asks for.
+/// The task that the command line names.
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
     Help,
-    Test,
     Screenshots,
-    /// `stories` are files of `web/test/browser`.
-    Page {
-        stories: Vec<OsString>,
+    /// `args` are steps, or `--list`.
+    Test {
+        args: Vec<OsString>,
     },
-    /// `args` are the server's to understand.
+    /// `args` select scenarios.
+    Page {
+        args: Vec<OsString>,
+    },
+    /// `args` are those of `server migrate`.
     Migrate {
         args: Vec<OsString>,
     },
@@ -69,7 +74,7 @@ enum Task {
     },
 }
 
-/// A command line that names no task, in a sentence for whoever typed it.
+/// A command line that names no task, in a sentence for the person who typed it.
 #[derive(Debug, PartialEq, Eq)]
 struct UsageError(String);
 
@@ -81,12 +86,12 @@ impl Task {
         };
         let args: Vec<OsString> = args.collect();
         let task = match name.to_str() {
+            Some("test") => return Ok(Self::Test { args }),
+            Some("page") => return Ok(Self::Page { args }),
             Some("migrate") => return Ok(Self::Migrate { args }),
             Some("prove") => return Ok(Self::Prove { args }),
             Some("simulate") => return Ok(Self::Simulate { args }),
-            Some("page") => return Ok(Self::Page { stories: args }),
             Some("screenshots") => Self::Screenshots,
-            Some("test") => Self::Test,
             Some("help" | "--help" | "-h") => Self::Help,
             _ => return Err(UsageError(format!("there is no task `{}`", name.display()))),
         };
@@ -101,9 +106,33 @@ impl Task {
     }
 }
 
-/// The cargo that runs this, and not another one that comes first in `PATH`.
+/// The cargo that runs this program, rather than another one that comes first in
+/// `PATH`.
 fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Builds and runs a program of the workspace: `cargo run` with `options`, then
+/// the program's own `args`.
+fn run_package(options: &[&str], args: Vec<OsString>) -> ExitCode {
+    match cargo().args(["run", "--quiet"]).args(options).args(args).status() {
+        Ok(status) => exit_code(status),
+        Err(error) => {
+            eprintln!("error: cargo could not be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Passes on the exit code of a program, which has printed its own error.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    if status.success() {
+        return ExitCode::SUCCESS;
+    }
+    match status.code().and_then(|code| u8::try_from(code).ok()) {
+        Some(code) => ExitCode::from(code),
+        None => ExitCode::FAILURE,
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +145,8 @@ mod tests {
 
     #[test]
     fn tasks_are_named() {
-        assert_eq!(parse("test"), Ok(Task::Test));
+        assert_eq!(parse("test"), Ok(Task::Test { args: vec![] }));
+        assert_eq!(parse("test lints"), Ok(Task::Test { args: vec!["lints".into()] }));
         for help in ["help", "--help", "-h"] {
             assert_eq!(parse(help), Ok(Task::Help));
         }
@@ -136,10 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_task_is_named_in_the_error() {
+    fn an_unknown_task_is_named_in_the_error() {
         assert_eq!(parse(""), Err("no task was named".to_owned()));
         assert_eq!(parse("tset"), Err("there is no task `tset`".to_owned()));
-        assert_eq!(parse("test fast"), Err("`test` takes no arguments, but got `fast`".to_owned()));
+        let sentence = "`screenshots` takes no arguments, but got `fast`".to_owned();
+        assert_eq!(parse("screenshots fast"), Err(sentence));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The page's own checks: types, the logic without a browser, and stories of
-//! people in real browsers at a real server. Also its pictures for the README.
+//! The page's own checks: types, the logic without a browser, and scenarios of
+//! people in real browsers on a real server. Also the README's screenshots.
 //!
-//! The page needs no Node; its checks do. What they need is installed below
-//! `target`, at the versions of `web/package-lock.json`.
+//! The page needs no Node, but its checks do. Their tools are installed below
+//! `target`, in the versions of `web/package-lock.json`.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,50 +12,47 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::apt;
+use crate::component::{Component, Components};
 
-/// How to get what this program cannot.
-pub(crate) const INSTALL_NODE: &str = "apt-get install nodejs npm (Node 20 or newer)";
-pub(crate) const INSTALL_TOOLS: &str = "npm must reach its registry";
-pub(crate) const INSTALL_BROWSER: &str = "apt-get install chromium, or set CHROMIUM";
+pub(crate) const NODE: Component =
+    Component { name: "Node", install: "apt-get install nodejs npm (Node 20 or newer)", find: || has_node() };
 
-/// `cargo xtask page`: all checks of the page, or the named stories alone.
-pub(crate) fn run(stories: &[OsString]) -> ExitCode {
-    let checks: &[fn() -> io::Result<Command>] =
-        if stories.is_empty() { &[types, logic, all_stories] } else { &[] };
-    perform(|| {
-        for check in checks {
-            succeed(check()?)?;
+pub(crate) const TOOLS: Component = Component {
+    name: "the page's toolchain",
+    install: "apt-get install npm; npm must reach its registry",
+    find: || has_tools(),
+};
+
+pub(crate) const BROWSER: Component = Component {
+    name: "Chromium",
+    install: "apt-get install chromium, or set CHROMIUM to a browser's path",
+    find: || has_browser(),
+};
+
+/// `cargo xtask page`: all checks of the page, or some scenarios only.
+pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    let is_everything = args.is_empty();
+    let selection = match Selection::parse(args) {
+        Ok(selection) => selection,
+        Err(sentence) => {
+            eprintln!("error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]");
+            return ExitCode::from(2);
         }
-        if checks.is_empty() { succeed(tell(files("test/browser", ".test.mjs", stories)?)?) } else { Ok(()) }
+    };
+    perform(|| {
+        let mut checks = if is_everything { vec![types()?, logic()?] } else { Vec::new() };
+        checks.push(scenarios(&selection)?);
+        Ok(checks)
     })
 }
 
-/// `cargo xtask screenshots`: takes them anew.
+/// `cargo xtask screenshots`: takes the README's pictures of the page anew.
 pub(crate) fn screenshots() -> ExitCode {
     perform(|| {
-        let mut command = stage()?;
+        let mut command = browser_command()?;
         command.arg(web().join("test/browser/screenshots.mjs"));
-        succeed(command)
+        Ok(vec![command])
     })
-}
-
-/// Whether there is a Node that is new enough. As root on Debian it is installed
-/// first; where Debian's own is too old, npm has another.
-pub(crate) fn has_node() -> bool {
-    node().is_some()
-        || (install("Node", &["nodejs", "npm"]) && (node().is_some() || (install_node() && node().is_some())))
-}
-
-/// Whether the tools are there, which npm installs.
-pub(crate) fn has_tools() -> bool {
-    has_node() && (are_tools_current() || install_tools())
-}
-
-/// Whether there are a browser and the tools to drive it.
-pub(crate) fn has_browser() -> bool {
-    has_tools()
-        && (browser().is_some()
-            || (install("Chromium", &["chromium", "fonts-noto-color-emoji"]) && browser().is_some()))
 }
 
 /// The type check.
@@ -65,27 +62,110 @@ pub(crate) fn types() -> io::Result<Command> {
     Ok(command)
 }
 
-/// The rules of the page, without a browser.
+/// The tests of the page's logic, without a browser.
 pub(crate) fn logic() -> io::Result<Command> {
     let mut command = node_command()?;
-    command.args(["--test", "--test-reporter=dot"]).args(files("test", ".test.js", &[])?);
+    command.args(["--test", "--test-reporter=dot"]).args(files("test", ".test.js")?);
     Ok(command)
 }
 
-/// All stories in a browser. The server must have been built.
-pub(crate) fn all_stories() -> io::Result<Command> {
-    tell(files("test/browser", ".test.mjs", &[])?)
+/// All scenarios in a browser. The server must have been built.
+pub(crate) fn all_scenarios() -> io::Result<Command> {
+    scenarios(&Selection::default())
 }
 
-fn tell(files: Vec<PathBuf>) -> io::Result<Command> {
-    let mut command = stage()?;
-    // Some at once: people wait more than they work.
-    command.args(["--test", "--test-reporter=spec", "--test-concurrency=3"]).args(files);
+/// Which scenarios to run in a browser, and how.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Selection {
+    /// Whether the browser is visible.
+    is_headed: bool,
+    /// Only scenarios whose names contain this text.
+    name: Option<String>,
+    /// Only those files of `web/test/browser`, without `.test.mjs`; all if empty.
+    files: Vec<OsString>,
+}
+
+impl Selection {
+    fn parse(args: Vec<OsString>) -> Result<Self, String> {
+        let mut selection = Self::default();
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            match arg.to_str() {
+                Some("--headed") => selection.is_headed = true,
+                Some("--name") => {
+                    let name = args.next().and_then(|name| name.into_string().ok());
+                    selection.name = Some(name.ok_or("--name needs a text")?);
+                }
+                Some(option) if option.starts_with('-') => {
+                    return Err(format!("there is no option `{option}`"));
+                }
+                _ => selection.files.push(arg),
+            }
+        }
+        Ok(selection)
+    }
+
+    /// The files among `all` that have selected scenarios.
+    fn files_of(&self, all: Vec<PathBuf>) -> io::Result<Vec<PathBuf>> {
+        let stem = |file: &Path| file.file_name().and_then(OsStr::to_str).unwrap_or_default().to_owned();
+        let is = |file: &Path, wanted: &OsStr| {
+            stem(file).strip_suffix(SCENARIOS).is_some_and(|stem| wanted == OsStr::new(stem))
+        };
+        if let Some(unknown) = self.files.iter().find(|wanted| !all.iter().any(|file| is(file, wanted))) {
+            let known: Vec<String> = all.iter().map(|file| stem(file).replace(SCENARIOS, "")).collect();
+            return Err(io::Error::other(format!(
+                "there is no file of scenarios `{}`, only {}",
+                unknown.display(),
+                known.join(", ")
+            )));
+        }
+        let mut files = all;
+        files.retain(|file| self.files.is_empty() || self.files.iter().any(|wanted| is(file, wanted)));
+        if let Some(name) = &self.name {
+            // Node passes when no name matches; a typing error must not.
+            files.retain(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(name)));
+            if files.is_empty() {
+                return Err(io::Error::other(format!("no scenario's name contains `{name}`")));
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn scenarios(selection: &Selection) -> io::Result<Command> {
+    let mut command = browser_command()?;
+    command.args(["--test", "--test-reporter=spec"]);
+    if selection.is_headed {
+        let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| env::var_os(name).is_some());
+        if cfg!(target_os = "linux") && !has_display {
+            return Err(io::Error::other("a visible browser needs a display: DISPLAY is not set"));
+        }
+        command.env("HEADED", "1").arg("--test-concurrency=1");
+    } else {
+        // Several at once: people wait more than they work.
+        command.arg("--test-concurrency=3");
+    }
+    if let Some(name) = &selection.name {
+        command.arg(format!("--test-name-pattern={}", escaped(name)));
+    }
+    command.args(selection.files_of(files("test/browser", SCENARIOS)?)?);
     Ok(command)
 }
 
-/// Node, told where the server, the tools and the browser are.
-fn stage() -> io::Result<Command> {
+/// A regular expression of JavaScript that matches this text.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::new();
+    for letter in text.chars() {
+        if r"\^$.|?*+()[]{}/".contains(letter) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// Node, with the paths of the server, the tools and the browser.
+fn browser_command() -> io::Result<Command> {
     let browser = browser().ok_or_else(|| io::Error::other("there is no Chromium"))?;
     let mut command = node_command()?;
     command.env("CHAT_SERVER", target()?.join("debug/server")).env("CHAT_TOOLS", tools()?);
@@ -97,18 +177,19 @@ fn node_command() -> io::Result<Command> {
     node().map(Command::new).ok_or_else(|| io::Error::other("there is no Node that is new enough"))
 }
 
-/// Builds the server and does something with it.
-fn perform(act: impl FnOnce() -> io::Result<()>) -> ExitCode {
-    let mut build = crate::cargo();
-    build.args(["build", "--quiet", "--package", "server"]);
-    let done = succeed(build).and_then(|()| {
-        if has_browser() {
-            act()
-        } else {
-            Err(io::Error::other(format!("{INSTALL_NODE}; {INSTALL_BROWSER}")))
-        }
-    });
-    match done {
+/// Looks for the components, builds the server, and runs commands one after
+/// another, up to the first that fails.
+fn perform(commands: impl FnOnce() -> io::Result<Vec<Command>>) -> ExitCode {
+    let mut components = Components::default();
+    if ![NODE, TOOLS, BROWSER].iter().all(|component| components.has(component)) {
+        return ExitCode::FAILURE;
+    }
+    let run = |commands: Vec<Command>| {
+        let mut build = crate::cargo();
+        build.args(["build", "--quiet", "--package", "server"]);
+        [build].into_iter().chain(commands).try_for_each(succeed)
+    };
+    match commands().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -119,25 +200,47 @@ fn perform(act: impl FnOnce() -> io::Result<()>) -> ExitCode {
 
 fn succeed(mut command: Command) -> io::Result<()> {
     let status = command.status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other(format!("it ended with {status}"))) }
+    let program = Path::new(command.get_program()).display().to_string();
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{program} ended with {status}"))) }
 }
 
-/// The files of a folder with that ending, in order; of those, the ones named.
-fn files(folder: &str, ending: &str, names: &[OsString]) -> io::Result<Vec<PathBuf>> {
-    let folder = web().join(folder);
+/// The files of a folder of `web` with this ending, in order.
+fn files(folder: &str, ending: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(&folder)? {
-        let name = entry?.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(ending));
-        if stem.is_some_and(|stem| names.is_empty() || names.iter().any(|name| name == OsStr::new(stem))) {
-            files.push(folder.join(name));
+    for entry in fs::read_dir(web().join(folder))? {
+        let path = entry?.path();
+        if path.to_str().is_some_and(|path| path.ends_with(ending)) {
+            files.push(path);
         }
     }
     files.sort_unstable();
-    if files.len() < names.len() {
-        return Err(io::Error::other(format!("{} has no such story", folder.display())));
-    }
     Ok(files)
+}
+
+/// Whether there is a Node that is new enough. As root on Debian it is installed
+/// first; where Debian's own is too old, npm installs another.
+fn has_node() -> bool {
+    node().is_some()
+        || (apt::install("Node", &["nodejs", "npm"])
+            && (node().is_some() || (install_node() && node().is_some())))
+}
+
+/// Whether the tools are installed in the wanted versions; npm installs them.
+fn has_tools() -> bool {
+    node().is_some() && (are_tools_current() || (has_npm() && install_tools()))
+}
+
+/// Whether there is npm, which Debian packs apart from Node.
+fn has_npm() -> bool {
+    let is_present =
+        || Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success());
+    is_present() || (apt::install("npm", &["npm"]) && is_present())
+}
+
+/// Whether there is a browser. As root on Debian it is installed first.
+fn has_browser() -> bool {
+    browser().is_some()
+        || (apt::install("Chromium", &["chromium", "fonts-noto-color-emoji"]) && browser().is_some())
 }
 
 /// The Node in `PATH`, or the one that npm installed, if it is new enough.
@@ -157,7 +260,7 @@ fn install_node() -> bool {
     println!("\n==> Debian's Node is too old: installing another below target");
     let Ok(folder) = target().map(|target| target.join("node")) else { return false };
     fs::create_dir_all(&folder).is_ok()
-        && npm(&folder, &["install", "--no-save", &format!("node@{NODE_VERSION}")]).is_some()
+        && npm(&folder, &["install", "--no-save", &format!("node@{NODE_VERSION}")])
 }
 
 fn are_tools_current() -> bool {
@@ -175,17 +278,17 @@ fn install_tools() -> bool {
         && ["package.json", "package-lock.json"]
             .iter()
             .all(|file| fs::copy(web().join(file), tools.join(file)).is_ok())
-        && npm(&tools, &["ci", "--ignore-scripts"]).is_some()
+        && npm(&tools, &["ci", "--ignore-scripts"])
 }
 
-/// Runs npm in a folder, with the Node that was found.
-fn npm(folder: &Path, arguments: &[&str]) -> Option<()> {
+/// Runs npm in a folder. Returns whether it succeeded.
+fn npm(folder: &Path, arguments: &[&str]) -> bool {
     let mut command = Command::new("npm");
     command.args(arguments).args(["--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder);
-    command.status().ok()?.success().then_some(())
+    command.status().is_ok_and(|status| status.success())
 }
 
-/// The browser: `$CHROMIUM`, or one of its usual names.
+/// The browser: `$CHROMIUM`, or a program in `PATH` with one of the usual names.
 fn browser() -> Option<PathBuf> {
     let named = env::var_os("CHROMIUM").map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
@@ -194,31 +297,61 @@ fn browser() -> Option<PathBuf> {
     named.into_iter().chain(found).find(|program| program.is_file())
 }
 
-fn install(what: &str, packages: &[&str]) -> bool {
-    if !apt::is_here() {
-        return false;
-    }
-    println!("\n==> {what} is missing: installing it");
-    apt::update() && apt::install(packages)
-}
-
 fn web() -> PathBuf {
     crate::test::root().join("web")
 }
 
-/// Where npm puts the tools.
+/// The folder into which npm installs the tools.
 fn tools() -> io::Result<PathBuf> {
     Ok(target()?.join("web"))
 }
 
-/// Cargo's folder, in which this program is, too.
+/// Cargo's target folder, which has this program.
 fn target() -> io::Result<PathBuf> {
     let own = env::current_exe()?;
     let target = own.parent().and_then(Path::parent);
     target.map(Path::to_owned).ok_or_else(|| io::Error::other("this program is in no folder"))
 }
 
-/// The oldest that the tools run on.
+/// The ending of files with scenarios.
+const SCENARIOS: &str = ".test.mjs";
+/// The oldest Node that the tools run on.
 const NODE_MIN_MAJOR: u32 = 20;
-/// What npm installs where Debian's is older.
+/// The Node that npm installs where Debian's is older.
 const NODE_VERSION: &str = "22";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Selection, String> {
+        Selection::parse(line.split_whitespace().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn scenarios_are_selected_by_file_and_name() {
+        let selection = parse("--headed --name offline talk door").unwrap();
+        let files = vec!["talk".into(), "door".into()];
+        assert_eq!(selection, Selection { is_headed: true, name: Some("offline".into()), files });
+        assert_eq!(parse(""), Ok(Selection::default()));
+        assert_eq!(parse("--name"), Err("--name needs a text".to_owned()));
+        assert_eq!(parse("--headless"), Err("there is no option `--headless`".to_owned()));
+    }
+
+    #[test]
+    fn selected_files_exist() {
+        let all = || files("test/browser", SCENARIOS).unwrap();
+        assert_eq!(parse("").unwrap().files_of(all()).unwrap(), all());
+        let talk = parse("talk").unwrap().files_of(all()).unwrap();
+        assert!(talk.len() == 1 && talk[0].ends_with("test/browser/talk.test.mjs"), "{talk:?}");
+        let error = parse("tlak").unwrap().files_of(all()).unwrap_err().to_string();
+        assert!(error.starts_with("there is no file of scenarios `tlak`, only "), "{error}");
+        let error = parse("--name nobody-says-this").unwrap().files_of(all()).unwrap_err();
+        assert_eq!(error.to_string(), "no scenario's name contains `nobody-says-this`");
+    }
+
+    #[test]
+    fn a_name_is_matched_as_it_is_written() {
+        assert_eq!(escaped("who are you? (really)"), r"who are you\? \(really\)");
+    }
+}

@@ -1,5 +1,5 @@
-//! `cargo xtask prove`: puts the real server to the proof. Both programs are
-//! built first, with the same profile, as the one starts the other.
+//! `cargo xtask prove`: scenarios on the real server. Builds the server and
+//! `prove` first, with the same profile, as `prove` starts the server.
 
 use std::env;
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-/// Runs one story, or several; `--release` in front takes the optimised server.
+/// Runs `prove` with `args`; a leading `--release` selects the optimised build.
 pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
     let is_release = args.first().is_some_and(|first| first == "--release");
     if is_release {
@@ -27,19 +27,16 @@ pub(crate) fn run(mut args: Vec<OsString>) -> ExitCode {
         }
     }
     let profile = if is_release { "release" } else { "debug" };
-    let status = program(profile).and_then(|program| Command::new(program).args(args).status());
-    match status {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        // It has said what was wrong.
-        Ok(_) => ExitCode::FAILURE,
+    match program(profile).and_then(|program| Command::new(program).args(args).status()) {
+        Ok(status) => crate::exit_code(status),
         Err(error) => {
-            eprintln!("error: the proof could not be started: {error}");
+            eprintln!("error: prove could not be started: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Where cargo puts it: beside this program's own folder.
+/// The path of the built program: beside this program's own folder.
 pub(crate) fn program(profile: &str) -> io::Result<PathBuf> {
     let own = env::current_exe()?;
     let target = own.parent().and_then(|profile| profile.parent());

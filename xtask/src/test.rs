@@ -1,18 +1,39 @@
-//! `cargo xtask test`: everything that must hold before a change is taken.
+//! `cargo xtask test`: everything that must hold before a change is accepted.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use crate::{page, postgres, prove};
+use crate::component::{CLIPPY, Component, Components, RUSTFMT};
+use crate::page::{BROWSER, NODE, TOOLS};
+use crate::postgres::POSTGRES;
+use crate::{page, prove};
 
-/// Runs all steps up to the first that fails, then says what became of each.
-pub(crate) fn run() -> ExitCode {
+/// Runs all steps, or the named ones, up to the first that fails, and prints
+/// the outcome of each. `--list` prints the steps instead.
+pub(crate) fn run(args: &[OsString]) -> ExitCode {
+    if args.iter().any(|arg| arg == "--list") {
+        print!("{}", list());
+        return ExitCode::SUCCESS;
+    }
+    let steps = match select(STEPS, args) {
+        Ok(steps) => steps,
+        Err(name) => {
+            eprint!("error: there is no step `{}`\n\n{}", name.display(), list());
+            return ExitCode::from(2);
+        }
+    };
+    // Before anything runs, so that a missing component is known at once.
+    let mut components = Components::default();
+    for component in steps.iter().flat_map(|step| step.needs.iter().chain(step.wants)) {
+        components.has(component);
+    }
     let is_ci = env::var("CI").is_ok_and(|value| value == "true");
-    let report = Report::of(STEPS, Step::perform);
+    let report = Report::of(&steps, |step| step.perform(&mut components));
     println!("\n{report}");
     match report.verdict(is_ci) {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,106 +44,93 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// In this order: what is quick to fail comes first.
+/// The steps, in the order in which they run: those that fail quickly come first.
 const STEPS: &[Step] = &[
-    Step { needs: Some(RUSTFMT), ..Step::new("format", &["fmt", "--all", "--check"]) },
+    Step { needs: &[RUSTFMT], ..Step::cargo("format", &["fmt", "--all", "--check"]) },
     Step {
-        needs: Some(CLIPPY),
-        ..Step::new("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+        needs: &[CLIPPY],
+        ..Step::cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     },
-    Step { env: DENY_DOC_WARNINGS, ..Step::new("docs", &["doc", "--workspace", "--no-deps"]) },
+    Step { env: DENY_DOC_WARNINGS, ..Step::cargo("docs", &["doc", "--workspace", "--no-deps"]) },
     Step {
         env: DENY_DOC_WARNINGS,
-        ..Step::new("private docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
+        ..Step::cargo("private-docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
-    Step { wants: Some(POSTGRES), ..Step::new("tests", &["test", "--workspace"]) },
-    // Three thousand runs; `cargo xtask simulate` has time for more.
-    Step::new(
+    Step { wants: &[POSTGRES], ..Step::cargo("tests", &["test", "--workspace"]) },
+    // Three thousand runs; `cargo xtask simulate` does as many as one wants.
+    Step::cargo(
         "simulator",
         &["run", "--profile", "simulate", "--package", "chat-simulator", "--", "--seeds", "3000"],
     ),
     // Each planted bug must be caught, or the simulator proves nothing.
-    Step::new(
-        "planted bugs",
+    Step::cargo(
+        "planted-bugs",
         &["test", "--profile", "simulate", "--package", "chat-simulator", "--features", "planted-bugs"],
     ),
-    Step::new("build", &["build", "--package", "server", "--package", "prove"]),
-    // KILL behind a bad network; the long runs are `cargo xtask prove`'s own.
-    Step { program: PROVE, wants: Some(POSTGRES), ..Step::new("prove", &["quick"]) },
+    Step::cargo(BUILD, &["build", "--package", "server", "--package", "prove"]),
+    // KILL behind a bad network; `cargo xtask prove` has the long runs.
+    Step {
+        program: Program { name: "prove", command: || prove::program("debug").map(Command::new) },
+        wants: &[POSTGRES],
+        is_behind_build: true,
+        ..Step::cargo("prove", &["quick"])
+    },
     Step {
         program: Program { name: "tsc", command: page::types },
-        needs: Some(TOOLS),
-        ..Step::new("page types", &[])
+        needs: &[NODE, TOOLS],
+        ..Step::cargo("page-types", &[])
     },
     Step {
         program: Program { name: "node", command: page::logic },
-        needs: Some(NODE),
-        ..Step::new("page logic", &[])
+        needs: &[NODE],
+        ..Step::cargo("page-logic", &[])
     },
-    // People in browsers, at the server that was built above.
+    // People in browsers, on the server that was built above.
     Step {
-        program: Program { name: "node", command: page::all_stories },
-        needs: Some(BROWSER),
-        ..Step::new("page stories", &[])
+        program: Program { name: "node", command: page::all_scenarios },
+        needs: &[NODE, TOOLS, BROWSER],
+        is_behind_build: true,
+        ..Step::cargo("page-scenarios", &[])
     },
 ];
 
-const CARGO: Program = Program { name: "cargo", command: || Ok(crate::cargo()) };
-const PROVE: Program = Program { name: "prove", command: || prove::program("debug").map(Command::new) };
+/// The step that builds the programs which later steps start.
+const BUILD: &str = "build";
 
 const DENY_DOC_WARNINGS: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
-
-const RUSTFMT: Component =
-    Component { name: "rustfmt", install: "rustup component add rustfmt", is_present: || cargo_has("fmt") };
-/// The tests run without it, and say which stories they left out.
-const POSTGRES: Component =
-    Component { name: "Postgres", install: postgres::INSTALL, is_present: postgres::is_present };
-const CLIPPY: Component =
-    Component { name: "clippy", install: "rustup component add clippy", is_present: || cargo_has("clippy") };
-
-const NODE: Component = Component { name: "Node", install: page::INSTALL_NODE, is_present: page::has_node };
-const TOOLS: Component =
-    Component { name: "TypeScript", install: page::INSTALL_TOOLS, is_present: page::has_tools };
-const BROWSER: Component =
-    Component { name: "Chromium", install: page::INSTALL_BROWSER, is_present: page::has_browser };
 
 /// One call of a program at the root of the workspace.
 struct Step {
     name: &'static str,
     args: &'static [&'static str],
     env: &'static [(&'static str, &'static str)],
-    needs: Option<Component>,
-    /// Without this, parts of the step are left out.
-    wants: Option<Component>,
+    /// Without one of these the step is not run, which is an error where `CI=true`.
+    needs: &'static [Component],
+    /// Without one of these, parts of the step are left out.
+    wants: &'static [Component],
+    /// It starts a program that the step [`BUILD`] builds.
+    is_behind_build: bool,
     program: Program,
 }
 
-/// What a step runs, mostly cargo.
+/// The program that a step runs, mostly cargo.
 struct Program {
     name: &'static str,
     command: fn() -> io::Result<Command>,
 }
 
-/// Something that a machine may lack. Without it a step is left out, which is
-/// said loudly, and is an error where `CI=true`.
-struct Component {
-    name: &'static str,
-    /// How to get it.
-    install: &'static str,
-    is_present: fn() -> bool,
-}
-
+/// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Passed,
-    /// With what is known about it.
+    /// With the reason.
     Failed(String),
-    /// All but what needs the component.
+    /// Passed without the parts that need the component.
     InPart {
         missing: &'static str,
         install: &'static str,
     },
-    /// The component is missing.
+    /// Not run, as the component is missing.
     NotRun {
         missing: &'static str,
         install: &'static str,
@@ -130,17 +138,18 @@ enum Outcome {
 }
 
 impl Step {
-    const fn new(name: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, args, env: &[], needs: None, wants: None, program: CARGO }
+    const fn cargo(name: &'static str, args: &'static [&'static str]) -> Self {
+        let program = Program { name: "cargo", command: || Ok(crate::cargo()) };
+        Self { name, args, env: &[], needs: &[], wants: &[], is_behind_build: false, program }
     }
 
-    fn perform(&self) -> Outcome {
-        if let Some(Component { name, install, is_present }) = self.needs
-            && !is_present()
-        {
+    fn perform(&self, components: &mut Components) -> Outcome {
+        let mut first_missing =
+            |list: &'static [Component]| list.iter().find(|component| !components.has(component));
+        if let Some(&Component { name, install, .. }) = first_missing(self.needs) {
             return Outcome::NotRun { missing: name, install };
         }
-        let lacks = self.wants.as_ref().filter(|component| !(component.is_present)());
+        let lacks = first_missing(self.wants);
         let program = self.program.name;
         println!("\n==> {}: {program} {}", self.name, self.args.join(" "));
         let status = (self.program.command)().and_then(|mut command| {
@@ -157,18 +166,44 @@ impl Step {
     }
 }
 
-/// What became of the steps, in their order, and which ones never had their turn.
+/// The named steps in their usual order, each once, with the build that they
+/// need; all steps if none is named. The error is a name that no step has.
+fn select<'a>(all: &'a [Step], names: &'a [OsString]) -> Result<Vec<&'a Step>, &'a OsString> {
+    if let Some(unknown) = names.iter().find(|name| !all.iter().any(|step| *name == step.name)) {
+        return Err(unknown);
+    }
+    let is_named = |step: &Step| names.is_empty() || names.iter().any(|name| name == step.name);
+    let needs_build = all.iter().any(|step| is_named(step) && step.is_behind_build);
+    Ok(all.iter().filter(|step| is_named(step) || (needs_build && step.name == BUILD)).collect())
+}
+
+/// The steps, one a line, with the programs that they need.
+fn list() -> String {
+    let mut list = String::from("Steps of `cargo xtask test`, in order:\n");
+    for step in STEPS {
+        let mut line = format!("  {:<16}{} {}", step.name, step.program.name, step.args.join(" "));
+        let needs: Vec<&str> = step.needs.iter().chain(step.wants).map(|component| component.name).collect();
+        if !needs.is_empty() {
+            line = format!("{} (with {})", line.trim_end(), needs.join(", "));
+        }
+        list.push_str(line.trim_end());
+        list.push('\n');
+    }
+    list
+}
+
+/// The outcomes of the steps in their order, and the steps behind a failure.
 struct Report {
     done: Vec<(&'static str, Outcome, Duration)>,
-    left: Vec<&'static str>,
+    left_out: Vec<&'static str>,
 }
 
 impl Report {
-    fn of(steps: &[Step], mut perform: impl FnMut(&Step) -> Outcome) -> Self {
-        let mut report = Self { done: Vec::new(), left: Vec::new() };
+    fn of(steps: &[&Step], mut perform: impl FnMut(&Step) -> Outcome) -> Self {
+        let mut report = Self { done: Vec::new(), left_out: Vec::new() };
         for step in steps {
             if report.failure().is_some() {
-                report.left.push(step.name);
+                report.left_out.push(step.name);
                 continue;
             }
             let start = Instant::now();
@@ -185,7 +220,7 @@ impl Report {
         })
     }
 
-    /// Whether the change may be taken; if not, why.
+    /// Whether the change may be accepted; the error is the reason why not.
     fn verdict(&self, is_ci: bool) -> Result<(), String> {
         if let Some((name, why)) = self.failure() {
             return Err(format!("the step `{name}` failed: {why}"));
@@ -198,7 +233,7 @@ impl Report {
             .collect();
         if is_ci && !not_run.is_empty() {
             return Err(format!(
-                "CI=true, and these steps could not be run, or not whole: {}",
+                "CI=true, and these steps could not be run, or only in part: {}",
                 not_run.join(", ")
             ));
         }
@@ -222,22 +257,14 @@ impl fmt::Display for Report {
                 }
             }
         }
-        for name in &self.left {
+        for name in &self.left_out {
             writeln!(f, "  {name:<14} left out")?;
         }
         Ok(())
     }
 }
 
-fn cargo_has(subcommand: &str) -> bool {
-    crate::cargo()
-        .args([subcommand, "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
+/// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
 }
@@ -246,15 +273,53 @@ pub(crate) fn root() -> &'static Path {
 mod tests {
     use super::*;
 
-    const THREE: &[Step] = &[Step::new("one", &[]), Step::new("two", &[]), Step::new("three", &[])];
+    const THREE: &[Step] = &[Step::cargo("one", &[]), Step::cargo("two", &[]), Step::cargo("three", &[])];
 
     fn report(outcomes: [Outcome; 3]) -> Report {
         let mut outcomes = outcomes.into_iter();
-        Report::of(THREE, |_| outcomes.next().unwrap())
+        let steps: Vec<&Step> = THREE.iter().collect();
+        Report::of(&steps, |_| outcomes.next().unwrap())
     }
 
     fn not_run() -> Outcome {
         Outcome::NotRun { missing: "clippy", install: "rustup component add clippy" }
+    }
+
+    fn selected(names: &[&str]) -> Result<Vec<&'static str>, OsString> {
+        let names: Vec<OsString> = names.iter().map(OsString::from).collect();
+        let steps = select(STEPS, &names).map_err(OsString::clone)?;
+        Ok(steps.iter().map(|step| step.name).collect())
+    }
+
+    #[test]
+    fn without_names_all_steps_run() {
+        assert_eq!(selected(&[]).unwrap().len(), STEPS.len());
+    }
+
+    #[test]
+    fn named_steps_run_in_their_usual_order_and_once() {
+        assert_eq!(selected(&["lints", "format", "lints"]), Ok(vec!["format", "lints"]));
+    }
+
+    #[test]
+    fn a_step_that_starts_a_program_has_it_built() {
+        assert_eq!(selected(&["prove"]), Ok(vec!["build", "prove"]));
+        assert_eq!(selected(&["page-scenarios"]), Ok(vec!["build", "page-scenarios"]));
+        assert_eq!(selected(&["page-logic"]), Ok(vec!["page-logic"]));
+    }
+
+    #[test]
+    fn an_unknown_step_is_an_error() {
+        assert_eq!(selected(&["format", "lint"]), Err("lint".into()));
+    }
+
+    #[test]
+    fn the_list_has_every_step() {
+        let list = list();
+        for step in STEPS {
+            assert!(list.lines().any(|line| line.trim_start().starts_with(step.name)), "{}", step.name);
+            assert!(!step.name.contains(' '), "{} cannot be typed without quotes", step.name);
+        }
     }
 
     #[test]
@@ -265,10 +330,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_out_the_rest() {
+    fn steps_behind_a_failure_are_left_out() {
         let report = report([Outcome::Passed, Outcome::Failed("exit status: 101".into()), Outcome::Passed]);
         assert_eq!(report.verdict(false), Err("the step `two` failed: exit status: 101".to_owned()));
-        assert_eq!(report.left, ["three"]);
+        assert_eq!(report.left_out, ["three"]);
         assert!(report.to_string().contains("two            FAILED"));
     }
 
@@ -276,7 +341,7 @@ mod tests {
     fn a_missing_component_is_an_error_in_ci_only() {
         let report = report([Outcome::Passed, not_run(), Outcome::Passed]);
         assert_eq!(report.verdict(false), Ok(()));
-        let sentence = "CI=true, and these steps could not be run, or not whole: two".to_owned();
+        let sentence = "CI=true, and these steps could not be run, or only in part: two".to_owned();
         assert_eq!(report.verdict(true), Err(sentence));
         assert!(report.to_string().contains("NOT RUN  clippy is missing: rustup component add clippy"));
     }

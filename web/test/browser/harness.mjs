@@ -188,7 +188,7 @@ let browser;
 /** One for all stories of a file. */
 export async function theBrowser() {
   if (!browser) {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: !process.env.HEADED });
     closers.push(() => browser.close());
   }
   return browser;
