@@ -6,6 +6,8 @@ use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeEmoji as _, UnicodeGeneralCategory as _};
 
+use crate::skeleton;
+
 /// Characters (Unicode scalar values) that a username may have.
 pub const USERNAME_MAX_CHARS: usize = 24;
 /// Characters that a room's name may have.
@@ -60,6 +62,13 @@ impl Username {
             return Err(UsernameError::Hidden);
         }
         Ok(Self(name.into()))
+    }
+
+    /// Whether two names differ at most in case: `Alice` and `alice`, `STRASSE` and
+    /// `straße`. Names that only look alike (`a1ice`) are different here.
+    pub fn is_same_ignoring_case(&self, other: &Self) -> bool {
+        let folded = |name: &Self| skeleton::fold(&name.0.nfc().collect::<String>());
+        folded(self) == folded(other)
     }
 
     /// The name, in its exact spelling.

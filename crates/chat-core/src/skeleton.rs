@@ -52,7 +52,7 @@ fn key(name: &str) -> String {
 }
 
 /// Folds case by way of capital letters, so that `ς` and `σ` become the same.
-fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 

@@ -9,6 +9,7 @@ use chat_core::{
 };
 use uuid::Uuid;
 
+use crate::names::only_one_ignoring_case;
 use crate::retention::Cut;
 use crate::{
     Answer, EventLog, NewUser, Retention, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
@@ -124,6 +125,16 @@ impl UserRepository for MemoryStore {
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
         Box::pin(async move { Ok(self.lock().users.get(name).cloned()) })
+    }
+
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            if let Some(user) = inner.users.get(name) {
+                return Ok(Some(user.clone()));
+            }
+            Ok(only_one_ignoring_case(name, inner.users.values().cloned()))
+        })
     }
 
     fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {

@@ -1,8 +1,8 @@
 //! Which names may be given, as far as it is the same in every database.
 
-use chat_core::Skeleton;
+use chat_core::{Skeleton, Username};
 
-use crate::{StoreError, columns};
+use crate::{StoreError, User, columns};
 
 /// What a database knows of a name that somebody wants.
 pub(crate) struct KnownName {
@@ -26,6 +26,17 @@ impl KnownName {
             _ => Ok(()),
         }
     }
+}
+
+/// The one user among the candidates whose name differs from `name` only in case;
+/// `None` where several do.
+pub(crate) fn only_one_ignoring_case(
+    name: &Username,
+    candidates: impl IntoIterator<Item = User>,
+) -> Option<User> {
+    let mut same = candidates.into_iter().filter(|user| user.name.is_same_ignoring_case(name));
+    let only = same.next()?;
+    same.next().is_none().then_some(only)
 }
 
 /// The column `rules`.

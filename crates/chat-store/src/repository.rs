@@ -30,6 +30,14 @@ pub trait UserRepository: Send + Sync {
     /// The account of exactly that name.
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>>;
 
+    /// The account of exactly that name; otherwise the one account whose name
+    /// [differs from it only in case](Username::is_same_ignoring_case). `None`
+    /// also where several accounts do, as in a database that was taken over.
+    ///
+    /// Accounts that another program added since the store was opened are found
+    /// by their exact names only.
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>>;
+
     /// Replaces the hash of an account's password, if it still is `old`, and
     /// says whether it was: somebody else may have set another one meanwhile.
     fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool>;

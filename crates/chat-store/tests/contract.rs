@@ -38,6 +38,8 @@ macro_rules! every_store {
 
 every_store! {
     an_account_is_found_by_its_exact_name,
+    an_account_is_found_whatever_the_case_of_its_name,
+    of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_name,
     a_name_is_given_once,
     a_name_that_looks_like_another_is_not_given,
     of_those_who_want_names_that_look_alike_at_once_one_gets_it,
@@ -98,6 +100,59 @@ async fn an_account_is_found_by_its_exact_name(place: Place) {
     for nobody in ["Alice", "алиса", "alice2", "' OR 1=1 --", "%"] {
         assert_eq!(users.find_user(&name(nobody)).await.unwrap(), None);
     }
+}
+
+async fn an_account_is_found_whatever_the_case_of_its_name(place: Place) {
+    for person in ["Alice", "алиса", "Weiß", "İpek", "ΝΙΚΟΣ", "bob"] {
+        place.account(person).await;
+    }
+    let found = async |typed: &str| {
+        let user = place.stores.users.find_user_ignoring_case(&name(typed)).await.unwrap();
+        user.map(|user| user.name.as_str().to_owned())
+    };
+    for (typed, account) in [
+        ("Alice", "Alice"),
+        ("alice", "Alice"),
+        ("ALICE", "Alice"),
+        ("Алиса", "алиса"),
+        ("АЛИСА", "алиса"),
+        ("weiß", "Weiß"),
+        ("WEISS", "Weiß"),
+        ("İPEK", "İpek"),
+        ("i\u{307}pek", "İpek"),
+        ("νικος", "ΝΙΚΟΣ"),
+        ("Bob", "bob"),
+    ] {
+        assert_eq!(found(typed).await.as_deref(), Some(account), "{typed}");
+    }
+    // Names that only look alike, or are not there at all.
+    for typed in ["аlice", "A1ICE", "AIice", "ａlice", "ipek", "b0b", "carol", "%"] {
+        assert_eq!(found(typed).await, None, "{typed}");
+    }
+    place.stores.users.remove_user(&name("Alice")).await.unwrap();
+    assert_eq!(found("alice").await, None);
+}
+
+/// Only a database that was taken over has such accounts, and a memory store none.
+async fn of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_name(place: Place) {
+    if !place.is_kept() {
+        return;
+    }
+    for (person, hash) in [("Alice", "1"), ("alice", "2"), ("Bob", "3"), ("b0b", "4")] {
+        place.foreign_account(person, hash).await;
+    }
+    let place = place.reopened().await;
+    let found = async |typed: &str| {
+        let user = place.stores.users.find_user_ignoring_case(&name(typed)).await.unwrap();
+        user.map(|user| user.password_hash)
+    };
+    assert_eq!(found("Alice").await.as_deref(), Some("1"));
+    assert_eq!(found("alice").await.as_deref(), Some("2"));
+    assert_eq!(found("ALICE").await, None);
+    // A name that only looks alike does not count.
+    assert_eq!(found("BOB").await.as_deref(), Some("3"));
+    place.stores.users.remove_user(&name("alice")).await.unwrap();
+    assert_eq!(found("ALICE").await.as_deref(), Some("1"));
 }
 
 async fn a_name_is_given_once(place: Place) {

@@ -334,6 +334,10 @@ impl UserRepository for Store {
         self.ask(self.memory.find_user(name))
     }
 
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+        self.ask(self.memory.find_user_ignoring_case(name))
+    }
+
     fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
         self.ask(self.memory.remove_user(name))
     }

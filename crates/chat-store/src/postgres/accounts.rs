@@ -7,7 +7,7 @@ use chat_core::{SessionId, Skeleton, Username};
 use sqlx::postgres::PgRow;
 
 use super::{PostgresStore, names, rows};
-use crate::names::rules;
+use crate::names::{only_one_ignoring_case, rules};
 use crate::{
     Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
     columns,
@@ -30,6 +30,19 @@ impl UserRepository for PostgresStore {
         Box::pin(async move {
             let row = self.pool.row(|| sqlx::query(FIND_USER).bind(name.as_str())).await?;
             row.map(|row| user(&row)).transpose()
+        })
+    }
+
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+        Box::pin(async move {
+            if let Some(user) = self.find_user(name).await? {
+                return Ok(Some(user));
+            }
+            let skeleton = Skeleton::of(name.as_str());
+            let [_, folded] = skeleton.keys();
+            let found = self.pool.rows(|| sqlx::query(SAME_SKELETON).bind(folded)).await?;
+            let candidates = found.iter().map(user).collect::<Result<Vec<_>, _>>()?;
+            Ok(only_one_ignoring_case(name, candidates))
         })
     }
 
@@ -233,6 +246,15 @@ pub(super) const FIND_USER: &str = "SELECT username, password_hash, avatar,
                  THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
                  ELSE 0 END
        FROM users WHERE username = $1";
+
+/// Names that differ only in case have the same skeleton in folded case. The
+/// original's names have the collation of the database.
+pub(super) const SAME_SKELETON: &str = r#"SELECT u.username, u.password_hash, u.avatar,
+            CASE WHEN isfinite(u.created_at)
+                 THEN greatest(0, round(extract(epoch FROM u.created_at) * 1000))::bigint
+                 ELSE 0 END
+       FROM names AS n JOIN users AS u ON u.username = n.username COLLATE "default"
+      WHERE n.folded = $1"#;
 
 /// The original knows accounts without a name, too; nobody can have such a one.
 pub(super) const LIST_USERS: &str = "SELECT username, password_hash, avatar,

@@ -1,9 +1,10 @@
 //! Users and sessions. What changes them passes through the one writer.
 
-use chat_core::{SessionId, Username};
+use chat_core::{SessionId, Skeleton, Username};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{SqliteStore, names, rows};
+use crate::names::only_one_ignoring_case;
 use crate::{
     Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
     columns,
@@ -32,6 +33,23 @@ impl UserRepository for SqliteStore {
             .await
             .map_err(StoreError::unavailable)?;
             row.map(|row| user(&row)).transpose()
+        })
+    }
+
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+        Box::pin(async move {
+            if let Some(user) = self.find_user(name).await? {
+                return Ok(Some(user));
+            }
+            let skeleton = Skeleton::of(name.as_str());
+            let [_, folded] = skeleton.keys();
+            let found = sqlx::query(SAME_SKELETON)
+                .bind(folded)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            let candidates = found.iter().map(user).collect::<Result<Vec<_>, _>>()?;
+            Ok(only_one_ignoring_case(name, candidates))
         })
     }
 
@@ -100,6 +118,11 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
     // Whoever put it there may not have noted its name.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }
 }
+
+/// Names that differ only in case have the same skeleton in folded case.
+pub(super) const SAME_SKELETON: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at
+       FROM names AS n CROSS JOIN users AS u ON u.username = n.username
+      WHERE n.folded = ?1";
 
 /// No name is empty.
 const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FROM users

@@ -165,6 +165,7 @@ mod tests {
                 append::KNOWN_NONCES,
                 append::RECIPIENTS,
                 names::FIND,
+                accounts::SAME_SKELETON,
                 accounts::SESSIONS_OF,
                 accounts::GOOD_SESSIONS,
                 trim::FIRST_ENTRIES,

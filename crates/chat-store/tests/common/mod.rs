@@ -13,6 +13,9 @@ use chat_core::{
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, Stores};
 use proxy::Proxy;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 /// No limits.
@@ -82,6 +85,32 @@ impl Place {
             created_at_ms: 1,
         };
         self.stores.users.create_user(&user).await.unwrap();
+    }
+
+    /// Adds an account behind the store's back, as the original chat would: nothing
+    /// keeps its name apart from others.
+    pub(crate) async fn foreign_account(&self, person: &str, hash: &str) {
+        match &self.url {
+            DatabaseUrl::Memory => panic!("a memory store belongs to one program"),
+            DatabaseUrl::Sqlite(path) => {
+                let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+                sqlx::query("INSERT INTO users (username, password_hash, created_at) VALUES (?1, ?2, 0)")
+                    .bind(person)
+                    .bind(hash)
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+            }
+            DatabaseUrl::Postgres(_) => {
+                let options: PgConnectOptions = self.database().text.parse().unwrap();
+                sqlx::query("INSERT INTO users (username, password_hash) VALUES ($1, $2)")
+                    .bind(person)
+                    .bind(hash)
+                    .execute(&mut options.connect().await.unwrap())
+                    .await
+                    .unwrap();
+            }
+        }
     }
 
     pub(crate) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Vec<Outcome> {
