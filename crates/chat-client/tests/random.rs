@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chat_client::{Event, Options, Output as Todo, Place, Rng, Seen, Session, Snapshot};
 use chat_core::{
-    ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Outcome, Output,
-    Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomName, Seed, Topic, Username,
+    Answer, ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Outcome,
+    Output, Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomName, Seed, Topic, Username,
 };
 
 #[test]
@@ -423,17 +423,10 @@ impl World {
                     let at_ms = self.drafts.last().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
                     self.drafts.push((at_ms, draft));
                 }
-                Output::Read(read) => {
-                    let page = self.history.page(&read.topic, read.from, read.limits);
-                    let page = (!self.rng.chance(self.rates.fail)).then_some(page);
-                    let input = Input::Page { id: read.id, page: page.as_ref() };
-                    self.hub.step(now, input, &mut self.out);
-                }
-                Output::ReadConversations { id, user, limit } => {
-                    let conversations = self.history.conversations(&user, limit);
-                    let conversations = (!self.rng.chance(self.rates.fail)).then_some(conversations);
-                    let input = Input::Conversations { id, conversations: conversations.as_ref() };
-                    self.hub.step(now, input, &mut self.out);
+                Output::Read { id, query } => {
+                    let fails = self.rng.chance(self.rates.fail);
+                    let answer = if fails { Answer::Failed } else { self.history.answer(&query) };
+                    self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
                 }
                 _ => {}
             }

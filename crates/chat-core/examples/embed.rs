@@ -21,9 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let Commit { entries, receipts } = log.append(&[draft], now.wall_ms, |_| true);
                 hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut out);
             }
-            Output::Read(read) => {
-                let page = log.page(&read.topic, read.from, read.limits);
-                hub.step(now, Input::Page { id: read.id, page: Some(&page) }, &mut out);
+            Output::Read { id, query } => {
+                hub.step(now, Input::Answer { id, answer: &log.answer(&query) }, &mut out);
             }
             _ => {}
         }

@@ -216,14 +216,9 @@ impl Server {
                     let input = Input::Commit { entries: &entries, receipts: &receipts };
                     self.hub.step(now, input, &mut self.out);
                 }
-                Output::Read(read) => {
-                    let page = self.log.page(&read.topic, read.from, read.limits);
-                    self.hub.step(now, Input::Page { id: read.id, page: Some(&page) }, &mut self.out);
-                }
-                Output::ReadConversations { id, user, limit } => {
-                    let conversations = self.log.conversations(&user, limit);
-                    let input = Input::Conversations { id, conversations: Some(&conversations) };
-                    self.hub.step(now, input, &mut self.out);
+                Output::Read { id, query } => {
+                    let answer = self.log.answer(&query);
+                    self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
                 }
                 // There is one hub, which gets everything and shows its rooms
                 // to nobody else; who is paused is asked before each frame.

@@ -7,7 +7,8 @@ use hashbrown::HashMap;
 
 use crate::seed::Seed;
 use crate::{
-    Commit, Conversations, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Receipt, Topic, Username,
+    Answer, Commit, Conversations, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Query, Receipt,
+    Topic, Username,
 };
 
 /// A log of messages as a plain value: it gives the numbers, knows what it
@@ -105,6 +106,14 @@ impl History {
             commit.receipts.push(Receipt { draft: draft.id, outcome });
         }
         commit
+    }
+
+    /// The answer to a hub's query.
+    pub fn answer(&self, query: &Query) -> Answer {
+        match query {
+            Query::Page { topic, from, limits } => Answer::Page(self.page(topic, *from, *limits)),
+            Query::Conversations { user, limit } => Answer::Conversations(self.conversations(user, *limit)),
+        }
     }
 
     /// A part of a topic. An unknown topic is an empty one.

@@ -8,6 +8,7 @@ mod greeting;
 mod joining;
 mod planted;
 mod presence;
+mod reads;
 mod sending;
 mod stopping;
 
@@ -17,19 +18,20 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use self::catching_up::{Reads, Replayed};
+use self::catching_up::Replayed;
 use self::delivery::Conversation;
 #[cfg(feature = "planted-bugs")]
 pub use self::planted::PlantedBug;
 use self::presence::{People, PresenceClock};
+use self::reads::Reads;
 use self::sending::Drafts;
 use crate::client::{Client, ClientRef, Paused, User};
 use crate::outputs::Outputs;
 use crate::room::Room;
 use crate::seed::Seed;
 use crate::{
-    ClientId, Conversations, Entry, Framing, Missed, Page, Pair, PresenceChange, RateLimit, ReadId, Receipt,
-    RecentLimits, RoomName, SessionId, Topic, Username,
+    Answer, ClientId, Entry, Framing, Missed, Pair, PresenceChange, RateLimit, ReadId, Receipt, RecentLimits,
+    RoomName, SessionId, Topic, Username,
 };
 
 /// The state of a set of clients and the rooms they are in.
@@ -140,20 +142,12 @@ pub enum Input<'a> {
     /// The log no longer keeps what is below these numbers: nobody gets it from
     /// here either.
     Trimmed(&'a [(Topic, u64)]),
-    /// The answer to a read; `None` if the log failed.
-    Page {
+    /// The log's answer to an [`Output::Read`](crate::Output::Read).
+    Answer {
         /// The read.
         id: ReadId,
         /// What was read.
-        page: Option<&'a Page>,
-    },
-    /// The answer to [`Output::ReadConversations`](crate::Output::ReadConversations);
-    /// `None` if the log failed.
-    Conversations {
-        /// The read.
-        id: ReadId,
-        /// What was read.
-        conversations: Option<&'a Conversations>,
+        answer: &'a Answer,
     },
     /// How many bytes a client's socket has not taken yet. To be said when
     /// that changed, after writes and when a socket took more.
@@ -366,6 +360,7 @@ impl Hub {
     /// inputs give the same outputs.
     pub fn new(options: HubOptions, seed: Seed) -> Self {
         Self {
+            reads: Reads::new(options.reads_max),
             options,
             seed,
             clients: Vec::new(),
@@ -379,7 +374,6 @@ impl Hub {
             people: HashMap::with_hasher(seed),
             presence_clock: PresenceClock::default(),
             drafts: Drafts::default(),
-            reads: Reads::default(),
             dirty: Vec::new(),
             told: Vec::new(),
             held_back: VecDeque::new(),
@@ -404,7 +398,8 @@ impl Hub {
     ///
     /// # Panics
     ///
-    /// If `Open` names a client that is still in use.
+    /// If `Open` names a client that is still in use, or `Answer` a read that is
+    /// not open or asked for something else.
     pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
         self.now = now;
         if self.next_expiry_ms <= now.mono_ms {
@@ -433,8 +428,7 @@ impl Hub {
                 }
             }
             Input::Trimmed(topics) => self.trimmed(topics),
-            Input::Page { id, page } => self.page(id, page, now, out),
-            Input::Conversations { id, conversations } => self.conversations(id, conversations, now, out),
+            Input::Answer { id, answer } => self.answer(id, answer, now, out),
             Input::Pending { client, bytes } => self.pending(client, bytes, now, out),
             Input::Revoked { session } => self.revoked(session, now, out),
             Input::Renewed { session, good_for_ms } => {

@@ -45,6 +45,7 @@ mod history;
 mod hub;
 mod names;
 mod outputs;
+mod query;
 mod room;
 mod seed;
 mod skeleton;
@@ -63,9 +64,8 @@ pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,
 };
-pub use outputs::{
-    ClientId, CloseCode, Output, Outputs, PresenceChange, ReadId, ReadRequest, Subscription, Write,
-};
+pub use outputs::{ClientId, CloseCode, Output, Outputs, PresenceChange, Subscription, Write};
+pub use query::{Answer, Query, ReadId};
 pub use room::RecentLimits;
 pub use seed::Seed;
 pub use skeleton::Skeleton;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::{Draft, PageFrom, PageLimits, RoomName, Topic, Username};
+use crate::{Draft, Query, ReadId, RoomName, Username};
 
 /// The outputs of a hub, a queue that its caller owns and reuses.
 ///
@@ -110,17 +110,13 @@ pub enum Output {
     /// Have this stored; the log's answer comes back as
     /// [`Input::Commit`](crate::Input::Commit).
     Append(Draft),
-    /// Read this from the log; the answer is [`Input::Page`](crate::Input::Page).
-    Read(ReadRequest),
-    /// Read which private conversations somebody has; the answer is
-    /// [`Input::Conversations`](crate::Input::Conversations).
-    ReadConversations {
+    /// Read this from the log. The answer, exactly one, is
+    /// [`Input::Answer`](crate::Input::Answer).
+    Read {
         /// Comes back with the answer.
         id: ReadId,
-        /// Whose.
-        user: Username,
-        /// The newest so many.
-        limit: usize,
+        /// What to read.
+        query: Query,
     },
     /// Hand over no more frames of this client for now.
     Pause(ClientId),
@@ -194,23 +190,6 @@ impl CloseCode {
         }
     }
 }
-
-/// A part of the log that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadRequest {
-    /// Comes back with the page.
-    pub id: ReadId,
-    /// Of what.
-    pub topic: Topic,
-    /// Which entries.
-    pub from: PageFrom,
-    /// At most how much.
-    pub limits: PageLimits,
-}
-
-/// Names a read within the hub that asked for it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ReadId(pub u64);
 
 /// What a hub wants to hear of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -542,11 +542,11 @@ fn entries_heard_while_the_first_page_is_read_are_not_forgotten() {
     let alice = story.open("alice", "kitchen");
     assert!(story.subscriptions.contains(&Subscription::Room(RoomName::parse("kitchen").unwrap())));
     // The page is as of now; what comes after it is carried here before it.
-    let page = story.history.page(&topic("kitchen"), story.reads[0].from, story.reads[0].limits);
+    let (id, query) = story.reads.pop_front().unwrap();
+    let answer = story.history.answer(&query);
     let later = story.elsewhere("bob", "kitchen", "2");
     story.carry(&[&later]);
-    let id = story.reads.pop_front().unwrap().id;
-    story.turn(Input::Page { id, page: Some(&page) });
+    story.turn(Input::Answer { id, answer: &answer });
     story.hold_reads = false;
     story.pass(0);
     while !story.reads.is_empty() {

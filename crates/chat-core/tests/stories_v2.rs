@@ -2,7 +2,7 @@
 
 mod common;
 
-use chat_core::{ClientId, Input, RateLimit};
+use chat_core::{Answer, ClientId, Input, RateLimit};
 use serde_json::{Value, json};
 
 use crate::common::{Story, name, topic};
@@ -159,7 +159,7 @@ fn a_log_that_is_out_delays_hello_and_then_closes() {
     story.hold_reads = true;
     let alice = story.open_v2("alice");
     let (id, ..) = story.hellos.pop_front().unwrap();
-    story.turn(Input::Conversations { id, conversations: None });
+    story.turn(Input::Answer { id, answer: &Answer::Failed });
     story.pass(1_000);
     story.read_hello();
     assert_eq!(story.got(alice), ["hello alice"]);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
-use chat_core::{Conversations, Entry, Missed, Page, PresenceChange, ReadId, Receipt, SessionId, Topic};
+use chat_core::{Answer, Entry, Missed, PresenceChange, ReadId, Receipt, SessionId, Topic};
 use tokio::sync::oneshot;
 
 use crate::arrival::{Arrival, RoomInUse};
@@ -34,10 +34,8 @@ pub(crate) enum Item {
     Presence(PresenceChange),
     /// What the log no longer keeps.
     Trimmed(Arc<[(Topic, u64)]>),
-    /// A page that was read; `None` if the log failed.
-    Page(ReadId, Option<Page>),
-    /// The conversations of somebody; `None` if the log failed.
-    Conversations(ReadId, Option<Conversations>),
+    /// The log's answer to a read.
+    Answer(ReadId, Answer),
     /// A socket.
     Arrival(Arrival),
     /// Close the sockets of these sessions, then say so.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use chat_core::{
-    ClientId, Draft, Hub, HubOptions, Input, Now, Output, Outputs, ReadId, ReadRequest, Seed, Username, Write,
+    Answer, ClientId, Draft, Hub, HubOptions, Input, Now, Output, Outputs, Query, ReadId, Seed, Write,
 };
 use chat_store::EventLog;
 use slab::Slab;
@@ -258,10 +258,7 @@ impl Shard {
             }
             Item::Presence(change) => self.step(now, Input::Presence(&change)),
             Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),
-            Item::Page(id, page) => self.step(now, Input::Page { id, page: page.as_ref() }),
-            Item::Conversations(id, conversations) => {
-                self.step(now, Input::Conversations { id, conversations: conversations.as_ref() });
-            }
+            Item::Answer(id, answer) => self.step(now, Input::Answer { id, answer: &answer }),
             Item::Arrival(arrival) => self.admit(arrival, this, now),
             Item::Revoke(sessions, done) => {
                 for session in &*sessions {
@@ -366,8 +363,7 @@ impl Shard {
                 }
             }
             Output::Append(draft) => self.drafts.push(draft),
-            Output::Read(request) => self.read(request),
-            Output::ReadConversations { id, user, limit } => self.read_conversations(id, user, limit),
+            Output::Read { id, query } => self.read(id, query),
             // Asked for before each frame.
             Output::Pause(_) => {}
             Output::Resume(client) => self.resumed.push(client),
@@ -401,36 +397,31 @@ impl Shard {
         }
     }
 
-    /// Has a page read; it comes back through the inbox, whatever happens.
-    fn read(&self, request: ReadRequest) {
-        self.parts.metrics.pages_read.inc();
+    /// Has the log answer a query; the answer comes back through the inbox,
+    /// whatever happens.
+    fn read(&self, id: ReadId, query: Query) {
+        if let Query::Page { .. } = query {
+            self.parts.metrics.pages_read.inc();
+        }
         let log = Arc::clone(&self.parts.log);
-        let reading =
-            Reading { inbox: Arc::clone(&self.parts.inbox), id: request.id, found: None, item: Item::Page };
+        let reading = Reading { inbox: Arc::clone(&self.parts.inbox), id, answer: Answer::Failed };
         let timeout = self.parts.options.read_timeout;
         let read = async move {
             // Whole, so that it is dropped with this task.
             let mut reading = reading;
-            let page = log.page(&request.topic, request.from, request.limits);
-            match tokio::time::timeout(timeout, page).await {
-                Ok(Ok(page)) => reading.found = Some(page),
-                Ok(Err(error)) => tracing::error!(error = %causes(&error), "a page could not be read"),
-                Err(_) => tracing::error!("the log does not answer"),
-            }
-        };
-        self.parts.tasks.spawn_on(read, &self.parts.service);
-    }
-
-    /// Has somebody's conversations read, likewise.
-    fn read_conversations(&self, id: ReadId, user: Username, limit: usize) {
-        let log = Arc::clone(&self.parts.log);
-        let inbox = Arc::clone(&self.parts.inbox);
-        let timeout = self.parts.options.read_timeout;
-        let read = async move {
-            let mut reading = Reading { inbox, id, found: None, item: Item::Conversations };
-            match tokio::time::timeout(timeout, log.conversations(&user, limit)).await {
-                Ok(Ok(conversations)) => reading.found = Some(conversations),
-                Ok(Err(error)) => tracing::error!(error = %causes(&error), "conversations could not be read"),
+            let answer = async {
+                match &query {
+                    Query::Page { topic, from, limits } => {
+                        log.page(topic, *from, *limits).await.map(Answer::Page)
+                    }
+                    Query::Conversations { user, limit } => {
+                        log.conversations(user, *limit).await.map(Answer::Conversations)
+                    }
+                }
+            };
+            match tokio::time::timeout(timeout, answer).await {
+                Ok(Ok(answer)) => reading.answer = answer,
+                Ok(Err(error)) => tracing::error!(error = %causes(&error), "the log could not be read"),
                 Err(_) => tracing::error!("the log does not answer"),
             }
         };
@@ -470,17 +461,16 @@ impl Shard {
     }
 }
 
-/// Answers a read that was not answered.
-struct Reading<T> {
+/// A read that is answered when it is dropped.
+struct Reading {
     inbox: Arc<Inbox>,
     id: ReadId,
-    found: Option<T>,
-    item: fn(ReadId, Option<T>) -> Item,
+    answer: Answer,
 }
 
-impl<T> Drop for Reading<T> {
+impl Drop for Reading {
     fn drop(&mut self) {
-        self.inbox.push((self.item)(self.id, self.found.take()));
+        self.inbox.push(Item::Answer(self.id, std::mem::replace(&mut self.answer, Answer::Failed)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::rc::Rc;
 
 use chat_core::{
-    ClientId, Input, Output, Protocol, RoomName, SessionId, Subscription, Topic, Username, Write,
+    ClientId, Input, Output, Protocol, Query, RoomName, SessionId, Subscription, Topic, Username, Write,
 };
 
 use crate::oracle::{Check, ensure};
@@ -109,26 +109,23 @@ impl World {
                 shell.drafts.insert(draft.id, send);
                 shell.to_store.push(crate::log::Queued { shard, draft, send });
             }
-            Output::Read(request) => {
-                (request.id, &request.topic).hash(&mut self.hasher);
+            Output::Read { id, query } => {
+                match &query {
+                    Query::Page { topic, .. } => (id, topic).hash(&mut self.hasher),
+                    Query::Conversations { user, .. } => (id, user).hash(&mut self.hasher),
+                }
                 self.count_read(hub)?;
-                // Whatever is committed between the two would be lost. (Who had
-                // a page of something read may have gone meanwhile, and the hub
-                // have forgotten it.)
-                let ready = matches!(request.topic, Topic::Pair(_))
-                    || self.hubs[hub].wants(&request.topic)
-                    || self.hubs[hub].forgot.contains(&request.topic);
-                ensure(ready, || format!("hub {hub} reads before it subscribes"))?;
+                if let Query::Page { topic: topic @ Topic::Room(_), .. } = &query {
+                    // Whatever is committed between the two would be lost. (Who had
+                    // a page of something read may have gone meanwhile, and the hub
+                    // have forgotten it.)
+                    let shell = &self.hubs[hub];
+                    let ready = shell.wants(topic) || shell.forgot.contains(topic);
+                    ensure(ready, || format!("hub {hub} reads before it subscribes"))?;
+                }
                 let latency_ms = self.read_ms();
                 let origin = self.origin(hub);
-                self.after(latency_ms, Event::Read { origin, request });
-            }
-            Output::ReadConversations { id, user, limit } => {
-                (id, &user).hash(&mut self.hasher);
-                self.count_read(hub)?;
-                let latency_ms = self.read_ms();
-                let origin = self.origin(hub);
-                self.after(latency_ms, Event::ReadConversations { origin, id, user, limit });
+                self.after(latency_ms, Event::Read { origin, id, query });
             }
             Output::Pause(client) => self.pause(hub, client, true)?,
             Output::Resume(client) => self.pause(hub, client, false)?,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chat_core::{
-    Commit, Conversations, Draft, History, HistoryLimits, Nonce, Page, PageFrom, PageLimits, Seed, Topic,
-    Username,
+    Answer, Commit, Conversations, Draft, History, HistoryLimits, Nonce, Page, PageFrom, PageLimits, Query,
+    Seed, Topic, Username,
 };
 
 use crate::planted::Bug;
@@ -43,6 +43,13 @@ impl Log {
     pub(crate) fn next_nonce(&mut self) -> Nonce {
         self.nonces += 1;
         Nonce::parse(&format!("log {}", self.nonces)).expect("short and printable")
+    }
+
+    pub(crate) fn answer(&self, query: &Query) -> Answer {
+        match query {
+            Query::Page { topic, from, limits } => Answer::Page(self.page(topic, *from, *limits)),
+            Query::Conversations { user, limit } => Answer::Conversations(self.conversations(user, *limit)),
+        }
     }
 
     pub(crate) fn page(&self, topic: &Topic, from: PageFrom, limits: PageLimits) -> Page {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chat_core::{
-    Commit, Entry, Missed, Outcome, PresenceChange, ReadId, ReadRequest, Receipt, Subscription, Topic,
+    Answer, Commit, Entry, Missed, Outcome, PresenceChange, Query, ReadId, Receipt, Subscription, Topic,
     Username,
 };
 
@@ -492,19 +492,12 @@ impl World {
 
     // Reads.
 
-    pub(crate) fn read(&mut self, origin: Origin, request: &ReadRequest) {
+    pub(crate) fn read(&mut self, origin: Origin, id: ReadId, query: &Query) {
         let fails = self.is_log_out() || self.random.chance(self.rates.read_fails);
-        let page = (!fails).then(|| self.log.page(&request.topic, request.from, request.limits));
+        let answer = if fails { Answer::Failed } else { self.log.answer(query) };
         // On its way back others may overtake it.
         let back_ms = self.random.between(0, 15);
-        self.after(back_ms, Event::Page { origin, id: request.id, page });
-    }
-
-    pub(crate) fn read_conversations(&mut self, origin: Origin, id: ReadId, user: &Username, limit: usize) {
-        let fails = self.is_log_out() || self.random.chance(self.rates.read_fails);
-        let conversations = (!fails).then(|| self.log.conversations(user, limit));
-        let back_ms = self.random.between(0, 15);
-        self.after(back_ms, Event::Conversations { origin, id, conversations });
+        self.after(back_ms, Event::Answer { origin, id, answer });
     }
 
     /// Nothing is being stored or carried any more.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use chat_client::Rng;
 use chat_core::{
-    ClientId, Conversations, DraftId, Entry, Hub, HubOptions, Input, Missed, Now, Outputs, Page, Pair,
-    PresenceChange, ReadId, ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username,
+    Answer, ClientId, DraftId, Entry, Hub, HubOptions, Input, Missed, Now, Outputs, Pair, PresenceChange,
+    Query, ReadId, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username,
 };
 
 use crate::log::{Lane, Log, Queued};
@@ -265,23 +265,13 @@ pub(crate) enum Event {
     },
     Read {
         origin: Origin,
-        request: ReadRequest,
+        id: ReadId,
+        query: Query,
     },
-    ReadConversations {
+    Answer {
         origin: Origin,
         id: ReadId,
-        user: Username,
-        limit: usize,
-    },
-    Page {
-        origin: Origin,
-        id: ReadId,
-        page: Option<Page>,
-    },
-    Conversations {
-        origin: Origin,
-        id: ReadId,
-        conversations: Option<Conversations>,
+        answer: Answer,
     },
     /// From the other server.
     Remote {
@@ -484,21 +474,11 @@ impl World {
             Event::Commit { node, boot, lane } => return self.commit(node, boot, lane),
             Event::Settled { node, boot, lane, commit } => self.settled(node, boot, lane, &commit),
             Event::Orphan { drafts } => return self.store(&drafts).map(|_| ()),
-            Event::Read { origin, request } => self.read(origin, &request),
-            Event::ReadConversations { origin, id, user, limit } => {
-                self.read_conversations(origin, id, &user, limit);
-            }
-            Event::Page { origin, id, page } => {
+            Event::Read { origin, id, query } => self.read(origin, id, &query),
+            Event::Answer { origin, id, answer } => {
                 return self.in_boot(origin, |world, hub| {
                     world.hubs[hub].reads -= 1;
-                    world.step(hub, Input::Page { id, page: page.as_ref() });
-                    Ok(())
-                });
-            }
-            Event::Conversations { origin, id, conversations } => {
-                return self.in_boot(origin, |world, hub| {
-                    world.hubs[hub].reads -= 1;
-                    world.step(hub, Input::Conversations { id, conversations: conversations.as_ref() });
+                    world.step(hub, Input::Answer { id, answer: &answer });
                     Ok(())
                 });
             }
@@ -591,17 +571,12 @@ impl World {
             Event::Commit { node, lane, .. } => format!("server {node} commits in lane {lane}"),
             Event::Settled { node, lane, .. } => format!("server {node} settles lane {lane}"),
             Event::Orphan { drafts } => format!("an orphan commits: {} drafts", drafts.len()),
-            Event::Read { origin, request } => format!("hub {} reads {request:?}", origin.hub),
-            Event::ReadConversations { origin, id, user, .. } => {
-                format!("hub {} reads the conversations of {user} ({id:?})", origin.hub)
-            }
-            Event::Page { origin, id, page } => {
-                let what = page.as_ref().map(|page| (page.first, page.last, page.entries.len()));
+            Event::Read { origin, id, query } => format!("hub {} reads {query:?} ({id:?})", origin.hub),
+            Event::Answer { origin, id, answer: Answer::Page(page) } => {
+                let what = (page.first, page.last, page.entries.len());
                 format!("hub {} gets {id:?}: {what:?}", origin.hub)
             }
-            Event::Conversations { origin, id, conversations } => {
-                format!("hub {} gets {id:?}: {conversations:?}", origin.hub)
-            }
+            Event::Answer { origin, id, answer } => format!("hub {} gets {id:?}: {answer:?}", origin.hub),
             Event::Remote { node, entry, .. } => {
                 format!("to server {node}: {:?} {}", entry.topic, entry.seq)
             }

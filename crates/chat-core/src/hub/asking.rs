@@ -1,20 +1,11 @@
 //! Pages of history that a v2 client asks for.
 
-use super::catching_up::Purpose;
+use super::reads::{HistoryRequest, PagePurpose};
 use super::{Hub, Now};
 use crate::client::ClientRef;
 use crate::frame::v2::{About, ErrorCode, HistoryOf, HistoryOfRef, MessageFields, Reply};
 use crate::outputs::Outputs;
 use crate::{ClientId, Entry, Page, PageFrom, PageLimits, Pair, Topic, Username};
-
-/// A page of history that somebody waits for.
-#[derive(Debug)]
-pub(super) struct Asked {
-    client: ClientRef,
-    of: HistoryOf,
-    from: PageFrom,
-    about: About,
-}
 
 impl Hub {
     pub(super) fn ask_history(
@@ -48,24 +39,31 @@ impl Hub {
         client.asked += 1;
         let client = ClientRef { id, generation: client.generation };
         let limits = PageLimits { entries: limit, bytes: self.options.page_bytes };
-        self.read(Purpose::History(Box::new(Asked { client, of, from, about })), topic, from, limits, out);
+        let request = HistoryRequest { client, of, from, about };
+        self.reads.page(PagePurpose::History(Box::new(request)), topic, from, limits, out);
     }
 
     /// The answer of the log.
-    pub(super) fn history_page(&mut self, asked: &Asked, page: Option<&Page>, now: Now, out: &mut Outputs) {
-        let Some(client) = self.same_client(asked.client) else { return };
+    pub(super) fn history_page(
+        &mut self,
+        request: &HistoryRequest,
+        page: Option<&Page>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        let Some(client) = self.same_client(request.client) else { return };
         client.asked -= 1;
-        let id = asked.client.id;
-        match (&asked.of, page) {
+        let id = request.client.id;
+        match (&request.of, page) {
             (_, None) => {
                 let message = "the history cannot be read at this moment";
-                self.refuse(id, ErrorCode::Unavailable, message, &asked.about, Some(RETRY_AFTER_S));
+                self.refuse(id, ErrorCode::Unavailable, message, &request.about, Some(RETRY_AFTER_S));
             }
             // It left meanwhile.
             (HistoryOf::Room(room), _) if !self.is_in(id, room) => {
-                self.refuse(id, ErrorCode::NotJoined, "join the room first", &asked.about, None);
+                self.refuse(id, ErrorCode::NotJoined, "join the room first", &request.about, None);
             }
-            (of, Some(page)) => self.answer_history(id, of, asked.from, page, &asked.about),
+            (of, Some(page)) => self.answer_history(id, of, request.from, page, &request.about),
         }
         self.review(id, now, out);
     }

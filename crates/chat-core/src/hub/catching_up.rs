@@ -4,33 +4,18 @@
 //! for it only while its socket takes them, and it goes live in the step in
 //! which the rest is among the room's recent frames.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
-use slab::Slab;
-
-use super::asking::Asked;
 use super::planted::planted;
+use super::reads::{Answered, PagePurpose, Retry};
 use super::{Hub, Now};
 use crate::client::{ClientRef, JoinRequest, Membership, Position, Speaks, Version};
 use crate::feed::Offer;
 use crate::outputs::Outputs;
 use crate::room::{Room, RoomRead};
 use crate::{
-    ClientId, CloseCode, Output, Page, PageFrom, PageLimits, ReadId, ReadRequest, RoomName, Subscription,
-    Topic,
+    Answer, ClientId, CloseCode, Output, Page, PageFrom, PageLimits, ReadId, RoomName, Subscription, Topic,
 };
-
-/// What is being read from the log.
-#[derive(Default)]
-pub(super) struct Reads {
-    open: Slab<Purpose>,
-    running: usize,
-    /// Reads beyond the cap, waiting for one to end.
-    waiting: VecDeque<Output>,
-    /// Reads that failed, and when to try again, in that order.
-    retries: VecDeque<(u64, Retry)>,
-}
 
 /// Recent frames of a room in the arena of the outputs.
 pub(super) struct Replayed {
@@ -40,46 +25,6 @@ pub(super) struct Replayed {
     top: u64,
     generation: u64,
     bytes: Range<u32>,
-}
-
-/// What a read is for.
-#[derive(Debug)]
-pub(super) enum Purpose {
-    /// For a room or conversation, and those who wait for it to catch up.
-    Topic(Topic, PageFrom),
-    /// For a client that asked.
-    History(Box<Asked>),
-    /// For a client's `hello`.
-    Hello(ClientRef),
-}
-
-/// What is to be read once more.
-#[derive(Debug)]
-pub(super) enum Retry {
-    Topic(Topic),
-    Hello(ClientRef),
-}
-
-impl Reads {
-    /// A number for a new read.
-    pub(super) fn add(&mut self, purpose: Purpose) -> ReadId {
-        ReadId(self.open.insert(purpose) as u64)
-    }
-
-    /// What an answered read was for; the next one may begin.
-    pub(super) fn take(&mut self, id: ReadId, out: &mut Outputs) -> Option<Purpose> {
-        let purpose = self.open.try_remove(id.0 as usize)?;
-        self.running -= 1;
-        if let Some(next) = self.waiting.pop_front() {
-            self.running += 1;
-            out.push(next);
-        }
-        Some(purpose)
-    }
-
-    pub(super) fn retry(&mut self, at_ms: u64, what: Retry) {
-        self.retries.push_back((at_ms, what));
-    }
 }
 
 impl Hub {
@@ -242,13 +187,30 @@ impl Hub {
         }
     }
 
-    /// The answer to a read.
-    pub(super) fn page(&mut self, id: ReadId, page: Option<&Page>, now: Now, out: &mut Outputs) {
-        let (topic, from) = match self.reads.take(id, out) {
-            Some(Purpose::Topic(topic, from)) => (topic, from),
-            Some(Purpose::History(asked)) => return self.history_page(&asked, page, now, out),
-            Some(Purpose::Hello(_)) | None => return,
-        };
+    /// The log answered a read.
+    pub(super) fn answer(&mut self, id: ReadId, answer: &Answer, now: Now, out: &mut Outputs) {
+        match self.reads.end(id, answer, out) {
+            Answered::Page(PagePurpose::Topic { topic, from }, page) => {
+                self.topic_page(id, topic, from, page, now, out);
+            }
+            Answered::Page(PagePurpose::History(request), page) => {
+                self.history_page(&request, page, now, out);
+            }
+            Answered::Conversations(client, conversations) => {
+                self.conversations(client, conversations, now, out);
+            }
+        }
+    }
+
+    fn topic_page(
+        &mut self,
+        id: ReadId,
+        topic: Topic,
+        from: PageFrom,
+        page: Option<&Page>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
         let stuck = match &topic {
             Topic::Room(name) => match self.room_by_name.get(name) {
                 Some(&slot) => {
@@ -260,7 +222,7 @@ impl Hub {
             Topic::Pair(pair) => self.conversation_page(pair, from, page, now, out),
         };
         if stuck && !planted!(self, NoReadRetry) {
-            self.reads.retry(now.mono_ms + self.options.read_retry_ms, Retry::Topic(topic));
+            self.reads.retry_at(now.mono_ms + self.options.read_retry_ms, Retry::Topic(topic));
         }
     }
 
@@ -526,35 +488,12 @@ impl Hub {
     /// Reads a page for a room or conversation.
     pub(super) fn read_topic(&mut self, topic: Topic, from: PageFrom, out: &mut Outputs) -> ReadId {
         let limits = PageLimits { entries: self.options.page_entries, bytes: self.options.page_bytes };
-        self.read(Purpose::Topic(topic.clone(), from), topic, from, limits, out)
-    }
-
-    pub(super) fn read(
-        &mut self,
-        purpose: Purpose,
-        topic: Topic,
-        from: PageFrom,
-        limits: PageLimits,
-        out: &mut Outputs,
-    ) -> ReadId {
-        let id = self.reads.add(purpose);
-        self.ask(Output::Read(ReadRequest { id, topic, from, limits }), out);
-        id
-    }
-
-    /// Asks the log now, or when others were answered.
-    pub(super) fn ask(&mut self, read: Output, out: &mut Outputs) {
-        if self.reads.running < self.options.reads_max {
-            self.reads.running += 1;
-            out.push(read);
-        } else {
-            self.reads.waiting.push_back(read);
-        }
+        let purpose = PagePurpose::Topic { topic: topic.clone(), from };
+        self.reads.page(purpose, topic, from, limits, out)
     }
 
     pub(super) fn retry_reads(&mut self, now: Now, out: &mut Outputs) {
-        while self.reads.retries.front().is_some_and(|(at, _)| *at <= now.mono_ms) {
-            let Some((_, retry)) = self.reads.retries.pop_front() else { return };
+        while let Some(retry) = self.reads.next_retry(now.mono_ms) {
             match retry {
                 Retry::Topic(Topic::Room(name)) => {
                     let Some(&slot) = self.room_by_name.get(&name) else { continue };

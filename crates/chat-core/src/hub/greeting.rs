@@ -1,14 +1,12 @@
 //! The first frame that a v2 client gets: what it needs to know, and how far
 //! its private conversations go.
 
-use super::catching_up::{Purpose, Retry};
+use super::reads::Retry;
 use super::{Hub, Now};
 use crate::client::ClientRef;
 use crate::frame::v2::{ConversationTop, Limits, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
-use crate::{
-    ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Output, Pair, ROOM_NAME_MAX_CHARS, ReadId, Topic,
-};
+use crate::{ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Pair, ROOM_NAME_MAX_CHARS, Topic};
 
 impl Hub {
     /// Has the log read what belongs into the `hello`. The hub hears of private
@@ -17,25 +15,23 @@ impl Hub {
         let Some(found) = self.same_client(client) else { return };
         let user = found.user;
         let (user, limit) = (self.users[user].name.clone(), self.options.hello_conversations);
-        let id = self.reads.add(Purpose::Hello(client));
-        self.ask(Output::ReadConversations { id, user, limit }, out);
+        self.reads.conversations(client, user, limit, out);
     }
 
     /// The answer of the log.
     pub(super) fn conversations(
         &mut self,
-        id: ReadId,
+        client: ClientRef,
         conversations: Option<&Conversations>,
         now: Now,
         out: &mut Outputs,
     ) {
-        let Some(Purpose::Hello(client)) = self.reads.take(id, out) else { return };
         if self.same_client(client).is_none_or(|found| !found.is_being_greeted()) {
             return;
         }
         match conversations {
             Some(conversations) => self.say_hello(client.id, conversations, now, out),
-            None => self.reads.retry(now.mono_ms + self.options.read_retry_ms, Retry::Hello(client)),
+            None => self.reads.retry_at(now.mono_ms + self.options.read_retry_ms, Retry::Hello(client)),
         }
     }
 

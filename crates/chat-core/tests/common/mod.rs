@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::{
-    Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions, Input,
-    MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol, ReadId,
-    ReadRequest, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
+    Answer, Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions,
+    Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Protocol,
+    Query, ReadId, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username, Write,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,8 +26,9 @@ pub(crate) struct Story {
     /// What is committed is not carried to the hub, receipts excepted.
     pub(crate) lose_entries: bool,
     pub(crate) drafts: Vec<Draft>,
-    pub(crate) reads: VecDeque<ReadRequest>,
-    pub(crate) hellos: VecDeque<(ReadId, Username, usize)>,
+    pub(crate) reads: VecDeque<(ReadId, Query)>,
+    /// Reads for a `hello`.
+    pub(crate) hellos: VecDeque<(ReadId, Query)>,
     /// How often a page was asked for.
     pub(crate) reads_asked: usize,
     pub(crate) subscriptions: BTreeSet<Subscription>,
@@ -263,23 +264,16 @@ impl Story {
 
     /// The log answers the oldest read that was kept back.
     pub(crate) fn read(&mut self) {
-        let request = self.reads.pop_front().expect("a read is on its way");
-        self.read_now(&request);
+        let (id, query) = self.reads.pop_front().expect("a read is on its way");
+        self.read_now(id, &query);
         self.settle();
     }
 
     /// The log answers the oldest hello that was kept back.
     pub(crate) fn read_hello(&mut self) {
-        let (id, user, limit) = self.hellos.pop_front().expect("a hello is on its way");
-        self.read_conversations(id, &user, limit);
+        let (id, query) = self.hellos.pop_front().expect("a hello is on its way");
+        self.read_now(id, &query);
         self.settle();
-    }
-
-    fn read_conversations(&mut self, id: ReadId, user: &Username, limit: usize) {
-        let conversations = self.history.conversations(user, limit);
-        let input = Input::Conversations { id, conversations: Some(&conversations) };
-        self.hub.step(self.now, input, &mut self.out);
-        self.hub.end_turn(&mut self.out);
     }
 
     /// A v2 client sends a frame.
@@ -297,8 +291,8 @@ impl Story {
 
     /// The log cannot answer the oldest read.
     pub(crate) fn fail_read(&mut self) {
-        let request = self.reads.pop_front().expect("a read is on its way");
-        self.turn(Input::Page { id: request.id, page: None });
+        let (id, _) = self.reads.pop_front().expect("a read is on its way");
+        self.turn(Input::Answer { id, answer: &Answer::Failed });
     }
 
     /// Time passes, with a tick whenever one is due.
@@ -364,13 +358,9 @@ impl Story {
             if !self.hold_appends && !self.drafts.is_empty() {
                 self.append_some(self.drafts.len());
             } else if !self.hold_reads
-                && let Some(request) = self.reads.pop_front()
+                && let Some((id, query)) = self.reads.pop_front().or_else(|| self.hellos.pop_front())
             {
-                self.read_now(&request);
-            } else if !self.hold_reads
-                && let Some((id, user, limit)) = self.hellos.pop_front()
-            {
-                self.read_conversations(id, &user, limit);
+                self.read_now(id, &query);
             } else if !self.hand_over() {
                 self.hub.end_turn(&mut self.out);
                 if self.out.is_empty() {
@@ -413,14 +403,15 @@ impl Story {
                     }
                 }
                 Output::Append(draft) => self.drafts.push(draft),
-                Output::Read(request) => {
-                    assert!(self.is_wanted(&request.topic), "read before it was subscribed to: {request:?}");
+                Output::Read { id, query } => {
                     self.reads_asked += 1;
-                    self.reads.push_back(request);
-                }
-                Output::ReadConversations { id, user, limit } => {
-                    self.reads_asked += 1;
-                    self.hellos.push_back((id, user, limit));
+                    match &query {
+                        Query::Page { topic, .. } => {
+                            assert!(self.is_wanted(topic), "read before it was subscribed to: {query:?}");
+                            self.reads.push_back((id, query));
+                        }
+                        Query::Conversations { .. } => self.hellos.push_back((id, query)),
+                    }
                 }
                 Output::Pause(client) => assert!(self.hub.is_paused(client)),
                 Output::Resume(_) => {}
@@ -477,16 +468,16 @@ impl Story {
         }
     }
 
-    fn read_now(&mut self, request: &ReadRequest) {
-        let page = self.history.page(&request.topic, request.from, request.limits);
-        self.hub.step(self.now, Input::Page { id: request.id, page: Some(&page) }, &mut self.out);
+    fn read_now(&mut self, id: ReadId, query: &Query) {
+        let answer = self.history.answer(query);
+        self.hub.step(self.now, Input::Answer { id, answer: &answer }, &mut self.out);
         self.hub.end_turn(&mut self.out);
     }
 
     /// The numbers that the reads on their way start after (`None`: the newest).
     pub(crate) fn reading_after(&self) -> Vec<Option<u64>> {
-        let after = |request: &ReadRequest| match request.from {
-            PageFrom::After(seq) => Some(seq),
+        let after = |(_, query): &(ReadId, Query)| match query {
+            Query::Page { from: PageFrom::After(seq), .. } => Some(*seq),
             _ => None,
         };
         self.reads.iter().map(after).collect()

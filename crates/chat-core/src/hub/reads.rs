@@ -1,0 +1,196 @@
+//! Reads of the log.
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use crate::client::ClientRef;
+use crate::frame::v2::{About, HistoryOf};
+use crate::outputs::Outputs;
+use crate::{Answer, Conversations, Output, Page, PageFrom, PageLimits, Query, ReadId, Topic, Username};
+
+/// The reads of a hub: those that the log is working on, those beyond the cap,
+/// and those to be tried again.
+///
+/// Each read has a purpose, which is of one kind with its query: what is begun
+/// by [`page`](Reads::page) ends as [`Answered::Page`].
+pub(super) struct Reads {
+    /// Reads that the log may work on at the same time.
+    running_max: usize,
+    running: usize,
+    /// Reads without an answer, by their id.
+    open: Slab<Purpose>,
+    /// Open reads beyond the cap, in the order in which they begin.
+    waiting: VecDeque<(ReadId, Query)>,
+    /// Reads that failed, with the time of the next attempt in milliseconds, in
+    /// that order.
+    retries: VecDeque<(u64, Retry)>,
+}
+
+/// An answered read: its purpose, and what was read; `None` if the log failed.
+pub(super) enum Answered<'a> {
+    Page(PagePurpose, Option<&'a Page>),
+    /// For the `hello` of a client.
+    Conversations(ClientRef, Option<&'a Conversations>),
+}
+
+/// What a page is read for.
+pub(super) enum PagePurpose {
+    /// To bring a room or conversation, and the clients that replay it, up to date.
+    Topic { topic: Topic, from: PageFrom },
+    /// To answer a client's `history` request.
+    History(Box<HistoryRequest>),
+}
+
+/// A v2 client's request for a page of history.
+#[derive(Debug)]
+pub(super) struct HistoryRequest {
+    pub(super) client: ClientRef,
+    pub(super) of: HistoryOf,
+    pub(super) from: PageFrom,
+    pub(super) about: About,
+}
+
+/// A failed read that is to be tried again.
+#[derive(Debug)]
+pub(super) enum Retry {
+    Topic(Topic),
+    Hello(ClientRef),
+}
+
+enum Purpose {
+    Page(PagePurpose),
+    Conversations(ClientRef),
+}
+
+impl Reads {
+    /// No reads yet; the log will work on `running_max` at the same time.
+    pub(super) fn new(running_max: usize) -> Self {
+        Self {
+            running_max,
+            running: 0,
+            open: Slab::new(),
+            waiting: VecDeque::new(),
+            retries: VecDeque::new(),
+        }
+    }
+
+    /// Begins to read a page.
+    pub(super) fn page(
+        &mut self,
+        purpose: PagePurpose,
+        topic: Topic,
+        from: PageFrom,
+        limits: PageLimits,
+        out: &mut Outputs,
+    ) -> ReadId {
+        self.begin(Purpose::Page(purpose), Query::Page { topic, from, limits }, out)
+    }
+
+    /// Begins to read the conversations of a user, for a client's `hello`.
+    pub(super) fn conversations(
+        &mut self,
+        client: ClientRef,
+        user: Username,
+        limit: usize,
+        out: &mut Outputs,
+    ) {
+        self.begin(Purpose::Conversations(client), Query::Conversations { user, limit }, out);
+    }
+
+    /// Ends a read, and begins the next one that waits.
+    ///
+    /// # Panics
+    ///
+    /// If no such read is open, or the answer is of another kind than its query.
+    pub(super) fn end<'a>(&mut self, id: ReadId, answer: &'a Answer, out: &mut Outputs) -> Answered<'a> {
+        let slot = usize::try_from(id.0).expect("ids are slots");
+        let purpose = self.open.try_remove(slot).unwrap_or_else(|| panic!("{id:?} is not open"));
+        self.running -= 1;
+        if let Some((id, query)) = self.waiting.pop_front() {
+            self.run(id, query, out);
+        }
+        match (purpose, answer) {
+            (Purpose::Page(purpose), Answer::Page(page)) => Answered::Page(purpose, Some(page)),
+            (Purpose::Page(purpose), Answer::Failed) => Answered::Page(purpose, None),
+            (Purpose::Conversations(client), Answer::Conversations(conversations)) => {
+                Answered::Conversations(client, Some(conversations))
+            }
+            (Purpose::Conversations(client), Answer::Failed) => Answered::Conversations(client, None),
+            (Purpose::Page(_), answer) => panic!("{id:?} is for a page, and the answer is {answer:?}"),
+            (Purpose::Conversations(_), answer) => {
+                panic!("{id:?} is for conversations, and the answer is {answer:?}")
+            }
+        }
+    }
+
+    /// Notes a read that failed, to be begun again at `at_ms`.
+    pub(super) fn retry_at(&mut self, at_ms: u64, what: Retry) {
+        self.retries.push_back((at_ms, what));
+    }
+
+    /// A failed read whose time has come.
+    pub(super) fn next_retry(&mut self, now_ms: u64) -> Option<Retry> {
+        self.retries.pop_front_if(|(at_ms, _)| *at_ms <= now_ms).map(|(_, retry)| retry)
+    }
+
+    fn begin(&mut self, purpose: Purpose, query: Query, out: &mut Outputs) -> ReadId {
+        let id = ReadId(self.open.insert(purpose) as u64);
+        if self.running < self.running_max {
+            self.run(id, query, out);
+        } else {
+            self.waiting.push_back((id, query));
+        }
+        id
+    }
+
+    fn run(&mut self, id: ReadId, query: Query, out: &mut Outputs) {
+        self.running += 1;
+        out.push(Output::Read { id, query });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientId, RoomName};
+
+    fn read_page(reads: &mut Reads, out: &mut Outputs) -> ReadId {
+        let topic = Topic::Room(RoomName::default());
+        let purpose = PagePurpose::Topic { topic: topic.clone(), from: PageFrom::Latest };
+        reads.page(purpose, topic, PageFrom::Latest, PageLimits { entries: 1, bytes: 1 }, out)
+    }
+
+    #[test]
+    fn reads_beyond_the_cap_begin_when_others_end() {
+        let (mut reads, mut out) = (Reads::new(1), Outputs::default());
+        let first = read_page(&mut reads, &mut out);
+        let client = ClientRef { id: ClientId(7), generation: 1 };
+        reads.conversations(client, Username::parse("alice").unwrap(), 9, &mut out);
+        assert!(matches!(out.next(), Some(Output::Read { id, query: Query::Page { .. } }) if id == first));
+        assert!(out.is_empty());
+        let answer = reads.end(first, &Answer::Failed, &mut out);
+        assert!(matches!(answer, Answered::Page(PagePurpose::Topic { .. }, None)));
+        assert!(matches!(
+            out.next(),
+            Some(Output::Read { query: Query::Conversations { limit: 9, .. }, .. })
+        ));
+    }
+
+    #[test]
+    #[should_panic(expected = "is for a page, and the answer is Conversations")]
+    fn an_answer_of_another_kind_is_loud() {
+        let (mut reads, mut out) = (Reads::new(1), Outputs::default());
+        let id = read_page(&mut reads, &mut out);
+        reads.end(id, &Answer::Conversations(Conversations::default()), &mut out);
+    }
+
+    #[test]
+    #[should_panic(expected = "is not open")]
+    fn a_second_answer_is_loud() {
+        let (mut reads, mut out) = (Reads::new(1), Outputs::default());
+        let id = read_page(&mut reads, &mut out);
+        reads.end(id, &Answer::Failed, &mut out);
+        reads.end(id, &Answer::Failed, &mut out);
+    }
+}
