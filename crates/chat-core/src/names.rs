@@ -67,8 +67,12 @@ impl Username {
     /// Whether two names differ at most in case: `Alice` and `alice`, `STRASSE` and
     /// `straße`. Names that only look alike (`a1ice`) are different here.
     pub fn is_same_ignoring_case(&self, other: &Self) -> bool {
-        let folded = |name: &Self| skeleton::fold(&name.0.nfc().collect::<String>());
-        folded(self) == folded(other)
+        self.folded_case() == other.folded_case()
+    }
+
+    /// The name in folded case, which is equal for all names that differ only in case.
+    pub fn folded_case(&self) -> String {
+        skeleton::fold(&self.0.nfc().collect::<String>())
     }
 
     /// The name, in its exact spelling.

@@ -16,6 +16,8 @@ use crate::avatar::{AvatarFolder, PictureQueue};
 use crate::fresh::Fresh;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
+use crate::sign_in_failures::SignInFailures;
+use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
 
 /// What a server is built from.
@@ -39,6 +41,8 @@ pub(crate) struct App {
     pub(crate) pictures: PictureQueue,
     pub(crate) origin: AllowedOrigin,
     pub(crate) sign_ins: SignInLimiter,
+    pub(crate) sign_in_failures: SignInFailures,
+    pub(crate) store_health: StoreHealth,
     pub(crate) metrics: Metrics,
     /// One for each connection that may speak HTTP.
     pub(crate) places: Arc<Semaphore>,
@@ -73,10 +77,39 @@ impl App {
             store_answers: Fresh::new(STORE_ANSWER_FRESH),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
+            sign_in_failures: SignInFailures::default(),
+            store_health: StoreHealth::default(),
             options,
             tasks,
             ready: AtomicBool::new(true),
         }
+    }
+
+    /// Checks that the store can write, once for all that ask at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Unready`], which is also noted in `store_health`.
+    pub(crate) async fn check_store(&self) -> Result<(), Unready> {
+        let check = async {
+            let check = tokio::time::timeout(self.options.store_check_timeout, self.parts.log.check()).await;
+            let now = Instant::now();
+            match check {
+                Ok(Ok(())) => {
+                    self.store_health.answered(StoreUse::Requests, now);
+                    Ok(())
+                }
+                Ok(Err(error)) => {
+                    self.store_health.failed(StoreUse::Requests, &error, now);
+                    Err(Unready::Store(Arc::new(error)))
+                }
+                Err(_) => {
+                    self.store_health.timed_out(StoreUse::Requests, now);
+                    Err(Unready::Silent)
+                }
+            }
+        };
+        self.store_answers.get(check).await
     }
 
     /// Whether new work is welcome: not while the server stops.

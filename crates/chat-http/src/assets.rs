@@ -19,15 +19,15 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
 };
 use hyper::{HeaderMap, Response, StatusCode};
 use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 
 use crate::answer::{self, Body};
-use crate::hex;
+use crate::{hex, negotiation};
 
 /// The tests of the page and what its tools install stay out of the binary.
 #[derive(RustEmbed)]
@@ -98,12 +98,32 @@ impl Asset {
             return Self::file(PAGE);
         }
         match path.strip_prefix("assets/").and_then(|rest| rest.split_once('/')) {
-            Some((version, file)) if version == *VERSION && file != PAGE => {
+            Some((version, file)) if version == *VERSION && kind(file) != "html" => {
                 Some(Self { is_immutable: !cfg!(debug_assertions), ..Self::file(file)? })
             }
             Some(_) => None,
             None => AT_ROOT.contains(&path).then(|| Self::file(path))?,
         }
+    }
+
+    /// The answer for an address where nothing is: a page that says so, in the visitor's
+    /// language, with a link to the chat. English is for visitors who prefer neither
+    /// Russian nor English, as on the page itself.
+    pub(crate) fn not_found(headers: &HeaderMap) -> Option<Response<Body>> {
+        let languages = ["ru", "en"];
+        let language = negotiation::preferred_language(headers, &ACCEPT_LANGUAGE, &languages).unwrap_or("en");
+        let both = Self::file(NOT_FOUND)?;
+        let content = Bytes::from(in_language(str::from_utf8(&both.content).ok()?, language));
+        let etag = etag(&content);
+        let page = Self { compressed: compressed(&etag, &content), etag, content, ..both };
+        // Never 304, which would say that something is there.
+        let mut response = page.whole(headers);
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let headers = response.headers_mut();
+        headers.remove(ETAG);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding, accept-language"));
+        Some(response)
     }
 
     fn file(path: &str) -> Option<Self> {
@@ -135,7 +155,7 @@ impl Asset {
             etag,
             content,
             content_type,
-            runs: path == PAGE || path == WORKER,
+            runs: kind(path) == "html" || path == WORKER,
             is_immutable: false,
         })
     }
@@ -143,11 +163,25 @@ impl Asset {
     /// The file, or 304 for a browser that has it.
     pub(crate) fn answer(self, headers: &HeaderMap) -> Response<Body> {
         let is_known = self.is_known(headers);
-        let (coding, content) = match self.compressed.into_iter().find(|(coding, _)| takes(headers, coding)) {
+        let mut response = self.whole(headers);
+        if is_known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = answer::bytes(Bytes::new());
+            response.headers_mut().remove(CONTENT_ENCODING);
+        }
+        response
+    }
+
+    /// The file, in a coding that the browser accepts.
+    fn whole(self, headers: &HeaderMap) -> Response<Body> {
+        let (coding, content) = match self
+            .compressed
+            .into_iter()
+            .find(|(coding, _)| negotiation::accepts(headers, &ACCEPT_ENCODING, coding))
+        {
             Some((coding, content)) => (Some(HeaderValue::from_static(coding)), content),
             None => (None, self.content),
         };
-        let content = if is_known { Bytes::new() } else { content };
         let mut response = Response::new(answer::bytes(content));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -162,9 +196,7 @@ impl Asset {
             headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         }
-        if is_known {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        } else if let Some(coding) = coding {
+        if let Some(coding) = coding {
             headers.insert(CONTENT_ENCODING, coding);
         }
         response
@@ -186,16 +218,6 @@ impl Asset {
 fn is_place(path: &str) -> bool {
     let name = path.strip_prefix("r/").or_else(|| path.strip_prefix("u/"));
     path.is_empty() || name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
-}
-
-/// RFC 9110 §12.5.3; of weights, only the one that refuses matters here.
-fn takes(headers: &HeaderMap, wanted: &str) -> bool {
-    let codings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|header| header.to_str().ok());
-    codings.flat_map(|header| header.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok());
-        name.trim().eq_ignore_ascii_case(wanted) && weight.unwrap_or(1.0) > 0.0
-    })
 }
 
 /// Brotli is a sixth smaller, and browsers take it where the line is encrypted.
@@ -257,6 +279,24 @@ fn code(text: &str, kind: &str) -> String {
     code
 }
 
+/// A page with one `<main lang="…">` for each language, of which only the one in this
+/// language is left.
+fn in_language(page: &str, language: &str) -> String {
+    let mut parts = page.split("<main lang=\"");
+    let head = parts.next().unwrap_or_default();
+    let mut kept = head.replacen("<html lang=\"ru\">", &format!("<html lang=\"{language}\">"), 1);
+    for part in parts {
+        let (main, rest) = part.split_once("</main>").unwrap_or((part, ""));
+        if main.starts_with(language) {
+            kept.push_str("<main lang=\"");
+            kept.push_str(main);
+            kept.push_str("</main>");
+        }
+        kept.push_str(rest);
+    }
+    kept
+}
+
 /// The page, with the version in the addresses of what it names.
 fn with_version(page: &str) -> String {
     page.replace("\"/assets/", &format!("\"/assets/{}/", *VERSION))
@@ -303,6 +343,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// The page itself, and the worker that keeps it for when there is no network.
 const PAGE: &str = "index.html";
 const WORKER: &str = "sw.js";
+/// The page for addresses where nothing is, in all languages.
+const NOT_FOUND: &str = "not-found.html";
 
 #[cfg(test)]
 mod tests {
@@ -394,6 +436,7 @@ mod tests {
             "/%2e%2e/Cargo.toml",
             "/.git/config",
             "/none.js",
+            "/not-found.html",
         ] {
             assert!(Asset::find(path).is_none(), "{path}");
         }
@@ -414,6 +457,7 @@ mod tests {
             "test/browser/size.test.mjs",
             "node_modules/typescript/bin/tsc",
             "none.js",
+            "not-found.html",
         ] {
             assert!(Asset::find(&format!("/assets/{version}/{path}")).is_none(), "{path}");
         }

@@ -113,7 +113,9 @@ impl HttpError {
     /// The answer to the client.
     pub(crate) fn into_response(self) -> Response<Body> {
         let status = self.status();
-        if status.is_server_error() && !matches!(self, Self::Busy | Self::Stopping) {
+        // Failures of the store are logged by `StoreHealth`.
+        let is_expected = matches!(self, Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent);
+        if status.is_server_error() && !is_expected {
             tracing::error!(error = %causes(&self), "request failed");
         } else {
             tracing::debug!(error = %causes(&self), status = status.as_u16(), "request refused");

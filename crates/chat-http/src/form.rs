@@ -53,7 +53,9 @@ impl RegistrationForm {
                     let text = text.ok_or(PasswordError::TooLong { max: PASSWORD_MAX_BYTES })?;
                     once(&mut password, Password::parse(text)?, "password")?;
                 }
-                Some("avatar") => {
+                // A part without a file name is a text. Old pages send the text
+                // `undefined` where no picture was chosen; the original ignored it.
+                Some("avatar") if field.file_name().is_some() => {
                     if let Some(picture) = picture(&mut field, avatars, &held).await? {
                         once(&mut avatar, picture, "avatar")?;
                     }

@@ -22,6 +22,7 @@ mod form;
 mod fresh;
 mod hex;
 mod metrics;
+mod negotiation;
 mod options;
 mod origin;
 mod percent;
@@ -29,7 +30,9 @@ mod retention;
 mod routes;
 mod server;
 mod session_check;
+mod sign_in_failures;
 mod signed_in;
+mod store_health;
 mod unready;
 
 pub use app::Parts;

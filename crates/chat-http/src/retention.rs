@@ -1,12 +1,14 @@
 //! What is not to be kept goes, in the background.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chat_shard::{causes, now_ms};
+use chat_shard::now_ms;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::store_health::StoreUse;
 
 /// Looks through the log every `retention_interval` and removes what is not to be
 /// kept any more.
@@ -36,10 +38,11 @@ async fn trim_all(app: &App) {
         let trimmed = match part {
             Ok(trimmed) => trimmed,
             Err(error) => {
-                tracing::warn!(error = %causes(&error), "old messages could not be removed");
+                app.store_health.failed(StoreUse::Retention, &error, Instant::now());
                 return;
             }
         };
+        app.store_health.answered(StoreUse::Retention, Instant::now());
         entries += trimmed.entries;
         app.metrics.trimmed(trimmed.entries);
         app.shards.trimmed(trimmed.topics);

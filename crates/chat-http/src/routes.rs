@@ -16,13 +16,16 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{ACCEPT, HOST, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, Version};
+use tokio::time::Instant;
 
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::assets::Asset;
 use crate::error::HttpError;
+use crate::negotiation;
+use crate::store_health::StoreUse;
 
 /// Every address of the server. What is in no row is a file of the page, or is
 /// not there.
@@ -69,7 +72,11 @@ struct Call {
 /// Answers a request, whatever it is.
 pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = route(app, peer, request).await.unwrap_or_else(HttpError::into_response);
+    let answered = route(Arc::clone(&app), peer, request).await;
+    if let Err(HttpError::Store(error)) = &answered {
+        app.store_health.failed(StoreUse::Requests, error, Instant::now());
+    }
+    let mut response = answered.unwrap_or_else(HttpError::into_response);
     answer::secure(&mut response);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
@@ -88,6 +95,7 @@ async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Resul
                 Ok(asset.answer(request.headers()))
             }
             Some(_) => Err(HttpError::Method { allow: "GET, HEAD".to_owned() }),
+            None if is_navigation(&request) => Asset::not_found(request.headers()).ok_or(HttpError::NotFound),
             None => Err(HttpError::NotFound),
         };
     };
@@ -99,6 +107,18 @@ async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Resul
     let part = found.params.get("name").unwrap_or_default().to_owned();
     (route.handler)(Call { app, peer, request, part }).await
 }
+
+/// Whether a browser asks for a page that a person will look at, as opposed to a program
+/// or a script.
+fn is_navigation(request: &Request<Incoming>) -> bool {
+    let first = request.uri().path().split('/').nth(1).unwrap_or_default();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !FOR_PROGRAMS.contains(&first)
+        && negotiation::accepts(request.headers(), &ACCEPT, "text/html")
+}
+
+/// First parts of paths below which there is no page.
+const FOR_PROGRAMS: [&str; 6] = ["api", "uploads", "ws", "metrics", "healthz", "readyz"];
 
 /// RFC 9112 §3.2: one `Host`, which only HTTP/1.0 may leave out.
 fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HttpError> {

@@ -21,6 +21,8 @@ use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
+use crate::sign_in_failures::SignInFailures;
+use crate::store_health::StoreHealth;
 use crate::{HttpOptions, assets, retention, routes, session_check};
 
 /// A server that accepts connections on the current tokio runtime.
@@ -73,6 +75,8 @@ impl Server {
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(StoreHealth::keep_probing(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(SignInFailures::keep_logging(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::SessionId;
-use chat_shard::{causes, now_ms};
+use chat_shard::now_ms;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::store_health::StoreUse;
 
 /// Asks the store, every `session_check_interval`, which of the sessions with
 /// sockets here are still good. What it does not answer changes nothing.
@@ -30,7 +32,13 @@ async fn check_all(app: &App) {
     let mut last: Option<SessionId> = None;
     loop {
         let batch = app.shards.open_sessions().after(last.as_ref(), BATCH_MAX);
-        let Some((id, _)) = batch.last() else { return };
+        let Some((id, _)) = batch.last() else {
+            if last.is_none() {
+                // Nothing to check is nothing that fails.
+                app.store_health.answered(StoreUse::SessionCheck, Instant::now());
+            }
+            return;
+        };
         last = Some(id.clone());
         if !check(app, batch).await {
             // The next ones would only wait as long.
@@ -45,13 +53,16 @@ async fn check(app: &App, batch: Vec<(SessionId, u64)>) -> bool {
     let ids: Vec<_> = batch.iter().map(|(id, _)| id.clone()).collect();
     let asked = app.parts.sessions.good_sessions(&ids, now);
     let good: HashMap<SessionId, u64> = match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
-        Ok(Ok(good)) => good.into_iter().collect(),
+        Ok(Ok(good)) => {
+            app.store_health.answered(StoreUse::SessionCheck, Instant::now());
+            good.into_iter().collect()
+        }
         Ok(Err(error)) => {
-            tracing::warn!(error = %causes(&error), "sessions could not be checked");
+            app.store_health.failed(StoreUse::SessionCheck, &error, Instant::now());
             return false;
         }
         Err(_) => {
-            tracing::warn!("sessions could not be checked: the store does not answer");
+            app.store_health.timed_out(StoreUse::SessionCheck, Instant::now());
             return false;
         }
     };

@@ -20,18 +20,9 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
     if !call.app.is_ready() {
         return Err(HttpError::Stopping);
     }
-    // Not dropped with a client that hangs up: the check has the log's writer.
+    // The check is not cancelled when the client hangs up: it has the log's writer.
     let app = Arc::clone(&call.app);
-    let checking = call.app.tasks.spawn(async move {
-        let check = async {
-            match tokio::time::timeout(app.options.store_check_timeout, app.parts.log.check()).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(Unready::Store(Arc::new(error))),
-                Err(_) => Err(Unready::Silent),
-            }
-        };
-        app.store_answers.get(check).await
-    });
+    let checking = call.app.tasks.spawn(async move { app.check_store().await });
     checking.await.map_err(HttpError::Task)?.map_err(|unready| match unready {
         Unready::Store(error) => HttpError::Store(error),
         Unready::Silent => HttpError::StoreSilent,

@@ -74,7 +74,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         if let Some(avatar) = avatar {
             avatar.publish().await;
         }
-        tracing::info!(user = ?user.name, "registered");
+        tracing::info!(user = user.name.as_str(), "registered");
         Ok::<_, HttpError>(())
     });
     creation.await.map_err(HttpError::Task)??;

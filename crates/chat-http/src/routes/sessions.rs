@@ -77,7 +77,7 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     let revocation = tasks.spawn(async move {
         app.parts.sessions.revoke_session(&id).await?;
         app.shards.revoke(&[id]).await;
-        tracing::info!(user = ?me.user, "ended a session");
+        tracing::info!(user = me.user.as_str(), "ended a session");
         Ok::<_, HttpError>(())
     });
     revocation.await.map_err(HttpError::Task)??;

@@ -87,12 +87,17 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     // Whatever a client does to make this request slow is over: from here on the
     // time would tell which names exist.
     let started = Instant::now();
-    let attempt = app.sign_ins.begin(&spelling(&credentials.username), address).await;
-    let attempt = attempt.inspect_err(|_| app.metrics.login("limited"))?;
+    let username = credentials.username.clone();
+    let attempt = app.sign_ins.begin(&account_key(&username), address).await;
+    let attempt = attempt.inspect_err(|_| {
+        app.metrics.login("limited");
+        app.sign_in_failures.note(&username, address, started);
+    })?;
     let Known { user, hash_is_old } = match check(&app, credentials).await {
         Ok(Some(known)) => known,
         Ok(None) => {
             app.metrics.login("refused");
+            app.sign_in_failures.note(&username, address, started);
             tokio::time::sleep_until(started + app.options.login_floor).await;
             return Err(HttpError::InvalidCredentials);
         }
@@ -122,7 +127,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::InvalidCredentials);
     }
     app.metrics.login("accepted");
-    tracing::info!(user = ?session.user, "signed in");
+    tracing::info!(user = session.user.as_str(), "signed in");
     let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());
     let avatar = user.avatar.unwrap_or_default();
     let mut response = answer::json(StatusCode::OK, &Welcome { status: "ok", avatar });
@@ -162,30 +167,35 @@ async fn check(app: &App, credentials: Credentials) -> Result<Option<Known>, Htt
 /// If that fails, the old one stays good, and the next sign-in tries again.
 async fn renew_hash(app: &App, user: &User, new_hash: &str) {
     match app.parts.users.set_password_hash(&user.name, &user.password_hash, new_hash).await {
-        Ok(true) => tracing::info!(user = ?user.name, "the password's hash was renewed"),
+        Ok(true) => tracing::info!(user = user.name.as_str(), "the password's hash was renewed"),
         // Somebody else was faster.
         Ok(false) => {}
-        Err(error) => tracing::warn!(user = ?user.name, %error, "the password's hash was not renewed"),
+        Err(error) => {
+            tracing::warn!(user = user.name.as_str(), %error, "the password's hash was not renewed")
+        }
     }
 }
 
-/// What all spellings have in common by which [`find`] comes to one account.
-fn spelling(written: &str) -> String {
-    Username::parse(written).map_or_else(|_| written.to_owned(), |name| name.as_str().to_owned())
+/// A key that is the same for all spellings with which [`find`] finds one account, so
+/// that no spelling has guesses of its own.
+fn account_key(written: &str) -> String {
+    let name = Username::parse(written).or_else(|_| Username::known(written));
+    name.map_or_else(|_| written.to_owned(), |name| name.folded_case())
 }
 
-/// The account of that name as it is written, or else as it would have been
-/// registered: keyboards differ in how they compose a letter.
+/// The account of that name as it is written; otherwise as it would have been
+/// registered (keyboards differ in how they compose a letter), in any case if only one
+/// account matches.
 async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
-    let exact = Username::known(written).ok();
-    if let Some(name) = &exact
-        && let Some(user) = app.parts.users.find_user(name).await?
+    let users = &app.parts.users;
+    if let Ok(name) = Username::known(written)
+        && let Some(user) = users.find_user(&name).await?
     {
         return Ok(Some(user));
     }
     match Username::parse(written) {
-        Ok(name) if Some(&name) != exact.as_ref() => Ok(app.parts.users.find_user(&name).await?),
-        _ => Ok(None),
+        Ok(name) => Ok(users.find_user_ignoring_case(&name).await?),
+        Err(_) => Ok(None),
     }
 }
 
@@ -229,7 +239,7 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
 async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
     app.parts.sessions.revoke_session(&session).await?;
     app.shards.revoke(&[session]).await;
-    tracing::info!(?user, "signed out");
+    tracing::info!(user = user.as_str(), "signed out");
     Ok(())
 }
 
@@ -241,7 +251,7 @@ async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
     sessions.sort();
     sessions.dedup();
     app.shards.revoke(&sessions).await;
-    tracing::info!(?user, "signed out everywhere");
+    tracing::info!(user = user.as_str(), "signed out everywhere");
     Ok(())
 }
 

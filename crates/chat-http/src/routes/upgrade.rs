@@ -105,9 +105,9 @@ async fn know(app: &App, user: &Username) -> Result<(), HttpError> {
         created_at_ms: now_ms(),
     };
     match app.parts.users.create_user(&account).await {
-        Ok(()) => tracing::info!(?user, "is known from now on"),
+        Ok(()) => tracing::info!(user = user.as_str(), "made an account for a user of another issuer"),
         Err(error @ (StoreError::NameTaken | StoreError::NameLooksTaken)) => {
-            tracing::info!(?user, %error, "gets no account");
+            tracing::info!(user = user.as_str(), %error, "made no account for a user of another issuer");
         }
         Err(error) => return Err(error.into()),
     }

@@ -4,7 +4,10 @@
 #![allow(unreachable_pub, reason = "as above: a test has no outside")]
 
 mod accounts;
+mod avatar_files;
+mod avatar_limits;
 mod avatars;
+mod external_tokens;
 mod harness;
 mod limits;
 mod origins;
@@ -12,7 +15,12 @@ mod pages;
 mod pictures;
 mod published;
 mod registration;
+mod registration_form;
 mod sessions;
+mod sign_in;
+mod sign_in_limits;
 mod stopping;
+mod store_outage;
+mod tokens;
 mod upgrade;
 mod wire;

@@ -1,8 +1,5 @@
 //! The page, the health checks, and what holds for every address.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-
 use crate::harness::Chat;
 
 #[tokio::test]
@@ -180,20 +177,60 @@ async fn two_ways_to_measure_a_body_end_the_connection() {
 }
 
 #[tokio::test]
-async fn ready_means_that_the_store_answers() {
-    let chat = Chat::with(|options| options.store_check_timeout = Duration::from_millis(100)).await;
-    // An answer is good for a moment, for all who ask.
-    let until = async |status: u16| {
-        while chat.call("GET", "/readyz", &[], b"").await.status != status {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+async fn a_browser_that_gets_lost_sees_a_page_in_its_language() {
+    let chat = Chat::start().await;
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (path, languages, language, sentence) in [
+        ("/nope", "ru-RU,ru;q=0.9,en;q=0.8", "ru", "Такой страницы нет"),
+        ("/nope?x=1", "en-US,en", "en", "There is no such page"),
+        ("/r/a/b", "de", "en", "There is no such page"),
+        ("/index.html", "ru", "ru", "Такой страницы нет"),
+        ("/nope.png", "de;q=0.9, ru;q=0.1", "ru", "Такой страницы нет"),
+    ] {
+        let headers = [("Accept", browser), ("Accept-Language", languages)];
+        let page = chat.call("GET", path, &headers, b"").await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (404, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; "), "{policy}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(page.header("etag"), None);
+        let text = String::from_utf8(page.body).unwrap();
+        assert!(text.contains(sentence) && text.contains("<a href=\"/\">"), "{path}: {text}");
+        assert!(text.contains(&format!("<html lang=\"{language}\">")), "{path}");
+        assert_eq!(text.matches("<main").count(), 1, "{path}");
+        for style in text.split('"').filter(|part| part.starts_with("/assets/")) {
+            assert_eq!(chat.call("GET", style, &[], b"").await.status, 200, "{style}");
         }
-    };
-    until(200).await;
-    chat.store.out.store(true, Ordering::Relaxed);
-    until(503).await;
-    assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
-    chat.store.out.store(false, Ordering::Relaxed);
-    until(200).await;
-    chat.store.silent.store(true, Ordering::Relaxed);
-    until(503).await;
+
+        let head = chat.call("HEAD", path, &headers, b"").await;
+        assert_eq!((head.status, head.body.len()), (404, 0), "{path}");
+        let compressed = [headers[0], headers[1], ("Accept-Encoding", "gzip"), ("If-None-Match", "*")];
+        let compressed = chat.call("GET", path, &compressed, b"").await;
+        assert_eq!((compressed.status, compressed.header("content-encoding")), (404, Some("gzip")), "{path}");
+        assert_eq!(compressed.header("vary"), Some("accept, accept-encoding, accept-language"));
+
+        // Programs and scripts get JSON.
+        for other in ["*/*", "application/json", ""] {
+            let reply = chat.call("GET", path, &[("Accept", other)], b"").await;
+            assert_eq!(reply.refusal(), (404, "not found".to_owned()), "{path} {other}");
+        }
+        assert_eq!(chat.call("POST", path, &headers, b"").await.refusal().0, 404, "{path}");
+    }
+    for path in [
+        "/api/nope",
+        "/api",
+        "/uploads/nope.png",
+        "/uploads",
+        "/ws/x",
+        "/metrics/x",
+        "/healthz/x",
+        "/readyz/",
+    ] {
+        let reply = chat.call("GET", path, &[("Accept", browser)], b"").await;
+        assert_eq!(reply.refusal(), (404, "not found".to_owned()), "{path}");
+    }
 }

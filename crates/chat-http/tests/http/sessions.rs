@@ -3,17 +3,16 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chat_auth::{PasswordsOptions, TokenOptions};
 use chat_core::{SessionId, Username};
-use chat_store::{Session, SessionRepository as _, UserRepository as _};
+use chat_store::{Session, SessionRepository as _};
 use serde_json::{Value, json};
 
-use crate::harness::{Chat, Reply, SECRET, now, tokens, tokens_with, until};
+use crate::harness::{Chat, Reply, now, tokens, until};
 use crate::wire::Wire;
 
 impl Chat {
     /// Another sign-in of somebody; the `Cookie` to send.
-    async fn again(&self, username: &str, user_agent: &str) -> String {
+    pub async fn again(&self, username: &str, user_agent: &str) -> String {
         let body = json!({ "username": username, "password": "password" }).to_string();
         let headers = [("User-Agent", user_agent)];
         let reply = self.call("POST", "/api/login", &headers, body.as_bytes()).await;
@@ -21,23 +20,23 @@ impl Chat {
         reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
     }
 
-    async fn sessions(&self, cookie: &str) -> Vec<Value> {
+    pub async fn sessions(&self, cookie: &str) -> Vec<Value> {
         let reply = self.get("/api/sessions", cookie).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         reply.json()["sessions"].as_array().unwrap().clone()
     }
 
-    async fn end(&self, id: &str, cookie: &str) -> Reply {
+    pub async fn end(&self, id: &str, cookie: &str) -> Reply {
         self.call("DELETE", &format!("/api/sessions/{id}"), &[("Cookie", cookie)], b"").await
     }
 
-    async fn sign_out_everywhere(&self, cookie: &str) -> Reply {
+    pub async fn sign_out_everywhere(&self, cookie: &str) -> Reply {
         self.call("POST", "/api/logout", &[("Cookie", cookie)], br#"{"everywhere": true}"#).await
     }
 }
 
 /// The id of a token's session.
-fn sid(cookie: &str) -> String {
+pub fn sid(cookie: &str) -> String {
     tokens().verify(cookie.strip_prefix("auth=").unwrap(), now()).unwrap().sid.unwrap()
 }
 
@@ -166,22 +165,6 @@ async fn alice_signs_out_everywhere() {
 }
 
 #[tokio::test]
-async fn while_the_store_is_out_nobody_is_signed_out() {
-    let chat = Chat::start().await;
-    let (phone, laptop) = (chat.sign_in("alice").await, chat.again("alice", "").await);
-    let mut socket = Wire::open(&chat, "a", &laptop).await;
-    for outage in [&chat.store.out, &chat.store.sessions_stay] {
-        outage.store(true, Ordering::Relaxed);
-        for reply in [chat.sign_out_everywhere(&phone).await, chat.end(&sid(&laptop), &phone).await] {
-            assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
-        }
-        socket.is_open().await;
-        outage.store(false, Ordering::Relaxed);
-    }
-    assert_eq!(chat.sessions(&laptop).await.len(), 2);
-}
-
-#[tokio::test]
 async fn when_a_session_was_seen_is_noted_now_and_then() {
     let chat = Chat::start().await;
     chat.register("alice", "password").await;
@@ -288,97 +271,4 @@ async fn a_sign_out_reaches_a_socket_that_is_still_on_its_way() {
         chat.store.go_on.notify_one();
     };
     assert_eq!(tokio::join!(opening, leaving).0, Some(4001));
-}
-
-/// What a host application signs.
-fn signed(claims: &Value) -> String {
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-    format!("auth={}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap())
-}
-
-async fn with_external_tokens() -> Chat {
-    let options = TokenOptions { accept_external: true, ..TokenOptions::default() };
-    Chat::with_auth(PasswordsOptions::default(), tokens_with(options), |_| {}).await
-}
-
-#[tokio::test]
-async fn a_hosts_people_talk_and_are_written_to() {
-    let chat = with_external_tokens().await;
-    let alice = chat.sign_in("alice").await;
-    let guest = signed(&json!({ "sub": "Гость", "exp": now() + 60 }));
-    let address = "/api/users/%D0%93%D0%BE%D1%81%D1%82%D1%8C";
-    assert_eq!(chat.get(address, &alice).await.status, 404, "not here yet");
-    let mut hers = Wire::open(&chat, "a", &alice).await;
-    let mut theirs = Wire::open(&chat, "a", &guest).await;
-    theirs.next_of("system").await;
-    assert_eq!(chat.get(address, &alice).await.json(), json!({ "username": "Гость", "avatar": "" }));
-
-    hers.send(&json!({ "type": "private", "to": "Гость", "text": "psst" })).await;
-    assert_eq!(theirs.next_of("private").await["text"], "psst");
-    assert_eq!(hers.next_of("private").await["text"], "psst");
-    theirs.send(&json!({ "type": "private", "to": "alice", "text": "ah" })).await;
-    assert_eq!(hers.next_of("private").await["text"], "ah");
-    assert_eq!(chat.store.stored_privately("alice", "Гость").await, ["psst", "ah"]);
-
-    // Nobody else becomes them.
-    assert_eq!(chat.register("Гость", "password").await.status, 400);
-    for guess in ["!", "password", ""] {
-        assert_eq!(chat.login("Гость", guess).await.status, 401);
-    }
-    // Nobody can end what the host gave out, but it says so itself.
-    assert_eq!(chat.sessions(&guest).await, Vec::<Value>::new());
-    assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &guest)], b"").await.status, 200);
-    theirs.is_open().await;
-}
-
-#[tokio::test]
-async fn a_name_of_a_host_that_could_not_be_registered_talks_in_rooms_only() {
-    let chat = with_external_tokens().await;
-    let alice = chat.sign_in("alice").await;
-    let mut hers = Wire::open(&chat, "a", &alice).await;
-    // Two spaces around; an а that is another letter.
-    for odd in [" guest ", "\u{430}lice"] {
-        let mut theirs = Wire::open(&chat, "a", &signed(&json!({ "sub": odd, "exp": now() + 60 }))).await;
-        theirs.send(&json!({ "type": "message", "text": "hello" })).await;
-        let heard = hers.next_of("message").await;
-        assert_eq!((&heard["from"], &heard["text"]), (&json!(odd), &json!("hello")));
-        assert_eq!(chat.store.memory.find_user(&Username::known(odd).unwrap()).await.unwrap(), None);
-        // It comes back to who wrote it.
-        hers.send(&json!({ "type": "private", "to": odd, "text": "psst" })).await;
-        assert_eq!(hers.next_of("private").await["text"], "psst");
-        assert_eq!(chat.store.stored_privately("alice", odd).await, Vec::<String>::new());
-    }
-}
-
-#[tokio::test]
-async fn a_hosts_token_is_good_for_as_long_as_it_says() {
-    let chat = with_external_tokens().await;
-    let upgrade = async |claims: Value| {
-        let cookie = signed(&claims);
-        let request = crate::upgrade::only_handshake(&chat, "/ws", &[("Cookie", &cookie)]);
-        chat.raw(request.as_bytes()).await.refusal()
-    };
-    let invalid = (401, "invalid token".to_owned());
-    assert_eq!(upgrade(json!({ "sub": "guest", "exp": now() })).await, invalid);
-    assert_eq!(upgrade(json!({ "sub": "guest", "exp": now() + 60, "nbf": now() + 30 })).await, invalid);
-    assert_eq!(upgrade(json!({ "sub": "guest", "exp": now() + 60, "sid": "theirs" })).await, invalid);
-    assert_eq!(upgrade(json!({ "sub": "x".repeat(25), "exp": now() + 60 })).await, invalid);
-
-    let short = signed(&json!({ "sub": "guest", "exp": now() + 2, "nbf": now(), "iss": "host" }));
-    let mut socket = Wire::open(&chat, "a", &short).await;
-    assert_eq!(socket.close_code().await, Some(1008));
-    assert_eq!(chat.get("/api/me", &short).await.refusal(), invalid);
-}
-
-#[tokio::test]
-async fn who_has_an_account_and_a_host_ends_all_sessions_by_either() {
-    let chat = with_external_tokens().await;
-    let phone = chat.sign_in("alice").await;
-    let mut socket = Wire::open(&chat, "a", &phone).await;
-    let by_host = signed(&json!({ "sub": "alice", "exp": now() + 60 }));
-    let listed = chat.sessions(&by_host).await;
-    assert_eq!((listed.len(), &listed[0]["current"]), (1, &json!(false)));
-    assert_eq!(chat.sign_out_everywhere(&by_host).await.status, 200);
-    assert_eq!(socket.close_code().await, Some(4001));
-    assert_eq!(chat.get("/api/me", &by_host).await.status, 200, "only the host can end this one");
 }

@@ -1,0 +1,119 @@
+//! Users whom another issuer signs in.
+
+use chat_auth::{PasswordsOptions, TokenOptions};
+use chat_core::Username;
+use chat_store::UserRepository as _;
+use serde_json::{Value, json};
+
+use crate::harness::{Chat, SECRET, now, tokens_with};
+use crate::wire::Wire;
+
+#[tokio::test]
+async fn a_host_application_signs_its_own_people_in() {
+    // {"sub":"bot","exp":4102444800}, signed with the shared secret.
+    let claims = json!({ "sub": "bot", "exp": 4_102_444_800u64 });
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+    let cookie = format!("auth={token}");
+    assert_eq!(Chat::start().await.get("/api/me", &cookie).await.status, 401);
+
+    let external = TokenOptions { accept_external: true, ..TokenOptions::default() };
+    let chat = Chat::with_auth(PasswordsOptions::default(), tokens_with(external), |_| {}).await;
+    let reply = chat.get("/api/me", &cookie).await;
+    assert_eq!(reply.json(), json!({ "username": "bot", "avatar": "" }));
+    assert_eq!(reply.header("set-cookie"), None);
+    assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await.status, 200);
+}
+
+/// What a host application signs.
+fn signed(claims: &Value) -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    format!("auth={}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap())
+}
+
+async fn with_external_tokens() -> Chat {
+    let options = TokenOptions { accept_external: true, ..TokenOptions::default() };
+    Chat::with_auth(PasswordsOptions::default(), tokens_with(options), |_| {}).await
+}
+
+#[tokio::test]
+async fn a_hosts_people_talk_and_are_written_to() {
+    let chat = with_external_tokens().await;
+    let alice = chat.sign_in("alice").await;
+    let guest = signed(&json!({ "sub": "Гость", "exp": now() + 60 }));
+    let address = "/api/users/%D0%93%D0%BE%D1%81%D1%82%D1%8C";
+    assert_eq!(chat.get(address, &alice).await.status, 404, "not here yet");
+    let mut hers = Wire::open(&chat, "a", &alice).await;
+    let mut theirs = Wire::open(&chat, "a", &guest).await;
+    theirs.next_of("system").await;
+    assert_eq!(chat.get(address, &alice).await.json(), json!({ "username": "Гость", "avatar": "" }));
+
+    hers.send(&json!({ "type": "private", "to": "Гость", "text": "psst" })).await;
+    assert_eq!(theirs.next_of("private").await["text"], "psst");
+    assert_eq!(hers.next_of("private").await["text"], "psst");
+    theirs.send(&json!({ "type": "private", "to": "alice", "text": "ah" })).await;
+    assert_eq!(hers.next_of("private").await["text"], "ah");
+    assert_eq!(chat.store.stored_privately("alice", "Гость").await, ["psst", "ah"]);
+
+    // Nobody else becomes them.
+    assert_eq!(chat.register("Гость", "password").await.status, 400);
+    for guess in ["!", "password", ""] {
+        assert_eq!(chat.login("Гость", guess).await.status, 401);
+    }
+    // Nobody can end what the host gave out, but it says so itself.
+    assert_eq!(chat.sessions(&guest).await, Vec::<Value>::new());
+    assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &guest)], b"").await.status, 200);
+    theirs.is_open().await;
+}
+
+#[tokio::test]
+async fn a_name_of_a_host_that_could_not_be_registered_talks_in_rooms_only() {
+    let chat = with_external_tokens().await;
+    let alice = chat.sign_in("alice").await;
+    let mut hers = Wire::open(&chat, "a", &alice).await;
+    // Two spaces around; an а that is another letter.
+    for odd in [" guest ", "\u{430}lice"] {
+        let mut theirs = Wire::open(&chat, "a", &signed(&json!({ "sub": odd, "exp": now() + 60 }))).await;
+        theirs.send(&json!({ "type": "message", "text": "hello" })).await;
+        let heard = hers.next_of("message").await;
+        assert_eq!((&heard["from"], &heard["text"]), (&json!(odd), &json!("hello")));
+        assert_eq!(chat.store.memory.find_user(&Username::known(odd).unwrap()).await.unwrap(), None);
+        // It comes back to who wrote it.
+        hers.send(&json!({ "type": "private", "to": odd, "text": "psst" })).await;
+        assert_eq!(hers.next_of("private").await["text"], "psst");
+        assert_eq!(chat.store.stored_privately("alice", odd).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_hosts_token_is_good_for_as_long_as_it_says() {
+    let chat = with_external_tokens().await;
+    let upgrade = async |claims: Value| {
+        let cookie = signed(&claims);
+        let request = crate::upgrade::only_handshake(&chat, "/ws", &[("Cookie", &cookie)]);
+        chat.raw(request.as_bytes()).await.refusal()
+    };
+    let invalid = (401, "invalid token".to_owned());
+    assert_eq!(upgrade(json!({ "sub": "guest", "exp": now() })).await, invalid);
+    assert_eq!(upgrade(json!({ "sub": "guest", "exp": now() + 60, "nbf": now() + 30 })).await, invalid);
+    assert_eq!(upgrade(json!({ "sub": "guest", "exp": now() + 60, "sid": "theirs" })).await, invalid);
+    assert_eq!(upgrade(json!({ "sub": "x".repeat(25), "exp": now() + 60 })).await, invalid);
+
+    let short = signed(&json!({ "sub": "guest", "exp": now() + 2, "nbf": now(), "iss": "host" }));
+    let mut socket = Wire::open(&chat, "a", &short).await;
+    assert_eq!(socket.close_code().await, Some(1008));
+    assert_eq!(chat.get("/api/me", &short).await.refusal(), invalid);
+}
+
+#[tokio::test]
+async fn who_has_an_account_and_a_host_ends_all_sessions_by_either() {
+    let chat = with_external_tokens().await;
+    let phone = chat.sign_in("alice").await;
+    let mut socket = Wire::open(&chat, "a", &phone).await;
+    let by_host = signed(&json!({ "sub": "alice", "exp": now() + 60 }));
+    let listed = chat.sessions(&by_host).await;
+    assert_eq!((listed.len(), &listed[0]["current"]), (1, &json!(false)));
+    assert_eq!(chat.sign_out_everywhere(&by_host).await.status, 200);
+    assert_eq!(socket.close_code().await, Some(4001));
+    assert_eq!(chat.get("/api/me", &by_host).await.status, 200, "only the host can end this one");
+}
