@@ -1,7 +1,7 @@
-//! Answers each "ping" with one "pong", whatever becomes of the server or of itself:
+//! Answers each "ping" with one "pong", also across restarts of the server and of itself:
 //! `cargo run -p chat-client --example bot -- http://localhost:8080 bot password lobby bot.json`
 
-use chat_client::{Client, ClientOptions, Credentials, Event, Place};
+use chat_client::{Client, ClientOptions, Credentials, Event, Topic};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,10 +16,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.join(&room).await?;
     while let Some(event) = events.next().await {
         match event {
-            Event::Message { place: Place::Room(room), entry } if entry.text == "ping" => {
-                // If it dies right behind this line, the ping comes again: a nonce is stored once.
+            Event::Message { topic: Topic::Room(room), entry } if entry.text == "ping" => {
+                // If the bot ends behind this line, the ping comes again; a nonce is stored once.
                 let nonce = format!("pong {} {}", entry.seq, entry.timestamp);
-                client.send_once(nonce, Place::Room(room), format!("pong, {}", entry.from)).await?;
+                client.send_once(nonce, Topic::Room(room), format!("pong, {}", entry.from)).await?;
             }
             Event::SignedOut { code } => return Err(format!("signed out ({code})").into()),
             _ => {}

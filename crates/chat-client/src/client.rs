@@ -1,5 +1,8 @@
-//! A client on tokio: a task that owns a session and its socket.
+//! A client on tokio: a task that owns a session and its socket, and handles to it.
 
+mod calls;
+mod clock;
+mod link;
 mod task;
 
 use std::time::Duration;
@@ -8,67 +11,68 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::task::{Command, Task};
 use crate::{
-    Event, HistoryPage, Options, PageFrom, Place, Refused, Seen, ServerUrl, ServerUrlError, Snapshot, Unsent,
+    Event, HistoryPage, Options, PageFrom, Refused, Seen, ServerUrl, ServerUrlError, Snapshot, Topic, Unsent,
 };
 
-/// A client that connects, and comes back for as long as it exists.
+/// A handle to a client that connects, and connects again after each loss.
 ///
-/// Clones are the same client. Its task ends with [`close`](Self::close), or
-/// when all clones are dropped; what has no answer then is lost.
+/// Clones are handles to the same client. Its task ends with
+/// [`close`](Self::close), or when all handles are dropped; sends without an answer
+/// are lost then.
 ///
 /// The calls that wait for the server may be awaited between two
-/// [`Events::next`]: the client goes on taking events meanwhile, up to
+/// [`Events::next`]: the client goes on receiving events meanwhile, up to
 /// [`ClientOptions::events_max_while_waiting`].
 #[derive(Debug, Clone)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
 }
 
-/// What a client hears, in order.
+/// The events of a client, in order.
 ///
 /// An application that does not take its events slows its client down: at
 /// [`ClientOptions::events_max`] the socket is no longer read, so that the server
-/// keeps the rest, and at last closes the connection (1013). Nothing is lost:
-/// the client comes back and goes on where it was. Dropped, all events are let
-/// go, and the client only sends.
+/// keeps the rest, and at last closes the connection (1013). Nothing is lost: the
+/// client connects again and resumes. When this value is dropped, events are
+/// discarded, and the client only sends.
 #[derive(Debug)]
 pub struct Events {
     events: mpsc::Receiver<Event>,
     seen: Seen,
 }
 
-/// What is needed to connect, and what can be set.
+/// The credentials, caps and deadlines of a client.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// How one is known to the server.
+    /// How the client signs in.
     pub credentials: Credentials,
-    /// What to go on with, from an earlier run of the program.
+    /// The state of an earlier run of the program.
     pub snapshot: Snapshot,
-    /// The rules of the session.
+    /// The options of the session.
     pub session: Options,
     /// Events that wait for the application; at the cap the socket is not read.
     pub events_max: usize,
-    /// The same while a call waits for the server's answer, which comes behind
-    /// them; at the cap such calls end with [`SendError::Undecided`].
+    /// The same cap while a call waits for the server's answer, which comes behind
+    /// these events; at the cap such calls end with [`SendError::Undecided`].
     pub events_max_while_waiting: usize,
-    /// Bytes one message of the server may have; a bigger one ends the connection.
+    /// Bytes that a message of the server may have; a bigger one ends the connection.
     pub message_max_bytes: usize,
     /// For how long [`Client::close`] waits for answers.
     pub close_grace: Duration,
 }
 
-/// How one is known to the server.
+/// How a client signs in.
 #[derive(Clone)]
 pub enum Credentials {
-    /// A token, from [`sign_in`](crate::sign_in()) or of another issuer. When it
-    /// is no longer good, [`Event::SignedOut`] comes, and the client waits for
+    /// A token, from [`sign_in`](crate::sign_in()) or of another issuer. When it is
+    /// no longer valid, [`Event::SignedOut`] comes, and the client waits for
     /// [`Client::sign_in`].
     Token(String),
-    /// Signs in by itself, and again when the token is no longer good.
+    /// A name and a password, to sign in whenever a new token is needed.
     Password {
         /// The name of the account.
         username: String,
-        /// Its password.
+        /// The password of the account.
         password: String,
     },
 }
@@ -84,7 +88,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl ClientOptions {
-    /// The usual options.
+    /// The default options.
     pub fn new(credentials: Credentials) -> Self {
         Self {
             credentials,
@@ -98,18 +102,18 @@ impl ClientOptions {
     }
 }
 
-/// Where a message was stored.
+/// Where a message is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its nonce.
+    /// The nonce of the send.
     pub nonce: String,
-    /// Where it is.
-    pub place: Place,
-    /// Its number there.
+    /// The topic of the message.
+    pub topic: Topic,
+    /// The number of the message in its topic.
     pub seq: u64,
     /// Whole seconds since 1970.
     pub timestamp: u64,
-    /// An earlier try had stored it.
+    /// Whether an earlier attempt had stored it.
     pub duplicate: bool,
 }
 
@@ -117,18 +121,18 @@ pub struct Receipt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Give another address.
+    /// The address cannot be used.
     #[error(transparent)]
     Url(#[from] ServerUrlError),
-    /// Name and password, or the token, are no good (1008 or 4001).
+    /// The server refused the password or the token (1008 or 4001).
     #[error("not signed in ({code})")]
     SignedOut {
-        /// The code.
+        /// 1008 or 4001.
         code: u16,
     },
-    /// The server does not speak this protocol.
+    /// The server does not offer this protocol.
     #[error("the server answered {status} instead of opening a socket")]
-    NotSpoken {
+    UnsupportedServer {
         /// The HTTP status.
         status: u16,
     },
@@ -138,45 +142,45 @@ pub enum ConnectError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// It was not taken.
+    /// The call was refused.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// It is not stored and will not be.
+    /// The send failed and is not repeated.
     #[error("not sent ({code}): {message}")]
     NotSent {
         /// The server's code.
         code: String,
-        /// A sentence for a person.
+        /// A sentence for the user.
         message: String,
-        /// An earlier try was not answered, and might have been stored.
+        /// Whether an earlier attempt was not answered: it may have been stored.
         may_be_stored: bool,
     },
-    /// The events in front of the answer must be taken first. The message is on
-    /// its way; [`Event::Stored`] or [`Event::NotSent`] will say what became of it.
-    #[error("not known yet: events must be taken first")]
+    /// The events in front of the answer must be taken first. The message is being
+    /// sent; [`Event::Stored`] or [`Event::NotSent`] will report its outcome.
+    #[error("no answer yet: events must be taken first")]
     Undecided,
-    /// The client was closed; [`Client::close`] returned what has no answer.
+    /// The client was closed; [`Client::close`] returned the sends without an answer.
     #[error("the client is closed")]
     Closed,
 }
 
-/// Why a room was not joined, or a page did not come.
+/// Why a room was not joined, or a page was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// It was not taken.
+    /// The call was refused.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The server said no, or (`offline`, for pages) went away.
+    /// The server refused, or (`offline`, for pages) the connection was lost.
     #[error("refused ({code}): {message}")]
     NotDone {
         /// The server's code.
         code: String,
-        /// A sentence for a person.
+        /// A sentence for the user.
         message: String,
     },
     /// The events in front of the answer must be taken first.
-    #[error("not known yet: events must be taken first")]
+    #[error("no answer yet: events must be taken first")]
     Undecided,
     /// The client was closed.
     #[error("the client is closed")]
@@ -184,8 +188,8 @@ pub enum RequestError {
 }
 
 impl Client {
-    /// Connects; returns when the server has said hello. A server that is not
-    /// there is tried again for as long as this is awaited.
+    /// Connects; returns when the server has sent `hello`. An unreachable server is
+    /// tried again for as long as this call is awaited.
     ///
     /// # Errors
     ///
@@ -195,9 +199,9 @@ impl Client {
         let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
         let (events, events_out) = mpsc::channel(options.events_max.max(1));
         let seen = options.snapshot.seen.clone();
-        let (greeted, greeting) = oneshot::channel();
-        tokio::spawn(Task::new(server, options, commands_in, greeted).run(events));
-        match greeting.await {
+        let (connected, first_hello) = oneshot::channel();
+        tokio::spawn(Task::new(server, options, commands_in, connected).run(events));
+        match first_hello.await {
             Ok(result) => result?,
             Err(_) => return Err(ConnectError::SignedOut { code: 1008 }),
         }
@@ -211,27 +215,27 @@ impl Client {
     /// See [`RequestError`].
     pub async fn join(&self, room: &str) -> Result<(), RequestError> {
         let room = room.to_owned();
-        self.ask(|reply| Command::Join { room, reply }).await.unwrap_or(Err(RequestError::Closed))
+        self.call(|call| Command::Join { room, call }).await.unwrap_or(Err(RequestError::Closed))
     }
 
-    /// Leaves a room, behind what was sent to it; [`Event::Left`] says when.
+    /// Leaves a room once every send to it is answered; [`Event::Left`] follows.
     pub async fn leave(&self, room: &str) {
-        // A client that is closed has left.
+        // A closed client has left its rooms.
         let _closed = self.commands.send(Command::Leave { room: room.to_owned() }).await;
     }
 
-    /// Sends, and returns when it is stored for good: after restarts of the
-    /// server, if need be.
+    /// Sends a message; returns when it is committed, after restarts of the server
+    /// if need be.
     ///
     /// # Errors
     ///
     /// See [`SendError`].
-    pub async fn send(&self, to: Place, text: impl Into<String>) -> Result<Receipt, SendError> {
+    pub async fn send(&self, to: Topic, text: impl Into<String>) -> Result<Receipt, SendError> {
         self.send_as(to, text.into(), None).await
     }
 
-    /// The same with a nonce of the caller's own, which makes it safe to send
-    /// the same thing again in another run of the program: it is stored once.
+    /// Sends a message with the caller's own nonce, so that another run of the
+    /// program may send it again: it is stored once.
     ///
     /// # Errors
     ///
@@ -239,52 +243,52 @@ impl Client {
     pub async fn send_once(
         &self,
         nonce: impl Into<String>,
-        to: Place,
+        to: Topic,
         text: impl Into<String>,
     ) -> Result<Receipt, SendError> {
         self.send_as(to, text.into(), Some(nonce.into())).await
     }
 
-    async fn send_as(&self, to: Place, text: String, nonce: Option<String>) -> Result<Receipt, SendError> {
-        self.ask(|reply| Command::Send { to, text, nonce, reply }).await.unwrap_or(Err(SendError::Closed))
+    async fn send_as(&self, to: Topic, text: String, nonce: Option<String>) -> Result<Receipt, SendError> {
+        self.call(|call| Command::Send { to, text, nonce, call }).await.unwrap_or(Err(SendError::Closed))
     }
 
-    /// Asks for a page of history.
+    /// Reads a page of history.
     ///
     /// # Errors
     ///
     /// See [`RequestError`].
     pub async fn history(
         &self,
-        place: Place,
+        topic: Topic,
         from: PageFrom,
         limit: Option<u32>,
     ) -> Result<HistoryPage, RequestError> {
-        self.ask(|reply| Command::History { place, from, limit, reply })
+        self.call(|call| Command::History { topic, from, limit, call })
             .await
             .unwrap_or(Err(RequestError::Closed))
     }
 
-    /// What was sent and has no answer: with [`Events::seen`], what another run
-    /// of the program needs to go on.
+    /// The sends without an answer: with [`Events::seen`], the state from which
+    /// another run of the program continues.
     pub async fn unsent(&self) -> Vec<Unsent> {
-        self.ask(|reply| Command::Unsent { reply }).await.unwrap_or_default()
+        self.call(|call| Command::Unsent { call }).await.unwrap_or_default()
     }
 
-    /// Comes back with another token, after [`Event::SignedOut`].
+    /// Connects again with other credentials, after [`Event::SignedOut`].
     pub async fn sign_in(&self, credentials: Credentials) {
         let _closed = self.commands.send(Command::SignIn { credentials }).await;
     }
 
-    /// Waits until everything is answered, but no longer than
-    /// [`ClientOptions::close_grace`], and closes the connection. Returns what
-    /// has no answer then.
+    /// Waits until every send is answered, but no longer than
+    /// [`ClientOptions::close_grace`], and closes the connection. Returns the sends
+    /// without an answer.
     pub async fn close(self) -> Vec<Unsent> {
-        self.ask(|reply| Command::Close { reply }).await.unwrap_or_default()
+        self.call(|call| Command::Close { call }).await.unwrap_or_default()
     }
 
     /// `None`: the client is closed.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    async fn call<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.ok()?;
         answer.await.ok()
@@ -299,13 +303,13 @@ impl Events {
         Some(event)
     }
 
-    /// What was seen with the events taken until now. An application that
-    /// writes it down together with what it did gets neither less nor more
-    /// after a crash: see [`ClientOptions::snapshot`].
+    /// How far the application has seen each topic, by the events taken until now.
+    /// An application that saves it together with its own effects misses nothing
+    /// and repeats nothing after a crash: see [`ClientOptions::snapshot`].
     pub fn seen(&self) -> &Seen {
         &self.seen
     }
 }
 
-/// Calls that wait for the task to look at them.
+/// Calls that wait for the task.
 const COMMANDS_MAX: usize = 64;

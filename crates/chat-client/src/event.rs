@@ -1,129 +1,130 @@
-//! What an application is told.
+//! Events for an application.
 
 use serde::{Deserialize, Serialize};
 
-/// What happened, in the order in which an application should take it.
+/// An event, in the order in which an application must handle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The server said hello. What was sent and not answered is sent again now,
-    /// and the rooms are joined again.
+    /// The server sent `hello`. Sends without an answer are transmitted again, and
+    /// rooms are joined again.
     Online {
-        /// Who one is.
+        /// The name of the user.
         user: String,
-        /// The name of the numbering of private conversations.
+        /// The epoch of private conversations.
         epoch: String,
         /// The latest private conversations and how far each goes, at most 200.
         conversations: Vec<Conversation>,
-        /// There are older ones.
+        /// Whether there are older ones.
         has_more: bool,
     },
-    /// There is no connection; the next one is tried by itself.
+    /// There is no connection. The session tries the next one by itself.
     Offline {
-        /// With what the server closed, if it did.
+        /// The server's close code, if it closed the connection.
         code: Option<u16>,
-        /// When the next one is tried, in milliseconds from now.
+        /// When the next attempt is made, in milliseconds from now.
         retry_in_ms: u64,
     },
-    /// The token is no longer good (1008) or its session was ended (4001). The
-    /// session stays offline until it is told to come back with another one
+    /// The token is no longer valid (1008) or its session was ended (4001). The
+    /// client stays offline until there is another token
     /// ([`Session::signed_in`](crate::Session::signed_in)); nothing is forgotten.
     SignedOut {
         /// 1008 or 4001.
         code: u16,
     },
-    /// A room was joined, for the first time or once more.
+    /// A room was joined, for the first time or again.
     Joined {
-        /// Which.
+        /// The name of the room.
         room: String,
-        /// The name of its numbering.
+        /// The epoch of the room.
         epoch: String,
-        /// Its last entry's number; what comes up to it was said before.
+        /// The number of its last entry; entries up to it were sent before.
         seq: u64,
-        /// Everything that was missed follows. If not, the latest 50 messages.
+        /// Whether all missed messages follow. Otherwise the latest 50 follow.
         recovered: bool,
-        /// How many people are in it.
+        /// How many users are online in the room.
         online: u64,
         /// Their names, at most 200.
         members: Vec<String>,
     },
-    /// A room cannot be joined; nothing more comes from it.
+    /// A room cannot be joined; no more events of it follow.
     NotJoined {
-        /// Which.
+        /// The name of the room.
         room: String,
         /// The server's code, such as `too_many_rooms`.
         code: String,
-        /// A sentence for a person.
+        /// A sentence for the user.
         message: String,
     },
-    /// A room was left; nothing more comes from it.
+    /// A room was left; no more events of it follow.
     Left {
-        /// Which.
+        /// The name of the room.
         room: String,
     },
-    /// Forget what you have of this place: its numbering starts anew, or there
-    /// is a hole before what comes next. The latest messages follow.
+    /// The application must forget its messages of this topic: there is a new
+    /// epoch, or messages are missing before the next one. The latest messages
+    /// follow.
     Reset {
-        /// Of which.
-        place: Place,
+        /// The topic.
+        topic: Topic,
     },
-    /// Something was said, perhaps by oneself; each message comes once and in
-    /// the order of its place.
+    /// A message, also one of this user. Each comes once and in the order of its
+    /// topic.
     Message {
-        /// Where.
-        place: Place,
-        /// What.
+        /// The topic of the message.
+        topic: Topic,
+        /// The message.
         entry: Entry,
     },
-    /// What was sent is stored for good.
+    /// A send is committed.
     Stored {
         /// The nonce of the send.
         nonce: String,
-        /// Where it is.
-        place: Place,
-        /// Its number there.
+        /// The topic of the message.
+        topic: Topic,
+        /// The number of the message in its topic.
         seq: u64,
         /// Whole seconds since 1970.
         timestamp: u64,
-        /// It was stored by an earlier try.
+        /// Whether an earlier attempt had stored it.
         duplicate: bool,
     },
-    /// What was sent is not stored and not tried again.
+    /// A send failed and is not repeated.
     NotSent {
         /// The nonce of the send.
         nonce: String,
-        /// The server's code, such as `text_too_long`; or `other_user`, if
-        /// somebody else signed in.
+        /// The server's code, such as `text_too_long`, or `other_user` if another
+        /// user has signed in.
         code: String,
-        /// A sentence for a person.
+        /// A sentence for the user.
         message: String,
-        /// An earlier try was not answered, and might have been stored.
+        /// Whether an earlier attempt was not answered: it may have been stored.
         may_be_stored: bool,
     },
-    /// Who is in a room has changed.
+    /// The users who are online in a room changed.
     Presence {
-        /// Which room.
+        /// The name of the room.
         room: String,
-        /// How.
+        /// The change.
         change: Presence,
     },
-    /// A page of history that was asked for.
+    /// A requested page of history.
     History {
-        /// The number that [`Session::history`](crate::Session::history) gave.
+        /// The number that [`Session::history`](crate::Session::history) returned.
         request: u64,
         /// The page.
         page: HistoryPage,
     },
-    /// A page of history that cannot be had now.
+    /// A requested page of history cannot be read now.
     NoHistory {
-        /// The number that [`Session::history`](crate::Session::history) gave.
+        /// The number that [`Session::history`](crate::Session::history) returned.
         request: u64,
-        /// The server's code; or `offline`, if the connection was lost.
+        /// The server's code, or `offline` if the connection was lost.
         code: String,
-        /// A sentence for a person.
+        /// A sentence for the user.
         message: String,
     },
-    /// The server refused something that nobody waits for: a bug on one side.
+    /// The server sent an error that belongs to no request: a bug on one side.
     Problem {
         /// The server's code.
         code: String,
@@ -132,74 +133,75 @@ pub enum Event {
     },
 }
 
-/// Where something is said.
+/// What is numbered: a room, or a private conversation of this user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// In a room.
+pub enum Topic {
+    /// The room of this name.
     Room(String),
-    /// In private, with this person.
-    Person(String),
+    /// The private conversation with the user of this name.
+    #[serde(alias = "person")]
+    Private(String),
 }
 
-impl Place {
+impl Topic {
     /// The room of this name.
     pub fn room(name: impl Into<String>) -> Self {
         Self::Room(name.into())
     }
 
-    /// The private conversation with the person of this name.
-    pub fn person(name: impl Into<String>) -> Self {
-        Self::Person(name.into())
+    /// The private conversation with the user of this name.
+    pub fn private(name: impl Into<String>) -> Self {
+        Self::Private(name.into())
     }
 }
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its number: with the place, its name.
+    /// Its number in its topic.
     pub seq: u64,
-    /// Who said it.
+    /// The name of its author.
     pub from: String,
-    /// What was said.
+    /// Its text.
     pub text: String,
     /// Whole seconds since 1970.
     pub timestamp: u64,
-    /// Its author's own id for it; what v1 clients say has none.
+    /// Its author's id for the send; messages of v1 clients have none.
     pub nonce: Option<String>,
 }
 
 /// A private conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversation {
-    /// The other person.
+    /// The name of the other user.
     pub with: String,
     /// The number of its last entry.
     pub seq: u64,
 }
 
-/// A change of who is in a room.
+/// A change of the users who are online in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// Somebody came.
+    /// A user came online.
     Came(String),
-    /// Somebody is gone.
+    /// A user went offline.
     Gone(String),
-    /// There are so many people that only their number is told.
+    /// The number of users, in a room with too many of them to name.
     Count(u64),
 }
 
 /// A page of history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryPage {
-    /// Of what.
-    pub place: Place,
-    /// The name of its numbering.
+    /// The topic of the page.
+    pub topic: Topic,
+    /// The epoch of the topic.
     pub epoch: String,
-    /// The oldest number that is still kept.
+    /// The oldest number that the server still keeps.
     pub first: u64,
     /// The messages, in rising order.
     pub messages: Vec<Entry>,
-    /// There is more in the direction asked.
+    /// Whether there are more in the requested direction.
     pub has_more: bool,
 }

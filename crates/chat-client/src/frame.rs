@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Conversation, Entry, Place, Presence};
+use crate::{Conversation, Entry, Presence, Topic};
 
-/// What a client asks for.
+/// A frame that a client sends.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Request<'a> {
@@ -56,7 +56,7 @@ impl Request<'_> {
     }
 }
 
-/// What the server says.
+/// A frame that the server sends.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Hello(Hello),
@@ -138,7 +138,7 @@ pub(crate) struct Ack {
 
 #[derive(Debug)]
 pub(crate) struct History {
-    pub(crate) place: Place,
+    pub(crate) topic: Topic,
     pub(crate) epoch: String,
     pub(crate) first: u64,
     /// The numbers of the page, each with its message unless it is of an
@@ -161,14 +161,14 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// The same may succeed a while later.
+    /// Whether the same request may succeed later.
     pub(crate) fn is_retryable(&self) -> bool {
         self.code == "unavailable" || self.retry_after.is_some()
     }
 }
 
-/// Reads a frame. A frame of a known type that lacks what such a frame must
-/// have is treated as one of an unknown type.
+/// Reads a frame. A frame of a known type that lacks a required field is treated
+/// as one of an unknown type.
 pub(crate) fn parse(text: &str) -> Frame {
     #[derive(Deserialize)]
     struct Kind<'a> {
@@ -206,7 +206,7 @@ fn numbered(text: &str) -> Option<Frame> {
     }
 }
 
-/// What an entry of any kind has.
+/// The fields that entries of every kind have.
 #[derive(Deserialize)]
 struct Numbers {
     room: Option<String>,
@@ -304,9 +304,9 @@ struct HistoryFields {
 
 impl HistoryFields {
     fn frame(self) -> Frame {
-        let place = match (self.room, self.with) {
-            (Some(room), _) => Place::Room(room),
-            (None, Some(with)) => Place::Person(with),
+        let topic = match (self.room, self.with) {
+            (Some(room), _) => Topic::Room(room),
+            (None, Some(with)) => Topic::Private(with),
             (None, None) => return Frame::Unknown,
         };
         let is_message = |value: &serde_json::Value| {
@@ -318,7 +318,7 @@ impl HistoryFields {
             Some((seq, entry))
         });
         Frame::History(History {
-            place,
+            topic,
             epoch: self.epoch,
             first: self.first,
             entries: entries.collect(),

@@ -1,8 +1,8 @@
-//! A client of the chat that neither loses nor doubles anything: programs that
-//! use it need to know nothing of numbers, receipts and reconnecting.
+//! A client of the chat that neither loses nor repeats messages: programs that use
+//! it need no knowledge of numbers, acknowledgements and reconnecting.
 //!
-//! This is a whole bot. The server may be killed and started again, or the bot
-//! itself: it answers each ping once.
+//! This is a complete bot. It answers each ping once, even if the server or the bot
+//! itself is killed and started again.
 //!
 //! ```no_run
 #![doc = include_str!("../examples/bot.rs")]
@@ -12,32 +12,32 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Client`], [`Events`] | a task on tokio with a socket: join, send, wait for what comes |
+//! | [`Client`], [`Events`] | a task on tokio with a socket: join, send, wait for events |
 //! | [`Session`], [`Output`], [`Options`] | the rules alone, as a value: for other runtimes, simulators, thousands of clients in one task |
-//! | [`Event`] | what an application is told, in order |
-//! | [`Seen`], [`Snapshot`], [`Unsent`] | what to write down to go on in another run |
+//! | [`Event`] | the events for an application, in order |
+//! | [`Seen`], [`Snapshot`], [`Unsent`] | the state to save, so that another run continues |
+//! | [`Rng`] | the random generator of a session, for programs that repeat runs from a seed |
 //! | [`sign_in()`] | a token for a name and a password |
 //!
-//! # What an application can rely on
+//! # Guarantees
 //!
-//! - A message that was taken is sent until it is stored or refused for good,
-//!   in the order of the calls. Its nonce makes every repetition harmless, so
-//!   that it is stored once.
-//! - Each message of a joined room and each private message comes once, in
-//!   order, whatever happens to the connection. Where that is impossible (the
-//!   server no longer has what was missed, or counts anew) an
-//!   [`Event::Reset`] says so before the latest messages follow.
-//! - What is said while a program does not run is not lost either, if it writes
-//!   down what it has [seen](Events::seen), and what is [unsent](Client::unsent).
-//! - Everything kept has a cap ([`Options`], [`ClientOptions`]); at each, the
-//!   caller is refused or the server is made to wait, and nothing is dropped.
+//! - An accepted message is sent until it is stored or finally refused, in the
+//!   order of the calls. Its nonce makes repetitions harmless: it is stored once.
+//! - Each message of a joined room and each private message comes once, in order,
+//!   whatever happens to the connection. Where that is impossible (the server no
+//!   longer keeps the missed messages, or has a new epoch), an [`Event::Reset`]
+//!   reports it before the latest messages follow.
+//! - Messages that are sent while a program does not run are not lost either, if
+//!   the program saves what it has [seen](Events::seen) and its
+//!   [unsent](Client::unsent) messages.
+//! - Everything that is kept has a cap ([`Options`], [`ClientOptions`]). At a cap
+//!   the caller is refused or the server has to wait; nothing is dropped.
 //!
-//! # What is not here
+//! # What this crate is not
 //!
-//! A session has no clock, chance, socket or task: time and a seed come in as
-//! arguments, so that a run can be repeated exactly. TLS is not here either:
-//! give the address behind the proxy, or bring your own socket to a
-//! [`Session`].
+//! A session has no clock, randomness, socket or task: time and a seed come in as
+//! arguments, so that a run can be repeated exactly. There is no TLS: give the
+//! address behind the proxy, or use your own socket with a [`Session`].
 
 mod client;
 mod event;
@@ -51,7 +51,7 @@ mod sign_in;
 pub use client::{
     Client, ClientOptions, ConnectError, Credentials, Events, Receipt, RequestError, SendError,
 };
-pub use event::{Conversation, Entry, Event, HistoryPage, Place, Presence};
+pub use event::{Conversation, Entry, Event, HistoryPage, Presence, Topic};
 pub use rng::Rng;
 pub use seen::{CONVERSATIONS_MAX, Seen};
 pub use server_url::{ServerUrl, ServerUrlError};

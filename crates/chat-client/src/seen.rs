@@ -1,99 +1,102 @@
-//! What an application has seen: where it goes on after it was away.
+//! How far an application has seen each topic: where a session resumes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Conversation, Event, Place};
+use crate::{Conversation, Event, Topic};
 
-/// What an application has seen of each room and private conversation.
+/// The number of the last entry that an application has seen, for each room and
+/// private conversation.
 ///
-/// A session keeps one for itself. An application that writes its own effects
-/// down keeps another, [`apply`](Self::apply)s each event to it, and writes
-/// both down together: after a crash, what it has not written down comes again.
+/// A session keeps one for itself. An application that saves its own effects
+/// keeps another, [`apply`](Self::apply)s each event to it, and saves both
+/// together: after a crash, the events behind the saved state come again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Whose conversations these are.
+    /// The user whose conversations these are.
     user: Option<String>,
-    /// The numbering of the conversations.
+    /// The epoch of the conversations.
     epoch: Option<String>,
-    /// A conversation that is not listed here has not begun.
+    /// A conversation that is not in `privates` has not begun.
     is_complete: bool,
-    people: BTreeMap<String, Person>,
+    #[serde(alias = "people")]
+    privates: BTreeMap<String, Private>,
     rooms: BTreeMap<String, Room>,
-    /// Counts up, to tell which conversations were used last.
+    /// Counts each use of a conversation, to find the one that was used longest ago.
     used: u64,
-    /// What it was at a `hello` behind which everything came that was older.
-    #[serde(default)]
-    settled: u64,
+    /// The value of `used` at the last `hello` whose older messages were all
+    /// delivered.
+    #[serde(default, alias = "settled")]
+    caught_up_at: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Person {
+struct Private {
     seq: u64,
     used: u64,
 }
 
-/// What was seen of a room.
+/// How far a room was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Room {
     pub(crate) epoch: String,
-    /// The last number; none before the first message came.
+    /// The number of the last entry; `None` before the first message.
     pub(crate) seq: Option<u64>,
 }
 
 impl Seen {
-    /// Takes note of an event that was dealt with.
+    /// Takes note of an event that the application has handled.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Online { user, epoch, conversations, has_more } => {
-                self.greeted(user, epoch, conversations, *has_more);
+                self.hello(user, epoch, conversations, *has_more);
             }
             Event::Joined { room, epoch, seq, recovered, .. } => {
                 let seen = self.rooms.entry(room.clone()).or_insert(Room { epoch: String::new(), seq: None });
                 if !recovered {
-                    // An empty room has been seen whole.
+                    // An empty room is seen up to 0.
                     *seen = Room { epoch: epoch.clone(), seq: (*seq == 0).then_some(0) };
                 }
             }
             Event::NotJoined { room, .. } | Event::Left { room } => {
                 self.rooms.remove(room);
             }
-            Event::Reset { place: Place::Room(room) } => {
+            Event::Reset { topic: Topic::Room(room) } => {
                 if let Some(seen) = self.rooms.get_mut(room) {
                     seen.seq = None;
                 }
             }
-            Event::Reset { place: Place::Person(with) } => {
-                self.people.remove(with);
+            Event::Reset { topic: Topic::Private(with) } => {
+                self.privates.remove(with);
             }
-            Event::Message { place, entry } => self.advance(place, entry.seq),
+            Event::Message { topic, entry } => self.advance(topic, entry.seq),
             _ => {}
         }
     }
 
-    /// The rooms that one is in.
+    /// The joined rooms.
     pub fn rooms(&self) -> impl Iterator<Item = &str> {
         self.rooms.keys().map(String::as_str)
     }
 
-    /// The number of the last entry seen; `None` where nothing was.
-    pub fn seq(&self, place: &Place) -> Option<u64> {
-        match place {
-            Place::Room(room) => self.rooms.get(room)?.seq,
-            Place::Person(with) => self.person(with),
+    /// The number of the last entry seen; `None` if no entry was seen.
+    pub fn seq(&self, topic: &Topic) -> Option<u64> {
+        match topic {
+            Topic::Room(room) => self.rooms.get(room)?.seq,
+            Topic::Private(with) => self.private(with),
         }
     }
 
-    /// Everything up to this number was seen.
-    pub(crate) fn advance(&mut self, place: &Place, seq: u64) {
-        match place {
-            Place::Room(room) => {
+    /// Takes note that everything up to this number was seen.
+    pub(crate) fn advance(&mut self, topic: &Topic, seq: u64) {
+        match topic {
+            Topic::Room(room) => {
                 if let Some(seen) = self.rooms.get_mut(room) {
                     seen.seq = Some(seq);
                 }
             }
-            Place::Person(with) => self.set_person(with, seq),
+            Topic::Private(with) => self.set_private(with, seq),
         }
     }
 
@@ -113,46 +116,47 @@ impl Seen {
         self.is_complete
     }
 
-    pub(crate) fn people(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.people.iter().map(|(with, person)| (with.as_str(), person.seq))
+    pub(crate) fn privates(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.privates.iter().map(|(with, private)| (with.as_str(), private.seq))
     }
 
-    pub(crate) fn person(&self, with: &str) -> Option<u64> {
-        self.people.get(with).map(|person| person.seq)
+    pub(crate) fn private(&self, with: &str) -> Option<u64> {
+        self.privates.get(with).map(|private| private.seq)
     }
 
-    /// Whether something may have been missed of the conversations that a
-    /// `hello` leaves out. Not if one of those it lists has nothing newer than
-    /// a settled `hello` knew: what is left out is older than that. That one
-    /// has nothing new at all would not be enough, as conversations may
-    /// overtake one another on their way here.
+    /// Whether messages may be missing in conversations that a `hello` leaves out,
+    /// as it lists only the latest ones. None are missing if a listed conversation
+    /// has nothing newer than the last `hello` behind which everything was
+    /// delivered: the conversations left out are older than that. A listed
+    /// conversation without anything new is not enough, as conversations may
+    /// overtake one another on their way to this client.
     pub(crate) fn may_hide(&self, listed: &[Conversation]) -> bool {
         let is_old = |listed: &Conversation| {
-            let person = self.people.get(&listed.with);
-            person.is_some_and(|person| person.seq >= listed.seq && person.used <= self.settled)
+            let private = self.privates.get(&listed.with);
+            private.is_some_and(|private| private.seq >= listed.seq && private.used <= self.caught_up_at)
         };
         !listed.iter().any(is_old)
     }
 
-    /// A mark for [`settle`](Self::settle).
+    /// The present mark, for [`caught_up`](Self::caught_up).
     pub(crate) fn mark(&self) -> u64 {
         self.used
     }
 
-    /// Everything has come that was said before this mark.
-    pub(crate) fn settle(&mut self, mark: u64) {
-        self.settled = mark;
+    /// Takes note that every message from before this mark was delivered.
+    pub(crate) fn caught_up(&mut self, mark: u64) {
+        self.caught_up_at = mark;
     }
 
-    fn greeted(&mut self, user: &str, epoch: &str, listed: &[Conversation], has_more: bool) {
+    fn hello(&mut self, user: &str, epoch: &str, listed: &[Conversation], has_more: bool) {
         if self.user.as_deref() != Some(user) || self.epoch.is_none() {
             self.user = Some(user.to_owned());
             self.epoch = Some(epoch.to_owned());
-            self.people.clear();
-            self.settled = 0;
+            self.privates.clear();
+            self.caught_up_at = 0;
             self.is_complete = !has_more;
             for conversation in listed {
-                self.set_person(&conversation.with, conversation.seq);
+                self.set_private(&conversation.with, conversation.seq);
             }
             return;
         }
@@ -160,42 +164,42 @@ impl Seen {
         let new: Vec<&str> = listed
             .iter()
             .map(|listed| listed.with.as_str())
-            .filter(|with| !self.people.contains_key(*with))
+            .filter(|with| !self.privates.contains_key(*with))
             .collect();
         let may_hide = has_more && self.may_hide(listed);
         if self.epoch.as_deref() != Some(epoch) {
             self.epoch = Some(epoch.to_owned());
-            self.people.clear();
-            self.settled = 0;
+            self.privates.clear();
+            self.caught_up_at = 0;
             self.is_complete &= !has_more;
         } else {
             self.is_complete &= !may_hide;
         }
         if was_complete {
             for with in new {
-                self.set_person(with, 0);
+                self.set_private(with, 0);
             }
         }
     }
 
-    fn set_person(&mut self, with: &str, seq: u64) {
+    fn set_private(&mut self, with: &str, seq: u64) {
         self.used += 1;
         let used = self.used;
-        if let Some(person) = self.people.get_mut(with) {
-            *person = Person { seq, used };
+        if let Some(private) = self.privates.get_mut(with) {
+            *private = Private { seq, used };
             return;
         }
-        if self.people.len() >= CONVERSATIONS_MAX
+        if self.privates.len() >= CONVERSATIONS_MAX
             && let Some(oldest) =
-                self.people.iter().min_by_key(|(_, person)| person.used).map(|(with, _)| with.clone())
+                self.privates.iter().min_by_key(|(_, private)| private.used).map(|(with, _)| with.clone())
         {
-            self.people.remove(&oldest);
+            self.privates.remove(&oldest);
             self.is_complete = false;
         }
-        self.people.insert(with.to_owned(), Person { seq, used });
+        self.privates.insert(with.to_owned(), Private { seq, used });
     }
 }
 
-/// Conversations that are remembered, the latest. One beyond that starts with
-/// its latest messages when it is heard of again.
+/// How many conversations are remembered, the latest ones. A forgotten one starts
+/// with its latest messages when the next message comes.
 pub const CONVERSATIONS_MAX: usize = 10_000;

@@ -1,12 +1,12 @@
-//! Where a server is.
+//! The address of a server.
 
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-/// The address of a server, as one opens it in a browser: `http://host:port`,
-/// perhaps with a path below which the chat is.
+/// The address of a server, as in a browser: `http://host:port`, optionally with a
+/// path in front of the server's own paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     /// Host and port, as they are written.
@@ -29,7 +29,11 @@ pub enum ServerUrlError {
 }
 
 impl ServerUrl {
-    /// Reads an address; `ws://` is as good as `http://`.
+    /// Reads an address; `ws://` means the same as `http://`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServerUrlError`].
     pub fn parse(url: &str) -> Result<Self, ServerUrlError> {
         let uri: Uri = url.parse().map_err(|_| ServerUrlError::Malformed)?;
         match uri.scheme_str() {
@@ -62,7 +66,7 @@ impl ServerUrl {
     }
 }
 
-/// A host that does not answer.
+/// The deadline for a host that does not answer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

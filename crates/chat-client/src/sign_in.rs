@@ -8,11 +8,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::ServerUrl;
 
-/// Why nobody was signed in.
+/// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
-    /// The server said no, and trying the same again will not help.
+    /// The server refused; the same request would be refused again.
     #[error("not signed in ({status}): {message}")]
     Refused {
         /// The HTTP status: 401 for a wrong name or password.
@@ -20,18 +20,18 @@ pub enum SignInError {
         /// The server's sentence.
         message: String,
     },
-    /// The server is busy or out of order (429 or 5xx): try again later.
-    #[error("the server cannot sign anybody in at this moment ({status})")]
+    /// The server is busy or fails (429 or 5xx): try again later.
+    #[error("the server cannot answer sign-ins at this moment ({status})")]
     Unavailable {
         /// The HTTP status.
         status: u16,
     },
-    /// The server was not reached, or what it said was cut off.
+    /// The server was not reached, or its answer was cut off.
     #[error("the server was not reached")]
     Io(#[from] std::io::Error),
 }
 
-/// Signs in (`POST /api/login`) and returns the token, good for a day.
+/// Signs in (`POST /api/login`) and returns the token, which is valid for a day.
 ///
 /// # Errors
 ///
@@ -57,7 +57,8 @@ pub async fn sign_in(server: &ServerUrl, username: &str, password: &str) -> Resu
                 error: String,
             }
             let refusal = serde_json::from_slice(&answer[end + 4..]);
-            let message = refusal.map_or_else(|_| "no token came".to_owned(), |Refusal { error }| error);
+            let message =
+                refusal.map_or_else(|_| "the answer has no token".to_owned(), |Refusal { error }| error);
             Err(SignInError::Refused { status, message })
         }
     }
@@ -77,6 +78,7 @@ async fn ask(server: &ServerUrl, username: &str, password: &str) -> std::io::Res
     Ok(answer)
 }
 
-/// A password takes the server a quarter of a second, and a queue of them longer.
+/// The deadline of a sign-in. A password takes the server a quarter of a second,
+/// and sign-ins wait for each other.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_MAX_BYTES: u64 = 64 * 1024;

@@ -1,12 +1,12 @@
-//! The client on tokio, against a server that the test plays over a real socket.
+//! The client on tokio; the test plays the server over a real socket.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use std::time::Duration;
 
 use chat_client::{
-    Client, ClientOptions, ConnectError, Credentials, Event, Events, PageFrom, Place, RequestError,
-    SendError, ServerUrl, SignInError, sign_in,
+    Client, ClientOptions, ConnectError, Credentials, Event, Events, PageFrom, RequestError, SendError,
+    ServerUrl, SignInError, Topic, sign_in,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ impl Server {
         format!("http://{}", self.listener.local_addr().unwrap())
     }
 
-    /// Waits for a client and says hello.
+    /// Waits for a client and sends `hello`.
     async fn accept(&self) -> Socket {
         let (stream, _) = self.listener.accept().await.unwrap();
         #[expect(clippy::result_large_err, reason = "tungstenite's own type")]
@@ -46,13 +46,13 @@ impl Server {
         };
         let mut socket = Socket(accept_hdr_async(stream, check).await.unwrap());
         socket
-            .say(json!({"type": "hello", "user": "alice", "epoch": "e", "heartbeat_seconds": 45,
+            .send(json!({"type": "hello", "user": "alice", "epoch": "e", "heartbeat_seconds": 45,
                 "limits": {}, "privates": [], "has_more": false}))
             .await;
         socket
     }
 
-    /// Answers one request with this.
+    /// Answers one HTTP request.
     async fn answer(&self, answer: &str) -> String {
         let (mut stream, _) = self.listener.accept().await.unwrap();
         let mut request = vec![0; 4096];
@@ -63,11 +63,11 @@ impl Server {
 }
 
 impl Socket {
-    async fn say(&mut self, frame: Value) {
+    async fn send(&mut self, frame: Value) {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
-    async fn hear(&mut self, kind: &str) -> Value {
+    async fn receive(&mut self, kind: &str) -> Value {
         loop {
             if let Message::Text(text) = self.0.next().await.unwrap().unwrap() {
                 let frame: Value = serde_json::from_str(&text).unwrap();
@@ -77,9 +77,9 @@ impl Socket {
         }
     }
 
-    async fn let_in(&mut self, recovered: bool) -> Value {
-        let join = self.hear("join").await;
-        self.say(json!({"type": "joined", "room": join["room"], "epoch": "e", "seq": 0,
+    async fn answer_join(&mut self, recovered: bool) -> Value {
+        let join = self.receive("join").await;
+        self.send(json!({"type": "joined", "room": join["room"], "epoch": "e", "seq": 0,
             "recovered": recovered, "online": 1, "members": ["alice"], "ref": join["ref"]}))
             .await;
         join
@@ -87,13 +87,13 @@ impl Socket {
 
     async fn message(&mut self, seq: u64) {
         let text = "hi ".repeat(1_000);
-        self.say(json!({"type": "message", "room": "tech", "seq": seq, "from": "bob", "text": text,
+        self.send(json!({"type": "message", "room": "tech", "seq": seq, "from": "bob", "text": text,
             "timestamp": 1}))
             .await;
     }
 
     async fn ack(&mut self, send: &Value, seq: u64) {
-        self.say(json!({"type": "ack", "nonce": send["nonce"], "room": send["room"], "seq": seq,
+        self.send(json!({"type": "ack", "nonce": send["nonce"], "room": send["room"], "seq": seq,
             "timestamp": 1, "duplicate": false}))
             .await;
     }
@@ -105,7 +105,7 @@ fn options() -> ClientOptions {
     options
 }
 
-/// Connected, and the server's end.
+/// A connected client, and the server's end of its socket.
 async fn connected(options: ClientOptions) -> (Server, Client, Events, Socket) {
     let server = Server::start().await;
     let url = server.url();
@@ -114,15 +114,15 @@ async fn connected(options: ClientOptions) -> (Server, Client, Events, Socket) {
     (server, client, events, socket)
 }
 
-/// … and in a room.
+/// A client that has joined a room.
 async fn in_room(options: ClientOptions) -> (Server, Client, Events, Socket) {
     let (server, client, events, mut socket) = connected(options).await;
-    let (joined, _) = tokio::join!(client.join("tech"), socket.let_in(false));
+    let (joined, _) = tokio::join!(client.join("tech"), socket.answer_join(false));
     joined.unwrap();
     (server, client, events, socket)
 }
 
-/// The numbers of the next messages.
+/// The numbers of the next `count` messages.
 async fn numbers(events: &mut Events, count: u64) -> Vec<u64> {
     let mut numbers = Vec::new();
     while (numbers.len() as u64) < count {
@@ -134,8 +134,8 @@ async fn numbers(events: &mut Events, count: u64) -> Vec<u64> {
     numbers
 }
 
-fn tech() -> Place {
-    Place::room("tech")
+fn tech() -> Topic {
+    Topic::room("tech")
 }
 
 #[tokio::test]
@@ -146,32 +146,32 @@ async fn a_send_survives_the_loss_of_its_connection() {
         let client = client.clone();
         async move { client.send(tech(), "hello").await }
     });
-    let first = socket.hear("message").await;
+    let first = socket.receive("message").await;
     drop(socket);
     let mut socket = server.accept().await;
-    assert_eq!(socket.let_in(true).await["since"], 1);
-    assert_eq!(socket.hear("message").await, first);
+    assert_eq!(socket.answer_join(true).await["since"], 1);
+    assert_eq!(socket.receive("message").await, first);
     socket.message(2).await;
     socket.ack(&first, 3).await;
     let receipt = sending.await.unwrap().unwrap();
-    assert_eq!((receipt.seq, receipt.place, json!(receipt.nonce)), (3, tech(), first["nonce"].clone()));
+    assert_eq!((receipt.seq, receipt.topic, json!(receipt.nonce)), (3, tech(), first["nonce"].clone()));
     assert_eq!(numbers(&mut events, 2).await, [1, 2]);
     assert_eq!(events.seen().seq(&tech()), Some(2));
 }
 
 #[tokio::test]
-async fn errors_reach_who_asked() {
+async fn errors_reach_their_calls() {
     let (_server, client, _events, mut socket) = in_room(options()).await;
     let refuse = async {
-        let send = socket.hear("message").await;
+        let send = socket.receive("message").await;
         socket
-            .say(json!({"type": "error", "code": "text_too_long", "message": "no", "nonce": send["nonce"]}))
+            .send(json!({"type": "error", "code": "text_too_long", "message": "no", "nonce": send["nonce"]}))
             .await;
-        let join = socket.hear("join").await;
-        socket.say(json!({"type": "error", "code": "forbidden", "message": "no", "ref": join["ref"]})).await;
-        let history = socket.hear("history").await;
+        let join = socket.receive("join").await;
+        socket.send(json!({"type": "error", "code": "forbidden", "message": "no", "ref": join["ref"]})).await;
+        let history = socket.receive("history").await;
         socket
-            .say(json!({"type": "history", "room": "tech", "epoch": "e", "first": 1, "messages": [],
+            .send(json!({"type": "history", "room": "tech", "epoch": "e", "first": 1, "messages": [],
                 "has_more": false, "ref": history["ref"]}))
             .await;
     };
@@ -180,7 +180,7 @@ async fn errors_reach_who_asked() {
         assert!(matches!(sent, Err(SendError::NotSent { code, .. }) if code == "text_too_long"));
         let joined = client.join("secret").await;
         assert!(matches!(joined, Err(RequestError::NotDone { code, .. }) if code == "forbidden"));
-        assert!(matches!(client.send(Place::room("secret"), "x").await, Err(SendError::Refused(_))));
+        assert!(matches!(client.send(Topic::room("secret"), "x").await, Err(SendError::Refused(_))));
         let page = client.history(tech(), PageFrom::Latest, None).await.unwrap();
         assert_eq!(page.messages, []);
     };
@@ -209,8 +209,8 @@ async fn a_send_awaited_between_two_events_does_not_hang() {
     let mut options = options();
     (options.events_max, options.events_max_while_waiting) = (4, 50);
     let (_server, client, mut events, mut socket) = in_room(options).await;
-    // The receipt is behind what the application has not taken: more than may
-    // wait, and then less.
+    // The acknowledgement is behind events that the application has not taken: first
+    // more than the cap, then fewer.
     for (from, to, is_known) in [(1, 100, false), (101, 120, true)] {
         let send = async {
             let sent = client.send(tech(), "hello").await;
@@ -220,7 +220,7 @@ async fn a_send_awaited_between_two_events_does_not_hang() {
             }
         };
         let speak = async {
-            let send = socket.hear("message").await;
+            let send = socket.receive("message").await;
             for seq in from..=to {
                 socket.message(seq).await;
             }
@@ -238,11 +238,11 @@ async fn a_send_awaited_between_two_events_does_not_hang() {
 }
 
 #[tokio::test]
-async fn closing_waits_for_answers_and_says_what_has_none() {
+async fn closing_waits_for_answers_and_returns_unsent_messages() {
     let (_server, client, mut events, mut socket) = in_room(options()).await;
     let sending = client.clone();
     let sending = tokio::spawn(async move { sending.send(tech(), "1").await });
-    let send = socket.hear("message").await;
+    let send = socket.receive("message").await;
     let (unsent, ()) = tokio::join!(client.close(), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         socket.ack(&send, 1).await;
@@ -256,7 +256,7 @@ async fn closing_waits_for_answers_and_says_what_has_none() {
     let (_server, client, _events, mut socket) = in_room(options).await;
     let sending = client.clone();
     let sending = tokio::spawn(async move { sending.send(tech(), "1").await });
-    let send = socket.hear("message").await;
+    let send = socket.receive("message").await;
     let late = client.clone();
     let unsent = client.close().await;
     assert_eq!((unsent.len(), json!(unsent[0].nonce)), (1, send["nonce"].clone()));
@@ -266,7 +266,7 @@ async fn closing_waits_for_answers_and_says_what_has_none() {
 }
 
 #[tokio::test]
-async fn a_bad_token_and_a_strange_server_are_told_at_once() {
+async fn a_bad_token_and_an_unsupported_server_are_reported_at_once() {
     for (answer, expected) in [
         ("401 Unauthorized", "not signed in (1008)"),
         ("404 Not Found", "the server answered 404 instead of opening a socket"),
@@ -283,7 +283,7 @@ async fn a_bad_token_and_a_strange_server_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_yet_is_waited_for() {
+async fn an_unreachable_server_is_tried_again() {
     let server = Server::start().await;
     let url = server.url();
     let (connected, _socket) = tokio::join!(Client::connect(&url, options()), async {
@@ -296,7 +296,7 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn who_has_a_password_signs_in_again() {
+async fn a_client_with_a_password_signs_in_again() {
     let server = Server::start().await;
     let url = server.url();
     let mut options = options();
@@ -310,11 +310,11 @@ async fn who_has_a_password_signs_in_again() {
         server.accept().await
     });
     let (_client, mut events) = connected.unwrap();
-    // The token is no longer good.
+    // The token is no longer valid.
     socket.0.close(Some(close(1008))).await.unwrap();
     server.answer(answer).await;
     let mut socket = server.accept().await;
-    // The session was ended: by somebody, who meant it.
+    // The session was ended on purpose: there is no new sign-in.
     socket.0.close(Some(close(4001))).await.unwrap();
     loop {
         if let Event::SignedOut { code } = events.next().await.unwrap() {
@@ -329,7 +329,7 @@ fn close(code: u16) -> tokio_tungstenite::tungstenite::protocol::CloseFrame {
 }
 
 #[tokio::test]
-async fn signing_in_may_fail() {
+async fn sign_in_errors_are_distinguished() {
     let server = Server::start().await;
     let url = ServerUrl::parse(&server.url()).unwrap();
     let refused =

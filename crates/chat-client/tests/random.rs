@@ -1,13 +1,13 @@
-//! Sessions against the server's own hub, through hours of bad luck: links that
-//! are slow and break, a log that fails or answers too late, servers and
-//! programs that die and start again. A seed that fails can be run by itself:
+//! Sessions against the server's own hub under random faults: links that are slow
+//! and break, a log that fails or answers too late, servers and programs that
+//! crash and start again. A seed that fails can be run by itself:
 //! `SEED=17 cargo test -p chat-client --test random`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chat_client::{Event, Options, Output as Todo, Place, Rng, Seen, Session, Snapshot};
+use chat_client::{Event, Options, Output as Todo, Rng, Seen, Session, Snapshot, Topic as ClientTopic};
 use chat_core::{
     Answer, ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Outcome,
     Output, Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomName, Seed, Topic, Username,
@@ -17,7 +17,7 @@ use chat_core::{
 fn nothing_is_lost_doubled_or_out_of_order() {
     let seeds = match std::env::var_os("SEED") {
         Some(seeds) => {
-            // One, or the first and the one behind the last.
+            // One seed, or a range with an exclusive end.
             let seeds = seeds.into_string().unwrap();
             let seeds: Vec<u64> = seeds.split("..").map(|seed| seed.parse().unwrap()).collect();
             seeds[0]..seeds.get(1).copied().unwrap_or(seeds[0] + 1)
@@ -30,7 +30,7 @@ fn nothing_is_lost_doubled_or_out_of_order() {
         let run = run.unwrap_or_else(|_| panic!("seed {seed} failed"));
         total.add(&run);
     }
-    // A test in which nothing happens shows nothing.
+    // A test without faults proves nothing.
     if std::env::var_os("SEED").is_none() {
         let Total { stored, duplicates, seen, losses, restarts, crashes, resets } = total;
         assert!(stored > 20_000 && seen > 80_000 && losses > 1_000, "{total:?}");
@@ -67,13 +67,13 @@ struct World {
     hub: Hub,
     out: Outputs,
     history: History,
-    /// Drafts on their way to the log, and when it looks at them.
+    /// Drafts on their way to the log, and when they arrive.
     drafts: Vec<(u64, Draft)>,
-    /// What the log says too late.
+    /// Commits whose answers are late, and when they arrive.
     late: Vec<(u64, Commit)>,
     next_client: u32,
     apps: Vec<App>,
-    /// How bad it is, in chances of a thousand for each step.
+    /// How often faults happen, per thousand steps.
     rates: Rates,
     total: Total,
 }
@@ -90,17 +90,17 @@ struct App {
     user: &'static str,
     session: Session,
     link: Option<Link>,
-    /// What it has seen, by its own account.
+    /// How far it has seen each topic, kept by the application itself.
     seen: Seen,
-    /// What it sent, in order, and what became of it.
-    sends: Vec<(String, Place, Option<u64>)>,
+    /// The nonce, topic and number of each send, in order.
+    sends: Vec<(String, ClientTopic, Option<u64>)>,
     /// The first hello listed all conversations.
     knew_all: Option<bool>,
 }
 
 struct Link {
     client: ClientId,
-    /// Half-open: what is sent either way is lost, and neither side knows.
+    /// Half-open: frames in both directions are lost, and neither side knows.
     is_dead: bool,
     up: VecDeque<(u64, String)>,
     down: VecDeque<(u64, Down)>,
@@ -117,7 +117,7 @@ impl World {
         let mut rng = Rng::new(seed);
         let mut app = |user| App::new(user, rng.next_u64());
         let apps = vec![app("alice"), app("alice"), app("bob"), app("carol"), app("dave")];
-        // Some seeds have no trouble of one kind at all.
+        // Some seeds have no faults of one kind at all.
         let mut rate = |most: u64| if rng.index(4) == 0 { 0 } else { rng.between(0, most - 1) };
         let rates = Rates { cut: rate(12), fail: rate(200), crash: rate(6), restart: rate(8) };
         Self {
@@ -137,11 +137,11 @@ impl World {
 
     fn run(mut self) -> Total {
         for _ in 0..3_000 {
-            self.trouble();
+            self.faults();
             self.act();
             self.step();
         }
-        // Peace, and time enough for all to come back.
+        // No more faults, and time enough for all clients to catch up.
         self.rates = Rates { cut: 0, fail: 0, crash: 0, restart: 0 };
         for _ in 0..8_000 {
             self.step();
@@ -154,8 +154,8 @@ impl World {
         Now { mono_ms: self.now_ms, wall_ms: 1_795_371_797_000 + self.now_ms }
     }
 
-    /// Something goes wrong, perhaps.
-    fn trouble(&mut self) {
+    /// Injects faults at random.
+    fn faults(&mut self) {
         for index in 0..self.apps.len() {
             if self.rng.chance(self.rates.cut) {
                 if self.rng.index(4) == 0 {
@@ -170,7 +170,10 @@ impl World {
                 let app = &mut self.apps[index];
                 let snapshot = serde_json::to_string(&app.session.snapshot()).unwrap();
                 let snapshot: Snapshot = serde_json::from_str(&snapshot).unwrap();
-                assert_eq!(snapshot.seen.seq(&Place::room("r0")), app.seen.seq(&Place::room("r0")));
+                assert_eq!(
+                    snapshot.seen.seq(&ClientTopic::room("r0")),
+                    app.seen.seq(&ClientTopic::room("r0"))
+                );
                 app.session = Session::restore(options(), self.rng.next_u64(), snapshot);
             }
         }
@@ -183,8 +186,8 @@ impl World {
         }
     }
 
-    /// The server dies and another starts; what the log was about to store, it
-    /// perhaps has.
+    /// The server crashes and another one starts. Some of the drafts on their way to
+    /// the log are stored.
     fn crash(&mut self) {
         self.total.crashes += 1;
         let now = self.now();
@@ -210,7 +213,7 @@ impl World {
         }
     }
 
-    /// Somebody does something.
+    /// One application joins, leaves or sends.
     fn act(&mut self) {
         let now_ms = self.now_ms;
         let index = self.rng.index(self.apps.len());
@@ -224,16 +227,16 @@ impl World {
             10 => app.session.leave(now_ms, &room),
             11..40 => {
                 for _ in 0..count {
-                    app.send(now_ms, Place::Room(room.clone()));
+                    app.send(now_ms, ClientTopic::Room(room.clone()));
                 }
             }
-            40..55 => app.send(now_ms, Place::person(person)),
+            40..55 => app.send(now_ms, ClientTopic::private(person)),
             _ => {}
         }
-        self.obey(index);
+        self.perform_session(index);
     }
 
-    /// A little time passes.
+    /// Lets a little time pass.
     fn step(&mut self) {
         self.now_ms += 1 + self.rng.between(0, 59);
         let now = self.now();
@@ -250,11 +253,11 @@ impl World {
             self.carry_down(index);
             if self.apps[index].session.next_tick_ms() <= self.now_ms {
                 self.apps[index].session.tick(self.now_ms);
-                self.obey(index);
+                self.perform_session(index);
             }
-            // The driver's ping.
+            // The server's ping.
             if self.apps[index].link.as_ref().is_some_and(|link| !link.is_dead) {
-                self.apps[index].session.heard(self.now_ms);
+                self.apps[index].session.received(self.now_ms);
             }
         }
     }
@@ -271,9 +274,9 @@ impl World {
         }
         if self.rng.chance(self.rates.fail) {
             match self.rng.index(3) {
-                // All that waits falls with it.
+                // The failure also fails the drafts behind it.
                 0 => is_failing = true,
-                // Stored, and the answer comes when nobody waits any more.
+                // Stored, and answered after the hub has given the drafts up.
                 1 => {
                     let commit = self.history.append(&due, now.wall_ms, exists);
                     self.late.push((self.now_ms + 6_000, commit));
@@ -331,17 +334,17 @@ impl World {
                     self.cut(index, code);
                 }
             }
-            self.obey(index);
+            self.perform_session(index);
         }
     }
 
-    /// The client learns that its connection is gone.
+    /// Reports to the session that its connection is lost.
     fn cut(&mut self, index: usize, code: Option<u16>) {
         if self.apps[index].link.is_some() {
             self.total.losses += 1;
             self.hang_up(index);
             self.apps[index].session.closed(self.now_ms, code);
-            self.obey(index);
+            self.perform_session(index);
         }
     }
 
@@ -350,7 +353,7 @@ impl World {
         if link.client == ClientId(u32::MAX) {
             return;
         }
-        // What was on its way may still arrive.
+        // Frames on their way may still arrive.
         let keep = self.rng.size(0, link.up.len() as u64);
         link.up.truncate(keep);
         let now = self.now();
@@ -364,8 +367,8 @@ impl World {
         self.perform();
     }
 
-    /// Does what a session says.
-    fn obey(&mut self, index: usize) {
+    /// Performs the outputs of a session.
+    fn perform_session(&mut self, index: usize) {
         while let Some(output) = self.apps[index].session.next_output() {
             match output {
                 Todo::Connect => self.connect(index),
@@ -379,7 +382,7 @@ impl World {
                     self.total.losses += 1;
                     self.hang_up(index);
                 }
-                Todo::Event(event) => self.apps[index].takes(&event, &self.history, &mut self.total),
+                Todo::Event(event) => self.apps[index].take_event(&event, &self.history, &mut self.total),
             }
         }
     }
@@ -399,7 +402,7 @@ impl World {
         self.perform();
     }
 
-    /// Does what the hub says.
+    /// Performs the outputs of the hub.
     fn perform(&mut self) {
         self.hub.end_turn(&mut self.out);
         let now = self.now();
@@ -459,11 +462,11 @@ impl World {
         for app in &self.apps {
             assert!(app.session.is_online());
             assert_eq!(app.session.unsent(), 0, "{} has sends without an answer", app.user);
-            for place in ROOMS.map(Place::room).into_iter().chain(USERS.map(Place::person)) {
+            for place in ROOMS.map(ClientTopic::room).into_iter().chain(USERS.map(ClientTopic::private)) {
                 assert_eq!(app.seen.seq(&place), app.session.seen().seq(&place));
             }
-            // What was sent has an answer, and its order.
-            let mut last: BTreeMap<&Place, u64> = BTreeMap::new();
+            // Every send has an answer, and the sends to a topic are in order.
+            let mut last: BTreeMap<&ClientTopic, u64> = BTreeMap::new();
             for (nonce, place, seq) in &app.sends {
                 let seq = seq.expect("answered");
                 let before = last.insert(place, seq);
@@ -474,18 +477,18 @@ impl World {
                 );
                 assert_eq!(numbers.insert((app.user, nonce), seq), None);
             }
-            // What was said was heard.
+            // Every message was seen.
             for room in app.seen.rooms() {
                 assert!(app.session.is_in(room));
                 let topic = Topic::Room(RoomName::parse(room).unwrap());
                 let last = Some(self.history.last_seq(&topic));
-                let heard = app.seen.seq(&Place::room(room));
+                let heard = app.seen.seq(&ClientTopic::room(room));
                 assert!(heard == last, "{} has {heard:?} of {last:?} in {room}", app.user);
             }
             for other in USERS {
                 let topic = Topic::Pair(Pair::new(name(app.user), name(other)));
                 let last = self.history.last_seq(&topic);
-                match app.seen.seq(&Place::person(other)) {
+                match app.seen.seq(&ClientTopic::private(other)) {
                     Some(heard) => assert_eq!(heard, last, "{} with {other}", app.user),
                     None => assert!(last == 0 || app.knew_all == Some(false), "{} with {other}", app.user),
                 }
@@ -506,40 +509,40 @@ impl App {
         }
     }
 
-    fn send(&mut self, now_ms: u64, to: Place) {
+    fn send(&mut self, now_ms: u64, to: ClientTopic) {
         let text = format!("{} {}", self.user, self.sends.len());
-        // The outbox may be full, the room not joined.
+        // The outbox may be full, or the room not joined.
         if let Ok(nonce) = self.session.send(now_ms, to.clone(), text, None) {
             self.sends.push((nonce, to, None));
         }
     }
 
-    fn takes(&mut self, event: &Event, history: &History, total: &mut Total) {
+    fn take_event(&mut self, event: &Event, history: &History, total: &mut Total) {
         match event {
             Event::Online { has_more, .. } => {
                 self.knew_all.get_or_insert(!has_more);
             }
-            Event::Message { place, entry } => {
+            Event::Message { topic: place, entry } => {
                 total.seen += 1;
                 if let Some(last) = self.seen.seq(place) {
                     assert_eq!(entry.seq, last + 1, "{} in {place:?}", self.user);
                 } else if self.knew_all == Some(true)
-                    && let Place::Person(_) = place
+                    && let ClientTopic::Private(_) = place
                     && self.seen.seq(place).is_none()
                     && total.resets == 0
                 {
-                    assert_eq!(entry.seq, 1, "a conversation that began meanwhile, with {place:?}");
+                    assert_eq!(entry.seq, 1, "a conversation that began while it was offline, {place:?}");
                 }
                 let limits = PageLimits { entries: 1, bytes: 1 };
                 let page = history.page(&self.topic(place), PageFrom::After(entry.seq - 1), limits);
-                // Unless it was trimmed while on its way.
+                // It may have been trimmed while it was on its way.
                 if page.first <= entry.seq {
                     let stored = &page.entries[0];
                     assert_eq!((stored.seq, stored.body.text()), (entry.seq, &*entry.text));
                     assert_eq!(stored.nonce.as_ref().map(|nonce| nonce.as_str()), entry.nonce.as_deref());
                 }
             }
-            Event::Stored { nonce, place, seq, duplicate, .. } => {
+            Event::Stored { nonce, topic: place, seq, duplicate, .. } => {
                 total.stored += 1;
                 total.duplicates += u64::from(*duplicate);
                 let send = self.sends.iter_mut().find(|(sent, ..)| sent == nonce).expect("was sent");
@@ -557,16 +560,16 @@ impl App {
         self.seen.apply(event);
     }
 
-    fn topic(&self, place: &Place) -> Topic {
+    fn topic(&self, place: &ClientTopic) -> Topic {
         match place {
-            Place::Room(room) => Topic::Room(RoomName::parse(room).unwrap()),
-            Place::Person(with) => Topic::Pair(Pair::new(name(self.user), name(with))),
+            ClientTopic::Room(room) => Topic::Room(RoomName::parse(room).unwrap()),
+            ClientTopic::Private(with) => Topic::Pair(Pair::new(name(self.user), name(with))),
         }
     }
 }
 
 fn options() -> Options {
-    // Half-open links are noticed soon, as a run is a few minutes long.
+    // Half-open links are noticed soon, as a run is only a few minutes long.
     Options { silence_max_ms: Some(5_000), answer_timeout_ms: 12_000, ..Options::default() }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_client::{Entry, Event as Told, Options, Output, PageFrom, Place, Presence, Session};
+use chat_client::{Entry, Event as Told, Options, Output, PageFrom, Presence, Session, Topic as ClientTopic};
 use chat_core::{Pair, RoomName, SessionId, Topic, Username};
 
 use crate::oracle::{Check, Expected, ensure};
@@ -111,7 +111,7 @@ impl World {
         let now_ms = self.now_ms;
         let session = &mut self.apps[app].session;
         if is_heard {
-            session.heard(now_ms);
+            session.received(now_ms);
         }
         session.tick(now_ms);
         self.apps[app].wakes_at_ms = 0;
@@ -254,8 +254,8 @@ impl World {
             8..=10 => self.apps[app].session.leave(now_ms, room),
             11..=14 => {
                 let place = match self.random.chance(500) {
-                    true => Place::room(room),
-                    false => Place::person(self.somebody()),
+                    true => ClientTopic::room(room),
+                    false => ClientTopic::private(self.somebody()),
                 };
                 let seq = self.random.between(0, 80);
                 let from = match self.random.between(0, 2) {
@@ -268,17 +268,17 @@ impl World {
             15..=35 => {
                 let to = self.somebody();
                 let pair = Pair::new(user.clone(), Username::known(to).expect("a good name"));
-                self.send_in_app(app, Place::person(to), Topic::Pair(pair), padding);
+                self.send_in_app(app, ClientTopic::private(to), Topic::Pair(pair), padding);
             }
             _ => {
                 let room = if rooms.is_empty() { room } else { &rooms[self.random.index(rooms.len())] };
                 let topic = Topic::Room(RoomName::parse(room).expect("a good name"));
-                self.send_in_app(app, Place::room(room), topic, padding);
+                self.send_in_app(app, ClientTopic::room(room), topic, padding);
             }
         }
     }
 
-    fn send_in_app(&mut self, app: usize, to: Place, topic: Topic, padding: usize) {
+    fn send_in_app(&mut self, app: usize, to: ClientTopic, topic: Topic, padding: usize) {
         let user = self.apps[app].user.clone();
         let number = self.oracle.say(&user, SPEAKERS + app, topic);
         let now_ms = self.now_ms;
@@ -344,31 +344,31 @@ impl World {
             Told::NotJoined { room, .. } | Told::Left { room } => {
                 self.apps[app].rooms.remove(room);
             }
-            Told::Reset { place } => {
+            Told::Reset { topic: place } => {
                 self.oracle.count("app reset");
                 match place {
-                    Place::Room(room) => {
+                    ClientTopic::Room(room) => {
                         if let Some(shown) = self.apps[app].rooms.get_mut(room) {
                             shown.last = None;
                         }
                     }
-                    Place::Person(with) => drop(self.apps[app].people.remove(with)),
+                    ClientTopic::Private(with) => drop(self.apps[app].people.remove(with)),
                 }
             }
-            Told::Message { place, entry } => {
+            Told::Message { topic: place, entry } => {
                 self.oracle.count("app message");
                 self.is_logged(app, place, entry)?;
                 let this = &mut self.apps[app];
                 let last = match place {
-                    Place::Room(room) => {
+                    ClientTopic::Room(room) => {
                         let shown = this.rooms.get_mut(room).ok_or("it is not in that room")?;
                         shown.last.replace(entry.seq)
                     }
-                    Place::Person(with) => this.people.insert(with.clone(), entry.seq),
+                    ClientTopic::Private(with) => this.people.insert(with.clone(), entry.seq),
                 };
                 ensure(last.is_none_or(|last| entry.seq == last + 1), || format!("{last:?} was the last"))?;
             }
-            Told::Stored { nonce, place, seq, .. } => {
+            Told::Stored { nonce, topic: place, seq, .. } => {
                 let sent = self.outcome(app, nonce, Outcome::Stored)?;
                 let topic = self.topic(app, place)?;
                 let entry = self.oracle.entry(&topic, *seq).ok_or("it is not stored")?;
@@ -393,7 +393,7 @@ impl World {
             Told::History { page, .. } => {
                 self.oracle.count("app history");
                 for entry in &page.messages {
-                    self.is_logged(app, &page.place, entry)?;
+                    self.is_logged(app, &page.topic, entry)?;
                 }
             }
             Told::NoHistory { .. } => {}
@@ -418,10 +418,12 @@ impl World {
         this.people = conversations.iter().map(|known| (known.with.clone(), known.seq)).collect();
     }
 
-    fn topic(&self, app: usize, place: &Place) -> Result<Topic, String> {
+    fn topic(&self, app: usize, place: &ClientTopic) -> Result<Topic, String> {
         match place {
-            Place::Room(room) => RoomName::parse(room).map(Topic::Room).map_err(|error| error.to_string()),
-            Place::Person(with) => {
+            ClientTopic::Room(room) => {
+                RoomName::parse(room).map(Topic::Room).map_err(|error| error.to_string())
+            }
+            ClientTopic::Private(with) => {
                 let with = Username::known(with).map_err(|error| error.to_string())?;
                 Ok(Topic::Pair(Pair::new(self.apps[app].user.clone(), with)))
             }
@@ -429,7 +431,7 @@ impl World {
     }
 
     /// An application shows what the log has.
-    fn is_logged(&self, app: usize, place: &Place, shown: &Entry) -> Check {
+    fn is_logged(&self, app: usize, place: &ClientTopic, shown: &Entry) -> Check {
         let topic = self.topic(app, place)?;
         let entry = self.oracle.entry(&topic, shown.seq).ok_or("it is not stored")?;
         let is_same = shown.text == entry.body.text()

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_client::{
-    Client, ClientOptions, Credentials, Event as ClientEvent, Events, Options, Place, Rng, SendError,
+    Client, ClientOptions, Credentials, Event as ClientEvent, Events, Options, Rng, SendError,
+    Topic as ClientTopic,
 };
 use chat_core::Topic;
 use tokio::sync::watch;
@@ -86,7 +87,7 @@ impl Bot {
             text: text.clone(),
             nonce: Some(nonce.clone()),
         });
-        match client.send_once(nonce.clone(), Place::Room(room), text).await {
+        match client.send_once(nonce.clone(), ClientTopic::Room(room), text).await {
             // The events say so, too.
             Ok(_) | Err(SendError::Undecided) => {}
             Err(error) => {
@@ -111,9 +112,9 @@ async fn listen(mut events: Events, user: Arc<str>, shared: Arc<Shared>, tops: T
     let mut topics = Topics::new(Arc::clone(&user));
     let mut told = Told { user, ..Told::default() };
     while let Some(event) = events.next().await {
-        if let ClientEvent::Stored { place, seq, .. } = &event {
+        if let ClientEvent::Stored { topic, seq, .. } = &event {
             shared.acked.fetch_add(1, Ordering::Relaxed);
-            shared.raise_top(&topics.of(place), *seq);
+            shared.raise_top(&topics.of(topic), *seq);
         }
         let Some(event) = topics.noted(event) else { continue };
         if let Event::Entry(seen) = &event {

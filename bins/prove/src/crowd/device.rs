@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chat_client::{Event as ClientEvent, Output, Place, Rng, Session};
+use chat_client::{Event as ClientEvent, Output, Rng, Session, Topic as ClientTopic};
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
@@ -192,9 +192,9 @@ impl Device {
         let is_private = !self.who.friends.is_empty() && self.rng.random_bool(self.habits.private);
         if is_private {
             let friend = self.who.friends[self.rng.index(self.who.friends.len())].clone();
-            self.send(Place::Person(friend));
+            self.send(ClientTopic::Private(friend));
         } else if let Some(room) = self.wanted.iter().nth(self.rng.index(self.wanted.len())).cloned() {
-            self.send(Place::Room(room));
+            self.send(ClientTopic::Room(room));
         } else {
             let room = self.who.rooms[0].clone();
             self.want(room);
@@ -223,7 +223,7 @@ impl Device {
         }
     }
 
-    fn send(&mut self, to: Place) {
+    fn send(&mut self, to: ClientTopic) {
         let text = format!(
             "{}.{} says {}{}",
             self.who.user,
@@ -232,8 +232,8 @@ impl Device {
             "x".repeat(self.habits.padding)
         );
         let topic = match &to {
-            Place::Room(room) => in_room(room),
-            Place::Person(with) => between(&self.who.user, with),
+            ClientTopic::Room(room) => in_room(room),
+            ClientTopic::Private(with) => between(&self.who.user, with),
         };
         // An outbox that is full takes the next one.
         if let Ok(nonce) = self.session.send(self.shared.now_ms(), to, text.clone(), None) {
@@ -251,12 +251,12 @@ impl Device {
             for room in self.who.rooms.clone() {
                 self.want(room.clone());
                 if self.habits.last_words {
-                    self.send(Place::Room(room));
+                    self.send(ClientTopic::Room(room));
                 }
             }
             if self.habits.last_words {
                 for friend in self.who.friends.clone() {
-                    self.send(Place::Person(friend));
+                    self.send(ClientTopic::Private(friend));
                 }
             }
             return;
@@ -275,13 +275,13 @@ impl Device {
     }
 
     fn is_at_the_top(&self) -> bool {
-        let places = self.who.rooms.iter().map(|room| Place::Room(room.clone()));
-        let places = places.chain(self.who.friends.iter().map(|friend| Place::Person(friend.clone())));
+        let places = self.who.rooms.iter().map(|room| ClientTopic::Room(room.clone()));
+        let places = places.chain(self.who.friends.iter().map(|friend| ClientTopic::Private(friend.clone())));
         let seen = self.session.seen();
         let mut places = places.map(|place| {
             let topic = match &place {
-                Place::Room(room) => in_room(room),
-                Place::Person(with) => between(&self.who.user, with),
+                ClientTopic::Room(room) => in_room(room),
+                ClientTopic::Private(with) => between(&self.who.user, with),
             };
             seen.seq(&place).unwrap_or_default() >= self.shared.top(&topic)
         });
@@ -344,7 +344,7 @@ impl Device {
                 self.socket = None;
                 self.session.closed(now_ms, code);
             }
-            Some(Ok(_)) => self.session.heard(now_ms),
+            Some(Ok(_)) => self.session.received(now_ms),
             Some(Err(_)) | None => {
                 self.note(Frame::Closed { code: None });
                 self.socket = None;
@@ -371,11 +371,11 @@ impl Device {
             }),
             Some("leave") => self.note(Frame::AskedToLeave { room: in_room(&string("room")) }),
             Some("message") => {
-                let topic = self.topics.of(&Place::room(string("room")));
+                let topic = self.topics.of(&ClientTopic::room(string("room")));
                 self.note(Frame::Sent { nonce: string("nonce"), topic });
             }
             Some("private") => {
-                let topic = self.topics.of(&Place::person(string("to")));
+                let topic = self.topics.of(&ClientTopic::private(string("to")));
                 self.note(Frame::Sent { nonce: string("nonce"), topic });
             }
             _ => {}
@@ -428,7 +428,7 @@ impl Device {
             "reconnect" => Frame::Reconnect,
             "message" | "private" => {
                 let topic = match string("type") {
-                    "message" => self.topics.of(&Place::room(string("room"))),
+                    "message" => self.topics.of(&ClientTopic::room(string("room"))),
                     _ => self.topics.between(string("from"), string("to")),
                 };
                 let words = Words::of(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_client::{Entry, Event as ClientEvent, Place};
+use chat_client::{Entry, Event as ClientEvent, Topic as ClientTopic};
 use chat_core::Topic;
 
 use crate::ledger::{Event, Seen, Words, between, in_room};
@@ -19,13 +19,13 @@ impl Topics {
         Self { user, known: HashMap::new() }
     }
 
-    pub(crate) fn of(&mut self, place: &Place) -> Arc<Topic> {
+    pub(crate) fn of(&mut self, place: &ClientTopic) -> Arc<Topic> {
         match place {
-            Place::Room(room) => {
+            ClientTopic::Room(room) => {
                 let make = || Arc::new(in_room(room));
                 Arc::clone(self.known.entry(format!("#{room}")).or_insert_with(make))
             }
-            Place::Person(with) => self.between(&Arc::clone(&self.user), with),
+            ClientTopic::Private(with) => self.between(&Arc::clone(&self.user), with),
         }
     }
 
@@ -46,14 +46,14 @@ impl Topics {
                 Event::Joined { room: in_room(&room), seq, recovered }
             }
             ClientEvent::Left { room } => Event::Left { room: in_room(&room) },
-            ClientEvent::Reset { place } => Event::Reset { topic: (*self.of(&place)).clone() },
-            ClientEvent::Message { place, entry } => {
+            ClientEvent::Reset { topic } => Event::Reset { topic: (*self.of(&topic)).clone() },
+            ClientEvent::Message { topic, entry } => {
                 let Entry { seq, from, text, timestamp, nonce } = entry;
                 let words = Words::of(&from, &text, nonce.as_deref(), timestamp);
-                Event::Entry(Seen { topic: self.of(&place), seq, words })
+                Event::Entry(Seen { topic: self.of(&topic), seq, words })
             }
-            ClientEvent::Stored { nonce, place, seq, .. } => {
-                Event::Stored { nonce, topic: self.of(&place), seq }
+            ClientEvent::Stored { nonce, topic, seq, .. } => {
+                Event::Stored { nonce, topic: self.of(&topic), seq }
             }
             _ => return None,
         })

@@ -1,29 +1,29 @@
-//! What is to be sent, in order, until it is answered for good.
+//! The outbox: sends in order, kept until each has its final answer.
 
 use std::collections::VecDeque;
 
-use super::{Refused, Session, Unsent};
+use super::{Output, Refused, Session, Unsent};
 use crate::frame::{Ack, Refusal, Request};
-use crate::session::Output;
-use crate::{Event, Place, Rng};
+use crate::{Event, Rng, Topic};
 
-/// Sends without a final answer. Those on their way come first.
+/// Sends without a final answer; those in flight come first.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     items: VecDeque<Item>,
+    /// Bytes of text in `items`.
     bytes: usize,
     in_flight: usize,
-    /// Something was refused for now: nothing is sent before this, nor before
-    /// everything on its way is answered.
-    hold_until_ms: Option<u64>,
-    /// Refusals for now since the last receipt.
+    /// A send was refused for the moment: nothing is sent before this time, nor
+    /// before every send in flight is answered.
+    retry_at_ms: Option<u64>,
+    /// Temporary refusals since the last acknowledgement.
     failures: u32,
 }
 
 #[derive(Debug)]
 struct Item {
     unsent: Unsent,
-    /// It is on its way, and has no answer.
+    /// It was transmitted on this connection and has no answer.
     in_flight: bool,
 }
 
@@ -50,11 +50,12 @@ impl Outbox {
     }
 
     pub(super) fn has_room(&self, room: &str) -> bool {
-        self.items.iter().any(|item| matches!(&item.unsent.to, Place::Room(to) if to == room))
+        self.items.iter().any(|item| matches!(&item.unsent.to, Topic::Room(to) if to == room))
     }
 
+    /// When a send that was refused for the moment is due again.
     pub(super) fn next_ms(&self) -> u64 {
-        self.hold_until_ms.filter(|_| self.in_flight == 0).unwrap_or(u64::MAX)
+        self.retry_at_ms.filter(|_| self.in_flight == 0).unwrap_or(u64::MAX)
     }
 
     fn position(&self, nonce: &str) -> Option<usize> {
@@ -68,8 +69,8 @@ impl Outbox {
         Some(item.unsent)
     }
 
-    /// An answer came that is not final.
-    fn land(&mut self, index: usize) {
+    /// Marks a send as not in flight: it will be transmitted again.
+    fn requeue(&mut self, index: usize) {
         if let Some(item) = self.items.get_mut(index)
             && std::mem::take(&mut item.in_flight)
         {
@@ -80,10 +81,10 @@ impl Outbox {
 }
 
 impl Session {
-    /// Takes a message to a room or a person. Returns its nonce, by which
-    /// [`Event::Stored`] or [`Event::NotSent`] names it; callers may give their
-    /// own, 1 to 64 characters that none of the user's messages has (sending
-    /// again with a nonce that the server knows stores nothing new).
+    /// Accepts a message to a room or a user. Returns its nonce, by which
+    /// [`Event::Stored`] or [`Event::NotSent`] names it. Callers may give their own
+    /// nonce, 1 to 64 characters that no other message of the user has: a message
+    /// with a nonce that the server knows is not stored again.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl Session {
     pub fn send(
         &mut self,
         now_ms: u64,
-        to: Place,
+        to: Topic,
         text: impl Into<String>,
         nonce: Option<String>,
     ) -> Result<String, Refused> {
@@ -106,8 +107,8 @@ impl Session {
                 max_bytes: options.outbox_max_bytes,
             });
         }
-        if let Place::Room(room) = &to
-            && !self.is_wanted(room)
+        if let Topic::Room(room) = &to
+            && !self.accepts_sends(room)
         {
             return Err(Refused::NotJoined);
         }
@@ -127,33 +128,34 @@ impl Session {
         self.outbox.bytes += text.len();
         let unsent = Unsent { nonce: nonce.clone(), to, text, may_be_stored: false };
         self.outbox.items.push_back(Item { unsent, in_flight: false });
-        self.go_on(now_ms);
+        self.send_due(now_ms);
         Ok(nonce)
     }
 
-    pub(super) fn go_on_with_outbox(&mut self, now_ms: u64) {
-        if let Some(until_ms) = self.outbox.hold_until_ms {
+    /// Transmits sends while the server's and the session's limits allow it.
+    pub(super) fn send_outbox(&mut self, now_ms: u64) {
+        if let Some(until_ms) = self.outbox.retry_at_ms {
             if self.outbox.in_flight > 0 || now_ms < until_ms {
                 return;
             }
-            self.outbox.hold_until_ms = None;
+            self.outbox.retry_at_ms = None;
         }
-        let most = self.options.in_flight_max.max(1).min(self.server.unanswered_max);
-        while self.outbox.in_flight < most
+        let max = self.options.in_flight_max.max(1).min(self.server.unanswered_max);
+        while self.outbox.in_flight < max
             && let Some(item) = self.outbox.items.get(self.outbox.in_flight)
         {
             let Unsent { nonce, to, text, .. } = &item.unsent;
             let frame = match to {
-                Place::Room(room) if !self.is_in(room) => return,
-                Place::Room(room) => Request::Message { room, text, nonce }.write(),
-                Place::Person(to) => Request::Private { to, text, nonce }.write(),
+                Topic::Room(room) if !self.is_in(room) => return,
+                Topic::Room(room) => Request::Message { room, text, nonce }.write(),
+                Topic::Private(to) => Request::Private { to, text, nonce }.write(),
             };
             if frame.len() > self.server.message_max_bytes {
                 let message = format!("a message has at most {} bytes", self.server.message_max_bytes);
-                self.give_up(self.outbox.in_flight, TEXT_TOO_LONG, &message, false);
+                self.fail_send(self.outbox.in_flight, TEXT_TOO_LONG, &message, false);
                 continue;
             }
-            self.begins_to_wait(now_ms);
+            self.start_answer_timer(now_ms);
             self.outbox.items[self.outbox.in_flight].in_flight = true;
             self.outbox.in_flight += 1;
             self.out.push_back(Output::Transmit(frame));
@@ -165,75 +167,83 @@ impl Session {
         let Some(unsent) = self.outbox.position(&nonce).and_then(|index| self.outbox.remove(index)) else {
             return;
         };
-        self.answers.waiting_since_ms = now_ms;
+        self.requests.last_answer_ms = now_ms;
         self.outbox.failures = 0;
-        let place = match (room, to) {
-            (Some(room), _) => Place::Room(room),
-            (None, Some(to)) => Place::Person(to),
+        let topic = match (room, to) {
+            (Some(room), _) => Topic::Room(room),
+            (None, Some(to)) => Topic::Private(to),
             (None, None) => unsent.to,
         };
-        self.tell(Event::Stored { nonce, place, seq, timestamp, duplicate });
+        self.emit(Event::Stored { nonce, topic, seq, timestamp, duplicate });
     }
 
     pub(super) fn send_refused(&mut self, refusal: Refusal, now_ms: u64) {
         let Some(index) = refusal.nonce.as_deref().and_then(|nonce| self.outbox.position(nonce)) else {
             return;
         };
-        self.answers.waiting_since_ms = now_ms;
+        self.requests.last_answer_ms = now_ms;
         let room = match &self.outbox.items[index].unsent.to {
-            Place::Room(room) if refusal.code == "not_joined" => Some(room.clone()),
+            Topic::Room(room) if refusal.code == "not_joined" => Some(room.clone()),
             _ => None,
         };
         if !refusal.is_retryable() && room.is_none() {
-            return self.give_up(index, &refusal.code, &refusal.message, true);
+            return self.fail_send(index, &refusal.code, &refusal.message, true);
         }
         if let Some(room) = room {
-            // The server has put us out without a word: comes in again.
+            // The server removed this client from the room without a frame.
             self.resync(&room, now_ms);
         }
-        self.outbox.land(index);
-        if self.outbox.hold_until_ms.is_none() {
+        self.outbox.requeue(index);
+        if self.outbox.retry_at_ms.is_none() {
             let failures = self.outbox.failures;
             self.outbox.failures += 1;
-            self.outbox.hold_until_ms = Some(self.retry_ms(&refusal, failures, now_ms));
+            self.outbox.retry_at_ms = Some(self.retry_at_ms(&refusal, failures, now_ms));
         }
     }
 
-    /// Nothing is on its way any more; all of it is to be sent again. If the
-    /// server closed for what was too big, that was the biggest.
+    /// Marks all sends as not in flight. If the server closed the connection
+    /// because a message was too big, the biggest one in flight fails.
     pub(super) fn outbox_lost_connection(&mut self, was_too_big: bool) {
         let sizes = self.outbox.items.iter().enumerate().filter(|(_, item)| item.in_flight);
         let biggest = sizes.max_by_key(|(_, item)| item.unsent.text.len()).map(|(index, _)| index);
         if let Some(biggest) = biggest.filter(|_| was_too_big) {
-            self.give_up(biggest, TEXT_TOO_LONG, "the server closed the connection: too big", true);
+            self.fail_send(
+                biggest,
+                TEXT_TOO_LONG,
+                "the server closed the connection: a message was too big",
+                true,
+            );
         }
         for index in 0..self.outbox.items.len() {
-            self.outbox.land(index);
+            self.outbox.requeue(index);
         }
-        self.outbox.hold_until_ms = None;
+        self.outbox.retry_at_ms = None;
     }
 
-    pub(super) fn give_up_outbox_of_room(&mut self, room: &str, code: &str, message: &str) {
+    /// Fails every send to a room.
+    pub(super) fn fail_sends_to_room(&mut self, room: &str, code: &str, message: &str) {
         while let Some(index) =
-            self.outbox.items.iter().position(|item| matches!(&item.unsent.to, Place::Room(to) if to == room))
+            self.outbox.items.iter().position(|item| matches!(&item.unsent.to, Topic::Room(to) if to == room))
         {
-            self.give_up(index, code, message, false);
+            self.fail_send(index, code, message, false);
         }
     }
 
-    pub(super) fn give_up_outbox_of_another(&mut self) {
+    /// Fails every send, as another user has signed in.
+    pub(super) fn fail_all_sends(&mut self) {
         while self.outbox.len() > 0 {
-            self.give_up(0, "other_user", "somebody else has signed in", false);
+            self.fail_send(0, "other_user", "another user has signed in", false);
         }
     }
 
-    /// `is_answer`: the server said so of the try that is on its way.
-    fn give_up(&mut self, index: usize, code: &str, message: &str, is_answer: bool) {
+    /// Removes a send and reports it as not sent. `is_answer`: the server refused
+    /// the attempt in flight, which therefore did not store it.
+    fn fail_send(&mut self, index: usize, code: &str, message: &str, is_answer: bool) {
         let Some(item) = self.outbox.items.get(index) else { return };
         let may_be_stored = item.unsent.may_be_stored || (item.in_flight && !is_answer);
         let Some(unsent) = self.outbox.remove(index) else { return };
         let (code, message) = (code.to_owned(), message.to_owned());
-        self.tell(Event::NotSent { nonce: unsent.nonce, code, message, may_be_stored });
+        self.emit(Event::NotSent { nonce: unsent.nonce, code, message, may_be_stored });
     }
 }
 
@@ -244,9 +254,9 @@ fn make_nonce(rng: &mut Rng, now_ms: u64) -> String {
     format!("{time:012x}{:04x}{:016x}", rng.next_u64() >> 48, rng.next_u64())
 }
 
-/// The server's code for it.
+/// The server's code for a message that is too long.
 const TEXT_TOO_LONG: &str = "text_too_long";
-/// Characters of a nonce, as the protocol has it.
+/// The protocol's limit for a nonce.
 const NONCE_MAX_CHARS: usize = 64;
 
 #[cfg(test)]

@@ -1,60 +1,62 @@
-//! Requests and their answers, and the history that an application asks for.
+//! Requests and their answers, and pages of history for the application.
 
 use std::collections::BTreeMap;
 
-use super::{PageFrom, Refused, Session};
+use super::{Output, PageFrom, Refused, Session};
 use crate::frame::{History, Request};
-use crate::session::Output;
-use crate::{Event, HistoryPage, Place};
+use crate::{Event, HistoryPage, Topic};
 
-/// Requests on their way, each by its `ref`.
+/// The requests without an answer, by their `ref`.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(super) struct Requests {
+    /// The last `ref` that was given.
     last: u64,
     expected: BTreeMap<u64, Expected>,
-    /// Pages of history among them.
+    /// How many of them are for pages.
     pages: usize,
-    /// When the last answer to anything came, or the first request was sent
-    /// while none was expected.
-    pub(super) waiting_since_ms: u64,
+    /// When the last answer was received, or the first request was sent while no
+    /// answer was expected.
+    pub(super) last_answer_ms: u64,
 }
 
-/// What an answer is about.
+/// The request that an answer belongs to.
 #[derive(Debug)]
 pub(super) enum Expected {
+    /// Joining this room.
     Joined(String),
+    /// Leaving this room.
     Left(String),
-    /// A page for the application, by its number.
+    /// A page for the application, by the number that the application was given.
     Page(u64),
-    /// A page of what was missed of a conversation.
+    /// A page of the entries that were missed in the conversation with this user.
     CatchUp(String),
 }
 
-/// A page of history that the application asked for.
+/// A page of history that waits to be requested.
 #[derive(Debug)]
-pub(super) struct Queued {
+pub(super) struct QueuedPage {
     request: u64,
-    place: Place,
+    topic: Topic,
     from: PageFrom,
     limit: Option<u32>,
 }
 
-impl Answers {
-    /// Of a new connection: numbers are not used twice, so that an application
-    /// can tell its requests apart.
+impl Requests {
+    /// No requests, for a new connection. Numbers are not used twice, so that an
+    /// application can tell its requests apart.
     pub(super) fn after(other: &Self) -> Self {
         Self { last: other.last, ..Self::default() }
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 }
 
 impl Session {
-    /// Asks for a page of history, at most `limit` messages (50 unless said).
-    /// Returns the number that the answer has, [`Event::History`] or
+    /// Requests a page of history, with at most `limit` messages (50 if `None`).
+    /// Returns the number that the answer has: [`Event::History`] or
     /// [`Event::NoHistory`].
     ///
     /// # Errors
@@ -63,51 +65,51 @@ impl Session {
     pub fn history(
         &mut self,
         now_ms: u64,
-        place: Place,
+        topic: Topic,
         from: PageFrom,
         limit: Option<u32>,
     ) -> Result<u64, Refused> {
         if !self.is_online() {
             return Err(Refused::Offline);
         }
-        let asked = self.answers.expected.values();
-        let asked = asked.filter(|expected| matches!(expected, Expected::Page(_))).count();
-        if asked + self.history.len() >= self.options.history_max {
+        let requested = self.requests.expected.values();
+        let requested = requested.filter(|expected| matches!(expected, Expected::Page(_))).count();
+        if requested + self.history.len() >= self.options.history_max {
             return Err(Refused::TooManyPages { max: self.options.history_max });
         }
-        let request = self.answers.next();
-        self.history.push_back(Queued { request, place, from, limit });
-        self.go_on(now_ms);
+        let request = self.requests.next();
+        self.history.push_back(QueuedPage { request, topic, from, limit });
+        self.send_due(now_ms);
         Ok(request)
     }
 
-    pub(super) fn go_on_with_history(&mut self, now_ms: u64) {
-        while self.may_ask_for_page()
-            && let Some(Queued { request, place, from, limit }) = self.history.pop_front()
+    pub(super) fn send_page_requests(&mut self, now_ms: u64) {
+        while self.may_request_page()
+            && let Some(QueuedPage { request, topic, from, limit }) = self.history.pop_front()
         {
-            self.ask_for_page(Expected::Page(request), &place, from, limit, now_ms);
+            self.request_page(Expected::Page(request), &topic, from, limit, now_ms);
         }
     }
 
-    /// The server reads a few pages at a time, and no sends meanwhile: one of
-    /// its places stays free.
-    pub(super) fn may_ask_for_page(&self) -> bool {
-        self.answers.pages < PAGES_MAX
+    /// Whether one more page may be requested. The server pauses a client with too
+    /// many unanswered pages, which would hold up its sends too.
+    pub(super) fn may_request_page(&self) -> bool {
+        self.requests.pages < PAGES_MAX
     }
 
-    pub(super) fn ask_for_page(
+    pub(super) fn request_page(
         &mut self,
         what: Expected,
-        place: &Place,
+        topic: &Topic,
         from: PageFrom,
         limit: Option<u32>,
         now_ms: u64,
     ) {
-        self.answers.pages += 1;
+        self.requests.pages += 1;
         let reference = self.expect(what, now_ms).to_string();
-        let (room, with) = match place {
-            Place::Room(room) => (Some(room.as_str()), None),
-            Place::Person(with) => (None, Some(with.as_str())),
+        let (room, with) = match topic {
+            Topic::Room(room) => (Some(room.as_str()), None),
+            Topic::Private(with) => (None, Some(with.as_str())),
         };
         let (before, after) = match from {
             PageFrom::Latest => (None, None),
@@ -117,65 +119,69 @@ impl Session {
         self.transmit(&Request::History { room, with, before, after, limit, reference });
     }
 
-    pub(super) fn history_came(&mut self, request: u64, page: History) {
+    /// Hands a page to the application.
+    pub(super) fn page_received(&mut self, request: u64, page: History) {
         let page = HistoryPage {
-            place: page.place,
+            topic: page.topic,
             epoch: page.epoch,
             first: page.first,
             messages: page.entries.into_iter().filter_map(|(_, entry)| entry).collect(),
             has_more: page.has_more,
         };
-        self.tell(Event::History { request, page });
+        self.emit(Event::History { request, page });
     }
 
+    /// Fails the requested and the waiting pages.
     pub(super) fn history_lost_connection(&mut self) {
-        let asked = std::mem::take(&mut self.answers.expected);
-        let asked = asked.into_values().filter_map(|expected| match expected {
+        let requested = std::mem::take(&mut self.requests.expected);
+        let requested = requested.into_values().filter_map(|expected| match expected {
             Expected::Page(request) => Some(request),
             _ => None,
         });
         let queued = std::mem::take(&mut self.history).into_iter().map(|queued| queued.request);
-        for request in asked.chain(queued) {
+        for request in requested.chain(queued) {
             let (code, message) = ("offline".to_owned(), "the connection was lost".to_owned());
-            self.tell(Event::NoHistory { request, code, message });
+            self.emit(Event::NoHistory { request, code, message });
         }
     }
 
-    /// A number for a request whose answer is about this.
+    /// Notes that a request is sent; returns its `ref`.
     pub(super) fn expect(&mut self, what: Expected, now_ms: u64) -> u64 {
-        self.begins_to_wait(now_ms);
-        let reference = self.answers.next();
-        self.answers.expected.insert(reference, what);
+        self.start_answer_timer(now_ms);
+        let reference = self.requests.next();
+        self.requests.expected.insert(reference, what);
         reference
     }
 
-    /// What an answer is about.
-    pub(super) fn answered(&mut self, reference: Option<u64>, now_ms: u64) -> Option<Expected> {
-        let what = self.answers.expected.remove(&reference?)?;
+    /// Takes the request that an answer with this `ref` belongs to.
+    pub(super) fn complete(&mut self, reference: Option<u64>, now_ms: u64) -> Option<Expected> {
+        let what = self.requests.expected.remove(&reference?)?;
         if matches!(what, Expected::Page(_) | Expected::CatchUp(_)) {
-            self.answers.pages -= 1;
+            self.requests.pages -= 1;
         }
-        self.answers.waiting_since_ms = now_ms;
+        self.requests.last_answer_ms = now_ms;
         Some(what)
     }
 
-    /// Something is about to be asked.
-    pub(super) fn begins_to_wait(&mut self, now_ms: u64) {
+    /// A request or a message is about to be sent: the wait for an answer begins,
+    /// unless one is expected already.
+    pub(super) fn start_answer_timer(&mut self, now_ms: u64) {
         if !self.is_waiting() {
-            self.answers.waiting_since_ms = now_ms;
+            self.requests.last_answer_ms = now_ms;
         }
     }
 
-    pub(super) fn answer_overdue_at_ms(&self) -> u64 {
+    /// When the connection counts as dead if no answer is received.
+    pub(super) fn answer_deadline_ms(&self) -> u64 {
         if self.is_waiting() {
-            self.answers.waiting_since_ms + self.options.answer_timeout_ms
+            self.requests.last_answer_ms + self.options.answer_timeout_ms
         } else {
             u64::MAX
         }
     }
 
     fn is_waiting(&self) -> bool {
-        !self.answers.expected.is_empty() || self.outbox.in_flight() > 0
+        !self.requests.expected.is_empty() || self.outbox.in_flight() > 0
     }
 
     pub(super) fn transmit(&mut self, request: &Request<'_>) {
@@ -183,5 +189,5 @@ impl Session {
     }
 }
 
-/// Pages asked for at the same time; at 4 the server stops reading from us.
+/// Pages requested at the same time; at 4 the server stops reading from a client.
 const PAGES_MAX: usize = 3;

@@ -1,36 +1,36 @@
-//! Rooms: joining them, going on where one was, and leaving.
+//! Rooms: joining them, resuming where the application was, and leaving.
 
 use super::requests::Expected;
 use super::{Link, Refused, Session};
 use crate::frame::{Joined, Refusal, Request};
-use crate::{Entry, Event, Place};
+use crate::{Entry, Event, Topic};
 
-/// A room that one is in, or wants to be.
+/// A room that the application joined.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     phase: Phase,
-    /// How far it was when it was joined.
-    top: u64,
-    /// To be left once what was sent to it is answered.
+    /// The number of its last entry when it was joined.
+    last_seq: u64,
+    /// It is to be left once every send to it is answered.
     leaving: bool,
-    /// To be joined anew once it is left.
-    returning: bool,
-    /// When a hole made us come in anew the last time.
+    /// It is to be joined again once it is left.
+    rejoin: bool,
+    /// When a missing entry last made the session join it again.
     resynced_ms: Option<u64>,
-    /// Requests to join in a row that were refused for now.
+    /// Temporary refusals of a join, in a row.
     failures: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Not in it; to be joined from this time on.
+    /// Not joined; a join may be requested from this time on.
     Out {
         from_ms: u64,
     },
-    /// Asked for, by this `ref`.
+    /// A join was requested, with this `ref`.
     Joining(u64),
     In,
-    /// Asked to be let out, by this `ref`.
+    /// Leaving was requested, with this `ref`.
     Leaving(u64),
 }
 
@@ -41,9 +41,8 @@ impl Default for Phase {
 }
 
 impl Session {
-    /// Joins a room, and joins it again after each loss of the connection,
-    /// until it is [left](Self::leave). Nothing happens if that was asked for
-    /// already.
+    /// Joins a room, and joins it again after each loss of the connection, until it
+    /// is [left](Self::leave). Does nothing if the room is joined already.
     ///
     /// # Errors
     ///
@@ -51,7 +50,7 @@ impl Session {
     pub fn join(&mut self, now_ms: u64, room: &str) -> Result<(), Refused> {
         let (rooms, max) = (self.rooms.len(), self.options.rooms_max);
         match self.rooms.get_mut(room) {
-            Some(Room { phase: Phase::Leaving(_), returning, .. }) => *returning = true,
+            Some(Room { phase: Phase::Leaving(_), rejoin, .. }) => *rejoin = true,
             Some(known) => known.leaving = false,
             None if rooms >= max => return Err(Refused::TooManyRooms { max }),
             None => {
@@ -59,20 +58,20 @@ impl Session {
                 self.rooms_due.insert(room.to_owned());
             }
         }
-        self.go_on(now_ms);
+        self.send_due(now_ms);
         Ok(())
     }
 
-    /// Leaves a room, behind what was sent to it: [`Event::Left`] says when.
-    /// What was seen of it is forgotten.
+    /// Leaves a room once every send to it is answered; [`Event::Left`] follows. How
+    /// far the application has seen the room is forgotten.
     pub fn leave(&mut self, now_ms: u64, room: &str) {
         let Some(known) = self.rooms.get_mut(room) else { return };
-        (known.leaving, known.returning) = (true, false);
+        (known.leaving, known.rejoin) = (true, false);
         self.rooms_due.insert(room.to_owned());
         if !self.is_online() {
-            self.go_on_with_rooms(now_ms);
+            self.send_room_requests(now_ms);
         }
-        self.go_on(now_ms);
+        self.send_due(now_ms);
     }
 
     /// Whether a room is joined on the present connection.
@@ -80,13 +79,14 @@ impl Session {
         self.rooms.get(room).is_some_and(|room| room.phase == Phase::In)
     }
 
-    /// Whether something may be sent to a room.
-    pub(super) fn is_wanted(&self, room: &str) -> bool {
-        self.rooms.get(room).is_some_and(|room| {
-            if let Phase::Leaving(_) = room.phase { room.returning } else { !room.leaving }
-        })
+    /// Whether a message to this room is accepted.
+    pub(super) fn accepts_sends(&self, room: &str) -> bool {
+        self.rooms
+            .get(room)
+            .is_some_and(|room| if let Phase::Leaving(_) = room.phase { room.rejoin } else { !room.leaving })
     }
 
+    /// When the next join is due.
     pub(super) fn next_room_ms(&self) -> u64 {
         let times = self.rooms_due.iter().filter_map(|room| match self.rooms.get(room)?.phase {
             Phase::Out { from_ms } => Some(from_ms),
@@ -95,7 +95,8 @@ impl Session {
         times.min().unwrap_or(u64::MAX)
     }
 
-    pub(super) fn go_on_with_rooms(&mut self, now_ms: u64) {
+    /// Sends the joins and leaves that are due.
+    pub(super) fn send_room_requests(&mut self, now_ms: u64) {
         if self.rooms_due.is_empty() {
             return;
         }
@@ -111,11 +112,11 @@ impl Session {
                 Phase::Out { .. } if is_left => self.forget_room(&name),
                 Phase::Out { from_ms } if is_up && from_ms <= now_ms => {
                     self.rooms_due.remove(&name);
-                    self.ask_to_join(&name, now_ms);
+                    self.request_join(&name, now_ms);
                 }
                 Phase::Joining(_) | Phase::In if is_up && is_left => {
                     self.rooms_due.remove(&name);
-                    let reference = self.ask_to_leave(&name, now_ms);
+                    let reference = self.request_leave(&name, now_ms);
                     self.set_phase(&name, Phase::Leaving(reference));
                 }
                 Phase::Out { .. } => {}
@@ -127,11 +128,11 @@ impl Session {
         }
     }
 
-    fn ask_to_join(&mut self, name: &str, now_ms: u64) {
+    fn request_join(&mut self, name: &str, now_ms: u64) {
         let reference = self.expect(Expected::Joined(name.to_owned()), now_ms);
         let leaves = self.rooms.get(name).is_some_and(|room| room.leaving);
         if leaves {
-            // Looked at again when its last send is answered.
+            // It is left when its last send is answered.
             self.rooms_due.insert(name.to_owned());
         }
         let seen = self.seen.room(name).and_then(|seen| Some((seen.seq?, seen.epoch.clone())));
@@ -145,7 +146,7 @@ impl Session {
         self.set_phase(name, Phase::Joining(reference));
     }
 
-    fn ask_to_leave(&mut self, name: &str, now_ms: u64) -> u64 {
+    fn request_leave(&mut self, name: &str, now_ms: u64) -> u64 {
         let reference = self.expect(Expected::Left(name.to_owned()), now_ms);
         self.transmit(&Request::Leave { room: name, reference: reference.to_string() });
         reference
@@ -153,16 +154,16 @@ impl Session {
 
     pub(super) fn joined(&mut self, joined: Joined, now_ms: u64) {
         let Joined { room: name, epoch, seq, recovered, online, members, reference } = joined;
-        self.answered(reference, now_ms);
+        self.complete(reference, now_ms);
         let Some(room) = self.rooms.get_mut(&name) else { return };
         if reference.is_none_or(|reference| room.phase != Phase::Joining(reference)) {
             return;
         }
-        (room.phase, room.top, room.failures) = (Phase::In, seq, 0);
+        (room.phase, room.last_seq, room.failures) = (Phase::In, seq, 0);
         if !recovered && self.seen.room(&name).is_some() {
-            self.tell(Event::Reset { place: Place::Room(name.clone()) });
+            self.emit(Event::Reset { topic: Topic::Room(name.clone()) });
         }
-        self.tell(Event::Joined { room: name, epoch, seq, recovered, online, members });
+        self.emit(Event::Joined { room: name, epoch, seq, recovered, online, members });
     }
 
     pub(super) fn join_refused(
@@ -181,18 +182,18 @@ impl Session {
             let failures = room.failures;
             room.failures += 1;
             if is_in {
-                // The server has us there, but from when on is not known.
-                self.ask_to_leave(&name, now_ms);
+                // Which entries the server sent to this client before is unknown.
+                self.request_leave(&name, now_ms);
             }
-            let from_ms = self.retry_ms(&refusal, failures, now_ms);
-            self.out_until(&name, from_ms);
+            let from_ms = self.retry_at_ms(&refusal, failures, now_ms);
+            self.join_again_at(&name, from_ms);
             return;
         }
         let Refusal { code, message, .. } = refusal;
         self.rooms.remove(&name);
         self.rooms_due.remove(&name);
-        self.give_up_outbox_of_room(&name, &code, &message);
-        self.tell(Event::NotJoined { room: name, code, message });
+        self.fail_sends_to_room(&name, &code, &message);
+        self.emit(Event::NotJoined { room: name, code, message });
     }
 
     pub(super) fn left(&mut self, name: &str, reference: Option<u64>) {
@@ -204,36 +205,35 @@ impl Session {
         }
     }
 
-    /// An entry of a room came; `None`: of an unknown kind.
+    /// Takes an entry of a room; `None` is an entry of an unknown kind.
     pub(super) fn room_entry(&mut self, name: String, seq: u64, entry: Option<Entry>, now_ms: u64) {
         let Some(room) = self.rooms.get(&name).filter(|room| room.phase == Phase::In) else { return };
-        let (seen, top) = (self.seen.room(&name).and_then(|seen| seen.seq), room.top);
+        let (seen, last_seq) = (self.seen.room(&name).and_then(|seen| seen.seq), room.last_seq);
         let is_next = match seen {
             Some(seen) if seq <= seen => return,
             Some(seen) => seq == seen + 1,
-            None => seq <= top + 1,
+            None => seq <= last_seq + 1,
         };
         if !is_next {
             return self.resync(&name, now_ms);
         }
-        let place = Place::Room(name);
+        let topic = Topic::Room(name);
         match entry {
-            Some(entry) => self.tell(Event::Message { place, entry }),
-            None => self.seen.advance(&place, seq),
+            Some(entry) => self.emit(Event::Message { topic, entry }),
+            None => self.seen.advance(&topic, seq),
         }
     }
 
-    /// Something is missing before what just came: comes in anew, behind what
-    /// was seen.
+    /// Joins a room again, from the last seen entry on, as entries are missing.
     pub(super) fn resync(&mut self, name: &str, now_ms: u64) {
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.phase == Phase::In) else { return };
         let last_ms = room.resynced_ms.replace(now_ms);
         let from_ms = last_ms.map_or(now_ms, |last_ms| now_ms.max(last_ms + RESYNC_EVERY_MS));
-        self.ask_to_leave(name, now_ms);
-        self.out_until(name, from_ms);
+        self.request_leave(name, now_ms);
+        self.join_again_at(name, from_ms);
     }
 
-    fn out_until(&mut self, name: &str, from_ms: u64) {
+    fn join_again_at(&mut self, name: &str, from_ms: u64) {
         self.set_phase(name, Phase::Out { from_ms });
         self.rooms_due.insert(name.to_owned());
     }
@@ -244,14 +244,14 @@ impl Session {
         }
     }
 
-    /// The room is left.
+    /// Ends a room that was left, and joins it again if that is wanted.
     fn forget_room(&mut self, name: &str) {
         let Some(room) = self.rooms.remove(name) else { return };
         self.rooms_due.remove(name);
-        self.tell(Event::Left { room: name.to_owned() });
-        if room.returning || self.outbox.has_room(name) {
-            // Something may have been sent before one thought better of returning.
-            self.rooms.insert(name.to_owned(), Room { leaving: !room.returning, ..Room::default() });
+        self.emit(Event::Left { room: name.to_owned() });
+        if room.rejoin || self.outbox.has_room(name) {
+            // A message may have been accepted between a join and the leave after it.
+            self.rooms.insert(name.to_owned(), Room { leaving: !room.rejoin, ..Room::default() });
             self.rooms_due.insert(name.to_owned());
         }
     }
@@ -270,5 +270,5 @@ impl Session {
     }
 }
 
-/// A room that has holes again and again is not joined more often.
+/// A room in which entries are missing again and again is joined at most this often.
 const RESYNC_EVERY_MS: u64 = 1_000;

@@ -1,0 +1,30 @@
+//! What a session needs to continue in another run of its program.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Seen, Topic};
+
+/// The state from which another session continues.
+///
+/// It is complete when all outputs were taken and all their events handled: an
+/// event that was put out counts as seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// How far the application has seen each topic; its rooms are joined again.
+    pub seen: Seen,
+    /// The sends without a final answer, in order.
+    pub outbox: Vec<Unsent>,
+}
+
+/// A send without a final answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsent {
+    /// The nonce of the send.
+    pub nonce: String,
+    /// The topic it is sent to.
+    pub to: Topic,
+    /// The text of the message.
+    pub text: String,
+    /// An earlier attempt was not answered: the server may have stored it.
+    pub may_be_stored: bool,
+}

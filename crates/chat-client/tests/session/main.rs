@@ -1,0 +1,11 @@
+//! The rules of a session, by topic; the test plays the server.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod connection;
+mod harness;
+mod history;
+mod privates;
+mod rooms;
+mod sends;
+mod snapshots;
