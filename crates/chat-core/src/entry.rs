@@ -84,6 +84,17 @@ pub struct Draft {
     pub nonce: Option<Nonce>,
 }
 
+impl Draft {
+    /// The recipient, if it is for a private conversation. Its author is the
+    /// recipient of a note to oneself.
+    pub fn recipient(&self) -> Option<&Username> {
+        match &self.topic {
+            Topic::Room(_) => None,
+            Topic::Pair(pair) => Some(pair.other(&self.from)),
+        }
+    }
+}
+
 /// Names a draft within the hub that made it, until its receipt came.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DraftId(pub u64);

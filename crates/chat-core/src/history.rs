@@ -1,14 +1,15 @@
 //! The rules of a log, in memory.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use crate::seed::Seed;
 use crate::{
-    Answer, Commit, Conversations, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Query, Receipt,
-    Topic, Username,
+    Answer, Batch, Commit, Conversations, Draft, Entry, Facts, FirstResult, Nonce, Page, PageFrom, PageLimits,
+    Query, Topic, TopicEnd, Username,
 };
 
 /// A log of messages as a plain value: it gives the numbers, knows what it
@@ -20,7 +21,7 @@ pub struct History {
     limits: HistoryLimits,
     topics: HashMap<Topic, Log, Seed>,
     /// The entry of each nonce, as long as the entry is kept.
-    nonces: HashMap<(Username, Nonce), Arc<Entry>, Seed>,
+    nonces: Nonces,
     /// The topics that have entries, in the order of their last write.
     written: BTreeMap<u64, Topic>,
     /// The highest key of `written` so far.
@@ -54,6 +55,8 @@ impl Default for HistoryLimits {
     }
 }
 
+type Nonces = HashMap<(Username, Nonce), Arc<Entry>, Seed>;
+
 /// One topic.
 #[derive(Default)]
 struct Log {
@@ -77,33 +80,21 @@ impl History {
         }
     }
 
-    /// Stores a batch. The receipts stand in the order of the drafts.
+    /// Stores a batch, by the rule of [`Batch::decide`]. The receipts stand in the
+    /// order of the drafts.
     ///
-    /// A nonce that its author used before, also earlier in the batch, answers
-    /// [`Outcome::Duplicate`] with the first result, whatever else the draft
-    /// says; then a private message to a name without an account answers
-    /// [`Outcome::NoRecipient`], and its nonce stays unused. Entries are
-    /// stamped `max(now_ms, the topic's last stamp)`.
+    /// Entries are stamped `max(now_ms, the topic's last stamp)`.
     pub fn append(
         &mut self,
         drafts: &[Draft],
         now_ms: u64,
         account_exists: impl Fn(&Username) -> bool,
     ) -> Commit {
-        let mut commit =
-            Commit { entries: Vec::with_capacity(drafts.len()), receipts: Vec::with_capacity(drafts.len()) };
-        for draft in drafts {
-            let outcome = if let Some(first) = self.first_result(draft) {
-                first
-            } else if recipient(draft).is_some_and(|name| !account_exists(name)) {
-                Outcome::NoRecipient { at_ms: now_ms }
-            } else {
-                let entry = self.store(draft, now_ms);
-                let stored = Outcome::Stored { seq: entry.seq, at_ms: entry.at_ms };
-                commit.entries.push(entry);
-                stored
-            };
-            commit.receipts.push(Receipt { draft: draft.id, outcome });
+        let batch = Batch::decide(drafts, &Known { nonces: &self.nonces, account_exists }, now_ms);
+        let Ok(commit) =
+            batch.number(|topic, count| Ok::<_, Infallible>(self.count_in(topic, count, now_ms)));
+        for entry in &commit.entries {
+            self.store(entry);
         }
         commit
     }
@@ -199,35 +190,27 @@ impl History {
         self.topics.get(topic).map_or(0, |log| log.last)
     }
 
-    fn first_result(&self, draft: &Draft) -> Option<Outcome> {
-        let key = (draft.from.clone(), draft.nonce.clone()?);
-        let first = self.nonces.get(&key)?;
-        Some(Outcome::Duplicate { topic: first.topic.clone(), seq: first.seq, at_ms: first.at_ms })
+    /// Gives a topic that many numbers more.
+    fn count_in(&mut self, topic: &Topic, count: u64, now_ms: u64) -> TopicEnd {
+        let log = self.topics.entry_ref(topic).or_default();
+        log.last += count;
+        log.last_at_ms = log.last_at_ms.max(now_ms);
+        TopicEnd { last: log.last, at_ms: log.last_at_ms }
     }
 
-    fn store(&mut self, draft: &Draft, now_ms: u64) -> Arc<Entry> {
-        let log = self.topics.entry(draft.topic.clone()).or_default();
-        log.last += 1;
-        log.last_at_ms = log.last_at_ms.max(now_ms);
-        let entry = Arc::new(Entry {
-            topic: draft.topic.clone(),
-            seq: log.last,
-            from: draft.from.clone(),
-            room: draft.room.clone(),
-            body: draft.body.clone(),
-            at_ms: log.last_at_ms,
-            nonce: draft.nonce.clone(),
-        });
+    /// Keeps a numbered entry.
+    fn store(&mut self, entry: &Arc<Entry>) {
+        let log = self.topics.entry_ref(&entry.topic).or_default();
         // Most writes go to the topic that was written last: nothing to move.
         if log.written != self.writes || log.entries.is_empty() {
             self.written.remove(&log.written);
             self.writes += 1;
             log.written = self.writes;
-            self.written.insert(self.writes, draft.topic.clone());
+            self.written.insert(self.writes, entry.topic.clone());
         }
-        log.entries.push_back(Arc::clone(&entry));
-        if let Some(nonce) = &draft.nonce {
-            self.nonces.insert((draft.from.clone(), nonce.clone()), Arc::clone(&entry));
+        log.entries.push_back(Arc::clone(entry));
+        if let Some(nonce) = &entry.nonce {
+            self.nonces.insert((entry.from.clone(), nonce.clone()), Arc::clone(entry));
         }
         if log.entries.len() > self.limits.entries_per_topic
             && let Some(oldest) = log.entries.pop_front()
@@ -237,7 +220,6 @@ impl History {
         if self.written.len() > self.limits.topics {
             self.forget_a_topic();
         }
-        entry
     }
 
     /// Drops the entries of the topic that was written least recently.
@@ -263,15 +245,24 @@ impl Log {
     }
 }
 
-/// Who gets a private message.
-fn recipient(draft: &Draft) -> Option<&Username> {
-    match &draft.topic {
-        Topic::Room(_) => None,
-        Topic::Pair(pair) => Some(pair.other(&draft.from)),
+/// What a history knows before a batch.
+struct Known<'a, A> {
+    nonces: &'a Nonces,
+    account_exists: A,
+}
+
+impl<A: Fn(&Username) -> bool> Facts for Known<'_, A> {
+    fn first_result(&self, author: &Username, nonce: &Nonce) -> Option<FirstResult> {
+        let first = self.nonces.get(&(author.clone(), nonce.clone()))?;
+        Some(FirstResult { topic: first.topic.clone(), seq: first.seq, at_ms: first.at_ms })
+    }
+
+    fn has_account(&self, name: &Username) -> bool {
+        (self.account_exists)(name)
     }
 }
 
-fn forget_nonce(nonces: &mut HashMap<(Username, Nonce), Arc<Entry>, Seed>, entry: &Entry) {
+fn forget_nonce(nonces: &mut Nonces, entry: &Entry) {
     if let Some(nonce) = &entry.nonce {
         nonces.remove(&(entry.from.clone(), nonce.clone()));
     }
@@ -280,7 +271,7 @@ fn forget_nonce(nonces: &mut HashMap<(Username, Nonce), Arc<Entry>, Seed>, entry
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Body, DraftId, MessageText, Pair, RoomName};
+    use crate::{Body, DraftId, MessageText, Outcome, Pair, RoomName};
 
     const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 

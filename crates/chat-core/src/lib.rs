@@ -37,6 +37,7 @@
 //! the compiler. No password and no token either: whoever opens a client has
 //! checked who it is. And nothing is kept: what must survive is in the log.
 
+mod batch;
 mod client;
 mod entry;
 mod feed;
@@ -50,6 +51,7 @@ mod room;
 mod seed;
 mod skeleton;
 
+pub use batch::{Batch, Facts, FirstResult, Questions, TopicEnd};
 pub use client::RateLimit;
 pub use entry::{
     Body, Commit, Conversations, Draft, DraftId, Entry, Missed, Outcome, Page, PageFrom, PageLimits, Receipt,
