@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 
 use crate::seed::Seed;
 use crate::{
-    Answer, Batch, Commit, Conversations, Draft, Entry, Facts, FirstResult, Nonce, Page, PageFrom, PageLimits,
-    Query, Topic, TopicEnd, Username,
+    Answer, Batch, Commit, Conversations, Draft, Entry, Facts, FirstResult, Nonce, Page, PageFrom,
+    PageLimits, Query, Topic, TopicEnd, Username,
 };
 
 /// A log of messages as a plain value: it gives the numbers, knows what it

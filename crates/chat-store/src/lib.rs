@@ -47,6 +47,7 @@ mod names;
 mod postgres;
 mod repository;
 mod retention;
+mod rows;
 mod sqlite;
 mod stores;
 #[cfg(feature = "test-postgres")]

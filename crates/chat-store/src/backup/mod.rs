@@ -13,9 +13,10 @@ mod tables;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
+use crate::rows::get;
 use crate::sqlite::DatabaseFile;
 use crate::{DatabaseUrl, PostgresUrl, StoreError, columns, migrations};
 
@@ -269,13 +270,6 @@ impl RestoreTarget {
 /// Brings a file to the disk.
 fn sync(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::unavailable)
-}
-
-fn get<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(index).map_err(|_| StoreError::Damaged { what: "a column of another type" })
 }
 
 fn memory() -> StoreError {

@@ -2,13 +2,14 @@
 
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::WhatIsThere;
 use super::tables::{Kind, ROWS_AT_ONCE, TABLES, Table, json};
 use crate::migrations::postgres::{check as check_schema, connect};
+use crate::rows::Columns;
 use crate::{PostgresUrl, StoreError};
 
 /// Copies all rows, as they are at one moment, some at a time.
@@ -41,13 +42,13 @@ pub(super) async fn read(url: &PostgresUrl, to: &mut SqliteConnection) -> Result
     from.close().await.map_err(StoreError::unavailable)
 }
 
-fn values(table: &Table, row: &PgRow) -> Result<Vec<Value>, StoreError> {
+/// The values of a row with the columns of a table, from either database.
+fn values(table: &Table, row: &impl Columns) -> Result<Vec<Value>, StoreError> {
     let value = |(index, (_, kind)): (usize, &(&str, Kind))| match kind {
-        Kind::Number | Kind::Moment => row.try_get::<Option<i64>, _>(index).map(Value::from),
-        Kind::Text => row.try_get::<Option<String>, _>(index).map(Value::from),
+        Kind::Number | Kind::Moment => row.integer_or_null(index).map(Value::from),
+        Kind::Text => row.text_or_null(index).map(Value::from),
     };
-    let values = table.columns.iter().enumerate().map(value).collect::<Result<_, _>>();
-    values.map_err(|_| StoreError::Damaged { what: "a column of another type" })
+    table.columns.iter().enumerate().map(value).collect()
 }
 
 /// Refuses a database that a server uses, that is of another version, or that has
@@ -97,17 +98,7 @@ pub(super) async fn write(
         let select = AssertSqlSafe(table.select_sqlite());
         let mut found = sqlx::query(select).fetch(&mut *from).try_chunks(ROWS_AT_ONCE);
         while let Some(some) = found.try_next().await.map_err(|error| StoreError::unavailable(error.1))? {
-            let mut rows = Vec::with_capacity(some.len());
-            for row in &some {
-                let mut values = Vec::with_capacity(table.columns.len());
-                for (index, (_, kind)) in table.columns.iter().enumerate() {
-                    values.push(match kind {
-                        Kind::Number | Kind::Moment => Value::from(super::get::<Option<i64>>(row, index)?),
-                        Kind::Text => Value::from(super::get::<Option<String>>(row, index)?),
-                    });
-                }
-                rows.push(values);
-            }
+            let rows = some.iter().map(|row| values(table, row)).collect::<Result<Vec<_>, _>>()?;
             sqlx::query(AssertSqlSafe(table.insert_postgres()))
                 .bind(json(&rows))
                 .execute(&mut to)

@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{SessionId, Skeleton, Username};
-use sqlx::postgres::PgRow;
 
-use super::{PostgresStore, names, rows};
+use super::{PostgresStore, names};
 use crate::names::{only_one_ignoring_case, rules};
+use crate::rows::Columns as _;
 use crate::{
     Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
-    columns,
+    columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -29,7 +29,7 @@ impl UserRepository for PostgresStore {
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
         Box::pin(async move {
             let row = self.pool.row(|| sqlx::query(FIND_USER).bind(name.as_str())).await?;
-            row.map(|row| user(&row)).transpose()
+            row.as_ref().map(rows::user).transpose()
         })
     }
 
@@ -41,7 +41,7 @@ impl UserRepository for PostgresStore {
             let skeleton = Skeleton::of(name.as_str());
             let [_, folded] = skeleton.keys();
             let found = self.pool.rows(|| sqlx::query(SAME_SKELETON).bind(folded)).await?;
-            let candidates = found.iter().map(user).collect::<Result<Vec<_>, _>>()?;
+            let candidates = found.iter().map(rows::user).collect::<Result<Vec<_>, _>>()?;
             Ok(only_one_ignoring_case(name, candidates))
         })
     }
@@ -71,7 +71,7 @@ impl UserRepository for PostgresStore {
         Box::pin(async move {
             let (after, max) = (after.map_or("", Username::as_str), columns::column(max as u64));
             let found = self.pool.rows(|| sqlx::query(LIST_USERS).bind(after).bind(max)).await?;
-            found.iter().map(user).collect()
+            found.iter().map(rows::user).collect()
         })
     }
 }
@@ -99,21 +99,11 @@ impl PostgresStore {
         };
         let row = self.pool.row_under_lock(NAMES_LOCK, create).await?;
         let row = row.ok_or(StoreError::Damaged { what: "no answer" })?;
-        match rows::get(&row, 3)? {
+        match row.flag(3)? {
             true => Ok(()),
-            false => names::known(&row)?.may_be_given(again).and(Err(StoreError::NameTaken)),
+            false => rows::known_name(&row)?.may_be_given(again).and(Err(StoreError::NameTaken)),
         }
     }
-}
-
-/// Of the columns of [`FIND_USER`].
-fn user(row: &PgRow) -> Result<User, StoreError> {
-    Ok(User {
-        name: columns::username(rows::get(row, 0)?)?,
-        password_hash: rows::get(row, 1)?,
-        avatar: rows::get(row, 2)?,
-        created_at_ms: columns::number(rows::get(row, 3)?)?,
-    })
 }
 
 impl SessionRepository for PostgresStore {
@@ -143,7 +133,7 @@ impl SessionRepository for PostgresStore {
         Box::pin(async move {
             let now = columns::column(now_ms);
             let row = self.pool.row(|| sqlx::query(FIND_SESSION).bind(id.as_str()).bind(now)).await?;
-            row.map(|row| session(&row)).transpose()
+            row.as_ref().map(rows::session).transpose()
         })
     }
 
@@ -167,14 +157,14 @@ impl SessionRepository for PostgresStore {
             let (now, max) = (columns::column(now_ms), SESSIONS_LISTED_MAX as i64);
             let found =
                 self.pool.rows(|| sqlx::query(SESSIONS_OF).bind(user.as_str()).bind(now).bind(max)).await?;
-            found.iter().map(session).collect()
+            found.iter().map(rows::session).collect()
         })
     }
 
     fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
         Box::pin(async move {
             let revoked = self.pool.rows(|| sqlx::query(REVOKE_SESSIONS_OF).bind(user.as_str())).await?;
-            revoked.iter().map(|row| Ok(SessionId::new(rows::get(row, 0)?))).collect()
+            revoked.iter().map(rows::session_id).collect()
         })
     }
 
@@ -191,24 +181,9 @@ impl SessionRepository for PostgresStore {
             let texts: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
             let now = columns::column(now_ms);
             let good = self.pool.rows(|| sqlx::query(GOOD_SESSIONS).bind(&texts).bind(now)).await?;
-            good.iter()
-                .map(|row| Ok((SessionId::new(rows::get(row, 0)?), columns::number(rows::get(row, 1)?)?)))
-                .collect()
+            good.iter().map(rows::session_end).collect()
         })
     }
-}
-
-/// Of the columns of [`FIND_SESSION`].
-fn session(row: &PgRow) -> Result<Session, StoreError> {
-    Ok(Session {
-        id: SessionId::new(rows::get(row, 0)?),
-        user: columns::username(rows::get(row, 1)?)?,
-        created_at_ms: columns::number(rows::get(row, 2)?)?,
-        expires_at_ms: columns::number(rows::get(row, 3)?)?,
-        device: rows::get(row, 4)?,
-        address: rows::get(row, 5)?,
-        last_seen_at_ms: columns::number(rows::get(row, 6)?)?,
-    })
 }
 
 /// One account is made at a time: no index could tell that two names look alike.

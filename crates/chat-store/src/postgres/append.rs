@@ -4,16 +4,14 @@
 //! Each takes the rows of its topics first, in the order of the topics, then
 //! its nonces in theirs: who waits, waits for one that is further on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-use chat_core::{Commit, Draft, Outcome, Topic, Username};
+use chat_core::{Batch, Commit, Draft, Questions};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use super::rows;
-use crate::batch::{self, Batch, NewEntry, Place};
-use crate::columns;
+use crate::batch::{Answers, NewEntry, TopicRows, find, new_entries};
+use crate::rows::{self, Columns as _};
+use crate::{StoreError, columns};
 
 /// By which a transaction's first entry is known: to find out whether the
 /// transaction was committed. Its nonces would not do, v1 clients give none.
@@ -32,11 +30,11 @@ pub(super) async fn append(
 ) -> Result<(Commit, Option<Mark>), Failure> {
     loop {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        let known = known_nonces(connection, drafts).await?;
-        let accounts = recipients_with_accounts(connection, drafts).await?;
-        let batch = Batch::decide(drafts, known, &accounts);
-        let places = count_up(connection, &batch.counts, now_ms).await?;
-        let (entries, commit) = batch.numbered(places, now_ms)?;
+        let answers = answer(connection, &Questions::about(drafts)).await?;
+        let batch = Batch::decide(drafts, &answers, now_ms);
+        let topics = count_in(connection, &batch, now_ms).await?;
+        let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
+        let entries = new_entries(&commit, &topics)?;
         let mark = insert_entries(connection, &entries).await?;
         if insert_nonces(connection, &entries).await? {
             return Ok((commit, mark));
@@ -60,95 +58,56 @@ impl Mark {
     }
 }
 
-/// The first results of the nonces that were stored before, by the index of
-/// the draft that repeats one.
-async fn known_nonces(
+/// Looks up what the decisions about a batch depend on.
+async fn answer<'a>(
     connection: &mut PgConnection,
-    drafts: &[Draft],
-) -> Result<HashMap<usize, Outcome>, Failure> {
-    let mut indices = Vec::new();
-    let (mut senders, mut nonces) = (Vec::new(), Vec::new());
-    for (index, sender, nonce) in batch::nonces(drafts) {
-        indices.push(index);
-        senders.push(sender.as_str());
-        nonces.push(nonce.as_str());
+    questions: &Questions<'a>,
+) -> Result<Answers<'a>, Failure> {
+    let mut answers = Answers::default();
+    if !questions.nonces.is_empty() {
+        let nonces = column(&questions.nonces, |(_, nonce)| nonce.as_str());
+        let authors = column(&questions.nonces, |(author, _)| author.as_str());
+        let query = sqlx::query(KNOWN_NONCES).bind(nonces).bind(authors);
+        for row in &query.fetch_all(&mut *connection).await? {
+            let (position, first) = rows::first_result(row)?;
+            answers.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
+        }
     }
-    let mut known = HashMap::new();
-    if indices.is_empty() {
-        return Ok(known);
+    if !questions.recipients.is_empty() {
+        let names = column(&questions.recipients, |name| name.as_str());
+        for row in &sqlx::query(RECIPIENTS).bind(names).fetch_all(connection).await? {
+            answers.accounts.extend(nth(&questions.recipients, row.integer(0)?));
+        }
     }
-    let found = sqlx::query(KNOWN_NONCES).bind(nonces).bind(senders).fetch_all(connection).await?;
-    for row in found {
-        let position: i64 = rows::get(&row, 0)?;
-        let key = (rows::get(&row, 1)?, rows::get(&row, 2)?, rows::get(&row, 3)?);
-        let outcome = Outcome::Duplicate {
-            topic: columns::topic(key)?,
-            seq: columns::number(rows::get(&row, 4)?)?,
-            at_ms: columns::number(rows::get(&row, 5)?)?,
-        };
-        known.extend(nth(&indices, position).map(|&index| (index, outcome)));
-    }
-    Ok(known)
+    Ok(answers)
 }
 
-/// Those to whom something private is written, if they have an account.
-async fn recipients_with_accounts<'a>(
-    connection: &mut PgConnection,
-    drafts: &'a [Draft],
-) -> Result<HashSet<&'a Username>, Failure> {
-    let names = batch::recipients(drafts);
-    if names.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let texts: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-    let found = sqlx::query(RECIPIENTS).bind(texts).fetch_all(connection).await?;
-    let mut accounts = HashSet::with_capacity(found.len());
-    for row in found {
-        accounts.extend(nth(&names, rows::get(&row, 0)?));
-    }
-    Ok(accounts)
-}
-
-/// What stands at a position that Postgres counts from 1.
+/// The value at a position that Postgres counts from 1.
 fn nth<T>(values: &[T], position: i64) -> Option<&T> {
     values.get(usize::try_from(position - 1).ok()?)
 }
 
-/// Takes the numbers: adds to each topic what it gets. From here to the end of
-/// the transaction nobody else gets numbers there.
-async fn count_up(
+/// Adds the new entries to the numbers of their topics. From here to its end, the
+/// transaction keeps others from numbering entries there.
+async fn count_in(
     connection: &mut PgConnection,
-    counts: &BTreeMap<&Topic, u64>,
+    batch: &Batch<'_>,
     now_ms: u64,
-) -> Result<HashMap<Topic, Place>, Failure> {
-    if counts.is_empty() {
-        return Ok(HashMap::new());
+) -> Result<TopicRows, Failure> {
+    let additions: Vec<_> =
+        batch.additions().map(|(topic, count)| (columns::topic_key(topic), columns::column(count))).collect();
+    if additions.is_empty() {
+        return Ok(TopicRows::new());
     }
-    let (mut kinds, mut names, mut others, mut additions) = (vec![], vec![], vec![], vec![]);
-    for (topic, count) in counts {
-        let (kind, name, other) = columns::topic_key(topic);
-        kinds.push(kind);
-        names.push(name);
-        others.push(other);
-        additions.push(columns::column(*count));
-    }
-    let counted = sqlx::query(COUNT_UP)
-        .bind(kinds)
-        .bind(names)
-        .bind(others)
-        .bind(additions)
+    let counted = sqlx::query(COUNT_IN)
+        .bind(column(&additions, |((kind, _, _), _)| *kind))
+        .bind(column(&additions, |((_, name, _), _)| *name))
+        .bind(column(&additions, |((_, _, other), _)| *other))
+        .bind(column(&additions, |(_, count)| *count))
         .bind(columns::column(now_ms))
         .fetch_all(connection)
         .await?;
-    let mut places = HashMap::with_capacity(counted.len());
-    for row in counted {
-        let topic = columns::topic((rows::get(&row, 1)?, rows::get(&row, 2)?, rows::get(&row, 3)?))?;
-        let last = columns::number(rows::get(&row, 4)?)?;
-        let count = counts.get(&topic).copied().unwrap_or_default();
-        let at_ms = columns::number(rows::get(&row, 5)?)?;
-        places.insert(topic, Place::at_end(rows::get(&row, 0)?, last, count, at_ms));
-    }
-    Ok(places)
+    Ok(counted.iter().map(rows::topic_row).collect::<Result<_, StoreError>>()?)
 }
 
 async fn insert_entries(
@@ -158,20 +117,20 @@ async fn insert_entries(
     let Some(first) = entries.first() else { return Ok(None) };
     let mark = Mark {
         topic: first.topic,
-        seq: columns::column(first.seq),
+        seq: columns::column(first.entry.seq),
         batch: Uuid::now_v7().simple().to_string(),
     };
     let mut batches = vec![None; entries.len()];
     batches[0] = Some(mark.batch.as_str());
     sqlx::query(INSERT_ENTRIES)
-        .bind(column(entries, |entry| entry.topic))
-        .bind(column(entries, |entry| columns::column(entry.seq)))
-        .bind(column(entries, |entry| columns::entry_kind(&entry.draft.body)))
-        .bind(column(entries, |entry| columns::column(entry.at_ms)))
-        .bind(column(entries, |entry| entry.draft.from.as_str()))
-        .bind(column(entries, |entry| entry.draft.room.as_ref().map(|room| room.as_str())))
-        .bind(column(entries, |entry| entry.draft.body.text()))
-        .bind(column(entries, |entry| entry.draft.nonce.as_ref().map(|nonce| nonce.as_str())))
+        .bind(column(entries, |new| new.topic))
+        .bind(column(entries, |new| columns::column(new.entry.seq)))
+        .bind(column(entries, |new| columns::entry_kind(&new.entry.body)))
+        .bind(column(entries, |new| columns::column(new.entry.at_ms)))
+        .bind(column(entries, |new| new.entry.from.as_str()))
+        .bind(column(entries, |new| new.entry.room.as_ref().map(|room| room.as_str())))
+        .bind(column(entries, |new| new.entry.body.text()))
+        .bind(column(entries, |new| new.entry.nonce.as_ref().map(|nonce| nonce.as_str())))
         .bind(batches)
         .execute(connection)
         .await?;
@@ -183,7 +142,7 @@ async fn insert_entries(
 async fn insert_nonces(connection: &mut PgConnection, entries: &[NewEntry<'_>]) -> Result<bool, Failure> {
     let mut new: Vec<_> = entries
         .iter()
-        .filter_map(|entry| Some((entry.draft.nonce.as_ref()?.as_str(), entry.draft.from.as_str(), entry)))
+        .filter_map(|new| Some((new.entry.nonce.as_ref()?.as_str(), new.entry.from.as_str(), new)))
         .collect();
     if new.is_empty() {
         return Ok(true);
@@ -192,9 +151,9 @@ async fn insert_nonces(connection: &mut PgConnection, entries: &[NewEntry<'_>]) 
     let inserted = sqlx::query(INSERT_NONCES)
         .bind(column(&new, |&(nonce, _, _)| nonce))
         .bind(column(&new, |&(_, sender, _)| sender))
-        .bind(column(&new, |(_, _, entry)| entry.topic))
-        .bind(column(&new, |(_, _, entry)| columns::column(entry.seq)))
-        .bind(column(&new, |(_, _, entry)| columns::column(entry.at_ms)))
+        .bind(column(&new, |(_, _, new)| new.topic))
+        .bind(column(&new, |(_, _, new)| columns::column(new.entry.seq)))
+        .bind(column(&new, |(_, _, new)| columns::column(new.entry.at_ms)))
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected() == new.len() as u64)
@@ -214,7 +173,7 @@ pub(super) const RECIPIENTS: &str =
     "SELECT d.position FROM unnest($1::text[]) WITH ORDINALITY AS d (name, position)
        JOIN users AS u ON u.username = d.name";
 
-const COUNT_UP: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at)
+const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at)
      SELECT d.kind, d.name, d.other, d.count, $5
        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
             WITH ORDINALITY AS d (kind, name, other, count, position)

@@ -3,8 +3,7 @@
 use chat_core::{Conversations, Username};
 
 use super::pool::Pool;
-use super::rows;
-use crate::{StoreError, columns};
+use crate::{StoreError, rows};
 
 pub(super) async fn conversations(
     pool: &Pool,
@@ -14,12 +13,7 @@ pub(super) async fn conversations(
     // One more than wanted tells whether there are more.
     let most = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
     let found = pool.rows(|| sqlx::query(CONVERSATIONS).bind(user.as_str()).bind(most)).await?;
-    let mut conversations = Conversations { latest: Vec::new(), has_more: found.len() > limit };
-    for row in found.iter().take(limit) {
-        let last = columns::number(rows::get(row, 1)?)?;
-        conversations.latest.push((columns::username(rows::get(row, 0)?)?, last));
-    }
-    Ok(conversations)
+    rows::conversations(&found, limit)
 }
 
 /// Two searches, each along an index.

@@ -7,13 +7,13 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
+use super::PostgresOptions;
 use super::append::{self, Mark};
 use super::database::Database;
 use super::failure::Failure;
 use super::patience::Patience;
 use super::pool::CLOSE_TIMEOUT;
-use super::{PostgresOptions, rows};
-use crate::StoreError;
+use crate::{StoreError, rows};
 
 /// One connection that stores batches, one after the other.
 ///

@@ -10,7 +10,6 @@ mod names;
 mod page;
 mod patience;
 mod pool;
-mod rows;
 mod trim;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,6 +20,7 @@ use futures_util::future::join_all;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
+use crate::rows::Columns as _;
 use crate::{Answer, EventLog, PostgresUrl, Retention, StoreError, TrimPosition, Trimmed, migrations};
 use database::Database;
 use lane::Lane;
@@ -154,7 +154,7 @@ impl EventLog for PostgresStore {
         Box::pin(async {
             let rows = self.pool.rows_within(self.check_timeout, || sqlx::query(CHECK)).await?;
             let row = rows.first().ok_or(StoreError::Damaged { what: "no name of its numbering" })?;
-            match rows::get::<bool>(row, 0)? {
+            match row.flag(0)? {
                 false => Ok(()),
                 true => Err(StoreError::unavailable("the database server only reads")),
             }
@@ -183,7 +183,7 @@ async fn epoch(pool: &Pool) -> Result<String, StoreError> {
         pool.rows(|| sqlx::query(make).bind(&new)).await?;
         row = pool.row(find).await?;
     }
-    rows::get(&row.ok_or(NO_EPOCH)?, 0)
+    Ok(row.ok_or(NO_EPOCH)?.text(0)?.to_owned())
 }
 
 #[cfg(all(test, feature = "test-postgres"))]

@@ -1,28 +1,19 @@
 //! The names that accounts have and had, and what they look like.
 
 use chat_core::{Skeleton, Username};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 
 use super::pool::Pool;
-use super::rows;
 use crate::StoreError;
 use crate::names::{KnownName, rules};
+use crate::rows::{self, Columns as _};
 
 /// What is known of a name.
 pub(super) async fn find(pool: &Pool, name: &Username) -> Result<KnownName, StoreError> {
     let skeleton = Skeleton::of(name.as_str());
     let [cased, folded] = skeleton.keys();
     let row = pool.row(|| sqlx::query(FIND).bind(name.as_str()).bind(cased).bind(folded)).await?;
-    known(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
-}
-
-/// Of the columns of [`FIND`].
-pub(super) fn known(row: &PgRow) -> Result<KnownName, StoreError> {
-    Ok(KnownName {
-        has_account: rows::get(row, 0)?,
-        is_known: rows::get(row, 1)?,
-        looks_known: rows::get(row, 2)?,
-    })
+    rows::known_name(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
 }
 
 /// Notes the names of accounts that came about elsewhere, and brings those that
@@ -35,7 +26,7 @@ pub(crate) async fn complete(connection: &mut PgConnection) -> Result<(), StoreE
         .await
         .map_err(StoreError::unavailable)?;
     for some in missing.chunks(CHUNK) {
-        let names = some.iter().map(|row| rows::get(row, 0)).collect::<Result<Vec<&str>, _>>()?;
+        let names = some.iter().map(|row| row.text(0)).collect::<Result<Vec<&str>, _>>()?;
         let skeletons: Vec<Skeleton> = names.iter().map(|name| Skeleton::of(name)).collect();
         let [cased, folded] =
             [0, 1].map(|key| skeletons.iter().map(|skeleton| skeleton.keys()[key]).collect::<Vec<_>>());

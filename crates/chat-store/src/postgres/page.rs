@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use chat_core::{Entry, Nonce, Page, PageFrom, PageLimits, Topic};
-use sqlx::postgres::PgRow;
+use chat_core::{Page, PageFrom, PageLimits, Topic};
 
 use super::pool::Pool;
-use super::rows;
-use crate::{StoreError, columns};
+use crate::{StoreError, columns, rows};
 
 /// One statement, and so one moment: the entries, `first` and `last` agree
 /// whatever is written meanwhile.
@@ -38,30 +36,11 @@ pub(super) async fn page(
 
     let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
     for row in &found {
-        page.last = columns::number(rows::get(row, 0)?)?;
-        page.first = match rows::get(row, 1)? {
-            Some(first) => columns::number(first)?,
-            None => page.last + 1,
-        };
-        if let Some(seq) = rows::get::<Option<i64>>(row, 2)? {
-            page.entries.push(Arc::new(entry(topic, seq, row)?));
-        }
+        let row = rows::page_row(topic, row)?;
+        (page.first, page.last) = (row.first, row.last);
+        page.entries.extend(row.entry.map(Arc::new));
     }
     Ok(page)
-}
-
-fn entry(topic: &Topic, seq: i64, row: &PgRow) -> Result<Entry, StoreError> {
-    let room: Option<&str> = rows::get(row, 5)?;
-    let nonce: Option<&str> = rows::get(row, 8)?;
-    Ok(Entry {
-        topic: topic.clone(),
-        seq: columns::number(seq)?,
-        from: columns::username(rows::get(row, 4)?)?,
-        room: room.map(columns::room).transpose()?,
-        body: columns::body(rows::get(row, 3)?, rows::get(row, 6)?)?,
-        at_ms: columns::number(rows::get(row, 7)?)?,
-        nonce: nonce.and_then(Nonce::parse),
-    })
 }
 
 /// A known topic gives at least one row, with NULL for an entry where none

@@ -2,8 +2,8 @@
 //! Several servers may do it at the same time.
 
 use super::pool::Pool;
-use super::rows;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
+use crate::rows::{self, Columns as _, OldestEntry};
 use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
 
 pub(super) async fn trim(
@@ -25,8 +25,8 @@ pub(super) async fn trim(
                     plan.cuts.iter().map(|&(topic, upto)| (topic, columns::column(upto))).unzip();
                 let remove = || sqlx::query(REMOVE).bind(&topics).bind(&last).bind(nonces_before);
                 let row = pool.row(remove).await?.ok_or(StoreError::Damaged { what: "no answer" })?;
-                trimmed.entries = columns::number(rows::get(&row, 0)?)?;
-                trimmed.nonces = columns::number(rows::get(&row, 1)?)?;
+                trimmed.entries = row.number(0)?;
+                trimmed.nonces = row.number(1)?;
             }
             Ok(trimmed)
         }
@@ -34,7 +34,7 @@ pub(super) async fn trim(
             let most = columns::column(max as u64);
             let forget = || sqlx::query(FORGET).bind(nonces_before).bind(most);
             let row = pool.row(forget).await?.ok_or(StoreError::Damaged { what: "no answer" })?;
-            let nonces = columns::number(rows::get(&row, 0)?)?;
+            let nonces = row.number(0)?;
             let next = (nonces >= max as u64).then_some(TrimPosition(Stage::Nonces));
             Ok(Trimmed { nonces, next, ..Trimmed::default() })
         }
@@ -46,18 +46,13 @@ async fn plan(pool: &Pool, cut: Cut, mut after: i64, max: usize) -> Result<(Plan
     let topics = pool.rows(|| sqlx::query(FIRST_ENTRIES).bind(after).bind(TOPICS_AT_ONCE as i64)).await?;
     let mut plan = Plan::default();
     for row in &topics {
-        let id: i64 = rows::get(row, 0)?;
-        let last = columns::number(rows::get(row, 4)?)?;
-        if let (Some(first), Some(at)) = (rows::get(row, 5)?, rows::get(row, 6)?)
-            && cut.takes(columns::number(first)?, columns::number(at)?, last)
+        let OldestEntry { id, topic, last, oldest } = rows::oldest_entry(row)?;
+        if let Some((seq, at_ms)) = oldest
+            && cut.takes(seq, at_ms, last)
         {
             let left = columns::column((max - plan.entries) as u64);
             let found = pool.rows(|| sqlx::query(OLDEST_ENTRIES).bind(id).bind(left)).await?;
-            let oldest = found
-                .iter()
-                .map(|row| Ok((columns::number(rows::get(row, 0)?)?, columns::number(rows::get(row, 1)?)?)));
-            let oldest = oldest.collect::<Result<Vec<_>, StoreError>>()?;
-            let topic = columns::topic((rows::get(row, 1)?, rows::get(row, 2)?, rows::get(row, 3)?))?;
+            let oldest = found.iter().map(rows::seq_and_stamp).collect::<Result<Vec<_>, _>>()?;
             plan.add(id, topic, last, &oldest, cut);
             if plan.entries == max {
                 // There may be more of it.

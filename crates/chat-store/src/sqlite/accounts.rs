@@ -1,13 +1,13 @@
 //! Users and sessions. What changes them passes through the one writer.
 
 use chat_core::{SessionId, Skeleton, Username};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 
-use super::{SqliteStore, names, rows};
+use super::{SqliteStore, names};
 use crate::names::only_one_ignoring_case;
 use crate::{
     Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
-    columns,
+    columns, rows,
 };
 
 impl UserRepository for SqliteStore {
@@ -32,7 +32,7 @@ impl UserRepository for SqliteStore {
             .fetch_optional(&self.readers)
             .await
             .map_err(StoreError::unavailable)?;
-            row.map(|row| user(&row)).transpose()
+            row.as_ref().map(rows::user).transpose()
         })
     }
 
@@ -48,7 +48,7 @@ impl UserRepository for SqliteStore {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            let candidates = found.iter().map(user).collect::<Result<Vec<_>, _>>()?;
+            let candidates = found.iter().map(rows::user).collect::<Result<Vec<_>, _>>()?;
             Ok(only_one_ignoring_case(name, candidates))
         })
     }
@@ -83,7 +83,7 @@ impl UserRepository for SqliteStore {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            found.iter().map(user).collect()
+            found.iter().map(rows::user).collect()
         })
     }
 }
@@ -162,7 +162,7 @@ impl SessionRepository for SqliteStore {
                 .fetch_optional(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            row.map(|row| session(&row)).transpose()
+            row.as_ref().map(rows::session).transpose()
         })
     }
 
@@ -199,7 +199,7 @@ impl SessionRepository for SqliteStore {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            found.iter().map(session).collect()
+            found.iter().map(rows::session).collect()
         })
     }
 
@@ -211,7 +211,7 @@ impl SessionRepository for SqliteStore {
                 .fetch_all(&mut writing.connection)
                 .await;
             let revoked = writing.finish(work.map_err(StoreError::unavailable)).await?;
-            revoked.iter().map(|row| Ok(SessionId::new(rows::get(row, 0)?))).collect()
+            revoked.iter().map(rows::session_id).collect()
         })
     }
 
@@ -237,33 +237,9 @@ impl SessionRepository for SqliteStore {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            good.iter()
-                .map(|row| Ok((SessionId::new(rows::get(row, 0)?), columns::number(rows::get(row, 1)?)?)))
-                .collect()
+            good.iter().map(rows::session_end).collect()
         })
     }
-}
-
-fn user(row: &SqliteRow) -> Result<User, StoreError> {
-    Ok(User {
-        name: columns::username(rows::get(row, 0)?)?,
-        password_hash: rows::get(row, 1)?,
-        avatar: rows::get(row, 2)?,
-        created_at_ms: columns::number(rows::get(row, 3)?)?,
-    })
-}
-
-/// Of the columns of [`FIND_SESSION`].
-fn session(row: &SqliteRow) -> Result<Session, StoreError> {
-    Ok(Session {
-        id: SessionId::new(rows::get(row, 0)?),
-        user: columns::username(rows::get(row, 1)?)?,
-        created_at_ms: columns::number(rows::get(row, 2)?)?,
-        expires_at_ms: columns::number(rows::get(row, 3)?)?,
-        device: rows::get(row, 4)?,
-        address: rows::get(row, 5)?,
-        last_seen_at_ms: columns::number(rows::get(row, 6)?)?,
-    })
 }
 
 const OPEN_SESSION: &str =

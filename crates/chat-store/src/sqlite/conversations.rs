@@ -3,8 +3,7 @@
 use chat_core::{Conversations, Username};
 use sqlx::sqlite::SqlitePool;
 
-use super::rows;
-use crate::{StoreError, columns};
+use crate::{StoreError, rows};
 
 pub(super) async fn conversations(
     readers: &SqlitePool,
@@ -18,12 +17,7 @@ pub(super) async fn conversations(
         .fetch_all(readers)
         .await
         .map_err(StoreError::unavailable)?;
-    let mut conversations = Conversations { latest: Vec::new(), has_more: found.len() > limit };
-    for row in found.iter().take(limit) {
-        let last = columns::number(rows::get(row, 1)?)?;
-        conversations.latest.push((columns::username(rows::get(row, 0)?)?, last));
-    }
-    Ok(conversations)
+    rows::conversations(&found, limit)
 }
 
 /// Two searches, each along an index.

@@ -6,7 +6,6 @@ mod conversations;
 mod file;
 mod names;
 mod page;
-mod rows;
 mod trim;
 mod writer;
 

@@ -3,9 +3,9 @@
 use chat_core::{Skeleton, Username};
 use sqlx::sqlite::{SqliteConnection, SqliteExecutor};
 
-use super::rows;
 use crate::StoreError;
 use crate::names::{KnownName, rules};
+use crate::rows::{self, Columns as _};
 
 /// What is known of a name.
 pub(super) async fn find(
@@ -21,11 +21,7 @@ pub(super) async fn find(
         .fetch_one(executor)
         .await
         .map_err(StoreError::unavailable)?;
-    Ok(KnownName {
-        has_account: rows::get(&row, 0)?,
-        is_known: rows::get(&row, 1)?,
-        looks_known: rows::get(&row, 2)?,
-    })
+    rows::known_name(&row)
 }
 
 /// Notes a name for good.
@@ -57,7 +53,7 @@ pub(super) async fn complete(connection: &mut SqliteConnection) -> Result<(), St
     // Not done to its end, it is done again at the next start.
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(StoreError::unavailable)?;
     for row in &missing {
-        keep(connection, rows::get(row, 0)?).await?;
+        keep(connection, row.text(0)?).await?;
     }
     sqlx::query("COMMIT").execute(connection).await.map_err(StoreError::unavailable)?;
     Ok(())

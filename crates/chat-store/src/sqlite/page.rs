@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use chat_core::{Entry, Nonce, Page, PageFrom, PageLimits, Topic};
+use chat_core::{Page, PageFrom, PageLimits, Topic};
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::sqlite::SqlitePool;
 
-use super::rows;
-use crate::{StoreError, columns};
+use crate::{StoreError, columns, rows};
 
 /// One statement, and so one moment: the entries, `first` and `last` agree
 /// whatever is written meanwhile.
@@ -34,13 +33,9 @@ pub(super) async fn page(
     let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
     let mut bytes = 0_usize;
     while let Some(row) = found.try_next().await.map_err(StoreError::unavailable)? {
-        page.last = columns::number(rows::get(&row, 0)?)?;
-        page.first = match rows::get(&row, 1)? {
-            Some(first) => columns::number(first)?,
-            None => page.last + 1,
-        };
-        let Some(seq) = rows::get::<Option<i64>>(&row, 2)? else { break };
-        let entry = entry(topic, seq, &row)?;
+        let row = rows::page_row(topic, &row)?;
+        (page.first, page.last) = (row.first, row.last);
+        let Some(entry) = row.entry else { break };
         bytes = bytes.saturating_add(entry.body.bytes());
         if bytes > limits.bytes && !page.entries.is_empty() {
             break;
@@ -58,20 +53,6 @@ fn from_the_end(from: PageFrom) -> bool {
         PageFrom::Latest | PageFrom::Before(_) => true,
         PageFrom::After(_) => false,
     }
-}
-
-fn entry(topic: &Topic, seq: i64, row: &SqliteRow) -> Result<Entry, StoreError> {
-    let room: Option<&str> = rows::get(row, 5)?;
-    let nonce: Option<&str> = rows::get(row, 8)?;
-    Ok(Entry {
-        topic: topic.clone(),
-        seq: columns::number(seq)?,
-        from: columns::username(rows::get(row, 4)?)?,
-        room: room.map(columns::room).transpose()?,
-        body: columns::body(rows::get(row, 3)?, rows::get(row, 6)?)?,
-        at_ms: columns::number(rows::get(row, 7)?)?,
-        nonce: nonce.and_then(Nonce::parse),
-    })
 }
 
 /// A known topic gives at least one row, with NULL for an entry where none

@@ -3,9 +3,9 @@
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use super::rows;
 use super::writer::Writer;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
+use crate::rows::{self, Columns as _, OldestEntry};
 use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
 
 pub(super) async fn trim(
@@ -64,10 +64,9 @@ async fn plan(
         .map_err(StoreError::unavailable)?;
     let mut plan = Plan::default();
     for row in &topics {
-        let id = rows::get(row, 0)?;
-        let last = columns::number(rows::get(row, 4)?)?;
-        if let (Some(first), Some(at)) = (rows::get(row, 5)?, rows::get(row, 6)?)
-            && cut.takes(columns::number(first)?, columns::number(at)?, last)
+        let OldestEntry { id, topic, last, oldest } = rows::oldest_entry(row)?;
+        if let Some((seq, at_ms)) = oldest
+            && cut.takes(seq, at_ms, last)
         {
             let found = sqlx::query(OLDEST_ENTRIES)
                 .bind(id)
@@ -75,11 +74,7 @@ async fn plan(
                 .fetch_all(readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            let oldest = found
-                .iter()
-                .map(|row| Ok((columns::number(rows::get(row, 0)?)?, columns::number(rows::get(row, 1)?)?)));
-            let oldest = oldest.collect::<Result<Vec<_>, StoreError>>()?;
-            let topic = columns::topic((rows::get(row, 1)?, rows::get(row, 2)?, rows::get(row, 3)?))?;
+            let oldest = found.iter().map(rows::seq_and_stamp).collect::<Result<Vec<_>, _>>()?;
             plan.add(id, topic, last, &oldest, cut);
             if plan.entries == max {
                 // There may be more of it.
@@ -110,10 +105,10 @@ async fn remove(
             .map_err(StoreError::unavailable)?;
         count += gone.len() as u64;
         for row in &gone {
-            let Some(nonce) = rows::get::<Option<String>>(row, 0)? else { continue };
-            let (sender, at): (String, i64) = (rows::get(row, 1)?, rows::get(row, 2)?);
+            let Some(nonce) = row.text_or_null(0)? else { continue };
+            let (sender, at) = (row.text(1)?.to_owned(), row.integer(2)?);
             let kept = if at < nonces_before { &mut forgotten } else { &mut outlived };
-            kept.push((at, nonce, sender));
+            kept.push((at, nonce.to_owned(), sender));
         }
     }
     for (sql, nonces) in [(KEEP_OUTLIVED, &outlived), (FORGET, &forgotten)] {
@@ -136,7 +131,7 @@ async fn forget(connection: &mut SqliteConnection, end: i64, max: usize) -> Resu
         .map_err(StoreError::unavailable)?;
     let nonces: Vec<(i64, &str, &str)> = over
         .iter()
-        .map(|row| Ok((rows::get(row, 0)?, rows::get(row, 1)?, rows::get(row, 2)?)))
+        .map(|row| Ok((row.integer(0)?, row.text(1)?, row.text(2)?)))
         .collect::<Result<_, StoreError>>()?;
     let nonces = serde_json::to_string(&nonces).map_err(StoreError::unavailable)?;
     sqlx::query(FORGET).bind(nonces).execute(connection).await.map_err(StoreError::unavailable)?;
