@@ -1,7 +1,7 @@
 //! Users, sessions and the log of messages: what the chat wants of a store
 //! ([`UserRepository`], [`SessionRepository`], [`EventLog`]), and three stores
 //! that give it, [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`]. One
-//! contract suite (`tests/contract.rs`) says what all of them must do.
+//! contract suite (`tests/contract`) says what all of them must do.
 //!
 //! It is the only place that knows SQL. It does not decide who may read or
 //! write, does not hash passwords, and does not collect batches: callers do,

@@ -1,5 +1,5 @@
-//! The schema in Postgres: up, down, refused, and over the original chat's
-//! database as it is.
+//! Migrations of Postgres: up, down, refusals, and the takeover of the original
+//! chat's database.
 
 // Clippy takes only `#[test]` functions for tests, not what they call.
 #![allow(clippy::unwrap_used)]
@@ -9,7 +9,7 @@ mod common;
 use chat_core::{Outcome, PageFrom};
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, StoreError, Stores, User, migrations};
-use common::{ALL, draft, name, private, room, said};
+use common::{ALL, draft, name, private, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
@@ -50,7 +50,7 @@ async fn applied(url: &DatabaseUrl) -> Vec<(i64, bool)> {
     steps.into_iter().map(|step| (step.version, step.applied)).collect()
 }
 
-/// What the original makes, and what may be in it after some years.
+/// The original's tables, with rows that they may have after some years.
 const ORIGINAL: &str = r"
     CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);
     INSERT INTO schema_migrations VALUES (2, false);
@@ -114,7 +114,7 @@ async fn the_originals_database_is_taken_over_and_given_back() {
         }
         assert!(find("b\tb ").await.is_some());
 
-        // Names are taken, hashes are replaced, messages find their people.
+        // Names are reserved, hashes are replaced, private messages are delivered.
         let mut again = NewUser {
             name: name("alice"),
             password_hash: "$argon2id$…".into(),
@@ -122,7 +122,7 @@ async fn the_originals_database_is_taken_over_and_given_back() {
             created_at_ms: 1_795_371_797_123,
         };
         assert!(matches!(stores.users.create_user(&again).await, Err(StoreError::NameTaken)));
-        // Those who look alike keep their names; nobody else gets such a one.
+        // Accounts with confusable names keep them; no other account gets one.
         again.name = name("ALICE");
         assert!(matches!(stores.users.create_user(&again).await, Err(StoreError::NameLooksTaken)));
         again.name = name("Новый человек");
@@ -145,7 +145,7 @@ async fn the_originals_database_is_taken_over_and_given_back() {
         assert_eq!(accounts(&database).await, before);
         let original = rows(&database, "SELECT version, dirty FROM schema_migrations").await;
         assert_eq!((original[0].get::<i64, _>(0), original[0].get::<bool, _>(1)), (2, false));
-        // The original makes an account of its own again.
+        // The original can create accounts again.
         run(
             &database,
             "INSERT INTO users (username, password_hash, avatar) VALUES ('later', 'x', NULL);
@@ -156,7 +156,7 @@ async fn the_originals_database_is_taken_over_and_given_back() {
 }
 
 #[tokio::test]
-async fn a_new_database_is_made_and_unmade() {
+async fn a_new_database_goes_up_and_down() {
     let Some(database) = TestDatabase::empty() else { return };
     let url = &database.url;
     assert_eq!(applied(url).await, (1..=NEWEST).map(|version| (version, false)).collect::<Vec<_>>());
@@ -164,10 +164,10 @@ async fn a_new_database_is_made_and_unmade() {
     assert_eq!(tables(&database).await, [""; 0]);
     for _ in 0..2 {
         migrations::up(url).await.unwrap();
-        // Again is fine.
+        // A second call changes nothing.
         migrations::up(url).await.unwrap();
         assert_eq!(applied(url).await, (1..=NEWEST).map(|version| (version, true)).collect::<Vec<_>>());
-        // The original would find what it needs.
+        // The original could work with this table.
         run(&database, "INSERT INTO users (username, password_hash) VALUES ('bob', 'x')").await;
         let stores = Stores::open(url).await.unwrap();
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
@@ -184,7 +184,7 @@ async fn a_new_database_is_made_and_unmade() {
 }
 
 #[tokio::test]
-async fn the_accounts_outlive_the_log() {
+async fn accounts_stay_when_the_log_is_undone() {
     let Some(database) = TestDatabase::migrated() else { return };
     let stores = Stores::open(&database.url).await.unwrap();
     let epoch = stores.log.epoch().to_owned();
@@ -194,15 +194,15 @@ async fn the_accounts_outlive_the_log() {
         migrations::down(&database.url).await.unwrap();
     }
     migrations::up(&database.url).await.unwrap();
-    // Its numbers start anew, which must have another name.
+    // The numbers start anew, so the epoch is another one.
     let stores = Stores::open(&database.url).await.unwrap();
     assert_ne!(stores.log.epoch(), epoch);
     let page = stores.log.page(&room("kitchen"), PageFrom::Latest, ALL).await.unwrap();
-    assert_eq!(said(&page), [""; 0]);
+    assert_eq!(texts(&page), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_that_migrate_at_once_do_it_once() {
+async fn migrations_that_run_at_once_apply_each_step_once() {
     for original in [false, true] {
         let Some(database) = TestDatabase::empty() else { return };
         if original {
@@ -226,7 +226,7 @@ async fn many_that_migrate_at_once_do_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn accounts_that_came_about_elsewhere_keep_their_names_to_themselves() {
+async fn names_of_accounts_added_by_other_programs_are_reserved_when_stores_open() {
     let Some(database) = TestDatabase::migrated() else { return };
     run(
         &database,
@@ -255,7 +255,7 @@ async fn accounts_that_came_about_elsewhere_keep_their_names_to_themselves() {
 }
 
 #[tokio::test]
-async fn another_schema_is_refused_and_left_as_it_is() {
+async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     let Some(database) = TestDatabase::migrated() else { return };
     let url = &database.url;
     run(&database, "UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 2").await;
@@ -314,7 +314,7 @@ async fn tables_of_other_programs_are_not_touched() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_is_said_in_a_sentence_without_its_password() {
+async fn an_unreachable_database_is_named_without_its_password() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);

@@ -1,5 +1,5 @@
-//! What holds for a store in Postgres while connections break, answers get
-//! lost, and the server goes away and comes back.
+//! A Postgres store while connections break, answers are lost, and the database
+//! server stops and starts again.
 
 // Clippy takes only `#[test]` functions for tests, not what they call.
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ use chat_store::{
     DatabaseUrl, EventLog, NewUser, PostgresOptions, PostgresStore, StoreError, Stores, UserRepository as _,
 };
 use common::proxy::{FATES, Fate, Proxy};
-use common::{ALL, WithNonce as _, draft, name, room, said};
+use common::{ALL, WithNonce as _, draft, name, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -26,15 +26,15 @@ async fn other_program(database: &TestDatabase) -> PgConnection {
     database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
 }
 
-/// Ends all connections but its own; says how many there were.
+/// Ends all connections but its own; returns their number.
 async fn end_connections(program: &mut PgConnection) -> i64 {
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::query(sql).fetch_one(program).await.unwrap().get(0)
 }
 
-/// With a limit for each try that makes a test short, and patience for a machine
-/// that has much else to do.
+/// A short limit for each attempt keeps a test short; a long deadline suits a busy
+/// machine.
 fn quick() -> PostgresOptions {
     PostgresOptions {
         patience: Duration::from_secs(15),
@@ -70,7 +70,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
 }
 
 #[tokio::test]
-async fn a_connection_that_ended_while_nobody_looked_is_not_noticed() {
+async fn an_idle_connection_that_ended_is_replaced_unnoticed() {
     let Some(database) = TestDatabase::migrated() else { return };
     let stores = Stores::open(&database.url).await.unwrap();
     let mut program = other_program(&database).await;
@@ -85,7 +85,7 @@ async fn a_connection_that_ended_while_nobody_looked_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_in_the_middle_of_a_batch_costs_nothing() {
+async fn a_batch_whose_connection_ends_is_stored_by_the_next_attempt() {
     let Some(database) = TestDatabase::migrated() else { return };
     let stores = Stores::open(&database.url).await.unwrap();
     let mut program = other_program(&database).await;
@@ -105,16 +105,16 @@ async fn a_connection_that_ends_in_the_middle_of_a_batch_costs_nothing() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(end_connections(&mut program).await > 0);
     assert_eq!(appending.await.unwrap(), stored(1..=3));
-    assert_eq!(said(&all(&*stores.log).await), ["first", "slow", "last"]);
+    assert_eq!(texts(&all(&*stores.log).await), ["first", "slow", "last"]);
 }
 
-/// With and without nonces, in a new and in a known topic.
+/// Drafts with and without nonces, in a new and in a known topic.
 #[tokio::test]
-async fn a_commit_whose_outcome_is_not_known_is_stored_once_and_reported_once() {
+async fn a_commit_whose_answer_was_lost_is_stored_once_and_reported_once() {
     let Some(database) = TestDatabase::migrated() else { return };
     let proxy = Proxy::before(&database).await;
     let store = PostgresStore::open(&proxy.url(), quick()).await.unwrap();
-    let mut texts = Vec::new();
+    let mut expected = Vec::new();
     for round in 0..3 {
         for fate in FATES {
             let kitchen = room("kitchen");
@@ -126,18 +126,18 @@ async fn a_commit_whose_outcome_is_not_known_is_stored_once_and_reported_once() 
             ];
             proxy.next_commit(fate);
             let outcomes = append(&store, &drafts).await;
-            assert!(proxy.has_met_one());
-            let next = texts.len() as u64 + 1;
+            assert!(proxy.has_applied_fate());
+            let next = expected.len() as u64 + 1;
             assert_eq!(outcomes.unwrap(), stored([next, next + 1, 1]), "{fate:?}");
-            texts.extend([text("without"), text("with")]);
-            assert_eq!(said(&all(&store).await), texts, "{fate:?}");
+            expected.extend([text("without"), text("with")]);
+            assert_eq!(texts(&all(&store).await), expected, "{fate:?}");
         }
     }
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_commit_that_cannot_be_settled_in_time_is_reported_as_failed() {
+async fn a_commit_that_cannot_be_resolved_in_time_is_reported_as_failed() {
     let Some(database) = TestDatabase::migrated() else { return };
     let proxy = Proxy::before(&database).await;
     let impatient = PostgresOptions { patience: Duration::from_secs(1), ..quick() };
@@ -155,8 +155,8 @@ async fn a_commit_that_cannot_be_settled_in_time_is_reported_as_failed() {
         assert!(took < Duration::from_secs(3), "{fate:?} took {took:?}");
         proxy.refuse_new(false);
 
-        // The next batch finds a lane where nothing is under way any more, and
-        // a retry tells what became of the first.
+        // The next batch finds a lane in which nothing runs any more, and a retry
+        // returns the outcome of the first.
         let next = [draft(&kitchen, "alice", &lost).nonce(&lost)];
         let times = match append(&store, &next).await.unwrap()[..] {
             [Outcome::Stored { .. }] => 1,
@@ -169,12 +169,12 @@ async fn a_commit_that_cannot_be_settled_in_time_is_reported_as_failed() {
             Fate::CutBehindIt | Fate::CutAndLate => {}
         }
         expected.extend(std::iter::repeat_n(lost, times));
-        assert_eq!(said(&all(&store).await), expected, "{fate:?}");
+        assert_eq!(texts(&all(&store).await), expected, "{fate:?}");
     }
 }
 
 #[tokio::test]
-async fn what_changes_an_account_is_done_once_and_said_once() {
+async fn a_change_of_an_account_is_made_once_and_reported_once() {
     let Some(database) = TestDatabase::migrated() else { return };
     let proxy = Proxy::before(&database).await;
     let store = PostgresStore::open(&proxy.url(), quick()).await.unwrap();
@@ -184,8 +184,8 @@ async fn what_changes_an_account_is_done_once_and_said_once() {
             NewUser { name: name(&person), password_hash: "old".into(), avatar: None, created_at_ms: 1 };
         proxy.next_with(&person, fate);
         store.create_user(&user).await.unwrap();
-        assert!(proxy.has_met_one());
-        // The same again is somebody else's.
+        assert!(proxy.has_applied_fate());
+        // A second call with the same account is another registration.
         let refused = store.create_user(&user).await;
         assert!(matches!(refused, Err(StoreError::NameTaken)), "{refused:?}");
         user.password_hash = "another".into();
@@ -201,36 +201,36 @@ async fn what_changes_an_account_is_done_once_and_said_once() {
     }
 }
 
-/// Writes one message after the other for as long as it may, and keeps what it
-/// was told.
+/// Writes one message after the other until `stop`, and returns each text with
+/// whether it was acknowledged.
 async fn write_on(store: Arc<PostgresStore>, writer: usize, stop: Arc<AtomicBool>) -> Vec<(String, bool)> {
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let text = format!("{writer}/{}", told.len());
+        let text = format!("{writer}/{}", sent.len());
         let drafts = [draft(&room("kitchen"), "alice", &text), draft(&room(&text), "alice", &text)];
         let (outcome, took) = timed(append(&*store, &drafts)).await;
         assert!(took < Duration::from_secs(5), "{took:?}");
-        told.push((text, outcome.is_ok()));
+        sent.push((text, outcome.is_ok()));
     }
-    told
+    sent
 }
 
-/// What was acknowledged is there, once, in its order; what failed is there
-/// once or not at all.
-fn check_what_was_told(page: &Page, told: &[Vec<(String, bool)>]) {
-    for told in told {
-        let places: Vec<usize> = told
+/// Checks that acknowledged messages are in the log once, in the order of their
+/// writer, and that failed ones are there at most once.
+fn check_sent(page: &Page, sent_by_writers: &[Vec<(String, bool)>]) {
+    for sent in sent_by_writers {
+        let indices: Vec<usize> = sent
             .iter()
             .filter_map(|(text, is_stored)| {
-                let mut places =
+                let mut found =
                     page.entries.iter().enumerate().filter(|(_, entry)| entry.body.text() == text);
-                let first = places.next().map(|(place, _)| place);
-                assert!(places.next().is_none(), "{text} is there twice");
+                let first = found.next().map(|(index, _)| index);
+                assert!(found.next().is_none(), "{text} is there twice");
                 assert!(first.is_some() || !is_stored, "{text} is lost");
                 first
             })
             .collect();
-        assert!(places.is_sorted());
+        assert!(indices.is_sorted());
     }
 }
 
@@ -245,7 +245,7 @@ async fn through_an_outage(outage: impl AsyncFn(&TestCluster, &PostgresStore)) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     outage(&cluster, &store).await;
 
-    // Two seconds after its return, everything is as before.
+    // Two seconds after the end of the outage the store works as before.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (checked, took) = timed(store.check()).await;
     checked.unwrap();
@@ -257,18 +257,18 @@ async fn through_an_outage(outage: impl AsyncFn(&TestCluster, &PostgresStore)) {
     assert!(took < Duration::from_secs(1), "{took:?}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     for writer in writers {
-        told.push(writer.await.unwrap());
+        sent.push(writer.await.unwrap());
     }
     let page = all(&*store).await;
     assert!(page.last > before + 20, "from {before} to {} only", page.last);
-    check_what_was_told(&page, &told);
-    assert!(told.iter().flatten().filter(|(_, is_stored)| *is_stored).count() > 50);
+    check_sent(&page, &sent);
+    assert!(sent.iter().flatten().filter(|(_, is_stored)| *is_stored).count() > 50);
     store.close().await;
 }
 
-/// While the server is out.
+/// Checks that calls fail in time while the database server does not answer.
 async fn nothing_hangs(store: &PostgresStore) {
     let checks = async {
         for _ in 0..2 {
@@ -288,7 +288,7 @@ async fn nothing_hangs(store: &PostgresStore) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stands_still_for_a_while() {
+async fn a_paused_server_fails_calls_in_time() {
     through_an_outage(async |cluster, store| {
         cluster.pause();
         nothing_hangs(store).await;
@@ -298,7 +298,7 @@ async fn a_server_that_stands_still_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stands_still_for_a_moment_is_waited_for() {
+async fn a_server_paused_for_a_moment_is_waited_for() {
     through_an_outage(async |cluster, store| {
         cluster.pause();
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -310,7 +310,7 @@ async fn a_server_that_stands_still_for_a_moment_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_crashed_and_starts_again() {
+async fn a_stopped_server_fails_calls_in_time() {
     through_an_outage(async |cluster, store| {
         cluster.stop();
         nothing_hangs(store).await;
@@ -327,7 +327,7 @@ async fn a_server_that_is_restarted_is_waited_for() {
         let appending = append(store, &drafts);
         let starting = timed(async { tokio::task::block_in_place(|| cluster.start_again()) });
         let (outcome, (started, took)) = tokio::join!(appending, starting);
-        // Longer, on a machine that has much else to do, is too long.
+        // On a busy machine the start may take longer than the deadline.
         assert!(started && (outcome.is_ok() || took > Duration::from_secs(2)), "{outcome:?} after {took:?}");
     })
     .await;

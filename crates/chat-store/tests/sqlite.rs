@@ -1,5 +1,5 @@
-//! What holds for a store in a file, beside the contract: it stays, it belongs
-//! to one server, and failures leave it whole.
+//! What an SQLite store does beyond the contract: one process has the file, and
+//! failures and crashes leave it consistent.
 
 // Clippy takes only `#[test]` functions for tests, not what they call.
 #![allow(clippy::unwrap_used)]
@@ -12,9 +12,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chat_core::{Draft, Outcome};
+use chat_core::Outcome;
 use chat_store::{DatabaseUrl, EventLog, SqliteOptions, SqliteStore, StoreError, Stores, migrations};
-use common::{ALL, Place, WithNonce as _, draft, name, pair, private, room, said, session};
+use common::{ALL, TestStore, batch, draft, name, room, texts};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
@@ -42,113 +42,63 @@ async fn refusal(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_restart_keeps_everything() {
-    let place = Place::sqlite().await;
-    let epoch = place.stores.log.epoch().to_owned();
-    place.account("bob").await;
-    let session = session("s", "bob", 5, 50);
-    place.stores.sessions.open_session(&session).await.unwrap();
-    place
-        .append(&[draft(&room("kitchen"), "alice", "Привет").nonce("n"), private("alice", "bob", "psst")], 9)
-        .await;
-
-    let place = place.reopened().await;
-    assert_eq!(place.stores.log.epoch(), epoch);
-    assert!(place.stores.users.find_user(&name("bob")).await.unwrap().is_some());
-    assert_eq!(place.stores.sessions.find_session(&session.id, 49).await.unwrap(), Some(session));
-    assert_eq!(said(&place.all(&room("kitchen")).await), ["Привет"]);
-    assert_eq!(said(&place.all(&pair("bob", "alice")).await), ["psst"]);
-    let again = [draft(&room("garden"), "alice", "x").nonce("n"), draft(&room("kitchen"), "alice", "y")];
-    assert_eq!(
-        place.append(&again, 1).await,
-        [
-            Outcome::Duplicate { topic: room("kitchen"), seq: 1, at_ms: 9 },
-            Outcome::Stored { seq: 2, at_ms: 9 }
-        ]
-    );
-    // Another database is another numbering.
-    assert_ne!(Place::sqlite().await.stores.log.epoch(), epoch);
-}
-
-#[tokio::test]
 async fn a_second_server_is_refused() {
-    let place = Place::sqlite().await;
-    let in_use = format!("the database {} is in use by another server", place.path().display());
-    assert_eq!(message(&refusal(&place.path()).await), in_use);
-    let url = DatabaseUrl::Sqlite(place.path());
+    let store = TestStore::sqlite().await;
+    let in_use = format!("the database {} is in use by another server", store.path().display());
+    assert_eq!(message(&refusal(&store.path()).await), in_use);
+    let url = DatabaseUrl::Sqlite(store.path());
     assert!(matches!(migrations::up(&url).await, Err(StoreError::InUse { .. })));
     assert!(matches!(migrations::down(&url).await, Err(StoreError::InUse { .. })));
     #[cfg(unix)]
     {
-        let link = place.path().with_file_name("link.db");
-        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        let link = store.path().with_file_name("link.db");
+        std::os::unix::fs::symlink(store.path(), &link).unwrap();
         assert_eq!(message(&refusal(&link).await), in_use);
     }
-    // Looking is fine, and so is the next server once this one has closed.
+    // The status can be read meanwhile, and the next server can start after this one.
     assert!(migrations::status(&url).await.unwrap().iter().all(|step| step.applied));
-    place.append(&[draft(&room("kitchen"), "alice", "a")], 1).await;
-    place.reopened().await;
+    store.append(&[draft(&room("kitchen"), "alice", "a")], 1).await;
+    store.reopened().await;
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
-    let place = Place::sqlite().await;
-    let stores = place.stores.clone();
-    place.stores.close().await;
-    let draft = draft(&room("kitchen"), "alice", "a");
-    let refused = stores.log.append(std::slice::from_ref(&draft), 1).await;
-    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
-    assert!(stores.log.page(&draft.topic, chat_core::PageFrom::Latest, ALL).await.is_err());
-    assert!(stores.log.check().await.is_err());
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_a_crash() {
-    let place = Place::sqlite().await;
+async fn acknowledged_entries_survive_a_crash() {
+    let store = TestStore::sqlite().await;
     let kitchen = room("kitchen");
     for text in ["a", "b", "c"] {
-        place.append(&[draft(&kitchen, "alice", text)], 1).await;
+        store.append(&[draft(&kitchen, "alice", text)], 1).await;
     }
-    // What a power cut leaves: the files as they are, without a goodbye.
+    // A power cut leaves the files as they are at one moment.
     let after = tempfile::tempdir().unwrap();
     for file in ["chat.db", "chat.db-wal"] {
-        std::fs::copy(place.path().with_file_name(file), after.path().join(file)).unwrap();
+        std::fs::copy(store.path().with_file_name(file), after.path().join(file)).unwrap();
     }
     let url = DatabaseUrl::Sqlite(after.path().join("chat.db"));
     let stores = Stores::open(&url).await.unwrap();
     let page = stores.log.page(&kitchen, chat_core::PageFrom::Latest, ALL).await.unwrap();
-    assert_eq!(said(&page), ["a", "b", "c"]);
-    assert_eq!(stores.log.epoch(), place.stores.log.epoch());
+    assert_eq!(texts(&page), ["a", "b", "c"]);
+    assert_eq!(stores.log.epoch(), store.log.epoch());
     stores.close().await;
 }
 
-/// A batch that touches every table.
-fn batch(nonce: &str) -> Vec<Draft> {
-    vec![
-        draft(&room("kitchen"), "alice", nonce),
-        draft(&room("kitchen"), "alice", nonce).nonce(nonce),
-        draft(&room("garden"), "alice", nonce).nonce(&format!("{nonce}'")),
-    ]
-}
-
-async fn nothing_is_stored_then_it_recovers(failure: &'static str) {
-    let place = Place::sqlite().await;
-    place.append(&batch("before"), 1).await;
-    let mut program = other_program(&place.path()).await;
+async fn check_that_a_failure_stores_nothing(failure: &'static str) {
+    let store = TestStore::sqlite().await;
+    store.append(&batch("before"), 1).await;
+    let mut program = other_program(&store.path()).await;
     run(&mut program, failure).await;
 
-    let failed = place.stores.log.append(&batch("lost"), 5).await;
+    let failed = store.log.append(&batch("lost"), 5).await;
     assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failure}: {failed:?}");
-    assert_eq!(place.all(&room("kitchen")).await.last, 2, "{failure}");
-    assert_eq!(place.all(&room("garden")).await.last, 1, "{failure}");
-    // The very next write finds the file free and the connection usable.
+    assert_eq!(store.all(&room("kitchen")).await.last, 2, "{failure}");
+    assert_eq!(store.all(&room("garden")).await.last, 1, "{failure}");
+    // The next write finds the file unlocked and the connection usable.
     run(&mut program, "DROP TRIGGER failure").await;
 
     let stored = |seq| Outcome::Stored { seq, at_ms: 3 };
-    assert_eq!(place.append(&batch("lost"), 3).await, [stored(3), stored(4), stored(2)], "{failure}");
-    assert_eq!(said(&place.all(&room("kitchen")).await), ["before", "before", "lost", "lost"]);
+    assert_eq!(store.append(&batch("lost"), 3).await, [stored(3), stored(4), stored(2)], "{failure}");
+    assert_eq!(texts(&store.all(&room("kitchen")).await), ["before", "before", "lost", "lost"]);
     program.close().await.unwrap();
-    place.reopened().await;
+    store.reopened().await;
 }
 
 #[tokio::test]
@@ -159,21 +109,21 @@ async fn a_failing_statement_stores_nothing() {
             BEGIN SELECT RAISE(ABORT, 'first step'); END;",
         "CREATE TRIGGER failure BEFORE INSERT ON entries WHEN NEW.nonce = 'lost'
             BEGIN SELECT RAISE(ABORT, 'in the middle of a statement'); END",
-        // Leaves what the statement did before it failed.
+        // FAIL keeps what the statement did before it failed.
         "CREATE TRIGGER failure BEFORE INSERT ON nonces WHEN NEW.nonce = 'lost'''
             BEGIN SELECT RAISE(FAIL, 'last step'); END",
-        // As for a full disk, SQLite itself ends the transaction.
+        // As on a full disk, SQLite itself rolls the transaction back.
         "CREATE TRIGGER failure BEFORE INSERT ON nonces WHEN NEW.nonce = 'lost'''
             BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END",
     ] {
-        nothing_is_stored_then_it_recovers(failure).await;
+        check_that_a_failure_stores_nothing(failure).await;
     }
 }
 
 #[tokio::test]
 async fn a_failing_commit_stores_nothing() {
-    // A constraint that is checked at the end, and leaves the transaction open.
-    nothing_is_stored_then_it_recovers(
+    // A deferred constraint fails at COMMIT and leaves the transaction open.
+    check_that_a_failure_stores_nothing(
         "CREATE TABLE parent (id INTEGER PRIMARY KEY);
          CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
          CREATE TRIGGER failure AFTER INSERT ON entries WHEN NEW.text = 'lost'
@@ -183,10 +133,10 @@ async fn a_failing_commit_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_locked_for_long_is_unavailable_for_as_long() {
-    let place = Place::sqlite().await;
-    let path = place.path();
-    place.stores.clone().close().await;
+async fn a_file_locked_by_another_program_is_unavailable_until_it_is_unlocked() {
+    let store = TestStore::sqlite().await;
+    let path = store.path();
+    store.stores.clone().close().await;
     let options = SqliteOptions { busy_timeout: Duration::from_millis(50), ..SqliteOptions::default() };
     let store = SqliteStore::open(&path, options).await.unwrap();
     let mut program = other_program(&path).await;
@@ -194,7 +144,7 @@ async fn a_file_that_is_locked_for_long_is_unavailable_for_as_long() {
     let failed = store.append(&batch("a"), 1).await;
     assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
     assert!(store.check().await.is_err());
-    // Reading goes on.
+    // Reads still work.
     assert_eq!(store.page(&room("kitchen"), chat_core::PageFrom::Latest, ALL).await.unwrap().last, 0);
     run(&mut program, "ROLLBACK").await;
     store.append(&batch("a"), 1).await.unwrap();
@@ -202,7 +152,7 @@ async fn a_file_that_is_locked_for_long_is_unavailable_for_as_long() {
     store.close().await;
 }
 
-/// Polls a future without rest, and drops it after that time.
+/// Polls a future without pause, and drops it after `time`.
 async fn give_up_after<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let start = Instant::now();
@@ -219,50 +169,38 @@ async fn give_up_after<T>(time: Duration, future: impl Future<Output = T>) -> Op
 
 #[tokio::test]
 async fn an_append_dropped_at_any_moment_leaves_the_store_working() {
-    let place = Place::sqlite().await;
-    let (kitchen, garden) = (room("kitchen"), room("garden"));
+    let store = TestStore::sqlite().await;
     let start = Instant::now();
-    place.append(&batch("whole"), 1).await;
+    store.append(&batch("whole"), 1).await;
     let whole = start.elapsed();
     let mut dropped = 0;
     for round in 0..60 {
         let nonce = format!("{round}");
-        let patience = whole * round / 40;
-        if give_up_after(patience, place.stores.log.append(&batch(&nonce), 1)).await.is_none() {
-            dropped += 1;
-        }
-        place.append(&[draft(&kitchen, "bob", "next")], 1).await;
-        let (in_kitchen, in_garden) = (place.all(&kitchen).await, place.all(&garden).await);
-        for page in [&in_kitchen, &in_garden] {
-            assert!(page.entries.iter().map(|e| e.seq).eq(1..=page.last), "after {patience:?}");
-        }
-        // All of it or nothing; the retry tells which.
-        let count = |page| said(page).iter().filter(|text| **text == nonce).count();
-        assert_eq!(count(&in_kitchen), count(&in_garden) * 2, "after {patience:?}");
-        let retry = place.append(&batch(&nonce)[1..], 2).await;
-        let stored = retry.iter().filter(|outcome| matches!(outcome, Outcome::Stored { .. })).count();
-        assert_eq!(stored, if count(&in_garden) == 1 { 0 } else { 2 }, "after {patience:?}");
+        let drafts = batch(&nonce);
+        let limit = whole * round / 40;
+        let is_dropped = store.append_dropped(&nonce, &drafts, |append| give_up_after(limit, append)).await;
+        dropped += u32::from(is_dropped);
     }
     assert!(dropped >= 6, "{dropped} is less than an append has statements");
-    place.reopened().await;
+    store.reopened().await;
 }
 
 #[tokio::test]
-async fn an_append_dropped_while_it_waits_leaves_the_store_working() {
-    let place = Place::sqlite().await;
-    let mut program = other_program(&place.path()).await;
+async fn an_append_dropped_while_it_waits_for_a_lock_leaves_the_store_working() {
+    let store = TestStore::sqlite().await;
+    let mut program = other_program(&store.path()).await;
     run(&mut program, "BEGIN IMMEDIATE").await;
     let waiting = batch("a");
-    let append = place.stores.log.append(&waiting, 1);
+    let append = store.log.append(&waiting, 1);
     assert!(tokio::time::timeout(Duration::from_millis(50), append).await.is_err());
     run(&mut program, "COMMIT").await;
     let first = Outcome::Stored { seq: 1, at_ms: 2 };
-    assert_eq!(place.append(&batch("b"), 2).await[0], first);
-    assert_eq!(said(&place.all(&room("kitchen")).await), ["b", "b"]);
+    assert_eq!(store.append(&batch("b"), 2).await[0], first);
+    assert_eq!(texts(&store.all(&room("kitchen")).await), ["b", "b"]);
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_said_in_a_sentence() {
+async fn a_refusal_to_open_names_the_file_and_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
 
@@ -284,7 +222,7 @@ async fn what_cannot_be_opened_is_said_in_a_sentence() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_as_it_is() {
+async fn a_database_of_another_program_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     for (file, tables) in [
         ("plain.db", "CREATE TABLE songs (id INTEGER)"),
@@ -310,10 +248,10 @@ async fn another_programs_database_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_left_to_a_newer_server() {
-    let place = Place::sqlite().await;
-    let path = place.path();
-    place.stores.clone().close().await;
+async fn a_newer_schema_is_refused() {
+    let store = TestStore::sqlite().await;
+    let path = store.path();
+    store.stores.clone().close().await;
     let mut program = other_program(&path).await;
     run(
         &mut program,
@@ -338,10 +276,10 @@ async fn a_newer_schema_is_left_to_a_newer_server() {
 }
 
 #[tokio::test]
-async fn a_step_that_was_changed_afterwards_is_noticed() {
-    let place = Place::sqlite().await;
-    let path = place.path();
-    place.stores.clone().close().await;
+async fn a_changed_migration_is_refused() {
+    let store = TestStore::sqlite().await;
+    let path = store.path();
+    store.stores.clone().close().await;
     let mut program = other_program(&path).await;
     run(&mut program, "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 2").await;
     program.close().await.unwrap();
@@ -373,7 +311,7 @@ async fn the_schema_goes_up_and_down() {
         }
         assert_eq!(migrations::down(&url).await.unwrap(), None);
     }
-    // Nothing is left behind by the ways back.
+    // Undoing all steps leaves nothing behind.
     let mut program = other_program(&folder.path().join("chat.db")).await;
     let left = sqlx::query(
         "SELECT group_concat(name) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
@@ -389,12 +327,12 @@ async fn the_schema_goes_up_and_down() {
 }
 
 #[tokio::test]
-async fn accounts_that_came_about_elsewhere_keep_their_names_to_themselves() {
-    let place = Place::sqlite().await;
-    place.account("carol").await;
-    place.stores.clone().close().await;
-    let mut program = other_program(&place.path()).await;
-    // By hand, before names were kept, and by the rules of another version.
+async fn names_of_accounts_added_by_other_programs_are_reserved_when_the_store_opens() {
+    let store = TestStore::sqlite().await;
+    store.account("carol").await;
+    store.stores.clone().close().await;
+    let mut program = other_program(&store.path()).await;
+    // Added by hand, before the table `names`, and under another version of the rules.
     run(
         &mut program,
         "INSERT INTO users (username, password_hash, created_at) VALUES
@@ -403,19 +341,19 @@ async fn accounts_that_came_about_elsewhere_keep_their_names_to_themselves() {
     )
     .await;
     program.close().await.unwrap();
-    let place = place.reopened().await;
+    let store = store.reopened().await;
     for person in ["alice", "Alice", "b	b "] {
-        assert!(place.stores.users.find_user(&name(person)).await.unwrap().is_some());
+        assert!(store.users.find_user(&name(person)).await.unwrap().is_some());
     }
     for alike in ["ALICE", "аlice", "B b", "Саrol"] {
-        let refused = place.stores.users.check_new_name(&name(alike)).await;
+        let refused = store.users.check_new_name(&name(alike)).await;
         assert!(matches!(refused, Err(StoreError::NameLooksTaken)), "{alike}: {refused:?}");
     }
-    place.stores.users.check_new_name(&name("old")).await.unwrap();
+    store.users.check_new_name(&name("old")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_that_start_at_once_one_gets_the_database() {
+async fn of_many_servers_that_start_at_once_one_gets_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let url = DatabaseUrl::Sqlite(folder.path().join("chat.db"));
     let mut starts = tokio::task::JoinSet::new();
@@ -432,7 +370,7 @@ async fn of_many_that_start_at_once_one_gets_the_database() {
         stores.log.append(&[draft(&room("kitchen"), "alice", "a")], 1).await.unwrap();
         stores.close().await;
     }
-    // The same for two that only migrate: who comes too late may come again.
+    // The same holds for migrations; one that is refused can be tried again.
     let mut migrations = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let url = DatabaseUrl::Sqlite(folder.path().join("migrated.db"));

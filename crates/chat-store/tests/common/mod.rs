@@ -1,17 +1,18 @@
-//! What the stories about stores have in common.
+//! What the tests of stores have in common.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod proxy;
 
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use chat_core::{
-    Body, Draft, DraftId, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName, SessionId,
-    Topic, Username,
+    Body, Commit, Draft, DraftId, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName,
+    SessionId, Topic, Username,
 };
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{DatabaseUrl, NewUser, Session, Stores};
+use chat_store::{Answer, DatabaseUrl, NewUser, Session, StoreError, Stores};
 use proxy::Proxy;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
@@ -21,16 +22,25 @@ use tempfile::TempDir;
 /// No limits.
 pub(crate) const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
-/// A store and where it is.
-pub(crate) struct Place {
+/// An open store and its database.
+pub(crate) struct TestStore {
     pub(crate) stores: Stores,
     url: DatabaseUrl,
     folder: TempDir,
-    /// Dropped with the place.
+    /// Dropped after the store.
     database: Option<TestDatabase>,
 }
 
-impl Place {
+/// `store.log`, `store.users`, `store.sessions`.
+impl Deref for TestStore {
+    type Target = Stores;
+
+    fn deref(&self) -> &Stores {
+        &self.stores
+    }
+}
+
+impl TestStore {
     pub(crate) async fn memory() -> Self {
         Self::open(DatabaseUrl::Memory, tempfile::tempdir().unwrap(), None).await
     }
@@ -40,13 +50,13 @@ impl Place {
         Self::open(DatabaseUrl::Sqlite(folder.path().join("chat.db")), folder, None).await
     }
 
-    /// `None` where there is no Postgres.
+    /// `None` where no Postgres is installed.
     pub(crate) async fn postgres() -> Option<Self> {
         let database = TestDatabase::migrated()?;
         Some(Self::open(database.url.clone(), tempfile::tempdir().unwrap(), Some(database)).await)
     }
 
-    /// A place in Postgres, reached by way of a proxy.
+    /// A store in Postgres that connects through a proxy.
     pub(crate) async fn behind(proxy: &Proxy, database: TestDatabase) -> Self {
         let url = DatabaseUrl::Postgres(proxy.url());
         Self::open(url, tempfile::tempdir().unwrap(), Some(database)).await
@@ -61,14 +71,50 @@ impl Place {
         self.folder.path().join("chat.db")
     }
 
-    /// The database of a place in Postgres.
+    /// The database of a store in Postgres.
     pub(crate) fn database(&self) -> &TestDatabase {
         self.database.as_ref().unwrap()
     }
 
-    /// Whether it outlives its process.
+    /// Whether the data outlives the store.
     pub(crate) fn is_kept(&self) -> bool {
         self.url != DatabaseUrl::Memory
+    }
+
+    /// A store of the same kind on another, new database.
+    pub(crate) async fn another(&self) -> Self {
+        match &self.url {
+            DatabaseUrl::Memory => Self::memory().await,
+            DatabaseUrl::Sqlite(_) => Self::sqlite().await,
+            DatabaseUrl::Postgres(_) => Self::postgres().await.unwrap(),
+        }
+    }
+
+    /// Stores `batch(nonce)` in a call that is dropped where `call` drops it; returns
+    /// whether it was. Checks that the batch was stored wholly or not at all, that a
+    /// retry tells which, and that the store works on.
+    pub(crate) async fn append_dropped<'a, F>(
+        &'a self,
+        nonce: &str,
+        drafts: &'a [Draft],
+        call: impl FnOnce(Answer<'a, Commit>) -> F,
+    ) -> bool
+    where
+        F: Future<Output = Option<Result<Commit, StoreError>>>,
+    {
+        let is_dropped = call(self.log.append(drafts, 1)).await.is_none();
+        let (kitchen, garden) = (room("kitchen"), room("garden"));
+        self.append(&[draft(&kitchen, "bob", "next")], 1).await;
+        let (in_kitchen, in_garden) = (self.all(&kitchen).await, self.all(&garden).await);
+        for page in [&in_kitchen, &in_garden] {
+            assert!(page.entries.iter().map(|entry| entry.seq).eq(1..=page.last), "after {nonce}");
+        }
+        let count = |page| texts(page).iter().filter(|text| **text == nonce).count();
+        assert_eq!(count(&in_kitchen), count(&in_garden) * 2, "after {nonce}");
+        let retry = self.append(&drafts[1..], 2).await;
+        let stored = retry.iter().filter(|outcome| matches!(outcome, Outcome::Stored { .. })).count();
+        assert_eq!(stored, if count(&in_garden) == 1 { 0 } else { 2 }, "after {nonce}");
+        is_dropped
     }
 
     /// The same database after a restart.
@@ -84,11 +130,10 @@ impl Place {
             avatar: None,
             created_at_ms: 1,
         };
-        self.stores.users.create_user(&user).await.unwrap();
+        self.users.create_user(&user).await.unwrap();
     }
 
-    /// Adds an account behind the store's back, as the original chat would: nothing
-    /// keeps its name apart from others.
+    /// Adds an account as the original chat would, without a check of its name.
     pub(crate) async fn foreign_account(&self, person: &str, hash: &str) {
         match &self.url {
             DatabaseUrl::Memory => panic!("a memory store belongs to one program"),
@@ -114,12 +159,12 @@ impl Place {
     }
 
     pub(crate) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Vec<Outcome> {
-        let commit = self.stores.log.append(drafts, now_ms).await.unwrap();
+        let commit = self.log.append(drafts, now_ms).await.unwrap();
         commit.receipts.into_iter().map(|receipt| receipt.outcome).collect()
     }
 
     pub(crate) async fn all(&self, topic: &Topic) -> Page {
-        self.stores.log.page(topic, PageFrom::After(0), ALL).await.unwrap()
+        self.log.page(topic, PageFrom::After(0), ALL).await.unwrap()
     }
 }
 
@@ -146,11 +191,20 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
     }
 }
 
+/// A batch that touches every table of the log.
+pub(crate) fn batch(nonce: &str) -> Vec<Draft> {
+    vec![
+        draft(&room("kitchen"), "alice", nonce),
+        draft(&room("kitchen"), "alice", nonce).nonce(nonce),
+        draft(&room("garden"), "alice", nonce).nonce(&format!("{nonce}'")),
+    ]
+}
+
 pub(crate) fn private(from: &str, to: &str, text: &str) -> Draft {
     draft(&pair(from, to), from, text)
 }
 
-/// A sign-in of somebody, from a device of their own.
+/// A session of a user, on a device of their own.
 pub(crate) fn session(id: &str, user: &str, created_at_ms: u64, expires_at_ms: u64) -> Session {
     Session {
         id: SessionId::new(id),
@@ -163,7 +217,7 @@ pub(crate) fn session(id: &str, user: &str, created_at_ms: u64, expires_at_ms: u
     }
 }
 
-/// `draft.nonce("n")`.
+/// `draft.nonce("n")` sets the nonce of a draft.
 pub(crate) trait WithNonce {
     fn nonce(self, nonce: &str) -> Self;
 }
@@ -175,6 +229,22 @@ impl WithNonce for Draft {
 }
 
 /// The texts of a page.
-pub(crate) fn said(page: &Page) -> Vec<&str> {
+pub(crate) fn texts(page: &Page) -> Vec<&str> {
     page.entries.iter().map(|entry| entry.body.text()).collect()
+}
+
+pub(crate) fn newcomer(person: &str) -> NewUser {
+    NewUser { name: name(person), password_hash: "$argon2id$…".into(), avatar: None, created_at_ms: 1 }
+}
+
+pub(crate) fn stored(seq: u64, at_ms: u64) -> Outcome {
+    Outcome::Stored { seq, at_ms }
+}
+
+pub(crate) fn duplicate(topic: &Topic, seq: u64, at_ms: u64) -> Outcome {
+    Outcome::Duplicate { topic: topic.clone(), seq, at_ms }
+}
+
+pub(crate) fn seqs(page: &Page) -> Vec<u64> {
+    page.entries.iter().map(|entry| entry.seq).collect()
 }

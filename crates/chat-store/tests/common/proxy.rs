@@ -1,4 +1,4 @@
-//! A way to a Postgres server on which messages, and their answers, get lost.
+//! A proxy before a Postgres server that loses messages and their answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,27 +12,27 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What becomes of a message, such as a commit, on its way.
+/// What the proxy does with one message, such as a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is done, then the connection is cut instead of the answer.
+    /// The server executes it; the connection is cut instead of the answer.
     AnswerLost,
-    /// The connection is cut while it is on its way; it arrives.
+    /// The message reaches the server, and the connection is cut at once.
     CutBehindIt,
-    /// The connection is cut; it arrives a while later.
+    /// The connection is cut; the message reaches the server 200 ms later.
     CutAndLate,
-    /// The connection is cut, and the server does not get to know of it.
+    /// The message is lost and the client's connection cut; the server's stays open.
     CutAndLost,
-    /// It is done, and nothing more is heard on this connection.
+    /// The server executes it; nothing more passes on this connection.
     NoAnswer,
-    /// It does not arrive, and nothing more is heard on this connection.
+    /// The message is lost; nothing more passes on this connection.
     Lost,
 }
 
 pub(crate) const FATES: [Fate; 6] =
     [Fate::AnswerLost, Fate::CutBehindIt, Fate::CutAndLate, Fate::CutAndLost, Fate::NoAnswer, Fate::Lost];
 
-/// A proxy in front of a server, for as long as it lives.
+/// A proxy before a database server, until it is dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     text: String,
@@ -42,7 +42,7 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct State {
-    /// Of the next message that has these bytes in it.
+    /// The fate of the next message that contains these bytes.
     fate: Option<(Vec<u8>, Fate)>,
     /// New connections are cut at once.
     closed: bool,
@@ -76,8 +76,8 @@ impl Proxy {
         self.state.lock().unwrap().fate = Some((part.into(), fate));
     }
 
-    /// Whether the fate came upon something.
-    pub(crate) fn has_met_one(&self) -> bool {
+    /// Whether a message has met the fate.
+    pub(crate) fn has_applied_fate(&self) -> bool {
         self.state.lock().unwrap().fate.is_none()
     }
 
@@ -93,9 +93,9 @@ impl Drop for Proxy {
 }
 
 impl State {
-    fn fate_of(&mut self, asked: &[u8]) -> Option<Fate> {
+    fn fate_of(&mut self, request: &[u8]) -> Option<Fate> {
         let (part, fate) = self.fate.as_ref()?;
-        let (is_met, fate) = (asked.windows(part.len()).any(|bytes| bytes == part), *fate);
+        let (is_met, fate) = (request.windows(part.len()).any(|bytes| bytes == part), *fate);
         is_met.then(|| {
             self.fate = None;
             fate
@@ -107,39 +107,39 @@ async fn accept(listener: TcpListener, server: String, state: Arc<Mutex<State>>)
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         if !state.lock().unwrap().closed {
-            connections.spawn(carry(client, server.clone(), Arc::clone(&state)));
+            connections.spawn(forward(client, server.clone(), Arc::clone(&state)));
         }
     }
 }
 
-async fn carry(mut client: TcpStream, server: String, state: Arc<Mutex<State>>) -> io::Result<()> {
+async fn forward(mut client: TcpStream, server: String, state: Arc<Mutex<State>>) -> io::Result<()> {
     let mut server = TcpStream::connect(server).await?;
-    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let (mut request, mut response) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         tokio::select! {
-            read = client.read(&mut asked) => {
-                let asked = &asked[..read?];
-                if asked.is_empty() {
+            read = client.read(&mut request) => {
+                let request = &request[..read?];
+                if request.is_empty() {
                     return Ok(());
                 }
-                let fate = state.lock().unwrap().fate_of(asked);
+                let fate = state.lock().unwrap().fate_of(request);
                 if let Some(fate) = fate {
-                    return meet(fate, client, server, asked, &mut answered).await;
+                    return apply(fate, client, server, request, &mut response).await;
                 }
-                server.write_all(asked).await?;
+                server.write_all(request).await?;
             }
-            read = server.read(&mut answered) => {
-                let answered = &answered[..read?];
-                if answered.is_empty() {
+            read = server.read(&mut response) => {
+                let response = &response[..read?];
+                if response.is_empty() {
                     return Ok(());
                 }
-                client.write_all(answered).await?;
+                client.write_all(response).await?;
             }
         }
     }
 }
 
-async fn meet(
+async fn apply(
     fate: Fate,
     client: TcpStream,
     mut server: TcpStream,
@@ -158,7 +158,7 @@ async fn meet(
             drop(client);
             tokio::time::sleep(Duration::from_millis(200)).await;
             server.write_all(message).await?;
-            // Whatever it answers, if it is still there.
+            // The answer does not matter, nor whether there is one.
             let _ = server.read(answer).await?;
         }
         Fate::CutAndLost => {

@@ -1,0 +1,157 @@
+//! Accounts: finding, listing and removing them, and their passwords.
+
+use std::collections::BTreeSet;
+
+use chat_core::Outcome;
+use chat_store::{NewUser, StoreError, User};
+
+use crate::common::{TestStore, name, newcomer, pair, private, texts};
+
+every_store! {
+    an_account_is_found_by_its_exact_name,
+    an_account_is_found_whatever_the_case_of_its_name,
+    of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_name,
+    a_removed_account_is_gone_and_its_name_stays_taken,
+    accounts_are_listed_page_by_page,
+    a_password_hash_is_replaced_only_if_it_is_still_the_old_one,
+}
+
+async fn an_account_is_found_by_its_exact_name(store: TestStore) {
+    let users = &store.users;
+    for (index, person) in ["alice", "Алиса", "two words", "O’Neil", "李雷", "👩‍💻"].into_iter().enumerate()
+    {
+        let avatar = (index % 2 == 0).then(|| format!("/uploads/{index}.png"));
+        let user = NewUser {
+            name: name(person),
+            password_hash: format!("$argon2id$…{index}"),
+            avatar: avatar.clone(),
+            created_at_ms: 1_795_371_797_123,
+        };
+        users.create_user(&user).await.unwrap();
+        let found = users.find_user(&name(person)).await.unwrap().unwrap();
+        let NewUser { name, password_hash, created_at_ms, .. } = user;
+        assert_eq!(found, User { name, password_hash, avatar, created_at_ms });
+    }
+    for nobody in ["Alice", "алиса", "alice2", "' OR 1=1 --", "%"] {
+        assert_eq!(users.find_user(&name(nobody)).await.unwrap(), None);
+    }
+}
+
+async fn an_account_is_found_whatever_the_case_of_its_name(store: TestStore) {
+    for person in ["Alice", "алиса", "Weiß", "İpek", "ΝΙΚΟΣ", "bob"] {
+        store.account(person).await;
+    }
+    let found = async |typed: &str| {
+        let user = store.users.find_user_ignoring_case(&name(typed)).await.unwrap();
+        user.map(|user| user.name.as_str().to_owned())
+    };
+    for (typed, account) in [
+        ("Alice", "Alice"),
+        ("alice", "Alice"),
+        ("ALICE", "Alice"),
+        ("Алиса", "алиса"),
+        ("АЛИСА", "алиса"),
+        ("weiß", "Weiß"),
+        ("WEISS", "Weiß"),
+        ("İPEK", "İpek"),
+        ("i\u{307}pek", "İpek"),
+        ("νικος", "ΝΙΚΟΣ"),
+        ("Bob", "bob"),
+    ] {
+        assert_eq!(found(typed).await.as_deref(), Some(account), "{typed}");
+    }
+    // Names that only look alike, and names without an account.
+    for typed in ["аlice", "A1ICE", "AIice", "ａlice", "ipek", "b0b", "carol", "%"] {
+        assert_eq!(found(typed).await, None, "{typed}");
+    }
+    store.users.remove_user(&name("Alice")).await.unwrap();
+    assert_eq!(found("alice").await, None);
+}
+
+/// Except in memory: only a database of the original chat has such accounts.
+async fn of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_name(store: TestStore) {
+    if !store.is_kept() {
+        return;
+    }
+    for (person, hash) in [("Alice", "1"), ("alice", "2"), ("Bob", "3"), ("b0b", "4")] {
+        store.foreign_account(person, hash).await;
+    }
+    let store = store.reopened().await;
+    let found = async |typed: &str| {
+        let user = store.users.find_user_ignoring_case(&name(typed)).await.unwrap();
+        user.map(|user| user.password_hash)
+    };
+    assert_eq!(found("Alice").await.as_deref(), Some("1"));
+    assert_eq!(found("alice").await.as_deref(), Some("2"));
+    assert_eq!(found("ALICE").await, None);
+    // A name that only looks alike is no match.
+    assert_eq!(found("BOB").await.as_deref(), Some("3"));
+    store.users.remove_user(&name("alice")).await.unwrap();
+    assert_eq!(found("ALICE").await.as_deref(), Some("1"));
+}
+
+async fn a_removed_account_is_gone_and_its_name_stays_taken(store: TestStore) {
+    store.account("alice").await;
+    store.account("bob").await;
+    store.append(&[private("bob", "alice", "hi")], 1).await;
+    let users = &store.users;
+    users.remove_user(&name("alice")).await.unwrap();
+    users.remove_user(&name("alice")).await.unwrap();
+    assert_eq!(users.find_user(&name("alice")).await.unwrap(), None);
+    assert!(users.find_user(&name("bob")).await.unwrap().is_some());
+    assert!(!users.set_password_hash(&name("alice"), "$argon2id$…", "new").await.unwrap());
+    let taken = users.create_user(&newcomer("alice")).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+    for alike in [users.create_user(&newcomer("Alice")).await, users.recreate_user(&newcomer("Alice")).await]
+    {
+        assert!(matches!(alike, Err(StoreError::NameLooksTaken)), "{alike:?}");
+    }
+    // Its messages stay, and new private messages to it are refused.
+    assert_eq!(texts(&store.all(&pair("alice", "bob")).await), ["hi"]);
+    let lost = store.append(&[private("bob", "alice", "are you there?")], 2).await;
+    assert_eq!(lost, [Outcome::NoRecipient { at_ms: 2 }]);
+    // The name of an account that never existed is free.
+    users.remove_user(&name("carol")).await.unwrap();
+    users.create_user(&newcomer("Carol")).await.unwrap();
+}
+
+async fn accounts_are_listed_page_by_page(store: TestStore) {
+    let users = &store.users;
+    assert_eq!(users.list_users(None, 10).await.unwrap(), []);
+    for person in ["Алиса", "bob", "李雷", "alice", "two words"] {
+        let avatar = (person == "bob").then(|| "/uploads/b.webp".to_owned());
+        users.create_user(&NewUser { avatar, created_at_ms: 7_000, ..newcomer(person) }).await.unwrap();
+    }
+    let all = users.list_users(None, 10).await.unwrap();
+    let names: BTreeSet<_> = all.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["Алиса", "bob", "李雷", "alice", "two words"]));
+    for user in &all {
+        assert_eq!(Some(user), users.find_user(&user.name).await.unwrap().as_ref());
+    }
+    let first = users.list_users(None, 2).await.unwrap();
+    assert_eq!(first, all[..2]);
+    assert_eq!(users.list_users(Some(&first[1].name), 2).await.unwrap(), all[2..4]);
+    assert_eq!(users.list_users(Some(&all[3].name), 2).await.unwrap(), all[4..]);
+    assert_eq!(users.list_users(Some(&all[4].name), 2).await.unwrap(), []);
+}
+
+async fn a_password_hash_is_replaced_only_if_it_is_still_the_old_one(store: TestStore) {
+    let users = &store.users;
+    let hash = async |person: &str| {
+        let user = users.find_user(&name(person)).await.unwrap();
+        user.map(|user| user.password_hash)
+    };
+    store.account("alice").await;
+    store.account("bob").await;
+    let first = hash("alice").await.unwrap();
+    assert!(users.set_password_hash(&name("alice"), &first, "second").await.unwrap());
+    assert_eq!(hash("alice").await.unwrap(), "second");
+    // A caller that read the first hash is too late.
+    assert!(!users.set_password_hash(&name("alice"), &first, "third").await.unwrap());
+    assert!(!users.set_password_hash(&name("Alice"), "second", "third").await.unwrap());
+    assert_eq!(hash("alice").await.unwrap(), "second");
+    assert_eq!(hash("bob").await.unwrap(), first);
+    assert_eq!(hash("Alice").await, None);
+    let alice = users.find_user(&name("alice")).await.unwrap().unwrap();
+    assert_eq!((alice.avatar, alice.created_at_ms), (None, 1));
+}

@@ -1,0 +1,40 @@
+//! What every store must do. Each test runs on each store.
+
+// Clippy takes only `#[test]` functions for tests, not what they call.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+/// Makes a test of each of these functions for each store. The tests on Postgres
+/// pass where no Postgres is installed.
+macro_rules! every_store {
+    ($($test:ident),* $(,)?) => {
+        mod memory {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { super::$test(crate::common::TestStore::memory().await).await }
+        )*}
+        mod sqlite {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { super::$test(crate::common::TestStore::sqlite().await).await }
+        )*}
+        mod postgres {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                if let Some(store) = crate::common::TestStore::postgres().await {
+                    super::$test(store).await
+                }
+            }
+        )*}
+    };
+}
+
+mod accounts;
+mod append;
+mod conversations;
+mod lifecycle;
+mod names;
+mod nonces;
+mod pages;
+mod retention;
+mod sessions;
