@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { Client } from "./logic/client.js";
 import { nonce } from "./logic/outbox.js";
-import { OutboxStore, Tabs } from "./store.js";
+import { OutboxStore } from "./store.js";
+import { LOOK_EVERY_MS, Tabs } from "./tabs.js";
 
 /** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */
@@ -13,7 +14,7 @@ export class Session {
   client;
   #listener;
   #store;
-  #tabs;
+  #tabs = new Tabs();
   /** @type {WebSocket | null} */
   #socket = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -28,22 +29,28 @@ export class Session {
   constructor(user, listener) {
     this.client = new Client(user);
     this.#listener = listener;
-    this.#tabs = new Tabs(() => this.#adopt());
     this.#store = new OutboxStore(user, this.#tabs.name);
     const { signal } = this.#controller;
     const nudge = () => this.step({ type: "nudge" });
-    addEventListener("online", nudge, { signal });
+    addEventListener("offline", () => this.step({ type: "offline" }), { signal });
+    addEventListener("online", () => this.step({ type: "online" }), { signal });
     addEventListener("pageshow", nudge, { signal });
     document.addEventListener("visibilitychange", () => document.hidden || nudge(), { signal });
     // Asking renews a session that has lived half its life: nobody is signed out
     // in the middle of a conversation.
     const renewal = setInterval(() => this.#ask(), RENEWED_EVERY_MS);
-    signal.addEventListener("abort", () => clearInterval(renewal));
+    const looking = setInterval(() => this.#adoptLeft(), LOOK_EVERY_MS);
+    signal.addEventListener("abort", () => {
+      clearInterval(renewal);
+      clearInterval(looking);
+    });
   }
 
   async start() {
     this.step({ type: "start" });
-    await this.#adopt();
+    // What this tab had not sent when its page was last closed.
+    await this.#adopt(null);
+    await this.#adoptLeft();
   }
 
   /**
@@ -145,9 +152,15 @@ export class Session {
     }
   }
 
-  async #adopt() {
-    const alive = await this.#tabs.alive();
-    for (const item of await this.#store.adopt((tab) => alive.has(tab))) {
+  /** Adopts what tabs have not sent that are closed by now. */
+  async #adoptLeft() {
+    const open = await this.#tabs.look();
+    if (open) await this.#adopt(open);
+  }
+
+  /** @param {Set<string> | null} open tabs that keep what they have; null: all */
+  async #adopt(open) {
+    for (const item of await this.#store.adopt(open)) {
       this.step({ type: "send", item });
     }
   }

@@ -1,5 +1,5 @@
 // The outbox on the disk: IndexedDB, one record for each message that is not
-// known to be stored; and which tabs there are to send it.
+// known to be stored, with the tab that sends it.
 
 /** @typedef {import("./logic/outbox.js").Item} Item */
 /** @typedef {Item & { user: string, tab: string }} Record */
@@ -12,7 +12,7 @@ export class OutboxStore {
 
   /**
    * @param {string} user
-   * @param {string} tab the name of this tab
+   * @param {Promise<string>} tab the name of this tab
    */
   constructor(user, tab) {
     this.#user = user;
@@ -21,26 +21,26 @@ export class OutboxStore {
 
   /** @param {Item} item */
   async keep(item) {
-    /** @type {Record} */
-    const record = { ...item, state: item.state === "failed" ? "failed" : "waiting", user: this.#user, tab: this.#tab };
-    await this.#run("readwrite", (store) => store.put(record));
+    const kept = { ...item, state: item.state === "failed" ? "failed" : "waiting", user: this.#user };
+    await this.#run((store, tab) => store.put({ ...kept, tab }));
   }
 
   /** @param {string} nonce */
   async drop(nonce) {
-    await this.#run("readwrite", (store) => store.delete([this.#user, nonce]));
+    await this.#run((store) => store.delete([this.#user, nonce]));
   }
 
   /**
-   * Takes over what tabs have left that are gone. The transaction sees to it
-   * that one tab gets it.
-   * @param {(tab: string) => boolean} isAlive
+   * Takes over the messages of closed tabs. The transaction sees to it that only
+   * one tab gets each. Those of this tab, from before its page was loaded again,
+   * are always among them.
+   * @param {Set<string> | null} open the tabs that keep their messages; null: all do
    * @returns {Promise<Item[]>}
    */
-  async adopt(isAlive) {
+  async adopt(open) {
     /** @type {Item[]} */
     const adopted = [];
-    await this.#run("readwrite", (store) => {
+    await this.#run((store, own) => {
       adopted.length = 0;
       const request = store.openCursor(IDBKeyRange.bound([this.#user], [this.#user, []]));
       request.onsuccess = () => {
@@ -50,8 +50,8 @@ export class OutboxStore {
         }
         /** @type {Record} */
         const record = cursor.value;
-        if (record.tab === this.#tab || !isAlive(record.tab)) {
-          cursor.update({ ...record, tab: this.#tab });
+        if (record.tab === own || open?.has(record.tab) === false) {
+          if (record.tab !== own) cursor.update({ ...record, tab: own });
           const { user: _, tab: __, ...item } = record;
           adopted.push(item);
         }
@@ -65,14 +65,15 @@ export class OutboxStore {
   /**
    * A browser may close the database at any time, as phones do with a page that
    * was in the background: then once more, with a new one.
-   * @param {IDBTransactionMode} mode
-   * @param {(store: IDBObjectStore) => IDBRequest} act
+   * @param {(store: IDBObjectStore, tab: string) => IDBRequest} act
    */
-  async #run(mode, act) {
+  async #run(act) {
+    // All wait for it, so that nothing is deleted before it is written.
+    const tab = await this.#tab;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const opening = (this.#database ??= open(() => this.#forget(opening)));
       const database = await opening;
-      if (database && (await run(database, mode, act))) {
+      if (database && (await run(database, (store) => act(store, tab)))) {
         return;
       }
       database?.close();
@@ -90,14 +91,13 @@ export class OutboxStore {
 
 /**
  * @param {IDBDatabase} database
- * @param {IDBTransactionMode} mode
  * @param {(store: IDBObjectStore) => IDBRequest} act
  * @returns {Promise<boolean>} whether it is done
  */
-function run(database, mode, act) {
+function run(database, act) {
   return new Promise((resolve) => {
     try {
-      const transaction = database.transaction(STORE, mode, { durability: "strict" });
+      const transaction = database.transaction(STORE, "readwrite", { durability: "strict" });
       transaction.oncomplete = () => resolve(true);
       transaction.onabort = () => resolve(false);
       act(transaction.objectStore(STORE));
@@ -135,65 +135,3 @@ function open(closed) {
 }
 
 const STORE = "outbox";
-
-/**
- * The other tabs of this browser. Each tab sends what was written in it; when it is
- * gone, one of the others takes over what it had not sent. Should two ever send the
- * same message, its nonce makes it one.
- */
-export class Tabs {
-  /** The name of this one. */
-  name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16)).join("");
-  #left;
-  /** @type {Set<string>} */
-  #watched = new Set();
-  #channel = new BroadcastChannel("chat tabs");
-
-  /** @param {() => void} left a tab is gone */
-  constructor(left) {
-    this.#left = left;
-    // Without locks (they need https) every tab counts as gone once it is asked about.
-    const held = navigator.locks?.request(PREFIX + this.name, () => {
-      // Only now: who asks for a lock that nobody holds gets it at once.
-      this.#channel.postMessage(this.name);
-      return new Promise(() => {});
-    });
-    // It ends with the page.
-    held?.catch(() => {});
-    this.#channel.addEventListener("message", ({ data }) => this.#watch(String(data)));
-  }
-
-  /** @returns {Promise<Set<string>>} the names of all that live */
-  async alive() {
-    const held = (await navigator.locks?.query())?.held ?? [];
-    const names = held.flatMap(({ name }) => (name?.startsWith(PREFIX) ? [name.slice(PREFIX.length)] : []));
-    for (const name of names) {
-      this.#watch(name);
-    }
-    return new Set(names);
-  }
-
-  /**
-   * A lock is given to the next one when its holder is gone, and not before.
-   * @param {string} name
-   */
-  #watch(name) {
-    if (name === this.name || this.#watched.has(name)) {
-      return;
-    }
-    this.#watched.add(name);
-    navigator.locks
-      ?.request(PREFIX + name, () => {})
-      .then(
-        () => {
-          // Only once the lock is free again, or that tab would seem to live.
-          this.#watched.delete(name);
-          this.#left();
-        },
-        () => {},
-      );
-  }
-}
-
-/** What each living tab holds a lock under. */
-const PREFIX = "chat tab ";

@@ -14,14 +14,16 @@ import { Rooms } from "./rooms.js";
 
 /**
  * What happens. `timer`: `wakeAt` has come. `session` answers `ask`, and no
- * answer counts as signed in. `nudge`: the network may have changed, or the
- * page came to the front. `stay`: the end is not to be loaded any more.
+ * answer counts as signed in. `offline`, `online`: what the browser says about
+ * the network. `nudge`: the page came to the front. `stay`: the end is not to be loaded any more.
  * @typedef {{ type: "start" }
  *   | { type: "opened" }
  *   | { type: "frame", frame: any }
  *   | { type: "closed", code: number, wasOpen: boolean }
  *   | { type: "timer" }
  *   | { type: "session", signedIn: boolean }
+ *   | { type: "offline" }
+ *   | { type: "online" }
  *   | { type: "nudge" }
  *   | { type: "join", room: string }
  *   | { type: "leave", room: string }
@@ -137,12 +139,17 @@ export class Client {
     return this.#reading.isSeeking(key, seq);
   }
 
+  /** Whether the server has said lately who is online: not after the connection has been lost for a while. */
+  get isPresenceKnown() {
+    return this.state === "open" || [...this.rooms.values()].some((room) => room.isPresenceKnown);
+  }
+
   /**
-   * Whether somebody is known to be here: in one of the joined rooms.
+   * Whether a user is known to be online: in one of the joined rooms.
    * @param {string} name
    */
   isOnline(name) {
-    return [...this.rooms.values()].some(({ members }) => members.has(name));
+    return [...this.rooms.values()].some((room) => room.isPresenceKnown && room.members.has(name));
   }
 
   /** @param {Input} input */
@@ -174,6 +181,18 @@ export class Client {
         if (!input.signedIn) {
           this.#connection.end();
         }
+        break;
+      case "offline":
+        if (this.state === "open" || this.state === "connecting") {
+          this.#cut();
+        }
+        break;
+      case "online":
+        if (this.state === "connecting") {
+          // The attempt was made on a network that is no longer there.
+          this.#cut();
+        }
+        this.#connection.nudge();
         break;
       case "nudge":
         this.#connection.nudge();
@@ -211,6 +230,7 @@ export class Client {
 
   /** Does what can be done by now. */
   #goOn() {
+    this.#rooms.expirePresence();
     if (this.state === "open") {
       this.#rooms.goOn();
       this.#reading.goOn();

@@ -11,6 +11,7 @@
  * @property {"out" | "joining" | "in" | "refused"} status
  * @property {Set<string>} members at most 200 of those who are here
  * @property {number} online how many there are
+ * @property {boolean} isPresenceKnown whether `members` and `online` hold: not before `joined`, nor some time after the connection is lost
  * @property {string} [reason] the code of the refusal
  */
 
@@ -19,6 +20,8 @@ export class Rooms {
   all = new Map();
   /** When to try again those that could not be joined; 0: there are none. */
   #rejoinAt = 0;
+  /** When the presence of rooms that are not joined again becomes unknown; 0: it is not due. */
+  #presenceUntil = 0;
   #turn;
   #connection;
   #conversations;
@@ -48,7 +51,7 @@ export class Rooms {
     if (known && known.status !== "refused") {
       return;
     }
-    this.all.set(name, { status: "out", members: new Set(), online: 0 });
+    this.all.set(name, { status: "out", members: new Set(), online: 0, isPresenceKnown: false });
     this.#conversations.of(`#${name}`);
     if (this.#connection.state === "open") {
       this.#join(name);
@@ -100,6 +103,20 @@ export class Rooms {
       if (room.status !== "refused") {
         room.status = "out";
       }
+      if (room.isPresenceKnown) {
+        this.#presenceUntil ||= this.#turn.now + PRESENCE_KEPT_MS;
+      }
+    }
+  }
+
+  /** Makes the presence of rooms unknown that were not joined again in time. */
+  expirePresence() {
+    if (this.#presenceUntil && this.#turn.now >= this.#presenceUntil) {
+      this.#presenceUntil = 0;
+      for (const room of this.all.values()) {
+        room.isPresenceKnown &&= room.status === "in";
+      }
+      this.#show();
     }
   }
 
@@ -113,7 +130,7 @@ export class Rooms {
 
   /** When to look again. */
   get dueAt() {
-    return this.#rejoinAt || Infinity;
+    return Math.min(this.#rejoinAt || Infinity, this.#presenceUntil || Infinity);
   }
 
   /**
@@ -127,6 +144,7 @@ export class Rooms {
       return false;
     }
     room.status = "in";
+    room.isPresenceKnown = true;
     room.members = new Set(members ?? []);
     room.online = Math.max(online ?? 0, room.members.size);
     this.#connection.wentWell();
@@ -196,3 +214,6 @@ export class Rooms {
     this.#turn.do({ do: "show", what: "conversations" });
   }
 }
+
+/** A connection that is back within this time changes nothing of what is shown as online. */
+const PRESENCE_KEPT_MS = 1_500;

@@ -148,3 +148,24 @@ test("who is closed out by the rules may no longer be signed in", () => {
   world.cut(1008);
   assert.equal(world.did("ask").length, 1);
 });
+
+test("a network that is gone ends the connection, and one that is back begins the next attempt", () => {
+  const world = new World();
+  world.open();
+  world.step({ type: "offline" });
+  assert.equal(world.client.state, "waiting");
+  assert.equal(world.did("close").length, 1);
+  world.step({ type: "online" });
+  const jitter = /** @type {number} */ (world.client.retryAt) - world.now;
+  assert.ok(jitter > 0 && jitter <= 1_000, `${jitter} ms`);
+});
+
+test("an attempt on a network that is gone is not waited for", () => {
+  for (const type of ["offline", "online"]) {
+    const world = new World();
+    world.step({ type: "start" });
+    world.step({ type });
+    assert.equal(world.client.state, "waiting", type);
+    assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= 1_000, type);
+  }
+});

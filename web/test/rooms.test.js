@@ -383,3 +383,36 @@ test("what somebody waited to see of a room that was left is not asked for", () 
   world.joined("tea", range(951, 1000));
   assert.deepEqual(world.take().map(({ type }) => type), ["join", "leave", "join"]);
 });
+
+test("who is online is unknown without a connection, until the room is joined again", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1], { members: ["alice", "bob"] });
+  assert.ok(world.client.isOnline("bob"));
+  world.cut();
+  assert.ok(world.client.isOnline("bob"), "a short interruption changes nothing");
+  world.now += 1_500;
+  world.step({ type: "timer" });
+  assert.ok(!world.client.isOnline("bob"));
+  assert.ok(!world.client.isPresenceKnown);
+  assert.ok(world.did("show").length > 0);
+  world.open();
+  assert.ok(!world.client.isOnline("bob"), "not before `joined`");
+  world.joined("tea", [], { seq: 1, recovered: true, members: ["alice", "bob"] });
+  assert.ok(world.client.isOnline("bob"));
+});
+
+test("a connection that is back at once leaves who is online as it was", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1], { members: ["alice", "bob"] });
+  world.cut();
+  world.now += 700;
+  world.open();
+  world.joined("tea", [], { seq: 1, recovered: true, members: ["alice", "bob"] });
+  world.now += 10_000;
+  world.step({ type: "timer" });
+  assert.ok(world.client.isOnline("bob"));
+});

@@ -579,7 +579,7 @@ export class Chat {
   /** Whether there has been no connection for so long that it is worth a word. */
   get #isAway() {
     const { state, lostAt } = this.#session.client;
-    return state !== "open" && performance.now() - (lostAt ?? 0) > QUIET_MS;
+    return state !== "open" && (!navigator.onLine || performance.now() - (lostAt ?? 0) > QUIET_MS);
   }
 
   /**

@@ -52,7 +52,8 @@ export class Header {
     }
     this.#room = room;
     const members = [...(room?.members ?? [])];
-    this.#here.hidden = members.length === 0;
+    this.#here.hidden = members.length === 0 || !room?.isPresenceKnown;
+    if (this.#here.hidden && this.#hereList.matches(":popover-open")) this.#hereList.hidePopover();
     const faces = members.filter((name) => name !== this.#me).slice(0, FACES);
     const shown = JSON.stringify([faces, room?.online, t.chat]);
     if (this.#here.dataset.shown !== shown) {

@@ -104,7 +104,7 @@ export class Places {
         isMentioned: this.mentioned.has(key),
         isJoined: room !== undefined,
         isMuted: this.isMuted(key),
-        online: room?.status === "in" ? room.online : online,
+        online: room?.isPresenceKnown ? room.online : this.#client.isPresenceKnown ? online : 0,
         unfinished: this.#unfinished(key),
       };
     });

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 
-import { Network, person, Server, story } from "./harness.mjs";
+import { Network, Person, person, Server, story } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off");
 const numbers = (what, count) => Array.from({ length: count }, (_, i) => `${what} ${i}`);
@@ -254,4 +254,82 @@ story("a draft that one tab has sent does not come back from another", async () 
   await two.page.goto("about:blank");
   const three = await one.tab("/r/drafts");
   assert.equal(await three.page.inputValue("#text"), "");
+});
+
+story("an idle page shows at once that the network is gone, and comes back with it", async () => {
+  const network = await Network.before(server);
+  const alice = await person(network.url, "alice", { path: "/r/idle" });
+  await alice.say("before");
+  await alice.allStored();
+  // Nothing breaks: only the browser says that there is no network.
+  network.swallow();
+  await alice.context.setOffline(true);
+  const subtitle = alice.page.locator("#subtitle.away");
+  await subtitle.waitFor({ timeout: 3_000 });
+  assert.match((await subtitle.textContent()) ?? "", /^offline/);
+  network.up();
+  await alice.context.setOffline(false);
+  await subtitle.waitFor({ state: "detached", timeout: 5_000 });
+});
+
+story("what is not sent stays with its tab, also while the page is loaded again or frozen", async () => {
+  const network = await Network.before(server);
+  const bob = await person(server.url, "bob", { path: "/r/stays" });
+  const one = await person(network.url, "alice", { path: "/r/stays" });
+  await isKept(one);
+  const two = await one.tab("/r/stays");
+  network.down();
+  await two.page.waitForSelector("#subtitle.away");
+  await two.say("mine");
+  await two.hasWaiting("mine");
+  for (let i = 0; i < 3; i += 1) {
+    await two.page.reload();
+    await two.hasWaiting("mine");
+  }
+  const wire = await two.context.newCDPSession(two.page);
+  await wire.send("Page.setWebLifecycleState", { state: "frozen" });
+  await one.page.bringToFront();
+  // Longer than a tab may be missing.
+  await one.page.waitForTimeout(14_000);
+  assert.deepEqual(await one.waiting(), []);
+  const three = new Person("alice", one.context, await one.context.newPage(), network.url);
+  await three.page.goto(`${network.url}/r/stays`);
+  await three.page.waitForSelector("#subtitle.away");
+  await three.page.waitForTimeout(8_000);
+  assert.deepEqual(await three.waiting(), []);
+  await wire.send("Page.setWebLifecycleState", { state: "active" });
+  await two.page.bringToFront();
+  await two.hasWaiting("mine");
+  network.up();
+  await bob.sees("mine");
+  await two.allStored();
+  assert.deepEqual(await bob.texts(), ["mine"]);
+});
+
+story("where a browser has no locks, what is not sent stays with its tab as well", async () => {
+  const network = await Network.before(server);
+  const bob = await person(server.url, "bob", { path: "/r/lockless" });
+  const one = await person(network.url, "alice", { path: "/r/lockless" });
+  await isKept(one);
+  // As on a server without https.
+  await one.context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
+  await one.page.reload();
+  await one.isIn();
+  network.down();
+  await one.page.waitForSelector("#subtitle.away");
+  await one.say("unlocked");
+  await one.hasWaiting("unlocked");
+  await one.page.reload();
+  await one.hasWaiting("unlocked");
+  const two = new Person("alice", one.context, await one.context.newPage(), network.url);
+  await two.page.goto(`${network.url}/r/lockless`);
+  await two.page.waitForSelector("#subtitle.away");
+  await two.page.waitForTimeout(13_000);
+  assert.deepEqual(await two.waiting(), []);
+  await one.page.close();
+  await two.hasWaiting("unlocked");
+  network.up();
+  await bob.sees("unlocked");
+  await two.allStored();
+  assert.deepEqual(await bob.texts(), ["unlocked"]);
 });

@@ -112,3 +112,23 @@ story("among those who are here one stays where one is, whoever else comes", asy
   });
   await alice.page.waitForURL("**/u/bob");
 });
+
+story("while the server is away, nobody is shown as online", async () => {
+  const own = await Server.start();
+  const bob = await person(own.url, "bob", { path: "/u/alice" });
+  const alice = await person(own.url, "alice", { path: "/u/bob" });
+  await bob.say("hi");
+  await alice.sees("hi");
+  const dot = alice.page.locator("#people .with-presence.online");
+  await dot.waitFor();
+  await alice.open("#default");
+  await alice.page.locator("#here").waitFor();
+  await own.kill();
+  await alice.page.waitForSelector("#subtitle.away");
+  await alice.until(async () => (await dot.count()) === 0, "no dot is left");
+  assert.equal(await alice.page.locator("#sidebar .online-count:visible").count(), 0);
+  assert.ok(await alice.page.locator("#here").isHidden());
+  await own.restart();
+  await dot.waitFor();
+  await alice.page.locator("#here").waitFor();
+});

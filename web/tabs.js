@@ -1,0 +1,113 @@
+// Which tabs of this browser are open. A message that is not sent yet stays with
+// its tab; another tab adopts it once that tab is closed. Should two tabs ever
+// send the same message, its nonce makes it one.
+
+/**
+ * Each tab has a name, and holds a Web Lock of that name while its page lives,
+ * also while the page is frozen or slow. Browsers give locks only on https and
+ * localhost: elsewhere each tab notes in `localStorage` when it last looked.
+ */
+export class Tabs {
+  /** The name of this tab. It stays the same when the page is loaded again. */
+  name = claim();
+  /** The tabs that were open at the last look; null before the first. @type {Set<string> | null} */
+  #before = null;
+  /** Whether a tab was missing at the last look. */
+  #isMissing = false;
+
+  /**
+   * Looks which tabs are open, every `LOOK_EVERY_MS`. A tab that is missing twice
+   * in a row is closed: missing once, it may be loading its page again.
+   * @returns {Promise<Set<string> | null>} all tabs but the closed ones; null if none was closed since
+   */
+  async look() {
+    const open = await openTabs(await this.name);
+    const before = this.#before;
+    const wasMissing = this.#isMissing;
+    this.#before = open;
+    // At first there may be messages of tabs that were closed long ago.
+    this.#isMissing = before === null || [...before].some((tab) => !open.has(tab));
+    return before && wasMissing ? new Set([...before, ...open]) : null;
+  }
+}
+
+/** @returns {Promise<string>} the name that this tab had before its page was loaded again, or a new one */
+async function claim() {
+  const kept = storage(() => sessionStorage.getItem(NAME));
+  // A tab that is a copy of another has a copy of its name, too.
+  if (kept && (await hold(kept, AbortSignal.timeout(CLAIM_TIMEOUT_MS)))) {
+    return kept;
+  }
+  const name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  storage(() => sessionStorage.setItem(NAME, name));
+  await hold(name);
+  return name;
+}
+
+/**
+ * Shows the other tabs that this one is open, until its page is gone.
+ * @param {string} name
+ * @param {AbortSignal} [signal] ends the waiting for a page that holds the name
+ * @returns {Promise<boolean>} false if another tab has the name
+ */
+async function hold(name, signal) {
+  if (!navigator.locks) {
+    if (seenAt(name) > Date.now() - SEEN_WITHIN_MS) {
+      return false;
+    }
+    addEventListener("pagehide", ({ persisted }) => persisted || storage(() => localStorage.removeItem(PREFIX + name)));
+    return true;
+  }
+  return new Promise((resolve) => {
+    const held = navigator.locks.request(PREFIX + name, { signal }, () => {
+      resolve(true);
+      return new Promise(() => {});
+    });
+    held.catch(() => resolve(false));
+  });
+}
+
+/** @param {string} own the name of this tab */
+async function openTabs(own) {
+  if (navigator.locks) {
+    const { held = [] } = await navigator.locks.query();
+    return new Set(held.flatMap(({ name }) => (name?.startsWith(PREFIX) ? [name.slice(PREFIX.length)] : [])));
+  }
+  storage(() => localStorage.setItem(PREFIX + own, String(Date.now())));
+  const noted = storage(() => Object.keys(localStorage).filter((key) => key.startsWith(PREFIX))) ?? [];
+  const names = noted.map((key) => key.slice(PREFIX.length));
+  const open = new Set(names.filter((name) => seenAt(name) > Date.now() - SEEN_WITHIN_MS));
+  for (const name of names) {
+    if (!open.has(name)) storage(() => localStorage.removeItem(PREFIX + name));
+  }
+  return open;
+}
+
+/** @param {string} name */
+function seenAt(name) {
+  return Number(storage(() => localStorage.getItem(PREFIX + name)));
+}
+
+/**
+ * @template T
+ * @param {() => T} act
+ * @returns {T | null} null where the browser gives no storage
+ */
+function storage(act) {
+  try {
+    return act();
+  } catch {
+    return null;
+  }
+}
+
+/** A page that is loaded again is back by then: of that, the worker waits up to 4 s for the server. */
+export const LOOK_EVERY_MS = 6_000;
+/** A page that is loaded again has its name once the page before it is gone. */
+const CLAIM_TIMEOUT_MS = 1_000;
+/** Without locks. The timers of a page in the background run once a minute. */
+const SEEN_WITHIN_MS = 180_000;
+/** The name of the lock, and the key in `localStorage`. */
+const PREFIX = "chat tab ";
+/** The key in `sessionStorage`, which each tab has for itself. */
+const NAME = "chat tab";
