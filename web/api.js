@@ -1,8 +1,8 @@
-// The server's HTTP side: one function for each call. No DOM.
+// The HTTP interface of the server: one function for each request. Requests about
+// accounts and sessions are in `account.js`. No DOM.
 
 /** @typedef {{ username: string, avatar: string }} User `avatar` is empty where there is none. */
 /** @typedef {{ name: string, title: string, online: number }} Room */
-/** @typedef {{ id: string, device: string, address: string, created: number, last_seen: number, current: boolean }} SignIn `created`, `last_seen`: Unix seconds */
 
 /** An answer that is not a success. `status` is 0 where none came at all. */
 export class ApiError extends Error {
@@ -19,34 +19,7 @@ export class ApiError extends Error {
   }
 }
 
-/**
- * Does not sign in.
- * @param {FormData} form `username`, `password` and perhaps a file `avatar`
- */
-export async function register(form) {
-  await call("/api/register", { method: "POST", body: form });
-}
-
-/**
- * @param {string} username
- * @param {string} password
- */
-export async function login(username, password) {
-  await call("/api/login", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ username, password }),
-  });
-}
-
-export async function logout() {
-  await call("/api/logout", { method: "POST" });
-}
-
-/**
- * Who is signed in.
- * @returns {Promise<User>}
- */
+/** @returns {Promise<User>} the user who is signed in */
 export async function me() {
   return call("/api/me");
 }
@@ -59,16 +32,6 @@ export async function user(name) {
   return call(`/api/users/${encodeURIComponent(name)}`);
 }
 
-/** @returns {Promise<SignIn[]>} where one is signed in, the newest first */
-export async function sessions() {
-  return (await call("/api/sessions")).sessions;
-}
-
-/** @param {string} id of a session that is to end */
-export async function endSession(id) {
-  await call(`/api/sessions/${encodeURIComponent(id)}`, { method: "DELETE" });
-}
-
 /** @returns {Promise<Room[]>} */
 export async function rooms() {
   return (await call("/api/rooms")).rooms;
@@ -77,9 +40,10 @@ export async function rooms() {
 /**
  * @param {string} path
  * @param {RequestInit} [init]
- * @returns {Promise<any>}
+ * @returns {Promise<any>} the body of the answer
+ * @throws {ApiError} if the server refuses, or does not answer in time
  */
-async function call(path, init) {
+export async function call(path, init) {
   let response;
   let body;
   try {

@@ -1,11 +1,11 @@
 // The page: the door for those who are not signed in, the chat for the others.
 
 import * as api from "./api.js";
-import { placeAt } from "./logic/address.js";
+import { targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
-import { byId, isolated, LATER_AFTER_MS, symbol, want } from "./view/dom.js";
-import { language, setLanguage, t, translate } from "./words.js";
+import { byId, isolated, LATER_AFTER_MS, openOnceLoaded, symbol, want } from "./view/dom.js";
+import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
 /** @typedef {import("./view/door.js").Door} Door */
@@ -41,18 +41,7 @@ for (const choice of document.querySelectorAll("[data-language]")) {
   });
 }
 const menuFrame = byId("settings", HTMLElement);
-me.addEventListener("click", async (event) => {
-  if (!isMenuThere) {
-    // It opens once it is there: a choice in one that does nothing yet would be lost.
-    event.preventDefault();
-    try {
-      await theMenu();
-      if (!menuFrame.matches(":popover-open")) menuFrame.showPopover();
-    } catch {
-      chat?.toast(t.somethingBroke);
-    }
-  }
-});
+openOnceLoaded(me, () => isMenuThere, theMenu, () => chat?.toast(t.somethingBroke));
 menuFrame.addEventListener("beforetoggle", async () => (await theMenu()).show());
 byId("find", HTMLElement).addEventListener("click", () => chat?.find());
 
@@ -77,7 +66,7 @@ async function start() {
 async function enter() {
   const user = await api.me();
   if (settings.user && settings.user.username !== user.username) {
-    history.replaceState(null, "", placeAt(location)?.key.startsWith("@") ? "/" : location.href);
+    history.replaceState(null, "", targetOf(location)?.key.startsWith("@") ? "/" : location.href);
   }
   await begin(user);
 }
@@ -112,8 +101,8 @@ async function end(isLeft = false) {
 
 /** @param {unknown} error why one is here, and not in the chat; null: nobody is signed in */
 async function openDoor(error) {
-  const [{ Door }] = await Promise.all([import("./view/door.js"), want("door").catch(() => {})]);
-  const { key = "" } = placeAt(location) ?? {};
+  const [{ Door }] = await Promise.all([import("./view/door.js"), wantLaterWords(), want("door").catch(() => {})]);
+  const { key = "" } = targetOf(location) ?? {};
   door ??= new Door(enter, key.startsWith("#") ? key.slice(1) : "");
   door.open(error);
 }
@@ -134,7 +123,7 @@ function theMenu() {
 async function speak() {
   translate(document);
   door?.speak();
-  chat?.speak();
+  chat?.translate();
   for (const choice of document.querySelectorAll("[data-language]")) {
     choice.ariaPressed = String(choice instanceof HTMLElement && choice.dataset.language === language);
   }

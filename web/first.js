@@ -13,7 +13,7 @@
   root.dataset.theme = read("theme") ?? "";
   const preferred = [read("language"), ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
   root.lang = preferred.find((tag) => tag === "ru" || tag === "en") ?? "en";
-  for (const id of [`${root.lang}-code`, read("user") ? "chat-code" : "door-code"]) {
-    document.head.append(document.getElementById(id).content.cloneNode(true));
+  for (const part of [root.lang, ...(read("user") ? ["chat"] : ["door", `${root.lang}-later`])]) {
+    document.head.append(document.getElementById(`${part}-code`).content.cloneNode(true));
   }
 })();

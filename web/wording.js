@@ -1,14 +1,15 @@
 // What people are told when the server refuses, or does not answer.
 
 import { ApiError } from "./api.js";
-import { soonOf, t } from "./words.js";
+import { soonOf } from "./relative-time.js";
+import { t } from "./words.js";
 
-/** @typedef {"name" | "password" | "picture" | "form"} Place where something is wrong */
+/** @typedef {"name" | "password" | "picture" | "form"} Field the part of the form that an error is shown at */
 
 /**
  * What to tell of a failure.
  * @param {unknown} error
- * @returns {[Place, string]}
+ * @returns {[Field, string]}
  */
 export function wording(error) {
   if (!(error instanceof ApiError)) {

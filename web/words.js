@@ -3,11 +3,15 @@
 import { settings } from "./settings.js";
 
 /** @typedef {"ru" | "en"} Language */
-/** @typedef {typeof import("./words/ru.js").ru} Words */
+/** @typedef {typeof import("./words/ru.js").ru & typeof import("./words/ru-later.js").ruLater} Words */
 
-/** Which one was chosen by first.js. @type {Language} */
+/** The language of the page, at first the one that `first.js` has chosen. @type {Language} */
 export let language = document.documentElement.lang === "ru" ? "ru" : "en";
-/** The words. A live binding: it changes with the language. */
+/** Whether the words are wanted that the first view of the chat does without. */
+let isLaterWanted = false;
+/** Ends when all words are there that were wanted. @type {Promise<void>} */
+let loading = Promise.resolve();
+/** The words. A live binding: it changes with the language, and when more words come. */
 export let t = await wordsOf(language);
 
 let hours = new Intl.DateTimeFormat("ru", { timeStyle: "short" });
@@ -16,17 +20,38 @@ let day = hours;
 let dayAndYear = hours;
 let list = new Intl.ListFormat("ru");
 let numbers = new Intl.NumberFormat("ru");
-let ago = new Intl.RelativeTimeFormat("ru");
 
 showDates();
 
 /** @param {Language} next */
 export async function setLanguage(next) {
-  t = await wordsOf(next);
-  language = next;
+  await load(next);
   settings.language = next;
   document.documentElement.lang = next;
   showDates();
+}
+
+/** Loads the words of the door and of what opens above the chat, and puts them into the page. */
+export async function wantLaterWords() {
+  if (!isLaterWanted || !("signIn" in t)) {
+    isLaterWanted = true;
+    await load();
+    translate(document);
+  }
+}
+
+/**
+ * Loads words, after those that were asked for before.
+ * @param {Language} [next]
+ */
+function load(next) {
+  loading = loading
+    .catch(() => {})
+    .then(async () => {
+      t = await wordsOf(next ?? language);
+      language = next ?? language;
+    });
+  return loading;
 }
 
 /**
@@ -68,19 +93,6 @@ export function dayOf(timestamp) {
   return (date.getFullYear() === now.getFullYear() ? day : dayAndYear).format(date);
 }
 
-/** @param {number} timestamp of something that is over */
-export function agoOf(timestamp) {
-  const minutes = Math.max(0, Math.round((Date.now() / 1000 - timestamp) / 60));
-  if (minutes < 60) return ago.format(-minutes, "minute");
-  return minutes < 1440 ? ago.format(-Math.round(minutes / 60), "hour") : ago.format(-Math.round(minutes / 1440), "day");
-}
-
-/** @param {number} seconds until something */
-export function soonOf(seconds) {
-  const minutes = Math.max(1, Math.ceil(seconds / 60));
-  return minutes < 90 ? ago.format(minutes, "minute") : ago.format(Math.ceil(minutes / 60), "hour");
-}
-
 /** @param {string[]} names */
 export function listOf(names) {
   return list.format(names);
@@ -101,29 +113,37 @@ export function titleOf(title) {
 
 /**
  * @param {Language} language
- * @returns {Promise<Words>}
+ * @returns {Promise<Words>} without the later ones until they are wanted
  */
 async function wordsOf(language) {
-  return language === "ru" ? (await import("./words/ru.js")).ru : (await import("./words/en.js")).en;
+  const isRussian = language === "ru";
+  const [first, later] = await Promise.all([
+    isRussian ? import("./words/ru.js").then(({ ru }) => ru) : import("./words/en.js").then(({ en }) => en),
+    isLaterWanted && (isRussian ? import("./words/ru-later.js").then(({ ruLater }) => ruLater) : import("./words/en-later.js").then(({ enLater }) => enLater)),
+  ]);
+  return /** @type {Words} */ ({ ...first, ...later });
+}
+
+/** The browser's own variant of the language, with its 12 or 24 hours. */
+export function localeOf() {
+  return navigator.languages.find((tag) => tag.slice(0, 2).toLowerCase() === language) ?? language;
 }
 
 function showDates() {
-  // The browser's own variant, with its 12 or 24 hours.
-  const locale = navigator.languages.find((tag) => tag.slice(0, 2).toLowerCase() === language) ?? language;
+  const locale = localeOf();
   hours = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
   full = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeStyle: "medium" });
   day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
   dayAndYear = new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", year: "numeric" });
   list = new Intl.ListFormat(locale);
   numbers = new Intl.NumberFormat(locale);
-  ago = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 }
 
-/** @param {string} key */
+/**
+ * @param {string} key
+ * @returns {string} empty until the later words are there
+ */
 function word(key) {
   const found = /** @type {Record<string, unknown>} */ (t)[key];
-  if (typeof found !== "string") {
-    throw new Error(`no word for ${key}`);
-  }
-  return found;
+  return typeof found === "string" ? found : "";
 }

@@ -1,24 +1,24 @@
-// Where in the chat an address of the browser leads.
+// Addresses of conversations and messages.
 
 /** @typedef {import("./conversation.js").Key} Key */
-/** @typedef {{ key: Key, seq: number }} Place `seq` is 0 for the conversation as a whole */
+/** @typedef {{ key: Key, seq: number }} Target `seq` is 0 for the conversation as a whole */
 
 export const DEFAULT_ROOM = "default";
 export const ROOM_NAME_MAX_CHARS = 64;
-/** Of a person's name. */
+/** The longest name of a user. */
 export const NAME_MAX_CHARS = 24;
 
 /**
  * @param {{ pathname: string, hash: string }} url
- * @returns {Place | null} null where it names no conversation
+ * @returns {Target | null} null where it names no conversation
  */
-export function placeAt({ pathname, hash }) {
+export function targetOf({ pathname, hash }) {
   const [, kind, escaped = "", ...rest] = pathname.split("/");
   const name = unescape(escaped);
   if ((kind === "r" || kind === "u") && rest.length === 0 && name !== null && isRoomName(name)) {
     return { key: kind === "r" ? `#${name}` : `@${name}`, seq: seqIn(hash) };
   }
-  // How rooms were linked to before they had addresses of their own.
+  // Links to rooms had this form before `/r/…`.
   const old = pathname === "/" ? unescape(hash.slice(1)) : null;
   return old && isRoomName(old) ? { key: `#${old}`, seq: 0 } : null;
 }

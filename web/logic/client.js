@@ -47,7 +47,6 @@ import { Rooms } from "./rooms.js";
  *   | { do: "keep", item: Item }
  *   | { do: "drop", nonce: string }
  *   | { do: "arrived", key: Key, entry: Entry, isNews: boolean }
- *   | { do: "presence", room: string, user: string, isOnline: boolean }
  *   | { do: "stored", item: Item }
  *   | { do: "show", what: "connection" | "conversations" }
  *   | { do: "show", what: "conversation", key: Key }

@@ -31,16 +31,16 @@ export function typedAt(text, caret) {
  * @param {object} people
  * @param {string} people.me is not offered
  * @param {Iterable<string>} people.names in the order in which to offer them
- * @param {Iterable<string>} people.speakers the latest first
+ * @param {Iterable<string>} people.authors the latest first
  * @returns {string[]}
  */
-export function offeredFor(said, { me, names, speakers }) {
+export function offeredFor(said, { me, names, authors }) {
   const wanted = folded(said);
   /** @type {string[]} */
   const first = [];
   /** @type {string[]} */
   const then = [];
-  for (const name of new Set(wanted ? names : [...speakers, ...names])) {
+  for (const name of new Set(wanted ? names : [...authors, ...names])) {
     const at = name && name !== me ? wordAt(folded(name), wanted) : -1;
     if (at >= 0) (at === 0 ? first : then).push(name);
   }

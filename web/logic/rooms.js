@@ -12,8 +12,11 @@
  * @property {Set<string>} members at most 200 of those who are here
  * @property {number} online how many there are
  * @property {boolean} isPresenceKnown whether `members` and `online` hold: not before `joined`, nor some time after the connection is lost
+ * @property {Notice} notice
  * @property {string} [reason] the code of the refusal
  */
+
+/** @typedef {{ afterSeq: number, came: string[], left: string[] }} Notice users who came and left since a message */
 
 export class Rooms {
   /** Those that are to be joined. @type {Map<string, Room>} */
@@ -51,7 +54,7 @@ export class Rooms {
     if (known && known.status !== "refused") {
       return;
     }
-    this.all.set(name, { status: "out", members: new Set(), online: 0, isPresenceKnown: false });
+    this.all.set(name, { status: "out", members: new Set(), online: 0, isPresenceKnown: false, notice: { afterSeq: 0, came: [], left: [] } });
     this.#conversations.of(`#${name}`);
     if (this.#connection.state === "open") {
       this.#join(name);
@@ -166,7 +169,9 @@ export class Rooms {
       if (members.has(user) !== online || (!online && members.size < room.online)) {
         room.online = Math.max(0, room.online + (online ? 1 : -1));
         online ? members.add(user) : members.delete(user);
-        this.#turn.do({ do: "presence", room: name, user, isOnline: online });
+        const { last = 0 } = this.#conversations.get(`#${name}`) ?? {};
+        room.notice = noticed(room.notice, user, online, last);
+        this.#turn.show(`#${name}`);
       }
     }
     this.#show();
@@ -213,6 +218,26 @@ export class Rooms {
   #show() {
     this.#turn.do({ do: "show", what: "conversations" });
   }
+}
+
+/**
+ * A notice with one more user in it.
+ * @param {Notice} notice
+ * @param {string} user
+ * @param {boolean} isOnline
+ * @param {number} afterSeq the last message before it
+ * @returns {Notice}
+ */
+function noticed(notice, user, isOnline, afterSeq) {
+  const { came, left } = notice.afterSeq === afterSeq ? notice : { came: [], left: [] };
+  const isBack = (isOnline ? left : came).includes(user);
+  const others = (/** @type {string[]} */ names) => names.filter((name) => name !== user);
+  // A user who leaves and comes back is not mentioned.
+  return {
+    afterSeq,
+    came: [...others(came), ...(isOnline && !isBack ? [user] : [])],
+    left: [...others(left), ...(!isOnline && !isBack ? [user] : [])],
+  };
 }
 
 /** A connection that is back within this time changes nothing of what is shown as online. */

@@ -8,11 +8,11 @@ import { mentions, piecesOf } from "../logic/text.js";
  * What is offered to somebody who types that, the caret where the `|` is.
  * @param {string} written
  * @param {string[]} names
- * @param {string[]} [speakers]
+ * @param {string[]} [authors]
  */
-function offered(written, names, speakers = []) {
+function offered(written, names, authors = []) {
   const typed = typedAt(written.replace("|", ""), written.indexOf("|"));
-  return typed && offeredFor(typed.said, { me: "me", names, speakers });
+  return typed && offeredFor(typed.said, { me: "me", names, authors });
 }
 
 /**

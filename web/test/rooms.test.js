@@ -416,3 +416,20 @@ test("a connection that is back at once leaves who is online as it was", () => {
   world.step({ type: "timer" });
   assert.ok(world.client.isOnline("bob"));
 });
+
+test("who came and left since the last message is one notice, without those who came back", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1], { members: ["alice", "bob", "dave"], online: 3 });
+  const presence = (/** @type {string} */ user, /** @type {boolean} */ online) => world.frame({ type: "presence", room: "tea", user, online });
+  const notice = () => world.client.rooms.get("tea")?.notice;
+  presence("carol", true);
+  presence("bob", false);
+  assert.deepEqual(notice(), { afterSeq: 1, came: ["carol"], left: ["bob"] });
+  presence("bob", true);
+  assert.deepEqual(notice(), { afterSeq: 1, came: ["carol"], left: [] });
+  world.message("tea", 2);
+  presence("dave", false);
+  assert.deepEqual(notice(), { afterSeq: 2, came: [], left: ["dave"] });
+});

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addressOf, placeAt } from "../logic/address.js";
+import { addressOf, targetOf } from "../logic/address.js";
 import { Conversation } from "../logic/conversation.js";
 import { deviceOf } from "../logic/device.js";
-import { Comings, continues, dayNumberOf } from "../logic/grouping.js";
+import { continues, dayNumberOf } from "../logic/window.js";
 import { nonce } from "../logic/outbox.js";
 import { Reads } from "../logic/reads.js";
 import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
@@ -113,11 +113,11 @@ test("a name is a mention only as a whole", () => {
 test("addresses lead to conversations and back", () => {
   for (const [key, seq] of /** @type {const} */ ([["#default", 0], ["#a/b #1?", 12], ["@Анна", 3], ["#..", 0]])) {
     const url = new URL(addressOf(key, seq).replace("/r/..", "/r/%2E%2E"), "https://chat.example");
-    if (key !== "#..") assert.deepEqual(placeAt(url), { key, seq });
+    if (key !== "#..") assert.deepEqual(targetOf(url), { key, seq });
   }
-  assert.deepEqual(placeAt({ pathname: "/", hash: "#%D1%87%D0%B0%D0%B9" }), { key: "#чай", seq: 0 });
+  assert.deepEqual(targetOf({ pathname: "/", hash: "#%D1%87%D0%B0%D0%B9" }), { key: "#чай", seq: 0 });
   for (const pathname of ["/", "/r/", "/r/a/b", "/x/y", "/r/%00", "/r/%ZZ", `/r/${"x".repeat(65)}`]) {
-    assert.equal(placeAt({ pathname, hash: "" }), null, pathname);
+    assert.equal(targetOf({ pathname, hash: "" }), null, pathname);
   }
 });
 
@@ -139,16 +139,6 @@ test("unread is what came after the last that was read", () => {
   tea.restart("e2", 3);
   anew.begin("e2", [tea]);
   assert.equal(anew.unread(tea), 0);
-});
-
-test("comings and goings make one line, and cancel out", () => {
-  const comings = new Comings();
-  comings.add("bob", true, 5);
-  comings.add("carol", true, 5);
-  comings.add("bob", false, 5);
-  assert.deepEqual(comings.lines, [{ afterSeq: 5, came: ["carol"], went: [] }]);
-  comings.add("carol", false, 5);
-  assert.deepEqual(comings.lines, []);
 });
 
 test("messages of one person stand together for a while", () => {

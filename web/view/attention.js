@@ -52,36 +52,6 @@ export class Attention {
     }, SAID_EVERY_MS);
   }
 
-  /**
-   * Tells somebody who is elsewhere, by one notification for a conversation and
-   * all tabs. The worker shows it: phones take it from nobody else.
-   * @param {string} title
-   * @param {string} body
-   * @param {string} conversation
-   * @param {string} address of the message
-   */
-  async notify(title, body, conversation, address) {
-    const worker = await registration();
-    // `renotify` is not in TypeScript's types, as Safari lacks it.
-    const options = { body: body.slice(0, NOTIFIED_CHARS), tag: conversation, renotify: true, data: address };
-    // One tab after the other: what one has shown, or something later, does not
-    // sound again from the next.
-    await navigator.locks?.request("chat notify", async () => {
-      const shown = (await worker?.getNotifications({ tag: conversation })) ?? [];
-      if (!shown.some(({ data }) => seqOf(data) >= seqOf(address))) {
-        await worker?.showNotification(title, { ...options, icon: "/icons/icon-192.png" }).catch(() => {});
-      }
-    });
-  }
-
-  /** @param {string} [conversation] of which all is read; without one, all that is shown */
-  async withdraw(conversation) {
-    const worker = await registration();
-    for (const shown of (await worker?.getNotifications?.(conversation ? { tag: conversation } : {})) ?? []) {
-      shown.close();
-    }
-  }
-
   /** @param {string} sentence that passes by itself */
   toast(sentence) {
     this.#toast.textContent = sentence;
@@ -90,19 +60,8 @@ export class Attention {
   }
 }
 
-/** @param {string} address of a message */
-function seqOf(address) {
-  return Number(/\d+$/.exec(address));
-}
-
-/** Of the worker; none where there is none, as without a safe connection. */
-async function registration() {
-  return navigator.serviceWorker?.getRegistration().catch(() => undefined);
-}
-
 const SAID_EVERY_MS = 1_500;
 const SAID_AT_ONCE = 3;
 const SAID_CHARS = 500;
 const SAID_KEPT = 12;
-const NOTIFIED_CHARS = 200;
 const TOAST_MS = 3_000;

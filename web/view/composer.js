@@ -72,8 +72,8 @@ export class Composer {
     this.#text.focus({ preventScroll: true });
   }
 
-  /** Takes the focus, unless that brings up a keyboard over half of what is to be read. */
-  offer() {
+  /** Takes the focus, unless that opens a keyboard over half of the messages. */
+  offerFocus() {
     if (!TOUCH.matches) this.focus();
   }
 

@@ -1,6 +1,8 @@
 // Short ways to find and make elements. What people wrote becomes text here,
 // never markup.
 
+import { wantLaterWords } from "../words.js";
+
 /**
  * @template {HTMLElement} T
  * @param {string} id
@@ -62,11 +64,16 @@ export function button(className, ...children) {
 }
 
 /**
- * Asks for what a template of index.html names, unless somebody has, and waits
- * for its style: nothing that is not to be seen yet can take the focus.
+ * Loads the code, the style and the words of a part that the first view of the
+ * chat does without. Without its style, hidden elements could take the focus.
  * @param {"door" | "later"} part
  */
 export async function want(part) {
+  await Promise.all([wantLaterWords(), wantStyle(part)]);
+}
+
+/** @param {"door" | "later"} part a template of index.html */
+async function wantStyle(part) {
   const { content } = byId(`${part}-code`, HTMLTemplateElement);
   const href = content.querySelector("[rel=stylesheet]")?.getAttribute("href");
   const find = () => document.head.querySelector(`[href="${href}"]`);
@@ -83,6 +90,29 @@ export async function want(part) {
       });
     });
   }
+}
+
+/**
+ * Lets a button open its popover only once the code behind it is there: a choice
+ * in a popover that does nothing yet would be lost.
+ * @param {HTMLElement} opener
+ * @param {() => boolean} isLoaded
+ * @param {() => Promise<unknown>} load
+ * @param {() => void} failed
+ */
+export function openOnceLoaded(opener, isLoaded, load, failed) {
+  opener.addEventListener("click", async (event) => {
+    if (!isLoaded()) {
+      event.preventDefault();
+      try {
+        await load();
+        const popover = byId(opener.getAttribute("popovertarget") ?? "", HTMLElement);
+        if (!popover.matches(":popover-open")) popover.showPopover();
+      } catch {
+        failed();
+      }
+    }
+  });
 }
 
 /** By then the first view is there, and has the line to itself no longer. */

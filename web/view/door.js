@@ -1,6 +1,6 @@
 // Signing in and registering.
 
-import * as api from "../api.js";
+import { login, register } from "../account.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
@@ -8,7 +8,7 @@ import { t } from "../words.js";
 import { PictureCrop } from "./crop.js";
 import { byId } from "./dom.js";
 
-/** @typedef {import("../wording.js").Place} Place */
+/** @typedef {import("../wording.js").Field} Field */
 
 export class Door {
   #door = byId("door", HTMLElement);
@@ -41,7 +41,7 @@ export class Door {
     });
     this.#signIn.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#submit(this.#signIn, api.login);
+      this.#submit(this.#signIn, login);
     });
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
       eye.addEventListener("click", () => eye instanceof HTMLButtonElement && reveal(eye));
@@ -104,8 +104,8 @@ export class Door {
     if (picture) {
       form.set("avatar", picture, "avatar.png");
     }
-    await api.register(form);
-    await api.login(name.trim(), password);
+    await register(form);
+    await login(name.trim(), password);
   }
 
   /**
@@ -132,8 +132,8 @@ export class Door {
         await send(name.value, password.value);
         await this.#entered();
       } catch (error) {
-        const [place, sentence] = wording(error);
-        place === "picture" ? this.#crop.showError(sentence) : showError(form, place, sentence);
+        const [field, sentence] = wording(error);
+        field === "picture" ? this.#crop.showError(sentence) : showError(form, field, sentence);
       } finally {
         submit.ariaBusy = null;
       }
@@ -143,20 +143,20 @@ export class Door {
 
 /**
  * @param {HTMLFormElement} form
- * @param {Place} place
+ * @param {Field} field
  * @param {string} sentence
  */
-function showError(form, place, sentence) {
-  const field = place === "name" ? input(form, "username") : place === "password" ? input(form, "password") : null;
-  const error = field
-    ? document.getElementById(`${field.id}-error`)
+function showError(form, field, sentence) {
+  const wrong = field === "name" ? input(form, "username") : field === "password" ? input(form, "password") : null;
+  const error = wrong
+    ? document.getElementById(`${wrong.id}-error`)
     : [...form.children].find((child) => child.matches(".error"));
   if (error) {
     error.textContent = sentence;
   }
-  if (field) {
-    field.ariaInvalid = "true";
-    field.focus();
+  if (wrong) {
+    wrong.ariaInvalid = "true";
+    wrong.focus();
   } else if (sentence && form.id === "sign-in") {
     input(form, "password").select();
   }

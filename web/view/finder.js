@@ -6,7 +6,9 @@ import { t } from "../words.js";
 import { avatar } from "./avatar.js";
 import { byId, element, isolated } from "./dom.js";
 
+/** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("./directory.js").Directory} Directory */
 /** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean }} Choice */
 
 export class Finder {
@@ -112,6 +114,32 @@ function option({ key, title, unread, isNew }, index) {
   made.id = `choice-${index}`;
   made.dataset.index = String(index);
   return made;
+}
+
+/**
+ * All conversations there are: first those with unread messages, then the latest
+ * visited, and the open one at the end.
+ * @param {Client} client
+ * @param {Directory} directory
+ * @returns {Choice[]}
+ */
+export function choicesOf(client, { rooms, people, visited, current }) {
+  const users = new Set([...client.rooms.values()].flatMap(({ members }) => [...members]));
+  // Users in the joined rooms with whom there is no conversation yet.
+  const strangers = [...users].filter((name) => !client.conversations.has(`@${name}`));
+  /** @type {Choice[]} */
+  const choices = [
+    ...rooms.filter(({ isJoined }) => isJoined),
+    ...people,
+    ...rooms.filter(({ isJoined }) => !isJoined),
+    ...strangers.map((name) => ({ key: /** @type {const} */ (`@${name}`), title: name })),
+  ];
+  /** @param {Choice} choice */
+  const rank = ({ key, unread }) => {
+    const index = visited.indexOf(key);
+    return key === current ? Infinity : unread ? -1 : index < 0 ? visited.length : index;
+  };
+  return choices.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
 }
 
 const CHOICES_MAX = 8;

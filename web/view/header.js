@@ -1,11 +1,11 @@
-// What stands above the messages: where one is, how the connection is, and who
-// is here.
+// The header of a conversation: its title, the state of the connection, and who
+// is in the room.
 
 import { count, t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { button, byId, element, isolated, symbol } from "./dom.js";
-import { Lines } from "./lines.js";
+import { byId, element, symbol } from "./dom.js";
 
+/** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../logic/rooms.js").Room} Room */
 
@@ -14,29 +14,18 @@ export class Header {
   #subtitle = byId("subtitle", HTMLElement);
   #picture = byId("talk-picture", HTMLElement);
   #here = byId("here", HTMLButtonElement);
-  #hereList = byId("here-list", HTMLElement);
-  #people;
   #elsewhere = byId("elsewhere", HTMLElement);
   #openSidebar = byId("open-sidebar", HTMLElement);
   #me;
-  /** @type {Room | undefined} */
-  #room;
+  #client;
 
   /**
    * @param {string} me
-   * @param {(name: string) => void} chosen somebody who is here
+   * @param {Client} client
    */
-  constructor(me, chosen) {
+  constructor(me, client) {
     this.#me = me;
-    this.#people = new Lines(this.#hereList, (name) => (name ? personOf(name, name === me) : restOf()));
-    this.#hereList.onbeforetoggle = () => this.#showHere();
-    this.#hereList.onclick = ({ target }) => {
-      const line = target instanceof Element ? target.closest("button") : null;
-      if (line?.dataset.name) {
-        this.#hereList.hidePopover();
-        chosen(line.dataset.name);
-      }
-    };
+    this.#client = client;
   }
 
   /**
@@ -50,10 +39,8 @@ export class Header {
       this.#picture.dataset.key = key;
       this.#picture.replaceChildren(key.startsWith("#") ? "" : avatar(key.slice(1)));
     }
-    this.#room = room;
     const members = [...(room?.members ?? [])];
     this.#here.hidden = members.length === 0 || !room?.isPresenceKnown;
-    if (this.#here.hidden && this.#hereList.matches(":popover-open")) this.#hereList.hidePopover();
     const faces = members.filter((name) => name !== this.#me).slice(0, FACES);
     const shown = JSON.stringify([faces, room?.online, t.chat]);
     if (this.#here.dataset.shown !== shown) {
@@ -62,28 +49,66 @@ export class Header {
       this.#here.ariaLabel = `${t.whoIsHere}: ${number.textContent}`;
       this.#here.replaceChildren(...faces.map((name) => avatar(name, "small")), symbol("people"), number);
     }
-    if (this.#hereList.matches(":popover-open")) this.#showHere();
   }
 
   /**
-   * What stands under the title.
-   * @param {string} sentence
-   * @param {boolean} isBad
-   * @returns {boolean} whether that is another than before
+   * Shows the line under the title.
+   * @param {Key} key
+   * @returns {boolean} whether it differs from before
    */
-  say(sentence, isBad) {
+  showState(key) {
+    const [sentence, isBad] = this.#stateOf(key);
     const isNew = this.#subtitle.textContent !== sentence;
     if (isNew) {
       this.#subtitle.textContent = sentence;
     }
     this.#subtitle.className = isBad ? "away" : "";
-    // Who comes and goes is no news to somebody who listens.
+    // A screen reader does not announce how many are in the room.
     this.#subtitle.ariaLive = isBad ? "polite" : "off";
     return isNew;
   }
 
   /**
-   * On a phone, whether something waits at the side.
+   * Why no messages come, in words; empty where they do.
+   * @param {Key} key
+   */
+  obstacle(key) {
+    if (this.#isAway) return t.loadedLater;
+    const room = key.startsWith("#") ? this.#client.rooms.get(key.slice(1)) : undefined;
+    return room?.status === "refused" ? t.roomRefused : "";
+  }
+
+  /**
+   * The state of the connection if it is lost, and otherwise who is here.
+   * @param {Key} key
+   * @returns {[string, boolean]} and whether it is bad
+   */
+  #stateOf(key) {
+    const client = this.#client;
+    const name = key.slice(1);
+    if (this.#isAway) {
+      const unsent = client.outbox.unsent;
+      const state = !navigator.onLine ? t.offline : client.hasGreeted ? t.noConnection : t.connecting;
+      const more = unsent > 0 ? t.waitingHere(unsent) : client.hasGreeted ? t.tryingAgain : "";
+      return [more ? `${state} · ${more}` : state, true];
+    }
+    if (key.startsWith("#")) {
+      const room = client.rooms.get(name);
+      if (room?.status === "refused") return [t.roomRefused, true];
+      return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", false];
+    }
+    if (name === this.#me) return [t.onlyYou, false];
+    return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, false];
+  }
+
+  /** Whether the connection is lost for longer than a short interruption, or the network is. */
+  get #isAway() {
+    const { state, lostAt } = this.#client;
+    return state !== "open" && (!navigator.onLine || performance.now() - (lostAt ?? 0) > QUIET_MS);
+  }
+
+  /**
+   * Shows on a phone whether there are unread messages in other conversations.
    * @param {boolean} isUnread
    * @param {boolean} isLoud
    */
@@ -92,35 +117,9 @@ export class Header {
     this.#openSidebar.ariaLabel = isUnread ? `${t.openSidebar}: ${t.unreadElsewhere}` : t.openSidebar;
     this.#elsewhere.classList.toggle("loud", isLoud);
   }
-
-  #showHere() {
-    if (!this.#room) {
-      return;
-    }
-    const names = [...this.#room.members].sort((a, b) => a.localeCompare(b));
-    const more = this.#room.online - names.length;
-    const lines = new Map(names.map((name) => [name, 0]));
-    this.#people.show(more > 0 ? lines.set("", more) : lines);
-  }
 }
 
-/**
- * @param {string} name
- * @param {boolean} isMe
- */
-function personOf(name, isMe) {
-  const node = button("person", avatar(name, "small"), isolated(name, "title"));
-  node.dataset.name = name;
-  const you = element("span", "quiet");
-  if (isMe) node.append(you);
-  return { node, show: () => (you.textContent = t.you) };
-}
-
-/** How many more there are than have a name. */
-function restOf() {
-  const node = element("p", "quiet");
-  return { node, show: (/** @type {number} */ more) => (node.textContent = t.andMore(more)) };
-}
-
-/** Pictures beside the number of those who are here. */
+/** An interruption that ends within this time is not shown. */
+const QUIET_MS = 1_500;
+/** Pictures beside the number of users in the room. */
 const FACES = 3;

@@ -2,11 +2,13 @@
 // of shortcuts, and signing out. The language is changed at the door, too, and
 // stays with app.js.
 
-import * as api from "../api.js";
+import * as account from "../account.js";
+import { ApiError } from "../api.js";
 import { deviceOf } from "../logic/device.js";
 import { settings } from "../settings.js";
+import { agoOf } from "../relative-time.js";
 import { wording } from "../wording.js";
-import { agoOf, t } from "../words.js";
+import { t } from "../words.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 
 /** @typedef {import("./chat.js").Chat} Chat */
@@ -20,7 +22,7 @@ export class Menu {
   #sessions = byId("sessions", HTMLElement);
   #wrong = byId("sessions-error", HTMLElement);
   #endOthers = byId("end-others", HTMLButtonElement);
-  /** @type {api.SignIn[]} */
+  /** @type {account.SignIn[]} */
   #signIns = [];
   #chat;
   #hooks;
@@ -102,7 +104,7 @@ export class Menu {
   async #loadSessions() {
     this.#wrong.textContent = "";
     try {
-      const signIns = await api.sessions();
+      const signIns = await account.sessions();
       this.#signIns = signIns.sort((a, b) => Number(b.current) - Number(a.current) || b.last_seen - a.last_seen);
     } catch (error) {
       this.#wrong.textContent = wording(error)[1];
@@ -115,7 +117,7 @@ export class Menu {
     this.#endOthers.hidden = !this.#signIns.some(({ current }) => !current);
   }
 
-  /** @param {api.SignIn} signIn */
+  /** @param {account.SignIn} signIn */
   #line(signIn) {
     const device = deviceOf(signIn.device) || t.unknownDevice;
     const words = element("div", "", isolated(device, "title"), element("small", "", `${agoOf(signIn.last_seen)} · ${signIn.address}`));
@@ -128,13 +130,13 @@ export class Menu {
     return element("li", "", words, end);
   }
 
-  /** @param {api.SignIn[]} signIns */
+  /** @param {account.SignIn[]} signIns */
   async #end(signIns) {
     try {
       for (const { id } of signIns) {
         // One that has just ended by itself is as good.
-        await api.endSession(id).catch((error) => {
-          if (!(error instanceof api.ApiError && error.status === 404)) throw error;
+        await account.endSession(id).catch((error) => {
+          if (!(error instanceof ApiError && error.status === 404)) throw error;
         });
       }
     } catch (error) {
@@ -159,9 +161,9 @@ export class Menu {
   async #signOut() {
     this.#hooks.leaving(true);
     try {
-      await api.logout();
+      await account.logout();
     } catch (error) {
-      if (!(error instanceof api.ApiError && error.status === 401)) {
+      if (!(error instanceof ApiError && error.status === 401)) {
         this.#hooks.leaving(false);
         this.#chat()?.toast(wording(error)[1]);
         return;

@@ -9,7 +9,7 @@ import { button, element, isolated, symbol } from "./dom.js";
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../logic/outbox.js").Item} Item */
-/** @typedef {import("../logic/grouping.js").Coming} Coming */
+/** @typedef {import("../logic/rooms.js").Notice} Notice */
 
 /**
  * @param {Entry} entry
@@ -107,12 +107,12 @@ export function gapItem() {
   return element("li", "gap", dots, element("span", "unseen", t.gap));
 }
 
-/** @param {Coming} coming */
-export function comingItem({ came, went }) {
+/** @param {Notice} notice */
+export function noticeItem({ came, left }) {
   const sentences = [];
   if (came.length > 0) sentences.push(t.came(shortList(came)));
-  if (went.length > 0) sentences.push(t.went(shortList(went)));
-  return element("li", "coming", sentences.join(" · "));
+  if (left.length > 0) sentences.push(t.left(shortList(left)));
+  return element("li", "notice", sentences.join(" · "));
 }
 
 /** @param {string[]} names */

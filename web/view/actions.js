@@ -1,0 +1,38 @@
+// What the buttons in a message do.
+
+/** @typedef {import("../logic/client.js").Client} Client */
+/** @typedef {import("../logic/client.js").Input} Input */
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("./composer.js").Composer} Composer */
+
+/**
+ * @param {string} action the `data-act` of the button
+ * @param {HTMLElement} item the message
+ * @param {object} chat
+ * @param {Client} chat.client
+ * @param {Composer} chat.composer
+ * @param {(input: Input) => void} chat.step
+ * @param {(key: Key) => void} chat.go
+ */
+export function act(action, item, { client, composer, step, go }) {
+  const { nonce = "", from = "" } = item.dataset;
+  switch (action) {
+    case "write":
+      go(`@${from}`);
+      break;
+    case "retry":
+      step({ type: "retry", nonce });
+      composer.focus();
+      break;
+    case "edit": {
+      const text = client.outbox.find(nonce)?.text ?? "";
+      step({ type: "discard", nonce });
+      composer.take(text);
+      break;
+    }
+    case "discard":
+      step({ type: "discard", nonce });
+      composer.focus();
+      break;
+  }
+}

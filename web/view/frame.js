@@ -1,0 +1,169 @@
+// What stands around the rows of a message list: the line above the first row,
+// what is not in the log below the last one, buttons to messages that are not in
+// view, and the day of those that are.
+
+import { dayOf, t } from "../words.js";
+import { button, byId, element } from "./dom.js";
+import { dayItem, gapItem, noticeItem, showState, waitingItem } from "./message.js";
+
+/** @typedef {import("../logic/conversation.js").Conversation} Conversation */
+/** @typedef {import("../logic/window.js").TailPart} TailPart */
+
+export class ListFrame {
+  #top = byId("top", HTMLElement);
+  #dayAbove = byId("day-above", HTMLElement);
+  #toNewest = byId("to-newest", HTMLButtonElement);
+  #toFirstNew = byId("to-first-new", HTMLButtonElement);
+  #list;
+  #me;
+  #invite;
+  /** The elements below the last row, by what they show. @type {Map<string, HTMLElement>} */
+  #tail = new Map();
+
+  /**
+   * @param {HTMLElement} list
+   * @param {string} me
+   * @param {object} hooks
+   * @param {() => void} hooks.toNewest
+   * @param {() => void} hooks.toFirstNew
+   * @param {() => void} hooks.invite the user wants a link to the room
+   */
+  constructor(list, me, { toNewest, toFirstNew, invite }) {
+    this.#list = list;
+    this.#me = me;
+    this.#invite = invite;
+    this.#toNewest.addEventListener("click", toNewest);
+    this.#toFirstNew.addEventListener("click", toFirstNew);
+  }
+
+  /**
+   * @param {Conversation} conversation
+   * @param {"empty" | "loading" | "beginning" | "more"} kind
+   * @param {string} obstacle why nothing can be loaded, in words; empty where it can
+   */
+  showTop({ key, isRoom, name }, kind, obstacle) {
+    const shown = `${kind} ${obstacle} ${key} ${t.chat}`;
+    if (this.#top.dataset.shown === shown) {
+      return;
+    }
+    this.#top.dataset.shown = shown;
+    this.#top.className = `top ${kind}`;
+    const hint = isRoom ? t.emptyRoomHint : name === this.#me ? t.onlyYou : t.emptyPrivateHint;
+    const lines = {
+      empty: [element("p", "empty-head", isRoom ? t.emptyRoom : t.emptyPrivate), element("p", "", hint)],
+      loading: [element("p", "", obstacle || t.loading)],
+      beginning: [element("p", "", t.beginning)],
+      more: [],
+    }[kind];
+    this.#top.replaceChildren(...lines);
+    if (kind === "empty" && isRoom) {
+      const copy = button("link", t.copyLink);
+      copy.addEventListener("click", () => this.#invite());
+      this.#top.append(copy);
+    }
+  }
+
+  /**
+   * @param {TailPart[]} parts
+   * @param {object} hooks
+   * @param {() => Iterable<string>} hooks.names of users who may be mentioned
+   * @param {(nonce: string | undefined) => void} hooks.focus gives the focus to a message that is in the log now
+   */
+  showTail(parts, { names, focus }) {
+    const nodes = new Map(
+      parts.map((part) => {
+        const key = keyOf(part);
+        const node = this.#tail.get(key) ?? this.#tailItem(part, names);
+        if (part.kind === "item") showState(node, part.item);
+        return [key, node];
+      }),
+    );
+    const shown = new Set(nodes.values());
+    for (const node of this.#tail.values()) {
+      if (!shown.has(node)) {
+        if (node.contains(document.activeElement)) focus(node.dataset.nonce);
+        node.remove();
+      }
+    }
+    // Only a node that stands wrong is moved, as moving takes the focus from it.
+    let below = null;
+    for (const node of [...shown].toReversed()) {
+      if (node.parentNode !== this.#list || node.nextSibling !== below) {
+        this.#list.insertBefore(node, below);
+      }
+      below = node;
+    }
+    this.#tail = nodes;
+  }
+
+  clearTail() {
+    for (const node of this.#tail.values()) node.remove();
+    this.#tail.clear();
+  }
+
+  /**
+   * @param {{ toNewest: boolean, toFirstNew: boolean }} pills
+   * @param {number} unseen messages below the view that were not in view yet
+   * @param {number} unread messages that were unread when the conversation was opened
+   */
+  showPills({ toNewest, toFirstNew }, unseen, unread) {
+    this.#toNewest.hidden = !toNewest;
+    const words = this.#toNewest.querySelector("span");
+    if (words) setText(words, toNewest && unseen > 0 ? t.newMessages(unseen) : "");
+    this.#toNewest.ariaLabel = words?.textContent ? null : t.toNewest;
+    this.#toFirstNew.hidden = !toFirstNew;
+    if (toFirstNew) setText(this.#toFirstNew, `↑ ${t.toFirstNew(unread)}`);
+  }
+
+  /** @param {number | undefined} timestamp of the messages in view, whose day is not in view itself */
+  showDay(timestamp) {
+    // The button stands in the same place.
+    const isShown = timestamp !== undefined && this.#toFirstNew.hidden;
+    this.#dayAbove.classList.toggle("shown", isShown);
+    if (isShown) setText(this.#dayAbove, dayOf(timestamp));
+  }
+
+  /**
+   * @param {TailPart} part
+   * @param {() => Iterable<string>} names
+   */
+  #tailItem(part, names) {
+    switch (part.kind) {
+      case "notice":
+        return noticeItem(part.notice);
+      case "gap":
+        return gapItem();
+      case "day":
+        return dayItem(part.timestamp);
+      case "item":
+        return waitingItem(part.item, { me: this.#me, names: names(), isContinued: part.isContinued });
+    }
+  }
+}
+
+/**
+ * Changes a text only where it differs: a text that is replaced while it is
+ * pressed loses the click.
+ * @param {Element} element
+ * @param {string} text
+ */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * What an element shows: parts with the same key have the same element.
+ * @param {TailPart} part
+ */
+function keyOf(part) {
+  switch (part.kind) {
+    case "notice":
+      return JSON.stringify(part.notice);
+    case "gap":
+      return "gap";
+    case "day":
+      return `day ${dayOf(part.timestamp)}`;
+    case "item":
+      return `${part.isContinued ? "continued" : "item"} ${part.item.nonce}`;
+  }
+}
