@@ -27,7 +27,7 @@ const chatCode = settings.user ? import("./view/chat.js") : null;
 const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
 
-speak();
+showLanguage();
 fitKeyboard();
 start();
 
@@ -36,7 +36,7 @@ for (const choice of document.querySelectorAll("[data-language]")) {
     const chosen = choice instanceof HTMLElement ? choice.dataset.language : "";
     if (chosen === "ru" || chosen === "en") {
       await setLanguage(chosen);
-      speak();
+      showLanguage();
     }
   });
 }
@@ -120,15 +120,15 @@ function theMenu() {
   return menu;
 }
 
-async function speak() {
+async function showLanguage() {
   translate(document);
-  door?.speak();
-  chat?.translate();
+  door?.retranslate();
+  chat?.retranslate();
   for (const choice of document.querySelectorAll("[data-language]")) {
     choice.ariaPressed = String(choice instanceof HTMLElement && choice.dataset.language === language);
   }
   if (!chat) document.title = t.chat;
-  (await menu)?.speak();
+  (await menu)?.retranslate();
 }
 
 /** On some phones a keyboard covers the page instead of making it smaller. */

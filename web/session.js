@@ -31,7 +31,7 @@ export class Session {
     this.#listener = listener;
     this.#store = new OutboxStore(user, this.#tabs.name);
     const { signal } = this.#controller;
-    const nudge = () => this.step({ type: "nudge" });
+    const nudge = () => this.step({ type: "foreground" });
     addEventListener("offline", () => this.step({ type: "offline" }), { signal });
     addEventListener("online", () => this.step({ type: "online" }), { signal });
     addEventListener("pageshow", nudge, { signal });
@@ -58,7 +58,7 @@ export class Session {
    * @param {string} text
    */
   write(key, text) {
-    const at = this.client.outbox.timeOf(Date.now());
+    const at = this.client.outbox.timestampFor(Date.now());
     const random = crypto.getRandomValues(new Uint8Array(12));
     this.step({ type: "send", item: { nonce: nonce(at, random), key, text, at, state: "waiting" } });
   }
@@ -101,7 +101,7 @@ export class Session {
       case "close":
         this.#close();
         break;
-      case "ask":
+      case "check-session":
         this.#ask();
         break;
       case "keep":

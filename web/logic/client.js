@@ -1,8 +1,8 @@
-// The client's half of the protocol `chat.v2`: decides, and does nothing itself.
-// What happens goes in through `step`, with the time and the randomness; what
-// is to be done comes out. No DOM, no clock, no socket.
+// The client's half of the protocol `chat.v2`, as a state machine. Inputs go into
+// `step`, with the time and the randomness; it returns outputs, which the caller
+// performs. No DOM, no clock, no socket.
 
-import { Connection, Turn } from "./connection.js";
+import { Connection, Step } from "./connection.js";
 import { Conversations } from "./conversation.js";
 import { Outbox } from "./outbox.js";
 import { Reading } from "./reading.js";
@@ -13,9 +13,10 @@ import { Rooms } from "./rooms.js";
 /** @typedef {import("./outbox.js").Item} Item */
 
 /**
- * What happens. `timer`: `wakeAt` has come. `session` answers `ask`, and no
- * answer counts as signed in. `offline`, `online`: what the browser says about
- * the network. `nudge`: the page came to the front. `stay`: the end is not to be loaded any more.
+ * Inputs. `timer`: `wakeAt` has come. `session` answers `check-session`; without
+ * an answer, the user counts as signed in. `offline`, `online`: what the browser
+ * says about the network. `foreground`: the page came to the front.
+ * `cancel-latest`: the newest page is no longer wanted.
  * @typedef {{ type: "start" }
  *   | { type: "opened" }
  *   | { type: "frame", frame: any }
@@ -24,26 +25,27 @@ import { Rooms } from "./rooms.js";
  *   | { type: "session", signedIn: boolean }
  *   | { type: "offline" }
  *   | { type: "online" }
- *   | { type: "nudge" }
+ *   | { type: "foreground" }
  *   | { type: "join", room: string }
  *   | { type: "leave", room: string }
  *   | { type: "send", item: Item }
  *   | { type: "retry", nonce: string }
  *   | { type: "discard", nonce: string }
  *   | { type: "load", key: Key, part: Part, seq?: number }
- *   | { type: "stay", key: Key }} Input
+ *   | { type: "cancel-latest", key: Key }} Input
  */
 
 /** @typedef {"older" | "newer" | "around" | "latest"} Part */
 
 /**
- * What is to be done. `close`: nothing more may come in from that socket.
- * `ask`: whether somebody is still signed in. `keep` and `drop`: in the store.
- * `arrived`: an entry that was not asked for.
+ * Outputs. `close`: no input may come from that socket any more.
+ * `check-session`: ask the server whether the user is still signed in. `keep` and
+ * `drop`: write an item to the store, delete it. `arrived`: an entry that the
+ * server sent by itself; `isNews`: it is newer than what the connection began with.
  * @typedef {{ do: "connect" }
  *   | { do: "send", frame: object }
  *   | { do: "close" }
- *   | { do: "ask" }
+ *   | { do: "check-session" }
  *   | { do: "keep", item: Item }
  *   | { do: "drop", nonce: string }
  *   | { do: "arrived", key: Key, entry: Entry, isNews: boolean }
@@ -53,21 +55,21 @@ import { Rooms } from "./rooms.js";
  *   | { do: "signed-out" }} Output
  */
 
-/** @typedef {{ now: number, random: () => number }} Moment monotonic milliseconds; from 0 up to 1 */
+/** @typedef {{ now: number, random: () => number }} Moment monotonic milliseconds; a number from 0 up to 1 */
 
 /**
- * Gives what happens to the part that it concerns: each has its own state, and
- * knows only those before it.
+ * Passes each input to the part that it concerns. Each part owns its state, and
+ * knows only the parts before it.
  */
 export class Client {
   /** @type {string} */
   user;
-  /** When to step with `timer`; null: not needed. @type {number | null} */
+  /** When `step` wants a `timer`, on the clock of `now`; null: it needs none. @type {number | null} */
   wakeAt = null;
   textMaxChars = 4096;
   conversations = new Conversations();
   outbox;
-  #turn = new Turn();
+  #step = new Step();
   #connection;
   #rooms;
   #reading;
@@ -75,10 +77,10 @@ export class Client {
   /** @param {string} user who is signed in */
   constructor(user) {
     this.user = user;
-    this.#connection = new Connection(this.#turn, user);
-    this.outbox = new Outbox(this.#turn, this.#connection);
-    this.#rooms = new Rooms(this.#turn, this.#connection, this.conversations, this.outbox);
-    this.#reading = new Reading(user, this.#turn, this.#connection, this.conversations, this.outbox, this.#rooms);
+    this.#connection = new Connection(this.#step, user);
+    this.outbox = new Outbox(this.#step, this.#connection);
+    this.#rooms = new Rooms(this.#step, this.#connection, this.conversations, this.outbox);
+    this.#reading = new Reading(user, this.#step, this.#connection, this.conversations, this.outbox, this.#rooms);
   }
 
   /**
@@ -87,12 +89,12 @@ export class Client {
    * @returns {Output[]}
    */
   step(input, moment) {
-    this.#turn.begin(moment);
+    this.#step.begin(moment);
     if (this.state !== "ended") {
-      this.#take(input);
-      this.#goOn();
+      this.#handle(input);
+      this.#proceed();
     }
-    return this.#turn.outputs;
+    return this.#step.outputs;
   }
 
   /** `waiting` for the next attempt, `ended` for good. */
@@ -105,26 +107,26 @@ export class Client {
     return this.#connection.retryAt;
   }
 
-  /** When there was last a connection; null while there is one. */
+  /** When the connection was lost; null while there is one. */
   get lostAt() {
     return this.#connection.lostAt;
   }
 
   /** Whether `hello` has ever come. */
-  get hasGreeted() {
-    return this.#connection.hasGreeted;
+  get hasConnected() {
+    return this.#connection.hasConnected;
   }
 
   get epoch() {
     return this.conversations.epoch;
   }
 
-  /** Those that are to be joined. */
+  /** The rooms that the user is in, or is to join. */
   get rooms() {
     return this.#rooms.all;
   }
 
-  /** Those with whom one talks in private. */
+  /** The private conversations. */
   get privates() {
     return this.conversations.privates;
   }
@@ -138,7 +140,7 @@ export class Client {
     return this.#reading.isSeeking(key, seq);
   }
 
-  /** Whether the server has said lately who is online: not after the connection has been lost for a while. */
+  /** Whether it is known who is online: not once the connection has been lost for a while. */
   get isPresenceKnown() {
     return this.state === "open" || [...this.rooms.values()].some((room) => room.isPresenceKnown);
   }
@@ -152,16 +154,16 @@ export class Client {
   }
 
   /** @param {Input} input */
-  #take(input) {
+  #handle(input) {
     switch (input.type) {
       case "start":
         this.#connection.connect();
         break;
       case "opened":
-        this.#connection.heard();
+        this.#connection.received();
         break;
       case "frame":
-        this.#connection.heard();
+        this.#connection.received();
         if (input.frame !== null && typeof input.frame === "object") {
           this.#frame(input.frame);
         }
@@ -170,8 +172,8 @@ export class Client {
         this.#closed(input.code, input.wasOpen);
         break;
       case "timer":
-        if (this.#turn.now >= Math.min(this.#connection.overdueAt, this.outbox.overdueAt)) {
-          this.#cut();
+        if (this.#step.now >= Math.min(this.#connection.overdueAt, this.outbox.overdueAt)) {
+          this.#disconnect();
         } else {
           this.#connection.tick();
         }
@@ -183,21 +185,21 @@ export class Client {
         break;
       case "offline":
         if (this.state === "open" || this.state === "connecting") {
-          this.#cut();
+          this.#disconnect();
         }
         break;
       case "online":
         if (this.state === "connecting") {
           // The attempt was made on a network that is no longer there.
-          this.#cut();
+          this.#disconnect();
         }
-        this.#connection.nudge();
+        this.#connection.retrySoon();
         break;
-      case "nudge":
-        this.#connection.nudge();
+      case "foreground":
+        this.#connection.retrySoon();
         break;
       case "join":
-        this.#rooms.want(input.room);
+        this.#rooms.join(input.room);
         break;
       case "leave":
         this.#reading.forget(`#${input.room}`);
@@ -205,13 +207,13 @@ export class Client {
         break;
       case "send":
         if (this.outbox.add(input.item)) {
-          this.#prepare(input.item.key);
+          this.#ensureConversation(input.item.key);
         }
         break;
       case "retry": {
         const item = this.outbox.retry(input.nonce);
         if (item) {
-          this.#prepare(item.key);
+          this.#ensureConversation(item.key);
         }
         break;
       }
@@ -221,19 +223,19 @@ export class Client {
       case "load":
         this.#reading.load(input.key, input.part, input.seq ?? 0);
         break;
-      case "stay":
-        this.#reading.stay(input.key);
+      case "cancel-latest":
+        this.#reading.cancelLatest(input.key);
         break;
     }
   }
 
-  /** Does what can be done by now. */
-  #goOn() {
+  /** Sends what can be sent by now, and finds out when the next timer is due. */
+  #proceed() {
     this.#rooms.expirePresence();
     if (this.state === "open") {
-      this.#rooms.goOn();
-      this.#reading.goOn();
-      this.outbox.goOn((room) => this.#rooms.isIn(room));
+      this.#rooms.proceed();
+      this.#reading.proceed();
+      this.outbox.proceed((room) => this.#rooms.isIn(room));
     }
     const due = Math.min(this.outbox.overdueAt, ...this.#parts.map(({ dueAt }) => dueAt));
     this.wakeAt = this.state === "ended" || due === Infinity ? null : due;
@@ -244,11 +246,11 @@ export class Client {
   }
 
   /**
-   * A message needs its room, even one that was left in the meantime.
+   * Joins the room that a message is for, even if it was left in the meantime.
    * @param {Key} key
    */
-  #prepare(key) {
-    key.startsWith("#") ? this.#rooms.want(key.slice(1)) : this.conversations.of(key);
+  #ensureConversation(key) {
+    key.startsWith("#") ? this.#rooms.join(key.slice(1)) : this.conversations.of(key);
   }
 
   /**
@@ -260,21 +262,21 @@ export class Client {
       this.#connection.end();
       return;
     }
-    // A browser does not tell a script why an upgrade was refused.
+    // A browser does not tell a script why the upgrade to a WebSocket was refused.
     if (code === POLICY || !wasOpen) {
-      this.#turn.do({ do: "ask" });
+      this.#step.emit({ do: "check-session" });
     }
-    this.#lost();
+    this.#disconnected();
   }
 
-  /** Gives up a connection of which nothing good is to be expected. */
-  #cut() {
-    this.#turn.do({ do: "close" });
-    this.#lost();
+  /** Closes a connection that does not answer, or must begin anew. */
+  #disconnect() {
+    this.#step.emit({ do: "close" });
+    this.#disconnected();
   }
 
-  #lost() {
-    for (const part of this.#parts) part.lost();
+  #disconnected() {
+    for (const part of this.#parts) part.disconnected();
   }
 
   /** @param {any} frame */
@@ -303,7 +305,7 @@ export class Client {
         this.#error(frame);
         break;
       case "reconnect":
-        this.#connection.comeBackAfter(frame.after_ms);
+        this.#connection.reconnectAfter(frame.after_ms);
         break;
       default:
         this.#reading.entry(frame);
@@ -318,32 +320,32 @@ export class Client {
     }
     this.textMaxChars = hello.limits?.text_max_chars ?? this.textMaxChars;
     this.outbox.frameMaxBytes = hello.limits?.message_max_bytes ?? Infinity;
-    this.#connection.greeted(hello.heartbeat_seconds);
-    this.#reading.greeted(hello);
-    this.#rooms.greeted();
+    this.#connection.hello(hello.heartbeat_seconds);
+    this.#reading.hello(hello);
+    this.#rooms.hello();
   }
 
   /** @param {any} ack */
   #ack({ nonce, seq }) {
-    this.#connection.wentWell();
+    this.#connection.succeeded();
     const item = this.outbox.find(nonce);
     if (item) {
       this.outbox.stored(item, seq);
       this.outbox.dropStored(item.key, this.conversations.get(item.key)?.seen ?? 0);
-      this.#turn.show(item.key);
+      this.#step.show(item.key);
     }
   }
 
   /** @param {any} frame */
   #history(frame) {
-    const request = this.#connection.answered(frame.ref);
+    const request = this.#connection.takeRequest(frame.ref);
     const conversation = request && this.conversations.get(request.key);
     if (!request || !conversation || request.kind === "probe") {
       return;
     }
     if (conversation.epoch !== String(frame.epoch)) {
-      // The connection is older than the numbering: begin anew.
-      this.#cut();
+      // The epoch has changed since `hello`: begin anew.
+      this.#disconnect();
       return;
     }
     this.#reading.page(request, conversation, frame);
@@ -351,24 +353,24 @@ export class Client {
 
   /** @param {any} error */
   #error(error) {
-    const isPassing = error.code === "unavailable" || typeof error.retry_after === "number";
+    const isTemporary = error.code === "unavailable" || typeof error.retry_after === "number";
     if (typeof error.nonce === "string") {
-      const item = this.outbox.refused(error, isPassing);
+      const item = this.outbox.refused(error, isTemporary);
       if (item) {
-        this.#rooms.comeBack(item.key.slice(1));
+        this.#rooms.rejoin(item.key.slice(1));
       }
       return;
     }
-    const request = this.#connection.answered(error.ref);
+    const request = this.#connection.takeRequest(error.ref);
     if (request?.kind === "join") {
-      this.#rooms.refused(request, error, isPassing);
+      this.#rooms.refused(request, error, isTemporary);
     } else if (request && request.kind !== "probe") {
       this.#reading.refused(request, error);
     }
   }
 }
 
-/** Close codes: the origin or the token is no longer good; signed out. */
+/** Close codes: the origin or the token is no longer accepted; the session has ended. */
 const POLICY = 1008;
 const SIGNED_OUT = 4001;
 

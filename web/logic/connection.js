@@ -1,5 +1,5 @@
-// The line to the server: made, watched, given up and made anew; and what was
-// asked on it and has no answer yet.
+// The connection to the server: attempts and their backoff, probes of a silent
+// connection, and requests that are not answered yet.
 
 /** @typedef {import("./client.js").Moment} Moment */
 /** @typedef {import("./client.js").Output} Output */
@@ -14,121 +14,121 @@ export class Connection {
   state = "waiting";
   /** When the next attempt is due; null while one is made or there is a connection. @type {number | null} */
   retryAt = null;
-  /** When there was last a connection; null while there is one. @type {number | null} */
+  /** When the connection was lost; null while there is one. @type {number | null} */
   lostAt = 0;
   /** Whether `hello` has ever come. */
-  hasGreeted = false;
+  hasConnected = false;
 
-  #turn;
+  #step;
   #user;
   #attempts = 0;
   #openedAt = 0;
-  #heardAt = 0;
+  #receivedAt = 0;
   #probeAfterMs = PROBE_AFTER_MS;
-  /** When the server wants to see us again; 0: it did not say. */
-  #returnAt = 0;
-  /** Of what may pass, since something last went well. */
+  /** When the server wants the client to reconnect; 0: it has not said. */
+  #reconnectAt = 0;
+  /** Temporary refusals since a request last succeeded. */
   #refusals = 0;
   /** @type {Map<string, Request>} */
   #requests = new Map();
   #refs = 0;
 
   /**
-   * @param {Turn} turn
+   * @param {Step} step
    * @param {string} user who is signed in
    */
-  constructor(turn, user) {
-    this.#turn = turn;
+  constructor(step, user) {
+    this.#step = step;
     this.#user = user;
   }
 
   connect() {
     this.state = "connecting";
     this.retryAt = null;
-    this.#openedAt = this.#turn.now;
-    this.#turn.do({ do: "connect" });
-    this.#turn.do({ do: "show", what: "connection" });
+    this.#openedAt = this.#step.now;
+    this.#step.emit({ do: "connect" });
+    this.#step.emit({ do: "show", what: "connection" });
   }
 
-  heard() {
-    this.#heardAt = this.#turn.now;
+  received() {
+    this.#receivedAt = this.#step.now;
   }
 
   /** @param {number} heartbeatSeconds */
-  greeted(heartbeatSeconds) {
+  hello(heartbeatSeconds) {
     this.state = "open";
-    this.hasGreeted = true;
+    this.hasConnected = true;
     this.lostAt = null;
-    this.#openedAt = this.#turn.now;
+    this.#openedAt = this.#step.now;
     if (heartbeatSeconds > 0) {
       this.#probeAfterMs = Math.min(Math.max(heartbeatSeconds * 1000, PROBE_AFTER_MS), PROBE_AFTER_MAX_MS);
     }
-    this.#turn.do({ do: "show", what: "connection" });
+    this.#step.emit({ do: "show", what: "connection" });
   }
 
-  /** @param {unknown} ms after which the server wants to see us again */
-  comeBackAfter(ms) {
-    this.#returnAt = this.#turn.now + nonNegative(ms);
+  /** @param {unknown} ms until the server wants the client to reconnect */
+  reconnectAfter(ms) {
+    this.#reconnectAt = this.#step.now + nonNegative(ms);
   }
 
-  /** It is to be made anew in a while. */
-  lost() {
-    const { now, random } = this.#turn;
+  /** The connection is lost: schedules the next attempt. */
+  disconnected() {
+    const { now, random } = this.#step;
     if (this.state === "open") {
-      // One that is closed at once is no reason to come back at once.
+      // A server that closes connections at once is not to be asked again at once.
       if (now - this.#openedAt > STEADY_MS) {
         this.#attempts = 0;
       }
       this.lostAt = now;
     }
     this.state = "waiting";
-    if (this.#returnAt > now) {
-      this.retryAt = this.#returnAt;
+    if (this.#reconnectAt > now) {
+      this.retryAt = this.#reconnectAt;
     } else {
       this.retryAt = now + backoff(this.#attempts, random);
       this.#attempts += 1;
     }
-    this.#returnAt = 0;
+    this.#reconnectAt = 0;
     this.#requests.clear();
-    this.#turn.do({ do: "show", what: "connection" });
+    this.#step.emit({ do: "show", what: "connection" });
   }
 
   end() {
     this.state = "ended";
-    this.#turn.do({ do: "close" });
-    this.#turn.do({ do: "signed-out" });
+    this.#step.emit({ do: "close" });
+    this.#step.emit({ do: "signed-out" });
   }
 
-  /** The network may have changed, or the page came to the front. */
-  nudge() {
-    const { now, random } = this.#turn;
+  /** Makes the next attempt soon, or probes a connection that may be dead: the network or the page is back. */
+  retrySoon() {
+    const { now, random } = this.#step;
     if (this.state === "waiting" && this.retryAt !== null) {
-      this.retryAt = Math.min(this.retryAt, now + random() * NUDGED_WITHIN_MS);
-    } else if (this.state === "open" && now - this.#heardAt > NUDGE_AFTER_MS) {
+      this.retryAt = Math.min(this.retryAt, now + random() * RETRY_WITHIN_MS);
+    } else if (this.state === "open" && now - this.#receivedAt > DOUBT_AFTER_MS) {
       this.#probe();
     }
   }
 
   /** Time has passed. */
   tick() {
-    const { now } = this.#turn;
+    const { now } = this.#step;
     if (this.state === "waiting" && this.retryAt !== null && now >= this.retryAt) {
       this.connect();
-    } else if (this.state === "open" && now - this.#heardAt >= this.#probeAfterMs) {
+    } else if (this.state === "open" && now - this.#receivedAt >= this.#probeAfterMs) {
       this.#probe();
     }
   }
 
-  /** When to look again. */
+  /** When `tick` has something to do. */
   get dueAt() {
     if (this.state === "waiting") {
       return this.retryAt ?? Infinity;
     }
-    const probeAt = this.state === "open" && !this.#isProbing ? this.#heardAt + this.#probeAfterMs : Infinity;
+    const probeAt = this.state === "open" && !this.#isProbing ? this.#receivedAt + this.#probeAfterMs : Infinity;
     return Math.min(probeAt, this.overdueAt);
   }
 
-  /** When to give up waiting. */
+  /** The deadline after which the connection counts as dead. */
   get overdueAt() {
     if (this.state === "connecting") {
       return this.#openedAt + ANSWER_MS;
@@ -140,17 +140,17 @@ export class Connection {
   }
 
   /**
-   * Whatever comes shows that the connection lives: a server may be slow to
-   * store, and takes its time with whoever asks for much.
-   * @param {number} at when something was sent
+   * The deadline of an answer. Every frame that arrives extends it: a server may be
+   * slow to store, and delays the answers to a client that asks for much.
+   * @param {number} at when the request was sent
    */
   answerDueAt(at, withinMs = ANSWER_MS) {
-    return Math.max(at, this.#heardAt) + withinMs;
+    return Math.max(at, this.#receivedAt) + withinMs;
   }
 
   /**
-   * Asks for something that costs nothing: pings are invisible to a script, so
-   * silence alone does not tell whether there still is a connection.
+   * Sends a request that costs little. Pings are invisible to a script, so silence
+   * alone does not show whether the connection still lives.
    */
   #probe() {
     if (!this.#isProbing) {
@@ -164,11 +164,11 @@ export class Connection {
 
   /** @param {object} frame */
   send(frame) {
-    this.#turn.do({ do: "send", frame });
+    this.#step.emit({ do: "send", frame });
   }
 
   /**
-   * Sends what has an answer.
+   * Sends a frame that will be answered.
    * @param {Kind} kind
    * @param {Key} key
    * @param {object} frame
@@ -177,15 +177,15 @@ export class Connection {
   request(kind, key, frame, more = {}) {
     this.#refs += 1;
     const ref = String(this.#refs);
-    this.#requests.set(ref, { kind, key, at: this.#turn.now, ...more });
+    this.#requests.set(ref, { kind, key, at: this.#step.now, ...more });
     this.send({ ...frame, ref });
   }
 
   /**
-   * What an answer is about.
+   * The request that an answer belongs to. It is answered now.
    * @param {string} ref
    */
-  answered(ref) {
+  takeRequest(ref) {
     const request = this.#requests.get(ref);
     this.#requests.delete(ref);
     return request;
@@ -195,20 +195,20 @@ export class Connection {
    * @param {Key} key
    * @param {Kind} kind
    */
-  isAsking(key, kind) {
+  hasRequest(key, kind) {
     return [...this.#requests.values()].some((request) => request.key === key && request.kind === kind);
   }
 
-  /** Whether a page is on its way. */
-  get isReading() {
+  /** Whether a page of entries was requested and is not there yet. */
+  get hasPageRequest() {
     return [...this.#requests.values()].some(({ kind }) => kind !== "join" && kind !== "probe");
   }
 
   /**
-   * Answers about it are not wanted any more.
+   * Ignores the answers to all requests about a conversation.
    * @param {Key} key
    */
-  forget(key) {
+  dropRequests(key) {
     for (const [ref, request] of this.#requests) {
       if (request.key === key) {
         this.#requests.delete(ref);
@@ -217,24 +217,24 @@ export class Connection {
   }
 
   /**
-   * How long to wait after a refusal that may pass.
-   * @param {unknown} after what the server asked for, in seconds
+   * How long to wait after a temporary refusal.
+   * @param {unknown} after the server's `retry_after`, in seconds
    * @returns {number} milliseconds
    */
-  pause(after) {
-    const pause = Math.max(nonNegative(after) * 1000, backoff(this.#refusals, this.#turn.random));
+  retryDelay(after) {
+    const pause = Math.max(nonNegative(after) * 1000, backoff(this.#refusals, this.#step.random));
     this.#refusals += 1;
     return pause;
   }
 
-  /** Something that may be refused was not. */
-  wentWell() {
+  /** A request that may be refused has succeeded. */
+  succeeded() {
     this.#refusals = 0;
   }
 }
 
-/** What the parts of a client share of one step: its moment, and what is to be done after it. */
-export class Turn {
+/** What the parts of a client share during one `step`: its time, its randomness and its outputs. */
+export class Step {
   now = 0;
   random = () => 0;
   /** @type {Output[]} */
@@ -248,19 +248,20 @@ export class Turn {
   }
 
   /** @param {Output} output */
-  do(output) {
+  emit(output) {
     this.outputs.push(output);
   }
 
   /** @param {Key} key */
   show(key) {
-    this.do({ do: "show", what: "conversation", key });
+    this.emit({ do: "show", what: "conversation", key });
   }
 }
 
 /**
- * How long to wait before coming back: somewhere between a least time and one
- * that doubles, so that those who were cut off together do not come back together.
+ * How long to wait before an attempt: a random time between `BACKOFF_MIN_MS` and a
+ * limit that doubles, so that clients that were disconnected together do not
+ * reconnect together.
  * @param {number} attempts made so far
  * @param {() => number} random from 0 up to 1
  * @returns {number} milliseconds
@@ -277,14 +278,14 @@ function nonNegative(value) {
 
 export const BACKOFF_MIN_MS = 500;
 export const BACKOFF_MAX_MS = 30_000;
-/** After silence for this long, an answer will not come. */
+/** After silence for this long, an answer does not come any more. */
 export const ANSWER_MS = 15_000;
 const PROBE_ANSWER_MS = 8_000;
-/** Silence after which to ask whether there still is a connection. */
+/** Silence after which the connection is probed. */
 const PROBE_AFTER_MS = 25_000;
 const PROBE_AFTER_MAX_MS = 90_000;
-/** The same, when there is a reason to doubt it. */
-const NUDGE_AFTER_MS = 3_000;
-const NUDGED_WITHIN_MS = 1_000;
-/** A connection that lasted this long starts the waiting times anew. */
+/** The same, when the page or the network was away. */
+const DOUBT_AFTER_MS = 3_000;
+const RETRY_WITHIN_MS = 1_000;
+/** A connection that lasted this long resets the backoff. */
 const STEADY_MS = 10_000;

@@ -1,8 +1,8 @@
-// What this page has of one room or one private conversation.
+// The entries of a room or of a private conversation that this page has in memory.
 
 /**
- * @typedef {object} Entry one number of a log
- * @property {string} kind `message` or `private`; another kind is not shown, but counts
+ * @typedef {object} Entry one numbered item of a topic's log
+ * @property {string} kind `message` or `private`; entries of another kind are not shown
  * @property {number} seq
  * @property {string} from
  * @property {string} text
@@ -11,38 +11,38 @@
  */
 
 /** @typedef {import("./client.js").Part} Part */
-/** @typedef {`#${string}` | `@${string}`} Key a room, or the one whom one talks to */
+/** @typedef {`#${string}` | `@${string}`} Key a room by its name, or a private conversation by the other user's */
 
 /**
- * A log that is numbered 1, 2, 3 … Two things are known of it, each without a
- * hole: how far everything has been *seen* as it happened (that is where a
- * resume begins), and the *entries* in memory, which may be an older stretch
- * while somebody reads back.
+ * A topic's log, which is numbered 1, 2, 3 … The page knows two things of it, each
+ * without a gap: `seen`, the number up to which it has received everything as it
+ * was delivered (a resume begins there), and the `entries` in memory, which may be
+ * an older range while the user reads back.
  */
 export class Conversation {
   /** @type {Key} */
   key;
-  /** The name of the numbering; empty until it is known. */
+  /** The id of the numbering; empty until it is known. */
   epoch = "";
-  /** The last number seen as it happened; null before the first. @type {number | null} */
+  /** The last number that was received as it was delivered; null before the first. @type {number | null} */
   seen = null;
-  /** How far the server said it goes. */
+  /** The last number of the log, as far as the server has said so. */
   top = 0;
   /** The oldest number that the server has, as far as it has said so. */
   kept = 1;
-  /** What comes up to here was said while this page was away. */
+  /** Entries up to this number were stored before this connection: they are no news. */
   replayTo = 0;
-  /** Whether the server was asked what is in it. */
+  /** Whether the server has answered what is in it. */
   isLoaded = false;
-  /** In rising order, without a hole. @type {Entry[]} */
+  /** In rising order, without a gap. @type {Entry[]} */
   entries = [];
   /** Whether there is something before `entries`. */
   hasOlder = false;
-  /** The higher, the later something was said in it. */
+  /** Orders conversations by their newest entry: the higher, the later. */
   recency = 0;
-  /** Counts how often what was there has been replaced. */
+  /** Counts how often `entries` were replaced by others. */
   generation = 0;
-  /** Entries that came before others they must follow. @type {Map<number, Entry>} */
+  /** Entries behind a gap, which wait for those before them. @type {Map<number, Entry>} */
   #ahead = new Map();
 
   /** @param {Key} key */
@@ -54,7 +54,7 @@ export class Conversation {
     return this.key.startsWith("#");
   }
 
-  /** The room's name, or the other one's. */
+  /** The name of the room, or of the other user. */
   get name() {
     return this.key.slice(1);
   }
@@ -67,7 +67,7 @@ export class Conversation {
     return this.entries.at(-1)?.seq ?? 0;
   }
 
-  /** How far the log goes, as far as is known here. */
+  /** The last number of the log, as far as this page knows. */
   get end() {
     return Math.max(this.top, this.seen ?? 0);
   }
@@ -81,13 +81,13 @@ export class Conversation {
     return this.#ahead.size > 0;
   }
 
-  /** Whether something has to be read from the log behind what was seen. A room's replay brings it by itself. */
+  /** Whether entries after `seen` must be requested. A room's replay brings them by itself. */
   get isBehind() {
     return this.hasGap || (!this.isRoom && (this.seen ?? 0) < this.top);
   }
 
   /**
-   * Forgets everything.
+   * Forgets everything, and begins with another epoch.
    * @param {string} epoch
    * @param {number} top
    */
@@ -105,9 +105,9 @@ export class Conversation {
   }
 
   /**
-   * Takes an entry that the server sent by itself.
+   * Adds an entry that the server delivered or replayed.
    * @param {Entry} entry
-   * @returns {Entry[] | "known" | "gap"} what is new, in order
+   * @returns {Entry[] | "known" | "gap"} the entries that are new, in order; `gap`: others are missing before it
    */
   receive(entry) {
     this.seen ??= entry.seq - 1;
@@ -115,7 +115,7 @@ export class Conversation {
       return "known";
     }
     if (!this.isRoom && !this.isLoaded) {
-      // Nobody looks at what comes before it; who does will read it.
+      // The entries before it are not shown. They are read when the conversation is opened.
       this.seen = entry.seq - 1;
     }
     if (entry.seq > this.seen + 1) {
@@ -135,10 +135,10 @@ export class Conversation {
   }
 
   /**
-   * A hole that cannot be filled because what was in it is no longer kept.
-   * @returns {Entry[]} what comes after it
+   * Goes on behind a gap that cannot be filled, as its entries are no longer kept.
+   * @returns {Entry[]} the entries behind it
    */
-  giveUpGap() {
+  skipGap() {
     const next = Math.min(...this.#ahead.keys());
     const entry = this.#ahead.get(next);
     if (!entry) {
@@ -153,12 +153,12 @@ export class Conversation {
   }
 
   /**
-   * Where in the log a part is; undefined: there is nothing of it.
+   * The fields of a `history` request for a part; undefined: there is nothing of it.
    * @param {Part} part
    * @param {number} seq
    * @returns {{ before?: number, after?: number } | undefined}
    */
-  where(part, seq) {
+  queryFor(part, seq) {
     switch (part) {
       case "older":
         return this.hasOlder && this.first > 1 ? { before: this.first } : undefined;
@@ -172,14 +172,14 @@ export class Conversation {
   }
 
   /**
-   * Takes a part that was asked for.
+   * Adds a page that was requested.
    * @param {Part} part
    * @param {Entry[]} page
    * @param {number} kept the oldest number that the server has
    * @param {boolean} hasMore
-   * @returns {Part | undefined} what is to be asked for next
+   * @returns {Part | undefined} the part to request next
    */
-  take(part, page, kept, hasMore) {
+  addPage(part, page, kept, hasMore) {
     const [first] = page;
     this.kept = kept;
     switch (part) {
@@ -198,20 +198,20 @@ export class Conversation {
         this.replace(page, first.seq > kept);
         break;
       case "latest":
-        // What came meanwhile is newer than an empty page.
+        // Entries that came meanwhile are newer than an empty page.
         if (first || this.last === 0 || !this.isAtEnd) {
           this.replace(page, hasMore);
         }
         break;
     }
-    // What came while the page was under way.
+    // Entries that came while the page was on its way.
     return first && !this.isAtEnd && this.end - this.last <= PAGE ? "newer" : undefined;
   }
 
   /**
    * @param {Entry[]} page
    * @param {boolean} hasMore
-   * @returns {boolean} false if it does not end where what is here begins
+   * @returns {boolean} false if it does not end where `entries` begin
    */
   prepend(page, hasMore) {
     const fitting = page.filter(({ seq }) => seq < this.first);
@@ -225,7 +225,7 @@ export class Conversation {
 
   /**
    * @param {Entry[]} page
-   * @returns {boolean} false if it does not begin where what is here ends
+   * @returns {boolean} false if it does not begin where `entries` end
    */
   append(page) {
     const fitting = page.filter(({ seq }) => seq > this.last);
@@ -238,7 +238,7 @@ export class Conversation {
   }
 
   /**
-   * Has another stretch of the log instead.
+   * Replaces `entries` by another range of the log.
    * @param {Entry[]} page
    * @param {boolean} hasOlder
    */
@@ -281,11 +281,11 @@ export class Conversation {
 }
 
 /**
- * All of them, each made when it is first heard of.
+ * All conversations by key. Each is made when it is first asked for.
  * @extends {Map<Key, Conversation>}
  */
 export class Conversations extends Map {
-  /** The name of the numbering that the server has. */
+  /** The id of the numbering that the server has. */
   epoch = "";
 
   /**
@@ -302,7 +302,7 @@ export class Conversations extends Map {
     return conversation;
   }
 
-  /** Those with one person. */
+  /** The private conversations. */
   get privates() {
     return [...this.values()].filter(({ isRoom }) => !isRoom);
   }
@@ -324,10 +324,10 @@ export function entryOf({ type, seq, from, text, timestamp, nonce }) {
   };
 }
 
-/** Entries asked for at once: what the server gives at most. */
+/** Entries requested at once: the server's limit. */
 export const PAGE = 100;
-/** Entries in memory for one conversation; at the most, the oldest go. */
+/** Entries in memory for one conversation; beyond that, the oldest are dropped until `ENTRIES_KEPT` are left. */
 export const ENTRIES_MAX = 12_000;
 const ENTRIES_KEPT = 8_000;
-/** Entries held behind a hole. What does not fit is asked for as well. */
+/** Entries held behind a gap. The rest is requested like the gap. */
 const AHEAD_MAX = 1_000;

@@ -4,7 +4,7 @@
 import { NAME_MAX_CHARS } from "./address.js";
 import { folded } from "./text.js";
 
-/** @typedef {{ from: number, to: number, said: string }} Typed where it begins with its `@`, and what comes behind that */
+/** @typedef {{ from: number, to: number, query: string }} Typed where it begins with its `@`, and what comes behind that */
 
 /**
  * What is being typed where the caret is.
@@ -12,12 +12,12 @@ import { folded } from "./text.js";
  * @param {number} caret
  * @returns {Typed | null}
  */
-export function typedAt(text, caret) {
+export function mentionAt(text, caret) {
   // A name may have spaces and even an `@`: the nearest that could begin one does.
   for (let from = caret - 1; from >= Math.max(0, caret - TYPED_MAX_LENGTH) && text[from] !== "\n"; from -= 1) {
     if (text[from] === "@" && BEFORE_NAME.test(text[from - 1] ?? " ")) {
-      const said = text.slice(from + 1, caret);
-      return /^\s/.test(said) ? null : { from, to: caret, said };
+      const query = text.slice(from + 1, caret);
+      return /^\s/.test(query) ? null : { from, to: caret, query };
     }
   }
   return null;
@@ -27,15 +27,15 @@ export function typedAt(text, caret) {
  * Whom to offer: those whose name begins with what was typed, and then those of
  * whose names another word does. To whoever has typed nothing yet, those who
  * spoke last.
- * @param {string} said
+ * @param {string} query
  * @param {object} people
  * @param {string} people.me is not offered
  * @param {Iterable<string>} people.names in the order in which to offer them
  * @param {Iterable<string>} people.authors the latest first
  * @returns {string[]}
  */
-export function offeredFor(said, { me, names, authors }) {
-  const wanted = folded(said);
+export function suggestionsFor(query, { me, names, authors }) {
+  const wanted = folded(query);
   /** @type {string[]} */
   const first = [];
   /** @type {string[]} */

@@ -1,7 +1,7 @@
-// What was written here and is not known to be stored.
+// Messages that were written here and are not known to be stored.
 
 /** @typedef {import("./connection.js").Connection} Connection */
-/** @typedef {import("./connection.js").Turn} Turn */
+/** @typedef {import("./connection.js").Step} Step */
 /** @typedef {import("./conversation.js").Key} Key */
 
 /**
@@ -15,24 +15,24 @@
  * @property {number} [seq] its number, once it is stored
  */
 
-/** Sends its items in the order in which they were written, until they are answered for good. */
+/** Sends its items in the order in which they were written, again and again until they are stored or refused. */
 export class Outbox {
   /** @type {Item[]} */
   items = [];
-  /** What the server takes as one frame. */
+  /** The largest frame that the server takes. */
   frameMaxBytes = Infinity;
-  /** Until then nothing is sent: the server could not store; 0: it could. */
-  #heldUntil = 0;
+  /** Nothing is sent before this time, as the server could not store; 0: it could. */
+  #pausedUntil = 0;
   #sentAt = 0;
-  #turn;
+  #step;
   #connection;
 
   /**
-   * @param {Turn} turn
+   * @param {Step} step
    * @param {Connection} connection
    */
-  constructor(turn, connection) {
-    this.#turn = turn;
+  constructor(step, connection) {
+    this.#step = step;
     this.#connection = connection;
   }
 
@@ -47,11 +47,11 @@ export class Outbox {
   }
 
   /**
-   * When something counts as written: after all that is here, even if the clock
-   * was set back in between.
+   * The time of a new item: after all items that are here, even if the clock was set
+   * back in between.
    * @param {number} now Unix milliseconds
    */
-  timeOf(now) {
+  timestampFor(now) {
     return Math.max(now, ...this.items.map(({ at }) => at + 1));
   }
 
@@ -63,7 +63,7 @@ export class Outbox {
     if (this.find(item.nonce)) {
       return false;
     }
-    // What another tab left behind was written before or after what is here.
+    // An item adopted from a closed tab may be older than those that are here.
     const after = this.items.findLastIndex(({ at }) => at <= item.at);
     this.items.splice(after + 1, 0, item);
     this.#keep(item);
@@ -71,7 +71,7 @@ export class Outbox {
   }
 
   /**
-   * Tries again what had failed.
+   * Sends a failed item again.
    * @param {string} nonce
    * @returns {Item | undefined}
    */
@@ -91,22 +91,22 @@ export class Outbox {
     const item = this.find(nonce);
     if (item && item.state !== "sending") {
       this.#remove(nonce);
-      this.#turn.do({ do: "drop", nonce });
-      this.#turn.show(item.key);
+      this.#step.emit({ do: "drop", nonce });
+      this.#step.show(item.key);
     }
   }
 
   /**
-   * Sends what can be sent by now. An item that may not be sent yet holds back
+   * Sends the items that can be sent by now. An item that waits for its room delays
    * only its own conversation.
    * @param {(room: string) => boolean} isIn
    */
-  goOn(isIn) {
-    const { now } = this.#turn;
-    if (now < this.#heldUntil) {
+  proceed(isIn) {
+    const { now } = this.#step;
+    if (now < this.#pausedUntil) {
       return;
     }
-    this.#heldUntil = 0;
+    this.#pausedUntil = 0;
     let free = IN_FLIGHT_MAX - this.items.filter(({ state }) => state === "sending").length;
     for (const item of this.items) {
       const { key, nonce, text, state } = item;
@@ -115,7 +115,7 @@ export class Outbox {
       if (free > 0 && state === "waiting" && (isPrivate || isIn(name))) {
         const frame = isPrivate ? { type: "private", to: name, text, nonce } : { type: "message", room: name, text, nonce };
         if (new TextEncoder().encode(JSON.stringify(frame)).length > this.frameMaxBytes) {
-          // The server would close the connection instead of an answer.
+          // The server would close the connection instead of answering.
           this.#fail(item, "text_too_long");
           continue;
         }
@@ -127,21 +127,21 @@ export class Outbox {
     }
   }
 
-  /** When to look again. */
+  /** When `proceed` has something to do. */
   get dueAt() {
-    return this.#heldUntil || Infinity;
+    return this.#pausedUntil || Infinity;
   }
 
-  /** When to give up waiting for receipts. */
+  /** The deadline of the acknowledgements. */
   get overdueAt() {
     const isSending = this.items.some(({ state }) => state === "sending");
     return isSending ? this.#connection.answerDueAt(this.#sentAt) : Infinity;
   }
 
   /** The connection is lost. */
-  lost() {
-    this.#heldUntil = 0;
-    this.#takeBack();
+  disconnected() {
+    this.#pausedUntil = 0;
+    this.#requeue();
   }
 
   /**
@@ -152,13 +152,13 @@ export class Outbox {
     if (item.state !== "stored") {
       item.state = "stored";
       item.seq = seq;
-      this.#turn.do({ do: "drop", nonce: item.nonce });
-      this.#turn.do({ do: "stored", item });
+      this.#step.emit({ do: "drop", nonce: item.nonce });
+      this.#step.emit({ do: "stored", item });
     }
   }
 
   /**
-   * What the log shows needs not be shown from here.
+   * Removes stored items that are shown as entries of the log.
    * @param {Key} key
    * @param {number} upTo
    */
@@ -172,19 +172,19 @@ export class Outbox {
 
   /**
    * @param {any} error
-   * @param {boolean} isPassing
-   * @returns {Item | undefined} one whose room must be joined first
+   * @param {boolean} isTemporary
+   * @returns {Item | undefined} an item whose room must be joined first
    */
-  refused({ nonce, code, retry_after: after }, isPassing) {
+  refused({ nonce, code, retry_after: after }, isTemporary) {
     const item = this.find(nonce);
     if (item?.state !== "sending") {
       return undefined;
     }
-    this.#turn.show(item.key);
-    if (isPassing) {
-      // Nothing sent after it is stored either: all of it again, in order.
-      this.#takeBack();
-      this.#heldUntil ||= this.#turn.now + this.#connection.pause(after);
+    this.#step.show(item.key);
+    if (isTemporary) {
+      // The server stores nothing that was sent after it either: all is sent again, in order.
+      this.#requeue();
+      this.#pausedUntil ||= this.#step.now + this.#connection.retryDelay(after);
     } else if (code === "not_joined") {
       item.state = "waiting";
       return item;
@@ -204,13 +204,13 @@ export class Outbox {
     }
   }
 
-  /** How many wait for their turn or their answer. */
+  /** How many items are waiting or being sent. */
   get unsent() {
     return this.items.filter(({ state }) => state === "waiting" || state === "sending").length;
   }
 
-  /** Nothing is known of what was under way: all of it has to be sent again. */
-  #takeBack() {
+  /** Puts the items that were being sent back into the queue: their outcome is unknown. */
+  #requeue() {
     for (const item of this.items) {
       if (item.state === "sending") {
         item.state = "waiting";
@@ -232,8 +232,8 @@ export class Outbox {
 
   /** @param {Item} item */
   #keep(item) {
-    this.#turn.do({ do: "keep", item });
-    this.#turn.show(item.key);
+    this.#step.emit({ do: "keep", item });
+    this.#step.show(item.key);
   }
 
   /** @param {string} nonce */
@@ -243,16 +243,15 @@ export class Outbox {
 }
 
 /**
- * The name that a message keeps, however often it has to be sent. Begins with the
- * time, so that names made one after the other stand one after the other in an
- * index.
+ * The id of a send, which stays the same however often it is sent. It begins with
+ * the time, so that ids made one after the other are neighbours in an index.
  * @param {number} now Unix milliseconds
  * @param {Uint8Array} random at least 12 bytes
  */
 export function nonce(now, random) {
-  const chance = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${now.toString(16).padStart(12, "0")}-${chance}`;
+  const suffix = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${now.toString(16).padStart(12, "0")}-${suffix}`;
 }
 
-/** Messages without an answer at once; half of what the server takes from one connection. */
+/** Items without an answer at most; half of the server's limit for a connection. */
 export const IN_FLIGHT_MAX = 16;

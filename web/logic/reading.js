@@ -1,12 +1,12 @@
-// What is read: entries as they come, what is missing of them, and the pages
-// that somebody wants to see.
+// Reading: entries as they are delivered, gaps between them, and pages that the
+// user wants to see.
 
 import { entryOf, PAGE } from "./conversation.js";
 
 /** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./connection.js").Request} Request */
-/** @typedef {import("./connection.js").Turn} Turn */
+/** @typedef {import("./connection.js").Step} Step */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./conversation.js").Conversations} Conversations */
 /** @typedef {import("./conversation.js").Entry} Entry */
@@ -15,22 +15,22 @@ import { entryOf, PAGE } from "./conversation.js";
 /** @typedef {import("./rooms.js").Rooms} Rooms */
 
 export class Reading {
-  /** What somebody waits to see, until it is there. @type {Map<Key, { part: "around" | "latest", seq: number }>} */
+  /** The part of a conversation that the user waits to see, until it is there. @type {Map<Key, { part: "around" | "latest", seq: number }>} */
   #wanted = new Map();
-  /** Where something may be missing behind what was seen. @type {Set<Key>} */
-  #missing = new Set();
-  /** Private conversations of which `hello` did not say how far they go. @type {Set<Key>} */
+  /** Conversations in which entries may be missing after `seen`. @type {Set<Key>} */
+  #gaps = new Set();
+  /** Private conversations whose last number `hello` has not said. @type {Set<Key>} */
   #unsure = new Set();
-  /** Rooms of which nothing came yet, and until when it may. @type {Map<Key, number>} */
+  /** Joined rooms of which no entry has come yet, and until when one may come. @type {Map<Key, number>} */
   #silent = new Map();
-  /** Where something came since `hello`. @type {Set<Key>} */
-  #heard = new Set();
-  /** Until then nothing is asked: the server could not read; 0: it could. */
-  #heldUntil = 0;
-  /** Counts what was said, for `recency`. */
-  #said = 0;
+  /** Conversations of which an entry has come since `hello`. @type {Set<Key>} */
+  #received = new Set();
+  /** Nothing is requested before this time, as the server could not read; 0: it could. */
+  #pausedUntil = 0;
+  /** Counts arrivals, for `recency`. */
+  #arrivals = 0;
   #user;
-  #turn;
+  #step;
   #connection;
   #conversations;
   #outbox;
@@ -38,53 +38,53 @@ export class Reading {
 
   /**
    * @param {string} user who is signed in
-   * @param {Turn} turn
+   * @param {Step} step
    * @param {Connection} connection
    * @param {Conversations} conversations
    * @param {Outbox} outbox
    * @param {Rooms} rooms
    */
-  constructor(user, turn, connection, conversations, outbox, rooms) {
+  constructor(user, step, connection, conversations, outbox, rooms) {
     this.#user = user;
-    this.#turn = turn;
+    this.#step = step;
     this.#connection = connection;
     this.#conversations = conversations;
     this.#outbox = outbox;
     this.#rooms = rooms;
   }
 
-  /** @param {any} hello how far the private conversations go, the latest first; at most 200 */
-  greeted({ epoch, privates = [], has_more: hasMore }) {
-    this.#begin(String(epoch));
+  /** @param {any} hello with the last numbers of the private conversations, the latest first; at most 200 */
+  hello({ epoch, privates = [], has_more: hasMore }) {
+    this.#setEpoch(String(epoch));
     /** @type {Map<Key, number>} */
     const listed = new Map(privates.map((/** @type {any} */ { with: name, seq }) => [`@${name}`, seq]));
-    // What is left out is older than all that is listed: if anything listed is
-    // as it was at the last `hello`, so is all of that. What came since does not
-    // tell, as it may have overtaken something on its way here.
+    // Conversations that are left out are older than all that are listed: if a
+    // listed one is as it was at the last `hello`, all of those are. One that
+    // received an entry since does not count, as that may have overtaken another.
     const mayHide =
-      hasMore && ![...listed].some(([key, seq]) => (this.#conversations.get(key)?.seen ?? -1) >= seq && !this.#heard.has(key));
-    this.#heard.clear();
-    this.#said += listed.size;
-    let recency = this.#said;
+      hasMore && ![...listed].some(([key, seq]) => (this.#conversations.get(key)?.seen ?? -1) >= seq && !this.#received.has(key));
+    this.#received.clear();
+    this.#arrivals += listed.size;
+    let recency = this.#arrivals;
     for (const [key, seq] of listed) {
       const conversation = this.#conversations.of(key);
       conversation.recency = recency;
       recency -= 1;
-      this.#goesTo(conversation, seq);
+      this.#setEnd(conversation, seq);
     }
     for (const { key } of mayHide ? this.#conversations.privates : []) {
       if (!listed.has(key)) {
         this.#unsure.add(key);
       }
     }
-    this.#turn.do({ do: "show", what: "conversations" });
+    this.#step.emit({ do: "show", what: "conversations" });
   }
 
   /**
-   * Other numbers mean nothing together with those known here.
+   * Forgets all entries if the epoch is another: its numbers mean other entries.
    * @param {string} epoch
    */
-  #begin(epoch) {
+  #setEpoch(epoch) {
     if (this.#conversations.epoch === epoch) {
       return;
     }
@@ -98,31 +98,31 @@ export class Reading {
         conversation.restart(epoch, 0);
         conversation.seen = null;
         this.#outbox.dropStored(key, Infinity);
-        this.#turn.show(key);
+        this.#step.show(key);
       }
     }
   }
 
   /**
-   * The server says how far a private conversation goes. What is shown of it
-   * must go on without a hole; of another one, that is all there is to know.
+   * Takes the last number of a private conversation from the server. If the
+   * conversation is loaded, the entries up to there are requested, without a gap.
    * @param {Conversation} conversation
    * @param {number} seq
    */
-  #goesTo(conversation, seq) {
+  #setEnd(conversation, seq) {
     const { key, isLoaded, seen } = conversation;
     this.#unsure.delete(key);
     conversation.replayTo = seq;
     conversation.top = Math.max(conversation.top, seq);
     if (isLoaded && seen !== null && seen < seq) {
-      this.#missing.add(key);
+      this.#gaps.add(key);
     } else {
       conversation.seen = Math.max(seen ?? 0, seq);
       this.#outbox.dropStored(key, conversation.seen);
     }
   }
 
-  /** @param {any} joined of a room: what is in it is about to come */
+  /** @param {any} joined the answer to a join: the room's entries follow */
   joined({ room: name, epoch, seq, recovered }) {
     /** @type {Key} */
     const key = `#${name}`;
@@ -131,17 +131,17 @@ export class Reading {
       conversation.restart(String(epoch), seq);
       this.#outbox.dropStored(key, Infinity);
       if (this.#wanted.get(key)?.part === "latest") {
-        // That is what comes.
+        // The replay brings it.
         this.#wanted.delete(key);
       }
       if (seq > 0) {
-        this.#silent.set(key, this.#turn.now + SILENT_MS);
+        this.#silent.set(key, this.#step.now + SILENT_MS);
       }
     }
     conversation.top = Math.max(conversation.top, seq);
     conversation.replayTo = conversation.top;
     conversation.isLoaded = true;
-    this.#turn.show(key);
+    this.#step.show(key);
   }
 
   /** @param {Key} key */
@@ -149,16 +149,16 @@ export class Reading {
     this.#conversations.delete(key);
     this.#wanted.delete(key);
     this.#silent.delete(key);
-    this.#connection.forget(key);
+    this.#connection.dropRequests(key);
   }
 
   /** The connection is lost. */
-  lost() {
-    this.#heldUntil = 0;
+  disconnected() {
+    this.#pausedUntil = 0;
     this.#silent.clear();
   }
 
-  /** @param {any} frame one of a kind that may be unknown here */
+  /** @param {any} frame an entry, perhaps of an unknown kind */
   entry(frame) {
     if (!Number.isSafeInteger(frame.seq) || frame.seq < 1) {
       return;
@@ -166,7 +166,7 @@ export class Reading {
     /** @type {Key} */
     let key;
     if (typeof frame.room === "string") {
-      // What comes before `joined` is of an earlier stay, and comes again.
+      // Entries before `joined` belong to an earlier join, and come again.
       if (!this.#rooms.isIn(frame.room)) {
         return;
       }
@@ -179,15 +179,15 @@ export class Reading {
     const isNew = !this.#conversations.has(key);
     const conversation = this.#conversations.of(key);
     const news = conversation.receive(entryOf(frame));
-    this.#heard.add(key);
+    this.#received.add(key);
     this.#silent.delete(key);
     if (news === "gap") {
-      this.#missing.add(key);
+      this.#gaps.add(key);
     } else if (news !== "known") {
       this.#arrived(conversation, news);
     }
     if (isNew) {
-      this.#turn.do({ do: "show", what: "conversations" });
+      this.#step.emit({ do: "show", what: "conversations" });
     }
   }
 
@@ -197,22 +197,22 @@ export class Reading {
    */
   #arrived(conversation, news) {
     const { key } = conversation;
-    this.#said += 1;
-    conversation.recency = this.#said;
+    this.#arrivals += 1;
+    conversation.recency = this.#arrivals;
     for (const entry of news) {
       const mine = entry.from === this.#user && entry.nonce ? this.#outbox.find(entry.nonce) : undefined;
       if (mine) {
-        // Nobody sees a message before it is stored, so it need not wait for its receipt.
+        // An entry is delivered only once it is stored, so the item need not wait for its acknowledgement.
         this.#outbox.stored(mine, entry.seq);
       }
-      this.#turn.do({ do: "arrived", key, entry, isNews: entry.seq > conversation.replayTo });
+      this.#step.emit({ do: "arrived", key, entry, isNews: entry.seq > conversation.replayTo });
     }
     this.#outbox.dropStored(key, conversation.seen ?? 0);
-    this.#turn.show(key);
+    this.#step.show(key);
   }
 
   /**
-   * Somebody wants to see a part of a conversation.
+   * Loads a part of a conversation that the user wants to see.
    * @param {Key} key
    * @param {Part} part
    * @param {number} seq
@@ -224,17 +224,17 @@ export class Reading {
     }
     if (
       this.#connection.state !== "open" ||
-      this.#turn.now < this.#heldUntil ||
-      !this.#mayAsk(key) ||
-      this.#connection.isAsking(key, part)
+      this.#step.now < this.#pausedUntil ||
+      !this.#mayRead(key) ||
+      this.#connection.hasRequest(key, part)
     ) {
       return;
     }
-    const where = conversation.where(part, seq);
+    const where = conversation.queryFor(part, seq);
     if (where) {
-      this.#ask(part, key, where, seq);
+      this.#request(part, key, where, seq);
     }
-    this.#turn.show(key);
+    this.#step.show(key);
   }
 
   /**
@@ -244,70 +244,70 @@ export class Reading {
    */
   isSeeking(key, seq) {
     const wanted = this.#wanted.get(key);
-    return (wanted?.part === "around" && wanted.seq === seq) || this.#connection.isAsking(key, "around");
+    return (wanted?.part === "around" && wanted.seq === seq) || this.#connection.hasRequest(key, "around");
   }
 
   /**
-   * Somebody who wanted to see the end goes on reading where they are.
+   * Gives up loading the newest entries: the reader goes on where they are.
    * @param {Key} key
    */
-  stay(key) {
+  cancelLatest(key) {
     if (this.#wanted.get(key)?.part === "latest" && this.#conversations.of(key).last > 0) {
       this.#wanted.delete(key);
     }
   }
 
   /**
-   * Asks for what is to be asked next, one page at a time: while it reads two
-   * for somebody, a server takes nothing else from them.
+   * Requests the next page. There is one request at a time: while a server reads two
+   * pages for a client, it takes no other frame from it.
    */
-  goOn() {
+  proceed() {
     for (const [key, until] of this.#silent) {
-      if (this.#turn.now >= until) {
-        // Perhaps nothing is kept of it. Only a page says so.
+      if (this.#step.now >= until) {
+        // Perhaps none of its entries is kept any more. Only a page says so.
         this.#silent.delete(key);
         if (!this.#wanted.has(key)) this.#wanted.set(key, { part: "latest", seq: 0 });
       }
     }
-    if (this.#turn.now < this.#heldUntil) {
+    if (this.#step.now < this.#pausedUntil) {
       return;
     }
-    this.#heldUntil = 0;
-    if (this.#connection.isReading) {
+    this.#pausedUntil = 0;
+    if (this.#connection.hasPageRequest) {
       return;
     }
     for (const [key, { part, seq }] of this.#wanted) {
-      if (this.#mayAsk(key)) {
+      if (this.#mayRead(key)) {
         this.load(key, part, seq);
         return;
       }
     }
-    for (const key of this.#missing) {
+    for (const key of this.#gaps) {
       const conversation = this.#conversations.get(key);
-      if (conversation?.isBehind && this.#mayAsk(key)) {
-        this.#ask("gap", key, { after: conversation.seen ?? 0 });
+      if (conversation?.isBehind && this.#mayRead(key)) {
+        this.#request("gap", key, { after: conversation.seen ?? 0 });
         return;
       }
-      this.#missing.delete(key);
-      // Whoever was refused a part of it asks again.
-      this.#turn.show(key);
+      this.#gaps.delete(key);
+      // A view whose request was refused meanwhile repeats it.
+      this.#step.show(key);
     }
     for (const key of this.#unsure) {
-      this.#ask("end", key, { limit: 1 });
+      this.#request("end", key, { limit: 1 });
       return;
     }
   }
 
-  /** When to look again. */
+  /** When `proceed` has something to do. */
   get dueAt() {
-    return Math.min(this.#heldUntil || Infinity, ...this.#silent.values());
+    return Math.min(this.#pausedUntil || Infinity, ...this.#silent.values());
   }
 
   /**
-   * Pages of a room are for those who are in it.
+   * Whether pages may be requested: those of a room only after joining it.
    * @param {Key} key
    */
-  #mayAsk(key) {
+  #mayRead(key) {
     return key.startsWith("@") || this.#rooms.isIn(key.slice(1));
   }
 
@@ -317,13 +317,13 @@ export class Reading {
    * @param {{ before?: number, after?: number, limit?: number }} where
    * @param {number} [seq]
    */
-  #ask(kind, key, where, seq) {
+  #request(kind, key, where, seq) {
     const whose = key.startsWith("#") ? { room: key.slice(1) } : { with: key.slice(1) };
     this.#connection.request(kind, key, { type: "history", ...whose, limit: PAGE, ...where }, { seq });
   }
 
   /**
-   * A page came.
+   * Takes a page that was requested.
    * @param {Request} request
    * @param {Conversation} conversation
    * @param {any} frame
@@ -332,30 +332,30 @@ export class Reading {
     /** @type {Entry[]} */
     const page = (frame.messages ?? []).map(entryOf);
     const first = Math.max(1, frame.first ?? 1);
-    this.#connection.wentWell();
+    this.#connection.succeeded();
     if (kind === "gap") {
-      this.#fill(conversation, page);
+      this.#fillGap(conversation, page);
     } else if (kind === "end") {
-      // All of it may have been said too long ago to be kept.
-      this.#goesTo(conversation, page.at(-1)?.seq ?? first - 1);
+      // All of its entries may be too old to be kept.
+      this.#setEnd(conversation, page.at(-1)?.seq ?? first - 1);
     } else if (kind !== "join" && kind !== "probe") {
       const wanted = this.#wanted.get(key);
       if (wanted?.part === kind && wanted.seq === seq) {
         this.#wanted.delete(key);
       }
-      const next = conversation.take(kind, page, first, Boolean(frame.has_more));
+      const next = conversation.addPage(kind, page, first, Boolean(frame.has_more));
       if (next) {
         this.load(key, next, 0);
       }
     }
-    this.#turn.show(key);
+    this.#step.show(key);
   }
 
   /**
    * @param {Conversation} conversation
    * @param {Entry[]} page
    */
-  #fill(conversation, page) {
+  #fillGap(conversation, page) {
     const { key, name, seen, isRoom, epoch, top } = conversation;
     for (const entry of page) {
       const news = conversation.receive(entry);
@@ -366,11 +366,11 @@ export class Reading {
     if (conversation.seen !== seen) {
       return;
     }
-    // What is missing is no longer kept.
+    // The missing entries are no longer kept.
     if (isRoom) {
-      this.#rooms.comeAnew(name, true);
+      this.#rooms.leaveAndJoin(name, true);
     } else if (conversation.hasGap) {
-      this.#arrived(conversation, conversation.giveUpGap());
+      this.#arrived(conversation, conversation.skipGap());
     } else {
       conversation.restart(epoch, top);
       conversation.seen = top;
@@ -379,22 +379,23 @@ export class Reading {
   }
 
   /**
-   * A page did not come, and is asked for again in a while.
+   * A request for a page was refused: it is repeated after a while.
    * @param {Request} request
    * @param {any} error
    */
   refused({ key, kind }, { code, retry_after: after }) {
     if (code === "not_joined") {
-      this.#rooms.comeBack(key.slice(1));
+      this.#rooms.rejoin(key.slice(1));
       return;
     }
-    const line = kind === "end" ? this.#unsure : this.#missing;
-    line.delete(key);
-    line.add(key);
-    this.#heldUntil ||= this.#turn.now + this.#connection.pause(after);
-    this.#turn.show(key);
+    const queue = kind === "end" ? this.#unsure : this.#gaps;
+    // To the end of the queue.
+    queue.delete(key);
+    queue.add(key);
+    this.#pausedUntil ||= this.#step.now + this.#connection.retryDelay(after);
+    this.#step.show(key);
   }
 }
 
-/** The entries of a room follow `joined` at once, unless there are none. */
+/** The entries of a room follow `joined` within this time, unless there are none. */
 const SILENT_MS = 1_000;

@@ -1,4 +1,4 @@
-// How far somebody has read, on this browser.
+// The numbers up to which the user has read, on this browser.
 
 /** @typedef {import("./conversation.js").Key} Key */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -8,7 +8,7 @@ export class Reads {
   #epoch = "";
   /** @type {Map<Key, number>} */
   #upTo = new Map();
-  /** Nothing was known: then everything counts as read, not as news. */
+  /** Whether nothing is known yet: then everything counts as read. */
   #isNew = true;
 
   /** @param {Stored | null} stored */
@@ -21,11 +21,11 @@ export class Reads {
   }
 
   /**
-   * Numbers of another numbering say nothing.
+   * Forgets everything if the epoch is another: its numbers mean other entries.
    * @param {string} epoch
-   * @param {Iterable<Conversation>} conversations what the server says there is
+   * @param {Iterable<Conversation>} conversations those that the server has named
    */
-  begin(epoch, conversations) {
+  setEpoch(epoch, conversations) {
     if (this.#epoch !== epoch) {
       this.#upTo.clear();
       this.#isNew ||= this.#epoch !== "";
@@ -40,10 +40,11 @@ export class Reads {
   }
 
   /**
-   * A room that is entered for the first time begins at its end.
+   * Counts a room as read that is joined for the first time.
    * @param {Conversation} conversation
+   * @returns {boolean} whether it was
    */
-  meet({ key, end }) {
+  addRoom({ key, end }) {
     if (!this.#upTo.has(key)) {
       this.#upTo.set(key, end);
       return true;
@@ -57,7 +58,7 @@ export class Reads {
   }
 
   /** @param {Key} key */
-  knows(key) {
+  has(key) {
     return this.#upTo.has(key);
   }
 
@@ -85,7 +86,7 @@ export class Reads {
   }
 
   /**
-   * What another tab knows.
+   * Adds what was read in another tab.
    * @param {Stored} stored
    */
   merge(stored) {
@@ -98,7 +99,7 @@ export class Reads {
   }
 
   /** @returns {Stored} */
-  get stored() {
+  get snapshot() {
     return { epoch: this.#epoch, upTo: Object.fromEntries(this.#upTo) };
   }
 }

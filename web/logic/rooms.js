@@ -1,16 +1,16 @@
-// The rooms that somebody is in or wants to be in, and who is there.
+// The rooms that the user is in or wants to join, and who is in them.
 
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./connection.js").Request} Request */
-/** @typedef {import("./connection.js").Turn} Turn */
+/** @typedef {import("./connection.js").Step} Step */
 /** @typedef {import("./conversation.js").Conversations} Conversations */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 
 /**
  * @typedef {object} Room
  * @property {"out" | "joining" | "in" | "refused"} status
- * @property {Set<string>} members at most 200 of those who are here
- * @property {number} online how many there are
+ * @property {Set<string>} members names of users in the room, at most 200
+ * @property {number} online the number of users in the room
  * @property {boolean} isPresenceKnown whether `members` and `online` hold: not before `joined`, nor some time after the connection is lost
  * @property {Notice} notice
  * @property {string} [reason] the code of the refusal
@@ -19,25 +19,25 @@
 /** @typedef {{ afterSeq: number, came: string[], left: string[] }} Notice users who came and left since a message */
 
 export class Rooms {
-  /** Those that are to be joined. @type {Map<string, Room>} */
+  /** By name. @type {Map<string, Room>} */
   all = new Map();
-  /** When to try again those that could not be joined; 0: there are none. */
+  /** When to join the rooms again that were refused for a while; 0: there are none. */
   #rejoinAt = 0;
   /** When the presence of rooms that are not joined again becomes unknown; 0: it is not due. */
   #presenceUntil = 0;
-  #turn;
+  #step;
   #connection;
   #conversations;
   #outbox;
 
   /**
-   * @param {Turn} turn
+   * @param {Step} step
    * @param {Connection} connection
    * @param {Conversations} conversations
    * @param {Outbox} outbox
    */
-  constructor(turn, connection, conversations, outbox) {
-    this.#turn = turn;
+  constructor(step, connection, conversations, outbox) {
+    this.#step = step;
     this.#connection = connection;
     this.#conversations = conversations;
     this.#outbox = outbox;
@@ -49,7 +49,7 @@ export class Rooms {
   }
 
   /** @param {string} name */
-  want(name) {
+  join(name) {
     const known = this.all.get(name);
     if (known && known.status !== "refused") {
       return;
@@ -57,7 +57,7 @@ export class Rooms {
     this.all.set(name, { status: "out", members: new Set(), online: 0, isPresenceKnown: false, notice: { afterSeq: 0, came: [], left: [] } });
     this.#conversations.of(`#${name}`);
     if (this.#connection.state === "open") {
-      this.#join(name);
+      this.#requestJoin(name);
     }
     this.#show();
   }
@@ -73,48 +73,47 @@ export class Rooms {
   }
 
   /**
-   * The server says that we are not in it.
+   * Joins a room again that the server says was not joined.
    * @param {string} name
    */
-  comeBack(name) {
-    this.isIn(name) ? this.#join(name) : this.want(name);
+  rejoin(name) {
+    this.isIn(name) ? this.#requestJoin(name) : this.join(name);
   }
 
   /**
-   * Leaves it and comes in again.
    * @param {string} name
-   * @param {boolean} fresh does not go on from what is here
+   * @param {boolean} fresh joins without `since`
    */
-  comeAnew(name, fresh) {
+  leaveAndJoin(name, fresh) {
     this.#connection.send({ type: "leave", room: name });
-    this.#join(name, fresh);
+    this.#requestJoin(name, fresh);
   }
 
-  /** There is a connection: joins all that are not. */
-  greeted() {
+  /** There is a connection: joins all rooms that are not joined yet. */
+  hello() {
     for (const [name, room] of this.all) {
       if (room.status === "out") {
-        this.#join(name);
+        this.#requestJoin(name);
       }
     }
   }
 
   /** The connection is lost. */
-  lost() {
+  disconnected() {
     this.#rejoinAt = 0;
     for (const room of this.all.values()) {
       if (room.status !== "refused") {
         room.status = "out";
       }
       if (room.isPresenceKnown) {
-        this.#presenceUntil ||= this.#turn.now + PRESENCE_KEPT_MS;
+        this.#presenceUntil ||= this.#step.now + PRESENCE_KEPT_MS;
       }
     }
   }
 
   /** Makes the presence of rooms unknown that were not joined again in time. */
   expirePresence() {
-    if (this.#presenceUntil && this.#turn.now >= this.#presenceUntil) {
+    if (this.#presenceUntil && this.#step.now >= this.#presenceUntil) {
       this.#presenceUntil = 0;
       for (const room of this.all.values()) {
         room.isPresenceKnown &&= room.status === "in";
@@ -123,25 +122,25 @@ export class Rooms {
     }
   }
 
-  /** Does what can be done by now. */
-  goOn() {
-    if (this.#rejoinAt && this.#turn.now >= this.#rejoinAt) {
+  /** Joins rooms again whose time has come. */
+  proceed() {
+    if (this.#rejoinAt && this.#step.now >= this.#rejoinAt) {
       this.#rejoinAt = 0;
-      this.greeted();
+      this.hello();
     }
   }
 
-  /** When to look again. */
+  /** When `proceed` or `expirePresence` has something to do. */
   get dueAt() {
     return Math.min(this.#rejoinAt || Infinity, this.#presenceUntil || Infinity);
   }
 
   /**
    * @param {any} joined
-   * @returns {boolean} whether that was asked for
+   * @returns {boolean} whether it answers a request
    */
   joined({ room: name, online, members, ref }) {
-    const request = this.#connection.answered(ref);
+    const request = this.#connection.takeRequest(ref);
     const room = this.all.get(name);
     if (!room || !request) {
       return false;
@@ -150,7 +149,7 @@ export class Rooms {
     room.isPresenceKnown = true;
     room.members = new Set(members ?? []);
     room.online = Math.max(online ?? 0, room.members.size);
-    this.#connection.wentWell();
+    this.#connection.succeeded();
     this.#show();
     return true;
   }
@@ -165,46 +164,46 @@ export class Rooms {
       room.online = online;
     } else if (typeof user === "string") {
       const { members } = room;
-      // Where there are many, somebody goes whose name was never said.
+      // In a large room, a user may leave whose name the server has never sent.
       if (members.has(user) !== online || (!online && members.size < room.online)) {
         room.online = Math.max(0, room.online + (online ? 1 : -1));
         online ? members.add(user) : members.delete(user);
         const { last = 0 } = this.#conversations.get(`#${name}`) ?? {};
         room.notice = noticed(room.notice, user, online, last);
-        this.#turn.show(`#${name}`);
+        this.#step.show(`#${name}`);
       }
     }
     this.#show();
   }
 
   /**
-   * @param {Request} request that to join it
+   * @param {Request} request the join
    * @param {any} error
-   * @param {boolean} isPassing
+   * @param {boolean} isTemporary
    */
-  refused({ key, fresh }, { code, retry_after: after }, isPassing) {
+  refused({ key, fresh }, { code, retry_after: after }, isTemporary) {
     const name = key.slice(1);
     const room = this.all.get(name);
     if (!room) {
       return;
     }
     if (code === "already_joined") {
-      this.comeAnew(name, false);
-    } else if (isPassing) {
+      this.leaveAndJoin(name, false);
+    } else if (isTemporary) {
       room.status = "out";
-      this.#rejoinAt ||= this.#turn.now + this.#connection.pause(after);
+      this.#rejoinAt ||= this.#step.now + this.#connection.retryDelay(after);
     } else if (code === "bad_request" && !fresh) {
-      this.#join(name, true);
+      this.#requestJoin(name, true);
     } else {
       room.status = "refused";
       room.reason = code;
       this.#outbox.failAll(key, code);
     }
-    this.#turn.show(key);
+    this.#step.show(key);
   }
 
   /** @param {string} name */
-  #join(name, fresh = false) {
+  #requestJoin(name, fresh = false) {
     const room = this.all.get(name);
     if (!room) {
       return;
@@ -216,7 +215,7 @@ export class Rooms {
   }
 
   #show() {
-    this.#turn.do({ do: "show", what: "conversations" });
+    this.#step.emit({ do: "show", what: "conversations" });
   }
 }
 

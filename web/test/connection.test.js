@@ -64,7 +64,7 @@ test("a refused upgrade may mean that nobody is signed in", () => {
   const world = new World();
   world.step({ type: "start" });
   world.step({ type: "closed", code: 1006, wasOpen: false });
-  assert.equal(world.did("ask").length, 1);
+  assert.equal(world.did("check-session").length, 1);
   world.step({ type: "session", signedIn: true });
   assert.equal(world.client.state, "waiting");
   world.step({ type: "session", signedIn: false });
@@ -97,11 +97,11 @@ test("a page that comes to the front asks at once, or connects at once", () => {
   world.open();
   world.take();
   world.now += 5_000;
-  world.step({ type: "nudge" });
+  world.step({ type: "foreground" });
   assert.equal(world.take().length, 1);
   world.cut();
   world.random = 0.1;
-  world.step({ type: "nudge" });
+  world.step({ type: "foreground" });
   assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= 500);
 });
 
@@ -136,7 +136,7 @@ test("when to come back is said for one time", () => {
   world.open();
   world.frame({ type: "reconnect", after_ms: 60_000 });
   world.cut(1012);
-  world.step({ type: "nudge" });
+  world.step({ type: "foreground" });
   world.open();
   world.cut();
   assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= BACKOFF_MAX_MS);
@@ -146,7 +146,7 @@ test("who is closed out by the rules may no longer be signed in", () => {
   const world = new World();
   world.open();
   world.cut(1008);
-  assert.equal(world.did("ask").length, 1);
+  assert.equal(world.did("check-session").length, 1);
 });
 
 test("a network that is gone ends the connection, and one that is back begins the next attempt", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { offeredFor, replacement, typedAt } from "../logic/names.js";
+import { suggestionsFor, replacement, mentionAt } from "../logic/names.js";
 import { mentions, piecesOf } from "../logic/text.js";
 
 /**
@@ -11,8 +11,8 @@ import { mentions, piecesOf } from "../logic/text.js";
  * @param {string[]} [authors]
  */
 function offered(written, names, authors = []) {
-  const typed = typedAt(written.replace("|", ""), written.indexOf("|"));
-  return typed && offeredFor(typed.said, { me: "me", names, authors });
+  const typed = mentionAt(written.replace("|", ""), written.indexOf("|"));
+  return typed && suggestionsFor(typed.query, { me: "me", names, authors });
 }
 
 /**
@@ -28,12 +28,12 @@ function marked(text, names) {
 
 test("a name is being typed after an @ that no word ends with", () => {
   for (const written of ["@b|", "hello @b|", "(@b|", "«@b|", "one\n@b|", "@alice and @b|", "\t@b|o", "@x@b|"]) {
-    assert.equal(typedAt(written.replace("|", ""), written.indexOf("|"))?.said.at(-1), "b", written);
+    assert.equal(mentionAt(written.replace("|", ""), written.indexOf("|"))?.query.at(-1), "b", written);
   }
   for (const written of ["|@b", "a@b|", "b|", "@ b|", "@\nb|", "@one\nb|", `@${"b".repeat(60)}|`, "", "|"]) {
-    assert.equal(typedAt(written.replace("|", ""), written.indexOf("|")), null, written);
+    assert.equal(mentionAt(written.replace("|", ""), written.indexOf("|")), null, written);
   }
-  assert.deepEqual(typedAt("so, @Анна П and more", 11), { from: 4, to: 11, said: "Анна П" });
+  assert.deepEqual(mentionAt("so, @Анна П and more", 11), { from: 4, to: 11, query: "Анна П" });
 });
 
 test("those are offered of whose names a word begins like that", () => {
@@ -66,7 +66,7 @@ test("what was typed gives way to the name and one space", () => {
     ["hi @b| there", "Bo Dylan", "hi @Bo Dylan |there"],
   ])) {
     const text = before.replace("|", "");
-    const typed = typedAt(text, before.indexOf("|"));
+    const typed = mentionAt(text, before.indexOf("|"));
     assert.ok(typed);
     const { from, to, words } = replacement(text, typed, name);
     assert.equal(`${text.slice(0, from)}${words}|${text.slice(to)}`, after);
@@ -111,7 +111,7 @@ test("looking for names takes no time, whoever tries", () => {
   const start = performance.now();
   for (const text of ["@".repeat(4096), "@a ".repeat(1365), `@${"a".repeat(4095)}`, "@😀 ".repeat(1000)]) {
     piecesOf(text, names);
-    typedAt(text, text.length);
+    mentionAt(text, text.length);
   }
   assert.ok(performance.now() - start < 400);
 });

@@ -220,7 +220,7 @@ test("whoever reads on where they are is not taken to the end later", () => {
   for (const stays of [false, true]) {
     world.cut();
     world.step({ type: "load", key: "#tea", part: "latest" });
-    if (stays) world.step({ type: "stay", key: "#tea" });
+    if (stays) world.step({ type: "cancel-latest", key: "#tea" });
     world.take();
     world.open();
     world.joined("tea", [], { seq: 1000, recovered: true });

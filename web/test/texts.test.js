@@ -125,19 +125,19 @@ test("unread is what came after the last that was read", () => {
   const tea = new Conversation("#tea");
   tea.restart("e1", 50);
   const reads = new Reads(null);
-  reads.begin("e1", [tea]);
+  reads.setEpoch("e1", [tea]);
   assert.equal(reads.unread(tea), 0, "all is read at first sight");
   tea.receive({ kind: "message", seq: 51, from: "bob", text: "", timestamp: 1 });
   assert.equal(reads.unread(tea), 1);
-  const again = new Reads(JSON.parse(JSON.stringify(reads.stored)));
-  again.begin("e1", [tea]);
+  const again = new Reads(JSON.parse(JSON.stringify(reads.snapshot)));
+  again.setEpoch("e1", [tea]);
   assert.equal(again.unread(tea), 1);
   again.mark("#tea", 51);
-  again.merge(reads.stored);
+  again.merge(reads.snapshot);
   assert.equal(again.unread(tea), 0, "another tab does not unread");
-  const anew = new Reads(again.stored);
+  const anew = new Reads(again.snapshot);
   tea.restart("e2", 3);
-  anew.begin("e2", [tea]);
+  anew.setEpoch("e2", [tea]);
   assert.equal(anew.unread(tea), 0);
 });
 

@@ -87,7 +87,7 @@ export class World {
    * @param {string} [nonce]
    */
   write(key, text, nonce = `n-${text}`) {
-    return this.step({ type: "send", item: { nonce, key, text, at: this.client.outbox.timeOf(this.now), state: "waiting" } });
+    return this.step({ type: "send", item: { nonce, key, text, at: this.client.outbox.timestampFor(this.now), state: "waiting" } });
   }
 
   /** @param {any} key */

@@ -27,7 +27,7 @@ export function act(action, item, { client, composer, step, go }) {
     case "edit": {
       const text = client.outbox.find(nonce)?.text ?? "";
       step({ type: "discard", nonce });
-      composer.take(text);
+      composer.insert(text);
       break;
     }
     case "discard":

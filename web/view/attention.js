@@ -9,9 +9,9 @@ export class Attention {
   #announcer = byId("announcer", HTMLElement);
   #toast = byId("toast", HTMLElement);
   /** @type {string[]} */
-  #unsaid = [];
+  #pending = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #saying;
+  #announcing;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #toasting;
   #icon = this.#favicon.href;
@@ -40,16 +40,16 @@ export class Attention {
    * @param {string} text
    */
   announce(from, text) {
-    this.#unsaid.push(t.saidBy(from, text.slice(0, SAID_CHARS)));
-    this.#saying ??= setTimeout(() => {
-      this.#saying = undefined;
-      const lines = this.#unsaid.splice(0);
-      const said = lines.length > SAID_AT_ONCE ? [t.newMessages(lines.length)] : lines;
-      this.#announcer.append(...said.map((line) => element("p", "", line)));
-      while (this.#announcer.childElementCount > SAID_KEPT) {
+    this.#pending.push(t.saidBy(from, text.slice(0, ANNOUNCED_MAX_CHARS)));
+    this.#announcing ??= setTimeout(() => {
+      this.#announcing = undefined;
+      const all = this.#pending.splice(0);
+      const lines = all.length > ANNOUNCED_AT_ONCE ? [t.newMessages(all.length)] : all;
+      this.#announcer.append(...lines.map((line) => element("p", "", line)));
+      while (this.#announcer.childElementCount > ANNOUNCED_KEPT) {
         this.#announcer.firstElementChild?.remove();
       }
-    }, SAID_EVERY_MS);
+    }, ANNOUNCED_EVERY_MS);
   }
 
   /** @param {string} sentence that passes by itself */
@@ -60,8 +60,8 @@ export class Attention {
   }
 }
 
-const SAID_EVERY_MS = 1_500;
-const SAID_AT_ONCE = 3;
-const SAID_CHARS = 500;
-const SAID_KEPT = 12;
+const ANNOUNCED_EVERY_MS = 1_500;
+const ANNOUNCED_AT_ONCE = 3;
+const ANNOUNCED_MAX_CHARS = 500;
+const ANNOUNCED_KEPT = 12;
 const TOAST_MS = 3_000;

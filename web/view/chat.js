@@ -58,7 +58,7 @@ export class Chat {
       load: ({ key }, part, seq) => this.#session.step({ type: "load", key, part, seq }),
       isSeeking: ({ key }, seq) => client.isSeeking(key, seq),
       missing: () => this.toast(t.messageGone),
-      stay: ({ key }) => this.#session.step({ type: "stay", key }),
+      cancelLatest: ({ key }) => this.#session.step({ type: "cancel-latest", key }),
       obstacle: ({ key }) => this.#header.obstacle(key),
       waiting: ({ key }) => client.outbox.of(key),
       notice: ({ name, isRoom }) => (isRoom ? client.rooms.get(name)?.notice : undefined),
@@ -146,8 +146,8 @@ export class Chat {
   }
 
   /** The language has changed. */
-  translate() {
-    this.#list.translate();
+  retranslate() {
+    this.#list.retranslate();
     this.#show();
   }
 
@@ -227,12 +227,12 @@ export class Chat {
           const conversation = client.conversations.get(output.key);
           if (conversation && conversation.isLoaded && client.state === "open") {
             this.#directory.beginReads();
-            if (conversation.isRoom) this.#directory.meet(conversation);
+            if (conversation.isRoom) this.#directory.addRoom(conversation);
           }
           if (output.key === this.#current) this.#list.update();
         } else if (client.state === "open" && output.what === "connection") {
           this.#directory.beginReads();
-          this.#composer.limit(client.textMaxChars);
+          this.#composer.setMaxChars(client.textMaxChars);
           if (!this.#directory.isListed) this.#loadRooms();
         }
         this.#show();

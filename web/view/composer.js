@@ -78,14 +78,14 @@ export class Composer {
   }
 
   /** @param {string} text what is to be said again, in other words */
-  take(text) {
+  insert(text) {
     this.#text.value = this.#text.value.trim() ? `${text}\n${this.#text.value}` : text;
     this.#changed();
     this.focus();
   }
 
   /** @param {number} maxChars */
-  limit(maxChars) {
+  setMaxChars(maxChars) {
     this.#maxChars = maxChars;
     this.#show();
   }

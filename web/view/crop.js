@@ -62,10 +62,10 @@ export class PictureCrop extends HTMLElement {
       event.preventDefault();
       this.#take(event.dataTransfer?.files[0]);
     });
-    this.speak();
+    this.retranslate();
   }
 
-  speak() {
+  retranslate() {
     const has = this.#image !== null;
     this.#title.textContent = t.picture;
     this.#hint.textContent = has ? t.moveIt : t.pictureHint;
@@ -84,7 +84,7 @@ export class PictureCrop extends HTMLElement {
     this.#image = null;
     this.#file.value = "";
     this.#wrong.textContent = "";
-    this.speak();
+    this.retranslate();
   }
 
   /** @param {string} sentence */
@@ -127,7 +127,7 @@ export class PictureCrop extends HTMLElement {
     this.#zoomer.value = "1";
     this.#x = 0.5;
     this.#y = 0.5;
-    this.speak();
+    this.retranslate();
     this.#draw();
   }
 

@@ -79,15 +79,15 @@ export class Directory {
 
   /** The server has told the epoch: what was read of another one says nothing. */
   beginReads() {
-    this.#reads.begin(this.#client.epoch, this.#client.privates);
+    this.#reads.setEpoch(this.#client.epoch, this.#client.privates);
   }
 
   /**
    * A room that is joined for the first time counts as read.
    * @param {Conversation} room
    */
-  meet(room) {
-    if (this.#reads.meet(room)) this.#saveSoon();
+  addRoom(room) {
+    if (this.#reads.addRoom(room)) this.#saveSoon();
   }
 
   /** @param {Key} key */
@@ -97,7 +97,7 @@ export class Directory {
 
   /** @param {Conversation} conversation */
   unreadOf(conversation) {
-    return this.#reads.knows(conversation.key) ? this.#reads.unread(conversation) : 0;
+    return this.#reads.has(conversation.key) ? this.#reads.unread(conversation) : 0;
   }
 
   /**
@@ -129,7 +129,7 @@ export class Directory {
   save() {
     if (this.#isSaveDue) {
       this.#isSaveDue = false;
-      this.#memory.reads = this.#reads.stored;
+      this.#memory.reads = this.#reads.snapshot;
     }
   }
 

@@ -67,10 +67,10 @@ export class Door {
     this.#crop.clear();
   }
 
-  speak() {
+  retranslate() {
     const invitation = this.#room ? t.invitationTo(this.#room) : t.invitation;
     this.#words.textContent = this.#signIn.hidden ? invitation : t.welcomeBack;
-    this.#crop.speak();
+    this.#crop.retranslate();
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
       if (eye instanceof HTMLButtonElement) {
         eye.ariaLabel = eye.ariaPressed === "true" ? t.hidePassword : t.showPassword;
@@ -87,7 +87,7 @@ export class Door {
     this.#register.hidden = form !== this.#register;
     this.#toSignIn.ariaPressed = String(form === this.#signIn);
     this.#toRegister.ariaPressed = String(form === this.#register);
-    this.speak();
+    this.retranslate();
     const [name, password] = [input(form, "username"), input(form, "password")];
     (name.value ? password : name).focus();
   }

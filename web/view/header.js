@@ -88,8 +88,8 @@ export class Header {
     const name = key.slice(1);
     if (this.#isAway) {
       const unsent = client.outbox.unsent;
-      const state = !navigator.onLine ? t.offline : client.hasGreeted ? t.noConnection : t.connecting;
-      const more = unsent > 0 ? t.waitingHere(unsent) : client.hasGreeted ? t.tryingAgain : "";
+      const state = !navigator.onLine ? t.offline : client.hasConnected ? t.noConnection : t.connecting;
+      const more = unsent > 0 ? t.waitingHere(unsent) : client.hasConnected ? t.tryingAgain : "";
       return [more ? `${state} · ${more}` : state, true];
     }
     if (key.startsWith("#")) {

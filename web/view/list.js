@@ -19,7 +19,7 @@ import { Rows } from "./rows.js";
  * @property {(conversation: Conversation, part: Part, seq?: number) => void} load
  * @property {(conversation: Conversation, seq: number) => boolean} isSeeking whether a message is still being looked for
  * @property {() => void} missing the message that was looked for is not there
- * @property {(conversation: Conversation) => void} stay the reader does not want to see the end after all
+ * @property {(conversation: Conversation) => void} cancelLatest the reader does not want to see the end after all
  * @property {(conversation: Conversation) => string} obstacle why nothing can be loaded, in words; empty where it can
  * @property {(conversation: Conversation) => Item[]} waiting
  * @property {(conversation: Conversation) => Notice | undefined} notice which users came and left
@@ -165,7 +165,7 @@ export class MessageList {
   }
 
   /** The language has changed: makes all rows anew. */
-  translate() {
+  retranslate() {
     this.#keepAnchor();
     this.#returnTo = this.#conversation ? this.#anchors.get(this.#conversation) : undefined;
     this.#generation = -1;
@@ -314,7 +314,7 @@ export class MessageList {
     const view = { top: this.#scroller.scrollTop, lastTop: this.#lastTop, below: this.#below };
     const isFollowing = stillFollows(this.#isFollowing, view, conversation.isAtEnd);
     if (this.#isFollowing && !isFollowing && !conversation.isAtEnd) {
-      this.#hooks.stay(conversation);
+      this.#hooks.cancelLatest(conversation);
     }
     this.#isFollowing = isFollowing;
   }

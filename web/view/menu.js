@@ -53,7 +53,7 @@ export class Menu {
       // Where `closedby` is not known yet.
       dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     }
-    this.speak();
+    this.retranslate();
   }
 
   /** Brings it in line with what holds now. */
@@ -68,7 +68,7 @@ export class Menu {
     this.#keys.showModal();
   }
 
-  speak() {
+  retranslate() {
     byId("keys-list", HTMLElement).replaceChildren(
       ...t.keys.map(([keys = "", meaning = ""]) =>
         element("div", "", element("dt", "", ...keys.split(" ").map((key) => element("kbd", "", key))), element("dd", "", meaning)),

@@ -1,12 +1,12 @@
 // Offers names above the box to whoever types an `@`. The focus stays in the
 // box, and so do all keys that do not choose.
 
-import { offeredFor, replacement, typedAt } from "../logic/names.js";
+import { suggestionsFor, replacement, mentionAt } from "../logic/names.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
 import { element, isolated, TOUCH } from "./dom.js";
 
-/** @typedef {Parameters<typeof offeredFor>[1]} People */
+/** @typedef {Parameters<typeof suggestionsFor>[1]} People */
 
 export class Names {
   #text;
@@ -18,7 +18,7 @@ export class Names {
   /** @type {import("../logic/names.js").Typed | null} */
   #typed = null;
   /** Where an `@` is for which nothing is to be offered any more; -1: nowhere. */
-  #doneAt = -1;
+  #dismissedAt = -1;
 
   /**
    * @param {HTMLTextAreaElement} text
@@ -57,19 +57,19 @@ export class Names {
   /** Shows whom one may mean with what stands before the caret. */
   offer() {
     const { value, selectionStart, selectionEnd } = this.#text;
-    const typed = selectionStart === selectionEnd ? typedAt(value, selectionStart) : null;
-    if (typed?.from !== this.#doneAt) {
-      this.#doneAt = -1;
+    const typed = selectionStart === selectionEnd ? mentionAt(value, selectionStart) : null;
+    if (typed?.from !== this.#dismissedAt) {
+      this.#dismissedAt = -1;
     }
-    if (this.#offered.length === 0 || typed?.from !== this.#typed?.from || typed?.said !== this.#typed?.said) {
+    if (this.#offered.length === 0 || typed?.from !== this.#typed?.from || typed?.query !== this.#typed?.query) {
       this.#typed = typed;
-      this.#show(typed && this.#doneAt < 0 ? offeredFor(typed.said, this.#people()) : []);
+      this.#show(typed && this.#dismissedAt < 0 ? suggestionsFor(typed.query, this.#people()) : []);
     }
   }
 
   /** What was in the box is gone. */
   close() {
-    this.#doneAt = -1;
+    this.#dismissedAt = -1;
     this.#show([]);
   }
 
@@ -113,7 +113,7 @@ export class Names {
   }
 
   #dismiss() {
-    this.#doneAt = this.#typed?.from ?? -1;
+    this.#dismissedAt = this.#typed?.from ?? -1;
     this.#show([]);
   }
 

@@ -90,9 +90,9 @@ function lineOf(key) {
   const mark = element("span");
   const number = element("span");
   number.ariaHidden = "true";
-  const said = element("span", "unseen");
+  const spoken = element("span", "unseen");
   // All of it stays: a click may begin on any part.
-  link.append(front, name, mark, number, said);
+  link.append(front, name, mark, number, spoken);
   /** @param {Line & { isCurrent: boolean }} line */
   const show = ({ title, unread, isMentioned, isJoined, isMuted, online, unfinished, isCurrent }) => {
     link.classList.toggle("unread", unread > 0 && (!isMuted || isMentioned));
@@ -120,7 +120,7 @@ function lineOf(key) {
     } else if (online > 0) {
       words.push(isRoom ? t.hereNow(online) : t.online);
     }
-    said.textContent = words.map((word) => `, ${word}`).join("");
+    spoken.textContent = words.map((word) => `, ${word}`).join("");
   };
   return { node: element("li", "", link), show };
 }
