@@ -5,6 +5,7 @@
 import { act } from "./actions.js";
 import { choicesOf, Finder } from "./finder.js";
 import { HereList } from "./here.js";
+import { MessageKeys } from "./message-keys.js";
 import { TalkMenu } from "./talk-menu.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -26,6 +27,7 @@ import { TalkMenu } from "./talk-menu.js";
 
 export class Above {
   finder;
+  messageKeys = new MessageKeys();
   #directory;
   #client;
   #hooks;

@@ -72,7 +72,7 @@ export class Chat {
       draft: (key) => this.#memory.draft(key),
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
       scroll: (pages) => this.#list.scroll(pages),
-      toMessages: () => this.#list.focusLast(),
+      toMessages: () => this.#useAbove((above) => above.messageKeys.focusLast()),
       people: () => this.#directory.nameable,
     });
     this.#listen();
