@@ -4,7 +4,7 @@
 /** @typedef {{ username: string, avatar: string }} User `avatar` is empty where there is none. */
 /** @typedef {{ name: string, title: string, online: number }} Room */
 
-/** An answer that is not a success. `status` is 0 where none came at all. */
+/** A request that failed. `status` is the HTTP status, or 0 if there was no answer. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -48,7 +48,7 @@ export async function call(path, init) {
   let body;
   try {
     response = await fetch(path, { ...init, signal: AbortSignal.timeout(init?.body ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS) });
-    // Something between here and the server may answer with a page of its own.
+    // A proxy may answer with a page of its own.
     body = await response.json().catch(() => null);
   } catch {
     throw new ApiError(0, "");
@@ -63,7 +63,7 @@ export async function call(path, init) {
   return body;
 }
 
-/** Whoever opens the page waits for no longer. */
+/** The page opens after this time even without an answer. */
 const TIMEOUT_MS = 8_000;
-/** Long enough for a picture of 10 MiB on a slow line. */
+/** Long enough for an avatar of 10 MiB on a slow network. */
 const UPLOAD_TIMEOUT_MS = 120_000;

@@ -1,4 +1,5 @@
-// The page: the door for those who are not signed in, the chat for the others.
+// The page: the door (signing in and registering), or the chat of a user who is
+// signed in.
 
 import * as api from "./api.js";
 import { targetOf } from "./logic/address.js";
@@ -15,14 +16,14 @@ import { language, setLanguage, t, translate, wantLaterWords } from "./words.js"
 let chat = null;
 /** @type {Door | null} */
 let door = null;
-/** Made when it is first wanted. @type {Promise<Menu> | null} */
+/** Made when it is first opened. @type {Promise<Menu> | null} */
 let menu = null;
 let isMenuThere = false;
-/** Somebody is signing out: that may end the connection before it is answered. */
+/** Whether the user is signing out: that may end the connection before the request is answered. */
 let isLeaving = false;
 
-// Whoever was here before will hardly need the door; others see it first, and
-// have the rest by the time they have typed a name.
+// A user who was here before will hardly need the door. Others see the door first,
+// and the rest is loaded while they type a name.
 const chatCode = settings.user ? import("./view/chat.js") : null;
 const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
@@ -52,7 +53,7 @@ async function start() {
     const isSignedOut = error instanceof api.ApiError && error.status === 401;
     const known = settings.user;
     if (!isSignedOut && known) {
-      // The server is away; what is written now goes out once it is back.
+      // The server does not answer: what is written now is sent once it does.
       await begin(known);
     } else {
       await openDoor(isSignedOut ? null : error);
@@ -62,7 +63,7 @@ async function start() {
   navigator.serviceWorker?.register("/sw.js").catch(() => {});
 }
 
-/** Opens the chat for whoever is signed in. */
+/** Opens the chat of the user who is signed in. */
 async function enter() {
   const user = await api.me();
   if (settings.user && settings.user.username !== user.username) {
@@ -81,13 +82,13 @@ async function begin(user) {
   me.replaceChildren(avatar(user.username, "small"), isolated(user.username, "title"), symbol("more"));
   chat = new Chat(user, { signedOut: () => end(), showKeys: async () => (await theMenu()).showKeys() });
   chat.start();
-  // Not only when it is wanted: the server may have another page by then.
+  // Not only when it is opened: the server may have another version by then.
   setTimeout(theMenu, LATER_AFTER_MS);
 }
 
 /**
- * Nothing of what was read stays with the page of somebody who signed out.
- * @param {boolean} [isLeft] for good, and not because the session is over
+ * Ends the chat and loads the page again, so that it keeps nothing of what was read.
+ * @param {boolean} [isLeft] whether the user has signed out, and the session has not ended by itself
  */
 async function end(isLeft = false) {
   settings.user = null;
@@ -99,7 +100,7 @@ async function end(isLeft = false) {
   }
 }
 
-/** @param {unknown} error why one is here, and not in the chat; null: nobody is signed in */
+/** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
 async function openDoor(error) {
   const [{ Door }] = await Promise.all([import("./view/door.js"), wantLaterWords(), want("door").catch(() => {})]);
   const { key = "" } = targetOf(location) ?? {};
@@ -115,7 +116,7 @@ function theMenu() {
       signedOut: () => end(true),
     });
   });
-  // What failed for want of a network may be tried again.
+  // Without a network it fails, and may be tried again.
   menu.catch(() => (menu = null));
   return menu;
 }
@@ -131,7 +132,7 @@ async function showLanguage() {
   (await menu)?.retranslate();
 }
 
-/** On some phones a keyboard covers the page instead of making it smaller. */
+/** On some phones the keyboard covers the page instead of making it smaller. */
 function fitKeyboard() {
   const viewport = window.visualViewport;
   viewport?.addEventListener("resize", () => {

@@ -1,6 +1,6 @@
-// Before the first paint: the chosen look, so that the other one does not flash,
-// and the language. What this visitor will need is asked for here, at once and
-// not one file after the other.
+// Runs before the first paint: sets the theme, so that the other one does not
+// flash, and the language. Preloads the modules that this visitor needs first, all
+// at once instead of one after the other.
 (() => {
   const read = (key) => {
     try {

@@ -1,4 +1,5 @@
-// The hands of `logic/client.js`: a socket, a timer, a store. Decides nothing.
+// Performs the outputs of `logic/client.js` with a socket, a timer and the store.
+// It decides nothing.
 
 import * as api from "./api.js";
 import { Client } from "./logic/client.js";
@@ -31,14 +32,14 @@ export class Session {
     this.#listener = listener;
     this.#store = new OutboxStore(user, this.#tabs.name);
     const { signal } = this.#controller;
-    const nudge = () => this.step({ type: "foreground" });
+    const toForeground = () => this.step({ type: "foreground" });
     addEventListener("offline", () => this.step({ type: "offline" }), { signal });
     addEventListener("online", () => this.step({ type: "online" }), { signal });
-    addEventListener("pageshow", nudge, { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || nudge(), { signal });
-    // Asking renews a session that has lived half its life: nobody is signed out
-    // in the middle of a conversation.
-    const renewal = setInterval(() => this.#ask(), RENEWED_EVERY_MS);
+    addEventListener("pageshow", toForeground, { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || toForeground(), { signal });
+    // The request renews a session of which half the lifetime is over: no user is
+    // signed out in the middle of a conversation.
+    const renewal = setInterval(() => this.#checkSession(), RENEWED_EVERY_MS);
     const looking = setInterval(() => this.#adoptLeft(), LOOK_EVERY_MS);
     signal.addEventListener("abort", () => {
       clearInterval(renewal);
@@ -63,7 +64,7 @@ export class Session {
     this.step({ type: "send", item: { nonce: nonce(at, random), key, text, at, state: "waiting" } });
   }
 
-  /** Ends it without a word to the listener. */
+  /** Ends the session without telling the listener. */
   end() {
     this.#isOver = true;
     this.#controller.abort();
@@ -102,7 +103,7 @@ export class Session {
         this.#close();
         break;
       case "check-session":
-        this.#ask();
+        this.#checkSession();
         break;
       case "keep":
         this.#store.keep(output.item);
@@ -142,12 +143,12 @@ export class Session {
     socket?.close();
   }
 
-  async #ask() {
+  async #checkSession() {
     try {
       const { username } = await api.me();
       this.step({ type: "session", signedIn: username === this.client.user });
     } catch (error) {
-      // Only an answer that says so means no: the server may just be away.
+      // Only the answer 401 means no: the server may be unreachable.
       this.step({ type: "session", signedIn: !(error instanceof api.ApiError && error.status === 401) });
     }
   }

@@ -1,12 +1,12 @@
-// What this browser remembers between visits. Where it may not remember,
-// everything works until the page is closed.
+// Settings that this browser keeps between visits. Without `localStorage`, they
+// last until the page is closed.
 
 import { DEFAULT_ROOM } from "./logic/address.js";
 
 /** @typedef {import("./logic/conversation.js").Key} Key */
 /** @typedef {import("./logic/reads.js").Stored} StoredReads */
 
-/** What holds for whoever sits here. */
+/** Settings of this browser, whoever is signed in. */
 export const settings = {
   /** @returns {"ru" | "en" | null} */
   get language() {
@@ -24,7 +24,7 @@ export const settings = {
   set theme(value) {
     write("theme", value);
   },
-  /** Who is signed in here, as far as is known. @returns {{ username: string, avatar: string } | null} */
+  /** The user who is signed in, as far as is known. @returns {{ username: string, avatar: string } | null} */
   get user() {
     return json("user");
   },
@@ -32,13 +32,13 @@ export const settings = {
     write("user", value && JSON.stringify(value));
     if (value) write("name", value.username);
   },
-  /** Who was signed in here last. */
+  /** The name of the user who was signed in last. */
   get name() {
     return read("name") ?? this.user?.username ?? null;
   },
 };
 
-/** What holds for one person. */
+/** Settings of one user. */
 export class Memory {
   #user;
 
@@ -56,13 +56,13 @@ export class Memory {
     write(this.keyOf("reads"), JSON.stringify(value));
   }
 
-  /** The rooms to be in. @returns {string[]} */
+  /** The rooms to join. @returns {string[]} */
   get rooms() {
     return json(this.keyOf("rooms")) ?? [DEFAULT_ROOM];
   }
 
   /**
-   * Other tabs change the list as well, so that it is read each time.
+   * Adds a room to the list, or removes it. Other tabs change the list as well, so it is read first.
    * @param {string} room
    * @param {boolean} isIn
    */
@@ -70,7 +70,7 @@ export class Memory {
     write(this.keyOf("rooms"), JSON.stringify(changed(this.rooms, room, isIn)));
   }
 
-  /** The names and titles of the rooms at the side. @returns {[string, string][] | null} */
+  /** The names and titles of the rooms in the sidebar. @returns {[string, string][] | null} */
   get listed() {
     return json(this.keyOf("listed"));
   }
@@ -79,7 +79,7 @@ export class Memory {
     write(this.keyOf("listed"), JSON.stringify(value));
   }
 
-  /** Conversations that are not to disturb. @returns {Key[]} */
+  /** Conversations without notifications, but for mentions. @returns {Key[]} */
   get muted() {
     return json(this.keyOf("muted")) ?? [];
   }
@@ -92,7 +92,7 @@ export class Memory {
     write(this.keyOf("muted"), JSON.stringify(changed(this.muted, key, isMuted)));
   }
 
-  /** @returns {Key | null} */
+  /** The conversation that was open last. @returns {Key | null} */
   get last() {
     return json(this.keyOf("last"));
   }
@@ -122,7 +122,7 @@ export class Memory {
     write(this.keyOf(`draft ${key}`), text || null);
   }
 
-  /** Somebody else may sit here next: what was begun, and where. */
+  /** Deletes drafts and what was open last: another user may be next. */
   forget() {
     for (const key of keys()) {
       if ([this.keyOf("last"), this.keyOf("listed")].includes(key) || key.startsWith(this.keyOf("draft "))) write(key, null);
@@ -146,7 +146,7 @@ function changed(list, one, isIn) {
   return isIn && others.length < list.length ? list : isIn ? [...list, one] : others;
 }
 
-/** What there is in the way of memory where the browser gives none. @type {Map<string, string>} */
+/** Replaces `localStorage` where the browser gives none, or is full. @type {Map<string, string>} */
 const instead = new Map();
 
 /** @param {string} key */

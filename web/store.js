@@ -7,7 +7,7 @@
 export class OutboxStore {
   #user;
   #tab;
-  /** Null until it is needed, also after a browser has closed it. @type {Promise<IDBDatabase | null> | null} */
+  /** Null until it is needed, and after the browser has closed it. @type {Promise<IDBDatabase | null> | null} */
   #database = null;
 
   /**
@@ -63,8 +63,8 @@ export class OutboxStore {
   }
 
   /**
-   * A browser may close the database at any time, as phones do with a page that
-   * was in the background: then once more, with a new one.
+   * Runs a transaction. A browser may close the database at any time, as phones do
+   * while the page is in the background: then it is opened again.
    * @param {(store: IDBObjectStore, tab: string) => IDBRequest} act
    */
   async #run(act) {
@@ -81,7 +81,7 @@ export class OutboxStore {
     }
   }
 
-  /** @param {Promise<IDBDatabase | null>} database that is of no more use */
+  /** @param {Promise<IDBDatabase | null>} database a database that is closed */
   #forget(database) {
     if (this.#database === database) {
       this.#database = null;
@@ -92,7 +92,7 @@ export class OutboxStore {
 /**
  * @param {IDBDatabase} database
  * @param {(store: IDBObjectStore) => IDBRequest} act
- * @returns {Promise<boolean>} whether it is done
+ * @returns {Promise<boolean>} whether the transaction has committed
  */
 function run(database, act) {
   return new Promise((resolve) => {
@@ -109,7 +109,7 @@ function run(database, act) {
 
 /**
  * @param {() => void} closed
- * @returns {Promise<IDBDatabase | null>} null where the browser gives no room: then memory has to do
+ * @returns {Promise<IDBDatabase | null>} null if the browser gives no storage: then messages are only in memory
  */
 function open(closed) {
   return new Promise((resolve) => {
@@ -119,7 +119,7 @@ function open(closed) {
       request.onsuccess = () => {
         const database = request.result;
         database.onclose = closed;
-        // Somebody wants to delete it, and would wait for us.
+        // Another tab deletes the database, and would wait for this one.
         database.onversionchange = () => {
           database.close();
           closed();

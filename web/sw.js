@@ -1,6 +1,5 @@
-// Keeps the page itself, so that it opens without a network: what is written
-// then waits, and goes out later. Messages and pictures are not kept here. Also
-// brings whoever chose a notification to its message.
+// The service worker. It keeps the page, so that it opens without a network; it
+// keeps no messages and no avatars. A click on a notification opens its message.
 
 const CACHE = "page";
 
@@ -29,7 +28,7 @@ addEventListener("notificationclick", (event) => {
   event.waitUntil(goTo(event.notification.data));
 });
 
-/** Lets a page that is open go there, or opens one. */
+/** Opens an address in a page that is open, or in a new one. */
 async function goTo(address) {
   const [page] = await clients.matchAll({ type: "window" });
   if (!page) {
@@ -39,7 +38,7 @@ async function goTo(address) {
   return page.focus();
 }
 
-/** What is kept is as good as any: its name changes with it, but for who works on the page. */
+/** A file from the cache: its address changes with its content, except in a debug build. */
 async function asset(request) {
   const kept = await caches.match(request);
   if (kept && !request.url.includes("/assets/debug/")) {
@@ -48,13 +47,13 @@ async function asset(request) {
   return fetch(request).catch(() => kept ?? Response.error());
 }
 
-/** The page of the server, and the kept one where there is no good answer, or none in time. */
+/** The page from the server, or the kept one if the server gives no good answer, or none in time. */
 async function page(event) {
   const kept = await caches.match("/");
   const response = fetch(event.request);
-  // Also one that comes too late for now.
+  // Also a page that comes too late to be shown is kept.
   event.waitUntil(response.then((late) => (late.ok ? keep(late.clone()) : undefined)).catch(() => {}));
-  // What stands before the server says that it is away.
+  // A proxy answers so while the server is down.
   const answer = response.then((come) => (kept && [502, 503, 504].includes(come.status) ? kept : come));
   if (!kept) {
     return answer;
@@ -63,10 +62,10 @@ async function page(event) {
   return Promise.race([answer.catch(() => kept), late]);
 }
 
-/** A line may be there and bring nothing. */
+/** How long to wait for the server: a connection may exist and bring nothing. */
 const ANSWER_MS = 4_000;
 
-/** Keeps a page with all that it names, now or for later, and nothing of the one before. */
+/** Keeps a page with all files that it names, and deletes the others. */
 async function keep(response) {
   if (!response.ok) {
     return;

@@ -1,4 +1,5 @@
-// What people are told when the server refuses, or does not answer.
+// The sentences that a user reads when the server refuses a request, or does not
+// answer.
 
 import { ApiError } from "./api.js";
 import { soonOf } from "./relative-time.js";
@@ -7,7 +8,7 @@ import { t } from "./words.js";
 /** @typedef {"name" | "password" | "picture" | "form"} Field the part of the form that an error is shown at */
 
 /**
- * What to tell of a failure.
+ * The sentence for an error, and the field that it is shown at.
  * @param {unknown} error
  * @returns {[Field, string]}
  */

@@ -1,4 +1,4 @@
-// The language of the page: its words, dates and lists.
+// The language of the page: its words, and the formats of dates, lists and numbers.
 
 import { settings } from "./settings.js";
 
@@ -55,7 +55,7 @@ function load(next) {
 }
 
 /**
- * Puts the words where the markup asks for them: `data-t` for the text,
+ * Puts the words into elements that name them: `data-t` for the text,
  * `data-t-label`, `data-t-title` and `data-t-placeholder` for attributes.
  * @param {ParentNode} root
  */
@@ -104,7 +104,7 @@ export function count(number) {
 }
 
 /**
- * A room's title. Those of the eight that every server has are translated.
+ * The title of a room. The titles of the default rooms are translated.
  * @param {string} title
  */
 export function titleOf(title) {

@@ -1,4 +1,4 @@
-// What a browser calls itself, in two words that people know.
+// The device of a session: the names of its browser and its system.
 
 /**
  * @param {string} userAgent
@@ -11,7 +11,7 @@ export function deviceOf(userAgent) {
     .join(" · ");
 }
 
-/** Most call themselves by others' names as well, so that the order matters. @type {[string, RegExp][]} */
+/** Most browsers name others in their user agent as well, so the order matters. @type {[string, RegExp][]} */
 const BROWSERS = [
   ["Edge", /\bEdgA?\//],
   ["Opera", /\bOPR\//],

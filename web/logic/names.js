@@ -1,19 +1,19 @@
-// Naming somebody while one writes: what is typed after an `@`, who may be
-// meant by it, and what takes its place.
+// Mentions while the user types: the text after an `@`, the names to suggest for
+// it, and what replaces it.
 
 import { NAME_MAX_CHARS } from "./address.js";
 import { folded } from "./text.js";
 
-/** @typedef {{ from: number, to: number, query: string }} Typed where it begins with its `@`, and what comes behind that */
+/** @typedef {{ from: number, to: number, query: string }} Typed an unfinished mention: its range with the `@`, and the text behind that */
 
 /**
- * What is being typed where the caret is.
+ * The mention that is being typed at the caret.
  * @param {string} text
  * @param {number} caret
  * @returns {Typed | null}
  */
 export function mentionAt(text, caret) {
-  // A name may have spaces and even an `@`: the nearest that could begin one does.
+  // A name may contain spaces and even an `@`: the nearest `@` that can begin a mention counts.
   for (let from = caret - 1; from >= Math.max(0, caret - TYPED_MAX_LENGTH) && text[from] !== "\n"; from -= 1) {
     if (text[from] === "@" && BEFORE_NAME.test(text[from - 1] ?? " ")) {
       const query = text.slice(from + 1, caret);
@@ -24,13 +24,12 @@ export function mentionAt(text, caret) {
 }
 
 /**
- * Whom to offer: those whose name begins with what was typed, and then those of
- * whose names another word does. To whoever has typed nothing yet, those who
- * spoke last.
+ * The names to suggest: first names that begin with the query, then names in which
+ * another word does. For an empty query, the latest authors come first.
  * @param {string} query
  * @param {object} people
- * @param {string} people.me is not offered
- * @param {Iterable<string>} people.names in the order in which to offer them
+ * @param {string} people.me is not suggested
+ * @param {Iterable<string>} people.names in the order in which to suggest them
  * @param {Iterable<string>} people.authors the latest first
  * @returns {string[]}
  */
@@ -44,24 +43,24 @@ export function suggestionsFor(query, { me, names, authors }) {
     const at = name && name !== me ? wordAt(folded(name), wanted) : -1;
     if (at >= 0) (at === 0 ? first : then).push(name);
   }
-  const offered = [...first, ...then].slice(0, OFFERED_MAX);
-  // Whoever has typed all of the only name that fits has nothing left to choose.
-  return offered.length === 1 && folded(offered[0] ?? "") === wanted ? [] : offered;
+  const suggested = [...first, ...then].slice(0, SUGGESTIONS_MAX);
+  // If the only name that fits is typed completely, there is nothing left to choose.
+  return suggested.length === 1 && folded(suggested[0] ?? "") === wanted ? [] : suggested;
 }
 
 /**
- * What to put where, so that somebody is named.
+ * The text that completes a mention, and the range that it replaces.
  * @param {string} text
  * @param {Typed} typed
  * @param {string} name
  */
 export function replacement(text, { from, to }, name) {
-  // A space that is there already will do.
+  // A space that is there already is not doubled.
   return { from, to: text[to] === " " ? to + 1 : to, words: `@${name} ` };
 }
 
 /**
- * Where in a name a word begins with that, or words do.
+ * The index in a name at which a word begins with the wanted text; -1: none does.
  * @param {string} name
  * @param {string} wanted
  */
@@ -73,7 +72,7 @@ function wordAt(name, wanted) {
   return at;
 }
 
-const OFFERED_MAX = 6;
+const SUGGESTIONS_MAX = 6;
 /** A name's characters may be pairs of surrogates; the `@` is before them. */
 const TYPED_MAX_LENGTH = 1 + 2 * NAME_MAX_CHARS;
 /** Not a letter, which would make it an e-mail address. */

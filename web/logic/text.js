@@ -1,5 +1,5 @@
-// What is in a message: text, links, names and code. What people wrote is only
-// ever cut into pieces; nothing in it becomes markup.
+// The pieces of a message: text, links, mentions and code. A message is only cut
+// into pieces; nothing in it becomes markup.
 
 import { NAME_MAX_CHARS } from "./address.js";
 
@@ -9,15 +9,15 @@ import { NAME_MAX_CHARS } from "./address.js";
  *   | { kind: "mention", text: string, name: string }} Piece
  */
 
-/** @typedef {{ names: Map<string, string>, lengths: number[] }} Known names by how they are compared, and how long these are, the longest first */
+/** @typedef {{ names: Map<string, string>, lengths: number[] }} Known names by their folded form, and the lengths of these, the longest first */
 
 /**
  * @param {string} text
- * @param {Iterable<string>} [names] of those who may be named in it; of two alike, the last
+ * @param {Iterable<string>} [names] of users who may be mentioned in it; of two that fold to the same, the last counts
  * @returns {Piece[]}
  */
 export function piecesOf(text, names = []) {
-  // Most messages name nobody: they need not ask who there is.
+  // Most messages mention nobody: they need no list of names.
   const known = knownOf(text.includes("@") ? names : []);
   /** @type {Piece[]} */
   const pieces = [];
@@ -33,7 +33,7 @@ export function piecesOf(text, names = []) {
 }
 
 /**
- * Whether it is nothing but a few emoji, which are then shown large.
+ * Whether a text consists of a few emoji, which are then shown large.
  * @param {string} text
  */
 export function isEmojiAlone(text) {
@@ -41,19 +41,19 @@ export function isEmojiAlone(text) {
 }
 
 /**
- * Whether somebody is named in it.
+ * Whether a text mentions a user.
  * @param {string} text
  * @param {string} name
- * @param {Iterable<string>} [names] theirs and those of others, which may begin with it
+ * @param {Iterable<string>} [names] all names that may be mentioned: a longer one may begin with `name`
  */
 export function mentions(text, name, names = [name]) {
   return text.includes("@") && piecesOf(text, names).some((piece) => piece.kind === "mention" && piece.name === name);
 }
 
 /**
- * A name in the one spelling in which it is compared. Not as this browser's
- * language has it: a text must name the same people everywhere. And not as
- * what follows has it, by which a sigma is in a word or at its end.
+ * The form of a name in which names are compared: NFC and lower case. It does not
+ * depend on the language of the browser, as a text must mention the same users
+ * everywhere, nor on the letters that follow, as the lower case of a sigma does.
  * @param {string} text
  */
 export function folded(text) {
@@ -61,8 +61,8 @@ export function folded(text) {
 }
 
 /**
- * As the server counts: trimmed, and in characters, where `length` counts most
- * emoji twice.
+ * The length of a text as the server counts it: trimmed, and in characters, while
+ * `length` counts most emoji twice.
  * @param {string} text
  */
 export function charsOf(text) {
@@ -115,12 +115,12 @@ function mentionsIn(text, { names, lengths }) {
   const pieces = [];
   let end = 0;
   for (const { index } of names.size > 0 ? text.matchAll(AT) : []) {
-    // One look at all that may belong to a name: mostly none begins like it, and
-    // whoever writes nothing but @ must not keep everybody's page busy.
+    // One look-up of all that may belong to a name: mostly no name begins like it,
+    // and a message of nothing but `@` must not keep every page busy.
     const ahead = folded(text.slice(index + 1, index + 1 + NAME_MAX_LENGTH));
     const longest = lengths.find((length) => names.has(ahead.slice(0, length))) ?? 0;
     const reach = Math.min(longest * UNFOLDED_MAX, NAME_MAX_LENGTH, text.length - index - 1);
-    // The longest first, until one is found: a name may begin with another.
+    // The longest name first: a name may begin with another.
     for (let to = index + 1 + reach; to > index + 1 && index >= end; to -= 1) {
       const name = names.get(folded(text.slice(index + 1, to)));
       if (name && !IN_WORD.test(text.slice(to))) {
@@ -139,19 +139,19 @@ function mentionsIn(text, { names, lengths }) {
 }
 
 /**
- * What ends the sentence is no part of the link, and neither is a bracket that
- * was opened before it.
+ * A link without the punctuation that ends its sentence, and without a closing
+ * bracket that was opened before the link.
  * @param {string} link
  */
 function withoutTail(link) {
-  /** By how many each bracket is closed more often than it is opened. @type {Map<string, number>} */
+  /** How many more closing than opening brackets there are, by closing bracket. @type {Map<string, number>} */
   const excess = new Map();
   let to = link.length;
   for (; to > 0; to -= 1) {
     const last = link[to - 1] ?? "";
     const opening = BRACKETS.get(last);
     if (opening) {
-      // Counted once: each that goes is one less.
+      // Counted once for each kind: every bracket that is cut off is one less.
       const left = excess.get(last) ?? count(link, last) - count(link, opening);
       if (left <= 0) {
         break;
@@ -186,12 +186,12 @@ function count(text, char) {
 const CODE = /\x60{3}(?:[a-z0-9+#-]*\n)?([\s\S]+?)\n?\x60{3}\n?|\x60([^\x60\n]+)\x60/g;
 // Bidi controls could make a link look like another.
 const LINK = /(?<![\p{L}\p{N}])https?:\/\/[^\s<>"\x60\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
-/** One that stands before a name, and in no e-mail address. */
+/** An `@` that may begin a mention, and is not in an e-mail address. */
 const AT = /(?<![\p{L}\p{M}\p{N}_])@/gu;
 const IN_WORD = /^[\p{L}\p{M}\p{N}_]/u;
 /** Each character of a name may be a pair of surrogates. */
 const NAME_MAX_LENGTH = 2 * NAME_MAX_CHARS;
-/** By how much NFD may be longer than NFC, in UTF-16. */
+/** How many times longer NFD may be than NFC, in UTF-16 code units. */
 const UNFOLDED_MAX = 4;
 const EMOJI_ALONE = /^(?:\p{RGI_Emoji}\uFE0F?\s*){1,4}$/v;
 const ENDS = ".,:;!?…'\"*_~»";
