@@ -5,6 +5,8 @@ mod published;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
+use crate::{Body, DEFAULT_ROOM, Entry, RoomName, Topic};
+
 /// How a transport tells one message from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Framing {
@@ -15,7 +17,34 @@ pub enum Framing {
     Lines,
 }
 
+/// The versions of the protocol, as indices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    V1 = 0,
+    V2 = 1,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
+}
+
 impl Framing {
+    /// Appends the frame of an entry. v1 shows `shown_s`, in seconds since 1970,
+    /// as its time.
+    pub(crate) fn entry(self, out: &mut Vec<u8>, version: Version, entry: &Entry, shown_s: u64) {
+        let from = entry.from.as_str();
+        let Body::Message { text } = &entry.body;
+        self.append(out, |out| match (version, &entry.topic) {
+            (Version::V2, _) => v2::entry(out, entry),
+            (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text.as_str(), shown_s),
+            (Version::V1, Topic::Pair(pair)) => {
+                let room = entry.room.as_ref().map_or(DEFAULT_ROOM, RoomName::as_str);
+                let to = pair.other(&entry.from).as_str();
+                v1::private(out, room, from, to, text.as_str(), shown_s);
+            }
+        });
+    }
+
     /// Appends one message, whose payload `write` appends.
     pub(crate) fn append(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         match self {

@@ -38,21 +38,17 @@
 //! checked who it is. And nothing is kept: what must survive is in the log.
 
 mod batch;
-mod client;
 mod entry;
-mod feed;
 mod frame;
 mod history;
 mod hub;
 mod names;
 mod outputs;
 mod query;
-mod room;
 mod seed;
 mod skeleton;
 
 pub use batch::{Batch, Facts, FirstResult, Questions, TopicEnd};
-pub use client::RateLimit;
 pub use entry::{
     Body, Commit, Conversations, Draft, DraftId, Entry, Missed, Outcome, Page, PageFrom, PageLimits, Receipt,
     Topic,
@@ -61,13 +57,12 @@ pub use frame::Framing;
 pub use history::{History, HistoryLimits};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
-pub use hub::{Hub, HubOptions, Input, Now, Protocol};
+pub use hub::{Hub, HubOptions, Input, Now, Protocol, RateLimit, RecentLimits};
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,
 };
 pub use outputs::{ClientId, CloseCode, Output, Outputs, PresenceChange, Subscription, Write};
 pub use query::{Answer, Query, ReadId};
-pub use room::RecentLimits;
 pub use seed::Seed;
 pub use skeleton::Skeleton;

@@ -234,8 +234,8 @@ fn v1_frames() -> Vec<Value> {
     vec![
         written(|out| v1::message(out, "default", "alice", "Привет, мир!", 1_795_371_797)),
         written(|out| v1::private(out, "default", "alice", "bob", "Секретное сообщение", 1_795_371_798)),
-        written(|out| v1::notice(out, "default", "alice", true, 1_795_371_796)),
-        written(|out| v1::notice(out, "default", "alice", false, 1_795_371_801)),
+        written(|out| v1::notice(out, "default", "alice", v1::Notice::Joined, 1_795_371_796)),
+        written(|out| v1::notice(out, "default", "alice", v1::Notice::Left, 1_795_371_801)),
     ]
 }
 
@@ -284,8 +284,24 @@ fn v2_frames() -> Vec<Value> {
             reference: Some("2"),
         },
         Reply::Left { room: "tech", reference: Some("3") },
-        v2::ack(&nonce("a1"), &room, &alice, 253, 1_795_372_050_000, false),
-        v2::ack(&nonce("a2"), &pair, &alice, 4, 1_795_372_051_000, true),
+        v2::Ack {
+            nonce: &nonce("a1"),
+            topic: &room,
+            author: &alice,
+            seq: 253,
+            at_ms: 1_795_372_050_000,
+            duplicate: false,
+        }
+        .into(),
+        v2::Ack {
+            nonce: &nonce("a2"),
+            topic: &pair,
+            author: &alice,
+            seq: 4,
+            at_ms: 1_795_372_051_000,
+            duplicate: true,
+        }
+        .into(),
         Reply::History {
             of: HistoryOfRef::Room("tech"),
             epoch,
@@ -542,7 +558,8 @@ fn what_the_server_says_is_as_published() {
             let (text, seq) = (said.text.as_str(), said.seq);
             check(&written(|out| v1::message(out, text, text, entry.body.text(), seq)), "V1");
             check(&written(|out| v1::private(out, text, text, text, entry.body.text(), seq)), "V1");
-            check(&written(|out| v1::notice(out, text, text, said.is, seq)), "V1");
+            let notice = if said.is { v1::Notice::Joined } else { v1::Notice::Left };
+            check(&written(|out| v1::notice(out, text, text, notice, seq)), "V1");
         }
     });
 }

@@ -57,10 +57,19 @@ pub(crate) fn private(out: &mut Vec<u8>, room: &str, from: &str, to: &str, text:
     write(out, &ServerFrame::Private { from, to, text, timestamp, room });
 }
 
-/// Appends the JSON of a join or leave notice.
-pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, joined: bool, timestamp: u64) {
-    let what =
-        if joined { "присоединился к комнате" } else { "покинул комнату" };
+/// What a notice says of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Joined,
+    Left,
+}
+
+/// Appends the JSON of a notice.
+pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, notice: Notice, timestamp: u64) {
+    let what = match notice {
+        Notice::Joined => "присоединился к комнате",
+        Notice::Left => "покинул комнату",
+    };
     let text = format!("{what} {room}");
     write(out, &ServerFrame::System { from, text: &text, timestamp, room });
 }
@@ -185,8 +194,8 @@ mod tests {
         let mut out = Vec::new();
         message(&mut out, "default", "alice", "Привет, \"мир\"!", 1);
         private(&mut out, "default", "alice", "bob", "с", 2);
-        notice(&mut out, "default", "alice", true, 3);
-        notice(&mut out, "default", "alice", false, 4);
+        notice(&mut out, "default", "alice", Notice::Joined, 3);
+        notice(&mut out, "default", "alice", Notice::Left, 4);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

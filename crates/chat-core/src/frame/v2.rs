@@ -51,6 +51,16 @@ pub(crate) enum About {
     Nonce(Nonce),
 }
 
+impl About {
+    /// The `ref` that the answer repeats.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Reference(reference) => Some(reference),
+            Self::Nothing | Self::Nonce(_) => None,
+        }
+    }
+}
+
 impl From<Option<String>> for About {
     fn from(reference: Option<String>) -> Self {
         reference.map_or(Self::Nothing, Self::Reference)
@@ -553,20 +563,26 @@ pub(crate) fn error<'a>(
     Reply::Error { code, message, reference, nonce, retry_after }
 }
 
-/// An `ack`; the author is one of the pair.
-pub(crate) fn ack<'a>(
-    nonce: &'a Nonce,
-    topic: &'a Topic,
-    author: &Username,
-    seq: u64,
-    at_ms: u64,
-    duplicate: bool,
-) -> Reply<'a> {
-    let of = match topic {
-        Topic::Room(room) => Of::Room(room.as_str()),
-        Topic::Pair(pair) => Of::To(pair.other(author).as_str()),
-    };
-    Reply::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate }
+/// The acknowledgement of a send.
+pub(crate) struct Ack<'a> {
+    pub(crate) nonce: &'a Nonce,
+    pub(crate) topic: &'a Topic,
+    /// If the topic is a conversation, one of its two users.
+    pub(crate) author: &'a Username,
+    pub(crate) seq: u64,
+    pub(crate) at_ms: u64,
+    /// See [`Reply::Ack`].
+    pub(crate) duplicate: bool,
+}
+
+impl<'a> From<Ack<'a>> for Reply<'a> {
+    fn from(Ack { nonce, topic, author, seq, at_ms, duplicate }: Ack<'a>) -> Self {
+        let of = match topic {
+            Topic::Room(room) => Of::Room(room.as_str()),
+            Topic::Pair(pair) => Of::To(pair.other(author).as_str()),
+        };
+        Self::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate }
+    }
 }
 
 /// An epoch is a uuid, or what an embedding program chose.

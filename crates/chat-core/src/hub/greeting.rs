@@ -1,71 +1,54 @@
 //! The first frame that a v2 client gets: what it needs to know, and how far
 //! its private conversations go.
 
+use super::Hub;
+use super::client::{ClientRef, Greeting};
 use super::reads::Retry;
-use super::{Hub, Now};
-use crate::client::ClientRef;
 use crate::frame::v2::{ConversationTop, Limits, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
-use crate::{ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Pair, ROOM_NAME_MAX_CHARS, Topic};
+use crate::{
+    ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Pair, ROOM_NAME_MAX_CHARS, Topic, Username,
+};
 
 impl Hub {
-    /// Has the log read what belongs into the `hello`. The hub hears of private
-    /// messages already, so that nothing falls between the two.
+    /// Reads what a client's `hello` contains. The hub is subscribed to private
+    /// messages already, so that none falls between the two.
     pub(super) fn prepare_hello(&mut self, client: ClientRef, out: &mut Outputs) {
-        let Some(found) = self.same_client(client) else { return };
-        let user = found.user;
-        let (user, limit) = (self.users[user].name.clone(), self.options.hello_conversations);
-        self.reads.conversations(client, user, limit, out);
+        let Some(found) = self.clients.same(client) else { return };
+        let user = self.users[found.user].name().clone();
+        self.reads.conversations(client, user, self.options.hello_conversations, out);
     }
 
-    /// The answer of the log.
-    pub(super) fn conversations(
+    /// The conversations of a client's user were read; `None` if the log failed.
+    pub(super) fn greet(
         &mut self,
         client: ClientRef,
         conversations: Option<&Conversations>,
-        now: Now,
         out: &mut Outputs,
     ) {
-        if self.same_client(client).is_none_or(|found| !found.is_being_greeted()) {
+        if self.clients.same(client).is_none_or(|found| !found.is_being_greeted()) {
             return;
         }
         match conversations {
-            Some(conversations) => self.say_hello(client.id, conversations, now, out),
-            None => self.reads.retry_at(now.mono_ms + self.options.read_retry_ms, Retry::Hello(client)),
+            Some(conversations) => self.send_hello(client.id, conversations, out),
+            None => {
+                let at_ms = self.now.mono_ms + self.options.read_retry_ms;
+                self.reads.retry_at(at_ms, Retry::Hello(client));
+            }
         }
     }
 
-    fn say_hello(&mut self, id: ClientId, conversations: &Conversations, now: Now, out: &mut Outputs) {
-        let Some(client) = self.client_mut(id) else { return };
-        let slot = client.user;
+    fn send_hello(&mut self, id: ClientId, conversations: &Conversations, out: &mut Outputs) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let user = self.users[client.user].name().clone();
         let Some(v2) = client.v2() else { return };
-        let said_meanwhile = v2.greeting.take().unwrap_or_default();
-        let user = self.users[slot].name.clone();
-        // Live messages go on behind what this hub has delivered; where it has
-        // delivered nothing yet, behind what the log says.
-        let mut bases: Vec<(Pair, u64)> = Vec::new();
-        for pair in said_meanwhile {
-            bases.push((pair, 0));
-        }
-        for (other, seq) in &conversations.latest {
-            let pair = Pair::new(user.clone(), other.clone());
-            match bases.iter_mut().find(|(known, _)| *known == pair) {
-                Some((_, base)) => *base = *seq,
-                None => bases.push((pair, *seq)),
-            }
-        }
-        for (pair, base) in &mut bases {
-            if let Some(top) = self.delivered_up_to(pair) {
-                // What this hub was not carried, because nobody here wanted it
-                // for a moment, it must look for.
-                let last = std::mem::replace(base, top);
-                self.heard(&Topic::Pair(pair.clone()), last, out);
-            }
-        }
-        let has_more = conversations.has_more || bases.len() > self.options.hello_conversations;
-        let privates = bases
+        let sent = Greeting::Sent { at_ms: self.now.mono_ms, tops: Vec::new() };
+        let Greeting::Preparing { active, .. } = std::mem::replace(&mut v2.greeting, sent) else { return };
+        let tops = self.conversation_tops(&user, active, conversations, out);
+        let shown_max = self.options.hello_conversations;
+        let privates = tops
             .iter()
-            .take(self.options.hello_conversations)
+            .take(shown_max)
             .map(|(pair, seq)| ConversationTop { with: pair.other(&user).as_str(), seq: *seq })
             .collect();
         let rate = self.options.rate;
@@ -89,53 +72,80 @@ impl Hub {
                 rate_per_second: rate.map(|rate| rate.per_second),
             },
             privates,
-            has_more,
+            has_more: conversations.has_more || tops.len() > shown_max,
         };
-        self.tell(id, &hello);
-        self.flush_own(id, out);
-        if let Some(v2) = self.client_mut(id).and_then(|client| client.v2()) {
-            (v2.bases, v2.greeted_ms) = (bases, now.mono_ms);
+        self.reply(id, &hello);
+        self.flush_client(id, out);
+        if let Some(v2) = self.clients.v2(id) {
+            v2.greeting = Greeting::Sent { at_ms: self.now.mono_ms, tops };
         }
-        self.review(id, now, out);
+        self.update_pause(id, out);
     }
 
-    /// Whether a private message is for a client: not before its `hello`, and
-    /// not if that has counted it already.
-    pub(super) fn is_for(
+    /// The conversations of a user and how far each goes: live messages continue
+    /// behind what this hub has delivered; where it has delivered nothing yet,
+    /// behind what the log has. `active` come first.
+    fn conversation_tops(
         &mut self,
-        id: ClientId,
-        pair: &Pair,
-        seq: u64,
-        now: Now,
+        user: &Username,
+        active: Vec<Pair>,
+        conversations: &Conversations,
         out: &mut Outputs,
-    ) -> bool {
-        let most = self.options.hello_conversations;
-        let Some(client) = self.client_mut(id) else { return false };
-        let Some(v2) = client.v2() else { return true };
-        if let Some(said_meanwhile) = &mut v2.greeting {
-            if !said_meanwhile.contains(pair) {
-                said_meanwhile.push(pair.clone());
+    ) -> Vec<(Pair, u64)> {
+        let mut tops: Vec<(Pair, u64)> = active.into_iter().map(|pair| (pair, 0)).collect();
+        for (other, seq) in &conversations.latest {
+            let pair = Pair::new(user.clone(), other.clone());
+            match tops.iter_mut().find(|(known, _)| *known == pair) {
+                Some((_, top)) => *top = *seq,
+                None => tops.push((pair, *seq)),
             }
-            if said_meanwhile.len() > most {
-                // A log that does not answer while everybody writes to them.
-                self.close(id, CloseCode::TryAgainLater, now, out);
-            }
-            return false;
         }
-        !v2.bases.iter().any(|(known, base)| known == pair && seq <= *base)
+        for (pair, top) in &mut tops {
+            if let Some(delivered) = self.conversations.delivered_up_to(pair) {
+                // Entries that the bus did not carry here, because the hub was not
+                // subscribed for a moment, must be read.
+                let committed = std::mem::replace(top, delivered);
+                self.note_committed(&Topic::Pair(pair.clone()), committed, out);
+            }
+        }
+        tops
     }
 
-    /// What was on its way when somebody was greeted has arrived long ago.
-    pub(super) fn forget_bases(&mut self, now_ms: u64) {
-        for client in self.clients.iter_mut().flatten() {
+    /// Whether a private message is to be sent to a client: not before its
+    /// `hello`, and not if that has counted it already.
+    pub(super) fn is_for(&mut self, id: ClientId, pair: &Pair, seq: u64, out: &mut Outputs) -> bool {
+        let active_max = self.options.hello_conversations;
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        let Some(v2) = client.v2() else { return true };
+        match &mut v2.greeting {
+            Greeting::Preparing { active, .. } => {
+                if !active.contains(pair) {
+                    active.push(pair.clone());
+                }
+                if active.len() > active_max {
+                    // A log that does not answer while many users write to this one.
+                    self.close(id, CloseCode::TryAgainLater, out);
+                }
+                false
+            }
+            Greeting::Sent { tops, .. } => !tops.iter().any(|(known, top)| known == pair && seq <= *top),
+        }
+    }
+
+    /// Forgets the numbers of old greetings: what was on its way then has arrived
+    /// long ago.
+    pub(super) fn forget_greetings(&mut self) {
+        let now_ms = self.now.mono_ms;
+        for client in self.clients.iter_mut() {
             if let Some(v2) = client.v2()
-                && v2.greeted_ms + BASES_KEPT_MS <= now_ms
+                && let Greeting::Sent { at_ms, tops } = &mut v2.greeting
+                && *at_ms + TOPS_KEPT_MS <= now_ms
             {
-                v2.bases = Vec::new();
+                *tops = Vec::new();
             }
         }
     }
 }
 
 /// A committed entry is carried to this hub sooner than this, in milliseconds.
-const BASES_KEPT_MS: u64 = 120_000;
+const TOPS_KEPT_MS: u64 = 120_000;

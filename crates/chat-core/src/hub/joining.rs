@@ -1,180 +1,185 @@
-//! Rooms that a v2 client joins and leaves, and what it is told of them.
+//! Rooms that clients join and leave.
 
-use super::{Hub, Now};
-use crate::client::{JoinRequest, Position, Version};
+use super::Hub;
+use super::join::{Announced, Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
+use super::planted::planted;
+use super::replies::RETRY_AFTER_S;
+use super::rooms::{RoomReadFor, RoomSlot};
+use super::users::UserSlot;
+use crate::frame::Version;
+use crate::frame::v1::Notice;
 use crate::frame::v2::{About, ErrorCode, Reply, Resume};
 use crate::outputs::Outputs;
-use crate::{ClientId, RoomName, Username};
+use crate::{ClientId, Output, RoomName, Subscription, Username};
 
 impl Hub {
-    pub(super) fn ask_to_join(
+    /// A v2 client requests to join a room.
+    pub(super) fn join_request(
         &mut self,
         id: ClientId,
         room: &RoomName,
         resume: Option<Resume>,
         about: About,
-        now: Now,
         out: &mut Outputs,
     ) {
-        if self.is_in(id, room) {
+        if self.has_joined(id, room) {
             return self.refuse(id, ErrorCode::AlreadyJoined, "this room is joined already", &about, None);
         }
-        let rooms = self.client(id).map_or(0, |client| client.memberships.len());
-        let of_user = self.client(id).map_or(0, |client| self.users[client.user].memberships);
-        if rooms >= self.options.client_rooms_max || of_user >= self.options.user_rooms_max {
-            return self.refuse(
-                id,
-                ErrorCode::TooManyRooms,
-                "too many rooms: leave another one",
-                &about,
-                None,
-            );
+        let Some(client) = self.clients.get(id) else { return };
+        if client.rooms.len() >= self.options.client_rooms_max
+            || self.users[client.user].joined_rooms >= self.options.user_rooms_max
+        {
+            let message = "too many rooms: leave another one";
+            return self.refuse(id, ErrorCode::TooManyRooms, message, &about, None);
         }
-        let request = JoinRequest { resume, about, asked_ms: now.mono_ms };
-        self.join(id, room, Some(Box::new(request)), now, out);
+        self.join(id, room, JoinOrigin::V2(Box::new(JoinRequest { resume, about })), out);
     }
 
-    pub(super) fn ask_to_leave(
-        &mut self,
-        id: ClientId,
-        room: &RoomName,
-        about: &About,
-        now: Now,
-        out: &mut Outputs,
-    ) {
-        let slot = self.room_by_name.get(room).copied();
-        let membership = slot.and_then(|slot| {
-            let memberships = &mut self.client_mut(id)?.memberships;
-            let index = memberships.iter().position(|membership| membership.room == slot)?;
-            Some(memberships.swap_remove(index))
+    /// A v2 client requests to leave a room.
+    pub(super) fn leave_request(&mut self, id: ClientId, room: &RoomName, about: &About, out: &mut Outputs) {
+        let joined = self.rooms.slot_of(room).and_then(|slot| {
+            let client = self.clients.get_mut(id)?;
+            Some((client.user, client.take_room(slot)?))
         });
-        let Some(mut membership) = membership else {
+        let Some((user, joined)) = joined else {
             return self.refuse(id, ErrorCode::NotJoined, "this room is not joined", about, None);
         };
-        // What was said until now is part of the stay.
-        self.rooms[membership.room].flush(out);
-        if let Some(request) = &mut membership.request {
-            let about = std::mem::take(&mut request.about);
-            self.refuse(id, ErrorCode::NotJoined, "left before it was joined", &about, None);
+        // What was delivered until now belongs to the client's stay.
+        self.rooms.flush(joined.room, out);
+        if let Some(request) = joined.join.request() {
+            self.refuse(id, ErrorCode::NotJoined, "left before it was joined", &request.about, None);
         }
-        if let Some(user) = self.client(id).map(|client| client.user) {
-            self.leave(id, user, membership, now, out);
-        }
-        let reference = if let About::Reference(reference) = about { Some(reference.as_str()) } else { None };
-        self.tell(id, &Reply::Left { room: room.as_str(), reference });
+        self.leave(id, user, joined, out);
+        self.reply(id, &Reply::Left { room: room.as_str(), reference: about.reference() });
     }
 
-    pub(super) fn is_in(&mut self, id: ClientId, room: &RoomName) -> bool {
-        let Some(&slot) = self.room_by_name.get(room) else { return false };
-        self.client_mut(id).is_some_and(|client| client.membership_in(slot).is_some())
+    /// Whether a client has joined a room or is about to.
+    pub(super) fn has_joined(&mut self, id: ClientId, room: &RoomName) -> bool {
+        self.rooms.slot_of(room).is_some_and(|slot| self.clients.join_in(id, slot).is_some())
     }
 
-    /// Answers a v2 client's request to join, once it is known how far the
-    /// room is. Returns whether the member can be sent what it lacks; if not,
-    /// a page is being read that decides whether all of that is still there.
-    pub(super) fn answer_join(
-        &mut self,
-        id: ClientId,
-        slot: usize,
-        top: u64,
-        now: Now,
-        out: &mut Outputs,
-    ) -> bool {
-        let epoch = self.options.epoch.clone();
-        let resume_max = self.options.resume_max_messages;
-        let Some(client) = self.clients.get_mut(id.0 as usize).and_then(Option::as_mut) else { return false };
-        let Some(membership) = client.membership_in(slot) else { return false };
-        if membership.request.is_none() {
-            return true;
+    /// Lets a client join a room; its replay comes first.
+    pub(super) fn join(&mut self, id: ClientId, room: &RoomName, origin: JoinOrigin, out: &mut Outputs) {
+        let slot = self.rooms.slot_of(room).unwrap_or_else(|| self.add_room(room, out));
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.rooms.push(JoinedRoom { room: slot, join: Join::new(origin, self.now.mono_ms) });
+        self.users[client.user].joined_rooms += 1;
+        self.rooms[slot].enter(id, client.user, client.version());
+        self.catch_up(id, slot, out);
+    }
+
+    fn add_room(&mut self, name: &RoomName, out: &mut Outputs) -> RoomSlot {
+        let slot = self.rooms.add(name, self.now.mono_ms);
+        // Subscribed to before the log is read: no entry can fall between the two.
+        out.push(Output::Subscribe(Subscription::Room(name.clone())));
+        self.read_newest(slot, out);
+        slot
+    }
+
+    /// A client has left a room, or its connection is lost.
+    pub(super) fn leave(&mut self, id: ClientId, user: UserSlot, joined: JoinedRoom, out: &mut Outputs) {
+        let JoinedRoom { room: slot, join } = joined;
+        self.users[user].joined_rooms -= 1;
+        if !planted!(self, DeliverAfterLeave) {
+            self.rooms[slot].remove_client(id);
         }
-        let Position::Behind { reading, .. } = &membership.position else { return true };
-        if *reading || !self.has_room(id, out) {
-            return false;
+        let announced = join.announced();
+        let connections = self.rooms.exit(slot, user, announced, self.now.mono_ms);
+        if join.request().is_some() {
+            // It was never sent that it has joined, nor were the others.
+            return;
         }
-        let Some(client) = self.clients.get_mut(id.0 as usize).and_then(Option::as_mut) else { return false };
-        let Some(membership) = client.membership_in(slot) else { return false };
-        let Some(request) = &membership.request else { return true };
-        let Position::Behind { cursor, reading, .. } = &mut membership.position else { return true };
-        let since = match &request.resume {
-            Some(resume) if *resume.epoch == *epoch && top.saturating_sub(resume.since) <= resume_max => {
+        let name = self.users[user].name().clone();
+        if announced == Announced::No {
+            // Each connection has exactly one notice of each kind, also one that
+            // is lost before its replay has ended.
+            self.change_presence(slot, &name, Notice::Joined, connections + 1, out);
+        }
+        self.change_presence(slot, &name, Notice::Left, connections, out);
+    }
+
+    /// Decides how a v2 client's join is answered, now that it is known how far the
+    /// room is; for that, a page may have to be read first.
+    pub(super) fn answer_join(&mut self, id: ClientId, slot: RoomSlot, top: u64, out: &mut Outputs) {
+        if !self.can_take_replay(id, out) {
+            return;
+        }
+        let Some(join) = self.clients.join_in(id, slot) else { return };
+        let since = match join.request().and_then(|request| request.resume.as_ref()) {
+            Some(resume)
+                if *resume.epoch == *self.options.epoch
+                    && top.saturating_sub(resume.since) <= self.options.resume_max_messages =>
+            {
                 resume.since
             }
-            _ => {
-                *cursor = None;
-                self.say_joined(id, slot, false, top, now, out);
-                return true;
-            }
+            _ => return self.send_joined(id, slot, Recovery::Newest, top, out),
         };
-        *cursor = Some(since);
-        let recent = &self.rooms[slot].sides[Version::V2 as usize].recent;
-        if since == top || recent.from(since.saturating_add(1), top).is_some() {
-            self.say_joined(id, slot, true, top, now, out);
-            return true;
+        if since == top || self.rooms[slot].recent_after(Version::V2, since, top).is_some() {
+            return self.send_joined(id, slot, Recovery::Complete { since }, top, out);
         }
-        *reading = true;
-        self.read_room_after(slot, since, out);
-        false
+        join.check(since);
+        self.read_after(slot, since, RoomReadFor::Clients, out);
     }
 
-    /// A v2 client is in a room: the others hear of it, and it hears of them.
-    pub(super) fn say_joined(
+    /// Answers a v2 client's join, and announces the client to the others. From
+    /// here on it is replaying.
+    pub(super) fn send_joined(
         &mut self,
         id: ClientId,
-        slot: usize,
-        recovered: bool,
+        slot: RoomSlot,
+        recovery: Recovery,
         top: u64,
-        now: Now,
         out: &mut Outputs,
     ) {
-        self.announce(id, slot, now, out);
-        let Some(client) = self.client_mut(id) else { return };
-        let Some(membership) = client.membership_in(slot) else { return };
-        let about = membership.request.take().map(|request| request.about).unwrap_or_default();
-        membership.counts = recovered;
-        if let Position::Behind { announced, .. } = &mut membership.position {
-            *announced = true;
-        }
-        let (room, epoch) = (self.rooms[slot].name.clone(), self.options.epoch.clone());
-        let people = self.people.get(&room);
-        let members: Vec<Username> = people
-            .into_iter()
-            .flat_map(|people| people.names())
-            .take(self.options.members_max)
-            .cloned()
-            .collect();
-        let online = people.map_or(0, |people| people.online());
+        self.announce(id, slot, out);
+        let (epoch, now_ms) = (self.options.epoch.clone(), self.now.mono_ms);
+        let Some(join) = self.clients.join_in(id, slot) else { return };
+        let about = match recovery {
+            Recovery::Complete { since } => {
+                let progress_ms = join.progress_ms().unwrap_or(now_ms);
+                join.begin_replay(since, Continuity::Required, progress_ms)
+            }
+            Recovery::Newest => {
+                let cursor = top.saturating_sub(self.options.join_replay_entries as u64);
+                join.begin_replay(cursor, Continuity::NotYet, now_ms)
+            }
+        };
+        let room = self.rooms[slot].name().clone();
+        let (online, members) = self.presence.people_in(&room, self.options.members_max);
         let reply = Reply::Joined {
             room: room.as_str(),
             epoch: &epoch,
             seq: top,
-            recovered,
+            recovered: recovery != Recovery::Newest,
             online,
             members: members.iter().map(Username::as_str).collect(),
-            reference: if let About::Reference(reference) = &about { Some(reference) } else { None },
+            reference: about.reference(),
         };
-        self.tell(id, &reply);
-        self.flush_own(id, out);
+        self.reply(id, &reply);
+        self.flush_client(id, out);
     }
 
-    /// Requests to join that the log lets wait for too long.
-    pub(super) fn give_up_joining(&mut self, id: ClientId, now: Now, out: &mut Outputs) {
-        let timeout = self.options.append_timeout_ms;
-        if self.client(id).is_none_or(|client| client.pending >= self.options.page_bytes) {
-            // It is its own socket that it waits for.
+    /// Refuses a client's requests to join for which the log could not be read in
+    /// time.
+    pub(super) fn time_out_joins(&mut self, id: ClientId, out: &mut Outputs) {
+        let (timeout_ms, now_ms) = (self.options.append_timeout_ms, self.now.mono_ms);
+        if self.clients.get(id).is_none_or(|client| client.pending >= self.options.page_bytes) {
+            // It waits for its own socket.
             return;
         }
-        while let Some(client) = self.client_mut(id)
-            && let Some(index) = client.memberships.iter().position(|membership| {
-                membership.request.as_ref().is_some_and(|request| request.asked_ms + timeout <= now.mono_ms)
-            })
+        let is_overdue = |join: &Join| {
+            join.request().is_some()
+                && join.progress_ms().is_some_and(|progress_ms| progress_ms + timeout_ms <= now_ms)
+        };
+        while let Some(client) = self.clients.get_mut(id)
+            && let Some(index) = client.rooms.iter().position(|joined| is_overdue(&joined.join))
         {
             let user = client.user;
-            let mut membership = client.memberships.swap_remove(index);
-            let about = membership.request.as_mut().map(|request| std::mem::take(&mut request.about));
-            self.leave(id, user, membership, now, out);
+            let mut joined = client.rooms.swap_remove(index);
+            let about = joined.join.take_about();
+            self.leave(id, user, joined, out);
             let message = "the room cannot be read at this moment";
-            let retry_after = Some(super::asking::RETRY_AFTER_S);
-            self.refuse(id, ErrorCode::Unavailable, message, &about.unwrap_or_default(), retry_after);
+            self.refuse(id, ErrorCode::Unavailable, message, &about, Some(RETRY_AFTER_S));
         }
     }
 }

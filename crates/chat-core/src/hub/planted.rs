@@ -1,7 +1,7 @@
-//! Bugs on purpose, which only the feature `planted-bugs` compiles in: the
-//! simulator's oracle must catch each of them.
+//! Bugs that only the feature `planted-bugs` compiles in: the simulator's oracle
+//! must catch each of them.
 
-/// What a hub is to do wrong.
+/// A bug that a hub is to have.
 #[cfg(feature = "planted-bugs")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlantedBug {
@@ -9,18 +9,18 @@ pub enum PlantedBug {
     NoGapCheck,
     /// An entry that was delivered before is delivered again.
     NoDuplicateCheck,
-    /// Entries that come while a room's first page is read are forgotten, and
-    /// the next one is taken as it comes.
+    /// Entries that come while a room's first page is read are dropped, and the
+    /// next one is delivered whatever its number is.
     ReadBeforeSubscribe,
-    /// Who left a room still gets what is said there.
+    /// A client that has left a room still gets its entries.
     DeliverAfterLeave,
     /// A private message is shown to its author before it is stored.
     ShowBeforeCommit,
-    /// Who replays and does not read fast enough skips the rest.
+    /// A replaying client whose socket is full skips the rest.
     SkipWhenSlow,
-    /// A private message reaches everybody.
+    /// A private message is delivered to all clients.
     PrivateToAll,
-    /// Nobody is ever paused.
+    /// No client is ever paused.
     NoCredit,
     /// A read that failed is not tried again.
     NoReadRetry,
@@ -28,16 +28,16 @@ pub enum PlantedBug {
     NoDraftTimeout,
     /// A v2 send is acknowledged before it is stored.
     AckBeforeCommit,
-    /// What comes behind a send that failed is taken.
+    /// Sends behind a failed one are stored.
     NoRefusing,
-    /// A resume is answered as whole, whatever the log still has.
+    /// A resume is answered as complete, whatever the log still has.
     ResumeUnchecked,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl super::Hub {
     /// Returns whether nothing more is to be done with the entry.
-    pub(super) fn committed_with_bugs(&mut self, slot: usize, entry: &crate::Entry) -> bool {
+    pub(super) fn committed_with_bugs(&mut self, slot: super::rooms::RoomSlot, entry: &crate::Entry) -> bool {
         let room = &mut self.rooms[slot];
         match self.options.planted {
             Some(PlantedBug::ReadBeforeSubscribe) if room.feed.top().is_none() => {
@@ -49,7 +49,7 @@ impl super::Hub {
             }
             Some(PlantedBug::NoGapCheck) => room.feed.skip_to(entry.seq - 1),
             Some(PlantedBug::NoDuplicateCheck) if room.feed.top() >= Some(entry.seq) => {
-                self.deliver(slot, entry);
+                self.rooms.deliver(slot, entry);
                 return true;
             }
             _ => {}
@@ -58,7 +58,7 @@ impl super::Hub {
     }
 }
 
-/// Whether a hub was told to have this bug; `false` without the feature.
+/// Whether a hub is to have this bug; `false` without the feature.
 #[cfg(feature = "planted-bugs")]
 macro_rules! planted {
     ($hub:ident, $bug:ident) => {

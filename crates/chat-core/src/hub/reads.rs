@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use crate::client::ClientRef;
+use super::client::ClientRef;
 use crate::frame::v2::{About, HistoryOf};
 use crate::outputs::Outputs;
 use crate::{Answer, Conversations, Output, Page, PageFrom, PageLimits, Query, ReadId, Topic, Username};

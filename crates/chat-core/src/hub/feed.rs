@@ -1,21 +1,20 @@
-//! How far a topic has got in this hub, and whether something is missing.
+//! How far a topic was delivered on this hub, and whether entries are missing.
 
-/// The numbers of a topic as this hub has seen them go by.
+/// How far a topic was delivered on this hub, and how far it is committed.
 ///
-/// Whatever the bus carries is only a hint: an entry is taken when it is the
-/// next one, and anything else shows either that it is old or that the log
-/// must be read.
+/// What the bus carries is only a hint: an entry is taken when it is the next
+/// one; any other is either old, or shows that the log must be read.
 #[derive(Debug, Default)]
-pub(crate) struct Feed {
-    /// The number of the last entry taken; `None` until the log has said.
+pub(super) struct Feed {
+    /// The number of the last entry taken; `None` until the log was read.
     top: Option<u64>,
     /// The highest number known to be committed.
-    heard: u64,
+    committed: u64,
 }
 
-/// What a number means to a feed.
+/// What the number of an entry means to a feed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Offer {
+pub(super) enum Offer {
     /// The next one: take it.
     Next,
     /// Taken before: drop it.
@@ -26,17 +25,17 @@ pub(crate) enum Offer {
 
 impl Feed {
     /// A feed that has taken everything up to `top`.
-    pub(crate) fn at(top: u64) -> Self {
-        Self { top: Some(top), heard: top }
+    pub(super) fn at(top: u64) -> Self {
+        Self { top: Some(top), committed: top }
     }
 
-    pub(crate) fn top(&self) -> Option<u64> {
+    pub(super) fn top(&self) -> Option<u64> {
         self.top
     }
 
-    /// Judges an entry; [`Offer::Next`] moves the feed on.
-    pub(crate) fn offer(&mut self, seq: u64) -> Offer {
-        self.heard = self.heard.max(seq);
+    /// Classifies an entry; [`Offer::Next`] moves the feed to it.
+    pub(super) fn offer(&mut self, seq: u64) -> Offer {
+        self.committed = self.committed.max(seq);
         match self.top {
             Some(top) if seq <= top => Offer::Known,
             Some(top) if seq == top + 1 => {
@@ -47,26 +46,26 @@ impl Feed {
         }
     }
 
-    /// Somebody says that entries up to `seq` are committed.
-    pub(crate) fn hear(&mut self, seq: u64) {
-        self.heard = self.heard.max(seq);
+    /// Notes that entries up to `seq` are committed.
+    pub(super) fn note_committed(&mut self, seq: u64) {
+        self.committed = self.committed.max(seq);
     }
 
-    /// Starts at `top`, where the log was when it was read.
-    pub(crate) fn start(&mut self, top: u64) {
+    /// Starts the feed at `top`, the topic's highest number when the log was read.
+    pub(super) fn start(&mut self, top: u64) {
         debug_assert!(self.top.is_none(), "a feed starts once");
         self.top = Some(top);
-        self.heard = self.heard.max(top);
+        self.committed = self.committed.max(top);
     }
 
-    /// Passes over entries that the log no longer keeps.
-    pub(crate) fn skip_to(&mut self, seq: u64) {
+    /// Skips entries that the log no longer keeps.
+    pub(super) fn skip_to(&mut self, seq: u64) {
         self.top = self.top.map(|top| top.max(seq));
     }
 
-    /// Entries are committed that were not taken.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.top.is_none_or(|top| top < self.heard)
+    /// Whether entries are committed that were not taken.
+    pub(super) fn is_behind(&self) -> bool {
+        self.top.is_none_or(|top| top < self.committed)
     }
 }
 
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_before_the_log_has_said_where_it_is() {
+    fn nothing_is_taken_before_the_log_was_read() {
         let mut feed = Feed::default();
         assert_eq!(feed.offer(5), Offer::Hole);
         feed.start(4);
@@ -99,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_kept_is_passed_over() {
+    fn entries_no_longer_kept_are_skipped() {
         let mut feed = Feed::at(3);
-        feed.hear(9);
+        feed.note_committed(9);
         feed.skip_to(9);
         assert!(!feed.is_behind());
         assert_eq!(feed.offer(10), Offer::Next);

@@ -1,0 +1,119 @@
+//! The frames of clients: which step each of them leads to.
+
+use super::Hub;
+use super::client::{ClientProtocol, Phase, Send};
+use super::drafts::DraftOrigin;
+use super::planted::planted;
+use super::users::UserSlot;
+use crate::frame::v2::{self, About, ErrorCode};
+use crate::frame::{v1, v1::Refusal};
+use crate::outputs::Outputs;
+use crate::{ClientId, CloseCode, MessageText, Pair, RoomName, Topic, Username};
+
+impl Hub {
+    /// A client sent a frame.
+    pub(super) fn frame(&mut self, id: ClientId, frame: &str, out: &mut Outputs) {
+        let Some(client) = self.clients.get(id).filter(|client| client.phase == Phase::Open) else { return };
+        let user = client.user;
+        match &client.protocol {
+            ClientProtocol::V1 { room } => {
+                let room = room.clone();
+                self.frame_v1(id, user, room, frame, out);
+            }
+            ClientProtocol::V2(_) => self.frame_v2(id, user, frame, out),
+        }
+        self.update_pause(id, out);
+    }
+
+    fn frame_v1(&mut self, id: ClientId, user: UserSlot, room: RoomName, frame: &str, out: &mut Outputs) {
+        // Every frame that is parsed counts, so that garbage is no cheaper than a message.
+        self.count_message(user);
+        match v1::parse(frame, self.options.text_max_chars) {
+            Ok(v1::Request::Message(text)) => {
+                let origin = DraftOrigin::V1 { room: room.clone(), text: text.clone() };
+                self.append(id, Topic::Room(room), text, origin, out);
+            }
+            Ok(v1::Request::Private { to, text }) => self.private_v1(id, user, &to, room, text, out),
+            Ok(v1::Request::Nothing) | Err(Refusal::Malformed) => {}
+            Err(Refusal::TooLong) => self.close(id, CloseCode::TooBig, out),
+        }
+    }
+
+    fn private_v1(
+        &mut self,
+        id: ClientId,
+        user: UserSlot,
+        to: &str,
+        room: RoomName,
+        text: MessageText,
+        out: &mut Outputs,
+    ) {
+        if planted!(self, ShowBeforeCommit) {
+            self.echo(user, to, &text, &room, self.now.wall_ms, out);
+        }
+        match Username::known(to) {
+            Ok(to) => {
+                let topic = Topic::Pair(Pair::new(self.users[user].name().clone(), to));
+                let origin = DraftOrigin::V1 { room, text: text.clone() };
+                self.append(id, topic, text, origin, out);
+            }
+            // No account can have that name.
+            Err(_) => self.echo(user, to, &text, &room, self.now.wall_ms, out),
+        }
+    }
+
+    fn frame_v2(&mut self, id: ClientId, user: UserSlot, frame: &str, out: &mut Outputs) {
+        let now_ms = self.now.mono_ms;
+        if let (Some(limit), Some(v2)) = (self.options.frame_rate, self.clients.v2(id)) {
+            v2.frames.count(limit, now_ms);
+        }
+        match v2::parse(frame, self.options.text_max_chars, self.options.history_max) {
+            Ok(v2::Request::Join { room, resume, reference }) => {
+                if let Some(limit) = self.options.join_rate {
+                    self.users[user].joins.count(limit, now_ms);
+                }
+                self.join_request(id, &room, resume, reference.into(), out);
+            }
+            Ok(v2::Request::Leave { room, reference }) => {
+                self.leave_request(id, &room, &reference.into(), out);
+            }
+            Ok(v2::Request::Message { room, text, nonce }) => {
+                self.count_message(user);
+                if self.has_joined(id, &room) {
+                    self.send(id, Send { topic: Topic::Room(room), text, nonce }, out);
+                } else {
+                    self.refuse_send(id, ErrorCode::NotJoined, "join the room first", nonce);
+                }
+            }
+            Ok(v2::Request::Private { to, text, nonce }) => {
+                self.count_message(user);
+                match Username::known(&to) {
+                    Ok(to) => {
+                        let topic = Topic::Pair(Pair::new(self.users[user].name().clone(), to));
+                        self.send(id, Send { topic, text, nonce }, out);
+                    }
+                    Err(_) => self.refuse_send(id, ErrorCode::NotFound, NO_ACCOUNT, nonce),
+                }
+            }
+            Ok(v2::Request::History { of, from, limit, reference }) => {
+                if let Some(limit) = self.options.history_rate {
+                    self.users[user].pages.count(limit, now_ms);
+                }
+                self.history_request(id, of, from, limit, reference.into(), out);
+            }
+            Err(refusal) => match refusal.about {
+                About::Nonce(nonce) => self.refuse_send(id, refusal.code, refusal.message, nonce),
+                about => self.refuse(id, refusal.code, refusal.message, &about, None),
+            },
+        }
+    }
+
+    fn count_message(&mut self, user: UserSlot) {
+        if let Some(limit) = self.options.rate {
+            self.users[user].messages.count(limit, self.now.mono_ms);
+        }
+    }
+}
+
+/// The message of an error about a name that has no account.
+pub(super) const NO_ACCOUNT: &str = "there is nobody of that name";

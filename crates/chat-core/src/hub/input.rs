@@ -1,0 +1,117 @@
+//! What happens to a hub.
+
+use std::sync::Arc;
+
+use crate::{
+    Answer, ClientId, Entry, Missed, PresenceChange, ReadId, Receipt, RoomName, SessionId, Topic, Username,
+};
+
+/// What happens to a hub.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A socket was opened; its user's name and session were checked.
+    Open {
+        /// An id that is not in use.
+        client: ClientId,
+        /// The user of the connection.
+        user: &'a Username,
+        /// The session of its token, if it has one.
+        session: Option<&'a SessionId>,
+        /// For how long the token is good, in milliseconds: then the client is
+        /// closed (1008), unless its session was renewed. `None`: for ever.
+        good_for_ms: Option<u64>,
+        /// The protocol of the connection.
+        protocol: Protocol,
+    },
+    /// A client sent a text message. Not to be given while the client is
+    /// [paused](crate::Hub::is_paused).
+    Frame {
+        /// The client.
+        client: ClientId,
+        /// The message.
+        text: &'a str,
+    },
+    /// A client says goodbye: it is closed (1000) once its drafts are answered,
+    /// so that its last message comes before its leave notice.
+    Goodbye {
+        /// The client.
+        client: ClientId,
+    },
+    /// A socket is gone. Its client's id is free again once all outputs up to
+    /// here are done: an earlier write may still name it.
+    Closed {
+        /// The client.
+        client: ClientId,
+    },
+    /// A transaction was committed: its entries in the log's order, then the
+    /// receipts of this hub's own drafts.
+    Commit {
+        /// The entries that this hub is subscribed to.
+        entries: &'a [Arc<Entry>],
+        /// The receipts of this hub's own drafts.
+        receipts: &'a [Receipt],
+    },
+    /// Entries were committed that the bus does not carry to this hub.
+    Missed(&'a [Missed]),
+    /// The log no longer keeps the entries below these numbers: no client gets
+    /// them from the hub's memory either.
+    Trimmed(&'a [(Topic, u64)]),
+    /// The log's answer to an [`Output::Read`](crate::Output::Read).
+    Answer {
+        /// The read.
+        id: ReadId,
+        /// What was read.
+        answer: &'a Answer,
+    },
+    /// How many bytes a client's socket has not taken yet. To be given when that
+    /// has changed, after writes and when a socket took more.
+    Pending {
+        /// The client.
+        client: ClientId,
+        /// The bytes.
+        bytes: usize,
+    },
+    /// A session is no longer good: all of its clients are closed.
+    Revoked {
+        /// The session.
+        session: &'a SessionId,
+    },
+    /// The token of a session is good for longer than it was.
+    Renewed {
+        /// The session.
+        session: &'a SessionId,
+        /// From now on, in milliseconds.
+        good_for_ms: u64,
+    },
+    /// A client has joined or left a room on another hub.
+    Presence(&'a PresenceChange),
+    /// Another hub is lost, before it put out that its clients left.
+    HubLost(u32),
+    /// Time has passed; see [`Hub::next_tick_ms`](crate::Hub::next_tick_ms).
+    Tick,
+    /// The server stops: each client is closed in a slot of its own.
+    Drain,
+}
+
+/// The protocol of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// One room, chosen when the connection is opened, whose newest messages
+    /// the client gets first.
+    V1 {
+        /// The room.
+        room: RoomName,
+    },
+    /// Any number of rooms, numbers, acknowledgements.
+    V2,
+}
+
+/// The time, given with each input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back, from any start.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970 (UTC), which may jump.
+    pub wall_ms: u64,
+}

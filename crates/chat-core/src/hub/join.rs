@@ -1,0 +1,203 @@
+//! How far a client has got with joining a room.
+
+use super::rooms::RoomSlot;
+use crate::frame::v2::{About, Resume};
+
+/// A room that a client has joined or is about to.
+#[derive(Debug)]
+pub(super) struct JoinedRoom {
+    pub(super) room: RoomSlot,
+    pub(super) join: Join,
+}
+
+/// How far a client has got with joining a room. `progress_ms` is when it last
+/// got further, or could have but for its own socket: a join that makes none for
+/// too long is given up.
+#[derive(Debug)]
+pub(super) enum Join {
+    /// Nothing was sent: the hub does not know how far the room is, or the
+    /// client's socket is full.
+    Waiting { origin: JoinOrigin, progress_ms: u64 },
+    /// The page after `since` is being read; it shows whether all that a v2
+    /// client has missed is still stored.
+    Checking { request: Box<JoinRequest>, since: u64, progress_ms: u64 },
+    /// The client has been sent everything up to `cursor`. `reading`: the page
+    /// after it is being read.
+    Replaying { cursor: u64, reading: bool, kind: ReplayKind, progress_ms: u64 },
+    /// The client gets entries as they are delivered.
+    Live,
+}
+
+/// What made a client join.
+#[derive(Debug)]
+pub(super) enum JoinOrigin {
+    /// Its connection with protocol v1, which gets no answer.
+    V1,
+    /// Its `join`, which `joined` answers.
+    V2(Box<JoinRequest>),
+}
+
+/// A v2 client's `join` that is not answered yet.
+#[derive(Debug)]
+pub(super) struct JoinRequest {
+    pub(super) resume: Option<Resume>,
+    pub(super) about: About,
+}
+
+/// Whose replay it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplayKind {
+    /// Of a v1 client, whose notice follows its replay.
+    V1,
+    /// Of a v2 client, which was sent `joined`.
+    V2(Continuity),
+}
+
+/// Whether a number that a v2 client does not get would be a hole for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Continuity {
+    /// It would: `joined` said that all follows, or the replay has begun.
+    Required,
+    /// It would not: `joined` said `recovered: false`, and no entry was sent yet.
+    NotYet,
+}
+
+/// What `joined` promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// All entries after `since` follow.
+    Complete { since: u64 },
+    /// The newest entries follow, and do not connect to what the client has.
+    Newest,
+}
+
+/// Whether the others in a room were sent a notice of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Announced {
+    No,
+    Yes,
+}
+
+impl Join {
+    /// The join was just asked for.
+    pub(super) fn new(origin: JoinOrigin, now_ms: u64) -> Self {
+        Self::Waiting { origin, progress_ms: now_ms }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, Self::Live)
+    }
+
+    /// Whether the client has everything up to `after`, and is to be sent more.
+    pub(super) fn is_replaying_after(&self, after: u64) -> bool {
+        matches!(self, Self::Replaying { cursor, .. } if *cursor == after)
+    }
+
+    /// A v1 client is announced when it is live, a v2 client with its `joined`.
+    pub(super) fn announced(&self) -> Announced {
+        match self {
+            Self::Waiting { .. } | Self::Checking { .. } => Announced::No,
+            Self::Replaying { kind: ReplayKind::V1, .. } => Announced::No,
+            Self::Replaying { kind: ReplayKind::V2(_), .. } | Self::Live => Announced::Yes,
+        }
+    }
+
+    /// The v2 request that is not answered yet.
+    pub(super) fn request(&self) -> Option<&JoinRequest> {
+        match self {
+            Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
+                Some(request)
+            }
+            Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => None,
+        }
+    }
+
+    /// Takes what the answer to the v2 request would refer to.
+    pub(super) fn take_about(&mut self) -> About {
+        match self {
+            Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
+                std::mem::take(&mut request.about)
+            }
+            Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => {
+                About::Nothing
+            }
+        }
+    }
+
+    /// When the join last got further; `None` if there is nothing to wait for.
+    pub(super) fn progress_ms(&self) -> Option<u64> {
+        match self {
+            Self::Waiting { progress_ms, .. }
+            | Self::Checking { progress_ms, .. }
+            | Self::Replaying { progress_ms, .. } => Some(*progress_ms),
+            Self::Live => None,
+        }
+    }
+
+    /// Starts the deadline anew: until now the client's own socket was in the way.
+    pub(super) fn restart_deadline(&mut self, now_ms: u64) {
+        match self {
+            Self::Waiting { progress_ms, .. }
+            | Self::Checking { progress_ms, .. }
+            | Self::Replaying { progress_ms, .. } => *progress_ms = now_ms,
+            Self::Live => {}
+        }
+    }
+
+    /// Goes from `Waiting` to `Checking`.
+    pub(super) fn check(&mut self, since: u64) {
+        *self = match std::mem::replace(self, Self::Live) {
+            Self::Waiting { origin: JoinOrigin::V2(request), progress_ms } => {
+                Self::Checking { request, since, progress_ms }
+            }
+            other => other,
+        };
+    }
+
+    /// The page after this number was read, or could not be. Returns whether the
+    /// client waited for it; a join that was being checked waits to be judged.
+    pub(super) fn end_read(&mut self, after: u64) -> bool {
+        match std::mem::replace(self, Self::Live) {
+            Self::Checking { request, since, progress_ms } if since == after => {
+                *self = Self::Waiting { origin: JoinOrigin::V2(request), progress_ms };
+                true
+            }
+            Self::Replaying { cursor, reading: true, kind, progress_ms } if cursor == after => {
+                *self = Self::Replaying { cursor, reading: false, kind, progress_ms };
+                true
+            }
+            other => {
+                *self = other;
+                false
+            }
+        }
+    }
+
+    /// Begins the replay of a v2 client that is sent `joined`. Returns what that
+    /// answers.
+    pub(super) fn begin_replay(&mut self, cursor: u64, continuity: Continuity, progress_ms: u64) -> About {
+        let kind = ReplayKind::V2(continuity);
+        match std::mem::replace(self, Self::Replaying { cursor, reading: false, kind, progress_ms }) {
+            Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
+                request.about
+            }
+            Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => {
+                About::Nothing
+            }
+        }
+    }
+
+    /// A replaying client was sent so many frames, up to an entry with this number.
+    pub(super) fn advance(&mut self, to: u64, frames: u64, now_ms: u64) {
+        if let Self::Replaying { cursor, kind, progress_ms, .. } = self
+            && to > *cursor
+        {
+            (*cursor, *progress_ms) = (to, now_ms);
+            if let ReplayKind::V2(continuity) = kind
+                && frames > 0
+            {
+                *continuity = Continuity::Required;
+            }
+        }
+    }
+}

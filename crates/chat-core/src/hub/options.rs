@@ -1,0 +1,161 @@
+//! The options of a hub.
+
+use std::sync::Arc;
+
+#[cfg(feature = "planted-bugs")]
+use super::planted::PlantedBug;
+use super::rate::RateLimit;
+use super::rooms::RecentLimits;
+use crate::Framing;
+
+/// The options of a hub. The defaults suit a small server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubOptions {
+    /// Distinguishes this hub from the others of the same log.
+    pub id: u32,
+    /// The log's name for its numbering, which v2 clients are sent.
+    pub epoch: Arc<str>,
+    /// How messages become bytes.
+    pub framing: Framing,
+    /// Characters (Unicode scalar values) a text may have; a longer one closes
+    /// the connection (1009).
+    pub text_max_chars: usize,
+    /// Clients of one user; one more is closed (1013).
+    pub user_clients_max: usize,
+    /// How fast a user may send messages over all connections; a faster one is
+    /// slowed down, and nothing is lost. `None`: as fast as the log stores.
+    pub rate: Option<RateLimit>,
+    /// How fast a v2 connection may send frames of any kind; a faster one is
+    /// slowed down. `None`: as fast as it can.
+    pub frame_rate: Option<RateLimit>,
+    /// How fast a user may join rooms with v2, over all connections.
+    pub join_rate: Option<RateLimit>,
+    /// How fast a user may request pages of history, over all connections.
+    pub history_rate: Option<RateLimit>,
+    /// Rooms that all v2 connections of a user together may have joined.
+    pub user_rooms_max: usize,
+    /// Messages that a client gets when it joins a room, unless it has some of
+    /// them already.
+    pub join_replay_entries: usize,
+    /// Messages that a v2 client may have missed, and still gets all of them
+    /// when it joins again.
+    pub resume_max_messages: u64,
+    /// Rooms that a v2 connection may have joined at the same time.
+    pub client_rooms_max: usize,
+    /// Private conversations in the `hello` of a v2 client, the newest.
+    pub hello_conversations: usize,
+    /// Messages of one page of history.
+    pub history_max: usize,
+    /// Pages of history that may be read for a client at the same time; at the
+    /// cap its frames wait.
+    pub client_asked_max: u32,
+    /// Names of users in a room that a v2 client is sent; where there are more
+    /// users, only changes of their number are shown.
+    pub members_max: usize,
+    /// A user without a connection to a room for this long is shown as offline
+    /// there, in milliseconds.
+    pub offline_after_ms: u64,
+    /// The number of users in a room with many is shown at most this often, in
+    /// milliseconds.
+    pub count_every_ms: u64,
+    /// After a failed send, those behind it fail, too, until the client repeats
+    /// it, or for this long, in milliseconds: longer than the error needs to
+    /// reach the client.
+    pub refusing_ms: u64,
+    /// The log stores topics side by side: a client's sends to one topic wait
+    /// until those to another are answered, so that none overtakes a failure.
+    pub topics_side_by_side: bool,
+    /// For `hello`: how often the server pings, in seconds …
+    pub heartbeat_seconds: u64,
+    /// … and bytes that one message of a client may have.
+    pub message_max_bytes: usize,
+    /// Drafts without a receipt that a client may have; at the cap its
+    /// messages wait.
+    pub client_unanswered_max: u32,
+    /// Drafts without a receipt in the whole hub; at the cap messages wait.
+    pub hub_unanswered_max: usize,
+    /// Bytes of text in them; at the cap messages wait.
+    pub hub_unanswered_bytes: usize,
+    /// A draft without a receipt for this long counts as failed, in milliseconds.
+    pub append_timeout_ms: u64,
+    /// How many frames of each room's newest entries are kept ready.
+    pub recent: RecentLimits,
+    /// Entries that a page read from the log may have.
+    pub page_entries: usize,
+    /// Bytes of text that a page may have, and bytes that a replaying client's
+    /// socket may hold before it is sent no more.
+    pub page_bytes: usize,
+    /// Reads that the log works on at the same time; more wait.
+    pub reads_max: usize,
+    /// A failed read is tried again after this, in milliseconds.
+    pub read_retry_ms: u64,
+    /// A client whose replay the log has held up for this long is closed (1013),
+    /// in milliseconds.
+    pub catch_up_timeout_ms: u64,
+    /// A room without clients is forgotten after this, in milliseconds.
+    pub room_idle_ms: u64,
+    /// A private conversation without a new entry is forgotten after this, in
+    /// milliseconds.
+    pub conversation_idle_ms: u64,
+    /// A revoked session is remembered for this long, in milliseconds: longer
+    /// than an upgrade may take.
+    pub revoked_kept_ms: u64,
+    /// Draining spreads the closes over at most this, in milliseconds …
+    pub drain_spread_ms: u64,
+    /// … and over this much for each client, in milliseconds.
+    pub drain_spread_per_client_ms: u64,
+    /// A v2 client of a stopping server is sent to come back after at most this,
+    /// in milliseconds.
+    pub reconnect_spread_ms: u64,
+    /// A bug that the hub is to have, for testing tests.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<PlantedBug>,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            epoch: Arc::from(""),
+            framing: Framing::WebSocket,
+            text_max_chars: 4096,
+            user_clients_max: 5_000,
+            rate: Some(RateLimit { burst: 60, per_second: 10 }),
+            frame_rate: Some(RateLimit { burst: 200, per_second: 100 }),
+            join_rate: Some(RateLimit { burst: 500, per_second: 20 }),
+            history_rate: Some(RateLimit { burst: 100, per_second: 20 }),
+            user_rooms_max: 10_000,
+            join_replay_entries: 50,
+            resume_max_messages: 10_000,
+            client_rooms_max: 1_000,
+            hello_conversations: 200,
+            history_max: 100,
+            client_asked_max: 2,
+            members_max: 200,
+            offline_after_ms: 5_000,
+            count_every_ms: 1_000,
+            refusing_ms: 2_000,
+            topics_side_by_side: false,
+            heartbeat_seconds: 45,
+            message_max_bytes: 64 * 1024,
+            client_unanswered_max: 32,
+            hub_unanswered_max: 4096,
+            hub_unanswered_bytes: 8 * 1024 * 1024,
+            append_timeout_ms: 5_000,
+            recent: RecentLimits { entries: 100, bytes: 64 * 1024, hub_bytes: 64 * 1024 * 1024 },
+            page_entries: 100,
+            page_bytes: 64 * 1024,
+            reads_max: 64,
+            read_retry_ms: 500,
+            catch_up_timeout_ms: 10_000,
+            room_idle_ms: 60_000,
+            conversation_idle_ms: 600_000,
+            revoked_kept_ms: 60_000,
+            drain_spread_ms: 5_000,
+            drain_spread_per_client_ms: 2,
+            reconnect_spread_ms: 2_000,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+        }
+    }
+}

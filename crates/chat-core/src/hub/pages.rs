@@ -1,0 +1,234 @@
+//! Pages of rooms and conversations, read because something is missing.
+
+use super::Hub;
+use super::feed::Offer;
+use super::planted::planted;
+use super::reads::{Answered, PagePurpose, Retry};
+use super::rooms::{RoomReadFor, RoomSlot};
+use crate::frame::Version;
+use crate::outputs::Outputs;
+use crate::{Answer, ClientId, CloseCode, Page, PageFrom, PageLimits, Pair, ReadId, Topic};
+
+/// Whether a read brought a topic further.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Made,
+    /// The read must be tried again later.
+    Stuck,
+}
+
+impl Hub {
+    /// The log answered a read.
+    pub(super) fn answer(&mut self, id: ReadId, answer: &Answer, out: &mut Outputs) {
+        match self.reads.end(id, answer, out) {
+            Answered::Page(PagePurpose::Topic { topic, from }, page) => {
+                self.topic_page(id, topic, from, page, out);
+            }
+            Answered::Page(PagePurpose::History(request), page) => self.history_page(&request, page, out),
+            Answered::Conversations(client, conversations) => self.greet(client, conversations, out),
+        }
+    }
+
+    /// Begins the failed reads again whose time has come.
+    pub(super) fn retry_reads(&mut self, out: &mut Outputs) {
+        while let Some(retry) = self.reads.next_retry(self.now.mono_ms) {
+            match retry {
+                Retry::Topic(Topic::Room(name)) => {
+                    let Some(slot) = self.rooms.slot_of(&name) else { continue };
+                    self.catch_up_room(slot, out);
+                    for client in self.rooms[slot].joining() {
+                        self.catch_up(client, slot, out);
+                    }
+                }
+                Retry::Topic(Topic::Pair(pair)) => self.catch_up_conversation(&pair, out),
+                Retry::Hello(client) => self.prepare_hello(client, out),
+            }
+        }
+    }
+
+    fn topic_page(
+        &mut self,
+        id: ReadId,
+        topic: Topic,
+        from: PageFrom,
+        page: Option<&Page>,
+        out: &mut Outputs,
+    ) {
+        let progress = match &topic {
+            Topic::Room(name) => match self.rooms.slot_of(name) {
+                Some(slot) => {
+                    self.rooms[slot].end_read(id);
+                    self.room_page(slot, from, page, out)
+                }
+                None => Progress::Made,
+            },
+            Topic::Pair(pair) => self.conversation_page(pair, from, page, out),
+        };
+        if progress == Progress::Stuck && !planted!(self, NoReadRetry) {
+            self.reads.retry_at(self.now.mono_ms + self.options.read_retry_ms, Retry::Topic(topic));
+        }
+    }
+
+    // Rooms.
+
+    /// Reads what a room is missing, unless that is being read.
+    pub(super) fn catch_up_room(&mut self, slot: RoomSlot, out: &mut Outputs) {
+        let room = &self.rooms[slot];
+        if !room.feed.is_behind() || room.is_feed_being_read() {
+            return;
+        }
+        match room.feed.top() {
+            Some(top) => self.read_after(slot, top, RoomReadFor::Feed, out),
+            None => self.read_newest(slot, out),
+        }
+    }
+
+    /// Reads a room's newest entries, to learn how far it is.
+    pub(super) fn read_newest(&mut self, slot: RoomSlot, out: &mut Outputs) {
+        if !self.rooms[slot].is_being_read() {
+            let id = self.read_room(slot, PageFrom::Latest, out);
+            self.rooms[slot].begin_read(id, None, RoomReadFor::Feed);
+        }
+    }
+
+    /// Reads the page after a number, once for all that need it.
+    pub(super) fn read_after(&mut self, slot: RoomSlot, after: u64, purpose: RoomReadFor, out: &mut Outputs) {
+        if !self.rooms[slot].shares_read(after, purpose) {
+            let id = self.read_room(slot, PageFrom::After(after), out);
+            self.rooms[slot].begin_read(id, Some(after), purpose);
+        }
+    }
+
+    fn read_room(&mut self, slot: RoomSlot, from: PageFrom, out: &mut Outputs) -> ReadId {
+        let topic = Topic::Room(self.rooms[slot].name().clone());
+        self.read_topic(topic, from, out)
+    }
+
+    fn room_page(
+        &mut self,
+        slot: RoomSlot,
+        from: PageFrom,
+        page: Option<&Page>,
+        out: &mut Outputs,
+    ) -> Progress {
+        let Some(top_before) = self.rooms[slot].feed.top() else {
+            let Some(page) = page else { return Progress::Stuck };
+            self.rooms.start(slot, page);
+            for client in self.rooms[slot].joining() {
+                self.catch_up(client, slot, out);
+            }
+            self.catch_up_room(slot, out);
+            return Progress::Made;
+        };
+        let PageFrom::After(after) = from else { return Progress::Made };
+        let mut waiting = self.end_reads_of_clients(slot, after);
+        let Some(page) = page else { return Progress::Stuck };
+        if top_before < after {
+            // A client is further than the hub.
+            self.rooms[slot].feed.note_committed(page.last);
+        }
+        // A v2 client may wait for pages of many rooms: what it cannot take now,
+        // is read again for it later.
+        waiting.retain(|&client| self.is_v1(client) || self.can_take_replay(client, out));
+        self.advance_room(slot, page, out);
+        for &client in &waiting {
+            self.judge_resume(client, slot, after, page, out);
+        }
+        for version in Version::ALL {
+            self.replay_page(slot, version, after, page, &waiting, out);
+        }
+        for &client in &waiting {
+            self.catch_up(client, slot, out);
+        }
+        if self.rooms[slot].feed.top() > Some(top_before) {
+            // Other clients may have waited for the room to get as far as they are.
+            for client in self.rooms[slot].joining() {
+                if !waiting.contains(&client) {
+                    self.catch_up(client, slot, out);
+                }
+            }
+        }
+        // A log that has less than it should is read again later, not at once.
+        if page.last <= after && self.rooms[slot].feed.is_behind() {
+            return Progress::Stuck;
+        }
+        self.catch_up_room(slot, out);
+        Progress::Made
+    }
+
+    fn is_v1(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| client.version() == Version::V1)
+    }
+
+    /// The clients for which the page after this number was read.
+    fn end_reads_of_clients(&mut self, slot: RoomSlot, after: u64) -> Vec<ClientId> {
+        let mut clients = self.rooms[slot].joining();
+        clients.retain(|&id| self.clients.join_in(id, slot).is_some_and(|join| join.end_read(after)));
+        clients
+    }
+
+    /// Delivers the entries of a page that the room is missing.
+    fn advance_room(&mut self, slot: RoomSlot, page: &Page, out: &mut Outputs) {
+        let room = &mut self.rooms[slot];
+        let removed = page.first.saturating_sub(1).min(page.last);
+        if room.feed.is_behind() && room.feed.top() < Some(removed) {
+            // The log no longer keeps these entries.
+            room.feed.skip_to(removed);
+            // For a v2 client they would be a hole: it is to come back, and to
+            // be sent that they are gone.
+            for client in room.live(Version::V2) {
+                self.close(client, CloseCode::TryAgainLater, out);
+            }
+        }
+        for entry in &page.entries {
+            if self.rooms[slot].feed.offer(entry.seq) == Offer::Next {
+                self.rooms.deliver(slot, entry);
+            }
+        }
+    }
+
+    // Conversations.
+
+    /// Reads what a conversation is missing, unless that is being read.
+    pub(super) fn catch_up_conversation(&mut self, pair: &Pair, out: &mut Outputs) {
+        if let Some(after) = self.conversations.begin_read(pair) {
+            self.read_topic(Topic::Pair(pair.clone()), PageFrom::After(after), out);
+        }
+    }
+
+    fn conversation_page(
+        &mut self,
+        pair: &Pair,
+        from: PageFrom,
+        page: Option<&Page>,
+        out: &mut Outputs,
+    ) -> Progress {
+        let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
+        conversation.end_read();
+        let Some(page) = page else { return Progress::Stuck };
+        if conversation.feed.is_behind() {
+            conversation.feed.skip_to(page.first.saturating_sub(1).min(page.last));
+        }
+        for entry in &page.entries {
+            // A delivery may close a client, and with the last one of the two
+            // users the conversation is forgotten.
+            let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
+            if conversation.feed.offer(entry.seq) == Offer::Next {
+                self.deliver_private(entry, out);
+            }
+        }
+        let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
+        if matches!(from, PageFrom::After(after) if page.last <= after) && conversation.feed.is_behind() {
+            return Progress::Stuck;
+        }
+        self.catch_up_conversation(pair, out);
+        Progress::Made
+    }
+
+    /// Begins to read a page of a room or conversation.
+    fn read_topic(&mut self, topic: Topic, from: PageFrom, out: &mut Outputs) -> ReadId {
+        let limits = PageLimits { entries: self.options.page_entries, bytes: self.options.page_bytes };
+        let purpose = PagePurpose::Topic { topic: topic.clone(), from };
+        self.reads.page(purpose, topic, from, limits, out)
+    }
+}

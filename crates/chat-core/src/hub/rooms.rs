@@ -1,0 +1,219 @@
+//! The rooms of a hub.
+
+mod recent;
+mod room;
+
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+
+use hashbrown::HashMap;
+use slab::Slab;
+
+pub use self::recent::RecentLimits;
+pub(super) use self::room::{Room, RoomReadFor};
+use super::join::Announced;
+use super::options::HubOptions;
+use super::users::UserSlot;
+use crate::frame::{Version, v1};
+use crate::outputs::Outputs;
+use crate::seed::Seed;
+use crate::{ClientId, Entry, Framing, Output, Page, RoomName, Subscription, Username};
+
+/// The rooms of a hub: their names, which of them have pending frames, how many
+/// bytes their recent frames take together, and which have no clients any more.
+pub(super) struct Rooms {
+    slab: Slab<Room>,
+    by_name: HashMap<RoomName, RoomSlot, Seed>,
+    /// Rooms with pending frames. One that was put out early is named twice.
+    dirty: Vec<RoomSlot>,
+    /// Rooms that became empty, with the time in milliseconds, in that order.
+    emptied: VecDeque<(u64, RoomSlot)>,
+    recent: RecentLimits,
+    /// Bytes of recent frames in all rooms.
+    recent_bytes: usize,
+    /// Where the sweep that bounds them stands.
+    recent_hand: usize,
+    framing: Framing,
+    seed: Seed,
+    /// A frame that is not for a room's pending ones is made here.
+    scratch: Vec<u8>,
+}
+
+/// A room's number in its hub, free again once the room is forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct RoomSlot(usize);
+
+impl Index<RoomSlot> for Rooms {
+    type Output = Room;
+
+    fn index(&self, slot: RoomSlot) -> &Room {
+        &self.slab[slot.0]
+    }
+}
+
+impl IndexMut<RoomSlot> for Rooms {
+    fn index_mut(&mut self, slot: RoomSlot) -> &mut Room {
+        &mut self.slab[slot.0]
+    }
+}
+
+impl Rooms {
+    pub(super) fn new(options: &HubOptions, seed: Seed) -> Self {
+        Self {
+            slab: Slab::new(),
+            by_name: HashMap::with_hasher(seed),
+            dirty: Vec::new(),
+            emptied: VecDeque::new(),
+            recent: options.recent,
+            recent_bytes: 0,
+            recent_hand: 0,
+            framing: options.framing,
+            seed,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) fn slot_of(&self, name: &RoomName) -> Option<RoomSlot> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All rooms, those without clients included.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Room> {
+        self.slab.iter().map(|(_, room)| room)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Adds a room that is not there yet.
+    pub(super) fn add(&mut self, name: &RoomName, now_ms: u64) -> RoomSlot {
+        let slot = RoomSlot(self.slab.insert(Room::new(name.clone(), self.seed, now_ms)));
+        self.by_name.insert(name.clone(), slot);
+        slot
+    }
+
+    /// Removes a connection of a user; returns how many announced ones are left.
+    pub(super) fn exit(&mut self, slot: RoomSlot, user: UserSlot, announced: Announced, now_ms: u64) -> u32 {
+        let room = &mut self[slot];
+        let left = room.exit(user, announced, now_ms);
+        if room.is_empty() {
+            self.emptied.push_back((now_ms, slot));
+        }
+        left
+    }
+
+    /// From here on a client gets what is delivered in a room.
+    pub(super) fn go_live(&mut self, slot: RoomSlot, client: ClientId, version: Version) {
+        self[slot].go_live(client, version);
+        self.mark_dirty(slot);
+    }
+
+    /// Delivers the next entry of a room.
+    pub(super) fn deliver(&mut self, slot: RoomSlot, entry: &Entry) {
+        let room = &mut self.slab[slot.0];
+        let held = room.recent_bytes();
+        let is_pending = room.deliver(entry, self.framing, self.recent, &mut self.scratch);
+        self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
+        if is_pending {
+            self.mark_dirty(slot);
+        }
+        self.bound_recent(slot);
+    }
+
+    /// Starts a room at its newest page: now it is known how far it is.
+    pub(super) fn start(&mut self, slot: RoomSlot, page: &Page) {
+        let room = &mut self.slab[slot.0];
+        let held = room.recent_bytes();
+        room.start(page, self.framing, self.recent, &mut self.scratch);
+        self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
+        self.bound_recent(slot);
+    }
+
+    /// Drops recent frames of entries that the log no longer keeps: they must not
+    /// be replayed from memory.
+    pub(super) fn forget_before(&mut self, name: &RoomName, first: u64) {
+        let Some(slot) = self.slot_of(name) else { return };
+        let room = &mut self.slab[slot.0];
+        let held = room.recent_bytes();
+        room.forget_before(first);
+        self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
+    }
+
+    /// Delivers a notice to the live v1 clients of a room.
+    pub(super) fn notice(&mut self, slot: RoomSlot, user: &Username, notice: v1::Notice, at_s: u64) {
+        let framing = self.framing;
+        if self[slot].notice(user, notice, at_s, framing) {
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// Queues a frame for the live clients of a room with one version.
+    pub(super) fn queue(&mut self, slot: RoomSlot, version: Version, frame: &[u8]) {
+        if self[slot].queue(version, frame) {
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// Puts out what a room has pending.
+    pub(super) fn flush(&mut self, slot: RoomSlot, out: &mut Outputs) {
+        let room = &mut self[slot];
+        if room.is_dirty() {
+            room.flush(out);
+        }
+    }
+
+    /// Puts out what all rooms have pending.
+    pub(super) fn flush_all(&mut self, out: &mut Outputs) {
+        for slot in self.dirty.drain(..) {
+            if let Some(room) = self.slab.get_mut(slot.0) {
+                room.flush(out);
+            }
+        }
+    }
+
+    /// Forgets the rooms that have been empty for `idle_ms`.
+    pub(super) fn forget_idle(&mut self, idle_ms: u64, now_ms: u64, out: &mut Outputs) {
+        // At most those that are in the queue now: some go to its end.
+        for _ in 0..self.emptied.len() {
+            let Some((at_ms, slot)) = self.emptied.pop_front_if(|(at_ms, _)| *at_ms + idle_ms <= now_ms)
+            else {
+                return;
+            };
+            let room = self.slab.get_mut(slot.0);
+            let Some(room) = room.filter(|room| room.is_empty_since(at_ms)) else { continue };
+            if room.is_being_read() {
+                // The answer must find its room.
+                room.restart_idle(now_ms);
+                self.emptied.push_back((now_ms, slot));
+                continue;
+            }
+            let room = self.slab.remove(slot.0);
+            self.by_name.remove(room.name());
+            self.recent_bytes -= room.recent_bytes();
+            out.push(Output::Unsubscribe(Subscription::Room(room.name().clone())));
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: RoomSlot) {
+        if self.slab[slot.0].mark_dirty() {
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Keeps the recent frames of all rooms under their cap. A room that was
+    /// used since the last pass is spared once (the CLOCK algorithm).
+    fn bound_recent(&mut self, spared: RoomSlot) {
+        let mut steps = 2 * self.slab.capacity();
+        while self.recent_bytes > self.recent.hub_bytes && steps > 0 {
+            steps -= 1;
+            self.recent_hand = (self.recent_hand + 1) % self.slab.capacity().max(1);
+            if self.recent_hand == spared.0 {
+                continue;
+            }
+            if let Some(room) = self.slab.get_mut(self.recent_hand) {
+                self.recent_bytes -= room.spare_or_forget();
+            }
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! One room of a hub.
+
+use hashbrown::HashMap;
+
+use super::recent::{Recent, RecentLimits};
+use crate::frame::{Version, v1};
+use crate::hub::feed::Feed;
+use crate::hub::join::Announced;
+use crate::hub::users::UserSlot;
+use crate::outputs::Outputs;
+use crate::seed::Seed;
+use crate::{ClientId, Entry, Framing, Page, ReadId, RoomName, Username};
+
+/// A room that clients of this hub have joined, or had until a moment ago.
+#[derive(Debug)]
+pub(in crate::hub) struct Room {
+    name: RoomName,
+    /// Which entries were delivered, and which are missing.
+    pub(in crate::hub) feed: Feed,
+    /// The joined clients and their frames, for each version of the protocol.
+    sides: [Side; 2],
+    /// The connections of each user in the room.
+    connections: HashMap<UserSlot, Connections, Seed>,
+    /// Whether the list of rooms with pending frames has it.
+    is_dirty: bool,
+    /// The newest time shown in this room, in whole seconds since 1970: times
+    /// never run backwards, notices included.
+    shown_s: u64,
+    /// The pages of it that are being read.
+    reads: Vec<RoomRead>,
+    /// When its last client left, in milliseconds; `None` while it has clients.
+    empty_since_ms: Option<u64>,
+    /// Used since the sweep for recent frames last passed.
+    is_used: bool,
+    /// See `PlantedBug::ReadBeforeSubscribe`.
+    #[cfg(feature = "planted-bugs")]
+    pub(in crate::hub) forgot: bool,
+}
+
+/// The clients in a room that speak one version of the protocol.
+#[derive(Debug, Default)]
+struct Side {
+    /// The frames of the newest entries, while there are clients.
+    recent: Recent,
+    /// Clients that get entries as they are delivered.
+    live: Vec<ClientId>,
+    /// Clients that became live in this turn, and what was pending by then.
+    fresh: Vec<(ClientId, Pending)>,
+    /// Clients that are not live yet.
+    joining: Vec<ClientId>,
+    /// Frames for the live clients, written at the end of the turn.
+    pending: Vec<u8>,
+    pending_frames: u64,
+}
+
+/// A position in a side's pending frames.
+#[derive(Debug)]
+struct Pending {
+    bytes: usize,
+    frames: u64,
+}
+
+/// The connections of one user in a room.
+#[derive(Debug, Default)]
+struct Connections {
+    all: u32,
+    /// Those of which the others were sent a notice: one that still waits for
+    /// its answer may leave without any.
+    announced: u32,
+}
+
+/// A page of a room that is being read, for all clients that wait for it.
+#[derive(Debug)]
+struct RoomRead {
+    id: ReadId,
+    /// The number it starts after; `None`: the newest entries, to learn how far
+    /// the room is.
+    after: Option<u64>,
+    purpose: RoomReadFor,
+}
+
+/// What a page of a room is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::hub) enum RoomReadFor {
+    /// For the room's own feed, and perhaps for clients. A room has one such read
+    /// at a time: a second one, begun a few entries later, would run beside the
+    /// first and read the same entries again.
+    Feed,
+    /// For clients that replay.
+    Clients,
+}
+
+impl Room {
+    pub(super) fn new(name: RoomName, seed: Seed, now_ms: u64) -> Self {
+        Self {
+            name,
+            feed: Feed::default(),
+            sides: Default::default(),
+            connections: HashMap::with_hasher(seed),
+            is_dirty: false,
+            shown_s: 0,
+            reads: Vec::new(),
+            empty_since_ms: Some(now_ms),
+            is_used: true,
+            #[cfg(feature = "planted-bugs")]
+            forgot: false,
+        }
+    }
+
+    pub(in crate::hub) fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// How many users have joined, each counted once.
+    pub(in crate::hub) fn online(&self) -> usize {
+        self.connections.len()
+    }
+
+    // Its clients.
+
+    /// Adds a connection of a user, of which no notice was sent yet.
+    pub(in crate::hub) fn enter(&mut self, client: ClientId, user: UserSlot, version: Version) {
+        self.empty_since_ms = None;
+        self.is_used = true;
+        self.connections.entry(user).or_default().all += 1;
+        self.side_mut(version).joining.push(client);
+    }
+
+    /// Counts a connection as announced; returns how many of its user's are by now.
+    pub(in crate::hub) fn announce(&mut self, user: UserSlot) -> u32 {
+        let connections = self.connections.entry(user).or_default();
+        connections.announced += 1;
+        connections.announced
+    }
+
+    /// Removes a connection of a user; returns how many announced ones are left.
+    pub(super) fn exit(&mut self, user: UserSlot, announced: Announced, now_ms: u64) -> u32 {
+        let Some(connections) = self.connections.get_mut(&user) else { return 0 };
+        connections.all -= 1;
+        connections.announced -= u32::from(announced == Announced::Yes);
+        let announced = connections.announced;
+        if connections.all == 0 {
+            self.connections.remove(&user);
+        }
+        if self.connections.is_empty() {
+            self.empty_since_ms = Some(now_ms);
+        }
+        announced
+    }
+
+    /// From here on this client gets what is delivered, but nothing that was
+    /// pending before.
+    pub(super) fn go_live(&mut self, client: ClientId, version: Version) {
+        let side = self.side_mut(version);
+        side.joining.retain(|&joining| joining != client);
+        let before = Pending { bytes: side.pending.len(), frames: side.pending_frames };
+        side.fresh.push((client, before));
+    }
+
+    /// Takes a client from its side.
+    pub(in crate::hub) fn remove_client(&mut self, client: ClientId) {
+        for side in &mut self.sides {
+            side.remove_client(client);
+        }
+    }
+
+    /// The clients of both versions that are not live yet.
+    pub(in crate::hub) fn joining(&self) -> Vec<ClientId> {
+        self.sides.iter().flat_map(|side| &side.joining).copied().collect()
+    }
+
+    /// The clients of one version that are not live yet.
+    pub(in crate::hub) fn joining_of(&self, version: Version) -> &[ClientId] {
+        &self.side(version).joining
+    }
+
+    /// The clients of one version that are live.
+    pub(in crate::hub) fn live(&self, version: Version) -> Vec<ClientId> {
+        let side = self.side(version);
+        side.live.iter().copied().chain(side.fresh.iter().map(|(client, _)| *client)).collect()
+    }
+
+    // Its frames.
+
+    /// Makes the frames of the next entry. Returns whether any are pending.
+    pub(super) fn deliver(
+        &mut self,
+        entry: &Entry,
+        framing: Framing,
+        recent: RecentLimits,
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        let stored_s = entry.at_ms / 1000;
+        self.shown_s = self.shown_s.max(stored_s);
+        self.is_used = true;
+        let mut is_pending = false;
+        for version in Version::ALL {
+            let side = &mut self.sides[version as usize];
+            if side.is_empty() {
+                continue;
+            }
+            let start = side.pending.len();
+            framing.entry(&mut side.pending, version, entry, self.shown_s);
+            if version == Version::V1 && self.shown_s > stored_s {
+                // A notice was shown meanwhile; a replay has no notices.
+                scratch.clear();
+                framing.entry(scratch, version, entry, stored_s);
+                side.recent.push(entry.seq, scratch, recent);
+            } else {
+                side.recent.push(entry.seq, &side.pending[start..], recent);
+            }
+            if side.has_live() {
+                side.pending_frames += 1;
+                is_pending = true;
+            } else {
+                side.pending.truncate(start);
+            }
+        }
+        is_pending
+    }
+
+    /// Starts the feed at the room's newest page.
+    pub(super) fn start(
+        &mut self,
+        page: &Page,
+        framing: Framing,
+        recent: RecentLimits,
+        scratch: &mut Vec<u8>,
+    ) {
+        self.feed.start(page.last);
+        // Counted also if no client sees it: one that joins later gets these
+        // entries from the log, and then notices.
+        let newest_s = page.entries.iter().map(|entry| entry.at_ms / 1000).max();
+        self.shown_s = self.shown_s.max(newest_s.unwrap_or(0));
+        for version in Version::ALL {
+            let side = &mut self.sides[version as usize];
+            if side.is_empty() {
+                continue;
+            }
+            for entry in &page.entries {
+                scratch.clear();
+                framing.entry(scratch, version, entry, entry.at_ms / 1000);
+                side.recent.push(entry.seq, scratch, recent);
+            }
+        }
+    }
+
+    /// Makes the frame of a v1 notice; returns whether it is pending.
+    pub(super) fn notice(
+        &mut self,
+        user: &Username,
+        notice: v1::Notice,
+        at_s: u64,
+        framing: Framing,
+    ) -> bool {
+        let side = &mut self.sides[Version::V1 as usize];
+        if !side.has_live() {
+            return false;
+        }
+        self.shown_s = self.shown_s.max(at_s);
+        framing.append(&mut side.pending, |out| {
+            v1::notice(out, self.name.as_str(), user.as_str(), notice, self.shown_s);
+        });
+        side.pending_frames += 1;
+        true
+    }
+
+    /// Queues a frame for the live clients of one version; returns whether it is
+    /// pending.
+    pub(super) fn queue(&mut self, version: Version, frame: &[u8]) -> bool {
+        let side = self.side_mut(version);
+        if !side.has_live() {
+            return false;
+        }
+        side.pending.extend_from_slice(frame);
+        side.pending_frames += 1;
+        true
+    }
+
+    /// Puts out what is pending.
+    pub(super) fn flush(&mut self, out: &mut Outputs) {
+        self.is_dirty = false;
+        for side in &mut self.sides {
+            side.flush(out);
+        }
+    }
+
+    /// Marks that frames are pending; returns whether none were before.
+    pub(super) fn mark_dirty(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_dirty, true)
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// Whether a client of one version has joined: if not, nothing need be
+    /// encoded for it.
+    pub(in crate::hub) fn has_clients(&self, version: Version) -> bool {
+        !self.side(version).is_empty()
+    }
+
+    // Its recent frames.
+
+    /// The recent frames after a number up to the newest one, if all are there.
+    pub(in crate::hub) fn recent_after(&self, version: Version, after: u64, top: u64) -> Option<&[u8]> {
+        self.side(version).recent.from(after.saturating_add(1), top)
+    }
+
+    /// Bytes of recent frames.
+    pub(super) fn recent_bytes(&self) -> usize {
+        self.sides.iter().map(|side| side.recent.held()).sum()
+    }
+
+    /// Drops the recent frames of entries below `first`.
+    pub(super) fn forget_before(&mut self, first: u64) {
+        for side in &mut self.sides {
+            side.recent.forget_before(first);
+        }
+    }
+
+    /// Drops the recent frames, unless the room was used since the last call.
+    /// Returns how many bytes that frees.
+    pub(super) fn spare_or_forget(&mut self) -> usize {
+        if std::mem::take(&mut self.is_used) {
+            return 0;
+        }
+        let bytes = self.recent_bytes();
+        for side in &mut self.sides {
+            side.recent.clear();
+        }
+        bytes
+    }
+
+    // The pages that are read.
+
+    /// Notes a page that is being read.
+    pub(in crate::hub) fn begin_read(&mut self, id: ReadId, after: Option<u64>, purpose: RoomReadFor) {
+        self.reads.push(RoomRead { id, after, purpose });
+    }
+
+    pub(in crate::hub) fn end_read(&mut self, id: ReadId) {
+        self.reads.retain(|read| read.id != id);
+    }
+
+    pub(in crate::hub) fn is_being_read(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
+    /// Whether a page is being read for the feed.
+    pub(in crate::hub) fn is_feed_being_read(&self) -> bool {
+        self.reads.iter().any(|read| read.purpose == RoomReadFor::Feed)
+    }
+
+    /// Whether the page after this number is being read; from now on also for
+    /// `purpose`.
+    pub(in crate::hub) fn shares_read(&mut self, after: u64, purpose: RoomReadFor) -> bool {
+        let Some(read) = self.reads.iter_mut().find(|read| read.after == Some(after)) else { return false };
+        if purpose == RoomReadFor::Feed {
+            read.purpose = purpose;
+        }
+        true
+    }
+
+    // Its end.
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    pub(super) fn is_empty_since(&self, at_ms: u64) -> bool {
+        self.empty_since_ms == Some(at_ms)
+    }
+
+    /// Starts the time anew after which an empty room is forgotten.
+    pub(super) fn restart_idle(&mut self, now_ms: u64) {
+        self.empty_since_ms = Some(now_ms);
+    }
+
+    fn side(&self, version: Version) -> &Side {
+        &self.sides[version as usize]
+    }
+
+    fn side_mut(&mut self, version: Version) -> &mut Side {
+        &mut self.sides[version as usize]
+    }
+}
+
+impl Side {
+    fn remove_client(&mut self, client: ClientId) {
+        // A search over dense numbers costs a microsecond in a room of
+        // thousands, once for each join.
+        if let Some(index) = self.live.iter().position(|&live| live == client) {
+            self.live.swap_remove(index);
+        } else {
+            self.fresh.retain(|&(fresh, _)| fresh != client);
+            self.joining.retain(|&joining| joining != client);
+        }
+    }
+
+    fn has_live(&self) -> bool {
+        !self.live.is_empty() || !self.fresh.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.has_live() && self.joining.is_empty()
+    }
+
+    fn flush(&mut self, out: &mut Outputs) {
+        if !self.pending.is_empty() {
+            let bytes = out.store(&self.pending);
+            out.write(self.live.iter().copied(), bytes.clone(), self.pending_frames);
+            for (client, before) in &self.fresh {
+                let from = u32::try_from(before.bytes).expect("within the bytes just stored");
+                let frames = self.pending_frames - before.frames;
+                out.write([*client], bytes.start + from..bytes.end, frames);
+            }
+            self.pending_frames = 0;
+            self.pending.clear();
+            self.pending.shrink_to(PENDING_KEPT_BYTES);
+        }
+        self.live.extend(self.fresh.drain(..).map(|(client, _)| client));
+    }
+}
+
+/// What a room's buffer of pending frames keeps from turn to turn, in bytes.
+const PENDING_KEPT_BYTES: usize = 4 * 1024;

@@ -1,0 +1,134 @@
+//! The users of a hub.
+
+use std::ops::{Index, IndexMut};
+
+use hashbrown::HashMap;
+use slab::Slab;
+
+use super::rate::Rate;
+use crate::seed::Seed;
+use crate::{ClientId, Username};
+
+/// The users that have clients on a hub, or whose rate limits it still needs.
+pub(super) struct Users {
+    slab: Slab<User>,
+    by_name: HashMap<Username, UserSlot, Seed>,
+}
+
+/// A user, and the limits that hold for all of their clients together.
+#[derive(Debug)]
+pub(super) struct User {
+    name: Username,
+    clients: Vec<ClientId>,
+    /// How fast they send messages.
+    pub(super) messages: Rate,
+    /// How fast they join rooms.
+    pub(super) joins: Rate,
+    /// How fast they read pages of history.
+    pub(super) pages: Rate,
+    /// Rooms that their clients have joined, all together.
+    pub(super) joined_rooms: usize,
+}
+
+/// A user's number in their hub, free again once the user is forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct UserSlot(usize);
+
+impl Index<UserSlot> for Users {
+    type Output = User;
+
+    fn index(&self, slot: UserSlot) -> &User {
+        &self.slab[slot.0]
+    }
+}
+
+impl IndexMut<UserSlot> for Users {
+    fn index_mut(&mut self, slot: UserSlot) -> &mut User {
+        &mut self.slab[slot.0]
+    }
+}
+
+impl Users {
+    pub(super) fn new(seed: Seed) -> Self {
+        Self { slab: Slab::new(), by_name: HashMap::with_hasher(seed) }
+    }
+
+    /// Adds a client to its user. Returns the user, and whether it is their
+    /// first client.
+    pub(super) fn connect(&mut self, name: &Username, client: ClientId) -> (UserSlot, bool) {
+        let slot = match self.by_name.get(name) {
+            Some(&slot) => slot,
+            None => {
+                let slot = UserSlot(self.slab.insert(User::new(name.clone())));
+                self.by_name.insert(name.clone(), slot);
+                slot
+            }
+        };
+        let clients = &mut self.slab[slot.0].clients;
+        clients.push(client);
+        (slot, clients.len() == 1)
+    }
+
+    /// Removes a client from its user. Returns whether it was their last one.
+    pub(super) fn disconnect(&mut self, slot: UserSlot, client: ClientId) -> bool {
+        let clients = &mut self.slab[slot.0].clients;
+        clients.retain(|&other| other != client);
+        clients.is_empty()
+    }
+
+    /// Whether a user has a client here.
+    pub(super) fn is_online(&self, name: &Username) -> bool {
+        !self.clients_of(name).is_empty()
+    }
+
+    pub(super) fn clients_of(&self, name: &Username) -> &[ClientId] {
+        self.by_name.get(name).map_or(&[], |&slot| &self[slot].clients)
+    }
+
+    /// Forgets a user without clients, unless that would let them send faster
+    /// than the limits.
+    pub(super) fn forget_if_idle(&mut self, slot: UserSlot, now_ms: u64) {
+        let user = &self.slab[slot.0];
+        if user.clients.is_empty() && user.has_full_rates(now_ms) {
+            self.by_name.remove(&user.name);
+            self.slab.remove(slot.0);
+        }
+    }
+
+    /// Forgets all users without clients whose limits are not needed any more.
+    pub(super) fn forget_idle(&mut self, now_ms: u64) {
+        let Self { slab, by_name } = self;
+        slab.retain(|_, user| {
+            let keep = !user.clients.is_empty() || !user.has_full_rates(now_ms);
+            if !keep {
+                by_name.remove(&user.name);
+            }
+            keep
+        });
+    }
+}
+
+impl User {
+    fn new(name: Username) -> Self {
+        Self {
+            name,
+            clients: Vec::new(),
+            messages: Rate::default(),
+            joins: Rate::default(),
+            pages: Rate::default(),
+            joined_rooms: 0,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Username {
+        &self.name
+    }
+
+    pub(super) fn clients(&self) -> &[ClientId] {
+        &self.clients
+    }
+
+    fn has_full_rates(&self, now_ms: u64) -> bool {
+        [&self.messages, &self.joins, &self.pages].iter().all(|rate| rate.is_full(now_ms))
+    }
+}
