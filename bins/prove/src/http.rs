@@ -1,4 +1,4 @@
-//! HTTP by hand: one request, one connection, the whole answer.
+//! A minimal HTTP client: one request for each connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Every account here has it.
+/// The password of every account.
 pub(crate) const PASSWORD: &str = "a good password";
 
-/// Status and everything that came.
+/// The status of an answer, and all of its bytes.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) text: String,
@@ -20,15 +20,15 @@ pub(crate) async fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
     send(server, &format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")).await
 }
 
-/// Makes an account and signs it in; returns the cookie.
+/// Registers an account and signs it in; returns the cookie.
 pub(crate) async fn account(server: SocketAddr, name: &str) -> io::Result<String> {
     let form = format!(
         "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\n{name}\r\n\
          --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n{PASSWORD}\r\n--b--\r\n"
     );
-    let made = post(server, "/api/register", "multipart/form-data; boundary=b", &form).await?;
-    if made.status != 200 {
-        return Err(io::Error::other(format!("{name} was not registered: {}", made.text)));
+    let registered = post(server, "/api/register", "multipart/form-data; boundary=b", &form).await?;
+    if registered.status != 200 {
+        return Err(io::Error::other(format!("{name} was not registered: {}", registered.text)));
     }
     let login = serde_json::json!({ "username": name, "password": PASSWORD }).to_string();
     let answer = post(server, "/api/login", "application/json", &login).await?;
@@ -58,7 +58,7 @@ async fn send(server: SocketAddr, request: &str) -> io::Result<Answer> {
         let status = status.ok_or_else(|| io::Error::other("no answer"))?;
         Ok(Answer { status, text })
     };
-    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(TIMEOUT, answer).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);

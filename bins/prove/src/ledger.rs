@@ -1,8 +1,8 @@
-//! What clients wrote down, compared with what the store has at the end.
+//! The records of clients, compared with the store at the end.
 //!
-//! Two things are checked of each client: its *wire*, every connection for
-//! itself, as the server must be right even where a client would hide that it
-//! is not; and what it *told* its application across all of its connections.
+//! Two things are checked of each client: each *connection* by itself, as a client
+//! may hide a server's error; and the events for its *application*, across all of
+//! its connections.
 
 mod check;
 #[cfg(test)]
@@ -16,40 +16,41 @@ use std::time::Duration;
 
 use chat_core::{Pair, RoomName, Topic, Username};
 
-/// What clients wrote down, and what was in the store afterwards. Every time is
-/// counted from one moment, by a clock that never goes back.
+/// The records of all clients, and the entries in the store afterwards. Every time
+/// is counted from the start of the run, by a clock that never goes back.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// What applications gave their clients to send; that of one client in its order.
+    /// What applications gave their clients to send, in the order of each client.
     pub(crate) sends: Vec<Send>,
-    /// What clients said is not sent and not tried again.
+    /// Sends that clients reported as failed for good.
     pub(crate) given_up: Vec<GivenUp>,
-    /// What each connection of protocol v2 carried.
-    pub(crate) wires: Vec<Wire>,
-    /// What each client told its application.
-    pub(crate) clients: Vec<Told>,
-    /// What those saw that speak v1.
-    pub(crate) watchers: Vec<Watched>,
-    /// That of one topic in the order of its numbers.
+    /// The frames of each connection of protocol v2.
+    pub(crate) connections: Vec<Connection>,
+    /// The events of each client for its application.
+    pub(crate) apps: Vec<AppLog>,
+    /// The messages that each connection of protocol v1 received.
+    pub(crate) v1_connections: Vec<V1Connection>,
+    /// The entries in the store, in the order of the numbers of each topic.
     pub(crate) stored: Vec<Stored>,
-    /// Power cuts: what came between the cut and the end of the server may be
-    /// lost, as nothing can be stored any more.
+    /// Power cuts, each from the cut to the end of the server: what the server sent
+    /// in between may be lost, as nothing can be stored any more.
     pub(crate) cuts: Vec<(Duration, Duration)>,
 }
 
 /// Something an application gave its client to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Send {
-    /// Which client.
+    /// The number of the client.
     pub(crate) client: usize,
     pub(crate) user: Arc<str>,
     pub(crate) topic: Topic,
-    /// Never the same in two sends.
+    /// A text that no other send has.
     pub(crate) text: String,
-    /// None for v1, where nothing is repeated.
+    /// `None` for v1, where nothing is repeated.
     pub(crate) nonce: Option<String>,
 }
 
+/// A send that a client reported as failed for good.
 #[derive(Debug, Clone)]
 pub(crate) struct GivenUp {
     pub(crate) user: Arc<str>,
@@ -60,18 +61,18 @@ pub(crate) struct GivenUp {
 
 /// One connection of protocol v2.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Wire {
+pub(crate) struct Connection {
     pub(crate) user: Arc<str>,
     pub(crate) frames: Vec<(Duration, Frame)>,
 }
 
-/// What matters of a frame.
+/// The checked part of a frame.
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
     Hello { privates: Vec<(Topic, u64)>, has_more: bool },
-    AskedToJoin { reference: String, since: Option<u64>, epoch: Option<String> },
+    JoinRequest { reference: String, since: Option<u64>, epoch: Option<String> },
     Joined { reference: String, room: Topic, epoch: Arc<str>, seq: u64, recovered: bool },
-    AskedToLeave { room: Topic },
+    LeaveRequest { room: Topic },
     Left { room: Topic },
     Sent { nonce: String, topic: Arc<Topic> },
     Ack { nonce: String, topic: Topic, seq: u64, duplicate: bool },
@@ -81,28 +82,29 @@ pub(crate) enum Frame {
     Closed { code: Option<u16> },
 }
 
-/// An entry as it came.
+/// An entry as a client received it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) topic: Arc<Topic>,
     pub(crate) seq: u64,
-    pub(crate) words: Words,
+    pub(crate) content: ContentHash,
 }
 
-/// What an entry says, in few bytes: its author, text, nonce and time.
+/// A hash of the content of an entry: its author, text, nonce and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Words(u64);
+pub(crate) struct ContentHash(u64);
 
-/// What a client told its application.
+/// The events of a client for its application.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Told {
+pub(crate) struct AppLog {
     pub(crate) user: Arc<str>,
     pub(crate) events: Vec<(Duration, Event)>,
-    /// It was there until the end, in these rooms: it must have seen all of them
-    /// and of its private conversations.
+    /// The rooms that it was in at the end. If there are any, it must have seen every
+    /// message of them and of its private conversations.
     pub(crate) stayed_in: Vec<Topic>,
 }
 
+/// The checked part of an event.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     Online { privates: Vec<(Topic, u64)>, has_more: bool },
@@ -113,13 +115,13 @@ pub(crate) enum Event {
     Entry(Seen),
 }
 
-/// One connection of protocol v1: no numbers.
+/// One connection of protocol v1, which shows no numbers.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Watched {
+pub(crate) struct V1Connection {
     pub(crate) user: Arc<str>,
     pub(crate) room: String,
-    /// When it came, from whom, and what.
-    pub(crate) seen: Vec<(Duration, Topic, Words)>,
+    /// When each message came, its topic, and its content.
+    pub(crate) seen: Vec<(Duration, Topic, ContentHash)>,
 }
 
 /// An entry in the store.
@@ -133,42 +135,43 @@ pub(crate) struct Stored {
     pub(crate) timestamp: u64,
 }
 
-/// What must never be.
+/// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct Violation {
     pub(crate) kind: Kind,
-    pub(crate) what: String,
+    pub(crate) description: String,
 }
 
+/// The kind of a violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// Acknowledged or seen, and not in the store.
+    /// A message was acknowledged or seen, and is not in the store.
     Lost,
-    /// Stored, seen or acknowledged as new more than once.
+    /// A message was stored, seen or acknowledged as new more than once.
     Duplicated,
-    /// A number left out, in the store or before somebody's eyes.
+    /// A number is missing, in the store or for a client.
     Gap,
-    /// Another order: than the numbers', or than the author's.
+    /// Messages are in another order than that of the numbers or of the author.
     Reordered,
-    /// Seen by somebody whom it was not for, or who was not there.
+    /// A client received a message that was not for it.
     Leaked,
-    /// Stored, and sent by nobody, or refused for good.
+    /// A stored message was sent by no client, or was refused for good.
     Phantom,
-    /// An acknowledgement or a frame with a number that is not the store's.
+    /// An acknowledgement or a frame has another number than the store.
     Misnumbered,
-    /// A resume that left something out.
+    /// A resume left messages out.
     PartlyResumed,
-    /// Never answered, or somebody who stayed never saw it.
+    /// A send was never answered, or a client that stayed never saw a message.
     Stuck,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) counts: Counts,
-    /// Errors that a client should never get, and what came before them.
-    pub(crate) odd: Vec<String>,
-    pub(crate) wrong: Vec<Wrong>,
+    /// Errors that a client should never get, with the frames before them.
+    pub(crate) unexpected: Vec<String>,
+    pub(crate) violations: Vec<Violation>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -176,58 +179,58 @@ pub(crate) struct Counts {
     pub(crate) sends: usize,
     /// Sends that were acknowledged.
     pub(crate) acknowledged: usize,
-    /// Sends on the wire beyond the first of each.
+    /// Attempts to send beyond the first of each message.
     pub(crate) retries: usize,
-    /// Acknowledgements that say that it was stored by an earlier try.
+    /// Acknowledgements of messages that an earlier attempt had stored.
     pub(crate) duplicate_acks: usize,
     pub(crate) deliveries: usize,
     pub(crate) connections: usize,
     pub(crate) resumed: usize,
-    /// Joins with a `since` that was not recovered.
+    /// Joins with a `since` that were not recovered.
     pub(crate) refused_resumes: usize,
     pub(crate) errors: BTreeMap<String, usize>,
     pub(crate) closes: BTreeMap<u16, usize>,
     pub(crate) reconnects: usize,
     pub(crate) stored: usize,
-    /// Of what came after a power cut, what is not in the store.
+    /// Messages from after a power cut that are not in the store.
     pub(crate) after_cut: usize,
 }
 
-impl Words {
-    /// Of v2: with nonce and time.
-    pub(crate) fn of(from: &str, text: &str, nonce: Option<&str>, timestamp: u64) -> Self {
+impl ContentHash {
+    /// The content as v2 shows it, with nonce and time.
+    pub(crate) fn of_v2(from: &str, text: &str, nonce: Option<&str>, timestamp: u64) -> Self {
         Self::hashed((from, text, nonce, timestamp))
     }
 
-    /// Of v1, which shows no nonce.
-    pub(crate) fn spoken(from: &str, text: &str) -> Self {
+    /// The content as v1 shows it, without a nonce.
+    pub(crate) fn of_v1(from: &str, text: &str) -> Self {
         Self::hashed((from, text))
     }
 
-    fn hashed(words: impl std::hash::Hash) -> Self {
+    fn hashed(content: impl std::hash::Hash) -> Self {
         let mut hasher = DefaultHasher::new();
-        words.hash(&mut hasher);
+        content.hash(&mut hasher);
         Self(hasher.finish())
     }
 }
 
 impl Findings {
     pub(crate) fn count(&self, kind: Kind) -> usize {
-        self.wrong.iter().filter(|wrong| wrong.kind == kind).count()
+        self.violations.iter().filter(|violation| violation.kind == kind).count()
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        self.wrong.is_empty()
+        self.violations.is_empty()
     }
 }
 
-/// The line that a run ends with.
+/// The result in one line.
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} acknowledged", self.counts.acknowledged)?;
         for (kind, name) in KINDS {
             let count = self.count(kind);
-            // The first five are always told, the rest only where there is something.
+            // The first five are always shown, the others only if there are any.
             if kind <= Kind::Leaked || count > 0 {
                 write!(f, ", {count} {name}")?;
             }
@@ -243,7 +246,7 @@ impl fmt::Display for Counts {
             f,
             "{sends} sent, {stored} stored, {deliveries} deliveries over {connections} connections, \
              {resumed} resumes ({} refused), {retries} retries ({duplicate_acks} were stored before), \
-             {} told to come back",
+             {} reconnect frames",
             self.refused_resumes, self.reconnects
         )?;
         if self.after_cut > 0 {
@@ -265,11 +268,13 @@ const KINDS: [(Kind, &str); 9] = [
     (Kind::Stuck, "stuck"),
 ];
 
+/// The topic of a room.
 pub(crate) fn in_room(room: &str) -> Topic {
-    Topic::Room(RoomName::parse(room).expect("a room's name"))
+    Topic::Room(RoomName::parse(room).expect("the rooms of a run have valid names"))
 }
 
+/// The topic of two users' private conversation.
 pub(crate) fn between(one: &str, other: &str) -> Topic {
-    let name = |name: &str| Username::known(name).expect("a name");
+    let name = |name: &str| Username::known(name).expect("the users of a run have valid names");
     Topic::Pair(Pair::new(name(one), name(other)))
 }

@@ -1,6 +1,6 @@
-//! Proves on a real server what is promised. It starts one from the same build,
-//! on this machine's loopback and in folders of its own, has clients talk over
-//! it while bad things happen, and compares what they wrote down with the store.
+//! Proves the server's promises. Each scenario starts a real server from the same
+//! build, on this machine's loopback and in folders of its own, lets clients talk
+//! over it while faults happen, and compares the clients' records with the store.
 //!
 //! ```text
 //! cargo xtask prove kill --store sqlite --kills 100
@@ -9,11 +9,11 @@
 mod crowd;
 mod http;
 mod ledger;
-mod line;
 mod mount;
 mod proxy;
+mod raw;
+mod scenarios;
 mod server;
-mod stories;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -21,51 +21,51 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::scenarios::Verdict;
 use crate::server::Store;
-use crate::stories::Verdict;
 
-/// Proves on a real server what is promised.
+/// Proves the promises of the server on a real one.
 #[derive(Parser)]
 #[command(name = "prove")]
 struct Cli {
     #[command(subcommand)]
-    story: Story,
+    scenario: Scenario,
 }
 
 #[derive(Subcommand)]
-enum Story {
-    /// KILL and PROXY on every store, for half a minute each: part of `cargo xtask test`.
+enum Scenario {
+    /// `kill` on SQLite and Postgres, for half a minute each: part of `cargo xtask test`.
     Quick,
     /// `kill -9` at random moments, behind a bad network.
     Kill(Workload),
-    /// Power cuts on an ext4 of its own; needs root.
+    /// Power cuts, on an ext4 of its own; needs root.
     Cut(Workload),
-    /// Forced retries: acknowledgements that nobody gets.
+    /// Forced retries: acknowledgements that do not arrive.
     Retry(Retry),
-    /// Coming back after 100 missed messages.
+    /// Resumes behind 100 missed messages.
     Resume(Resume),
-    /// Thousands come back after a `kill -9`.
+    /// Thousands of clients that reconnect after a `kill -9`.
     Everyone(Everyone),
-    /// A stop that everybody is told of.
+    /// A graceful restart with connected clients.
     Graceful(Workload),
-    /// The disk fails, and is full.
+    /// A disk that fails, and one that is full.
     FailedWrites,
-    /// The clock is put forward and back.
+    /// A clock that is put forward and back.
     Clocks,
     /// Clients that stop reading.
     SlowReaders,
-    /// Postgres stands still, and is ended.
+    /// A Postgres that is paused, and stopped.
     DatabaseAway,
-    /// No descriptors left.
+    /// File descriptors that run out.
     Descriptors,
-    /// All of them, one after the other.
+    /// All scenarios, one after another.
     All,
 }
 
-/// Who talks, how much, and for how long.
+/// The clients, their messages, and the length of a run.
 #[derive(Args, Clone)]
 pub(crate) struct Workload {
-    /// Where the messages are kept.
+    /// The store of the messages.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub(crate) store: Store,
     /// Threads of the server that own sockets.
@@ -74,13 +74,13 @@ pub(crate) struct Workload {
     /// Clients of protocol v2.
     #[arg(long, default_value_t = 16)]
     pub(crate) clients: usize,
-    /// Clients of protocol v2 that are the published driver.
+    /// Clients of protocol v2 that use the published driver.
     #[arg(long, default_value_t = 4)]
     pub(crate) bots: usize,
     /// Connections of protocol v1.
     #[arg(long, default_value_t = 4)]
     pub(crate) watchers: usize,
-    /// Rooms; everybody is in three of them.
+    /// Rooms; each client joins three of them.
     #[arg(long, default_value_t = 6)]
     pub(crate) rooms: usize,
     /// Messages a second, of all clients together.
@@ -89,16 +89,16 @@ pub(crate) struct Workload {
     /// Kills, or power cuts.
     #[arg(long, default_value_t = 20)]
     pub(crate) kills: usize,
-    /// Milliseconds between two of them, on average.
+    /// Milliseconds between two kills or cuts, on average.
     #[arg(long, default_value_t = 1500)]
     pub(crate) every_ms: u64,
-    /// Ends after so long, however many kills there were.
+    /// Minutes after which the run ends, also with fewer kills.
     #[arg(long, default_value_t = 30.0)]
     pub(crate) minutes: f64,
-    /// The same seed makes the same choices; another one each time unless said.
+    /// The seed of all random choices; a new one for each run by default.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Without the bad network.
+    /// Connects the clients directly, without the faulty network.
     #[arg(long)]
     pub(crate) direct: bool,
 }
@@ -108,7 +108,7 @@ pub(crate) struct Retry {
     /// Retries to force.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) retries: usize,
-    /// Where the messages are kept.
+    /// The store of the messages.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub(crate) store: Store,
 }
@@ -121,7 +121,7 @@ pub(crate) struct Resume {
     /// Messages that each of them missed.
     #[arg(long, default_value_t = 100)]
     pub(crate) missed: u64,
-    /// Where the messages are kept.
+    /// The store of the messages.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub(crate) store: Store,
 }
@@ -131,19 +131,19 @@ pub(crate) struct Everyone {
     /// Clients.
     #[arg(long, default_value_t = 5_000)]
     pub(crate) clients: usize,
-    /// Where the messages are kept.
+    /// The store of the messages.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub(crate) store: Store,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Each socket needs one.
+    // Each socket needs a descriptor.
     let maximum = getrlimit(Resource::Nofile).maximum;
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        eprintln!("the limit of descriptors stays: {error}");
+        eprintln!("the limit of descriptors was not raised: {error}");
     }
-    match run(Cli::parse().story).await {
+    match run(Cli::parse().scenario).await {
         Ok(verdicts) => conclude(&verdicts),
         Err(error) => {
             eprintln!("error: {error}");
@@ -152,25 +152,26 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(story: Story) -> Result<Vec<Verdict>, Box<dyn Error>> {
-    Ok(vec![match story {
-        Story::Quick => return stories::quick().await,
-        Story::All => return stories::all().await,
-        Story::Kill(workload) => stories::kill::kill(&workload).await?,
-        Story::Cut(workload) => stories::cut::cut(&workload).await?,
-        Story::Retry(options) => stories::retry::retry(&options).await?,
-        Story::Resume(options) => stories::resume::resume(&options).await?,
-        Story::Everyone(options) => stories::everyone::everyone(&options).await?,
-        Story::Graceful(workload) => stories::graceful::graceful(&workload).await?,
-        Story::FailedWrites => return stories::failed_writes::failed_writes().await,
-        Story::Clocks => stories::clocks::clocks().await?,
-        Story::SlowReaders => stories::slow_readers::slow_readers().await?,
-        Story::DatabaseAway => stories::database_away::database_away().await?,
-        Story::Descriptors => stories::descriptors::descriptors().await?,
+async fn run(scenario: Scenario) -> Result<Vec<Verdict>, Box<dyn Error>> {
+    Ok(vec![match scenario {
+        Scenario::Quick => return scenarios::quick().await,
+        Scenario::All => return scenarios::all().await,
+        Scenario::Kill(workload) => scenarios::kill::kill(&workload).await?,
+        Scenario::Cut(workload) => scenarios::cut::cut(&workload).await?,
+        Scenario::Retry(options) => scenarios::retry::retry(&options).await?,
+        Scenario::Resume(options) => scenarios::resume::resume(&options).await?,
+        Scenario::Everyone(options) => scenarios::everyone::everyone(&options).await?,
+        Scenario::Graceful(workload) => scenarios::graceful::graceful(&workload).await?,
+        Scenario::FailedWrites => return scenarios::failed_writes::failed_writes().await,
+        Scenario::Clocks => scenarios::clocks::clocks().await?,
+        Scenario::SlowReaders => scenarios::slow_readers::slow_readers().await?,
+        Scenario::DatabaseAway => scenarios::database_away::database_away().await?,
+        Scenario::Descriptors => scenarios::descriptors::descriptors().await?,
     }])
 }
 
-/// The lines that count come last.
+/// Prints the results, one line each. Returns success unless one failed, or, where
+/// `CI=true`, could not be run.
 fn conclude(verdicts: &[Verdict]) -> ExitCode {
     println!();
     for verdict in verdicts {
@@ -178,8 +179,8 @@ fn conclude(verdicts: &[Verdict]) -> ExitCode {
     }
     let is_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     let is_good = verdicts.iter().all(|verdict| match verdict {
-        Verdict::Shown(_) => true,
-        Verdict::Wrong(_) => false,
+        Verdict::Passed(_) => true,
+        Verdict::Failed(_) => false,
         Verdict::NotRun(_) => !is_ci,
     });
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

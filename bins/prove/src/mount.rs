@@ -1,6 +1,6 @@
-//! File systems of a run's own. They are unmounted, and their loop devices let
-//! go, when the run ends, however it ends: a shell waits for the other end of
-//! its input to be closed, by a drop or by the system.
+//! File systems of a run. They are unmounted, and their loop devices detached, when
+//! the run ends, also if it is killed: a shell waits until its input is closed, by a
+//! drop or by the system.
 
 use std::error::Error;
 use std::os::unix::process::CommandExt as _;
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A folder with `mount` in it, on which something is mounted.
+/// A temporary folder with a file system mounted on its folder `mount`.
 pub(crate) struct Mount {
     folder: TempDir,
-    janitor: Child,
+    cleaner: Child,
     device: Option<String>,
 }
 
 impl Mount {
-    /// In memory, of this size.
+    /// A file system in memory, of this size.
     pub(crate) fn tmpfs(size: &str) -> Result<Self, Box<dyn Error>> {
         let mount = Self::new()?;
         run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", text(&mount.path())])?;
         Ok(mount)
     }
 
-    /// An ext4 on a loop device.
+    /// An ext4 of this size on a loop device.
     pub(crate) fn ext4(size: &str) -> Result<Self, Box<dyn Error>> {
         let mut mount = Self::new()?;
         let image = mount.folder.path().join("image");
@@ -46,12 +46,12 @@ impl Mount {
         Ok(())
     }
 
-    /// Whoever had files open there is gone, or goes in a moment.
+    /// Unmounts it. Waits for the process that had files open there to end.
     pub(crate) fn unmount(&self) -> Result<(), Box<dyn Error>> {
-        let patience = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             match run("umount", &[text(&self.path())]) {
-                Err(_) if Instant::now() < patience => std::thread::sleep(Duration::from_millis(20)),
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
                 result => return result.map(drop),
             }
         }
@@ -60,37 +60,37 @@ impl Mount {
     fn new() -> Result<Self, Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("mount"))?;
-        let janitor = Command::new("sh")
-            .args(["-c", JANITOR, "janitor"])
+        let cleaner = Command::new("sh")
+            .args(["-c", CLEANER, "cleaner"])
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C does not reach it.
+            // A group of its own, so that Ctrl-C does not end it.
             .process_group(0)
             .spawn()?;
-        Ok(Self { folder, janitor, device: None })
+        Ok(Self { folder, cleaner, device: None })
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        drop(self.janitor.stdin.take());
-        let patience = Instant::now() + Duration::from_secs(10);
-        while matches!(self.janitor.try_wait(), Ok(None)) && Instant::now() < patience {
+        drop(self.cleaner.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while matches!(self.cleaner.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-const JANITOR: &str = r#"
+const CLEANER: &str = r#"
 cat > /dev/null
 mountpoint -q "$1/mount" && { umount "$1/mount" || umount -l "$1/mount"; }
 losetup -j "$1/image" | cut -d: -f1 | while read -r device; do losetup -d "$device"; done
 rm -rf "$1/image"
 "#;
 
-/// What it printed.
+/// Runs a program; returns what it printed.
 fn run(program: &str, args: &[&str]) -> Result<String, Box<dyn Error>> {
     let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
     if !output.status.success() {
@@ -100,5 +100,5 @@ fn run(program: &str, args: &[&str]) -> Result<String, Box<dyn Error>> {
 }
 
 fn text(path: &Path) -> &str {
-    path.to_str().expect("a temporary folder has a plain name")
+    path.to_str().expect("the path of a temporary folder is UTF-8")
 }

@@ -1,6 +1,6 @@
-//! A network that is not to be relied upon: a TCP proxy that delays,
-//! black-holes, resets, and cuts connections right behind what the server
-//! acknowledged, so that only the client does not know.
+//! A faulty network: a TCP proxy that delays, black-holes and resets connections,
+//! and cuts them right before an acknowledgement, so that the server has committed
+//! and the client does not know.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Ended with this value.
+/// A running proxy, which ends when this value is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) counts: Arc<Counts>,
@@ -23,14 +23,14 @@ pub(crate) struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// Which share of the connections has which fate.
+/// The shares of connections with each fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Faults {
     pub(crate) delayed: f64,
     pub(crate) black_holed: f64,
     pub(crate) reset: f64,
     pub(crate) acks_dropped: f64,
-    /// After this long or less, a fate that is to come does.
+    /// Faults happen within this time after the start of the connection.
     pub(crate) within: Duration,
 }
 
@@ -40,14 +40,14 @@ pub(crate) struct Counts {
     pub(crate) connections: AtomicUsize,
     pub(crate) black_holed: AtomicUsize,
     pub(crate) reset: AtomicUsize,
-    /// Acknowledgements that the server wrote and nobody got.
+    /// Acknowledgements that the server wrote and no client received.
     pub(crate) acks_dropped: AtomicUsize,
 }
 
 impl Faults {
     pub(crate) const NONE: Self =
         Self { delayed: 0.0, black_holed: 0.0, reset: 0.0, acks_dropped: 0.0, within: Duration::ZERO };
-    /// Of everything a bit.
+    /// Some faults of each kind.
     pub(crate) const MIXED: Self = Self {
         delayed: 0.2,
         black_holed: 0.05,
@@ -57,9 +57,10 @@ impl Faults {
     };
 }
 
+/// The fault of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
-    Fair,
+    Healthy,
     Delayed(Duration),
     BlackHoled { after: Duration },
     Reset { after: Duration },
@@ -76,9 +77,8 @@ impl Proxy {
         Ok(Self { address, counts, faults, task })
     }
 
-    /// From now on nothing happens to anybody; connections with another fate
-    /// before them are reset.
-    pub(crate) fn calm(&self) {
+    /// Ends all faults; connections with a fault are reset.
+    pub(crate) fn stop_faults(&self) {
         self.faults.send_replace(Faults::NONE);
     }
 }
@@ -128,7 +128,7 @@ fn fate(faults: Faults, rng: &mut Rng) -> Fate {
     } else if is(acks_dropped) {
         Fate::AcksDropped { after: rng.index(8) }
     } else {
-        Fate::Fair
+        Fate::Healthy
     }
 }
 
@@ -141,13 +141,13 @@ async fn connection(
     counts: Arc<Counts>,
 ) {
     let Ok(mut server) = TcpStream::connect(server).await else { return reset(client) };
-    // Only the time of things would be another.
+    // Without it only the timing changes.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let (up, down) = match fate {
-            Fate::Delayed(most) => (Some(most), Some(most)),
+            Fate::Delayed(max) => (Some(max), Some(max)),
             _ => (None, None),
         };
         let drop_after = match fate {
@@ -155,10 +155,10 @@ async fn connection(
             _ => None,
         };
         let mut other = Rng::for_part(rng.next_u64(), 1);
-        let carried = async {
+        let copied = async {
             tokio::select! {
-                () = carry(&mut from_client, &mut to_server, up, &mut rng, None, &counts) => {}
-                () = carry(&mut from_server, &mut to_client, down, &mut other, drop_after, &counts) => {}
+                () = copy(&mut from_client, &mut to_server, up, &mut rng, None, &counts) => {}
+                () = copy(&mut from_server, &mut to_client, down, &mut other, drop_after, &counts) => {}
             }
         };
         let cut = async {
@@ -167,23 +167,23 @@ async fn connection(
                 _ => std::future::pending().await,
             }
         };
-        let calmed = async {
-            let is_fair = matches!(fate, Fate::Fair);
-            if is_fair || faults.wait_for(|faults| *faults == Faults::NONE).await.is_err() {
+        let faults_stopped = async {
+            let is_healthy = matches!(fate, Fate::Healthy);
+            if is_healthy || faults.wait_for(|faults| *faults == Faults::NONE).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
-        tokio::pin!(calmed);
+        tokio::pin!(faults_stopped);
         tokio::select! {
-            () = carried => {}
-            () = &mut calmed => {}
+            () = copied => {}
+            () = &mut faults_stopped => {}
             () = cut => match fate {
                 Fate::BlackHoled { .. } => {
                     counts.black_holed.fetch_add(1, Ordering::Relaxed);
-                    // Both ends are open, and nothing moves.
+                    // Both ends stay open, and nothing is copied.
                     tokio::select! {
-                        () = tokio::time::sleep(HOLE) => {}
-                        () = calmed => {}
+                        () = tokio::time::sleep(BLACK_HOLE) => {}
+                        () = faults_stopped => {}
                     }
                 }
                 _ => drop(counts.reset.fetch_add(1, Ordering::Relaxed)),
@@ -194,8 +194,8 @@ async fn connection(
     reset(server);
 }
 
-/// Copies until an end is closed, or there are acknowledgements to lose.
-async fn carry(
+/// Copies bytes until an end is closed, or up to the acknowledgement that is dropped.
+async fn copy(
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
     delay: Option<Duration>,
@@ -208,18 +208,19 @@ async fn carry(
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let bytes = &buffer[..read];
         if let Some(after) = drop_after {
-            // The server's frames are not masked: an acknowledgement can be seen.
+            // The server's frames are not masked, so acknowledgements can be found.
             let here: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(ACK)).collect();
             if let Some(first) = here.get(after - acks) {
-                // In the middle of it; a client that is gone misses nothing.
+                // The cut is in the middle of the frame. A write error means that the
+                // client is gone, which is as good.
                 let _ = to.write_all(&bytes[..*first]).await;
                 counts.acks_dropped.fetch_add(here.len() - (after - acks), Ordering::Relaxed);
                 return;
             }
             acks += here.len();
         }
-        if let Some(most) = delay {
-            tokio::time::sleep(rng.milliseconds(0..most.as_millis() as u64)).await;
+        if let Some(max) = delay {
+            tokio::time::sleep(rng.milliseconds(0..max.as_millis() as u64)).await;
         }
         if to.write_all(bytes).await.is_err() {
             return;
@@ -227,12 +228,12 @@ async fn carry(
     }
 }
 
-/// Closed without a farewell.
+/// Closes a connection by a reset.
 fn reset(stream: TcpStream) {
-    // Otherwise it is closed with one; both is to be tried.
+    // On an error it is closed normally, which is as good a test.
     let _ = stream.set_zero_linger();
 }
 
 const ACK: &[u8] = b"\"type\":\"ack\"";
-/// Longer than a client waits.
-const HOLE: Duration = Duration::from_secs(10);
+/// How long a black hole lasts: longer than a client waits.
+const BLACK_HOLE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The server that is put to the proof: the real binary, in a process of its own.
+//! The server under test: the real binary, in a process of its own.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -18,28 +18,30 @@ use tokio::process::{Child, Command};
 
 use crate::http;
 
-/// What kind of server is wanted.
+/// How to start a server.
 pub(crate) struct Plan {
     pub(crate) store: Store,
     pub(crate) shards: usize,
     pub(crate) flags: Vec<String>,
-    /// A program in front of the server, which becomes it (`prlimit …`).
+    /// A program in front of the server that executes it (`prlimit …`).
     pub(crate) wrapper: Vec<String>,
     pub(crate) env: Vec<(OsString, OsString)>,
-    /// Where the data is to be; otherwise in a folder of its own.
+    /// The data folder; `None`: in a temporary folder.
     pub(crate) data: Option<PathBuf>,
 }
 
+/// The store of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Store {
     Sqlite,
     Postgres,
-    /// For what has nothing to do with storing.
+    /// For scenarios that are not about storing.
     #[value(skip)]
     Memory,
 }
 
-/// A running server on a port that stays the same. It is killed with this value.
+/// A server on a port that stays the same across restarts. It is killed when this
+/// value is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) cluster: Option<TestCluster>,
@@ -50,7 +52,7 @@ pub(crate) struct Server {
 }
 
 impl Plan {
-    /// Nobody is slowed down, and whoever goes silent is noticed soon.
+    /// A server without a message rate, with short pings and timeouts.
     pub(crate) fn new(store: Store, shards: usize) -> Self {
         let flags = ["--message-rate", "off", "--ping-interval-seconds", "2", "--idle-timeout-seconds", "20"];
         let flags = flags.map(str::to_owned).to_vec();
@@ -64,7 +66,7 @@ impl Plan {
 }
 
 impl Server {
-    /// `None`: this machine has no such store, which was said loudly.
+    /// Starts a server with empty data. `None`: this machine lacks the store.
     pub(crate) async fn start(plan: Plan) -> Result<Option<Self>, Box<dyn Error>> {
         let cluster = match plan.store {
             Store::Sqlite | Store::Memory => None,
@@ -81,7 +83,7 @@ impl Server {
         Ok(Some(server))
     }
 
-    /// Where the messages are.
+    /// The database of the server.
     pub(crate) fn database(&self) -> DatabaseUrl {
         match &self.database {
             Some(database) => database.url.clone(),
@@ -93,12 +95,12 @@ impl Server {
         self.plan.data.clone().unwrap_or_else(|| self.folder.path().join("data"))
     }
 
-    /// A folder for what belongs to the run.
+    /// A temporary folder for files of the run.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Accounts of these names, signed in; their cookies.
+    /// Registers accounts and signs them in; returns their cookies.
     pub(crate) async fn accounts(&self, names: &[String]) -> io::Result<Vec<String>> {
         let mut cookies = Vec::new();
         for name in names {
@@ -112,12 +114,12 @@ impl Server {
         pid.ok_or_else(|| io::Error::other("the server does not run"))
     }
 
-    /// Whether its process is there.
+    /// Whether the process runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// `kill -9`; returns when it is gone.
+    /// Kills the server (SIGKILL); returns when it has ended.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill().await?;
@@ -130,14 +132,14 @@ impl Server {
         Ok(kill_process(pid.ok_or_else(|| io::Error::other("no such process"))?, signal)?)
     }
 
-    /// Waits until it has ended by itself.
-    pub(crate) async fn wait(&mut self, patience: Duration) -> Result<ExitStatus, Box<dyn Error>> {
+    /// Waits until the server ends by itself.
+    pub(crate) async fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, Box<dyn Error>> {
         let mut child = self.child.take().ok_or("the server does not run")?;
-        match tokio::time::timeout(patience, child.wait()).await {
+        match tokio::time::timeout(timeout, child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => {
                 child.kill().await?;
-                Err(format!("the server did not end within {patience:?}").into())
+                Err(format!("the server did not end within {timeout:?}").into())
             }
         }
     }
@@ -155,7 +157,7 @@ impl Server {
         Ok(pages * rustix::param::page_size() as u64)
     }
 
-    /// The sum of a metric over its labels; 0 where it was never counted.
+    /// The sum of a metric over its labels; 0 if the server does not show it.
     pub(crate) async fn metric(&self, name: &str) -> io::Result<f64> {
         let answer = http::get(self.address, "/metrics").await?;
         let lines = answer.text.lines().filter(|line| {
@@ -165,8 +167,8 @@ impl Server {
         Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
-    /// The end of what it wrote.
-    pub(crate) fn last_words(&self) -> String {
+    /// The last lines of the server's log.
+    pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().rev().take(10).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
@@ -204,22 +206,22 @@ impl Server {
         })?;
         let output = child.stdout.take().ok_or("no standard output")?;
         let mut lines = BufReader::new(output).lines();
-        match tokio::time::timeout(START_PATIENCE, lines.next_line()).await {
+        match tokio::time::timeout(START_TIMEOUT, lines.next_line()).await {
             Ok(Ok(Some(_))) => {}
-            _ => return Err(format!("the server did not start:\n{}", self.last_words()).into()),
+            _ => return Err(format!("the server did not start:\n{}", self.log_tail()).into()),
         }
         self.child = Some(child);
         Ok(())
     }
 }
 
-/// Below those that the system gives to connections: a client that tries to
-/// connect while the server is away could otherwise be given the server's own
-/// port, and be connected with itself.
+/// A free port below the system's ephemeral ports. A client that tries to connect
+/// while the server is down could otherwise get the server's port as its own, and
+/// be connected with itself.
 pub(crate) fn free_port() -> io::Result<u16> {
     let start = 15_000 + (std::process::id() % 7_000) as u16;
     let free = (start..32_000).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     free.ok_or_else(|| io::Error::other("no port is free"))
 }
 
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Names of places as the ledger has them, each made once.
+//! The ledger's topics for the names that a client uses, each made once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chat_client::{Entry, Event as ClientEvent, Topic as ClientTopic};
 use chat_core::Topic;
 
-use crate::ledger::{Event, Seen, Words, between, in_room};
+use crate::ledger::{ContentHash, Event, Seen, between, in_room};
 
-/// Those of one client.
+/// The topics of one client.
 pub(crate) struct Topics {
     user: Arc<str>,
     known: HashMap<String, Arc<Topic>>,
@@ -19,8 +19,8 @@ impl Topics {
         Self { user, known: HashMap::new() }
     }
 
-    pub(crate) fn of(&mut self, place: &ClientTopic) -> Arc<Topic> {
-        match place {
+    pub(crate) fn of(&mut self, topic: &ClientTopic) -> Arc<Topic> {
+        match topic {
             ClientTopic::Room(room) => {
                 let make = || Arc::new(in_room(room));
                 Arc::clone(self.known.entry(format!("#{room}")).or_insert_with(make))
@@ -34,8 +34,8 @@ impl Topics {
         Arc::clone(self.known.entry(format!("{one}@{other}")).or_insert_with(make))
     }
 
-    /// What matters of what a client told its application.
-    pub(crate) fn noted(&mut self, event: ClientEvent) -> Option<Event> {
+    /// The ledger's form of an event; `None` for events that are not checked.
+    pub(crate) fn event(&mut self, event: ClientEvent) -> Option<Event> {
         Some(match event {
             ClientEvent::Online { conversations, has_more, .. } => {
                 let privates = conversations.into_iter();
@@ -49,8 +49,8 @@ impl Topics {
             ClientEvent::Reset { topic } => Event::Reset { topic: (*self.of(&topic)).clone() },
             ClientEvent::Message { topic, entry } => {
                 let Entry { seq, from, text, timestamp, nonce } = entry;
-                let words = Words::of(&from, &text, nonce.as_deref(), timestamp);
-                Event::Entry(Seen { topic: self.of(&topic), seq, words })
+                let content = ContentHash::of_v2(&from, &text, nonce.as_deref(), timestamp);
+                Event::Entry(Seen { topic: self.of(&topic), seq, content })
             }
             ClientEvent::Stored { nonce, topic, seq, .. } => {
                 Event::Stored { nonce, topic: self.of(&topic), seq }

@@ -1,5 +1,5 @@
-//! Somebody who speaks v1: watches a room, and says something now and then.
-//! Nothing is repeated: what has no echo may be stored or not.
+//! A client of protocol v1: watches a room, and sends a message now and then.
+//! Nothing is repeated: a message that does not come back may be stored or not.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,25 +10,26 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::device::connect_to;
+use super::socket::{Protocol, connect};
 use super::{Phase, Shared};
-use crate::ledger::{Send, Watched, Words, between, in_room};
+use crate::ledger::{ContentHash, Send, V1Connection, between, in_room};
 
-pub(crate) struct Watcher {
-    pub(crate) client: usize,
-    pub(crate) user: Arc<str>,
-    pub(crate) cookie: String,
-    pub(crate) room: String,
-    pub(crate) rng: Rng,
-    pub(crate) shared: Arc<Shared>,
+pub(super) struct Watcher {
+    pub(super) client: usize,
+    pub(super) user: Arc<str>,
+    pub(super) cookie: String,
+    pub(super) room: String,
+    pub(super) rng: Rng,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Watcher {
-    pub(crate) async fn watch(mut self, mut phases: watch::Receiver<Phase>) -> (Vec<Send>, Vec<Watched>) {
-        let (mut sends, mut watched) = (Vec::new(), Vec::new());
+    /// Runs until [`Phase::Stop`], over as many connections as it takes.
+    pub(super) async fn run(mut self, mut phases: watch::Receiver<Phase>) -> (Vec<Send>, Vec<V1Connection>) {
+        let (mut sends, mut connections) = (Vec::new(), Vec::new());
         while *phases.borrow() < Phase::Stop {
             let ended = tokio::select! {
-                () = self.connection(&mut sends, &mut watched, phases.clone()) => false,
+                () = self.connection(&mut sends, &mut connections, phases.clone()) => false,
                 stopped = phases.wait_for(|phase| *phase == Phase::Stop) => stopped.is_ok(),
             };
             if ended {
@@ -36,24 +37,24 @@ impl Watcher {
             }
             tokio::time::sleep(self.rng.milliseconds(50..400)).await;
         }
-        (sends, watched)
+        (sends, connections)
     }
 
     async fn connection(
         &mut self,
         sends: &mut Vec<Send>,
-        watched: &mut Vec<Watched>,
+        connections: &mut Vec<V1Connection>,
         phases: watch::Receiver<Phase>,
     ) {
         let query = format!("room={}", self.room.replace(' ', "%20"));
-        let opening = connect_to(self.shared.server, &self.cookie, &query, false, None);
-        let Ok(Ok(mut socket)) = tokio::time::timeout(OPEN_PATIENCE, opening).await else { return };
+        let opening = connect(self.shared.server, &self.cookie, &query, Protocol::V1, None);
+        let Ok(Ok(mut socket)) = tokio::time::timeout(OPEN_TIMEOUT, opening).await else { return };
         let (user, room) = (Arc::clone(&self.user), self.room.clone());
-        watched.push(Watched { user, room, seen: Vec::new() });
-        let mut is_in = false;
-        let mut next_say = Instant::now() + self.rng.milliseconds(500..4000);
+        connections.push(V1Connection { user, room, seen: Vec::new() });
+        let mut is_joined = false;
+        let mut next_action = Instant::now() + self.rng.milliseconds(500..4000);
         loop {
-            let talks = is_in && *phases.borrow() == Phase::Talk;
+            let talks = is_joined && *phases.borrow() == Phase::Talk;
             tokio::select! {
                 message = tokio::time::timeout(SILENCE_MAX, socket.next()) => {
                     let text = match message {
@@ -67,16 +68,16 @@ impl Watcher {
                         "message" => in_room(string("room")),
                         "private" => between(string("from"), string("to")),
                         _ => {
-                            is_in |= string("from") == &*self.user;
+                            is_joined |= string("from") == &*self.user;
                             continue;
                         }
                     };
-                    let seen = (self.shared.started.elapsed(), topic, Words::spoken(string("from"), string("text")));
-                    watched.last_mut().expect("pushed above").seen.push(seen);
+                    let seen = (self.shared.started.elapsed(), topic, ContentHash::of_v1(string("from"), string("text")));
+                    connections.last_mut().expect("pushed above").seen.push(seen);
                 }
-                () = tokio::time::sleep_until(next_say.into()), if talks => {
-                    next_say = Instant::now() + self.rng.milliseconds(500..4000);
-                    let text = format!("{} in the old way {} {}", self.user, self.client, sends.len());
+                () = tokio::time::sleep_until(next_action.into()), if talks => {
+                    next_action = Instant::now() + self.rng.milliseconds(500..4000);
+                    let text = format!("{} says by v1 {} {}", self.user, self.client, sends.len());
                     let frame = json!({ "type": "message", "text": text }).to_string();
                     let (client, user) = (self.client, Arc::clone(&self.user));
                     sends.push(Send { client, user, topic: in_room(&self.room), text, nonce: None });
@@ -89,6 +90,6 @@ impl Watcher {
     }
 }
 
-const OPEN_PATIENCE: Duration = Duration::from_secs(3);
-/// The server pings more often.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest silence of the server, which pings more often.
 const SILENCE_MAX: Duration = Duration::from_secs(6);

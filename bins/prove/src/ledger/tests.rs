@@ -1,9 +1,9 @@
-//! The checker is checked: each test makes one thing of a good ledger wrong.
+//! Tests of the checker: each breaks one thing in a good ledger.
 
 use super::*;
 
-/// Alice and Bob talk in a room and in private. Bob's connection is lost after
-/// the third message; he comes back behind it. A watcher of v1 looks on.
+/// Alice and Bob talk in a room and in private. Bob's connection is lost after the
+/// third message, and he resumes behind it. There is also a connection of v1.
 fn good() -> Ledger {
     let (room, pair) = (in_room("one"), between("alice", "bob"));
     let mut ledger = Ledger::default();
@@ -46,7 +46,7 @@ fn good() -> Ledger {
         let privates = if seq > 0 { vec![(pair.clone(), seq)] } else { Vec::new() };
         Frame::Hello { privates, has_more: false }
     };
-    let asked = |since: Option<u64>| Frame::AskedToJoin {
+    let request = |since: Option<u64>| Frame::JoinRequest {
         reference: "r".into(),
         since,
         epoch: since.map(|_| "e".to_owned()),
@@ -59,10 +59,9 @@ fn good() -> Ledger {
         recovered,
     };
     let entry = |index: usize| Frame::Entry(seen[index].clone());
-    // The alphabet of the conversation, for both versions of the truth.
     let alice = vec![
         hello(0),
-        asked(None),
+        request(None),
         joined(0, false),
         sent("a1"),
         entry(0),
@@ -84,7 +83,7 @@ fn good() -> Ledger {
     ];
     let before = vec![
         hello(0),
-        asked(None),
+        request(None),
         joined(1, false),
         entry(0),
         sent("b1"),
@@ -96,7 +95,7 @@ fn good() -> Ledger {
     ];
     let after = vec![
         hello(2),
-        asked(Some(3)),
+        request(Some(3)),
         joined(4, true),
         sent("b1"),
         sent("p2"),
@@ -107,14 +106,14 @@ fn good() -> Ledger {
     ];
     for (user, frames) in [("alice", alice), ("bob", before), ("bob", after)] {
         let frames = (0..).map(Duration::from_millis).zip(frames).collect();
-        ledger.wires.push(Wire { user: user.into(), frames });
+        ledger.connections.push(Connection { user: user.into(), frames });
     }
     let online = || Event::Online { privates: Vec::new(), has_more: false };
-    let told = |index: usize| Event::Entry(seen[index].clone());
-    let alice = [0, 1, 2, 5, 6, 3, 4].map(told);
-    let bob = [0, 1, 2, 5].map(told);
-    // What he missed in private he read in the history.
-    let bob_again = [6, 3, 4].map(told);
+    let event = |index: usize| Event::Entry(seen[index].clone());
+    let alice = [0, 1, 2, 5, 6, 3, 4].map(event);
+    let bob = [0, 1, 2, 5].map(event);
+    // The private messages that he missed come from the history.
+    let bob_again = [6, 3, 4].map(event);
     let in_at = |seq, recovered| Event::Joined { room: room.clone(), seq, recovered };
     let again = [Event::Online { privates: vec![(pair.clone(), 2)], has_more: false }, in_at(4, true)];
     for (user, events) in [
@@ -122,48 +121,48 @@ fn good() -> Ledger {
         ("bob", [vec![online(), in_at(1, false)], bob.to_vec(), again.to_vec(), bob_again.to_vec()].concat()),
     ] {
         let events = (0..).map(Duration::from_millis).zip(events).collect();
-        ledger.clients.push(Told { user: user.into(), events, stayed_in: vec![room.clone()] });
+        ledger.apps.push(AppLog { user: user.into(), events, stayed_in: vec![room.clone()] });
     }
-    let spoken = |index: usize| {
+    let v1_message = |index: usize| {
         let Stored { topic, from, text, .. } = &ledger.stored[index];
-        (Duration::ZERO, topic.clone(), Words::spoken(from, text))
+        (Duration::ZERO, topic.clone(), ContentHash::of_v1(from, text))
     };
-    let seen = [1, 2, 5, 3, 6].map(spoken).to_vec();
-    ledger.watchers = vec![Watched { user: "alice".into(), room: "one".into(), seen }];
+    let seen = [1, 2, 5, 3, 6].map(v1_message).to_vec();
+    ledger.v1_connections = vec![V1Connection { user: "alice".into(), room: "one".into(), seen }];
     ledger
 }
 
 fn shown(stored: &Stored) -> Seen {
     let Stored { topic, seq, from, text, nonce, timestamp } = stored;
-    let words = Words::of(from, text, nonce.as_deref(), *timestamp);
-    Seen { topic: Arc::new(topic.clone()), seq: *seq, words }
+    let content = ContentHash::of_v2(from, text, nonce.as_deref(), *timestamp);
+    Seen { topic: Arc::new(topic.clone()), seq: *seq, content }
 }
 
-/// The kinds of what is found after a change, each once.
+/// The kinds of the violations after a change, each once.
 fn found(change: impl FnOnce(&mut Ledger)) -> Vec<Kind> {
     let mut ledger = good();
     change(&mut ledger);
-    let mut kinds: Vec<Kind> = ledger.check().wrong.iter().map(|wrong| wrong.kind).collect();
+    let mut kinds: Vec<Kind> = ledger.check().violations.iter().map(|violation| violation.kind).collect();
     kinds.sort();
     kinds.dedup();
     kinds
 }
 
-fn frames(ledger: &mut Ledger, wire: usize) -> &mut Vec<(Duration, Frame)> {
-    &mut ledger.wires[wire].frames
+fn frames(ledger: &mut Ledger, connection: usize) -> &mut Vec<(Duration, Frame)> {
+    &mut ledger.connections[connection].frames
 }
 
-fn position(ledger: &Ledger, wire: usize, text: &str) -> usize {
+fn position(ledger: &Ledger, connection: usize, text: &str) -> usize {
     let stored = ledger.stored.iter().find(|stored| stored.text == text).expect("it is stored");
-    let words = shown(stored).words;
-    let is = |frame: &Frame| matches!(frame, Frame::Entry(seen) if seen.words == words);
-    ledger.wires[wire].frames.iter().position(|(_, frame)| is(frame)).expect("it was seen")
+    let content = shown(stored).content;
+    let is = |frame: &Frame| matches!(frame, Frame::Entry(seen) if seen.content == content);
+    ledger.connections[connection].frames.iter().position(|(_, frame)| is(frame)).expect("it was seen")
 }
 
 #[test]
 fn a_good_ledger_is_good() {
     let findings = good().check();
-    assert_eq!(findings.wrong, []);
+    assert_eq!(findings.violations, []);
     let Counts { sends, acknowledged, retries, duplicate_acks, resumed, connections, .. } = findings.counts;
     assert_eq!((sends, acknowledged, retries, duplicate_acks, resumed, connections), (7, 7, 2, 2, 1, 3));
     let line = findings.to_string();
@@ -171,19 +170,19 @@ fn a_good_ledger_is_good() {
 }
 
 #[test]
-fn what_was_acknowledged_and_is_not_stored_is_lost() {
-    // The newest one, so that the numbers have no hole, and nobody saw it.
+fn an_acknowledged_message_that_is_not_stored_is_lost() {
+    // The newest one, so that no number is missing, and no client saw it.
     let lose = |ledger: &mut Ledger| {
         ledger.stored.retain(|stored| stored.text != "a4");
-        for wire in [0, 2] {
-            frames(ledger, wire).pop();
+        for connection in [0, 2] {
+            frames(ledger, connection).pop();
         }
-        for client in &mut ledger.clients {
+        for client in &mut ledger.apps {
             client.events.pop();
         }
     };
     assert_eq!(found(lose), [Kind::Lost]);
-    // After a power cut it may be, …
+    // After a power cut it may be lost, …
     let cut = |from: u64| {
         move |ledger: &mut Ledger| {
             lose(ledger);
@@ -191,12 +190,12 @@ fn what_was_acknowledged_and_is_not_stored_is_lost() {
         }
     };
     assert_eq!(found(cut(17)), []);
-    // … but not what was acknowledged before.
+    // … but not if it was acknowledged before.
     assert_eq!(found(cut(18)), [Kind::Lost]);
 }
 
 #[test]
-fn what_was_seen_and_is_not_stored_is_lost() {
+fn a_message_that_was_seen_and_is_not_stored_is_lost() {
     let kinds = found(|ledger| {
         ledger.stored.retain(|stored| stored.text != "a4");
         for (_, frame) in frames(ledger, 0) {
@@ -211,25 +210,25 @@ fn what_was_seen_and_is_not_stored_is_lost() {
 }
 
 #[test]
-fn other_words_under_a_number_that_was_seen_are_a_loss() {
+fn another_content_under_a_seen_number_is_a_loss() {
     let kinds = found(|ledger| {
-        let place = position(ledger, 1, "a2");
-        if let Frame::Entry(seen) = &mut frames(ledger, 1)[place].1 {
-            seen.words = Words::of("alice", "something else", Some("n-a2"), 103);
+        let index = position(ledger, 1, "a2");
+        if let Frame::Entry(seen) = &mut frames(ledger, 1)[index].1 {
+            seen.content = ContentHash::of_v2("alice", "something else", Some("n-a2"), 103);
         }
     });
     assert_eq!(kinds, [Kind::Lost]);
 }
 
 #[test]
-fn what_is_stored_or_seen_twice_is_a_duplicate() {
+fn a_message_that_is_stored_or_seen_twice_is_a_duplicate() {
     // As a new number.
     let kinds = found(|ledger| {
         let again = Stored { seq: 3, ..ledger.stored[6].clone() };
         ledger.stored.push(again);
     });
     assert_eq!(kinds, [Kind::Duplicated, Kind::Stuck]);
-    // Under another nonce, in another place.
+    // Under another nonce, in another topic.
     let kinds = found(|ledger| {
         let elsewhere = Stored { topic: in_room("two"), seq: 1, nonce: None, ..ledger.stored[0].clone() };
         ledger.stored.push(elsewhere);
@@ -237,21 +236,21 @@ fn what_is_stored_or_seen_twice_is_a_duplicate() {
     assert_eq!(kinds, [Kind::Duplicated]);
     // On a connection.
     let kinds = found(|ledger| {
-        let place = position(ledger, 1, "b1");
-        let again = frames(ledger, 1)[place].clone();
-        frames(ledger, 1).insert(place + 1, again);
+        let index = position(ledger, 1, "b1");
+        let again = frames(ledger, 1)[index].clone();
+        frames(ledger, 1).insert(index + 1, again);
     });
     assert_eq!(kinds, [Kind::Duplicated]);
-    // By the client, across its connections.
+    // By a client, across its connections.
     let kinds = found(|ledger| {
-        let again = ledger.clients[1].events[4].clone();
-        ledger.clients[1].events.insert(8, again);
+        let again = ledger.apps[1].events[4].clone();
+        ledger.apps[1].events.insert(8, again);
     });
     assert_eq!(kinds, [Kind::Duplicated]);
-    // By a watcher.
+    // On a connection of v1.
     let kinds = found(|ledger| {
-        let again = ledger.watchers[0].seen[0].clone();
-        ledger.watchers[0].seen.push(again);
+        let again = ledger.v1_connections[0].seen[0].clone();
+        ledger.v1_connections[0].seen.push(again);
     });
     assert_eq!(kinds, [Kind::Duplicated]);
     // As acknowledged for the first time, twice.
@@ -263,50 +262,50 @@ fn what_is_stored_or_seen_twice_is_a_duplicate() {
 }
 
 #[test]
-fn a_hole_is_a_gap() {
+fn a_missing_number_is_a_gap() {
     // In the store.
     let kinds = found(|ledger| ledger.stored[4].seq = 6);
     assert!(kinds.contains(&Kind::Gap), "{kinds:?}");
     // On a connection.
     let kinds = found(|ledger| {
-        let place = position(ledger, 0, "b1");
-        frames(ledger, 0).remove(place);
+        let index = position(ledger, 0, "b1");
+        frames(ledger, 0).remove(index);
     });
     assert_eq!(kinds, [Kind::Gap]);
-    // In what a client told.
-    assert_eq!(found(|ledger| drop(ledger.clients[0].events.remove(3))), [Kind::Gap]);
-    // Before a watcher's eyes.
-    assert_eq!(found(|ledger| drop(ledger.watchers[0].seen.remove(1))), [Kind::Gap]);
-    // Of a private conversation that hello had counted up to 2.
+    // In the events of a client.
+    assert_eq!(found(|ledger| drop(ledger.apps[0].events.remove(3))), [Kind::Gap]);
+    // On a connection of v1.
+    assert_eq!(found(|ledger| drop(ledger.v1_connections[0].seen.remove(1))), [Kind::Gap]);
+    // In a private conversation that `hello` listed with 2.
     let kinds = found(|ledger| {
         let third = Stored { seq: 4, text: "p4".into(), nonce: None, ..ledger.stored[6].clone() };
         frames(ledger, 2).push((Duration::ZERO, Frame::Entry(shown(&third))));
     });
     assert_eq!(kinds, [Kind::Lost, Kind::Gap]);
-    // A room that starts anew without a word.
+    // In a room that starts over without a reset.
     let kinds = found(|ledger| {
         let anew = Event::Joined { room: in_room("one"), seq: 5, recovered: false };
-        ledger.clients[0].events.push((Duration::ZERO, anew));
+        ledger.apps[0].events.push((Duration::ZERO, anew));
     });
     assert_eq!(kinds, [Kind::Gap]);
 }
 
 #[test]
-fn another_order_is_found() {
-    // Before somebody's eyes: the hole was filled later.
+fn messages_in_another_order_are_found() {
+    // The missing number came later.
     let kinds = found(|ledger| {
-        let place = position(ledger, 1, "b1");
-        frames(ledger, 1).swap(place, place + 1);
+        let index = position(ledger, 1, "b1");
+        frames(ledger, 1).swap(index, index + 1);
     });
     assert_eq!(kinds, [Kind::Reordered]);
-    let kinds = found(|ledger| ledger.watchers[0].seen.swap(1, 3));
+    let kinds = found(|ledger| ledger.v1_connections[0].seen.swap(1, 3));
     assert_eq!(kinds, [Kind::Reordered]);
-    let kinds = found(|ledger| ledger.clients[0].events.swap(2, 3));
+    let kinds = found(|ledger| ledger.apps[0].events.swap(2, 3));
     assert_eq!(kinds, [Kind::Reordered]);
 }
 
 #[test]
-fn an_author_that_is_overtaken_by_itself_is_found() {
+fn messages_of_one_author_out_of_order_are_found() {
     let kinds = found(|ledger| ledger.sends.swap(0, 1));
     assert_eq!(kinds, [Kind::Reordered]);
     // Two clients of one user have no order.
@@ -318,7 +317,7 @@ fn an_author_that_is_overtaken_by_itself_is_found() {
 }
 
 #[test]
-fn what_nobody_sent_is_a_phantom() {
+fn a_stored_message_that_no_client_sent_is_a_phantom() {
     let phantom = |change: fn(&mut Stored)| {
         move |ledger: &mut Ledger| {
             let mut stored = Stored { topic: in_room("two"), seq: 1, ..ledger.stored[0].clone() };
@@ -328,9 +327,9 @@ fn what_nobody_sent_is_a_phantom() {
         }
     };
     assert_eq!(found(phantom(|_| {})), [Kind::Phantom]);
-    // A nonce that was used for something else.
+    // A nonce that was used for another message.
     assert_eq!(found(phantom(|stored| stored.from = "carol".into())), [Kind::Phantom]);
-    // What was refused for good.
+    // A message that was refused for good.
     let kinds = found(|ledger| {
         let user = "alice".into();
         ledger.given_up.push(GivenUp { user, nonce: "n-a1".into(), code: "no".into(), may_be_stored: false });
@@ -339,31 +338,31 @@ fn what_nobody_sent_is_a_phantom() {
 }
 
 #[test]
-fn what_is_seen_by_somebody_else_has_leaked() {
+fn a_message_that_another_user_sees_has_leaked() {
     let kinds = found(|ledger| {
-        ledger.wires[0].user = "carol".into();
-        ledger.clients[0].user = "carol".into();
-        // Her acknowledgements would be another matter.
+        ledger.connections[0].user = "carol".into();
+        ledger.apps[0].user = "carol".into();
+        // Her acknowledgements would be violations of another kind.
         frames(ledger, 0).retain(|(_, frame)| !matches!(frame, Frame::Ack { .. }));
     });
     assert!(kinds.contains(&Kind::Leaked), "{kinds:?}");
-    // In a room that one is not in.
+    // In a room that is not joined.
     let kinds = found(|ledger| {
         let room = in_room("one");
         frames(ledger, 0).insert(6, (Duration::ZERO, Frame::Left { room }));
     });
     assert_eq!(kinds, [Kind::Leaked]);
-    // An acknowledgement of what somebody else sent.
+    // An acknowledgement of another client's send.
     let kinds = found(|ledger| {
         let ack = frames(ledger, 0)[5].clone();
         frames(ledger, 0).retain(|(_, frame)| !matches!(frame, Frame::Ack { nonce, .. } if nonce == "n-a1"));
         frames(ledger, 2).push(ack);
-        ledger.wires[2].user = "alice".into();
+        ledger.connections[2].user = "alice".into();
     });
     assert!(kinds.contains(&Kind::Leaked), "{kinds:?}");
-    // By a watcher.
-    assert_eq!(found(|ledger| ledger.watchers[0].user = "carol".into()), [Kind::Leaked]);
-    assert_eq!(found(|ledger| ledger.watchers[0].room = "two".into()), [Kind::Leaked]);
+    // On a connection of v1.
+    assert_eq!(found(|ledger| ledger.v1_connections[0].user = "carol".into()), [Kind::Leaked]);
+    assert_eq!(found(|ledger| ledger.v1_connections[0].room = "two".into()), [Kind::Leaked]);
 }
 
 #[test]
@@ -380,15 +379,15 @@ fn a_wrong_number_is_found() {
         }
     });
     assert_eq!(kinds, [Kind::Misnumbered]);
-    // As a client told it.
+    // In an event of a client.
     let kinds = found(|ledger| {
         let stored = Event::Stored { nonce: "n-a1".into(), topic: Arc::new(in_room("one")), seq: 2 };
-        ledger.clients[0].events.push((Duration::ZERO, stored));
+        ledger.apps[0].events.push((Duration::ZERO, stored));
     });
     assert_eq!(kinds, [Kind::Misnumbered]);
     let kinds = found(|ledger| {
-        let place = position(ledger, 2, "a4");
-        if let Frame::Entry(seen) = &mut frames(ledger, 2)[place].1 {
+        let index = position(ledger, 2, "a4");
+        if let Frame::Entry(seen) = &mut frames(ledger, 2)[index].1 {
             seen.seq = 6;
         }
     });
@@ -396,18 +395,18 @@ fn a_wrong_number_is_found() {
 }
 
 #[test]
-fn a_resume_that_was_partly_done_is_found() {
-    // The rest of it is left out.
+fn an_incomplete_resume_is_found() {
+    // A message is left out.
     let kinds = found(|ledger| {
-        let place = position(ledger, 2, "a3");
-        frames(ledger, 2).remove(place);
+        let index = position(ledger, 2, "a3");
+        frames(ledger, 2).remove(index);
     });
     assert_eq!(kinds, [Kind::PartlyResumed]);
-    // More is said to be recovered than was asked for.
+    // More is recovered than was requested.
     let ask = |since: Option<u64>, epoch: Option<&str>| {
         let epoch = epoch.map(str::to_owned);
         move |ledger: &mut Ledger| {
-            frames(ledger, 2)[1].1 = Frame::AskedToJoin { reference: "r".into(), since, epoch };
+            frames(ledger, 2)[1].1 = Frame::JoinRequest { reference: "r".into(), since, epoch };
         }
     };
     assert_eq!(found(ask(Some(3), Some("another"))), [Kind::PartlyResumed]);
@@ -418,19 +417,19 @@ fn a_resume_that_was_partly_done_is_found() {
 }
 
 #[test]
-fn what_never_comes_is_found() {
+fn a_missing_answer_or_message_is_found() {
     // An answer.
     let kinds = found(|ledger| {
         let is = |frame: &Frame| matches!(frame, Frame::Ack { nonce, .. } if nonce == "n-a4");
         frames(ledger, 0).retain(|(_, frame)| !is(frame));
     });
     assert_eq!(kinds, [Kind::Stuck]);
-    // A message, for somebody who stayed.
-    assert_eq!(found(|ledger| drop(ledger.clients[1].events.pop())), [Kind::Stuck]);
-    // Whoever left did not wait for it.
+    // A message, for a client that stayed.
+    assert_eq!(found(|ledger| drop(ledger.apps[1].events.pop())), [Kind::Stuck]);
+    // A client that left did not wait for it.
     let kinds = found(|ledger| {
-        ledger.clients[1].events.pop();
-        ledger.clients[1].stayed_in.clear();
+        ledger.apps[1].events.pop();
+        ledger.apps[1].stayed_in.clear();
     });
     assert_eq!(kinds, []);
 }

@@ -1,5 +1,4 @@
-//! No acknowledgement after a failed write: of the disk's own accord, and
-//! because it is full.
+//! No acknowledgement after a failed write: on a broken disk, and on a full one.
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
@@ -8,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
-use super::{SETTLE, Verdict, has, is_root, tell};
-use crate::crowd::{Crowd, Habits, Pace, settle};
+use super::{DEADLINE, Verdict, has, is_root, print_findings};
+use crate::crowd::{Crowd, Habits, Pace, finish};
 use crate::ledger::{Frame, Ledger};
 use crate::mount::Mount;
 use crate::server::{Plan, Server, Store};
@@ -29,7 +28,7 @@ async fn broken_disk() -> Result<Verdict, Box<dyn Error>> {
     let habits = habits();
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
-    crowd.until(|shared| &shared.acked, 200, SETTLE).await.ok_or("nobody talks")?;
+    crowd.until(|shared| &shared.acked, 200, DEADLINE).await.ok_or("no message was acknowledged")?;
 
     let trace = server.folder().join("trace");
     let mut strace = Command::new("strace")
@@ -38,7 +37,7 @@ async fn broken_disk() -> Result<Verdict, Box<dyn Error>> {
         .arg(&trace)
         .kill_on_drop(true)
         .spawn()?;
-    let patience = Instant::now() + SETTLE;
+    let deadline = Instant::now() + DEADLINE;
     let failed_at = loop {
         let text = std::fs::read_to_string(&trace).unwrap_or_default();
         let injected = text.lines().find(|line| line.contains("(INJECTED)"));
@@ -48,24 +47,24 @@ async fn broken_disk() -> Result<Verdict, Box<dyn Error>> {
         if let Some(at) = at {
             break at;
         }
-        if Instant::now() > patience {
+        if Instant::now() > deadline {
             return Ok(Verdict::NotRun(format!("a broken disk: strace injected nothing: {text}")));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    // In the time of the ledger.
+    // In the ledger's time.
     let failed = Duration::from_secs_f64((failed_at - crowd.shared.started_ms as f64 / 1000.0).max(0.0));
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let (healed, acked) = (crowd.now(), crowd.count(|shared| &shared.acked));
+    let (repaired, acked) = (crowd.now(), crowd.count(|shared| &shared.acked));
     let pid = strace
         .id()
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw)
         .ok_or("strace has ended")?;
     kill_process(pid, Signal::INT)?;
-    let again = crowd.until(|shared| &shared.acked, acked + 20, SETTLE).await;
+    let again = crowd.until(|shared| &shared.acked, acked + 20, DEADLINE).await;
     strace.wait().await?;
-    conclude("EIO", crowd, &habits, &mut server, failed, healed, again).await
+    conclude("EIO", crowd, &habits, &mut server, failed, repaired, again).await
 }
 
 async fn full_disk() -> Result<Verdict, Box<dyn Error>> {
@@ -84,13 +83,13 @@ async fn full_disk() -> Result<Verdict, Box<dyn Error>> {
     let habits = Habits { padding: 3_000, pace: Pace::Rate(400.0), ..habits() };
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
-    crowd.until(|shared| &shared.unavailable, 1, SETTLE).await.ok_or("the disk does not fill up")?;
+    crowd.until(|shared| &shared.unavailable, 1, DEADLINE).await.ok_or("the disk does not fill up")?;
     let failed = crowd.now();
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let (healed, acked) = (crowd.now(), crowd.count(|shared| &shared.acked));
+    let (repaired, acked) = (crowd.now(), crowd.count(|shared| &shared.acked));
     std::fs::remove_file(&ballast)?;
-    let again = crowd.until(|shared| &shared.acked, acked + 20, SETTLE).await;
-    conclude("ENOSPC", crowd, &habits, &mut server, failed, healed, again).await
+    let again = crowd.until(|shared| &shared.acked, acked + 20, DEADLINE).await;
+    conclude("ENOSPC", crowd, &habits, &mut server, failed, repaired, again).await
 }
 
 fn habits() -> Habits {
@@ -102,7 +101,7 @@ fn habits() -> Habits {
         leaving: 0.0,
         crashing: 0.0,
         slow: 0.0,
-        last_words: false,
+        final_messages: false,
         ..Habits::default()
     }
 }
@@ -113,35 +112,35 @@ async fn conclude(
     habits: &Habits,
     server: &mut Server,
     failed: Duration,
-    healed: Duration,
+    repaired: Duration,
     again: Option<Duration>,
 ) -> Result<Verdict, Box<dyn Error>> {
     let closed = crowd.shared.went_offline.load(Ordering::Relaxed);
     let unavailable = crowd.count(|shared| &shared.unavailable);
-    let (ledger, findings) = settle(crowd, habits.rooms, server, Vec::new(), SETTLE).await?;
-    tell(&findings);
-    let acks = acks_between(&ledger, failed + ON_THE_WAY, healed);
+    let (ledger, findings) = finish(crowd, habits.rooms, server, Vec::new(), DEADLINE).await?;
+    print_findings(&findings);
+    let acks = acks_between(&ledger, failed + IN_TRANSIT, repaired);
     let again = again.map_or("never".to_owned(), |again| format!("{:.1} s", again.as_secs_f64()));
     let line = format!(
-        "{what}: {acks} acknowledged in the {:.1} s behind the first failure, {unavailable} told unavailable, \
+        "{what}: {acks} acknowledged in the {:.1} s behind the first failure, {unavailable} refused as unavailable, \
          {closed} sockets closed, works again after {again}, {findings}",
-        (healed - failed).as_secs_f64(),
+        (repaired - failed).as_secs_f64(),
     );
     let is_soon = again
         .strip_suffix(" s")
         .and_then(|again| again.parse::<f64>().ok())
         .is_some_and(|again| again <= 5.0);
-    // On a full disk something small may still find room: then it is stored, as
-    // all that was acknowledged must be. A flush that failed stores nothing.
-    let is_honest = findings.is_good() && (acks == 0 || what == "ENOSPC");
-    Ok(Verdict::of(is_honest && closed == 0 && unavailable > 0 && is_soon, line))
+    // On a full disk a small message may still find room, and is stored, as every
+    // acknowledged message must be. A failed flush stores nothing.
+    let is_correct = findings.is_good() && (acks == 0 || what == "ENOSPC");
+    Ok(Verdict::of(is_correct && closed == 0 && unavailable > 0 && is_soon, line))
 }
 
 fn acks_between(ledger: &Ledger, from: Duration, to: Duration) -> usize {
-    let frames = ledger.wires.iter().flat_map(|wire| &wire.frames);
+    let frames = ledger.connections.iter().flat_map(|connection| &connection.frames);
     frames.filter(|(at, frame)| (from..to).contains(at) && matches!(frame, Frame::Ack { .. })).count()
 }
 
-/// What was stored right before may still be on its way to its author, who is
-/// traced or busy.
-const ON_THE_WAY: Duration = Duration::from_millis(150);
+/// How long the acknowledgement of a commit right before the failure may take to
+/// its client, as the server is traced and the machine busy.
+const IN_TRANSIT: Duration = Duration::from_millis(150);

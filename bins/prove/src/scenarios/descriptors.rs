@@ -1,5 +1,5 @@
-//! Descriptors may run out: who is in stays, and the next one is let in as soon
-//! as there is room.
+//! File descriptors run out: connected clients stay, and the next one is accepted as
+//! soon as a descriptor is free.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::resume::as_error;
 use super::{Verdict, has};
-use crate::line::Line;
+use crate::raw::RawConnection;
 use crate::server::{Plan, Server, Store};
 
 pub(crate) async fn descriptors() -> Result<Verdict, Box<dyn Error>> {
@@ -20,21 +20,21 @@ pub(crate) async fn descriptors() -> Result<Verdict, Box<dyn Error>> {
     let plan = Plan { wrapper, ..Plan::new(Store::Sqlite, 2) };
     let Some(mut server) = Server::start(plan).await? else { return Err("SQLite is always here".into()) };
     let cookies = server.accounts(&["alice".to_owned()]).await?;
-    let open = || Line::open(server.address, &cookies[0], None);
-    let mut lines = Vec::new();
-    while lines.len() < 80
-        && let Ok(Ok(line)) = tokio::time::timeout(Duration::from_secs(1), open()).await
+    let open = || RawConnection::open(server.address, &cookies[0], None);
+    let mut connections = Vec::new();
+    while connections.len() < 80
+        && let Ok(Ok(connection)) = tokio::time::timeout(Duration::from_secs(1), open()).await
     {
-        lines.push(line);
+        connections.push(connection);
     }
-    let most = lines.len();
-    if most == 80 {
-        return Ok(Verdict::Wrong("descriptors: they do not run out".to_owned()));
+    let max = connections.len();
+    if max == 80 {
+        return Ok(Verdict::Failed("descriptors: they do not run out".to_owned()));
     }
-    // Who is in talks on, for longer than the loop of a server that spins would allow.
-    let (first, others) = lines.split_first_mut().ok_or("nobody was let in")?;
+    // Connected clients go on for longer than a server whose accept loop spins would allow.
+    let (first, others) = connections.split_first_mut().ok_or("no client was accepted")?;
     first.join("room 0", None).await.map_err(as_error)?;
-    let second = others.first_mut().ok_or("only one was let in")?;
+    let second = others.first_mut().ok_or("only one client was accepted")?;
     second.join("room 0", None).await.map_err(as_error)?;
     for turn in 0..50 {
         let nonce = format!("n{turn}");
@@ -44,12 +44,14 @@ pub(crate) async fn descriptors() -> Result<Verdict, Box<dyn Error>> {
         second.next_of("message").await.map_err(as_error)?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    lines.truncate(most - 10);
+    connections.truncate(max - 10);
     let freed = Instant::now();
     let again = loop {
-        if let Ok(Ok(_)) =
-            tokio::time::timeout(Duration::from_millis(1_000), Line::open(server.address, &cookies[0], None))
-                .await
+        if let Ok(Ok(_)) = tokio::time::timeout(
+            Duration::from_millis(1_000),
+            RawConnection::open(server.address, &cookies[0], None),
+        )
+        .await
         {
             break Some(freed.elapsed());
         }
@@ -57,10 +59,10 @@ pub(crate) async fn descriptors() -> Result<Verdict, Box<dyn Error>> {
             break None;
         }
     };
-    let lives = server.runs();
+    let is_running = server.runs();
     let took = again.map_or("never".to_owned(), |again| format!("{:.0} ms", again.as_secs_f64() * 1000.0));
     let line = format!(
-        "descriptors: 64, {most} sockets, then nobody more; 50 of 50 messages acknowledged meanwhile; serving {took} after 10 were free"
+        "descriptors: 64, {max} sockets, then no more; 50 of 50 messages acknowledged meanwhile; serving {took} after 10 were freed"
     );
-    Ok(Verdict::of(lives && again.is_some_and(|again| again <= Duration::from_secs(1)), line))
+    Ok(Verdict::of(is_running && again.is_some_and(|again| again <= Duration::from_secs(1)), line))
 }

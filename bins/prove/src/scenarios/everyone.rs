@@ -1,4 +1,4 @@
-//! Everybody may come back at once: thousands of clients after a `kill -9`.
+//! Thousands of clients reconnect at once after a `kill -9`.
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 
 use chat_client::Options;
 
-use super::{Verdict, tell};
+use super::{Verdict, print_findings};
 use crate::Everyone;
-use crate::crowd::{Crowd, Habits, Pace, settle};
+use crate::crowd::{Crowd, Habits, Pace, finish};
 use crate::server::{Plan, Server};
 
 pub(crate) async fn everyone(options: &Everyone) -> Result<Verdict, Box<dyn Error>> {
     let Everyone { clients, store } = *options;
-    println!("{clients} clients come back on {store:?}");
+    println!("{clients} clients reconnect on {store:?}");
     let Some(mut server) = Server::start(Plan::new(store, 2)).await? else {
-        return Ok(Verdict::NotRun(format!("everybody on {store:?}: it is not on this machine")));
+        return Ok(Verdict::NotRun(format!("everyone on {store:?}: it is not on this machine")));
     };
     let habits = Habits {
         clients,
-        people: Some(50),
+        users: Some(50),
         watchers: 0,
         rooms: 100,
         rooms_each: 1,
@@ -27,15 +27,15 @@ pub(crate) async fn everyone(options: &Everyone) -> Result<Verdict, Box<dyn Erro
         leaving: 0.0,
         crashing: 0.0,
         slow: 0.0,
-        last_words: false,
-        // As a real client: full jitter between 0.5 and 30 s.
+        final_messages: false,
+        // Those of a real client: full jitter between 0.5 and 30 s.
         options: Options::default(),
         ..Habits::default()
     };
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
-    let all_in = crowd.until(|shared| &shared.joined, clients, PATIENCE).await;
-    println!("  all in after {:.1?}", all_in.ok_or("not everybody came in")?);
+    let all_joined = crowd.until(|shared| &shared.joined, clients, TIMEOUT).await;
+    println!("  all joined after {:.1?}", all_joined.ok_or("not every client joined")?);
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     server.kill().await?;
@@ -43,16 +43,16 @@ pub(crate) async fn everyone(options: &Everyone) -> Result<Verdict, Box<dyn Erro
     let killed = Instant::now();
     server.restart().await?;
     let restarted = killed.elapsed();
-    let back = crowd.until(|shared| &shared.joined, clients, PATIENCE).await;
+    let back = crowd.until(|shared| &shared.joined, clients, TIMEOUT).await;
     let took = killed.elapsed();
-    // The counts of a server begin with its start.
+    // The server counts from its start.
     let logins = server.metric("chat_logins_total").await? as u64;
     let resident = server.resident_bytes()?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (_, findings) = settle(crowd, habits.rooms, &mut server, Vec::new(), PATIENCE).await?;
-    tell(&findings);
+    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), TIMEOUT).await?;
+    print_findings(&findings);
     let line = format!(
-        "everybody: {clients} clients resumed {:.1} s after KILL (started again after {:.1} s), {logins} passwords hashed, \
+        "everyone: {clients} clients resumed {:.1} s after KILL (started again after {:.1} s), {logins} passwords hashed, \
          {} MiB resident, {findings}",
         took.as_secs_f64(),
         restarted.as_secs_f64(),
@@ -62,4 +62,4 @@ pub(crate) async fn everyone(options: &Everyone) -> Result<Verdict, Box<dyn Erro
     Ok(Verdict::of(is_good, line))
 }
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);

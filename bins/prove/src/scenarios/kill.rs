@@ -1,4 +1,4 @@
-//! `kill -9` at random moments, behind a bad network, and again on the same data.
+//! `kill -9` at random moments, behind a faulty network, and a start on the same data.
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chat_client::Rng;
 
-use super::{SETTLE, Verdict, tell};
+use super::{DEADLINE, Verdict, print_findings};
 use crate::Workload;
-use crate::crowd::{Crowd, Habits, Pace, settle};
+use crate::crowd::{Crowd, Habits, Pace, finish};
 use crate::proxy::{Faults, Proxy};
 use crate::server::{Plan, Server};
 
@@ -29,14 +29,14 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
         tokio::time::sleep(rng.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
         server.kill().await?;
         kills += 1;
-        // Now and then it stays away for a while.
-        let away = if rng.random_bool(0.2) { rng.milliseconds(0..800) } else { Duration::ZERO };
-        tokio::time::sleep(away).await;
+        // Sometimes the server stays down for a while.
+        let down = if rng.random_bool(0.2) { rng.milliseconds(0..800) } else { Duration::ZERO };
+        tokio::time::sleep(down).await;
         server.restart().await?;
     }
-    proxy.calm();
+    proxy.stop_faults();
     let took = crowd.now();
-    let (_, findings) = settle(crowd, habits.rooms, &mut server, Vec::new(), SETTLE).await?;
+    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
     let counts = &proxy.counts;
     println!(
         "  {:.0} s; proxy: {} connections, {} reset, {} black-holed, {} acknowledgements dropped",
@@ -46,7 +46,7 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
         counts.black_holed.load(Ordering::Relaxed),
         counts.acks_dropped.load(Ordering::Relaxed),
     );
-    tell(&findings);
+    print_findings(&findings);
     Ok(Verdict::of(findings.is_good(), format!("{:?}: {kills} kills, {findings}", workload.store)))
 }
 

@@ -1,5 +1,5 @@
-//! Power cuts: the file system stops in the middle of whatever it did, what was
-//! not flushed is gone, and the server is killed.
+//! Power cuts: the file system stops at once, unflushed data is lost, and the server
+//! is killed.
 
 use std::error::Error;
 use std::path::Path;
@@ -10,9 +10,9 @@ use chat_client::Rng;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{SETTLE, Verdict, has, is_root, tell};
+use super::{DEADLINE, Verdict, has, is_root, print_findings};
 use crate::Workload;
-use crate::crowd::{Crowd, settle};
+use crate::crowd::{Crowd, finish};
 use crate::mount::Mount;
 use crate::server::{Plan, Server, Store};
 
@@ -26,7 +26,9 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
         return Ok(Verdict::NotRun(format!("power cuts: this machine has no {}", missing.join(", "))));
     }
     if workload.store != Store::Sqlite {
-        return Ok(Verdict::NotRun("power cuts: only SQLite's files are on that file system".to_owned()));
+        return Ok(Verdict::NotRun(
+            "power cuts: only SQLite stores its files on that file system".to_owned(),
+        ));
     }
     let seed = workload.seed();
     println!("CUT on ext4, seed {seed}");
@@ -40,11 +42,11 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
     let mut rng = Rng::for_part(seed, 77);
-    let (mut cuts, mut sound) = (Vec::new(), 0);
+    let (mut cuts, mut intact) = (Vec::new(), 0);
     while cuts.len() < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
         let mut breaker = Breaker::ready(&mount.path()).await?;
         tokio::time::sleep(rng.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
-        // Before the cut, so that nothing that came after it counts.
+        // From before the cut, so that nothing after it counts as promised.
         let from = crowd.now();
         breaker.cut().await?;
         server.kill().await?;
@@ -52,20 +54,20 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
         mount.unmount()?;
         mount.mount()?;
         let integrity = integrity(&server.data().join("chat.db")).await?;
-        sound += usize::from(integrity == "ok");
+        intact += usize::from(integrity == "ok");
         if integrity != "ok" {
             println!("  integrity_check: {integrity}");
         }
         server.restart().await?;
     }
     let count = cuts.len();
-    let (_, findings) = settle(crowd, habits.rooms, &mut server, cuts, SETTLE).await?;
-    tell(&findings);
-    let line = format!("SQLite on ext4: {count} power cuts, integrity_check ok {sound} times, {findings}");
-    Ok(Verdict::of(findings.is_good() && sound == count, line))
+    let (_, findings) = finish(crowd, habits.rooms, &mut server, cuts, DEADLINE).await?;
+    print_findings(&findings);
+    let line = format!("SQLite on ext4: {count} power cuts, integrity_check ok {intact} times, {findings}");
+    Ok(Verdict::of(findings.is_good() && intact == count, line))
 }
 
-/// A process that has the file system open, and waits for the word.
+/// A process that has the file system open and stops it on command.
 struct Breaker(Child);
 
 impl Breaker {
@@ -110,6 +112,6 @@ import sqlite3, sys
 print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])
 ";
     let output = Command::new("python3").args(["-c", CHECK]).arg(database).output().await?;
-    let told = if output.status.success() { output.stdout } else { output.stderr };
-    Ok(String::from_utf8_lossy(&told).trim().to_owned())
+    let printed = if output.status.success() { output.stdout } else { output.stderr };
+    Ok(String::from_utf8_lossy(&printed).trim().to_owned())
 }

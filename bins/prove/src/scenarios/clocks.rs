@@ -1,12 +1,12 @@
-//! The clock is put forward and back by an hour: nobody is disconnected, and
-//! order is by number.
+//! The clock is put forward and back by an hour: no client is disconnected, and
+//! messages stay in the order of their numbers.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
-use super::{SETTLE, Verdict, find_file, tell};
-use crate::crowd::{Crowd, Habits, Pace, settle};
+use super::{DEADLINE, Verdict, find_file, print_findings};
+use crate::crowd::{Crowd, Habits, Pace, finish};
 use crate::server::{Plan, Server, Store};
 
 pub(crate) async fn clocks() -> Result<Verdict, Box<dyn Error>> {
@@ -48,12 +48,12 @@ pub(crate) async fn clocks() -> Result<Verdict, Box<dyn Error>> {
         acked.push(crowd.count(|shared| &shared.acked) - before);
     }
     let offline = crowd.count(|shared| &shared.went_offline);
-    let (ledger, findings) = settle(crowd, habits.rooms, &mut server, Vec::new(), SETTLE).await?;
-    tell(&findings);
-    let mut stamps = HashMap::new();
+    let (ledger, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    print_findings(&findings);
+    let mut times = HashMap::new();
     let mut backwards = 0;
     for stored in &ledger.stored {
-        let before = stamps.insert(&stored.topic, stored.timestamp).unwrap_or_default();
+        let before = times.insert(&stored.topic, stored.timestamp).unwrap_or_default();
         backwards += usize::from(stored.timestamp < before);
     }
     let times = ledger.stored.iter().map(|stored| stored.timestamp);

@@ -1,4 +1,4 @@
-//! A restart that everybody is told of.
+//! A graceful restart: each client gets `reconnect` and a close frame.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use chat_client::Options;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
-use super::{SETTLE, Verdict, tell};
+use super::{DEADLINE, Verdict, print_findings};
 use crate::Workload;
-use crate::crowd::{Crowd, Habits, settle};
+use crate::crowd::{Crowd, Habits, finish};
 use crate::http;
 use crate::ledger::Frame;
 use crate::server::{Plan, Server};
@@ -23,11 +23,11 @@ pub(crate) async fn graceful(workload: &Workload) -> Result<Verdict, Box<dyn Err
         return Ok(Verdict::NotRun(format!("restart on {:?}: it is not on this machine", workload.store)));
     };
     let habits = Habits {
-        people: Some(workload.clients.min(40)),
+        users: Some(workload.clients.min(40)),
         leaving: 0.0,
         crashing: 0.0,
         slow: 0.0,
-        last_words: false,
+        final_messages: false,
         bots: 0,
         watchers: 0,
         options: Options::default(),
@@ -35,8 +35,8 @@ pub(crate) async fn graceful(workload: &Workload) -> Result<Verdict, Box<dyn Err
     };
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
-    let memberships = habits.clients * habits.rooms_each;
-    crowd.until(|shared| &shared.joined, memberships, SETTLE).await.ok_or("not everybody came in")?;
+    let joins = habits.clients * habits.rooms_each;
+    crowd.until(|shared| &shared.joined, joins, DEADLINE).await.ok_or("not every client joined")?;
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     let (from, stopped) = (crowd.now(), Instant::now());
@@ -48,25 +48,24 @@ pub(crate) async fn graceful(workload: &Workload) -> Result<Verdict, Box<dyn Err
     crowd.shared.joined.store(0, Ordering::Relaxed);
     server.restart().await?;
     let back =
-        crowd.until(|shared| &shared.joined, memberships, SETTLE).await.ok_or("not everybody is back")?;
-    let (ledger, findings) = settle(crowd, habits.rooms, &mut server, Vec::new(), SETTLE).await?;
-    tell(&findings);
-    let mut let_go: Vec<Duration> = Vec::new();
-    let mut told = 0;
-    for wire in &ledger.wires {
-        let told_here = wire.frames.iter().any(|(_, frame)| matches!(frame, Frame::Reconnect));
+        crowd.until(|shared| &shared.joined, joins, DEADLINE).await.ok_or("not every client is back")?;
+    let (ledger, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    print_findings(&findings);
+    let mut closed_after: Vec<Duration> = Vec::new();
+    for connection in &ledger.connections {
+        let has_reconnect = connection.frames.iter().any(|(_, frame)| matches!(frame, Frame::Reconnect));
         let closed =
-            wire.frames.iter().find(|(_, frame)| matches!(frame, Frame::Closed { code: Some(1012) }));
-        if let (true, Some((at, _))) = (told_here, closed) {
-            told += 1;
-            let_go.push(*at - from);
+            connection.frames.iter().find(|(_, frame)| matches!(frame, Frame::Closed { code: Some(1012) }));
+        if let (true, Some((at, _))) = (has_reconnect, closed) {
+            closed_after.push(*at - from);
         }
     }
-    let_go.sort_unstable();
+    closed_after.sort_unstable();
+    let informed = closed_after.len();
     let (first, last) =
-        (let_go.first().copied().unwrap_or_default(), let_go.last().copied().unwrap_or_default());
+        (closed_after.first().copied().unwrap_or_default(), closed_after.last().copied().unwrap_or_default());
     let line = format!(
-        "SIGTERM: ready for {:.0} ms more, {told} of {} clients got reconnect and 1012 between {:.1} and {:.1} s, \
+        "SIGTERM: ready for {:.0} ms more, {informed} of {} clients got reconnect and 1012 between {:.1} and {:.1} s, \
          exit ({status}) after {:.1} s, all back {:.1} s after the start, {findings}",
         unready.as_secs_f64() * 1000.0,
         habits.clients,
@@ -77,22 +76,21 @@ pub(crate) async fn graceful(workload: &Workload) -> Result<Verdict, Box<dyn Err
     );
     let is_good = findings.is_good()
         && unready <= Duration::from_millis(100)
-        && told == habits.clients
+        && informed == habits.clients
         && exited <= Duration::from_secs(15)
         && status.success();
     Ok(Verdict::of(is_good, line))
 }
 
-/// The latest moment after the signal at which somebody asked and was told that
-/// the server is ready.
+/// The time after the signal of the last request that `/readyz` answered with 200.
 async fn until_unready(server: SocketAddr, stopped: Instant) -> Duration {
-    let mut asking = JoinSet::new();
+    let mut requests = JoinSet::new();
     while stopped.elapsed() < Duration::from_secs(1) {
-        asking.spawn(async move {
-            let asked = stopped.elapsed();
-            http::get(server, "/readyz").await.is_ok_and(|answer| answer.status == 200).then_some(asked)
+        requests.spawn(async move {
+            let requested = stopped.elapsed();
+            http::get(server, "/readyz").await.is_ok_and(|answer| answer.status == 200).then_some(requested)
         });
         tokio::time::sleep(Duration::from_millis(4)).await;
     }
-    asking.join_all().await.into_iter().flatten().max().unwrap_or_default()
+    requests.join_all().await.into_iter().flatten().max().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What is done to a server, one promise after the other.
+//! The scenarios, one for each promise.
 
 pub(crate) mod clocks;
 pub(crate) mod cut;
@@ -21,25 +21,25 @@ use crate::ledger::Findings;
 use crate::server::Store;
 use crate::{Everyone, Resume, Retry, Workload};
 
-/// What a story came to, in one line.
+/// The result of a scenario, in one line.
 pub(crate) enum Verdict {
-    Shown(String),
-    Wrong(String),
-    /// This machine lacks something.
+    Passed(String),
+    Failed(String),
+    /// This machine lacks a component.
     NotRun(String),
 }
 
 impl Verdict {
     pub(crate) fn of(is_good: bool, line: String) -> Self {
-        if is_good { Self::Shown(line) } else { Self::Wrong(line) }
+        if is_good { Self::Passed(line) } else { Self::Failed(line) }
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shown(line) => f.write_str(line),
-            Self::Wrong(line) => write!(f, "WRONG: {line}"),
+            Self::Passed(line) => f.write_str(line),
+            Self::Failed(line) => write!(f, "FAILED: {line}"),
             Self::NotRun(why) => write!(f, "NOT RUN: {why}"),
         }
     }
@@ -49,23 +49,23 @@ impl fmt::Display for Verdict {
 pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
     let mut verdicts = Vec::new();
     for store in [Store::Sqlite, Store::Postgres] {
-        let workload = Workload { store, kills: 8, minutes: 0.3, ..Workload::usual() };
+        let workload = Workload { store, kills: 8, minutes: 0.3, ..Workload::default() };
         verdicts.push(kill::kill(&workload).await?);
     }
     Ok(verdicts)
 }
 
-/// Every story at its usual size.
+/// Every scenario at its usual size.
 pub(crate) async fn all() -> Result<Vec<Verdict>, Box<dyn Error>> {
     let mut verdicts = Vec::new();
     for store in [Store::Sqlite, Store::Postgres] {
-        verdicts.push(kill::kill(&Workload { store, ..Workload::usual() }).await?);
+        verdicts.push(kill::kill(&Workload { store, ..Workload::default() }).await?);
     }
-    verdicts.push(cut::cut(&Workload { kills: 5, ..Workload::usual() }).await?);
+    verdicts.push(cut::cut(&Workload { kills: 5, ..Workload::default() }).await?);
     verdicts.push(retry::retry(&Retry { retries: 10_000, store: Store::Sqlite }).await?);
     verdicts.push(resume::resume(&Resume { clients: 500, missed: 100, store: Store::Sqlite }).await?);
     verdicts.push(everyone::everyone(&Everyone { clients: 5_000, store: Store::Sqlite }).await?);
-    verdicts.push(graceful::graceful(&Workload { clients: 300, rate: 200.0, ..Workload::usual() }).await?);
+    verdicts.push(graceful::graceful(&Workload { clients: 300, rate: 200.0, ..Workload::default() }).await?);
     verdicts.extend(failed_writes::failed_writes().await?);
     verdicts.push(clocks::clocks().await?);
     verdicts.push(slow_readers::slow_readers().await?);
@@ -74,8 +74,8 @@ pub(crate) async fn all() -> Result<Vec<Verdict>, Box<dyn Error>> {
     Ok(verdicts)
 }
 
-impl Workload {
-    pub(crate) fn usual() -> Self {
+impl Default for Workload {
+    fn default() -> Self {
         Self {
             store: Store::Sqlite,
             shards: 2,
@@ -91,7 +91,10 @@ impl Workload {
             direct: false,
         }
     }
+}
 
+impl Workload {
+    /// The given seed, or one from the clock.
     pub(crate) fn seed(&self) -> u64 {
         self.seed.unwrap_or_else(|| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -100,17 +103,17 @@ impl Workload {
     }
 }
 
-/// What was found, with the first things that are wrong.
-pub(crate) fn tell(findings: &Findings) {
+/// Prints the counts of a check and the first violations.
+pub(crate) fn print_findings(findings: &Findings) {
     println!("  {}", findings.counts);
-    for odd in &findings.odd {
-        println!("  odd: {odd}");
+    for error in &findings.unexpected {
+        println!("  unexpected: {error}");
     }
-    for wrong in findings.wrong.iter().take(20) {
-        println!("  {:?}: {}", wrong.kind, wrong.what);
+    for violation in findings.violations.iter().take(20) {
+        println!("  {:?}: {}", violation.kind, violation.description);
     }
-    if findings.wrong.len() > 20 {
-        println!("  and {} more", findings.wrong.len() - 20);
+    if findings.violations.len() > 20 {
+        println!("  and {} more", findings.violations.len() - 20);
     }
 }
 
@@ -124,7 +127,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Of sorted values, the one that this share is not above.
+/// The quantile of sorted values.
 pub(crate) fn at_share(sorted: &[Duration], share: f64) -> Duration {
     match sorted.len() {
         0 => Duration::ZERO,
@@ -132,7 +135,7 @@ pub(crate) fn at_share(sorted: &[Duration], share: f64) -> Duration {
     }
 }
 
-/// Where there is a file of this name below `folders`, such as a library.
+/// The path of a file in one of `folders`, or in a folder `faketime` two levels below.
 pub(crate) fn find_file(folders: &[&str], name: &str) -> Option<std::path::PathBuf> {
     let direct = folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
     direct.or_else(|| {
@@ -145,5 +148,5 @@ pub(crate) fn find_file(folders: &[&str], name: &str) -> Option<std::path::PathB
     })
 }
 
-/// For clients that should have everything by now.
-pub(crate) const SETTLE: Duration = Duration::from_secs(40);
+/// How long clients may take to reach an expected state.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);

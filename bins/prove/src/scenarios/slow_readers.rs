@@ -1,5 +1,5 @@
-//! A slow reader harms itself only: clients that stop reading, beside others
-//! whose messages are timed, in rounds with and without them.
+//! A slow reader harms only itself: clients that stop reading, beside others whose
+//! messages are timed, in rounds with and without slow readers.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::resume::{as_error, milliseconds};
 use super::{Verdict, at_share};
-use crate::line::Line;
+use crate::raw::RawConnection;
 use crate::server::{Plan, Server, Store};
 
 pub(crate) async fn slow_readers() -> Result<Verdict, Box<dyn Error>> {
@@ -23,7 +23,7 @@ pub(crate) async fn slow_readers() -> Result<Verdict, Box<dyn Error>> {
     let (mut good_rounds, mut ratios, mut growth, mut closings) = (0, Vec::new(), 0, Vec::new());
     talk(server.address, &cookies, &server, 0.0).await?;
     for round in 0..ROUNDS {
-        // The same work for the server: as many who read.
+        // As many clients that read, for the same work of the server.
         let mut reading = JoinSet::new();
         for line in listeners(&server, &cookies, None).await? {
             let mut stream = line.socket.into_inner();
@@ -41,7 +41,7 @@ pub(crate) async fn slow_readers() -> Result<Verdict, Box<dyn Error>> {
         ratios.push(format!("{ratio:.2}"));
         growth = growth.max(beside.resident.saturating_sub(resident));
         println!(
-            "  round {round}: p99 {:.1} ms beside readers, {:.1} ms beside slow ones; first closed {:?} after the first byte, last {:?}; {:+.1} MiB",
+            "  round {round}: p99 {:.1} ms beside readers, {:.1} ms beside slow readers; first closed {:?} after the first byte, last {:?}; {:+.1} MiB",
             milliseconds(alone.p99),
             milliseconds(beside.p99),
             beside.first_close,
@@ -67,16 +67,16 @@ pub(crate) async fn slow_readers() -> Result<Verdict, Box<dyn Error>> {
     Ok(Verdict::of(is_good, line))
 }
 
-/// They are in the room.
+/// Clients that have joined the room.
 async fn listeners(
     server: &Server,
     cookies: &[String],
     receive_buffer: Option<u32>,
-) -> Result<Vec<Line>, Box<dyn Error>> {
+) -> Result<Vec<RawConnection>, Box<dyn Error>> {
     let mut lines = Vec::new();
     for number in 0..SLOW {
         let cookie = &cookies[number % cookies.len()];
-        let mut line = Line::open(server.address, cookie, receive_buffer).await.map_err(as_error)?;
+        let mut line = RawConnection::open(server.address, cookie, receive_buffer).await.map_err(as_error)?;
         line.join(ROOM, None).await.map_err(as_error)?;
         lines.push(line);
     }
@@ -90,8 +90,8 @@ struct Round {
     last_close: Option<Duration>,
 }
 
-/// Ten people talk, and time what comes back. With `closes`, somebody looks on
-/// when the slow ones are closed.
+/// Ten clients send and time the echoes. With `closes`, the closing of slow readers
+/// is timed too.
 async fn talk(
     server: SocketAddr,
     cookies: &[String],
@@ -100,7 +100,7 @@ async fn talk(
 ) -> Result<Round, Box<dyn Error>> {
     let mut talkers = Vec::new();
     for (number, cookie) in cookies.iter().enumerate().take(TALKERS) {
-        let mut line = Line::open(server, cookie, None).await.map_err(as_error)?;
+        let mut line = RawConnection::open(server, cookie, None).await.map_err(as_error)?;
         line.join(ROOM, None).await.map_err(as_error)?;
         talkers.push(tokio::spawn(talker(line, number)));
     }
@@ -115,7 +115,7 @@ async fn talk(
         if closed > closes - SLOW as f64 {
             round.first_close.get_or_insert(started.elapsed());
         }
-        // Not only told to go, but gone.
+        // Closed, and disconnected.
         if closed >= closes && watched.metric("chat_connections").await? <= TALKERS as f64 {
             round.last_close.get_or_insert(started.elapsed());
         }
@@ -130,7 +130,10 @@ async fn talk(
     Ok(round)
 }
 
-async fn talker(mut line: Line, number: usize) -> Result<Vec<Duration>, Box<dyn Error + Send + Sync>> {
+async fn talker(
+    mut line: RawConnection,
+    number: usize,
+) -> Result<Vec<Duration>, Box<dyn Error + Send + Sync>> {
     let (started, mut times) = (Instant::now(), Vec::new());
     let unique = format!("{number} {:?}", std::time::SystemTime::now());
     tokio::time::sleep(Duration::from_millis(17 * number as u64)).await;
@@ -150,13 +153,13 @@ async fn talker(mut line: Line, number: usize) -> Result<Vec<Duration>, Box<dyn 
     Ok(times)
 }
 
-/// The goal is ten seconds; the rest is for the look at it.
+/// The goal is ten seconds; the rest is for the measurement.
 const GONE_WITHIN: Duration = Duration::from_millis(10_500);
 const ROOM: &str = "room 0";
 const SLOW: usize = 200;
 const TALKERS: usize = 10;
 const ROUNDS: usize = 5;
-/// Long enough for what the system itself keeps for a socket on loopback: 2.6 MB.
+/// Long enough to fill the system's own buffer of a socket on loopback: 2.6 MB.
 const ROUND: Duration = Duration::from_secs(20);
-/// Of each talker: together 200 KB a second.
+/// The interval of each talker's messages: 200 KB a second together.
 const EVERY: Duration = Duration::from_millis(200);

@@ -1,13 +1,13 @@
-//! A retry is no duplicate: every connection is cut right behind what the server
-//! acknowledged, and now and then the server is killed between commit and answer.
+//! A retry is no duplicate: every connection is cut right before an acknowledgement,
+//! and the server is killed now and then between commit and answer.
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{SETTLE, Verdict, tell};
+use super::{DEADLINE, Verdict, print_findings};
 use crate::Retry;
-use crate::crowd::{Crowd, Habits, Pace, settle};
+use crate::crowd::{Crowd, Habits, Pace, finish};
 use crate::proxy::{Faults, Proxy};
 use crate::server::{Plan, Server};
 
@@ -38,12 +38,12 @@ pub(crate) async fn retry(options: &Retry) -> Result<Verdict, Box<dyn Error>> {
         server.restart().await?;
         kills += 1;
     }
-    proxy.calm();
-    let (_, findings) = settle(crowd, habits.rooms, &mut server, Vec::new(), SETTLE).await?;
-    tell(&findings);
+    proxy.stop_faults();
+    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    print_findings(&findings);
     let counts = &findings.counts;
     let line = format!(
-        "retries: {} forced, of which {} had been stored ({} connections cut behind an ack, {kills} kills), {findings}",
+        "retries: {} forced, of which {} had been stored ({} connections cut before an ack, {kills} kills), {findings}",
         counts.retries,
         counts.duplicate_acks,
         proxy.counts.connections.load(Ordering::Relaxed),

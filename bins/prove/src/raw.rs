@@ -1,4 +1,4 @@
-//! A bare connection of protocol v2, for stories where every message counts.
+//! A raw connection of protocol v2, for scenarios that check every frame.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -10,34 +10,36 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::crowd::device::connect_to;
+use crate::crowd::socket::{Protocol, connect};
 
-pub(crate) struct Line {
+/// A connection without a session.
+pub(crate) struct RawConnection {
     pub(crate) socket: WebSocketStream<TcpStream>,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-impl Line {
-    /// Connected, and greeted.
+impl RawConnection {
+    /// Connects and waits for `hello`.
     pub(crate) async fn open(
         server: SocketAddr,
         cookie: &str,
         receive_buffer: Option<u32>,
     ) -> Result<Self, Failure> {
         let opening = async {
-            let mut line = Self { socket: connect_to(server, cookie, "", true, receive_buffer).await? };
-            line.next_of("hello").await?;
-            Ok(line)
+            let mut connection =
+                Self { socket: connect(server, cookie, "", Protocol::V2, receive_buffer).await? };
+            connection.next_of("hello").await?;
+            Ok(connection)
         };
-        tokio::time::timeout(PATIENCE, opening).await.unwrap_or_else(|_| Err("no answer".into()))
+        tokio::time::timeout(TIMEOUT, opening).await.unwrap_or_else(|_| Err("no answer".into()))
     }
 
     pub(crate) async fn send(&mut self, frame: &Value) -> Result<(), Failure> {
         Ok(self.socket.send(Message::text(frame.to_string())).await?)
     }
 
-    /// The next frame of this type, whatever comes before it.
+    /// The next frame of this type; frames before it are skipped.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Result<Value, Failure> {
         let next = async {
             while let Some(message) = self.socket.next().await {
@@ -50,10 +52,10 @@ impl Line {
             }
             Err("the server closed".into())
         };
-        tokio::time::timeout(PATIENCE, next).await.unwrap_or_else(|_| Err(format!("no {kind}").into()))
+        tokio::time::timeout(TIMEOUT, next).await.unwrap_or_else(|_| Err(format!("no {kind}").into()))
     }
 
-    /// Joins behind a number; returns `joined`.
+    /// Joins a room, optionally behind a number of an epoch; returns `joined`.
     pub(crate) async fn join(&mut self, room: &str, behind: Option<(u64, &str)>) -> Result<Value, Failure> {
         let mut request = json!({ "type": "join", "room": room });
         if let Some((since, epoch)) = behind {
@@ -64,4 +66,4 @@ impl Line {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,0 +1,139 @@
+//! What a client records: its sends, its connections frame by frame, and the
+//! events of its session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_client::{Event as ClientEvent, Topic as ClientTopic};
+use serde_json::Value;
+
+use super::topics::Topics;
+use crate::ledger::{AppLog, Connection, ContentHash, Frame, GivenUp, Seen, Send, between, in_room};
+
+/// The records of one client.
+pub(crate) struct Notebook {
+    user: Arc<str>,
+    topics: Topics,
+    pub(crate) sends: Vec<Send>,
+    pub(crate) given_up: Vec<GivenUp>,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) app: AppLog,
+}
+
+impl Notebook {
+    pub(crate) fn new(user: Arc<str>) -> Self {
+        Self {
+            topics: Topics::new(Arc::clone(&user)),
+            sends: Vec::new(),
+            given_up: Vec::new(),
+            connections: Vec::new(),
+            app: AppLog { user: Arc::clone(&user), ..AppLog::default() },
+            user,
+        }
+    }
+
+    pub(super) fn connection_opened(&mut self) {
+        self.connections.push(Connection { user: Arc::clone(&self.user), frames: Vec::new() });
+    }
+
+    pub(super) fn connection_closed(&mut self, at: Duration, code: Option<u16>) {
+        self.record(at, Frame::Closed { code });
+    }
+
+    /// Records a frame that the session sends.
+    pub(super) fn frame_sent(&mut self, at: Duration, text: &str) {
+        let frame: Value = serde_json::from_str(text).expect("a session sends JSON");
+        let string = |field: &str| frame[field].as_str().unwrap_or_default().to_owned();
+        match frame["type"].as_str() {
+            Some("join") => self.record(
+                at,
+                Frame::JoinRequest {
+                    reference: string("ref"),
+                    since: frame["since"].as_u64(),
+                    epoch: frame["epoch"].as_str().map(str::to_owned),
+                },
+            ),
+            Some("leave") => self.record(at, Frame::LeaveRequest { room: in_room(&string("room")) }),
+            Some("message") => {
+                let topic = self.topics.of(&ClientTopic::room(string("room")));
+                self.record(at, Frame::Sent { nonce: string("nonce"), topic });
+            }
+            Some("private") => {
+                let topic = self.topics.of(&ClientTopic::private(string("to")));
+                self.record(at, Frame::Sent { nonce: string("nonce"), topic });
+            }
+            _ => {}
+        }
+    }
+
+    /// Records a frame of the server, and returns it if it is of a known type.
+    pub(super) fn frame_received(&mut self, at: Duration, text: &str) -> Option<&Frame> {
+        let frame: Value = serde_json::from_str(text).expect("the server sends JSON");
+        let string = |field: &str| frame[field].as_str().unwrap_or_default();
+        let seq = frame["seq"].as_u64().unwrap_or_default();
+        let recorded = match string("type") {
+            "hello" => {
+                let listed = frame["privates"].as_array().into_iter().flatten();
+                let listed = listed.filter_map(|top| Some((top["with"].as_str()?, top["seq"].as_u64()?)));
+                Frame::Hello {
+                    privates: listed.map(|(with, seq)| (between(&self.user, with), seq)).collect(),
+                    has_more: frame["has_more"] == true,
+                }
+            }
+            "joined" => Frame::Joined {
+                reference: string("ref").to_owned(),
+                room: in_room(string("room")),
+                epoch: string("epoch").into(),
+                seq,
+                recovered: frame["recovered"] == true,
+            },
+            "left" => Frame::Left { room: in_room(string("room")) },
+            "ack" => {
+                let topic = match frame["room"].as_str() {
+                    Some(room) => in_room(room),
+                    None => between(&self.user, string("to")),
+                };
+                let nonce = string("nonce").to_owned();
+                Frame::Ack { nonce, topic, seq, duplicate: frame["duplicate"] == true }
+            }
+            "error" => {
+                let nonce = frame["nonce"].as_str().map(str::to_owned);
+                Frame::Error { code: string("code").to_owned(), nonce }
+            }
+            "reconnect" => Frame::Reconnect,
+            "message" | "private" => {
+                let topic = match string("type") {
+                    "message" => self.topics.of(&ClientTopic::room(string("room"))),
+                    _ => self.topics.between(string("from"), string("to")),
+                };
+                let content = ContentHash::of_v2(
+                    string("from"),
+                    string("text"),
+                    frame["nonce"].as_str(),
+                    frame["timestamp"].as_u64().unwrap_or_default(),
+                );
+                Frame::Entry(Seen { topic, seq, content })
+            }
+            _ => return None,
+        };
+        self.record(at, recorded);
+        self.connections.last().and_then(|connection| connection.frames.last()).map(|(_, frame)| frame)
+    }
+
+    /// Records an event of the session.
+    pub(super) fn event(&mut self, at: Duration, event: ClientEvent) {
+        if let ClientEvent::NotSent { nonce, code, may_be_stored, .. } = &event {
+            let (user, nonce) = (Arc::clone(&self.user), nonce.clone());
+            self.given_up.push(GivenUp { user, nonce, code: code.clone(), may_be_stored: *may_be_stored });
+        }
+        if let Some(event) = self.topics.event(event) {
+            self.app.events.push((at, event));
+        }
+    }
+
+    fn record(&mut self, at: Duration, frame: Frame) {
+        if let Some(connection) = self.connections.last_mut() {
+            connection.frames.push((at, frame));
+        }
+    }
+}
