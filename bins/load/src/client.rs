@@ -1,4 +1,4 @@
-//! A client that counts.
+//! A client that counts and times messages.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -15,11 +15,11 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 /// A socket in a room.
 pub(crate) struct Client {
     socket: WebSocketStream<TcpStream>,
-    /// The room, if it speaks v2.
+    /// The room; `None` with protocol v1.
     v2: Option<String>,
 }
 
-/// Which protocol the clients speak.
+/// The protocol of a client.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Protocol {
     V1,
@@ -29,26 +29,26 @@ pub(crate) enum Protocol {
 /// When a client sends.
 pub(crate) enum Pace {
     Silent,
-    /// At these times after the start.
+    /// At these times from the start on.
     AtTimes(Vec<Duration>),
     /// Whenever fewer than this many of its own messages have not come back.
     InFlight(usize),
 }
 
-/// What a client saw.
+/// The measurements of a client, or of all clients.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) received: u64,
     /// Messages that came after a later one of the same author.
     pub(crate) disordered: u64,
     pub(crate) latencies_us: Vec<u32>,
-    /// What the server used meanwhile, of all clients together.
+    /// Processor time of the server during the load of all clients.
     pub(crate) cpu: Duration,
     pub(crate) elapsed: Duration,
 }
 
 impl Client {
-    /// Opens a socket and waits until it is in the room.
+    /// Opens a socket and joins the room.
     pub(crate) async fn connect(
         server: SocketAddr,
         room: &str,
@@ -69,10 +69,10 @@ impl Client {
         if v2.is_some() {
             socket.send(Message::text(format!("{{\"type\":\"join\",\"room\":\"{room}\"}}"))).await?;
         }
-        let is_in = if v2.is_some() { "\"joined\"" } else { "\"system\"" };
+        let joined = if v2.is_some() { "\"joined\"" } else { "\"system\"" };
         while let Some(message) = socket.next().await {
             if let Message::Text(text) = message?
-                && text.contains(is_in)
+                && text.contains(joined)
             {
                 return Ok(Self { socket, v2 });
             }
@@ -80,7 +80,8 @@ impl Client {
         Err("the server closed a socket".into())
     }
 
-    /// Sends and counts until all `expected` messages have come, or the time is over.
+    /// Sends and counts until all `expected` messages were received, or until the time
+    /// is over.
     pub(crate) async fn run(
         mut self,
         started: Instant,
@@ -102,7 +103,7 @@ impl Client {
             let next_send = match &pace {
                 Pace::Silent => None,
                 Pace::AtTimes(times) => times.get(sent as usize).map(|at| started + *at),
-                Pace::InFlight(most) => (sent - own < *most as u64).then_some(started),
+                Pace::InFlight(max) => (sent - own < *max as u64).then_some(started),
             };
             tokio::select! {
                 biased;
@@ -139,7 +140,7 @@ impl Client {
     }
 }
 
-/// Author, number and time of a message of this program.
+/// The author, number and time (µs) in a message of this program.
 fn parse(frame: &str) -> Option<(u64, u64, u64)> {
     let text = frame.split("\"text\":\"").nth(1)?.split('"').next()?;
     let mut numbers = text.split(' ').map(|number| number.parse().ok());

@@ -1,4 +1,4 @@
-//! Many people sign in while others talk.
+//! Many sign-ins beside a room with messages.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,34 +10,34 @@ use crate::client::Protocol;
 use crate::server::Server;
 use crate::{USERS, at_share, mebibytes, milliseconds, talk};
 
-/// Which sign-ins, and beside which talk.
+/// The sign-ins, and the messages beside them.
 #[derive(clap::Args)]
 pub(crate) struct Logins {
-    /// Sign-ins, all at once; with --rate as many as come together.
+    /// Sign-ins, all at once.
     #[arg(long, default_value_t = 300, conflicts_with = "rate")]
     count: usize,
-    /// Sign-ins a second, all the time.
+    /// Sign-ins a second, instead of --count at once.
     #[arg(long)]
     rate: Option<u32>,
-    /// For how long people talk, without the sign-ins and then with them.
+    /// Seconds of messages, without the sign-ins and then with them.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Sockets in the room beside.
+    /// Sockets in the room.
     #[arg(long, default_value_t = 50)]
     clients: usize,
-    /// Messages a second in it.
+    /// Messages a second in the room.
     #[arg(long, default_value_t = 50)]
     messages: u32,
 }
 
-/// What became of one sign-in.
+/// The answer to a sign-in.
 struct Answer {
-    /// `None`: there was no answer.
+    /// The HTTP status; `None`: there was no answer.
     status: Option<u16>,
     took: Duration,
 }
 
-/// Returns whether nothing was lost and everybody was answered.
+/// Runs the load. Returns whether nothing was lost and every sign-in was answered.
 pub(crate) async fn logins(
     server: Arc<Server>,
     protocol: Protocol,
@@ -58,7 +58,7 @@ pub(crate) async fn logins(
     }
     let before = server.resident_bytes()?;
     let cpu = server.cpu()?;
-    server.forget_peak()?;
+    server.reset_peak()?;
     let signing_in = tokio::spawn(sign_in(Arc::clone(&server), times));
     let mut beside = talk(&server, protocol, &cookies, clients, messages, seconds).await?;
     let answers = signing_in.await?;
@@ -96,7 +96,7 @@ pub(crate) async fn logins(
     Ok(whole && statuses.iter().all(|status| matches!(status, Some(200 | 429 | 503))))
 }
 
-/// Signs in at these times from now on.
+/// Signs in at these times from now on, and returns the answers.
 async fn sign_in(server: Arc<Server>, times: Vec<Duration>) -> Vec<Answer> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
@@ -105,7 +105,7 @@ async fn sign_in(server: Arc<Server>, times: Vec<Duration>) -> Vec<Answer> {
         let server = Arc::clone(&server);
         tasks.spawn(async move {
             let started = Instant::now();
-            let answer = tokio::time::timeout(PATIENCE, server.sign_in(number % USERS)).await;
+            let answer = tokio::time::timeout(TIMEOUT, server.sign_in(number % USERS)).await;
             let status = answer.ok().and_then(Result::ok).and_then(|answer| status(&answer));
             Answer { status, took: started.elapsed() }
         });
@@ -113,8 +113,8 @@ async fn sign_in(server: Arc<Server>, times: Vec<Duration>) -> Vec<Answer> {
     tasks.join_all().await
 }
 
-/// How long a person waits.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a user waits for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn status(answer: &str) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()

@@ -1,6 +1,6 @@
-//! Measures the chat server: it starts one from the same build, on this
-//! machine's loopback and in a folder of its own, puts a bounded load on it,
-//! and prints what came of it.
+//! Measures the chat server: starts one from the same build, on this machine's
+//! loopback and in a folder of its own, puts a bounded load on it, and prints the
+//! results.
 //!
 //! ```text
 //! cargo build --release && cargo run --release -p load -- crowd
@@ -25,13 +25,13 @@ use crate::server::Server;
 #[derive(Parser)]
 #[command(name = "load")]
 struct Cli {
-    /// sqlite, or memory.
+    /// The store of the messages: sqlite or memory.
     #[arg(long, default_value = "sqlite", global = true)]
     store: String,
-    /// Threads that own sockets.
+    /// Threads of the server that own sockets.
     #[arg(long, default_value_t = 2, global = true)]
     shards: usize,
-    /// What the clients speak.
+    /// The protocol of the clients.
     #[arg(long, value_enum, default_value = "v1", global = true)]
     protocol: Protocol,
     #[command(subcommand)]
@@ -40,28 +40,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Load {
-    /// One room: every message must reach every socket, and soon.
+    /// One room: every message must reach every socket; measures latency.
     Crowd {
         /// Sockets in the room.
         #[arg(long, default_value_t = 1000)]
         clients: usize,
-        /// Messages a second, by turns of the sockets.
+        /// Messages a second; the sockets send in turn.
         #[arg(long, default_value_t = 20)]
         rate: u32,
-        /// For how long.
+        /// Seconds of load.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// Sockets that only listen: what each costs in memory.
+    /// Sockets that only receive: measures memory for each.
     Idle {
-        /// Sockets, over as many rooms as there are hundreds of them.
+        /// Sockets, in rooms of 100.
         #[arg(long, default_value_t = 5000)]
         clients: usize,
-        /// For how long they stay.
+        /// Seconds for which they stay connected.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
-    /// As fast as it goes: what a delivery costs in processor time.
+    /// As many messages as possible: measures processor time of a delivery.
     Flood {
         /// Rooms.
         #[arg(long, default_value_t = 1)]
@@ -69,15 +69,15 @@ enum Load {
         /// Sockets in each.
         #[arg(long, default_value_t = 100)]
         clients: usize,
-        /// Messages of each sender without its own echo; one sender a room.
+        /// Messages of each sender that have not come back; one sender in each room.
         #[arg(long, default_value_t = 32)]
         in_flight: usize,
-        /// For how long.
+        /// Seconds of load.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
-    /// Many sign-ins at once, or again and again: who is answered when, what it
-    /// takes in memory, and what people who talk notice of it.
+    /// Many sign-ins, at once or at a rate: measures the times of their answers, memory,
+    /// and the latency of messages beside them.
     Logins(Logins),
 }
 
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns whether nothing was lost.
+/// Runs a load. Returns whether nothing was lost.
 async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
     server::raise_descriptors()?;
     let server = Server::start(&cli.store, cli.shards).await?;
@@ -109,7 +109,7 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
     }
 }
 
-/// Sockets of one user are all on one shard, so there are many users.
+/// The number of users. All sockets of a user are on one shard, so there are many.
 const USERS: usize = 40;
 
 async fn crowd(
@@ -132,7 +132,8 @@ async fn crowd(
     Ok(counts.received == expected && counts.disordered == 0)
 }
 
-/// A room where the sockets send by turns; ends when everybody has everything.
+/// Sends messages in one room, the sockets in turn; ends when every socket has
+/// received every message.
 async fn talk(
     server: &Server,
     protocol: Protocol,
@@ -147,14 +148,14 @@ async fn talk(
             Client::connect(server.address, "crowd", &cookies[number % cookies.len()], protocol).await?,
         );
     }
-    // Join notices are still on their way.
+    // Until the join notices are delivered.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = u64::from(rate) * seconds;
     let started = Instant::now();
     let cpu = server.cpu()?;
     let mut tasks = Vec::with_capacity(clients);
     for (number, client) in sockets.into_iter().enumerate() {
-        // Each sends the messages of its number.
+        // Each socket sends every `clients`th message.
         let turns = (0..sent).filter(|turn| turn % clients as u64 == number as u64);
         let pace = Pace::AtTimes(turns.map(|turn| Duration::from_secs(turn) / rate).collect());
         tasks.push(tokio::spawn(client.run(started, pace, Some(sent), Duration::from_secs(seconds + 20))));
@@ -215,7 +216,7 @@ async fn flood(
         }
     }
     println!("{rooms} rooms of {clients} sockets, {in_flight} messages in flight in each, for {seconds} s");
-    // Join notices are still on their way.
+    // Until the join notices are delivered.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let cpu = server.cpu()?;
     let started = Instant::now();
@@ -258,8 +259,7 @@ fn print_latency(mut latencies_us: Vec<u32>) {
     );
 }
 
-/// Of sorted microseconds, those that this share of them are below, in
-/// milliseconds.
+/// The quantile of sorted microseconds, in milliseconds.
 fn at_share(sorted_us: &[u32], share: f64) -> f64 {
     let index = (sorted_us.len().saturating_sub(1) as f64 * share) as usize;
     sorted_us.get(index).map_or(f64::NAN, |us| f64::from(*us) / 1000.0)

@@ -1,4 +1,4 @@
-//! The server that is measured.
+//! The server under load.
 
 use std::error::Error;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// A server process of its own, ended with this value.
+/// A server process, which ends when this value is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     process: Child,
@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the binary that was built beside this one.
+    /// Starts the server binary in this program's folder.
     pub(crate) async fn start(store: &str, shards: usize) -> Result<Self, Box<dyn Error>> {
         let binary = std::env::current_exe()?.with_file_name("server");
         let folder = tempfile::tempdir()?;
@@ -48,7 +48,7 @@ impl Server {
         Ok(Self { address: ([127, 0, 0, 1], port).into(), process, _folder: folder })
     }
 
-    /// Makes accounts and signs them in; returns their cookies.
+    /// Registers accounts and signs them in; returns their cookies.
     pub(crate) async fn users(&self, count: usize) -> Result<Vec<String>, Box<dyn Error>> {
         let mut cookies = Vec::with_capacity(count);
         for number in 0..count {
@@ -56,8 +56,8 @@ impl Server {
                 "--b\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nuser{number}\r\n\
                  --b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\npassword\r\n--b--\r\n"
             );
-            fine(self.post("/api/register", "multipart/form-data; boundary=b", &form).await?)?;
-            let answer = fine(self.sign_in(number).await?)?;
+            expect_ok(self.post("/api/register", "multipart/form-data; boundary=b", &form).await?)?;
+            let answer = expect_ok(self.sign_in(number).await?)?;
             let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
             let cookie = cookie.and_then(|cookie| cookie.split(';').next()).ok_or("no cookie")?;
             cookies.push(cookie.to_owned());
@@ -65,7 +65,7 @@ impl Server {
         Ok(cookies)
     }
 
-    /// Signs one of the [`users`](Self::users) in; resolves with whatever answer.
+    /// Signs in one of the [`users`](Self::users); returns the whole answer.
     pub(crate) async fn sign_in(&self, user: usize) -> io::Result<String> {
         let login = format!("{{\"username\":\"user{user}\",\"password\":\"password\"}}");
         self.post("/api/login", "application/json", &login).await
@@ -100,15 +100,15 @@ impl Server {
         Ok(pages * rustix::param::page_size() as u64)
     }
 
-    /// The most memory it had in use at one time (proc(5), `status`).
+    /// The most memory that the server had in use at one time (proc(5), `status`).
     pub(crate) fn peak_resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
         Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    /// Lets that begin anew (proc(5), `clear_refs`).
-    pub(crate) fn forget_peak(&self) -> Result<(), Box<dyn Error>> {
+    /// Resets the peak of memory (proc(5), `clear_refs`).
+    pub(crate) fn reset_peak(&self) -> Result<(), Box<dyn Error>> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid()?), "5")?)
     }
 
@@ -117,7 +117,7 @@ impl Server {
     }
 }
 
-fn fine(answer: String) -> Result<String, Box<dyn Error>> {
+fn expect_ok(answer: String) -> Result<String, Box<dyn Error>> {
     if answer.starts_with("HTTP/1.1 200") {
         Ok(answer)
     } else {
@@ -125,7 +125,7 @@ fn fine(answer: String) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// Each socket needs a descriptor.
+/// Raises the limit of file descriptors: each socket needs one.
 pub(crate) fn raise_descriptors() -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)

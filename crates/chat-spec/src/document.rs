@@ -1,4 +1,4 @@
-//! A document, and its parts that are made from types.
+//! A document and its generated parts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,36 +20,36 @@ impl Document {
     ///
     /// # Panics
     ///
-    /// If it is not there, or is no YAML.
+    /// If the file is missing or is not YAML.
     pub fn open(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
         let text = std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("docs/{name} cannot be read: {error}"));
         let json =
-            yaml_serde::from_str(&text).unwrap_or_else(|error| panic!("docs/{name} is no YAML: {error}"));
+            yaml_serde::from_str(&text).unwrap_or_else(|error| panic!("docs/{name} is not YAML: {error}"));
         Self { path, text, json }
     }
 
-    /// The whole of it.
+    /// The whole document.
     pub fn json(&self) -> &Value {
         &self.json
     }
 
-    /// What a JSON pointer leads to (RFC 6901).
+    /// The value at a JSON pointer (RFC 6901).
     ///
     /// # Panics
     ///
-    /// If there is nothing.
+    /// If there is no value.
     pub fn at(&self, pointer: &str) -> &Value {
-        self.json.pointer(pointer).unwrap_or_else(|| panic!("nothing is at {pointer}"))
+        self.json.pointer(pointer).unwrap_or_else(|| panic!("there is nothing at {pointer}"))
     }
 
-    /// The part between `# <name>` and `# </name>` must be this, indented by
-    /// `indent`; with `UPDATE_DOCS=1` it is written.
+    /// Checks that the part between `# <name>` and `# </name>` is this value, indented
+    /// by `indent` spaces. With `UPDATE_DOCS=1` the part is replaced instead.
     ///
     /// # Panics
     ///
-    /// If it is something else, or there is no such part.
+    /// If the part differs or is missing.
     pub fn keep(&self, name: &str, indent: usize, value: &Value) {
         let (begin, end) = (format!("# <{name}>\n"), format!("# </{name}>"));
         let (before, rest) = self.text.split_once(&begin).unwrap_or_else(|| panic!("there is no {begin}"));
@@ -61,11 +61,12 @@ impl Document {
             expected.push_str(line);
             expected.push('\n');
         }
-        // Of the line that ends the part.
+        // The margin of the line that ends the part.
         expected.push_str(&margin);
         if std::env::var_os("UPDATE_DOCS").is_some() {
             let text = format!("{before}{begin}{expected}{end}{after}");
-            std::fs::write(&self.path, text).unwrap_or_else(|error| panic!("it cannot be written: {error}"));
+            std::fs::write(&self.path, text)
+                .unwrap_or_else(|error| panic!("docs cannot be written: {error}"));
         } else {
             let path = self.path.file_name().unwrap_or_default().to_string_lossy();
             let first = expected.lines().zip(found.lines()).find(|(expected, found)| expected != found);
@@ -76,48 +77,49 @@ impl Document {
         }
     }
 
-    /// A schema of the document.
+    /// The schema of this name.
     ///
     /// # Panics
     ///
-    /// If there is none of that name.
+    /// If there is none.
     pub fn schema(&self, name: &str) -> Published {
         self.schema_of(self.at(&format!("/components/schemas/{name}")))
     }
 
-    /// A schema that stands anywhere in the document.
+    /// The schema at a JSON pointer.
     ///
     /// # Panics
     ///
-    /// If nothing is there.
+    /// If there is none.
     pub fn schema_at(&self, pointer: &str) -> Published {
         self.schema_of(self.at(pointer))
     }
 
-    /// A schema that may refer to others of the document.
+    /// A schema that may refer to schemas of the document.
     ///
     /// # Panics
     ///
-    /// If it is none.
+    /// If the value is not a schema.
     pub fn schema_of(&self, schema: &Value) -> Published {
         Published::new(&self.json, schema)
     }
 
-    /// Every reference leads somewhere, and every component is led to.
+    /// Checks that every reference has a target, and that every component is referred
+    /// to.
     ///
     /// # Panics
     ///
-    /// If not.
+    /// If a target is missing or a component is unused.
     pub fn check_references(&self) {
         let mut referred = BTreeSet::new();
         references(&self.json, &mut referred);
         for pointer in &referred {
             let pointer = pointer.strip_prefix('#').unwrap_or(pointer);
-            assert!(self.json.pointer(pointer).is_some(), "nothing is at {pointer}");
+            assert!(self.json.pointer(pointer).is_some(), "there is nothing at {pointer}");
         }
         for (kind, components) in self.at("/components").as_object().into_iter().flatten() {
             if kind == "securitySchemes" {
-                // Named without a reference, in OpenAPI.
+                // OpenAPI names these without a reference.
                 continue;
             }
             for name in components.as_object().into_iter().flatten().map(|(name, _)| name) {

@@ -1,11 +1,11 @@
 //! The published documents of the API, `docs/asyncapi.yaml` and
-//! `docs/openapi.yaml`, as tests see them: what is written by hand around what
-//! is made from the program's types.
+//! `docs/openapi.yaml`, for tests. They are written by hand around parts that are
+//! generated from the program's types.
 //!
-//! A [`Document`] has parts between `# <name>` and `# </name>`, which
-//! [`Document::keep`] compares with what a test made of the types, or writes
-//! anew (`UPDATE_DOCS=1 cargo test`). A [`Published`] schema says whether a frame
-//! or an answer is as the document promises.
+//! A [`Document`] has generated parts between `# <name>` and `# </name>`, which
+//! [`Document::keep`] compares with the value that a test made from the types, or
+//! replaces (`UPDATE_DOCS=1 cargo test`). A [`Published`] schema checks whether a
+//! frame or an answer is as the document says.
 //!
 //! Only tests depend on this crate.
 
@@ -18,9 +18,9 @@ pub use published::Published;
 
 use serde_json::Value;
 
-/// A schema that schemars made of a type, as it stands in a document: without
-/// formats that JSON Schema does not know, and without `null`, which the server
-/// never says, and takes for something left out.
+/// Brings a schema that schemars generated from a type into the form of the
+/// documents: without formats that JSON Schema does not define, and without `null`,
+/// which the server never sends and which it accepts as a missing field.
 pub fn tidy(schema: &mut Value) {
     match schema {
         Value::Array(list) => list.iter_mut().for_each(tidy),
@@ -31,7 +31,7 @@ pub fn tidy(schema: &mut Value) {
                 fields.remove("format");
             }
             if let Some(Value::String(text)) = fields.get_mut("description") {
-                // Broken into lines for the source.
+                // Without the line breaks of the source.
                 *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             }
             if let Some(Value::Array(types)) = fields.get_mut("type") {
@@ -43,7 +43,7 @@ pub fn tidy(schema: &mut Value) {
             }
             for (keyword, value) in fields {
                 match value {
-                    // Names of fields, which may be those of keywords.
+                    // Names of fields, which may equal keywords.
                     Value::Object(named) if keyword == "properties" => named.values_mut().for_each(tidy),
                     value => tidy(value),
                 }

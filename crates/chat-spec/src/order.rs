@@ -1,5 +1,5 @@
-//! YAML in the order in which people read a schema: what it is, then its fields,
-//! those that are always there first.
+//! YAML with the keys of a schema in reading order: its kind first, then its fields,
+//! required ones first.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ pub(crate) fn yaml(value: &Value) -> String {
     yaml_serde::to_string(&ordered(value, &[])).expect("a JSON value is always YAML")
 }
 
-/// The keys of an object in order, those named in `first` in front.
+/// A value with the keys of its objects in order; the keys in `first` come first.
 fn ordered(value: &Value, first: &[String]) -> yaml_serde::Value {
     match value {
         Value::Object(fields) => {
@@ -41,7 +41,7 @@ fn rank(key: &str, first: &[String]) -> usize {
     first.len() + known
 }
 
-/// Of a schema, and of the frames that are shown as examples.
+/// The order of the keys of schemas and of example frames.
 const KEYWORDS: [&str; 24] = [
     "name",
     "title",

@@ -1,9 +1,9 @@
-//! One schema, and whether something is as it says.
+//! A schema of a document, and checks of values against it.
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
-/// A schema of a document, with everything that it refers to.
+/// A schema of a document, with all schemas that it refers to.
 pub struct Published {
     document: Value,
     schema: Value,
@@ -13,26 +13,26 @@ pub struct Published {
 impl Published {
     pub(crate) fn new(document: &Value, schema: &Value) -> Self {
         let root = json!({ "allOf": [schema], "components": document["components"] });
-        // AsyncAPI means draft 7, OpenAPI 3.1 the one of 2020.
+        // AsyncAPI uses draft 7 of JSON Schema, OpenAPI 3.1 draft 2020-12.
         let draft = if document.get("asyncapi").is_some() { Draft::Draft7 } else { Draft::Draft202012 };
         let validator = jsonschema::options()
             .with_draft(draft)
             .build(&root)
-            .unwrap_or_else(|error| panic!("{schema} is no schema: {error}"));
+            .unwrap_or_else(|error| panic!("{schema} is not a schema: {error}"));
         Self { document: document.clone(), schema: schema.clone(), validator }
     }
 
-    /// Whether a reader of the document would take this.
+    /// Whether the schema accepts this value.
     pub fn takes(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
     }
 
-    /// The server says this: it must be what the document says, and no field may
-    /// be missing there, although readers pass over what they do not know.
+    /// Checks a value that the server sends: the schema must accept it and name each
+    /// of its fields, although a schema accepts fields that it does not name.
     ///
     /// # Panics
     ///
-    /// If it is not so.
+    /// If the value is not as published.
     pub fn check(&self, value: &Value) {
         let faults: Vec<String> = self.validator.iter_errors(value).map(|fault| fault.to_string()).collect();
         assert!(faults.is_empty(), "not as published: {value}\n{}", faults.join("\n"));
@@ -63,12 +63,12 @@ impl Published {
         }
     }
 
-    /// A schema, and those that it is made of.
+    /// Collects a schema and the schemas that it is composed of.
     fn flatten<'a>(&'a self, schema: &'a Value, all: &mut Vec<&'a Value>) {
         all.push(schema);
         if let Some(pointer) = schema.get("$ref").and_then(Value::as_str) {
             let target = self.document.pointer(pointer.trim_start_matches('#'));
-            self.flatten(target.unwrap_or_else(|| panic!("nothing is at {pointer}")), all);
+            self.flatten(target.unwrap_or_else(|| panic!("there is nothing at {pointer}")), all);
         }
         for list in ["allOf", "oneOf", "anyOf"] {
             let parts = schema.get(list).and_then(Value::as_array);
