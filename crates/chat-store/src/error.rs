@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use crate::cause;
+
 /// What a store could not do; each names the choice it leaves.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -28,7 +30,7 @@ pub enum StoreError {
         /// What was found, as in "a negative number".
         what: &'static str,
     },
-    /// A server, or another `migrate`, has the database: stop that one first.
+    /// A server, or another command, has the database: stop that one first.
     #[error("the database {database} is in use by another server")]
     InUse {
         /// The database.
@@ -82,13 +84,13 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Unavailable { source: source.into() }
+        Self::Unavailable { source: cause::plain(source) }
     }
 
     pub(crate) fn cannot_open(
         database: impl Display,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::CannotOpen { database: database.to_string(), source: source.into() }
+        Self::CannotOpen { database: database.to_string(), source: cause::plain(source) }
     }
 }

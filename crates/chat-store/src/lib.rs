@@ -39,6 +39,7 @@
 
 mod backup;
 mod batch;
+mod cause;
 mod columns;
 mod error;
 mod memory;
@@ -57,7 +58,7 @@ mod url;
 pub use backup::{Backup, BackupContents, RestoreTarget, WhatIsThere};
 pub use error::StoreError;
 pub use memory::MemoryStore;
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
     Answer, EventLog, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, User, UserRepository,
 };

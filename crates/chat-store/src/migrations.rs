@@ -1,68 +1,141 @@
-//! The schema of a database and how it came about: SQL in `migrations/` at the
-//! root of the workspace, carried in the program.
+//! The steps of a database's schema: SQL in `migrations/` at the root of the
+//! workspace, embedded in the program.
 //!
-//! Each step has a way back. Applied steps are recorded in the database with a
-//! checksum of their text, so that a published one cannot be changed unnoticed.
+//! Each step can be undone. Applied steps are recorded in the database with a
+//! checksum of their text, so that a change to a published step is noticed.
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
 
-use crate::{DatabaseUrl, StoreError};
+use crate::sqlite::DatabaseFile;
+use crate::{DatabaseUrl, PostgresUrl, StoreError};
 
 /// One step of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
     /// Its number, from 1.
     pub version: i64,
-    /// What it is about, in a word.
+    /// Its subject, in a word.
     pub name: String,
-    /// Whether the database has it.
+    /// Whether the database has the step.
     pub applied: bool,
 }
 
-/// Brings a database to this version's schema. An SQLite file is made if it is
-/// not there, and a store that opens one does the same. In Postgres it happens
-/// only here: of two that start at once the second waits for the first, and a
-/// database of the original chat keeps its accounts. A memory store has
-/// nothing to do.
-pub async fn up(url: &DatabaseUrl) -> Result<(), StoreError> {
+/// Brings a database to this version's schema; returns the steps that were
+/// applied. An SQLite file is created if it is missing. Opening one with
+/// [`Stores::open`](crate::Stores::open) migrates it too, while a Postgres
+/// database is migrated only here: of two calls at the same time the second one
+/// waits, and a database of the original chat keeps its accounts. A memory store
+/// has no steps.
+///
+/// # Errors
+/// [`StoreError::InUse`] if a server has an SQLite file, and the errors of opening
+/// a database.
+pub async fn up(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, StoreError> {
     match url {
         DatabaseUrl::Sqlite(path) => sqlite::up(path).await,
         DatabaseUrl::Postgres(url) => postgres::up(url).await,
-        DatabaseUrl::Memory => Ok(()),
+        DatabaseUrl::Memory => Ok(Vec::new()),
     }
 }
 
-/// Takes the newest step back, with all data that it made room for, and says
-/// which it was; `None` if there is none left.
+/// Undoes the newest step, without a question about the data that it loses;
+/// returns the step, or `None` if there is none left. See [`Undo`].
 ///
-/// The accounts of the original chat, where they were there before the first
-/// step, stay: those who came since, or whose password was hashed anew, have a
-/// hash there that the original does not know.
+/// # Errors
+/// Those of [`Undo::claim`] and [`Undo::run`].
 pub async fn down(url: &DatabaseUrl) -> Result<Option<MigrationStatus>, StoreError> {
-    let undone = match url {
-        DatabaseUrl::Sqlite(path) => sqlite::down(path).await?,
-        DatabaseUrl::Postgres(url) => postgres::down(url).await?,
-        DatabaseUrl::Memory => None,
-    };
-    Ok(undone.map(|step| MigrationStatus { version: step.version, name: step.name, applied: false }))
+    match Undo::claim(url).await? {
+        Some(undo) => undo.run().await.map(Some),
+        None => Ok(None),
+    }
 }
 
-/// The steps that this program knows or the database has, by number. It asks
-/// for no lock and changes nothing: a server may be running.
+/// The newest step of a database, about to be undone. No server can start on the
+/// database while this value lives. Dropped, it has changed nothing.
+pub struct Undo {
+    step: MigrationStatus,
+    losses: Vec<Loss>,
+    database: Claimed,
+}
+
+/// A database that no server uses.
+enum Claimed {
+    Sqlite(SqliteConnection, DatabaseFile),
+    Postgres(PgConnection, PostgresUrl),
+}
+
+/// Rows that undoing a step deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// How many rows.
+    pub rows: u64,
+    /// What a row is: "message".
+    pub one: &'static str,
+    /// The same for several: "messages".
+    pub many: &'static str,
+}
+
+impl Undo {
+    /// Finds the newest step and counts what undoing it would delete. `None`: the
+    /// database has no steps.
+    ///
+    /// The accounts of the original chat, if they existed before the first step,
+    /// stay: users who registered since, or whose password was hashed again, have
+    /// a hash there that the original cannot verify.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if a server is connected to the database, and the
+    /// errors of opening one.
+    pub async fn claim(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => sqlite::claim(path).await,
+            DatabaseUrl::Postgres(url) => postgres::claim(url).await,
+            DatabaseUrl::Memory => Ok(None),
+        }
+    }
+
+    /// The step that would be undone.
+    pub fn step(&self) -> &MigrationStatus {
+        &self.step
+    }
+
+    /// What undoing the step would delete; empty if it loses nothing.
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    /// Undoes the step, in one transaction, and returns it.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotOpen`] with the database's message.
+    pub async fn run(self) -> Result<MigrationStatus, StoreError> {
+        let version = self.step.version;
+        match self.database {
+            Claimed::Sqlite(connection, file) => sqlite::undo(connection, &file, version).await?,
+            Claimed::Postgres(connection, url) => postgres::undo(connection, &url, version).await?,
+        }
+        Ok(MigrationStatus { applied: false, ..self.step })
+    }
+}
+
+/// Lists the steps that this program knows or the database has, by number. It
+/// takes no lock and changes nothing: a server may be running.
+///
+/// # Errors
+/// Those of opening a database.
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, StoreError> {
     let (recorded, known) = match url {
         DatabaseUrl::Sqlite(path) => (sqlite::status(path).await?, sqlite::STEPS),
         DatabaseUrl::Postgres(url) => (postgres::status(url).await?, postgres::STEPS),
         DatabaseUrl::Memory => return Ok(Vec::new()),
     };
-    let mut steps: Vec<_> = recorded
-        .into_iter()
-        .map(|Recorded { version, name, .. }| MigrationStatus { version, name, applied: true })
-        .collect();
+    let mut steps: Vec<_> = recorded.iter().map(Recorded::status).collect();
     for step in known {
         if steps.iter().all(|known| known.version != step.version) {
             steps.push(MigrationStatus { version: step.version, name: step.name.into(), applied: false });
@@ -72,12 +145,49 @@ pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, StoreErro
     Ok(steps)
 }
 
-/// A step, and the way back.
+/// A step, and how to undo it.
 struct Step {
     version: i64,
     name: &'static str,
     up: &'static str,
     down: &'static str,
+    /// What undoing the step deletes.
+    loses: &'static [Counted],
+}
+
+/// A kind of rows, and the query that counts them.
+struct Counted {
+    one: &'static str,
+    many: &'static str,
+    sql: &'static str,
+}
+
+/// The queries count the same in both databases, and stand here once.
+mod lost {
+    use super::Counted;
+
+    pub(super) const ACCOUNTS: Counted =
+        Counted { one: "account", many: "accounts", sql: "SELECT count(*) FROM users" };
+    pub(super) const SESSIONS: Counted =
+        Counted { one: "session", many: "sessions", sql: "SELECT count(*) FROM sessions" };
+    pub(super) const MESSAGES: Counted =
+        Counted { one: "message", many: "messages", sql: "SELECT count(*) FROM entries" };
+    pub(super) const REMOVED_NAMES: Counted = Counted {
+        one: "reserved name of a removed account",
+        many: "reserved names of removed accounts",
+        sql: "SELECT count(*) FROM names WHERE NOT EXISTS
+                (SELECT 1 FROM users WHERE users.username = names.username)",
+    };
+    pub(super) const DEVICES: Counted = Counted {
+        one: "device and address of a session",
+        many: "devices and addresses of sessions",
+        sql: "SELECT count(*) FROM sessions WHERE device <> '' OR address <> ''",
+    };
+    pub(super) const NONCES: Counted = Counted {
+        one: "nonce of a deleted message",
+        many: "nonces of deleted messages",
+        sql: "SELECT count(*) FROM outlived_nonces",
+    };
 }
 
 impl Step {
@@ -101,7 +211,27 @@ struct Recorded {
     checksum: Vec<u8>,
 }
 
-/// Refuses what another program recorded: some use the same table.
+impl Recorded {
+    fn status(&self) -> MigrationStatus {
+        MigrationStatus { version: self.version, name: self.name.clone(), applied: true }
+    }
+}
+
+/// What undoing the newest step deletes. `count` counts with one query.
+async fn losses(
+    step: &Step,
+    mut count: impl AsyncFnMut(&'static str) -> Result<i64, sqlx::Error>,
+) -> Result<Vec<Loss>, sqlx::Error> {
+    let mut losses = Vec::new();
+    for Counted { one, many, sql } in step.loses {
+        if let Ok(rows @ 1..) = u64::try_from(count(sql).await?) {
+            losses.push(Loss { rows, one, many });
+        }
+    }
+    Ok(losses)
+}
+
+/// Refuses steps that another program recorded: some programs use the same table.
 fn refuse_others(recorded: &[Recorded], steps: &[Step], database: &str) -> Result<(), StoreError> {
     match (recorded.first(), steps.first()) {
         (Some(found), Some(ours)) if (found.version, found.name.as_str()) != (ours.version, ours.name) => {
@@ -111,7 +241,7 @@ fn refuse_others(recorded: &[Recorded], steps: &[Step], database: &str) -> Resul
     }
 }
 
-/// Refuses the steps of a newer version, and a database whose steps were other ones.
+/// Refuses the steps of a newer version, and steps with another text than this version's.
 fn refuse_unknown(recorded: &[Recorded], steps: &[Step], database: &str) -> Result<(), StoreError> {
     let known = steps.last().map_or(0, |step| step.version);
     for recorded in recorded.iter().rev() {
@@ -127,8 +257,8 @@ fn refuse_unknown(recorded: &[Recorded], steps: &[Step], database: &str) -> Resu
     Ok(())
 }
 
-/// Applies what is missing, each step in a transaction. The caller holds the
-/// database's lock: two at once would both find a step missing.
+/// Applies the missing steps, each in a transaction, and returns them. The caller
+/// holds the database's lock: two at once would both find a step missing.
 ///
 /// By hand instead of by sqlx's `Migrator`, whose futures are not `Send` with a
 /// single connection (`Acquire` is "not general enough").
@@ -136,27 +266,25 @@ async fn apply_missing(
     connection: &mut impl Migrate,
     recorded: &[Recorded],
     steps: &[Step],
-) -> Result<(), MigrateError> {
+) -> Result<Vec<MigrationStatus>, MigrateError> {
     connection.ensure_migrations_table(TABLE).await?;
+    let mut applied = Vec::new();
     for step in steps {
         if recorded.iter().all(|done| done.version != step.version) {
             connection.apply(TABLE, &step.up()).await?;
+            applied.push(MigrationStatus { version: step.version, name: step.name.into(), applied: true });
         }
     }
-    Ok(())
+    Ok(applied)
 }
 
-/// Takes a step back. That it is one of ours was checked before.
-async fn revert(
-    connection: &mut impl Migrate,
-    undone: &Recorded,
-    steps: &[Step],
-) -> Result<(), MigrateError> {
-    if let Some(step) = steps.iter().find(|step| step.version == undone.version) {
+/// Undoes a step. That it is one of ours was checked before.
+async fn revert(connection: &mut impl Migrate, version: i64, steps: &[Step]) -> Result<(), MigrateError> {
+    if let Some(step) = steps.iter().find(|step| step.version == version) {
         connection.revert(TABLE, &step.down()).await?;
     }
     Ok(())
 }
 
-/// Where sqlx records the steps of a database.
+/// The table in which sqlx records the steps of a database.
 const TABLE: &str = "_sqlx_migrations";

@@ -5,36 +5,52 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Recorded, Step, apply_missing, refuse_others, refuse_unknown, revert};
+use super::{
+    Claimed, Counted, MigrationStatus, Recorded, Step, Undo, apply_missing, losses, lost, refuse_others,
+    refuse_unknown, revert,
+};
+use crate::postgres::exclude_servers;
 use crate::{PostgresUrl, StoreError};
 
-/// How long to wait for an answer to the first words to a server.
+/// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) async fn up(url: &PostgresUrl) -> Result<(), StoreError> {
+pub(super) async fn up(url: &PostgresUrl) -> Result<Vec<MigrationStatus>, StoreError> {
     let mut connection = connect(url).await?;
     refuse_encoding(&mut connection, url).await?;
     lock(&mut connection, url).await?;
     let recorded = recorded(&mut connection, url).await?;
     refuse_unknown(&recorded, STEPS, &url.to_string())?;
     let applied = apply_missing(&mut connection, &recorded, STEPS).await;
-    applied.map_err(|source| StoreError::cannot_open(url, source))?;
+    let applied = applied.map_err(|source| StoreError::cannot_open(url, source))?;
     // The lock ends with the connection.
-    connection.close().await.map_err(StoreError::unavailable)
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(applied)
 }
 
-pub(super) async fn down(url: &PostgresUrl) -> Result<Option<Recorded>, StoreError> {
+pub(super) async fn claim(url: &PostgresUrl) -> Result<Option<Undo>, StoreError> {
     let mut connection = connect(url).await?;
     lock(&mut connection, url).await?;
-    let mut recorded = recorded(&mut connection, url).await?;
+    exclude_servers(&mut connection, url).await?;
+    let recorded = recorded(&mut connection, url).await?;
     refuse_unknown(&recorded, STEPS, &url.to_string())?;
-    let undone = recorded.pop();
-    if let Some(undone) = &undone {
-        let reverted = revert(&mut connection, undone, STEPS).await;
-        reverted.map_err(|source| StoreError::cannot_open(url, source))?;
-    }
-    connection.close().await.map_err(StoreError::unavailable)?;
-    Ok(undone)
+    let newest = recorded.last();
+    let step = STEPS.iter().find(|step| newest.is_some_and(|newest| newest.version == step.version));
+    let (Some(newest), Some(step)) = (newest, step) else { return Ok(None) };
+    let count = async |sql| sqlx::query(sql).fetch_one(&mut connection).await?.try_get(0);
+    let losses = losses(step, count).await.map_err(|error| StoreError::cannot_open(url, error))?;
+    Ok(Some(Undo { step: newest.status(), losses, database: Claimed::Postgres(connection, url.clone()) }))
+}
+
+pub(super) async fn undo(
+    mut connection: PgConnection,
+    url: &PostgresUrl,
+    version: i64,
+) -> Result<(), StoreError> {
+    let undone = revert(&mut connection, version, STEPS).await;
+    undone.map_err(|source| StoreError::cannot_open(url, source))?;
+    // The locks end with the connection.
+    connection.close().await.map_err(StoreError::unavailable)
 }
 
 pub(super) async fn status(url: &PostgresUrl) -> Result<Vec<Recorded>, StoreError> {
@@ -44,7 +60,7 @@ pub(super) async fn status(url: &PostgresUrl) -> Result<Vec<Recorded>, StoreErro
     Ok(recorded)
 }
 
-/// Refuses every schema but this version's. Nothing is changed.
+/// Refuses every schema but this version's, and changes nothing.
 pub(crate) async fn check(url: &PostgresUrl) -> Result<(), StoreError> {
     let recorded = status(url).await?;
     let database = url.to_string();
@@ -57,13 +73,13 @@ pub(crate) async fn check(url: &PostgresUrl) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// For work on the whole database.
+/// Opens a connection for work on the whole database.
 pub(crate) async fn connect(url: &PostgresUrl) -> Result<PgConnection, StoreError> {
-    // Who migrates may wait for the lock and for large tables.
+    // A migration may wait for its lock, and for large tables.
     let options = url.options().clone().disable_statement_logging().options([
         ("statement_timeout", "0"),
         ("lock_timeout", LOCK_TIMEOUT),
-        // Not every "it is there already" needs to be told.
+        // Without notices such as "already exists, skipping".
         ("client_min_messages", "warning"),
     ]);
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
@@ -72,22 +88,22 @@ pub(crate) async fn connect(url: &PostgresUrl) -> Result<PgConnection, StoreErro
     }
 }
 
-/// For another migration to end, and for a table in use.
+/// Enough for another migration to end, and for a table in use.
 const LOCK_TIMEOUT: &str = "60s";
 
-/// One migration at a time: a lock by a number of this program's own. Servers
-/// that run do not ask for it.
+/// Takes the lock of migrations: there is one at a time. Running servers do not
+/// take it.
 async fn lock(connection: &mut PgConnection, url: &PostgresUrl) -> Result<(), StoreError> {
     let locked = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(connection).await;
     locked.map_err(|source| StoreError::cannot_open(url, source))?;
     Ok(())
 }
 
-/// "chat" in ASCII, and the kind of the lock.
+/// "chat" in ASCII, and the kind of the lock; 3 is the lock of running servers.
 const LOCK: i64 = 0x6368_6174_0000_0001;
 
-/// A database that knows only some letters would fail at the first message
-/// with another one.
+/// Refuses a database that is not in UTF-8: it would fail at the first message
+/// with a character that it does not have.
 async fn refuse_encoding(connection: &mut PgConnection, url: &PostgresUrl) -> Result<(), StoreError> {
     let failed = |source| StoreError::cannot_open(url, source);
     let row = sqlx::query("SELECT current_setting('server_encoding')")
@@ -100,8 +116,8 @@ async fn refuse_encoding(connection: &mut PgConnection, url: &PostgresUrl) -> Re
     }
 }
 
-/// What a database says it has, by number; nothing for one without our table.
-/// Unlike a file, it may well have tables of somebody else.
+/// The steps that a database has, by number; none for one without the table of
+/// steps. Unlike a file, it may have tables of other programs.
 async fn recorded(connection: &mut PgConnection, url: &PostgresUrl) -> Result<Vec<Recorded>, StoreError> {
     let failed = |source| StoreError::cannot_open(url, source);
     let table = sqlx::query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
@@ -127,41 +143,53 @@ async fn recorded(connection: &mut PgConnection, url: &PostgresUrl) -> Result<Ve
     Ok(steps)
 }
 
+/// A `users` table that was taken over from the original stays.
+const MADE_ACCOUNTS: Counted = Counted {
+    sql: "SELECT count(*) FROM users WHERE (SELECT value FROM meta WHERE key = 'users') = 'made'",
+    ..lost::ACCOUNTS
+};
+
 pub(super) const STEPS: &[Step] = &[
     Step {
         version: 1,
         name: "accounts",
         up: include_str!("../../../../migrations/postgres/0001_accounts.up.sql"),
         down: include_str!("../../../../migrations/postgres/0001_accounts.down.sql"),
+        loses: &[MADE_ACCOUNTS, lost::SESSIONS],
     },
     Step {
         version: 2,
         name: "log",
         up: include_str!("../../../../migrations/postgres/0002_log.up.sql"),
         down: include_str!("../../../../migrations/postgres/0002_log.down.sql"),
+        loses: &[lost::MESSAGES],
     },
     Step {
         version: 3,
         name: "names",
         up: include_str!("../../../../migrations/postgres/0003_names.up.sql"),
         down: include_str!("../../../../migrations/postgres/0003_names.down.sql"),
+        loses: &[lost::REMOVED_NAMES],
     },
     Step {
         version: 4,
         name: "sessions",
         up: include_str!("../../../../migrations/postgres/0004_sessions.up.sql"),
         down: include_str!("../../../../migrations/postgres/0004_sessions.down.sql"),
+        loses: &[lost::DEVICES],
     },
     Step {
         version: 5,
         name: "conversations",
         up: include_str!("../../../../migrations/postgres/0005_conversations.up.sql"),
         down: include_str!("../../../../migrations/postgres/0005_conversations.down.sql"),
+        loses: &[],
     },
     Step {
         version: 6,
         name: "retention",
         up: include_str!("../../../../migrations/postgres/0006_retention.up.sql"),
         down: include_str!("../../../../migrations/postgres/0006_retention.down.sql"),
+        loses: &[lost::NONCES],
     },
 ];

@@ -5,30 +5,43 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::{Recorded, Step, apply_missing, refuse_others, refuse_unknown, revert};
+use super::{
+    Claimed, MigrationStatus, Recorded, Step, Undo, apply_missing, losses, lost, refuse_others,
+    refuse_unknown, revert,
+};
 use crate::StoreError;
-use crate::sqlite::DatabaseFile;
+use crate::sqlite::{DatabaseFile, explained};
 
-pub(super) async fn up(path: &Path) -> Result<(), StoreError> {
+pub(super) async fn up(path: &Path) -> Result<Vec<MigrationStatus>, StoreError> {
     let file = DatabaseFile::claim(path)?;
     let mut connection = file.connect().await?;
-    run(&mut connection, file.path()).await?;
-    connection.close().await.map_err(StoreError::unavailable)
+    let applied = run(&mut connection, file.path()).await?;
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(applied)
 }
 
-pub(super) async fn down(path: &Path) -> Result<Option<Recorded>, StoreError> {
+pub(super) async fn claim(path: &Path) -> Result<Option<Undo>, StoreError> {
     if !path.exists() {
         return Ok(None);
     }
     let file = DatabaseFile::claim(path)?;
     let mut connection = file.connect().await?;
-    let undone = recorded(&mut connection, file.path()).await?.pop();
-    if let Some(undone) = &undone {
-        let reverted = revert(&mut connection, undone, STEPS).await;
-        reverted.map_err(|source| StoreError::cannot_open(path.display(), source))?;
-    }
-    connection.close().await.map_err(StoreError::unavailable)?;
-    Ok(undone)
+    let newest = recorded(&mut connection, file.path()).await?.pop();
+    let step = STEPS.iter().find(|step| newest.as_ref().is_some_and(|newest| newest.version == step.version));
+    let (Some(newest), Some(step)) = (newest, step) else { return Ok(None) };
+    let count = async |sql| sqlx::query(sql).fetch_one(&mut connection).await?.try_get(0);
+    let losses = losses(step, count).await.map_err(|error| read_failed(path, error))?;
+    Ok(Some(Undo { step: newest.status(), losses, database: Claimed::Sqlite(connection, file) }))
+}
+
+pub(super) async fn undo(
+    mut connection: SqliteConnection,
+    file: &DatabaseFile,
+    version: i64,
+) -> Result<(), StoreError> {
+    let undone = revert(&mut connection, version, STEPS).await;
+    undone.map_err(|source| StoreError::cannot_open(file.path().display(), source))?;
+    connection.close().await.map_err(StoreError::unavailable)
 }
 
 pub(super) async fn status(path: &Path) -> Result<Vec<Recorded>, StoreError> {
@@ -41,14 +54,14 @@ pub(super) async fn status(path: &Path) -> Result<Vec<Recorded>, StoreError> {
     Ok(recorded)
 }
 
-/// Refuses, before anything is written, what belongs to another program or to
-/// a newer version of this one, and a database whose steps were other ones.
+/// Refuses, before anything is written, a database of another program or of a
+/// newer version of this one, and one whose steps have another text.
 pub(crate) async fn check(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let recorded = recorded(connection, path).await?;
     refuse_unknown(&recorded, STEPS, &path.display().to_string())
 }
 
-/// Refuses what is not the database of a chat, an empty file among it.
+/// Refuses a file that is not the database of a chat; an empty file is not.
 pub(crate) async fn check_ours(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let recorded = recorded(connection, path).await?;
     if recorded.iter().all(|step| step.version < LOG) {
@@ -57,17 +70,20 @@ pub(crate) async fn check_ours(connection: &mut SqliteConnection, path: &Path) -
     refuse_unknown(&recorded, STEPS, &path.display().to_string())
 }
 
-/// The step that made the log, and what the store knows about itself.
+/// The step that creates the log, and the table with the store's own facts.
 const LOG: i64 = 2;
 
-/// Applies what is missing. The caller holds the file's lock.
-pub(crate) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+/// Applies the missing steps and returns them. The caller holds the file's lock.
+pub(crate) async fn run(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Vec<MigrationStatus>, StoreError> {
     let recorded = recorded(connection, path).await?;
     let applied = apply_missing(connection, &recorded, STEPS).await;
-    applied.map_err(|source| StoreError::cannot_open(path.display(), source))
+    applied.map_err(|source| explained(path, StoreError::cannot_open(path.display(), source)))
 }
 
-/// What a database says it has, by number; nothing for an empty one.
+/// The steps that a database has, by number; none for an empty one.
 async fn recorded(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Recorded>, StoreError> {
     let failed = |error| read_failed(path, error);
     let tables = sqlx::query("SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema WHERE type = 'table'")
@@ -94,14 +110,14 @@ async fn recorded(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<
     Ok(steps)
 }
 
-/// Translates the failure of a first look at a file.
+/// Translates an error of the first queries on a file.
 pub(crate) fn read_failed(path: &Path, error: sqlx::Error) -> StoreError {
     // https://sqlite.org/rescode.html#notadb
     const NOT_A_DATABASE: &str = "26";
     let code = error.as_database_error().and_then(|e| e.code());
     match code.as_deref() {
         Some(NOT_A_DATABASE) => not_ours(path),
-        _ => StoreError::cannot_open(path.display(), error),
+        _ => explained(path, StoreError::cannot_open(path.display(), error)),
     }
 }
 
@@ -115,35 +131,41 @@ pub(super) const STEPS: &[Step] = &[
         name: "accounts",
         up: include_str!("../../../../migrations/sqlite/0001_accounts.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0001_accounts.down.sql"),
+        loses: &[lost::ACCOUNTS, lost::SESSIONS],
     },
     Step {
         version: 2,
         name: "log",
         up: include_str!("../../../../migrations/sqlite/0002_log.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0002_log.down.sql"),
+        loses: &[lost::MESSAGES],
     },
     Step {
         version: 3,
         name: "names",
         up: include_str!("../../../../migrations/sqlite/0003_names.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0003_names.down.sql"),
+        loses: &[lost::REMOVED_NAMES],
     },
     Step {
         version: 4,
         name: "sessions",
         up: include_str!("../../../../migrations/sqlite/0004_sessions.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0004_sessions.down.sql"),
+        loses: &[lost::DEVICES],
     },
     Step {
         version: 5,
         name: "conversations",
         up: include_str!("../../../../migrations/sqlite/0005_conversations.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0005_conversations.down.sql"),
+        loses: &[],
     },
     Step {
         version: 6,
         name: "retention",
         up: include_str!("../../../../migrations/sqlite/0006_retention.up.sql"),
         down: include_str!("../../../../migrations/sqlite/0006_retention.down.sql"),
+        loses: &[lost::NONCES],
     },
 ];

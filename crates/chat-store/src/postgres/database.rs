@@ -31,6 +31,18 @@ impl Database {
         Self { options, connect_timeout: limits.connect_timeout }
     }
 
+    /// How soon the database server notices that this machine is gone, in
+    /// seconds: idle time, time between two probes, and their number.
+    pub(super) fn keepalive(mut self, idle: &str, interval: &str, count: &str) -> Self {
+        self.options = self.options.options([
+            ("tcp_keepalives_idle", idle),
+            ("tcp_keepalives_interval", interval),
+            ("tcp_keepalives_count", count),
+        ]);
+        self
+    }
+
+    /// Opens a connection.
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
         match tokio::time::timeout(self.connect_timeout, self.options.connect()).await {
             Ok(connected) => Ok(connected?),

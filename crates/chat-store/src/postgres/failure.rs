@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::StoreError;
+use crate::{StoreError, cause};
 
 /// Why a try came to nothing.
 pub(super) enum Failure {
@@ -15,7 +15,7 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn passing(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Passing(cause.into())
+        Self::Passing(cause::plain(cause))
     }
 }
 
@@ -36,8 +36,9 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
+/// Whether what an SQLSTATE says may be over in a moment.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn passes(code: &str) -> bool {
+pub(super) fn passes(code: &str) -> bool {
     // Connection lost; transaction rolled back (deadlocks); an operator or a
     // time-out intervened, the server starts or stops.
     ["08", "40", "57"].iter().any(|class| code.starts_with(class))

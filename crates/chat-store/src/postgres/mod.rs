@@ -2,6 +2,7 @@
 
 mod accounts;
 mod append;
+mod arrival;
 mod conversations;
 mod database;
 mod failure;
@@ -10,6 +11,7 @@ mod names;
 mod page;
 mod patience;
 mod pool;
+mod server_lock;
 mod trim;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -22,9 +24,12 @@ use uuid::Uuid;
 
 use crate::rows::Columns as _;
 use crate::{Answer, EventLog, PostgresUrl, Retention, StoreError, TrimPosition, Trimmed, migrations};
+pub use arrival::wait_until_reachable;
 use database::Database;
 use lane::Lane;
 use pool::Pool;
+pub(crate) use server_lock::exclude_servers;
+pub use server_lock::{OtherServers, ServerLock};
 
 /// Users, sessions and the log in one Postgres database (13 or later).
 ///

@@ -1,11 +1,13 @@
-//! The file of a database, and who may have it.
+//! The file of a database, and the process that has it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _};
 
+use super::private;
+use crate::cause::DatabaseMessage;
 use crate::{SqliteOptions, StoreError, migrations};
 
 /// A database that belongs to this process for as long as this value lives.
@@ -19,8 +21,11 @@ pub(crate) struct DatabaseFile {
 impl DatabaseFile {
     /// Takes the file for this process: two servers on one database would each
     /// deliver only their own half of the messages. The lock is advisory and on
-    /// a file of its own beside it (`chat.db.lock`), because SQLite uses up the
-    /// locks of the database itself.
+    /// a file of its own beside it (`chat.db.lock`), because SQLite itself uses
+    /// the locks of the database.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process has the file.
     pub(crate) fn claim(path: &Path) -> Result<Self, StoreError> {
         Self::claim_with(path, SqliteOptions::default())
     }
@@ -32,12 +37,10 @@ impl DatabaseFile {
         let path = resolved(path)?;
         let mut lock_path = path.clone().into_os_string();
         lock_path.push(".lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|source| StoreError::cannot_open(path.display(), source))?;
+        let lock = private::open(Path::new(&lock_path)).map_err(|source| match folder(&path) {
+            folder if folder.is_dir() => unwritable(&path, source),
+            _ => StoreError::cannot_open(path.display(), source),
+        })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -56,15 +59,19 @@ impl DatabaseFile {
         &self.path
     }
 
-    /// The first connection, to a database that is now known to be ours, empty
-    /// or of this version.
+    /// Opens the first connection, to a database that is known to be ours from
+    /// then on: empty, or of this version. The file is created if it is missing,
+    /// and the database's files become private to their owner (mode 0600).
     pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
         let failed = |error| migrations::sqlite::read_failed(&self.path, error);
+        // SQLite would create it by the umask alone.
+        private::open(&self.path).map_err(|source| unwritable(&self.path, source))?;
         let first = self.writing().create_if_missing(true);
         let mut connection = first.connect().await.map_err(failed)?;
         migrations::sqlite::check(&mut connection, &self.path).await?;
-        // WAL stays with the file. It is not among the options of a connection
-        // because it must not touch a file of somebody else.
+        private::tighten(&self.path);
+        // WAL is a property of the file. It is not among the options of the
+        // connection, because a file of another program must not be changed.
         let mode =
             sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut connection).await.map_err(failed)?;
         if mode.try_get::<&str, _>(0).map_err(failed)? != "wal" {
@@ -76,12 +83,12 @@ impl DatabaseFile {
         Ok(connection)
     }
 
-    /// How the one connection that writes is opened, also later, when it broke.
+    /// How the one connection that writes is opened, also again after it broke.
     pub(super) fn writing(&self) -> SqliteConnectOptions {
         self.options
             .clone()
             .foreign_keys(true)
-            // With NORMAL, a power cut loses what was acknowledged.
+            // With NORMAL, a power failure loses acknowledged commits.
             .synchronous(SqliteSynchronous::Full)
             // The same on macOS, where fsync alone does not reach the disk.
             .pragma("fullfsync", "ON")
@@ -93,10 +100,47 @@ impl DatabaseFile {
         self.options.clone().read_only(true)
     }
 
-    /// Reads a database that may belong to another process.
+    /// Opens a database to read it, although another process may have it.
     pub(crate) async fn look_at(path: &Path) -> Result<SqliteConnection, StoreError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
         options.connect().await.map_err(|error| migrations::sqlite::read_failed(path, error))
+    }
+}
+
+/// Names the reason of an error on opening a database, where SQLite's own words
+/// ("disk I/O error") leave it open: a full disk, or a folder that is read-only.
+pub(crate) fn explained(path: &Path, error: StoreError) -> StoreError {
+    let (StoreError::CannotOpen { source, .. } | StoreError::Unavailable { source }) = &error else {
+        return error;
+    };
+    // The low byte of an extended code is the code (https://sqlite.org/rescode.html).
+    let code = source.downcast_ref::<DatabaseMessage>().and_then(DatabaseMessage::code);
+    let code = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
+    const READONLY: u32 = 8;
+    const IOERR: u32 = 10;
+    const FULL: u32 = 13;
+    const CANTOPEN: u32 = 14;
+    if matches!(code, Some(READONLY | IOERR | FULL | CANTOPEN))
+        && let Some(reason) = private::why_unwritable(folder(path))
+    {
+        return unwritable(path, reason);
+    }
+    match error {
+        StoreError::Unavailable { source } => StoreError::cannot_open(path.display(), source),
+        error => error,
+    }
+}
+
+/// The sentence for a folder in which nothing can be written.
+fn unwritable(path: &Path, reason: std::io::Error) -> StoreError {
+    let folder = folder(path).display();
+    StoreError::cannot_open(path.display(), format!("no file can be written in {folder}: {reason}"))
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -108,11 +152,7 @@ fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
     let Some(name) = path.file_name() else {
         return Err(StoreError::cannot_open(path.display(), "it is not the name of a file"));
     };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match folder.canonicalize() {
+    match folder(path).canonicalize() {
         Ok(folder) => Ok(folder.join(name)),
         Err(source) => Err(StoreError::cannot_open(path.display(), format!("its folder: {source}"))),
     }

@@ -6,6 +6,7 @@ mod conversations;
 mod file;
 mod names;
 mod page;
+mod private;
 mod trim;
 mod writer;
 
@@ -18,7 +19,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
 use crate::{Answer, EventLog, Retention, StoreError, TrimPosition, Trimmed, migrations};
-pub(crate) use file::DatabaseFile;
+pub(crate) use file::{DatabaseFile, explained};
 use writer::Writer;
 
 /// Users, sessions and the log in one SQLite file: the default store.
@@ -65,8 +66,8 @@ impl SqliteStore {
         let file = DatabaseFile::claim_with(path, options)?;
         let mut connection = file.connect().await?;
         migrations::sqlite::run(&mut connection, file.path()).await?;
-        let epoch = epoch(&mut connection).await?;
-        names::complete(&mut connection).await?;
+        let epoch = epoch(&mut connection).await.map_err(|error| explained(path, error))?;
+        names::complete(&mut connection).await.map_err(|error| explained(path, error))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers_max.max(1))
             .acquire_timeout(options.busy_timeout)

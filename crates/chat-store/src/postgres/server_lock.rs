@@ -1,0 +1,230 @@
+//! The mark that a running server leaves on its Postgres database.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::PostgresOptions;
+use super::database::Database;
+use super::failure::Failure;
+use super::pool::CLOSE_TIMEOUT;
+use crate::{DatabaseUrl, PostgresUrl, StoreError};
+
+/// The mark of a running server on its database, while this value lives: by it
+/// a second server, and a command that needs the database for itself, see the
+/// first one. An SQLite file has its own ([`StoreError::InUse`] when it is
+/// opened), a memory store needs none.
+///
+/// It is a session's advisory lock, so that it ends with a server that crashes.
+/// Every server holds it *shared*; one that refuses others first takes it
+/// *exclusively* for a moment, which fails where another server is.
+pub struct ServerLock {
+    watch: Option<Watch>,
+}
+
+/// The task that keeps the lock's session.
+struct Watch {
+    task: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+/// Whether a server may start although another one has the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherServers {
+    /// The start fails with [`StoreError::InUse`].
+    Refuse,
+    /// The start goes on.
+    Allow,
+}
+
+impl ServerLock {
+    /// Takes the lock. The connection of a server that was killed, or whose
+    /// machine failed, may live on for some seconds: waits up to 10 s for it to
+    /// end, and logs that.
+    ///
+    /// From then on a task watches the lock's connection. If it is lost (the
+    /// database restarts, say), the task takes the lock again, and logs an error
+    /// if another server has it by then. The server goes on in any case.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another server has the database, and
+    /// [`StoreError::CannotOpen`] if the database cannot be reached.
+    pub async fn acquire(url: &DatabaseUrl, others: OtherServers) -> Result<Self, StoreError> {
+        let DatabaseUrl::Postgres(url) = url else { return Ok(Self { watch: None }) };
+        let database = Database::for_lock(url);
+        let failed = |failure| match failure {
+            Failure::Passing(cause) | Failure::Final(StoreError::Unavailable { source: cause }) => {
+                StoreError::cannot_open(url, cause)
+            }
+            Failure::Final(error) => error,
+        };
+        let mut connection = database.connect().await.map_err(failed)?;
+        let ends = Instant::now() + WAIT_MAX;
+        let mut is_logged = false;
+        while !take(&mut connection, others).await.map_err(failed)? {
+            if Instant::now() >= ends {
+                return Err(StoreError::InUse { database: url.to_string() });
+            }
+            if !is_logged {
+                let seconds = WAIT_MAX.as_secs();
+                tracing::warn!(database = %url, seconds, "another server has the database: waiting for its end");
+                is_logged = true;
+            }
+            sleep(PAUSE).await;
+        }
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(watch(connection, database, url.clone(), others, stopped));
+        Ok(Self { watch: Some(Watch { task, stop }) })
+    }
+
+    /// Gives the lock back, after everything else on the database is closed.
+    pub async fn release(self) {
+        if let Some(Watch { task, stop }) = self.watch {
+            // An error says that the task has ended already.
+            let _ = stop.send(());
+            let _ = task.await;
+        }
+    }
+}
+
+/// Asks for the shared lock; `false` where others are in the way.
+async fn take(connection: &mut PgConnection, others: OtherServers) -> Result<bool, Failure> {
+    match others {
+        OtherServers::Allow => try_lock(connection, "SELECT pg_try_advisory_lock_shared($1)").await,
+        OtherServers::Refuse => {
+            if !try_lock(connection, TRY_EXCLUSIVE).await? {
+                return Ok(false);
+            }
+            // Beside its own exclusive lock a session gets the shared one at once.
+            for then in ["SELECT pg_advisory_lock_shared($1)", "SELECT pg_advisory_unlock($1)"] {
+                sqlx::query(then).bind(LOCK).execute(&mut *connection).await?;
+            }
+            Ok(true)
+        }
+    }
+}
+
+/// Takes the lock exclusively until the connection ends, so that no server
+/// starts meanwhile. A server that has just ended may take a moment to be gone.
+///
+/// # Errors
+/// [`StoreError::InUse`] if a server is connected, also one of a version
+/// without this lock.
+pub(crate) async fn exclude_servers(
+    connection: &mut PgConnection,
+    url: &PostgresUrl,
+) -> Result<(), StoreError> {
+    let failed = |source| StoreError::cannot_open(url, source);
+    let ends = Instant::now() + EXCLUDE_WAIT_MAX;
+    let mut is_locked = false;
+    loop {
+        if !is_locked {
+            let row = sqlx::query(TRY_EXCLUSIVE).bind(LOCK).fetch_one(&mut *connection).await;
+            is_locked = row.and_then(|row| row.try_get(0)).map_err(failed)?;
+        }
+        let servers = url.options().get_application_name().unwrap_or("chat");
+        let row = sqlx::query(SERVERS_CONNECTED).bind(servers).fetch_one(&mut *connection).await;
+        let are_connected: bool = row.and_then(|row| row.try_get(0)).map_err(failed)?;
+        if is_locked && !are_connected {
+            return Ok(());
+        }
+        if Instant::now() >= ends {
+            return Err(StoreError::InUse { database: url.to_string() });
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn try_lock(connection: &mut PgConnection, sql: &'static str) -> Result<bool, Failure> {
+    let row = sqlx::query(sql).bind(LOCK).fetch_one(connection).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Keeps the lock until it is told to stop.
+async fn watch(
+    connection: PgConnection,
+    database: Database,
+    url: PostgresUrl,
+    others: OtherServers,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut connection = Some(connection);
+    while timeout(CHECK_INTERVAL, &mut stopped).await.is_err() {
+        let check = async {
+            let connection = connection.as_mut()?;
+            timeout(CHECK_TIMEOUT, connection.ping()).await.ok()?.ok()
+        };
+        if check.await.is_some() {
+            continue;
+        }
+        drop(connection.take());
+        tracing::warn!(database = %url, "the connection that holds the server's lock was lost");
+        tokio::select! {
+            biased;
+            _ = &mut stopped => return,
+            again = take_again(&database, &url, others) => connection = Some(again),
+        }
+    }
+    if let Some(connection) = connection {
+        // A server that does not answer needs no goodbye.
+        let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
+    }
+}
+
+/// Takes the lock again, however long that takes.
+async fn take_again(database: &Database, url: &PostgresUrl, others: OtherServers) -> PgConnection {
+    let mut is_logged = others == OtherServers::Allow;
+    loop {
+        if let Ok(mut connection) = database.connect().await {
+            match take(&mut connection, others).await {
+                Ok(true) => {
+                    tracing::info!(database = %url, "the server's lock was taken again");
+                    return connection;
+                }
+                Ok(false) => {
+                    if !is_logged {
+                        tracing::error!(database = %url, "another server has the database: stop one of them");
+                        is_logged = true;
+                    }
+                    // So that commands still see that a server runs.
+                    if let Ok(true) = take(&mut connection, OtherServers::Allow).await {
+                        return connection;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        sleep(AGAIN_PAUSE).await;
+    }
+}
+
+/// "chat" in ASCII, and the kind of the lock; 1 is the lock of migrations.
+const LOCK: i64 = 0x6368_6174_0000_0003;
+const TRY_EXCLUSIVE: &str = "SELECT pg_try_advisory_lock($1)";
+const SERVERS_CONNECTED: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1)";
+
+/// Longer than the database takes to notice that a server's machine is gone,
+/// see [`Database::for_lock`].
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// A server's sessions end some milliseconds after its process.
+const EXCLUDE_WAIT_MAX: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often the lock's connection is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+const AGAIN_PAUSE: Duration = Duration::from_secs(1);
+
+impl Database {
+    /// For the connection that holds the lock: of a machine that is gone, the
+    /// database notices so within 8 s (4 s idle, and two probes of 2 s each).
+    fn for_lock(url: &PostgresUrl) -> Self {
+        let limits =
+            PostgresOptions { connect_timeout: Duration::from_secs(5), ..PostgresOptions::default() };
+        Self::new(url, &limits).keepalive("4", "2", "2")
+    }
+}

@@ -1,0 +1,81 @@
+//! Files that only their owner can read: they hold messages and hashes of
+//! passwords.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// What SQLite and this program append to the name of a database's files.
+const ENDINGS: [&str; 5] = ["", "-wal", "-shm", "-journal", ".lock"];
+/// What the names of databases that a restore kept go on with.
+const KEPT: &str = ".before-";
+
+/// Opens a file for writing, created with mode 0600 if it is missing: whatever
+/// the umask and the mode of the folder. The content is not touched.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
+    options.open(path)
+}
+
+/// Takes the access of others from a database's existing files. SQLite gives a
+/// new `-wal` and `-shm` the mode of the database.
+///
+/// A file that belongs to another user stays as it is, which is logged.
+#[cfg(unix)]
+pub(super) fn tighten(database: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return };
+    let Ok(files) = folder.read_dir() else { return };
+    for file in files.flatten() {
+        let file_name = file.file_name();
+        let Some(rest) = file_name.as_encoded_bytes().strip_prefix(name.as_encoded_bytes()) else { continue };
+        let is_own =
+            ENDINGS.iter().any(|ending| ending.as_bytes() == rest) || rest.starts_with(KEPT.as_bytes());
+        // Not a link's target, which may be anything.
+        let Some(metadata) = file.metadata().ok().filter(|metadata| is_own && metadata.is_file()) else {
+            continue;
+        };
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & OTHERS == 0 {
+            continue;
+        }
+        let path = file.path();
+        let tightened = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(MODE));
+        let (path, mode) = (path.display(), format_args!("{mode:o}"));
+        match tightened {
+            Ok(()) => {
+                tracing::warn!(file = %path, %mode, "other users could open this file; its mode is 600 now")
+            }
+            Err(error) => tracing::warn!(file = %path, %mode, %error, "other users may open this file"),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn tighten(_: &Path) {}
+
+/// Why no file can be written in a folder, if none can: a full disk, a file
+/// system that is mounted read-only, missing permissions.
+pub(super) fn why_unwritable(folder: &Path) -> Option<io::Error> {
+    let path = folder.join(format!(".chat-check-{}", std::process::id()));
+    let written = open(&path).and_then(|mut file| {
+        io::Write::write_all(&mut file, &[0; CHECK_BYTES])?;
+        file.sync_all()
+    });
+    // It may not have been created.
+    let _ = std::fs::remove_file(&path);
+    written.err()
+}
+
+/// Twice what SQLite needs to open a database (its `-shm` file has 32 KiB).
+const CHECK_BYTES: usize = 64 * 1024;
+
+#[cfg(unix)]
+const MODE: u32 = 0o600;
+/// The access bits of all users but the owner.
+#[cfg(unix)]
+const OTHERS: u32 = 0o077;
