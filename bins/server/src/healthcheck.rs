@@ -1,13 +1,16 @@
-//! `server healthcheck`: asks a running server whether it is ready, for
-//! containers and supervisors.
+//! `server healthcheck`: checks whether a running server is ready, for containers
+//! and supervisors.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// Fails unless the server that listens on this address answers `/readyz` with 200.
+/// Asks the server that listens on this address.
+///
+/// # Errors
+/// A sentence, unless `/readyz` is answered with 200.
 pub(crate) fn healthcheck(listen: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let mut failure = format!("{listen} is no address");
+    let mut failure = format!("{listen} is not an address");
     for address in listen.to_socket_addrs().map_err(|error| format!("{listen}: {error}"))? {
         match ask(reachable(address)) {
             Ok(status) if status.contains(" 200 ") => return Ok(()),
@@ -18,7 +21,7 @@ pub(crate) fn healthcheck(listen: &str) -> Result<(), Box<dyn std::error::Error>
     Err(failure.into())
 }
 
-/// Where a server that listens on all addresses can be asked.
+/// An address at which a server that listens on all addresses can be reached.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -39,5 +42,5 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     Ok(status)
 }
 
-/// For each step; longer than the server gives its store.
+/// For each step; longer than the server waits for its store.
 const TIMEOUT: Duration = Duration::from_secs(3);

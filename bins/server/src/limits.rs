@@ -1,10 +1,10 @@
-//! The process's share of the system.
+//! The limits that the system sets to the process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets the process have as many descriptors as it may: each client needs one,
-/// and the soft limit of most systems, 1024, is meant for programs that use
-/// `select`. Returns how many that are, if there is a limit.
+/// Raises the soft limit on file descriptors to the hard limit: each client needs
+/// a descriptor, and the soft limit of most systems, 1024, is meant for programs
+/// that use `select`. Returns the new limit, or `None` if there is none.
 pub(crate) fn raise_descriptors() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -13,7 +13,7 @@ pub(crate) fn raise_descriptors() -> Option<u64> {
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
         Err(error) => {
-            tracing::warn!(%error, "the limit on descriptors could not be raised");
+            tracing::warn!(%error, "the limit on file descriptors cannot be raised");
             current
         }
     }

@@ -3,14 +3,21 @@
 //! Everything else is in the library crates; this is the only place that reads
 //! the environment.
 
+mod address;
 mod backup;
 mod config;
 mod folder;
 mod healthcheck;
+mod in_use;
 mod limits;
+mod log;
 mod migrate;
+mod output;
+mod part_file;
+mod restore;
 mod serve;
 mod settings;
+mod signals;
 mod user;
 
 use std::process::ExitCode;
@@ -18,37 +25,37 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::settings::Settings;
+use crate::settings::{Flags, Given};
 
-/// A chat for a team: one program, nothing else to install.
+/// A chat server for a team in one program.
 ///
-/// Settings come from flags, then the environment, then the configuration
-/// file, then the defaults.
+/// Flags override the environment, the environment overrides the configuration
+/// file, and the file overrides the defaults.
 #[derive(Parser)]
 #[command(name = "server", version, args_conflicts_with_subcommands = false)]
 struct Cli {
     #[command(flatten)]
-    settings: Settings,
+    flags: Flags,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the server (what happens without a command, too).
+    /// Run the server (the default without a command).
     Serve,
-    /// Ask the running server whether it is ready; for containers.
+    /// Check whether the running server is ready, for containers.
     Healthcheck,
-    /// Bring the database to this version's schema, or one step back.
+    /// Apply, undo or list the steps of the database's schema.
     Migrate {
         #[command(subcommand)]
         direction: Option<migrate::Direction>,
     },
-    /// Write the whole chat into one file, also while the server runs.
+    /// Write the whole chat into one file; the server may be running.
     Backup(backup::BackupTask),
-    /// Put a backup in the place of the database, also one of the other kind.
-    Restore(backup::RestoreTask),
-    /// Make, list and remove accounts, and give them new passwords.
+    /// Replace the database by a backup, which may come from the other kind of database.
+    Restore(restore::RestoreTask),
+    /// Create, list and remove accounts, and set passwords.
     User {
         #[command(subcommand)]
         task: user::Task,
@@ -58,7 +65,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("server: {}", sentence(error.as_ref()));
             ExitCode::FAILURE
@@ -66,24 +73,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::load(cli.settings)?;
+fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let config = Config::new(&Given::collect(cli.flags, std::env::vars_os())?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("service").build()?;
     runtime.block_on(async {
         match cli.command {
-            None | Some(Command::Serve) => serve::serve(config).await,
-            Some(Command::Healthcheck) => healthcheck::healthcheck(&config.listen),
+            None | Some(Command::Serve) => serve::serve(config).await?,
+            Some(Command::Healthcheck) => healthcheck::healthcheck(&config.listen)?,
             Some(Command::Migrate { direction }) => {
-                migrate::migrate(&config.database_url, direction.unwrap_or_default()).await
+                return migrate::migrate(&config.database_url, direction.unwrap_or_default()).await;
             }
-            Some(Command::Backup(task)) => backup::backup(&config, task).await,
-            Some(Command::Restore(task)) => backup::restore(&config, task).await,
-            Some(Command::User { task }) => user::user(config, task).await,
+            Some(Command::Backup(task)) => backup::backup(&config, task).await?,
+            Some(Command::Restore(task)) => restore::restore(&config, task).await?,
+            Some(Command::User { task }) => user::user(config, task).await?,
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
-/// An error and its causes as one sentence, nothing said twice.
+/// An error and its causes as one sentence, without repetitions.
 fn sentence(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();

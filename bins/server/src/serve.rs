@@ -1,49 +1,52 @@
-//! `server serve`: everything put together, and taken apart in order.
+//! `server serve`: starts all parts in order, and stops them in order.
 
 use std::error::Error;
-use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 
 use chat_auth::{Passwords, SigningSecret, Tokens};
 use chat_http::{Parts, Server};
-use chat_store::{DatabaseUrl, Stores, migrations};
-use tokio::net::{TcpListener, TcpSocket, lookup_host};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use chat_store::{
+    DatabaseUrl, OtherServers, ServerLock, StoreError, Stores, migrations, wait_until_reachable,
+};
 
-use crate::backup::unpack_in_place;
+use crate::address::{self, BACKLOG, page_url};
 use crate::config::Config;
-use crate::folder::private_folder;
+use crate::folder::{database_folder, private_folder};
+use crate::in_use::stop_first;
 use crate::limits;
-use crate::settings::LogFormat;
+use crate::log;
+use crate::restore::unpack_in_place;
+use crate::signals::Signals;
 
-/// Runs until it is told to stop.
-pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
-    log_to_stderr(&config)?;
+/// Runs until a signal ends it.
+pub(crate) async fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
+    log::to_stderr(&config);
     let descriptors = limits::raise_descriptors();
-    // Before anything is opened, so that no signal finds nobody listening.
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    // Before anything is opened, so that no signal ends the process half-way.
+    let mut signals = Signals::catch()?;
 
-    private_folder(&config.data_dir)
-        .map_err(|error| format!("the data folder {} cannot be made: {error}", config.data_dir.display()))?;
-    if let DatabaseUrl::Sqlite(path) = &config.database_url
-        && let Some(folder) = path.parent()
-    {
-        private_folder(folder)
-            .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
-    }
-    let secret = match config.jwt_secret {
-        Some(secret) => SigningSecret::new(secret)?,
+    private_folder(&config.data_dir)?;
+    database_folder(&config.database_url)?;
+    let secret = match config.jwt_secret.take() {
+        Some(secret) => secret,
         None => SigningSecret::load_or_create(&config.data_dir.join("jwt.secret"))?,
     };
-    let listener = listen(&config.listen).await?;
-    let address = listener.local_addr()?;
+    // Taken before the wait for the database, and open to clients only after it.
+    let socket = address::bind(&config.listen).await;
+    let socket = socket.map_err(|error| format!("{}: {error}", config.listen_origin))?;
+    let lock = tokio::select! {
+        lock = lock_database(&config) => lock?,
+        () = signals.next() => {
+            tracing::info!("stopped while waiting for the database");
+            return Ok(());
+        }
+    };
     if config.migrate && matches!(config.database_url, DatabaseUrl::Postgres(_)) {
-        migrations::up(&config.database_url).await?;
+        for step in migrations::up(&config.database_url).await? {
+            tracing::info!(version = step.version, name = step.name, "migrated the database");
+        }
     }
-    unpack_in_place(&config.database_url, &config.http.uploads_dir).await?;
-    let stores = Stores::open(&config.database_url).await?;
+    unpack_in_place(&config.database_url, &config.http.uploads_dir).await.map_err(stop_first)?;
+    let stores = Stores::open(&config.database_url).await.map_err(stop_first)?;
     let parts = Parts {
         users: stores.users.clone(),
         sessions: stores.sessions.clone(),
@@ -51,74 +54,44 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         passwords: Passwords::start(config.passwords)?,
         tokens: Tokens::new(&secret, config.tokens),
     };
+    let listening = socket.listen(BACKLOG);
+    let listener = listening
+        .map_err(|error| format!("{}: cannot listen on {}: {error}", config.listen_origin, config.listen))?;
+    let address = listener.local_addr()?;
     let shards = config.http.shards.shards;
     let page = match &config.http.public_url {
         Some(url) => url.origin().to_owned(),
-        None => page(address),
+        None => page_url(address),
     };
     let server = Server::start(listener, parts, config.http).await?;
-    tracing::info!(%address, shards, descriptors, database = ?config.database_url, "ready");
+    tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
     println!("The chat is open: {page}");
 
-    let failed = tokio::select! {
-        _ = interrupted.recv() => false,
-        _ = terminated.recv() => false,
+    let has_failed = tokio::select! {
+        () = signals.next() => false,
         () = server.failed() => true,
     };
-    tracing::info!("stopping; a second signal ends at once");
+    tracing::info!("stopping; a second signal ends the process at once");
     tokio::select! {
         () = server.stop() => {}
-        _ = interrupted.recv() => return Err("ended at once, by a second signal".into()),
-        _ = terminated.recv() => return Err("ended at once, by a second signal".into()),
+        () = signals.next() => return Err("ended at once by a second signal".into()),
     }
     stores.close().await;
+    lock.release().await;
     tracing::info!("stopped");
-    if failed { Err("a part of the server failed; start it anew".into()) } else { Ok(()) }
+    if has_failed { Err("a part of the server failed; start it again".into()) } else { Ok(()) }
 }
 
-fn log_to_stderr(config: &Config) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::try_new(&config.log_filter).map_err(|error| format!("log: {error}"))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.log_format {
-        LogFormat::Human => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
-/// Listens on the first address that a name stands for and that is free.
-async fn listen(address: &str) -> Result<TcpListener, String> {
-    let fail = |error: std::io::Error| format!("listen: cannot listen on {address}: {error}");
-    let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "no such host");
-    for candidate in lookup_host(address).await.map_err(fail)? {
-        match listen_on(candidate) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = error,
-        }
-    }
-    Err(fail(failure))
-}
-
-fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A server that starts again must not wait for its old connections.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Connections that wait to be accepted: when everybody comes back at once.
-/// The system may allow fewer (`net.core.somaxconn`).
-const BACKLOG: u32 = 4096;
-
-/// Where to point a browser.
-fn page(address: SocketAddr) -> String {
-    if address.ip().is_loopback() || address.ip().is_unspecified() {
-        format!("http://localhost:{}", address.port())
-    } else {
-        format!("http://{address}")
+/// Waits for the database, and makes sure that no other server has it.
+async fn lock_database(config: &Config) -> Result<ServerLock, Box<dyn Error>> {
+    let url = &config.database_url;
+    wait_until_reachable(url, config.database_wait).await?;
+    let others = if config.allow_second_server { OtherServers::Allow } else { OtherServers::Refuse };
+    match ServerLock::acquire(url, others).await {
+        Err(error @ StoreError::InUse { .. }) => Err(format!(
+            "{error}: stop that one first, or allow two with allow_second_server (see docs/configuration.md)"
+        )
+        .into()),
+        lock => Ok(lock?),
     }
 }

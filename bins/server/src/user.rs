@@ -1,7 +1,7 @@
 //! `server user`: the accounts, by hand.
 
 use std::error::Error;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chat_auth::{PASSWORD_MAX_BYTES, Password, Passwords};
@@ -14,16 +14,18 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::folder::private_folder;
+use crate::in_use::stop_first;
+use crate::output::print;
 
-/// What to do with accounts. A server on an SQLite file has it for itself and
-/// must be stopped first; beside one on Postgres, all of this can be done.
+/// What to do with accounts. Stop a server on an SQLite file first; on Postgres the
+/// server may be running.
 #[derive(Subcommand)]
 pub(crate) enum Task {
-    /// Make an account, also where registration is closed or the name reserved.
+    /// Create an account, also if registration is closed or the name is reserved.
     Add {
-        /// The name, as it is to be shown.
+        /// The name, as users will see it.
         name: String,
-        /// Give it the name of an account that was removed, and with that its
+        /// Reuse the name of a removed account, and with the name its private
         /// conversations.
         #[arg(long)]
         reuse_name: bool,
@@ -32,38 +34,38 @@ pub(crate) enum Task {
     },
     /// List all accounts.
     List {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Set another password, and sign the person out everywhere.
+    /// Set a new password, and end all sessions of the account.
     ResetPassword {
-        /// Whose.
+        /// The account.
         name: String,
         #[command(flatten)]
         password: NewPassword,
     },
-    /// Remove an account and its picture, and sign the person out everywhere.
-    /// Messages stay, and nobody can register the name again.
+    /// Remove an account and its picture, and end its sessions. Messages stay, and
+    /// the name cannot be registered again.
     Remove {
-        /// Whose.
+        /// The account.
         name: String,
     },
 }
 
-/// Where a password comes from: one line of standard input, without an echo
-/// where that is a terminal.
+/// Where a password comes from: one line of standard input, without an echo if
+/// that is a terminal.
 #[derive(Args)]
 pub(crate) struct NewPassword {
-    /// Make one, and print it.
+    /// Generate a password, and print it.
     #[arg(long, conflicts_with = "password_stdin")]
     generate: bool,
-    /// Read it from standard input, and do not ask for it twice.
+    /// Read the password from standard input, and do not ask for it twice.
     #[arg(long)]
     password_stdin: bool,
 }
 
-/// Does it, and says what was done.
+/// Runs the command and prints what it did.
 pub(crate) async fn user(config: Config, task: Task) -> Result<(), Box<dyn Error>> {
     let stores = open(&config.database_url, &task).await?;
     let done = match task {
@@ -78,22 +80,17 @@ pub(crate) async fn user(config: Config, task: Task) -> Result<(), Box<dyn Error
 
 async fn open(url: &DatabaseUrl, task: &Task) -> Result<Stores, Box<dyn Error>> {
     match url {
-        DatabaseUrl::Memory => return Err("a store in memory has no accounts but the server's own".into()),
+        DatabaseUrl::Memory => {
+            return Err("a memory store belongs to its server: it has no accounts for commands".into());
+        }
         DatabaseUrl::Sqlite(path) => match (task, path.parent()) {
-            (Task::Add { .. }, Some(folder)) => private_folder(folder)
-                .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?,
+            (Task::Add { .. }, Some(folder)) => private_folder(folder)?,
             _ if !path.exists() => return Err(format!("there is no database {}", path.display()).into()),
             _ => {}
         },
         DatabaseUrl::Postgres(_) => {}
     }
-    match Stores::open(url).await {
-        Ok(stores) => Ok(stores),
-        Err(error @ StoreError::InUse { .. }) => {
-            Err(format!("{error}: stop that one first, and start it again afterwards").into())
-        }
-        Err(error) => Err(error.into()),
-    }
+    Stores::open(url).await.map_err(stop_first)
 }
 
 async fn add(
@@ -105,10 +102,10 @@ async fn add(
 ) -> Result<(), Box<dyn Error>> {
     let name = Username::parse(name)?;
     if !reuse_name {
-        // Before anybody is asked for a password.
+        // Before the question for a password.
         check(stores, &name).await?;
     }
-    let (password, told) = password.get()?;
+    let (password, printed) = password.get()?;
     let password_hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
     let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
     if reuse_name {
@@ -116,13 +113,13 @@ async fn add(
     } else {
         stores.users.create_user(&user).await?;
     }
-    print(&format!("{} has an account now.\n{told}", shown(&user.name)))
+    print(&format!("{} has an account now.\n{printed}", shown(&user.name)))
 }
 
 async fn check(stores: &Stores, name: &Username) -> Result<(), Box<dyn Error>> {
     match stores.users.check_new_name(name).await {
         Err(StoreError::NameTaken) if stores.users.find_user(name).await?.is_none() => Err(format!(
-            "{} was the name of an account that was removed: --reuse-name gives its conversations to the new one",
+            "{} was the name of a removed account: --reuse-name gives its conversations to the new one",
             shown(name)
         )
         .into()),
@@ -163,10 +160,11 @@ async fn list(stores: &Stores, as_json: bool) -> Result<(), Box<dyn Error>> {
     print(&table)
 }
 
-/// Accounts that are asked for in one go.
+/// Accounts in one query.
 const USERS_AT_ONCE: usize = 1_000;
 
-/// `None` where the original did not know.
+/// When the account was created; `None` for accounts of the original without a
+/// time.
 fn created(user: &User) -> Option<Timestamp> {
     let ms = i64::try_from(user.created_at_ms).ok().filter(|ms| *ms > 0)?;
     Timestamp::from_millisecond(ms).ok()
@@ -183,35 +181,36 @@ async fn reset_password(
     password: NewPassword,
 ) -> Result<(), Box<dyn Error>> {
     let mut user = find(stores, name).await?;
-    let (password, told) = password.get()?;
+    let (password, printed) = password.get()?;
     let hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
-    // A sign-in at this moment may have renewed the old hash.
+    // A sign-in at this moment may have replaced the old hash.
     while !stores.users.set_password_hash(&user.name, &user.password_hash, &hash).await? {
         user = find(stores, user.name.as_str()).await?;
     }
     let ended = stores.sessions.revoke_sessions_of(&user.name).await?.len();
-    print(&format!("{} has a new password; sessions ended: {ended}.\n{told}", shown(&user.name)))
+    print(&format!("{} has a new password; sessions ended: {ended}.\n{printed}", shown(&user.name)))
 }
 
 async fn remove(config: &Config, stores: &Stores, name: &str) -> Result<(), Box<dyn Error>> {
     let user = match (find(stores, name).await, Username::known(name)) {
         (Ok(user), _) => user,
         (Err(error), Ok(name)) => {
-            // Somebody may have been interrupted between the account and its sessions.
+            // An earlier command may have ended between the account and its sessions.
             stores.sessions.revoke_sessions_of(&name).await?;
             return Err(error);
         }
         (Err(error), Err(_)) => return Err(error),
     };
-    // Nobody can sign in from here on, so that no session comes after its end.
+    // Sign-ins fail from here on, so that no new session follows.
     stores.users.remove_user(&user.name).await?;
     let ended = stores.sessions.revoke_sessions_of(&user.name).await?.len();
     let removed = chat_http::remove_avatar(&config.http.uploads_dir, &user, &*stores.users).await;
-    removed.map_err(|error| format!("the account was removed, but not its picture: {error}"))?;
+    removed.map_err(|error| format!("the account was removed, but its picture was not: {error}"))?;
     print(&format!("The account of {} was removed; sessions ended: {ended}.\n", shown(&user.name)))
 }
 
-/// The account of exactly that name, or of the name as it would be registered.
+/// Finds the account with exactly that name, or with the name as it would be
+/// registered.
 async fn find(stores: &Stores, name: &str) -> Result<User, Box<dyn Error>> {
     for name in [Username::known(name), Username::parse(name)].into_iter().flatten() {
         if let Some(user) = stores.users.find_user(&name).await? {
@@ -222,19 +221,19 @@ async fn find(stores: &Stores, name: &str) -> Result<User, Box<dyn Error>> {
 }
 
 impl NewPassword {
-    /// The password, and what to say about it.
+    /// The password, and what to print about it.
     fn get(&self) -> Result<(Password, String), Box<dyn Error>> {
         if self.generate {
             let text = generated();
-            let told = format!("Password: {text}\n");
-            return Ok((Password::parse(text)?, told));
+            let printed = format!("Password: {text}\n");
+            return Ok((Password::parse(text)?, printed));
         }
         let text = if self.password_stdin || !io::stdin().is_terminal() {
             line_of_stdin()?
         } else {
             let text = rpassword::prompt_password("Password: ")?;
             if rpassword::prompt_password("Again: ")? != text {
-                return Err("these are two different passwords".into());
+                return Err("the two passwords are different".into());
             }
             text
         };
@@ -242,16 +241,16 @@ impl NewPassword {
     }
 }
 
-/// Without the end of the line.
+/// One line of standard input, without its end.
 fn line_of_stdin() -> Result<String, Box<dyn Error>> {
     let mut line = String::new();
-    // One that is too long is told so, and not cut.
+    // More than the longest password, so that a longer one is refused and not cut.
     io::stdin().lock().take(PASSWORD_MAX_BYTES as u64 + 3).read_line(&mut line)?;
     let text = line.strip_suffix('\n').unwrap_or(&line);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-/// A hundred bits, in characters that cannot be mistaken for others.
+/// A password of more than 100 bits, in characters that are not mistaken for others.
 fn generated() -> String {
     let mut random = rand::rng();
     let letter = || LETTERS.choose(&mut random).copied().map(char::from);
@@ -260,19 +259,11 @@ fn generated() -> String {
 
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789ABCDEFGHJKMNPQRSTUVWXYZ";
 
-/// A name for a terminal. The original let people hide things in theirs.
+/// A name for a terminal. The original accepted control characters in names.
 fn shown(name: &Username) -> String {
     match Username::parse(name.as_str()) {
         Ok(parsed) if parsed == *name => name.to_string(),
         _ => format!("{name:?}"),
-    }
-}
-
-/// Whoever reads may have had enough (`| head`).
-fn print(text: &str) -> Result<(), Box<dyn Error>> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }
 

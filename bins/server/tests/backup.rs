@@ -214,7 +214,7 @@ async fn a_backup_is_put_in_the_place_of_the_database() {
     assert!(told.ends_with("chat.db is in use by another server: stop that one first"), "{told}");
     let database = server.folder().join("data/chat.db");
     for (arguments, told) in [
-        (vec!["backup", text(&file)], "is there already: --force replaces it"),
+        (vec!["backup", text(&file)], "exists already: --force replaces it"),
         (vec!["backup", text(&database), "--force"], "belongs to the database itself"),
         (vec!["backup", text(server.folder()), "--force"], "is not the name of a file"),
         (vec!["backup", "/nowhere/at/all"], "cannot be written: "),
@@ -391,7 +391,7 @@ async fn neither_sessions_nor_secrets_go_into_a_backup() {
     let memory = TestServer::start(Setup { store: Store::Memory, shards: 1 }).await;
     for command in ["backup", "restore"] {
         let said = refused(&memory, &[command, "file"]).await;
-        assert!(said.starts_with("a store in memory is only its server's"), "{said}");
+        assert!(said.starts_with("a memory store belongs to its server: "), "{said}");
     }
 }
 

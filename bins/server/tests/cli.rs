@@ -1,4 +1,4 @@
-//! The program as the person sees it who runs it.
+//! The program as its operator sees it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -23,11 +23,11 @@ fn server(folder: &Path, arguments: &[&str]) -> Output {
 
 /// One sentence on standard error, nothing else, and a non-zero exit.
 fn complaint(output: &Output) -> String {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
-    assert!(!output.status.success(), "{said}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{said}");
-    let complaints: Vec<&str> = said.lines().filter(|line| line.starts_with("server: ")).collect();
-    assert_eq!(complaints.len(), 1, "{said}");
+    let printed = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(!output.status.success(), "{printed}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{printed}");
+    let complaints: Vec<&str> = printed.lines().filter(|line| line.starts_with("server: ")).collect();
+    assert_eq!(complaints.len(), 1, "{printed}");
     complaints[0].to_owned()
 }
 
@@ -35,23 +35,58 @@ fn complaint(output: &Output) -> String {
 fn wrong_configuration_is_one_clear_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let file = |text: &str| std::fs::write(folder.path().join("chat.toml"), text).unwrap();
-    for (arguments, told) in [
-        (&["--shards", "0"][..], "shards: must be from 1 to 64"),
-        (&["--database-url", "mysql://host/chat"], "database_url: "),
-        (&["--public-url", "chat"], "public_url: "),
-        (&["--jwt-secret", "short"], "at least 32"),
-        (&["--listen", "nonsense"], "listen: cannot listen on nonsense"),
-        (&["--log", "=/="], "log: "),
+    for (arguments, words) in [
+        (&["--shards", "0"][..], "--shards: must be a whole number from 1 to 64"),
+        (&["--database-url", "mysql://host/chat"], "--database-url: only sqlite:PATH"),
+        (&["--public-url", "chat"], "--public-url: the public URL must look like "),
+        (&["--jwt-secret", "short"], "--jwt-secret: the signing secret has 5 bytes, but needs at least 32"),
+        (&["--listen", "nonsense"], "--listen: cannot listen on nonsense"),
+        (&["--log", "=/="], "--log: "),
         (&["--config", "missing.toml"], "missing.toml cannot be read"),
+        (&["--message-max-bytes", "10"], "--message-max-bytes: must be a whole number from 1024 to 16777216"),
+        (&["--shards", "many"], "--shards: must be a whole number from 1 to 64"),
+        (&["--migrate=perhaps"], "--migrate: must be true or false"),
+        (
+            &["--public-url", "https://x/chat"],
+            "--public-url: the public URL must end after the host and port",
+        ),
     ] {
-        let told_us = complaint(&server(folder.path(), arguments));
-        assert!(told_us.contains(told), "{arguments:?}: {told_us}");
+        let sentence = complaint(&server(folder.path(), arguments));
+        assert!(sentence.contains(words), "{arguments:?}: {sentence}");
     }
     file("listen = \"127.0.0.1:0\"\nshardz = 1\n");
-    let told_us = complaint(&server(folder.path(), &["--config", "chat.toml"]));
-    assert!(told_us.contains("chat.toml is not right: line 2") && told_us.contains("shardz"), "{told_us}");
+    let sentence = complaint(&server(folder.path(), &["--config", "chat.toml"]));
+    assert!(
+        sentence.ends_with("chat.toml, line 2: there is no setting shardz; did you mean shards?"),
+        "{sentence}"
+    );
     // An unknown flag is the command line's own complaint.
     assert_eq!(server(folder.path(), &["--no-such-flag"]).status.code(), Some(2));
+}
+
+/// The environment is not mistaken for a flag, and a misspelled variable is not
+/// ignored.
+#[test]
+fn a_wrong_variable_or_key_is_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("chat.toml"), "listen = \"127.0.0.1:0\"\nshards = 0\n").unwrap();
+    for (variables, start) in [
+        (&[("CHAT_NOSUCH", "1")][..], "CHAT_NOSUCH: there is no such setting"),
+        (&[("CHAT_SHARD", "1")], "CHAT_SHARD: there is no such setting; did you mean CHAT_SHARDS?"),
+        (&[("CHAT_SHARDS", "0")], "CHAT_SHARDS: must be a whole number from 1 to 64"),
+        (&[("CHAT_SHARDS", "many")], "CHAT_SHARDS: must be a whole number from 1 to 64"),
+        (&[("CHAT_LOG_FORMAT", "xml")], "CHAT_LOG_FORMAT: must be human or json"),
+        (&[("CHAT_MIGRATE", "yes")], "CHAT_MIGRATE: must be true or false"),
+        (&[("DATABASE_URL", "mysql://host/chat")], "DATABASE_URL: only sqlite:PATH"),
+        (&[("CHAT_PUBLIC_URL", "https://x/chat")], "CHAT_PUBLIC_URL: the public URL must end after"),
+        (&[("CHAT_CONFIG", "chat.toml")], "shards in chat.toml, line 2: must be a whole number from 1 to 64"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+        command.env_clear().current_dir(folder.path()).envs(variables.iter().copied());
+        let sentence = complaint(&command.output().unwrap());
+        assert!(sentence.starts_with(&format!("server: {start}")), "{variables:?}: {sentence}");
+        assert!(sentence.len() < 250, "{sentence}");
+    }
 }
 
 #[tokio::test]
@@ -59,13 +94,13 @@ async fn an_address_or_a_database_that_is_taken() {
     let running = TestServer::start(SETUP).await;
     let address = running.address.to_string();
     let folder = tempfile::tempdir().unwrap();
-    let told_us = complaint(&server(folder.path(), &["--listen", &address]));
-    assert!(told_us.contains(&address), "{told_us}");
+    let sentence = complaint(&server(folder.path(), &["--listen", &address]));
+    assert!(sentence.contains(&address), "{sentence}");
 
     let data = running.folder().join("data");
     let data = data.to_str().unwrap();
-    let told_us = complaint(&server(folder.path(), &["--listen", "127.0.0.1:0", "--data-dir", data]));
-    assert!(told_us.contains("chat.db"), "{told_us}");
+    let sentence = complaint(&server(folder.path(), &["--listen", "127.0.0.1:0", "--data-dir", data]));
+    assert!(sentence.ends_with("chat.db is in use by another server: stop that one first"), "{sentence}");
 }
 
 #[tokio::test]
@@ -81,24 +116,6 @@ async fn the_signing_secret_is_made_once_and_for_the_owner_only() {
     assert_eq!(std::fs::read(&path).unwrap(), secret);
     let other = TestServer::start(SETUP).await;
     assert_ne!(std::fs::read(other.folder().join("data/jwt.secret")).unwrap(), secret);
-}
-
-#[test]
-fn migrations_go_up_and_down_by_hand() {
-    let folder = tempfile::tempdir().unwrap();
-    let migrate = |direction: &str| {
-        let output = server(folder.path(), &["migrate", direction]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    migrate("up");
-    let status = migrate("status");
-    assert!(!status.is_empty() && status.lines().all(|line| line.contains("applied")), "{status}");
-    assert!(migrate("down").starts_with("Undone: "));
-    let status = migrate("status");
-    assert!(status.lines().last().unwrap().contains("missing"), "{status}");
-    migrate("up");
-    assert!(migrate("status").lines().all(|line| line.contains("applied")));
 }
 
 #[tokio::test]
@@ -141,7 +158,12 @@ async fn logs_are_json_when_asked_and_keep_secrets_and_texts_out() {
     let log = log.join().unwrap();
     assert!(log.lines().count() > 3, "{log}");
     for line in log.lines() {
-        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("JSON: {line}"));
+        let line: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}"));
+        for (field, value) in &line {
+            let is_quoted_twice = value.as_str().is_some_and(|text| text.starts_with('"'));
+            assert!(!is_quoted_twice || field == "user", "{field} is quoted twice: {line:?}");
+        }
     }
     let token = person.cookie.strip_prefix("auth=").unwrap();
     for secret in ["nobody may ever read", "верный пароль", "никто этого не увидит", token]

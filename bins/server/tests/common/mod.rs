@@ -4,6 +4,7 @@
 
 mod http;
 mod person;
+mod process;
 pub(crate) mod published;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::process::{Child, Command};
 
 pub(crate) use http::{Answer, Request};
 pub(crate) use person::{PASSWORD, Person, Socket};
+pub(crate) use process::Process;
 
 /// Which store, and how many shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,10 @@ impl TestServer {
     /// The address of a Postgres.
     pub(crate) fn database_text(&self) -> &str {
         &self.database.as_ref().expect("it is on Postgres").text
+    }
+
+    pub(crate) fn is_on_postgres(&self) -> bool {
+        self.database.is_some()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,0 +1,43 @@
+//! Settings whose text has a form of its own.
+
+use std::net::IpAddr;
+
+use chat_core::{RateLimit, Skeleton, Username};
+use ipnet::IpNet;
+
+/// Reads `BURST,PER_SECOND`, or `off` as `None`.
+pub(super) fn message_rate(text: &str) -> Result<Option<RateLimit>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let numbers = text.split_once(',').and_then(|(burst, per_second)| {
+        let burst = burst.trim().parse().ok().filter(|burst| (1..=RATE_MAX).contains(burst))?;
+        let per_second = per_second.trim().parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate))?;
+        Some(RateLimit { burst, per_second })
+    });
+    numbers.map(Some).ok_or_else(|| {
+        format!(
+            "must be off, or two numbers from 1 to {RATE_MAX}, such as 60,10 (burst, messages per second)"
+        )
+    })
+}
+
+/// So many messages a second are no limit.
+const RATE_MAX: u32 = 1_000_000;
+
+/// Reads names that are separated by commas. An empty text has none.
+pub(super) fn reserved_names(text: &str) -> Result<Vec<Skeleton>, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let skeletons = names.map(|name| Username::parse(name).map(|name| Skeleton::of(name.as_str())));
+    skeletons.collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// Reads addresses and networks that are separated by commas.
+pub(super) fn proxies(text: &str) -> Result<Vec<IpNet>, String> {
+    let proxies = text.split(',').map(str::trim).filter(|proxy| !proxy.is_empty());
+    let networks = proxies.map(|proxy| {
+        let network = proxy.parse::<IpAddr>().map(IpNet::from).or_else(|_| proxy.parse::<IpNet>());
+        network.map_err(|_| format!("{proxy} is neither an address nor a network such as 10.0.0.0/8"))
+    });
+    networks.collect()
+}

@@ -1,0 +1,98 @@
+//! One server on a database.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use chat_store::test_postgres::TestDatabase;
+use common::Process;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Row as _};
+
+fn spawn(folder: &std::path::Path, database: &TestDatabase, flags: &[&str]) -> Process {
+    let mut command = Process::command(folder);
+    command.args(["--database-url", &database.text]).args(flags);
+    Process::spawn(command)
+}
+
+async fn connect(database: &TestDatabase) -> PgConnection {
+    database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
+}
+
+/// The session that holds the lock of running servers, if one does.
+async fn lock_holder(program: &mut PgConnection) -> Option<i32> {
+    let sql = "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                WHERE locktype = 'advisory' AND objid = 3 AND datname = current_database() AND granted";
+    sqlx::query(sql).fetch_optional(program).await.unwrap().map(|row| row.get(0))
+}
+
+#[tokio::test]
+async fn a_second_server_on_one_postgres_is_refused_unless_it_is_allowed() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = spawn(folder.path(), &database, &[]);
+    first.until_ready().await;
+    let mut second = spawn(folder.path(), &database, &[]);
+    second.until_logged("another server has the database: waiting for its end").await;
+    let sentence = second.complaint().await;
+    assert!(sentence.contains(" is in use by another server: stop that one first"), "{sentence}");
+    assert!(sentence.contains("allow_second_server"), "{sentence}");
+
+    let mut second = spawn(folder.path(), &database, &["--allow-second-server"]);
+    second.until_ready().await;
+    // Nor may a third one start beside a server that allows others.
+    first.terminate().await;
+    assert!(first.ended().await.success());
+    let mut third = spawn(folder.path(), &database, &[]);
+    third.until_logged("another server has the database").await;
+    // It starts once the other one has stopped.
+    second.terminate().await;
+    third.until_ready().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_does_not_keep_the_next_one_waiting() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let mut server = spawn(folder.path(), &database, &[]);
+        let started = Instant::now();
+        server.until_ready().await;
+        assert!(started.elapsed() < Duration::from_secs(8), "{:?}: {}", started.elapsed(), server.log());
+        server.kill().await;
+    }
+}
+
+/// The database ends the lock's connection: the server goes on, and takes the
+/// lock again, or logs that another server has it.
+#[tokio::test]
+async fn a_lost_lock_is_taken_again() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = spawn(folder.path(), &database, &[]);
+    let address = server.until_ready().await;
+    let mut program = connect(&database).await;
+    let first = lock_holder(&mut program).await.expect("a running server has the lock");
+    sqlx::query("SELECT pg_terminate_backend($1)").bind(first).execute(&mut program).await.unwrap();
+    server.until_logged("the server's lock was taken again").await;
+    let second = lock_holder(&mut program).await.expect("the server has it again");
+    assert_ne!(first, second);
+
+    // Another one is quicker.
+    let end_and_take = "SELECT pg_terminate_backend($1), pg_advisory_lock(x'6368617400000003'::bigint)";
+    sqlx::query(end_and_take).bind(second).execute(&mut program).await.unwrap();
+    server.until_logged("another server has the database: stop one of them").await;
+    common::Request::get("/readyz").send(address).await.expect_ok();
+    drop(program);
+    let mut program = connect(&database).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while lock_holder(&mut program).await.is_none_or(|holder| holder == second) {
+        assert!(Instant::now() < deadline, "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.terminate().await;
+    assert!(server.ended().await.success(), "{}", server.log());
+    assert_eq!(lock_holder(&mut program).await, None);
+}

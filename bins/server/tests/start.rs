@@ -1,0 +1,175 @@
+//! Starts that have to wait, or that cannot succeed.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+mod common;
+
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use chat_store::test_postgres::{TestCluster, TestDatabase};
+use common::{Process, Setup, Store, TestServer};
+use tokio::task::block_in_place;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_waits_for_its_postgres() {
+    let Some(cluster) = block_in_place(TestCluster::start) else { return };
+    let database = block_in_place(|| cluster.database(true));
+    let folder = tempfile::tempdir().unwrap();
+    let spawn = |flags: &[&str]| {
+        let mut command = Process::command(folder.path());
+        command.args(["--database-url", &database.text]).args(flags);
+        Process::spawn(command)
+    };
+    block_in_place(|| cluster.stop());
+
+    // SIGTERM ends the wait.
+    let mut server = spawn(&[]);
+    server.until_logged("waiting for the database").await;
+    server.terminate().await;
+    assert!(server.ended().await.success(), "{}", server.log());
+
+    // The wait ends by itself.
+    let mut server = spawn(&["--database-wait-seconds", "1"]);
+    let sentence = server.complaint().await;
+    assert!(sentence.contains("it could not be reached within 1 s: "), "{sentence}");
+    let started = Instant::now();
+    let sentence = spawn(&["--database-wait-seconds", "0"]).complaint().await;
+    assert!(sentence.starts_with("cannot open the database postgres://"), "{sentence}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+
+    let mut server = spawn(&[]);
+    server.until_logged("waiting for the database").await;
+    assert!(block_in_place(|| cluster.start_again()));
+    server.until_ready().await;
+    assert_eq!(server.log().matches("waiting for the database").count(), 1, "{}", server.log());
+}
+
+/// What does not mend by waiting ends the start at once.
+#[tokio::test]
+async fn a_wrong_database_or_user_is_not_waited_for() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let missing = database.text.replace('?', "_missing?");
+    let stranger = database.text.replace("postgres@", "stranger@");
+    for (url, words) in [(missing, "_missing\" does not exist"), (stranger, "\"stranger\"")] {
+        let mut command = Process::command(folder.path());
+        command.args(["--database-url", &url]);
+        let started = Instant::now();
+        let sentence = Process::spawn(command).complaint().await;
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// The mode of a folder, the umask and older files are no matter.
+#[tokio::test]
+async fn the_database_is_readable_by_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::DirBuilder::new().mode(0o755).create(&data).unwrap();
+    let files = || -> Vec<_> {
+        let names = ["chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock", "jwt.secret"];
+        names.map(|name| data.join(name)).into_iter().collect()
+    };
+    let start = async || {
+        let mut command = tokio::process::Command::new("sh");
+        let server = Process::command(&data);
+        let server = server.as_std();
+        command.env_clear().args(["-c", "umask 0; exec \"$@\"", "sh"]);
+        command.arg(server.get_program()).args(server.get_args());
+        let mut process = Process::spawn(command);
+        process.until_ready().await;
+        process
+    };
+    let mut process = start().await;
+    for file in files() {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    let backup = folder.path().join("backup.db");
+    let mut command = Process::command(&data);
+    command.arg("backup").arg(&backup);
+    assert!(command.status().await.unwrap().success());
+    assert_eq!(mode(&backup), 0o600);
+
+    // What an older version created is tightened, which is logged.
+    process.kill().await;
+    let kept = data.join("chat.db.before-20261123T031500Z");
+    std::fs::write(&kept, "").unwrap();
+    let other = data.join("chat.db.txt");
+    std::fs::write(&other, "").unwrap();
+    let open = std::fs::Permissions::from_mode(0o644);
+    for file in [&kept, &other, &files()[0], &files()[1], &files()[3]] {
+        std::fs::set_permissions(file, open.clone()).unwrap();
+    }
+    let process = start().await;
+    for file in files().iter().chain([&kept]) {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+    }
+    assert_eq!(mode(&other), 0o644, "not the server's");
+    assert!(process.log().contains("other users could open this file"), "{}", process.log());
+}
+
+/// A server in a mount namespace of its own, after a script that may mount
+/// something on `data`. `None` where this machine allows no such namespace.
+async fn in_namespace(data: &Path, script: &str) -> Option<Process> {
+    let unshare = ["unshare", "--user", "--map-root-user", "--mount"];
+    let allowed = Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        eprintln!("NOT TESTED: this machine allows no mount namespaces");
+        return None;
+    }
+    let server = Process::command(data);
+    let server = server.as_std();
+    let mut command = tokio::process::Command::new(unshare[0]);
+    command.args(&unshare[1..]).args(["sh", "-ec", &format!("data=$1; shift; {script}; exec \"$@\""), "sh"]);
+    command.arg(data).arg(server.get_program()).args(server.get_args());
+    Some(Process::spawn(command))
+}
+
+#[tokio::test]
+async fn a_full_disk_or_a_read_only_folder_is_named() {
+    // A stopped server's data, with an account in it.
+    let mut server = TestServer::start(Setup { store: Store::Sqlite, shards: 1 }).await;
+    server.person("alice").await;
+    server.kill().await;
+    let from = server.folder().join("data");
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let copy = format!("cp {}/chat.db {}/jwt.secret \"$data\"", from.display(), from.display());
+    let mount = "mount -t tmpfs -o size=1m tmpfs \"$data\"";
+    // The last blocks go to another file.
+    let fill = "cat /dev/zero > \"$data/other\" 2> /dev/null || true";
+    let named = data.canonicalize().unwrap();
+    for (script, reason) in [
+        (format!("{mount}; {copy}; {fill}"), "No space left on device"),
+        (format!("{mount}; {copy}; touch \"$data/chat.db.lock\"; {fill}"), "No space left on device"),
+        (format!("{mount}; {copy}; mount -o remount,ro \"$data\""), "Read-only file system"),
+    ] {
+        let Some(mut process) = in_namespace(&data, &script).await else { return };
+        let sentence = process.complaint().await;
+        let path = format!(
+            "cannot open the database {}/chat.db: no file can be written in {}: ",
+            named.display(),
+            named.display()
+        );
+        assert!(sentence.starts_with(&path), "{script}: {sentence}");
+        assert!(sentence.contains(reason), "{script}: {sentence}");
+    }
+    // A folder that cannot be created, and no signing secret yet.
+    for (script, words) in [
+        (format!("{mount}; {fill}"), ["jwt.secret", "No space left on device"]),
+        (format!("{mount}; mount -o remount,ro \"$data\""), ["jwt.secret", "Read-only file system"]),
+    ] {
+        let Some(mut process) = in_namespace(&data, &script).await else { return };
+        let sentence = process.complaint().await;
+        assert!(words.iter().all(|word| sentence.contains(word)), "{script}: {sentence}");
+    }
+}
