@@ -1,4 +1,4 @@
-//! argon2id in a buffer that is used again and again, and bcrypt for old hashes.
+//! argon2id in a buffer that is reused, and bcrypt for old hashes.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -6,11 +6,11 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crate::old_hash::OldHash;
 use crate::{NO_PASSWORD, Password, Verdict};
 
-/// Hashes and checks passwords, one after the other.
+/// Hashes and checks passwords, one at a time, in a buffer that it keeps.
 pub(crate) struct Hasher {
     /// The cost of new hashes.
     params: Params,
-    /// Empty until the first hash, and again after a rest.
+    /// Empty until the first hash, and after `free_buffer`.
     buffer: Vec<Block>,
 }
 
@@ -47,17 +47,17 @@ impl Hasher {
         hash.map(|hash| hash.to_string())
     }
 
-    /// Whether this is the password of that hash. Without a hash, or with one
-    /// that cannot be read, it costs as much as a new hash, and is not.
+    /// Checks a password against a hash. Without a hash, or with one that cannot be read,
+    /// this takes as long as a new hash, and the password is wrong.
     pub(crate) fn verify(&mut self, password: &Password, hash: Option<&str>) -> Verdict {
         let hash = hash.filter(|hash| *hash != NO_PASSWORD);
-        let (right, outdated) = match hash.map(Known::parse) {
-            Some(Some(Known::Argon2id(stored))) => {
+        let (right, outdated) = match hash.map(ReadHash::parse) {
+            Some(Some(ReadHash::Argon2id(stored))) => {
                 let output = self.argon2id(stored.version, &stored.params, password, &stored.salt);
-                // Compared in constant time, see `Output`.
+                // `Output` compares in constant time.
                 (output.is_some_and(|output| output == stored.output), stored.is_weaker_than(&self.params))
             }
-            Some(Some(Known::Old(stored))) => (stored.verify(password), true),
+            Some(Some(ReadHash::Old(stored))) => (stored.verify(password), true),
             unknown => {
                 if unknown.is_some() {
                     tracing::error!("an account's password hash cannot be read");
@@ -72,7 +72,7 @@ impl Hasher {
         if !outdated {
             return Verdict::Right;
         }
-        // Without a new hash the old one stays good.
+        // If no new hash can be made, the old one stays valid.
         self.hash(password).map_or(Verdict::Right, |new_hash| Verdict::RightButOutdated { new_hash })
     }
 
@@ -91,8 +91,8 @@ impl Hasher {
         let out = out.get_mut(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN))?;
         let result = Argon2::new(Algorithm::Argon2id, version, params.clone())
             .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.buffer)
-            .inspect_err(|error| tracing::error!(%error, "argon2id"));
-        // A stored hash that costs more than ours does not keep its memory.
+            .inspect_err(|error| tracing::error!(%error, "argon2id failed"));
+        // The memory of a stored hash that costs more than a new one is not kept.
         self.buffer.truncate(self.params.block_count());
         self.buffer.shrink_to_fit();
         result.ok()?;
@@ -100,20 +100,20 @@ impl Hasher {
     }
 }
 
-/// A stored hash of a kind that is checked here.
-enum Known<'a> {
+/// A stored hash of a kind that can be checked.
+enum ReadHash<'a> {
     Argon2id(StoredHash),
     Old(OldHash<'a>),
 }
 
-impl<'a> Known<'a> {
+impl<'a> ReadHash<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let old = || OldHash::parse(text).map(Self::Old);
         StoredHash::parse(text).map(Self::Argon2id).or_else(old)
     }
 }
 
-/// What a PHC string of argon2id says.
+/// The parts of a PHC string of argon2id.
 struct StoredHash {
     version: Version,
     params: Params,
@@ -133,12 +133,12 @@ impl StoredHash {
         fits.then_some(Self { version, params, salt: hash.salt?, output: hash.hash? })
     }
 
-    /// Whether a hash made today would be harder to guess from. One that costs
-    /// more than today's is left as it is.
-    fn is_weaker_than(&self, today: &Params) -> bool {
+    /// Whether a hash made with these parameters is harder to guess from. A hash that
+    /// costs more is not weaker, and is kept.
+    fn is_weaker_than(&self, current: &Params) -> bool {
         self.version != Version::V0x13
-            || self.params.m_cost() < today.m_cost()
-            || self.params.t_cost() < today.t_cost()
+            || self.params.m_cost() < current.m_cost()
+            || self.params.t_cost() < current.t_cost()
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_buffer_is_made_at_first_use_and_never_grows_for_good() {
+    fn the_buffer_is_allocated_at_first_use_and_does_not_stay_larger() {
         let mut hasher = Hasher::new(Params::new(64, 1, 1, Some(32)).unwrap());
         let password = Password::parse("p".to_owned()).unwrap();
         assert!(!hasher.has_buffer());

@@ -1,13 +1,13 @@
-//! Passwords and tokens: who somebody is, and how that is remembered.
+//! Passwords and tokens: how a user proves who they are, at sign-in and afterwards.
 //!
-//! [`Passwords`] hashes and checks passwords (argon2id, and bcrypt for accounts
-//! that come from the original chat) on threads of its own, so that a crowd at
-//! the door costs a fixed amount of memory and never the threads that carry
-//! messages. [`Tokens`] issues and checks the JWT of a session, signed with a
-//! [`SigningSecret`]. [`SignInLimiter`] stops those who guess passwords.
+//! [`Passwords`] hashes and checks passwords (argon2id, and bcrypt for accounts of the
+//! original chat) on threads of its own, so that many sign-ins at once take a fixed
+//! amount of memory and no time of the threads that carry messages. [`Tokens`] issues
+//! and checks the JWT of a session, signed with a [`SigningSecret`]. [`SignInLimiter`]
+//! limits how often a password may be guessed.
 //!
-//! This crate knows no account, no session store, no cookie and no request:
-//! whether a token's session still exists is for its caller to ask.
+//! This crate knows no accounts, stored sessions, cookies or requests. Whether the
+//! session of a token still exists is for the caller to check.
 //!
 //! ```
 //! use chat_auth::{Password, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens, Verdict};
@@ -17,7 +17,7 @@
 //! let hash = passwords.hash(Password::parse("correct horse".to_owned())?).await?;
 //! let written = || Password::parse("correct horse".to_owned());
 //! assert_eq!(passwords.verify_login(written()?, Some(&hash)).await?, Verdict::Right);
-//! // A name without an account takes as long, and is never right.
+//! // A name without an account takes as long, and no password is right for it.
 //! assert_eq!(passwords.verify_login(written()?, None).await?, Verdict::Wrong);
 //!
 //! let secret = SigningSecret::new("a text of 32 bytes or more, from the configuration")?;
@@ -29,6 +29,8 @@
 //! # }).unwrap();
 //! ```
 
+mod failures;
+mod hash_queue;
 mod hasher;
 mod old_hash;
 mod password;
@@ -36,9 +38,11 @@ mod passwords;
 mod secret;
 mod sign_in_limiter;
 mod tokens;
+mod verdict;
 
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError};
-pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions, Verdict};
+pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
 pub use sign_in_limiter::{Attempt, SignInLimiter, SignInLimits, SignInRefused};
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};
+pub use verdict::Verdict;

@@ -1,43 +1,42 @@
-//! bcrypt hashes: those of the accounts that come from the original chat.
+//! The bcrypt hashes of accounts of the original chat.
 
 use crate::Password;
 
-/// A bcrypt hash of a version and a cost that are checked here. New ones are
-/// never made.
+/// A bcrypt hash whose version and cost can be checked here. New ones are never made.
 pub(crate) struct OldHash<'a>(&'a str);
 
 impl<'a> OldHash<'a> {
-    /// What is readable: `$2a$`, `$2b$` or `$2y$` (the same thing under three
-    /// names; `$2x$` is a mistake of an old PHP), two digits of cost from 4 to
-    /// [`COST_MAX`], and 53 characters of salt and hash.
+    /// Parses `$2a$`, `$2b$` or `$2y$` (three names of one version; `$2x$` marks hashes of
+    /// a faulty old PHP), two digits of cost from 4 to [`COST_MAX`], and 53 characters of
+    /// salt and hash. `None` for everything else.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let version = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
         let parts: bcrypt::HashParts = if version { text.parse().ok()? } else { return None };
         (COST_MIN..=COST_MAX).contains(&parts.get_cost()).then_some(Self(text))
     }
 
-    /// Whether this is its password. bcrypt looks at the first
-    /// [`PASSWORD_MAX_BYTES`] bytes only: a longer password was refused by the
-    /// original, and would be right here whatever its end is.
+    /// Whether this is the password of the hash. A password of more than
+    /// [`PASSWORD_MAX_BYTES`] bytes is not: bcrypt ignores the bytes beyond, so that it
+    /// would be right with any end. The original refused such passwords.
     pub(crate) fn verify(&self, password: &Password) -> bool {
         if password.as_bytes().len() > PASSWORD_MAX_BYTES {
             return false;
         }
-        // Compared in constant time, see `bcrypt::verify`.
+        // `bcrypt::verify` compares in constant time.
         bcrypt::verify(password.as_bytes(), self.0)
-            .inspect_err(|error| tracing::error!(%error, "bcrypt"))
+            .inspect_err(|error| tracing::error!(%error, "bcrypt failed"))
             .unwrap_or(false)
     }
 }
 
-/// The least that bcrypt knows.
+/// The lowest cost of bcrypt.
 const COST_MIN: u32 = 4;
 
-/// Each step doubles the time. The original made hashes of cost 10, about 50 ms
-/// of one core; 14 takes 0.8 s.
+/// The highest cost that is checked. Each step doubles the time: cost 10, which the
+/// original used, takes about 50 ms of one core, and cost 14 takes 0.8 s.
 const COST_MAX: u32 = 14;
 
-/// What bcrypt takes of a password.
+/// The number of bytes of a password that bcrypt uses.
 const PASSWORD_MAX_BYTES: usize = 72;
 
 #[cfg(test)]
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_bcrypt_would_cut_off_is_refused() {
+    async fn a_password_that_bcrypt_would_truncate_is_wrong() {
         let passwords = cheap(1);
         assert!(verdict(&passwords, &"x".repeat(72), X_72_TIMES).await.is_right());
         for length in [71, 73, 1024] {
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_hashes_of_a_known_version_and_a_bearable_cost_are_checked() {
+    async fn only_hashes_of_a_known_version_and_limited_cost_are_checked() {
         let passwords = cheap(1);
         assert!(verdict(&passwords, "p", COST_4).await.is_right());
         assert!(verdict(&passwords, "p", COST_14).await.is_right());
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_argon2id_hash_is_outdated_when_it_costs_less_than_todays() {
+    async fn an_argon2id_hash_is_outdated_when_it_costs_less_than_a_new_one() {
         let (once, twice) = (cheap(1), cheap(2));
         let password = || Password::parse("p".to_owned()).unwrap();
         let hash = once.hash(password()).await.unwrap();
@@ -126,7 +125,7 @@ mod tests {
         assert!(new_hash.starts_with("$argon2id$v=19$m=64,t=2,p=1$"), "{new_hash}");
         assert_eq!(verdict(&twice, "q", &hash).await, Verdict::Wrong);
         assert_eq!(verdict(&once, "p", &hash).await, Verdict::Right);
-        // One that costs more is not made cheaper.
+        // A hash that costs more is not replaced by a cheaper one.
         assert_eq!(verdict(&once, "p", &new_hash).await, Verdict::Right);
     }
 }

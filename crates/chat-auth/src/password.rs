@@ -1,23 +1,27 @@
-//! A password on its way to its hash.
+//! A password in plain text, before it is hashed.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Bytes that a password may have: enough for any sentence, and little enough
-/// that a queue of them stays small.
+/// The most bytes that a password may have: enough for any sentence, and so few that a
+/// queue of passwords stays small.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 
-/// In the place of a hash: the account of somebody who signs in elsewhere. No
-/// password is right for it.
+/// What is stored in place of a hash for an account whose user is signed in by another
+/// issuer. No password is right for it.
 pub const NO_PASSWORD: &str = "!";
 
-/// A password, verbatim: 1 to [`PASSWORD_MAX_BYTES`] bytes. Overwritten with
-/// zeros when dropped, and never shown.
+/// A password, verbatim: 1 to [`PASSWORD_MAX_BYTES`] bytes. It is overwritten with zeros
+/// when dropped, and `Debug` does not show it.
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Checks the length; nothing is trimmed or normalised.
+    /// Checks the length. Nothing is trimmed or normalised.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError`].
     pub fn parse(input: String) -> Result<Self, PasswordError> {
         let input = Zeroizing::new(input);
         if input.is_empty() {
@@ -59,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_kept_as_it_is_and_has_1_to_1024_bytes() {
+    fn a_password_is_verbatim_and_has_1_to_1024_bytes() {
         assert_eq!(Password::parse(" a ".to_owned()).unwrap().as_bytes(), b" a ");
         assert_eq!(Password::parse(String::new()).unwrap_err(), PasswordError::Empty);
         assert!(Password::parse("ж".repeat(512)).is_ok());

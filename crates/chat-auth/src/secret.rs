@@ -9,16 +9,20 @@ use std::path::{Path, PathBuf};
 use rand::TryRng as _;
 use zeroize::Zeroizing;
 
-/// The fewest bytes a secret may have: as many as the hash of HS256 gives
-/// (RFC 7518 §3.2).
+/// The fewest bytes that a secret may have: as many as the hash of HS256 has (RFC 7518
+/// §3.2).
 pub const SECRET_MIN_BYTES: usize = 32;
 
-/// Whoever knows it can sign anybody in. Overwritten with zeros when dropped,
-/// and never shown.
+/// The secret that signs tokens. A program that knows it can sign in any user. It is
+/// overwritten with zeros when dropped, and `Debug` does not show it.
 pub struct SigningSecret(Zeroizing<Vec<u8>>);
 
 impl SigningSecret {
     /// A secret from the configuration, used as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::TooShort`].
     pub fn new(secret: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
         let secret = Zeroizing::new(secret.into());
         if secret.len() < SECRET_MIN_BYTES {
@@ -27,12 +31,15 @@ impl SigningSecret {
         Ok(Self(secret))
     }
 
-    /// The secret in that file, which is made from the system's randomness if
-    /// it is not there. Two processes that start at once get the same one.
+    /// The secret in this file. If the file does not exist, it is created with a random
+    /// secret. Two processes that start at once get the same secret.
     ///
-    /// The file is a line of text (white space around it does not count), so
-    /// that it can be given to another issuer or moved into a configuration. Its
-    /// folder must exist.
+    /// The file is one line of text (surrounding white space is ignored), so that it can
+    /// be given to another issuer or copied into a configuration. Its folder must exist.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`], except `TooShort`.
     pub fn load_or_create(path: &Path) -> Result<Self, SecretError> {
         match Self::load(path) {
             Err(SecretError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
@@ -70,55 +77,55 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// Why there is no secret. The sentences are for the person who runs the server.
+/// Why a secret cannot be used. The sentences are for the operator of the server.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The configured secret is too easy to guess.
+    /// The configured secret is so short that it could be guessed.
     #[error(
-        "the signing secret has {bytes} bytes, but needs at least {SECRET_MIN_BYTES}: \
-         set a longer one, or none, and the server makes its own"
+        "the signing secret has {bytes} bytes, but needs at least {SECRET_MIN_BYTES}: choose a longer one"
     )]
     TooShort {
-        /// How many it has.
+        /// How many bytes it has.
         bytes: usize,
     },
-    /// The same, for a file: perhaps it was cut off.
+    /// The secret in the file is too short; the file may have been truncated.
     #[error(
         "the signing secret in {path} has {bytes} bytes, but needs at least {SECRET_MIN_BYTES}: \
-         put a longer one there, or remove the file, and the server makes a new one \
-         (everybody has to sign in again)"
+         write a longer one into the file, or remove the file, so that a new secret is made \
+         (tokens that were issued before become invalid)"
     )]
     FileTooShort {
         /// The file.
         path: PathBuf,
-        /// How many it has.
+        /// How many bytes it has.
         bytes: usize,
     },
     /// Every user of the machine can read the file.
-    #[error("the signing secret in {path} is open to every user of this machine: chmod 600 it")]
+    #[error("the signing secret in {path} can be read by every user of this machine: run chmod 600 on it")]
     ReadableByAll {
         /// The file.
         path: PathBuf,
     },
-    /// The file cannot be read or made.
-    #[error("the signing secret in {path} cannot be read or made")]
+    /// The file cannot be read or created.
+    #[error("the signing secret in {path} cannot be read or created")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         cause: io::Error,
     },
 }
 
-/// Access bits of people who are neither the owner nor of the group. (A mounted
+/// The permissions of users who are neither the owner nor in the group. (A mounted
 /// secret is often readable by a group.)
 const READABLE_BY_ALL: u32 = 0o007;
 
-/// No secret is longer; a wrong path to something large is not read whole.
+/// The most bytes that are read, so that a large file under a wrong path is not read whole.
 const FILE_MAX_BYTES: u64 = 4096;
 
-/// Makes the file, complete or not at all; one that appeared meanwhile stays.
+/// Creates the file with its whole content. A file that another process created
+/// meanwhile is kept.
 fn create(path: &Path) -> io::Result<()> {
     let mut random = Zeroizing::new([0; 32]);
     rand::rngs::SysRng.try_fill_bytes(&mut *random).map_err(io::Error::other)?;
@@ -138,8 +145,8 @@ fn create(path: &Path) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(line.as_bytes())?;
         file.sync_all()?;
-        // A link, not a rename: a rename would replace the secret of a server
-        // that started at the same moment.
+        // A link and no rename: a rename would replace the secret of a server that
+        // started at the same moment.
         match std::fs::hard_link(&temporary, path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),

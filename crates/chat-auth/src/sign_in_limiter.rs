@@ -1,6 +1,6 @@
-//! How often somebody may be wrong about a password.
+//! The limit on failed sign-ins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::pin::pin;
@@ -10,36 +10,40 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-/// Counts failed sign-ins, and refuses to look at more than a few: for each
-/// account together with an address, so that somebody who guesses is stopped and
-/// the account's owner elsewhere is not, and for each account alone, against those
-/// who guess from many addresses. Names without an account count like the others,
-/// or the answer would tell them apart.
+use crate::failures::Failures;
+
+/// Counts failed sign-ins, and refuses further ones beyond a limit.
 ///
-/// Nobody who is signed in notices anything of it.
+/// Failures are counted for each account with each address, so that an attacker is
+/// stopped while the owner of the account elsewhere is not; and for each account alone,
+/// against guesses from many addresses. Names without an account are counted in the same
+/// way; otherwise the answer would show which names have accounts.
+///
+/// Users who are signed in are not affected.
 pub struct SignInLimiter {
     limits: SignInLimits,
     started: Instant,
-    /// Names are as long as strangers make them; what is kept is this hash.
+    /// Hashes the keys: clients choose the names, and how long they are.
     hasher: RandomState,
     failures: Mutex<Failures>,
-    /// Accounts with addresses from which they have signed in.
-    known: Mutex<HashSet<u64>>,
-    one_ended: Notify,
+    /// Keys of accounts with addresses from which they have signed in.
+    signed_in_from: Mutex<HashSet<u64>>,
+    attempt_ended: Notify,
+    /// One permit for each attempt that may wait.
     waiting: Semaphore,
 }
 
 /// How many failures [`SignInLimiter`] allows.
 #[derive(Debug, Clone)]
 pub struct SignInLimits {
-    /// Failures of one account from one address within 15 minutes. Of IPv6, one
-    /// network of 56 bits is one address: that is what one customer may have.
+    /// Failures of one account from one address within 15 minutes. An IPv6 network of 56
+    /// bits, which one customer of a provider may have, counts as one address.
     pub from_address_max: usize,
-    /// Failures of one account within an hour, from wherever; but from an address
-    /// from which it has signed in before, only those from there count.
+    /// Failures of one account within an hour, from all addresses. For an address from
+    /// which the account has signed in before, only failures from there count.
     pub of_account_max: usize,
-    /// Accounts, and accounts with addresses, that are remembered; beyond it some
-    /// are forgotten. About 100 bytes each, and 4 more for each failure.
+    /// Accounts, and accounts with addresses, that are remembered; beyond it some are
+    /// forgotten. Each takes about 100 bytes, and 4 bytes more for each failure.
     pub remembered_max: usize,
 }
 
@@ -49,86 +53,86 @@ impl Default for SignInLimits {
     }
 }
 
-/// Why a sign-in is not looked at.
+/// Why a sign-in is refused before its password is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignInRefused {
     /// There were too many failures.
-    #[error("too many failed sign-ins, the next may be tried in {} s", .retry_after.as_secs())]
+    #[error("too many failed sign-ins, try again in {} s", .retry_after.as_secs())]
     TooManyFailures {
-        /// When the next one may be tried, in whole seconds.
+        /// After which time the next attempt is allowed, in whole seconds.
         retry_after: Duration,
     },
-    /// Too many wait for others of the same account to be looked at.
+    /// Too many attempts wait for other attempts of the same account.
     #[error("too many sign-ins of one account at once")]
     Busy,
 }
 
 impl SignInLimiter {
-    /// Nobody has failed yet.
+    /// A limiter that knows of no failures.
     pub fn new(limits: SignInLimits, now: Instant) -> Self {
         Self {
             limits,
             started: now,
             hasher: RandomState::new(),
             failures: Mutex::default(),
-            known: Mutex::default(),
-            one_ended: Notify::new(),
+            signed_in_from: Mutex::default(),
+            attempt_ended: Notify::new(),
             waiting: Semaphore::new(WAITING_MAX),
         }
     }
 
-    /// Begins a sign-in, before its password is looked at. As many at one time are
-    /// no way around the limit, those that could be failures too many wait until
-    /// others have ended. It counts as a failure unless the [`Attempt`] is told
-    /// otherwise.
+    /// Begins an attempt, before its password is checked. It counts as a failure unless
+    /// the [`Attempt`] is ended otherwise. While the pending attempts could all be
+    /// failures and reach the limit, a further one waits: many attempts at one time do
+    /// not get around the limit.
     ///
-    /// `account` is the name in the form in which accounts are told apart.
+    /// `account` must be the same for all spellings of a name that find one account.
     ///
     /// # Errors
     ///
-    /// [`SignInRefused`], and the password must not be looked at.
+    /// [`SignInRefused`]; the password must not be checked then.
     pub async fn begin(&self, account: &str, address: IpAddr) -> Result<Attempt<'_>, SignInRefused> {
         let keys = [
-            (self.hasher.hash_one((account, network(address))), FROM_ADDRESS_SECONDS),
-            (self.hasher.hash_one(account), OF_ACCOUNT_SECONDS),
+            (self.hasher.hash_one((account, network(address))), ADDRESS_WINDOW_SECONDS),
+            (self.hasher.hash_one(account), ACCOUNT_WINDOW_SECONDS),
         ];
-        let mut place = None;
+        let mut waiting = None;
         loop {
-            let ended = self.one_ended.notified();
+            let ended = self.attempt_ended.notified();
             let mut ended = pin!(ended);
-            // Or one that ends between the look and the wait would not be heard.
+            // Registered before the check, so that no end between both is missed.
             ended.as_mut().enable();
             if self.admit(keys, self.seconds(Instant::now()))? {
                 return Ok(Attempt { limiter: self, keys, outcome: Outcome::Failed });
             }
-            if place.is_none() {
-                place = Some(self.waiting.try_acquire().map_err(|_| SignInRefused::Busy)?);
+            if waiting.is_none() {
+                waiting = Some(self.waiting.try_acquire().map_err(|_| SignInRefused::Busy)?);
             }
             ended.await;
         }
     }
 
-    /// Whether one may begin now; if not, it has to wait for one that is under way.
+    /// Whether an attempt may begin now; if not, it waits for the end of a pending one.
     fn admit(&self, keys: [(u64, u32); 2], now: u32) -> Result<bool, SignInRefused> {
         let mut failures = self.failures();
         failures.make_room(now, self.limits.remembered_max);
         let limits = [self.limits.from_address_max, self.limits.of_account_max];
         let mut wait = None;
         let mut is_free = true;
-        // Strangers must not lock out whoever comes from home.
-        let counted = if self.known().contains(&keys[0].0) { 1 } else { 2 };
-        for ((key, window_seconds), max) in keys.into_iter().zip(limits).take(counted) {
-            let recent = failures.recent(key, window_seconds);
+        // Failures elsewhere do not count for an address that has signed in before.
+        let counted = if self.signed_in_from().contains(&keys[0].0) { 1 } else { 2 };
+        for ((key, window), max) in keys.into_iter().zip(limits).take(counted) {
+            let recent = failures.of(key, window);
             recent.forget_old(now);
             wait = wait.max(recent.wait(max, now));
-            is_free &= recent.at.len() + recent.under_way < max;
+            is_free &= recent.times.len() + recent.pending < max;
         }
         if let Some(seconds) = wait {
             return Err(SignInRefused::TooManyFailures { retry_after: Duration::from_secs(seconds.into()) });
         }
         if is_free {
-            for (key, window_seconds) in keys {
-                failures.recent(key, window_seconds).under_way += 1;
+            for (key, window) in keys {
+                failures.of(key, window).pending += 1;
             }
         }
         Ok(is_free)
@@ -136,32 +140,30 @@ impl SignInLimiter {
 
     fn end(&self, keys: [(u64, u32); 2], outcome: Outcome, now: u32) {
         let mut failures = self.failures();
-        for (key, window_seconds) in keys {
-            let recent = failures.recent(key, window_seconds);
-            recent.under_way = recent.under_way.saturating_sub(1);
+        for (key, window) in keys {
+            let recent = failures.of(key, window);
+            recent.pending = recent.pending.saturating_sub(1);
             match outcome {
-                Outcome::Failed => recent.at.push(now),
-                Outcome::Succeeded if window_seconds == FROM_ADDRESS_SECONDS => recent.at.clear(),
-                Outcome::Succeeded | Outcome::NotMade => {}
+                Outcome::Failed => recent.times.push(now),
+                Outcome::Succeeded if window == ADDRESS_WINDOW_SECONDS => recent.times.clear(),
+                Outcome::Succeeded | Outcome::NotChecked => {}
             }
-            if recent.is_nothing() {
-                failures.of.remove(&key);
-            }
+            failures.forget_if_empty(key);
         }
         drop(failures);
-        self.one_ended.notify_waiters();
+        self.attempt_ended.notify_waiters();
     }
 
-    fn remember(&self, key: u64) {
-        let mut known = self.known();
-        if known.len() >= self.limits.remembered_max {
-            known.clear();
+    fn remember_sign_in(&self, key: u64) {
+        let mut signed_in_from = self.signed_in_from();
+        if signed_in_from.len() >= self.limits.remembered_max {
+            signed_in_from.clear();
         }
-        known.insert(key);
+        signed_in_from.insert(key);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashSet<u64>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn signed_in_from(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.signed_in_from.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seconds(&self, now: Instant) -> u32 {
@@ -169,12 +171,12 @@ impl SignInLimiter {
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
-        // Counts are whole at any time.
+        // The counts are consistent wherever a thread could panic.
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A sign-in that is under way, and has failed unless it is told otherwise.
+/// A pending sign-in. Dropping it counts as a failure.
 #[must_use]
 pub struct Attempt<'a> {
     limiter: &'a SignInLimiter,
@@ -186,19 +188,20 @@ pub struct Attempt<'a> {
 enum Outcome {
     Failed,
     Succeeded,
-    NotMade,
+    NotChecked,
 }
 
 impl Attempt<'_> {
-    /// The password was right: earlier failures from that address are forgotten.
+    /// Ends the attempt: the password was right. Earlier failures of the account from
+    /// this address are forgotten.
     pub fn succeeded(mut self) {
         self.outcome = Outcome::Succeeded;
-        self.limiter.remember(self.keys[0].0);
+        self.limiter.remember_sign_in(self.keys[0].0);
     }
 
-    /// The password was not looked at: this one does not count.
-    pub fn not_made(mut self) {
-        self.outcome = Outcome::NotMade;
+    /// Ends the attempt: the password was not checked. The attempt does not count.
+    pub fn not_checked(mut self) {
+        self.outcome = Outcome::NotChecked;
     }
 }
 
@@ -208,66 +211,8 @@ impl Drop for Attempt<'_> {
     }
 }
 
-#[derive(Default)]
-struct Failures {
-    of: HashMap<u64, Recent>,
-    /// How many there were after the last clearing.
-    cleared_to: usize,
-}
-
-/// What is known of an account, or of one with an address.
-struct Recent {
-    /// When its failures were, in seconds since the start, the oldest first.
-    at: Vec<u32>,
-    window_seconds: u32,
-    under_way: usize,
-}
-
-impl Recent {
-    fn forget_old(&mut self, now: u32) {
-        let window = self.window_seconds;
-        self.at.retain(|at| now < at.saturating_add(window));
-    }
-
-    /// For how many seconds no further one is looked at; `None`: one is.
-    fn wait(&self, max: usize, now: u32) -> Option<u32> {
-        let over = self.at.len().checked_sub(max)?;
-        let frees = self.at.get(over).copied().unwrap_or(now);
-        Some(frees.saturating_add(self.window_seconds).saturating_sub(now).max(1))
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.at.is_empty() && self.under_way == 0
-    }
-}
-
-impl Failures {
-    fn recent(&mut self, key: u64, window_seconds: u32) -> &mut Recent {
-        self.of.entry(key).or_insert(Recent { at: Vec::new(), window_seconds, under_way: 0 })
-    }
-
-    /// Clears away what is over, each time that the number has doubled.
-    fn make_room(&mut self, now: u32, max: usize) {
-        if self.of.len() + 2 <= max.min((2 * self.cleared_to).max(CLEARED_FROM)) {
-            return;
-        }
-        self.of.retain(|_, recent| {
-            recent.forget_old(now);
-            !recent.is_nothing()
-        });
-        if self.of.len() + 2 > max {
-            // Any half: who fills this up cannot choose whom it forgets.
-            let mut keep = false;
-            self.of.retain(|_, recent| {
-                keep = !keep;
-                keep || recent.under_way > 0
-            });
-        }
-        self.cleared_to = self.of.len();
-    }
-}
-
-/// The part of an address that one customer of a provider shares.
+/// The part of an address that is shared by one customer of a provider: 56 bits of IPv6,
+/// all of IPv4.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 72 << 72).into()),
@@ -275,10 +220,11 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-const FROM_ADDRESS_SECONDS: u32 = 15 * 60;
-const OF_ACCOUNT_SECONDS: u32 = 60 * 60;
-const CLEARED_FROM: usize = 1_000;
-/// Sign-ins that may wait for others of their account.
+/// How long a failure counts for the account with its address.
+const ADDRESS_WINDOW_SECONDS: u32 = 15 * 60;
+/// How long a failure counts for the account alone.
+const ACCOUNT_WINDOW_SECONDS: u32 = 60 * 60;
+/// Attempts that may wait for other attempts of their account.
 const WAITING_MAX: usize = 64;
 
 #[cfg(test)]
@@ -295,7 +241,7 @@ mod tests {
         SignInLimiter::new(limits, Instant::now())
     }
 
-    /// A failure, and for how long the next has to wait if it was refused.
+    /// Fails once. If the attempt is refused: the seconds until the next one is allowed.
     async fn fail(limiter: &SignInLimiter, account: &str, address: IpAddr) -> Result<(), u64> {
         match limiter.begin(account, address).await {
             Ok(_attempt) => Ok(()),
@@ -326,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hundred_in_an_hour_from_wherever() {
+    async fn a_hundred_failures_in_an_hour_from_all_addresses() {
         let limiter = limiter(SignInLimits::default());
         for number in 0..100 {
             assert_eq!(fail(&limiter, "alice", address(number)).await, Ok(()));
@@ -337,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_do_not_lock_out_whoever_signed_in_before() {
+    async fn failures_elsewhere_do_not_lock_out_an_address_that_signed_in_before() {
         let limiter = limiter(SignInLimits::default());
         limiter.begin("alice", HOME).await.unwrap().succeeded();
         for number in 0..100 {
@@ -366,20 +312,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_at_one_time_wait_and_are_no_way_around() {
+    async fn many_attempts_at_one_time_wait_and_do_not_get_around_the_limit() {
         let limiter = limiter(SignInLimits::default());
-        let mut under_way = Vec::new();
+        let mut pending = Vec::new();
         for _ in 0..10 {
-            under_way.push(limiter.begin("alice", HOME).await.unwrap());
+            pending.push(limiter.begin("alice", HOME).await.unwrap());
         }
         let mut next = pin!(limiter.begin("alice", HOME));
-        assert!(futures_poll(next.as_mut()).await.is_none(), "it waits");
-        // One was right: the others may be as well.
-        under_way.pop().unwrap().succeeded();
-        under_way.push(next.await.unwrap());
+        assert!(poll_once(next.as_mut()).await.is_none(), "it waits");
+        // One succeeds: the others may succeed as well.
+        pending.pop().unwrap().succeeded();
+        pending.push(next.await.unwrap());
         let mut next = pin!(limiter.begin("alice", HOME));
-        assert!(futures_poll(next.as_mut()).await.is_none());
-        drop(under_way);
+        assert!(poll_once(next.as_mut()).await.is_none());
+        drop(pending);
         assert_eq!(
             next.await.err(),
             Some(SignInRefused::TooManyFailures { retry_after: Duration::from_secs(900) })
@@ -387,22 +333,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_some_may_wait() {
+    async fn only_some_attempts_may_wait() {
         let limiter = limiter(SignInLimits { from_address_max: 1, ..SignInLimits::default() });
         let first = limiter.begin("alice", HOME).await.unwrap();
         let mut waiting: Vec<_> = (0..=WAITING_MAX).map(|_| Box::pin(limiter.begin("alice", HOME))).collect();
         for next in &mut waiting[..WAITING_MAX] {
-            assert!(futures_poll(next.as_mut()).await.is_none());
+            assert!(poll_once(next.as_mut()).await.is_none());
         }
-        let last = futures_poll(waiting[WAITING_MAX].as_mut()).await.unwrap();
+        let last = poll_once(waiting[WAITING_MAX].as_mut()).await.unwrap();
         assert_eq!(last.err(), Some(SignInRefused::Busy));
-        first.not_made();
+        first.not_checked();
         drop(waiting);
-        assert!(limiter.failures().of.values().all(Recent::is_nothing));
+        assert!(limiter.failures().has_none());
     }
 
-    /// What a future has to say right now.
-    async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    /// Polls once: the result, if it is there.
+    async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
         std::future::poll_fn(|cx| {
             std::task::Poll::Ready(match future.as_mut().poll(cx) {
                 std::task::Poll::Ready(output) => Some(output),
@@ -413,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_right_forgets_the_failures_before_it() {
+    async fn a_success_forgets_earlier_failures_from_its_address() {
         let limiter = limiter(SignInLimits { of_account_max: 12, ..SignInLimits::default() });
         for _ in 0..9 {
             assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
@@ -426,31 +372,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_not_looked_at_does_not_count() {
+    async fn an_attempt_that_was_not_checked_does_not_count() {
         let limiter = limiter(SignInLimits::default());
         for _ in 0..1_000 {
-            limiter.begin("alice", HOME).await.unwrap().not_made();
+            limiter.begin("alice", HOME).await.unwrap().not_checked();
         }
-        assert!(limiter.failures().of.is_empty());
+        assert_eq!(limiter.failures().len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_over_is_forgotten_and_so_is_what_is_too_much() {
+    async fn old_failures_are_forgotten_and_memory_is_bounded() {
         let limiter = limiter(SignInLimits { remembered_max: 5_000, ..SignInLimits::default() });
         for number in 0..20_000 {
             assert_eq!(fail(&limiter, &number.to_string(), HOME).await, Ok(()));
-            assert!(limiter.failures().of.len() <= 5_000);
+            assert!(limiter.failures().len() <= 5_000);
         }
-        // A new round clears away the old one.
+        // The second round replaces the first, whose window is over.
         later(4_000).await;
         for number in 0..3_000 {
             assert_eq!(fail(&limiter, &number.to_string(), HOME).await, Ok(()));
         }
-        assert!(limiter.failures().of.len() <= 5_000);
+        assert!(limiter.failures().len() <= 5_000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn with_a_limit_of_nothing_nobody_may_try() {
+    async fn with_a_limit_of_0_every_attempt_is_refused() {
         let limiter = limiter(SignInLimits { from_address_max: 0, ..SignInLimits::default() });
         assert_eq!(fail(&limiter, "alice", HOME).await, Err(900));
     }

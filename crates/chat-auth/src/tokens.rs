@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::SigningSecret;
 
-/// Bytes that a token may have. Ours have about 250; another issuer may add
-/// claims of its own.
+/// The most bytes that a token may have. Tokens made here have about 250; another issuer
+/// may add claims of its own.
 pub const TOKEN_MAX_BYTES: usize = 4096;
 
-/// Issues tokens and checks them. Time is an argument: whole Unix seconds.
+/// Issues and checks tokens. Times are arguments, in whole Unix seconds.
 pub struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
@@ -20,15 +20,16 @@ pub struct Tokens {
     options: TokenOptions,
 }
 
-/// How [`Tokens`] works.
+/// The options of [`Tokens`].
 #[derive(Debug, Clone)]
 pub struct TokenOptions {
-    /// How long a token is good, in whole seconds.
+    /// How long a token is valid, in whole seconds.
     pub lifetime: Duration,
-    /// Whether a token without a session id is good: another issuer, who knows
-    /// the secret, signs its own people in that way. Nobody can revoke one.
+    /// Whether a token without a session id is valid. With such tokens, another issuer
+    /// that knows the secret signs in its own users. They cannot be revoked.
     pub accept_external: bool,
-    /// The only issuer (`iss`) of such tokens; `None`: whoever knows the secret.
+    /// The only issuer (`iss`) of such tokens; `None` for every issuer that knows the
+    /// secret.
     pub external_issuer: Option<String>,
 }
 
@@ -38,57 +39,58 @@ impl Default for TokenOptions {
     }
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Claims {
-    /// The name of the person.
+    /// The name of the user.
     pub sub: String,
-    /// When it was issued; another issuer may leave it out.
+    /// When the token was issued; another issuer may omit it.
     pub iat: Option<u64>,
-    /// The first second at which it is no longer good.
+    /// The first second at which the token is no longer valid.
     pub exp: u64,
     nbf: Option<u64>,
     iss: Option<String>,
-    /// The session; none in a token of another issuer.
+    /// The id of the session; `None` in a token of another issuer.
     pub sid: Option<String>,
 }
 
-/// Why a token is no good. One sentence for all of them goes to the client;
-/// these are for the log.
+/// Why a token is not valid. These sentences are for the log; a client should get one
+/// sentence for all of them.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// More than [`TOKEN_MAX_BYTES`].
+    /// The token is longer than [`TOKEN_MAX_BYTES`].
     #[error("the token is longer than {TOKEN_MAX_BYTES} bytes")]
     TooLong,
-    /// Not a JWT, not signed by us, or its claims are not what they must be.
+    /// The token is no JWT, its signature is wrong, or a claim is missing or of the wrong
+    /// type.
     #[error("the token is malformed or forged")]
     Forged(#[source] jsonwebtoken::errors::Error),
-    /// It says to be something else than a JWT of this kind.
+    /// The header names another type than `JWT`.
     #[error("the token is of another type")]
     OtherType,
-    /// It was good once.
+    /// The token was valid before.
     #[error("the token has expired")]
     Expired,
-    /// It is not good yet.
+    /// The token is not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// It names no session, and tokens of other issuers are not accepted.
+    /// The token has no session, and tokens of other issuers are not accepted.
     #[error("the token has no session")]
     NoSession,
-    /// It names no session, and comes from another issuer than the one of
+    /// The token has no session, and its issuer is not that of
     /// [`external_issuer`](TokenOptions::external_issuer).
     #[error("the token is of another issuer")]
     OtherIssuer,
 }
 
 impl Tokens {
-    /// All tokens made with one secret are good for each other.
+    /// Issues and checks tokens that are signed with this secret.
     pub fn new(secret: &SigningSecret, options: TokenOptions) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_required_spec_claims(&["exp", "sub"]);
-        // The crate would read the clock, and calls a token good at the very
-        // second it expires (RFC 7519 §4.1.4 says "on or after"): `verify` looks
-        // at both times itself.
+        // `verify` checks both times itself: the library would read the clock, and takes
+        // a token as valid in the second in which it expires (RFC 7519 §4.1.4 says "on or
+        // after").
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self {
@@ -99,7 +101,7 @@ impl Tokens {
         }
     }
 
-    /// A token for a session that starts, or goes on, at `now`.
+    /// Issues a token for a session that starts or is renewed at `now`.
     pub fn issue(&self, now: u64, user: &str, session: &str) -> String {
         #[derive(Serialize)]
         struct Issued<'a> {
@@ -113,16 +115,20 @@ impl Tokens {
             .expect("HMAC takes a key of any length, and texts and numbers are always JSON")
     }
 
-    /// What the token says, if it is good at `now`. Whether its session was
-    /// revoked is for the caller to ask.
+    /// Checks a token, and returns its claims if it is valid at `now`. The caller must
+    /// check whether its session was revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`].
     pub fn verify(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(TokenError::TooLong);
         }
         let data = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
             .map_err(TokenError::Forged)?;
-        // A secret that signs other things too must not make them sign-ins
-        // (RFC 8725 §3.11).
+        // Other tokens that are signed with the same secret are no sign-ins (RFC 8725
+        // §3.11).
         if data.header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
             return Err(TokenError::OtherType);
         }
@@ -145,7 +151,7 @@ impl Tokens {
         Ok(claims)
     }
 
-    /// How long a token is good, in seconds.
+    /// How long a token is valid, in seconds.
     pub fn lifetime_seconds(&self) -> u64 {
         self.options.lifetime.as_secs()
     }
@@ -182,8 +188,8 @@ mod tests {
         json!({"sub": "alice", "iat": NOW, "exp": NOW + 60, "sid": "s1"})
     }
 
-    /// The claims above, with some of them changed; `null` removes one.
-    fn but(changes: Value) -> String {
+    /// A token with the claims above and these changes; `null` removes a claim.
+    fn with_claims(changes: Value) -> String {
         let mut claims = good();
         for (name, value) in changes.as_object().unwrap() {
             match value {
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_for_its_life() {
+    fn a_token_is_valid_for_its_lifetime() {
         let tokens = tokens();
         let token = tokens.issue(NOW, "Алиса", "s1");
         for now in [NOW, NOW + 86_399] {
@@ -230,20 +236,20 @@ mod tests {
             ("another algorithm in the header", format!("{rs256}.{claims}.{signature}")),
             ("another key", signed(&hs256, &good(), "another secret of the same size!")),
             ("an empty key", signed(&hs256, &good(), "")),
-            ("expired", but(json!({"exp": NOW - 1}))),
-            ("expired this second", but(json!({"exp": NOW}))),
-            ("not valid yet", but(json!({"nbf": NOW + 1}))),
-            ("exp as text", but(json!({"exp": (NOW + 60).to_string()}))),
-            ("negative exp", but(json!({"exp": -1}))),
-            ("nbf as text", but(json!({"nbf": "0"}))),
-            ("sub as a number", but(json!({"sub": 1}))),
-            ("sub as a list", but(json!({"sub": ["alice"]}))),
-            ("sid as a number", but(json!({"sid": 1}))),
-            ("iat as text", but(json!({"iat": "now"}))),
-            ("no exp", but(json!({"exp": null}))),
-            ("no sub", but(json!({"sub": null}))),
-            ("no sid", but(json!({"sid": null}))),
-            ("for another audience", but(json!({"aud": "billing"}))),
+            ("expired", with_claims(json!({"exp": NOW - 1}))),
+            ("expired this second", with_claims(json!({"exp": NOW}))),
+            ("not valid yet", with_claims(json!({"nbf": NOW + 1}))),
+            ("exp as text", with_claims(json!({"exp": (NOW + 60).to_string()}))),
+            ("negative exp", with_claims(json!({"exp": -1}))),
+            ("nbf as text", with_claims(json!({"nbf": "0"}))),
+            ("sub as a number", with_claims(json!({"sub": 1}))),
+            ("sub as a list", with_claims(json!({"sub": ["alice"]}))),
+            ("sid as a number", with_claims(json!({"sid": 1}))),
+            ("iat as text", with_claims(json!({"iat": "now"}))),
+            ("no exp", with_claims(json!({"exp": null}))),
+            ("no sub", with_claims(json!({"sub": null}))),
+            ("no sid", with_claims(json!({"sid": null}))),
+            ("for another audience", with_claims(json!({"aud": "billing"}))),
             ("claims that are no object", signed(&hs256, &json!(["alice"]), SECRET)),
             ("of another type", signed(&typed("at+jwt"), &good(), SECRET)),
             ("truncated signature", token[..token.len() - 1].to_owned()),
@@ -255,24 +261,24 @@ mod tests {
             ("dots", "..".to_owned()),
             ("empty", String::new()),
             ("not ASCII", "ж.ж.ж".to_owned()),
-            ("too long", but(json!({"x": "x".repeat(TOKEN_MAX_BYTES)}))),
+            ("too long", with_claims(json!({"x": "x".repeat(TOKEN_MAX_BYTES)}))),
         ];
         for (what, forged) in table {
             assert!(tokens.verify(&forged, NOW).is_err(), "{what}: {forged}");
         }
-        // The helpers make good tokens when nothing is wrong.
-        tokens.verify(&but(json!({})), NOW).unwrap();
-        tokens.verify(&but(json!({"nbf": NOW})), NOW).unwrap();
+        // The helpers make valid tokens where nothing is changed.
+        tokens.verify(&with_claims(json!({})), NOW).unwrap();
+        tokens.verify(&with_claims(json!({"nbf": NOW})), NOW).unwrap();
         tokens.verify(&signed(&typed("jwt"), &good(), SECRET), NOW).unwrap();
     }
 
     #[test]
-    fn another_issuers_token_needs_the_switch() {
-        let token = but(json!({"sid": null, "iat": null}));
+    fn a_token_of_another_issuer_needs_the_option() {
+        let token = with_claims(json!({"sid": null, "iat": null}));
         assert!(matches!(tokens().verify(&token, NOW), Err(TokenError::NoSession)));
         let claims = external().verify(&token, NOW).unwrap();
         assert_eq!((claims.sub.as_str(), claims.sid, claims.iat), ("alice", None, None));
-        assert!(external().verify(&but(json!({"exp": NOW})), NOW).is_err());
+        assert!(external().verify(&with_claims(json!({"exp": NOW})), NOW).is_err());
     }
 
     #[test]
@@ -283,7 +289,7 @@ mod tests {
             ..TokenOptions::default()
         };
         let tokens = Tokens::new(&SigningSecret::new(SECRET).unwrap(), options);
-        let of = |issuer: Value| but(json!({"sid": null, "iss": issuer}));
+        let of = |issuer: Value| with_claims(json!({"sid": null, "iss": issuer}));
         tokens.verify(&of(json!("https://host.example")), NOW).unwrap();
         for other in [json!("https://host.example/"), json!(""), json!(null)] {
             let refused = tokens.verify(&of(other.clone()), NOW);
@@ -291,9 +297,9 @@ mod tests {
         }
         let list = of(json!(["https://host.example"]));
         assert!(matches!(tokens.verify(&list, NOW), Err(TokenError::Forged(_))));
-        // Its own need none.
+        // Tokens of this server need no issuer.
         tokens.verify(&tokens.issue(NOW, "alice", "s1"), NOW).unwrap();
-        // Whoever knows the secret may sign, where nobody is named.
+        // Where no issuer is named, every issuer that knows the secret is accepted.
         external().verify(&of(json!("anybody")), NOW).unwrap();
     }
 

@@ -103,7 +103,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         }
         Err(error) => {
             app.metrics.login("error");
-            attempt.not_made();
+            attempt.not_checked();
             return Err(error);
         }
     };
