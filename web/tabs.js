@@ -4,8 +4,7 @@
 
 /**
  * Each tab has a name, and holds a Web Lock of that name while its page lives,
- * also while the page is frozen or slow. Browsers give locks only on https and
- * localhost: elsewhere each tab notes in `localStorage` when it last looked.
+ * also while the page is frozen or slow.
  */
 export class Tabs {
   /** The name of this tab. It stays the same when the page is loaded again. */
@@ -21,6 +20,7 @@ export class Tabs {
    * @returns {Promise<Set<string> | null>} all tabs but the closed ones; null if none was closed since
    */
   async look() {
+    const { openTabs } = await means();
     const open = await openTabs(await this.name);
     const before = this.#before;
     const wasMissing = this.#isMissing;
@@ -33,6 +33,7 @@ export class Tabs {
 
 /** @returns {Promise<string>} the name that this tab had before its page was loaded again, or a new one */
 async function claim() {
+  const { hold } = await means();
   const kept = storage(() => sessionStorage.getItem(NAME));
   // A tab that is a copy of another has a copy of its name, too.
   if (kept && (await hold(kept, AbortSignal.timeout(CLAIM_TIMEOUT_MS)))) {
@@ -44,20 +45,18 @@ async function claim() {
   return name;
 }
 
+/** Browsers give locks only on https and localhost. */
+async function means() {
+  return navigator.locks ? { hold, openTabs } : import("./tab-notes.js");
+}
+
 /**
  * Shows the other tabs that this one is open, until its page is gone.
  * @param {string} name
  * @param {AbortSignal} [signal] ends the waiting for a page that holds the name
  * @returns {Promise<boolean>} false if another tab has the name
  */
-async function hold(name, signal) {
-  if (!navigator.locks) {
-    if (seenAt(name) > Date.now() - SEEN_WITHIN_MS) {
-      return false;
-    }
-    addEventListener("pagehide", ({ persisted }) => persisted || storage(() => localStorage.removeItem(PREFIX + name)));
-    return true;
-  }
+function hold(name, signal) {
   return new Promise((resolve) => {
     const held = navigator.locks.request(PREFIX + name, { signal }, () => {
       resolve(true);
@@ -67,33 +66,17 @@ async function hold(name, signal) {
   });
 }
 
-/** @param {string} own the name of this tab */
-async function openTabs(own) {
-  if (navigator.locks) {
-    const { held = [] } = await navigator.locks.query();
-    return new Set(held.flatMap(({ name }) => (name?.startsWith(PREFIX) ? [name.slice(PREFIX.length)] : [])));
-  }
-  storage(() => localStorage.setItem(PREFIX + own, String(Date.now())));
-  const noted = storage(() => Object.keys(localStorage).filter((key) => key.startsWith(PREFIX))) ?? [];
-  const names = noted.map((key) => key.slice(PREFIX.length));
-  const open = new Set(names.filter((name) => seenAt(name) > Date.now() - SEEN_WITHIN_MS));
-  for (const name of names) {
-    if (!open.has(name)) storage(() => localStorage.removeItem(PREFIX + name));
-  }
-  return open;
-}
-
-/** @param {string} name */
-function seenAt(name) {
-  return Number(storage(() => localStorage.getItem(PREFIX + name)));
+async function openTabs() {
+  const { held = [] } = await navigator.locks.query();
+  return new Set(held.flatMap(({ name }) => (name?.startsWith(PREFIX) ? [name.slice(PREFIX.length)] : [])));
 }
 
 /**
  * @template T
  * @param {() => T} act
- * @returns {T | null} null where the browser gives no storage
+ * @returns {T | null} null if the browser gives no storage
  */
-function storage(act) {
+export function storage(act) {
   try {
     return act();
   } catch {
@@ -101,13 +84,11 @@ function storage(act) {
   }
 }
 
-/** A page that is loaded again is back by then: of that, the worker waits up to 4 s for the server. */
+/** A page that is loaded again is back by then: of that, the service worker waits up to 4 s for the server. */
 export const LOOK_EVERY_MS = 6_000;
 /** A page that is loaded again has its name once the page before it is gone. */
 const CLAIM_TIMEOUT_MS = 1_000;
-/** Without locks. The timers of a page in the background run once a minute. */
-const SEEN_WITHIN_MS = 180_000;
-/** The name of the lock, and the key in `localStorage`. */
-const PREFIX = "chat tab ";
+/** Before the name, in the name of a lock and in a key of `localStorage`. */
+export const PREFIX = "chat tab ";
 /** The key in `sessionStorage`, which each tab has for itself. */
 const NAME = "chat tab";

@@ -5,7 +5,7 @@ import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoff } from "../logic/connection.js"
 import { ANSWER_MS } from "../logic/client.js";
 import { World } from "./world.js";
 
-test("waiting times grow, are random as a whole, and end at half a minute", () => {
+test("the backoff doubles, is random, and is at most half a minute", () => {
   for (const attempts of [0, 1, 5, 20]) {
     assert.equal(backoff(attempts, () => 0), BACKOFF_MIN_MS);
     assert.ok(backoff(attempts, () => 0.999) <= BACKOFF_MAX_MS);
@@ -14,7 +14,7 @@ test("waiting times grow, are random as a whole, and end at half a minute", () =
   assert.ok(backoff(20, () => 0.999) > BACKOFF_MAX_MS * 0.99);
 });
 
-test("a lost connection is made anew after a while", () => {
+test("a lost connection is made again after a while", () => {
   const world = new World();
   world.open();
   assert.equal(world.client.state, "open");
@@ -25,7 +25,7 @@ test("a lost connection is made anew after a while", () => {
   assert.deepEqual(world.did("connect").length, 1);
 });
 
-test("a server that closes at once is left in peace for longer and longer", () => {
+test("attempts at a server that closes at once become rarer", () => {
   const world = new World();
   world.random = 0.999;
   const waits = [];
@@ -42,7 +42,7 @@ test("a server that closes at once is left in peace for longer and longer", () =
   assert.ok(/** @type {number} */ (world.client.retryAt) - world.now < 1_100);
 });
 
-test("the server says when to come back", () => {
+test("a server that restarts says when to reconnect", () => {
   const world = new World();
   world.open();
   world.frame({ type: "reconnect", after_ms: 4321 });
@@ -51,7 +51,7 @@ test("the server says when to come back", () => {
   assert.equal(/** @type {number} */ (world.client.retryAt) - world.now, 4000);
 });
 
-test("who was signed out does not come back", () => {
+test("a client that was signed out does not reconnect", () => {
   const world = new World();
   world.open();
   world.cut(4001);
@@ -60,7 +60,7 @@ test("who was signed out does not come back", () => {
   assert.equal(world.client.wakeAt, null);
 });
 
-test("a refused upgrade may mean that nobody is signed in", () => {
+test("after a refused upgrade the session is checked", () => {
   const world = new World();
   world.step({ type: "start" });
   world.step({ type: "closed", code: 1006, wasOpen: false });
@@ -71,13 +71,13 @@ test("a refused upgrade may mean that nobody is signed in", () => {
   assert.equal(world.client.state, "ended");
 });
 
-test("the socket of somebody else is not used", () => {
+test("a connection of another user is not used", () => {
   const world = new World();
   world.open({ user: "mallory" });
   assert.equal(world.client.state, "ended");
 });
 
-test("a silent connection is asked, and given up when it does not answer", () => {
+test("a silent connection is probed, and closed when it does not answer", () => {
   const world = new World();
   world.open();
   world.take();
@@ -92,7 +92,7 @@ test("a silent connection is asked, and given up when it does not answer", () =>
   assert.equal(world.did("close").length, 1);
 });
 
-test("a page that comes to the front asks at once, or connects at once", () => {
+test("a page that comes to the front probes or connects at once", () => {
   const world = new World();
   world.open();
   world.take();
@@ -105,7 +105,7 @@ test("a page that comes to the front asks at once, or connects at once", () => {
   assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= 500);
 });
 
-test("a greeting that does not come is not waited for", () => {
+test("a connection without `hello` is given up after a deadline", () => {
   const world = new World();
   world.step({ type: "start" });
   world.step({ type: "opened" });
@@ -114,7 +114,7 @@ test("a greeting that does not come is not waited for", () => {
   assert.equal(world.client.state, "waiting");
 });
 
-test("an answer is waited for as long as something comes", () => {
+test("every frame extends the deadline of an answer", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.step({ type: "join", room: "rum" });
@@ -131,7 +131,7 @@ test("an answer is waited for as long as something comes", () => {
   assert.equal(world.client.state, "waiting");
 });
 
-test("when to come back is said for one time", () => {
+test("the server's reconnect time counts once", () => {
   const world = new World();
   world.open();
   world.frame({ type: "reconnect", after_ms: 60_000 });
@@ -142,7 +142,7 @@ test("when to come back is said for one time", () => {
   assert.ok(/** @type {number} */ (world.client.retryAt) - world.now <= BACKOFF_MAX_MS);
 });
 
-test("who is closed out by the rules may no longer be signed in", () => {
+test("after a close with 1008 the session is checked", () => {
   const world = new World();
   world.open();
   world.cut(1008);

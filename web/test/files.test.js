@@ -10,7 +10,7 @@ const modules = readdirSync(WEB, { recursive: true, encoding: "utf8" }).filter(
 );
 
 /**
- * All that a module needs before it runs.
+ * All modules that a module imports, directly or not.
  * @param {string} file
  * @param {Set<string>} found
  */
@@ -23,7 +23,7 @@ function needs(file, found = new Set()) {
 }
 
 /**
- * What the page names, all together or in one of its templates.
+ * The modules that index.html preloads, all of them or those of one template.
  * @param {string} [template]
  */
 function named(template) {
@@ -32,11 +32,11 @@ function named(template) {
   return [...inside.matchAll(/rel="modulepreload" href="\/assets\/([^"]+)"/g)].map(([, path = ""]) => path).toSorted();
 }
 
-test("the page names every module once, so that the worker keeps all", () => {
+test("index.html names every module once, so that the service worker keeps all", () => {
   assert.deepEqual(named(), modules.filter((file) => file !== "app.js").toSorted());
 });
 
-test("what comes first is all that is needed first", () => {
+test("the first view preloads exactly the modules that it imports", () => {
   const app = needs("app.js");
   const without = (/** @type {Set<string>} */ needed) => [...needed].filter((file) => !app.has(file)).toSorted();
   assert.deepEqual(named("chat"), without(needs("view/chat.js").add("view/chat.js")));
@@ -47,7 +47,7 @@ test("what comes first is all that is needed first", () => {
   assert.deepEqual(named().filter((file) => !later.includes(file)), [...app].toSorted());
 });
 
-test("modules without DOM name no other kind", () => {
+test("modules in logic/ use no DOM, no clock and no other modules", () => {
   for (const file of modules.filter((name) => name.startsWith("logic/"))) {
     for (const needed of needs(file)) assert.ok(needed.startsWith("logic/"), `${file} needs ${needed}`);
     const code = read(file).replace(/\/\*[^]*?\*\/|^ *\/\/.*$/gm, "");
@@ -55,14 +55,14 @@ test("modules without DOM name no other kind", () => {
   }
 });
 
-test("nothing in the page runs but its files", () => {
+test("index.html has no inline code, and no module makes markup from text", () => {
   const page = read("index.html");
   assert.doesNotMatch(page, /\son\w+=|<style|style=|javascript:/i);
   for (const [tag] of page.matchAll(/<script[^>]*>/g)) assert.match(tag, /src="\/assets\//);
   for (const file of modules) assert.doesNotMatch(read(file), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, file);
 });
 
-test("both languages say the same things", async () => {
+test("both languages have the same words", async () => {
   const [{ ru: ruFirst }, { ruLater }] = [await import("../words/ru.js"), await import("../words/ru-later.js")];
   const [{ en: enFirst }, { enLater }] = [await import("../words/en.js"), await import("../words/en-later.js")];
   assert.deepEqual(Object.keys(ruFirst).filter((key) => key in ruLater), []);

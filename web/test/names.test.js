@@ -5,7 +5,7 @@ import { suggestionsFor, replacement, mentionAt } from "../logic/names.js";
 import { mentions, piecesOf } from "../logic/text.js";
 
 /**
- * What is offered to somebody who types that, the caret where the `|` is.
+ * The suggestions for a text with the caret at the `|`.
  * @param {string} written
  * @param {string[]} names
  * @param {string[]} [authors]
@@ -16,7 +16,7 @@ function offered(written, names, authors = []) {
 }
 
 /**
- * What is marked in a text, and what is all of it.
+ * The mentions in a text. Checks that its pieces make up the whole text.
  * @param {string} text
  * @param {string[]} names
  */
@@ -26,7 +26,7 @@ function marked(text, names) {
   return pieces.flatMap((piece) => (piece.kind === "mention" ? [`${piece.text} = ${piece.name}`] : []));
 }
 
-test("a name is being typed after an @ that no word ends with", () => {
+test("a mention is typed after an @ that does not end a word", () => {
   for (const written of ["@b|", "hello @b|", "(@b|", "«@b|", "one\n@b|", "@alice and @b|", "\t@b|o", "@x@b|"]) {
     assert.equal(mentionAt(written.replace("|", ""), written.indexOf("|"))?.query.at(-1), "b", written);
   }
@@ -36,7 +36,7 @@ test("a name is being typed after an @ that no word ends with", () => {
   assert.deepEqual(mentionAt("so, @Анна П and more", 11), { from: 4, to: 11, query: "Анна П" });
 });
 
-test("those are offered of whose names a word begins like that", () => {
+test("names are suggested in which a word begins with the query", () => {
   const names = ["Rob", "carol-bo", "bob", "Bo Dylan", "Анна Борисова", "me", "<b>", "bob"];
   assert.deepEqual(offered("@b|", names), ["bob", "Bo Dylan", "carol-bo", "<b>"]);
   assert.deepEqual(offered("@BO|", names), ["bob", "Bo Dylan", "carol-bo"]);
@@ -50,16 +50,16 @@ test("those are offered of whose names a word begins like that", () => {
   assert.equal(offered("@a|", Array.from({ length: 9 }, (_, i) => `a${i}`))?.length, 6);
 });
 
-test("before anything is typed, those who spoke last are offered", () => {
+test("for an empty query, the latest authors are suggested first", () => {
   assert.deepEqual(offered("@|", ["ann", "bob", "carol"], ["carol", "me", "dave", "carol"]), ["carol", "dave", "ann", "bob"]);
 });
 
-test("a name that is there already is not offered", () => {
+test("a name that is typed completely is not suggested", () => {
   assert.deepEqual(offered("@Bob|", ["bob", "carol"]), []);
   assert.deepEqual(offered("@Bob|", ["bobby", "bob"]), ["bobby", "bob"]);
 });
 
-test("what was typed gives way to the name and one space", () => {
+test("the query is replaced by the name and one space", () => {
   for (const [before, name, after] of /** @type {const} */ ([
     ["@b|", "bob", "@bob |"],
     ["hi (@b|)", "bob", "hi (@bob |)"],
@@ -73,7 +73,7 @@ test("what was typed gives way to the name and one space", () => {
   }
 });
 
-test("names are marked as a whole, and the longest that fits", () => {
+test("the longest name that fits is the mention", () => {
   const names = ["Anna", "Anna Petrova", "Ian", "राम", "王小明", "o_o", "<b>x</b>", "👩‍🚀"];
   assert.deepEqual(marked("@anna, @Anna Petrova!", names), ["@anna = Anna", "@Anna Petrova = Anna Petrova"]);
   assert.deepEqual(marked("@Anna Petrovas @Ian@Ian", names), ["@Anna = Anna", "@Ian = Ian"]);
@@ -86,7 +86,7 @@ test("names are marked as a whole, and the longest that fits", () => {
   assert.deepEqual(marked("@anna", []), []);
 });
 
-test("links and code have no marks in them", () => {
+test("links and code contain no mentions", () => {
   assert.deepEqual(piecesOf("@ian `@ian` https://x.example/@ian @ian", ["ian"]), [
     { kind: "mention", text: "@ian", name: "ian" },
     { kind: "text", text: " " },
@@ -100,13 +100,13 @@ test("links and code have no marks in them", () => {
   assert.ok(!mentions("`@ian`", "ian"));
 });
 
-test("whoever has a longer name is meant alone", () => {
+test("a longer name is not a mention of the shorter one", () => {
   assert.ok(mentions("@Anna Petrova", "Anna"));
   assert.ok(!mentions("@Anna Petrova", "Anna", ["Anna", "Anna Petrova"]));
   assert.ok(mentions("@Anna Petrova and @Anna", "Anna", ["Anna Petrova", "Anna"]));
 });
 
-test("looking for names takes no time, whoever tries", () => {
+test("a hostile text does not make the search for mentions slow", () => {
   const names = Array.from({ length: 1000 }, (_, i) => `a${i}`);
   const start = performance.now();
   for (const text of ["@".repeat(4096), "@a ".repeat(1365), `@${"a".repeat(4095)}`, "@😀 ".repeat(1000)]) {

@@ -14,7 +14,7 @@ function inTea() {
   return world;
 }
 
-test("what is written is kept, sent, acknowledged, and shown from the log", () => {
+test("a message is kept, sent, acknowledged, and shown from the log", () => {
   const world = inTea();
   world.write("#tea", "hi");
   assert.deepEqual(world.take(), [{ type: "message", room: "tea", text: "hi", nonce: "n-hi" }]);
@@ -25,7 +25,7 @@ test("what is written is kept, sent, acknowledged, and shown from the log", () =
   assert.deepEqual([world.waiting("#tea"), world.seqs("#tea")], [[], [1]]);
 });
 
-test("the message itself may come before its receipt", () => {
+test("the delivered entry may come before its acknowledgement", () => {
   const world = inTea();
   world.write("#tea", "hi");
   world.message("tea", 1, { from: "alice", text: "hi", nonce: "n-hi" });
@@ -34,14 +34,14 @@ test("the message itself may come before its receipt", () => {
   assert.deepEqual(world.waiting("#tea"), []);
 });
 
-test("a message of somebody with the same nonce is not ours", () => {
+test("an entry of another user with the same nonce is another message", () => {
   const world = inTea();
   world.write("#tea", "hi");
   world.message("tea", 1, { nonce: "n-hi" });
   assert.deepEqual(world.waiting("#tea"), ["hi sending"]);
 });
 
-test("what was not acknowledged goes again, under the same nonce, once joined", () => {
+test("unacknowledged messages are sent again with their nonce after the join", () => {
   const world = inTea();
   world.write("#tea", "one");
   world.cut();
@@ -58,7 +58,7 @@ test("what was not acknowledged goes again, under the same nonce, once joined", 
   assert.deepEqual(world.waiting("#tea"), ["two stored"]);
 });
 
-test("after `unavailable` all goes again in order, after a pause", () => {
+test("after `unavailable` all messages are sent again in order, after a pause", () => {
   const world = inTea();
   for (const text of ["one", "two", "three"]) world.write("#tea", text);
   world.take();
@@ -71,7 +71,7 @@ test("after `unavailable` all goes again in order, after a pause", () => {
   assert.deepEqual(world.take().map(({ nonce }) => nonce), ["n-two", "n-three", "n-four"]);
 });
 
-test("the pause is at least what the server asks for", () => {
+test("the pause is at least `retry_after`", () => {
   const world = inTea();
   world.write("#tea", "one");
   world.frame({ type: "error", code: "slow_down", message: "", nonce: "n-one", retry_after: 7 });
@@ -84,7 +84,7 @@ test("the pause is at least what the server asks for", () => {
   assert.equal(world.take().length, 1);
 });
 
-test("any other error is for the writer to decide", () => {
+test("after any other error the user decides", () => {
   const world = inTea();
   world.write("#tea", "one");
   world.write("#tea", "two");
@@ -108,7 +108,7 @@ test("`not_joined` joins and sends again", () => {
   assert.deepEqual(world.take().map(({ type }) => type), ["join"]);
 });
 
-test("messages that waited through a reload are sent once, in order", () => {
+test("messages that were kept over a reload are sent once, in order", () => {
   const before = new World();
   before.write("#tea", "one");
   before.now += 1;
@@ -126,7 +126,7 @@ test("messages that waited through a reload are sent once, in order", () => {
   assert.deepEqual(sends.map(({ type, text }) => [type, text]), [["private", "two"], ["message", "one"], ["message", "three"]]);
 });
 
-test("a new epoch does not lose what waits", () => {
+test("a new epoch does not lose unsent messages", () => {
   const world = inTea();
   world.write("#tea", "one");
   world.frame({ type: "ack", nonce: "n-one", room: "tea", seq: 1, timestamp: 1, duplicate: false });
@@ -138,7 +138,7 @@ test("a new epoch does not lose what waits", () => {
   assert.deepEqual(world.waiting("#tea"), ["two sending"]);
 });
 
-test("only so many are under way at once, and a slow server is waited for", () => {
+test("few messages are unanswered at once, and a slow server is waited for", () => {
   const world = inTea();
   for (const i of range(1, 40)) world.write("#tea", String(i));
   assert.equal(world.take().length, IN_FLIGHT_MAX);
@@ -154,7 +154,7 @@ test("only so many are under way at once, and a slow server is waited for", () =
   assert.equal(world.client.state, "waiting");
 });
 
-test("what is too much for a frame does not cost the connection", () => {
+test("a message that is too large for a frame fails without closing the connection", () => {
   const world = new World();
   world.open({ limits: { text_max_chars: 100_000, message_max_bytes: 1_000 } });
   world.write("@bob", "я".repeat(500), "n-long");
@@ -163,7 +163,7 @@ test("what is too much for a frame does not cost the connection", () => {
   assert.equal(world.kept.get("n-long").reason, "text_too_long");
 });
 
-test("a receipt that was lost with the connection is made up for", () => {
+test("an acknowledgement that was lost with the connection is replaced by the entry", () => {
   const world = new World();
   world.open();
   world.write("@bob", "hi");
@@ -173,7 +173,7 @@ test("a receipt that was lost with the connection is made up for", () => {
   assert.deepEqual(world.waiting("@bob"), [], "the log has it");
 });
 
-test("a late refusal of what is to be sent again does not count", () => {
+test("a late refusal of a message that is queued again is ignored", () => {
   const world = inTea();
   world.write("#tea", "one");
   world.write("#tea", "two");
@@ -193,14 +193,14 @@ test("a pause ends with the connection", () => {
   assert.deepEqual(world.take().map(({ nonce }) => nonce), ["n-hi"]);
 });
 
-test("what is under way cannot be taken back", () => {
+test("a message that is being sent cannot be discarded", () => {
   const world = inTea();
   world.write("#tea", "hi");
   world.step({ type: "discard", nonce: "n-hi" });
   assert.deepEqual([world.waiting("#tea"), world.kept.size], [["hi sending"], 1]);
 });
 
-test("what is stored is sent, even if its room is closed to us before it is shown", () => {
+test("a stored message does not fail when its room is refused later", () => {
   const world = inTea();
   world.write("#tea", "hi");
   world.frame({ type: "ack", nonce: "n-hi", room: "tea", seq: 1, timestamp: 1, duplicate: false });
@@ -211,7 +211,7 @@ test("what is stored is sent, even if its room is closed to us before it is show
   assert.deepEqual([world.waiting("#tea"), world.kept.size], [["hi stored"], 0]);
 });
 
-test("what is stored in an epoch that is over waits for nothing", () => {
+test("a message that is stored in an earlier epoch leaves the outbox", () => {
   const world = new World();
   world.open();
   world.write("@bob", "hi");
@@ -222,7 +222,7 @@ test("what is stored in an epoch that is over waits for nothing", () => {
   assert.deepEqual(world.waiting("@bob"), []);
 });
 
-test("the clock may be set back between two messages", () => {
+test("messages keep their order when the clock is set back", () => {
   const world = new World();
   world.write("@bob", "one");
   world.now -= 500;

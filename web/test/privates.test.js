@@ -12,7 +12,7 @@ function fromBob(world, seq, more = {}) {
   world.frame({ type: "private", from: "bob", to: "alice", seq, text: `text ${seq}`, timestamp: 1, ...more });
 }
 
-test("the greeting lists the conversations; history shows one", () => {
+test("`hello` lists the private conversations; `history` loads one", () => {
   const world = new World();
   world.open({ privates: [{ with: "bob", seq: 30 }] });
   world.step({ type: "load", key: "@bob", part: "latest" });
@@ -27,7 +27,7 @@ test("the greeting lists the conversations; history shows one", () => {
   assert.deepEqual(world.seqs("@bob"), range(1, 32));
 });
 
-test("what was missed while away is fetched before what is new", () => {
+test("entries missed while disconnected are fetched before new ones", () => {
   const world = new World();
   world.open();
   fromBob(world, 1);
@@ -44,7 +44,7 @@ test("what was missed while away is fetched before what is new", () => {
   assert.deepEqual(news, [1, 5]);
 });
 
-test("a conversation that was not opened needs no history to know how far it goes", () => {
+test("a conversation that is not loaded needs no history to know its end", () => {
   const world = new World();
   world.open({ privates: [{ with: "bob", seq: 4 }] });
   world.cut();
@@ -54,7 +54,7 @@ test("a conversation that was not opened needs no history to know how far it goe
   assert.equal(world.client.conversations.get("@bob")?.end, 7);
 });
 
-test("a message to somebody who is not there", () => {
+test("a message to an unknown user fails", () => {
   const world = new World();
   world.open();
   world.write("@nobody", "hi");
@@ -62,7 +62,7 @@ test("a message to somebody who is not there", () => {
   assert.deepEqual(world.waiting("@nobody"), ["hi failed"]);
 });
 
-test("an opened conversation is asked for again on the next connection", () => {
+test("a conversation that is waited for is requested again on the next connection", () => {
   const world = new World();
   world.open();
   world.step({ type: "load", key: "@bob", part: "latest" });
@@ -73,7 +73,7 @@ test("an opened conversation is asked for again on the next connection", () => {
 });
 
 /**
- * Answers a request about somebody with the entries from one number to another.
+ * Answers a request for a private conversation with the entries of a range.
  * @param {World} world
  * @param {any} request
  * @param {number} from
@@ -85,7 +85,7 @@ function answer(world, { with: name, ref }, from, to, more = {}) {
 }
 
 /**
- * Alice knows bob, with whom she talks, carol and dave.
+ * Alice has private conversations with bob, which is loaded, carol and dave.
  * @param {World} world
  */
 function known(world) {
@@ -99,7 +99,7 @@ function ends(world) {
   return ["@bob", "@carol", "@dave"].map((key) => world.client.conversations.get(/** @type {any} */ (key))?.end);
 }
 
-test("what a list leaves out is old if anything in it is", () => {
+test("conversations that a list leaves out are unchanged if a listed one is", () => {
   const world = new World();
   known(world);
   world.cut();
@@ -116,7 +116,7 @@ test("what a list leaves out is old if anything in it is", () => {
   assert.deepEqual(world.take(), []);
 });
 
-test("what a list leaves out is asked for, one at a time, if all that it lists is news", () => {
+test("conversations that a list leaves out are requested one by one if all listed ones have changed", () => {
   const world = new World();
   known(world);
   world.cut();
@@ -135,7 +135,7 @@ test("what a list leaves out is asked for, one at a time, if all that it lists i
   assert.deepEqual(world.did("arrived").filter(({ isNews }) => isNews), []);
 });
 
-test("what came just before the connection was lost does not tell that the rest is old", () => {
+test("an entry just before the disconnection does not prove that the rest is unchanged", () => {
   const world = new World();
   known(world);
   fromBob(world, 3);
@@ -144,7 +144,7 @@ test("what came just before the connection was lost does not tell that the rest 
   assert.equal(world.take().length, 1);
 });
 
-test("what was not asked before the connection was lost is asked on the next", () => {
+test("requests that were still queued at a disconnection are sent on the next connection", () => {
   const world = new World();
   known(world);
   const asked = [];
@@ -162,7 +162,7 @@ test("what was not asked before the connection was lost is asked on the next", (
   assert.deepEqual([asked, world.take(), ends(world)], [["bob", "carol", "dave"], [], [2, 7, 4]]);
 });
 
-test("what is behind is read even if the next list leaves it out", () => {
+test("a gap is filled even if the next list leaves its conversation out", () => {
   const world = new World();
   known(world);
   world.cut();
@@ -175,7 +175,7 @@ test("what is behind is read even if the next list leaves it out", () => {
   assert.deepEqual([request.with, request.after], ["bob", 2]);
 });
 
-test("in another epoch what a list leaves out is asked for, and what is shown is read anew", () => {
+test("in another epoch, left out conversations are requested and shown ones loaded again", () => {
   const world = new World();
   known(world);
   world.cut();
@@ -187,7 +187,7 @@ test("in another epoch what a list leaves out is asked for, and what is shown is
   assert.deepEqual([ends(world), world.seqs("@bob"), world.seqs("@dave")], [[2, 1, 1], [1, 2], []]);
 });
 
-test("a page that cannot be read just now is asked for again, on the same connection", () => {
+test("a page that is refused for a while is requested again on the same connection", () => {
   const world = new World();
   known(world);
   world.cut();
@@ -206,7 +206,7 @@ test("a page that cannot be read just now is asked for again, on the same connec
   assert.deepEqual(world.seqs("@bob"), range(1, 5));
 });
 
-test("a part that was refused is asked for again after a pause", () => {
+test("a refused part is requested again after a pause", () => {
   const world = new World();
   known(world);
   const load = (/** @type {string} */ part) => {
@@ -225,7 +225,7 @@ test("a part that was refused is asked for again after a pause", () => {
   assert.equal(load("older").before, 2);
 });
 
-test("a pause that ends while a page is on its way does not wake anybody again", () => {
+test("a pause that ends while a page is on its way needs no timer", () => {
   const world = new World();
   known(world);
   world.step({ type: "load", key: "@carol", part: "latest" });
@@ -238,7 +238,7 @@ test("a pause that ends while a page is on its way does not wake anybody again",
   assert.equal(world.take()[0].with, "carol");
 });
 
-test("an empty conversation that somebody looks at gets what came while away", () => {
+test("an empty conversation that is open gets the entries missed while disconnected", () => {
   const world = new World();
   world.open();
   world.step({ type: "load", key: "@bob", part: "latest" });
@@ -250,7 +250,7 @@ test("an empty conversation that somebody looks at gets what came while away", (
   assert.deepEqual(world.seqs("@bob"), [1, 2]);
 });
 
-test("a first message is not lost to a page that is older", () => {
+test("a first entry is not replaced by an older page", () => {
   const world = new World();
   world.open();
   world.step({ type: "load", key: "@bob", part: "latest" });
@@ -260,7 +260,7 @@ test("a first message is not lost to a page that is older", () => {
   assert.deepEqual(world.seqs("@bob"), [1]);
 });
 
-test("what nobody looks at needs no history to go on", () => {
+test("a conversation that is not open needs no history to continue", () => {
   const world = new World();
   known(world);
   world.frame({ type: "private", from: "carol", to: "alice", seq: 9, text: "hi", timestamp: 1 });
@@ -268,7 +268,7 @@ test("what nobody looks at needs no history to go on", () => {
   assert.deepEqual([world.take(), world.seqs("@carol"), carol?.hasOlder], [[], [9], true]);
 });
 
-test("where the oldest is no longer kept, all that is goes on", () => {
+test("where the oldest entries are no longer kept, the conversation continues with the rest", () => {
   const world = new World();
   known(world);
   world.cut();
@@ -279,7 +279,7 @@ test("where the oldest is no longer kept, all that is goes on", () => {
   assert.deepEqual(world.seqs("@bob"), range(51, 250));
 });
 
-test("a conversation of which nothing is kept is at its end", () => {
+test("a conversation without kept entries is at its end", () => {
   const world = new World();
   world.open({ privates: [{ with: "bob", seq: 5 }] });
   world.step({ type: "load", key: "@bob", part: "latest" });
@@ -291,7 +291,7 @@ test("a conversation of which nothing is kept is at its end", () => {
   assert.deepEqual([bob.isAtEnd, world.seqs("@bob")], [true, [6]]);
 });
 
-test("a conversation that cannot be read just now lets another go first", () => {
+test("a conversation that is refused for a while lets another go first", () => {
   const world = new World();
   known(world);
   world.step({ type: "load", key: "@carol", part: "latest" });

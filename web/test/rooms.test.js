@@ -18,7 +18,7 @@ test("a join gives the room's last messages, then what is new", () => {
   assert.deepEqual(news.map(({ entry }) => entry.seq), [61]);
 });
 
-test("a resume begins after what was seen, and doubles are dropped", () => {
+test("a resume begins after the last received entry, and duplicates are dropped", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -33,7 +33,7 @@ test("a resume begins after what was seen, and doubles are dropped", () => {
   assert.deepEqual(world.seqs("#tea"), range(1, 6));
 });
 
-test("a refused resume means to forget the room", () => {
+test("a refused resume forgets the room's entries", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -45,7 +45,7 @@ test("a refused resume means to forget the room", () => {
   assert.equal(world.client.conversations.get("#tea")?.hasOlder, true);
 });
 
-test("another epoch means to forget all, and to join without `since`", () => {
+test("another epoch forgets all entries, and joins without `since`", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open({ privates: [{ with: "bob", seq: 9 }] });
@@ -59,7 +59,7 @@ test("another epoch means to forget all, and to join without `since`", () => {
   assert.equal(world.client.conversations.get("@bob")?.end, 2);
 });
 
-test("a hole is filled from history, in order and each once", () => {
+test("a gap is filled from history, in order and without duplicates", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -74,7 +74,7 @@ test("a hole is filled from history, in order and each once", () => {
   assert.deepEqual(world.seqs("#tea"), range(1, 6));
 });
 
-test("a hole that history does not fill makes the room join anew", () => {
+test("a gap that history does not fill makes the client join the room again", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -86,7 +86,7 @@ test("a hole that history does not fill makes the room join anew", () => {
   assert.deepEqual(world.take().map(({ type, since }) => [type, since]), [["leave", undefined], ["join", undefined]]);
 });
 
-test("an entry of an unknown kind moves the room on", () => {
+test("an entry of an unknown kind counts", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -98,7 +98,7 @@ test("an entry of an unknown kind moves the room on", () => {
   assert.deepEqual(range(2, 4).map((seq) => world.client.conversations.get("#tea")?.at(seq)?.kind), ["unknown", "message", "unknown"]);
 });
 
-test("a room that cannot be joined just now is asked for again", () => {
+test("a join that is refused for a while is repeated", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -109,7 +109,7 @@ test("a room that cannot be joined just now is asked for again", () => {
   assert.equal(world.take()[0].type, "join");
 });
 
-test("a refused room says so, and fails what was written to it", () => {
+test("a refused join fails the room's messages", () => {
   const world = new World();
   world.write("#tea", "hi");
   world.open();
@@ -119,7 +119,7 @@ test("a refused room says so, and fails what was written to it", () => {
   assert.deepEqual(world.waiting("#tea"), ["hi failed"]);
 });
 
-test("reading back gives pages without a hole", () => {
+test("reading back loads pages without a gap", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -134,7 +134,7 @@ test("reading back gives pages without a hole", () => {
   assert.deepEqual(world.seqs("#tea"), range(851, 1001));
 });
 
-test("somebody who reads far back misses nothing of what comes", () => {
+test("a reader far back misses no new entry", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -161,7 +161,7 @@ test("somebody who reads far back misses nothing of what comes", () => {
   assert.ok(tea.isAtEnd);
 });
 
-test("a room of which nothing is kept is at its end once the server has said so", () => {
+test("a room without kept entries is at its end once a page says so", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -178,7 +178,7 @@ test("a room of which nothing is kept is at its end once the server has said so"
   assert.deepEqual([tea.isAtEnd, world.seqs("#tea")], [true, [6]]);
 });
 
-test("where the entries come, nobody asks for them", () => {
+test("a replay needs no request for a page", () => {
   const world = new World();
   for (const room of ["tea", "cup"]) world.step({ type: "join", room });
   world.open();
@@ -190,7 +190,7 @@ test("where the entries come, nobody asks for them", () => {
   assert.deepEqual(world.take(), []);
 });
 
-test("a message that is not there was looked for once there is an answer", () => {
+test("a missing message is no longer being looked for once a page has come", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -209,7 +209,7 @@ test("a message that is not there was looked for once there is an answer", () =>
   assert.deepEqual(world.take().map(({ before }) => before), [1001], "it is not there, but the end is");
 });
 
-test("whoever reads on where they are is not taken to the end later", () => {
+test("a reader who goes on elsewhere is not moved to the end later", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -228,7 +228,7 @@ test("whoever reads on where they are is not taken to the end later", () => {
   }
 });
 
-test("who is here follows joins and presence", () => {
+test("the users in a room follow `joined` and `presence`", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -242,7 +242,7 @@ test("who is here follows joins and presence", () => {
   assert.ok(world.client.isOnline("carol") && !world.client.isOnline("bob"));
 });
 
-test("somebody may go whose name was never said", () => {
+test("a user may leave whose name was never sent", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -251,7 +251,7 @@ test("somebody may go whose name was never said", () => {
   assert.equal(world.client.rooms.get("tea")?.online, 200);
 });
 
-test("what comes before `joined` is of the stay before, and comes again", () => {
+test("entries before `joined` belong to the join before, and come again", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -265,7 +265,7 @@ test("what comes before `joined` is of the stay before, and comes again", () => 
   assert.deepEqual(world.did("arrived").map(({ entry, isNews }) => [entry.seq, isNews]), [[1, false], [2, false], [3, false]]);
 });
 
-test("many rooms that cannot be joined just now are one reason to wait", () => {
+test("several refused joins make one pause", () => {
   const world = new World();
   for (const i of range(1, 20)) world.step({ type: "join", room: `r${i}` });
   world.open();
@@ -275,7 +275,7 @@ test("many rooms that cannot be joined just now are one reason to wait", () => {
   assert.equal(world.take().length, 20);
 });
 
-test("a hole in a room that was left without a word is filled by joining it", () => {
+test("a gap in a room that the server has ended is filled by joining it", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -289,7 +289,7 @@ test("a hole in a room that was left without a word is filled by joining it", ()
   assert.deepEqual(world.seqs("#tea"), range(1, 5));
 });
 
-test("somebody who reads far back is brought to the end when all that is gone", () => {
+test("a reader far back is moved to the end when those entries are gone", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -305,7 +305,7 @@ test("somebody who reads far back is brought to the end when all that is gone", 
   assert.deepEqual(world.seqs("#tea"), range(901, 1000));
 });
 
-test("of two messages that somebody wants to see, the last is shown", () => {
+test("of two messages that the user wants to see, the last one is loaded", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -319,7 +319,7 @@ test("of two messages that somebody wants to see, the last is shown", () => {
   assert.ok(world.client.conversations.get("#tea")?.at(500));
 });
 
-test("a `joined` of an earlier stay says nothing of this one", () => {
+test("a `joined` for an earlier join is ignored", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -332,7 +332,7 @@ test("a `joined` of an earlier stay says nothing of this one", () => {
   assert.deepEqual(world.seqs("#tea"), [7, 8]);
 });
 
-test("where one cannot go on from what is here, one begins anew", () => {
+test("a join that cannot resume is repeated without `since`", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -358,7 +358,7 @@ test("a pause before a join ends with the connection", () => {
   assert.equal(world.client.wakeAt, world.client.retryAt);
 });
 
-test("what was asked of a room before it was left is not wanted any more", () => {
+test("answers about a room that was left are ignored", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
@@ -373,7 +373,7 @@ test("what was asked of a room before it was left is not wanted any more", () =>
   assert.deepEqual(world.seqs("#tea"), range(951, 1000));
 });
 
-test("what somebody waited to see of a room that was left is not asked for", () => {
+test("a part of a room that was left is not requested", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { Memory } from "../settings.js";
 
-/** Where a browser remembers, and may have no more room. */
+/** A `localStorage` that may be full. */
 const storage = {
   isFull: false,
   /** @type {Map<string, string>} */
@@ -23,7 +23,7 @@ const storage = {
 };
 Object.defineProperty(globalThis, "localStorage", { value: storage, configurable: true });
 
-test("without room, the latest draft is the one that counts, and is gone once it is sent", () => {
+test("without storage, the latest draft counts until it is sent", () => {
   const memory = new Memory("alice");
   memory.setDraft("#tea", "half");
   storage.isFull = true;

@@ -15,7 +15,7 @@ function links(text) {
 }
 
 /**
- * How often a text was asked for something.
+ * Counts the calls of a method of a text.
  * @param {"split" | "normalize"} method
  * @param {() => void} act
  */
@@ -34,7 +34,7 @@ function callsOf(method, act) {
   return calls;
 }
 
-test("links end where the sentence goes on", () => {
+test("links end before the punctuation of their sentence", () => {
   assert.deepEqual(links("see https://a.example/x, (http://b.example/y_(z)) and https://c.example."), [
     "https://a.example/x",
     "http://b.example/y_(z)",
@@ -43,7 +43,7 @@ test("links end where the sentence goes on", () => {
   assert.deepEqual(links("https://пример.рф/путь?a=1&b=2#ц"), ["https://пример.рф/путь?a=1&b=2#ц"]);
 });
 
-test("nothing but a plain address of the web becomes a link", () => {
+test("only plain web addresses become links", () => {
   for (const text of [
     "javascript:alert(1)",
     "JaVaScRiPt://https://%0aalert(1)",
@@ -62,7 +62,7 @@ test("nothing but a plain address of the web becomes a link", () => {
   }
 });
 
-test("code is code, and nothing is lost", () => {
+test("code keeps its text", () => {
   assert.deepEqual(piecesOf("a `b <i>` c"), [
     { kind: "text", text: "a " },
     { kind: "code", text: "b <i>" },
@@ -83,7 +83,7 @@ test("code is code, and nothing is lost", () => {
   assert.ok(performance.now() - start < 200);
 });
 
-test("a text costs no more than it is long", () => {
+test("the time for a text grows with its length only", () => {
   const names = Array.from({ length: 24 }, (_, i) => "😀".repeat(i + 1));
   const brackets = `@ https://a.example/(${")".repeat(4080)}`;
   assert.deepEqual(links(brackets), ["https://a.example/()"]);
@@ -95,7 +95,7 @@ test("a text costs no more than it is long", () => {
   assert.ok(callsOf("normalize", () => piecesOf("@-".repeat(2048), names)) < 2_200, "what is nobody's name is looked at once");
 });
 
-test("a few emoji alone are large", () => {
+test("only a few emoji alone are large", () => {
   for (const text of ["🎉", "👩‍👩‍👧‍👦 ❤️", "🇺🇳👍🏽", "🫖☕️ 🥐"]) assert.ok(isEmojiAlone(text), text);
   for (const text of ["", "ok 👍", "1", "#", "🎉🎉🎉🎉🎉", "©"]) assert.ok(!isEmojiAlone(text), text);
 });
@@ -105,12 +105,12 @@ test("characters are counted as the server does", () => {
   assert.equal(charsOf("   "), 0);
 });
 
-test("a name is a mention only as a whole", () => {
+test("only a whole name is a mention", () => {
   assert.ok(mentions("привет, @Анна!", "анна"));
   assert.ok(!mentions("@annabel", "anna") && !mentions("mail@anna", "anna") && !mentions("anna", "anna"));
 });
 
-test("addresses lead to conversations and back", () => {
+test("addresses name conversations and back", () => {
   for (const [key, seq] of /** @type {const} */ ([["#default", 0], ["#a/b #1?", 12], ["@Анна", 3], ["#..", 0]])) {
     const url = new URL(addressOf(key, seq).replace("/r/..", "/r/%2E%2E"), "https://chat.example");
     if (key !== "#..") assert.deepEqual(targetOf(url), { key, seq });
@@ -121,7 +121,7 @@ test("addresses lead to conversations and back", () => {
   }
 });
 
-test("unread is what came after the last that was read", () => {
+test("entries after the last read one are unread", () => {
   const tea = new Conversation("#tea");
   tea.restart("e1", 50);
   const reads = new Reads(null);
@@ -141,7 +141,7 @@ test("unread is what came after the last that was read", () => {
   assert.equal(anew.unread(tea), 0);
 });
 
-test("messages of one person stand together for a while", () => {
+test("messages of one author stand together for a while", () => {
   const first = { from: "bob", timestamp: 1_700_000_000 };
   assert.ok(continues(first, { from: "bob", timestamp: first.timestamp + 60 }));
   assert.ok(!continues(first, { from: "bob", timestamp: first.timestamp + 600 }));
@@ -149,7 +149,7 @@ test("messages of one person stand together for a while", () => {
   assert.ok(!continues(first, { from: "bob", timestamp: first.timestamp + 86_400 }));
 });
 
-test("days are those of the calendar, also where the clock is changed", () => {
+test("days follow the calendar, also where the clock is changed", () => {
   const zone = process.env.TZ;
   process.env.TZ = "Europe/Berlin";
   try {
@@ -161,12 +161,12 @@ test("days are those of the calendar, also where the clock is changed", () => {
   }
 });
 
-test("nonces rise with the time and are short enough", () => {
+test("nonces rise with the time, and are short enough", () => {
   const [a, b] = [nonce(1, new Uint8Array(16).fill(255)), nonce(2, new Uint8Array(16))];
   assert.ok(a < b && a.length <= 64);
 });
 
-test("a device has a name that people know", () => {
+test("a device is named by its browser and system", () => {
   for (const [userAgent, device] of /** @type {const} */ ([
     ["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox · Linux"],
     ["Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0", "Edge · Windows"],

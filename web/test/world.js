@@ -1,4 +1,4 @@
-// A client, a clock, and somebody who plays the server.
+// A client with a clock, and a test that plays the server.
 
 import { Client } from "../logic/client.js";
 
@@ -10,7 +10,7 @@ export class World {
   sent = [];
   /** @type {any[]} */
   outputs = [];
-  /** What the store has. @type {Map<string, any>} */
+  /** The items in the store. @type {Map<string, any>} */
   kept = new Map();
 
   /** @param {any} input */
@@ -25,7 +25,7 @@ export class World {
     return outputs;
   }
 
-  /** What was sent since somebody looked last. */
+  /** The frames that were sent since the last call. */
   take() {
     return this.sent.splice(0);
   }
@@ -35,7 +35,7 @@ export class World {
     return this.outputs.splice(0).filter((output) => output.do === kind);
   }
 
-  /** Lets the time of the next deadline come. */
+  /** Moves the clock to the next timer. */
   wake() {
     this.now = Math.max(this.now, this.client.wakeAt ?? this.now);
     return this.step({ type: "timer" });

@@ -2,10 +2,11 @@
 // conversation, the list of users who are in the room, and what buttons and
 // shortcuts do.
 
+import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
+import { t } from "../words.js";
 import { act } from "./actions.js";
 import { choicesOf, Finder } from "./finder.js";
 import { HereList } from "./here.js";
-import { MessageKeys } from "./message-keys.js";
 import { TalkMenu } from "./talk-menu.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -17,7 +18,6 @@ import { TalkMenu } from "./talk-menu.js";
 /**
  * @typedef {object} Hooks
  * @property {(key: Key) => void} go opens a conversation
- * @property {() => void} copyLink
  * @property {Composer} composer
  * @property {(input: Input) => void} step
  * @property {() => void} left opens what the address names
@@ -27,7 +27,6 @@ import { TalkMenu } from "./talk-menu.js";
 
 export class Above {
   finder;
-  messageKeys = new MessageKeys();
   #directory;
   #client;
   #hooks;
@@ -45,7 +44,7 @@ export class Above {
     this.#client = client;
     this.#hooks = hooks;
     this.finder = new Finder({ known: () => choicesOf(client, directory), chosen: hooks.go });
-    this.#talkMenu = new TalkMenu(client, directory, hooks);
+    this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink() });
     this.#hereList = new HereList(me, () => directory.currentRoom, (name) => hooks.go(`@${name}`));
   }
 
@@ -74,6 +73,21 @@ export class Above {
    */
   act(action, item) {
     act(action, item, { client: this.#client, ...this.#hooks });
+  }
+
+  /** Copies the address of the open conversation. */
+  copyLink() {
+    this.copy(new URL(addressOf(this.#directory.current ?? `#${DEFAULT_ROOM}`), location.href).href);
+  }
+
+  /** @param {string} address is shown if it cannot be copied */
+  async copy(address) {
+    try {
+      await navigator.clipboard.writeText(address);
+      this.#hooks.toast(t.copied);
+    } catch {
+      this.#hooks.toast(address);
+    }
   }
 
   /** Shows what has changed. */

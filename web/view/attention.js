@@ -1,5 +1,5 @@
-// What reaches somebody who is not looking: the title, the icon, a notification,
-// and what a screen reader says.
+// What reaches a user who does not look at the messages: the title and icon of the
+// tab, short messages, and announcements of a screen reader.
 
 import { t } from "../words.js";
 import { byId, element } from "./dom.js";
@@ -17,6 +17,7 @@ export class Attention {
   #icon = this.#favicon.href;
 
   /**
+   * Shows the number of unread messages in the title, the icon and the badge of an installed app.
    * @param {string} title
    * @param {number} unread
    */
@@ -35,7 +36,7 @@ export class Attention {
   }
 
   /**
-   * Says what came, a few lines at a time; of a flood only how much it was.
+   * Lets a screen reader announce a message. Of many at once, only the number is announced.
    * @param {string} from
    * @param {string} text
    */
@@ -52,7 +53,7 @@ export class Attention {
     }, ANNOUNCED_EVERY_MS);
   }
 
-  /** @param {string} sentence that passes by itself */
+  /** @param {string} sentence shown for some seconds */
   toast(sentence) {
     this.#toast.textContent = sentence;
     clearTimeout(this.#toasting);

@@ -1,4 +1,4 @@
-// People's pictures, and the first letter of a name until there is one.
+// Avatars of users: their picture, or the first letter of their name.
 
 import * as api from "../api.js";
 
@@ -20,7 +20,7 @@ export class ChatAvatar extends HTMLElement {
   #show() {
     const name = this.getAttribute("name") ?? "";
     this.replaceChildren();
-    // Drawn by the style: a letter that stands for a picture is no text.
+    // Drawn by the style: the letter replaces a picture, and is no text.
     this.dataset.initial = initialOf(name);
     this.dataset.tint = String(tintOf(name));
     const known = pictures.get(name);
@@ -97,7 +97,7 @@ async function pictureOf(name) {
 
 /** @param {string} name */
 async function ask(name) {
-  // A few at a time: a room's first page may have fifty authors.
+  // A few requests at a time: the first page of a room may have fifty authors.
   while (asking >= ASKING_MAX) {
     await new Promise((resolve) => queue.push(resolve));
   }
@@ -107,7 +107,7 @@ async function ask(name) {
     pictures.set(name, avatar);
     return avatar;
   } catch (error) {
-    // A name without an account has no picture; any other failure may pass.
+    // A user without an account has no picture. Other errors may be temporary.
     error instanceof api.ApiError && error.status === 404 ? pictures.set(name, "") : pictures.delete(name);
     return "";
   } finally {
@@ -116,14 +116,14 @@ async function ask(name) {
   }
 }
 
-/** Addresses by name. @type {Map<string, string | Promise<string>>} */
+/** Addresses of pictures by name; empty: the user has none. @type {Map<string, string | Promise<string>>} */
 const pictures = new Map();
 /** @type {((value: unknown) => void)[]} */
 const queue = [];
 let asking = 0;
 const ASKING_MAX = 4;
 const PICTURES_MAX = 2_000;
-/** Colours behind first letters, as many as style/base.css has. */
+/** The number of colours behind first letters, as in `style/base.css`. */
 const TINTS = 8;
 const SEGMENTER = new Intl.Segmenter();
 

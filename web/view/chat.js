@@ -32,7 +32,7 @@ export class Chat {
   /** Made when it is first wanted. @type {Above | null} */
   #above = null;
   #attention = new Attention();
-  /** The message that the address names. */
+  /** The message that the address names; 0: none. */
   #target = 0;
   #isShowDue = false;
   #controller = new AbortController();
@@ -64,7 +64,7 @@ export class Chat {
       notice: ({ name, isRoom }) => (isRoom ? client.rooms.get(name)?.notice : undefined),
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (action, item) => this.#useAbove((above) => above.act(action, item)),
-      invite: () => this.#copyLink(),
+      invite: () => this.#useAbove((above) => above.copyLink()),
       names: ({ key }) => this.#directory.names(key),
     });
     this.#composer = new Composer({
@@ -72,7 +72,7 @@ export class Chat {
       draft: (key) => this.#memory.draft(key),
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
       scroll: (pages) => this.#list.scroll(pages),
-      toMessages: () => this.#useAbove((above) => above.messageKeys.focusLast()),
+      toMessages: () => this.#list.focusLast(),
       people: () => this.#directory.nameable,
     });
     this.#listen();
@@ -138,7 +138,6 @@ export class Chat {
       composer: this.#composer,
       step: (input) => this.#session.step(input),
       go: (key) => this.go(key),
-      copyLink: () => this.#copyLink(),
       left: () => this.#openAddress(),
       changed: () => this.#show(),
       toast: (sentence) => this.toast(sentence),
@@ -351,7 +350,7 @@ export class Chat {
         this.#list.update();
       }
     }, ROOMS_EVERY_MS);
-    // What the connection says of itself depends on the time.
+    // The text about the connection depends on the time.
     const tick = setInterval(() => this.#session.client.state === "open" || this.#show(), 1_000);
     signal.addEventListener("abort", () => {
       clearTimeout(later);
@@ -360,7 +359,7 @@ export class Chat {
     });
   }
 
-  /** @param {MouseEvent} event on a link into this chat, perhaps */
+  /** @param {MouseEvent} event perhaps on a link into this chat */
   #link(event) {
     const link = event.target instanceof Element ? event.target.closest("a") : null;
     if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
@@ -368,14 +367,14 @@ export class Chat {
     }
     if (link.origin === location.origin && this.#goTo(link)) {
       event.preventDefault();
-      // An installed app shows no address to copy it from.
-      if (link.matches(".when")) this.#copy(link.href);
+      // An installed app shows no address that could be copied.
+      if (link.matches(".when")) this.#useAbove((above) => above.copy(link.href));
     }
   }
 
   /**
    * @param {{ pathname: string, hash: string }} address
-   * @returns whether it is one in this chat
+   * @returns whether it names a conversation of this chat
    */
   #goTo(address) {
     const target = targetOf(address);
@@ -408,23 +407,9 @@ export class Chat {
         event.preventDefault();
         this.#hooks.showKeys();
       } else if (!document.querySelector(":popover-open")) {
-        // What one types belongs into the box.
+        // What the user types belongs into the box.
         this.#composer.focus();
       }
-    }
-  }
-
-  #copyLink() {
-    this.#copy(new URL(addressOf(this.#current ?? "#default"), location.href).href);
-  }
-
-  /** @param {string} address */
-  async #copy(address) {
-    try {
-      await navigator.clipboard.writeText(address);
-      this.toast(t.copied);
-    } catch {
-      this.toast(address);
     }
   }
 
@@ -433,11 +418,11 @@ export class Chat {
     this.#show();
   }
 
-  /** Brings everything around the messages in line, at the next frame. */
+  /** Shows soon what has changed around the messages. */
   #show() {
     if (!this.#isShowDue && !this.#controller.signal.aborted) {
       this.#isShowDue = true;
-      // Not a frame: a page out of sight has none, and its title must be right.
+      // Not at the next animation frame: a page in the background has none, and its title must be right.
       setTimeout(() => {
         this.#isShowDue = false;
         if (!this.#controller.signal.aborted) this.#showNow();

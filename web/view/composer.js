@@ -1,4 +1,4 @@
-// Where one writes.
+// The box in which messages are written.
 
 import { charsOf } from "../logic/text.js";
 import { t } from "../words.js";
@@ -16,11 +16,11 @@ export class Composer {
   /** @type {Key | null} */
   #key = null;
   #maxChars = 4096;
-  /** Made when somebody is first named. @type {Names | null} */
+  /** Made when an `@` is first typed. @type {Names | null} */
   #names = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #saving;
-  /** Whether the draft is another than the one that is kept. */
+  /** Whether the text differs from the kept draft. */
   #isChanged = false;
 
   /**
@@ -61,7 +61,7 @@ export class Composer {
     this.#show();
   }
 
-  /** Nothing stays for the next one. */
+  /** Empties the box: another user may be next. */
   close() {
     this.#keepDraft();
     this.#key = null;
@@ -77,7 +77,7 @@ export class Composer {
     if (!TOUCH.matches) this.focus();
   }
 
-  /** @param {string} text what is to be said again, in other words */
+  /** @param {string} text of a message that is to be edited and sent again */
   insert(text) {
     this.#text.value = this.#text.value.trim() ? `${text}\n${this.#text.value}` : text;
     this.#changed();
@@ -108,7 +108,7 @@ export class Composer {
   #keyDown(event) {
     const { key, shiftKey, isComposing, altKey, ctrlKey, metaKey } = event;
     if (key === "Enter" && !shiftKey && !altKey && !isComposing && event.keyCode !== 229 && !TOUCH.matches) {
-      // Enter also ends a word in an input method, and is the only way to a new line on a screen.
+      // Enter also ends a word in an input method, and is the only way to a new line on a touch screen.
       event.preventDefault();
       this.#send();
     } else if (key === "ArrowUp" && this.#text.value === "" && !altKey && !ctrlKey && !metaKey) {
@@ -126,8 +126,8 @@ export class Composer {
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#keepDraft(), DRAFT_AFTER_MS);
     if (!this.#names && this.#text.value.includes("@")) {
-      // Without it a name can still be typed.
-      this.loadNames().then((names) => names.offer(), () => {});
+      // Without suggestions, a name can still be typed.
+      this.loadNames().then((names) => names.suggest(), () => {});
     }
   }
 
@@ -138,7 +138,7 @@ export class Composer {
 
   #keepDraft() {
     clearTimeout(this.#saving);
-    // What was not changed here may have been sent from another tab.
+    // A draft that was not changed here may have been sent from another tab.
     if (this.#key && this.#isChanged) {
       this.#isChanged = false;
       this.#hooks.keepDraft(this.#key, this.#text.value);
@@ -151,16 +151,16 @@ export class Composer {
     this.#counter.classList.toggle("error", left < 0);
     this.#text.ariaInvalid = left < 0 ? "true" : null;
     this.#form.classList.toggle("has-text", this.#text.value.trim() !== "");
-    // Near the limit it is said at times, and not at every key.
+    // A screen reader announces it at times, and not at every key.
     this.#counter.ariaLive = left < 0 || left % COUNTED_STEP === 0 ? "polite" : "off";
     this.#fit();
   }
 
-  /** As high as what is in it, where the style alone does not see to that. */
+  /** Makes the box as high as its text, where the style alone cannot. */
   #fit() {
     const box = this.#text.parentElement;
     if (!GROWS && box) {
-      // What is above must not move while this is measured.
+      // The messages above must not move while the text is measured.
       box.style.minHeight = `${box.offsetHeight}px`;
       this.#text.style.height = "";
       const { scrollHeight, clientHeight } = this.#text;
@@ -171,7 +171,7 @@ export class Composer {
 }
 
 const DRAFT_AFTER_MS = 400;
-/** Nobody needs to know before that how much is left. */
+/** The number of characters left is shown from here on. */
 const COUNTED_LEFT = 500;
 const COUNTED_STEP = 50;
 const COUNTED_FROM_LENGTH = 3_000;

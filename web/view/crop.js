@@ -1,15 +1,15 @@
-// Choosing a picture and the square of it that people will see.
+// Choosing a picture, and the square of it that is shown as the avatar.
 
 import { button, element, symbol } from "./dom.js";
 import { t } from "../words.js";
 
-/** Form part: what was chosen is in `picture()`. */
+/** A part of a form. `picture()` returns the chosen square. */
 export class PictureCrop extends HTMLElement {
   /** @type {ImageBitmap | null} */
   #image = null;
-  /** How much of the shorter side is seen: 1 for all, less for closer. */
+  /** The part of the shorter side that is visible: 1 is all of it. */
   #zoom = 1;
-  /** The middle of what is seen, in parts of the picture. */
+  /** The centre of the visible square, as fractions of the picture's width and height. */
   #x = 0.5;
   #y = 0.5;
 
@@ -93,7 +93,7 @@ export class PictureCrop extends HTMLElement {
   }
 
   /**
-   * The square, as a file.
+   * The visible square, as a file.
    * @returns {Promise<Blob | null>} null where none was chosen
    */
   async picture() {
@@ -141,7 +141,7 @@ export class PictureCrop extends HTMLElement {
   }
 
   /**
-   * @param {number} x in parts of what is seen
+   * @param {number} x as a fraction of the visible square
    * @param {number} y
    */
   #move(x, y) {
@@ -177,7 +177,7 @@ export class PictureCrop extends HTMLElement {
 }
 
 const VIEW_PX = 240;
-/** The server makes it smaller still. */
+/** The side of the square that is sent. The server makes it smaller still. */
 const SENT_PX = 512;
 const FILE_MAX_BYTES = 10 * 1024 * 1024;
 /** @type {Record<string, [number, number]>} */

@@ -1,5 +1,5 @@
-// Short ways to find and make elements. What people wrote becomes text here,
-// never markup.
+// Short ways to find and make elements. Text of users becomes text nodes, never
+// markup.
 
 import { wantLaterWords } from "../words.js";
 
@@ -34,7 +34,7 @@ export function element(tag, className = "", ...children) {
 }
 
 /**
- * A name or a title, whichever direction it is written in.
+ * A name or a title, in its own writing direction.
  * @param {string} text
  * @param {string} [className]
  */
@@ -115,12 +115,12 @@ export function openOnceLoaded(opener, isLoaded, load, failed) {
   });
 }
 
-/** By then the first view is there, and has the line to itself no longer. */
+/** What the first view does without is loaded after this time, when the first view is there. */
 export const LATER_AFTER_MS = 3_000;
 
 /**
- * A screen that is written on with a keyboard of its own, which covers half of it.
- * Where there is no pointer at all, there is a real one.
+ * Whether the device has a touch screen, whose keyboard covers half of the page. A
+ * device without any pointer has a real keyboard.
  */
 export const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 

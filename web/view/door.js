@@ -1,4 +1,4 @@
-// Signing in and registering.
+// The door: the forms for signing in and registering.
 
 import { login, register } from "../account.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
@@ -22,8 +22,8 @@ export class Door {
   #room;
 
   /**
-   * @param {() => Promise<void>} entered somebody has just signed in
-   * @param {string} room to which the address leads; or empty
+   * @param {() => Promise<void>} entered a user has signed in
+   * @param {string} room the room that the address names; or empty
    */
   constructor(entered, room) {
     this.#entered = entered;
@@ -48,7 +48,7 @@ export class Door {
     }
   }
 
-  /** @param {unknown} error why one is here; null: nobody is signed in */
+  /** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
   open(error) {
     document.title = t.chat;
     this.#door.hidden = false;
@@ -109,7 +109,7 @@ export class Door {
   }
 
   /**
-   * Once at a time, and what went wrong is said where it is.
+   * Sends a form, unless it is being sent, and shows an error at the field that is wrong.
    * @param {HTMLFormElement} form
    * @param {(name: string, password: string) => Promise<void>} send
    */

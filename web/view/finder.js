@@ -1,4 +1,5 @@
-// Finding a conversation by typing a part of its name, or opening a new one.
+// The finder: a dialog in which a conversation is found by a part of its name, or
+// a new one is opened.
 
 import { isRoomName, NAME_MAX_CHARS } from "../logic/address.js";
 import { folded } from "../logic/text.js";
@@ -22,7 +23,7 @@ export class Finder {
 
   /**
    * @param {object} hooks
-   * @param {() => Choice[]} hooks.known in the order in which to offer them
+   * @param {() => Choice[]} hooks.known all conversations, in the order in which to show them
    * @param {(key: Key) => void} hooks.chosen
    */
   constructor(hooks) {
@@ -37,7 +38,7 @@ export class Finder {
       event.preventDefault();
       this.#choose(this.#chosen);
     });
-    // Where `closedby` is not known yet.
+    // For browsers without `closedby`.
     this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
   }
 
@@ -51,11 +52,11 @@ export class Finder {
     const typed = this.#text.value.trim();
     const wanted = folded(typed.replace(/^[#@]/, ""));
     const known = this.#hooks.known().filter(({ title, key }) => folded(`${title}\n${key.slice(1)}`).includes(wanted));
-    // What begins with it comes before what merely has it.
+    // Titles that begin with the text come before those that contain it.
     known.sort((a, b) => Number(!folded(a.title).startsWith(wanted)) - Number(!folded(b.title).startsWith(wanted)));
     this.#choices = known.slice(0, CHOICES_MAX);
     const name = typed.replace(/^[#@]/, "").trim();
-    // The server has people's names in NFC, and rooms' as they are.
+    // The server keeps names of users in NFC, and names of rooms as they are.
     const person = name.normalize("NFC");
     for (const key of /** @type {Key[]} */ ([`#${name}`, `@${person}`])) {
       const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && [...person].length <= NAME_MAX_CHARS;

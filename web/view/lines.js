@@ -1,5 +1,5 @@
-// A list whose lines stay the same elements while what they say changes: one
-// that is replaced or moved loses the focus, and a click that has begun on it.
+// A list that keeps the elements of its lines while their content changes: an
+// element that is replaced or moved loses the focus, and a click that has begun.
 
 import { t } from "../words.js";
 
@@ -17,7 +17,7 @@ export class Lines {
   #make;
   /** @type {Map<string, Line<T>>} */
   #lines = new Map();
-  /** While it is pressed, nothing in it moves. */
+  /** Whether the pointer is pressed in the list: then no line moves. */
   #isPressed = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #releasing;
@@ -40,13 +40,13 @@ export class Lines {
     }
   }
 
-  /** @param {Map<string, T>} all in order, by keys that stay */
+  /** @param {Map<string, T>} all the content of the lines in order, by keys */
   show(all) {
     const lines = new Map();
     for (const [key, data] of all) {
       const line = this.#lines.get(key) ?? this.#make(key);
       lines.set(key, line);
-      // In another language, the same is said in other words.
+      // The words differ in another language.
       const shown = JSON.stringify([data, t.chat]);
       if (line.shown !== shown) {
         line.shown = shown;
@@ -74,8 +74,8 @@ export class Lines {
 }
 
 /**
- * Makes these all that is in a list, in this order, and moves only what stands
- * wrong.
+ * Makes these the children of a list, in this order, and moves only those that
+ * stand wrong.
  * @param {HTMLElement} list
  * @param {HTMLElement[]} nodes
  */
@@ -87,7 +87,7 @@ function arrange(list, nodes) {
   let at = list.firstElementChild;
   for (const node of nodes) {
     if (at !== node && at?.nextElementSibling === node) {
-      // It is the one before that has to go, further down.
+      // The element before it stands wrong, and comes further down.
       at.remove();
       at = node;
     }
@@ -99,5 +99,5 @@ function arrange(list, nodes) {
   }
 }
 
-/** A click comes right after what was pressed is let go, on a screen a little later. */
+/** A click event comes right after the pointer is released; on a touch screen a little later. */
 const CLICKED_AFTER_MS = 100;

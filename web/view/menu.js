@@ -1,6 +1,5 @@
-// The menu of one's own: looks, notifications, where one is signed in, the list
-// of shortcuts, and signing out. The language is changed at the door, too, and
-// stays with app.js.
+// The menu of the user: theme, notifications, sessions, the list of shortcuts, and
+// signing out. The language can be changed at the door, too, so `app.js` does that.
 
 import * as account from "../account.js";
 import { ApiError } from "../api.js";
@@ -28,9 +27,9 @@ export class Menu {
   #hooks;
 
   /**
-   * @param {() => Chat | null} chat the open one
+   * @param {() => Chat | null} chat the open chat
    * @param {object} hooks
-   * @param {(isLeaving: boolean) => void} hooks.leaving signing out begins, or has failed
+   * @param {(isLeaving: boolean) => void} hooks.leaving signing out has begun, or has failed
    * @param {() => void} hooks.signedOut
    */
   constructor(chat, hooks) {
@@ -50,13 +49,13 @@ export class Menu {
     byId("sign-out", HTMLElement).addEventListener("click", () => this.#askSignOut());
     this.#leaving.addEventListener("close", () => this.#leaving.returnValue === "yes" && this.#signOut());
     for (const dialog of [this.#keys, this.#leaving]) {
-      // Where `closedby` is not known yet.
+      // For browsers without `closedby`.
       dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     }
     this.retranslate();
   }
 
-  /** Brings it in line with what holds now. */
+  /** Shows the current settings. */
   show() {
     this.#showTheme();
     this.#showNotifies();
@@ -134,7 +133,7 @@ export class Menu {
   async #end(signIns) {
     try {
       for (const { id } of signIns) {
-        // One that has just ended by itself is as good.
+        // 404: the session has ended already.
         await account.endSession(id).catch((error) => {
           if (!(error instanceof ApiError && error.status === 404)) throw error;
         });

@@ -1,4 +1,4 @@
-// One message, as the list shows it.
+// The elements of a message list: messages, and the lines between them.
 
 import { addressOf } from "../logic/address.js";
 import { isEmojiAlone, piecesOf } from "../logic/text.js";
@@ -40,7 +40,7 @@ export function messageItem(entry, { key, me, names, isContinued }) {
 }
 
 /**
- * A message that is not known to be stored.
+ * A message that is not known to be stored yet.
  * @param {Item} waiting
  * @param {{ me: string, names: Iterable<string>, isContinued: boolean }} where
  */
@@ -100,7 +100,7 @@ export function newItem() {
   return element("li", "new-line", element("span", "", t.newSince));
 }
 
-/** Messages in between that are not here. */
+/** The sign for messages that are not loaded. */
 export function gapItem() {
   const dots = element("span", "", "…");
   dots.ariaHidden = "true";
@@ -118,7 +118,7 @@ export function noticeItem({ came, left }) {
 /** @param {string[]} names */
 function shortList(names) {
   const more = names.length - NAMES_MAX;
-  // Isolates: a name in another script must not turn the sentence around.
+  // Isolates: a name that is written from right to left must not reorder the sentence.
   const shown = names.slice(0, more > 1 ? NAMES_MAX : names.length).map((name) => `\u2068${name}\u2069`);
   return more > 1 ? `${shown.join(", ")} ${t.andMore(more)}` : listOf(shown);
 }
@@ -155,7 +155,7 @@ function timeLink({ timestamp, seq }, key) {
 }
 
 /**
- * Shows all of a long message, or only how it begins.
+ * Unfolds a long message, or folds it to its beginning.
  * @param {HTMLElement} item
  */
 export function turnFold(item) {
@@ -221,7 +221,7 @@ function textOf(text, me, names) {
 }
 
 /**
- * The name of somebody else. A link and no button, so that it is copied with the text.
+ * The mention of another user. A link and no button, so that it is copied with the text.
  * @param {{ text: string, name: string }} mention
  */
 function personLink({ text, name }) {
@@ -247,5 +247,5 @@ function statusOf(kind, words) {
 /** A message longer than this begins folded. */
 const FOLDED_FROM_LENGTH = 1_400;
 const FOLDED_FROM_LINES = 18;
-/** Names in one line; the rest is a number. */
+/** Names in a notice at most; the rest is a number. */
 const NAMES_MAX = 3;

@@ -1,5 +1,5 @@
-// Offers names above the box to whoever types an `@`. The focus stays in the
-// box, and so do all keys that do not choose.
+// Suggests names for a mention, in a list above the box. The focus stays in the
+// box, which gets all keys that choose no name.
 
 import { suggestionsFor, replacement, mentionAt } from "../logic/names.js";
 import { t } from "../words.js";
@@ -13,16 +13,16 @@ export class Names {
   #people;
   #list = element("ul", "menu names");
   /** @type {string[]} */
-  #offered = [];
+  #suggested = [];
   #chosen = 0;
   /** @type {import("../logic/names.js").Typed | null} */
   #typed = null;
-  /** Where an `@` is for which nothing is to be offered any more; -1: nowhere. */
+  /** The index of an `@` for which the list was closed; -1: there is none. */
   #dismissedAt = -1;
 
   /**
    * @param {HTMLTextAreaElement} text
-   * @param {() => People} people who may be named now
+   * @param {() => People} people the users who may be mentioned
    */
   constructor(text, people) {
     this.#text = text;
@@ -31,43 +31,42 @@ export class Names {
     this.#list.role = "listbox";
     this.#list.hidden = true;
     text.after(this.#list);
-    // No role: a box of several lines may have none but its own, which knows no
-    // `aria-expanded` either.
+    // No role `combobox`: a box of several lines may not have it, nor `aria-expanded`.
     text.setAttribute("aria-autocomplete", "list");
     text.setAttribute("aria-haspopup", "listbox");
     text.addEventListener("input", (event) => {
-      // An input method shows a list of its own. The keyboard of a phone says
-      // of every word that it is being composed.
-      if (!(event instanceof InputEvent && event.isComposing) || TOUCH.matches) this.offer();
+      // An input method shows a list of its own. On the keyboard of a phone, every
+      // word is being composed.
+      if (!(event instanceof InputEvent && event.isComposing) || TOUCH.matches) this.suggest();
     });
-    text.addEventListener("compositionend", () => this.offer());
-    // Before the composer, for which Enter sends.
+    text.addEventListener("compositionend", () => this.suggest());
+    // Before the composer, in which Enter sends.
     text.addEventListener("keydown", (event) => this.#keyDown(event), { capture: true });
     text.addEventListener("blur", () => this.#show([]));
-    // The caret goes elsewhere. Where it merely comes by, nothing opens.
-    document.addEventListener("selectionchange", () => this.#offered.length > 0 && this.offer());
-    // What is pressed does not take the focus.
+    // When the caret moves, an open list changes or closes, but none opens.
+    document.addEventListener("selectionchange", () => this.#suggested.length > 0 && this.suggest());
+    // Pressing the list does not take the focus from the box.
     this.#list.addEventListener("mousedown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {
       const option = event.target instanceof Element ? event.target.closest("li") : null;
-      if (option) this.#take(this.#offered[Number(option.dataset.index)]);
+      if (option) this.#take(this.#suggested[Number(option.dataset.index)]);
     });
   }
 
-  /** Shows whom one may mean with what stands before the caret. */
-  offer() {
+  /** Shows suggestions for the mention before the caret. */
+  suggest() {
     const { value, selectionStart, selectionEnd } = this.#text;
     const typed = selectionStart === selectionEnd ? mentionAt(value, selectionStart) : null;
     if (typed?.from !== this.#dismissedAt) {
       this.#dismissedAt = -1;
     }
-    if (this.#offered.length === 0 || typed?.from !== this.#typed?.from || typed?.query !== this.#typed?.query) {
+    if (this.#suggested.length === 0 || typed?.from !== this.#typed?.from || typed?.query !== this.#typed?.query) {
       this.#typed = typed;
       this.#show(typed && this.#dismissedAt < 0 ? suggestionsFor(typed.query, this.#people()) : []);
     }
   }
 
-  /** What was in the box is gone. */
+  /** Closes the list: the box has another text. */
   close() {
     this.#dismissedAt = -1;
     this.#show([]);
@@ -76,7 +75,7 @@ export class Names {
   /** @param {KeyboardEvent} event */
   #keyDown(event) {
     const { key, shiftKey, altKey, ctrlKey, metaKey, isComposing, keyCode } = event;
-    if (this.#offered.length === 0 || shiftKey || altKey || ctrlKey || metaKey || isComposing || keyCode === 229) {
+    if (this.#suggested.length === 0 || shiftKey || altKey || ctrlKey || metaKey || isComposing || keyCode === 229) {
       return;
     }
     switch (key) {
@@ -87,7 +86,7 @@ export class Names {
         break;
       case "Enter":
       case "Tab":
-        this.#take(this.#offered[this.#chosen]);
+        this.#take(this.#suggested[this.#chosen]);
         break;
       case "Escape":
         this.#dismiss();
@@ -106,8 +105,8 @@ export class Names {
       this.#dismiss();
       const { from, to, words } = replacement(this.#text.value, typed, name);
       this.#text.setSelectionRange(from, to);
-      // As if it was typed: the composer hears of it, and it can be undone.
-      // Nothing else in a browser does that.
+      // Inserts as typing does: with an input event, and so that it can be undone.
+      // Browsers have no other way for that.
       document.execCommand("insertText", false, words);
     }
   }
@@ -119,10 +118,10 @@ export class Names {
 
   /** @param {string[]} names */
   #show(names) {
-    if (names.length === 0 && this.#offered.length === 0) {
+    if (names.length === 0 && this.#suggested.length === 0) {
       return;
     }
-    this.#offered = names;
+    this.#suggested = names;
     this.#chosen = 0;
     this.#list.hidden = names.length === 0;
     this.#list.ariaLabel = t.whomToName;
@@ -130,9 +129,9 @@ export class Names {
     this.#mark();
   }
 
-  /** Shows which one is chosen, going on at the other end. */
+  /** Marks the chosen name, which is the first one after the last, and the other way round. */
   #mark() {
-    const { length } = this.#offered;
+    const { length } = this.#suggested;
     this.#chosen = length && (this.#chosen + length) % length;
     for (const [index, option] of [...this.#list.children].entries()) {
       option.ariaSelected = String(index === this.#chosen);
@@ -143,7 +142,7 @@ export class Names {
   }
 
   /**
-   * @param {string} attribute which the box has only while there is a list
+   * @param {string} attribute an attribute of the box while the list is open
    * @param {string} value
    */
   #set(attribute, value) {

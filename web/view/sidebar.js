@@ -1,4 +1,4 @@
-// Rooms and people at the side.
+// The sidebar: the rooms, and the private conversations.
 
 import { addressOf } from "../logic/address.js";
 import { count, t, titleOf } from "../words.js";
@@ -17,9 +17,9 @@ import { Lines } from "./lines.js";
  * @property {number} unread
  * @property {boolean} isMentioned
  * @property {boolean} isJoined
- * @property {boolean} isMuted counts only where one is named
- * @property {number} online in a room; of a person 1 or 0
- * @property {"failed" | "waiting" | "draft" | ""} unfinished what was written there and has not come to rest
+ * @property {boolean} isMuted counts as unread only if it mentions the user
+ * @property {number} online users in the room; for a user 1 or 0
+ * @property {"failed" | "waiting" | "draft" | ""} unfinished whether there are messages that are not sent, or a draft
  */
 
 export class Sidebar {
@@ -45,7 +45,7 @@ export class Sidebar {
     return this.#narrow.matches && this.#chat.classList.contains("sidebar-open");
   }
 
-  /** @param {boolean} isOpen on a phone, where it covers the conversation */
+  /** @param {boolean} isOpen matters on a phone, where the sidebar covers the conversation */
   open(isOpen) {
     const wasOpen = this.isOpen;
     this.#watcher?.destroy();
@@ -54,7 +54,7 @@ export class Sidebar {
     this.#sidebar.inert = this.#narrow.matches && !isOpen;
     this.#talk.inert = this.#narrow.matches && isOpen;
     if (this.#narrow.matches && isOpen) {
-      // What goes back on a phone closes it, where the browser tells.
+      // The Back gesture of a phone closes it, in browsers that support that.
       const { CloseWatcher } = /** @type {Window & { CloseWatcher?: new () => CloseWatcher }} */ (window);
       this.#watcher = CloseWatcher ? new CloseWatcher() : null;
       this.#watcher?.addEventListener("close", () => this.open(false));
@@ -91,7 +91,7 @@ function lineOf(key) {
   const number = element("span");
   number.ariaHidden = "true";
   const spoken = element("span", "unseen");
-  // All of it stays: a click may begin on any part.
+  // The elements stay when their content changes: a click may begin on any of them.
   link.append(front, name, mark, number, spoken);
   /** @param {Line & { isCurrent: boolean }} line */
   const show = ({ title, unread, isMentioned, isJoined, isMuted, online, unfinished, isCurrent }) => {

@@ -43,6 +43,7 @@ export const enLater = {
   writeTo: (name) => `Write to ${name} privately`,
   room: "room",
   person: "direct conversation",
+  copied: "Link copied",
   mute: "Tell me only of mentions",
   leaveRoom: "Leave the room",
   leaveWaiting: (n) => `${n} ${plural(n, "message is", "messages are")} not sent yet: send or delete ${plural(n, "it", "them")} first.`,

@@ -27,7 +27,6 @@ export const en = {
   onlyYou: "only you see this",
   more: "More",
   copyLink: "Copy link",
-  copied: "Link copied",
   messageGone: "That message is no longer here",
   roomRefused: "This room cannot be entered.",
 

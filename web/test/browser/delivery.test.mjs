@@ -1,14 +1,14 @@
-// Whatever happens to the network, the server and the tabs: what was written
-// arrives, once and in order.
+// Messages arrive once and in order, whatever happens to the network, the server
+// and the tabs.
 
 import assert from "node:assert/strict";
 
-import { Network, Person, person, Server, story } from "./harness.mjs";
+import { Network, Person, person, Server, scenario } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off");
 const numbers = (what, count) => Array.from({ length: count }, (_, i) => `${what} ${i}`);
 
-story("the network is cut in the middle of a conversation", async () => {
+scenario("messages arrive once and in order while the network is cut", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice"), await person(server.url, "bob")];
   for (const [i, text] of numbers("cut", 30).entries()) {
@@ -24,14 +24,14 @@ story("the network is cut in the middle of a conversation", async () => {
   }
 });
 
-/** Waits until the page is kept for times without a network. */
+/** Waits until the service worker has kept the page. */
 async function isKept(someone) {
   const { page } = someone;
   await page.evaluate(() => navigator.serviceWorker.ready);
   await someone.until(() => page.evaluate(async () => (await (await caches.open("page")).match("/")) !== undefined), "the page is kept");
 }
 
-story("somebody writes without a network, reloads, and it goes out once there is one", async () => {
+scenario("messages written offline survive a reload, and are sent once there is a network", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice", { path: "/r/offline" }), await person(server.url, "bob", { path: "/r/offline" })];
   await isKept(alice);
@@ -52,7 +52,7 @@ story("somebody writes without a network, reloads, and it goes out once there is
   assert.deepEqual(await alice.texts(), numbers("offline", 3));
 });
 
-story("without a network, what is written stands below the old messages that one looks at", async () => {
+scenario("a message written offline stands below the old messages in view", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice", { path: "/r/behind" }), await person(server.url, "bob", { path: "/r/behind" })];
   await bob.pour("behind", numbers("behind", 400));
@@ -66,7 +66,7 @@ story("without a network, what is written stands below the old messages that one
   await alice.hasWaiting("behind 400");
   await alice.page.waitForSelector("#messages .gap + .day + .pending");
   const waiting = alice.page.locator("#messages .pending");
-  await alice.until(() => waiting.evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight), "it is in sight");
+  await alice.until(() => waiting.evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight), "it is in view");
   await alice.say("behind 401");
   await alice.hasWaiting("behind 400", "behind 401");
   network.up();
@@ -77,7 +77,7 @@ story("without a network, what is written stands below the old messages that one
   await bob.sees("behind 401");
 });
 
-story("the page opens without a network, and does not pretend to load", async () => {
+scenario("the page opens without a network, and says why it shows no messages", async () => {
   const network = await Network.before(server);
   const alice = await person(network.url, "alice", { path: "/r/unplugged" });
   await alice.say("from before");
@@ -91,7 +91,7 @@ story("the page opens without a network, and does not pretend to load", async ()
   await alice.page.waitForSelector("#top.beginning");
 });
 
-story("the server is killed, and what waits for it arrives once", async () => {
+scenario("messages arrive once when the server is killed", async () => {
   const [alice, bob] = [await person(server.url, "alice", { path: "/r/killed" }), await person(server.url, "bob", { path: "/r/killed" })];
   await bob.say("killed 0");
   await alice.sees("killed 0");
@@ -109,7 +109,7 @@ story("the server is killed, and what waits for it arrives once", async () => {
   assert.deepEqual(await alice.texts(), numbers("killed", 40));
 });
 
-story("the server is restarted in good order, and the talk goes on", async () => {
+scenario("a restart of the server loses nothing", async () => {
   const [alice, bob] = [await person(server.url, "alice", { path: "/r/restarted" }), await person(server.url, "bob", { path: "/r/restarted" })];
   await alice.say("restarted 0");
   await bob.sees("restarted 0");
@@ -126,7 +126,7 @@ story("the server is restarted in good order, and the talk goes on", async () =>
   }
 });
 
-story("a network that swallows everything is noticed", async () => {
+scenario("a network that swallows everything counts as a lost connection", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice", { path: "/r/hole" }), await person(server.url, "bob", { path: "/r/hole" })];
   network.swallow();
@@ -137,7 +137,7 @@ story("a network that swallows everything is noticed", async () => {
   await alice.allStored();
 });
 
-story("two tabs show the same, and neither sends for the other", async () => {
+scenario("two tabs show the same, and neither sends the other's messages", async () => {
   const network = await Network.before(server);
   const bob = await person(server.url, "bob", { path: "/r/tabs" });
   const one = await person(network.url, "alice", { path: "/r/tabs" });
@@ -145,7 +145,7 @@ story("two tabs show the same, and neither sends for the other", async () => {
   await one.say("from the first");
   await two.say("from the second");
   for (const tab of [one, two]) {
-    // A tab in the background shows nothing new.
+    // A tab in the background has no animation frames.
     await tab.page.bringToFront();
     await tab.sees("from the second");
     await tab.allStored();
@@ -166,7 +166,7 @@ story("two tabs show the same, and neither sends for the other", async () => {
   }
 });
 
-story("what a closed tab left behind is sent by another", async () => {
+scenario("unsent messages of a closed tab are sent by another tab", async () => {
   const network = await Network.before(server);
   const bob = await person(server.url, "bob", { path: "/r/legacy" });
   const one = await person(network.url, "alice", { path: "/r/legacy" });
@@ -184,7 +184,7 @@ story("what a closed tab left behind is sent by another", async () => {
   assert.deepEqual(await bob.texts(), ["my last words"]);
 });
 
-story("what is written is kept, also after the browser has closed what it is kept in", async () => {
+scenario("messages are kept after the browser has closed the database", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice", { path: "/r/closed" }), await person(server.url, "bob", { path: "/r/closed" })];
   const { page } = alice;
@@ -206,7 +206,7 @@ story("what is written is kept, also after the browser has closed what it is kep
   await wire.send("Storage.clearDataForOrigin", { origin: network.url, storageTypes: "indexeddb" });
   await alice.say("closed 0");
   await alice.until(() => page.evaluate(() => window.database !== undefined), "there is a new one");
-  // Not every browser tells.
+  // Not every browser sends an event.
   await page.evaluate(() => window.database.close());
   await alice.say("closed 1");
   await alice.hasWaiting("closed 0", "closed 1");
@@ -224,7 +224,7 @@ story("what is written is kept, also after the browser has closed what it is kep
   assert.ok(isDeleted, "nobody who wants to delete it has to wait");
 });
 
-story("what waits goes out in order, even if the clock is set back", async () => {
+scenario("unsent messages keep their order when the clock is set back", async () => {
   const network = await Network.before(server);
   const [alice, bob] = [await person(network.url, "alice", { path: "/r/clock" }), await person(server.url, "bob", { path: "/r/clock" })];
   await isKept(alice);
@@ -242,7 +242,7 @@ story("what waits goes out in order, even if the clock is set back", async () =>
   assert.deepEqual(await bob.texts(), numbers("clock", 3));
 });
 
-story("a draft that one tab has sent does not come back from another", async () => {
+scenario("a draft that was sent in one tab does not reappear in another", async () => {
   const one = await person(server.url, "alice", { path: "/r/drafts" });
   await one.page.fill("#text", "a thought");
   await one.until(() => one.page.evaluate(() => JSON.stringify({ ...localStorage }).includes("a thought")), "it is kept");
@@ -256,12 +256,12 @@ story("a draft that one tab has sent does not come back from another", async () 
   assert.equal(await three.page.inputValue("#text"), "");
 });
 
-story("an idle page shows at once that the network is gone, and comes back with it", async () => {
+scenario("an idle page shows at once that it is offline, and reconnects once it is online", async () => {
   const network = await Network.before(server);
   const alice = await person(network.url, "alice", { path: "/r/idle" });
   await alice.say("before");
   await alice.allStored();
-  // Nothing breaks: only the browser says that there is no network.
+  // No connection breaks: only the browser says that there is no network.
   network.swallow();
   await alice.context.setOffline(true);
   const subtitle = alice.page.locator("#subtitle.away");
@@ -272,7 +272,7 @@ story("an idle page shows at once that the network is gone, and comes back with 
   await subtitle.waitFor({ state: "detached", timeout: 5_000 });
 });
 
-story("what is not sent stays with its tab, also while the page is loaded again or frozen", async () => {
+scenario("unsent messages stay with their tab while its page is loaded again or frozen", async () => {
   const network = await Network.before(server);
   const bob = await person(server.url, "bob", { path: "/r/stays" });
   const one = await person(network.url, "alice", { path: "/r/stays" });
@@ -306,7 +306,7 @@ story("what is not sent stays with its tab, also while the page is loaded again 
   assert.deepEqual(await bob.texts(), ["mine"]);
 });
 
-story("where a browser has no locks, what is not sent stays with its tab as well", async () => {
+scenario("without Web Locks, unsent messages stay with their tab as well", async () => {
   const network = await Network.before(server);
   const bob = await person(server.url, "bob", { path: "/r/lockless" });
   const one = await person(network.url, "alice", { path: "/r/lockless" });

@@ -1,19 +1,19 @@
-// Coming in: registering, signing in, and what is said when that fails.
+// The door: registering, signing in, and their errors.
 
 import assert from "node:assert/strict";
 
-import { fourColours, PASSWORD, person, register, Server, story, visitor } from "./harness.mjs";
+import { fourColours, PASSWORD, person, register, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start();
 
-story("somebody registers with a picture, cut to a square, and others see it", async () => {
+scenario("a user registers with a picture, cut to a square, and others see it", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
   await page.fill("#register-name", "Рита");
   await page.fill("#register-password", PASSWORD);
   await page.setInputFiles("picture-crop input[type=file]", { name: "me.png", mimeType: "image/png", buffer: await fourColours(400) });
   await page.waitForSelector("picture-crop.has-picture");
-  // Closer, and to the corner at the top left, which is red.
+  // Zooms in on the corner at the top left, which is red.
   await page.fill("picture-crop input[type=range]", "2");
   await page.focus(".crop-stage");
   for (let i = 0; i < 12; i += 1) {
@@ -38,7 +38,7 @@ story("somebody registers with a picture, cut to a square, and others see it", a
   assert.ok(colours.every(([red, green, blue]) => red > 200 && green < 60 && blue < 60), String(colours));
 });
 
-story("a link into a room says where it leads", async () => {
+scenario("a link to a room names it at the door", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/r/garden`);
   await page.waitForSelector("#register", { state: "visible" });
@@ -49,7 +49,7 @@ story("a link into a room says where it leads", async () => {
   await page.waitForFunction(() => document.querySelector("#title")?.textContent === "garden");
 });
 
-story("what is wrong is said where it is, in either language", async () => {
+scenario("errors are shown at their fields, in both languages", async () => {
   await register(server.url, "anna");
   const { page } = await visitor(server.url, { locale: "ru-RU" });
   await page.goto(`${server.url}/`);
@@ -85,7 +85,7 @@ story("what is wrong is said where it is, in either language", async () => {
   assert.equal(await page.getAttribute("html", "lang"), "en", "the choice is remembered");
 });
 
-story("what is no picture is told apart, and the rest of the form stays", async () => {
+scenario("a file that is no picture is refused, and the form stays", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
   await page.fill("#register-name", "carol");
@@ -94,10 +94,10 @@ story("what is no picture is told apart, and the rest of the form stays", async 
   assert.equal(await page.inputValue("#register-name"), "carol");
 });
 
-story("a server that takes no more people says so, and one that is away too", async () => {
+scenario("the door says when registration is closed, and when the server is down", async () => {
   const closed = await Server.start("--registration", "closed", "--database-url", "memory:");
   const { page } = await visitor(closed.url, { locale: "ru-RU" });
-  // Until all is there that it will not get later.
+  // Until everything is loaded that it cannot load later.
   await page.goto(`${closed.url}/`, { waitUntil: "networkidle" });
   await page.fill("#register-name", "dora");
   await page.fill("#register-password", PASSWORD);
@@ -108,7 +108,7 @@ story("a server that takes no more people says so, and one that is away too", as
   await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Нет связи с сервером"));
 });
 
-story("who fails too often is told when to come back", async () => {
+scenario("too many failed attempts show when to try again", async () => {
   const strict = await Server.start("--address-failures-max", "1", "--database-url", "memory:");
   await register(strict.url, "alice");
   const { page } = await visitor(strict.url);
@@ -122,7 +122,7 @@ story("who fails too often is told when to come back", async () => {
   await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent === "Too many attempts. Please try again in 15 minutes.");
 });
 
-story("password managers and screen readers find what they need", async () => {
+scenario("the forms suit password managers and screen readers", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
   const fields = await page.$$eval("form input:not([type=file]):not([type=range]):not(#finder-text)", (all) => all.map(({ name, autocomplete }) => `${name} ${autocomplete}`));

@@ -1,5 +1,5 @@
-// A server of its own, a browser, and people in it: what the stories of this
-// folder are told with. `cargo xtask test` says where everything is.
+// What the scenarios of this folder are made of: a server of their own, a browser,
+// and users in it. `cargo xtask page` sets the paths in the environment.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -21,18 +21,18 @@ const { chromium } = require("playwright-core");
 export const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 export const PASSWORD = "correct horse";
-/** How long something may take that takes no time on a machine with nothing else to do. */
-export const PATIENCE_MS = 20_000;
+/** How long to wait for something that takes no time on an idle machine. */
+export const WAIT_MAX_MS = 20_000;
 
 /**
- * One story, and nobody is left behind after it: an error in a page fails it.
+ * Plays a scenario, and closes its browser contexts. An error in a page fails it.
  * @param {string} name
- * @param {() => Promise<void>} tell
+ * @param {() => Promise<void>} play
  */
-export function story(name, tell) {
+export function scenario(name, play) {
   test(name, { timeout: 120_000 }, async () => {
     try {
-      await tell();
+      await play();
       assert.deepEqual(problems.splice(0), [], "the pages had nothing to complain about");
     } finally {
       problems.length = 0;
@@ -41,13 +41,13 @@ export function story(name, tell) {
   });
 }
 
-/** At the very end, what was opened last is closed first. @type {(() => unknown)[]} */
+/** Called at the end, the last one first. @type {(() => unknown)[]} */
 const closers = [];
 after(async () => {
   for (const close of closers.reverse()) await close();
 });
 
-/** What pages complained of. @type {string[]} */
+/** Errors and warnings of the pages. @type {string[]} */
 export const problems = [];
 /** @type {any[]} */
 const contexts = [];
@@ -72,7 +72,7 @@ export class Server {
     this.#flags = flags;
   }
 
-  /** On the same folders and the same port as before. */
+  /** Starts again, with the same folders and the same port. */
   async restart() {
     const { PATH, LLVM_PROFILE_FILE = "" } = process.env;
     const flags = ["--data-dir", path.join(this.#folder, "data"), "--uploads-dir", path.join(this.#folder, "uploads"), ...this.#flags];
@@ -94,7 +94,7 @@ export class Server {
     return this.#end("SIGKILL");
   }
 
-  /** In good order: it tells everybody to come back later. */
+  /** `kill`: it tells all clients to reconnect later. */
   terminate() {
     return this.#end("SIGTERM");
   }
@@ -153,7 +153,7 @@ export class Network {
     this.cut();
   }
 
-  /** Nothing breaks, and nothing gets through any more. */
+  /** No connection breaks, but no byte gets through any more. */
   swallow() {
     this.#isHole = true;
   }
@@ -185,7 +185,7 @@ export class Network {
 
 let browser;
 
-/** One for all stories of a file. */
+/** The browser of all scenarios of a file. */
 export async function theBrowser() {
   if (!browser) {
     browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, headless: !process.env.HEADED });
@@ -205,19 +205,19 @@ const FLAGS = [
 ];
 
 /**
- * A browser with nobody in it.
+ * A browser in which nobody is signed in.
  * @param {string} url
  * @param {any} [options] of the context
  */
 export async function visitor(url, options = {}) {
   const context = await (await theBrowser()).newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB", ...options });
   contexts.push(context);
-  context.setDefaultTimeout(PATIENCE_MS);
+  context.setDefaultTimeout(WAIT_MAX_MS);
   return new Person("", context, await newPage(context), url);
 }
 
 /**
- * Somebody who has an account, is signed in and looks at the chat.
+ * A user who has an account, is signed in, and has the chat open.
  * @param {string} url
  * @param {string} name
  * @param {{ path?: string, picture?: Buffer } & any} [options]
@@ -232,7 +232,7 @@ export async function person(url, name, { path: where = "/", picture, ...options
 }
 
 /**
- * An account, unless it is there.
+ * Makes an account, unless it exists.
  * @param {string} url
  * @param {string} name
  * @param {Buffer} [picture]
@@ -287,7 +287,7 @@ export class Person {
   /** @param {string} text */
   async say(text) {
     await this.page.fill("#text", text);
-    // On a screen, Enter begins a new line.
+    // On a touch screen, Enter begins a new line.
     const isTouched = await this.page.evaluate(() => matchMedia("(hover: none) and (pointer: coarse)").matches);
     isTouched ? await this.page.tap("#send") : await this.page.press("#text", "Enter");
   }
@@ -316,13 +316,13 @@ export class Person {
   }
 
   async allStored() {
-    // What was just said is shown at the next frame.
+    // A message that was just sent is shown at the next frame.
     await this.page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
     await this.page.waitForFunction(() => !document.querySelector("#messages .pending:not([data-state=stored])"), null, { timeout: 60_000 });
   }
 
   /**
-   * Opens a conversation at the side: `#default`, `@bob`.
+   * Opens a conversation from the sidebar: `#default`, `@bob`.
    * @param {string} key
    */
   async open(key) {
@@ -332,20 +332,20 @@ export class Person {
   }
 
   /**
-   * Waits until something is true.
+   * Waits until a condition is true.
    * @param {() => Promise<boolean>} isTrue
    * @param {string} what
    */
   async until(isTrue, what) {
     const start = Date.now();
     while (!(await isTrue())) {
-      assert.ok(Date.now() - start < PATIENCE_MS, what);
+      assert.ok(Date.now() - start < WAIT_MAX_MS, what);
       await this.page.waitForTimeout(50);
     }
   }
 
   /**
-   * Says a lot at once over a socket of its own, and waits until all is stored.
+   * Sends many messages over a socket of its own, and waits until all are stored.
    * @param {string} room
    * @param {string[]} texts
    */
@@ -354,7 +354,7 @@ export class Person {
   }
 }
 
-/** In the page. */
+/** Runs in the page. */
 function pour({ room, texts }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
@@ -393,7 +393,7 @@ async function newPage(context) {
     dialog.dismiss();
   });
   page.on("console", (message) => {
-    // That the network is away, or a password wrong, is what some stories are about.
+    // Some scenarios are about a lost network or a wrong password.
     if (["error", "warning"].includes(message.type()) && !/Failed to load resource|WebSocket connection|Service Worker registration blocked/.test(message.text())) {
       problems.push(message.text());
     }

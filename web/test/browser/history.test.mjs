@@ -1,14 +1,14 @@
-// Long rooms, and loud ones.
+// Rooms with many messages, and rooms in which many arrive.
 
 import assert from "node:assert/strict";
 
-import { Network, person, register, Server, story, visitor } from "./harness.mjs";
+import { Network, person, register, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const LONG = 3_000;
 
 /**
- * Signed in, and nowhere yet.
+ * A user who is signed in, and has no page open.
  * @param {string} name
  * @param {any} [options]
  */
@@ -20,14 +20,14 @@ async function someone(name, options) {
   return someone;
 }
 
-/** In the page: the message at the upper edge, and where it is. */
+/** Runs in the page: the message at the upper edge of the view, and its position. */
 function topMessage() {
   const edge = document.getElementById("scroller").getBoundingClientRect().top;
   const item = [...document.querySelectorAll("#messages .message")].find((item) => item.getBoundingClientRect().bottom > edge + 1);
   return { seq: Number(item?.dataset.seq), y: item?.getBoundingClientRect().top };
 }
 
-story("thousands of messages are scrolled through, and the view never jumps", async () => {
+scenario("the view never jumps while thousands of messages are scrolled through", async () => {
   const alice = await person(server.url, "alice", { path: "/r/long" });
   await alice.pour("long", Array.from({ length: LONG }, (_, i) => (i % 7 ? `message ${i + 1}` : `message ${i + 1}\nwith\nmore lines`)));
   const bob = await person(server.url, "bob", { path: "/r/long" });
@@ -48,7 +48,7 @@ story("thousands of messages are scrolled through, and the view never jumps", as
   await day.waitFor();
   assert.equal(await day.textContent(), await bob.page.locator("#messages .day").last().textContent());
   await day.waitFor({ state: "hidden" });
-  // What comes at the bottom and what is loaded at the top moves nothing.
+  // Neither new messages below nor loaded ones above move the view.
   await bob.page.waitForTimeout(600);
   const before = await top();
   await alice.pour("long", ["a new one", "another"]);
@@ -68,7 +68,7 @@ story("thousands of messages are scrolled through, and the view never jumps", as
   await bob.sees("another");
 });
 
-story("what comes one by one is followed to its end", async () => {
+scenario("a view follows messages that arrive one by one", async () => {
   const alice = await person(server.url, "alice", { path: "/r/slowly" });
   await alice.pour("slowly", Array.from({ length: 30 }, (_, i) => `line ${i + 1}`));
   const bob = await someone("bob");
@@ -80,16 +80,16 @@ story("what comes one by one is followed to its end", async () => {
   });
   await bob.goto("/r/slowly");
   await bob.sees("line 30");
-  await bob.until(() => bob.page.$eval("#scroller", (scroller) => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 2), "the last line is in sight");
+  await bob.until(() => bob.page.$eval("#scroller", (scroller) => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 2), "the last line is in view");
 });
 
-story("whoever comes back to a conversation is where they were reading", async () => {
+scenario("a conversation opens where the reader left it", async () => {
   const alice = await person(server.url, "alice", { path: "/r/places" });
   await alice.pour("places", Array.from({ length: 250 }, (_, i) => `place ${i + 1}`));
   const bob = await person(server.url, "bob", { path: "/r/places" });
   await bob.sees("place 250");
   await bob.page.hover("#scroller");
-  // The end lets go of a slow finger, too.
+  // Slow scrolling leaves the end, too.
   for (let i = 0; i < 10; i += 1) {
     await bob.page.mouse.wheel(0, -9);
     await bob.page.waitForTimeout(40);
@@ -107,19 +107,19 @@ story("whoever comes back to a conversation is where they were reading", async (
   const after = await bob.page.evaluate(topMessage);
   assert.equal(after.seq, before.seq);
   assert.ok(Math.abs(after.y - before.y) < 2, `moved by ${after.y - before.y}`);
-  // An address goes before it, and the end stays the end.
+  // An address takes precedence, and the end stays the end.
   await bob.page.evaluate(() => (location.hash = "#120"));
   await bob.page.waitForSelector("[data-seq='120'].target");
   await bob.page.click("#to-newest");
   const last = bob.page.locator("[data-seq='251']");
-  const isInSight = () => last.evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
-  await bob.until(async () => (await last.count()) > 0 && isInSight(), "the end");
+  const isInView = () => last.evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
+  await bob.until(async () => (await last.count()) > 0 && isInView(), "the end");
   await bob.open("#default");
   await bob.open("#places");
-  await bob.until(async () => (await last.count()) > 0 && isInSight(), "still the end");
+  await bob.until(async () => (await last.count()) > 0 && isInView(), "still the end");
 });
 
-story("an address of a message that is not there leads to the end, and says so", async () => {
+scenario("an address of a missing message leads to the end, with a sentence", async () => {
   const alice = await person(server.url, "alice", { path: "/r/gone" });
   await alice.pour("gone", Array.from({ length: 250 }, (_, i) => `gone ${i + 1}`));
   const bob = await someone("bob");
@@ -144,23 +144,23 @@ story("an address of a message that is not there leads to the end, and says so",
     assert.equal(asked.splice(0).filter((after) => after === Math.max(0, seq - 50)).length, 1, "it is looked for once");
     await bob.page.waitForFunction(() => document.querySelector("#toast").textContent === "");
   };
-  const isEndInSight = () => bob.page.locator("[data-seq='250']").evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
+  const isEndInView = () => bob.page.locator("[data-seq='250']").evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight);
   await bob.goto("/r/gone#999999");
   await isTold(999_999);
-  await bob.until(isEndInSight, "the end");
-  // What is there is still found, and from there what is not leads back.
+  await bob.until(isEndInView, "the end");
+  // A message that exists is still found; from there, a missing one leads to the end.
   await bob.page.evaluate(() => (location.hash = "#120"));
   await bob.page.waitForSelector("[data-seq='120'].target");
   for (const seq of [888, 80]) {
     await bob.page.evaluate((seq) => (location.hash = `#${seq}`), seq);
     await isTold(seq);
-    await bob.until(isEndInSight, "the end again");
+    await bob.until(isEndInView, "the end again");
   }
   await bob.goto("/u/alice#7");
   await isTold(7);
 });
 
-story("what was today is yesterday after midnight, on a day with 25 hours, too", async () => {
+scenario("today becomes yesterday at midnight, also on a day with 25 hours", async () => {
   const alice = await person(server.url, "alice", { path: "/r/days" });
   await alice.pour("days", ["the last of the day"]);
   const bob = await someone("bob", { timezoneId: "Europe/Berlin" });
@@ -182,7 +182,7 @@ story("what was today is yesterday after midnight, on a day with 25 hours, too",
   await says("Sunday 26 October");
 });
 
-story("what is no longer kept does not stay unread", async () => {
+scenario("entries that are no longer kept do not stay unread", async () => {
   const alice = await person(server.url, "alice", { path: "/r/emptied" });
   await alice.pour("emptied", ["one", "two"]);
   const bob = await person(server.url, "bob", { path: "/r/emptied" });
@@ -205,7 +205,7 @@ story("what is no longer kept does not stay unread", async () => {
   await badge.waitFor({ state: "hidden" });
 });
 
-story("nothing that is shown is made anew when the page is left", async () => {
+scenario("leaving the page makes no row anew", async () => {
   const alice = await person(server.url, "alice", { path: "/r/left" });
   await alice.say("the first");
   await alice.allStored();
@@ -214,7 +214,7 @@ story("nothing that is shown is made anew when the page is left", async () => {
   assert.ok(await first.evaluate((item) => item.isConnected));
 });
 
-story("whoever says something without a connection, and reads on, is not taken away from there", async () => {
+scenario("a reader who has sent a message offline and scrolled up is not moved", async () => {
   const alice = await person(server.url, "alice", { path: "/r/reading" });
   await alice.pour("reading", Array.from({ length: 300 }, (_, i) => `reading ${i + 1}`));
   const network = await Network.before(server);
@@ -235,7 +235,7 @@ story("whoever says something without a connection, and reads on, is not taken a
   assert.deepEqual(await bob.page.evaluate(topMessage), before);
 });
 
-story("the time of a message is a link to it, and choosing it copies that", async () => {
+scenario("the time of a message is a link to it, and a click copies the link", async () => {
   const alice = await person(server.url, "alice", { path: "/r/copied", permissions: ["clipboard-read", "clipboard-write"] });
   await alice.say("worth a link");
   await alice.allStored();
@@ -245,7 +245,7 @@ story("the time of a message is a link to it, and choosing it copies that", asyn
   assert.equal(alice.page.url(), `${server.url}/r/copied#1`);
 });
 
-story("fifty messages a second arrive while somebody writes, and no key is lost", async () => {
+scenario("no key is lost while fifty messages a second arrive", async () => {
   const [alice, bob] = [await person(server.url, "alice", { path: "/r/loud" }), await person(server.url, "bob", { path: "/r/loud" })];
   await bob.page.evaluate(() => {
     window.longTasks = [];
@@ -273,7 +273,7 @@ story("fifty messages a second arrive while somebody writes, and no key is lost"
   assert.equal(await bob.page.inputValue("#text"), written);
   await loud;
   await bob.page.locator("[data-seq='250']").waitFor();
-  assert.ok(await bob.page.locator("[data-seq='250']").evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight), "the newest is in sight");
+  assert.ok(await bob.page.locator("[data-seq='250']").evaluate((item) => item.getBoundingClientRect().bottom <= innerHeight), "the newest is in view");
   const tasks = await bob.page.evaluate(() => longTasks);
   console.log(`  long tasks while 250 messages arrived in 5 s: ${tasks.length} (${tasks.join(", ") || "none"} ms)`);
   await bob.page.fill("#text", "");

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 
-import { PASSWORD, person, Server, story, visitor } from "./harness.mjs";
+import { PASSWORD, person, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:");
 
-story("from the door to signing out, by keyboard alone", async () => {
+scenario("everything can be done by keyboard, from the door to signing out", async () => {
   const bob = await person(server.url, "bob");
   await bob.say("hello, whoever comes");
   const { page, ...rest } = await visitor(server.url);
@@ -40,7 +40,7 @@ story("from the door to signing out, by keyboard alone", async () => {
   await keys.press("Enter");
   await bob.page.locator("[data-key='@kira'] .badge").waitFor();
 
-  // Another room by its name, then along the list.
+  // To another room by its name, then to the next in the sidebar.
   await keys.press("Control+k");
   await page.waitForFunction(() => document.activeElement?.id === "finder-text");
   await keys.type("книги & books");
@@ -54,7 +54,7 @@ story("from the door to signing out, by keyboard alone", async () => {
   await keys.press("Alt+Shift+ArrowDown");
   await page.waitForURL("**/r/default");
 
-  // The list of shortcuts, and out of it again.
+  // Opens and closes the list of shortcuts.
   await page.waitForFunction(() => document.querySelectorAll("#messages .message").length > 1);
   await page.waitForFunction(() => document.activeElement?.id === "text");
   await keys.press("ArrowUp");
@@ -64,7 +64,7 @@ story("from the door to signing out, by keyboard alone", async () => {
   await keys.press("Escape");
   await page.waitForSelector("#keys:not([open])", { state: "attached" });
 
-  // Every stop on the way around is visible.
+  // Every element that gets the focus is visible.
   await keys.press("Escape");
   const stops = new Set();
   for (let i = 0; i < 40; i += 1) {
@@ -88,7 +88,7 @@ story("from the door to signing out, by keyboard alone", async () => {
   }
   for (const stop of ["skip", "find", "me", "here", "talk-more", "text"]) assert.ok(stops.has(stop), `${stop} of ${[...stops]}`);
 
-  // Out by the menu.
+  // Signs out in the menu.
   await page.focus("#me");
   await keys.press("Enter");
   await page.waitForSelector("#settings:popover-open");
@@ -100,7 +100,7 @@ story("from the door to signing out, by keyboard alone", async () => {
   assert.ok(rest);
 });
 
-story("a screen reader is told what comes, and not all of a flood", async () => {
+scenario("a screen reader announces messages, and only the number of a flood", async () => {
   const [alice, bob] = [await person(server.url, "alice", { path: "/r/spoken" }), await person(server.url, "bob", { path: "/r/spoken" })];
   await bob.page.bringToFront();
   await alice.say("good morning");

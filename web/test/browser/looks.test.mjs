@@ -1,9 +1,9 @@
-// Both looks, both languages, wide and narrow: found good by axe, and nothing
-// sticks out.
+// Both themes, both languages, desktop and phone: axe finds no fault, and nothing
+// is wider than the page.
 
 import assert from "node:assert/strict";
 
-import { AXE, fourColours, Network, person, Server, story, visitor } from "./harness.mjs";
+import { AXE, fourColours, Network, person, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const WIDE = { viewport: { width: 1280, height: 800 } };
@@ -23,7 +23,7 @@ for (const colorScheme of ["light", "dark"]) {
   for (const locale of ["ru-RU", "en-GB"]) {
     for (const [size, options] of [["1280", WIDE], ["390", PHONE]]) {
       const name = `${colorScheme}, ${locale}, ${size} pixels`;
-      story(name, async () => {
+      scenario(name, async () => {
         const look = { colorScheme, locale, ...options, reducedMotion: "reduce" };
         const newcomer = await visitor(server.url, look);
         await newcomer.page.goto(`${server.url}/`);
@@ -90,7 +90,7 @@ for (const colorScheme of ["light", "dark"]) {
   }
 }
 
-story("on a phone the conversations come and go", async () => {
+scenario("the sidebar opens and closes on a phone", async () => {
   const alice = await person(server.url, "alice", PHONE);
   const { page } = alice;
   assert.equal(await page.locator("#sidebar").isVisible(), false);
@@ -124,7 +124,7 @@ story("on a phone the conversations come and go", async () => {
   assert.deepEqual(small.filter((name) => name !== "skip"), [], "a finger finds everything");
 });
 
-story("the chosen look holds, whatever the system says", async () => {
+scenario("a chosen theme overrides the system's", async () => {
   const alice = await person(server.url, "alice", { colorScheme: "light" });
   const { page } = alice;
   const background = () => page.evaluate(() => getComputedStyle(document.querySelector("#talk")).backgroundColor);
@@ -142,7 +142,7 @@ story("the chosen look holds, whatever the system says", async () => {
   await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Основная");
 });
 
-story("it can be installed", async () => {
+scenario("the page can be installed", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
   const manifest = await (await fetch(new URL(await page.getAttribute("link[rel=manifest]", "href"), server.url))).json();

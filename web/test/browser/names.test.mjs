@@ -1,8 +1,8 @@
-// Naming somebody: choosing the name, and how it is shown.
+// Mentions: choosing a name, and how it is shown.
 
 import assert from "node:assert/strict";
 
-import { AXE, person, register, Server, story } from "./harness.mjs";
+import { AXE, person, register, Server, scenario } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const room = (() => {
@@ -11,7 +11,7 @@ const room = (() => {
 })();
 const INJECTION = "<img src=x onerror=a(1)>";
 
-/** Two people who see each other in a room. */
+/** Two users in a room. */
 async function two(there = room(), name = "bob", options = {}) {
   const alice = await person(server.url, "alice", { path: `/r/${there}`, ...options });
   const bob = await person(server.url, name, { path: `/r/${there}` });
@@ -21,7 +21,7 @@ async function two(there = room(), name = "bob", options = {}) {
   return [alice, bob];
 }
 
-/** Waits until just these are offered; none: until there is no list. */
+/** Waits until exactly these names are suggested; none: until there is no list. */
 async function isOffered({ page }, ...names) {
   await page.waitForFunction((names) => {
     const list = document.querySelector("#names:not([hidden])");
@@ -41,7 +41,7 @@ function chosen({ page }) {
   });
 }
 
-story("a name is chosen by keyboard, and marked for whom it means", async () => {
+scenario("a mention is chosen by keyboard, and marked for the mentioned user", async () => {
   const [alice, bob] = await two();
   const { keyboard } = alice.page;
   await keyboard.type("well, @B");
@@ -64,14 +64,14 @@ story("a name is chosen by keyboard, and marked for whom it means", async () => 
   assert.equal(await name.textContent(), "@bob");
   assert.equal(await alice.page.locator("#messages .message.mention").count(), 0);
 
-  // It is a stop of its message, and leads to whom it names.
+  // The Tab key stops at it, and it opens the conversation with the mentioned user.
   await keyboard.press("ArrowUp");
   for (let i = 0; i < 4 && !(await name.evaluate((link) => link === document.activeElement)); i += 1) await keyboard.press("Tab");
   await keyboard.press("Enter");
   await alice.page.waitForURL("**/u/bob");
 });
 
-story("the arrows go through the list, Tab takes, Esc only closes it", async () => {
+scenario("arrows move through the suggestions, Tab chooses, Esc closes them", async () => {
   const there = room();
   for (const name of ["bobby", "bo-peep"]) await person(server.url, name, { path: `/r/${there}` });
   const alice = await person(server.url, "alice", { path: `/r/${there}` });
@@ -103,7 +103,7 @@ story("the arrows go through the list, Tab takes, Esc only closes it", async () 
   await keyboard.press("Enter");
   await alice.sees(`@${second} and (@bob`);
 
-  // All of it is forgotten with what was sent.
+  // Sending a message forgets the dismissed list.
   await keyboard.type("@bobb");
   await isOffered(alice, "bobby");
   await alice.page.click("#send");
@@ -116,7 +116,7 @@ story("the arrows go through the list, Tab takes, Esc only closes it", async () 
   await isOffered(alice);
 });
 
-story("a mouse chooses, and nothing is offered where nobody is meant", async () => {
+scenario("a mouse chooses a suggestion, and an @ in a word suggests nothing", async () => {
   const [alice, bob] = await two();
   const { keyboard } = alice.page;
   await keyboard.type("mail a@b");
@@ -141,7 +141,7 @@ story("a mouse chooses, and nothing is offered where nobody is meant", async () 
   await alice.page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
   await isOffered(alice);
 
-  // Whoever types all of it has nothing to choose: Enter sends.
+  // A name that is typed completely leaves no choice: Enter sends.
   await alice.page.fill("#text", "");
   await alice.page.focus("#text");
   await keyboard.type("@bob");
@@ -151,7 +151,7 @@ story("a mouse chooses, and nothing is offered where nobody is meant", async () 
   await bob.page.locator(".message.mention").waitFor();
 });
 
-story("who spoke last is offered first, in a private conversation too", async () => {
+scenario("the latest authors are suggested first, in a private conversation too", async () => {
   const [alice, bob] = await two();
   await bob.say("first");
   await alice.sees("first");
@@ -167,7 +167,7 @@ story("who spoke last is offered first, in a private conversation too", async ()
   await alice.page.fill("#text", "");
 });
 
-story("while an input method composes, the keys are its own", async () => {
+scenario("an input method gets all keys while it composes", async () => {
   const [alice] = await two(room(), "王小明");
   const { page } = alice;
   const wire = await alice.context.newCDPSession(page);
@@ -186,7 +186,7 @@ story("while an input method composes, the keys are its own", async () => {
   await page.fill("#text", "");
 });
 
-story("names with spaces, in any script, and no markup", async () => {
+scenario("names may have spaces, any script and markup characters", async () => {
   const there = room();
   const [alice, anna] = await two(there, "Анна Борисова");
   const { keyboard } = alice.page;
@@ -217,7 +217,7 @@ story("names with spaces, in any script, and no markup", async () => {
   await alice.page.waitForFunction((name) => document.querySelector("#title")?.textContent === name, INJECTION);
 });
 
-story("a name is found in whichever way its letters are typed", async () => {
+scenario("a name is found in any Unicode form of its letters", async () => {
   const there = room();
   const [alice] = await two(there, "Андрей");
   await alice.page.keyboard.press("Control+k");
@@ -231,7 +231,7 @@ for (const colorScheme of ["light", "dark"]) {
     ["1280", { viewport: { width: 1280, height: 800 } }],
     ["390", { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }],
   ])) {
-    story(`axe finds nothing wrong with the list: ${colorScheme}, ${size} pixels`, async () => {
+    scenario(`axe finds nothing wrong with the list: ${colorScheme}, ${size} pixels`, async () => {
       const there = room();
       for (const name of ["Анна", "Борис", "carol", "dave", "eve", "Wolfeschlegelsteinhausen"]) await register(server.url, name);
       const [alice, bob] = await two(there, "bob", { colorScheme, ...options });

@@ -1,12 +1,12 @@
-// What reaches somebody who is not looking.
+// Notifications.
 
 import assert from "node:assert/strict";
 
-import { person, Server, story } from "./harness.mjs";
+import { person, Server, scenario } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:");
 
-/** Somebody who lets the chat notify them. */
+/** A user with notifications. */
 async function listener(name) {
   const someone = await person(server.url, name, { permissions: ["notifications"] });
   await listens(someone);
@@ -20,7 +20,7 @@ async function listens({ page }) {
   await page.keyboard.press("Escape");
 }
 
-/** Until a tab has had its say on what it knows by now: it waits for a second, if it says anything. */
+/** Waits longer than a tab waits before it notifies. */
 function hasHadItsSay({ page }) {
   return page.evaluate(async () => {
     await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -37,12 +37,12 @@ function shown({ page }) {
   });
 }
 
-/** Waits until just these are shown. */
+/** Waits until exactly these notifications are shown. */
 async function hasNotices(someone, ...notices) {
   await someone.until(async () => String(await shown(someone)) === String(notices), `not ${notices}, but ${await shown(someone)}`);
 }
 
-story("a notification comes for a direct message and a mention, and goes once it is read", async () => {
+scenario("a notification comes for a private message and a mention, and closes once it is read", async () => {
   const alice = await listener("alice");
   const bob = await person(server.url, "bob", { path: "/u/alice" });
   await bob.say("are you there?");
@@ -61,13 +61,13 @@ story("a notification comes for a direct message and a mention, and goes once it
   await hasNotices(alice);
   await bob.say("and @alice again, who is looking");
   await alice.sees("and @alice again, who is looking");
-  // What comes later is shown later: by then, the one before would be there.
+  // A later message is shown later: by then, a notification for the earlier one would be there.
   await bob.goto("/u/alice");
   await bob.say("to you alone");
   await hasNotices(alice, "bob: to you alone");
 });
 
-story("what another tab shows needs no notification", async () => {
+scenario("a message that is in view in another tab makes no notification", async () => {
   const carol = await listener("carol");
   const bob = await person(server.url, "bob", { path: "/u/carol" });
   const other = await carol.tab("/u/bob");
@@ -78,7 +78,7 @@ story("what another tab shows needs no notification", async () => {
   await hasNotices(carol, "gina: not seen by anybody");
 });
 
-story("many tabs notify once", async () => {
+scenario("several tabs notify once", async () => {
   const heidi = await listener("heidi");
   await heidi.context.addInitScript(() => {
     const show = ServiceWorkerRegistration.prototype.showNotification;
@@ -101,7 +101,7 @@ story("many tabs notify once", async () => {
   }
 });
 
-story("a chosen notification leads to its message", async () => {
+scenario("a click on a notification opens its message", async () => {
   const dave = await listener("dave");
   const bob = await person(server.url, "bob", { path: "/u/dave" });
   await bob.say("come here");
@@ -117,7 +117,7 @@ story("a chosen notification leads to its message", async () => {
   await dave.sees("come here");
 });
 
-story("nothing private stays after signing out, with a network or without", async () => {
+scenario("nothing private stays after signing out, online or offline", async () => {
   const fred = await listener("fred");
   const bob = await person(server.url, "bob", { path: "/u/fred" });
   await bob.say("between us");
@@ -136,7 +136,7 @@ story("nothing private stays after signing out, with a network or without", asyn
   await fred.context.setOffline(false);
 });
 
-story("nobody is notified who did not ask for it", async () => {
+scenario("there are no notifications unless they were switched on", async () => {
   const erin = await person(server.url, "erin", { permissions: ["notifications"] });
   const bob = await person(server.url, "bob", { path: "/u/erin" });
   await bob.say("psst");

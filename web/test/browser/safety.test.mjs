@@ -1,9 +1,9 @@
-// What people write is only ever text: two hundred ways to try otherwise, in
-// names, rooms, texts and names of files.
+// Text of users stays text: two hundred payloads in names, rooms, messages and file
+// names.
 
 import assert from "node:assert/strict";
 
-import { fourColours, PASSWORD, person, problems, register, Server, story, visitor } from "./harness.mjs";
+import { fourColours, PASSWORD, person, problems, register, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 
@@ -67,7 +67,7 @@ const SHAPES = [
 const PAYLOADS = SHAPES.flatMap((shape) => RUN.map(shape)).slice(0, 216);
 const NAMES = ["<img src=x onerror=a()>", "<svg onload=alert(1)>", "<script>alert(1)", "'onload='alert(1)", '"><b>x', "${alert(1)}", "{{7*7}}", "__proto__", "constructor", "toString", "javascript:alert(1)", "../../api/logout", "<i>x</i>", "&lt;b&gt;", "`x`", "%3Cscript%3E", "<a href=//x>", "\\u003cb\\u003e", "<!--", "]]>"];
 
-/** What of it is in a page as anything but text. */
+/** The elements of a page that payloads could have made. */
 function elements(page) {
   return page.evaluate(() =>
     [...document.querySelectorAll("*")]
@@ -81,13 +81,13 @@ function elements(page) {
   );
 }
 
-story("two hundred payloads stay what they are: text, names of rooms, names", async () => {
+scenario("two hundred payloads stay text, as messages, room names and user names", async () => {
   assert.ok(PAYLOADS.length >= 200);
   const mallory = await person(server.url, "mallory", { path: "/r/payloads" });
   const texts = PAYLOADS.map((payload) => payload.trim());
   await mallory.pour("payloads", texts);
 
-  // As names: each says something, so that it stands in the room and in the list.
+  // As user names: each sends a message, so that it is shown in the room and in the sidebar.
   const names = [...NAMES, ...PAYLOADS.filter((payload) => [...payload].length <= 24)];
   let registered = 0;
   for (const name of new Set(names)) {
@@ -114,7 +114,7 @@ story("two hundred payloads stay what they are: text, names of rooms, names", as
   }
   assert.ok(registered >= 15, `${registered} of these names are taken by the server`);
 
-  // As rooms in use, which the list at the side shows to everybody.
+  // As rooms in use, which the sidebar shows to every user.
   const rooms = PAYLOADS.filter((payload) => [...payload].length <= 64 && !/\p{Cc}/u.test(payload) && payload.trim());
   assert.ok(rooms.length > 150);
   await mallory.signIn();
@@ -140,7 +140,7 @@ story("two hundred payloads stay what they are: text, names of rooms, names", as
     await victim.page.evaluate(() => (document.getElementById("scroller").scrollTop -= 500));
     await victim.page.waitForTimeout(30);
   }
-  // Marks of code are all that is not shown as it was written.
+  // Only the marks of code are not shown.
   for (const text of texts.filter((text) => !text.includes("`"))) assert.ok(seen.has(text), text);
   assert.deepEqual(await elements(victim.page), []);
   for (const [at, room] of rooms.entries()) {
@@ -164,7 +164,7 @@ story("two hundred payloads stay what they are: text, names of rooms, names", as
   assert.deepEqual(problems, [], "no dialog, and nothing that the policy had to stop");
 });
 
-story("nor does a file run because of its name", async () => {
+scenario("two hundred payloads stay text as file names", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
   const buffer = await fourColours(16);
@@ -177,7 +177,7 @@ story("nor does a file run because of its name", async () => {
   await page.press("#register-password", "Enter");
   await page.waitForSelector("#text", { state: "visible" });
   assert.deepEqual(await elements(page), []);
-  // Straight to the server, past what the page makes of it.
+  // Straight to the server, without the page's own processing.
   const names = await page.evaluate(
     async ([payloads, password, bytes]) => {
       const found = [];

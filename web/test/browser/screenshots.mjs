@@ -1,6 +1,6 @@
-// Pictures of the page, for the README and for whoever changes how it looks: a
-// room with people in it, whose clock and past are made up, and a server and a
-// page that are real. `cargo xtask screenshots` runs it.
+// Screenshots of the page, for the README and for changes of its style: a real
+// server and page, with users in a room whose clock and history are made up.
+// `cargo xtask screenshots` takes them.
 
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -11,9 +11,9 @@ import { Network, person, picture, register, Server, visitor } from "./harness.m
 
 const FOLDER = process.env.CHAT_SCREENSHOTS ?? "docs/images";
 const MAX_BYTES = 150_000;
-/** All of them, to look at. */
+/** The folder of all screenshots. */
 const ALL = "target/screenshots";
-/** Those of the README: what they are called there. @type {Record<string, string>} */
+/** The names of those in the README. @type {Record<string, string>} */
 const README = {
   "lively-wide-light": "light",
   "lively-wide-dark": "dark",
@@ -26,7 +26,7 @@ const SIZES = {
   phone: { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
 };
 
-/** Who says what in the room, how many minutes ago. @type {Record<"ru" | "en", [string, string, number][]>} */
+/** The messages of the room: author, text, and age in minutes. @type {Record<"ru" | "en", [string, string, number][]>} */
 const TALK = {
   ru: [
     ["Анна", "Всем доброе утро! Сегодня в шесть собираемся во дворе?", 1510],
@@ -126,7 +126,7 @@ async function take(language) {
   await peter.open("#music");
   await peter.open("#tech");
   const beforeReading = await memory(peter.page);
-  // The room at the side has something that is not read yet.
+  // Another room has unread messages.
   await people.get(friend).pour("music", language === "ru" ? ["Я!", "И я"] : ["I do!", "So do I"]);
 
   for (const [size, options] of Object.entries(SIZES)) {
@@ -183,12 +183,12 @@ function look(server, { language, ...options }) {
   return visitor(server.url, { locale: language === "ru" ? "ru-RU" : "en-GB", timezoneId: "UTC", ...options });
 }
 
-/** What a browser remembers, for another one of the same person. */
+/** The storage of a browser, for another one of the same user. */
 function memory(page) {
   return page.evaluate(() => Object.entries(localStorage));
 }
 
-/** Lets the talk of the room have taken its time. */
+/** Sets the times of the messages in the room. */
 async function dress(page, talk) {
   await page.routeWebSocket(/\/ws$/, (socket) => {
     const server = socket.connectToServer();
@@ -222,7 +222,7 @@ async function shoot(page, name) {
   }
 }
 
-/** A picture of somebody who would rather not be recognised. */
+/** An abstract picture for an avatar. */
 function face(from, to, emoji) {
   return picture(
     new Function(

@@ -1,13 +1,13 @@
-// The side, and the list of who is here, while much comes in.
+// The sidebar and the list of users in a room, while messages arrive.
 
 import assert from "node:assert/strict";
 
-import { person, Server, story } from "./harness.mjs";
+import { person, Server, scenario } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 const line = ({ page }, key) => page.locator(`#sidebar [data-key=${JSON.stringify(key)}]`);
 
-/** Presses something, and lets it go only after something else. */
+/** Presses an element, and releases it only after something else. */
 async function pressed({ page }, what, meanwhile) {
   await what.hover();
   await page.mouse.down();
@@ -15,19 +15,19 @@ async function pressed({ page }, what, meanwhile) {
   await page.mouse.up();
 }
 
-/** Somebody in a room, who is in another one too. */
+/** A user who has joined two rooms. */
 async function between(name, there) {
   const someone = await person(server.url, name, { path: `/r/${there}` });
   await someone.open("#games");
   return someone;
 }
 
-/** Waits until a line counts so much. */
+/** Waits until a line shows a number of unread messages. */
 async function counts(someone, key, number) {
   await someone.until(async () => (await line(someone, key).locator(".badge").textContent()) === number, `${number} in ${key}`);
 }
 
-story("a click at the side meets its line, whatever comes in between", async () => {
+scenario("a click in the sidebar reaches its line although messages arrive meanwhile", async () => {
   const alice = await between("alice", "clicks");
   const bob = await person(server.url, "bob", { path: "/r/clicks" });
   for (const part of [".title", ".sign", ".badge", ".title"]) {
@@ -43,7 +43,7 @@ story("a click at the side meets its line, whatever comes in between", async () 
   }
 });
 
-story("whoever writes comes first at the side, but not under somebody's finger", async () => {
+scenario("the latest conversation comes first in the sidebar, but not during a click", async () => {
   const alice = await person(server.url, "alice");
   const [bob, carol] = [await person(server.url, "bob", { path: "/u/alice" }), await person(server.url, "carol", { path: "/u/alice" })];
   const order = () => alice.page.$$eval("#people a", (all) => all.map(({ dataset }) => dataset.key));
@@ -61,7 +61,7 @@ story("whoever writes comes first at the side, but not under somebody's finger",
   await alice.page.waitForURL("**/u/bob");
   await alice.until(async () => String(await order()) === "@carol,@bob", "then it comes first");
 
-  // With a keyboard, one stays on the line.
+  // The focus stays on its line.
   await line(alice, "@bob").focus();
   await bob.say("mine again");
   await alice.until(async () => String(await order()) === "@bob,@carol", "the latest is the first");
@@ -69,8 +69,8 @@ story("whoever writes comes first at the side, but not under somebody's finger",
   assert.equal(await alice.page.locator("#sidebar [aria-current]").count(), 1);
 });
 
-story("a message changes one line at the side, and no other", async () => {
-  // A server of its own: those of the other stories still leave their rooms.
+scenario("a message changes only one line of the sidebar", async () => {
+  // A server of its own: the users of other scenarios are still leaving their rooms.
   const own = await Server.start("--database-url", "memory:");
   const bob = await person(own.url, "bob", { path: "/r/quiet" });
   const alice = await person(own.url, "alice", { path: "/r/quiet" });
@@ -94,7 +94,7 @@ story("a message changes one line at the side, and no other", async () => {
   assert.deepEqual(await alice.page.evaluate(() => [...window.changed]), ["#quiet"]);
 });
 
-story("among those who are here one stays where one is, whoever else comes", async () => {
+scenario("the list of users in a room keeps its focus and its clicks", async () => {
   const alice = await person(server.url, "alice", { path: "/r/crowd" });
   const joins = (name) => person(server.url, name, { path: "/r/crowd" });
   const who = (name) => alice.page.locator(`#here-list [data-name=${name}]`);
@@ -113,7 +113,7 @@ story("among those who are here one stays where one is, whoever else comes", asy
   await alice.page.waitForURL("**/u/bob");
 });
 
-story("while the server is away, nobody is shown as online", async () => {
+scenario("while the server is down, nobody is shown as online", async () => {
   const own = await Server.start();
   const bob = await person(own.url, "bob", { path: "/u/alice" });
   const alice = await person(own.url, "alice", { path: "/u/bob" });

@@ -1,13 +1,13 @@
-// How much comes over the line before somebody can talk.
+// The size of the first view, as bytes on the wire.
 
 import assert from "node:assert/strict";
 
-import { person, register, Server, story, visitor } from "./harness.mjs";
+import { person, register, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:");
 const LIMIT_BYTES = 60_000;
 
-/** Counts what a page gets: bytes on the wire, headers included, and answers. */
+/** Counts bytes on the wire, with headers, and requests of a page. */
 async function measured(someone, path, isThere) {
   const wire = await someone.context.newCDPSession(someone.page);
   await wire.send("Network.enable");
@@ -19,12 +19,12 @@ async function measured(someone, path, isThere) {
   await someone.page.goto(server.url + path);
   await isThere(someone.page);
   sum.ms = Date.now() - start;
-  // What is asked for by then still counts; what comes later keeps nobody waiting.
+  // Requests that were made by then still count.
   await someone.page.waitForTimeout(300);
   return { ...sum };
 }
 
-story("the first view is small", async () => {
+scenario("the first view is at most 60 KB", async () => {
   const door = await visitor(server.url, { serviceWorkers: "block" });
   const first = await measured(door, "/", (page) => page.waitForSelector("#register", { state: "visible" }));
   console.log(`  the door: ${first.bytes} bytes, ${first.requests} requests, ${first.ms} ms`);
@@ -36,7 +36,7 @@ story("the first view is small", async () => {
   alice.name = "alice";
   await register(server.url, "alice");
   await alice.signIn();
-  // Whoever was here before is remembered, even if nothing else is.
+  // The browser knows the user from an earlier visit, and nothing else.
   await alice.context.addInitScript(() => localStorage.setItem("user", '{"username":"alice","avatar":""}'));
   const chat = await measured(alice, "/r/default", (page) => page.waitForSelector("#messages .message"));
   console.log(`  the chat: ${chat.bytes} bytes, ${chat.requests} requests, ${chat.ms} ms to the first message`);

@@ -1,8 +1,8 @@
-// What people do all day.
+// Everyday use of the chat.
 
 import assert from "node:assert/strict";
 
-import { Network, person, Server, story } from "./harness.mjs";
+import { Network, person, Server, scenario } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off");
 const room = (() => {
@@ -10,7 +10,7 @@ const room = (() => {
   return () => `room-${(rooms += 1)}`;
 })();
 
-story("two people talk, and a third reads all of it in order", async () => {
+scenario("two users talk, and a third reads everything in order", async () => {
   const [alice, bob] = [await person(server.url, "alice"), await person(server.url, "bob", { locale: "ru-RU" })];
   await alice.say("hello bob");
   await bob.sees("hello bob");
@@ -30,7 +30,7 @@ story("two people talk, and a third reads all of it in order", async () => {
   assert.deepEqual(await carol.page.$$eval("#here-list .person .title", (all) => all.map(({ textContent }) => textContent)), ["alice", "bob", "carol"]);
 });
 
-story("lines, links, code, emoji and other scripts are shown as they were meant", async () => {
+scenario("lines, links, code, emoji and all scripts are shown properly", async () => {
   const alice = await person(server.url, "alice", { path: `/r/${room()}` });
   await alice.page.focus("#text");
   await alice.page.keyboard.type("one");
@@ -53,7 +53,7 @@ story("lines, links, code, emoji and other scripts are shown as they were meant"
   assert.ok(await alice.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the page");
 });
 
-story("a very long message is folded, and unfolds", async () => {
+scenario("a long message is folded, and unfolds", async () => {
   const alice = await person(server.url, "alice", { path: `/r/${room()}` });
   await alice.say(Array.from({ length: 80 }, (_, i) => `line ${i}`).join("\n"));
   await alice.sees(`${Array.from({ length: 80 }, (_, i) => `line ${i}`).join("\n")}`);
@@ -68,7 +68,7 @@ story("a very long message is folded, and unfolds", async () => {
   assert.equal(await height(), folded);
 });
 
-story("what came in another room counts as unread, and stands below a line", async () => {
+scenario("messages in another room count as unread, and stand below a line", async () => {
   const there = room();
   const [alice, bob] = [await person(server.url, "alice", { path: `/r/${there}` }), await person(server.url, "bob", { path: `/r/${there}` })];
   await alice.say("before");
@@ -89,7 +89,7 @@ story("what came in another room counts as unread, and stands below a line", asy
   assert.equal(await alice.page.locator(".message.mention").count(), 1);
 });
 
-story("a muted room counts only where one is named", async () => {
+scenario("a muted room counts only mentions", async () => {
   const there = room();
   const [alice, bob] = [await person(server.url, "alice", { path: `/r/${there}` }), await person(server.url, "bob", { path: `/r/${there}` })];
   await alice.page.click("#talk-more");
@@ -112,7 +112,7 @@ story("a muted room counts only where one is named", async () => {
   await alice.page.uncheck("#mute");
 });
 
-story("a private conversation is seen by two", async () => {
+scenario("only two users see a private conversation", async () => {
   const there = room();
   const names = ["alice", "bob", "carol"];
   const [alice, bob, carol] = await Promise.all(names.map((name) => person(server.url, name, { path: `/r/${there}` })));
@@ -133,7 +133,7 @@ story("a private conversation is seen by two", async () => {
   await bob.page.reload();
   await bob.sees(secret);
 
-  // What was said before is there, also where only the newest came by itself.
+  // Earlier messages are there, also where only the newest was delivered.
   await alice.goto(`/r/${there}`);
   await bob.say("and another");
   await alice.page.locator("[data-key='@bob'] .badge").waitFor();
@@ -141,7 +141,7 @@ story("a private conversation is seen by two", async () => {
   await alice.sees(secret);
 });
 
-story("a link leads to a message, however old", async () => {
+scenario("a link leads to an old message", async () => {
   const there = room();
   const alice = await person(server.url, "alice", { path: `/r/${there}` });
   await alice.pour(there, Array.from({ length: 400 }, (_, i) => `message ${i + 1}`));
@@ -158,7 +158,7 @@ story("a link leads to a message, however old", async () => {
   await bob.sees("message 37");
 });
 
-story("a draft stays with its conversation, also over a reload", async () => {
+scenario("a draft stays with its conversation, over a reload too", async () => {
   const alice = await person(server.url, "alice");
   await alice.page.fill("#text", "half a thought");
   await alice.open("#music");
@@ -172,7 +172,7 @@ story("a draft stays with its conversation, also over a reload", async () => {
   await alice.page.fill("#text", "");
 });
 
-story("the side shows where something is unfinished", async () => {
+scenario("the sidebar shows drafts and unsent messages", async () => {
   const there = room();
   const alice = await person(server.url, "alice", { path: `/r/${there}` });
   const mark = (key, kind) => alice.page.locator(`#sidebar [data-key="${key}"] .unfinished.${kind}`);
@@ -192,7 +192,7 @@ story("the side shows where something is unfinished", async () => {
   await alice.page.click(".not-sent [data-act=discard]");
 });
 
-story("finding begins with what is unread, and with where one was", async () => {
+scenario("the finder begins with unread and recent conversations", async () => {
   const [first, second, third] = [room(), room(), room()];
   const alice = await person(server.url, "alice", { path: `/r/${first}` });
   await alice.goto(`/r/${second}`);
@@ -211,7 +211,7 @@ story("finding begins with what is unread, and with where one was", async () => 
   await alice.page.waitForURL(`**/r/${second}`);
 });
 
-story("what cannot be sent says why, and can be written again", async () => {
+scenario("a refused message says why, and can be edited", async () => {
   const alice = await person(server.url, "alice", { path: "/u/nobody-at-all" });
   await alice.say("are you there?");
   await alice.page.locator(".not-sent").waitFor();
@@ -226,7 +226,7 @@ story("what cannot be sent says why, and can be written again", async () => {
   await alice.page.fill("#text", "");
 });
 
-story("near the limit it says how much is left, and too much is not sent", async () => {
+scenario("the box shows how many characters are left, and a text that is too long is not sent", async () => {
   const alice = await person(server.url, "alice", { path: `/r/${room()}` });
   await alice.page.fill("#text", "я".repeat(4000));
   assert.equal(await alice.page.textContent("#counter"), "96 left");
@@ -237,7 +237,7 @@ story("near the limit it says how much is left, and too much is not sent", async
   await alice.page.fill("#text", "");
 });
 
-story("signing out elsewhere ends it here, and nothing stays on the page", async () => {
+scenario("a session that ends elsewhere leaves nothing on the page", async () => {
   const alice = await person(server.url, "alice");
   await alice.say("something to read");
   const laptop = await person(server.url, "alice");
@@ -255,7 +255,7 @@ story("signing out elsewhere ends it here, and nothing stays on the page", async
   await laptop.allStored();
 });
 
-story("whoever has the page open stays signed in", async () => {
+scenario("an open page renews its session", async () => {
   const alice = await person(server.url, "alice");
   await alice.page.clock.install();
   await alice.page.reload();
@@ -265,7 +265,7 @@ story("whoever has the page open stays signed in", async () => {
   await asked;
 });
 
-story("several tabs do not take rooms from each other", async () => {
+scenario("several tabs do not remove each other's rooms", async () => {
   const [there, where] = [room(), room()];
   const alice = await person(server.url, "tabby", { path: `/r/${there}` });
   const other = await alice.tab("/r/default");
@@ -277,7 +277,7 @@ story("several tabs do not take rooms from each other", async () => {
   for (const name of [there, where]) assert.equal(await other.page.locator(`#rooms [data-key="#${name}"].joined`).count(), 1, name);
 });
 
-story("a room is left once nothing waits there, and Back does not lead into it", async () => {
+scenario("a room is left once nothing is unsent, and Back does not join it again", async () => {
   const there = room();
   const network = await Network.before(server);
   const alice = await person(network.url, "alice", { path: "/r/default" });
@@ -299,7 +299,7 @@ story("a room is left once nothing waits there, and Back does not lead into it",
   assert.equal(await alice.page.locator(`#rooms [data-key="#${there}"].joined`).count(), 0);
 });
 
-story("names that mean something to the language are names", async () => {
+scenario("names that are words of JavaScript are names", async () => {
   const alice = await person(server.url, "alice", { path: "/r/constructor" });
   await alice.page.waitForFunction(() => document.querySelector("#title")?.textContent === "constructor");
   await alice.page.keyboard.press("Control+k");
@@ -308,7 +308,7 @@ story("names that mean something to the language are names", async () => {
   await alice.page.locator("#finder-list .title", { hasText: "constructor" }).first().waitFor();
 });
 
-story("one can take one's leave of a room, and of the chat", async () => {
+scenario("rooms can be left, and the user can sign out", async () => {
   const there = room();
   const alice = await person(server.url, "alice", { path: `/r/${there}` });
   await alice.say("bye");
