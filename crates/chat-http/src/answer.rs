@@ -1,4 +1,4 @@
-//! What goes back to the client.
+//! Responses and their bodies.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-/// What was asked for is done, and there is nothing else to say.
+/// The body of a response that only says that the request was successful.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Done {
@@ -25,16 +25,16 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// As it should be.
+    /// The request was successful.
     pub(crate) const OK: Self = Self { status: "ok" };
-    /// There is an account now.
+    /// The account was created.
     pub(crate) const REGISTERED: Self = Self { status: "registered" };
 }
 
-/// Bytes that are there, or a file.
+/// The body of a response: bytes in memory, or a file.
 pub(crate) type Body = Either<Full<Bytes>, FileBody>;
 
-/// A JSON answer, which nobody may keep.
+/// A JSON response, which must not be cached.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_vec(value).expect("texts, numbers and lists are always JSON");
     let mut response = Response::new(bytes(text));
@@ -45,42 +45,42 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     response
 }
 
-/// A body that is there.
+/// A body of bytes in memory.
 pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Body {
     Either::Left(Full::new(bytes.into()))
 }
 
-/// Adds what every answer says. One that has a policy already keeps it; scripts
-/// and styles, of which the page has dozens, need none: opened by themselves they
-/// are text.
+/// Adds the security headers of every response. A response that has a policy keeps it.
+/// Scripts and styles, of which the page has dozens, need none: a browser shows them as
+/// text when they are opened directly.
 pub(crate) fn secure(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/javascript" || kind == "text/css") {
         return;
     }
-    // Not `no-referrer`: with it, browsers send `Origin: null` along with forms.
+    // With `no-referrer`, browsers would send `Origin: null` with forms.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox"));
 }
 
-/// A file, read as fast as the client takes it.
+/// A file that is read as fast as the client accepts it.
 pub(crate) struct FileBody {
     file: File,
-    left: u64,
+    remaining: u64,
     buffer: BytesMut,
 }
 
 impl FileBody {
     /// The first `length` bytes of a file.
     pub(crate) fn new(file: File, length: u64) -> Self {
-        Self { file, left: length, buffer: BytesMut::new() }
+        Self { file, remaining: length, buffer: BytesMut::new() }
     }
 }
 
-/// Bytes read from a file at once.
+/// The number of bytes that are read at a time.
 const FILE_CHUNK_BYTES: u64 = 64 * 1024;
 
 impl hyper::body::Body for FileBody {
@@ -92,25 +92,25 @@ impl hyper::body::Body for FileBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
-        if this.left == 0 {
+        if this.remaining == 0 {
             return Poll::Ready(None);
         }
-        this.buffer.resize(this.left.min(FILE_CHUNK_BYTES) as usize, 0);
+        this.buffer.resize(this.remaining.min(FILE_CHUNK_BYTES) as usize, 0);
         let mut buffer = ReadBuf::new(&mut this.buffer);
         ready!(Pin::new(&mut this.file).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         if read == 0 {
             return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
         }
-        this.left -= read as u64;
+        this.remaining -= read as u64;
         Poll::Ready(Some(Ok(Frame::data(this.buffer.split_to(read).freeze()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.remaining == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.remaining)
     }
 }

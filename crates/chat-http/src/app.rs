@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,27 +13,28 @@ use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
 use crate::avatar::{AvatarFolder, PictureQueue};
-use crate::fresh::Fresh;
+use crate::cached::Cached;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
 
-/// What a server is built from.
+/// The parts from which a server is built.
 pub struct Parts {
-    /// The accounts.
+    /// The store of accounts.
     pub users: Arc<dyn UserRepository>,
-    /// The sign-ins.
+    /// The store of sessions.
     pub sessions: Arc<dyn SessionRepository>,
-    /// The messages.
+    /// The log of messages.
     pub log: Arc<dyn EventLog>,
-    /// Who hashes and checks passwords.
+    /// Hashes and checks passwords.
     pub passwords: Passwords,
-    /// Who issues and checks tokens.
+    /// Issues and checks tokens.
     pub tokens: Tokens,
 }
 
+/// The state that all requests share.
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) shards: Arc<Shards>,
@@ -41,18 +42,18 @@ pub(crate) struct App {
     pub(crate) pictures: PictureQueue,
     pub(crate) origin: AllowedOrigin,
     pub(crate) sign_ins: SignInLimiter,
-    pub(crate) sign_in_failures: SignInFailures,
+    pub(crate) sign_in_failures: Arc<SignInFailures>,
     pub(crate) store_health: StoreHealth,
     pub(crate) metrics: Metrics,
-    /// One for each connection that may speak HTTP.
-    pub(crate) places: Arc<Semaphore>,
-    /// One for each session whose use is being noted.
-    pub(crate) seen_places: Arc<Semaphore>,
-    /// Whether the store answers, for all who ask at the same time.
-    pub(crate) store_answers: Fresh<Result<(), Unready>>,
+    /// One permit for each connection that may speak HTTP.
+    pub(crate) connection_permits: Arc<Semaphore>,
+    /// One permit for each session whose last use is being stored.
+    pub(crate) last_seen_permits: Arc<Semaphore>,
+    /// The result of the last check of the store.
+    store_check: Cached<Result<(), Unready>>,
     pub(crate) options: HttpOptions,
-    /// Connections, upgrades, pictures, and what must be finished although its client
-    /// hung up.
+    /// Tracks connections, upgrades, pictures, background tasks, and work that must be
+    /// finished even if its client hangs up.
     pub(crate) tasks: TaskTracker,
     ready: AtomicBool,
 }
@@ -72,12 +73,12 @@ impl App {
             avatars,
             pictures: PictureQueue::new(&options, tasks.clone()),
             metrics,
-            places: Arc::new(Semaphore::new(options.max_connections)),
-            seen_places: Arc::new(Semaphore::new(SEEN_AT_ONCE_MAX)),
-            store_answers: Fresh::new(STORE_ANSWER_FRESH),
+            connection_permits: Arc::new(Semaphore::new(options.max_connections)),
+            last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
+            store_check: Cached::new(STORE_CHECK_LIFETIME),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
-            sign_in_failures: SignInFailures::default(),
+            sign_in_failures: Arc::default(),
             store_health: StoreHealth::default(),
             options,
             tasks,
@@ -85,7 +86,7 @@ impl App {
         }
     }
 
-    /// Checks that the store can write, once for all that ask at the same time.
+    /// Checks that the store can write. Calls at the same time share one check.
     ///
     /// # Errors
     ///
@@ -109,21 +110,28 @@ impl App {
                 }
             }
         };
-        self.store_answers.get(check).await
+        self.store_check.get(check).await
     }
 
-    /// Whether new work is welcome: not while the server stops.
+    /// Whether cookies are for https only.
+    pub(crate) fn cookies_are_secure(&self) -> bool {
+        self.options.public_url.as_ref().is_some_and(|url| url.is_https())
+    }
+
+    /// Whether new work is accepted: not while the server stops.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// Accepts no new work from now on.
     pub(crate) fn set_unready(&self) {
         self.ready.store(false, Ordering::Release);
     }
 }
 
-/// Who watches over the server asks every few seconds.
-const STORE_ANSWER_FRESH: Duration = Duration::from_millis(500);
-/// Sessions whose use is noted at one time: when everybody comes back at once,
-/// messages must not wait behind that.
-const SEEN_AT_ONCE_MAX: usize = 4;
+/// How long the result of a check of the store is reused. Monitoring asks every few
+/// seconds.
+const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);
+/// Sessions whose last use is stored at one time: when all users come back at once,
+/// messages must not wait behind these writes.
+const LAST_SEEN_WRITES_MAX: usize = 4;

@@ -1,23 +1,22 @@
-//! The page: the files of the workspace's folder `web`, inside the binary. A
-//! debug build reads them from the disk, so that a change shows on reload.
+//! The page: the files of the workspace's folder `web`, embedded in the binary. A debug
+//! build reads them from the disk, so that a change shows on reload.
 //!
-//! The page itself is asked for each time; what it names stands under
-//! `/assets/<version>/`, where a browser never has to ask again. The version is
-//! of all files together: modules name each other by relative paths, and so
-//! never meet one of another version.
+//! A browser requests the page itself at each visit. The files that the page names are
+//! under `/assets/<version>/` and are never requested again. The version is that of all
+//! files together: modules name each other by relative paths, so that they never load a
+//! module of another version.
 //!
-//! Comments and indentation stay here, and what gets smaller by it is given out
-//! compressed: a first visit over a thin line takes a second or two less.
+//! Files are served without comments and indentation, and compressed where that makes them
+//! smaller. A first visit over a slow connection takes a second or two less.
+
+mod compression;
+mod minify;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, OnceLock};
 
-use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hyper::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
     ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
@@ -26,10 +25,12 @@ use hyper::{HeaderMap, Response, StatusCode};
 use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
 
+use self::compression::{Compressed, compressed};
+use self::minify::minified;
 use crate::answer::{self, Body};
 use crate::{hex, negotiation};
 
-/// The tests of the page and what its tools install stay out of the binary.
+/// The embedded files: not the tests of the page, and not the packages of its tools.
 #[derive(RustEmbed)]
 #[folder = "../../web"]
 #[exclude = "test/*"]
@@ -37,16 +38,15 @@ use crate::{hex, negotiation};
 #[exclude = "*.json"]
 struct Web;
 
-/// What a browser may do on the page: nothing but what this server gives it.
+/// The policy of the page: a browser may load only from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
     font-src 'self'; manifest-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// Kinds of files that belong to the page; others are not given out. Scripts and
-/// styles are in the encoding of the page (HTML §8.1.3, CSS Syntax §3.2), so that
-/// only the page has to name it.
+/// The types of files that are served, by extension. Scripts and styles have the encoding
+/// of the page (HTML §8.1.3, CSS Syntax §3.2), so that only the page names it.
 const TYPES: [(&str, &str); 12] = [
     ("html", "text/html; charset=utf-8"),
     ("css", "text/css"),
@@ -62,7 +62,7 @@ const TYPES: [(&str, &str); 12] = [
     ("txt", "text/plain; charset=utf-8"),
 ];
 
-/// Files whose addresses may not change.
+/// Files whose paths may not change.
 const AT_ROOT: [&str; 6] = [
     WORKER,
     "manifest.webmanifest",
@@ -72,29 +72,27 @@ const AT_ROOT: [&str; 6] = [
     "icons/icon-maskable-512.png",
 ];
 
-/// A content in other codings, the smallest first; none where that saves little.
-type Compressed = Vec<(&'static str, Bytes)>;
-
 /// A file of the page.
 #[derive(Clone)]
 pub(crate) struct Asset {
     content: Bytes,
     compressed: Compressed,
     content_type: &'static str,
-    /// Of the content: a weak one, as it names the compressed bytes, too (RFC 9110 §8.8.3.3).
+    /// The tag of the content. It is weak, because it is also the tag of the compressed
+    /// content (RFC 9110 §8.8.3.3).
     etag: HeaderValue,
-    /// It is a document or a worker of the page.
-    runs: bool,
-    /// The content never changes under that address.
+    /// Whether the file is a document or a worker, which needs a policy.
+    needs_policy: bool,
+    /// Whether the content never changes under its path.
     is_immutable: bool,
 }
 
 impl Asset {
-    /// What stands at a path, which begins with `/`. Paths are matched as they
-    /// are: no file of the page has a name that needs an escape.
+    /// The file at a path, which begins with `/`. Escapes are not decoded: no file of the
+    /// page needs one.
     pub(crate) fn find(path: &str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
-        if is_place(path) {
+        if is_page(path) {
             return Self::file(PAGE);
         }
         match path.strip_prefix("assets/").and_then(|rest| rest.split_once('/')) {
@@ -106,9 +104,9 @@ impl Asset {
         }
     }
 
-    /// The answer for an address where nothing is: a page that says so, in the visitor's
-    /// language, with a link to the chat. English is for visitors who prefer neither
-    /// Russian nor English, as on the page itself.
+    /// The response for an unknown address: a page in the visitor's language with a link to
+    /// the chat. As on the page itself, visitors who prefer neither Russian nor English get
+    /// English.
     pub(crate) fn not_found(headers: &HeaderMap) -> Option<Response<Body>> {
         let languages = ["ru", "en"];
         let language = negotiation::preferred_language(headers, &ACCEPT_LANGUAGE, &languages).unwrap_or("en");
@@ -116,7 +114,7 @@ impl Asset {
         let content = Bytes::from(in_language(str::from_utf8(&both.content).ok()?, language));
         let etag = etag(&content);
         let page = Self { compressed: compressed(&etag, &content), etag, content, ..both };
-        // Never 304, which would say that something is there.
+        // Never 304, which would mean that something is there.
         let mut response = page.whole(headers);
         *response.status_mut() = StatusCode::NOT_FOUND;
         let headers = response.headers_mut();
@@ -133,17 +131,17 @@ impl Asset {
         }
     }
 
-    /// A file as it is given out.
+    /// Prepares a file to be served.
     fn read(path: &str) -> Option<Self> {
-        // A debug build asks the file system, where `..` and `//` mean something.
+        // A debug build asks the file system, which resolves `..` and `//`.
         if path.split('/').any(|part| part.is_empty() || part.starts_with('.')) || path.contains('\\') {
             return None;
         }
         let (_, content_type) = TYPES.into_iter().find(|(known, _)| *known == kind(path))?;
         let file = Web::get(path)?.data;
         let content: Bytes = match kind(path) {
-            "html" => with_version(&code(str::from_utf8(&file).ok()?, "html")).into(),
-            kind @ ("js" | "css") => code(str::from_utf8(&file).ok()?, kind).into(),
+            "html" => with_version(&minified(str::from_utf8(&file).ok()?, "html")).into(),
+            kind @ ("js" | "css") => minified(str::from_utf8(&file).ok()?, kind).into(),
             _ => match file {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),
                 Cow::Owned(bytes) => bytes.into(),
@@ -155,12 +153,12 @@ impl Asset {
             etag,
             content,
             content_type,
-            runs: kind(path) == "html" || path == WORKER,
+            needs_policy: kind(path) == "html" || path == WORKER,
             is_immutable: false,
         })
     }
 
-    /// The file, or 304 for a browser that has it.
+    /// The response: the file, or 304 for a browser that has it.
     pub(crate) fn answer(self, headers: &HeaderMap) -> Response<Body> {
         let is_known = self.is_known(headers);
         let mut response = self.whole(headers);
@@ -192,7 +190,7 @@ impl Asset {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             headers.insert(ETAG, self.etag);
         }
-        if self.runs {
+        if self.needs_policy {
             headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
             headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         }
@@ -213,74 +211,15 @@ impl Asset {
     }
 }
 
-/// Where the page is: at the root, in a room (`r/<name>`) and in a private
-/// conversation (`u/<name>`). It finds out by itself whether the name is one.
-fn is_place(path: &str) -> bool {
+/// Whether the page is at this path: at the root, and for rooms (`r/<name>`) and private
+/// conversations (`u/<name>`). The page itself checks the name.
+fn is_page(path: &str) -> bool {
     let name = path.strip_prefix("r/").or_else(|| path.strip_prefix("u/"));
     path.is_empty() || name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
-/// Brotli is a sixth smaller, and browsers take it where the line is encrypted.
-fn compress(content: &[u8]) -> Compressed {
-    let params = BrotliEncoderParams { size_hint: content.len(), ..BrotliEncoderParams::default() };
-    let mut brotli = Vec::new();
-    brotli::BrotliCompress(&mut &*content, &mut brotli, &params).expect("a vector takes everything");
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(content).expect("a vector takes everything");
-    let gzip = gzip.finish().expect("a vector takes everything");
-    let compressed = [("br", brotli), ("gzip", gzip)].into_iter();
-    let is_worth_it = |bytes: &[u8]| bytes.len() < content.len() * 9 / 10;
-    compressed.filter(|(_, bytes)| is_worth_it(bytes)).map(|(coding, bytes)| (coding, bytes.into())).collect()
-}
-
-/// A content that was compressed before is not again.
-fn compressed(etag: &HeaderValue, content: &[u8]) -> Compressed {
-    let known = || COMPRESSED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(compressed) = known().get(etag) {
-        return compressed.clone();
-    }
-    // Not under the lock: others want other files.
-    let compressed = compress(content);
-    known().insert(etag.clone(), compressed.clone());
-    compressed
-}
-
-/// What was compressed, by its tag: a file may be read often.
-static COMPRESSED: Mutex<BTreeMap<HeaderValue, Compressed>> = Mutex::new(BTreeMap::new());
-
-/// A file without its comments, blank lines and indentation. Lines stay lines,
-/// and only what begins one counts as a comment; that no string of the page goes
-/// over two lines is seen to by a test.
-fn code(text: &str, kind: &str) -> String {
-    let (open, close) = if kind == "html" { ("<!--", "-->") } else { ("/*", "*/") };
-    let mut code = String::with_capacity(text.len());
-    let mut is_comment = false;
-    for line in text.lines() {
-        let mut rest = line.trim();
-        loop {
-            if is_comment {
-                let Some((_, behind)) = rest.split_once(close) else {
-                    rest = "";
-                    break;
-                };
-                (rest, is_comment) = (behind.trim_start(), false);
-            } else if let Some(inside) = rest.strip_prefix(open) {
-                (rest, is_comment) = (inside, true);
-            } else {
-                break;
-            }
-        }
-        let is_line_comment = kind == "js" && rest.starts_with("//");
-        if !rest.is_empty() && !is_line_comment {
-            code.push_str(rest);
-            code.push('\n');
-        }
-    }
-    code
-}
-
-/// A page with one `<main lang="…">` for each language, of which only the one in this
-/// language is left.
+/// Keeps, of a page with one `<main lang="…">` for each language, only the one in this
+/// language.
 fn in_language(page: &str, language: &str) -> String {
     let mut parts = page.split("<main lang=\"");
     let head = parts.next().unwrap_or_default();
@@ -297,7 +236,7 @@ fn in_language(page: &str, language: &str) -> String {
     kept
 }
 
-/// The page, with the version in the addresses of what it names.
+/// Adds the version to the paths of the files that a page names.
 fn with_version(page: &str) -> String {
     page.replace("\"/assets/", &format!("\"/assets/{}/", *VERSION))
 }
@@ -311,11 +250,11 @@ fn etag(content: &[u8]) -> HeaderValue {
     HeaderValue::try_from(tag).expect("digits and quotes are fine in a header")
 }
 
-/// All files by their paths, ready to be given out, once they are. Never in a
-/// debug build, whose files change while it runs.
+/// All files by their paths, once they are prepared. Never set in a debug build, whose
+/// files change while it runs.
 static ASSETS: OnceLock<BTreeMap<String, Asset>> = OnceLock::new();
 
-/// Makes all files ready, which takes a good part of a second.
+/// Prepares all files, which takes a good part of a second.
 pub(crate) fn prepare() {
     if !cfg!(debug_assertions) {
         ASSETS.get_or_init(|| {
@@ -324,8 +263,8 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Changes when any file does. A debug build, whose files change while it runs,
-/// has always the same, and browsers ask each time.
+/// The version, which changes when any file does. A debug build, whose files change while
+/// it runs, has a fixed version, and browsers request each file each time.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     if cfg!(debug_assertions) {
         return "debug".to_owned();
@@ -340,10 +279,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     hex::encode(&hash.finalize()[..8])
 });
 
-/// The page itself, and the worker that keeps it for when there is no network.
+/// The page itself.
 const PAGE: &str = "index.html";
+/// The service worker, which keeps the page for visits without a network.
 const WORKER: &str = "sw.js";
-/// The page for addresses where nothing is, in all languages.
+/// The page for unknown addresses, in all languages.
 const NOT_FOUND: &str = "not-found.html";
 
 #[cfg(test)]
@@ -351,14 +291,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_at_every_place_in_the_chat() {
+    fn the_page_is_at_the_paths_of_rooms_and_conversations() {
         for path in ["/", "/r/default", "/r/%D1%87%D0%B0%D0%B9", "/u/alice", "/r/a%2Fb", "/r/.."] {
             assert!(Asset::find(path).is_some(), "{path}");
         }
     }
 
     #[test]
-    fn all_that_the_page_names_is_there() {
+    fn every_file_that_the_page_names_is_found() {
         let page = Asset::find("/").unwrap().content;
         let page = str::from_utf8(&page).unwrap();
         let named: Vec<_> = page.split('"').filter(|part| part.starts_with("/assets/")).collect();
@@ -372,28 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_indentation_stay_here() {
-        let js = "// a\n  /** b\n   * c\n   */\n  let x = 1; // d\n\n  /* e */ /** @type {T} */ (x).y();\n";
-        assert_eq!(code(js, "js"), "let x = 1; // d\n(x).y();\n");
-        assert_eq!(code("/* a */\na {\n  /* b\n  c */\n  d: e;\n}\n", "css"), "a {\nd: e;\n}\n");
-        assert_eq!(code("<p>\n  <!-- a\n b -->\n  b // c\n</p>\n", "html"), "<p>\nb // c\n</p>\n");
-    }
-
-    /// Or `code` would change what it says.
-    #[test]
-    fn no_string_of_the_page_goes_over_two_lines() {
-        for path in Web::iter().filter(|path| matches!(kind(path), "js" | "css")) {
-            let file = Web::get(&path).unwrap().data;
-            for line in str::from_utf8(&file).unwrap().lines() {
-                assert!(line.matches('`').count() % 2 == 0 && !line.ends_with('\\'), "{path}: {line}");
-            }
-        }
-        let page = Web::get(PAGE).unwrap().data;
-        assert!(!str::from_utf8(&page).unwrap().contains("<pre"));
-    }
-
-    #[test]
-    fn what_a_browser_takes_is_compressed() {
+    fn a_file_is_compressed_in_a_coding_that_the_browser_accepts() {
         let file = Asset::find(&format!("/assets/{}/app.js", *VERSION)).unwrap();
         for (takes, coding) in [
             ("gzip, deflate, br, zstd", Some("br")),

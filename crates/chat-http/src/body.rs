@@ -1,4 +1,4 @@
-//! The body of a request, which may neither be endless nor take for ever.
+//! The body of a request, with limits on its size and its time.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::HttpOptions;
 
-/// Reads a body in pieces, each in its time: a body gets `body_timeout`, and one
-/// second more for each `body_min_rate` bytes that came.
+/// The body of a request, read in chunks. The deadline is `body_timeout` after the start,
+/// and one second later for each `body_min_rate` bytes that arrived.
 pub(crate) struct RequestBody {
     incoming: Incoming,
     started: Instant,
@@ -19,7 +19,7 @@ pub(crate) struct RequestBody {
     received: u64,
 }
 
-/// Why there is no whole body.
+/// Why a body is not complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the request is too large (max {max_bytes} bytes)")]
@@ -41,7 +41,11 @@ impl RequestBody {
         }
     }
 
-    /// The next piece, `None` at the end. Trailers are skipped.
+    /// The next chunk, `None` at the end. Trailers are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::TooSlow`] and [`BodyError::Broken`].
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
         loop {
             let deadline = self.started + self.timeout + Duration::from_secs(self.received / self.min_rate);
@@ -58,8 +62,12 @@ impl RequestBody {
         }
     }
 
-    /// All of it, at most `max` bytes.
-    pub(crate) async fn whole(&mut self, max: usize) -> Result<Bytes, BodyError> {
+    /// The rest of the body, at most `max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError`].
+    pub(crate) async fn read_whole(&mut self, max: usize) -> Result<Bytes, BodyError> {
         let mut whole = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if whole.len() + chunk.len() > max {
@@ -70,9 +78,9 @@ impl RequestBody {
         Ok(whole.freeze())
     }
 
-    /// Reads on after the answer is known, up to [`DISCARD_MAX_BYTES`]: a client
-    /// that is still sending when its connection is closed gets a reset, and
-    /// never sees why it was refused.
+    /// Reads and drops the rest of a refused request, up to [`DISCARD_MAX_BYTES`]. If the
+    /// connection were closed while the client sends, the client would get a reset and
+    /// not see the response.
     pub(crate) async fn discard(&mut self) {
         let end = self.received + DISCARD_MAX_BYTES;
         while !self.incoming.is_end_stream() && self.received < end {
@@ -84,5 +92,6 @@ impl RequestBody {
     }
 }
 
-/// A photo as cameras make them still gets its sentence.
+/// More than photos have that cameras take, so that a client whose photo is too large
+/// sees the response.
 const DISCARD_MAX_BYTES: u64 = 16 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! From where a request comes, also behind a proxy.
+//! The address of a client, also behind a proxy.
 
 use std::net::IpAddr;
 use std::sync::Once;
@@ -6,9 +6,9 @@ use std::sync::Once;
 use hyper::HeaderMap;
 use ipnet::IpNet;
 
-/// The address of a client: the other end of the connection or, where that is a
-/// proxy of ours, the last one in `X-Forwarded-For` that is none. What stands
-/// before it was written by somebody else, who may have made it up.
+/// The address of a client: the other end of the connection or, if that is a trusted
+/// proxy, the last address in `X-Forwarded-For` that is not a trusted proxy. Addresses
+/// before that one are not trusted, because a client can write them itself.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
@@ -16,13 +16,13 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet
     let passed = lists.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
     let mut passed = passed.map(|part| str::from_utf8(part).unwrap_or_default().trim()).rev();
     if !lists.is_empty() && !is_proxy(&client) {
-        // By default nobody is believed, and then a whole proxy is one address.
+        // By default no proxy is trusted, and all clients behind one have its address.
         WARNED.call_once(|| {
-            tracing::warn!(peer = %client, "X-Forwarded-For from a proxy that is not among trusted_proxies");
+            tracing::warn!(peer = %client, "X-Forwarded-For is ignored: it comes from an address that is not in trusted_proxies");
         });
     }
     while is_proxy(&client) {
-        // One that is not an address says nothing, nor does what stands before it.
+        // Text that is no address ends the search: addresses before it cannot be trusted.
         let Some(before) = passed.next().and_then(address) else { break };
         client = before;
     }
@@ -31,7 +31,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet
 
 static WARNED: Once = Once::new();
 
-/// An address as proxies write it: some add a port.
+/// Parses an address, to which some proxies add a port.
 fn address(written: &str) -> Option<IpAddr> {
     let address = written.parse().ok().or_else(|| {
         let socket: std::net::SocketAddr = written.parse().ok()?;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_proxies_of_ours_are_believed() {
+    fn only_trusted_proxies_are_believed() {
         let proxies: Vec<IpNet> = ["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse().unwrap()).into();
         for (peer, forwarded, client) in [
             ("192.0.2.1", &["198.51.100.7"][..], "192.0.2.1"),
@@ -55,7 +55,7 @@ mod tests {
             ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
             ("::ffff:10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
             ("2001:db8::1", &["198.51.100.7"], "198.51.100.7"),
-            // What a client wrote itself stands before what the proxy added.
+            // A proxy appends to what the client wrote.
             ("10.0.0.1", &["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &["198.51.100.7, 10.1.1.1,10.2.2.2"], "198.51.100.7"),
@@ -66,7 +66,7 @@ mod tests {
             ("10.0.0.1", &["198.51.100.7, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7, unknown, 10.1.1.1"], "10.1.1.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
-            // Not all that a client writes is text.
+            // A header need not be ASCII.
             ("10.0.0.1", &["\u{e9}, 198.51.100.7"], "198.51.100.7"),
         ] {
             let mut headers = HeaderMap::new();

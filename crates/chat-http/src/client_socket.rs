@@ -1,4 +1,4 @@
-//! A connection whose client cannot hold an answer up for ever.
+//! A connection with a limit on how long its client may stall a write.
 
 use std::io;
 use std::pin::Pin;
@@ -9,13 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// A socket that fails once its client has taken nothing for a time although
-/// there was something to write. hyper limits how slowly a request may come, but
-/// not how slowly an answer may be read.
+/// A socket whose writes fail once the client has accepted nothing for `write_timeout`.
+/// hyper limits how slowly a request may arrive, but not how slowly a response may be
+/// read.
 pub(crate) struct ClientSocket {
     stream: TcpStream,
     write_timeout: Duration,
-    /// Runs while the client takes nothing.
+    /// Runs while the client accepts nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

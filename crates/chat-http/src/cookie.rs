@@ -1,25 +1,26 @@
-//! The cookie that holds a token. A JWT is made of characters that a cookie
-//! may have, so that nothing needs quoting.
+//! The cookie that holds a token. All characters of a JWT are allowed in a cookie, so
+//! that nothing is quoted.
 
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue};
 
 const NAME: &str = "auth";
 
-/// Signs a browser in. `Lax`: a link from elsewhere finds its reader signed in,
-/// while requests that change something also need the right origin.
+/// The value of `Set-Cookie` that signs a browser in. With `SameSite=Lax`, a user who
+/// follows a link from another site is signed in; requests that change something are
+/// also checked for their origin.
 pub(crate) fn set(token: &str, max_age_seconds: u64, secure: bool) -> HeaderValue {
     let secure = if secure { "; Secure" } else { "" };
     let cookie = format!("{NAME}={token}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(cookie).expect("base64url, dots and digits are printable ASCII")
 }
 
-/// Signs it out.
+/// The value of `Set-Cookie` that signs a browser out.
 pub(crate) fn clear(secure: bool) -> HeaderValue {
     set("", 0, secure)
 }
 
-/// The token that a request brings, if it brings any.
+/// The token in the cookies of a request.
 pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
     cookies

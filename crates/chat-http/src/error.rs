@@ -1,5 +1,4 @@
-//! What can go wrong with a request, and how it is told: the one place that
-//! translates errors to HTTP.
+//! The errors of requests, and their translation to HTTP, which is done here only.
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use crate::answer::{self, Body};
 use crate::avatar::AvatarError;
 use crate::body::BodyError;
 
-/// Why a request is not granted. The sentences are shown to people; causes only
-/// go to the log.
+/// Why a request is refused or fails. The sentences are shown to people; sources are
+/// only logged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
     #[error("the request has no Host, or more than one")]
@@ -101,7 +100,7 @@ pub(crate) enum HttpError {
     NameReserved,
 }
 
-/// How every refusal is told.
+/// The body of every response with an error.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Refused {
@@ -110,7 +109,7 @@ pub(crate) struct Refused {
 }
 
 impl HttpError {
-    /// The answer to the client.
+    /// The response for the client.
     pub(crate) fn into_response(self) -> Response<Body> {
         let status = self.status();
         // Failures of the store are logged by `StoreHealth`.
@@ -127,6 +126,7 @@ impl HttpError {
         response
     }
 
+    /// The status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::MissingToken | Self::InvalidToken(_) | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
@@ -163,6 +163,7 @@ impl HttpError {
         }
     }
 
+    /// Headers of the response beside those of every JSON response.
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let fixed = HeaderValue::from_static;
         match self {
@@ -248,7 +249,7 @@ impl From<AvatarError> for HttpError {
 impl From<multer::Error> for HttpError {
     fn from(error: multer::Error) -> Self {
         match error {
-            // What the body said, handed through by multer.
+            // An error of the body, passed through by multer.
             multer::Error::StreamReadFailed(cause) => match cause.downcast::<BodyError>() {
                 Ok(error) => Self::Body(*error),
                 Err(cause) => Self::Form(multer::Error::StreamReadFailed(cause)),

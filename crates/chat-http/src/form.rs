@@ -15,16 +15,22 @@ use crate::avatar::{AvatarFolder, ReceivedAvatar};
 use crate::body::{BodyError, RequestBody};
 use crate::error::HttpError;
 
-/// What somebody filled in; each field may come in any place, once. Fields that
-/// are not known are passed over.
+/// The form of a registration. Its fields may come in any order, each once. Unknown fields
+/// are ignored.
 pub(crate) struct RegistrationForm {
     pub(crate) username: Username,
     pub(crate) password: Password,
-    /// None also where a browser sends the field without a file.
+    /// `None` also where a browser sends the field without a file.
     pub(crate) avatar: Option<ReceivedAvatar>,
 }
 
 impl RegistrationForm {
+    /// Reads the form as it arrives.
+    ///
+    /// # Errors
+    ///
+    /// Those of a request that is malformed, too large or too slow, and those of its
+    /// fields.
     pub(crate) async fn read(
         headers: &HeaderMap,
         body: &mut RequestBody,
@@ -75,19 +81,19 @@ impl RegistrationForm {
     }
 }
 
-/// Fields in one form; a page has three.
+/// Fields in one form; the page sends three.
 const FIELDS_MAX: usize = 32;
 
-/// Room for a name with white space around it, and for characters that become
-/// fewer when they are composed.
+/// Bytes of the field `username`: enough for surrounding white space, and for characters
+/// that become fewer when they are composed.
 const USERNAME_FIELD_MAX_BYTES: usize = 1024;
 
-/// Bytes that may come before a field begins: boundary and headers.
+/// Bytes before the content of a field: the boundary and the headers.
 const HELD_MAX_BYTES: u64 = 64 * 1024;
 
-/// Bytes that multer has taken and not given back yet. It would collect the
-/// headers of a field up to the size of the whole form, and look through all of
-/// them again with each piece.
+/// The number of bytes that multer has buffered. Without a limit it would buffer the
+/// headers of a field up to the size of the whole form, and search all of them again
+/// with each chunk.
 #[derive(Clone, Default)]
 struct Held(Arc<AtomicU64>);
 
@@ -102,7 +108,7 @@ impl Held {
     }
 }
 
-/// The body, as multer wants it.
+/// The body as a stream for multer.
 fn stream(
     body: &mut RequestBody,
     held: Held,
@@ -119,14 +125,14 @@ fn stream(
     })
 }
 
-/// A field's text; `None` if it has more than `max` bytes.
+/// The text of a field; `None` if it has more than `max` bytes.
 async fn text(
     field: &mut Field<'_>,
     name: &'static str,
     max: usize,
     held: &Held,
 ) -> Result<Option<String>, HttpError> {
-    // Never moved while it grows, so that no part of a password stays behind.
+    // Allocated in full, so that growing leaves no copy of a password in freed memory.
     let mut bytes = Vec::with_capacity(max);
     while let Some(chunk) = field.chunk().await? {
         held.reset();
@@ -138,7 +144,7 @@ async fn text(
     String::from_utf8(bytes).map(Some).map_err(|_| HttpError::FieldNotText(name))
 }
 
-/// A field's picture; `None` if the field is empty.
+/// The picture of a field; `None` if the field is empty.
 async fn picture(
     field: &mut Field<'_>,
     avatars: &AvatarFolder,
@@ -161,16 +167,16 @@ async fn picture(
     }
 }
 
-/// Two fields of one name could mean different things to whoever reads the
-/// form before us.
-fn once<T>(place: &mut Option<T>, value: T, name: &'static str) -> Result<(), HttpError> {
-    match place.replace(value) {
+/// Sets a field that may be set once. A proxy or filter in front could use the other one
+/// of two fields with the same name.
+fn once<T>(field: &mut Option<T>, value: T, name: &'static str) -> Result<(), HttpError> {
+    match field.replace(value) {
         None => Ok(()),
         Some(_) => Err(HttpError::FieldTwice(name)),
     }
 }
 
-/// What separates the fields: 1 to 70 characters (RFC 2046 §5.1.1).
+/// The boundary between the fields: 1 to 70 characters (RFC 2046 §5.1.1).
 fn boundary(headers: &HeaderMap) -> Option<String> {
     let boundary = multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()?;
     (1..=70).contains(&boundary.len()).then_some(boundary)

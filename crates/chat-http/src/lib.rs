@@ -1,25 +1,61 @@
-//! The chat over HTTP and WebSocket, on raw hyper: routes, cookies, uploads,
-//! the page, the upgrade. The upgraded sockets go to chat-shard.
+//! The chat over HTTP and WebSocket, on plain hyper: routes, cookies, uploads, the page,
+//! and the upgrade. Upgraded sockets are handed to chat-shard.
 //!
-//! [`Server::start`] takes a listener, the stores and what knows passwords and
-//! tokens ([`Parts`]), and [`HttpOptions`]. The table of all routes is in
-//! `routes.rs`, the translation of errors in `error.rs`.
+//! [`Server::start`] takes a listener, the stores with [`Passwords`](chat_auth::Passwords)
+//! and [`Tokens`](chat_auth::Tokens) ([`Parts`]), and [`HttpOptions`]. The table of all
+//! routes is in `routes.rs`, the translation of errors to HTTP in `error.rs`.
 //!
-//! This crate reads no environment and no configuration file, contains no SQL,
-//! and decides nothing about messages: rooms, replay, presence and limits of a
-//! socket are chat-core's.
+//! This crate reads no environment and no configuration file, contains no SQL, and decides
+//! nothing about messages: rooms, replay, presence and the limits of a socket are in
+//! chat-core.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use chat_auth::{Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
+//! use chat_http::{HttpOptions, Parts, Server};
+//! use chat_store::MemoryStore;
+//! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let store = Arc::new(MemoryStore::default());
+//! let secret = SigningSecret::new("a text of 32 bytes or more, from the configuration")?;
+//! let parts = Parts {
+//!     users: store.clone(),
+//!     sessions: store.clone(),
+//!     log: store,
+//!     passwords: Passwords::start(PasswordsOptions::default())?,
+//!     tokens: Tokens::new(&secret, TokenOptions::default()),
+//! };
+//! let options = HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };
+//! let server = Server::start(TcpListener::bind("127.0.0.1:0").await?, parts, options).await?;
+//!
+//! let mut client = TcpStream::connect(server.local_addr()).await?;
+//! client.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+//! let mut response = String::new();
+//! client.read_to_string(&mut response).await?;
+//! assert!(response.starts_with("HTTP/1.1 200 OK"));
+//! assert!(response.ends_with(r#"{"status":"ok"}"#));
+//!
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod answer;
 mod app;
 mod assets;
 mod avatar;
 mod body;
+mod cached;
 mod client_address;
 mod client_socket;
 mod cookie;
 mod error;
 mod form;
-mod fresh;
 mod hex;
 mod metrics;
 mod negotiation;
@@ -33,6 +69,7 @@ mod session_check;
 mod sign_in_failures;
 mod signed_in;
 mod store_health;
+mod store_probe;
 mod unready;
 
 pub use app::Parts;

@@ -1,4 +1,4 @@
-//! What an operator can watch: counts and gauges as Prometheus reads them.
+//! Counters and gauges in the format of Prometheus.
 
 use std::sync::atomic::AtomicU64;
 
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 type Level = Gauge<u64, AtomicU64>;
 
-/// All metrics of a server. Each part of it has its own handles, so that
+/// The metrics of a server. Each part of the server has handles of its own, so that
 /// counting is one atomic addition.
 #[derive(Default)]
 pub(crate) struct Metrics {
@@ -29,7 +29,7 @@ struct Login {
 }
 
 impl Metrics {
-    /// Those of the HTTP side, and those of the shards.
+    /// Registers the metrics of this crate and those of the shards.
     pub(crate) fn new(shards: &chat_shard::Metrics) -> Self {
         let mut metrics = Self::default();
         let registry = metrics.registry.sub_registry_with_prefix("chat");
@@ -47,18 +47,18 @@ impl Metrics {
         metrics
     }
 
-    /// Somebody signed in, or tried to.
+    /// Counts a sign-in.
     pub(crate) fn login(&self, outcome: &'static str) {
         self.logins.get_or_create(&Login { outcome }).inc();
     }
 
-    /// Old messages were removed.
+    /// Counts messages that retention removed.
     pub(crate) fn trimmed(&self, entries: u64) {
         self.trimmed.inc_by(entries);
     }
 
-    /// Notes levels that are known only when asked for, then writes everything
-    /// in the OpenMetrics text format.
+    /// Sets the gauges of the queue of passwords and of the connections, each given as its
+    /// level and its maximum, and writes all metrics in the OpenMetrics text format.
     pub(crate) fn text(&self, hashing: (usize, usize), http: (usize, usize)) -> String {
         self.hash_queue.set(hashing.0 as u64);
         self.hash_queue_max.set(hashing.1 as u64);

@@ -1,4 +1,4 @@
-//! Everything about the HTTP side that can be set.
+//! The options of the HTTP server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,92 +10,93 @@ use chat_store::Retention;
 use hyper::Uri;
 use ipnet::IpNet;
 
-/// How the server treats connections and requests. Every limit is here.
+/// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Where people reach the server. It decides which origin may act for them
-    /// and whether cookies are for https only. Without it, the origin has to be
-    /// that of the request's own `Host`.
+    /// The URL under which users reach the server. It decides which origin may act for them
+    /// and whether cookies are for https only. Without it, the origin must be that of the
+    /// request's `Host`.
     pub public_url: Option<PublicUrl>,
-    /// Rooms that are always listed, in this order. By default the eight of the
+    /// Rooms that are always listed, in this order. By default the eight rooms of the
     /// original.
     pub rooms: Vec<ConfiguredRoom>,
-    /// Rooms in one listing. Configured rooms are listed even beyond it.
+    /// The most rooms in one listing. Configured rooms are listed even beyond it.
     pub rooms_max: usize,
-    /// How sockets are treated once they are upgraded.
+    /// The options of sockets after the upgrade.
     pub shards: ShardOptions,
 
-    /// Who may make an account.
+    /// Who may create an account.
     pub registration: Registration,
     /// Skeletons of names that nobody can register, nor a name that is
     /// [confusable](Skeleton::is_confusable_with) with one. Existing accounts are not
     /// affected.
     pub reserved_names: Vec<Skeleton>,
 
-    /// Folder of the avatars; made if it is missing.
+    /// The folder of the avatars, which is created if it is missing.
     pub uploads_dir: PathBuf,
-    /// Bytes of an avatar as it is sent; a larger one is refused.
+    /// The most bytes of an uploaded avatar; a larger one is refused.
     pub avatar_max_bytes: u64,
-    /// Avatars that may be on their way at once, so that half-sent ones fill no
-    /// disk; one more is answered with 503.
+    /// The most avatars that are received at one time, so that incomplete ones do not fill
+    /// the disk; one more is answered with 503.
     pub avatar_uploads_max: usize,
-    /// Pixels of an avatar as it is sent; one with more is refused.
+    /// The most pixels of an uploaded avatar; one with more is refused.
     pub picture_pixels_max: u64,
-    /// Pixels on one side of an avatar as it is sent; a longer one is refused.
+    /// The most pixels on one side of an uploaded avatar; a longer one is refused.
     pub picture_side_max: u32,
-    /// Bytes that one avatar may take while its picture is made, beside twice the
-    /// file as it was sent; one that needs more is refused. With 160 MiB every
-    /// ordinary picture of 25 megapixels fits (they take 3 to 6 bytes a pixel);
-    /// what is rare takes up to 18: animated WebP, 16 bits a channel, progressive
-    /// JPEG with colours at full size, WebP with transparency or without losses.
+    /// The most bytes that decoding one avatar may take, beside twice the size of the file;
+    /// one that needs more is refused. With 160 MiB every ordinary picture of 25 megapixels
+    /// fits (3 to 6 bytes for each pixel). Rare kinds take up to 18 bytes: animated WebP, 16
+    /// bits a channel, progressive JPEG with colours at full size, WebP with transparency or
+    /// lossless.
     pub picture_memory_max: u64,
-    /// Pictures that are made at once, at least 1, each on a thread of its own.
+    /// The number of avatars that are decoded at one time, at least 1, each on a thread of
+    /// its own.
     pub picture_threads: usize,
-    /// Pictures that may wait until they are made, at 0.1 to 1 s each; one more is
+    /// The most avatars that wait to be decoded, which takes 0.1 to 1 s each; one more is
     /// answered with 503.
     pub picture_queue_max: usize,
-    /// Bytes of a JSON body; a larger one is answered with 413.
+    /// The most bytes of a JSON body; a larger one is answered with 413.
     pub json_max_bytes: usize,
 
-    /// Connections that speak HTTP at one time (a socket that was upgraded no
-    /// longer counts). At the cap, new ones wait in the system's backlog.
+    /// The most connections that speak HTTP at one time; upgraded sockets do not count. At
+    /// the limit, new connections wait in the system's backlog.
     pub max_connections: usize,
-    /// How long a connection may take for the head of a request, and how long
-    /// it may be silent between two requests; then it is closed.
+    /// How long a connection may take to send the head of a request, and how long it may be
+    /// idle between two requests; then it is closed.
     pub header_timeout: Duration,
-    /// Header fields in one request; more are answered with 431.
+    /// The most header fields in one request; more are answered with 431.
     pub headers_max: usize,
-    /// Bytes of a request's head; more are answered with 431.
+    /// The most bytes of a request's head; more are answered with 431.
     pub header_max_bytes: usize,
-    /// How long a body may take, whatever its size; then 408.
+    /// How long a body of any size may take to arrive; then the answer is 408.
     pub body_timeout: Duration,
-    /// Bytes for which a body gets one second more.
+    /// The number of received bytes for which a body gets one second more.
     pub body_min_rate: u64,
-    /// How long a client may take nothing of an answer; then it is cut off.
+    /// How long a client may accept no byte of a response; then its connection is closed.
     pub write_timeout: Duration,
-    /// How long the socket may take to become free after a 101.
+    /// How long hyper may take to hand over the socket after a 101.
     pub upgrade_timeout: Duration,
 
-    /// How often a sign-in may fail.
+    /// The limits on failed sign-ins.
     pub sign_in_limits: SignInLimits,
-    /// Proxies before this server, which are believed in what they say of where a
-    /// request comes from (`X-Forwarded-For`).
+    /// Trusted proxies in front of this server: their `X-Forwarded-For` gives the address of
+    /// the client.
     pub trusted_proxies: Vec<IpNet>,
-    /// A failed sign-in is answered this long after its start, whatever the
-    /// reason, so that the time tells nobody which names exist.
+    /// A failed sign-in is answered no earlier than this after its start, for every reason,
+    /// so that the time does not show which names have accounts.
     pub login_floor: Duration,
-    /// How often the store is asked whether the sessions that have sockets here
-    /// are still good, for those that were ended elsewhere.
+    /// How often the server checks whether sessions that have sockets here were ended
+    /// elsewhere.
     pub session_check_interval: Duration,
     /// Which messages are kept.
     pub retention: Retention,
-    /// How often the log is looked through for those that are not.
+    /// How often messages that are no longer kept are removed.
     pub retention_interval: Duration,
-    /// When a session was last seen is written down at most this often.
+    /// How often the last use of a session is stored at most.
     pub last_seen_interval: Duration,
-    /// How long the store may take to answer a readiness check.
+    /// How long the store may take to answer a check.
     pub store_check_timeout: Duration,
-    /// How long requests may go on when the server stops; then they are cut off.
+    /// How long requests may take when the server stops; then their connections are closed.
     pub stop_grace: Duration,
 }
 
@@ -120,7 +121,7 @@ impl Default for HttpOptions {
             rooms_max: 200,
             shards: ShardOptions::default(),
             registration: Registration::Open,
-            // Those who could ask others for their passwords.
+            // Names under which one could ask other users for their passwords.
             reserved_names: ["admin", "administrator", "moderator", "root", "server", "system"]
                 .map(Skeleton::of)
                 .into(),
@@ -133,7 +134,7 @@ impl Default for HttpOptions {
             picture_threads: 1,
             picture_queue_max: 16,
             json_max_bytes: 64 * 1024,
-            // About 12 KiB each: 120 MiB at worst.
+            // About 12 KiB each, thus at most 120 MiB.
             max_connections: 10_000,
             header_timeout: Duration::from_secs(5),
             headers_max: 100,
@@ -155,35 +156,39 @@ impl Default for HttpOptions {
     }
 }
 
-/// Who may make an account over HTTP.
+/// Who may create an account over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
-    /// Whoever can reach the server.
+    /// Every client that can reach the server.
     Open,
-    /// Nobody: accounts are made by who runs the server.
+    /// Nobody: the operator creates accounts.
     Closed,
 }
 
-/// A room that is listed even while nobody is in it.
+/// A room that is listed even while no client has joined it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredRoom {
-    /// Its name, as messages carry it.
+    /// The name of the room, as in frames.
     pub name: RoomName,
-    /// What people see.
+    /// The title that is shown to people.
     pub title: String,
 }
 
-/// The address under which people reach the server: an origin, without a path.
+/// The URL under which users reach the server: an origin, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// As browsers write it (RFC 6454 §6.2): lower case, no port where it is
-    /// the scheme's own.
+    /// As browsers serialise it (RFC 6454 §6.2): in lower case, without the default port of
+    /// the scheme.
     origin: String,
 }
 
 impl PublicUrl {
-    /// Reads `https://chat.example.org` or `http://…`, with a port or without.
-    /// A name in another script has to be given in its `xn--` form.
+    /// Parses `https://chat.example.org` or `http://…`, with or without a port. A host name
+    /// in another script must be in its `xn--` form.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPublicUrl`].
     pub fn parse(url: &str) -> Result<Self, InvalidPublicUrl> {
         let uri: Uri = url.parse().map_err(|_| InvalidPublicUrl::NotAUrl)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -192,7 +197,7 @@ impl PublicUrl {
         if uri.path_and_query().is_some_and(|path| !matches!(path.as_str(), "" | "/")) || url.contains('#') {
             return Err(InvalidPublicUrl::HasPath);
         }
-        let own_port = match scheme {
+        let default_port = match scheme {
             "http" => 80,
             "https" => 443,
             _ => return Err(InvalidPublicUrl::NotAUrl),
@@ -202,21 +207,21 @@ impl PublicUrl {
             return Err(InvalidPublicUrl::NotAUrl);
         }
         let origin = match authority.port_u16() {
-            Some(port) if port != own_port => format!("{scheme}://{host}:{port}"),
+            Some(port) if port != default_port => format!("{scheme}://{host}:{port}"),
             Some(_) => format!("{scheme}://{host}"),
             None if authority.as_str().len() == host.len() => format!("{scheme}://{host}"),
-            // A port that is no number of 16 bits.
+            // The port is not a number of 16 bits.
             None => return Err(InvalidPublicUrl::NotAUrl),
         };
         Ok(Self { origin })
     }
 
-    /// The origin, as browsers write it.
+    /// The origin, as browsers serialise it.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Whether people come over TLS.
+    /// Whether the scheme is https.
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https:")
     }
@@ -228,7 +233,8 @@ pub enum InvalidPublicUrl {
     /// The text is not an `http` or `https` URL with a host.
     #[error("the public URL must look like https://chat.example.org or http://192.0.2.1:8080")]
     NotAUrl,
-    /// The URL has a path, a query or a fragment: the page and its cookies need the whole host.
+    /// The URL has a path, a query or a fragment. The page and its cookies need the whole
+    /// host.
     #[error(
         "the public URL must end after the host and port, as in https://chat.example.org: \
          a path is not supported, the chat needs a host name of its own"
@@ -241,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_url_is_brought_to_the_form_of_an_origin() {
+    fn a_public_url_is_normalised_to_an_origin() {
         for (url, origin) in [
             ("https://chat.example.org", "https://chat.example.org"),
             ("https://Chat.Example.org/", "https://chat.example.org"),

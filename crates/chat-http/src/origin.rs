@@ -1,9 +1,8 @@
-//! Which pages may act for the people who look at them.
+//! The origin whose pages may act for a signed-in user.
 //!
-//! A browser sends our cookie along with requests that a foreign page makes,
-//! and says in `Origin` whose page it is (RFC 6454). `SameSite` alone would
-//! still let in a page on another port of this host. Programs send no `Origin`:
-//! they act for themselves.
+//! A browser sends the cookie also with requests that a page of another site makes, and
+//! names the origin of the page in `Origin` (RFC 6454). `SameSite` alone would still
+//! allow a page on another port of this host. Programs send no `Origin`.
 
 use hyper::HeaderMap;
 use hyper::header::{HOST, ORIGIN};
@@ -11,13 +10,13 @@ use hyper::header::{HOST, ORIGIN};
 use crate::PublicUrl;
 use crate::error::HttpError;
 
-/// The one origin whose pages may change things and open sockets.
+/// The origin whose pages may make unsafe requests and open sockets.
 #[derive(Debug)]
 pub(crate) enum AllowedOrigin {
-    /// That of the public URL.
+    /// The origin of the public URL.
     Is(String),
-    /// That of the host the request was sent to. Whether TLS ended before us
-    /// cannot be known here, so both schemes are fine.
+    /// The origin of the request's `Host`. A proxy may have ended TLS, so both schemes are
+    /// allowed.
     OfHost,
 }
 
@@ -26,12 +25,17 @@ impl AllowedOrigin {
         public_url.map_or(Self::OfHost, |url| Self::Is(url.origin().to_owned()))
     }
 
-    /// Refuses what a foreign page sends. The same rule for calls and upgrades.
+    /// Refuses requests of pages of another origin. API calls and upgrades follow the same
+    /// rule.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::ForeignOrigin`].
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), HttpError> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let allowed = match (origins.next(), origins.next()) {
             (None, _) => !is_from_another_site(headers),
-            // Compared byte by byte: browsers write an origin in one way only.
+            // Browsers serialise an origin in one way only, so bytes are compared.
             (Some(origin), None) => origin.to_str().is_ok_and(|origin| match self {
                 Self::Is(allowed) => origin == allowed,
                 Self::OfHost => host(headers).is_some_and(|host| {
@@ -48,8 +52,8 @@ impl AllowedOrigin {
     }
 }
 
-/// A page of another site, as browsers say it since 2023 even where they leave
-/// `Origin` out.
+/// Whether the request comes from a page of another site. Browsers send this header since
+/// 2023, also where they omit `Origin`.
 fn is_from_another_site(headers: &HeaderMap) -> bool {
     headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site")
 }
@@ -78,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_of_the_own_host_is_allowed() {
+    fn the_origin_of_the_host_is_allowed() {
         for (host, origin) in [
             ("chat.example.org", "http://chat.example.org"),
             ("chat.example.org", "https://chat.example.org"),
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_send_no_origin_but_a_foreign_page_may_not_leave_it_out() {
+    fn a_missing_origin_is_allowed_for_programs_only() {
         let check = |lines: &[_]| AllowedOrigin::OfHost.check(&headers(lines)).is_ok();
         assert!(check(&[("host", "a")]));
         assert!(check(&[("host", "a"), ("sec-fetch-site", "same-origin")]));

@@ -1,9 +1,9 @@
-//! Percent-encoding (RFC 3986 §2.1), undone strictly.
+//! Strict decoding of percent-encoding (RFC 3986 §2.1).
 
 use crate::hex;
 
-/// The text that was encoded; with `plus_is_space`, as forms and queries write
-/// it. `None` for a broken escape, or for bytes that are not UTF-8.
+/// Decodes a text, with `plus_is_space` as in forms and queries. `None` for an incomplete
+/// escape, or for bytes that are not UTF-8.
 pub(crate) fn decode(encoded: &str, plus_is_space: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_or_refused() {
+    fn escapes_are_decoded_or_refused() {
         assert_eq!(decode("a+b%20c", true).as_deref(), Some("a b c"));
         assert_eq!(decode("a+b%2Bc", false).as_deref(), Some("a+b+c"));
         assert_eq!(decode("%D0%96%d0%96", true).as_deref(), Some("ЖЖ"));

@@ -1,4 +1,4 @@
-//! What is not to be kept goes, in the background.
+//! The removal of old messages in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::store_health::StoreUse;
 
-/// Looks through the log every `retention_interval` and removes what is not to be
-/// kept any more.
+/// Removes the messages that are no longer kept, every `retention_interval`.
 pub(crate) async fn keep_trimming(app: Arc<App>, stopping: CancellationToken) {
     if app.options.retention.keeps_all() {
         return;
@@ -28,8 +27,8 @@ pub(crate) async fn keep_trimming(app: Arc<App>, stopping: CancellationToken) {
     }
 }
 
-/// From one end of the log to the other, in parts: what people write waits at most
-/// for one of them, and has most of the time for itself.
+/// Trims the whole log, part by part. An append waits at most for one part, and has most
+/// of the time for itself.
 async fn trim_all(app: &App) {
     let (mut entries, mut next) = (0, Some(Default::default()));
     while let Some(position) = next {
@@ -54,9 +53,9 @@ async fn trim_all(app: &App) {
     }
 }
 
-/// Entries in one transaction: some ten milliseconds at most.
+/// Entries that are removed in one transaction, which takes some 10 ms at most.
 const ENTRIES_AT_ONCE: usize = 500;
-/// After each part, so many times as long belong to others …
+/// The pause after each part, as a multiple of the time that the part took …
 const PAUSE_FACTOR: u32 = 4;
-/// … but a store that was out does not make this wait for ever.
+/// … and its maximum, which matters where the store was unavailable for long.
 const PAUSE_MAX: Duration = Duration::from_secs(5);

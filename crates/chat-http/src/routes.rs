@@ -1,5 +1,6 @@
-//! The table of all routes, and the way of a request through it.
+//! The table of all routes, and how a request finds its handler.
 
+mod call;
 mod health;
 #[cfg(test)]
 mod published;
@@ -16,10 +17,11 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HOST, HeaderValue};
+use hyper::header::{ACCEPT, HOST};
 use hyper::{HeaderMap, Method, Request, Response, Version};
 use tokio::time::Instant;
 
+use self::call::Call;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::assets::Asset;
@@ -27,8 +29,8 @@ use crate::error::HttpError;
 use crate::negotiation;
 use crate::store_health::StoreUse;
 
-/// Every address of the server. What is in no row is a file of the page, or is
-/// not there.
+/// Every route of the server. A path that is in no row is a file of the page, or not
+/// found.
 const ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/api/register", handler: |call| Box::pin(register::register(call)) },
     Route { method: Method::POST, path: "/api/login", handler: |call| Box::pin(sign_in::login(call)) },
@@ -51,25 +53,15 @@ const ROUTES: &[Route] = &[
 
 struct Route {
     method: Method,
-    /// A part in braces matches one part of a path, up to the next `/`, and is
-    /// handed on as it was written.
+    /// `{name}` matches one part of a path, up to the next `/`. The handler gets it with
+    /// its escapes.
     path: &'static str,
     handler: fn(Call) -> Answer,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, HttpError>> + Send>>;
 
-/// A request on its way to its handler.
-struct Call {
-    app: Arc<App>,
-    /// The other end of the connection.
-    peer: IpAddr,
-    request: Request<Incoming>,
-    /// What stood in place of the part in braces, with its escapes.
-    part: String,
-}
-
-/// Answers a request, whatever it is.
+/// Answers any request.
 pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let answered = route(Arc::clone(&app), peer, request).await;
@@ -99,7 +91,7 @@ async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Resul
             None => Err(HttpError::NotFound),
         };
     };
-    // HEAD is GET without the body, which hyper leaves out.
+    // HEAD is GET without the body, which hyper omits.
     let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
     let Some(route) = found.value.iter().find(|route| route.method == *method) else {
         return Err(HttpError::Method { allow: allow(found.value) });
@@ -120,7 +112,7 @@ fn is_navigation(request: &Request<Incoming>) -> bool {
 /// First parts of paths below which there is no page.
 const FOR_PROGRAMS: [&str; 6] = ["api", "uploads", "ws", "metrics", "healthz", "readyz"];
 
-/// RFC 9112 §3.2: one `Host`, which only HTTP/1.0 may leave out.
+/// Checks that there is one `Host`, which only HTTP/1.0 may omit (RFC 9112 §3.2).
 fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HttpError> {
     let mut hosts = headers.get_all(HOST).iter();
     let good = match (hosts.next(), hosts.next()) {
@@ -131,6 +123,7 @@ fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HttpError> {
     if good { Ok(()) } else { Err(HttpError::Host) }
 }
 
+/// The value of `Allow` for a path with these routes.
 fn allow(routes: &[&Route]) -> String {
     let mut methods: Vec<&str> = Vec::new();
     for route in routes {
@@ -142,19 +135,14 @@ fn allow(routes: &[&Route]) -> String {
     methods.join(", ")
 }
 
-/// The rows of each path.
+/// The routes of each path.
 static ROUTER: LazyLock<matchit::Router<Vec<&'static Route>>> = LazyLock::new(|| {
     let mut router = matchit::Router::new();
     for first in ROUTES {
         let rows: Vec<_> = ROUTES.iter().filter(|row| row.path == first.path).collect();
         if std::ptr::eq(rows[0], first) {
-            router.insert(first.path, rows).expect("the paths of the table do not contradict each other");
+            router.insert(first.path, rows).expect("no two paths of the table match one path");
         }
     }
     router
 });
-
-/// A header whose value is always the same.
-const fn fixed(value: &'static str) -> HeaderValue {
-    HeaderValue::from_static(value)
-}

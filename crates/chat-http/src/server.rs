@@ -1,4 +1,4 @@
-//! The listener, its connections, and how they end.
+//! The listener and its connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,15 +21,11 @@ use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
-use crate::sign_in_failures::SignInFailures;
-use crate::store_health::StoreHealth;
-use crate::{HttpOptions, assets, retention, routes, session_check};
+use crate::{HttpOptions, assets, retention, routes, session_check, store_probe};
 
 /// A server that accepts connections on the current tokio runtime.
 ///
-/// It ends in steps: [`stop_accepting`](Self::stop_accepting), and when sockets
-/// were told, [`stop_connections`](Self::stop_connections). Dropping it cuts
-/// everything off.
+/// [`stop`](Self::stop) ends it in order. Dropping it closes all connections at once.
 pub struct Server {
     app: Arc<App>,
     address: SocketAddr,
@@ -40,25 +36,29 @@ pub struct Server {
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The folder of the avatars cannot be made or read.
+    /// The folder of the avatars cannot be created or read.
     #[error("the folder for uploads, {path}, cannot be used")]
     Uploads {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         cause: io::Error,
     },
-    /// The threads that own sockets cannot be started.
-    #[error("the system gives no threads for sockets")]
+    /// The threads of the shards cannot be started.
+    #[error("the threads that own sockets cannot be started")]
     Shards(#[source] io::Error),
-    /// The listener does not say where it listens.
+    /// The listener has no local address.
     #[error("the listener cannot be used")]
     Listener(#[source] io::Error),
 }
 
 impl Server {
-    /// Begins to accept.
+    /// Starts the shards and the background tasks, and accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
     pub async fn start(
         listener: TcpListener,
         parts: Parts,
@@ -75,58 +75,60 @@ impl Server {
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(StoreHealth::keep_probing(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(SignInFailures::keep_logging(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(store_probe::keep_probing(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(app.sign_in_failures.clone().keep_logging(ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");
         Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })
     }
 
-    /// Where it listens.
+    /// The address on which the server listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether it takes new work; what `/readyz` says, beside the store's health.
+    /// Whether the server accepts new work. `/readyz` also checks the store.
     pub fn is_ready(&self) -> bool {
         self.app.is_ready()
     }
 
-    /// Resolves when a part of the server has ended by a panic: the process
-    /// should then end and be started anew. What was acknowledged is stored.
+    /// Resolves when a shard has ended by a panic. The process should then be restarted;
+    /// every acknowledged message is stored.
     pub async fn failed(&self) {
         self.app.shards.failed().await;
     }
 
-    /// No longer ready, the listener closed: resolves when nobody can connect
-    /// any more. Requests are finished, idle connections closed; sockets that
+    /// Makes the server unready and closes the listener; resolves when no client can
+    /// connect any more. Requests are finished and idle connections closed. Sockets that
     /// were upgraded stay with their shards.
     pub async fn stop_accepting(&self) {
         self.app.set_unready();
         self.ends.gracefully.cancel();
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {
-            // A panic was reported by the task itself.
+            // A panic was reported by the task.
             let _ = accepting.await;
         }
     }
 
-    /// Waits for the requests that go on, for at most `stop_grace`; then cuts
-    /// them off. Afterwards no task of this server runs.
+    /// Waits at most `stop_grace` for the requests that are being answered, and then
+    /// closes their connections. Afterwards no task of this server runs.
     pub async fn stop_connections(&self) {
         let tasks = &self.app.tasks;
         tasks.close();
         if tokio::time::timeout(self.app.options.stop_grace, tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = tasks.len(), "cutting off what did not end in time");
+            tracing::warn!(
+                tasks = tasks.len(),
+                "closing the connections of requests that did not end in time"
+            );
             self.ends.at_once.cancel();
             tasks.wait().await;
         }
     }
 
-    /// Stops in order: nobody can connect any more, each socket is let go in its
-    /// slot with its messages acknowledged, requests are finished, and the last
-    /// messages are in the log.
+    /// Stops in order: closes the listener, closes each socket in its time slot with its
+    /// messages acknowledged, finishes requests, and waits for the last commit.
     pub async fn stop(&self) {
         self.stop_accepting().await;
         self.app.shards.drain().await;
@@ -143,25 +145,26 @@ impl Drop for Server {
     }
 }
 
-/// How connections are told to end.
+/// The signals by which connections end.
 #[derive(Clone, Default)]
 struct Ends {
-    /// After the request they are busy with.
+    /// End after the current request.
     gracefully: CancellationToken,
+    /// End at once.
     at_once: CancellationToken,
 }
 
 async fn accept(listener: TcpListener, app: Arc<App>, ends: Ends) {
     tokio::select! {
         () = ends.gracefully.cancelled() => {}
-        () = accept_for_ever(&listener, &app, &ends) => {}
+        () = accept_forever(&listener, &app, &ends) => {}
     }
 }
 
-async fn accept_for_ever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
+async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
     let mut failing = false;
-    // Ends never: the semaphore is not closed.
-    while let Ok(place) = app.places.clone().acquire_owned().await {
+    // Never ends: the semaphore is not closed.
+    while let Ok(permit) = app.connection_permits.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if failing {
@@ -169,17 +172,17 @@ async fn accept_for_ever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
                     failing = false;
                 }
                 tracing::trace!(%peer, "connected");
-                // Frames are collected before they are written; waiting for more
-                // would only delay them.
+                // Frames are batched before they are written, so Nagle's algorithm would
+                // only delay them.
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY");
+                    tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
-                app.tasks.spawn(serve(stream, peer.ip(), app.clone(), ends.clone(), place));
+                app.tasks.spawn(serve(stream, peer.ip(), app.clone(), ends.clone(), permit));
             }
-            // This client is gone already; the next one is not concerned.
-            Err(error) if is_of_one_client(&error) => {}
-            // Descriptors or memory ran out. The client still waits in the
-            // backlog, so `accept` would fail again at once.
+            // Only this client is concerned, and it has gone.
+            Err(error) if concerns_one_client(&error) => {}
+            // No descriptors or no memory is left. The client stays in the backlog, so
+            // `accept` would fail again at once.
             Err(error) => {
                 if !failing {
                     tracing::error!(%error, "no connection can be accepted");
@@ -191,16 +194,16 @@ async fn accept_for_ever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
     }
 }
 
-/// Between two attempts while descriptors are missing.
+/// The time between two attempts while no descriptors are left.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-fn is_of_one_client(error: &io::Error) -> bool {
+fn concerns_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// One connection, until it ends or becomes a WebSocket.
-async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _place: OwnedSemaphorePermit) {
+/// Serves one connection, until it ends or becomes a WebSocket.
+async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _permit: OwnedSemaphorePermit) {
     let options = &app.options;
     let io = TokioIo::new(ClientSocket::new(stream, options.write_timeout));
     let service = service_fn(|request| {
@@ -212,7 +215,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _plac
         .header_read_timeout(options.header_timeout)
         .max_headers(options.headers_max)
         .max_header_size(options.header_max_bytes)
-        // A head must fit into the buffer; bodies pass through it in pieces.
+        // The head of a request must fit into the buffer; bodies pass through in chunks.
         .max_buf_size((2 * options.header_max_bytes).max(BUFFER_MIN_BYTES))
         .serve_connection(io, service)
         .with_upgrades();
@@ -233,5 +236,5 @@ async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _plac
     }
 }
 
-/// The least that hyper accepts.
+/// The smallest size that hyper accepts.
 const BUFFER_MIN_BYTES: usize = 8192;

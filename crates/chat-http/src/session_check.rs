@@ -1,5 +1,5 @@
-//! The sockets of sessions that were ended elsewhere end, too: by another
-//! server on the same database, or by who runs this one.
+//! Closing the sockets of sessions that another server on the same database, or the
+//! operator, has ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::store_health::StoreUse;
 
-/// Asks the store, every `session_check_interval`, which of the sessions with
-/// sockets here are still good. What it does not answer changes nothing.
+/// Asks the store, every `session_check_interval`, which sessions with sockets on this
+/// server are still valid. If the store does not answer, nothing changes.
 pub(crate) async fn keep_checking(app: Arc<App>, stopping: CancellationToken) {
     let check = async {
         loop {
@@ -34,25 +34,25 @@ async fn check_all(app: &App) {
         let batch = app.shards.open_sessions().after(last.as_ref(), BATCH_MAX);
         let Some((id, _)) = batch.last() else {
             if last.is_none() {
-                // Nothing to check is nothing that fails.
+                // Without sockets there is no use of the store that could fail.
                 app.store_health.answered(StoreUse::SessionCheck, Instant::now());
             }
             return;
         };
         last = Some(id.clone());
         if !check(app, batch).await {
-            // The next ones would only wait as long.
+            // The next batch would fail after the same time.
             return;
         }
     }
 }
 
-/// Looks at some, and says whether the store answered.
+/// Checks a batch of sessions. Returns whether the store answered.
 async fn check(app: &App, batch: Vec<(SessionId, u64)>) -> bool {
     let now = now_ms();
     let ids: Vec<_> = batch.iter().map(|(id, _)| id.clone()).collect();
-    let asked = app.parts.sessions.good_sessions(&ids, now);
-    let good: HashMap<SessionId, u64> = match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+    let answer = app.parts.sessions.good_sessions(&ids, now);
+    let good: HashMap<SessionId, u64> = match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
         Ok(Ok(good)) => {
             app.store_health.answered(StoreUse::SessionCheck, Instant::now());
             good.into_iter().collect()
@@ -72,23 +72,23 @@ async fn check(app: &App, batch: Vec<(SessionId, u64)>) -> bool {
     let ended = ended(batch, &good, now);
     if !ended.is_empty() {
         app.shards.revoke(&ended).await;
-        tracing::info!(sessions = ended.len(), "sessions were ended elsewhere");
+        tracing::info!(sessions = ended.len(), "closed the sockets of sessions that were ended elsewhere");
     }
     true
 }
 
-/// Those that were good before and no longer are. Where the time is over that was
-/// known, the shard sees it itself (1008); where nothing is known yet, a request
-/// is still being checked.
+/// The sessions that were ended. A session whose known end has passed is left to its
+/// shard, which closes with 1008. For a session without a known end (0), a request is
+/// still being checked.
 fn ended(batch: Vec<(SessionId, u64)>, good: &HashMap<SessionId, u64>, now_ms: u64) -> Vec<SessionId> {
     let ended =
         batch.into_iter().filter(|(id, known_end_ms)| now_ms < *known_end_ms && !good.contains_key(id));
     ended.map(|(id, _)| id).collect()
 }
 
-/// Sessions in one question.
+/// Sessions in one query.
 const BATCH_MAX: usize = 500;
-/// How long the store may take for it.
+/// How long the store may take to answer a query.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_should_still_be_good_was_ended() {
+    fn only_a_session_that_should_still_be_valid_was_ended() {
         let id = |id| SessionId::new(id);
         let good = HashMap::from([(id("good"), 300), (id("renewed"), 300)]);
         let batch = [("good", 200), ("renewed", 100), ("over", 100), ("ended", 101), ("being checked", 0)];

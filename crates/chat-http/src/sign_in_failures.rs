@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
-
 /// Logs failed sign-ins by bursts: a burst is all failures with one name from one
 /// address, with pauses of less than [`BURST_PAUSE`].
 ///
@@ -30,18 +28,18 @@ impl SignInFailures {
     }
 
     /// Logs the summaries that are due, until the server stops; then all of them.
-    pub(crate) async fn keep_logging(app: Arc<App>, stopping: CancellationToken) {
+    pub(crate) async fn keep_logging(self: Arc<Self>, stopping: CancellationToken) {
         let log = async {
             loop {
                 tokio::time::sleep(SWEEP_INTERVAL).await;
-                app.sign_in_failures.log_summaries(Sweep::Due);
+                self.log_summaries(Sweep::Due);
             }
         };
         tokio::select! {
             () = stopping.cancelled() => {}
             () = log => {}
         }
-        app.sign_in_failures.log_summaries(Sweep::All);
+        self.log_summaries(Sweep::All);
     }
 
     fn log_summaries(&self, sweep: Sweep) {

@@ -1,4 +1,4 @@
-//! Who a request comes from.
+//! The user who sends a request.
 
 use std::sync::Arc;
 
@@ -11,31 +11,35 @@ use crate::app::App;
 use crate::cookie;
 use crate::error::HttpError;
 
-/// Somebody whose token is good and whose session was not revoked.
+/// A user with a valid token, and the session of that token.
 pub(crate) struct SignedIn {
     pub(crate) user: Username,
-    /// None with the token of another issuer.
+    /// `None` for a token of another issuer.
     pub(crate) session: Option<SessionId>,
-    /// Whether a browser brought it, which would take a new one.
+    /// Whether the token came in a cookie, which can be renewed.
     pub(crate) by_cookie: bool,
-    /// The first and the last second of its life; the first is not known of
-    /// every other issuer's token.
+    /// When the token was issued, in seconds since 1970. Another issuer may omit it.
     pub(crate) issued_at: Option<u64>,
+    /// When the token expires, in seconds since 1970.
     pub(crate) expires_at: u64,
-    /// When the session ends, which may have been renewed since, or else the
-    /// token; in milliseconds since 1970.
+    /// When the session expires, which may have been renewed after the token was issued;
+    /// without a session, when the token expires. In milliseconds since 1970.
     pub(crate) good_until_ms: u64,
-    /// When the session was last seen, in milliseconds since 1970.
+    /// When the session was last used, in milliseconds since 1970.
     pub(crate) last_seen_at_ms: u64,
 }
 
 impl SignedIn {
-    /// Checks the token, and that its session still exists.
+    /// Checks the token of a request, and that its session still exists.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::MissingToken`], [`HttpError::InvalidToken`] and those of the store.
     pub(crate) async fn check(app: &App, headers: &HeaderMap) -> Result<Self, HttpError> {
         Self::by_token(app, headers)?.with_session(app).await
     }
 
-    /// Checks that the session of a good token still exists.
+    /// Checks that the session of a valid token still exists.
     pub(crate) async fn with_session(mut self, app: &App) -> Result<Self, HttpError> {
         if let Some(id) = &self.session {
             let session = app.parts.sessions.find_session(id, now_ms()).await?;
@@ -47,7 +51,7 @@ impl SignedIn {
         Ok(self)
     }
 
-    /// Checks the token alone; its session may have been revoked.
+    /// Checks the token of a request without its session, which may have been revoked.
     pub(crate) fn by_token(app: &App, headers: &HeaderMap) -> Result<Self, HttpError> {
         let bearer = bearer(headers);
         let token = bearer.or_else(|| cookie::token(headers)).ok_or(HttpError::MissingToken)?;
@@ -67,9 +71,9 @@ impl SignedIn {
         })
     }
 
-    /// Notes that the session is in use, beside the request and at most once in
-    /// `last_seen_interval`. What does not succeed, or comes while the store is
-    /// busy with as many as may be noted at once, is left to the next request.
+    /// Stores when the session was last used, in the background and at most once in
+    /// `last_seen_interval`. If that fails, or as many writes as allowed are under way, a
+    /// later request does it.
     pub(crate) fn note_seen(&self, app: &Arc<App>) {
         let now = now_ms();
         let interval = u64::try_from(app.options.last_seen_interval.as_millis()).unwrap_or(u64::MAX);
@@ -77,19 +81,19 @@ impl SignedIn {
         if now < self.last_seen_at_ms.saturating_add(interval) {
             return;
         }
-        let Ok(place) = Arc::clone(&app.seen_places).try_acquire_owned() else { return };
-        let noting = Arc::clone(app);
+        let Ok(permit) = Arc::clone(&app.last_seen_permits).try_acquire_owned() else { return };
+        let app_of_task = Arc::clone(app);
         app.tasks.spawn(async move {
-            let _place = place;
-            if let Err(error) = noting.parts.sessions.touch_session(&session, now).await {
-                tracing::debug!(error = %causes(&error), "a session's last use was not noted");
+            let _permit = permit;
+            if let Err(error) = app_of_task.parts.sessions.touch_session(&session, now).await {
+                tracing::debug!(error = %causes(&error), "the last use of a session was not stored");
             }
         });
     }
 }
 
-/// The token of a program (RFC 6750 §2.1). Another scheme, such as the Basic of
-/// a proxy in front, is not for us.
+/// The token of a program (RFC 6750 §2.1). Other schemes, such as Basic for a proxy in
+/// front, are ignored.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

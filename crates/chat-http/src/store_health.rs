@@ -1,15 +1,11 @@
 //! Whether the store works, as far as this server has noticed.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use chat_shard::causes;
 use chat_store::StoreError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
-use crate::app::App;
 
 /// Logs once when the store becomes unavailable, and once when it is available again.
 ///
@@ -76,27 +72,14 @@ impl StoreHealth {
         }
     }
 
-    fn is_out(&self) -> bool {
+    /// Whether the store is unavailable.
+    pub(crate) fn is_out(&self) -> bool {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Checks the store while it is unavailable, so that its recovery is noticed
-    /// although no request comes.
-    pub(crate) async fn keep_probing(app: Arc<App>, stopping: CancellationToken) {
-        let probe = async {
-            loop {
-                app.store_health.began.notified().await;
-                while app.store_health.is_out() {
-                    tokio::time::sleep(PROBE_INTERVAL).await;
-                    // Noted by the check itself.
-                    let _ = app.check_store().await;
-                }
-            }
-        };
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = probe => {}
-        }
+    /// Resolves when an outage has begun.
+    pub(crate) async fn outage_began(&self) {
+        self.began.notified().await;
     }
 }
 
@@ -109,6 +92,3 @@ impl StoreUse {
         }
     }
 }
-
-/// The time between two checks during an outage.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,12 +1,14 @@
-//! Why the server is not ready.
+//! Why the store is not ready.
 
 use std::sync::Arc;
 
 use chat_store::StoreError;
 
-/// Why the server cannot be ready, though it would.
+/// Why the store is not ready.
 #[derive(Clone)]
 pub(crate) enum Unready {
+    /// It returned this error.
     Store(Arc<StoreError>),
+    /// It did not answer in time.
     Silent,
 }

@@ -1,21 +1,21 @@
-//! For whoever watches over the server.
+//! `GET /healthz`, `GET /readyz` and `GET /metrics`, for monitoring.
 
 use std::sync::Arc;
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::{Response, StatusCode};
 
-use super::{Call, fixed};
+use super::call::{Call, fixed};
 use crate::answer::{self, Body, Done};
 use crate::error::HttpError;
 use crate::unready::Unready;
 
-/// The process answers.
+/// Answers as long as the process runs.
 pub(super) async fn alive(_call: Call) -> Result<Response<Body>, HttpError> {
     Ok(answer::json(StatusCode::OK, &Done::OK))
 }
 
-/// It also takes new work, and its store answers.
+/// Answers 200 if the server accepts new work and its store works.
 pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
     if !call.app.is_ready() {
         return Err(HttpError::Stopping);
@@ -30,13 +30,14 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, HttpError> {
     Ok(answer::json(StatusCode::OK, &Done::OK))
 }
 
-/// Counts and levels, for Prometheus.
+/// Writes all metrics, for Prometheus.
 pub(super) async fn metrics(call: Call) -> Result<Response<Body>, HttpError> {
     let app = &call.app;
     let passwords = &app.parts.passwords;
     let hashing = (passwords.waiting(), passwords.waiting_max());
     let max = app.options.max_connections;
-    let text = app.metrics.text(hashing, (max.saturating_sub(app.places.available_permits()), max));
+    let text =
+        app.metrics.text(hashing, (max.saturating_sub(app.connection_permits.available_permits()), max));
     let mut response = Response::new(answer::bytes(text));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     response.headers_mut().insert(CONTENT_TYPE, fixed(kind));

@@ -1,7 +1,7 @@
-//! `docs/openapi.yaml` has every route of the table, the types that are read and
-//! written, and every sentence of an error; `docs/asyncapi.yaml` has the limits of
-//! a socket. That the answers are as the document says is checked by every call of
-//! `tests/http`.
+//! Tests of `docs/openapi.yaml`, which has every route of the table, the types that are
+//! read and written, and the sentence of every error; and of `docs/asyncapi.yaml`, which
+//! has the limits of a socket. Every call of `tests/http` checks that its response is as
+//! published.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +22,8 @@ use crate::{HttpOptions, ShardOptions};
 
 const DOCUMENT: &str = "openapi.yaml";
 
-/// Who registers.
-// What `RegistrationForm` reads as it arrives, and thus not by serde.
+/// The form of a registration.
+// `RegistrationForm` reads it as it arrives, and thus not by serde.
 #[expect(dead_code, reason = "only its schema is used")]
 #[derive(JsonSchema)]
 struct Registration {
@@ -61,28 +61,28 @@ fn schemas() -> Value {
     schemas
 }
 
-/// The name under which an error is published, with others of its status, and
-/// when it comes.
+/// The name under which an error is published, together with others of its status, and
+/// what it means.
 fn published_as(error: &HttpError) -> (&'static str, &'static str) {
     match error {
         HttpError::Host => ("BadHost", "The request does not name its host, once."),
-        HttpError::NotFound => ("NotFound", "There is nothing of that name."),
-        HttpError::Method { .. } => ("OtherMethods", "The path has other methods."),
-        HttpError::ForeignOrigin => ("ForeignOrigin", "A page of another site asks."),
+        HttpError::NotFound => ("NotFound", "Nothing is at this path."),
+        HttpError::Method { .. } => ("OtherMethods", "The path has no such method."),
+        HttpError::ForeignOrigin => ("ForeignOrigin", "The request comes from a page of another site."),
         HttpError::InvalidJson | HttpError::Body(BodyError::Broken(_)) => {
-            ("BadJson", "The body is no JSON object of the right fields.")
+            ("BadJson", "The body is not a JSON object with the right fields.")
         }
         HttpError::Body(BodyError::TooLarge { .. }) => ("TooLarge", "The body is too large."),
-        HttpError::Body(BodyError::TooSlow) => ("TooSlow", "The body came too slowly."),
+        HttpError::Body(BodyError::TooSlow) => ("TooSlow", "The body arrived too slowly."),
         HttpError::MissingToken | HttpError::InvalidToken(_) => {
-            ("NotSignedIn", "There is no token, or it is not (or no longer) good.")
+            ("NotSignedIn", "There is no token, or it is not (or no longer) valid.")
         }
         HttpError::InvalidCredentials => ("WrongCredentials", "The name or the password is wrong."),
         HttpError::TooManyFailures { .. } => {
             ("TooManyFailures", "Too many sign-ins have failed: try again after `Retry-After` seconds.")
         }
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
-        HttpError::SessionNotFound => ("NoSuchSession", "It is not, or no longer, a session of who asks."),
+        HttpError::SessionNotFound => ("NoSuchSession", "The user has no such session (any more)."),
         HttpError::CredentialsRequired
         | HttpError::Username(_)
         | HttpError::Password(_)
@@ -94,27 +94,23 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Avatar(_)
         | HttpError::NameTaken
         | HttpError::NameLooksTaken
-        | HttpError::NameReserved => {
-            ("BadForm", "Something in the form is not fine; the sentence says what.")
-        }
+        | HttpError::NameReserved => ("BadForm", "The form is refused; the sentence says why."),
         HttpError::Room(_)
         | HttpError::RoomEncoding
         | HttpError::Handshake(_)
         | HttpError::UnknownSubprotocol => {
-            ("BadHandshake", "The request is no handshake, or its room or subprotocol cannot be.")
+            ("BadHandshake", "The request is not a handshake, or its room or subprotocol is not valid.")
         }
-        HttpError::WebSocketVersion => ("OtherVersion", "Another version of WebSocket is asked for."),
-        HttpError::RegistrationClosed => ("NoRegistration", "Only who runs the server makes accounts."),
+        HttpError::WebSocketVersion => ("OtherVersion", "The request names another version of WebSocket."),
+        HttpError::RegistrationClosed => ("NoRegistration", "Only the operator creates accounts."),
         HttpError::Busy | HttpError::Stopping | HttpError::Store(_) | HttpError::StoreSilent => {
-            ("TryAgain", "Not now: try again after `Retry-After` seconds.")
+            ("TryAgain", "The server cannot answer now: try again after `Retry-After` seconds.")
         }
-        HttpError::File(_) | HttpError::Hash(_) | HttpError::Task(_) => {
-            ("Failed", "Something went wrong on the server.")
-        }
+        HttpError::File(_) | HttpError::Hash(_) | HttpError::Task(_) => ("Failed", "The server failed."),
     }
 }
 
-/// One of each kind; those that cannot be made here have the sentence of another.
+/// One error of each kind. Those that cannot be made here have the sentence of another.
 fn errors() -> Vec<HttpError> {
     let options = HttpOptions::default();
     let io = || std::io::Error::other("");
@@ -169,13 +165,13 @@ fn errors() -> Vec<HttpError> {
     ]
 }
 
-/// Every refusal, as `components/responses` has them.
+/// Every error, as in `components/responses`.
 fn responses() -> Value {
     let mut groups: BTreeMap<&str, Vec<HttpError>> = BTreeMap::new();
     for error in errors() {
         groups.entry(published_as(&error).0).or_default().push(error);
     }
-    // Who may not register may also come from elsewhere.
+    // Registration is also refused by the check of the origin.
     groups.entry("NoRegistration").or_default().push(HttpError::ForeignOrigin);
     let mut responses = json!({});
     for (name, errors) in groups {
@@ -192,7 +188,7 @@ fn responses() -> Value {
             for (header, value) in error.headers() {
                 let value = value.to_str().unwrap();
                 let schema = match header.as_str() {
-                    // Which methods a path has depends on the path.
+                    // The methods depend on the path.
                     "allow" => json!({ "type": "string" }),
                     "retry-after" => json!({ "type": "string", "pattern": "^[1-9][0-9]*$" }),
                     _ => json!({ "const": value }),
@@ -216,7 +212,7 @@ fn responses() -> Value {
     responses
 }
 
-/// `retry-after` as people write it.
+/// `retry-after` as `Retry-After`.
 fn header_name(name: &str) -> String {
     let parts = name.split('-').map(|part| match part {
         "websocket" => "WebSocket".to_owned(),
@@ -225,7 +221,7 @@ fn header_name(name: &str) -> String {
     parts.collect::<Vec<_>>().join("-")
 }
 
-/// To write it anew: `UPDATE_DOCS=1 cargo test -p chat-http published`.
+/// To update it: `UPDATE_DOCS=1 cargo test -p chat-http published`.
 #[test]
 fn the_document_is_made_of_the_types() {
     let components = json!({ "responses": responses(), "schemas": schemas() });
@@ -233,14 +229,14 @@ fn the_document_is_made_of_the_types() {
 }
 
 #[test]
-fn everything_leads_somewhere() {
+fn every_reference_is_defined() {
     Document::open(DOCUMENT).check_references();
 }
 
 #[test]
 fn every_route_is_in_the_document() {
     let document = Document::open(DOCUMENT);
-    // What stands in braces has a better name in the document.
+    // The parts in braces have better names in the document.
     let without_name = |path: &str| match (path.find('{'), path.find('}')) {
         (Some(from), Some(to)) => format!("{}{{}}{}", &path[..from], &path[to + 1..]),
         _ => path.to_owned(),
@@ -259,7 +255,7 @@ fn every_route_is_in_the_document() {
     assert_eq!(documented, table);
 }
 
-/// Nobody but a test changes them without a look at the document.
+/// A change of a limit fails this test, until the document is updated.
 #[test]
 fn the_limits_of_a_socket_are_in_the_document() {
     let ShardOptions {

@@ -6,7 +6,7 @@ use chat_store::{NewUser, StoreError};
 use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
 
-use super::Call;
+use super::call::Call;
 use crate::Registration;
 use crate::answer::{self, Body, Done};
 use crate::app::App;
@@ -14,14 +14,14 @@ use crate::body::RequestBody;
 use crate::error::HttpError;
 use crate::form::RegistrationForm;
 
-/// Makes an account. What costs little is checked first, the picture and the hash
-/// are made late, and nothing is left of a registration that is refused.
+/// Creates an account. Cheap checks come first; the picture and the hash are made last. A
+/// registration that is refused leaves nothing behind.
 pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &app.options);
     if app.options.registration == Registration::Closed {
-        // Who asked first, with `Expect: 100-continue`, has sent nothing yet.
+        // A client that sent `Expect: 100-continue` has not sent the body.
         if !head.headers.contains_key(EXPECT) {
             body.discard().await;
         }
@@ -47,8 +47,8 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     };
     let password_hash = app.parts.passwords.hash(password).await?;
 
-    // A client that hangs up drops this request; a task of its own goes on, so
-    // that there is never an account whose picture was taken away.
+    // If the client hangs up, this future is dropped. A task of its own completes the
+    // registration, so that no account is left without its picture.
     let tasks = app.tasks.clone();
     let creation = tasks.spawn(async move {
         let avatar = match picture {
@@ -81,10 +81,11 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     Ok(answer::json(StatusCode::OK, &Done::REGISTERED))
 }
 
+/// Whether an account was created.
 enum Created {
     Yes,
     No(StoreError),
-    /// The store did not say, and cannot be asked.
+    /// The store did not answer, and did not answer the question afterwards.
     Unknown(StoreError),
 }
 
@@ -95,8 +96,8 @@ async fn create(app: &App, user: &NewUser) -> Created {
         Err(error @ (StoreError::NameTaken | StoreError::NameLooksTaken)) => return Created::No(error),
         Err(error) => error,
     };
-    // The connection may have been lost with the answer. No other account has
-    // the salt of this hash.
+    // The connection may have been lost after the commit. No other account has the
+    // random salt of this hash.
     match users.find_user(&user.name).await {
         Ok(Some(found)) if found.password_hash == user.password_hash => Created::Yes,
         Ok(_) => Created::No(error),
@@ -104,5 +105,5 @@ async fn create(app: &App, user: &NewUser) -> Created {
     }
 }
 
-/// Bytes of a form beside its picture: fields, headers, boundaries.
+/// Bytes of a form beside its picture: other fields, headers, boundaries.
 const OTHER_FIELDS_MAX_BYTES: u64 = 64 * 1024;

@@ -7,12 +7,13 @@ use chat_shard::RoomInUse;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::Call;
+use super::call::Call;
 use crate::ConfiguredRoom;
 use crate::answer::{self, Body};
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 
+/// Lists the configured rooms and those in use.
 pub(super) async fn rooms(call: Call) -> Result<Response<Body>, HttpError> {
     let app = call.app;
     SignedIn::check(&app, call.request.headers()).await?;
@@ -23,22 +24,22 @@ pub(super) async fn rooms(call: Call) -> Result<Response<Body>, HttpError> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct RoomList {
-    /// The configured ones in their order, then the others in use, busiest first.
+    /// The configured rooms in their order, then the other rooms in use, the busiest first.
     rooms: Vec<ListedRoom>,
 }
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ListedRoom {
-    /// As `/ws?room=` and frames name it.
+    /// The name, as in `/ws?room=` and in frames.
     name: String,
-    /// What people see.
+    /// The title that is shown to people.
     title: String,
-    /// How many people are in it, each counted once.
+    /// The number of users in the room, each counted once.
     online: usize,
 }
 
-/// The configured rooms in their order, then the others in use, busiest first.
+/// The configured rooms in their order, then the other rooms in use, the busiest first.
 fn list(configured: &[ConfiguredRoom], in_use: Vec<RoomInUse>, max: usize) -> Vec<ListedRoom> {
     let room = |name: &str, title: &str, online: usize| ListedRoom {
         name: name.to_owned(),
@@ -64,7 +65,7 @@ mod tests {
     use chat_core::RoomName;
 
     #[test]
-    fn configured_rooms_come_first_then_the_busiest() {
+    fn configured_rooms_come_first_and_then_the_busiest() {
         let name = |name| RoomName::parse(name).unwrap();
         let configured = [
             ConfiguredRoom { name: name("default"), title: "Основная".to_owned() },

@@ -6,15 +6,14 @@ use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::Call;
-use super::sign_in::is_secure;
+use super::call::Call;
 use crate::answer::{self, Body, Done};
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 use crate::{cookie, percent};
 
-/// The sign-ins of who is asking, the newest first. An id is no secret: a token
-/// that names it is signed.
+/// Lists the sessions of the user, the newest first. The id of a session is no secret,
+/// because a token that names it is signed.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
@@ -36,7 +35,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SessionList {
-    /// The newest first, at most 100.
+    /// The sessions of the user, the newest first, at most 100.
     sessions: Vec<ListedSession>,
 }
 
@@ -44,26 +43,25 @@ pub(super) struct SessionList {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ListedSession {
     id: String,
-    /// What signed in, in its own words (the beginning of its `User-Agent`); empty
-    /// if it said nothing.
+    /// The beginning of the `User-Agent` of the client that signed in; empty if it sent none.
     device: String,
-    /// The IP address from which it signed in; empty if that is not known.
+    /// The IP address of the client that signed in; empty if it is not known.
     address: String,
-    /// When, in whole seconds since 1970.
+    /// When the session was opened, in whole seconds since 1970.
     created: u64,
-    /// When it was last used, give or take minutes, in whole seconds since 1970.
+    /// When the session was last used, to within some minutes, in whole seconds since 1970.
     last_seen: u64,
-    /// Whether the request was made with it.
+    /// Whether the request was made with this session.
     current: bool,
 }
 
-/// Ends one of one's own, its sockets first.
+/// Ends a session of the user and closes its sockets.
 pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
     let id = percent::decode(&part, false).ok_or(HttpError::SessionNotFound)?;
     if id.contains('\0') {
-        // Postgres knows no such text.
+        // Postgres cannot store such a text.
         return Err(HttpError::SessionNotFound);
     }
     let id = SessionId::new(&id);
@@ -71,8 +69,8 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     if session.is_none_or(|session| session.user != me.user) {
         return Err(HttpError::SessionNotFound);
     }
-    let (is_current, secure) = (me.session.as_ref() == Some(&id), is_secure(&app));
-    // Not to be left half done by a client that hangs up.
+    let (is_current, secure) = (me.session.as_ref() == Some(&id), app.cookies_are_secure());
+    // A task of its own, so that it is completed if the client hangs up.
     let tasks = app.tasks.clone();
     let revocation = tasks.spawn(async move {
         app.parts.sessions.revoke_session(&id).await?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Call;
+use super::call::Call;
 use crate::answer::{self, Body, Done};
 use crate::app::App;
 use crate::body::RequestBody;
@@ -22,7 +22,7 @@ use crate::cookie;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 
-/// Who signs in. What is missing is wrong, as it was in the original.
+/// Name and password. A missing field is wrong, as in the original.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Credentials {
@@ -32,33 +32,35 @@ pub(super) struct Credentials {
     password: String,
 }
 
-/// What somebody who signed in is told, beside the cookie.
+/// The response to a sign-in, beside the cookie.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Welcome {
     status: &'static str,
-    /// The address of the picture, such as `/uploads/….webp`; empty if there is none.
+    /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
     avatar: String,
 }
 
-/// What a sign-out may ask for; without a body, for nothing.
+/// What to sign out; without a body, only this session.
 #[derive(Deserialize, Default)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct SignOut {
-    /// Of all the user's sessions, instead of this one.
+    /// Whether to end all sessions of the user, instead of this one.
     #[serde(default)]
     everywhere: bool,
 }
 
+/// Parses a JSON object.
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    // serde would also take a list of the fields.
+    // serde would also accept an array of the fields.
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
-async fn whole(app: &App, request: Request<Incoming>) -> Result<Bytes, HttpError> {
+/// Reads a JSON body.
+async fn read_json(app: &App, request: Request<Incoming>) -> Result<Bytes, HttpError> {
     let mut body = RequestBody::new(request.into_body(), &app.options);
-    match body.whole(app.options.json_max_bytes).await {
+    match body.read_whole(app.options.json_max_bytes).await {
         Ok(json) => Ok(json),
         Err(error) => {
             body.discard().await;
@@ -67,25 +69,26 @@ async fn whole(app: &App, request: Request<Incoming>) -> Result<Bytes, HttpError
     }
 }
 
-/// What a client says it is, for people to read in the list of their sessions.
+/// The `User-Agent` of a client, which is shown to the user in the list of sessions.
 fn device(headers: &HeaderMap) -> String {
     let words = headers.get(USER_AGENT).map(|words| String::from_utf8_lossy(words.as_bytes()));
     let words = words.unwrap_or_default();
     words.trim().chars().filter(|c| !c.is_control()).take(DEVICE_MAX_CHARS).collect()
 }
 
-/// Of a `User-Agent` that is longer, the beginning is kept.
+/// Of a longer `User-Agent`, the beginning is kept.
 const DEVICE_MAX_CHARS: usize = 200;
 
+/// Signs a user in: opens a session, and sets the cookie with its token.
 pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, peer, request, .. } = call;
     let device = device(request.headers());
     let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
-    let json = whole(&app, request).await?;
+    let json = read_json(&app, request).await?;
     let credentials: Credentials = parse(&json).ok_or(HttpError::InvalidJson)?;
 
-    // Whatever a client does to make this request slow is over: from here on the
-    // time would tell which names exist.
+    // From here on, the time until a refusal must not show which names have accounts.
+    // Everything by which the client could delay it is over.
     let started = Instant::now();
     let username = credentials.username.clone();
     let attempt = app.sign_ins.begin(&account_key(&username), address).await;
@@ -93,8 +96,8 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         app.metrics.login("limited");
         app.sign_in_failures.note(&username, address, started);
     })?;
-    let Known { user, hash_is_old } = match check(&app, credentials).await {
-        Ok(Some(known)) => known,
+    let Verified { user, hash_is_old } = match check(&app, credentials).await {
+        Ok(Some(verified)) => verified,
         Ok(None) => {
             app.metrics.login("refused");
             app.sign_in_failures.note(&username, address, started);
@@ -121,7 +124,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         last_seen_at_ms: now,
     };
     app.parts.sessions.open_session(&session).await?;
-    if is_over(&app, &user, hash_is_old).await? {
+    if was_overtaken(&app, &user, hash_is_old).await? {
         app.metrics.login("refused");
         app.parts.sessions.revoke_session(&session.id).await?;
         return Err(HttpError::InvalidCredentials);
@@ -131,27 +134,28 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());
     let avatar = user.avatar.unwrap_or_default();
     let mut response = answer::json(StatusCode::OK, &Welcome { status: "ok", avatar });
-    response.headers_mut().insert(SET_COOKIE, cookie::set(&token, lifetime, is_secure(&app)));
+    response.headers_mut().insert(SET_COOKIE, cookie::set(&token, lifetime, app.cookies_are_secure()));
     Ok(response)
 }
 
-/// Whether, since the password was checked, somebody has removed the account or
-/// set another password. They have also ended the sessions that were there, but
-/// did not know of this one.
-async fn is_over(app: &App, user: &User, hash_is_old: bool) -> Result<bool, HttpError> {
+/// Whether the account was removed, or got another password, after the password was
+/// checked. That has ended all sessions of the account except this one, which was not
+/// open yet.
+async fn was_overtaken(app: &App, user: &User, hash_is_old: bool) -> Result<bool, HttpError> {
     let now = app.parts.users.find_user(&user.name).await?;
     Ok(now.is_none_or(|now| !hash_is_old && now.password_hash != user.password_hash))
 }
 
-/// Somebody whose name and password are right.
-struct Known {
+/// A user whose name and password are right.
+struct Verified {
     user: User,
-    /// Their hash was to be replaced; another sign-in may have done so as well.
+    /// The hash was outdated and replaced; another sign-in may also have replaced it.
     hash_is_old: bool,
 }
 
-/// The account, if name and password are right. Every name costs a hash.
-async fn check(app: &App, credentials: Credentials) -> Result<Option<Known>, HttpError> {
+/// The account, if name and password are right. A hash is computed for every name,
+/// whether or not it has an account.
+async fn check(app: &App, credentials: Credentials) -> Result<Option<Verified>, HttpError> {
     let user = find(app, &credentials.username).await?;
     let Ok(password) = Password::parse(credentials.password) else { return Ok(None) };
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
@@ -160,18 +164,18 @@ async fn check(app: &App, credentials: Credentials) -> Result<Option<Known>, Htt
         renew_hash(app, user, new_hash).await;
     }
     let hash_is_old = matches!(verdict, Verdict::RightButOutdated { .. });
-    Ok(user.filter(|_| verdict.is_right()).map(|user| Known { user, hash_is_old }))
+    Ok(user.filter(|_| verdict.is_right()).map(|user| Verified { user, hash_is_old }))
 }
 
-/// Replaces a hash that was made by other rules, now that the password is known.
-/// If that fails, the old one stays good, and the next sign-in tries again.
+/// Replaces an outdated hash. If that fails, the old hash stays valid, and the next sign-in
+/// tries again.
 async fn renew_hash(app: &App, user: &User, new_hash: &str) {
     match app.parts.users.set_password_hash(&user.name, &user.password_hash, new_hash).await {
-        Ok(true) => tracing::info!(user = user.name.as_str(), "the password's hash was renewed"),
-        // Somebody else was faster.
+        Ok(true) => tracing::info!(user = user.name.as_str(), "replaced an outdated password hash"),
+        // Another sign-in has replaced it.
         Ok(false) => {}
         Err(error) => {
-            tracing::warn!(user = user.name.as_str(), %error, "the password's hash was not renewed")
+            tracing::warn!(user = user.name.as_str(), %error, "an outdated password hash could not be replaced")
         }
     }
 }
@@ -199,23 +203,23 @@ async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
     }
 }
 
-/// Ends the session, or all of the user's, and their sockets. Who is not signed
-/// in (any more) gets what was asked for as well, for this session.
+/// Ends the session, or all sessions of the user, and closes their sockets. A request
+/// without a valid session succeeds too: it is signed out already.
 pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let secure = is_secure(&app);
+    let secure = app.cookies_are_secure();
     let signed_in = SignedIn::by_token(&app, request.headers());
-    let body = whole(&app, request).await?;
+    let body = read_json(&app, request).await?;
     let SignOut { everywhere } = match body.trim_ascii().is_empty() {
         true => SignOut::default(),
         false => parse(&body).ok_or(HttpError::InvalidJson)?,
     };
     if let Ok(SignedIn { user, session, .. }) = signed_in {
-        // Not to be left half done by a client that hangs up.
+        // A task of its own, so that it is completed if the client hangs up.
         let tasks = app.tasks.clone();
         let revocation = tasks.spawn(async move {
             if let Some(session) = &session {
-                // One that was ended before has no sockets to close, and no say.
+                // A session that has ended may not end others.
                 let found = app.parts.sessions.find_session(session, now_ms()).await?;
                 if found.is_none_or(|found| found.user != user) {
                     return Ok(());
@@ -224,7 +228,7 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
             match session {
                 _ if everywhere => end_all(&app, &user).await?,
                 Some(session) => end(&app, &user, session).await?,
-                // A token of another issuer, which cannot be taken back.
+                // A token of another issuer cannot be revoked.
                 None => {}
             }
             Ok::<_, HttpError>(())
@@ -236,6 +240,7 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
     Ok(response)
 }
 
+/// Ends one session of a user.
 async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
     app.parts.sessions.revoke_session(&session).await?;
     app.shards.revoke(&[session]).await;
@@ -243,9 +248,10 @@ async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpE
     Ok(())
 }
 
+/// Ends all sessions of a user.
 async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
-    // Those that are here already are among the revoked, even where the store's
-    // first answer was lost, and the second one no longer names them.
+    // Sessions with sockets here are included even if they are not in the answer of the
+    // store: an earlier attempt may have revoked them and lost the answer.
     let mut sessions = app.shards.open_sessions().of(user);
     sessions.extend(app.parts.sessions.revoke_sessions_of(user).await?);
     sessions.sort();
@@ -253,9 +259,4 @@ async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
     app.shards.revoke(&sessions).await;
     tracing::info!(user = user.as_str(), "signed out everywhere");
     Ok(())
-}
-
-/// Whether cookies are for https only.
-pub(super) fn is_secure(app: &App) -> bool {
-    app.options.public_url.as_ref().is_some_and(|url| url.is_https())
 }

@@ -1,4 +1,4 @@
-//! `GET /ws`: from a request to a socket on its shard.
+//! `GET /ws`: upgrades a connection, and hands its socket to a shard.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use hyper::{Method, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Call, fixed};
+use super::call::{Call, fixed};
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::client_socket::ClientSocket;
@@ -25,7 +25,7 @@ use crate::error::HttpError;
 use crate::percent;
 use crate::signed_in::SignedIn;
 
-/// Checks everything, since hyper checks nothing, and only then answers 101.
+/// Checks the whole handshake, because hyper checks nothing, and then answers 101.
 pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, mut request, .. } = call;
     if *request.method() != Method::GET {
@@ -35,8 +35,8 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::Stopping);
     }
     app.origin.check(request.headers())?;
-    // Before the store is asked, so that nothing that happens to the session
-    // from then on passes this socket by.
+    // Entered before the store is asked, so that a change of the session from then on
+    // reaches this socket.
     let signed_in = SignedIn::by_token(&app, request.headers())?;
     let open_sessions = app.shards.open_sessions();
     let session = signed_in.session.as_ref().map(|session| open_sessions.enter(session, &signed_in.user));
@@ -55,7 +55,7 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     }
     let accept = accept(request.headers())?;
     if signed_in.session.is_none() {
-        know(&app, &signed_in.user).await?;
+        ensure_account(&app, &signed_in.user).await?;
     }
     signed_in.note_seen(&app);
     let user = signed_in.user;
@@ -64,7 +64,7 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         match tokio::time::timeout(app.options.upgrade_timeout, upgraded).await {
-            Ok(Ok(upgraded)) => place(&app, upgraded, |stream, read| Arrival {
+            Ok(Ok(upgraded)) => hand_over(&app, upgraded, |stream, read| Arrival {
                 stream,
                 read,
                 user,
@@ -72,7 +72,7 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
                 good_until_ms,
                 protocol,
             }),
-            Ok(Err(error)) => tracing::debug!(%error, "the client left during the upgrade"),
+            Ok(Err(error)) => tracing::debug!(%error, "the connection ended during the upgrade"),
             Err(_) => tracing::debug!("the upgrade took too long"),
         }
     });
@@ -89,11 +89,11 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     Ok(response)
 }
 
-/// Gives somebody whom another issuer signed in an account without a password,
-/// unless there is one: private messages reach who has an account, and nobody
-/// else may register under the name. A name that could not be registered, or
-/// that could be mistaken for somebody else's, gets none.
-async fn know(app: &App, user: &Username) -> Result<(), HttpError> {
+/// Creates an account without a password for a user whom another issuer signed in, unless
+/// there is one. Private messages are stored only for accounts, and no other user can
+/// register the name. No account is created for a name that could not be registered, or
+/// that is confusable with that of another account.
+async fn ensure_account(app: &App, user: &Username) -> Result<(), HttpError> {
     if Username::parse(user.as_str()).as_ref() != Ok(user) || app.parts.users.find_user(user).await?.is_some()
     {
         return Ok(());
@@ -114,13 +114,17 @@ async fn know(app: &App, user: &Username) -> Result<(), HttpError> {
     Ok(())
 }
 
-/// Hands the socket to its shard, with what hyper had read ahead.
-fn place(app: &Arc<App>, upgraded: Upgraded, arrival: impl FnOnce(std::net::TcpStream, Vec<u8>) -> Arrival) {
+/// Hands the socket to its shard, with the bytes that hyper has read ahead.
+fn hand_over(
+    app: &Arc<App>,
+    upgraded: Upgraded,
+    arrival: impl FnOnce(std::net::TcpStream, Vec<u8>) -> Arrival,
+) {
     let Ok(parts) = upgraded.downcast::<TokioIo<ClientSocket>>() else {
-        tracing::error!("an upgraded connection is not of the server's own kind");
+        tracing::error!("an upgraded connection has an unknown type");
         return;
     };
-    // Copied and dropped: even an empty `Bytes` would keep hyper's buffer.
+    // Copied and dropped: even an empty `Bytes` keeps hyper's buffer allocated.
     let read = parts.read_buf.to_vec();
     drop(parts.read_buf);
     match parts.io.into_inner().into_stream().into_std() {
@@ -129,8 +133,8 @@ fn place(app: &Arc<App>, upgraded: Upgraded, arrival: impl FnOnce(std::net::TcpS
     }
 }
 
-/// What the client speaks: the first version, without a name and with the room
-/// in the query, or the second.
+/// The version of the protocol: v2 by its subprotocol, or v1 without one, with the room in
+/// the query.
 fn protocol(headers: &HeaderMap, query: &str) -> Result<Protocol, HttpError> {
     let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
     if offered.flat_map(|line| line.split(',')).any(|offered| offered.trim() == V2) {
@@ -142,7 +146,7 @@ fn protocol(headers: &HeaderMap, query: &str) -> Result<Protocol, HttpError> {
     }
 }
 
-/// The room that a query names; the first one counts.
+/// The room in a query: the first one if there are several.
 fn room(query: &str) -> Result<RoomName, HttpError> {
     let named = query.split('&').find_map(|pair| match pair.split_once('=') {
         Some(("room", name)) => Some(name),
@@ -152,8 +156,8 @@ fn room(query: &str) -> Result<RoomName, HttpError> {
     Ok(RoomName::parse(&name)?)
 }
 
-/// Checks the client's side of the handshake (RFC 6455 §4.2.1), and gives the
-/// proof that it was understood.
+/// Checks the client's part of the handshake (RFC 6455 §4.2.1), and returns the value of
+/// `Sec-WebSocket-Accept`.
 fn accept(headers: &HeaderMap) -> Result<hyper::header::HeaderValue, HttpError> {
     if !lists(headers, CONNECTION, "upgrade") {
         return Err(HttpError::Handshake("Connection must list upgrade"));
@@ -173,13 +177,13 @@ fn accept(headers: &HeaderMap) -> Result<hyper::header::HeaderValue, HttpError> 
     }
 }
 
-/// Whether any of the header's lists has that token.
+/// Whether a header, which is a list, contains this token.
 fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|listed| listed.trim().eq_ignore_ascii_case(token))
 }
 
-/// The header's value, if there is exactly one.
+/// The value of a header that occurs exactly once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut lines = headers.get_all(name).iter();
     match (lines.next(), lines.next()) {
@@ -188,13 +192,13 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     }
 }
 
-/// 16 bytes in base64 are 22 characters and two signs that fill up.
+/// Whether this is the base64 of 16 bytes: 22 characters and two of padding.
 fn is_key(key: &str) -> bool {
     let in_base64 = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
     key.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.chars().all(in_base64))
 }
 
-/// The subprotocol of the second version.
+/// The subprotocol of v2.
 const V2: &str = "chat.v2";
 
 #[cfg(test)]
@@ -202,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_is_named_in_the_query() {
+    fn the_room_is_in_the_query() {
         for (query, expected) in [
             ("", "default"),
             ("room=", "default"),

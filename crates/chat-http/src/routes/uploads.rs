@@ -4,7 +4,7 @@ use http_body_util::Either;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use super::{Call, fixed};
+use super::call::{Call, fixed};
 use crate::answer::{Body, FileBody};
 use crate::avatar::StoredAvatar;
 use crate::error::HttpError;

@@ -6,15 +6,14 @@ use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::Call;
-use super::sign_in::is_secure;
+use super::call::Call;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 use crate::{cookie, percent};
 
-/// Who is asking. Somebody whom another issuer signed in needs no account.
+/// The user who asks. A user of another issuer needs no account.
 pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
@@ -22,13 +21,13 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     let account = app.parts.users.find_user(&me.user).await?;
     let mut response = profile(&me.user, account.and_then(|user| user.avatar));
     if let Some(token) = renew(&app, &me).await? {
-        let cookie = cookie::set(&token, app.parts.tokens.lifetime_seconds(), is_secure(&app));
+        let cookie = cookie::set(&token, app.parts.tokens.lifetime_seconds(), app.cookies_are_secure());
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     Ok(response)
 }
 
-/// Anybody who has an account.
+/// A user with an account.
 pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
     SignedIn::check(&call.app, call.request.headers()).await?;
     let name = percent::decode(&call.part, false).ok_or(HttpError::UserNotFound)?;
@@ -42,17 +41,17 @@ fn profile(name: &Username, avatar: Option<String>) -> Response<Body> {
     answer::json(StatusCode::OK, &Profile { username: name.as_str(), avatar })
 }
 
-/// Somebody.
+/// A user.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Profile<'a> {
-    /// The exact spelling.
+    /// The name in its exact spelling.
     username: &'a str,
-    /// The address of the picture, such as `/uploads/….webp`; empty if there is none.
+    /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
     avatar: String,
 }
 
-/// A new token for a browser whose old one has lived half its life.
+/// A new token for a browser, once half the lifetime of its token has passed.
 async fn renew(app: &App, me: &SignedIn) -> Result<Option<String>, HttpError> {
     let (true, Some(session), Some(issued_at)) = (me.by_cookie, &me.session, me.issued_at) else {
         return Ok(None);

@@ -1,7 +1,7 @@
 //! The lines that a test's server logs.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
@@ -16,6 +16,12 @@ pub struct Logs {
 impl Logs {
     /// Collects from now on, until this value is dropped.
     pub fn collect() -> Self {
+        // With only one subscriber, tracing asks the current thread's whether a line is
+        // wanted, and keeps the answer: a test without `Logs` would switch lines off.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
+        });
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();

@@ -1,0 +1,25 @@
+//! A request on its way to its handler.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+
+use crate::app::App;
+
+/// A request on its way to its handler.
+pub(super) struct Call {
+    pub(super) app: Arc<App>,
+    /// The address of the other end of the connection.
+    pub(super) peer: IpAddr,
+    pub(super) request: Request<Incoming>,
+    /// The part of the path that the `{name}` of the route matched, with its escapes.
+    pub(super) part: String,
+}
+
+/// A header value that is always the same.
+pub(super) const fn fixed(value: &'static str) -> HeaderValue {
+    HeaderValue::from_static(value)
+}
