@@ -1,22 +1,22 @@
-//! A chat over plain TCP, one JSON object in each line, for people with `nc`.
+//! A chat over plain TCP, one JSON object in each line, for use with `nc`.
 //!
 //! ```text
 //! cargo run -p chat-core --example lines -- 127.0.0.1:7000
 //! nc 127.0.0.1 7000
 //! alice kitchen        the first line: a name, and a room if you like
-//! hi there             to everybody in the room
+//! hi there             to all users in the room
 //! @bob psst            to bob only
 //! {"text":"hi"}        a frame of protocol v1, as it is
 //! ```
 //!
-//! One thread owns the hub and does what it wants done; each connection has a
-//! thread that reads. There are no accounts: a name belongs to whoever gives it.
+//! One thread owns the hub and does its outputs; each connection has a thread that
+//! reads. There are no accounts: any user may take any name.
 
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
     clippy::disallowed_macros,
-    reason = "a program around the hub has what the hub must not have"
+    reason = "the program around a hub may do I/O"
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,18 +29,18 @@ use chat_core::{
     Protocol, RoomName, Seed, Username,
 };
 
-/// What the reading threads tell the one with the hub.
+/// What the reading threads send to the one with the hub.
 enum Event {
-    Came(TcpStream, Username, RoomName, SyncSender<ClientId>),
-    Wrote(ClientId, String),
-    Gone(ClientId),
+    Connected(TcpStream, Username, RoomName, SyncSender<ClientId>),
+    Frame(ClientId, String),
+    Disconnected(ClientId),
 }
 
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
-    // When the hub is behind, readers wait, and with them their senders.
+    // When the hub is slow, the reading threads wait, and with them the senders.
     let (events, inbox) = sync_channel(EVENTS_MAX);
     std::thread::spawn(move || Server::new().run(&inbox));
     for socket in listener.incoming() {
@@ -65,18 +65,18 @@ fn read(socket: &TcpStream, events: &SyncSender<Event>) -> Option<()> {
         let _ = (&mut &*socket).write_all(b"the first line is: name [room]\n");
         return None;
     };
-    let (go_on, may_go_on) = sync_channel(1);
-    events.send(Event::Came(socket.try_clone().ok()?, name, room, go_on)).ok()?;
+    let (read_next, may_read) = sync_channel(1);
+    events.send(Event::Connected(socket.try_clone().ok()?, name, room, read_next)).ok()?;
     let mut client = None;
-    while let Ok(number) = may_go_on.recv() {
+    while let Ok(number) = may_read.recv() {
         client = Some(number);
         let Some(line) = line() else { break };
-        events.send(Event::Wrote(number, frame(&line))).ok()?;
+        events.send(Event::Frame(number, frame(&line))).ok()?;
     }
-    events.send(Event::Gone(client?)).ok()
+    events.send(Event::Disconnected(client?)).ok()
 }
 
-/// What somebody typed, as a frame of protocol v1.
+/// A line that a user typed, as a frame of protocol v1.
 fn frame(line: &str) -> String {
     if line.starts_with('{') {
         return line.to_owned();
@@ -88,7 +88,7 @@ fn frame(line: &str) -> String {
     .to_string()
 }
 
-/// The hub and what its outputs act upon.
+/// The hub, and what its outputs act upon.
 struct Server {
     hub: Hub,
     out: Outputs,
@@ -99,9 +99,9 @@ struct Server {
 
 struct Socket {
     stream: TcpStream,
-    /// Has the next line read; `None` once the hub has said goodbye.
-    go_on: Option<SyncSender<ClientId>>,
-    /// A frame that waits while the hub wants no more of this client's.
+    /// Lets the next line be read; `None` once the hub has closed the client.
+    read_next: Option<SyncSender<ClientId>>,
+    /// A frame that waits while the client is paused.
     waiting: Option<String>,
 }
 
@@ -134,18 +134,19 @@ impl Server {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Came(stream, user, room, go_on) => {
-                // Who does not read for so long is cut off: a program with
-                // more people keeps what a socket does not take, and says so.
+            Event::Connected(stream, user, room, read_next) => {
+                // A client that does not read for so long is cut off. A larger
+                // program queues the bytes instead, and reports them to the hub
+                // as pending.
                 let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
                 let free = self.sockets.iter().position(Option::is_none);
                 let index = free.unwrap_or_else(|| {
                     self.sockets.push(None);
                     self.sockets.len() - 1
                 });
-                self.sockets[index] = Some(Socket { stream, go_on: Some(go_on), waiting: None });
+                self.sockets[index] = Some(Socket { stream, read_next: Some(read_next), waiting: None });
                 let client = ClientId(index as u32);
-                self.go_on(client);
+                self.read_next(client);
                 self.step(Input::Open {
                     client,
                     user: &user,
@@ -154,27 +155,27 @@ impl Server {
                     protocol: Protocol::V1 { room },
                 });
             }
-            Event::Wrote(client, frame) => {
+            Event::Frame(client, frame) => {
                 if let Some(Some(socket)) = self.sockets.get_mut(client.0 as usize) {
                     socket.waiting = Some(frame);
                 }
             }
-            Event::Gone(client) => {
+            Event::Disconnected(client) => {
                 self.sockets[client.0 as usize] = None;
                 self.step(Input::Closed { client });
             }
         }
     }
 
-    /// Has the next line of a client read. One at a time, so that whoever is
-    /// paused fills the socket's buffers and nothing else.
-    fn go_on(&self, client: ClientId) {
-        if let Some(Some(Socket { go_on: Some(go_on), .. })) = self.sockets.get(client.0 as usize) {
-            let _ = go_on.try_send(client);
+    /// Lets the next line of a client be read. One at a time, so that a paused
+    /// client fills the socket's buffers and nothing else.
+    fn read_next(&self, client: ClientId) {
+        if let Some(Some(Socket { read_next: Some(read_next), .. })) = self.sockets.get(client.0 as usize) {
+            let _ = read_next.try_send(client);
         }
     }
 
-    /// Gives the hub the frames that it takes now.
+    /// Hands over the frames of clients that are not paused.
     fn hand_over(&mut self) {
         for index in 0..self.sockets.len() {
             let client = ClientId(index as u32);
@@ -183,12 +184,12 @@ impl Server {
                 && let Some(frame) = socket.waiting.take()
             {
                 self.step(Input::Frame { client, text: &frame });
-                self.go_on(client);
+                self.read_next(client);
             }
         }
     }
 
-    /// One input, and whatever follows from it.
+    /// Gives the hub one input, and does its outputs and what follows from them.
     fn step(&mut self, input: Input<'_>) {
         let now = self.now();
         self.hub.step(now, input, &mut self.out);
@@ -200,14 +201,14 @@ impl Server {
                         if let Some(socket) = &mut self.sockets[client.0 as usize]
                             && socket.stream.write_all(self.out.bytes(&write)).is_err()
                         {
-                            // Its reader sees the end, and says that it is gone.
+                            // Its reading thread sees the end, and reports it.
                             let _ = socket.stream.shutdown(Shutdown::Both);
                         }
                     }
                 }
                 Output::Close { client, .. } => {
                     if let Some(socket) = &mut self.sockets[client.0 as usize] {
-                        socket.go_on = None;
+                        socket.read_next = None;
                         let _ = socket.stream.shutdown(Shutdown::Both);
                     }
                 }
@@ -220,8 +221,8 @@ impl Server {
                     let answer = self.log.answer(&query);
                     self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
                 }
-                // There is one hub, which gets everything and shows its rooms
-                // to nobody else; who is paused is asked before each frame.
+                // There is one hub, which gets all entries; a paused client is
+                // noticed before each frame.
                 Output::Pause(_) | Output::Resume(_) => {}
                 Output::Subscribe(_) | Output::Unsubscribe(_) | Output::Presence(_) => {}
             }

@@ -1,4 +1,4 @@
-//! Messages as bytes: the framing of a transport around the JSON of a protocol.
+//! Frames as bytes: the framing of a transport around the JSON of a protocol.
 
 #[cfg(test)]
 mod published;
@@ -7,7 +7,7 @@ pub(crate) mod v2;
 
 use crate::{Body, DEFAULT_ROOM, Entry, RoomName, Topic};
 
-/// How a transport tells one message from the next.
+/// How a transport separates one message from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Framing {
     /// Unmasked text frames with the final bit set (RFC 6455 §5.2).
@@ -53,7 +53,7 @@ impl Framing {
                 out.push(b'\n');
             }
             Self::WebSocket => {
-                // Room for the header of most messages; moved for the others.
+                // Space for the header of most messages; others are moved.
                 let start = out.len();
                 out.extend_from_slice(&[0; 4]);
                 write(out);

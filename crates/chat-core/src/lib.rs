@@ -1,11 +1,12 @@
-//! The chat itself: who is in which room, what each person gets and in which
-//! order, and what happens when the network or the log fails. Everything else
-//! of a chat server is plumbing around it.
+//! The chat itself: which clients have joined which rooms, what each client gets
+//! and in which order, and what happens when the network or the log fails. The
+//! rest of a chat server is plumbing around it.
 //!
 //! A [`Hub`] is a value. Its program hands it [`Input`]s with the time (a
-//! socket opened, a frame came, a page was read …) and does the [`Output`]s
-//! (write these bytes, store this, read that …). A log gives the numbers;
-//! [`History`] is one in memory. Nothing is sent before the log has it.
+//! socket was opened, a frame arrived, a page was read …) and does the
+//! [`Output`]s (write these bytes, store this draft, read that page …). A log
+//! gives the numbers; [`History`] is one in memory. No message is sent before the
+//! log has stored it.
 //!
 //! This is a whole chat of two, without a network:
 //!
@@ -14,28 +15,28 @@
 //! ```
 //!
 //! `examples/lines.rs` is the same with sockets: a chat over TCP for `nc`.
-//! A real program has more to say to its hub: [`Input::Tick`] when
+//! A real program gives its hub more inputs: [`Input::Tick`] when
 //! [`Hub::next_tick_ms`] is due, [`Input::Closed`], [`Input::Pending`] when a
-//! socket does not take its bytes; and it hands over no frame of a client that
+//! socket does not take its bytes. It hands over no frame of a client that
 //! [is paused](Hub::is_paused).
 //!
 //! # Where to find what
 //!
 //! | | |
 //! |---|---|
-//! | [`Hub`], [`Input`], [`Outputs`] | all decisions; a folder of files by topic: sending, delivery, catching up, presence, stopping |
+//! | [`Hub`], [`Input`], [`Outputs`] | all decisions; the folder `hub/` has its parts and steps |
 //! | [`History`], [`Entry`], [`Draft`] | the rules of a log: numbers, nonces, pages |
-//! | [`Username`], [`RoomName`], [`MessageText`] | input, parsed once: what has the type is right |
-//! | [`Look`] | which names a person could mistake for one another |
+//! | [`Username`], [`RoomName`], [`MessageText`] | names and texts, parsed once: a value of the type is valid |
+//! | [`Skeleton`] | which names a person could mistake for one another |
 //! | [`Framing`] | protocol frames as bytes, for WebSockets or lines |
 //!
 //! # What is not here
 //!
-//! No socket, file, database, thread, lock, clock or randomness: time and
-//! chance come in as arguments, so that a run can be repeated exactly, which is
-//! how the tests live through hours of bad luck in seconds. `clippy.toml` makes that a rule of
-//! the compiler. No password and no token either: whoever opens a client has
-//! checked who it is. And nothing is kept: what must survive is in the log.
+//! No socket, file, database, thread, lock, clock or random generator: time and
+//! seeds are arguments, so that a run can be repeated exactly. That is how the
+//! simulator plays hours of failures in seconds. `clippy.toml` makes it a rule of
+//! the compiler. No password and no token either: the program has checked the user
+//! before it opens a client. And nothing is kept: what must survive is in the log.
 
 mod batch;
 mod entry;

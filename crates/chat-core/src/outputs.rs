@@ -1,4 +1,4 @@
-//! What a hub wants done, in order.
+//! The outputs of a hub, in order.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// The next thing to do. It must be done before the ones after it.
+    /// The next output. It must be done before those after it.
     #[expect(clippy::should_implement_trait, reason = "an iterator could not lend the arenas meanwhile")]
     pub fn next(&mut self) -> Option<Output> {
         let next = self.queue.pop_front();
@@ -29,39 +29,40 @@ impl Outputs {
             self.emptied += 1;
             self.bytes.clear();
             self.recipients.clear();
-            // One huge turn must not be paid for ever after.
+            // One huge turn must not take its memory for good.
             self.bytes.shrink_to(ARENA_KEPT_BYTES);
             self.recipients.shrink_to(ARENA_KEPT_BYTES / size_of::<ClientId>());
         }
         next
     }
 
-    /// Nothing is left to do.
+    /// Whether no outputs are left.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Who gets the bytes of a write. Valid until the queue has run empty.
+    /// The recipients of a write. Valid until the queue has run empty.
     pub fn recipients(&self, write: &Write) -> &[ClientId] {
         &self.recipients[range(&write.recipients)]
     }
 
-    /// Whole frames, ready to be written. Valid until the queue has run empty.
+    /// The bytes of a write: whole frames. Valid until the queue has run empty.
     pub fn bytes(&self, write: &Write) -> &[u8] {
         &self.bytes[range(&write.bytes)]
     }
 
-    /// How many frames were put out so far, each counted once for each recipient.
+    /// How many frames of rooms and private messages were put out so far, each
+    /// counted once for each recipient.
     pub fn deliveries(&self) -> u64 {
         self.deliveries
     }
 
-    /// There is so much to be written that what can wait should wait.
+    /// Whether there is so much to write that replays should wait.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.len() >= ARENA_FULL_BYTES
     }
 
-    /// Changes whenever the ranges given out before are no longer valid.
+    /// A number that changes when the ranges given out before are no longer valid.
     pub(crate) fn generation(&self) -> u64 {
         self.emptied
     }
@@ -72,21 +73,21 @@ impl Outputs {
 
     /// Copies frames into the arena, for one or more writes.
     pub(crate) fn store(&mut self, bytes: &[u8]) -> Range<u32> {
-        let start = position(self.bytes.len());
+        let start = offset(self.bytes.len());
         self.bytes.extend_from_slice(bytes);
-        start..position(self.bytes.len())
+        start..offset(self.bytes.len())
     }
 
-    /// Puts out a write of so many frames.
+    /// Puts out a write of this many frames.
     pub(crate) fn write(
         &mut self,
         recipients: impl IntoIterator<Item = ClientId>,
         bytes: Range<u32>,
         frames: u64,
     ) {
-        let start = position(self.recipients.len());
+        let start = offset(self.recipients.len());
         self.recipients.extend(recipients);
-        let recipients = start..position(self.recipients.len());
+        let recipients = start..offset(self.recipients.len());
         if !recipients.is_empty() && !bytes.is_empty() {
             self.deliveries += frames * u64::from(recipients.end - recipients.start);
             self.queue.push_back(Output::Write(Write { recipients, bytes }));
@@ -94,20 +95,20 @@ impl Outputs {
     }
 }
 
-/// One thing that a hub wants done.
+/// Something that the hub's caller is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Write these bytes to these clients.
     Write(Write),
-    /// Say goodbye with this code after what was written, then end the
-    /// connection. The hub sends nothing more to it.
+    /// Send a close frame with this code after what was written, then end the
+    /// connection. The hub puts out nothing more for it.
     Close {
-        /// Whom.
+        /// The client.
         client: ClientId,
-        /// Why.
+        /// The reason.
         code: CloseCode,
     },
-    /// Have this stored; the log's answer comes back as
+    /// Append this to the log; its receipt comes back in
     /// [`Input::Commit`](crate::Input::Commit).
     Append(Draft),
     /// Read this from the log. The answer, exactly one, is
@@ -118,21 +119,21 @@ pub enum Output {
         /// What to read.
         query: Query,
     },
-    /// Hand over no more frames of this client for now.
+    /// Hand over no more frames of this client until it is resumed.
     Pause(ClientId),
-    /// Go on with this client's frames.
+    /// Hand over frames of this client again.
     Resume(ClientId),
-    /// From here on, hand over what is committed there. Must take effect
+    /// From here on, hand over the entries committed there. Must take effect
     /// before a later [`Read`](Self::Read) is carried out.
     Subscribe(Subscription),
-    /// What is committed there is no longer wanted.
+    /// Entries committed there need no longer be handed over.
     Unsubscribe(Subscription),
-    /// Tell all other hubs, whether or not they have this room:
+    /// Carry this to all other hubs, whether or not they have this room:
     /// [`Input::Presence`](crate::Input::Presence).
     Presence(PresenceChange),
 }
 
-/// Bytes for clients; see [`Outputs::recipients`] and [`Outputs::bytes`].
+/// Bytes for some clients; see [`Outputs::recipients`] and [`Outputs::bytes`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     recipients: Range<u32>,
@@ -147,7 +148,7 @@ pub struct ClientId(pub u32);
 /// Why a connection is closed: WebSocket close codes (RFC 6455 §7.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseCode {
-    /// 1000: the client said goodbye.
+    /// 1000: the client sent a close frame.
     Normal,
     /// 1001: the server stops.
     GoingAway,
@@ -155,11 +156,12 @@ pub enum CloseCode {
     NoLongerGood,
     /// 1009: the text has more characters than allowed.
     TooBig,
-    /// 1012: the server starts again. Come back.
+    /// 1012: the server restarts. The client should connect again.
     Restarting,
-    /// 1013: a message could not be stored, or the server is overloaded. Come back.
+    /// 1013: a message could not be stored, or the server is overloaded. The client
+    /// should connect again.
     TryAgainLater,
-    /// 4001: signed out. Do not come back without signing in.
+    /// 4001: signed out. The client should not connect again without signing in.
     SignedOut,
 }
 
@@ -177,7 +179,7 @@ impl CloseCode {
         }
     }
 
-    /// A word for people who look at the wire.
+    /// A reason for people who look at the wire.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Normal => "",
@@ -191,7 +193,7 @@ impl CloseCode {
     }
 }
 
-/// What a hub wants to hear of.
+/// What a hub subscribes to.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Subscription {
     /// The entries of a room.
@@ -200,34 +202,34 @@ pub enum Subscription {
     User(Username),
 }
 
-/// Somebody came into a room on one hub, or left it there.
+/// A client has joined a room on one hub, or left it there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PresenceChange {
-    /// On which hub: see [`HubOptions::id`](crate::HubOptions::id).
+    /// The hub: see [`HubOptions::id`](crate::HubOptions::id).
     pub hub: u32,
-    /// Where.
+    /// The room.
     pub room: RoomName,
-    /// Who.
+    /// The client's user.
     pub user: Username,
-    /// Came or left.
+    /// Whether the client has joined or left.
     pub joined: bool,
-    /// How many connections this user now has in the room, on that hub (all of
-    /// a user's connections to one machine are on one hub).
+    /// How many connections this user now has to the room on that hub (all of a
+    /// user's connections to one server are on one hub).
     pub connections: u32,
-    /// When, in whole seconds since 1970.
+    /// The time, in whole seconds since 1970.
     pub at_s: u64,
 }
 
-/// Replays wait once a turn has this much to write.
+/// Replays wait once a turn has this many bytes to write.
 const ARENA_FULL_BYTES: usize = 16 * 1024 * 1024;
-/// What the arenas keep from turn to turn.
+/// What the arenas keep from turn to turn, in bytes.
 const ARENA_KEPT_BYTES: usize = 1024 * 1024;
 
 fn range(range: &Range<u32>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-fn position(len: usize) -> u32 {
+fn offset(len: usize) -> u32 {
     u32::try_from(len)
         .expect("replays wait at ARENA_FULL_BYTES, and the rest of a turn is bounded by credits and pages")
 }

@@ -1,11 +1,11 @@
-//! Where hash maps get their randomness from.
+//! The seed of hash maps.
 
 use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
 
-/// The secret of a hash map, given by the program: nobody outside can choose
-/// keys that collide, and a run with the same seed is the same run.
+/// The secret seed of hash maps, given by the program: clients cannot choose keys
+/// that collide, and a run with the same seed is the same run.
 ///
 /// SipHash 1-3 is what the standard library's maps use.
 #[derive(Clone, Copy)]

@@ -1,6 +1,9 @@
-//! `docs/asyncapi.yaml` is what this crate reads and writes: its schemas are made
-//! from the types, its examples by the encoder, and both are held against frames
-//! by chance.
+//! `docs/asyncapi.yaml` describes the frames that this crate parses and writes: its
+//! schemas are made from the types, its examples by the encoder, and both are
+//! checked with random frames.
+
+mod examples;
+mod random;
 
 use std::collections::BTreeMap;
 
@@ -10,15 +13,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use self::examples::{v1_frames, v2_frames, written};
+use self::random::{client_frames, content, replies, value_of};
 use super::v1;
-use super::v2::{
-    self, About, ConversationTop, EntryFrame, ErrorCode, HistoryOfRef, Limits, MessageFields, PresenceWhat,
-    REF_MAX_CHARS, Reply,
-};
-use crate::{
-    Body, CloseCode, Entry, HubOptions, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS,
-    RoomName, Topic, Username,
-};
+use super::v2::{self, About, EntryFrame, ErrorCode, MessageFields, REF_MAX_CHARS, Reply};
+use crate::{CloseCode, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS};
 
 const DOCUMENT: &str = "asyncapi.yaml";
 
@@ -39,14 +38,14 @@ impl JsonSchema for MessageFields<'_> {
     }
 }
 
-/// A frame that a client may send with v2: of all fields, those that it uses.
+/// A frame that a v2 client may send, and which of all fields it uses.
 struct Request {
     kind: &'static str,
     schema: &'static str,
     summary: &'static str,
     required: &'static [&'static str],
     optional: &'static [&'static str],
-    /// What else must hold.
+    /// A further rule.
     rule: fn() -> Value,
     examples: &'static [&'static str],
 }
@@ -55,7 +54,7 @@ const REQUESTS: [Request; 5] = [
     Request {
         kind: "join",
         schema: "Join",
-        summary: "To come into a room, for the last 50 messages or for everything after `since`.",
+        summary: "Joins a room, for the last 50 messages or for all after `since`.",
         required: &["room"],
         optional: &["since", "epoch", "ref"],
         rule: || json!({ "dependencies": { "since": ["epoch"] } }),
@@ -67,7 +66,7 @@ const REQUESTS: [Request; 5] = [
     Request {
         kind: "leave",
         schema: "Leave",
-        summary: "To leave a room.",
+        summary: "Leaves a room.",
         required: &["room"],
         optional: &["ref"],
         rule: || json!({}),
@@ -76,7 +75,7 @@ const REQUESTS: [Request; 5] = [
     Request {
         kind: "message",
         schema: "SendMessage",
-        summary: "To say something to a room that is joined.",
+        summary: "Sends a message to a room that is joined.",
         required: &["room", "text", "nonce"],
         optional: &[],
         rule: || json!({ "not": { "required": ["to"] } }),
@@ -85,7 +84,7 @@ const REQUESTS: [Request; 5] = [
     Request {
         kind: "private",
         schema: "SendPrivate",
-        summary: "To say something to one person.",
+        summary: "Sends a private message to a user.",
         required: &["to", "text", "nonce"],
         optional: &[],
         rule: || json!({}),
@@ -94,7 +93,7 @@ const REQUESTS: [Request; 5] = [
     Request {
         kind: "history",
         schema: "AskHistory",
-        summary: "To read a page of a room that is joined, or of a private conversation.",
+        summary: "Requests a page of a room that is joined, or of a private conversation.",
         required: &[],
         optional: &["room", "with", "before", "after", "limit", "ref"],
         rule: || {
@@ -110,7 +109,7 @@ const REQUESTS: [Request; 5] = [
     },
 ];
 
-/// What a field must be like where a frame uses it, beside its type.
+/// The rules for a field where a frame uses it, beside its type.
 fn narrowed(field: &str) -> Value {
     let no_control = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
     match field {
@@ -199,145 +198,6 @@ fn schemas() -> BTreeMap<String, Value> {
     schemas
 }
 
-fn username(name: &str) -> Username {
-    Username::known(name).unwrap()
-}
-
-fn entry(topic: Topic, from: &str, seq: u64, text: &str, nonce: Option<&str>) -> Entry {
-    Entry {
-        topic,
-        seq,
-        from: username(from),
-        room: None,
-        body: Body::Message { text: MessageText::stored(text) },
-        at_ms: 1_795_371_797_000 + seq * 1000,
-        nonce: nonce.and_then(Nonce::parse),
-    }
-}
-
-fn in_room(from: &str, seq: u64, text: &str, nonce: Option<&str>) -> Entry {
-    entry(Topic::Room(RoomName::parse("tech").unwrap()), from, seq, text, nonce)
-}
-
-fn whispered(seq: u64, nonce: Option<&str>) -> Entry {
-    let pair = Pair::new(username("alice"), username("bob"));
-    entry(Topic::Pair(pair), "alice", seq, "Секретное сообщение", nonce)
-}
-
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
-    let mut out = Vec::new();
-    write(&mut out);
-    serde_json::from_slice(&out).unwrap()
-}
-
-fn v1_frames() -> Vec<Value> {
-    vec![
-        written(|out| v1::message(out, "default", "alice", "Привет, мир!", 1_795_371_797)),
-        written(|out| v1::private(out, "default", "alice", "bob", "Секретное сообщение", 1_795_371_798)),
-        written(|out| v1::notice(out, "default", "alice", v1::Notice::Joined, 1_795_371_796)),
-        written(|out| v1::notice(out, "default", "alice", v1::Notice::Left, 1_795_371_801)),
-    ]
-}
-
-/// What a default server says of itself.
-fn limits() -> Limits {
-    let options = HubOptions::default();
-    Limits {
-        text_max_chars: options.text_max_chars,
-        message_max_bytes: options.message_max_bytes,
-        nonce_max_chars: NONCE_MAX_CHARS,
-        ref_max_chars: REF_MAX_CHARS,
-        room_name_max_chars: ROOM_NAME_MAX_CHARS,
-        rooms_max: options.client_rooms_max,
-        history_max: options.history_max,
-        resume_max_messages: options.resume_max_messages,
-        unanswered_max: options.client_unanswered_max,
-        rate_burst: options.rate.map(|rate| rate.burst),
-        rate_per_second: options.rate.map(|rate| rate.per_second),
-    }
-}
-
-fn v2_frames() -> Vec<Value> {
-    let epoch = "6f3ea2d0c1b94e57";
-    let (room, alice) = (Topic::Room(RoomName::parse("tech").unwrap()), username("alice"));
-    let pair = whispered(1, None).topic;
-    let nonce = |nonce| Nonce::parse(nonce).unwrap();
-    let page = [in_room("bob", 199, "Привет!", None), in_room("alice", 200, "И тебе.", Some("a0"))];
-    let whispers = [whispered(1, Some("a2"))];
-    let mut frames: Vec<Value> = [
-        Reply::Hello {
-            protocol: 2,
-            user: "alice",
-            epoch,
-            heartbeat_seconds: HubOptions::default().heartbeat_seconds,
-            limits: limits(),
-            privates: vec![ConversationTop { with: "bob", seq: 3 }],
-            has_more: false,
-        },
-        Reply::Joined {
-            room: "tech",
-            epoch,
-            seq: 252,
-            recovered: true,
-            online: 2,
-            members: vec!["alice", "bob"],
-            reference: Some("2"),
-        },
-        Reply::Left { room: "tech", reference: Some("3") },
-        v2::Ack {
-            nonce: &nonce("a1"),
-            topic: &room,
-            author: &alice,
-            seq: 253,
-            at_ms: 1_795_372_050_000,
-            duplicate: false,
-        }
-        .into(),
-        v2::Ack {
-            nonce: &nonce("a2"),
-            topic: &pair,
-            author: &alice,
-            seq: 4,
-            at_ms: 1_795_372_051_000,
-            duplicate: true,
-        }
-        .into(),
-        Reply::History {
-            of: HistoryOfRef::Room("tech"),
-            epoch,
-            first: 1,
-            messages: page.iter().map(MessageFields).collect(),
-            has_more: true,
-            reference: Some("4"),
-        },
-        Reply::History {
-            of: HistoryOfRef::With("bob"),
-            epoch,
-            first: 1,
-            messages: whispers.iter().map(MessageFields).collect(),
-            has_more: false,
-            reference: None,
-        },
-        Reply::Presence { room: "tech", what: PresenceWhat::User { user: "bob", online: true } },
-        Reply::Presence { room: "tech", what: PresenceWhat::Count { online: 201 } },
-        v2::error(
-            ErrorCode::AlreadyJoined,
-            "this room is joined already",
-            &About::Reference("1".into()),
-            None,
-        ),
-        v2::error(ErrorCode::Unavailable, "not stored: try again", &About::Nonce(nonce("a1")), Some(1)),
-        Reply::Reconnect { after_ms: 1_240 },
-    ]
-    .iter()
-    .map(|reply| written(|out| reply.write(out)))
-    .collect();
-    frames.push(written(|out| v2::entry(out, &in_room("alice", 253, "Привет, мир!", Some("a1")))));
-    frames.push(written(|out| v2::entry(out, &in_room("bob", 254, "Привет!", None))));
-    frames.push(written(|out| v2::entry(out, &whispered(4, Some("a2")))));
-    frames
-}
-
 /// All messages, as `components/messages` has them: each with examples that the
 /// encoder wrote or the parser takes.
 fn messages(schemas: &BTreeMap<String, Value>) -> Value {
@@ -380,7 +240,7 @@ fn messages(schemas: &BTreeMap<String, Value>) -> Value {
     messages
 }
 
-/// To write it anew: `UPDATE_DOCS=1 cargo test -p chat-core published`.
+/// To write the document anew: `UPDATE_DOCS=1 cargo test -p chat-core published`.
 #[test]
 fn the_document_is_made_of_the_types() {
     let schemas = schemas();
@@ -389,7 +249,7 @@ fn the_document_is_made_of_the_types() {
 }
 
 #[test]
-fn everything_leads_somewhere() {
+fn all_references_resolve() {
     Document::open(DOCUMENT).check_references();
 }
 
@@ -434,90 +294,6 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-fn name() -> impl Strategy<Value = String> {
-    "[ -~а-я👍\u{1}]{1,24}"
-}
-
-fn entries() -> impl Strategy<Value = Entry> {
-    let nonce = proptest::option::of("[a-z0-9]{1,64}");
-    (any::<bool>(), name(), name(), 1..1_u64 << 50, any::<u64>(), "\\PC{1,40}", nonce).prop_map(
-        |(is_private, from, other, seq, at_ms, text, nonce)| {
-            let topic = match RoomName::parse(&other) {
-                Ok(room) if !is_private => Topic::Room(room),
-                _ => Topic::Pair(Pair::new(username(&from), username(&other))),
-            };
-            let nonce = nonce.as_deref();
-            Entry { at_ms, ..entry(topic, &from, seq, &text, nonce) }
-        },
-    )
-}
-
-/// What may stand in a frame of the server.
-#[derive(Debug)]
-struct Said {
-    text: String,
-    other: Option<String>,
-    seq: u64,
-    is: bool,
-    entries: Vec<Entry>,
-}
-
-fn said() -> impl Strategy<Value = Said> {
-    (
-        name(),
-        proptest::option::of(name()),
-        any::<u64>(),
-        any::<bool>(),
-        prop::collection::vec(entries(), 0..3),
-    )
-        .prop_map(|(text, other, seq, is, entries)| Said { text, other, seq, is, entries })
-}
-
-/// One frame of each kind.
-fn replies(said: &Said) -> Vec<Reply<'_>> {
-    let Said { text, other, seq, is, entries } = said;
-    let (seq, is, reference) = (*seq, *is, other.as_deref());
-    let privates = reference.into_iter().map(|with| ConversationTop { with, seq }).collect();
-    let rate = reference.map(|_| 60);
-    let of_room = if is { HistoryOfRef::Room(text) } else { HistoryOfRef::With(text) };
-    let online = usize::try_from(seq).unwrap();
-    let what =
-        if is { PresenceWhat::User { user: text, online: is } } else { PresenceWhat::Count { online } };
-    let of = if is { v2::Of::Room(text) } else { v2::Of::To(text) };
-    vec![
-        Reply::Hello {
-            protocol: 2,
-            user: text,
-            epoch: text,
-            heartbeat_seconds: seq,
-            limits: Limits { rate_burst: rate, rate_per_second: rate, ..limits() },
-            privates,
-            has_more: is,
-        },
-        Reply::Joined {
-            room: text,
-            epoch: text,
-            seq,
-            recovered: is,
-            online,
-            members: reference.into_iter().collect(),
-            reference,
-        },
-        Reply::Left { room: text, reference },
-        Reply::Ack { nonce: text, of, seq, timestamp: seq, duplicate: is },
-        Reply::History {
-            of: of_room,
-            epoch: text,
-            first: seq,
-            messages: entries.iter().map(MessageFields).collect(),
-            has_more: is,
-            reference,
-        },
-        Reply::Presence { room: text, what },
-        Reply::Reconnect { after_ms: seq },
-    ]
-}
-
 const CODES: [ErrorCode; 8] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownType,
@@ -530,7 +306,7 @@ const CODES: [ErrorCode; 8] = [
 ];
 
 #[test]
-fn what_the_server_says_is_as_published() {
+fn frames_of_the_server_are_as_published() {
     let document = Document::open(DOCUMENT);
     let schemas: BTreeMap<String, chat_spec::Published> = document
         .at("/components/schemas")
@@ -549,81 +325,22 @@ fn what_the_server_says_is_as_published() {
     }) {
         check(&written(|out| v2::error(*code, "why", &refusal, Some(1)).write(out)), "");
     }
-    proptest!(cases(64), |(said in said())| {
-        for reply in replies(&said) {
+    proptest!(cases(64), |(content in content())| {
+        for reply in replies(&content) {
             check(&written(|out| reply.write(out)), "");
         }
-        for entry in &said.entries {
+        for entry in &content.entries {
             check(&written(|out| v2::entry(out, entry)), "");
-            let (text, seq) = (said.text.as_str(), said.seq);
+            let (text, seq) = (content.text.as_str(), content.seq);
             check(&written(|out| v1::message(out, text, text, entry.body.text(), seq)), "V1");
             check(&written(|out| v1::private(out, text, text, text, entry.body.text(), seq)), "V1");
-            let notice = if said.is { v1::Notice::Joined } else { v1::Notice::Left };
+            let notice = if content.is { v1::Notice::Joined } else { v1::Notice::Left };
             check(&written(|out| v1::notice(out, text, text, notice, seq)), "V1");
         }
     });
 }
 
-/// A value for a field: mostly a good one.
-fn value_of(field: &'static str) -> BoxedStrategy<Value> {
-    let text = |regex| proptest::string::string_regex(regex).unwrap().prop_map(Value::from).boxed();
-    let good = match field {
-        "type" => prop::sample::select(vec!["join", "leave", "message", "private", "history"])
-            .prop_map(Value::from)
-            .boxed(),
-        "room" => text("[a-zа-я \u{7f}\u{1}]{0,3}|[а-я]{63,66}"),
-        "nonce" => text("[a-z]{1,9}|[a-z]{1,9}|[a-z]{0,2}|[а-я]{63,66}|a\u{85}"),
-        "ref" => text("[a-z\u{1}]{0,2}|[а-я]{63,66}"),
-        "text" => text("[a-z]{1,9}|[а-я]{1,9}|[а-я]{1,9}|[ \n]{0,3}|[ a-z\"\u{0}]{1,9}"),
-        "to" | "with" => text("[a-z]{1,5}|[ \n]{0,2}[a-z]{0,2}"),
-        "epoch" => text("[a-z]{0,8}"),
-        _ => prop_oneof![3 => 0..5_u64, 1 => any::<u64>()].prop_map(Value::from).boxed(),
-    };
-    prop_oneof![
-        60 => good,
-        1 => Just(json!("hi")),
-        1 => Just(json!(7)),
-        1 => Just(json!(-1)),
-        1 => Just(json!(1.5)),
-        1 => Just(json!([])),
-        1 => Just(json!(true)),
-    ]
-    .boxed()
-}
-
-const FIELDS: [&str; 12] =
-    ["type", "room", "to", "with", "text", "nonce", "since", "epoch", "before", "after", "limit", "ref"];
-
-/// Any of the fields, those that a frame of its type needs more often.
-fn client_frames() -> impl Strategy<Value = Value> {
-    let request = prop::sample::select((0..REQUESTS.len()).collect::<Vec<_>>());
-    let fields = FIELDS.map(|field| (value_of(field), 0..100_u32)).to_vec();
-    (request, fields, 0..10_u32).prop_map(|(request, fields, strange)| {
-        let request = &REQUESTS[request];
-        let mut frame = json!({});
-        for (name, (value, chance)) in FIELDS.into_iter().zip(fields) {
-            let percent = match name {
-                _ if request.required.contains(&name) => 95,
-                _ if request.optional.contains(&name) => 40,
-                "type" => 0,
-                _ => 4,
-            };
-            if chance < percent {
-                frame[name] = value;
-            } else if name == "type" {
-                frame[name] = json!(request.kind);
-            }
-        }
-        match strange {
-            0 => frame["x"] = json!([{}]),
-            1 => frame["type"] = json!("dance"),
-            _ => {}
-        }
-        frame
-    })
-}
-
-/// In both directions: what the schemas allow is taken, and nothing else.
+/// In both directions: the parser takes what the schemas allow, and nothing else.
 #[test]
 fn a_frame_of_a_client_is_taken_exactly_if_it_is_as_published() {
     let document = Document::open(DOCUMENT);
@@ -634,7 +351,7 @@ fn a_frame_of_a_client_is_taken_exactly_if_it_is_as_published() {
     runner
         .run(&client_frames(), |frame| {
             let allowed = schemas.iter().position(|schema| schema.takes(&frame));
-            // As long as it may be: how long a text may be is a setting.
+            // No limit on the text: it is a setting, and not in the schemas.
             let parsed = v2::parse(&frame.to_string(), usize::MAX, 100);
             prop_assert_eq!(allowed.is_some(), parsed.is_ok(), "{} {:?}", frame, parsed);
             if let Some(index) = allowed {
@@ -644,11 +361,11 @@ fn a_frame_of_a_client_is_taken_exactly_if_it_is_as_published() {
             Ok(())
         })
         .unwrap();
-    assert!(taken.iter().all(|count| *count > 50), "too few good frames to tell: {taken:?}");
+    assert!(taken.iter().all(|count| *count > 50), "too few valid frames: {taken:?}");
 }
 
 #[test]
-fn nothing_stands_for_a_field_that_is_left_out() {
+fn null_stands_for_a_field_that_is_left_out() {
     for frame in [
         r#"{"type":"join","room":"a","since":null,"epoch":null,"ref":null}"#,
         r#"{"type":"message","room":"a","text":"a","nonce":"n","to":null}"#,

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MessageText, TextError};
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Something for the whole room.
+    /// A message to the room.
     Message(MessageText),
-    /// Something for one person, named as they wrote it, trimmed.
+    /// A message to one user, with the name as the client wrote it, trimmed.
     Private { to: String, text: MessageText },
-    /// Nothing: a blank text, or a private message to nobody.
+    /// Nothing: a blank text, or a private message without a recipient.
     Nothing,
 }
 
@@ -24,8 +24,8 @@ pub(crate) enum Refusal {
     TooLong,
 }
 
-/// Reads a frame. A client sets `text`, `to` and `type`; whatever else it
-/// sends (`from`, `timestamp`, …) is ignored.
+/// Parses a frame. A client sets `text`, `to` and `type`; all else that it sends
+/// (`from`, `timestamp`, …) is ignored.
 pub(crate) fn parse(frame: &str, text_max_chars: usize) -> Result<Request, Refusal> {
     // serde would also read the fields from an array, by position.
     if !frame.trim_start().starts_with('{') {
@@ -42,8 +42,8 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize) -> Result<Request, Refus
     if !to.is_empty() {
         return Ok(Request::Private { to: to.to_owned(), text });
     }
-    // A private message to nobody must not become a public one. Any other
-    // type is the server's to give.
+    // A private message without a recipient must not become a public one. Any
+    // other type is the server's choice.
     if fields.kind.as_deref() == Some("private") { Ok(Request::Nothing) } else { Ok(Request::Message(text)) }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn private(out: &mut Vec<u8>, room: &str, from: &str, to: &str, text:
     write(out, &ServerFrame::Private { from, to, text, timestamp, room });
 }
 
-/// What a notice says of a user.
+/// The kinds of notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
     Joined,
@@ -74,27 +74,26 @@ pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, notice: Notice, 
     write(out, &ServerFrame::System { from, text: &text, timestamp, room });
 }
 
-/// What a client may set.
+/// The fields that a client may set.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ClientFields {
-    /// `private` keeps a message without a recipient from being public. Whatever
-    /// else stands here changes nothing.
+    /// `private` keeps a message without a recipient from being public. Any other
+    /// value changes nothing.
     #[serde(rename = "type")]
     kind: Option<String>,
-    /// What is said. Trimmed at both ends; nothing is sent if it is blank.
+    /// The text. Trimmed at both ends; nothing is sent if it is blank.
     text: Option<String>,
-    /// For whom it is, and for nobody else, if it is not blank: trimmed, then
-    /// matched exactly.
+    /// The only recipient, if it is not blank: trimmed, then matched exactly.
     to: Option<String>,
 }
 
-/// What the server says, in the order in which the original said it.
+/// The frames of the server, with the fields in the order of the original.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerFrame<'a> {
-    /// Somebody said something to the room.
+    /// A message to the room.
     Message {
         from: &'a str,
         text: &'a str,
@@ -102,7 +101,7 @@ pub(super) enum ServerFrame<'a> {
         timestamp: u64,
         room: &'a str,
     },
-    /// Somebody said something to one person.
+    /// A private message.
     Private {
         from: &'a str,
         to: &'a str,
@@ -112,9 +111,9 @@ pub(super) enum ServerFrame<'a> {
         /// The room that its author was in.
         room: &'a str,
     },
-    /// Somebody came into the room or left it.
+    /// A notice: a connection of a user has joined the room or left it.
     System {
-        /// Who.
+        /// The user.
         from: &'a str,
         text: &'a str,
         /// Whole seconds since 1970.
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipient_makes_it_private() {
+    fn a_message_with_a_recipient_is_private() {
         let to_bob = Ok(Request::Private { to: "bob".into(), text: text("hi") });
         assert_eq!(parse_10(r#"{"type":"message","text":"hi","to":" bob "}"#), to_bob);
         assert_eq!(parse_10(r#"{"type":"private","text":"hi","to":"bob"}"#), to_bob);
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_is_said_so() {
+    fn malformed_frames_are_refused() {
         for bad in [
             "",
             "hi",
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_read_as_the_original_wrote_them() {
+    fn frames_are_those_of_the_original() {
         let mut out = Vec::new();
         message(&mut out, "default", "alice", "Привет, \"мир\"!", 1);
         private(&mut out, "default", "alice", "bob", "с", 2);

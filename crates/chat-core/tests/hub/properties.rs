@@ -1,7 +1,5 @@
-//! One hub against a small model: whatever happens in whatever order, each
-//! client has received what the model says.
-
-mod common;
+//! One hub against a small model: whatever happens in any order, each client has
+//! received what the model says.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +7,7 @@ use chat_core::{ClientId, Topic};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::common::{Line, Story, in_pair, topic};
+use crate::harness::{Line, Scenario, in_pair, topic};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -82,9 +80,9 @@ proptest! {
     }
 }
 
-/// A story and what a client of it should know.
+/// A scenario, and what its clients should have received.
 struct Run {
-    story: Story,
+    scenario: Scenario,
     watchers: Vec<ClientId>,
     joiners: Vec<ClientId>,
     /// The room of each client, and the number of its newest message when the
@@ -102,7 +100,7 @@ struct Run {
 
 impl Run {
     fn new(recent: usize, page: usize, replay: usize) -> Self {
-        let story = Story::with(|options| {
+        let scenario = Scenario::with(|options| {
             options.rate = None;
             options.recent.entries = recent;
             options.page_entries = page;
@@ -111,7 +109,7 @@ impl Run {
             options.hub_unanswered_max = 10;
         });
         let mut run = Self {
-            story,
+            scenario,
             watchers: Vec::new(),
             joiners: Vec::new(),
             rooms: BTreeMap::new(),
@@ -130,19 +128,19 @@ impl Run {
 
     fn open(&mut self, user: &str, room: usize) -> ClientId {
         let top = self.top(room);
-        let client = self.story.open(user, ROOMS[room]);
+        let client = self.scenario.open(user, ROOMS[room]);
         self.rooms.insert(client, (room, top));
         client
     }
 
     fn top(&self, room: usize) -> u64 {
-        self.story.history.last_seq(&topic(ROOMS[room]))
+        self.scenario.history.last_seq(&topic(ROOMS[room]))
     }
 
-    /// The joiner of that number who is still there.
+    /// The open client of this number among those that joined.
     fn joiner(&self, number: usize) -> Option<ClientId> {
         let open: Vec<_> =
-            self.joiners.iter().copied().filter(|&client| self.story.is_open(client)).collect();
+            self.joiners.iter().copied().filter(|&client| self.scenario.is_open(client)).collect();
         open.get(number % open.len().max(1)).copied()
     }
 
@@ -155,40 +153,40 @@ impl Run {
             Step::Say { client } => {
                 if let Some(client) = self.joiner(client) {
                     self.texts += 1;
-                    self.story.say(client, &self.texts.to_string());
+                    self.scenario.send(client, &self.texts.to_string());
                 }
             }
             Step::Tell { client, to } => {
                 if let Some(client) = self.joiner(client) {
                     self.texts += 1;
                     let to = USERS.get(to).copied().unwrap_or("Nobody");
-                    self.story.tell(client, to, &self.texts.to_string());
+                    self.scenario.send_private(client, to, &self.texts.to_string());
                 }
             }
             Step::Lose { client } => {
                 if let Some(client) = self.joiner(client) {
-                    self.story.lose(client);
+                    self.scenario.disconnect(client);
                 }
             }
             Step::Full { client, full } => {
                 if let Some(client) = self.joiner(client) {
-                    self.story.pending(client, if full { 64 * 1024 } else { 0 });
+                    self.scenario.pending(client, if full { 64 * 1024 } else { 0 });
                 }
             }
-            Step::HoldAppends(hold) => self.story.hold_appends = hold,
-            Step::HoldReads(hold) => self.story.hold_reads = hold,
+            Step::HoldAppends(hold) => self.scenario.hold_appends = hold,
+            Step::HoldReads(hold) => self.scenario.hold_reads = hold,
             Step::LoseEntries(lose) => {
-                self.story.lose_entries = lose;
+                self.scenario.lose_entries = lose;
                 self.entries_lost |= lose;
             }
-            Step::Append { count } => self.story.append(count.min(self.story.drafts.len())),
-            Step::Read if !self.story.reads.is_empty() => self.story.read(),
-            Step::FailRead if !self.story.reads.is_empty() => self.story.fail_read(),
+            Step::Append { count } => self.scenario.append(count.min(self.scenario.drafts.len())),
+            Step::Read if !self.scenario.reads.is_empty() => self.scenario.read(),
+            Step::FailRead if !self.scenario.reads.is_empty() => self.scenario.fail_read(),
             Step::Read | Step::FailRead => {}
             Step::Pass { ms } => {
                 if self.held_ms + ms < 4_000 {
                     self.held_ms += ms;
-                    self.story.pass(ms);
+                    self.scenario.pass(ms);
                 }
             }
         }
@@ -197,34 +195,34 @@ impl Run {
 
     fn note_first_seen(&mut self) {
         for (&client, &(room, _)) in &self.rooms {
-            let has_some = self.story.lines(client).iter().any(|line| line.kind == "message");
+            let has_some = self.scenario.lines(client).iter().any(|line| line.kind == "message");
             if has_some && !self.first_seen.contains_key(&client) {
                 self.first_seen.insert(client, self.top(room));
             }
         }
     }
 
-    /// Whatever was held up is done.
+    /// Does all that is held back.
     fn finish(&mut self) {
-        self.story.hold_appends = false;
-        self.story.hold_reads = false;
-        self.story.lose_entries = false;
-        self.story.append(self.story.drafts.len());
-        for client in self.story.client_ids() {
-            self.story.pending(client, 0);
+        self.scenario.hold_appends = false;
+        self.scenario.hold_reads = false;
+        self.scenario.lose_entries = false;
+        self.scenario.append(self.scenario.drafts.len());
+        for client in self.scenario.client_ids() {
+            self.scenario.pending(client, 0);
         }
-        self.story.pass(1_000);
+        self.scenario.pass(1_000);
         self.note_first_seen();
     }
 
     fn check(&mut self) {
-        assert_eq!(self.story.hub.unanswered(), 0);
+        assert_eq!(self.scenario.hub.unanswered(), 0);
         for (&client, &(room, top_before)) in &self.rooms {
-            assert_eq!(self.story.code(client), None, "nobody is closed");
-            assert!(self.story.waiting(client) == 0 || !self.story.is_open(client), "{client:?} waits");
+            assert_eq!(self.scenario.close_code(client), None, "no client is closed");
+            assert!(self.scenario.waiting(client) == 0 || !self.scenario.is_open(client), "{client:?} waits");
             self.check_messages(client, room, top_before);
             self.check_privates(client);
-            let lines = self.story.lines(client);
+            let lines = self.scenario.lines(client);
             let times: Vec<_> =
                 lines.iter().filter(|line| line.kind != "private").map(|line| line.timestamp).collect();
             assert!(times.is_sorted(), "{client:?}: {times:?}");
@@ -239,7 +237,7 @@ impl Run {
         let log = self.log(room);
         let got: Vec<_> = self.texts_of(client, "message");
         let Some(first) = got.first() else {
-            assert!(!self.story.is_open(client) || log.is_empty(), "{client:?} got nothing of {log:?}");
+            assert!(!self.scenario.is_open(client) || log.is_empty(), "{client:?} got nothing of {log:?}");
             return;
         };
         let start = log.iter().position(|text| text == first).expect("committed") as u64 + 1;
@@ -252,77 +250,76 @@ impl Run {
             "{client:?} begins at {start}, not {earliest}..={latest}"
         );
         let expected = &log[start as usize - 1..];
-        if self.story.is_open(client) {
+        if self.scenario.is_open(client) {
             assert_eq!(got, expected, "{client:?}");
         } else {
             assert!(expected.starts_with(&got), "{client:?}: {got:?} of {expected:?}");
         }
     }
 
-    /// Those of its user that were committed while it was there, and what its
-    /// user said to nobody.
+    /// The private messages of its user that were committed while it was there, and
+    /// those that its user sent to an unknown name.
     fn check_privates(&self, client: ClientId) {
-        let user = self.story.user(client);
+        let user = self.scenario.user(client);
         let mut got = self.texts_of(client, "private");
         if self.entries_lost {
-            // They come later than to those who were there; but only to its
-            // user, and only once.
+            // They may come later; but only to clients of their users, and once.
             let len = got.len();
             got.sort();
             got.dedup();
             assert_eq!(got.len(), len, "{client:?} got something twice");
         } else {
-            let to = |line: &Line| line.to.as_deref() == Some("Nobody");
-            let nobodys: Vec<_> = self
-                .story
+            let is_echo = |line: &Line| line.to.as_deref() == Some("Nobody");
+            let echoes: Vec<_> = self
+                .scenario
                 .lines(client)
                 .iter()
-                .filter(|line| to(line))
+                .filter(|line| is_echo(line))
                 .map(|line| line.text.clone())
                 .collect();
-            got.retain(|text| !nobodys.contains(text));
-            let owed = self.story.privates.iter().filter(|(_, there)| there.contains(&client));
+            got.retain(|text| !echoes.contains(text));
+            let owed = self.scenario.privates.iter().filter(|(_, there)| there.contains(&client));
             let owed: Vec<_> = owed.map(|(entry, _)| entry.body.text().to_owned()).collect();
             assert_eq!(got, owed, "{client:?}");
         }
-        for (entry, _) in &self.story.privates {
+        for (entry, _) in &self.scenario.privates {
             let Topic::Pair(pair) = &entry.topic else { panic!("not private") };
             let leaked = !in_pair(pair, user) && got.iter().any(|text| text == entry.body.text());
             assert!(!leaked, "{client:?} of {user} got {entry:?}");
         }
-        for line in self.story.lines(client).iter().filter(|line| line.kind == "private") {
+        for line in self.scenario.lines(client).iter().filter(|line| line.kind == "private") {
             let to = line.to.as_deref();
             assert!(line.from == user.as_str() || to == Some(user.as_str()), "{user} got {line:?}");
             assert!(to != Some("Nobody") || line.from == user.as_str(), "{user} got {line:?}");
         }
     }
 
-    /// One notice of each kind for each connection, to somebody who was always
-    /// there.
+    /// A client that was always there has one notice of each kind for each
+    /// connection.
     fn check_notices(&self, room: usize) {
         let mut expected = BTreeMap::from([("+watcher".to_owned(), 1)]);
         for &client in self.joiners.iter().filter(|client| self.rooms[client].0 == room) {
-            let user = self.story.user(client);
+            let user = self.scenario.user(client);
             *expected.entry(format!("+{user}")).or_insert(0) += 1;
-            if !self.story.is_open(client) {
+            if !self.scenario.is_open(client) {
                 *expected.entry(format!("-{user}")).or_insert(0) += 1;
             }
         }
         let mut got = BTreeMap::new();
-        for line in self.story.lines(self.watchers[room]).iter().filter(|line| line.kind == "system") {
+        for line in self.scenario.lines(self.watchers[room]).iter().filter(|line| line.kind == "system") {
             *got.entry(line.short()).or_insert(0) += 1;
         }
         assert_eq!(got, expected, "notices in {}", ROOMS[room]);
     }
 
     fn texts_of(&self, client: ClientId, kind: &str) -> Vec<String> {
-        let lines = self.story.lines(client).iter();
+        let lines = self.scenario.lines(client).iter();
         lines.filter(|line| line.kind == kind).map(|line| line.text.clone()).collect()
     }
 
     fn log(&self, room: usize) -> Vec<String> {
         let all = chat_core::PageLimits { entries: usize::MAX, bytes: usize::MAX };
-        let page = self.story.history.page(&topic(ROOMS[room]), chat_core::PageFrom::After(0), all);
+        let page = self.scenario.history.page(&topic(ROOMS[room]), chat_core::PageFrom::After(0), all);
         page.entries.iter().map(|entry| entry.body.text().to_owned()).collect()
     }
 }

@@ -1,0 +1,152 @@
+//! Examples of the server's frames, made by the encoder.
+
+use serde_json::Value;
+
+use crate::frame::v1;
+use crate::frame::v2::{
+    self, About, ConversationTop, ErrorCode, HistoryOfRef, Limits, MessageFields, PresenceWhat,
+    REF_MAX_CHARS, Reply,
+};
+use crate::{
+    Body, Entry, HubOptions, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, Topic,
+    Username,
+};
+
+pub(super) fn username(name: &str) -> Username {
+    Username::known(name).unwrap()
+}
+
+pub(super) fn entry(topic: Topic, from: &str, seq: u64, text: &str, nonce: Option<&str>) -> Entry {
+    Entry {
+        topic,
+        seq,
+        from: username(from),
+        room: None,
+        body: Body::Message { text: MessageText::stored(text) },
+        at_ms: 1_795_371_797_000 + seq * 1000,
+        nonce: nonce.and_then(Nonce::parse),
+    }
+}
+
+pub(super) fn in_room(from: &str, seq: u64, text: &str, nonce: Option<&str>) -> Entry {
+    entry(Topic::Room(RoomName::parse("tech").unwrap()), from, seq, text, nonce)
+}
+
+pub(super) fn whispered(seq: u64, nonce: Option<&str>) -> Entry {
+    let pair = Pair::new(username("alice"), username("bob"));
+    entry(Topic::Pair(pair), "alice", seq, "Секретное сообщение", nonce)
+}
+
+pub(super) fn written(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+    let mut out = Vec::new();
+    write(&mut out);
+    serde_json::from_slice(&out).unwrap()
+}
+
+pub(super) fn v1_frames() -> Vec<Value> {
+    vec![
+        written(|out| v1::message(out, "default", "alice", "Привет, мир!", 1_795_371_797)),
+        written(|out| v1::private(out, "default", "alice", "bob", "Секретное сообщение", 1_795_371_798)),
+        written(|out| v1::notice(out, "default", "alice", v1::Notice::Joined, 1_795_371_796)),
+        written(|out| v1::notice(out, "default", "alice", v1::Notice::Left, 1_795_371_801)),
+    ]
+}
+
+/// What a default server says of itself.
+pub(super) fn limits() -> Limits {
+    let options = HubOptions::default();
+    Limits {
+        text_max_chars: options.text_max_chars,
+        message_max_bytes: options.message_max_bytes,
+        nonce_max_chars: NONCE_MAX_CHARS,
+        ref_max_chars: REF_MAX_CHARS,
+        room_name_max_chars: ROOM_NAME_MAX_CHARS,
+        rooms_max: options.client_rooms_max,
+        history_max: options.history_max,
+        resume_max_messages: options.resume_max_messages,
+        unanswered_max: options.client_unanswered_max,
+        rate_burst: options.rate.map(|rate| rate.burst),
+        rate_per_second: options.rate.map(|rate| rate.per_second),
+    }
+}
+
+pub(super) fn v2_frames() -> Vec<Value> {
+    let epoch = "6f3ea2d0c1b94e57";
+    let (room, alice) = (Topic::Room(RoomName::parse("tech").unwrap()), username("alice"));
+    let pair = whispered(1, None).topic;
+    let nonce = |nonce| Nonce::parse(nonce).unwrap();
+    let page = [in_room("bob", 199, "Привет!", None), in_room("alice", 200, "И тебе.", Some("a0"))];
+    let whispers = [whispered(1, Some("a2"))];
+    let mut frames: Vec<Value> = [
+        Reply::Hello {
+            protocol: 2,
+            user: "alice",
+            epoch,
+            heartbeat_seconds: HubOptions::default().heartbeat_seconds,
+            limits: limits(),
+            privates: vec![ConversationTop { with: "bob", seq: 3 }],
+            has_more: false,
+        },
+        Reply::Joined {
+            room: "tech",
+            epoch,
+            seq: 252,
+            recovered: true,
+            online: 2,
+            members: vec!["alice", "bob"],
+            reference: Some("2"),
+        },
+        Reply::Left { room: "tech", reference: Some("3") },
+        v2::Ack {
+            nonce: &nonce("a1"),
+            topic: &room,
+            author: &alice,
+            seq: 253,
+            at_ms: 1_795_372_050_000,
+            duplicate: false,
+        }
+        .into(),
+        v2::Ack {
+            nonce: &nonce("a2"),
+            topic: &pair,
+            author: &alice,
+            seq: 4,
+            at_ms: 1_795_372_051_000,
+            duplicate: true,
+        }
+        .into(),
+        Reply::History {
+            of: HistoryOfRef::Room("tech"),
+            epoch,
+            first: 1,
+            messages: page.iter().map(MessageFields).collect(),
+            has_more: true,
+            reference: Some("4"),
+        },
+        Reply::History {
+            of: HistoryOfRef::With("bob"),
+            epoch,
+            first: 1,
+            messages: whispers.iter().map(MessageFields).collect(),
+            has_more: false,
+            reference: None,
+        },
+        Reply::Presence { room: "tech", what: PresenceWhat::User { user: "bob", online: true } },
+        Reply::Presence { room: "tech", what: PresenceWhat::Count { online: 201 } },
+        v2::error(
+            ErrorCode::AlreadyJoined,
+            "this room is joined already",
+            &About::Reference("1".into()),
+            None,
+        ),
+        v2::error(ErrorCode::Unavailable, "not stored: try again", &About::Nonce(nonce("a1")), Some(1)),
+        Reply::Reconnect { after_ms: 1_240 },
+    ]
+    .iter()
+    .map(|reply| written(|out| reply.write(out)))
+    .collect();
+    frames.push(written(|out| v2::entry(out, &in_room("alice", 253, "Привет, мир!", Some("a1")))));
+    frames.push(written(|out| v2::entry(out, &in_room("bob", 254, "Привет!", None))));
+    frames.push(written(|out| v2::entry(out, &whispered(4, Some("a2")))));
+    frames
+}

@@ -1,0 +1,152 @@
+//! Random frames of the server and of clients.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::REQUESTS;
+use super::examples::{entry, limits, username};
+use crate::frame::v2::{self, ConversationTop, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply};
+use crate::{Entry, Pair, RoomName, Topic};
+
+pub(super) fn name() -> impl Strategy<Value = String> {
+    "[ -~а-я👍\u{1}]{1,24}"
+}
+
+pub(super) fn entries() -> impl Strategy<Value = Entry> {
+    let nonce = proptest::option::of("[a-z0-9]{1,64}");
+    (any::<bool>(), name(), name(), 1..1_u64 << 50, any::<u64>(), "\\PC{1,40}", nonce).prop_map(
+        |(is_private, from, other, seq, at_ms, text, nonce)| {
+            let topic = match RoomName::parse(&other) {
+                Ok(room) if !is_private => Topic::Room(room),
+                _ => Topic::Pair(Pair::new(username(&from), username(&other))),
+            };
+            let nonce = nonce.as_deref();
+            Entry { at_ms, ..entry(topic, &from, seq, &text, nonce) }
+        },
+    )
+}
+
+/// Random content of the server's frames.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) text: String,
+    other: Option<String>,
+    pub(super) seq: u64,
+    pub(super) is: bool,
+    pub(super) entries: Vec<Entry>,
+}
+
+pub(super) fn content() -> impl Strategy<Value = Content> {
+    (
+        name(),
+        proptest::option::of(name()),
+        any::<u64>(),
+        any::<bool>(),
+        prop::collection::vec(entries(), 0..3),
+    )
+        .prop_map(|(text, other, seq, is, entries)| Content { text, other, seq, is, entries })
+}
+
+/// One frame of each kind.
+pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
+    let Content { text, other, seq, is, entries } = content;
+    let (seq, is, reference) = (*seq, *is, other.as_deref());
+    let privates = reference.into_iter().map(|with| ConversationTop { with, seq }).collect();
+    let rate = reference.map(|_| 60);
+    let of_room = if is { HistoryOfRef::Room(text) } else { HistoryOfRef::With(text) };
+    let online = usize::try_from(seq).unwrap();
+    let what =
+        if is { PresenceWhat::User { user: text, online: is } } else { PresenceWhat::Count { online } };
+    let of = if is { v2::Of::Room(text) } else { v2::Of::To(text) };
+    vec![
+        Reply::Hello {
+            protocol: 2,
+            user: text,
+            epoch: text,
+            heartbeat_seconds: seq,
+            limits: Limits { rate_burst: rate, rate_per_second: rate, ..limits() },
+            privates,
+            has_more: is,
+        },
+        Reply::Joined {
+            room: text,
+            epoch: text,
+            seq,
+            recovered: is,
+            online,
+            members: reference.into_iter().collect(),
+            reference,
+        },
+        Reply::Left { room: text, reference },
+        Reply::Ack { nonce: text, of, seq, timestamp: seq, duplicate: is },
+        Reply::History {
+            of: of_room,
+            epoch: text,
+            first: seq,
+            messages: entries.iter().map(MessageFields).collect(),
+            has_more: is,
+            reference,
+        },
+        Reply::Presence { room: text, what },
+        Reply::Reconnect { after_ms: seq },
+    ]
+}
+
+/// A random value for a field, mostly a valid one.
+pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
+    let text = |regex| proptest::string::string_regex(regex).unwrap().prop_map(Value::from).boxed();
+    let good = match field {
+        "type" => prop::sample::select(vec!["join", "leave", "message", "private", "history"])
+            .prop_map(Value::from)
+            .boxed(),
+        "room" => text("[a-zа-я \u{7f}\u{1}]{0,3}|[а-я]{63,66}"),
+        "nonce" => text("[a-z]{1,9}|[a-z]{1,9}|[a-z]{0,2}|[а-я]{63,66}|a\u{85}"),
+        "ref" => text("[a-z\u{1}]{0,2}|[а-я]{63,66}"),
+        "text" => text("[a-z]{1,9}|[а-я]{1,9}|[а-я]{1,9}|[ \n]{0,3}|[ a-z\"\u{0}]{1,9}"),
+        "to" | "with" => text("[a-z]{1,5}|[ \n]{0,2}[a-z]{0,2}"),
+        "epoch" => text("[a-z]{0,8}"),
+        _ => prop_oneof![3 => 0..5_u64, 1 => any::<u64>()].prop_map(Value::from).boxed(),
+    };
+    prop_oneof![
+        60 => good,
+        1 => Just(json!("hi")),
+        1 => Just(json!(7)),
+        1 => Just(json!(-1)),
+        1 => Just(json!(1.5)),
+        1 => Just(json!([])),
+        1 => Just(json!(true)),
+    ]
+    .boxed()
+}
+
+const FIELDS: [&str; 12] =
+    ["type", "room", "to", "with", "text", "nonce", "since", "epoch", "before", "after", "limit", "ref"];
+
+/// Any of the fields, those that a frame of its type needs more often.
+pub(super) fn client_frames() -> impl Strategy<Value = Value> {
+    let request = prop::sample::select((0..REQUESTS.len()).collect::<Vec<_>>());
+    let fields = FIELDS.map(|field| (value_of(field), 0..100_u32)).to_vec();
+    (request, fields, 0..10_u32).prop_map(|(request, fields, strange)| {
+        let request = &REQUESTS[request];
+        let mut frame = json!({});
+        for (name, (value, chance)) in FIELDS.into_iter().zip(fields) {
+            let percent = match name {
+                _ if request.required.contains(&name) => 95,
+                _ if request.optional.contains(&name) => 40,
+                "type" => 0,
+                _ => 4,
+            };
+            if chance < percent {
+                frame[name] = value;
+            } else if name == "type" {
+                frame[name] = json!(request.kind);
+            }
+        }
+        match strange {
+            0 => frame["x"] = json!([{}]),
+            1 => frame["type"] = json!("dance"),
+            _ => {}
+        }
+        frame
+    })
+}

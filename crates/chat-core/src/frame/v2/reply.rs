@@ -1,0 +1,308 @@
+//! The frames that v2 clients are sent.
+
+use serde::{Serialize, Serializer};
+
+use super::{About, ErrorCode};
+use crate::{Body, Entry, Nonce, Topic, Username};
+
+/// The frames of the server, except entries.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Reply<'a> {
+    /// The first frame: what a client needs to know.
+    Hello {
+        /// The version of the protocol.
+        protocol: u32,
+        /// The user of this connection.
+        user: &'a str,
+        /// The epoch of all rooms and conversations.
+        epoch: &'a str,
+        /// How often the server pings, in seconds.
+        heartbeat_seconds: u64,
+        limits: Limits,
+        /// The latest private conversations, those written last first, and how
+        /// far each goes: new messages are sent live, exactly after these
+        /// numbers. One that is not listed begins with 1, unless `has_more`.
+        privates: Vec<ConversationTop<'a>>,
+        /// There are older conversations.
+        has_more: bool,
+    },
+    /// The client has joined the room. The entries up to `seq` that it lacks follow,
+    /// then new ones.
+    Joined {
+        room: &'a str,
+        /// The epoch of the numbers.
+        epoch: &'a str,
+        /// The highest number in the room.
+        seq: u64,
+        /// Whether all entries after `since` follow. If not, the entries that the
+        /// client has of this room do not connect to those that follow: it must
+        /// drop them.
+        recovered: bool,
+        /// How many users are in the room.
+        online: usize,
+        /// Their names, in order; at most 200.
+        members: Vec<&'a str>,
+        /// That of the request.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+    },
+    /// The client has left the room.
+    Left {
+        room: &'a str,
+        /// That of the request.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+    },
+    /// The acknowledgement of a message: it is stored for good.
+    Ack {
+        /// That of the send.
+        nonce: &'a str,
+        #[serde(flatten)]
+        of: Of<'a>,
+        /// Its number there.
+        seq: u64,
+        /// When it was stored, in whole seconds since 1970.
+        timestamp: u64,
+        /// It was stored before: this is the first result, whatever this send
+        /// contained.
+        duplicate: bool,
+    },
+    /// A page of entries.
+    History {
+        #[serde(flatten)]
+        of: HistoryOfRef<'a>,
+        /// The epoch of the numbers.
+        epoch: &'a str,
+        /// The oldest number still kept.
+        first: u64,
+        /// In rising order.
+        messages: Vec<MessageFields<'a>>,
+        /// There are more in the requested direction.
+        has_more: bool,
+        /// That of the request.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+    },
+    /// A user came into a room or is gone; in a room of many, only how many users
+    /// there are.
+    Presence {
+        room: &'a str,
+        #[serde(flatten)]
+        what: PresenceWhat<'a>,
+    },
+    /// A request was refused. The connection stays open.
+    Error {
+        code: ErrorCode,
+        /// For readers of the client's log; it may change.
+        message: &'a str,
+        /// That of the request.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+        /// That of the send.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+        /// When to try again, in whole seconds from now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
+    },
+    /// The server is about to close: come back after this time.
+    Reconnect {
+        /// Milliseconds.
+        after_ms: u64,
+    },
+}
+
+/// The limits that a client should know.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Limits {
+    /// Unicode scalar values of one text.
+    pub(crate) text_max_chars: usize,
+    /// Bytes of one frame of a client; a longer one closes the connection (1009).
+    pub(crate) message_max_bytes: usize,
+    /// Characters of a `nonce`.
+    pub(crate) nonce_max_chars: usize,
+    /// Characters of a `ref`.
+    pub(crate) ref_max_chars: usize,
+    /// Characters of a room's name.
+    pub(crate) room_name_max_chars: usize,
+    /// Rooms that a connection may have joined.
+    pub(crate) rooms_max: usize,
+    /// Entries of one page.
+    pub(crate) history_max: usize,
+    /// Entries that a client may have missed, and still gets all of them when it
+    /// joins with `since`.
+    pub(crate) resume_max_messages: u64,
+    /// Unanswered sends that a connection may have before it is slowed down.
+    pub(crate) unanswered_max: u32,
+    /// Messages that a user may send in a burst; absent where there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate_burst: Option<u32>,
+    /// Messages a second that may follow a burst; absent where there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate_per_second: Option<u32>,
+}
+
+/// A private conversation, and how far it goes.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ConversationTop<'a> {
+    /// The other user; one's own name for notes to oneself.
+    pub(crate) with: &'a str,
+    /// The highest number there.
+    pub(crate) seq: u64,
+}
+
+/// The topic of an acknowledged message.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Of<'a> {
+    /// In this room.
+    Room(&'a str),
+    /// In the private conversation with this user.
+    To(&'a str),
+}
+
+/// The topic of a page of history.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HistoryOfRef<'a> {
+    /// Of this room.
+    Room(&'a str),
+    /// Of the private conversation with this user, as the request wrote the name.
+    With(&'a str),
+}
+
+/// A change of the users in a room.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub(crate) enum PresenceWhat<'a> {
+    /// This user came or is gone.
+    User { user: &'a str, online: bool },
+    /// How many users there are.
+    Count { online: usize },
+}
+
+/// An entry, as all its recipients get it, its author included.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum EntryFrame<'a> {
+    /// A message in a room.
+    Message {
+        room: &'a str,
+        /// Its number in the room, from 1, without a gap.
+        seq: u64,
+        /// Its author.
+        from: &'a str,
+        /// The text, without white space around it.
+        text: &'a str,
+        /// When it was stored, in whole seconds since 1970; never less than that
+        /// of the entry before it.
+        timestamp: u64,
+        /// The author's id for it; v1 clients give none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+    },
+    /// A private message.
+    Private {
+        /// Its author.
+        from: &'a str,
+        /// Its recipient.
+        to: &'a str,
+        /// Its number in their conversation, from 1, without a gap, whichever of
+        /// the two writes.
+        seq: u64,
+        /// The text, without white space around it.
+        text: &'a str,
+        /// When it was stored, in whole seconds since 1970; never less than that
+        /// of the entry before it.
+        timestamp: u64,
+        /// The author's id for it; v1 clients give none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+    },
+}
+
+impl<'a> From<&'a Entry> for EntryFrame<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let Entry { seq, from, body, .. } = entry;
+        let Body::Message { text } = body;
+        let (seq, text, timestamp) = (*seq, text.as_str(), entry.at_ms / 1000);
+        let nonce = entry.nonce.as_ref().map(Nonce::as_str);
+        match &entry.topic {
+            Topic::Room(room) => {
+                Self::Message { room: room.as_str(), seq, from: from.as_str(), text, timestamp, nonce }
+            }
+            Topic::Pair(pair) => {
+                let to = pair.other(from).as_str();
+                Self::Private { from: from.as_str(), to, seq, text, timestamp, nonce }
+            }
+        }
+    }
+}
+
+/// An entry that serialises as its frame: a page of them copies no text.
+pub(crate) struct MessageFields<'a>(pub(crate) &'a Entry);
+
+impl Serialize for MessageFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        EntryFrame::from(self.0).serialize(serializer)
+    }
+}
+
+/// Appends the JSON of an entry.
+pub(crate) fn entry(out: &mut Vec<u8>, entry: &Entry) {
+    serde_json::to_writer(out, &MessageFields(entry)).expect(SERIALISES);
+}
+
+impl Reply<'_> {
+    /// Appends the JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        serde_json::to_writer(out, self).expect(SERIALISES);
+    }
+}
+
+/// The `error` frame.
+pub(crate) fn error<'a>(
+    code: ErrorCode,
+    message: &'a str,
+    about: &'a About,
+    retry_after: Option<u64>,
+) -> Reply<'a> {
+    let (reference, nonce) = match about {
+        About::Nothing => (None, None),
+        About::Reference(reference) => (Some(reference.as_str()), None),
+        About::Nonce(nonce) => (None, Some(nonce.as_str())),
+    };
+    Reply::Error { code, message, reference, nonce, retry_after }
+}
+
+/// The acknowledgement of a send.
+pub(crate) struct Ack<'a> {
+    pub(crate) nonce: &'a Nonce,
+    pub(crate) topic: &'a Topic,
+    /// If the topic is a conversation, one of its two users.
+    pub(crate) author: &'a Username,
+    pub(crate) seq: u64,
+    pub(crate) at_ms: u64,
+    /// See [`Reply::Ack`].
+    pub(crate) duplicate: bool,
+}
+
+impl<'a> From<Ack<'a>> for Reply<'a> {
+    fn from(Ack { nonce, topic, author, seq, at_ms, duplicate }: Ack<'a>) -> Self {
+        let of = match topic {
+            Topic::Room(room) => Of::Room(room.as_str()),
+            Topic::Pair(pair) => Of::To(pair.other(author).as_str()),
+        };
+        Self::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate }
+    }
+}
+
+const SERIALISES: &str = "strings and numbers always serialise, and a Vec takes them";

@@ -1,0 +1,351 @@
+//! The frames that v2 clients send.
+
+use serde::Deserialize;
+
+use super::{About, ErrorCode, REF_MAX_CHARS};
+use crate::{MessageText, Nonce, PageFrom, RoomName, TextError};
+
+/// A client's request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// To join a room.
+    Join { room: RoomName, resume: Option<Resume>, reference: Option<String> },
+    /// To leave a room.
+    Leave { room: RoomName, reference: Option<String> },
+    /// To send a message to a room.
+    Message { room: RoomName, text: MessageText, nonce: Nonce },
+    /// To send a message to one user, with the name as the client wrote it, trimmed.
+    Private { to: String, text: MessageText, nonce: Nonce },
+    /// To read a page of a room or of a private conversation.
+    History { of: HistoryOf, from: PageFrom, limit: usize, reference: Option<String> },
+}
+
+/// How much of a room a client has already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resume {
+    pub(crate) since: u64,
+    pub(crate) epoch: String,
+}
+
+/// The topic of a history request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HistoryOf {
+    Room(RoomName),
+    /// The private conversation with this user, as the client wrote the name.
+    With(String),
+}
+
+/// Why a frame is not a request: the content of an `error` frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: &'static str,
+    pub(crate) about: About,
+}
+
+/// Parses a frame. Unknown fields are ignored.
+pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Result<Request, Refusal> {
+    let fields: ClientFields = match serde_json::from_str(frame) {
+        // serde would also read the fields from an array, by position.
+        Ok(fields) if frame.trim_start().starts_with('{') => fields,
+        _ => {
+            return Err(refusal(
+                ErrorCode::BadRequest,
+                "not a JSON object of the right fields",
+                about_unreadable(frame),
+            ));
+        }
+    };
+    match fields.kind.as_deref() {
+        Some("join") => join(fields),
+        Some("leave") => {
+            let (room, reference) = fields.room_and_reference()?;
+            Ok(Request::Leave { room, reference })
+        }
+        Some("message") => message(fields, text_max_chars),
+        Some("private") => private(fields, text_max_chars),
+        Some("history") => history(fields, page_max),
+        Some(_) => {
+            let about = about_unreadable(frame);
+            Err(refusal(ErrorCode::UnknownType, "no frame has this type", about))
+        }
+        None => Err(refusal(ErrorCode::BadRequest, "type is missing", about_unreadable(frame))),
+    }
+}
+
+fn join(fields: ClientFields) -> Result<Request, Refusal> {
+    let (since, epoch) = (fields.since, fields.epoch.clone());
+    let (room, reference) = fields.room_and_reference()?;
+    let resume = match (since, epoch) {
+        (None, _) => None,
+        // No epoch is that long: it is taken for another one, and need not be kept.
+        (Some(_), Some(epoch)) if epoch.len() > EPOCH_MAX_BYTES => {
+            Some(Resume { since: 0, epoch: String::from("?") })
+        }
+        (Some(since), Some(epoch)) => Some(Resume { since, epoch }),
+        (Some(_), None) => {
+            return Err(refusal(
+                ErrorCode::BadRequest,
+                "since needs the epoch in which it counts",
+                reference.into(),
+            ));
+        }
+    };
+    Ok(Request::Join { room, resume, reference })
+}
+
+fn message(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
+    let nonce = fields.nonce()?;
+    let bad = |message| refusal(ErrorCode::BadRequest, message, About::Nonce(nonce.clone()));
+    if fields.to.is_some() {
+        return Err(bad("a message to a room has no `to`"));
+    }
+    let room = parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?;
+    let text = fields.text(text_max_chars, &nonce)?;
+    Ok(Request::Message { room, text, nonce })
+}
+
+fn private(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
+    let nonce = fields.nonce()?;
+    let to = fields.to.as_deref().unwrap_or("").trim().to_owned();
+    if to.is_empty() {
+        return Err(refusal(ErrorCode::BadRequest, "to is missing", About::Nonce(nonce)));
+    }
+    let text = fields.text(text_max_chars, &nonce)?;
+    Ok(Request::Private { to, text, nonce })
+}
+
+fn history(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
+    let reference = fields.reference()?;
+    let bad = |message| refusal(ErrorCode::BadRequest, message, reference.clone().into());
+    let of = match (&fields.room, &fields.with) {
+        (Some(_), None) => HistoryOf::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
+        (None, Some(with)) => HistoryOf::With(with.trim().to_owned()),
+        _ => return Err(bad("history is of either a room or a conversation with somebody")),
+    };
+    let from = match (fields.before, fields.after) {
+        (None, None) => PageFrom::Latest,
+        (Some(before), None) => PageFrom::Before(before),
+        (None, Some(after)) => PageFrom::After(after),
+        (Some(_), Some(_)) => return Err(bad("history goes either before or after")),
+    };
+    let limit = match fields.limit {
+        None => HISTORY_DEFAULT.min(page_max),
+        Some(0) => return Err(bad("limit must be at least 1")),
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(page_max),
+    };
+    Ok(Request::History { of, from, limit, reference })
+}
+
+/// The fields that a client may set. A frame uses some of them; the others must
+/// have their types all the same.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ClientFields {
+    /// What the frame asks for.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// The name of a room, case-sensitive.
+    room: Option<String>,
+    /// The recipient: the name of an account, trimmed, then matched exactly.
+    to: Option<String>,
+    /// The other user of a private conversation.
+    with: Option<String>,
+    /// The text. Trimmed at both ends; then at most `limits.text_max_chars` Unicode
+    /// scalar values.
+    text: Option<String>,
+    /// The client's own id for a send, unique per user. Sending again with the
+    /// same one stores nothing new and gets the first result.
+    nonce: Option<String>,
+    /// The last `seq` of the room that the client has.
+    since: Option<u64>,
+    /// The `epoch` in which `since` counts.
+    epoch: Option<String>,
+    /// Entries with lower numbers than this, up to the highest.
+    before: Option<u64>,
+    /// Entries with higher numbers than this, from the lowest on.
+    after: Option<u64>,
+    /// How many at most; 50 by default, and never more than `limits.history_max`.
+    limit: Option<u64>,
+    /// Repeated in the answer.
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+}
+
+impl ClientFields {
+    fn reference(&self) -> Result<Option<String>, Refusal> {
+        match &self.reference {
+            Some(reference) if reference.chars().count() > REF_MAX_CHARS => {
+                Err(refusal(ErrorCode::BadRequest, "ref has more than 64 characters", About::Nothing))
+            }
+            reference => Ok(reference.clone()),
+        }
+    }
+
+    fn room_and_reference(self) -> Result<(RoomName, Option<String>), Refusal> {
+        let reference = self.reference()?;
+        match parse_room(self.room.as_deref()) {
+            Some(room) => Ok((room, reference)),
+            None => Err(refusal(ErrorCode::BadRequest, BAD_ROOM, reference.into())),
+        }
+    }
+
+    fn nonce(&self) -> Result<Nonce, Refusal> {
+        self.nonce.as_deref().and_then(Nonce::parse).ok_or_else(|| {
+            let about = self.reference().map_or(About::Nothing, About::from);
+            refusal(ErrorCode::BadRequest, "nonce must have 1 to 64 characters, none of them U+0000", about)
+        })
+    }
+
+    fn text(&self, max_chars: usize, nonce: &Nonce) -> Result<MessageText, Refusal> {
+        let text = self.text.as_deref().unwrap_or("");
+        MessageText::parse(text, max_chars).map_err(|error| {
+            let (code, message) = match error {
+                TextError::Blank => (ErrorCode::BadRequest, "the text is blank"),
+                TextError::Nul => (ErrorCode::BadRequest, "the text contains U+0000"),
+                TextError::TooLong { .. } => (ErrorCode::TextTooLong, "the text is too long"),
+            };
+            refusal(code, message, About::Nonce(nonce.clone()))
+        })
+    }
+}
+
+fn refusal(code: ErrorCode, message: &'static str, about: About) -> Refusal {
+    Refusal { code, message, about }
+}
+
+/// The name of a room that a frame must have: unlike in a URL, an empty one does
+/// not stand for the default room.
+fn parse_room(name: Option<&str>) -> Option<RoomName> {
+    RoomName::parse(name.filter(|name| !name.is_empty())?).ok()
+}
+
+/// What the answer to a frame that cannot be read refers to, as far as that can be
+/// found out.
+fn about_unreadable(frame: &str) -> About {
+    #[derive(Deserialize)]
+    struct Marks {
+        nonce: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(rename = "ref")]
+        reference: Option<String>,
+    }
+    let nonce = serde_json::from_str(frame).ok().and_then(|marks: Marks| Nonce::parse(&marks.nonce?));
+    let reference = serde_json::from_str(frame).ok().and_then(|marks: Reference| marks.reference);
+    match (nonce, reference) {
+        (Some(nonce), _) => About::Nonce(nonce),
+        (None, Some(reference)) if reference.chars().count() <= REF_MAX_CHARS => About::Reference(reference),
+        _ => About::Nothing,
+    }
+}
+
+/// Bytes of an epoch: it is a uuid, or what an embedding program chose.
+const EPOCH_MAX_BYTES: usize = 256;
+/// Messages of a history page, by default.
+const HISTORY_DEFAULT: usize = 50;
+const BAD_ROOM: &str = "room must be the name of a room: 1 to 64 characters, no control characters";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_10(frame: &str) -> Result<Request, Refusal> {
+        parse(frame, 10, 100)
+    }
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn code(frame: &str) -> (ErrorCode, About) {
+        let refusal = parse_10(frame).unwrap_err();
+        (refusal.code, refusal.about)
+    }
+
+    fn nonce(nonce: &str) -> Nonce {
+        Nonce::parse(nonce).unwrap()
+    }
+
+    #[test]
+    fn each_request_is_parsed() {
+        assert_eq!(
+            parse_10(r#"{"type":"join","room":"tech","x":[{}]}"#),
+            Ok(Request::Join { room: room("tech"), resume: None, reference: None })
+        );
+        let resume = Some(Resume { since: 7, epoch: "e".into() });
+        assert_eq!(
+            parse_10(r#"{"type":"join","room":"tech","since":7,"epoch":"e","ref":"r"}"#),
+            Ok(Request::Join { room: room("tech"), resume, reference: Some("r".into()) })
+        );
+        assert_eq!(
+            parse_10(r#"{"type":"leave","room":"tech"}"#),
+            Ok(Request::Leave { room: room("tech"), reference: None })
+        );
+        let text = MessageText::parse("hi", 10).unwrap();
+        assert_eq!(
+            parse_10(r#"{"type":"message","room":"tech","text":" hi ","nonce":"n"}"#),
+            Ok(Request::Message { room: room("tech"), text: text.clone(), nonce: nonce("n") })
+        );
+        assert_eq!(
+            parse_10(r#"{"type":"private","to":" bob ","text":"hi","nonce":"n"}"#),
+            Ok(Request::Private { to: "bob".into(), text, nonce: nonce("n") })
+        );
+        for (fields, from, limit) in [
+            ("", PageFrom::Latest, 50),
+            (r#","before":9"#, PageFrom::Before(9), 50),
+            (r#","after":9,"limit":7"#, PageFrom::After(9), 7),
+            (r#","limit":1000"#, PageFrom::Latest, 100),
+        ] {
+            assert_eq!(
+                parse_10(&format!(r#"{{"type":"history","with":"bob"{fields}}}"#)),
+                Ok(Request::History { of: HistoryOf::With("bob".into()), from, limit, reference: None })
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_request_that_it_refers_to() {
+        use ErrorCode::{BadRequest, TextTooLong, UnknownType};
+        let about = |n: &str| About::Nonce(nonce(n));
+        let by_ref = |r: &str| About::Reference(r.to_owned());
+        for (frame, expected) in [
+            ("", (BadRequest, About::Nothing)),
+            ("hi", (BadRequest, About::Nothing)),
+            ("[]", (BadRequest, About::Nothing)),
+            (r#"["join","tech"]"#, (BadRequest, About::Nothing)),
+            ("{}", (BadRequest, About::Nothing)),
+            (r#"{"type":7,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"dance","ref":"r"}"#, (UnknownType, by_ref("r"))),
+            (r#"{"type":"dance","nonce":"n"}"#, (UnknownType, about("n"))),
+            (r#"{"type":"join"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"join","room":"","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"join","room":"a\nb"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"join","room":"a","since":1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"join","room":"a","since":-1,"epoch":"e"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"join","room":"a","since":"1","epoch":"e","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"message","room":"a","text":"hi"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"message","room":"a","text":"hi","nonce":""}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"message","room":"a","text":" ","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"message","room":"a","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"message","text":"hi","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"message","room":"a","text":"hi","to":"b","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"message","room":"a","text":"12345678901","nonce":"n"}"#, (TextTooLong, about("n"))),
+            (r#"{"type":"message","room":"a","text":"\ud800","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"message","room":"a","text":"a\u0000b","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"private","text":"hi","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"private","to":" ","text":"hi","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"history","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"history","room":"a","with":"b"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"history","room":"a","before":1,"after":1}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"history","room":"a","limit":0}"#, (BadRequest, About::Nothing)),
+        ] {
+            assert_eq!(code(frame), expected, "{frame}");
+        }
+        let long = format!(r#"{{"type":"leave","room":"a","ref":"{}"}}"#, "r".repeat(65));
+        assert_eq!(code(&long), (BadRequest, About::Nothing));
+        let long = format!(r#"{{"type":"message","room":"a","text":"a","nonce":"{}"}}"#, "n".repeat(65));
+        assert_eq!(code(&long), (BadRequest, About::Nothing));
+    }
+}

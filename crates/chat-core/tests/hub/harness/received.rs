@@ -1,0 +1,68 @@
+//! What a client has received, in short.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A frame of protocol v1.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) from: String,
+    pub(crate) to: Option<String>,
+    pub(crate) text: String,
+    pub(crate) timestamp: u64,
+    pub(crate) room: String,
+}
+
+impl Line {
+    pub(super) fn parse(line: &str) -> Self {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+
+    /// `alice: hi`, `alice to bob: hi`, `+alice` (joined), `-alice` (left).
+    pub(crate) fn short(&self) -> String {
+        let Self { from, text, .. } = self;
+        match (self.kind.as_str(), &self.to) {
+            ("message", None) => format!("{from}: {text}"),
+            ("private", Some(to)) => format!("{from} to {to}: {text}"),
+            ("system", None) if text.starts_with("присоединился к комнате ") => {
+                format!("+{from}")
+            }
+            ("system", None) if text.starts_with("покинул комнату ") => format!("-{from}"),
+            _ => panic!("not a frame of protocol v1: {self:?}"),
+        }
+    }
+}
+
+/// A frame of protocol v2 in short: `1 alice: hi`, `ack n 1`, `joined tech at 1` …
+pub(crate) fn short(frame: &Value) -> String {
+    let text = |field: &str| frame[field].as_str().unwrap_or("?").to_owned();
+    let answers = || if frame["nonce"].is_null() { text("ref") } else { text("nonce") };
+    match text("type").as_str() {
+        "hello" => format!("hello {}", text("user")),
+        "joined" => {
+            let recovered = if frame["recovered"] == true { " complete" } else { "" };
+            format!("joined {} at {}{recovered}", text("room"), frame["seq"])
+        }
+        "left" => format!("left {}", text("room")),
+        "message" => format!("{} {}: {}", frame["seq"], text("from"), text("text")),
+        "private" => format!("{} {} to {}: {}", frame["seq"], text("from"), text("to"), text("text")),
+        "ack" => {
+            let again = if frame["duplicate"] == true { " again" } else { "" };
+            format!("ack {} {}{again}", text("nonce"), frame["seq"])
+        }
+        "error" => format!("error {} {}", text("code"), answers()),
+        "presence" if frame["user"].is_null() => format!("{} users", frame["online"]),
+        "presence" => format!("{}{}", if frame["online"] == true { '+' } else { '-' }, text("user")),
+        "reconnect" => "reconnect".to_owned(),
+        "history" => {
+            let messages = frame["messages"].as_array().expect("messages");
+            let seqs: Vec<String> = messages.iter().map(|message| message["seq"].to_string()).collect();
+            let more = if frame["has_more"] == true { " and more" } else { "" };
+            format!("history [{}]{more}", seqs.join(" "))
+        }
+        other => panic!("not a frame of protocol v2: {other}"),
+    }
+}

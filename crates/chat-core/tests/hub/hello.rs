@@ -1,0 +1,83 @@
+//! The first frame of protocol v2.
+
+use chat_core::{Answer, Input};
+use serde_json::json;
+
+use crate::harness::{EPOCH, Scenario, short};
+
+#[test]
+fn hello_comes_first_and_lists_conversations() {
+    let mut scenario = Scenario::new();
+    for text in ["1", "2", "3"] {
+        scenario.store_private("alice", "bob", text);
+    }
+    scenario.store_private("carol", "alice", "4");
+    scenario.store_private("carol", "bob", "5");
+    let alice = scenario.open_v2("alice");
+    let hello = scenario.frames(alice).remove(0);
+    assert_eq!(hello["protocol"], 2);
+    assert_eq!(hello["user"], "alice");
+    assert_eq!(hello["epoch"], EPOCH);
+    assert_eq!(hello["heartbeat_seconds"], 45);
+    assert_eq!(hello["limits"]["text_max_chars"], 4096);
+    assert_eq!(hello["privates"], json!([{"with": "carol", "seq": 1}, {"with": "bob", "seq": 3}]));
+    assert_eq!(hello["has_more"], false);
+}
+
+#[test]
+fn no_frame_is_taken_or_sent_before_hello() {
+    let mut scenario = Scenario::new();
+    scenario.hold_reads = true;
+    let alice = scenario.open_v2("alice");
+    scenario.join(alice, "tech");
+    let bob = scenario.open("bob", "tech");
+    scenario.send_private(bob, "alice", "psst");
+    assert_eq!(scenario.received(alice), [""; 0]);
+    assert_eq!(scenario.waiting(alice), 1);
+    scenario.hold_reads = false;
+    scenario.read_hello();
+    let hello = scenario.frames(alice);
+    // What was stored meanwhile is counted in `hello`, and not sent again.
+    assert_eq!(hello[0]["privates"], json!([{"with": "bob", "seq": 1}]));
+    scenario.send_private(bob, "alice", "psst again");
+    assert_eq!(scenario.received(alice), ["2 bob to alice: psst again"]);
+}
+
+#[test]
+fn live_private_messages_continue_exactly_after_hello() {
+    let mut scenario = Scenario::new();
+    let first = scenario.store_private("bob", "alice", "1");
+    let second = scenario.store_private("bob", "alice", "2");
+    // The log has both, the bus is late.
+    let alice = scenario.open_v2("alice");
+    assert_eq!(scenario.frames(alice)[0]["privates"], json!([{"with": "bob", "seq": 2}]));
+    scenario.carry(&[&first, &second]);
+    let third = scenario.store_private("bob", "alice", "3");
+    scenario.carry(&[&third]);
+    assert_eq!(scenario.received(alice), ["3 bob to alice: 3"]);
+    // Another connection, while this hub is behind: the rest comes live, to all.
+    scenario.store_private("bob", "alice", "4");
+    let phone = scenario.open_v2("alice");
+    let frames = scenario.frames(phone);
+    assert_eq!(frames[0]["privates"], json!([{"with": "bob", "seq": 3}]));
+    assert_eq!(short(&frames[1]), "4 bob to alice: 4");
+    let fifth = scenario.store_private("bob", "alice", "5");
+    scenario.carry(&[&fifth]);
+    assert_eq!(scenario.received(phone), ["5 bob to alice: 5"]);
+    assert_eq!(scenario.received(alice), ["4 bob to alice: 4", "5 bob to alice: 5"]);
+}
+
+#[test]
+fn a_log_that_is_out_delays_hello_and_then_closes() {
+    let mut scenario = Scenario::new();
+    scenario.hold_reads = true;
+    let alice = scenario.open_v2("alice");
+    let (id, ..) = scenario.hellos.pop_front().unwrap();
+    scenario.turn(Input::Answer { id, answer: &Answer::Failed });
+    scenario.pass(1_000);
+    scenario.read_hello();
+    assert_eq!(scenario.received(alice), ["hello alice"]);
+    let bob = scenario.open_v2("bob");
+    scenario.pass(20_000);
+    assert_eq!((scenario.received(bob), scenario.close_code(bob)), (vec![], Some(1013)));
+}

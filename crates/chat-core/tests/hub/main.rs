@@ -1,0 +1,18 @@
+//! One hub with its log, clock and clients, all of them played: what each client
+//! receives, by topic.
+
+mod failures;
+mod harness;
+mod hello;
+mod history;
+mod joining;
+mod limits;
+mod memory;
+mod messages;
+mod presence;
+mod private_messages;
+mod properties;
+mod reads;
+mod resume;
+mod sessions;
+mod stopping;
