@@ -40,7 +40,7 @@ scenario("messages written offline survive a reload, and are sent once there is 
   await alice.say("offline 0");
   await alice.say("offline 1");
   await alice.hasWaiting("offline 0", "offline 1");
-  await alice.until(async () => /2 messages wait/.test((await alice.page.textContent("#subtitle")) ?? ""), "it says so");
+  await alice.until(async () => /2 messages waiting/.test((await alice.page.textContent("#subtitle")) ?? ""), "it says so");
   await alice.page.reload();
   await alice.sees("offline 1");
   await alice.say("offline 2");
@@ -85,7 +85,7 @@ scenario("the page opens without a network, and says why it shows no messages", 
   await isKept(alice);
   network.down();
   await alice.page.reload();
-  await alice.page.getByText("Messages come once there is a connection.").waitFor();
+  await alice.page.getByText("Messages will load once you are connected.").waitFor();
   network.up();
   await alice.sees("from before");
   await alice.page.waitForSelector("#top.beginning");

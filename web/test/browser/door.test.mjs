@@ -67,7 +67,7 @@ scenario("errors are shown at their fields, in both languages", async () => {
   assert.deepEqual(await tryIt("sign-in", "nobody", "wrong"), ["Неверное имя или пароль."]);
   assert.deepEqual(await tryIt("register", "anna", PASSWORD), ["Это имя уже занято."]);
   assert.deepEqual(await tryIt("register", "аnnа", PASSWORD), ["Это имя слишком похоже на уже занятое."]);
-  assert.deepEqual(await tryIt("register", "   ", PASSWORD), ["Напишите имя."]);
+  assert.deepEqual(await tryIt("register", "   ", PASSWORD), ["Введите имя."]);
   assert.equal(await page.getAttribute("#register-name", "aria-invalid"), "true");
   assert.equal(await page.evaluate(() => document.activeElement?.id), "register-name");
 
@@ -102,7 +102,7 @@ scenario("the door says when registration is closed, and when the server is down
   await page.fill("#register-name", "dora");
   await page.fill("#register-password", PASSWORD);
   await page.press("#register-password", "Enter");
-  await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Здесь не регистрируются"));
+  await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Регистрация закрыта"));
   await closed.kill();
   await page.press("#register-password", "Enter");
   await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Нет связи с сервером"));

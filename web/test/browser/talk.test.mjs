@@ -215,7 +215,7 @@ scenario("a refused message says why, and can be edited", async () => {
   const alice = await person(server.url, "alice", { path: "/u/nobody-at-all" });
   await alice.say("are you there?");
   await alice.page.locator(".not-sent").waitFor();
-  assert.match((await alice.page.textContent(".not-sent")) ?? "", /nobody of that name/);
+  assert.match((await alice.page.textContent(".not-sent")) ?? "", /no user with this name/);
   await alice.page.reload();
   await alice.page.locator(".not-sent").waitFor();
   await alice.page.click(".not-sent [data-act=retry]");
