@@ -208,7 +208,7 @@ async function dress(page, talk) {
 /** @param {string} name the state, the size, the look and the language */
 async function shoot(page, name) {
   await page.mouse.move(0, 0);
-  await page.waitForFunction(() => [...document.images].every(({ complete }) => complete));
+  await page.waitForFunction(() => [...document.images].every(({ complete, loading }) => complete || loading === "lazy"));
   await page.waitForTimeout(800);
   await page.screenshot({ path: path.join(ALL, `${name}.png`) });
   const inReadme = README[name.slice(0, -3)];
