@@ -1,202 +1,252 @@
-//! What other threads have for a shard.
+//! A shard's queue of incoming items, as a plain value.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use chat_core::{Answer, Entry, Missed, PresenceChange, ReadId, Receipt, SessionId, Topic};
-use tokio::sync::oneshot;
 
-use crate::arrival::{Arrival, RoomInUse};
+use crate::planted::{Planted, planted};
 
-/// A queue with one reader, locked once for each commit or control message.
+/// The items that wait for a shard, in the order in which they came.
 ///
-/// It never loses a control message or a receipt. Entries are bounded: past
+/// It never drops a control message or a receipt. Entries are bounded: past
 /// `max_bytes` only their numbers are kept, and the shard reads them from the log.
-pub(crate) struct Inbox {
+///
+/// It has no lock, waker or channel: the server shares it between threads, and the
+/// simulator runs it as it is. `C` is what only the shard's surroundings understand.
+pub struct Inbox<C> {
     max_bytes: usize,
-    state: Mutex<State>,
+    items: VecDeque<Item<C>>,
+    /// Bytes of the entries in `items`, as counted against `max_bytes`.
+    bytes: usize,
+    /// The numbers of the entries that did not fit, from the first to the last of
+    /// each topic. Not empty if and only if `items` has an empty [`Item::Missed`],
+    /// which gets them when everything is taken.
+    missed: BTreeMap<Topic, (u64, u64)>,
+    planted: Planted,
 }
 
-/// One thing for a shard.
-pub(crate) enum Item {
+/// One item for a shard.
+#[derive(Debug)]
+pub enum Item<C> {
     /// A commit: the entries that concern the shard, and the receipts of its drafts.
-    Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
-    /// Drafts of this shard that a lane of the log could not store.
-    Failure { lane: usize, receipts: Vec<Receipt> },
-    /// An entry that was stored, and perhaps not carried.
-    Heard(Missed),
-    /// Entries that did not fit, at most one range for each topic. It stands
-    /// where the first of them would have stood, and nothing of a later commit
-    /// but its receipts comes behind it.
+    Commit {
+        /// In the log's order.
+        entries: Vec<Arc<Entry>>,
+        /// In the order of the drafts.
+        receipts: Vec<Receipt>,
+    },
+    /// Drafts of this shard that a lane of the log did not store.
+    Failure {
+        /// The lane.
+        lane: usize,
+        /// In the order of the drafts.
+        receipts: Vec<Receipt>,
+    },
+    /// Entries that were committed and that the shard has to read from the log.
     Missed(Vec<Missed>),
-    /// Somebody came or left on another shard.
-    Presence(PresenceChange),
-    /// What the log no longer keeps.
-    Trimmed(Arc<[(Topic, u64)]>),
     /// The log's answer to a read.
     Answer(ReadId, Answer),
-    /// A socket.
-    Arrival(Arrival),
-    /// Close the sockets of these sessions, then say so.
-    Revoke(Arc<[SessionId]>, oneshot::Sender<()>),
-    /// A session goes on until then, in milliseconds since 1970.
+    /// A user came to a room or left it on another shard.
+    Presence(PresenceChange),
+    /// A hub, by its id, is gone, and its users with it.
+    HubLost(u32),
+    /// The oldest number that the log still keeps of each of these topics.
+    Trimmed(Arc<[(Topic, u64)]>),
+    /// These sessions have ended: their clients have to be closed.
+    Revoke(Arc<[SessionId]>),
+    /// A session is good until then, in milliseconds since 1970.
     Renew(SessionId, u64),
-    /// Tell which rooms are in use.
-    Rooms(oneshot::Sender<Vec<RoomInUse>>),
-    /// Let all clients go, then say so.
-    Drain(oneshot::Sender<()>),
-    /// End the thread.
-    Stop,
+    /// All clients have to be closed, each in its slot.
+    Drain,
+    /// Something that does not concern the hub.
+    Other(C),
 }
 
-#[derive(Default)]
-struct State {
-    items: VecDeque<Item>,
-    /// Bytes of text in `items`.
-    bytes: usize,
-    /// What did not fit since the last time that everything was taken.
-    missed: HashMap<Topic, (u64, u64)>,
-    waker: Option<Waker>,
-    /// The reader is gone: nothing is kept any more.
-    closed: bool,
-}
-
-impl Inbox {
-    pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, state: Mutex::default() }
+impl<C> Inbox<C> {
+    /// An empty inbox. Entries are counted with [`ENTRY_BYTES`] and their text.
+    pub fn new(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            items: VecDeque::new(),
+            bytes: 0,
+            missed: BTreeMap::new(),
+            planted: Planted::default(),
+        }
     }
 
-    /// Adds an item and wakes the shard. After [`close`](Self::close) the item
-    /// is dropped, and with it whatever would answer.
-    pub(crate) fn push(&self, mut item: Item) {
-        let mut state = self.lock();
-        if state.closed {
-            return;
-        }
-        if let Item::Commit { entries, receipts } = &mut item {
-            state.take_in(entries, self.max_bytes);
-            if entries.is_empty() && receipts.is_empty() {
+    /// The same with a bug on purpose.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn with_bug(self, bug: Option<crate::PlantedBug>) -> Self {
+        Self { planted: bug, ..self }
+    }
+
+    /// Adds an item at the end. Entries that do not fit, and missed ones once others
+    /// did not fit, are added to the range of their topic where the first of them
+    /// would have stood: nothing of a later commit but its receipts comes before that.
+    pub fn push(&mut self, mut item: Item<C>) {
+        match &mut item {
+            Item::Commit { entries, receipts } => {
+                self.keep_or_miss(entries);
+                if entries.is_empty() && receipts.is_empty() {
+                    return;
+                }
+            }
+            Item::Missed(missed) if !self.missed.is_empty() => {
+                for Missed { topic, first, last } in missed.drain(..) {
+                    self.miss(topic, first, last);
+                }
                 return;
             }
+            _ => {}
         }
-        state.items.push_back(item);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.items.push_back(item);
     }
 
-    /// Takes everything; if there was nothing, `waker` is woken when something comes.
-    pub(crate) fn take(&self, waker: &Waker) -> Option<VecDeque<Item>> {
-        let mut state = self.lock();
-        if state.items.is_empty() {
-            state.waker = Some(waker.clone());
+    /// Takes everything; `None` if there is nothing.
+    pub fn take(&mut self) -> Option<VecDeque<Item<C>>> {
+        if self.items.is_empty() {
             return None;
         }
-        state.bytes = 0;
-        let ranges = std::mem::take(&mut state.missed);
-        let mut items = std::mem::take(&mut state.items);
-        drop(state);
-        for item in &mut items {
-            if let Item::Missed(missed) = item {
-                let missed_at = |(topic, (first, last)): (&Topic, &(u64, u64))| Missed {
-                    topic: topic.clone(),
-                    first: *first,
-                    last: *last,
-                };
-                missed.extend(ranges.iter().map(missed_at));
+        self.bytes = 0;
+        let ranges = std::mem::take(&mut self.missed);
+        let mut items = std::mem::take(&mut self.items);
+        if !ranges.is_empty() || planted!(self.planted, DropWhenFull) {
+            let mark = items.iter_mut().find_map(|item| match item {
+                Item::Missed(missed) if missed.is_empty() => Some(missed),
+                _ => None,
+            });
+            if let Some(missed) = mark {
+                let range = |(topic, (first, last))| Missed { topic, first, last };
+                missed.extend(ranges.into_iter().map(range));
             }
+        }
+        if planted!(self.planted, StackForInbox) {
+            items.make_contiguous().reverse();
         }
         Some(items)
     }
 
-    /// The shard ends.
-    pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        state.items.clear();
-        state.missed.clear();
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Every change of the state is whole in one statement.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether entries did not fit since everything was taken.
+    pub fn is_full(&self) -> bool {
+        !self.missed.is_empty()
     }
-}
 
-impl State {
     /// Counts entries, or notes their numbers instead once there are too many.
-    fn take_in(&mut self, entries: &mut Vec<Arc<Entry>>, max_bytes: usize) {
+    fn keep_or_miss(&mut self, entries: &mut Vec<Arc<Entry>>) {
         let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.body.bytes()).sum();
-        // Once something is missing, what comes behind it is missing, too: a
-        // conversation must not begin behind a hole.
-        if self.missed.is_empty() && self.bytes + bytes <= max_bytes {
+        // Once an entry is missing, those behind it are missing, too: a conversation
+        // must not begin behind a hole.
+        if self.missed.is_empty() && self.bytes + bytes <= self.max_bytes {
             self.bytes += bytes;
             return;
+        }
+        if planted!(self.planted, DropWhenFull) {
+            entries.clear();
         }
         if self.missed.is_empty() && !entries.is_empty() {
             self.items.push_back(Item::Missed(Vec::new()));
         }
         for entry in entries.drain(..) {
-            let range = self.missed.entry(entry.topic.clone()).or_insert((entry.seq, entry.seq));
-            range.1 = entry.seq;
+            self.miss(entry.topic.clone(), entry.seq, entry.seq);
         }
+    }
+
+    fn miss(&mut self, topic: Topic, first: u64, last: u64) {
+        let range = self.missed.entry(topic).or_insert((first, last));
+        // A retry names a number that is older than what came before it.
+        *range = (range.0.min(first), range.1.max(last));
     }
 }
 
-/// What an entry takes beside its text, roughly.
-const ENTRY_BYTES: usize = 200;
+/// What an entry takes beside its text, roughly, in bytes.
+pub const ENTRY_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use chat_core::{Body, MessageText, RoomName, Username};
+    use chat_core::{Body, DraftId, MessageText, Outcome, RoomName, Username};
 
     use super::*;
 
-    fn commit(seq: u64) -> Item {
-        let entry = Entry {
-            topic: Topic::Room(RoomName::default()),
-            seq,
-            from: Username::known("alice").unwrap(),
-            room: None,
-            body: Body::Message { text: MessageText::stored("hi") },
-            at_ms: 0,
-            nonce: None,
+    fn topic() -> Topic {
+        Topic::Room(RoomName::default())
+    }
+
+    fn commit(seqs: impl IntoIterator<Item = u64>) -> Item<()> {
+        let entry = |seq| {
+            Arc::new(Entry {
+                topic: topic(),
+                seq,
+                from: Username::known("alice").unwrap(),
+                room: None,
+                body: Body::Message { text: MessageText::stored("hi") },
+                at_ms: 0,
+                nonce: None,
+            })
         };
-        Item::Commit { entries: vec![Arc::new(entry)], receipts: Vec::new() }
+        Item::Commit { entries: seqs.into_iter().map(entry).collect(), receipts: Vec::new() }
     }
 
-    #[test]
-    fn what_does_not_fit_is_named_by_its_numbers() {
-        let inbox = Inbox::new(2 * (ENTRY_BYTES + 2));
-        for seq in 1..=5 {
-            inbox.push(commit(seq));
-        }
-        let mut items = inbox.take(Waker::noop()).unwrap();
-        let Some(Item::Missed(missed)) = items.pop_back() else { panic!("no mark at the end") };
-        assert_eq!(missed, [Missed { topic: Topic::Room(RoomName::default()), first: 3, last: 5 }]);
-        assert_eq!(carried(&items), [1, 2]);
-        // There is room again.
-        inbox.push(commit(6));
-        assert_eq!(carried(&inbox.take(Waker::noop()).unwrap()), [6]);
+    fn missed(first: u64, last: u64) -> Missed {
+        Missed { topic: topic(), first, last }
     }
 
-    fn carried(items: &VecDeque<Item>) -> Vec<u64> {
-        let entries = items.iter().flat_map(|item| match item {
-            Item::Commit { entries, .. } => entries.clone(),
+    /// What is in an inbox: `2` an entry, `3-5` a range, `!` a failure.
+    fn taken(inbox: &mut Inbox<()>) -> String {
+        let items = inbox.take().into_iter().flatten();
+        let words = items.flat_map(|item| match item {
+            Item::Commit { entries, .. } => entries.iter().map(|entry| entry.seq.to_string()).collect(),
+            Item::Missed(missed) => {
+                missed.iter().map(|Missed { first, last, .. }| format!("{first}-{last}")).collect()
+            }
+            Item::Failure { .. } => vec!["!".to_owned()],
             _ => panic!("something else in the inbox"),
         });
-        entries.map(|entry| entry.seq).collect()
+        words.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn a_closed_inbox_lets_go_of_who_waits_for_an_answer() {
-        let inbox = Inbox::new(0);
-        inbox.close();
-        let (answer, mut answered) = oneshot::channel();
-        inbox.push(Item::Drain(answer));
-        assert!(answered.try_recv().is_err());
+    fn entries_that_do_not_fit_are_named_by_their_numbers() {
+        let mut inbox = Inbox::new(2 * (ENTRY_BYTES + 2));
+        for seq in 1..=3 {
+            inbox.push(commit([seq]));
+        }
+        let receipt = Receipt { draft: DraftId(1), outcome: Outcome::Failed };
+        inbox.push(Item::Failure { lane: 0, receipts: vec![receipt] });
+        inbox.push(commit([4, 5]));
+        assert_eq!(taken(&mut inbox), "1 2 3-5 !", "where the first of them would have stood");
+        // There is space again.
+        inbox.push(commit([6]));
+        assert_eq!(taken(&mut inbox), "6");
+    }
+
+    #[test]
+    fn a_commit_that_is_larger_than_the_inbox_is_an_item_too() {
+        let mut inbox = Inbox::new(ENTRY_BYTES);
+        inbox.push(commit(1..=3));
+        assert!(!inbox.is_empty(), "the shard has to be woken");
+        assert_eq!(taken(&mut inbox), "1-3");
+    }
+
+    /// A range that a retry named stood behind the mark, and what came after the
+    /// retry at the mark: a conversation that the hub did not know then began
+    /// behind the retried entry.
+    #[test]
+    fn what_is_missed_behind_a_mark_is_missed_at_the_mark() {
+        let mut inbox = Inbox::new(ENTRY_BYTES + 2);
+        inbox.push(commit([1]));
+        inbox.push(commit([6]));
+        inbox.push(Item::Missed(vec![missed(5, 5)]));
+        inbox.push(commit([7]));
+        assert_eq!(taken(&mut inbox), "1 5-7");
+        inbox.push(Item::Missed(vec![missed(8, 8)]));
+        inbox.push(commit([9]));
+        assert_eq!(taken(&mut inbox), "8-8 9", "without a mark it is an item of its own");
     }
 }

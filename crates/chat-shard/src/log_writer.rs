@@ -1,48 +1,55 @@
-//! From the shards to the log: what arrived while the last commit ran goes
-//! into the next one. A log may have several lanes; each topic is in one.
+//! The log's writer: a task for each lane of the log that stores one batch after
+//! another. Drafts that arrive while a commit runs go into the next batch.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use chat_core::Draft;
 use chat_store::EventLog;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Bus, Origins};
+use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
+use crate::log_queue::LogQueue;
 use crate::metrics::AppendMetrics;
-use crate::options::{SHARDS_MAX, ShardOptions};
+use crate::options::ShardOptions;
 
-/// Where a shard hands over its drafts, once a turn.
+/// A shard's way to the log: it hands its drafts over once a turn.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
+    shared: Arc<Shared>,
+    _handle: Arc<Handle>,
+}
+
+/// What the shards and the lanes' tasks share.
+struct Shared {
     log: Arc<dyn EventLog>,
     bus: Arc<Bus>,
-    /// One for each lane. Each hub's credits bound what it waits for …
-    queues: Vec<mpsc::UnboundedSender<Handed>>,
-    /// … and this what they have given up while a log hangs: the drafts in all
-    /// queues.
-    queued: Arc<AtomicUsize>,
-    queued_max: usize,
-    /// How often each lane failed drafts of each shard.
-    failures: Arc<[Vec<AtomicU64>]>,
+    /// Locked once for each turn with drafts, and twice for each batch. The hubs'
+    /// credits bound what they wait for; the queue's cap bounds what they have given
+    /// up while the log hangs.
+    queue: Mutex<LogQueue>,
+    /// For each lane: drafts wait, or the writer ends.
+    wake: Vec<Notify>,
+    /// The last handle is gone: nothing is queued any more.
+    closed: AtomicBool,
+    /// The lanes whose last batch failed.
+    failing: AtomicUsize,
+    batch_max: usize,
+    metrics: AppendMetrics,
 }
 
-/// What a shard hands over to a lane at the end of a turn.
-struct Handed {
-    shard: usize,
-    drafts: Vec<Draft>,
-    /// How many failures of this lane the shard had heard of.
-    failures_heard: u64,
-}
+/// Ends the lanes' tasks when the last [`LogWriter`] is dropped.
+struct Handle(Arc<Shared>);
 
 impl LogWriter {
-    /// The handle, and the task that writes until the last handle is dropped.
+    /// The writer, and the future that writes until all its clones are dropped and
+    /// everything queued is stored. If one lane's task panics, `failed` is cancelled.
     pub(crate) fn new(
         log: Arc<dyn EventLog>,
         bus: Arc<Bus>,
@@ -50,182 +57,143 @@ impl LogWriter {
         metrics: AppendMetrics,
         failed: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let queued = Arc::new(AtomicUsize::new(0));
-        let mut queues = Vec::new();
-        let mut lanes = Vec::new();
-        let count = log.lanes().max(1);
-        let of_each_shard = || (0..SHARDS_MAX).map(|_| AtomicU64::new(0)).collect();
-        let failures: Arc<[Vec<AtomicU64>]> = (0..count).map(|_| of_each_shard()).collect();
-        for number in 0..count {
-            let (queue, waiting) = mpsc::unbounded_channel();
-            queues.push(queue);
-            let lane = Lane {
-                number,
-                failures: Arc::clone(&failures),
-                log: Arc::clone(&log),
-                bus: Arc::clone(&bus),
-                waiting,
-                queued: Arc::clone(&queued),
-                batch_max: options.batch_max,
-                metrics: metrics.clone(),
-            };
-            lanes.push(lane.write());
-        }
-        (
-            Self { log, bus, queues, queued, queued_max: options.append_queue_max, failures },
-            all(lanes, failed),
-        )
+        let lanes = log.lanes().max(1);
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(LogQueue::new(lanes, bus.shards(), options.append_queue_max)),
+            log,
+            bus,
+            wake: (0..lanes).map(|_| Notify::new()).collect(),
+            closed: AtomicBool::new(false),
+            failing: AtomicUsize::new(0),
+            batch_max: options.batch_max,
+            metrics,
+        });
+        let writing = (0..lanes).map(|lane| write(Arc::clone(&shared), lane)).collect();
+        let _handle = Arc::new(Handle(Arc::clone(&shared)));
+        (Self { shared, _handle }, all(writing, failed))
     }
 
+    /// The number of the log's lanes.
     pub(crate) fn lanes(&self) -> usize {
-        self.queues.len()
+        self.shared.wake.len()
     }
 
-    /// Has a shard's drafts stored, those of a topic in this order. The answers
+    /// Has a shard's drafts stored, those of a topic in this order. The receipts
     /// come through its inbox: before this returns, where the log is in this
     /// process's memory.
     ///
-    /// `failures_heard` tells how many failures of each lane the shard has taken
-    /// from its inbox: what was sent before it could know of the last one must
-    /// not be stored before that is sent again.
-    pub(crate) fn append(&self, shard: usize, drafts: Vec<Draft>, failures_heard: &[u64]) {
+    /// `failures_seen` has the number of failures that the shard has processed, for
+    /// each lane.
+    pub(crate) fn append(&self, shard: usize, drafts: Vec<Draft>, failures_seen: &[u64]) {
+        let Shared { log, bus, metrics, wake, .. } = &*self.shared;
         let origins = vec![(shard, drafts.len())];
-        let in_place =
-            self.log.append_in_place(&drafts, now_ms(), &mut |commit| self.bus.publish(commit, &origins));
-        if in_place.is_some() {
+        let in_place = log.append_in_place(&drafts, now_ms(), &mut |commit| bus.publish(commit, &origins));
+        if let Some(commit) = in_place {
+            metrics.entries.inc_by(commit.entries.len() as u64);
             return;
         }
-        for (lane, drafts) in self.by_lane(drafts).into_iter().enumerate() {
-            if drafts.is_empty() {
-                continue;
-            }
-            let origins = vec![(shard, drafts.len())];
-            let handed = Handed { shard, drafts, failures_heard: failures_heard[lane] };
-            if self.queued.fetch_add(handed.drafts.len(), Ordering::Relaxed) >= self.queued_max {
-                self.queued.fetch_sub(handed.drafts.len(), Ordering::Relaxed);
-                self.fail(lane, &handed.drafts, &origins);
-            } else if let Err(mpsc::error::SendError(handed)) = self.queues[lane].send(handed) {
-                self.fail(lane, &handed.drafts, &origins);
-            }
+        let mut queue = self.shared.queue();
+        let failures = queue.accept(shard, drafts, failures_seen, |topic| log.lane(topic));
+        let waiting: Vec<usize> = (0..wake.len()).filter(|lane| !queue.is_empty(*lane)).collect();
+        drop(queue);
+        for lane in waiting {
+            wake[lane].notify_one();
         }
-    }
-
-    fn fail(&self, lane: usize, drafts: &[Draft], origins: &Origins) {
-        fail(&self.failures[lane], &self.bus, lane, drafts, origins);
-    }
-
-    fn by_lane(&self, drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
-        if self.queues.len() == 1 {
-            return vec![drafts];
+        for failure in failures {
+            metrics.failures.inc();
+            bus.publish_failure(failure);
         }
-        let mut lanes = vec![Vec::new(); self.queues.len()];
-        for draft in drafts {
-            lanes[self.log.lane(&draft.topic)].push(draft);
-        }
-        lanes
     }
 }
 
-/// Tells the shards that nothing of these drafts was stored, and counts it.
-fn fail(failures: &[AtomicU64], bus: &Bus, lane: usize, drafts: &[Draft], origins: &Origins) {
-    let mut shards: Vec<usize> = origins.iter().map(|(shard, _)| *shard).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    for shard in shards {
-        failures[shard].fetch_add(1, Ordering::SeqCst);
-    }
-    bus.publish_failure(lane, drafts, origins);
-}
-
-/// A task for each lane. Without one of them the server cannot go on.
+/// Runs the tasks of the lanes. Without one of them the server cannot go on.
 async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>, failed: CancellationToken) {
     let mut writing: JoinSet<()> = lanes.into_iter().collect();
     while let Some(ended) = writing.join_next().await {
         if ended.is_err() {
-            tracing::error!("a lane of the log had ended by a panic");
+            tracing::error!("the task of a lane of the log panicked");
             failed.cancel();
         }
     }
 }
 
-/// One lane of the log: one batch at a time.
-struct Lane {
-    number: usize,
-    failures: Arc<[Vec<AtomicU64>]>,
-    log: Arc<dyn EventLog>,
-    bus: Arc<Bus>,
-    waiting: mpsc::UnboundedReceiver<Handed>,
-    queued: Arc<AtomicUsize>,
-    batch_max: usize,
-    metrics: AppendMetrics,
-}
-
-impl Lane {
-    async fn write(mut self) {
-        let mut batch = Batch::default();
-        while let Some(first) = self.waiting.recv().await {
-            self.take(&mut batch, first);
-            while batch.drafts.len() < self.batch_max
-                && let Ok(more) = self.waiting.try_recv()
-            {
-                self.take(&mut batch, more);
+/// Stores the batches of one lane, one at a time.
+async fn write(shared: Arc<Shared>, lane: usize) {
+    let Shared { log, bus, metrics, .. } = &*shared;
+    let mut failures = Vec::new();
+    let mut outage = None;
+    loop {
+        // Read before the queue: nothing is queued after it.
+        let is_closed = shared.closed.load(Ordering::Acquire);
+        let batch = shared.queue().next_batch(lane, shared.batch_max, &mut failures);
+        for failure in failures.drain(..) {
+            metrics.failures.inc();
+            bus.publish_failure(failure);
+        }
+        let Some(batch) = batch else {
+            if is_closed {
+                return;
             }
-            if batch.drafts.is_empty() {
-                continue;
+            shared.wake[lane].notified().await;
+            continue;
+        };
+        let started = Instant::now();
+        match log.append(&batch.drafts, now_ms()).await {
+            Ok(commit) => {
+                metrics.stored(&commit, started.elapsed());
+                shared.queue().stored(&batch);
+                bus.publish(&commit, &batch.origins);
+                bus.publish_retried(&commit, now_ms());
+                shared.recovered(&mut outage);
             }
-            let started = Instant::now();
-            match self.log.append(&batch.drafts, now_ms()).await {
-                Ok(commit) => {
-                    self.metrics.stored(batch.drafts.len(), started.elapsed());
-                    self.bus.publish(&commit, &batch.origins);
-                    self.bus.publish_again(&commit, now_ms());
-                }
-                Err(error) => {
-                    self.metrics.failed();
-                    // What waits in this lane was sent before anybody could
-                    // know of the failure: stored now, it would overtake the
-                    // retry of what failed.
-                    while let Ok(more) = self.waiting.try_recv() {
-                        batch.add(more);
-                    }
-                    let (error, drafts) = (causes(&error), batch.drafts.len());
-                    tracing::error!(error, drafts, "messages could not be stored");
-                    let failures = &self.failures[self.number];
-                    fail(failures, &self.bus, self.number, &batch.drafts, &batch.origins);
-                }
+            Err(error) => {
+                let failure = shared.queue().fail(lane, batch);
+                metrics.failures.inc();
+                let drafts: usize = failure.receipts.iter().map(|(_, receipts)| receipts.len()).sum();
+                tracing::error!(error = %causes(&error), drafts, "messages could not be stored");
+                shared.count_failure(&mut outage, started);
+                bus.publish_failure(failure);
             }
-            self.queued.fetch_sub(batch.drafts.len(), Ordering::Relaxed);
-            batch.drafts.clear();
-            batch.drafts.shrink_to(self.batch_max);
-            batch.origins.clear();
         }
     }
 }
 
-impl Lane {
-    /// Adds to the batch, unless the shard could not know yet that something
-    /// before it had failed.
-    fn take(&self, batch: &mut Batch, handed: Handed) {
-        let failures = &self.failures[self.number];
-        if handed.failures_heard == failures[handed.shard].load(Ordering::SeqCst) {
-            return batch.add(handed);
+/// The time in which every batch of a lane has failed.
+struct Outage {
+    since: Instant,
+    batches: u64,
+}
+
+impl Shared {
+    fn count_failure(&self, outage: &mut Option<Outage>, started: Instant) {
+        let outage = outage.get_or_insert_with(|| {
+            self.failing.fetch_add(1, Ordering::Relaxed);
+            Outage { since: started, batches: 0 }
+        });
+        outage.batches += 1;
+    }
+
+    fn recovered(&self, outage: &mut Option<Outage>) {
+        if let Some(Outage { since, batches }) = outage.take() {
+            self.failing.fetch_sub(1, Ordering::Relaxed);
+            let seconds = since.elapsed().as_secs();
+            tracing::info!(seconds, failed_batches = batches, "messages are stored again");
         }
-        let origins = vec![(handed.shard, handed.drafts.len())];
-        fail(failures, &self.bus, self.number, &handed.drafts, &origins);
-        self.queued.fetch_sub(handed.drafts.len(), Ordering::Relaxed);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, LogQueue> {
+        // A panic inside leaves at worst a failure that is not counted, and ends the
+        // server.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Default)]
-struct Batch {
-    drafts: Vec<Draft>,
-    origins: Origins,
-}
-
-impl Batch {
-    fn add(&mut self, handed: Handed) {
-        self.origins.push((handed.shard, handed.drafts.len()));
-        self.drafts.extend(handed.drafts);
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        for wake in &self.0.wake {
+            wake.notify_one();
+        }
     }
 }
 
@@ -242,7 +210,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::inbox::{Inbox, Item};
+    use crate::shared_inbox::{Item, SharedInbox};
 
     /// The first letter of a room tells its lane. A batch waits for a permit of
     /// its lane; one with the text "lost" fails.
@@ -293,7 +261,7 @@ mod tests {
 
     struct Writing {
         log: Arc<Lanes>,
-        inboxes: Vec<Arc<Inbox>>,
+        inboxes: Vec<Arc<SharedInbox>>,
         writer: LogWriter,
         task: tokio::task::JoinHandle<()>,
     }
@@ -302,7 +270,7 @@ mod tests {
         fn start() -> Self {
             let permits = [Semaphore::new(0), Semaphore::new(0)];
             let log = Arc::new(Lanes { memory: MemoryStore::default(), permits, batches: Mutex::default() });
-            let inboxes: Vec<_> = (0..2).map(|_| Arc::new(Inbox::new(1 << 20))).collect();
+            let inboxes: Vec<_> = (0..2).map(|_| Arc::new(SharedInbox::new(1 << 20))).collect();
             let bus = Arc::new(Bus::new(inboxes.clone()));
             let options = ShardOptions { batch_max: 100, ..ShardOptions::default() };
             let (writer, writing) = LogWriter::new(

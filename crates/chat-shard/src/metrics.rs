@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chat_core::Commit;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,7 +26,10 @@ pub struct Metrics {
 pub(crate) struct AppendMetrics {
     batch_entries: Histogram,
     seconds: Histogram,
-    failures: Counter,
+    /// Entries stored, each once.
+    pub(crate) entries: Counter,
+    /// Batches and turns whose drafts were not stored.
+    pub(crate) failures: Counter,
 }
 
 /// One shard.
@@ -38,8 +42,6 @@ pub(crate) struct ShardMetrics {
     /// Drafts without a receipt, and how many there may be.
     pub(crate) drafts: Level,
     pub(crate) drafts_max: Level,
-    /// Entries that came in from the log.
-    pub(crate) entries: Counter,
     /// Frames put out, each counted for each recipient.
     pub(crate) deliveries: Counter,
     pub(crate) pages_read: Counter,
@@ -54,7 +56,6 @@ struct Families {
     rooms: Family<Shard, Level>,
     drafts: Family<Shard, Level>,
     drafts_max: Family<Shard, Level>,
-    entries: Family<Shard, Counter>,
     deliveries: Family<Shard, Counter>,
     pages_read: Family<Shard, Counter>,
     slow_closes: Family<Shard, Counter>,
@@ -73,12 +74,12 @@ impl Metrics {
         registry.register("append_batch_entries", "Messages of a batch", appends.batch_entries.clone());
         registry.register_with_unit("append", "A batch's commit", Unit::Seconds, appends.seconds.clone());
         registry.register("append_failures", "Batches that were not stored", appends.failures.clone());
+        registry.register("entries", "Stored messages", appends.entries.clone());
         let shards = &self.shards;
         registry.register("connections", "WebSockets", shards.connections.clone());
         registry.register("rooms", "Rooms in memory", shards.rooms.clone());
         registry.register("drafts", "Messages that wait to be stored", shards.drafts.clone());
         registry.register("drafts_max", "How many may", shards.drafts_max.clone());
-        registry.register("entries", "Stored messages that came in", shards.entries.clone());
         registry.register("deliveries", "Frames put out, for each recipient", shards.deliveries.clone());
         registry.register("pages_read", "Pages asked of the log", shards.pages_read.clone());
         registry.register(
@@ -98,7 +99,6 @@ impl Metrics {
             rooms: shards.rooms.get_or_create(&shard).clone(),
             drafts: shards.drafts.get_or_create(&shard).clone(),
             drafts_max: shards.drafts_max.get_or_create(&shard).clone(),
-            entries: shards.entries.get_or_create(&shard).clone(),
             deliveries: shards.deliveries.get_or_create(&shard).clone(),
             pages_read: shards.pages_read.get_or_create(&shard).clone(),
             slow_closes: shards.slow_closes.get_or_create(&shard).clone(),
@@ -108,15 +108,11 @@ impl Metrics {
 }
 
 impl AppendMetrics {
-    /// A batch was stored.
-    pub(crate) fn stored(&self, entries: usize, took: Duration) {
-        self.batch_entries.observe(entries as f64);
+    /// Counts a batch that was stored.
+    pub(crate) fn stored(&self, commit: &Commit, took: Duration) {
+        self.entries.inc_by(commit.entries.len() as u64);
+        self.batch_entries.observe(commit.receipts.len() as f64);
         self.seconds.observe(took.as_secs_f64());
-    }
-
-    /// A batch was not.
-    pub(crate) fn failed(&self) {
-        self.failures.inc();
     }
 }
 
@@ -126,6 +122,7 @@ impl Default for AppendMetrics {
             batch_entries: Histogram::new(exponential_buckets(1.0, 4.0, 7)),
             // From a tenth of a millisecond to six seconds.
             seconds: Histogram::new(exponential_buckets(0.0001, 3.0, 11)),
+            entries: Counter::default(),
             failures: Counter::default(),
         }
     }

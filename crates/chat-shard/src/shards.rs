@@ -2,7 +2,7 @@
 //!
 //! All sockets of a user are on one shard, so that limits, private messages
 //! and sign-out need nothing shared. Between shards there are only the log,
-//! the [`Bus`] and each shard's [`Inbox`].
+//! the [`Bus`] and each shard's [`SharedInbox`].
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
-use crate::inbox::{Inbox, Item};
 use crate::log_writer::LogWriter;
 use crate::metrics::Metrics;
 use crate::open_sessions::OpenSessions;
 use crate::options::{SHARDS_MAX, ShardOptions};
-use crate::turn::ShardParts;
+use crate::shard::ShardParts;
+use crate::shared_inbox::{Control, Item, SharedInbox};
 use crate::worker::spawn;
 
 /// All shards of this process, as the HTTP side sees them.
 pub struct Shards {
-    inboxes: Vec<Arc<Inbox>>,
+    inboxes: Vec<Arc<SharedInbox>>,
     /// Decides where a user's sockets go.
     placing: RandomState,
     /// The sessions of the sockets.
@@ -51,7 +51,8 @@ impl Shards {
         let metrics = Metrics::default();
         let count = options.shards.get().min(SHARDS_MAX);
         let options = Arc::new(options);
-        let inboxes: Vec<_> = (0..count).map(|_| Arc::new(Inbox::new(options.inbox_max_bytes))).collect();
+        let inboxes: Vec<_> =
+            (0..count).map(|_| Arc::new(SharedInbox::new(options.inbox_max_bytes))).collect();
         let bus = Arc::new(Bus::new(inboxes.clone()));
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
         let (writer, writing) = LogWriter::new(
@@ -101,7 +102,7 @@ impl Shards {
     pub fn place(&self, arrival: Arrival) {
         let hash = self.placing.hash_one(&arrival.user);
         let index = hash as usize % self.inboxes.len();
-        self.inboxes[index].push(Item::Arrival(arrival));
+        self.inboxes[index].push(Item::Other(Control::Arrival(arrival)));
     }
 
     /// The sessions of the sockets here, and of those on their way.
@@ -116,7 +117,8 @@ impl Shards {
     pub async fn revoke(&self, sessions: &[SessionId]) {
         let sessions: Arc<[SessionId]> = self.sessions.only_open(sessions).into();
         if !sessions.is_empty() {
-            self.ask_all(|done| Item::Revoke(Arc::clone(&sessions), done)).await;
+            let item = || Item::Revoke(Arc::clone(&sessions));
+            self.ask_all(|answer| [item(), Item::Other(Control::AnswerAfterTurn(answer))]).await;
         }
     }
 
@@ -142,7 +144,10 @@ impl Shards {
 
     /// The rooms in use on all shards, in no order.
     pub async fn rooms(&self) -> Vec<RoomInUse> {
-        let mut rooms: Vec<RoomInUse> = self.ask_all(Item::Rooms).await.into_iter().flatten().collect();
+        let mut rooms: Vec<RoomInUse> = {
+            let rooms = self.ask_all(|answer| [Item::Other(Control::Rooms(answer))]).await;
+            rooms.into_iter().flatten().collect()
+        };
         // A user is on one shard only, so that the counts add up.
         rooms.sort_by(|one, other| one.name.cmp(&other.name));
         rooms.dedup_by(|next, kept| {
@@ -163,13 +168,13 @@ impl Shards {
 
     /// Lets all clients go, each in its slot; resolves when they are gone.
     pub async fn drain(&self) {
-        self.ask_all(Item::Drain).await;
+        self.ask_all(|answer| [Item::Drain, Item::Other(Control::AnswerWhenDrained(answer))]).await;
     }
 
     /// Ends the threads and tasks. What was not drained is cut off.
     pub async fn stop(&self) {
         for inbox in &self.inboxes {
-            inbox.push(Item::Stop);
+            inbox.push(Item::Other(Control::Stop));
         }
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = tokio::task::spawn_blocking(move || {
@@ -187,13 +192,13 @@ impl Shards {
     }
 
     /// Asks each shard and collects the answers of those that still run.
-    async fn ask_all<T>(&self, item: impl Fn(oneshot::Sender<T>) -> Item) -> Vec<T> {
+    async fn ask_all<T, const N: usize>(&self, items: impl Fn(oneshot::Sender<T>) -> [Item; N]) -> Vec<T> {
         let asked: Vec<_> = self
             .inboxes
             .iter()
             .map(|inbox| {
                 let (answer, answered) = oneshot::channel();
-                inbox.push(item(answer));
+                inbox.push_all(items(answer));
                 answered
             })
             .collect();
@@ -208,7 +213,7 @@ impl Shards {
 impl Drop for Shards {
     fn drop(&mut self) {
         for inbox in &self.inboxes {
-            inbox.push(Item::Stop);
+            inbox.push(Item::Other(Control::Stop));
         }
     }
 }

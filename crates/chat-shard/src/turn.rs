@@ -1,490 +1,102 @@
-//! A shard: its sockets, its hub, and the turns they take.
-//!
-//! A turn is what happened since the last one: the sockets that had something
-//! to read, then everything in the inbox. At its end the hub's outputs are
-//! done, each member of a room with one write, and the drafts go to the log in
-//! one piece.
+//! What a shard does with its hub in a turn, as a plain value without sockets.
 
-use std::cell::RefCell;
-use std::future::Future as _;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use chat_core::{Draft, Hub, Input, Now, Outputs};
 
-use chat_core::{
-    Answer, ClientId, Draft, Hub, HubOptions, Input, Now, Output, Outputs, Query, ReadId, Seed, Write,
-};
-use chat_store::EventLog;
-use slab::Slab;
-use tokio::net::TcpStream;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use crate::inbox::Item;
+use crate::planted::{Planted, planted};
 
-use crate::alarm::Alarm;
-use crate::arrival::{Arrival, RoomInUse};
-use crate::bus::Bus;
-use crate::causes::causes;
-use crate::clock::now_ms;
-use crate::inbox::{Inbox, Item};
-use crate::log_writer::LogWriter;
-use crate::metrics::ShardMetrics;
-use crate::open_sessions::SessionUse;
-use crate::options::ShardOptions;
-use crate::socket::Socket;
-
-/// A thread's share of the chat.
-pub(crate) struct Shard {
-    parts: ShardParts,
-    started: Instant,
-    hub: Hub,
-    out: Outputs,
-    sockets: Slab<Socket>,
-    /// Every socket is read into this.
-    buffer: Box<[u8]>,
-    /// Made in this turn, for the log.
+/// A shard's hub, and what the turn that runs has put out.
+///
+/// It has no socket, clock or task: the server performs the outputs on sockets, and
+/// the simulator on its model of them.
+pub struct Turn {
+    /// The hub. Inputs that no [`Item`] stands for are stepped by the shard.
+    pub hub: Hub,
+    /// The outputs of the turn that were not performed yet.
+    pub out: Outputs,
+    /// Drafts that the log has to store, in the order of their outputs.
     drafts: Vec<Draft>,
-    /// Of each lane of the log.
-    failures_heard: Vec<u64>,
-    /// Clients whose held messages may be taken now.
-    resumed: Vec<ClientId>,
-    /// Clients that a write left something for.
-    touched: Vec<ClientId>,
-    /// Sockets whose tasks have ended. Their numbers are free once no output
-    /// can name them any more.
-    ended: Vec<usize>,
-    /// Told at the end of the turn that their sessions' sockets are closed.
-    revoked: Vec<oneshot::Sender<()>>,
-    draining: Option<Draining>,
-    stopping: bool,
-    /// Of the turn's task.
-    waker: Option<Waker>,
-    tick: Pin<Box<Sleep>>,
-    tick_ms: u64,
-    clocks_ms: u64,
-    /// Those that were counted.
-    deliveries: u64,
+    /// Failures that this shard has processed, for each lane of the log.
+    failures_seen: Vec<u64>,
+    planted: Planted,
 }
 
-/// What a shard is started with.
-pub(crate) struct ShardParts {
-    pub(crate) index: usize,
-    pub(crate) options: Arc<ShardOptions>,
-    pub(crate) seed: Seed,
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) bus: Arc<Bus>,
-    pub(crate) writer: LogWriter,
-    pub(crate) log: Arc<dyn EventLog>,
-    /// The shared runtime, for what waits.
-    pub(crate) service: Handle,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) metrics: ShardMetrics,
-    pub(crate) failed: CancellationToken,
-}
-
-/// Who waits for the clients to be gone.
-struct Draining {
-    done: Vec<oneshot::Sender<()>>,
-    /// All were told to go; those that do not are cut off then.
-    until_ms: Option<u64>,
-}
-
-impl Shard {
-    pub(crate) fn new(parts: ShardParts) -> Self {
-        let hub = HubOptions {
-            id: u32::try_from(parts.index).expect("at most SHARDS_MAX"),
-            epoch: parts.log.epoch().into(),
-            topics_side_by_side: parts.writer.lanes() > 1,
-            heartbeat_seconds: parts.options.ping_interval.as_secs(),
-            message_max_bytes: parts.options.message_max_bytes,
-            ..parts.options.hub.clone()
-        };
-        let hub = Hub::new(hub, parts.seed);
+impl Turn {
+    /// The first turn of a hub, with a log of so many lanes.
+    pub fn new(hub: Hub, lanes: usize) -> Self {
         Self {
-            failures_heard: vec![0; parts.writer.lanes()],
-            started: Instant::now(),
             hub,
             out: Outputs::default(),
-            sockets: Slab::new(),
-            buffer: vec![0; READ_BYTES].into_boxed_slice(),
             drafts: Vec::new(),
-            resumed: Vec::new(),
-            touched: Vec::new(),
-            ended: Vec::new(),
-            revoked: Vec::new(),
-            draining: None,
-            stopping: false,
-            waker: None,
-            tick: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            tick_ms: 0,
-            clocks_ms: 0,
-            deliveries: 0,
-            parts,
+            failures_seen: vec![0; lanes],
+            planted: Planted::default(),
         }
     }
 
-    fn now(&self) -> Now {
-        Now {
-            mono_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            wall_ms: now_ms(),
-        }
+    /// The same with a bug on purpose.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn with_bug(self, bug: Option<crate::PlantedBug>) -> Self {
+        Self { planted: bug, ..self }
     }
 
-    /// One input, whose outputs are done at the end of the turn.
-    fn step(&mut self, now: Now, input: Input<'_>) {
+    /// Steps the hub.
+    pub fn step(&mut self, now: Now, input: Input<'_>) {
         self.hub.step(now, input, &mut self.out);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 
-    /// Serves one socket: writes what it would not take, reads what it has.
-    fn poll_socket(&mut self, id: usize, cx: &mut Context<'_>) -> Poll<()> {
-        let now = self.now();
-        let socket = &mut self.sockets[id];
-        socket.polled_by(cx);
-        let unwritten = socket.unwritten();
-        socket.poll_outbox(cx);
-        if socket.unwritten() != unwritten && socket.in_hub {
-            let bytes = socket.unwritten();
-            self.step(now, Input::Pending { client: client_id(id), bytes });
-        }
-        while self.sockets[id].wants_input(&self.parts.options) {
-            let Poll::Ready(read) = self.sockets[id].poll_read(cx, &mut self.buffer, now.mono_ms) else {
-                break;
-            };
-            self.receive(id, read, now);
-            if read == self.buffer.len() {
-                // There may be more, but the others come first.
-                cx.waker().wake_by_ref();
-                break;
-            }
-        }
-        self.settle(id, now);
-        if self.sockets[id].is_dead() {
-            self.ended.push(id);
-            if let Some(waker) = self.waker.take() {
-                // Its descriptor is closed at the end of the turn.
-                waker.wake();
-            }
-            return Poll::Ready(());
-        }
-        Poll::Pending
+    /// Whether the turn has to end before this item is taken: its outputs performed,
+    /// and its drafts [handed over](Self::hand_over).
+    ///
+    /// A draft that the hub put out before it could know of a failure must not pass
+    /// for one that it put out afterwards.
+    pub fn ends_before<C>(&self, item: &Item<C>) -> bool {
+        matches!(item, Item::Failure { .. }) && !planted!(self.planted, CountFailuresFirst)
     }
 
-    /// Looks at the first bytes of the buffer, which a socket has sent.
-    fn receive(&mut self, id: usize, read: usize, now: Now) {
-        let Self { sockets, hub, out, buffer, parts, .. } = self;
-        let client = client_id(id);
-        sockets[id].receive(client, &mut buffer[..read], hub, out, &parts.options, now);
-        sockets[id].release(client, hub, out, &parts.options, now);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Tells the hub, once, that a client is gone.
-    fn settle(&mut self, id: usize, now: Now) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        if !socket.is_open() && std::mem::take(&mut socket.in_hub) {
-            self.step(now, Input::Closed { client: client_id(id) });
-        }
-    }
-
-    /// Takes turns until the shard is told to stop.
-    pub(crate) fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut shard = this.borrow_mut();
-        let inbox = Arc::clone(&shard.parts.inbox);
-        // Twice, because a log in memory answers through the inbox at once.
-        for _ in 0..2 {
-            let now = shard.now();
-            if shard.tick_ms <= now.mono_ms {
-                shard.look_at_clock(now);
-            }
-            let items = inbox.take(cx.waker());
-            let was_empty = items.is_none();
-            for item in items.into_iter().flatten() {
-                shard.take(item, this, now);
-            }
-            shard.end_turn(now);
-            if shard.stopping {
-                return Poll::Ready(());
-            }
-            if was_empty {
-                shard.waker = Some(cx.waker().clone());
-                if shard.poll_tick(cx).is_pending() {
-                    return Poll::Pending;
-                }
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due_ms = self.hub.next_tick_ms();
-        if due_ms != self.tick_ms {
-            self.tick_ms = due_ms;
-            self.tick.as_mut().reset((self.started + Duration::from_millis(due_ms)).into());
-        }
-        self.tick.as_mut().poll(cx)
-    }
-
-    /// One thing from the inbox.
-    fn take(&mut self, item: Item, this: &Rc<RefCell<Self>>, now: Now) {
+    /// Steps the hub with an item, and returns what does not concern the hub.
+    pub fn take<C>(&mut self, item: Item<C>, now: Now) -> Option<C> {
         match item {
             Item::Commit { entries, receipts } => {
-                self.parts.metrics.entries.inc_by(entries.len() as u64);
                 self.step(now, Input::Commit { entries: &entries, receipts: &receipts });
             }
             Item::Failure { lane, receipts } => {
-                // What was sent before this was heard of must not pass for
-                // something sent after it.
-                self.end_turn(now);
-                self.failures_heard[lane] += 1;
+                self.failures_seen[lane] += 1;
                 self.step(now, Input::Commit { entries: &[], receipts: &receipts });
             }
-            Item::Heard(missed) => self.step(now, Input::Missed(&[missed])),
-            Item::Missed(missed) => {
-                self.parts
-                    .metrics
-                    .missed
-                    .inc_by(missed.iter().map(|missed| missed.last - missed.first + 1).sum());
-                self.step(now, Input::Missed(&missed));
-            }
-            Item::Presence(change) => self.step(now, Input::Presence(&change)),
-            Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),
+            Item::Missed(missed) => self.step(now, Input::Missed(&missed)),
             Item::Answer(id, answer) => self.step(now, Input::Answer { id, answer: &answer }),
-            Item::Arrival(arrival) => self.admit(arrival, this, now),
-            Item::Revoke(sessions, done) => {
-                for session in &*sessions {
-                    self.step(now, Input::Revoked { session });
+            Item::Presence(change) => self.step(now, Input::Presence(&change)),
+            Item::HubLost(hub) => self.step(now, Input::HubLost(hub)),
+            Item::Trimmed(topics) => self.step(now, Input::Trimmed(&topics)),
+            Item::Revoke(sessions) => {
+                for session in sessions.iter() {
+                    if !planted!(self.planted, NoRevoked) {
+                        self.step(now, Input::Revoked { session });
+                    }
                 }
-                self.revoked.push(done);
             }
             Item::Renew(session, good_until_ms) => {
                 let good_for_ms = good_until_ms.saturating_sub(now.wall_ms);
                 self.step(now, Input::Renewed { session: &session, good_for_ms });
             }
-            Item::Rooms(answer) => {
-                let rooms = self.hub.rooms();
-                let rooms = rooms.map(|(name, online)| RoomInUse { name: name.clone(), online }).collect();
-                // Whoever asked may have left.
-                let _ = answer.send(rooms);
-            }
-            Item::Drain(done) => {
-                self.draining.get_or_insert(Draining { done: Vec::new(), until_ms: None }).done.push(done);
-                self.step(now, Input::Drain);
-            }
-            Item::Stop => self.stopping = true,
+            Item::Drain => self.step(now, Input::Drain),
+            Item::Other(other) => return Some(other),
         }
+        None
     }
 
-    /// Makes a client of a socket.
-    fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
-        let Arrival { stream, read, user, session, good_until_ms, protocol } = arrival;
-        // A renewal that the shard was told of before this socket.
-        let renewed_ms = session.as_ref().map_or(0, SessionUse::good_until_ms);
-        let good_for_ms = good_until_ms.max(renewed_ms).saturating_sub(now.wall_ms);
-        let stream = match TcpStream::from_std(stream) {
-            Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%error, "a socket could not be watched"),
-        };
-        let session_id = session.as_ref().map(|session| session.id().clone());
-        let id = self.sockets.insert(Socket::new(stream, session, &self.parts.options, now.mono_ms));
-        let open = Input::Open {
-            client: client_id(id),
-            user: &user,
-            session: session_id.as_ref(),
-            good_for_ms: Some(good_for_ms),
-            protocol,
-        };
-        self.step(now, open);
-        for part in read.chunks(self.buffer.len()) {
-            self.buffer[..part.len()].copy_from_slice(part);
-            self.receive(id, part.len(), now);
-        }
-        let (shard, failed) = (Rc::clone(this), self.parts.failed.clone());
-        // It ends with its socket, which the shard has in its hands.
-        tokio::task::spawn_local(std::future::poll_fn(move |cx| {
-            let _alarm = Alarm(&failed);
-            shard.borrow_mut().poll_socket(id, cx)
-        }));
+    /// Adds a draft of the hub to what the turn hands over.
+    pub fn add_draft(&mut self, draft: Draft) {
+        self.drafts.push(draft);
     }
 
-    /// Does what the hub wants done, until it wants nothing more.
-    fn end_turn(&mut self, now: Now) {
-        loop {
-            self.hub.end_turn(&mut self.out);
-            if self.out.is_empty() && self.resumed.is_empty() {
-                break;
-            }
-            while let Some(output) = self.out.next() {
-                self.perform(output, now);
-            }
-            for client in std::mem::take(&mut self.resumed) {
-                let Self { sockets, hub, out, parts, .. } = self;
-                if let Some(socket) = sockets.get_mut(index(client)) {
-                    socket.release(client, hub, out, &parts.options, now);
-                    self.settle(index(client), now);
-                }
-            }
+    /// The drafts of the turn, and the failures that the shard had processed when the
+    /// hub put them out, for each lane. `None` if there are no drafts.
+    pub fn hand_over(&mut self) -> Option<(Vec<Draft>, &[u64])> {
+        if self.drafts.is_empty() {
+            return None;
         }
-        // Nothing is left that could name these.
-        for id in self.ended.drain(..) {
-            self.sockets.remove(id);
-        }
-        if !self.drafts.is_empty() {
-            let drafts = std::mem::take(&mut self.drafts);
-            self.parts.writer.append(self.parts.index, drafts, &self.failures_heard);
-        }
-        for done in self.revoked.drain(..) {
-            let _ = done.send(());
-        }
-        let deliveries = self.out.deliveries();
-        self.parts
-            .metrics
-            .deliveries
-            .inc_by(deliveries - std::mem::replace(&mut self.deliveries, deliveries));
-        self.look_for_the_drained(now.mono_ms);
-    }
-
-    fn perform(&mut self, output: Output, now: Now) {
-        match output {
-            Output::Write(write) => self.write(&write, now),
-            Output::Close { client, code } => {
-                if let Some(socket) = self.sockets.get_mut(index(client)) {
-                    socket.dismiss(code, &self.parts.options, now.mono_ms);
-                    self.settle(index(client), now);
-                }
-            }
-            Output::Append(draft) => self.drafts.push(draft),
-            Output::Read { id, query } => self.read(id, query),
-            // Asked for before each frame.
-            Output::Pause(_) => {}
-            Output::Resume(client) => self.resumed.push(client),
-            Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
-            Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
-            Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
-        }
-    }
-
-    /// The same bytes for everybody, one system call each.
-    fn write(&mut self, write: &Write, now: Now) {
-        let Self { sockets, out, parts, touched, .. } = self;
-        let bytes = out.bytes(write);
-        for &client in out.recipients(write) {
-            if let Some(socket) = sockets.get_mut(index(client))
-                && (socket.send(bytes, &parts.options, now.mono_ms) || !socket.is_open())
-            {
-                touched.push(client);
-            }
-        }
-        while let Some(client) = self.touched.pop() {
-            let socket = &self.sockets[index(client)];
-            if socket.was_too_slow() {
-                self.parts.metrics.slow_closes.inc();
-            }
-            if socket.in_hub {
-                let bytes = socket.unwritten();
-                self.step(now, Input::Pending { client, bytes });
-            }
-            self.settle(index(client), now);
-        }
-    }
-
-    /// Has the log answer a query; the answer comes back through the inbox,
-    /// whatever happens.
-    fn read(&self, id: ReadId, query: Query) {
-        if let Query::Page { .. } = query {
-            self.parts.metrics.pages_read.inc();
-        }
-        let log = Arc::clone(&self.parts.log);
-        let reading = Reading { inbox: Arc::clone(&self.parts.inbox), id, answer: Answer::Failed };
-        let timeout = self.parts.options.read_timeout;
-        let read = async move {
-            // Whole, so that it is dropped with this task.
-            let mut reading = reading;
-            let answer = async {
-                match &query {
-                    Query::Page { topic, from, limits } => {
-                        log.page(topic, *from, *limits).await.map(Answer::Page)
-                    }
-                    Query::Conversations { user, limit } => {
-                        log.conversations(user, *limit).await.map(Answer::Conversations)
-                    }
-                }
-            };
-            match tokio::time::timeout(timeout, answer).await {
-                Ok(Ok(answer)) => reading.answer = answer,
-                Ok(Err(error)) => tracing::error!(error = %causes(&error), "the log could not be read"),
-                Err(_) => tracing::error!("the log does not answer"),
-            }
-        };
-        self.parts.tasks.spawn_on(read, &self.parts.service);
-    }
-
-    fn look_at_clock(&mut self, now: Now) {
-        self.step(now, Input::Tick);
-        self.tick_ms = self.hub.next_tick_ms();
-        self.tick.as_mut().reset((self.started + Duration::from_millis(self.tick_ms)).into());
-        if self.clocks_ms + CLOCKS_MS > now.mono_ms {
-            return;
-        }
-        self.clocks_ms = now.mono_ms;
-        let metrics = &self.parts.metrics;
-        metrics.connections.set(self.sockets.len() as u64);
-        metrics.rooms.set(self.hub.rooms_in_memory() as u64);
-        metrics.drafts.set(self.hub.unanswered() as u64);
-        let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            self.sockets[id].look_at_clock(&self.parts.options, now.mono_ms);
-            self.settle(id, now);
-        }
-    }
-
-    /// All clients were let go: those that wait for it are told.
-    fn look_for_the_drained(&mut self, now_ms: u64) {
-        let Some(draining) = &mut self.draining else { return };
-        if self.hub.is_drained() {
-            let until_ms = *draining.until_ms.get_or_insert(now_ms + GOODBYE_MS);
-            if self.sockets.is_empty() || until_ms <= now_ms {
-                for done in draining.done.drain(..) {
-                    let _ = done.send(());
-                }
-            }
-        }
+        Some((std::mem::take(&mut self.drafts), &self.failures_seen))
     }
 }
-
-/// A read that is answered when it is dropped.
-struct Reading {
-    inbox: Arc<Inbox>,
-    id: ReadId,
-    answer: Answer,
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.inbox.push(Item::Answer(self.id, std::mem::replace(&mut self.answer, Answer::Failed)));
-    }
-}
-
-fn client_id(id: usize) -> ClientId {
-    ClientId(u32::try_from(id).expect("descriptors are numbered by an i32"))
-}
-
-fn index(client: ClientId) -> usize {
-    client.0 as usize
-}
-
-/// One read takes at most this much, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-/// How often the sockets' deadlines are looked at, in milliseconds.
-const CLOCKS_MS: u64 = 1_000;
-/// How long a drained client may take to answer the goodbye, in milliseconds.
-const GOODBYE_MS: u64 = 2_000;

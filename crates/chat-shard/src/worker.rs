@@ -9,10 +9,10 @@ use std::thread::JoinHandle;
 use tokio::runtime::LocalOptions;
 
 use crate::alarm::Alarm;
-use crate::inbox::Inbox;
-use crate::turn::{Shard, ShardParts};
+use crate::shard::{Shard, ShardParts};
+use crate::shared_inbox::SharedInbox;
 
-/// Starts a shard's thread. It ends at [`Item::Stop`](crate::inbox::Item::Stop); if
+/// Starts a shard's thread. It ends at [`Control::Stop`](crate::shared_inbox::Control::Stop); if
 /// anything in it panics, `failed` is cancelled, since the users of this shard have
 /// no other.
 pub(crate) fn spawn(parts: ShardParts) -> io::Result<JoinHandle<()>> {
@@ -45,7 +45,7 @@ async fn run(parts: ShardParts) {
 }
 
 /// Lets go of whoever waits for an answer of the shard, when its thread ends.
-struct Closing(Arc<Inbox>);
+struct Closing(Arc<SharedInbox>);
 
 impl Drop for Closing {
     fn drop(&mut self) {

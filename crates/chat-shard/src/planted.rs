@@ -1,0 +1,44 @@
+//! Bugs on purpose, which only the feature `planted-bugs` compiles in: the
+//! simulator's oracle must catch each of them.
+
+/// What a shard or the log's writer does wrong.
+#[cfg(feature = "planted-bugs")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// The log fails, and the writer acknowledges the drafts all the same.
+    AckAFailure,
+    /// Drafts behind a batch that failed are stored.
+    StoreBehindAFailure,
+    /// A shard counts a failure before it has handed over the drafts that its hub
+    /// put out until then.
+    CountFailuresFirst,
+    /// An inbox that is full drops entries.
+    DropWhenFull,
+    /// An inbox gives its newest item first.
+    StackForInbox,
+    /// A hub does not get to know that a session has ended.
+    NoRevoked,
+}
+
+/// The bug of a value, if it has one.
+#[cfg(feature = "planted-bugs")]
+pub(crate) type Planted = Option<PlantedBug>;
+/// Nothing: the feature is off.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) type Planted = ();
+
+/// Whether a value has this bug; `false` without the feature.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($planted:expr, $bug:ident) => {
+        $planted == Some($crate::PlantedBug::$bug)
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($planted:expr, $bug:ident) => {{
+        let () = $planted;
+        false
+    }};
+}
+pub(crate) use planted;
