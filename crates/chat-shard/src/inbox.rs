@@ -27,7 +27,7 @@ pub struct Inbox<C> {
 }
 
 /// One item for a shard.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Item<C> {
     /// A commit: the entries that concern the shard, and the receipts of its drafts.
     Commit {

@@ -1,45 +1,69 @@
 //! The chat on sockets whose upgrade to WebSocket is answered already: shards, each a
-//! thread with its sockets and its [`Hub`](chat_core::Hub); what carries commits
+//! thread with its sockets and its [`Hub`](chat_core::Hub); the bus that carries commits
 //! between them; and the log's writer.
 //!
-//! [`Shards::start`] takes [`ShardOptions`] and a log. [`Shards::place`] hands over a
-//! socket as an [`Arrival`]: whose it is, until when, and what the client speaks.
+//! What decides is a plain value, without lock, task, socket or clock, and the simulator
+//! runs the same values: [`LogQueue`] (what waits for the log, and what fails with what),
+//! [`Routing`] and [`deliveries`] (which shard gets what of a commit, in which order),
+//! [`Inbox`] (what waits for a shard), and [`Turn`] (what a shard does with its hub).
+//! Around them, with the feature `sockets`, are the threads: `Shards`, `Arrival`.
 //!
 //! This crate knows no HTTP, no cookie, no token and no SQL, and decides nothing about
 //! messages: rooms, replay, presence and limits are chat-core's.
 
-mod alarm;
-mod arrival;
-mod bus;
-mod causes;
-mod clock;
 mod inbox;
 mod log_queue;
-mod log_writer;
-mod metrics;
-mod open_sessions;
-mod options;
-mod outbox;
 mod planted;
 mod routing;
-mod shard;
-mod shards;
-mod shared_inbox;
-mod socket;
 mod turn;
+
+#[cfg(feature = "sockets")]
+mod alarm;
+#[cfg(feature = "sockets")]
+mod arrival;
+#[cfg(feature = "sockets")]
+mod bus;
+#[cfg(feature = "sockets")]
+mod causes;
+#[cfg(feature = "sockets")]
+mod clock;
+#[cfg(feature = "sockets")]
+mod log_writer;
+#[cfg(feature = "sockets")]
+mod metrics;
+#[cfg(feature = "sockets")]
+mod open_sessions;
+#[cfg(feature = "sockets")]
+mod options;
+#[cfg(feature = "sockets")]
+mod outbox;
+#[cfg(feature = "sockets")]
+mod shard;
+#[cfg(feature = "sockets")]
+mod shards;
+#[cfg(feature = "sockets")]
+mod shared_inbox;
+#[cfg(feature = "sockets")]
+mod socket;
+#[cfg(feature = "sockets")]
 mod worker;
+#[cfg(feature = "sockets")]
 mod ws;
 
-pub use arrival::{Arrival, RoomInUse};
-pub use causes::causes;
-pub use clock::now_ms;
 pub use inbox::{ENTRY_BYTES, Inbox, Item};
 pub use log_queue::{Batch, Failure, LogQueue};
-pub use metrics::Metrics;
-pub use open_sessions::{OpenSessions, SessionUse};
-pub use options::{SHARDS_MAX, ShardOptions};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use routing::{Origins, Routing, deliveries, receipts_by_shard, retried};
-pub use shards::Shards;
 pub use turn::Turn;
+
+#[cfg(feature = "sockets")]
+pub use self::{
+    arrival::{Arrival, RoomInUse},
+    causes::causes,
+    clock::now_ms,
+    metrics::Metrics,
+    open_sessions::{OpenSessions, SessionUse},
+    options::{SHARDS_MAX, ShardOptions},
+    shards::Shards,
+};

@@ -1,10 +1,12 @@
 //! Servers that start, stop and crash, and the end of all that.
 
 use chat_core::SessionId;
+use chat_shard::{LogQueue, Routing};
 
-use crate::log::Lane;
 use crate::oracle::{Check, Expected, ensure};
-use crate::world::{Event, Item, NODES, NodeState, Socket, SocketKind, World};
+use crate::planted::with_bug;
+use crate::rates::Plan;
+use crate::world::{Event, Item, NODES, NodeState, Running, Socket, SocketKind, World};
 
 impl World {
     pub(crate) fn fate(&mut self) {
@@ -54,7 +56,7 @@ impl World {
         let node = self.random.index(NODES);
         if self.nodes[node].state != NodeState::Down {
             for hub in self.hubs_of(node) {
-                self.push(hub, Item::Trimmed(topic.clone(), first));
+                self.push(hub, Item::Trimmed([(topic.clone(), first)].into()));
             }
         }
         self.oracle.count("trimmed");
@@ -66,13 +68,13 @@ impl World {
         if self.nodes[node].state != NodeState::Down {
             return;
         }
-        let lanes = self.plan.lanes;
-        let shards = self.plan.shards;
+        let Plan { lanes, shards, drafts_max, .. } = self.plan;
         let this = &mut self.nodes[node];
         this.boot += 1;
         this.state = NodeState::Up;
-        let new_lane = || Lane { failures: vec![0; shards], ..Lane::default() };
-        this.lanes = (0..lanes).map(|_| new_lane()).collect();
+        this.queue = with_bug!(LogQueue::new(lanes, shards, drafts_max), self.bug);
+        this.running = (0..lanes).map(|_| None).collect();
+        this.routing = Routing::default();
         this.heard.clear();
         this.polled.clear();
         let boot = this.boot;
@@ -103,12 +105,15 @@ impl World {
         }
         // What its database sessions had begun may still be committed.
         for lane in 0..self.plan.lanes {
-            let drafts = std::mem::take(&mut self.nodes[node].lanes[lane].running);
-            let is_stored = self.nodes[node].lanes[lane].is_stored;
-            if !drafts.is_empty() && !is_stored && self.random.chance(500) && !self.is_log_out() {
+            let running = self.nodes[node].running[lane].take();
+            if let Some(Running { batch, is_stored: false }) = running
+                && self.random.chance(500)
+                && !self.is_log_out()
+            {
                 self.oracle.count("orphan");
                 let late_ms = self.random.between(0, 2_000);
-                self.after(late_ms, Event::Orphan { drafts });
+                let sends = self.sends(node, &batch);
+                self.after(late_ms, Event::Orphan { drafts: batch.drafts, sends });
             }
         }
         self.stop(node);
@@ -120,9 +125,8 @@ impl World {
         self.nodes[node].boot += 1;
         // What is still on its way from it does not arrive.
         self.bridge += 1;
-        for lane in &mut self.nodes[node].lanes {
-            *lane = Lane::default();
-        }
+        self.nodes[node].queue = LogQueue::new(1, 0, 0);
+        self.nodes[node].running.clear();
         let other = 1 - node;
         for hub in self.hubs_of(node) {
             let id = self.hubs[hub].id;
@@ -151,7 +155,7 @@ impl World {
             return;
         }
         let mut hubs = self.hubs_of(node);
-        if hubs.all(|hub| self.hubs[hub].hub.is_drained() && self.sockets_of(hub).is_empty()) {
+        if hubs.all(|hub| self.hubs[hub].turn.hub.is_drained() && self.sockets_of(hub).is_empty()) {
             self.stop(node);
         }
     }
@@ -190,7 +194,7 @@ impl World {
     pub(crate) fn revoke_on(&mut self, node: usize, session: &SessionId) {
         if self.nodes[node].state != NodeState::Down {
             for hub in self.hubs_of(node) {
-                self.push(hub, Item::Revoke(session.clone()));
+                self.push(hub, Item::Revoke([session.clone()].into()));
             }
         }
     }

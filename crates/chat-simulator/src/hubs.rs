@@ -4,8 +4,9 @@ use std::hash::Hash;
 use std::rc::Rc;
 
 use chat_core::{
-    ClientId, Input, Output, Protocol, Query, RoomName, SessionId, Subscription, Topic, Username, Write,
+    ClientId, Input, Now, Output, Protocol, Query, RoomName, SessionId, Subscription, Topic, Username, Write,
 };
+use chat_shard::Turn;
 
 use crate::oracle::{Check, ensure};
 use crate::planted::Bug;
@@ -15,24 +16,36 @@ use crate::world::{Chunk, Event, Incoming, Item, NodeState, Socket, SocketKind, 
 impl World {
     pub(crate) fn step(&mut self, hub: usize, input: Input<'_>) {
         let now = self.now(self.hubs[hub].node);
-        let shell = &mut self.hubs[hub];
-        shell.hub.step(now, input, &mut shell.out);
-        if !std::mem::replace(&mut shell.in_turn, true) {
+        self.hubs[hub].turn.step(now, input);
+        self.begin_turn(hub);
+    }
+
+    /// Has the turn end that a hub is in, soon.
+    fn begin_turn(&mut self, hub: usize) {
+        if !std::mem::replace(&mut self.hubs[hub].in_turn, true) {
             let turn_ms = self.random.between(0, self.rates.turn_ms);
             let origin = self.origin(hub);
             self.after(turn_ms, Event::EndTurn { origin });
         }
     }
 
-    pub(crate) fn end_turn(&mut self, hub: usize) -> Check {
-        let shell = &mut self.hubs[hub];
-        shell.in_turn = false;
-        shell.hub.end_turn(&mut shell.out);
-        self.perform_all(hub)?;
+    /// Performs what a hub has put out, and hands its drafts over.
+    fn perform_turn(&mut self, hub: usize) -> Check {
+        let Turn { hub: real, out, .. } = &mut self.hubs[hub].turn;
+        real.end_turn(out);
+        while let Some(output) = self.hubs[hub].turn.out.next() {
+            self.perform(hub, output)?;
+        }
         self.hand_to_writer(hub);
         for id in std::mem::take(&mut self.hubs[hub].gone) {
             self.hubs[hub].sockets[id.0 as usize] = None;
         }
+        Ok(())
+    }
+
+    pub(crate) fn end_turn(&mut self, hub: usize) -> Check {
+        self.hubs[hub].in_turn = false;
+        self.perform_turn(hub)?;
         self.check(hub)?;
         for socket in self.sockets_of(hub) {
             let Socket { id, pending, told, .. } = self.sockets[socket];
@@ -55,15 +68,8 @@ impl World {
         Ok(())
     }
 
-    fn perform_all(&mut self, hub: usize) -> Check {
-        while let Some(output) = self.hubs[hub].out.next() {
-            self.perform(hub, output)?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn schedule_tick(&mut self, hub: usize) {
-        let due = self.hubs[hub].hub.next_tick_ms().max(self.now_ms);
+        let due = self.hubs[hub].turn.hub.next_tick_ms().max(self.now_ms);
         let shell = &mut self.hubs[hub];
         if shell.tick_ms <= self.now_ms || due < shell.tick_ms {
             shell.tick_ms = due + u64::from(due == self.now_ms);
@@ -104,10 +110,9 @@ impl World {
             Output::Append(draft) => {
                 (&draft.topic, draft.body.text()).hash(&mut self.hasher);
                 let send = self.oracle.drafted(hub, &draft, self.now_ms)?;
-                let shard = hub % self.plan.shards;
                 let shell = &mut self.hubs[hub];
                 shell.drafts.insert(draft.id, send);
-                shell.to_store.push(crate::log::Queued { shard, draft, send });
+                shell.turn.add_draft(draft);
             }
             Output::Read { id, query } => {
                 match &query {
@@ -132,6 +137,8 @@ impl World {
             Output::Subscribe(to) => {
                 let new = self.hubs[hub].subscriptions.insert(to.clone());
                 ensure(new, || format!("hub {hub} subscribes twice to {to:?}"))?;
+                let (node, shard) = self.shard(hub);
+                self.nodes[node].routing.subscribe(shard, to.clone());
                 if let Subscription::User(user) = to {
                     self.begin_to_hear(self.hubs[hub].node, &user);
                 }
@@ -139,6 +146,8 @@ impl World {
             Output::Unsubscribe(to) => {
                 let known = self.hubs[hub].subscriptions.remove(&to);
                 ensure(known, || format!("hub {hub} never subscribed to {to:?}"))?;
+                let (node, shard) = self.shard(hub);
+                self.nodes[node].routing.unsubscribe(shard, &to);
                 if let Subscription::Room(room) = to {
                     self.hubs[hub].forgot.insert(Topic::Room(room));
                 }
@@ -165,8 +174,8 @@ impl World {
     }
 
     fn write(&mut self, hub: usize, write: &Write) -> Check {
-        let bytes = self.hubs[hub].out.bytes(write).to_vec();
-        let recipients = self.hubs[hub].out.recipients(write).to_vec();
+        let bytes = self.hubs[hub].turn.out.bytes(write).to_vec();
+        let recipients = self.hubs[hub].turn.out.recipients(write).to_vec();
         (&bytes, &recipients).hash(&mut self.hasher);
         let bytes = String::from_utf8(bytes).map_err(|error| error.to_string())?;
         self.note(|| format!("    hub {hub} to {recipients:?}: {}", bytes.trim_end()));
@@ -257,17 +266,25 @@ impl World {
             }
             clients += 1;
             ensure(!shell.revoked.contains(session), || format!("{id:?} of hub {hub} was signed out"))?;
-            let is_paused = shell.hub.is_paused(*id);
+            let is_paused = shell.turn.hub.is_paused(*id);
             ensure(*paused == is_paused || is_draining || *said_goodbye, || {
                 format!("{id:?} of hub {hub} is paused: {is_paused}, but the shell was told {paused}")
             })?;
         }
-        ensure(shell.hub.clients() == clients, || {
-            format!("hub {hub} has {} clients, not {clients}", shell.hub.clients())
+        ensure(shell.turn.hub.clients() == clients, || {
+            format!("hub {hub} has {} clients, not {clients}", shell.turn.hub.clients())
         })?;
         // Each may have been in the middle of a frame when the hub was full.
         let max = self.plan.options.hub_unanswered_max + shell.sockets.len();
-        ensure(shell.hub.unanswered() <= max, || format!("hub {hub} has {} drafts", shell.hub.unanswered()))
+        ensure(shell.turn.hub.unanswered() <= max, || {
+            format!("hub {hub} has {} drafts", shell.turn.hub.unanswered())
+        })
+    }
+
+    /// The server of a hub, and the hub's number there.
+    fn shard(&self, hub: usize) -> (usize, usize) {
+        let node = self.hubs[hub].node;
+        (node, hub - self.hubs_of(node).start)
     }
 
     // Sockets.
@@ -343,7 +360,7 @@ impl World {
     fn hand_over(&mut self, socket: usize) {
         loop {
             let Socket { hub, id, open, .. } = self.sockets[socket];
-            if !open || self.hubs[hub].hub.is_paused(id) {
+            if !open || self.hubs[hub].turn.hub.is_paused(id) {
                 return;
             }
             match self.sockets[socket].inbox.pop_front() {
@@ -395,70 +412,39 @@ impl World {
     // The inbox.
 
     pub(crate) fn take_inbox(&mut self, hub: usize) -> Check {
-        let inbox = &mut self.hubs[hub].inbox;
-        inbox.is_scheduled = false;
-        inbox.entries = 0;
-        let ranges = std::mem::take(&mut inbox.missed);
-        let mut items = std::mem::take(&mut inbox.items);
-        if self.bug == Some(Bug::StackForInbox) {
-            items = items.into_iter().rev().collect();
-        }
-        for mut item in items {
-            if let Item::Missed(missed) = &mut item
-                && missed.is_empty()
-            {
-                missed.extend(ranges.iter().map(|(topic, &(first, last))| chat_core::Missed {
-                    topic: topic.clone(),
-                    first,
-                    last,
-                }));
-            }
+        self.hubs[hub].takes_inbox = false;
+        for item in self.hubs[hub].inbox.take().into_iter().flatten() {
             self.note(|| format!("    hub {hub} takes {item:?}"));
-            if matches!(item, Item::Failure { .. }) && self.bug != Some(Bug::CountsFailuresFirst) {
-                // What the hub wanted stored before it heard of the failure
-                // must not look as if it had come after it.
-                self.perform_all(hub)?;
-                self.hand_to_writer(hub);
+            if self.hubs[hub].turn.ends_before(&item) {
+                self.perform_turn(hub)?;
             }
-            self.take(hub, item);
+            let now = self.now(self.hubs[hub].node);
+            self.observe(hub, &item, now);
+            self.hubs[hub].turn.take(item, now);
+            self.begin_turn(hub);
         }
         Ok(())
     }
 
-    fn take(&mut self, hub: usize, item: Item) {
+    /// Notes what the oracle has to know of an item.
+    fn observe(&mut self, hub: usize, item: &Item, now: Now) {
         match item {
-            Item::Commit { entries, receipts } => {
-                self.note_receipts(hub, &receipts);
-                self.step(hub, Input::Commit { entries: &entries, receipts: &receipts });
+            Item::Commit { receipts, .. } | Item::Failure { receipts, .. } => {
+                self.note_receipts(hub, receipts)
             }
-            Item::Failure { lane, receipts } => {
-                self.hubs[hub].failures_heard[lane] += 1;
-                self.note_receipts(hub, &receipts);
-                self.step(hub, Input::Commit { entries: &[], receipts: &receipts });
-            }
-            Item::Missed(missed) => self.step(hub, Input::Missed(&missed)),
-            Item::Presence(change) => self.step(hub, Input::Presence(&change)),
-            Item::HubLost(id) => self.step(hub, Input::HubLost(id)),
-            Item::Revoke(session) => {
-                self.hubs[hub].revoked.insert(session.clone());
-                if self.bug != Some(Bug::NoRevoked) {
-                    self.step(hub, Input::Revoked { session: &session });
-                }
-            }
-            Item::Renew(session, good_for_ms) => {
+            Item::Answer(..) => self.hubs[hub].reads -= 1,
+            Item::Revoke(sessions) => self.hubs[hub].revoked.extend(sessions.iter().cloned()),
+            Item::Renew(session, good_until_ms) => {
+                let expires_at_ms = self.now_ms + good_until_ms.saturating_sub(now.wall_ms);
                 for socket in self.sockets_of(hub) {
                     let expires_ms = &mut self.oracle.connections[socket].expires_ms;
-                    if self.sockets[socket].session == session && expires_ms.is_some() {
-                        *expires_ms = (*expires_ms).max(Some(self.now_ms + good_for_ms));
+                    if self.sockets[socket].session == *session && expires_ms.is_some() {
+                        *expires_ms = (*expires_ms).max(Some(expires_at_ms));
                     }
                 }
-                self.step(hub, Input::Renewed { session: &session, good_for_ms });
             }
-            Item::Trimmed(topic, first) => self.step(hub, Input::Trimmed(&[(topic, first)])),
-            Item::Drain => {
-                self.oracle.draining(hub);
-                self.step(hub, Input::Drain);
-            }
+            Item::Drain => self.oracle.draining(hub),
+            Item::Missed(_) | Item::Presence(_) | Item::HubLost(_) | Item::Trimmed(_) | Item::Other(_) => {}
         }
     }
 

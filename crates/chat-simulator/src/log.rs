@@ -1,6 +1,6 @@
-//! The one log of a world, and how each server writes to it.
+//! The one log of a world.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use chat_core::{
     Answer, Commit, Conversations, Draft, History, HistoryLimits, Nonce, Page, PageFrom, PageLimits, Query,
@@ -84,45 +84,5 @@ impl Log {
     pub(crate) fn trim(&mut self, topic: &Topic, keep: u64) {
         let first = (self.last_seq(topic) + 1).saturating_sub(keep).max(self.first(topic));
         self.kept.insert(topic.clone(), first);
-    }
-}
-
-/// A part of a server that stores one batch at a time.
-#[derive(Default)]
-pub(crate) struct Lane {
-    pub(crate) queue: VecDeque<Handed>,
-    /// The batch that is being stored.
-    pub(crate) running: Vec<Queued>,
-    /// That is stored, but its answer was lost.
-    pub(crate) is_stored: bool,
-    /// How often it failed drafts of each hub of its server.
-    pub(crate) failures: Vec<u64>,
-}
-
-/// What a hub handed over at the end of a turn.
-pub(crate) struct Handed {
-    pub(crate) shard: usize,
-    pub(crate) drafts: Vec<Queued>,
-    /// How many failures of this lane the hub had heard of.
-    pub(crate) failures_heard: u64,
-}
-
-/// A draft on its way to the log.
-#[derive(Clone)]
-pub(crate) struct Queued {
-    pub(crate) shard: usize,
-    pub(crate) draft: Draft,
-    /// The send that it comes from.
-    pub(crate) send: crate::oracle::SendRef,
-}
-
-impl Lane {
-    /// Drafts that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.queue.iter().map(|handed| handed.drafts.len()).sum()
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.queue.is_empty()
     }
 }

@@ -383,8 +383,9 @@ impl World {
         let session = self.sockets[socket].session.clone();
         let node = self.hubs[self.sockets[socket].hub].node;
         let good_for_ms = self.random.between(1_000, 10_000);
+        let good_until_ms = self.wall_ms(node) + good_for_ms;
         for hub in self.hubs_of(node) {
-            self.push(hub, crate::world::Item::Renew(session.clone(), good_for_ms));
+            self.push(hub, crate::world::Item::Renew(session.clone(), good_until_ms));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chat_client::Rng;
 use chat_core::{Framing, HubOptions, RateLimit, RecentLimits};
+use chat_shard::ENTRY_BYTES;
 
 /// What is the same from the beginning of a world to its end.
 pub(crate) struct Plan {
@@ -11,10 +12,10 @@ pub(crate) struct Plan {
     pub(crate) lanes: usize,
     /// Of all hubs, but for their ids.
     pub(crate) options: HubOptions,
-    /// Entries that the bus keeps for a hub that is busy.
-    pub(crate) inbox_max: usize,
-    /// Drafts that wait in a server's writer.
-    pub(crate) queue_max: usize,
+    /// Bytes of entries that the inbox of a busy hub keeps.
+    pub(crate) inbox_max_bytes: usize,
+    /// Drafts that wait in a server's writer or are being stored.
+    pub(crate) drafts_max: usize,
     /// Bytes kept for a socket that does not take them.
     pub(crate) outbox_max: usize,
     /// People who speak v2 with the real client, who speak v2 as they like,
@@ -162,8 +163,8 @@ impl Plan {
             lanes,
             apps,
             options,
-            inbox_max: random.size(3, 60),
-            queue_max: random.size(20, 200),
+            inbox_max_bytes: random.size(3, 60) * (ENTRY_BYTES + 40),
+            drafts_max: random.size(20, 200),
             outbox_max: random.size(4_000, 30_000),
             v1: random.between(0, 500),
             wild: random.between(0, 500),

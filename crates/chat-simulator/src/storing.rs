@@ -1,78 +1,50 @@
 //! The log's writers, the bus within a server and between the two, and reads.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chat_core::{
-    Answer, Commit, Entry, Missed, Outcome, PresenceChange, Query, ReadId, Receipt, Subscription, Topic,
-    Username,
+    Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, Query, ReadId, Receipt, Subscription,
+    Topic, Username,
 };
+use chat_shard::{Batch, Failure, Origins, deliveries, receipts_by_shard, retried};
 
-use crate::log::{Handed, Queued};
-use crate::oracle::{Check, ensure};
+use crate::oracle::{Check, SendRef, ensure};
 use crate::planted::Bug;
-use crate::world::{Event, Item, NODES, NodeState, Origin, World};
+use crate::world::{Event, Item, NODES, Node, NodeState, Origin, Running, Shell, World};
 
 impl World {
     // Writers.
 
-    fn lane(&self, topic: &Topic) -> usize {
-        let mut hasher = DefaultHasher::new();
-        topic.hash(&mut hasher);
-        (hasher.finish() % self.plan.lanes as u64) as usize
-    }
-
-    /// What a hub wants stored goes to its server's writer at the end of a turn.
+    /// Hands the drafts of a hub's turn to its server's writer.
     pub(crate) fn hand_to_writer(&mut self, hub: usize) {
-        let drafts = std::mem::take(&mut self.hubs[hub].to_store);
-        if drafts.is_empty() {
-            return;
-        }
         let node = self.hubs[hub].node;
-        let mut by_lane: BTreeMap<usize, Vec<Queued>> = BTreeMap::new();
-        for queued in drafts {
-            by_lane.entry(self.lane(&queued.draft.topic)).or_default().push(queued);
-        }
-        for (lane, drafts) in by_lane {
-            let failures_heard = self.hubs[hub].failures_heard[lane];
-            let shard = hub % self.plan.shards;
-            if self.nodes[node].lanes[lane].waiting() >= self.plan.queue_max {
-                self.fail(node, lane, &drafts);
-            } else {
-                self.nodes[node].lanes[lane].queue.push_back(Handed { shard, drafts, failures_heard });
-                self.begin_commit(node, lane);
-            }
+        let (shard, lanes) = (hub - self.hubs_of(node).start, self.plan.lanes);
+        let Some((drafts, failures_seen)) = self.hubs[hub].turn.hand_over() else { return };
+        let queue = &mut self.nodes[node].queue;
+        let failures = queue.accept(shard, drafts, failures_seen, |topic| lane(topic, lanes));
+        self.publish_failures(node, failures);
+        for lane in 0..lanes {
+            self.begin_commit(node, lane);
         }
     }
 
     fn begin_commit(&mut self, node: usize, lane: usize) {
-        if !self.nodes[node].lanes[lane].running.is_empty() {
+        let Node { queue, running, boot, .. } = &mut self.nodes[node];
+        if running[lane].is_some() || queue.is_empty(lane) {
             return;
         }
-        while self.nodes[node].lanes[lane].running.is_empty() {
-            let batch_max = self.random.size(1, 40);
-            let is_careless = self.bug == Some(Bug::NoFailuresHeard);
-            if self.nodes[node].lanes[lane].queue.is_empty() {
-                return;
-            }
-            while self.nodes[node].lanes[lane].running.len() < batch_max
-                && let Some(handed) = self.nodes[node].lanes[lane].queue.pop_front()
-            {
-                // What a hub sent before it could know of a failure must not
-                // be stored before what failed is sent again.
-                let failures = self.nodes[node].lanes[lane].failures[handed.shard];
-                if handed.failures_heard == failures || is_careless {
-                    self.nodes[node].lanes[lane].running.extend(handed.drafts);
-                } else {
-                    self.fail(node, lane, &handed.drafts);
-                }
-            }
+        let boot = *boot;
+        let mut failures = Vec::new();
+        let batch = queue.next_batch(lane, self.random.size(1, 40), &mut failures);
+        let is_stored = false;
+        running[lane] = batch.map(|batch| Running { batch, is_stored });
+        if running[lane].is_some() {
+            let slow = self.random.chance(self.rates.slow) || self.is_log_out();
+            let latency_ms = self.random.between(0, if slow { 7_000 } else { 8 });
+            self.after(latency_ms, Event::Commit { node, boot, lane });
         }
-        let slow = self.random.chance(self.rates.slow) || self.is_log_out();
-        let latency_ms = self.random.between(0, if slow { 7_000 } else { 8 });
-        let boot = self.nodes[node].boot;
-        self.after(latency_ms, Event::Commit { node, boot, lane });
+        self.publish_failures(node, failures);
     }
 
     pub(crate) fn is_log_out(&self) -> bool {
@@ -83,70 +55,57 @@ impl World {
         if self.nodes[node].boot != boot {
             return Ok(());
         }
-        let running = self.nodes[node].lanes[lane].running.clone();
+        let Some(Running { batch, .. }) = self.nodes[node].running[lane].take() else { return Ok(()) };
         if self.is_log_out() || self.random.chance(self.rates.fail) {
             self.oracle.count("batch failed");
-            if self.bug == Some(Bug::AckAFailure) {
-                self.end_batch(node, lane);
-                self.acknowledge_anyway(node, &running);
-                return Ok(());
-            }
-            let mut failed = running;
-            if self.bug != Some(Bug::NoFailuresHeard) {
-                let waiting = self.nodes[node].lanes[lane].queue.drain(..);
-                failed.extend(waiting.flat_map(|handed| handed.drafts));
-            }
-            self.fail(node, lane, &failed);
-            self.end_batch(node, lane);
+            self.fail(node, lane, batch);
             return Ok(());
         }
-        let commit = self.store(&running)?;
+        let commit = self.store(&batch.drafts, &self.sends(node, &batch))?;
         if !self.random.chance(self.rates.lost_answer) {
-            self.publish(node, &commit, &running);
-            self.end_batch(node, lane);
+            self.publish(node, lane, &commit, &batch);
         } else if self.random.chance(200) {
-            // Nobody is ever told.
+            // No shard gets anything of it, ever.
             self.oracle.count("answer never");
-            self.end_batch(node, lane);
+            self.nodes[node].queue.stored(&batch);
+            self.begin_commit(node, lane);
         } else if self.random.chance(500) {
-            // The writer asks what became of it, and stores nothing meanwhile.
+            // The writer resolves the outcome, and stores nothing meanwhile.
             self.oracle.count("answer late");
-            let settled_ms = self.random.between(10, 3_000);
+            let resolved_ms = self.random.between(10, 3_000);
             let commit = Box::new(commit);
-            self.nodes[node].lanes[lane].is_stored = true;
-            self.after(settled_ms, Event::Settled { node, boot, lane, commit });
+            self.nodes[node].running[lane] = Some(Running { batch, is_stored: true });
+            self.after(resolved_ms, Event::Resolved { node, boot, lane, commit });
         } else {
-            // It gives up: stored, but said to have failed.
+            // The writer gives up: the batch is stored, but fails.
             self.oracle.count("answer lost");
-            let mut failed = running;
-            let waiting = self.nodes[node].lanes[lane].queue.drain(..);
-            failed.extend(waiting.flat_map(|handed| handed.drafts));
-            self.fail(node, lane, &failed);
-            self.end_batch(node, lane);
+            self.fail(node, lane, batch);
         }
         Ok(())
     }
 
-    pub(crate) fn settled(&mut self, node: usize, boot: u64, lane: usize, commit: &Commit) {
-        if self.nodes[node].boot == boot {
-            let running = self.nodes[node].lanes[lane].running.clone();
-            self.publish(node, commit, &running);
-            self.end_batch(node, lane);
+    /// The outcome of a commit whose answer was lost is known.
+    pub(crate) fn resolved(&mut self, node: usize, boot: u64, lane: usize, commit: &Commit) {
+        if self.nodes[node].boot == boot
+            && let Some(Running { batch, .. }) = self.nodes[node].running[lane].take()
+        {
+            self.publish(node, lane, commit, &batch);
         }
     }
 
-    fn end_batch(&mut self, node: usize, lane: usize) {
-        self.nodes[node].lanes[lane].running.clear();
-        self.nodes[node].lanes[lane].is_stored = false;
-        self.begin_commit(node, lane);
+    /// The send of each draft of a batch of a server.
+    pub(crate) fn sends(&self, node: usize, batch: &Batch) -> Vec<SendRef> {
+        let first = self.hubs_of(node).start;
+        let shards = batch.origins.iter().flat_map(|&(shard, count)| std::iter::repeat_n(shard, count));
+        let sends = std::iter::zip(shards, &batch.drafts);
+        sends.map(|(shard, draft)| self.hubs[first + shard].drafts[&draft.id]).collect()
     }
 
-    /// A transaction, whoever hears of it.
-    pub(crate) fn store(&mut self, queued: &[Queued]) -> Result<Commit, String> {
-        let drafts: Vec<_> = queued.iter().map(|queued| queued.draft.clone()).collect();
+    /// Stores drafts in a transaction, whether or not its answer is lost.
+    pub(crate) fn store(&mut self, drafts: &[Draft], sends: &[SendRef]) -> Result<Commit, String> {
         // The database has one clock: that of the first server.
         let wall_ms = self.wall_ms(0);
-        let commit = self.log.append(&drafts, wall_ms);
+        let commit = self.log.append(drafts, wall_ms);
         self.note(|| {
             let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
             format!("    the log stores {:?}", stored.collect::<Vec<_>>())
@@ -156,11 +115,11 @@ impl World {
             self.oracle.committed(entry)?;
             self.owe(entry);
         }
-        for (queued, receipt) in std::iter::zip(queued, &commit.receipts) {
+        for (&send, receipt) in std::iter::zip(sends, &commit.receipts) {
             match receipt.outcome {
-                Outcome::Stored { .. } => self.oracle.stored(queued.send, true)?,
-                Outcome::Duplicate { .. } => self.oracle.stored(queued.send, false)?,
-                Outcome::NoRecipient { .. } => self.oracle.has_no_recipient(queued.send),
+                Outcome::Stored { .. } => self.oracle.stored(send, true)?,
+                Outcome::Duplicate { .. } => self.oracle.stored(send, false)?,
+                Outcome::NoRecipient { .. } => self.oracle.has_no_recipient(send),
                 Outcome::Failed => {}
             }
         }
@@ -184,11 +143,14 @@ impl World {
         }
     }
 
-    /// Gives every hub of the server that a commit concerns its entries, then
-    /// the receipts of its own drafts; and the other server the entries.
-    fn publish(&mut self, node: usize, commit: &Commit, queued: &[Queued]) {
-        self.bring(node, &commit.entries);
-        self.give_receipts(node, &commit.receipts, queued, None);
+    /// Gives the hubs of a server their part of a commit, and the other server the
+    /// entries.
+    fn publish(&mut self, node: usize, lane: usize, commit: &Commit, batch: &Batch) {
+        self.nodes[node].queue.stored(batch);
+        self.bring(node, &commit.entries, &commit.receipts, &batch.origins);
+        for Missed { topic, first, last } in retried(&commit.receipts, self.wall_ms(node)) {
+            self.miss(node, &topic, first, last);
+        }
         for other in (0..NODES).filter(|other| *other != node) {
             if self.is_partitioned || self.nodes[other].state == NodeState::Down {
                 continue;
@@ -210,57 +172,41 @@ impl World {
                 }
             }
         }
+        self.begin_commit(node, lane);
     }
 
-    /// The drafts were not stored, as far as their server knows.
-    fn fail(&mut self, node: usize, lane: usize, queued: &[Queued]) {
-        let mut shards: Vec<usize> = queued.iter().map(|queued| queued.shard).collect();
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
-            self.nodes[node].lanes[lane].failures[shard] += 1;
-        }
-        let failed = |queued: &Queued| Receipt { draft: queued.draft.id, outcome: Outcome::Failed };
-        let receipts: Vec<_> = queued.iter().map(failed).collect();
-        self.give_receipts(node, &receipts, queued, Some(lane));
+    /// A batch was not stored, as far as its server knows.
+    fn fail(&mut self, node: usize, lane: usize, batch: Batch) {
+        let failure = self.nodes[node].queue.fail(lane, batch);
+        self.publish_failures(node, [failure]);
+        self.begin_commit(node, lane);
     }
 
-    /// See [`Bug::AckAFailure`].
-    fn acknowledge_anyway(&mut self, node: usize, queued: &[Queued]) {
-        let at_ms = self.wall_ms(0);
-        let stored = |queued: &Queued| {
-            let seq = self.log.last_seq(&queued.draft.topic) + 1;
-            Receipt { draft: queued.draft.id, outcome: Outcome::Stored { seq, at_ms } }
-        };
-        let receipts: Vec<_> = queued.iter().map(stored).collect();
-        self.give_receipts(node, &receipts, queued, None);
-    }
-
-    fn give_receipts(&mut self, node: usize, receipts: &[Receipt], queued: &[Queued], failed: Option<usize>) {
-        for hub in self.hubs_of(node) {
-            let shard = hub % self.plan.shards;
-            let its = std::iter::zip(queued, receipts).filter(|(queued, _)| queued.shard == shard);
-            let receipts: Vec<_> = its.map(|(_, receipt)| receipt.clone()).collect();
-            if receipts.is_empty() {
-                continue;
+    fn publish_failures(&mut self, node: usize, failures: impl IntoIterator<Item = Failure>) {
+        let first = self.hubs_of(node).start;
+        for Failure { lane, receipts } in failures {
+            for (shard, receipts) in receipts {
+                self.push(first + shard, Item::Failure { lane, receipts });
             }
-            let item = match failed {
-                Some(lane) => Item::Failure { lane, receipts },
-                None => Item::Commit { entries: Vec::new(), receipts },
-            };
-            self.push(hub, item);
         }
     }
 
     // The bus within a server.
 
-    /// Brings entries to the hubs of a server that want them.
+    /// Brings entries to the hubs of a server that are subscribed to them, and the
+    /// receipts of its own drafts behind them.
     ///
-    /// A private conversation begins on a hub where it is first heard of, so
+    /// A private conversation begins on a hub with the first entry that it gets, so
     /// nothing of it may be brought behind a hole: the bus of a server knows
     /// how far each was brought, and names what was left out.
-    pub(crate) fn bring(&mut self, node: usize, entries: &[Arc<Entry>]) {
-        let mut of_each: Vec<Vec<Arc<Entry>>> = vec![Vec::new(); self.plan.shards];
+    pub(crate) fn bring(
+        &mut self,
+        node: usize,
+        entries: &[Arc<Entry>],
+        receipts: &[Receipt],
+        origins: &Origins,
+    ) {
+        let mut ready = Vec::new();
         for entry in entries {
             if let Topic::Pair(pair) = &entry.topic {
                 let Some(heard) = self.nodes[node].heard.get_mut(pair) else { continue };
@@ -270,42 +216,29 @@ impl World {
                 let first = std::mem::replace(heard, entry.seq) + 1;
                 if first < entry.seq {
                     // In order with what is carried before.
-                    self.give_entries(node, &mut of_each);
+                    self.deliver(node, &std::mem::take(&mut ready), &[], &Origins::new());
                     self.miss(node, &entry.topic, first, entry.seq);
                     continue;
                 }
             }
-            for (shard, hub) in self.hubs_of(node).enumerate() {
-                if self.hubs[hub].wants(&entry.topic) {
-                    of_each[shard].push(Arc::clone(entry));
-                }
-            }
+            ready.push(Arc::clone(entry));
         }
-        self.give_entries(node, &mut of_each);
+        self.deliver(node, &ready, receipts, origins);
     }
 
-    fn give_entries(&mut self, node: usize, of_each: &mut [Vec<Arc<Entry>>]) {
-        for (shard, hub) in self.hubs_of(node).enumerate() {
-            let entries = std::mem::take(&mut of_each[shard]);
-            if !entries.is_empty() {
-                self.push(hub, Item::Commit { entries, receipts: Vec::new() });
-            }
+    fn deliver(&mut self, node: usize, entries: &[Arc<Entry>], receipts: &[Receipt], origins: &Origins) {
+        let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
+        let entries = self.nodes[node].routing.entries_by_shard(entries, shards);
+        for (shard, item) in deliveries(entries, receipts_by_shard(receipts, origins, shards)) {
+            self.push(first + shard, item);
         }
     }
 
     fn miss(&mut self, node: usize, topic: &Topic, first: u64, last: u64) {
-        for hub in self.hubs_of(node) {
-            if self.hubs[hub].wants(topic) {
-                let inbox = &mut self.hubs[hub].inbox;
-                if inbox.missed.is_empty() {
-                    let missed = Missed { topic: topic.clone(), first, last };
-                    self.push(hub, Item::Missed(vec![missed]));
-                } else {
-                    // In the place of what was missed before.
-                    let range = inbox.missed.entry(topic.clone()).or_insert((first, last));
-                    range.1 = range.1.max(last);
-                }
-            }
+        let first_hub = self.hubs_of(node).start;
+        for shard in self.nodes[node].routing.subscribers(topic) {
+            let missed = Missed { topic: topic.clone(), first, last };
+            self.push(first_hub + shard, Item::Missed(vec![missed]));
         }
     }
 
@@ -335,39 +268,14 @@ impl World {
         }
     }
 
-    /// An inbox loses no control message and no receipt. Entries beyond its
-    /// cap are named by their numbers.
-    pub(crate) fn push(&mut self, hub: usize, mut item: Item) {
-        let max = self.plan.inbox_max;
-        let drops = self.bug == Some(Bug::DropWhenFull);
-        let inbox = &mut self.hubs[hub].inbox;
-        if let Item::Commit { entries, receipts } = &mut item {
-            if !inbox.missed.is_empty() || inbox.entries + entries.len() > max {
-                if !entries.is_empty() {
-                    self.oracle.count("inbox full");
-                }
-                if inbox.missed.is_empty() && !entries.is_empty() {
-                    inbox.items.push_back(Item::Missed(Vec::new()));
-                }
-                for entry in entries.drain(..) {
-                    if !drops {
-                        let range = inbox.missed.entry(entry.topic.clone()).or_insert((entry.seq, entry.seq));
-                        range.1 = range.1.max(entry.seq);
-                    }
-                }
-            } else {
-                inbox.entries += entries.len();
-            }
-            if entries.is_empty() && receipts.is_empty() {
-                return self.schedule_inbox(hub);
-            }
+    /// Adds an item to a hub's inbox.
+    pub(crate) fn push(&mut self, hub: usize, item: Item) {
+        let Shell { inbox, takes_inbox, .. } = &mut self.hubs[hub];
+        inbox.push(item);
+        if inbox.is_full() {
+            self.oracle.count("inbox full");
         }
-        inbox.items.push_back(item);
-        self.schedule_inbox(hub);
-    }
-
-    fn schedule_inbox(&mut self, hub: usize) {
-        if !std::mem::replace(&mut self.hubs[hub].inbox.is_scheduled, true) {
+        if !inbox.is_empty() && !std::mem::replace(takes_inbox, true) {
             let busy = self.random.chance(self.rates.busy);
             let delay_ms = self.random.between(0, if busy { 800 } else { 4 });
             let origin = self.origin(hub);
@@ -445,12 +353,7 @@ impl World {
             return;
         }
         for hub in self.hubs_of(node) {
-            let copy = match &item {
-                Item::Presence(change) => Item::Presence(change.clone()),
-                Item::HubLost(id) => Item::HubLost(*id),
-                _ => continue,
-            };
-            self.push(hub, copy);
+            self.push(hub, item.clone());
         }
     }
 
@@ -503,15 +406,22 @@ impl World {
     /// Nothing is being stored or carried any more.
     pub(crate) fn is_settled(&self) -> Check {
         for (number, node) in self.nodes.iter().enumerate() {
-            let idle = node.lanes.iter().all(crate::log::Lane::is_idle);
+            let idle = node.queue.drafts() == 0;
             ensure(idle, || format!("server {number} is still storing"))?;
             ensure(node.state == NodeState::Up, || format!("server {number} is {:?}", node.state))?;
         }
         for (hub, shell) in self.hubs.iter().enumerate() {
-            let unanswered = shell.hub.unanswered();
+            let unanswered = shell.turn.hub.unanswered();
             ensure(unanswered == 0, || format!("hub {hub} still waits for {unanswered} drafts"))?;
             ensure(shell.reads == 0, || format!("hub {hub} still reads {} pages", shell.reads))?;
         }
         Ok(())
     }
+}
+
+/// The lane of a topic.
+fn lane(topic: &Topic, lanes: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    topic.hash(&mut hasher);
+    (hasher.finish() % lanes as u64) as usize
 }

@@ -3,20 +3,22 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use chat_client::Rng;
 use chat_core::{
-    Answer, ClientId, DraftId, Entry, Hub, HubOptions, Input, Missed, Now, Outputs, Pair, PresenceChange,
-    Query, ReadId, Receipt, RoomName, Seed, SessionId, Subscription, Topic, Username,
+    Answer, ClientId, Draft, DraftId, Entry, Hub, HubOptions, Input, Now, Pair, Query, ReadId, RoomName,
+    Seed, SessionId, Subscription, Topic, Username,
 };
+use chat_shard::{Batch, Inbox, LogQueue, Origins, Routing, Turn};
 
-use crate::log::{Lane, Log, Queued};
+use crate::log::Log;
 use crate::oracle::{Check, Oracle, SendRef, ensure};
 use crate::people::Wild;
-use crate::planted::Bug;
+use crate::planted::{Bug, plant_in_hub, with_bug};
 use crate::rates::{Plan, Rates};
 use crate::wire::Frame;
 use crate::{Settings, Summary};
@@ -61,13 +63,25 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) state: NodeState,
-    pub(crate) lanes: Vec<Lane>,
+    /// What waits for the log.
+    pub(crate) queue: LogQueue,
+    /// The batch of each lane that is being stored.
+    pub(crate) running: Vec<Option<Running>>,
+    /// The subscriptions of its hubs.
+    pub(crate) routing: Routing,
     /// How far its clock is from the others'.
     pub(crate) wall_offset_ms: i64,
     /// How far the private conversations of its users were brought to its hubs.
     pub(crate) heard: BTreeMap<Pair, u64>,
     /// How far the rooms were when the log was last asked.
     pub(crate) polled: BTreeMap<Topic, u64>,
+}
+
+/// A batch on its way into the log.
+pub(crate) struct Running {
+    pub(crate) batch: Batch,
+    /// It is stored, but the answer was lost.
+    pub(crate) is_stored: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +96,7 @@ pub(crate) struct Shell {
     pub(crate) node: usize,
     pub(crate) boot: u64,
     pub(crate) id: u32,
-    pub(crate) hub: Hub,
-    pub(crate) out: Outputs,
+    pub(crate) turn: Turn,
     pub(crate) in_turn: bool,
     pub(crate) tick_ms: u64,
     pub(crate) sockets: Vec<Option<usize>>,
@@ -95,38 +108,17 @@ pub(crate) struct Shell {
     pub(crate) forgot: BTreeSet<Topic>,
     /// The send of each draft.
     pub(crate) drafts: BTreeMap<DraftId, SendRef>,
-    /// What the log is to store when the turn ends.
-    pub(crate) to_store: Vec<Queued>,
-    /// Failures of each lane that it has heard of.
-    pub(crate) failures_heard: Vec<u64>,
     pub(crate) reads: usize,
     pub(crate) revoked: BTreeSet<SessionId>,
-    pub(crate) inbox: Inbox,
+    pub(crate) inbox: Inbox<Infallible>,
+    /// An event is scheduled that takes the inbox.
+    pub(crate) takes_inbox: bool,
     /// Who is in which room on this hub, as it told the others.
     pub(crate) present: BTreeMap<(RoomName, Username), u32>,
 }
 
-/// What others have for a hub.
-#[derive(Default)]
-pub(crate) struct Inbox {
-    pub(crate) items: VecDeque<Item>,
-    pub(crate) entries: usize,
-    pub(crate) missed: BTreeMap<Topic, (u64, u64)>,
-    pub(crate) is_scheduled: bool,
-}
-
-#[derive(Debug)]
-pub(crate) enum Item {
-    Commit { entries: Vec<Arc<Entry>>, receipts: Vec<Receipt> },
-    Failure { lane: usize, receipts: Vec<Receipt> },
-    Missed(Vec<Missed>),
-    Presence(PresenceChange),
-    HubLost(u32),
-    Revoke(SessionId),
-    Renew(SessionId, u64),
-    Trimmed(Topic, u64),
-    Drain,
-}
+/// One item for a hub.
+pub(crate) type Item = chat_shard::Item<Infallible>;
 
 /// A connection, both ends of it.
 pub(crate) struct Socket {
@@ -252,8 +244,8 @@ pub(crate) enum Event {
         boot: u64,
         lane: usize,
     },
-    /// It becomes known what became of a transaction whose answer was lost.
-    Settled {
+    /// The outcome of a transaction whose answer was lost is known.
+    Resolved {
         node: usize,
         boot: u64,
         lane: usize,
@@ -261,7 +253,8 @@ pub(crate) enum Event {
     },
     /// A transaction of a server that is gone.
     Orphan {
-        drafts: Vec<Queued>,
+        drafts: Vec<Draft>,
+        sends: Vec<SendRef>,
     },
     Read {
         origin: Origin,
@@ -330,7 +323,7 @@ impl World {
         let plan = Plan::of(&mut random);
         let rates = Rates::of(&mut random);
         let mut options = plan.options.clone();
-        Self::plant(&mut options, settings.bug);
+        plant_in_hub(&mut options, settings.bug);
         let oracle = Oracle::new(options.clone(), rates.turn_ms);
         let mut world = Self {
             plan: Plan { options, ..plan },
@@ -365,7 +358,9 @@ impl World {
             world.nodes.push(Node {
                 boot: 0,
                 state: NodeState::Down,
-                lanes: Vec::new(),
+                queue: LogQueue::new(1, 0, 0),
+                running: Vec::new(),
+                routing: Routing::default(),
                 wall_offset_ms: offset_ms,
                 heard: BTreeMap::new(),
                 polled: BTreeMap::new(),
@@ -389,16 +384,6 @@ impl World {
         world.after(storm_ms + LIVENESS_MS + AFTERMATH_MS, Event::End);
         world
     }
-
-    #[cfg(feature = "planted-bugs")]
-    fn plant(options: &mut HubOptions, bug: Option<Bug>) {
-        if let Some(Bug::Hub(bug)) = bug {
-            options.planted = Some(bug);
-        }
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    fn plant(_options: &mut HubOptions, _bug: Option<Bug>) {}
 
     /// Runs to the end, or to the first thing that is wrong.
     pub(crate) fn run(&mut self) -> Result<Summary, String> {
@@ -472,19 +457,18 @@ impl World {
                 });
             }
             Event::Commit { node, boot, lane } => return self.commit(node, boot, lane),
-            Event::Settled { node, boot, lane, commit } => self.settled(node, boot, lane, &commit),
-            Event::Orphan { drafts } => return self.store(&drafts).map(|_| ()),
+            Event::Resolved { node, boot, lane, commit } => self.resolved(node, boot, lane, &commit),
+            Event::Orphan { drafts, sends } => return self.store(&drafts, &sends).map(|_| ()),
             Event::Read { origin, id, query } => self.read(origin, id, &query),
             Event::Answer { origin, id, answer } => {
                 return self.in_boot(origin, |world, hub| {
-                    world.hubs[hub].reads -= 1;
-                    world.step(hub, Input::Answer { id, answer: &answer });
+                    world.push(hub, Item::Answer(id, answer));
                     Ok(())
                 });
             }
             Event::Remote { node, boot, entry } => {
                 if self.nodes[node].boot == boot && self.nodes[node].state != NodeState::Down {
-                    self.bring(node, &[entry]);
+                    self.bring(node, &[entry], &[], &Origins::new());
                 }
             }
             Event::Bridge { node, bridge, item } => self.over_bridge(node, bridge, item),
@@ -529,8 +513,7 @@ impl World {
             node,
             boot,
             id: self.hub_ids,
-            hub: Hub::new(options, seed),
-            out: Outputs::default(),
+            turn: with_bug!(Turn::new(Hub::new(options, seed), self.plan.lanes), self.bug),
             in_turn: false,
             tick_ms: 0,
             sockets: Vec::new(),
@@ -538,11 +521,10 @@ impl World {
             subscriptions: BTreeSet::new(),
             forgot: BTreeSet::new(),
             drafts: BTreeMap::new(),
-            to_store: Vec::new(),
-            failures_heard: vec![0; self.plan.lanes],
             reads: 0,
             revoked: BTreeSet::new(),
-            inbox: Inbox::default(),
+            inbox: with_bug!(Inbox::new(self.plan.inbox_max_bytes), self.bug),
+            takes_inbox: false,
             present: BTreeMap::new(),
         }
     }
@@ -569,8 +551,8 @@ impl World {
             Event::EndTurn { origin } => format!("hub {} ends its turn", origin.hub),
             Event::Tick { origin } => format!("hub {} ticks", origin.hub),
             Event::Commit { node, lane, .. } => format!("server {node} commits in lane {lane}"),
-            Event::Settled { node, lane, .. } => format!("server {node} settles lane {lane}"),
-            Event::Orphan { drafts } => format!("an orphan commits: {} drafts", drafts.len()),
+            Event::Resolved { node, lane, .. } => format!("server {node} resolves a commit of lane {lane}"),
+            Event::Orphan { drafts, .. } => format!("an orphan commits: {} drafts", drafts.len()),
             Event::Read { origin, id, query } => format!("hub {} reads {query:?} ({id:?})", origin.hub),
             Event::Answer { origin, id, answer: Answer::Page(page) } => {
                 let what = (page.first, page.last, page.entries.len());

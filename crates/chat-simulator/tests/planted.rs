@@ -27,15 +27,9 @@ macro_rules! each_is_caught {
 each_is_caught! {
     a_log_that_stores_a_nonce_again: Bug::NoDedupe,
     a_log_that_says_it_keeps_what_it_forgot: Bug::NoFirst,
-    a_writer_that_acknowledges_a_failure: Bug::AckAFailure,
-    a_writer_that_stores_what_waits_behind_a_failure: Bug::NoFailuresHeard,
-    a_thread_that_counts_a_failure_too_early: Bug::CountsFailuresFirst,
-    a_full_inbox_that_drops: Bug::DropWhenFull,
     a_bus_that_is_never_healed: Bug::NoPoll,
-    an_inbox_that_is_a_stack: Bug::StackForInbox,
     a_slow_socket_that_drops: Bug::DropWhenSlow,
     a_server_whose_end_nobody_hears_of: Bug::NoHubLost,
-    a_sign_out_that_nobody_hears_of: Bug::NoRevoked,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
 }
 
@@ -60,5 +54,22 @@ mod in_a_hub {
         that_acknowledges_before_the_commit: Bug::Hub(PlantedBug::AckBeforeCommit),
         that_takes_what_comes_behind_a_failure: Bug::Hub(PlantedBug::NoRefusing),
         that_does_not_check_a_resume: Bug::Hub(PlantedBug::ResumeUnchecked),
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+mod in_a_shard {
+    use chat_shard::PlantedBug;
+    use chat_simulator::Bug;
+
+    use super::caught;
+
+    each_is_caught! {
+        whose_writer_acknowledges_a_failure: Bug::Shard(PlantedBug::AckAFailure),
+        whose_writer_stores_what_waits_behind_a_failure: Bug::Shard(PlantedBug::StoreBehindAFailure),
+        that_counts_a_failure_too_early: Bug::Shard(PlantedBug::CountFailuresFirst),
+        whose_full_inbox_drops: Bug::Shard(PlantedBug::DropWhenFull),
+        whose_inbox_is_a_stack: Bug::Shard(PlantedBug::StackForInbox),
+        that_ignores_a_sign_out: Bug::Shard(PlantedBug::NoRevoked),
     }
 }
