@@ -48,7 +48,7 @@ export class Chat {
     this.#hooks = hooks;
     this.#memory = new Memory(user.username);
     this.#session = new Session(user.username, (output) => {
-      output.do === "signed-out" ? hooks.signedOut() : this.#take(output);
+      output.do === "signed-out" ? hooks.signedOut() : this.#handle(output);
     });
     const { client } = this.#session;
     this.#directory = new Directory(user.username, client, this.#memory);
@@ -123,12 +123,8 @@ export class Chat {
   }
 
   /** @param {(above: Above) => void} act */
-  async #useAbove(act) {
-    try {
-      act(await this.#loadAbove());
-    } catch {
-      this.toast(t.somethingBroke);
-    }
+  #useAbove(act) {
+    this.#loadAbove().then(act, () => this.toast(t.somethingBroke));
   }
 
   async #loadAbove() {
@@ -215,7 +211,7 @@ export class Chat {
   }
 
   /** @param {Output} output */
-  #take(output) {
+  #handle(output) {
     const { client } = this.#session;
     switch (output.do) {
       case "arrived":
@@ -449,11 +445,11 @@ export class Chat {
     }
     this.#above?.update();
 
-    const heard = [...rooms, ...people].filter(({ isMuted, isMentioned }) => !isMuted || isMentioned);
-    const isUnread = heard.some((line) => line.unread > 0 && line.key !== key);
-    const isLoud = heard.some((line) => line.isMentioned || (line.unread > 0 && line.key.startsWith("@")));
+    const counted = [...rooms, ...people].filter(({ isMuted, isMentioned }) => !isMuted || isMentioned);
+    const isUnread = counted.some((line) => line.unread > 0 && line.key !== key);
+    const isLoud = counted.some((line) => line.isMentioned || (line.unread > 0 && line.key.startsWith("@")));
     this.#header.showElsewhere(isUnread, isLoud);
-    this.#attention.show(title, heard.reduce((sum, { unread }) => sum + unread, 0));
+    this.#attention.show(title, counted.reduce((sum, { unread }) => sum + unread, 0));
   }
 }
 

@@ -43,7 +43,7 @@ export class PictureCrop extends HTMLElement {
       this.clear();
       this.#choose.focus();
     });
-    this.#file.addEventListener("change", () => this.#take(this.#file.files?.[0]));
+    this.#file.addEventListener("change", () => this.#load(this.#file.files?.[0]));
     this.#zoomer.addEventListener("input", () => {
       this.#zoom = 1 / Number(this.#zoomer.value);
       this.#draw();
@@ -60,7 +60,7 @@ export class PictureCrop extends HTMLElement {
     this.addEventListener("dragover", (event) => event.preventDefault());
     this.addEventListener("drop", (event) => {
       event.preventDefault();
-      this.#take(event.dataTransfer?.files[0]);
+      this.#load(event.dataTransfer?.files[0]);
     });
     this.retranslate();
   }
@@ -106,7 +106,7 @@ export class PictureCrop extends HTMLElement {
   }
 
   /** @param {File | undefined} file */
-  async #take(file) {
+  async #load(file) {
     if (!file) {
       return;
     }

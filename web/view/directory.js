@@ -77,7 +77,7 @@ export class Directory {
     return this.current?.startsWith("#") ? this.#client.rooms.get(this.current.slice(1)) : undefined;
   }
 
-  /** The server has told the epoch: what was read of another one says nothing. */
+  /** The epoch is known: numbers that were read of another one are forgotten. */
   beginReads() {
     this.#reads.setEpoch(this.#client.epoch, this.#client.privates);
   }

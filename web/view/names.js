@@ -49,7 +49,7 @@ export class Names {
     this.#list.addEventListener("mousedown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {
       const option = event.target instanceof Element ? event.target.closest("li") : null;
-      if (option) this.#take(this.#suggested[Number(option.dataset.index)]);
+      if (option) this.#choose(this.#suggested[Number(option.dataset.index)]);
     });
   }
 
@@ -86,7 +86,7 @@ export class Names {
         break;
       case "Enter":
       case "Tab":
-        this.#take(this.#suggested[this.#chosen]);
+        this.#choose(this.#suggested[this.#chosen]);
         break;
       case "Escape":
         this.#dismiss();
@@ -99,7 +99,7 @@ export class Names {
   }
 
   /** @param {string | undefined} name */
-  #take(name) {
+  #choose(name) {
     const typed = this.#typed;
     if (name !== undefined && typed) {
       this.#dismiss();
