@@ -23,7 +23,7 @@ impl Published {
     }
 
     /// Whether the schema accepts this value.
-    pub fn takes(&self, value: &Value) -> bool {
+    pub fn accepts(&self, value: &Value) -> bool {
         self.validator.is_valid(value)
     }
 

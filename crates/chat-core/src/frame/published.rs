@@ -350,7 +350,7 @@ fn a_frame_of_a_client_is_taken_exactly_if_it_is_as_published() {
     let counted = std::cell::RefCell::new(&mut taken);
     runner
         .run(&client_frames(), |frame| {
-            let allowed = schemas.iter().position(|schema| schema.takes(&frame));
+            let allowed = schemas.iter().position(|schema| schema.accepts(&frame));
             // No limit on the text: it is a setting, and not in the schemas.
             let parsed = v2::parse(&frame.to_string(), usize::MAX, 100);
             prop_assert_eq!(allowed.is_some(), parsed.is_ok(), "{} {:?}", frame, parsed);
@@ -386,6 +386,6 @@ fn a_frame_of_v1_is_malformed_exactly_if_it_is_not_as_published() {
             }
         }
         let parsed = v1::parse(&frame.to_string(), usize::MAX);
-        prop_assert_eq!(schema.takes(&frame), parsed.is_ok(), "{} {:?}", frame, parsed);
+        prop_assert_eq!(schema.accepts(&frame), parsed.is_ok(), "{} {:?}", frame, parsed);
     });
 }
