@@ -1,37 +1,38 @@
-//! Entries, the drafts they come from, and what a log answers.
+//! Entries, the drafts that they are made from, and the results of a log.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{MessageText, Nonce, Pair, RoomName, Username};
 
-/// What is numbered: a room, or the private conversation of two people. Each
-/// is a log of its own, 1, 2, 3 … without a gap.
+/// What is numbered: a room, or the private conversation of two users. Each topic
+/// has numbers of its own, 1, 2, 3 … without a gap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Topic {
-    /// The messages of a room.
+    /// A room.
     Room(RoomName),
-    /// The private messages of a pair of users, whichever of them writes.
+    /// The private conversation of a pair of users: the entries of both.
     Pair(Pair),
 }
 
-/// One numbered thing in a log, stored for good before anybody sees it.
+/// One numbered item of a topic's log. It is committed before any client gets it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// Where it stands.
+    /// The topic in which it has its number.
     pub topic: Topic,
-    /// Its number there, from 1.
+    /// Its number in the topic, from 1.
     pub seq: u64,
     /// The user who wrote it.
     pub from: Username,
-    /// For a private message: the room its author was in, if in one (v1 shows it).
+    /// Of a private message by a v1 client: the room that the client had joined,
+    /// which v1 frames show.
     pub room: Option<RoomName>,
     /// Its kind, and what an entry of this kind contains.
     pub body: Body,
-    /// When it was stored, in milliseconds since 1970 (UTC). Never smaller
-    /// than that of the entry before it.
+    /// When it was stored, in milliseconds since 1970 (UTC). Never smaller than the
+    /// stamp of the entry before it in the topic.
     pub at_ms: u64,
-    /// The author's own id for it; v1 clients give none.
+    /// The id that the author's client gave it; v1 clients give none.
     pub nonce: Option<Nonce>,
 }
 
@@ -66,12 +67,12 @@ impl Body {
     }
 }
 
-/// An entry before it has a number: what a [`Hub`](crate::Hub) asks a log to store.
+/// An entry without a number yet, which a [`Hub`](crate::Hub) asks a log to store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Draft {
-    /// The hub's own mark; the log's [`Receipt`] carries it back.
+    /// The hub's id for it, which the log's [`Receipt`] repeats.
     pub id: DraftId,
-    /// Where it is to stand.
+    /// The topic in which it gets its number.
     pub topic: Topic,
     /// The user who writes it.
     pub from: Username,
@@ -79,14 +80,14 @@ pub struct Draft {
     pub room: Option<RoomName>,
     /// See [`Entry::body`].
     pub body: Body,
-    /// The author's own id for it. A log stores one entry for each (author,
-    /// nonce), however often the draft comes.
+    /// See [`Entry::nonce`]. A log stores one entry for each author and nonce,
+    /// however often a client sends it.
     pub nonce: Option<Nonce>,
 }
 
 impl Draft {
-    /// The recipient, if it is for a private conversation. Its author is the
-    /// recipient of a note to oneself.
+    /// The recipient of a private message; `None` for a room. The recipient of a
+    /// note to oneself is the author.
     pub fn recipient(&self) -> Option<&Username> {
         match &self.topic {
             Topic::Room(_) => None,
@@ -95,108 +96,109 @@ impl Draft {
     }
 }
 
-/// Names a draft within the hub that made it, until its receipt came.
+/// The id of a draft within the hub that made it, until the hub has the receipt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DraftId(pub u64);
 
-/// What became of one draft.
+/// The answer of a log to one draft.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Receipt {
-    /// The draft that is answered.
+    /// The draft.
     pub draft: DraftId,
-    /// The answer.
+    /// The result.
     pub outcome: Outcome,
 }
 
 /// What a log did with a draft.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Committed, under this number.
+    /// The draft was committed as an entry.
     Stored {
-        /// Its number in the draft's topic.
+        /// The number of the entry in the draft's topic.
         seq: u64,
         /// See [`Entry::at_ms`].
         at_ms: u64,
     },
-    /// The author's nonce was used before: nothing new is stored, and this is
-    /// the first result, whatever the retry said.
+    /// The author used the nonce before: nothing new is stored, and this is the
+    /// first result, whatever topic and body the retry has.
     Duplicate {
-        /// Where the first one stands.
+        /// The topic of the entry that was stored first.
         topic: Topic,
-        /// Its number there.
+        /// The number of that entry.
         seq: u64,
-        /// When it was stored.
+        /// See [`Entry::at_ms`].
         at_ms: u64,
     },
-    /// A private message to a name that has no account: not stored.
+    /// A private message to a name without an account is not stored.
     NoRecipient {
-        /// When it was refused, in milliseconds since 1970.
+        /// When the log refused it, in milliseconds since 1970 (UTC).
         at_ms: u64,
     },
-    /// Not stored: the log failed, or a draft before it in the same lane did.
+    /// The draft is not stored: the log failed, or a draft before it in the same lane
+    /// failed.
     Failed,
 }
 
-/// One committed transaction of a log: what is new, in log order, and what
-/// became of the drafts, in theirs.
+/// The result of one committed batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Commit {
-    /// The new entries.
+    /// The new entries, in log order.
     pub entries: Vec<Arc<Entry>>,
-    /// One for each draft.
+    /// One receipt for each draft, in the order of the drafts.
     pub receipts: Vec<Receipt>,
 }
 
-/// Entries that were committed but not carried to this hub, because its inbox
-/// was full or the bus lost them: they are in the log.
+/// Committed entries that the bus did not carry to a hub, because its inbox was full
+/// or the bus lost them. The hub reads them from the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Missed {
-    /// Where they stand.
+    /// Their topic.
     pub topic: Topic,
-    /// The first number that was not carried.
+    /// The first missing number.
     pub first: u64,
-    /// The last one.
+    /// The last missing number.
     pub last: u64,
 }
 
-/// Which entries of a topic are wanted.
+/// Which entries of a topic a page has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageFrom {
-    /// The newest.
+    /// The newest entries.
     Latest,
-    /// Those with a higher number than this, from the lowest on.
+    /// The oldest entries with a higher number than this.
     After(u64),
-    /// Those with a lower number than this, up to the highest.
+    /// The newest entries with a lower number than this.
     Before(u64),
 }
 
-/// How much a page may hold: whichever comes first, but at least one entry.
+/// The size limits of a page. A page ends at the limit that is reached first, but has
+/// at least one entry if one matches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageLimits {
-    /// Entries.
+    /// The number of entries.
     pub entries: usize,
-    /// Bytes of text, all entries together.
+    /// The sum of [`Body::bytes`].
     pub bytes: usize,
 }
 
-/// A part of a topic, read from the log at one moment.
+/// Neighbouring entries of a topic, read from the log at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Page {
-    /// In rising order, without a gap among them.
+    /// The entries in rising order, without a gap.
     pub entries: Vec<Arc<Entry>>,
-    /// The oldest number still kept; one more than `last` where nothing is.
+    /// The oldest number that is kept in the topic; one more than `last` if none is.
     pub first: u64,
-    /// The highest number given so far, 0 in an empty topic.
+    /// The highest number given in the topic; 0 in a topic without entries so far.
     pub last: u64,
 }
 
-/// The private conversations of one person, newest first, read from the log at
-/// one moment.
+/// The private conversations of one user, read from the log at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Conversations {
-    /// With whom, and the highest number given so far.
+    /// The other user and the highest number given, the conversation that was written
+    /// to last first.
     pub latest: Vec<(Username, u64)>,
-    /// There are older ones.
+    /// Whether the user has further, older conversations.
     pub has_more: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The rules of a log, in memory.
+//! A log in memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -12,43 +12,42 @@ use crate::{
     PageLimits, Query, Topic, TopicEnd, Username,
 };
 
-/// A log of messages as a plain value: it gives the numbers, knows what it
-/// stored before, and reads pages. What a database does with SQL, this does
-/// with vectors; both pass the same contract suite.
+/// A log in memory, as a plain value: it numbers and keeps entries, recognises
+/// nonces, and reads pages. It passes the same contract suite as the logs in
+/// databases.
 ///
-/// It holds the newest entries only, see [`HistoryLimits`].
+/// It keeps only the newest entries, see [`HistoryLimits`].
 pub struct History {
     limits: HistoryLimits,
     topics: HashMap<Topic, Log, Seed>,
-    /// The entry of each nonce, as long as the entry is kept.
+    /// The entry of each nonce, for as long as the entry is kept.
     nonces: Nonces,
-    /// The topics that have entries, in the order of their last write.
+    /// The topics with entries, in the order of their last writes.
     written: BTreeMap<u64, Topic>,
-    /// The highest key of `written` so far.
+    /// The highest key given in `written`.
     writes: u64,
 }
 
-/// How much a [`History`] keeps. Numbers are never given twice, whatever is
-/// forgotten.
+/// How much a [`History`] keeps. Past a limit it removes entries, but never gives a
+/// number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// Entries kept of one room or pair. Past it the oldest is forgotten
-    /// together with its nonce, and [`Page::first`] moves up.
+    /// The number of entries of one topic. Past it the oldest entry is removed with
+    /// its nonce, and [`Page::first`] moves up.
     pub entries_per_topic: usize,
-    /// Rooms and pairs with entries. Past it the one that was written least
-    /// recently loses all its entries and their nonces, but not its last
-    /// number and stamp: writing to it goes on with the next number, and a
-    /// reader sees by [`Page::first`] that what was before is gone.
+    /// The number of topics with entries. Past it the topic that was written least
+    /// recently loses all its entries and their nonces, but keeps its last number and
+    /// stamp: the next entry gets the next number, and a reader sees by
+    /// [`Page::first`] that the older entries are gone.
     ///
-    /// That number is what remains in memory: some 150 bytes and the name for
-    /// every topic ever written to, until the history is dropped. To give it
-    /// up as well would mean to count from 1 again under the same epoch, and
-    /// clients would take new entries for old ones.
+    /// What remains of each topic ever written to is some 150 bytes and its name,
+    /// until the history is dropped. Without it the topic would count from 1 again
+    /// under the same epoch, and clients would take new entries for old ones.
     pub topics: usize,
 }
 
 impl Default for HistoryLimits {
-    /// Ten thousand of each, as many entries as a client may resume
+    /// 10,000 entries and 10,000 topics. A client may resume as many entries
     /// (`resume_max_messages`).
     fn default() -> Self {
         Self { entries_per_topic: 10_000, topics: 10_000 }
@@ -57,19 +56,19 @@ impl Default for HistoryLimits {
 
 type Nonces = HashMap<(Username, Nonce), Arc<Entry>, Seed>;
 
-/// One topic.
+/// The numbers and entries of one topic.
 #[derive(Default)]
 struct Log {
     /// The newest entries, without a gap, up to `last`.
     entries: VecDeque<Arc<Entry>>,
     last: u64,
     last_at_ms: u64,
-    /// Its key in [`History::written`], if there are entries.
+    /// The key of the topic in [`History::written`], if it has entries.
     written: u64,
 }
 
 impl History {
-    /// An empty history.
+    /// Creates an empty history.
     pub fn new(seed: Seed, limits: HistoryLimits) -> Self {
         Self {
             limits,
@@ -80,8 +79,7 @@ impl History {
         }
     }
 
-    /// Stores a batch, by the rule of [`Batch::decide`]. The receipts stand in the
-    /// order of the drafts.
+    /// Stores a batch by the rule of [`Batch::decide`].
     ///
     /// Entries are stamped `max(now_ms, the topic's last stamp)`.
     pub fn append(
@@ -99,7 +97,7 @@ impl History {
         commit
     }
 
-    /// The answer to a hub's query.
+    /// Answers a query of a hub.
     pub fn answer(&self, query: &Query) -> Answer {
         match query {
             Query::Page { topic, from, limits } => Answer::Page(self.page(topic, *from, *limits)),
@@ -107,7 +105,7 @@ impl History {
         }
     }
 
-    /// A part of a topic. An unknown topic is an empty one.
+    /// Reads a page of a topic. An unknown topic is an empty one.
     pub fn page(&self, topic: &Topic, from: PageFrom, limits: PageLimits) -> Page {
         let Some(log) = self.topics.get(topic) else {
             return Page { entries: Vec::new(), first: 1, last: 0 };
@@ -138,10 +136,10 @@ impl History {
         Page { entries, first: log.first(), last: log.last }
     }
 
-    /// The private conversations of somebody, those written last first.
+    /// Lists the private conversations of a user, at most `limit` of them.
     ///
-    /// Looks at every topic there is: it is for small histories. One whose
-    /// entries were all forgotten is not among them.
+    /// It looks at every topic, so that it suits small histories. Conversations whose
+    /// entries were all removed are left out.
     pub fn conversations(&self, user: &Username, limit: usize) -> Conversations {
         let with = |topic: &Topic| match topic {
             Topic::Pair(pair) if pair.low() == user || pair.high() == user => Some(pair.other(user).clone()),
@@ -152,24 +150,29 @@ impl History {
             .filter_map(|topic| Some((with(topic)?, self.last_seq(topic))))
             .take(limit + 1)
             .collect();
-        // Of those without entries the order is not known.
+        // The order of topics without entries is not known.
         let has_more = latest.len() > limit || self.written.len() < self.topics.len();
         latest.truncate(limit);
         Conversations { latest, has_more }
     }
 
-    /// Forgets the oldest entries of each topic, with their nonces, as long as
-    /// `goes` says so of an entry (it is told the topic's last number, too), and at
-    /// most `max` of them. Answers how many, and which topics begin where now.
-    pub fn trim(&mut self, max: usize, goes: impl Fn(&Entry, u64) -> bool) -> (usize, Vec<(Topic, u64)>) {
+    /// Removes the oldest entries of each topic with their nonces, while `is_removed`
+    /// is true of an entry and the last number of its topic, and at most `max` entries.
+    /// Returns the number of removed entries, and for each topic that lost some the
+    /// oldest number kept.
+    pub fn trim(
+        &mut self,
+        max: usize,
+        is_removed: impl Fn(&Entry, u64) -> bool,
+    ) -> (usize, Vec<(Topic, u64)>) {
         let (mut count, mut trimmed, mut emptied) = (0, Vec::new(), Vec::new());
         for (key, topic) in &self.written {
             let Some(log) = self.topics.get_mut(topic) else { continue };
             let before = count;
             while count < max
-                && let Some(oldest) = log.entries.pop_front_if(|oldest| goes(oldest, log.last))
+                && let Some(oldest) = log.entries.pop_front_if(|oldest| is_removed(oldest, log.last))
             {
-                forget_nonce(&mut self.nonces, &oldest);
+                remove_nonce(&mut self.nonces, &oldest);
                 count += 1;
             }
             if count > before {
@@ -185,12 +188,12 @@ impl History {
         (count, trimmed)
     }
 
-    /// The highest number given in a topic so far, 0 in an unknown one.
+    /// The highest number given in a topic; 0 in an unknown one.
     pub fn last_seq(&self, topic: &Topic) -> u64 {
         self.topics.get(topic).map_or(0, |log| log.last)
     }
 
-    /// Gives a topic that many numbers more.
+    /// Raises the last number and stamp of a topic for `count` new entries.
     fn count_in(&mut self, topic: &Topic, count: u64, now_ms: u64) -> TopicEnd {
         let log = self.topics.entry_ref(topic).or_default();
         log.last += count;
@@ -201,7 +204,7 @@ impl History {
     /// Keeps a numbered entry.
     fn store(&mut self, entry: &Arc<Entry>) {
         let log = self.topics.entry_ref(&entry.topic).or_default();
-        // Most writes go to the topic that was written last: nothing to move.
+        // Most entries are for the topic that was written last: its key stays.
         if log.written != self.writes || log.entries.is_empty() {
             self.written.remove(&log.written);
             self.writes += 1;
@@ -215,37 +218,37 @@ impl History {
         if log.entries.len() > self.limits.entries_per_topic
             && let Some(oldest) = log.entries.pop_front()
         {
-            forget_nonce(&mut self.nonces, &oldest);
+            remove_nonce(&mut self.nonces, &oldest);
         }
         if self.written.len() > self.limits.topics {
-            self.forget_a_topic();
+            self.remove_a_topic();
         }
     }
 
-    /// Drops the entries of the topic that was written least recently.
-    fn forget_a_topic(&mut self) {
+    /// Removes the entries of the topic that was written least recently.
+    fn remove_a_topic(&mut self) {
         let Some((_, topic)) = self.written.pop_first() else { return };
         let Some(log) = self.topics.get_mut(&topic) else { return };
         for entry in std::mem::take(&mut log.entries) {
-            forget_nonce(&mut self.nonces, &entry);
+            remove_nonce(&mut self.nonces, &entry);
         }
     }
 }
 
 impl Log {
-    /// The number of the oldest entry kept; one more than the last if none is.
+    /// The number of the oldest entry; one more than `last` if there is none.
     fn first(&self) -> u64 {
         self.last - self.entries.len() as u64 + 1
     }
 
-    /// Where the entry of that number stands, or the nearest one kept after it.
+    /// The index of the entry with that number, or of the next one that is kept.
     fn index_of(&self, seq: u64) -> usize {
         let index = usize::try_from(seq.saturating_sub(self.first())).unwrap_or(usize::MAX);
         index.min(self.entries.len())
     }
 }
 
-/// What a history knows before a batch.
+/// The facts that a history knows before a batch.
 struct Known<'a, A> {
     nonces: &'a Nonces,
     account_exists: A,
@@ -262,7 +265,7 @@ impl<A: Fn(&Username) -> bool> Facts for Known<'_, A> {
     }
 }
 
-fn forget_nonce(nonces: &mut Nonces, entry: &Entry) {
+fn remove_nonce(nonces: &mut Nonces, entry: &Entry) {
     if let Some(nonce) = &entry.nonce {
         nonces.remove(&(entry.from.clone(), nonce.clone()));
     }
@@ -275,13 +278,13 @@ mod tests {
 
     const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
-    /// A history in which alice and bob have accounts.
-    struct Story {
+    /// A history for which alice and bob have accounts.
+    struct TestHistory {
         history: History,
         now_ms: u64,
     }
 
-    impl Story {
+    impl TestHistory {
         fn new() -> Self {
             Self::with(HistoryLimits::default())
         }
@@ -297,7 +300,7 @@ mod tests {
             commit.receipts.into_iter().map(|r| r.outcome).collect()
         }
 
-        fn say(&mut self, topic: &Topic, text: &str) -> Outcome {
+        fn send(&mut self, topic: &Topic, text: &str) -> Outcome {
             self.append(&[draft(topic, "alice", text, None)]).remove(0)
         }
 
@@ -344,61 +347,61 @@ mod tests {
     }
 
     #[test]
-    fn each_topic_counts_for_itself() {
-        let mut story = Story::new();
+    fn each_topic_has_its_own_numbers() {
+        let mut test = TestHistory::new();
         let (kitchen, garden, private) = (room("kitchen"), room("garden"), pair("alice", "bob"));
-        let outcomes = story.append(&[
+        let outcomes = test.append(&[
             draft(&kitchen, "alice", "a", None),
             draft(&garden, "bob", "b", None),
             draft(&kitchen, "bob", "c", None),
             draft(&private, "bob", "d", None),
         ]);
         assert_eq!(outcomes, [stored(1, 1000), stored(1, 1000), stored(2, 1000), stored(1, 1000)]);
-        assert_eq!(story.say(&private, "e"), stored(2, 1000));
-        assert_eq!(story.history.last_seq(&kitchen), 2);
-        assert_eq!(story.history.last_seq(&room("cellar")), 0);
+        assert_eq!(test.send(&private, "e"), stored(2, 1000));
+        assert_eq!(test.history.last_seq(&kitchen), 2);
+        assert_eq!(test.history.last_seq(&room("cellar")), 0);
     }
 
     #[test]
     fn stamps_never_run_backwards() {
-        let mut story = Story::new();
+        let mut test = TestHistory::new();
         let kitchen = room("kitchen");
-        assert_eq!(story.say(&kitchen, "a"), stored(1, 1000));
-        story.now_ms = 400;
-        assert_eq!(story.say(&kitchen, "b"), stored(2, 1000));
-        assert_eq!(story.say(&room("garden"), "c"), stored(1, 400));
-        story.now_ms = 1001;
-        assert_eq!(story.say(&kitchen, "d"), stored(3, 1001));
+        assert_eq!(test.send(&kitchen, "a"), stored(1, 1000));
+        test.now_ms = 400;
+        assert_eq!(test.send(&kitchen, "b"), stored(2, 1000));
+        assert_eq!(test.send(&room("garden"), "c"), stored(1, 400));
+        test.now_ms = 1001;
+        assert_eq!(test.send(&kitchen, "d"), stored(3, 1001));
     }
 
     #[test]
-    fn a_retry_gets_the_first_result_whatever_it_says() {
-        let mut story = Story::new();
+    fn a_retry_gets_the_first_result_whatever_it_contains() {
+        let mut test = TestHistory::new();
         let kitchen = room("kitchen");
-        let outcomes = story.append(&[
+        let outcomes = test.append(&[
             draft(&kitchen, "alice", "a", Some("n")),
             draft(&kitchen, "alice", "b", Some("n")),
             draft(&kitchen, "bob", "c", Some("n")),
         ]);
         assert_eq!(outcomes, [stored(1, 1000), duplicate(&kitchen, 1, 1000), stored(2, 1000)]);
-        story.now_ms = 2000;
-        let outcomes = story.append(&[
+        test.now_ms = 2000;
+        let outcomes = test.append(&[
             draft(&room("garden"), "alice", "d", Some("n")),
             draft(&pair("alice", "nobody"), "alice", "e", Some("n")),
         ]);
         assert_eq!(outcomes, [duplicate(&kitchen, 1, 1000), duplicate(&kitchen, 1, 1000)]);
-        assert_eq!(story.history.last_seq(&room("garden")), 0);
+        assert_eq!(test.history.last_seq(&room("garden")), 0);
     }
 
     #[test]
-    fn nobody_gets_what_was_written_to_no_account() {
-        let mut story = Story::new();
+    fn a_private_message_to_no_account_is_not_stored() {
+        let mut test = TestHistory::new();
         let lost = pair("alice", "nobody");
-        let outcomes = story.append(&[
+        let outcomes = test.append(&[
             draft(&lost, "alice", "a", Some("n")),
-            // The refused draft used up neither its nonce …
+            // The refused draft did not use its nonce …
             draft(&pair("alice", "bob"), "alice", "b", Some("n")),
-            // … nor is an account needed to write.
+            // … and the author needs no account.
             draft(&pair("alice", "guest"), "guest", "c", None),
             draft(&pair("bob", "bob"), "bob", "d", None),
         ]);
@@ -406,15 +409,15 @@ mod tests {
             outcomes,
             [Outcome::NoRecipient { at_ms: 1000 }, stored(1, 1000), stored(1, 1000), stored(1, 1000)]
         );
-        assert_eq!(story.kept(&lost), (1, 0));
+        assert_eq!(test.kept(&lost), (1, 0));
     }
 
     #[test]
     fn pages_go_in_both_directions() {
-        let mut story = Story::new();
+        let mut test = TestHistory::new();
         let kitchen = room("kitchen");
         for _ in 1..=10 {
-            story.say(&kitchen, "four");
+            test.send(&kitchen, "four");
         }
         let three = PageLimits { entries: 3, bytes: usize::MAX };
         for (from, seqs) in [
@@ -429,88 +432,88 @@ mod tests {
             (PageFrom::Before(0), vec![]),
             (PageFrom::Before(u64::MAX), vec![8, 9, 10]),
         ] {
-            assert_eq!(story.seqs(&kitchen, from, three), seqs, "{from:?}");
+            assert_eq!(test.seqs(&kitchen, from, three), seqs, "{from:?}");
         }
         let nine_bytes = PageLimits { entries: 100, bytes: 9 };
-        assert_eq!(story.seqs(&kitchen, PageFrom::Latest, nine_bytes), [9, 10]);
-        assert_eq!(story.seqs(&kitchen, PageFrom::After(0), nine_bytes), [1, 2]);
+        assert_eq!(test.seqs(&kitchen, PageFrom::Latest, nine_bytes), [9, 10]);
+        assert_eq!(test.seqs(&kitchen, PageFrom::After(0), nine_bytes), [1, 2]);
         let nothing = PageLimits { entries: 0, bytes: 0 };
-        assert_eq!(story.seqs(&kitchen, PageFrom::Before(4), nothing), [3]);
-        assert_eq!(story.kept(&kitchen), (1, 10));
-        assert_eq!(story.kept(&room("cellar")), (1, 0));
+        assert_eq!(test.seqs(&kitchen, PageFrom::Before(4), nothing), [3]);
+        assert_eq!(test.kept(&kitchen), (1, 10));
+        assert_eq!(test.kept(&room("cellar")), (1, 0));
     }
 
     #[test]
-    fn a_long_topic_forgets_its_oldest_entries() {
-        let mut story = Story::with(HistoryLimits { entries_per_topic: 2, topics: 10 });
+    fn a_long_topic_loses_its_oldest_entries() {
+        let mut test = TestHistory::with(HistoryLimits { entries_per_topic: 2, topics: 10 });
         let kitchen = room("kitchen");
-        story.append(&[draft(&kitchen, "alice", "a", Some("n1")), draft(&kitchen, "alice", "b", Some("n2"))]);
-        story.append(&[draft(&kitchen, "alice", "c", Some("n3"))]);
-        assert_eq!(story.kept(&kitchen), (2, 3));
-        assert_eq!(story.seqs(&kitchen, PageFrom::After(0), ALL), [2, 3]);
-        assert_eq!(story.seqs(&kitchen, PageFrom::Before(2), ALL), [0; 0]);
-        // The second is still known, the first is not.
-        let outcomes = story.append(&[draft(&kitchen, "alice", "b", Some("n2"))]);
+        test.append(&[draft(&kitchen, "alice", "a", Some("n1")), draft(&kitchen, "alice", "b", Some("n2"))]);
+        test.append(&[draft(&kitchen, "alice", "c", Some("n3"))]);
+        assert_eq!(test.kept(&kitchen), (2, 3));
+        assert_eq!(test.seqs(&kitchen, PageFrom::After(0), ALL), [2, 3]);
+        assert_eq!(test.seqs(&kitchen, PageFrom::Before(2), ALL), [0; 0]);
+        // The nonce of the second entry is still known, that of the first is not.
+        let outcomes = test.append(&[draft(&kitchen, "alice", "b", Some("n2"))]);
         assert_eq!(outcomes, [duplicate(&kitchen, 2, 1000)]);
-        let outcomes = story.append(&[draft(&kitchen, "alice", "a", Some("n1"))]);
+        let outcomes = test.append(&[draft(&kitchen, "alice", "a", Some("n1"))]);
         assert_eq!(outcomes, [stored(4, 1000)]);
-        assert_eq!(story.history.nonces.len(), 2);
+        assert_eq!(test.history.nonces.len(), 2);
     }
 
     #[test]
-    fn too_many_topics_cost_the_quietest_one_its_entries_but_not_its_numbers() {
-        let mut story = Story::with(HistoryLimits { entries_per_topic: 10, topics: 2 });
+    fn past_the_limit_of_topics_the_least_recently_written_one_loses_its_entries() {
+        let mut test = TestHistory::with(HistoryLimits { entries_per_topic: 10, topics: 2 });
         let (kitchen, garden, cellar) = (room("kitchen"), room("garden"), room("cellar"));
-        story.append(&[draft(&garden, "alice", "a", Some("n"))]);
+        test.append(&[draft(&garden, "alice", "a", Some("n"))]);
         for text in ["b", "c"] {
-            story.say(&kitchen, text);
-            story.say(&garden, text);
+            test.send(&kitchen, text);
+            test.send(&garden, text);
         }
-        assert_eq!((story.kept(&garden), story.kept(&kitchen)), ((1, 3), (1, 2)));
-        story.say(&kitchen, "d");
-        story.now_ms = 500;
-        story.say(&cellar, "d");
-        assert_eq!(story.kept(&garden), (4, 3));
-        assert_eq!(story.kept(&kitchen), (1, 3));
-        assert!(story.history.nonces.is_empty());
-        // The garden goes on where it was, in number and time; the kitchen is
-        // now the quietest.
-        assert_eq!(story.say(&garden, "e"), stored(4, 1000));
-        assert_eq!(story.kept(&garden), (4, 4));
-        assert_eq!(story.kept(&kitchen), (4, 3));
-        assert_eq!(story.history.written.len(), 2);
+        assert_eq!((test.kept(&garden), test.kept(&kitchen)), ((1, 3), (1, 2)));
+        test.send(&kitchen, "d");
+        test.now_ms = 500;
+        test.send(&cellar, "d");
+        assert_eq!(test.kept(&garden), (4, 3));
+        assert_eq!(test.kept(&kitchen), (1, 3));
+        assert!(test.history.nonces.is_empty());
+        // The garden continues its numbers and stamps; the kitchen is now the topic
+        // written least recently.
+        assert_eq!(test.send(&garden, "e"), stored(4, 1000));
+        assert_eq!(test.kept(&garden), (4, 4));
+        assert_eq!(test.kept(&kitchen), (4, 3));
+        assert_eq!(test.history.written.len(), 2);
     }
 
     #[test]
-    fn the_oldest_entries_are_forgotten_as_far_as_wanted() {
-        let mut story = Story::new();
+    fn trimming_removes_the_oldest_entries() {
+        let mut test = TestHistory::new();
         let (kitchen, garden) = (room("kitchen"), room("garden"));
         for (now_ms, nonce) in [(1000, "n1"), (2000, "n2"), (3000, "n3")] {
-            story.now_ms = now_ms;
-            story.append(&[draft(&kitchen, "alice", "a", Some(nonce))]);
+            test.now_ms = now_ms;
+            test.append(&[draft(&kitchen, "alice", "a", Some(nonce))]);
         }
-        story.say(&garden, "b");
+        test.send(&garden, "b");
         let old = |entry: &Entry, _: u64| entry.at_ms < 3000;
-        assert_eq!(story.history.trim(1, old), (1, vec![(kitchen.clone(), 2)]));
-        assert_eq!(story.history.trim(9, old), (1, vec![(kitchen.clone(), 3)]));
-        assert_eq!(story.history.trim(9, old), (0, vec![]));
-        assert_eq!((story.kept(&kitchen), story.kept(&garden)), ((3, 3), (1, 1)));
-        assert_eq!(story.history.nonces.len(), 1);
-        // One that lost everything goes on counting.
-        assert_eq!(story.history.trim(9, |_, last| last == 1), (1, vec![(garden.clone(), 2)]));
-        assert_eq!((story.kept(&garden), story.history.written.len()), ((2, 1), 1));
-        assert_eq!(story.say(&garden, "c"), stored(2, 3000));
-        assert_eq!((story.kept(&garden), story.history.written.len()), ((2, 2), 2));
+        assert_eq!(test.history.trim(1, old), (1, vec![(kitchen.clone(), 2)]));
+        assert_eq!(test.history.trim(9, old), (1, vec![(kitchen.clone(), 3)]));
+        assert_eq!(test.history.trim(9, old), (0, vec![]));
+        assert_eq!((test.kept(&kitchen), test.kept(&garden)), ((3, 3), (1, 1)));
+        assert_eq!(test.history.nonces.len(), 1);
+        // A topic that lost all its entries continues its numbers.
+        assert_eq!(test.history.trim(9, |_, last| last == 1), (1, vec![(garden.clone(), 2)]));
+        assert_eq!((test.kept(&garden), test.history.written.len()), ((2, 1), 1));
+        assert_eq!(test.send(&garden, "c"), stored(2, 3000));
+        assert_eq!((test.kept(&garden), test.history.written.len()), ((2, 2), 2));
     }
 
     #[test]
-    fn a_history_that_keeps_nothing_still_counts() {
-        let mut story = Story::with(HistoryLimits { entries_per_topic: 0, topics: 0 });
+    fn a_history_that_keeps_no_entries_still_numbers_them() {
+        let mut test = TestHistory::with(HistoryLimits { entries_per_topic: 0, topics: 0 });
         let kitchen = room("kitchen");
-        assert_eq!(story.say(&kitchen, "a"), stored(1, 1000));
-        assert_eq!(story.say(&kitchen, "b"), stored(2, 1000));
-        assert_eq!(story.append(&[draft(&kitchen, "alice", "c", Some("n"))]), [stored(3, 1000)]);
-        assert_eq!(story.kept(&kitchen), (4, 3));
-        assert!(story.history.nonces.is_empty());
+        assert_eq!(test.send(&kitchen, "a"), stored(1, 1000));
+        assert_eq!(test.send(&kitchen, "b"), stored(2, 1000));
+        assert_eq!(test.append(&[draft(&kitchen, "alice", "c", Some("n"))]), [stored(3, 1000)]);
+        assert_eq!(test.kept(&kitchen), (4, 3));
+        assert!(test.history.nonces.is_empty());
     }
 }
