@@ -14,8 +14,9 @@ use crate::{Commit, Draft, Entry, Nonce, Outcome, Receipt, Topic, Username};
 pub struct Batch<'a> {
     drafts: &'a [Draft],
     decisions: Vec<Decision>,
-    /// New entries of each topic.
-    additions: BTreeMap<&'a Topic, u64>,
+    /// The topics with new entries and how many each gets, in the order of their
+    /// first drafts.
+    additions: Vec<(&'a Topic, u64)>,
 }
 
 /// What a log and its accounts hold before a batch.
@@ -59,10 +60,44 @@ pub struct TopicEnd {
 }
 
 enum Decision {
-    Store,
+    /// The draft becomes an entry of the topic with this index in the additions.
+    Store(usize),
     Answer(Outcome),
     /// The draft with this index has the same nonce, and is stored.
     Repeat(usize),
+}
+
+/// What a log does with one draft: the rule of [`Batch::decide`], for every log.
+///
+/// `earlier` finds the draft that its author sent before with the same nonce.
+pub(crate) fn judge<'d, E>(
+    draft: &'d Draft,
+    earlier: impl FnOnce(&'d Username, &'d Nonce) -> Option<E>,
+    has_account: impl FnOnce(&Username) -> bool,
+) -> Verdict<E> {
+    if let Some(earlier) = draft.nonce.as_ref().and_then(|nonce| earlier(&draft.from, nonce)) {
+        Verdict::Repeat(earlier)
+    } else if draft.recipient().is_some_and(|name| !has_account(name)) {
+        Verdict::NoRecipient
+    } else {
+        Verdict::Store
+    }
+}
+
+/// The judgement of one draft.
+pub(crate) enum Verdict<E> {
+    /// The draft becomes an entry.
+    Store,
+    /// The draft repeats this earlier one.
+    Repeat(E),
+    /// The draft is a private message to a name without an account.
+    NoRecipient,
+}
+
+enum Earlier {
+    Stored(FirstResult),
+    /// The index of a draft in the same batch.
+    InBatch(usize),
 }
 
 impl<'a> Questions<'a> {
@@ -83,34 +118,39 @@ impl<'a> Batch<'a> {
     /// [`Outcome::NoRecipient`], and its nonce stays unused. Every other draft is
     /// stored.
     pub fn decide(drafts: &'a [Draft], facts: &impl Facts, now_ms: u64) -> Self {
-        let mut additions = BTreeMap::new();
+        let mut additions = Additions::default();
         let mut stored_nonces = BTreeMap::new();
         let mut decisions = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
-            let nonce = draft.nonce.as_ref().map(|nonce| (&draft.from, nonce));
-            let first_result = nonce.and_then(|(author, nonce)| facts.first_result(author, nonce));
-            let decision = if let Some(FirstResult { topic, seq, at_ms }) = first_result {
-                Decision::Answer(Outcome::Duplicate { topic, seq, at_ms })
-            } else if let Some(&first) = nonce.and_then(|nonce| stored_nonces.get(&nonce)) {
-                Decision::Repeat(first)
-            } else if draft.recipient().is_some_and(|name| !facts.has_account(name)) {
-                Decision::Answer(Outcome::NoRecipient { at_ms: now_ms })
-            } else {
-                if let Some(nonce) = nonce {
-                    stored_nonces.insert(nonce, index);
+            let earlier = |author, nonce| {
+                let known = facts.first_result(author, nonce).map(Earlier::Stored);
+                known.or_else(|| stored_nonces.get(&(author, nonce)).copied().map(Earlier::InBatch))
+            };
+            let decision = match judge(draft, earlier, |name| facts.has_account(name)) {
+                Verdict::Repeat(Earlier::Stored(FirstResult { topic, seq, at_ms })) => {
+                    Decision::Answer(Outcome::Duplicate { topic, seq, at_ms })
                 }
-                *additions.entry(&draft.topic).or_default() += 1;
-                Decision::Store
+                Verdict::Repeat(Earlier::InBatch(first)) => Decision::Repeat(first),
+                Verdict::NoRecipient => Decision::Answer(Outcome::NoRecipient { at_ms: now_ms }),
+                Verdict::Store => {
+                    // No later draft can repeat the nonce of the last one.
+                    if let Some(nonce) = draft.nonce.as_ref().filter(|_| index + 1 < drafts.len()) {
+                        stored_nonces.insert((&draft.from, nonce), index);
+                    }
+                    Decision::Store(additions.add(&draft.topic))
+                }
             };
             decisions.push(decision);
         }
-        Self { drafts, decisions, additions }
+        Self { drafts, decisions, additions: additions.counts }
     }
 
     /// How many entries each topic gets, in the order of topics. Logs that lock
     /// topics in this order cannot deadlock.
     pub fn additions(&self) -> impl ExactSizeIterator<Item = (&'a Topic, u64)> {
-        self.additions.iter().map(|(topic, count)| (*topic, *count))
+        let mut additions = self.additions.clone();
+        additions.sort_unstable();
+        additions.into_iter()
     }
 
     /// Numbers the new entries and makes the receipts, in the order of the drafts.
@@ -126,10 +166,10 @@ impl<'a> Batch<'a> {
         mut count_in: impl FnMut(&'a Topic, u64) -> Result<TopicEnd, E>,
     ) -> Result<Commit, E> {
         // The next number and the stamp of each topic.
-        let mut next = BTreeMap::new();
-        for (topic, count) in self.additions() {
+        let mut next = Vec::with_capacity(self.additions.len());
+        for (topic, count) in self.additions {
             let end = count_in(topic, count)?;
-            next.insert(topic, ((end.last + 1).saturating_sub(count), end.at_ms));
+            next.push(((end.last + 1).saturating_sub(count), end.at_ms));
         }
         let mut commit = Commit {
             entries: Vec::with_capacity(self.drafts.len()),
@@ -137,8 +177,8 @@ impl<'a> Batch<'a> {
         };
         for (draft, decision) in self.drafts.iter().zip(self.decisions) {
             let outcome = match decision {
-                Decision::Store => {
-                    let (seq, at_ms) = next.get_mut(&draft.topic).expect("each topic was counted in");
+                Decision::Store(topic) => {
+                    let (seq, at_ms) = &mut next[topic];
                     commit.entries.push(Arc::new(entry(draft, *seq, *at_ms)));
                     *seq += 1;
                     Outcome::Stored { seq: *seq - 1, at_ms: *at_ms }
@@ -152,7 +192,45 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn entry(draft: &Draft, seq: u64, at_ms: u64) -> Entry {
+/// Counts the new entries of each topic.
+///
+/// Most batches are of one topic, or of runs of one: the index by topic is looked
+/// at only where the topic is not that of the draft before.
+#[derive(Default)]
+struct Additions<'a> {
+    counts: Vec<(&'a Topic, u64)>,
+    last: usize,
+    /// The position of each topic in `counts`; empty while there is one topic.
+    index: BTreeMap<&'a Topic, usize>,
+}
+
+impl<'a> Additions<'a> {
+    /// Counts one more entry of a topic, and returns the topic's position.
+    fn add(&mut self, topic: &'a Topic) -> usize {
+        let is_last = self.counts.get(self.last).is_some_and(|(last, _)| *last == topic);
+        if !is_last {
+            if let [(only, _)] = self.counts[..] {
+                self.index.insert(only, 0);
+            }
+            self.last = match self.index.get(topic) {
+                Some(&position) => position,
+                None => {
+                    self.counts.push((topic, 0));
+                    let position = self.counts.len() - 1;
+                    if position > 0 {
+                        self.index.insert(topic, position);
+                    }
+                    position
+                }
+            };
+        }
+        self.counts[self.last].1 += 1;
+        self.last
+    }
+}
+
+/// The entry that a draft becomes.
+pub(crate) fn entry(draft: &Draft, seq: u64, at_ms: u64) -> Entry {
     Entry {
         topic: draft.topic.clone(),
         seq,

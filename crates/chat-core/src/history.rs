@@ -1,15 +1,15 @@
 //! A log in memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::batch::{self, Verdict};
 use crate::seed::Seed;
 use crate::{
-    Answer, Batch, Commit, Conversations, Draft, Entry, Facts, FirstResult, Nonce, Page, PageFrom,
-    PageLimits, Query, Topic, TopicEnd, Username,
+    Answer, Commit, Conversations, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Query, Receipt,
+    Topic, Username,
 };
 
 /// A log in memory, as a plain value: it numbers and keeps entries, recognises
@@ -79,7 +79,8 @@ impl History {
         }
     }
 
-    /// Stores a batch by the rule of [`Batch::decide`].
+    /// Stores a batch, draft by draft, by the rule that [`Batch`](crate::Batch) follows
+    /// for other logs.
     ///
     /// Entries are stamped `max(now_ms, the topic's last stamp)`.
     pub fn append(
@@ -88,11 +89,24 @@ impl History {
         now_ms: u64,
         account_exists: impl Fn(&Username) -> bool,
     ) -> Commit {
-        let batch = Batch::decide(drafts, &Known { nonces: &self.nonces, account_exists }, now_ms);
-        let Ok(commit) =
-            batch.number(|topic, count| Ok::<_, Infallible>(self.count_in(topic, count, now_ms)));
-        for entry in &commit.entries {
-            self.store(entry);
+        let mut commit =
+            Commit { entries: Vec::with_capacity(drafts.len()), receipts: Vec::with_capacity(drafts.len()) };
+        for draft in drafts {
+            let earlier =
+                |author: &Username, nonce: &Nonce| self.nonces.get(&(author.clone(), nonce.clone()));
+            let outcome = match batch::judge(draft, earlier, &account_exists) {
+                Verdict::Store => {
+                    let entry = self.store(draft, now_ms);
+                    let stored = Outcome::Stored { seq: entry.seq, at_ms: entry.at_ms };
+                    commit.entries.push(entry);
+                    stored
+                }
+                Verdict::Repeat(first) => {
+                    Outcome::Duplicate { topic: first.topic.clone(), seq: first.seq, at_ms: first.at_ms }
+                }
+                Verdict::NoRecipient => Outcome::NoRecipient { at_ms: now_ms },
+            };
+            commit.receipts.push(Receipt { draft: draft.id, outcome });
         }
         commit
     }
@@ -193,27 +207,22 @@ impl History {
         self.topics.get(topic).map_or(0, |log| log.last)
     }
 
-    /// Raises the last number and stamp of a topic for `count` new entries.
-    fn count_in(&mut self, topic: &Topic, count: u64, now_ms: u64) -> TopicEnd {
-        let log = self.topics.entry_ref(topic).or_default();
-        log.last += count;
+    /// Gives a draft the next number of its topic, and keeps the entry.
+    fn store(&mut self, draft: &Draft, now_ms: u64) -> Arc<Entry> {
+        let log = self.topics.entry_ref(&draft.topic).or_default();
+        log.last += 1;
         log.last_at_ms = log.last_at_ms.max(now_ms);
-        TopicEnd { last: log.last, at_ms: log.last_at_ms }
-    }
-
-    /// Keeps a numbered entry.
-    fn store(&mut self, entry: &Arc<Entry>) {
-        let log = self.topics.entry_ref(&entry.topic).or_default();
+        let entry = Arc::new(batch::entry(draft, log.last, log.last_at_ms));
         // Most entries are for the topic that was written last: its key stays.
         if log.written != self.writes || log.entries.is_empty() {
             self.written.remove(&log.written);
             self.writes += 1;
             log.written = self.writes;
-            self.written.insert(self.writes, entry.topic.clone());
+            self.written.insert(self.writes, draft.topic.clone());
         }
-        log.entries.push_back(Arc::clone(entry));
-        if let Some(nonce) = &entry.nonce {
-            self.nonces.insert((entry.from.clone(), nonce.clone()), Arc::clone(entry));
+        log.entries.push_back(Arc::clone(&entry));
+        if let Some(nonce) = &draft.nonce {
+            self.nonces.insert((draft.from.clone(), nonce.clone()), Arc::clone(&entry));
         }
         if log.entries.len() > self.limits.entries_per_topic
             && let Some(oldest) = log.entries.pop_front()
@@ -223,6 +232,7 @@ impl History {
         if self.written.len() > self.limits.topics {
             self.remove_a_topic();
         }
+        entry
     }
 
     /// Removes the entries of the topic that was written least recently.
@@ -248,23 +258,6 @@ impl Log {
     }
 }
 
-/// The facts that a history knows before a batch.
-struct Known<'a, A> {
-    nonces: &'a Nonces,
-    account_exists: A,
-}
-
-impl<A: Fn(&Username) -> bool> Facts for Known<'_, A> {
-    fn first_result(&self, author: &Username, nonce: &Nonce) -> Option<FirstResult> {
-        let first = self.nonces.get(&(author.clone(), nonce.clone()))?;
-        Some(FirstResult { topic: first.topic.clone(), seq: first.seq, at_ms: first.at_ms })
-    }
-
-    fn has_account(&self, name: &Username) -> bool {
-        (self.account_exists)(name)
-    }
-}
-
 fn remove_nonce(nonces: &mut Nonces, entry: &Entry) {
     if let Some(nonce) = &entry.nonce {
         nonces.remove(&(entry.from.clone(), nonce.clone()));
@@ -274,7 +267,7 @@ fn remove_nonce(nonces: &mut Nonces, entry: &Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Body, DraftId, MessageText, Outcome, Pair, RoomName};
+    use crate::{Body, DraftId, MessageText, Pair, RoomName};
 
     const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
