@@ -221,7 +221,7 @@ test("a refused part is requested again after a pause", () => {
   assert.equal(load("older"), undefined);
   world.did("show");
   world.wake();
-  assert.ok(world.did("show").some(({ key }) => key === "@carol"), "whoever sees it asks again");
+  assert.ok(world.did("show").some(({ key }) => key === "@carol"), "its view repeats the request");
   assert.equal(load("older").before, 2);
 });
 

@@ -126,7 +126,7 @@ test("entries after the last read one are unread", () => {
   tea.restart("e1", 50);
   const reads = new Reads(null);
   reads.setEpoch("e1", [tea]);
-  assert.equal(reads.unread(tea), 0, "all is read at first sight");
+  assert.equal(reads.unread(tea), 0, "all counts as read at first");
   tea.receive({ kind: "message", seq: 51, from: "bob", text: "", timestamp: 1 });
   assert.equal(reads.unread(tea), 1);
   const again = new Reads(JSON.parse(JSON.stringify(reads.snapshot)));

@@ -8,7 +8,7 @@ const server = await Server.start("--database-url", "memory:");
 
 scenario("everything can be done by keyboard, from the door to signing out", async () => {
   const bob = await person(server.url, "bob");
-  await bob.say("hello, whoever comes");
+  await bob.say("hello, everybody");
   const { page, ...rest } = await visitor(server.url);
   const keys = page.keyboard;
   const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.className || document.activeElement?.tagName);
