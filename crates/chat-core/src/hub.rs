@@ -86,7 +86,7 @@ pub struct Hub {
     drain: Drain,
     /// When the last tick was, in milliseconds of the monotonic clock.
     ticked_ms: u64,
-    /// When idle things were last looked for, likewise.
+    /// When idle and stuck state was last looked for, likewise.
     swept_ms: u64,
     /// Frames are made here, where no room's pending bytes take them.
     scratch: Vec<u8>,
@@ -102,7 +102,7 @@ impl Hub {
             turn: 1,
             clients: Clients::default(),
             users: Users::new(seed),
-            rooms: Rooms::new(&options, seed),
+            rooms: Rooms::new(options.framing, options.recent, seed),
             conversations: ConversationTable::new(seed),
             presence: Presence::new(seed),
             drafts: Drafts::new(&options),
@@ -224,7 +224,7 @@ impl Hub {
         }
     }
 
-    /// Looks for what is idle or stuck.
+    /// Looks for idle and stuck state.
     fn sweep(&mut self, out: &mut Outputs) {
         let now_ms = self.now.mono_ms;
         self.users.forget_idle(now_ms);
@@ -238,5 +238,5 @@ impl Hub {
 const TICK_SOON_MS: u64 = 20;
 /// … and else this far.
 const TICK_MS: u64 = 500;
-/// How often idle things are looked for, in milliseconds.
+/// How often idle and stuck state is looked for, in milliseconds.
 const SWEEP_MS: u64 = 5_000;

@@ -46,7 +46,7 @@ impl From<Option<String>> for About {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ErrorCode {
-    /// The frame is not what the protocol says.
+    /// The frame is not as the protocol demands.
     BadRequest,
     /// No frame has that `type`.
     UnknownType,

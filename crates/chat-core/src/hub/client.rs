@@ -16,7 +16,7 @@ pub(super) struct Client {
     pub(super) generation: u32,
     pub(super) user: UserSlot,
     pub(super) session: Option<SessionId>,
-    /// When its token is no longer good, on the monotonic clock.
+    /// When its token expires, in milliseconds of the monotonic clock.
     pub(super) expires_ms: Option<u64>,
     pub(super) protocol: ClientProtocol,
     /// The rooms it has joined; a v1 client has one from its first moment on.
@@ -127,7 +127,7 @@ pub(super) struct ClientRef {
     pub(super) generation: u32,
 }
 
-/// The bytes put out for one client alone in a turn: its socket has not said
+/// The bytes put out for one client alone in a turn: its socket has not reported
 /// yet how many of them it takes.
 #[derive(Debug, Default)]
 struct TurnBytes {

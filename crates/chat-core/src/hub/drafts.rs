@@ -96,5 +96,6 @@ impl Drafts {
     }
 }
 
-/// Answered drafts behind one that hangs, for each that may be unanswered.
+/// Answered drafts that may follow an unanswered one, for each that may be
+/// unanswered.
 const ANSWERED_KEPT: usize = 16;

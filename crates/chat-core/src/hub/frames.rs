@@ -116,4 +116,4 @@ impl Hub {
 }
 
 /// The message of an error about a name that has no account.
-pub(super) const NO_ACCOUNT: &str = "there is nobody of that name";
+pub(super) const NO_ACCOUNT: &str = "no account has that name";

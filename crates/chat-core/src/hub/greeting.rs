@@ -83,8 +83,8 @@ impl Hub {
     }
 
     /// The conversations of a user and how far each goes: live messages continue
-    /// behind what this hub has delivered; where it has delivered nothing yet,
-    /// behind what the log has. `active` come first.
+    /// after the last number that this hub has delivered; where it has delivered
+    /// none yet, after the last one in the log. `active` come first.
     fn conversation_tops(
         &mut self,
         user: &Username,

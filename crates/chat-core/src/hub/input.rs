@@ -31,7 +31,7 @@ pub enum Input<'a> {
         /// The message.
         text: &'a str,
     },
-    /// A client says goodbye: it is closed (1000) once its drafts are answered,
+    /// A client has sent a close frame: it is closed (1000) once its drafts are answered,
     /// so that its last message comes before its leave notice.
     Goodbye {
         /// The client.

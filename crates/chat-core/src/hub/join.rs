@@ -1,6 +1,6 @@
 //! How far a client has got with joining a room.
 
-use super::rooms::RoomSlot;
+use super::rooms::{Announced, RoomSlot};
 use crate::frame::v2::{About, Resume};
 
 /// A room that a client has joined or is about to.
@@ -31,9 +31,9 @@ pub(super) enum Join {
 /// What made a client join.
 #[derive(Debug)]
 pub(super) enum JoinOrigin {
-    /// Its connection with protocol v1, which gets no answer.
+    /// A v1 connection was opened; it gets no answer.
     V1,
-    /// Its `join`, which `joined` answers.
+    /// A v2 client's `join`, which `joined` answers.
     V2(Box<JoinRequest>),
 }
 
@@ -44,21 +44,22 @@ pub(super) struct JoinRequest {
     pub(super) about: About,
 }
 
-/// Whose replay it is.
+/// The kind of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplayKind {
-    /// Of a v1 client, whose notice follows its replay.
+    /// For a v1 client, whose join notice follows the replay.
     V1,
-    /// Of a v2 client, which was sent `joined`.
+    /// For a v2 client, which was sent `joined` before the replay.
     V2(Continuity),
 }
 
 /// Whether a number that a v2 client does not get would be a hole for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Continuity {
-    /// It would: `joined` said that all follows, or the replay has begun.
+    /// It would: `joined` promised all entries after `since`, or the replay has
+    /// begun.
     Required,
-    /// It would not: `joined` said `recovered: false`, and no entry was sent yet.
+    /// It would not: `joined` had `recovered: false`, and no entry was sent yet.
     NotYet,
 }
 
@@ -71,15 +72,8 @@ pub(super) enum Recovery {
     Newest,
 }
 
-/// Whether the others in a room were sent a notice of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Announced {
-    No,
-    Yes,
-}
-
 impl Join {
-    /// The join was just asked for.
+    /// A join that begins now.
     pub(super) fn new(origin: JoinOrigin, now_ms: u64) -> Self {
         Self::Waiting { origin, progress_ms: now_ms }
     }
@@ -144,7 +138,7 @@ impl Join {
         }
     }
 
-    /// Goes from `Waiting` to `Checking`.
+    /// Changes a v2 client's `Waiting` to `Checking`.
     pub(super) fn check(&mut self, since: u64) {
         *self = match std::mem::replace(self, Self::Live) {
             Self::Waiting { origin: JoinOrigin::V2(request), progress_ms } => {

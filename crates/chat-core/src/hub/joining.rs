@@ -1,10 +1,10 @@
 //! Rooms that clients join and leave.
 
 use super::Hub;
-use super::join::{Announced, Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
+use super::join::{Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
 use super::planted::planted;
 use super::replies::RETRY_AFTER_S;
-use super::rooms::{RoomReadFor, RoomSlot};
+use super::rooms::{Announced, RoomReadFor, RoomSlot};
 use super::users::UserSlot;
 use crate::frame::Version;
 use crate::frame::v1::Notice;

@@ -58,7 +58,7 @@ pub struct HubOptions {
     /// The number of users in a room with many is shown at most this often, in
     /// milliseconds.
     pub count_every_ms: u64,
-    /// After a failed send, those behind it fail, too, until the client repeats
+    /// After a failed send, those after it fail, too, until the client repeats
     /// it, or for this long, in milliseconds: longer than the error needs to
     /// reach the client.
     pub refusing_ms: u64,

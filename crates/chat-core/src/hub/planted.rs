@@ -28,7 +28,7 @@ pub enum PlantedBug {
     NoDraftTimeout,
     /// A v2 send is acknowledged before it is stored.
     AckBeforeCommit,
-    /// Sends behind a failed one are stored.
+    /// Sends after a failed one are stored before it.
     NoRefusing,
     /// A resume is answered as complete, whatever the log still has.
     ResumeUnchecked,

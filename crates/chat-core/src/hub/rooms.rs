@@ -2,6 +2,7 @@
 
 mod recent;
 mod room;
+mod side;
 
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -10,9 +11,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 pub use self::recent::RecentLimits;
-pub(super) use self::room::{Room, RoomReadFor};
-use super::join::Announced;
-use super::options::HubOptions;
+pub(super) use self::room::{Announced, Room, RoomReadFor};
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
 use crate::outputs::Outputs;
@@ -58,16 +57,16 @@ impl IndexMut<RoomSlot> for Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(options: &HubOptions, seed: Seed) -> Self {
+    pub(super) fn new(framing: Framing, recent: RecentLimits, seed: Seed) -> Self {
         Self {
             slab: Slab::new(),
             by_name: HashMap::with_hasher(seed),
             dirty: Vec::new(),
             emptied: VecDeque::new(),
-            recent: options.recent,
+            recent,
             recent_bytes: 0,
             recent_hand: 0,
-            framing: options.framing,
+            framing,
             seed,
             scratch: Vec::new(),
         }

@@ -4,7 +4,7 @@ use crate::Nonce;
 
 /// The order of a v2 client's sends, which a failed one must not change.
 ///
-/// After a send has failed, those behind it are refused until the client repeats
+/// After a send has failed, those after it are refused until the client repeats
 /// the failed ones, the first one first; after a while the hub assumes that the
 /// client has given them up.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl SendOrder {
         !is_behind_failed
     }
 
-    /// Notes that the log failed a send: those behind it are refused until
+    /// Notes that the log failed a send: those after it are refused until
     /// `refusing_until_ms`.
     pub(super) fn fail(&mut self, nonce: Nonce, position: u64, refusing_until_ms: u64) {
         self.insert_failed(nonce, position);

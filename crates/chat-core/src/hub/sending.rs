@@ -16,7 +16,8 @@ use crate::{Body, ClientId, CloseCode, Draft, MessageText, Missed, Nonce, Outcom
 impl Hub {
     // To the log.
 
-    /// Appends a message of a v2 client, unless its order demands something else.
+    /// Appends a message of a v2 client, unless its order demands that it is refused
+    /// or waits.
     pub(super) fn send(&mut self, id: ClientId, send: Send, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let has_unanswered = client.unanswered > 0;
@@ -158,7 +159,7 @@ impl Hub {
         }
     }
 
-    /// A client says goodbye: it is closed once its drafts are answered.
+    /// A client has sent a close frame: it is closed once its drafts are answered.
     pub(super) fn goodbye(&mut self, id: ClientId, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id).filter(|client| !client.is_closed()) else { return };
         client.phase = Phase::Finishing(CloseCode::Normal);

@@ -94,7 +94,7 @@ fn failed_sends_are_repeated_in_their_order_whichever_failed_first() {
     scenario.hold_appends = true;
     scenario.send_v2(alice, "tech", "1");
     scenario.send_v2(alice, "tech", "2");
-    // The log had no place for the second, and loses the first later.
+    // The log's queue had no room for the second, and the log fails the first later.
     let first = scenario.drafts.remove(0);
     scenario.fail(1);
     scenario.drafts.push(first);

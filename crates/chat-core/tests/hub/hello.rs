@@ -55,7 +55,7 @@ fn live_private_messages_continue_exactly_after_hello() {
     let third = scenario.store_private("bob", "alice", "3");
     scenario.carry(&[&third]);
     assert_eq!(scenario.received(alice), ["3 bob to alice: 3"]);
-    // Another connection, while this hub is behind: the rest comes live, to all.
+    // Another client, while this hub is behind: the rest is delivered to all.
     scenario.store_private("bob", "alice", "4");
     let phone = scenario.open_v2("alice");
     let frames = scenario.frames(phone);

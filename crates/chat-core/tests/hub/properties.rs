@@ -243,7 +243,7 @@ impl Run {
         let start = log.iter().position(|text| text == first).expect("committed") as u64 + 1;
         let [earliest, latest] =
             [top_before, self.first_seen[&client]].map(|top| top.saturating_sub(self.replay) + 1);
-        // A room that has missed entries is behind its log without knowing it.
+        // A room may have missed entries that the hub does not know of.
         let earliest = if self.entries_lost { 1 } else { earliest };
         assert!(
             (earliest..=latest).contains(&start),

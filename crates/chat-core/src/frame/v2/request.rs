@@ -51,7 +51,7 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Resu
         _ => {
             return Err(refusal(
                 ErrorCode::BadRequest,
-                "not a JSON object of the right fields",
+                "not a JSON object, or a field of the wrong type",
                 about_unreadable(frame),
             ));
         }
@@ -121,13 +121,13 @@ fn history(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
     let of = match (&fields.room, &fields.with) {
         (Some(_), None) => HistoryOf::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
         (None, Some(with)) => HistoryOf::With(with.trim().to_owned()),
-        _ => return Err(bad("history is of either a room or a conversation with somebody")),
+        _ => return Err(bad("history needs either `room` or `with`")),
     };
     let from = match (fields.before, fields.after) {
         (None, None) => PageFrom::Latest,
         (Some(before), None) => PageFrom::Before(before),
         (None, Some(after)) => PageFrom::After(after),
-        (Some(_), Some(_)) => return Err(bad("history goes either before or after")),
+        (Some(_), Some(_)) => return Err(bad("history takes either `before` or `after`")),
     };
     let limit = match fields.limit {
         None => HISTORY_DEFAULT.min(page_max),

@@ -2,10 +2,10 @@
 
 use hashbrown::HashMap;
 
-use super::recent::{Recent, RecentLimits};
+use super::recent::RecentLimits;
+use super::side::Side;
 use crate::frame::{Version, v1};
 use crate::hub::feed::Feed;
-use crate::hub::join::Announced;
 use crate::hub::users::UserSlot;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
@@ -30,34 +30,11 @@ pub(in crate::hub) struct Room {
     reads: Vec<RoomRead>,
     /// When its last client left, in milliseconds; `None` while it has clients.
     empty_since_ms: Option<u64>,
-    /// Used since the sweep for recent frames last passed.
+    /// Whether it was used since the sweep for recent frames last passed.
     is_used: bool,
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
     pub(in crate::hub) forgot: bool,
-}
-
-/// The clients in a room that speak one version of the protocol.
-#[derive(Debug, Default)]
-struct Side {
-    /// The frames of the newest entries, while there are clients.
-    recent: Recent,
-    /// Clients that get entries as they are delivered.
-    live: Vec<ClientId>,
-    /// Clients that became live in this turn, and what was pending by then.
-    fresh: Vec<(ClientId, Pending)>,
-    /// Clients that are not live yet.
-    joining: Vec<ClientId>,
-    /// Frames for the live clients, written at the end of the turn.
-    pending: Vec<u8>,
-    pending_frames: u64,
-}
-
-/// A position in a side's pending frames.
-#[derive(Debug)]
-struct Pending {
-    bytes: usize,
-    frames: u64,
 }
 
 /// The connections of one user in a room.
@@ -88,6 +65,13 @@ pub(in crate::hub) enum RoomReadFor {
     Feed,
     /// For clients that replay.
     Clients,
+}
+
+/// Whether the others in a room were sent a notice of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::hub) enum Announced {
+    No,
+    Yes,
 }
 
 impl Room {
@@ -123,7 +107,7 @@ impl Room {
         self.empty_since_ms = None;
         self.is_used = true;
         self.connections.entry(user).or_default().all += 1;
-        self.side_mut(version).joining.push(client);
+        self.side_mut(version).enter(client);
     }
 
     /// Counts a connection as announced; returns how many of its user's are by now.
@@ -151,10 +135,7 @@ impl Room {
     /// From here on this client gets what is delivered, but nothing that was
     /// pending before.
     pub(super) fn go_live(&mut self, client: ClientId, version: Version) {
-        let side = self.side_mut(version);
-        side.joining.retain(|&joining| joining != client);
-        let before = Pending { bytes: side.pending.len(), frames: side.pending_frames };
-        side.fresh.push((client, before));
+        self.side_mut(version).go_live(client);
     }
 
     /// Takes a client from its side.
@@ -166,18 +147,17 @@ impl Room {
 
     /// The clients of both versions that are not live yet.
     pub(in crate::hub) fn joining(&self) -> Vec<ClientId> {
-        self.sides.iter().flat_map(|side| &side.joining).copied().collect()
+        self.sides.iter().flat_map(Side::joining).copied().collect()
     }
 
     /// The clients of one version that are not live yet.
     pub(in crate::hub) fn joining_of(&self, version: Version) -> &[ClientId] {
-        &self.side(version).joining
+        self.side(version).joining()
     }
 
     /// The clients of one version that are live.
     pub(in crate::hub) fn live(&self, version: Version) -> Vec<ClientId> {
-        let side = self.side(version);
-        side.live.iter().copied().chain(side.fresh.iter().map(|(client, _)| *client)).collect()
+        self.side(version).live()
     }
 
     // Its frames.
@@ -190,30 +170,13 @@ impl Room {
         recent: RecentLimits,
         scratch: &mut Vec<u8>,
     ) -> bool {
-        let stored_s = entry.at_ms / 1000;
-        self.shown_s = self.shown_s.max(stored_s);
+        self.shown_s = self.shown_s.max(entry.at_ms / 1000);
         self.is_used = true;
         let mut is_pending = false;
         for version in Version::ALL {
             let side = &mut self.sides[version as usize];
-            if side.is_empty() {
-                continue;
-            }
-            let start = side.pending.len();
-            framing.entry(&mut side.pending, version, entry, self.shown_s);
-            if version == Version::V1 && self.shown_s > stored_s {
-                // A notice was shown meanwhile; a replay has no notices.
-                scratch.clear();
-                framing.entry(scratch, version, entry, stored_s);
-                side.recent.push(entry.seq, scratch, recent);
-            } else {
-                side.recent.push(entry.seq, &side.pending[start..], recent);
-            }
-            if side.has_live() {
-                side.pending_frames += 1;
-                is_pending = true;
-            } else {
-                side.pending.truncate(start);
+            if !side.is_empty() {
+                is_pending |= side.deliver(version, entry, self.shown_s, framing, recent, scratch);
             }
         }
         is_pending
@@ -234,13 +197,10 @@ impl Room {
         self.shown_s = self.shown_s.max(newest_s.unwrap_or(0));
         for version in Version::ALL {
             let side = &mut self.sides[version as usize];
-            if side.is_empty() {
-                continue;
-            }
-            for entry in &page.entries {
-                scratch.clear();
-                framing.entry(scratch, version, entry, entry.at_ms / 1000);
-                side.recent.push(entry.seq, scratch, recent);
+            if !side.is_empty() {
+                for entry in &page.entries {
+                    side.keep(version, entry, framing, recent, scratch);
+                }
             }
         }
     }
@@ -258,23 +218,16 @@ impl Room {
             return false;
         }
         self.shown_s = self.shown_s.max(at_s);
-        framing.append(&mut side.pending, |out| {
+        side.write(framing, |out| {
             v1::notice(out, self.name.as_str(), user.as_str(), notice, self.shown_s);
         });
-        side.pending_frames += 1;
         true
     }
 
     /// Queues a frame for the live clients of one version; returns whether it is
     /// pending.
     pub(super) fn queue(&mut self, version: Version, frame: &[u8]) -> bool {
-        let side = self.side_mut(version);
-        if !side.has_live() {
-            return false;
-        }
-        side.pending.extend_from_slice(frame);
-        side.pending_frames += 1;
-        true
+        self.side_mut(version).queue(frame)
     }
 
     /// Puts out what is pending.
@@ -304,18 +257,18 @@ impl Room {
 
     /// The recent frames after a number up to the newest one, if all are there.
     pub(in crate::hub) fn recent_after(&self, version: Version, after: u64, top: u64) -> Option<&[u8]> {
-        self.side(version).recent.from(after.saturating_add(1), top)
+        self.side(version).recent_after(after, top)
     }
 
     /// Bytes of recent frames.
     pub(super) fn recent_bytes(&self) -> usize {
-        self.sides.iter().map(|side| side.recent.held()).sum()
+        self.sides.iter().map(Side::recent_bytes).sum()
     }
 
     /// Drops the recent frames of entries below `first`.
     pub(super) fn forget_before(&mut self, first: u64) {
         for side in &mut self.sides {
-            side.recent.forget_before(first);
+            side.forget_before(first);
         }
     }
 
@@ -327,7 +280,7 @@ impl Room {
         }
         let bytes = self.recent_bytes();
         for side in &mut self.sides {
-            side.recent.clear();
+            side.forget_recent();
         }
         bytes
     }
@@ -385,43 +338,3 @@ impl Room {
         &mut self.sides[version as usize]
     }
 }
-
-impl Side {
-    fn remove_client(&mut self, client: ClientId) {
-        // A search over dense numbers costs a microsecond in a room of
-        // thousands, once for each join.
-        if let Some(index) = self.live.iter().position(|&live| live == client) {
-            self.live.swap_remove(index);
-        } else {
-            self.fresh.retain(|&(fresh, _)| fresh != client);
-            self.joining.retain(|&joining| joining != client);
-        }
-    }
-
-    fn has_live(&self) -> bool {
-        !self.live.is_empty() || !self.fresh.is_empty()
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.has_live() && self.joining.is_empty()
-    }
-
-    fn flush(&mut self, out: &mut Outputs) {
-        if !self.pending.is_empty() {
-            let bytes = out.store(&self.pending);
-            out.write(self.live.iter().copied(), bytes.clone(), self.pending_frames);
-            for (client, before) in &self.fresh {
-                let from = u32::try_from(before.bytes).expect("within the bytes just stored");
-                let frames = self.pending_frames - before.frames;
-                out.write([*client], bytes.start + from..bytes.end, frames);
-            }
-            self.pending_frames = 0;
-            self.pending.clear();
-            self.pending.shrink_to(PENDING_KEPT_BYTES);
-        }
-        self.live.extend(self.fresh.drain(..).map(|(client, _)| client));
-    }
-}
-
-/// What a room's buffer of pending frames keeps from turn to turn, in bytes.
-const PENDING_KEPT_BYTES: usize = 4 * 1024;
