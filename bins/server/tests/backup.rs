@@ -1,5 +1,5 @@
-//! Backups: made while people write, brought back, and carried from one kind of
-//! database to the other.
+//! Backups: written during traffic, restored, and moved between the kinds of
+//! database.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -38,13 +38,13 @@ async fn done(server: &TestServer, arguments: &[&str]) -> String {
 /// One sentence on standard error, and nothing else.
 async fn refused(server: &TestServer, arguments: &[&str]) -> String {
     let output = command(server, arguments).await;
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    let sentence = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    said.strip_prefix("server: ").unwrap().trim_end().to_owned()
+    assert_eq!(sentence.lines().count(), 1, "{sentence}");
+    sentence.strip_prefix("server: ").unwrap().trim_end().to_owned()
 }
 
-/// Registers with a picture; answers its address.
+/// Registers an account with a picture; returns the account and its address.
 async fn with_picture(server: &TestServer, name: &str) -> (Person, String) {
     let fields = [("username", name), ("password", PASSWORD)];
     let form = Request::post("/api/register").form(&fields, Some(("avatar", "a.png", &picture())));
@@ -62,7 +62,7 @@ async fn post(socket: &mut Socket, room: &str, nonce: &str) -> Value {
     ack
 }
 
-/// All that a room has, in a database that nobody uses.
+/// The epoch and a room's entries, in a database without a server.
 async fn log_of(url: &DatabaseUrl, room: &str) -> (String, Vec<(u64, String)>) {
     let stores = Stores::open(url).await.unwrap();
     let limits = PageLimits { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
@@ -77,8 +77,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Somebody writes without a break until told to stop; answers what was
-/// acknowledged, with numbers.
+/// A user who sends without a pause, and records the acknowledged messages with
+/// their numbers.
 struct Writer {
     stop: Arc<AtomicBool>,
     acked: Arc<std::sync::Mutex<Vec<(u64, String)>>>,
@@ -116,7 +116,7 @@ impl Writer {
     }
 }
 
-async fn what_was_acknowledged_before_is_in_a_backup(setup: Setup) {
+async fn acknowledged_messages_are_in_a_backup(setup: Setup) {
     let server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
     let (alice, avatar) = with_picture(&server, "Алиса").await;
     let bob = server.person("bob").await;
@@ -133,11 +133,11 @@ async fn what_was_acknowledged_before_is_in_a_backup(setup: Setup) {
         }
         let before: Vec<_> = writers.iter().map(|(room, writer)| (*room, writer.acked())).collect();
         let force = ["backup", text(&file), "--force"];
-        let told = done(&server, if round == 0 { &force[..2] } else { &force }).await;
-        assert!(told.starts_with(&format!("{} has 2 accounts, ", file.display())), "{told}");
-        assert!(told.ends_with(" messages and 1 picture.\n"), "{told}");
+        let printed = done(&server, if round == 0 { &force[..2] } else { &force }).await;
+        assert!(printed.starts_with(&format!("{} has 2 accounts, ", file.display())), "{printed}");
+        assert!(printed.ends_with(" messages and 1 picture.\n"), "{printed}");
 
-        // One moment: no room has a hole, and all of the past is there.
+        // The backup is of one moment: no room has a hole or lacks older messages.
         let copy = file.with_file_name(format!("copy-{round}.db"));
         std::fs::copy(&file, &copy).unwrap();
         for room in ["tech", "games"] {
@@ -157,7 +157,7 @@ async fn what_was_acknowledged_before_is_in_a_backup(setup: Setup) {
         last = if room == "tech" { last.max(acked.last().unwrap().0) } else { last };
     }
 
-    // The file itself is a database. Whoever was signed in is not any more.
+    // The server can use the file as its database. All sessions have ended.
     let url = format!("sqlite:{}", file.display());
     let mut restored = TestServer::start_with(SQLITE, &["--database-url", &url]).await;
     assert_eq!(alice.on(restored.address).get("/api/me").await.status, 401);
@@ -170,7 +170,7 @@ async fn what_was_acknowledged_before_is_in_a_backup(setup: Setup) {
     socket.join(&json!({ "type": "join", "room": "tech", "since": last, "epoch": epoch })).await;
     assert_eq!(socket.replay[0]["recovered"], false);
     assert!(socket.replay[0]["seq"].as_u64().unwrap() <= last);
-    // From here on, it is as any other.
+    // From then on it is a database as any other.
     let first = post(&mut socket, "tech", "Алиса tech 0").await;
     assert_eq!(first["duplicate"], true);
     let seq = post(&mut socket, "tech", "new").await["seq"].as_u64().unwrap();
@@ -183,19 +183,19 @@ async fn what_was_acknowledged_before_is_in_a_backup(setup: Setup) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_before_is_in_a_backup_of_sqlite() {
-    what_was_acknowledged_before_is_in_a_backup(SQLITE).await;
+async fn acknowledged_messages_are_in_a_backup_of_sqlite() {
+    acknowledged_messages_are_in_a_backup(SQLITE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_before_is_in_a_backup_of_postgres() {
+async fn acknowledged_messages_are_in_a_backup_of_postgres() {
     if Store::Postgres.is_here() {
-        what_was_acknowledged_before_is_in_a_backup(POSTGRES).await;
+        acknowledged_messages_are_in_a_backup(POSTGRES).await;
     }
 }
 
 #[tokio::test]
-async fn a_backup_is_put_in_the_place_of_the_database() {
+async fn a_backup_replaces_the_database() {
     let mut server = TestServer::start(SQLITE).await;
     let (alice, avatar) = with_picture(&server, "alice").await;
     let mut socket = alice.enter_v2("tech").await;
@@ -204,16 +204,16 @@ async fn a_backup_is_put_in_the_place_of_the_database() {
         post(&mut socket, "tech", nonce).await;
     }
     let file = server.folder().join("backup.db");
-    let told = done(&server, &["backup", text(&file)]).await;
-    assert_eq!(told, format!("{} has 1 account, 2 messages and 1 picture.\n", file.display()));
+    let printed = done(&server, &["backup", text(&file)]).await;
+    assert_eq!(printed, format!("{} has 1 account, 2 messages and 1 picture.\n", file.display()));
     for nonce in ["3", "4"] {
         post(&mut socket, "tech", nonce).await;
     }
-    // It is not done below a server, nor is the database a backup of itself.
-    let told = refused(&server, &["restore", text(&file)]).await;
-    assert!(told.ends_with("chat.db is in use by another server: stop that one first"), "{told}");
+    // Not while a server runs, and not from or to the database itself.
+    let printed = refused(&server, &["restore", text(&file)]).await;
+    assert!(printed.ends_with("chat.db is in use by another server: stop that one first"), "{printed}");
     let database = server.folder().join("data/chat.db");
-    for (arguments, told) in [
+    for (arguments, words) in [
         (vec!["backup", text(&file)], "exists already: --force replaces it"),
         (vec!["backup", text(&database), "--force"], "belongs to the database itself"),
         (vec!["backup", text(server.folder()), "--force"], "is not the name of a file"),
@@ -221,24 +221,30 @@ async fn a_backup_is_put_in_the_place_of_the_database() {
         (vec!["restore", text(&database)], "is the database itself"),
         (vec!["restore", "/nowhere/at/all"], "there is no file /nowhere/at/all"),
     ] {
-        let said = refused(&server, &arguments).await;
-        assert!(said.contains(told), "{arguments:?}: {said}");
+        let sentence = refused(&server, &arguments).await;
+        assert!(sentence.contains(words), "{arguments:?}: {sentence}");
     }
 
-    // Killed, so that some of it is only in the WAL, and the pictures are lost.
+    // Killed, so that some messages are only in the WAL; the pictures are lost.
     let wal = beside(&database, "-wal");
     server.kill().await;
     assert!(std::fs::metadata(&wal).unwrap().len() > 0);
     std::fs::remove_dir_all(server.folder().join("uploads")).unwrap();
-    let told = done(&server, &["restore", text(&file)]).await;
+    let printed = done(&server, &["restore", text(&file)]).await;
     let kept: Vec<PathBuf> = std::fs::read_dir(database.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| text(path).contains(".before-"))
         .collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
-    assert!(told.contains(" has 1 account, 2 messages and 1 picture again, as they were at 20"), "{told}");
-    assert!(told.contains(&format!("kept as {}.", kept[0].canonicalize().unwrap().display())), "{told}");
+    assert!(
+        printed.contains(" has 1 account, 2 messages and 1 picture again, as they were at 20"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains(&format!("kept as {}.", kept[0].canonicalize().unwrap().display())),
+        "{printed}"
+    );
     assert!(!beside(&database, ".restoring").exists());
     let (_, all) = log_of(&DatabaseUrl::Sqlite(kept[0].clone()), "tech").await;
     assert_eq!(all.len(), 4);
@@ -252,14 +258,14 @@ async fn a_backup_is_put_in_the_place_of_the_database() {
     assert_ne!(hello["epoch"], epoch);
     socket.join(&json!({ "type": "join", "room": "tech", "since": 4, "epoch": epoch })).await;
     assert_eq!((&socket.replay[0]["recovered"], &socket.replay[0]["seq"]), (&json!(false), &json!(2)));
-    // What was stored is known, what came later is not.
+    // The nonces of the backup are known, later ones are not.
     let ack = post(&mut socket, "tech", "2").await;
     assert_eq!((&ack["seq"], &ack["duplicate"]), (&json!(2), &json!(true)));
     let ack = post(&mut socket, "tech", "4").await;
     assert_eq!((&ack["seq"], &ack["duplicate"]), (&json!(3), &json!(false)));
 
-    // Once more from the same file: once more another numbering. And back to the
-    // former state, whose file is a database as well.
+    // Each restore of a file has another epoch. The previous database can be
+    // restored too.
     drop(socket);
     assert!(server.terminate().await.success());
     let mut epochs = vec![epoch, hello["epoch"].clone()];
@@ -270,8 +276,8 @@ async fn a_backup_is_put_in_the_place_of_the_database() {
         assert!(!epochs.contains(&json!(epoch)));
         epochs.push(json!(epoch));
     }
-    // Another program that reads keeps the WAL from being emptied: it goes with the
-    // former file, and is not taken for that of the new one.
+    // A reading program keeps the WAL from being emptied: the WAL is moved with the
+    // previous file, and not taken for that of the new one.
     let mut reader = SqliteConnectOptions::new().filename(&database).connect().await.unwrap();
     let mut reading = reader.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM entries").fetch_one(&mut *reading).await.unwrap();
@@ -285,7 +291,7 @@ async fn a_backup_is_put_in_the_place_of_the_database() {
 }
 
 #[tokio::test]
-async fn what_is_no_whole_backup_is_refused_before_anything_is_touched() {
+async fn a_file_that_is_not_a_complete_backup_is_refused_before_any_change() {
     let mut server = TestServer::start_with(SQLITE, &["--message-rate", "off"]).await;
     let (alice, _) = with_picture(&server, "alice").await;
     let mut socket = alice.enter_v2("tech").await;
@@ -314,9 +320,9 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_touched() {
 
     let page = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
     let mut garbled = bytes.clone();
-    // The middle of the file is the log, and a page begins with what it is.
+    // The middle of the file is the log, and a page begins with its type.
     garbled[bytes.len() / page / 2 * page..][..64].fill(0xa5);
-    for (content, told) in [
+    for (content, words) in [
         (&b""[..], "is not a database of this chat"),
         (b"Dear diary, today I made no backup at all.", "is not a database of this chat"),
         (&bytes[..bytes.len() / 2], "malformed"),
@@ -324,12 +330,12 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_touched() {
         (&garbled, "damaged"),
     ] {
         std::fs::write(&bad, content).unwrap();
-        let said = refused(&server, &["restore", text(&bad)]).await;
-        assert!(said.contains(told), "{told}: {said}");
-        assert!(snapshot() == before, "something was touched: {told}");
+        let sentence = refused(&server, &["restore", text(&bad)]).await;
+        assert!(sentence.contains(words), "{words}: {sentence}");
+        assert!(snapshot() == before, "something was changed: {words}");
     }
-    // A database of another program, one of a newer version, and one that acts.
-    for (from, sql, told) in [
+    // A database of another program, of a newer version, and one with a trigger.
+    for (from, sql, words) in [
         (None, "CREATE TABLE songs (id INTEGER)", "is not a database of this chat"),
         (
             Some(&good),
@@ -350,11 +356,11 @@ async fn what_is_no_whole_backup_is_refused_before_anything_is_touched() {
         let mut connection = options.connect().await.unwrap();
         sqlx::query(sql).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let said = refused(&server, &["restore", text(&bad)]).await;
-        assert!(said.contains(told), "{told}: {said}");
-        assert!(snapshot() == before, "something was touched: {told}");
+        let sentence = refused(&server, &["restore", text(&bad)]).await;
+        assert!(sentence.contains(words), "{words}: {sentence}");
+        assert!(snapshot() == before, "something was changed: {words}");
     }
-    // And the good one still is, also where the database itself is damaged.
+    // The good one is restored, even over a damaged database.
     std::fs::write(&database, &garbled[..bytes.len() / 3]).unwrap();
     done(&server, &["restore", text(&good)]).await;
     assert_eq!(log_of(&DatabaseUrl::Sqlite(database.clone()), "tech").await.1.len(), 200);
@@ -390,8 +396,8 @@ async fn neither_sessions_nor_secrets_go_into_a_backup() {
     }
     let memory = TestServer::start(Setup { store: Store::Memory, shards: 1 }).await;
     for command in ["backup", "restore"] {
-        let said = refused(&memory, &[command, "file"]).await;
-        assert!(said.starts_with("a memory store belongs to its server: "), "{said}");
+        let sentence = refused(&memory, &[command, "file"]).await;
+        assert!(sentence.starts_with("a memory store belongs to its server: "), "{sentence}");
     }
 }
 
@@ -418,25 +424,25 @@ async fn a_chat_moves_to_postgres_and_back() {
     socket.until_answered("p").await;
     drop(socket);
     let (first, second) = (server.folder().join("first.db"), server.folder().join("second.db"));
-    let told = done(&server, &["backup", text(&first)]).await;
-    assert_eq!(told, format!("{} has 4 accounts, 4 messages and 1 picture.\n", first.display()));
+    let printed = done(&server, &["backup", text(&first)]).await;
+    assert_eq!(printed, format!("{} has 4 accounts, 4 messages and 1 picture.\n", first.display()));
 
-    // A Postgres with something in it is not overwritten, nor one with a server.
-    let said = refused(&server, &["restore", text(&first), "--replace"]).await;
-    assert!(said.contains("is in use by another server: stop that one first"), "{said}");
+    // A Postgres that is not empty, or has a server, is not overwritten.
+    let sentence = refused(&server, &["restore", text(&first), "--replace"]).await;
+    assert!(sentence.contains("is in use by another server: stop that one first"), "{sentence}");
     assert!(server.terminate().await.success());
-    let said = refused(&server, &["restore", text(&first)]).await;
-    assert!(said.ends_with("is not empty: --replace deletes what is in it"), "{said}");
-    let told = done(&server, &["restore", text(&first), "--replace"]).await;
-    assert!(told.contains("4 accounts, 4 messages and 1 picture again"), "{told}");
+    let sentence = refused(&server, &["restore", text(&first)]).await;
+    assert!(sentence.ends_with("is not empty: --replace deletes what is in it"), "{sentence}");
+    let printed = done(&server, &["restore", text(&first), "--replace"]).await;
+    assert!(printed.contains("4 accounts, 4 messages and 1 picture again"), "{printed}");
 
-    // To an SQLite of its own, and from there to another Postgres.
+    // To an SQLite file, and from there to another Postgres.
     let sqlite = TestServer::start(SQLITE).await;
     let mut sqlite = stopped(sqlite).await;
     done(&sqlite, &["restore", text(&first)]).await;
     sqlite.restart().await;
-    let told = done(&sqlite, &["backup", text(&second)]).await;
-    assert!(told.contains("4 accounts, 4 messages and 1 picture"), "{told}");
+    let printed = done(&sqlite, &["backup", text(&second)]).await;
+    assert!(printed.contains("4 accounts, 4 messages and 1 picture"), "{printed}");
     let other = TestServer::start_on(POSTGRES, empty, &[]).await;
     let mut other = stopped(other).await;
     done(&other, &["restore", text(&second)]).await;
@@ -450,7 +456,8 @@ async fn a_chat_moves_to_postgres_and_back() {
         assert_eq!(alice.get("/api/me").await.status, 401);
         let mut socket = alice.sign_in().await.enter_v2("кухня").await;
         epochs.push(socket.replay[0]["epoch"].clone());
-        let texts: Vec<&str> = socket.replay[1..].iter().map(|said| said["text"].as_str().unwrap()).collect();
+        let texts: Vec<&str> =
+            socket.replay[1..].iter().map(|frame| frame["text"].as_str().unwrap()).collect();
         assert_eq!(texts, ["1", "2", "3"]);
         socket.send(&json!({ "type": "history", "with": "bob" })).await;
         let page = socket.next_of("history").await;
@@ -458,10 +465,10 @@ async fn a_chat_moves_to_postgres_and_back() {
         let ack = post(&mut socket, "кухня", "2").await;
         assert_eq!((&ack["seq"], &ack["duplicate"]), (&json!(2), &json!(true)));
         assert_eq!(post(&mut socket, "кухня", "4").await["seq"], 4);
-        // A new topic has a row of its own.
+        // A new topic gets a new row.
         let mut socket = alice.on(server.address).sign_in().await.enter_v2("new").await;
         assert_eq!(post(&mut socket, "new", "first").await["seq"], 1);
-        // The name is still taken, also for those who look like it.
+        // The name is still taken, also for names that look like it.
         assert_eq!(Person::new(server.address, "ОLD").register().await.status, 400);
     }
     epochs.dedup();

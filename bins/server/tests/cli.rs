@@ -140,12 +140,12 @@ async fn logs_are_json_when_asked_and_keep_secrets_and_texts_out() {
         log.read_to_string(&mut text).unwrap();
         text
     });
-    let mut told = String::new();
+    let mut printed = String::new();
     {
         use std::io::BufRead as _;
-        std::io::BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
+        std::io::BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut printed).unwrap();
     }
-    let port: u16 = told.trim().rsplit(':').next().unwrap().parse().unwrap();
+    let port: u16 = printed.trim().rsplit(':').next().unwrap().parse().unwrap();
     let person = common::Person::new(([127, 0, 0, 1], port).into(), "alice");
     person.register().await.expect_ok();
     let person = person.sign_in().await;

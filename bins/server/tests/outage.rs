@@ -1,5 +1,5 @@
-//! The database stands still, crashes and is killed while people talk: nothing
-//! that anybody saw is lost, and they talk on as soon as it is back.
+//! The database is paused, crashes and is killed while users talk: no received
+//! message is lost, and messages are delivered again as soon as it is back.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -31,16 +31,16 @@ use talker::{Notebook, Talker};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_stands_still_for_a_while() {
     let Some(cluster) = TestCluster::start() else { return };
-    let mut story = Story::begin(&cluster).await;
-    // So short that what is under way is asked about again, and nobody closed.
+    let mut scenario = Scenario::begin(&cluster).await;
+    // So short that statements are retried, and no client is closed.
     cluster.pause();
     let out = Instant::now();
     tokio::time::sleep(Duration::from_secs(3)).await;
     cluster.resume();
-    story.is_back("stood still", out).await;
+    scenario.is_back("stood still", out).await;
 
-    let resident = story.server.resident_bytes();
-    let pressing = story.presser().await;
+    let resident = scenario.server.resident_bytes();
+    let pressing = scenario.presser().await;
 
     cluster.pause();
     let out = Instant::now();
@@ -48,10 +48,10 @@ async fn the_database_stands_still_for_a_while() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     cluster.resume();
     let pressed = pressing.await.unwrap();
-    story.is_back("stood still", out).await;
+    scenario.is_back("stood still", out).await;
 
-    // Whoever sends and sends is held back, and told in time.
-    let grown = story.server.resident_bytes().saturating_sub(resident);
+    // A client that keeps sending is slowed down, and closed in time.
+    let grown = scenario.server.resident_bytes().saturating_sub(resident);
     println!(
         "pressed {} KiB in, closed after {:?}; resident +{} KiB",
         pressed.sent_bytes / 1024,
@@ -61,77 +61,76 @@ async fn the_database_stands_still_for_a_while() {
     assert_eq!(pressed.code, Some(1013));
     assert!(pressed.took < CLOSED_WITHIN, "closed after {:?}", pressed.took);
     assert!(grown < RESIDENT_MORE_MAX, "{grown} bytes more are resident");
-    story.extra.push((pressed.sent, pressed.connection));
-    story.end().await;
+    scenario.extra.push((pressed.sent, pressed.connection));
+    scenario.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_crashes_and_starts_again() {
     let Some(cluster) = TestCluster::start() else { return };
-    let mut story = Story::begin(&cluster).await;
+    let mut scenario = Scenario::begin(&cluster).await;
     for pause in PAUSES {
         let out = Instant::now();
         block_in_place(|| cluster.stop());
         tokio::time::sleep(pause).await;
         assert!(block_in_place(|| cluster.start_again()));
-        story.is_back("stopped at once", out).await;
+        scenario.is_back("stopped at once", out).await;
     }
-    story.end().await;
+    scenario.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_is_killed_and_starts_again() {
     let Some(cluster) = TestCluster::start() else { return };
-    let mut story = Story::begin(&cluster).await;
+    let mut scenario = Scenario::begin(&cluster).await;
     for pause in PAUSES {
-        let folder = story.database_folder().await;
+        let folder = scenario.database_folder().await;
         let out = Instant::now();
         block_in_place(|| kill_postgres(&folder));
         tokio::time::sleep(pause).await;
         assert!(block_in_place(|| cluster.start_again()));
-        story.is_back("killed", out).await;
+        scenario.is_back("killed", out).await;
     }
-    story.end().await;
+    scenario.end().await;
 }
 
-/// How long the database stays away: so short that what is under way waits for
-/// it, and longer than anybody may wait.
+/// How long the database stays away: so short that statements in progress wait for
+/// it, and longer than a draft may wait.
 const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::ZERO, Duration::from_millis(500), Duration::from_secs(6)];
-/// A draft may stay unanswered for 5 s; the rest is for a machine that has much
-/// else to do.
+/// A draft may stay unanswered for 5 s; the rest is for a busy machine.
 const CLOSED_WITHIN: Duration = Duration::from_secs(8);
 /// The goal is 2 s.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
-/// Of the whole server: what is held for a few clients is far less.
+/// Growth of the whole server's memory; the buffers of a few clients are far less.
 const RESIDENT_MORE_MAX: u64 = 48 * 1024 * 1024;
 
-/// Six people who talk in two rooms and in private, and someone who asks the
-/// server how it is.
-struct Story {
+/// Six users who talk in two rooms and in private, and a task that checks the
+/// server's health.
+struct Scenario {
     server: TestServer,
     address: String,
     notebooks: Vec<Arc<Mutex<Notebook>>>,
     talking: Vec<JoinHandle<()>>,
-    /// What others sent and saw.
+    /// The messages that other clients sent and received.
     extra: Vec<(Vec<Note>, Connection)>,
     stop: watch::Sender<bool>,
     answers: Arc<Mutex<Vec<HealthAnswer>>>,
     asking: JoinHandle<()>,
 }
 
-impl Story {
+impl Scenario {
     async fn begin(cluster: &TestCluster) -> Self {
         let database = block_in_place(|| cluster.database(true));
         let address = database.text.clone();
         let setup = Setup { store: Store::Postgres, shards: 2 };
-        // Requests that are refused are no news here.
+        // Refused requests are expected here.
         let flags = ["--message-rate", "off", "--log", "warn,chat_http=off,sqlx=off"];
         let server = TestServer::start_on(setup, database, &flags).await;
         let (stop, stopped) = watch::channel(false);
         let mut notebooks = Vec::new();
         let mut talking = Vec::new();
-        // Who has no account yet cannot be written to.
+        // A user without an account yet cannot receive private messages.
         let mut people = Vec::new();
         for name in NAMES {
             people.push(server.person(name).await);
@@ -149,30 +148,30 @@ impl Story {
         }
         let answers = Arc::default();
         let asking = tokio::spawn(ask(server.address, Arc::clone(&answers), stopped));
-        let mut story =
+        let mut scenario =
             Self { server, address, notebooks, talking, extra: Vec::new(), stop, answers, asking };
-        // Everybody is in the middle of it.
-        story.everybody_is_heard(Instant::now() + Duration::from_secs(1)).await;
-        story
+        // All users are talking by then.
+        scenario.all_are_heard(Instant::now() + Duration::from_secs(1)).await;
+        scenario
     }
 
-    /// Somebody in the first room who has said nothing yet.
+    /// A user in the first room who has sent nothing yet.
     async fn presser(&self) -> Socket {
         self.server.person("presser").await.enter("one").await
     }
 
-    /// The database has just come back, after having been away since `out`.
+    /// Checks the server after the database, away since `out`, has come back.
     async fn is_back(&mut self, how: &str, out: Instant) {
         let back = Instant::now();
-        let heard = self.everybody_is_heard(back).await;
-        // And for a while.
-        self.everybody_is_heard(Instant::now() + Duration::from_secs(1)).await;
+        let heard = self.all_are_heard(back).await;
+        // The users go on for a while.
+        self.all_are_heard(Instant::now() + Duration::from_secs(1)).await;
         let (first, last) = (heard.iter().min().unwrap(), heard.iter().max().unwrap());
         println!("{how} for {:.1?}: talking again after {first:.0?}, all after {last:.0?}", back - out);
 
         let answers = self.answers.lock().unwrap();
         assert!(answers.iter().all(|answer| answer.alive == 200), "it was not alive");
-        // One check may be under way at either end.
+        // A health check may be in progress at either end.
         let (from, to) = (out + Duration::from_millis(1_500), back - Duration::from_millis(1_500));
         let mut out_answers = answers.iter().filter(|answer| answer.asked > from && answer.asked < to);
         assert!(out_answers.all(|answer| answer.ready == 503), "ready without its database");
@@ -182,22 +181,22 @@ impl Story {
         }
     }
 
-    /// How long after `moment` each talker got something back that they sent
-    /// after it.
-    async fn everybody_is_heard(&mut self, moment: Instant) -> Vec<Duration> {
+    /// How long after `moment` each talker received a message that they sent after
+    /// it.
+    async fn all_are_heard(&mut self, moment: Instant) -> Vec<Duration> {
         loop {
             let heard = |notebook: &Arc<Mutex<Notebook>>| notebook.lock().unwrap().answered_after(moment);
             let all: Vec<Option<Duration>> = self.notebooks.iter().map(heard).collect();
             if let Some(all) = all.iter().copied().collect() {
                 return all;
             }
-            assert!(moment.elapsed() < BACK_WITHIN, "not everybody is heard: {all:?}");
-            assert!(!self.talking.iter().any(JoinHandle::is_finished), "somebody has stopped talking");
+            assert!(moment.elapsed() < BACK_WITHIN, "not all are heard: {all:?}");
+            assert!(!self.talking.iter().any(JoinHandle::is_finished), "a talker has stopped");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Everybody stops; what they wrote down is compared with the database.
+    /// Stops all talkers, and compares their notebooks with the database.
     async fn end(mut self) {
         while self.answers.lock().unwrap().last().is_none_or(|answer| answer.ready != 200) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -226,13 +225,13 @@ impl Story {
         println!("{ledger}; {} closed, after {longest:.1?} at most, {refused} refused", closings.len());
         assert!(closings.iter().all(|closing| closing.code == Some(1013)), "{closings:?}");
         assert!(longest < CLOSED_WITHIN, "{closings:?}");
-        assert!(!closings.is_empty(), "nobody noticed anything");
-        assert!(ledger.stored.len() > 500, "hardly anything was said");
+        assert!(!closings.is_empty(), "no client was closed");
+        assert!(ledger.stored.len() > 500, "too few messages");
         let wrong = ledger.check();
         assert!(wrong.is_empty(), "{} things are wrong: {:?}", wrong.len(), &wrong[..wrong.len().min(20)]);
     }
 
-    /// Where the database server keeps its data.
+    /// The folder of the database server's data.
     async fn database_folder(&self) -> PathBuf {
         let row = sqlx::query("SHOW data_directory").fetch_one(&mut connect(&self.address).await).await;
         row.unwrap().get::<String, _>(0).into()
@@ -241,7 +240,7 @@ impl Story {
 
 const NAMES: [&str; 6] = ["alice", "bob", "carol", "dave", "Ева", "frank"];
 
-/// Everything that is in the log, whatever it is.
+/// All entries of the log.
 async fn stored(address: &str) -> Vec<Stored> {
     let sql = "SELECT kind, name, other, seq, sender, text
                  FROM entries LEFT JOIN (SELECT id, kind AS of, name, other FROM topics) AS topics
@@ -261,26 +260,26 @@ async fn connect(address: &str) -> PgConnection {
     address.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
 }
 
-/// Ends the first process of a Postgres and all its children, as they are, and
-/// waits until they are gone.
+/// Kills the first process of a Postgres and all its children, and waits until they
+/// are gone.
 fn kill_postgres(folder: &Path) {
     let file = std::fs::read_to_string(folder.join("postmaster.pid")).unwrap();
     let first = file.lines().next().unwrap();
     let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
     let all: Vec<&str> = std::iter::once(first).chain(children.split_whitespace()).collect();
-    // A child that has just ended needs no signal.
+    // A child that has just ended gets no signal.
     let _ = Command::new("kill").arg("-KILL").args(&all).stderr(Stdio::null()).status();
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while all.iter().any(|process| runs(process)) {
-        assert!(Instant::now() < patience, "it does not die");
+        assert!(Instant::now() < deadline, "a process does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
-    // Its number is taken until somebody asks how it ended, and the next start
-    // would take that for a server that runs.
+    // The process number stays in use until its parent reads the exit status, and
+    // the next start would take it for a running server.
     std::fs::remove_file(folder.join("postmaster.pid")).unwrap();
 }
 
-/// Whether a process is there, and not only its number (proc(5), `stat`: `Z`).
+/// Whether a process runs, and is not a zombie (proc(5), `stat`: `Z`).
 fn runs(process: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
@@ -293,7 +292,7 @@ struct HealthAnswer {
     ready: u16,
 }
 
-/// Asks the server how it is, again and again.
+/// Checks the server's health again and again.
 async fn ask(server: SocketAddr, answers: Arc<Mutex<Vec<HealthAnswer>>>, stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let asked = Instant::now();
@@ -314,7 +313,7 @@ struct Pressed {
     code: Option<u16>,
 }
 
-/// Sends as much as is taken, until the connection is closed.
+/// Sends as much as the server takes, until the connection is closed.
 async fn press(socket: Socket, name: &str) -> Pressed {
     let started = Instant::now();
     let mut seen: Vec<Note> = socket.replay.iter().filter_map(Note::of).collect();

@@ -1,4 +1,4 @@
-//! What was said is still there after the server was stopped or killed.
+//! Messages survive a stop and a `kill -9` of the server.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -19,7 +19,7 @@ const SETUPS: [Setup; 3] = [
     Setup { store: Store::Postgres, shards: 2 },
 ];
 
-/// Those that this machine can run.
+/// The setups that this machine can run.
 fn setups() -> impl Iterator<Item = Setup> {
     SETUPS.into_iter().filter(|setup| setup.store.is_here())
 }
@@ -29,21 +29,21 @@ async fn a_room_is_as_it_was_after_a_restart() {
     for setup in setups() {
         let mut server = TestServer::start(setup).await;
         let (alice, mut socket) = server.in_room("Алиса", "кухня").await;
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         for number in 0..60 {
             let text = format!("№{number} 👩‍💻 مرحبا");
             socket.say(&text).await;
-            said.push(socket.next_message().await);
+            sent.push(socket.next_message().await);
         }
         assert!(server.terminate().await.success());
         server.restart().await;
 
-        // The account, the session's cookie and the last 50 messages, with
-        // their own times.
+        // The account, the cookie of the session and the last 50 messages with
+        // their timestamps are still there.
         let alice = alice.on(server.address);
         assert_eq!(alice.get("/api/me").await.expect_ok().json()["username"], "Алиса");
         let again = alice.sign_in().await.enter("кухня").await;
-        assert_eq!(again.replay, said[10..]);
+        assert_eq!(again.replay, sent[10..]);
         let empty = alice.enter("другая").await;
         assert!(empty.replay.is_empty());
     }
@@ -58,11 +58,11 @@ async fn a_session_that_was_ended_stays_ended() {
     assert_eq!(alice.on(server.address).get("/api/me").await.error(), "invalid token");
 }
 
-/// People talk in two rooms and in private; the server is killed in the middle
-/// of it, several times. Whatever anybody had seen by then is in the log, once,
-/// and in the order in which they saw it.
+/// Users talk in two rooms and in private while the server is killed several
+/// times. Each message that a user had received is in the log once, in the order
+/// in which they received it.
 #[tokio::test]
-async fn what_anyone_saw_survives_kill_9() {
+async fn received_messages_survive_kill_9() {
     for setup in setups() {
         let mut server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
         let mut people = Vec::new();
@@ -76,7 +76,7 @@ async fn what_anyone_saw_survives_kill_9() {
                 let person = person.on(server.address);
                 talking.push(tokio::spawn(talk(person, round, number)));
             }
-            // Each kill comes at another moment of the conversation.
+            // Each kill comes at another moment.
             tokio::time::sleep(Duration::from_millis(150 + 37 * round)).await;
             server.kill_and_restart().await;
             for talk in talking {
@@ -84,27 +84,27 @@ async fn what_anyone_saw_survives_kill_9() {
             }
         }
         assert!(server.terminate().await.success());
-        assert!(seen.iter().map(Vec::len).sum::<usize>() > 500, "hardly anything was said");
+        assert!(seen.iter().map(Vec::len).sum::<usize>() > 500, "too few messages");
         check_against_the_log(&server, &seen).await;
     }
 }
 
-/// Talks until the connection is lost; returns every message that was seen.
+/// Talks until the connection is lost; returns every received message.
 async fn talk(person: Person, round: u64, number: usize) -> Vec<Value> {
     let room = ["one", "two"][number % 2];
     let mut socket: Socket = person.enter(room).await;
-    // What was replayed counts as seen, too.
+    // Replayed messages count as received, too.
     let mut seen = std::mem::take(&mut socket.replay);
-    let mut said = 0;
+    let mut sent = 0;
     loop {
-        // A few at a time are under way.
-        while said < 8 + seen.iter().filter(|frame| frame["from"] == person.name.as_str()).count() {
-            let text = format!("{} {round} {said}", person.name);
-            let frame = match said % 5 {
+        // At most 8 messages are unanswered.
+        while sent < 8 + seen.iter().filter(|frame| frame["from"] == person.name.as_str()).count() {
+            let text = format!("{} {round} {sent}", person.name);
+            let frame = match sent % 5 {
                 4 => json!({ "to": "alice", "text": text }),
                 _ => json!({ "text": text }),
             };
-            said += 1;
+            sent += 1;
             if socket.stream.send(Message::text(frame.to_string())).await.is_err() {
                 return seen;
             }
@@ -134,16 +134,17 @@ async fn check_against_the_log(server: &TestServer, seen: &[Vec<Value>]) {
         }
         for frames in seen {
             let mine = frames.iter().filter(|frame| is_in(&topic, frame));
-            let places: Vec<usize> = mine
+            let positions: Vec<usize> = mine
                 .map(|frame| {
                     let text = frame["text"].as_str().unwrap();
-                    let mut places = stored.iter().enumerate().filter(|(_, stored)| **stored == text);
-                    let (place, _) = places.next().unwrap_or_else(|| panic!("lost: {text:?} in {topic:?}"));
-                    assert!(places.next().is_none(), "stored twice: {text:?}");
-                    place
+                    let mut positions = stored.iter().enumerate().filter(|(_, stored)| **stored == text);
+                    let (position, _) =
+                        positions.next().unwrap_or_else(|| panic!("lost: {text:?} in {topic:?}"));
+                    assert!(positions.next().is_none(), "stored twice: {text:?}");
+                    position
                 })
                 .collect();
-            for pair in places.windows(2) {
+            for pair in positions.windows(2) {
                 assert_eq!(pair[1], pair[0] + 1, "a gap, a duplicate or another order in {topic:?}");
             }
         }

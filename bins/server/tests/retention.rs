@@ -1,4 +1,4 @@
-//! Messages that are not to be kept go, and nobody who is there notices.
+//! Old messages are deleted, and connected clients do not notice.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -17,8 +17,8 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
-/// Messages of alice as if they had been stored then.
-async fn said(stores: &Stores, topic: Topic, nonces: impl Iterator<Item = String>, at_ms: u64) {
+/// Stores messages of alice with an older timestamp.
+async fn store_messages(stores: &Stores, topic: Topic, nonces: impl Iterator<Item = String>, at_ms: u64) {
     let drafts: Vec<Draft> = nonces
         .map(|nonce| Draft {
             id: DraftId(0),
@@ -37,7 +37,7 @@ fn room(name: &str) -> Topic {
     Topic::Room(RoomName::parse(name).unwrap())
 }
 
-/// Asks until a history begins with that number.
+/// Asks for a history until it begins with that number.
 async fn until_first(socket: &mut Socket, about: (&str, &str), first: u64) -> Value {
     loop {
         socket.send(&json!({ "type": "history", about.0: about.1, "after": 0, "limit": 3 })).await;
@@ -47,9 +47,9 @@ async fn until_first(socket: &mut Socket, about: (&str, &str), first: u64) -> Va
                 break frame;
             }
         };
-        let there = page["first"].as_u64().unwrap();
-        assert!(there <= first, "{page}");
-        if there == first {
+        let oldest = page["first"].as_u64().unwrap();
+        assert!(oldest <= first, "{page}");
+        if oldest == first {
             return page;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -67,7 +67,7 @@ async fn ack(socket: &mut Socket, room: &str, nonce: &str) -> Value {
     socket.until_answered(nonce).await.pop().unwrap()
 }
 
-async fn old_messages_go_and_nobody_who_is_there_notices(setup: Setup) {
+async fn old_messages_are_deleted_and_connected_clients_do_not_notice(setup: Setup) {
     let flags = ["--retention-entries", "40", "--retention-days", "5", "--retention-check-seconds", "2"];
     let mut server = TestServer::start_with(setup, &flags).await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
@@ -75,11 +75,11 @@ async fn old_messages_go_and_nobody_who_is_there_notices(setup: Setup) {
     let now = now_ms();
     let numbered = |prefix: &'static str, count: u64| (1..=count).map(move |n| format!("{prefix}{n}"));
     let stores = Stores::open(&server.database()).await.unwrap();
-    said(&stores, room("tech"), numbered("old", 10), now - 8 * 24 * HOUR_MS).await;
-    said(&stores, room("tech"), numbered("n", 90), now - HOUR_MS).await;
-    said(&stores, room("games"), numbered("g", 7), now - 6 * 24 * HOUR_MS).await;
+    store_messages(&stores, room("tech"), numbered("old", 10), now - 8 * 24 * HOUR_MS).await;
+    store_messages(&stores, room("tech"), numbered("n", 90), now - HOUR_MS).await;
+    store_messages(&stores, room("games"), numbered("g", 7), now - 6 * 24 * HOUR_MS).await;
     let pair = Pair::new(Username::known("alice").unwrap(), Username::known("bob").unwrap());
-    said(&stores, Topic::Pair(pair), numbered("p", 50), now - HOUR_MS).await;
+    store_messages(&stores, Topic::Pair(pair), numbered("p", 50), now - HOUR_MS).await;
     stores.close().await;
     server.restart().await;
 
@@ -91,7 +91,7 @@ async fn old_messages_go_and_nobody_who_is_there_notices(setup: Setup) {
     let page = until_first(&mut socket, ("room", "tech"), 61).await;
     assert_eq!(page["messages"][0]["seq"], 61, "{page}");
     assert_eq!(until_first(&mut socket, ("with", "bob"), 11).await["messages"][0]["text"], "p11");
-    // As more is said, more goes.
+    // With each new message an old one is deleted.
     for n in 1..=10 {
         assert_eq!(ack(&mut socket, "tech", &format!("new{n}")).await["seq"], 100 + n);
     }
@@ -100,14 +100,14 @@ async fn old_messages_go_and_nobody_who_is_there_notices(setup: Setup) {
     assert_eq!(resume(&alice, "tech", 69, &epoch).await, false);
     assert_eq!(resume(&alice, "tech", 70, &epoch).await, true);
     assert_eq!(resume(&alice, "tech", 110, &epoch).await, true);
-    // Whoever was there has it all.
+    // The connected clients have received all of them.
     for n in 1..=10 {
         let frame = live.next_of("message").await;
         assert_eq!((&frame["seq"], &frame["text"]), (&json!(100 + n), &json!(format!("new{n}"))));
         v1.expect("alice", &format!("new{n}")).await;
     }
 
-    // A retry is known although its message is gone, but not for ever.
+    // A retry is recognised although its message is deleted, but not for ever.
     for (nonce, seq) in [("n1", 11), ("n50", 60), ("n90", 100)] {
         let ack = ack(&mut socket, "tech", nonce).await;
         assert_eq!((&ack["seq"], &ack["duplicate"]), (&json!(seq), &json!(true)), "{ack}");
@@ -115,7 +115,7 @@ async fn old_messages_go_and_nobody_who_is_there_notices(setup: Setup) {
     let again = ack(&mut socket, "tech", "old1").await;
     assert_eq!((&again["seq"], &again["duplicate"]), (&json!(111), &json!(false)), "{again}");
 
-    // A room of which nothing is left goes on counting.
+    // A room without messages keeps its numbering.
     let mut games = alice.open_v2().await.0;
     games.send(&json!({ "type": "join", "room": "games" })).await;
     assert_eq!(games.next_of("joined").await["seq"], 7);
@@ -129,16 +129,21 @@ async fn old_messages_go_and_nobody_who_is_there_notices(setup: Setup) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_messages_go_from_sqlite() {
+async fn old_messages_are_deleted_from_sqlite() {
     for shards in [1, 3] {
-        old_messages_go_and_nobody_who_is_there_notices(Setup { store: Store::Sqlite, shards }).await;
+        old_messages_are_deleted_and_connected_clients_do_not_notice(Setup { store: Store::Sqlite, shards })
+            .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_messages_go_from_postgres() {
+async fn old_messages_are_deleted_from_postgres() {
     if Store::Postgres.is_here() {
-        old_messages_go_and_nobody_who_is_there_notices(Setup { store: Store::Postgres, shards: 2 }).await;
+        old_messages_are_deleted_and_connected_clients_do_not_notice(Setup {
+            store: Store::Postgres,
+            shards: 2,
+        })
+        .await;
     }
 }
 
@@ -149,7 +154,7 @@ async fn without_the_settings_everything_stays() {
     let alice = server.person("alice").await;
     assert!(server.terminate().await.success());
     let stores = Stores::open(&server.database()).await.unwrap();
-    said(&stores, room("tech"), (1..=20).map(|n| format!("{n}")), 1).await;
+    store_messages(&stores, room("tech"), (1..=20).map(|n| format!("{n}")), 1).await;
     stores.close().await;
     server.restart().await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;

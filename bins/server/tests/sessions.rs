@@ -1,4 +1,4 @@
-//! Sign-ins that end, and people whom somebody else signs in.
+//! Sessions that end, and users whom a host application signs in.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -16,7 +16,7 @@ const MEMORY: Setup = Setup { store: Store::Memory, shards: 3 };
 const SQLITE: Setup = Setup { store: Store::Sqlite, shards: 2 };
 const POSTGRES: Setup = Setup { store: Store::Postgres, shards: 2 };
 
-/// Those that this machine can run.
+/// The setups that this machine can run.
 fn here<const N: usize>(setups: [Setup; N]) -> impl Iterator<Item = Setup> {
     setups.into_iter().filter(|setup| setup.store.is_here())
 }
@@ -26,7 +26,7 @@ async fn sign_out_everywhere(person: &Person) -> Answer {
     request.json(&json!({ "everywhere": true })).send(person.server).await
 }
 
-/// What a socket gets until it is closed, and how that is.
+/// All frames of a socket until it is closed, and the code of the close.
 async fn all_until_close(socket: &mut Socket) -> (Vec<Value>, Option<u16>) {
     let mut frames = Vec::new();
     loop {
@@ -38,7 +38,7 @@ async fn all_until_close(socket: &mut Socket) -> (Vec<Value>, Option<u16>) {
 }
 
 #[tokio::test]
-async fn who_signed_out_everywhere_stays_so_after_a_crash() {
+async fn signing_out_everywhere_survives_a_crash() {
     for setup in here([SQLITE, POSTGRES]) {
         let mut server = TestServer::start(setup).await;
         let phone = server.person("Алиса").await;
@@ -62,7 +62,7 @@ async fn who_signed_out_everywhere_stays_so_after_a_crash() {
 }
 
 #[tokio::test]
-async fn who_signed_out_receives_nothing_after_the_answer() {
+async fn a_signed_out_user_receives_nothing_after_the_answer() {
     for setup in here([MEMORY, SQLITE, POSTGRES]) {
         let server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
         let phone = server.person("alice").await;
@@ -72,7 +72,7 @@ async fn who_signed_out_receives_nothing_after_the_answer() {
             hers.push(person.enter("kitchen").await);
         }
         let (bob, mut bobs) = server.in_room("bob", "kitchen").await;
-        // They talk while she leaves, in the room and to her.
+        // Others talk in the room and to her while she signs out.
         let talking = async {
             for number in 0..300 {
                 bobs.say(&format!("before {number}")).await;
@@ -83,7 +83,7 @@ async fn who_signed_out_receives_nothing_after_the_answer() {
         answer.expect_ok();
         bobs.say("after").await;
         bobs.whisper("alice", "after").await;
-        // Both were delivered by then, to whom they were.
+        // Both messages were delivered to their recipients by then.
         let mut second = bob.enter("kitchen").await;
         second.say("the end").await;
         bobs.all_up_to("the end").await;
@@ -96,7 +96,7 @@ async fn who_signed_out_receives_nothing_after_the_answer() {
 }
 
 #[tokio::test]
-async fn what_another_program_ends_in_the_database_loses_its_sockets() {
+async fn sockets_of_sessions_that_another_program_ended_are_closed() {
     for setup in here([POSTGRES]) {
         let server = TestServer::start_with(setup, &["--session-check-seconds", "1"]).await;
         let (_, mut alices) = server.in_room("alice", "kitchen").await;
@@ -113,7 +113,7 @@ async fn what_another_program_ends_in_the_database_loses_its_sockets() {
 
 const SECRET: &str = "what the host and the chat both know";
 
-/// Somebody whom the host application signs in.
+/// A user whom the host application signs in.
 fn guest(server: &TestServer, name: &str, seconds: i64) -> Person {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({
@@ -127,7 +127,7 @@ fn guest(server: &TestServer, name: &str, seconds: i64) -> Person {
 }
 
 #[tokio::test]
-async fn a_host_application_signs_its_people_in() {
+async fn a_host_application_signs_its_users_in() {
     let flags = ["--jwt-secret", SECRET, "--external-tokens", "true"];
     let flags = [&flags[..], &["--external-issuer", "https://host.example"]].concat();
     for setup in here([MEMORY, SQLITE, POSTGRES]) {
@@ -145,7 +145,7 @@ async fn a_host_application_signs_its_people_in() {
         alice.expect("alice", "psst").await;
         socket.expect("Гость", "hello").await;
         socket.expect("alice", "psst").await;
-        // The name is theirs.
+        // Nobody else can register the name.
         assert_eq!(Person::new(server.address, "Гость").register().await.status, 400);
 
         let mut short = guest(&server, "short", 3).enter("kitchen").await;
@@ -157,7 +157,7 @@ async fn a_host_application_signs_its_people_in() {
 }
 
 #[tokio::test]
-async fn without_the_setting_a_host_signs_nobody_in() {
+async fn external_tokens_are_refused_by_default() {
     let server = TestServer::start_with(MEMORY, &["--jwt-secret", SECRET]).await;
     let person = guest(&server, "guest", 60);
     assert_eq!(person.get("/api/me").await.error(), "invalid token");

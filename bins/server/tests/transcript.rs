@@ -1,5 +1,5 @@
-//! The transcript in `docs/protocol.md` is what a client and a whole server say to
-//! each other.
+//! The transcript in `docs/protocol.md` is recorded from a client and a whole
+//! server.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 
-/// What went over one person's connections, line by line.
+/// The frames on one user's connections, line by line.
 #[derive(Default)]
 struct Transcript {
     text: String,
@@ -28,8 +28,8 @@ impl Transcript {
         socket.send_text(frame).await;
     }
 
-    /// The next so many frames of the server.
-    async fn hear(&mut self, socket: &mut Socket, count: usize) -> Value {
+    /// Records the next frames of the server; returns the last one.
+    async fn receive(&mut self, socket: &mut Socket, count: usize) -> Value {
         let mut last = Value::Null;
         for _ in 0..count {
             last = loop {
@@ -54,13 +54,13 @@ impl Transcript {
 
     async fn connect(&mut self, person: &Person) -> (Socket, Value) {
         let mut socket = person.open_with("", Some("chat.v2")).await.unwrap();
-        let hello = self.hear(&mut socket, 1).await;
+        let hello = self.receive(&mut socket, 1).await;
         (socket, hello)
     }
 }
 
-/// A connection is lost, with an answer on its way; the client comes back for what
-/// it has missed, and repeats what was not answered.
+/// A connection is lost before an answer arrives; the client resumes, and sends the
+/// unanswered message again.
 async fn record() -> String {
     let mut server = TestServer::start(Setup { store: Store::Sqlite, shards: 1 }).await;
     let alice = server.person("alice").await;
@@ -75,11 +75,11 @@ async fn record() -> String {
     let (mut socket, hello) = lines.connect(&alice).await;
     let epoch = hello["epoch"].as_str().unwrap();
     lines.send(&mut socket, r#"{"type":"join","room":"tech","ref":"1"}"#).await;
-    lines.hear(&mut socket, 3).await;
+    lines.receive(&mut socket, 3).await;
     lines.send(&mut socket, r#"{"type":"message","room":"tech","text":"Я здесь.","nonce":"a1"}"#).await;
-    lines.hear(&mut socket, 2).await;
+    lines.receive(&mut socket, 2).await;
     bob.post("tech", "Привет, Алиса!", "b3").await;
-    lines.hear(&mut socket, 1).await;
+    lines.receive(&mut socket, 1).await;
     lines.send(&mut socket, r#"{"type":"message","room":"tech","text":"Привет, Боб!","nonce":"a2"}"#).await;
     while bob.next().await["nonce"] != "a2" {}
     drop(socket);
@@ -94,30 +94,30 @@ async fn record() -> String {
     let (mut socket, _) = lines.connect(&alice).await;
     let join = format!(r#"{{"type":"join","room":"tech","since":4,"epoch":"{epoch}","ref":"2"}}"#);
     lines.send(&mut socket, &join).await;
-    lines.hear(&mut socket, 3).await;
+    lines.receive(&mut socket, 3).await;
     lines.note("a2 was stored after all: it is in the replay. What it was answered is lost; so again:");
     lines.send(&mut socket, r#"{"type":"message","room":"tech","text":"Привет, Боб!","nonce":"a2"}"#).await;
-    lines.hear(&mut socket, 1).await;
+    lines.receive(&mut socket, 1).await;
     lines.note("hello said that bob's conversation goes to 1, of which there is nothing here:");
     lines.send(&mut socket, r#"{"type":"history","with":"bob","after":0,"ref":"3"}"#).await;
-    lines.hear(&mut socket, 1).await;
+    lines.receive(&mut socket, 1).await;
     lines.note("A room of which it has something from another epoch: that is refused, as a whole.");
     lines.send(&mut socket, r#"{"type":"leave","room":"tech","ref":"4"}"#).await;
-    lines.hear(&mut socket, 1).await;
+    lines.receive(&mut socket, 1).await;
     lines
         .send(
             &mut socket,
             r#"{"type":"join","room":"tech","since":6,"epoch":"of-a-lost-database","ref":"5"}"#,
         )
         .await;
-    lines.hear(&mut socket, 7).await;
+    lines.receive(&mut socket, 7).await;
     lines.note("The server is started anew.");
-    let (status, _) = tokio::join!(server.terminate(), lines.hear(&mut socket, 2));
+    let (status, _) = tokio::join!(server.terminate(), lines.receive(&mut socket, 2));
     assert!(status.success());
     lines.text
 }
 
-/// With what differs from run to run taken out.
+/// The transcript without what differs from run to run.
 fn shape(transcript: &str) -> Vec<String> {
     let mut epochs: Vec<String> = Vec::new();
     let mut shape = Vec::new();
@@ -133,7 +133,7 @@ fn shape(transcript: &str) -> Vec<String> {
             match (name.as_str(), value) {
                 ("timestamp" | "after_ms", value) => *value = Value::Null,
                 ("epoch", Value::String(epoch)) => {
-                    // Which one it is counts, not how it is called.
+                    // Only which one it is matters, not its name.
                     let index = epochs.iter().position(|known| known == epoch).unwrap_or(epochs.len());
                     epochs.push(epoch.clone());
                     *epoch = index.min(epochs.len()).to_string();
@@ -149,7 +149,7 @@ fn shape(transcript: &str) -> Vec<String> {
     shape
 }
 
-/// To record it anew: `UPDATE_DOCS=1 cargo test -p server --test transcript`.
+/// To record it again: `UPDATE_DOCS=1 cargo test -p server --test transcript`.
 #[tokio::test]
 async fn the_documented_transcript_is_what_happens() {
     let recorded = record().await;

@@ -1,4 +1,4 @@
-//! Accounts, as the operator makes and ends them with `server user`.
+//! `server user`: accounts, as the operator creates and removes them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
@@ -16,16 +16,16 @@ use tokio::io::AsyncWriteExt as _;
 
 /// Makes a test of each function for SQLite and for Postgres.
 macro_rules! on_every_database {
-    ($($story:ident),* $(,)?) => {
+    ($($scenario:ident),* $(,)?) => {
         mod sqlite {$(
             #[tokio::test]
-            async fn $story() { super::$story(super::Operator::of(super::Store::Sqlite, &[]).await).await }
+            async fn $scenario() { super::$scenario(super::Operator::of(super::Store::Sqlite, &[]).await).await }
         )*}
         mod postgres {$(
             #[tokio::test]
-            async fn $story() {
+            async fn $scenario() {
                 if super::Store::Postgres.is_here() {
-                    super::$story(super::Operator::of(super::Store::Postgres, &[]).await).await
+                    super::$scenario(super::Operator::of(super::Store::Postgres, &[]).await).await
                 }
             }
         )*}
@@ -33,14 +33,14 @@ macro_rules! on_every_database {
 }
 
 on_every_database! {
-    an_account_is_made_with_a_password_of_ones_own_or_a_generated_one,
-    names_that_nobody_may_register_can_be_given_by_the_operator,
+    an_account_is_created_with_a_given_or_a_generated_password,
+    the_operator_can_use_reserved_names,
     accounts_are_listed,
     a_new_password_ends_all_sessions,
-    a_removed_account_is_gone_but_not_what_was_said,
+    a_removed_account_is_gone_but_its_messages_stay,
 }
 
-/// Who runs a server.
+/// The operator of a server.
 struct Operator {
     server: TestServer,
     store: Store,
@@ -53,7 +53,7 @@ impl Operator {
         Self { server: TestServer::start_with(setup, &flags).await, store }
     }
 
-    /// Runs a command. A server on SQLite is stopped for that, and started again.
+    /// Runs a command. A server on SQLite is stopped before it, and started again.
     async fn run(&mut self, arguments: &[&str], input: &str) -> Output {
         if self.store == Store::Sqlite {
             assert!(self.server.terminate().await.success());
@@ -95,7 +95,7 @@ async fn run(server: &TestServer, arguments: &[&str], input: &str) -> Output {
     command.arg("user").args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    // A command that wants no input may have ended already.
+    // A command that reads no input may have ended already.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes()).await;
     let ended = tokio::time::timeout(Duration::from_secs(30), process.wait_with_output()).await;
     ended.expect("it ends").unwrap()
@@ -103,28 +103,28 @@ async fn run(server: &TestServer, arguments: &[&str], input: &str) -> Output {
 
 /// One sentence on standard error, and nothing else.
 fn complaint(output: &Output) -> String {
-    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    let sentence = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    said.strip_prefix("server: ").unwrap().trim_end().to_owned()
+    assert_eq!(sentence.lines().count(), 1, "{sentence}");
+    sentence.strip_prefix("server: ").unwrap().trim_end().to_owned()
 }
 
-async fn an_account_is_made_with_a_password_of_ones_own_or_a_generated_one(mut operator: Operator) {
-    let told = operator.done(&["add", "Алиса", "--password-stdin"], "a password \r\nmore\n").await;
-    assert_eq!(told, "Алиса has an account now.\n");
+async fn an_account_is_created_with_a_given_or_a_generated_password(mut operator: Operator) {
+    let printed = operator.done(&["add", "Алиса", "--password-stdin"], "a password \r\nmore\n").await;
+    assert_eq!(printed, "Алиса has an account now.\n");
     assert_eq!(operator.login("Алиса", "a password ").await, 200);
-    // Without a terminal, it is the same without the flag, and without the end of a line.
+    // Without a terminal, neither the flag nor the end of the line is needed.
     operator.done(&["add", "bob"], "geheim").await;
     assert_eq!(operator.login("bob", "geheim").await, 200);
 
-    let told = operator.done(&["add", "carol", "--generate"], "").await;
-    let password = told.lines().last().unwrap().strip_prefix("Password: ").unwrap();
+    let printed = operator.done(&["add", "carol", "--generate"], "").await;
+    let password = printed.lines().last().unwrap().strip_prefix("Password: ").unwrap();
     assert_eq!(password.len(), 20);
     assert_eq!(operator.login("carol", password).await, 200);
     let another = operator.done(&["add", "dave", "--generate"], "").await;
     assert!(!another.contains(password));
 
-    for (arguments, input, told) in [
+    for (arguments, input, printed) in [
         (&["add", "bob"][..], "x\n", "username already exists"),
         (&["add", "Вob"], "x\n", "username looks too much like an existing one"),
         (&["add", "eve"], "\n", "password must not be empty"),
@@ -133,11 +133,11 @@ async fn an_account_is_made_with_a_password_of_ones_own_or_a_generated_one(mut o
         (&["reset-password", "eve"], "x\n", "there is no account \"eve\""),
         (&["remove", "eve"], "", "there is no account \"eve\""),
     ] {
-        assert_eq!(operator.refused(arguments, input).await, told, "{arguments:?}");
+        assert_eq!(operator.refused(arguments, input).await, printed, "{arguments:?}");
     }
 }
 
-async fn names_that_nobody_may_register_can_be_given_by_the_operator(mut operator: Operator) {
+async fn the_operator_can_use_reserved_names(mut operator: Operator) {
     let refused = operator.person("admin").register().await;
     assert_eq!((refused.status, &*refused.error()), (400, "username is reserved, please take another"));
     operator.done(&["add", "admin"], PASSWORD).await;
@@ -174,8 +174,8 @@ async fn a_new_password_ends_all_sessions(mut operator: Operator) {
     let alice = operator.server.person("alice").await;
     let bob = operator.server.person("bob").await;
     let (mut alices, mut bobs) = (alice.enter("default").await, bob.enter("default").await);
-    let told = operator.done(&["reset-password", "alice"], "another\n").await;
-    assert_eq!(told, "alice has a new password; sessions ended: 1.\n");
+    let printed = operator.done(&["reset-password", "alice"], "another\n").await;
+    assert_eq!(printed, "alice has a new password; sessions ended: 1.\n");
     assert_eq!(alice.on(operator.server.address).get("/api/me").await.status, 401);
     assert_eq!(bob.on(operator.server.address).get("/api/me").await.status, 200);
     assert_eq!(operator.login("alice", PASSWORD).await, 401);
@@ -187,7 +187,7 @@ async fn a_new_password_ends_all_sessions(mut operator: Operator) {
     }
 }
 
-async fn a_removed_account_is_gone_but_not_what_was_said(mut operator: Operator) {
+async fn a_removed_account_is_gone_but_its_messages_stay(mut operator: Operator) {
     let fields = [("username", "alice"), ("password", PASSWORD)];
     let form = Request::post("/api/register").form(&fields, Some(("avatar", "a.png", &picture())));
     operator.server.send(form).await.expect_ok();
@@ -197,8 +197,8 @@ async fn a_removed_account_is_gone_but_not_what_was_said(mut operator: Operator)
     socket.expect("alice", "I was here").await;
     assert_eq!(operator.files(), 1);
 
-    let told = operator.done(&["remove", "alice"], "").await;
-    assert_eq!(told, "The account of alice was removed; sessions ended: 1.\n");
+    let printed = operator.done(&["remove", "alice"], "").await;
+    assert_eq!(printed, "The account of alice was removed; sessions ended: 1.\n");
     assert_eq!(operator.files(), 0);
     assert_eq!(alice.on(operator.server.address).get("/api/me").await.status, 401);
     assert_eq!(operator.login("alice", PASSWORD).await, 401);
@@ -210,7 +210,7 @@ async fn a_removed_account_is_gone_but_not_what_was_said(mut operator: Operator)
     assert_eq!((&replay[0]["from"], &replay[0]["text"]), (&json!("alice"), &json!("I was here")));
     assert_eq!(bob.get("/api/users/alice").await.status, 404);
 
-    // Nobody inherits what was said to her …
+    // No new account inherits her conversations …
     let taken = operator.person("alice").register().await;
     assert_eq!((taken.status, &*taken.error()), (400, "username already exists"));
     let alike = operator.person("аlice").register().await;
@@ -218,7 +218,7 @@ async fn a_removed_account_is_gone_but_not_what_was_said(mut operator: Operator)
     let refused = operator.refused(&["add", "alice"], "another").await;
     assert!(refused.starts_with("alice was the name of a removed account: --reuse-name "), "{refused}");
     assert_eq!(operator.login("alice", "another").await, 401);
-    // … unless the operator says so.
+    // … unless the operator wants that.
     operator.done(&["add", "alice", "--reuse-name"], "another").await;
     assert_eq!(operator.login("alice", "another").await, 200);
     let taken = operator.refused(&["add", "alice", "--reuse-name"], "x").await;
@@ -239,23 +239,23 @@ async fn many_accounts_are_all_listed() {
 }
 
 #[tokio::test]
-async fn while_a_server_has_the_file_it_is_told_to_be_stopped_first() {
+async fn commands_are_refused_while_a_server_has_the_file() {
     let operator = Operator::of(Store::Sqlite, &[]).await;
     for arguments in [&["list"][..], &["add", "alice"], &["remove", "alice"], &["reset-password", "alice"]] {
-        let told = complaint(&run(&operator.server, arguments, "x\n").await);
-        assert!(told.contains("is in use by another server: stop that one first"), "{told}");
+        let printed = complaint(&run(&operator.server, arguments, "x\n").await);
+        assert!(printed.contains("is in use by another server: stop that one first"), "{printed}");
     }
 }
 
 #[tokio::test]
-async fn before_there_is_a_database_the_first_account_makes_it() {
+async fn the_first_account_creates_the_database() {
     let mut operator = Operator::of(Store::Sqlite, &[]).await;
     assert!(operator.server.terminate().await.success());
     let data = operator.server.folder().join("data");
     std::fs::remove_dir_all(&data).unwrap();
     for arguments in [&["list"][..], &["remove", "alice"]] {
-        let told = complaint(&run(&operator.server, arguments, "").await);
-        assert!(told.starts_with("there is no database "), "{told}");
+        let printed = complaint(&run(&operator.server, arguments, "").await);
+        assert!(printed.starts_with("there is no database "), "{printed}");
     }
     assert!(!data.exists());
     let added = run(&operator.server, &["add", "alice"], PASSWORD).await;
@@ -264,12 +264,12 @@ async fn before_there_is_a_database_the_first_account_makes_it() {
     operator.person("alice").sign_in().await;
 
     let memory = Operator::of(Store::Memory, &[]).await;
-    let told = complaint(&run(&memory.server, &["list"], "").await);
-    assert_eq!(told, "a memory store belongs to its server: it has no accounts for commands");
+    let printed = complaint(&run(&memory.server, &["list"], "").await);
+    assert_eq!(printed, "a memory store belongs to its server: it has no accounts for commands");
 }
 
 #[tokio::test]
-async fn where_registration_is_closed_only_the_operator_makes_accounts() {
+async fn only_the_operator_creates_accounts_if_registration_is_closed() {
     let mut operator = Operator::of(Store::Sqlite, &["--registration", "closed"]).await;
     let refused = operator.person("alice").register().await;
     let sentence = "registration is closed here: ask whoever runs this chat for an account";
@@ -279,7 +279,7 @@ async fn where_registration_is_closed_only_the_operator_makes_accounts() {
 }
 
 #[tokio::test]
-async fn a_postgres_is_migrated_at_the_start_if_that_is_wanted() {
+async fn a_postgres_is_migrated_at_the_start_if_that_is_set() {
     let Some(database) = TestDatabase::empty() else { return };
     let setup = Setup { store: Store::Postgres, shards: 1 };
     let folder = tempfile::tempdir().unwrap();
@@ -289,8 +289,8 @@ async fn a_postgres_is_migrated_at_the_start_if_that_is_wanted() {
         .args(["--listen", "127.0.0.1:0", "--database-url", &database.text])
         .output();
     let refused = refused.await.unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("run `server migrate up` first"), "{said}");
+    let sentence = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && sentence.contains("run `server migrate up` first"), "{sentence}");
 
     let mut server = TestServer::start_on(setup, database, &["--migrate"]).await;
     server.person("alice").await;

@@ -18,20 +18,20 @@ on_every_setup!(
     upgrades_that_are_refused,
     rooms_are_apart,
     texts_are_trimmed_and_otherwise_kept,
-    every_script_is_at_home,
+    texts_in_every_script_are_kept,
     private_messages_reach_two_people_only,
-    private_messages_to_nobody,
+    private_messages_without_a_recipient,
     forged_fields_are_ignored,
     malformed_frames_close_nothing,
-    too_long_closes,
+    a_message_that_is_too_long_closes_the_connection,
     a_burst_is_complete_and_in_order,
-    faster_than_the_limit_is_slowed_down_not_lost,
+    messages_above_the_rate_limit_are_delayed_and_not_lost,
     joining_in_the_middle_of_traffic,
     each_connection_joins_and_leaves_once,
     the_last_message_comes_before_the_leave_notice,
     signing_out_closes_the_sockets,
     rooms_in_use_are_listed,
-    a_stop_says_goodbye,
+    a_stop_closes_with_a_code,
 );
 
 async fn accounts_and_their_errors(setup: Setup) {
@@ -70,7 +70,7 @@ async fn accounts_and_their_errors(setup: Setup) {
     assert!(address.starts_with("/uploads/") && address.ends_with(".webp"), "{address}");
     let file = server.get(&address).await.expect_ok();
     assert_eq!(file.header("content-type"), Some("image/webp"));
-    assert!(file.body.starts_with(b"RIFF"), "made anew");
+    assert!(file.body.starts_with(b"RIFF"), "encoded again");
     assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
 }
 
@@ -145,7 +145,7 @@ async fn upgrades_that_are_refused(setup: Setup) {
     assert_eq!(server.send(subprotocol).await.status, 400);
     let own = format!("http://{}", server.address);
     let fine = with_version("/ws").header("Cookie", &alice.cookie).header("Origin", &own);
-    // Nothing more is sent, so the answer's end is the server's goodbye.
+    // No frame is sent, so the answer ends when the server closes.
     drop(tokio::time::timeout(std::time::Duration::from_millis(200), server.send(fine)).await);
     alice.enter("default").await;
 }
@@ -188,7 +188,7 @@ async fn texts_are_trimmed_and_otherwise_kept(setup: Setup) {
     alice.expect("alice", &longest).await;
 }
 
-async fn every_script_is_at_home(setup: Setup) {
+async fn texts_in_every_script_are_kept(setup: Setup) {
     let server = TestServer::start(setup).await;
     let texts = [
         "Привет, мир!",
@@ -227,7 +227,7 @@ async fn private_messages_reach_two_people_only(setup: Setup) {
         });
         assert_eq!(frame, expected);
     }
-    // `to` makes it private whatever `type` says.
+    // `to` makes a message private, whatever its `type`.
     bob_2.send(&json!({ "type": "message", "to": " alice ", "text": "ответ" })).await;
     for socket in [&mut alice_1, &mut alice_2, &mut bob_1, &mut bob_2] {
         let frame = socket.next_message().await;
@@ -240,7 +240,7 @@ async fn private_messages_reach_two_people_only(setup: Setup) {
     for socket in [&mut alice_1, &mut alice_2] {
         socket.expect("alice", "себе").await;
     }
-    // Nobody got anything twice, and nobody else anything at all.
+    // No recipient got a message twice, and no other client got one.
     for socket in [&mut alice_1, &mut alice_2, &mut bob_1, &mut bob_2, &mut carol] {
         socket.say("конец").await;
     }
@@ -248,12 +248,12 @@ async fn private_messages_reach_two_people_only(setup: Setup) {
         let before = socket.all_up_to("конец").await;
         assert!(before.iter().all(|frame| frame["type"] != "private"), "{before:?}");
     }
-    // What is private is not part of a room's history.
+    // Private messages are not part of a room's history.
     let again = alice.enter("one").await;
     assert!(again.replay.iter().all(|frame| frame["type"] == "message"), "{:?}", again.replay);
 }
 
-async fn private_messages_to_nobody(setup: Setup) {
+async fn private_messages_without_a_recipient(setup: Setup) {
     let server = TestServer::start(setup).await;
     let (_, mut alice) = server.in_room("alice", "default").await;
     let (_, mut bob) = server.in_room("bob", "default").await;
@@ -305,7 +305,7 @@ async fn malformed_frames_close_nothing(setup: Setup) {
     alice.expect("alice", "дальше").await;
 }
 
-async fn too_long_closes(setup: Setup) {
+async fn a_message_that_is_too_long_closes_the_connection(setup: Setup) {
     let server = TestServer::start(setup).await;
     let (person, mut alice) = server.in_room("alice", "default").await;
     alice.say(&"ж".repeat(4097)).await;
@@ -330,7 +330,7 @@ async fn a_burst_is_complete_and_in_order(setup: Setup) {
     }
 }
 
-async fn faster_than_the_limit_is_slowed_down_not_lost(setup: Setup) {
+async fn messages_above_the_rate_limit_are_delayed_and_not_lost(setup: Setup) {
     let server = TestServer::start_with(setup, &["--message-rate", "10,50"]).await;
     let (person, mut alice) = server.in_room("alice", "default").await;
     let (_, mut bob) = server.in_room("bob", "default").await;
@@ -342,7 +342,7 @@ async fn faster_than_the_limit_is_slowed_down_not_lost(setup: Setup) {
     }
     bob.say("между тем").await;
     let mut from_alice = (0, 0);
-    let mut bobs_place = 0;
+    let mut bobs_position = 0;
     for place in 0..81 {
         let frame = bob.next_message().await;
         let text = frame["text"].as_str().unwrap().to_owned();
@@ -353,17 +353,17 @@ async fn faster_than_the_limit_is_slowed_down_not_lost(setup: Setup) {
             assert_eq!(number, from_alice.1.to_string());
             from_alice.1 += 1;
         } else {
-            bobs_place = place;
+            bobs_position = place;
         }
     }
     assert_eq!(from_alice, (40, 40));
-    // 80 messages, 10 at once and then 50 a second: no sooner than in 1.4 s.
+    // 80 messages, 10 at once and then 50 a second, take at least 1.4 s.
     assert!(started.elapsed().as_millis() >= 1_200, "{:?}", started.elapsed());
-    assert!(bobs_place < 60, "others do not notice, but bob came {bobs_place}.");
+    assert!(bobs_position < 60, "others are not slowed down, but bob's message came {bobs_position}.");
 }
 
-/// Several hundred joins while somebody talks: each sees an unbroken run of
-/// the messages, from at most 50 before its join on, each once.
+/// Several hundred joins during traffic: each client receives an unbroken run of
+/// messages, each once, which begins at most 50 messages before its join.
 async fn joining_in_the_middle_of_traffic(setup: Setup) {
     const JOINS: usize = 100;
     let server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
@@ -372,7 +372,7 @@ async fn joining_in_the_middle_of_traffic(setup: Setup) {
     let enough = Arc::new(AtomicBool::new(false));
     let is_enough = Arc::clone(&enough);
     let talking = tokio::spawn(async move {
-        // More than the joins take; the end is only for when something is wrong.
+        // More than the joins take; the end is reached only if something is wrong.
         for number in 0..100_000 {
             if is_enough.load(Ordering::Relaxed) {
                 break;
@@ -427,13 +427,13 @@ async fn each_connection_joins_and_leaves_once(setup: Setup) {
     }
     for (number, mut socket) in sockets.into_iter().enumerate() {
         if number % 2 == 0 {
-            // Lost without a word.
+            // Lost without a close frame.
             drop(socket);
         } else {
             socket.stream.close(None).await.unwrap();
         }
     }
-    // Lost before they had their replay.
+    // Lost before the replay.
     for person in &people {
         drop(person.open("default").await.unwrap());
     }
@@ -447,7 +447,11 @@ async fn each_connection_joins_and_leaves_once(setup: Setup) {
         *notices.entry((frame["from"].as_str().unwrap().to_owned(), joined)).or_default() += 1;
     }
     watcher.say("конец").await;
-    assert_eq!(watcher.all_up_to("конец").await, Vec::<Value>::new(), "one notice each, and no more");
+    assert_eq!(
+        watcher.all_up_to("конец").await,
+        Vec::<Value>::new(),
+        "one notice each, and no further frame"
+    );
     assert_eq!(notices.len(), 6);
     assert!(notices.values().all(|&count| count == 4), "{notices:?}");
 }
@@ -502,7 +506,7 @@ async fn rooms_in_use_are_listed(setup: Setup) {
     assert_eq!(rooms[8], json!({ "name": "кухня", "title": "кухня", "online": 2 }));
 }
 
-async fn a_stop_says_goodbye(setup: Setup) {
+async fn a_stop_closes_with_a_code(setup: Setup) {
     let mut server = TestServer::start(setup).await;
     let (_, mut alice) = server.in_room("alice", "default").await;
     let (_, mut bob) = server.in_room("bob", "default").await;
@@ -515,7 +519,7 @@ async fn a_stop_says_goodbye(setup: Setup) {
         bob.next_or_close().await
     });
     assert!(ended.success(), "{ended}");
-    // The server goes, not the people: no leave notices.
+    // The server stops, the users do not leave: no leave notices.
     assert_eq!((alice_saw, bob_saw), (Err(Some(1001)), Err(Some(1001))));
 }
 

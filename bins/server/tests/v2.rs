@@ -11,26 +11,26 @@ use tokio_tungstenite::tungstenite::Error;
 
 on_every_setup!(
     the_subprotocol_decides,
-    hello_says_what_there_is,
+    hello_describes_the_server,
     a_conversation_of_both_versions,
     one_connection_many_rooms,
-    coming_back_without_a_gap,
-    numbers_that_start_anew_are_not_mistaken,
+    a_resume_has_no_gap,
+    a_new_epoch_is_recognised,
     a_retry_is_no_duplicate,
-    privates_go_on_where_hello_says,
+    private_conversations_continue_after_hello,
     history_is_read_in_pages,
-    people_come_and_go_on_all_shards,
+    presence_reaches_all_shards,
     errors_close_nothing,
-    too_big_closes,
-    signing_out_ends_it,
-    a_restart_says_come_back,
+    a_frame_that_is_too_big_closes_the_connection,
+    signing_out_closes_the_connection,
+    a_stop_asks_clients_to_reconnect,
 );
 
 fn seqs(frames: &[Value]) -> Vec<u64> {
     frames.iter().filter_map(|frame| frame["seq"].as_u64()).collect()
 }
 
-/// The number that the log gave to a message just sent.
+/// Sends a message; returns its number.
 async fn stored(socket: &mut Socket, room: &str, nonce: &str) -> u64 {
     socket.post(room, nonce, nonce).await;
     let ack = socket.until_answered(nonce).await.pop().unwrap();
@@ -47,7 +47,7 @@ async fn the_subprotocol_decides(setup: Setup) {
             _ => panic!("{unknown:?} was taken"),
         }
     }
-    // The room of the address counts for v1 only, even one that cannot be.
+    // v2 ignores the room of the URL, even an invalid one.
     for offered in ["chat.v2", "chat.v3, chat.v2"] {
         let mut socket = alice.open_with("room=%0A", Some(offered)).await.unwrap();
         assert_eq!(socket.next().await["type"], "hello");
@@ -56,7 +56,7 @@ async fn the_subprotocol_decides(setup: Setup) {
     }
 }
 
-async fn hello_says_what_there_is(setup: Setup) {
+async fn hello_describes_the_server(setup: Setup) {
     let server = TestServer::start(setup).await;
     let alice = server.person("Алиса").await;
     let (_socket, hello) = alice.open_v2().await;
@@ -129,7 +129,7 @@ async fn one_connection_many_rooms(setup: Setup) {
     assert_eq!(heard, expected);
 }
 
-async fn coming_back_without_a_gap(setup: Setup) {
+async fn a_resume_has_no_gap(setup: Setup) {
     let server = TestServer::start_with(setup, &["--message-rate", "off"]).await;
     let alice = server.person("alice").await;
     let mut bob = server.person("bob").await.enter_v2("tech").await;
@@ -161,7 +161,7 @@ async fn coming_back_without_a_gap(setup: Setup) {
     }
 }
 
-async fn numbers_that_start_anew_are_not_mistaken(setup: Setup) {
+async fn a_new_epoch_is_recognised(setup: Setup) {
     let mut server = TestServer::start(setup).await;
     let alice = server.person("alice").await;
     let mut socket = alice.enter_v2("tech").await;
@@ -188,7 +188,7 @@ async fn a_retry_is_no_duplicate(setup: Setup) {
         alice = alice.on(server.address);
     }
     let mut again = alice.enter_v2("games").await;
-    // In another room and with another text: still the first result.
+    // In another room and with another text, the answer is still the first result.
     again.post("games", "something else", "n").await;
     let ack = again.until_answered("n").await.pop().unwrap();
     let expected = (&json!("tech"), &json!(1), &json!(true));
@@ -200,7 +200,7 @@ async fn a_retry_is_no_duplicate(setup: Setup) {
         let expected = (&json!("alice"), &json!(1), &json!(duplicate));
         assert_eq!((&ack["to"], &ack["seq"], &ack["duplicate"]), expected, "{ack}");
     }
-    // Two at once, on two connections: one of them is stored.
+    // Of two at the same time on two connections, one is stored.
     let (mut one, mut other) = (alice.enter_v2("tech").await, alice.enter_v2("tech").await);
     one.post("tech", "x", "both").await;
     other.post("tech", "x", "both").await;
@@ -210,7 +210,7 @@ async fn a_retry_is_no_duplicate(setup: Setup) {
     assert_ne!(one["duplicate"], other["duplicate"]);
 }
 
-async fn privates_go_on_where_hello_says(setup: Setup) {
+async fn private_conversations_continue_after_hello(setup: Setup) {
     let mut server = TestServer::start(setup).await;
     let (mut alice, mut bob) = (server.person("alice").await, server.person("bob").await);
     let mut eve = server.person("eve").await.enter_v2("tech").await;
@@ -276,7 +276,7 @@ async fn history_is_read_in_pages(setup: Setup) {
     assert_eq!((&nothing["messages"], &nothing["has_more"]), (&json!([]), &json!(false)));
 }
 
-async fn people_come_and_go_on_all_shards(setup: Setup) {
+async fn presence_reaches_all_shards(setup: Setup) {
     let server = TestServer::start(setup).await;
     let mut names: Vec<String> = (0..8).map(|n| format!("user{n}")).collect();
     let mut people: Vec<Person> = Vec::new();
@@ -291,7 +291,7 @@ async fn people_come_and_go_on_all_shards(setup: Setup) {
         let expected = json!({ "type": "presence", "room": "tech", "user": person.name, "online": true });
         assert_eq!(presence, expected);
     }
-    // A second connection is no news.
+    // A second connection of a user changes no presence.
     let second = people[1].enter_v2("tech").await;
     let latest = people[0].enter_v2("tech").await;
     assert_eq!(latest.replay[0]["online"], 8);
@@ -328,14 +328,14 @@ async fn errors_close_nothing(setup: Setup) {
     assert_eq!(stored(&mut alice, "tech", "fine").await, 1);
 }
 
-async fn too_big_closes(setup: Setup) {
+async fn a_frame_that_is_too_big_closes_the_connection(setup: Setup) {
     let server = TestServer::start(setup).await;
     let mut alice = server.person("alice").await.enter_v2("tech").await;
     alice.post("tech", &"x".repeat(70_000), "n").await;
     assert_eq!(alice.close_code().await, Some(1009));
 }
 
-async fn signing_out_ends_it(setup: Setup) {
+async fn signing_out_closes_the_connection(setup: Setup) {
     let server = TestServer::start(setup).await;
     let alice = server.person("alice").await;
     let phone = alice.sign_in().await;
@@ -351,7 +351,7 @@ async fn signing_out_ends_it(setup: Setup) {
     }
 }
 
-async fn a_restart_says_come_back(setup: Setup) {
+async fn a_stop_asks_clients_to_reconnect(setup: Setup) {
     let mut server = TestServer::start(setup).await;
     let alice = server.person("alice").await;
     let mut socket = alice.enter_v2("tech").await;

@@ -1,4 +1,4 @@
-//! HTTP by hand: one request, one connection, the whole answer.
+//! HTTP by hand: one request on one connection, read to the end of the answer.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A whole server in its own process, and people who use it over real sockets.
+//! A whole server in its own process, and users over real sockets.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
@@ -22,7 +22,7 @@ pub(crate) use http::{Answer, Request};
 pub(crate) use person::{PASSWORD, Person, Socket};
 pub(crate) use process::Process;
 
-/// Which store, and how many shards.
+/// The store and the number of shards of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Setup {
     pub(crate) store: Store,
@@ -37,7 +37,7 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// Whether this machine has it; where it has not, that was said loudly.
+    /// Whether this machine has the store. A missing one was reported loudly.
     pub(crate) fn is_here(self) -> bool {
         self != Self::Postgres || TestDatabase::empty().is_some()
     }
@@ -50,7 +50,7 @@ pub(crate) struct TestServer {
     flags: Vec<String>,
     process: Child,
     folder: TempDir,
-    /// Dropped with the server.
+    /// The Postgres database; dropped with the server.
     database: Option<TestDatabase>,
 }
 
@@ -59,7 +59,7 @@ impl TestServer {
         Self::start_with(setup, &[]).await
     }
 
-    /// With more flags than the usual.
+    /// Starts a server with further flags.
     pub(crate) async fn start_with(setup: Setup, flags: &[&str]) -> Self {
         let memory = ["--database-url", "memory:"];
         match setup.store {
@@ -72,7 +72,7 @@ impl TestServer {
         }
     }
 
-    /// On a Postgres of the test's own choice.
+    /// Starts a server on a Postgres database of the test.
     pub(crate) async fn start_on(setup: Setup, database: TestDatabase, flags: &[&str]) -> Self {
         let url = database.text.clone();
         Self::start_in(setup, Some(database), &[flags, &["--database-url", &url]].concat()).await
@@ -85,12 +85,12 @@ impl TestServer {
         Self { address, setup, flags, process, folder, database }
     }
 
-    /// Where the server keeps its data and uploads.
+    /// The folder of the server's data and uploads.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The same program with the same settings, for another command.
+    /// The server's binary with the same settings, for another command.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
         command.env_clear().arg("--data-dir").arg(self.folder().join("data"));
@@ -99,7 +99,7 @@ impl TestServer {
         command
     }
 
-    /// Where the messages are.
+    /// The database of the server.
     pub(crate) fn database(&self) -> DatabaseUrl {
         match &self.database {
             Some(database) => database.url.clone(),
@@ -107,7 +107,7 @@ impl TestServer {
         }
     }
 
-    /// The address of a Postgres.
+    /// The URL of the server's Postgres.
     pub(crate) fn database_text(&self) -> &str {
         &self.database.as_ref().expect("it is on Postgres").text
     }
@@ -127,18 +127,18 @@ impl TestServer {
         pages * rustix::param::page_size() as u64
     }
 
-    /// `kill -9`, and start again on the same folders.
+    /// Kills the server (`kill -9`), and starts it again on the same folders.
     pub(crate) async fn kill_and_restart(&mut self) {
         self.kill().await;
         self.restart().await;
     }
 
-    /// `kill -9`.
+    /// Kills the server (`kill -9`).
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.unwrap();
     }
 
-    /// SIGTERM; resolves with how it ended.
+    /// Sends SIGTERM; resolves with the exit status.
     pub(crate) async fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = self.pid().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
@@ -158,14 +158,14 @@ impl TestServer {
         request.send(self.address).await
     }
 
-    /// A new account, signed in.
+    /// A new account that is signed in.
     pub(crate) async fn person(&self, name: &str) -> Person {
         let person = Person::new(self.address, name);
         person.register().await.expect_ok();
         person.sign_in().await
     }
 
-    /// A new account, signed in and in a room.
+    /// A new account that is signed in and has joined a room.
     pub(crate) async fn in_room(&self, name: &str, room: &str) -> (Person, Socket) {
         let person = self.person(name).await;
         let socket = person.enter(room).await;
@@ -173,12 +173,12 @@ impl TestServer {
     }
 }
 
-/// The server's own binary on a free port; resolves once it says where.
+/// Starts the server's binary on a free port; resolves once it prints its address.
 async fn spawn(setup: Setup, folder: &Path, flags: &[String]) -> (Child, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command
         .env_clear()
-        // A flag wins over it.
+        // A flag overrides it.
         .env("CHAT_LOG", "warn")
         .args(["--listen", "127.0.0.1:0", "--shards", &setup.shards.to_string()])
         .arg("--data-dir")
@@ -191,8 +191,8 @@ async fn spawn(setup: Setup, folder: &Path, flags: &[String]) -> (Child, SocketA
         .kill_on_drop(true);
     let mut process = command.spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let told = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.expect("it starts");
-    let line = told.unwrap().expect("it says where it listens before it ends");
+    let printed = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.expect("it starts");
+    let line = printed.unwrap().expect("the server prints its address before it ends");
     let port = line.rsplit(':').next().and_then(|port| port.parse().ok());
     let port: u16 = port.unwrap_or_else(|| panic!("no port in {line:?}"));
     (process, ([127, 0, 0, 1], port).into())
@@ -201,23 +201,23 @@ async fn spawn(setup: Setup, folder: &Path, flags: &[String]) -> (Child, SocketA
 /// Makes a test of each function for every store, with 1 and with 3 shards.
 #[macro_export]
 macro_rules! on_every_setup {
-    ($($story:ident),* $(,)?) => {
-        mod memory_1 { $crate::on_every_setup!(@ Memory, 1, $($story),*); }
-        mod memory_3 { $crate::on_every_setup!(@ Memory, 3, $($story),*); }
-        mod sqlite_1 { $crate::on_every_setup!(@ Sqlite, 1, $($story),*); }
-        mod sqlite_3 { $crate::on_every_setup!(@ Sqlite, 3, $($story),*); }
-        mod postgres_1 { $crate::on_every_setup!(@ Postgres, 1, $($story),*); }
-        mod postgres_3 { $crate::on_every_setup!(@ Postgres, 3, $($story),*); }
+    ($($scenario:ident),* $(,)?) => {
+        mod memory_1 { $crate::on_every_setup!(@ Memory, 1, $($scenario),*); }
+        mod memory_3 { $crate::on_every_setup!(@ Memory, 3, $($scenario),*); }
+        mod sqlite_1 { $crate::on_every_setup!(@ Sqlite, 1, $($scenario),*); }
+        mod sqlite_3 { $crate::on_every_setup!(@ Sqlite, 3, $($scenario),*); }
+        mod postgres_1 { $crate::on_every_setup!(@ Postgres, 1, $($scenario),*); }
+        mod postgres_3 { $crate::on_every_setup!(@ Postgres, 3, $($scenario),*); }
     };
-    (@ $store:ident, $shards:literal, $($story:ident),*) => {
+    (@ $store:ident, $shards:literal, $($scenario:ident),*) => {
         $(
             #[tokio::test]
-            async fn $story() {
+            async fn $scenario() {
                 let store = $crate::common::Store::$store;
                 if !store.is_here() {
                     return;
                 }
-                super::$story($crate::common::Setup { store, shards: $shards }).await;
+                super::$scenario($crate::common::Setup { store, shards: $shards }).await;
             }
         )*
     };

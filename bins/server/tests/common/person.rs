@@ -1,4 +1,4 @@
-//! Somebody with an account, and the sockets they open.
+//! A user with an account, and their sockets.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Person {
         Self { cookie, ..self.clone() }
     }
 
-    /// The same person on a server that was started anew.
+    /// The same person on a server that was started again.
     pub(crate) fn on(&self, server: SocketAddr) -> Self {
         Self { server, ..self.clone() }
     }
@@ -53,8 +53,8 @@ impl Person {
         Request::post(path).header("Cookie", &self.cookie).send(self.server).await
     }
 
-    /// Opens a socket and waits for the own join notice; what came before it
-    /// is in [`Socket::replay`].
+    /// Opens a socket and waits for its own join notice; the messages before it
+    /// are in [`Socket::replay`].
     pub(crate) async fn enter(&self, room: &str) -> Socket {
         let mut socket = self.open(room).await.unwrap();
         loop {
@@ -82,8 +82,8 @@ impl Person {
         (socket, hello)
     }
 
-    /// Opens a socket that speaks v2, in a room; what was said there is in
-    /// [`Socket::replay`], with `joined` in front.
+    /// Opens a socket that speaks v2 and joins a room; [`Socket::replay`] has
+    /// `joined`, then the room's messages.
     pub(crate) async fn enter_v2(&self, room: &str) -> Socket {
         let (mut socket, _) = self.open_v2().await;
         socket.join(&json!({ "type": "join", "room": room })).await;
@@ -106,7 +106,7 @@ impl Person {
 
 pub(crate) struct Socket {
     pub(crate) stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What came before the own join notice.
+    /// The frames before the socket's own join notice.
     pub(crate) replay: Vec<Value>,
 }
 
@@ -119,7 +119,7 @@ impl Socket {
         self.send(&json!({ "type": "private", "to": to, "text": text })).await;
     }
 
-    /// Asks to join; resolves with everything up to what is new, from `joined` on.
+    /// Joins a room; `replay` has `joined` and the whole replay afterwards.
     pub(crate) async fn join(&mut self, request: &Value) {
         self.send(request).await;
         let joined = self.next_of("joined").await;
@@ -134,7 +134,7 @@ impl Socket {
         }
     }
 
-    /// The next frame of this type; presence is passed over.
+    /// The next frame, which must have this type; presence is skipped.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let frame = self.next().await;
@@ -151,7 +151,7 @@ impl Socket {
         self.send(&frame).await;
     }
 
-    /// Everything until the answer to a nonce, which comes last.
+    /// All frames up to the answer to a nonce, which is the last one.
     pub(crate) async fn until_answered(&mut self, nonce: &str) -> Vec<Value> {
         let mut frames = Vec::new();
         loop {
@@ -180,8 +180,8 @@ impl Socket {
         }
     }
 
-    /// The next frame, or the code with which the server closed (`None`: it
-    /// was cut off).
+    /// The next frame, or the code with which the server closed (`None`: the
+    /// connection was reset).
     pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<u16>> {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(20), self.stream.next()).await;
@@ -198,7 +198,7 @@ impl Socket {
         }
     }
 
-    /// The code with which the server closes, after whatever else comes.
+    /// The code with which the server closes; earlier frames are skipped.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
         loop {
             if let Err(code) = self.next_or_close().await {
@@ -223,8 +223,8 @@ impl Socket {
         assert_eq!((&frame["from"], &frame["text"]), (&json!(from), &json!(text)), "{frame}");
     }
 
-    /// Everything up to a message of one's own that was sent just now: who got
-    /// something before would have it by then.
+    /// Sends a message and returns all frames before it comes back: a frame that
+    /// was delivered earlier is among them.
     pub(crate) async fn all_up_to(&mut self, marker: &str) -> Vec<Value> {
         let mut frames = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! Every frame that a test hears is as `docs/asyncapi.yaml` says.
+//! Every frame that a test receives must follow `docs/asyncapi.yaml`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! What clients wrote down, compared with what the store has.
+//! The messages that clients sent and received, compared with the store.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use chat_core::{Pair, RoomName, Topic, Username};
 use serde_json::Value;
 
-/// What clients wrote down, and what was in the store afterwards.
+/// The messages that clients sent and received, and the store's entries afterwards.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// What was sent; that of one author in its order.
+    /// The sent messages; those of one author in their order.
     pub(crate) sent: Vec<Note>,
     pub(crate) connections: Vec<Connection>,
-    /// That of one topic in the order of its numbers.
+    /// The entries of the store; those of one topic in the order of their numbers.
     pub(crate) stored: Vec<Stored>,
 }
 
@@ -21,11 +21,11 @@ pub(crate) struct Ledger {
 pub(crate) struct Note {
     pub(crate) topic: Topic,
     pub(crate) from: String,
-    /// Never the same in two messages.
+    /// Unique among all messages.
     pub(crate) text: String,
 }
 
-/// What one connection was shown, the replay first.
+/// The messages that one connection received, the replay first.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     pub(crate) user: String,
@@ -38,44 +38,44 @@ pub(crate) struct Stored {
     pub(crate) note: Note,
 }
 
-/// What must never be.
+/// What must never happen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// Seen, and not in the store.
+    /// A received message that is not in the store.
     Lost(String),
-    /// Seen twice over one connection.
+    /// A message that one connection received twice.
     Doubled(String),
-    /// Not what comes next in the store: something was left out, or the order
-    /// is another.
+    /// A message that is not the next one in the store: one was left out, or the
+    /// order is another.
     OutOfOrder { before: String, after: String },
-    /// Seen by somebody whom it was not for.
+    /// A private message that another user received.
     Leaked(String),
-    /// Stored more than once.
+    /// A message that is stored more than once.
     StoredTwice(String),
-    /// Stored, and sent by nobody: not these words, by this author, to there.
+    /// A stored message that was not sent: no such text of this author to this topic.
     Phantom(String),
-    /// Stored before something that its author had said earlier.
+    /// A message that is stored before an earlier message of its author.
     Overtaken { before: String, after: String },
     /// Numbers other than 1, 2, 3 …
     Numbered { text: String, seq: i64, expected: i64 },
 }
 
 impl Ledger {
-    /// Everything that is wrong with it.
+    /// All violations.
     pub(crate) fn check(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         self.check_store(&mut wrong);
-        let places: HashMap<&Note, i64> =
+        let positions: HashMap<&Note, i64> =
             self.stored.iter().map(|stored| (&stored.note, stored.seq)).collect();
         for connection in &self.connections {
-            connection.check(&places, &mut wrong);
+            connection.check(&positions, &mut wrong);
         }
         wrong
     }
 
     fn check_store(&self, wrong: &mut Vec<Wrong>) {
         let sent: HashMap<&Note, usize> =
-            self.sent.iter().enumerate().map(|(place, note)| (note, place)).collect();
+            self.sent.iter().enumerate().map(|(position, note)| (note, position)).collect();
         let mut texts = HashSet::new();
         let mut ends: HashMap<&Topic, i64> = HashMap::new();
         let mut latest: HashMap<(&Topic, &str), &Note> = HashMap::new();
@@ -104,7 +104,7 @@ impl Ledger {
 }
 
 impl Connection {
-    fn check(&self, places: &HashMap<&Note, i64>, wrong: &mut Vec<Wrong>) {
+    fn check(&self, positions: &HashMap<&Note, i64>, wrong: &mut Vec<Wrong>) {
         let mut seen = HashSet::new();
         let mut latest: HashMap<&Topic, (i64, &Note)> = HashMap::new();
         for note in &self.seen {
@@ -116,7 +116,7 @@ impl Connection {
                 wrong.push(Wrong::Doubled(text.clone()));
                 continue;
             }
-            let Some(place) = places.get(note) else {
+            let Some(place) = positions.get(note) else {
                 wrong.push(Wrong::Lost(text.clone()));
                 continue;
             };
@@ -137,7 +137,7 @@ impl Connection {
 }
 
 impl Note {
-    /// What a frame says; `None` for a notice.
+    /// The message in a frame; `None` for a notice.
     pub(crate) fn of(frame: &Value) -> Option<Self> {
         let text = |field: &str| frame[field].as_str().expect("a text").to_owned();
         let topic = match frame["type"].as_str() {
@@ -166,7 +166,7 @@ pub(crate) fn between(one: &str, other: &str) -> Topic {
     Topic::Pair(Pair::new(name(one), name(other)))
 }
 
-/// The checker is checked: each test makes one thing of a good ledger wrong.
+/// Tests of the checker: each one breaks a good ledger in one way.
 mod tests {
     use super::*;
 
@@ -178,9 +178,9 @@ mod tests {
         Note { topic: between(from, to), from: from.into(), text: text.into() }
     }
 
-    /// Two people, a room and a private conversation, and one message that was
-    /// not stored. Both join in the middle: what they see has no end and no
-    /// beginning, but no gap.
+    /// Two users, a room and a private conversation, and one message that was not
+    /// stored. Both join in the middle: the messages that they receive lack a
+    /// beginning and an end, but have no gap.
     fn good() -> Ledger {
         let room = ["a1", "b1", "a2", "b2", "a4"].map(|text| match &text[..1] {
             "a" => said("alice", text),
@@ -221,9 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_and_is_not_stored_is_lost() {
+    fn a_received_message_that_is_not_stored_is_lost() {
         let mut ledger = good();
-        // The newest of the room: its numbers have no hole.
+        // The newest message of the room, so that its numbers have no hole.
         ledger.stored.remove(4);
         assert_eq!(ledger.check(), [Wrong::Lost(text("a4")), Wrong::Lost(text("a4"))]);
     }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_twice_is_doubled() {
+    fn a_message_received_twice_is_doubled() {
         let mut ledger = good();
         let again = ledger.connections[1].seen[1].clone();
         ledger.connections[1].seen.push(again);
@@ -245,12 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_twice_is_found() {
+    fn a_message_stored_twice_is_found() {
         let mut ledger = good();
         let note = ledger.stored[4].note.clone();
         ledger.stored.insert(5, Stored { seq: 6, note });
         assert!(ledger.check().contains(&Wrong::StoredTwice(text("a4"))));
-        // In another place, too.
+        // The same in another topic.
         let mut ledger = good();
         let note = Note { topic: in_room("two"), ..ledger.stored[4].note.clone() };
         ledger.stored.push(Stored { seq: 1, note });
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_author_that_is_overtaken_by_itself_is_found() {
+    fn a_message_that_overtook_its_author_s_earlier_one_is_found() {
         let mut ledger = good();
         ledger.connections.clear();
         let (first, third) = (ledger.stored[0].note.clone(), ledger.stored[2].note.clone());
@@ -285,23 +285,23 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sent_is_a_phantom() {
+    fn a_message_that_was_not_sent_is_a_phantom() {
         let mut ledger = good();
         ledger.stored.push(Stored { seq: 1, note: whispered("bob", "carol", "x") });
-        // Words that were sent, by somebody else.
+        // A text that another author sent.
         ledger.stored.push(Stored { seq: 6, note: said("bob", "a3") });
         assert_eq!(ledger.check(), [Wrong::Phantom(text("x")), Wrong::Phantom(text("a3"))]);
     }
 
     #[test]
-    fn what_is_seen_with_another_author_is_lost() {
+    fn a_message_received_with_another_author_is_lost() {
         let mut ledger = good();
         ledger.connections[1].seen[3].from = "alice".into();
         assert_eq!(ledger.check(), [Wrong::Lost(text("b2"))]);
     }
 
     #[test]
-    fn what_is_seen_by_somebody_else_has_leaked() {
+    fn a_private_message_that_another_user_received_has_leaked() {
         let mut ledger = good();
         ledger.connections[0].user = "carol".into();
         assert_eq!(ledger.check(), [Wrong::Leaked(text("a5")), Wrong::Leaked(text("b3"))]);

@@ -1,4 +1,4 @@
-//! Somebody who talks on, whatever happens, and writes everything down.
+//! A user who keeps talking during an outage, and records everything.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::common::{Person, Socket};
 use crate::ledger::{Connection, Note, between, in_room};
 
-/// Somebody who talks in a room and to a friend, and comes back when closed.
+/// A user who talks in a room and to a friend, and reconnects when closed.
 pub(crate) struct Talker {
     pub(crate) person: Person,
     pub(crate) room: &'static str,
@@ -19,15 +19,15 @@ pub(crate) struct Talker {
     pub(crate) notebook: Arc<Mutex<Notebook>>,
 }
 
-/// What a talker writes down.
+/// What a talker records.
 #[derive(Default)]
 pub(crate) struct Notebook {
     pub(crate) sent: Vec<Note>,
     pub(crate) connections: Vec<Connection>,
-    /// When each own message that came back was sent, and when it came.
+    /// For each own message that came back: when it was sent, and when it came.
     pub(crate) echoes: Vec<(Instant, Instant)>,
     pub(crate) closings: Vec<Closing>,
-    /// Attempts to come in that came to nothing.
+    /// Failed attempts to connect.
     pub(crate) refused: usize,
 }
 
@@ -35,19 +35,19 @@ pub(crate) struct Notebook {
 #[derive(Debug)]
 pub(crate) struct Closing {
     pub(crate) code: Option<u16>,
-    /// Since the oldest own message that had not come back was sent.
+    /// The age of the oldest own message that had not come back.
     pub(crate) waited: Duration,
 }
 
-/// Between two messages of a talker.
+/// The pause between two messages of a talker.
 const PAUSE: Duration = Duration::from_millis(25);
-/// A client waits longer after each attempt in vain, but not much longer than
-/// the outages here.
+/// A client waits longer after each failed attempt, but not much longer than the
+/// outages here.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_millis(800);
 
 impl Talker {
-    /// Until it is told to stop; then what is under way must still come back.
+    /// Talks until `stop`; then the messages on their way must still come back.
     pub(crate) async fn talk(self, stop: watch::Receiver<bool>) {
         let mut backoff = BACKOFF_FIRST;
         while !*stop.borrow() {
@@ -66,7 +66,7 @@ impl Talker {
         }
     }
 
-    /// Over one connection, until it ends.
+    /// Talks on one connection until it ends.
     async fn converse(&self, mut socket: Socket, mut stop: watch::Receiver<bool>) {
         let name = self.person.name.as_str();
         self.note(|notebook| {
@@ -80,7 +80,7 @@ impl Talker {
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if stopping && (!joined || unanswered.is_empty()) {
-                // Whoever has gone is told nothing more; there is no order here.
+                // The order of recipients is not checked here.
                 let _ = socket.stream.close(None).await;
                 return;
             }
@@ -108,7 +108,7 @@ impl Talker {
                     let (note, frame) = self.next_message();
                     self.note(|notebook| notebook.sent.push(note.clone()));
                     unanswered.push((Instant::now(), note));
-                    // Why it cannot be sent is told by what comes next.
+                    // The next read returns the reason.
                     let _ = socket.stream.send(Message::text(frame)).await;
                 }
                 _ = stop.changed(), if !stopping => stopping = true,
@@ -116,7 +116,7 @@ impl Talker {
         }
     }
 
-    /// Each fifth is private.
+    /// The next message; each fifth one is private.
     fn next_message(&self) -> (Note, String) {
         let name = self.person.name.as_str();
         let number = self.note(|notebook| notebook.sent.len());
@@ -129,12 +129,12 @@ impl Talker {
     }
 
     fn note<T>(&self, write: impl FnOnce(&mut Notebook) -> T) -> T {
-        write(&mut self.notebook.lock().expect("nobody panics with it"))
+        write(&mut self.notebook.lock().expect("no task panics while it holds the lock"))
     }
 }
 
 impl Notebook {
-    /// How long after `moment` something came back that was sent after it.
+    /// How long after `moment` a message came back that was sent after it.
     pub(crate) fn answered_after(&self, moment: Instant) -> Option<Duration> {
         let (_, came) = self.echoes.iter().find(|(sent, _)| *sent > moment)?;
         Some(*came - moment)
