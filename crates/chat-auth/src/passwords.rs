@@ -306,8 +306,8 @@ mod tests {
         let mut first = Box::pin(passwords.hash(password("p")));
         assert!(poll_once(&mut first).await.is_none());
         for _ in 0..50 {
-            let mut gone = Box::pin(passwords.hash(password("p")));
-            assert!(poll_once(&mut gone).await.is_none());
+            let mut abandoned = Box::pin(passwords.hash(password("p")));
+            assert!(poll_once(&mut abandoned).await.is_none());
         }
         let started = Instant::now();
         first.await.unwrap();

@@ -194,7 +194,11 @@ mod tests {
         for second in 1..=9 {
             assert!(!bursts.note("alice", HOME, at(second)));
         }
-        assert_eq!(bursts.sweep(Sweep::Due, at(23)), Swept::default(), "alice's goes on, bob's had one");
+        assert_eq!(
+            bursts.sweep(Sweep::Due, at(23)),
+            Swept::default(),
+            "alice's is not over, bob's had one failure"
+        );
         let swept = bursts.sweep(Sweep::Due, at(24));
         assert_eq!(swept.summaries, [summary("alice", 9)]);
         assert!(bursts.known.is_empty());

@@ -1,4 +1,4 @@
-//! Registering, signing in and out, and who is who.
+//! Registering, signing in and out, and the listings of users and rooms.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ async fn alice_registers_signs_in_and_out() {
     assert_eq!((reply.status, reply.json()), (200, json!({ "status": "ok" })));
     assert_eq!(reply.header("set-cookie"), Some("auth=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"));
     assert_eq!(chat.get("/api/me", auth).await.refusal(), (401, "invalid token".to_owned()));
-    // Once more does no harm.
+    // Signing out again succeeds too.
     assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", auth)], b"").await.status, 200);
     assert_eq!(chat.call("POST", "/api/logout", &[], b"").await.status, 200);
 }
@@ -45,7 +45,7 @@ async fn signing_out_ends_one_session_only() {
 }
 
 #[tokio::test]
-async fn everybody_with_an_account_can_be_looked_up() {
+async fn a_user_with_an_account_is_found_by_name() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("Алиса +1/2").await;
     let path = "/api/users/%D0%90%D0%BB%D0%B8%D1%81%D0%B0%20+1%2F2";

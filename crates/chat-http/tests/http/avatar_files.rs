@@ -8,18 +8,19 @@ use chat_store::{NewUser, UserRepository as _};
 use image::ImageFormat;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::avatars::made_of;
+use crate::avatars::served_avatar;
 use crate::harness::{Chat, FORM, form, until};
 use crate::pictures::*;
 
 #[tokio::test]
-async fn people_with_the_same_picture_share_a_file() {
+async fn accounts_with_the_same_picture_share_a_file() {
     let chat = Chat::start().await;
-    let alice = made_of(&chat, "alice", &png()).await.0;
-    assert_eq!(made_of(&chat, "bob", &png()).await.0, alice);
+    let alice = served_avatar(&chat, "alice", &png()).await.0;
+    assert_eq!(served_avatar(&chat, "bob", &png()).await.0, alice);
     assert_eq!(chat.files().len(), 1);
     assert_eq!(chat.avatar_address("alice").await, chat.avatar_address("bob").await);
-    // Somebody with that picture is refused, at the first look and at the last.
+    // Registrations with this picture are refused, by the first check of the name and by the
+    // last.
     assert_eq!(chat.register_with_avatar("alice", "a", &png()).await.refusal().1, "username already exists");
     chat.store.slow.store(true, Ordering::Relaxed);
     let png = png();
@@ -36,7 +37,7 @@ async fn people_with_the_same_picture_share_a_file() {
 }
 
 #[tokio::test]
-async fn pictures_of_the_original_chat_are_given_out_as_they_are() {
+async fn pictures_of_the_original_chat_are_served_unchanged() {
     let chat = Chat::start().await;
     for (name, content_type) in [
         ("1699999999123456789_3.png", "image/png"),
@@ -78,7 +79,7 @@ async fn a_registration_that_breaks_off_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_being_made_keeps_its_picture() {
+async fn an_account_that_is_being_created_keeps_its_picture() {
     let chat = Chat::start().await;
     chat.store.slow.store(true, Ordering::Relaxed);
     let body = form(&[("avatar", Some("a"), &png()), ("username", None, b"alice"), ("password", None, b"p")]);
@@ -87,7 +88,7 @@ async fn an_account_that_is_being_made_keeps_its_picture() {
     stream.write_all(&request).await.unwrap();
     let waits_for_alice = |file: &String| file.starts_with(".616c696365.") && file.ends_with(".part");
     until(|| chat.files().iter().any(waits_for_alice)).await;
-    // Gone before the store has answered.
+    // The client hangs up before the store has answered.
     drop(stream);
     chat.server.stop().await;
     let alice = chat.store.find_user(&Username::known("alice").unwrap()).await.unwrap().unwrap();
@@ -95,13 +96,13 @@ async fn an_account_that_is_being_made_keeps_its_picture() {
 }
 
 #[tokio::test]
-async fn an_account_whose_making_was_not_answered_has_its_picture() {
+async fn an_account_whose_creation_was_not_answered_has_its_picture() {
     let chat = Chat::start().await;
     chat.store.lost.store(true, Ordering::Relaxed);
-    made_of(&chat, "alice", &png()).await;
+    served_avatar(&chat, "alice", &png()).await;
     assert_eq!(chat.files().len(), 1);
 
-    // Where nobody can tell, the picture waits for the next start.
+    // If the outcome is unknown, the picture is kept for the next start.
     chat.store.out_after_loss.store(true, Ordering::Relaxed);
     let other = encode(&two_halves(64, 64), ImageFormat::Png);
     assert_eq!(chat.register_with_avatar("bob", "a", &other).await.status, 503);
@@ -113,9 +114,9 @@ async fn an_account_whose_making_was_not_answered_has_its_picture() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_half_done_is_finished_at_the_start() {
+async fn files_that_a_crash_left_are_recovered_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    // The third waits for bob, of whom this store has not heard.
+    // The third waits for bob, who has no account in this store.
     for name in [".0f.part", "0f.png", ".626f62.0f.part", "readme.txt", ".gitkeep"] {
         std::fs::write(folder.path().join(name), png()).unwrap();
     }
@@ -157,8 +158,8 @@ async fn no_path_leads_out_of_the_folder() {
     assert_eq!(chat.call("GET", "/uploads/", &[], b"").await.status, 404);
 }
 
-/// A picture as it is kept: some bytes under a name.
-async fn with_picture(chat: &Chat, name: &str, picture: &str) {
+/// Creates an account with a picture, whose file contains its name.
+async fn create_with_picture(chat: &Chat, name: &str, picture: &str) {
     let name = Username::known(name).unwrap();
     let avatar = Some(format!("/uploads/{picture}"));
     let user = NewUser { name, password_hash: String::new(), avatar, created_at_ms: 0 };
@@ -167,17 +168,17 @@ async fn with_picture(chat: &Chat, name: &str, picture: &str) {
 }
 
 #[tokio::test]
-async fn a_picture_goes_with_the_last_account_that_has_it() {
+async fn a_picture_is_removed_with_the_last_account_that_has_it() {
     let chat = Chat::start().await;
     for (name, picture) in [("alice", "same.webp"), ("bob", "same.webp"), ("carol", "own.webp")] {
-        with_picture(&chat, name, picture).await;
+        create_with_picture(&chat, name, picture).await;
     }
     let folder = chat.uploads.path().join("uploads");
     for (name, left) in [("carol", &["same.webp"][..]), ("alice", &["same.webp"]), ("bob", &[])] {
         let name = Username::known(name).unwrap();
         let user = chat.store.memory.find_user(&name).await.unwrap().unwrap();
         chat.store.memory.remove_user(&name).await.unwrap();
-        // The second time there is nothing left to do.
+        // The second removal finds nothing.
         for _ in 0..2 {
             remove_avatar(&folder, &user, &chat.store.memory).await.unwrap();
             assert_eq!(chat.files(), left, "{name}");
@@ -186,7 +187,7 @@ async fn a_picture_goes_with_the_last_account_that_has_it() {
 }
 
 #[tokio::test]
-async fn no_file_elsewhere_goes_with_a_picture() {
+async fn no_file_outside_the_folder_is_removed() {
     let chat = Chat::start().await;
     let outside = chat.uploads.path().join("outside.webp");
     std::fs::write(&outside, "x").unwrap();

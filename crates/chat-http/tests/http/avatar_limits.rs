@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use image::{DynamicImage, ImageFormat, Rgba};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::avatars::{made_of, size};
+use crate::avatars::{served_avatar, size};
 use crate::harness::{Chat, FORM, form, until};
 use crate::pictures::*;
 
 #[tokio::test]
-async fn a_picture_right_at_the_limit_is_taken() {
+async fn a_picture_at_the_limit_is_accepted() {
     let chat = Chat::start().await;
     for (width, height) in [(5000, 5000), (10_000, 2500)] {
-        let image = made_of(&chat, &format!("{width}x{height}"), &black_png(width, height)).await.1;
+        let image = served_avatar(&chat, &format!("{width}x{height}"), &black_png(width, height)).await.1;
         assert_eq!(size(&image), (256, 256));
     }
-    // The first two of these make the same picture.
+    // Both make the same picture.
     assert_eq!(chat.files().len(), 1);
 }
 
@@ -97,7 +97,7 @@ async fn a_refused_registration_leaves_no_file() {
     chat.store.out.store(true, Ordering::Relaxed);
     assert_eq!(chat.register_with_avatar("bob", "a.png", &png()).await.status, 503);
     assert_eq!(chat.files(), Vec::<String>::new());
-    // Right up to the limit is fine.
+    // A file of exactly the limit is accepted.
     chat.store.out.store(false, Ordering::Relaxed);
     too_large.pop();
     assert_eq!(chat.register_with_avatar("bob", "a.png", &too_large).await.status, 200);
@@ -108,7 +108,7 @@ fn encode_as_bmp() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn only_so_many_pictures_are_on_their_way() {
+async fn the_number_of_avatars_that_are_received_is_limited() {
     let chat = Chat::with(|options| options.avatar_uploads_max = 1).await;
     let mut avatar = png();
     avatar.resize(100_000, 0);
@@ -126,7 +126,7 @@ async fn only_so_many_pictures_are_on_their_way() {
 }
 
 #[tokio::test]
-async fn only_so_many_pictures_wait_until_they_are_made() {
+async fn the_queue_of_pictures_is_limited() {
     let chat = Chat::with(|options| options.picture_queue_max = 2).await;
     let large = black_png(5000, 5000);
     let names: Vec<_> = (0..10).map(|number| format!("user {number}")).collect();
@@ -143,14 +143,14 @@ async fn only_so_many_pictures_wait_until_they_are_made() {
         let last = made.iter().map(|(.., after)| after).max().unwrap();
         assert!(after < last, "refused at once, not after all the others");
     }
-    // They share the one file, and those who were refused have left none.
+    // All accounts share one file, and refused registrations left none.
     assert_eq!(chat.files().len(), 1);
-    // The places are free again.
+    // The queue is free again.
     assert_eq!(chat.register_with_avatar("late", "a", &png()).await.status, 200);
 }
 
 #[tokio::test]
-async fn who_hangs_up_leaves_the_queue_and_no_file() {
+async fn a_client_that_hangs_up_leaves_the_queue_and_no_file() {
     let chat = Chat::with(|options| options.picture_queue_max = 4).await;
     let large = black_png(5000, 5000);
     let mut streams = Vec::new();
@@ -173,7 +173,7 @@ async fn who_hangs_up_leaves_the_queue_and_no_file() {
 }
 
 #[tokio::test]
-async fn the_server_ends_after_the_picture_that_is_being_made() {
+async fn the_server_waits_for_the_picture_that_is_being_made() {
     let chat = Chat::with(|options| options.stop_grace = Duration::ZERO).await;
     let large = black_png(5000, 5000);
     let fields = [("avatar", Some("a"), &large[..]), ("username", None, b"alice"), ("password", None, b"p")];
@@ -185,6 +185,6 @@ async fn the_server_ends_after_the_picture_that_is_being_made() {
         |file: &String| std::fs::metadata(uploads.join(file)).is_ok_and(|m| m.len() == large.len() as u64);
     until(|| chat.files().iter().any(is_whole)).await;
     chat.server.stop().await;
-    // The thread has what was uploaded, until it ends.
+    // The thread keeps the upload until it ends.
     assert_eq!(chat.files(), Vec::<String>::new());
 }

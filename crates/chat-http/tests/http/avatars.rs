@@ -1,4 +1,4 @@
-//! Pictures: what is taken, what becomes of it, and that nothing stays behind.
+//! How uploaded avatars are re-encoded.
 
 use image::{DynamicImage, ImageFormat, Rgba};
 use serde_json::json;
@@ -6,9 +6,9 @@ use serde_json::json;
 use crate::harness::Chat;
 use crate::pictures::*;
 
-/// Registers somebody with that picture, and gives what the others see: the file
-/// and the picture in it.
-pub async fn made_of(chat: &Chat, username: &str, avatar: &[u8]) -> (Vec<u8>, DynamicImage) {
+/// Registers a user with this picture. Returns the avatar that is served: its file, and the
+/// picture in it.
+pub async fn served_avatar(chat: &Chat, username: &str, avatar: &[u8]) -> (Vec<u8>, DynamicImage) {
     let reply = chat.register_with_avatar(username, "a", avatar).await;
     assert_eq!(reply.status, 200, "{username}: {reply:?}");
     let address = chat.avatar_address(username).await;
@@ -18,8 +18,8 @@ pub async fn made_of(chat: &Chat, username: &str, avatar: &[u8]) -> (Vec<u8>, Dy
     (file.body, image)
 }
 
-/// Whether that pixel has about that colour.
-fn looks(image: &DynamicImage, x: u32, y: u32, color: [u8; 3]) -> bool {
+/// Whether this pixel has about this colour.
+fn has_color(image: &DynamicImage, x: u32, y: u32, color: [u8; 3]) -> bool {
     let Rgba(pixel) = image.to_rgba8()[(x, y)];
     pixel[3] == 255 && color.iter().zip(pixel).all(|(a, b)| a.abs_diff(b) < 8)
 }
@@ -29,11 +29,11 @@ pub fn size(image: &DynamicImage) -> (u32, u32) {
 }
 
 #[tokio::test]
-async fn a_picture_is_made_anew_and_given_out() {
+async fn a_picture_is_re_encoded_and_served() {
     let chat = Chat::start().await;
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
         let name = format!("{format:?}");
-        // What the client calls it means nothing.
+        // The file name that the client sends is ignored.
         let sent = encode(&two_halves(600, 400), format);
         assert_eq!(chat.register_with_avatar(&name, "../../evil.html", &sent).await.status, 200);
         let reply = chat.login(&name, "password").await;
@@ -55,19 +55,19 @@ async fn a_picture_is_made_anew_and_given_out() {
 
         let image = image::load_from_memory_with_format(&picture.body, ImageFormat::WebP).unwrap();
         assert_eq!(size(&image), (256, 256), "{name}");
-        assert!(looks(&image, 10, 128, RED) && looks(&image, 245, 128, BLUE), "{name}");
+        assert!(has_color(&image, 10, 128, RED) && has_color(&image, 245, 128, BLUE), "{name}");
     }
 }
 
 #[tokio::test]
-async fn nothing_that_was_hidden_in_a_picture_is_left() {
+async fn data_hidden_in_a_picture_is_removed() {
     let chat = Chat::start().await;
     let payload =
         b"<script>alert(document.domain)</script><?php system($_GET[0]); ?>PK\x03\x04\x14\0\0\0evil.js";
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
         let mut sent = encode(&two_halves(64, 64), format);
         sent.extend(payload);
-        // Also as text that belongs to the picture.
+        // Also in a comment of the picture.
         match format {
             ImageFormat::Jpeg => {
                 let comment = [&[0xff, 0xfe, 0, payload.len() as u8 + 2], &payload[..]].concat();
@@ -80,8 +80,8 @@ async fn nothing_that_was_hidden_in_a_picture_is_left() {
             }
             _ => {}
         }
-        let (file, image) = made_of(&chat, &format!("{format:?}"), &sent).await;
-        assert!(looks(&image, 5, 5, RED) && looks(&image, 60, 5, BLUE), "{format:?}");
+        let (file, image) = served_avatar(&chat, &format!("{format:?}"), &sent).await;
+        assert!(has_color(&image, 5, 5, RED) && has_color(&image, 60, 5, BLUE), "{format:?}");
         for hidden in ["script", "alert", "php", "PK", "evil"] {
             let found = file.windows(hidden.len()).any(|part| part == hidden.as_bytes());
             assert!(!found, "{hidden} in {format:?}");
@@ -90,37 +90,37 @@ async fn nothing_that_was_hidden_in_a_picture_is_left() {
 }
 
 #[tokio::test]
-async fn a_photo_is_upright_and_does_not_tell_where_it_was_taken() {
+async fn a_photo_is_made_upright_and_loses_its_position() {
     let chat = Chat::start().await;
     let sent = jpeg_with_exif(&two_halves(64, 32));
     assert!(sent.windows(4).any(|four| four == b"Exif"));
-    let (file, image) = made_of(&chat, "alice", &sent).await;
+    let (file, image) = served_avatar(&chat, "alice", &sent).await;
     assert_eq!(size(&image), (32, 32));
-    // Left is up.
-    assert!(looks(&image, 3, 3, RED) && looks(&image, 28, 3, RED));
-    assert!(looks(&image, 3, 28, BLUE) && looks(&image, 28, 28, BLUE));
+    // The left half is now above.
+    assert!(has_color(&image, 3, 3, RED) && has_color(&image, 28, 3, RED));
+    assert!(has_color(&image, 3, 28, BLUE) && has_color(&image, 28, 28, BLUE));
     for name in [&b"Exif"[..], b"EXIF", b"II*\0", b"VP8X"] {
         assert!(!file.windows(4).any(|four| four == name));
     }
 }
 
 #[tokio::test]
-async fn of_an_animation_the_first_frame_is_shown() {
+async fn the_first_frame_of_an_animation_is_kept() {
     let chat = Chat::start().await;
     let frames = [two_halves(40, 40), two_halves(40, 40).rotate90(), two_halves(40, 40).rotate180()];
     for (name, sent) in [("gif", animated_gif(&frames)), ("webp", animated_webp(&frames))] {
-        let (file, image) = made_of(&chat, name, &sent).await;
-        assert!(looks(&image, 3, 3, RED) && looks(&image, 3, 36, RED), "{name}");
-        assert!(looks(&image, 36, 3, BLUE) && looks(&image, 36, 36, BLUE), "{name}");
+        let (file, image) = served_avatar(&chat, name, &sent).await;
+        assert!(has_color(&image, 3, 3, RED) && has_color(&image, 3, 36, RED), "{name}");
+        assert!(has_color(&image, 36, 3, BLUE) && has_color(&image, 36, 36, BLUE), "{name}");
         assert!(!file.windows(4).any(|four| four == b"ANMF" || four == b"ANIM"), "{name}");
     }
 }
 
 #[tokio::test]
-async fn pictures_come_in_many_kinds() {
+async fn all_kinds_of_pictures_are_accepted() {
     let chat = Chat::start().await;
     let halves = two_halves(600, 600);
-    // What red is when only its brightness is left.
+    // The brightness of red.
     let grey = [54; 3];
     let png = |image: DynamicImage| encode(&image, ImageFormat::Png);
     for (name, sent, left) in [
@@ -134,28 +134,28 @@ async fn pictures_come_in_many_kinds() {
         ("JPEG, grey", encode(&halves.to_luma8().into(), ImageFormat::Jpeg), grey),
         ("WebP with alpha", encode(&halves.to_rgba8().into(), ImageFormat::WebP), RED),
     ] {
-        let image = made_of(&chat, name, &sent).await.1;
+        let image = served_avatar(&chat, name, &sent).await.1;
         assert_eq!(size(&image), (256, 256), "{name}");
-        assert!(looks(&image, 20, 200, left), "{name}: {:?}", image.to_rgba8()[(20, 200)]);
-        assert!(!looks(&image, 235, 200, left), "{name}");
+        assert!(has_color(&image, 20, 200, left), "{name}: {:?}", image.to_rgba8()[(20, 200)]);
+        assert!(!has_color(&image, 235, 200, left), "{name}");
     }
-    let image = made_of(&chat, "interlaced", &interlaced_png()).await.1;
+    let image = served_avatar(&chat, "interlaced", &interlaced_png()).await.1;
     assert_eq!(size(&image), (8, 8));
-    assert!((0..8).all(|x| (0..8).all(|y| looks(&image, x, y, [x as u8 * 30; 3]))));
-    let image = made_of(&chat, "palette", &png_with_palette()).await.1;
-    assert!(looks(&image, 0, 0, BLUE), "the one in the middle");
-    let image = made_of(&chat, "CMYK", &cmyk_jpeg()).await.1;
-    assert!(looks(&image, 4, 4, [255, 128, 128]), "{:?}", image.to_rgba8()[(4, 4)]);
-    let image = made_of(&chat, "progressive", &progressive_jpeg(100, 50)).await.1;
-    assert!(looks(&image, 4, 4, [128; 3]), "{:?}", image.to_rgba8()[(4, 4)]);
+    assert!((0..8).all(|x| (0..8).all(|y| has_color(&image, x, y, [x as u8 * 30; 3]))));
+    let image = served_avatar(&chat, "palette", &png_with_palette()).await.1;
+    assert!(has_color(&image, 0, 0, BLUE), "the one in the middle");
+    let image = served_avatar(&chat, "CMYK", &cmyk_jpeg()).await.1;
+    assert!(has_color(&image, 4, 4, [255, 128, 128]), "{:?}", image.to_rgba8()[(4, 4)]);
+    let image = served_avatar(&chat, "progressive", &progressive_jpeg(100, 50)).await.1;
+    assert!(has_color(&image, 4, 4, [128; 3]), "{:?}", image.to_rgba8()[(4, 4)]);
 }
 
 #[tokio::test]
-async fn what_is_transparent_does_not_shine_through() {
+async fn colours_of_transparent_pixels_do_not_show() {
     let chat = Chat::start().await;
     for side in [300, 2000] {
         let sent = encode(&stencil(side), ImageFormat::Png);
-        let image = made_of(&chat, &side.to_string(), &sent).await.1.to_rgba8();
+        let image = served_avatar(&chat, &side.to_string(), &sent).await.1.to_rgba8();
         assert_eq!((image[(0, 0)].0[3], image[(128, 128)].0), (0, [0, 0, 0, 255]));
         for Rgba([red, _, _, alpha]) in image.pixels() {
             assert!(*red < 8 || *alpha == 0, "{red} under {alpha}");
@@ -179,11 +179,11 @@ async fn the_square_in_the_middle_is_kept_and_never_enlarged() {
     ] {
         let name = format!("{width}x{height}");
         let sent = encode(&two_halves(width, height), ImageFormat::Png);
-        let image = made_of(&chat, &name, &sent).await.1;
+        let image = served_avatar(&chat, &name, &sent).await.1;
         assert_eq!(size(&image), (side, side), "{name}");
         if width > 1 && side > 1 {
-            assert!(looks(&image, 0, side / 2, RED), "{name}");
-            assert!(looks(&image, side - 1, side / 2, BLUE), "{name}");
+            assert!(has_color(&image, 0, side / 2, RED), "{name}");
+            assert!(has_color(&image, side - 1, side / 2, BLUE), "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::harness::{Chat, SECRET, now, tokens_with};
 use crate::wire::Wire;
 
 #[tokio::test]
-async fn a_host_application_signs_its_own_people_in() {
+async fn another_issuer_signs_in_its_own_users() {
     // {"sub":"bot","exp":4102444800}, signed with the shared secret.
     let claims = json!({ "sub": "bot", "exp": 4_102_444_800u64 });
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
@@ -25,7 +25,7 @@ async fn a_host_application_signs_its_own_people_in() {
     assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await.status, 200);
 }
 
-/// What a host application signs.
+/// The cookie with a token that another issuer signs.
 fn signed(claims: &Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     format!("auth={}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap())
@@ -37,7 +37,7 @@ async fn with_external_tokens() -> Chat {
 }
 
 #[tokio::test]
-async fn a_hosts_people_talk_and_are_written_to() {
+async fn a_user_of_another_issuer_sends_and_receives_messages() {
     let chat = with_external_tokens().await;
     let alice = chat.sign_in("alice").await;
     let guest = signed(&json!({ "sub": "Гость", "exp": now() + 60 }));
@@ -55,30 +55,30 @@ async fn a_hosts_people_talk_and_are_written_to() {
     assert_eq!(hers.next_of("private").await["text"], "ah");
     assert_eq!(chat.store.stored_privately("alice", "Гость").await, ["psst", "ah"]);
 
-    // Nobody else becomes them.
+    // No other user can register the name.
     assert_eq!(chat.register("Гость", "password").await.status, 400);
     for guess in ["!", "password", ""] {
         assert_eq!(chat.login("Гость", guess).await.status, 401);
     }
-    // Nobody can end what the host gave out, but it says so itself.
+    // The token cannot be revoked; it is valid until it expires.
     assert_eq!(chat.sessions(&guest).await, Vec::<Value>::new());
     assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &guest)], b"").await.status, 200);
     theirs.is_open().await;
 }
 
 #[tokio::test]
-async fn a_name_of_a_host_that_could_not_be_registered_talks_in_rooms_only() {
+async fn a_user_of_another_issuer_with_a_bad_name_gets_no_account() {
     let chat = with_external_tokens().await;
     let alice = chat.sign_in("alice").await;
     let mut hers = Wire::open(&chat, "a", &alice).await;
-    // Two spaces around; an а that is another letter.
+    // Surrounding spaces; a Cyrillic а.
     for odd in [" guest ", "\u{430}lice"] {
         let mut theirs = Wire::open(&chat, "a", &signed(&json!({ "sub": odd, "exp": now() + 60 }))).await;
         theirs.send(&json!({ "type": "message", "text": "hello" })).await;
         let heard = hers.next_of("message").await;
         assert_eq!((&heard["from"], &heard["text"]), (&json!(odd), &json!("hello")));
         assert_eq!(chat.store.memory.find_user(&Username::known(odd).unwrap()).await.unwrap(), None);
-        // It comes back to who wrote it.
+        // The sender gets it, and it is not stored.
         hers.send(&json!({ "type": "private", "to": odd, "text": "psst" })).await;
         assert_eq!(hers.next_of("private").await["text"], "psst");
         assert_eq!(chat.store.stored_privately("alice", odd).await, Vec::<String>::new());
@@ -86,7 +86,7 @@ async fn a_name_of_a_host_that_could_not_be_registered_talks_in_rooms_only() {
 }
 
 #[tokio::test]
-async fn a_hosts_token_is_good_for_as_long_as_it_says() {
+async fn a_token_of_another_issuer_is_valid_until_it_expires() {
     let chat = with_external_tokens().await;
     let upgrade = async |claims: Value| {
         let cookie = signed(&claims);
@@ -106,7 +106,7 @@ async fn a_hosts_token_is_good_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn who_has_an_account_and_a_host_ends_all_sessions_by_either() {
+async fn a_user_with_both_kinds_of_tokens_ends_all_sessions_with_either() {
     let chat = with_external_tokens().await;
     let phone = chat.sign_in("alice").await;
     let mut socket = Wire::open(&chat, "a", &phone).await;

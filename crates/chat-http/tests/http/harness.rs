@@ -1,5 +1,4 @@
-//! What makes the tests short: a server, and a client that is no smarter than
-//! the bytes it sends.
+//! A server for tests, and a client that sends plain bytes.
 
 mod logs;
 mod reply;
@@ -20,7 +19,7 @@ pub use store::Store;
 
 use crate::published;
 
-/// What the server signs with.
+/// The secret with which the server signs tokens.
 pub const SECRET: &str = "a secret for tests, of 32 bytes or more";
 
 /// A server with an empty store and an empty folder for uploads.
@@ -76,15 +75,16 @@ impl Chat {
         TcpStream::connect(self.server.local_addr()).await.unwrap()
     }
 
-    /// Sends these very bytes, and reads until the server closes.
+    /// Sends these bytes, and reads until the server closes the connection.
     pub async fn raw(&self, bytes: &[u8]) -> Reply {
         let mut stream = self.connect().await;
-        // A server that refuses early may close before it has read all.
+        // A server that refuses the request may close before it has read everything.
         let _ = stream.write_all(bytes).await;
         Reply::read(&mut stream).await
     }
 
-    /// One request on a connection of its own, whose answer must be as published.
+    /// Sends a request on a connection of its own, and checks that the response is as
+    /// published.
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let reply = self.raw(&self.request(method, path, headers, body)).await;
         published::check(method, path, &reply);
@@ -107,7 +107,7 @@ impl Chat {
         self.call("GET", path, &[("Cookie", cookie)], b"").await
     }
 
-    /// A registration with these fields: name, file name, content.
+    /// Registers with these fields: name, file name, content.
     pub async fn register_form(&self, fields: &[(&str, Option<&str>, &[u8])]) -> Reply {
         self.call("POST", "/api/register", &[("Content-Type", FORM)], &form(fields)).await
     }
@@ -122,7 +122,7 @@ impl Chat {
         self.call("POST", "/api/login", &[("Content-Type", "application/json")], body.as_bytes()).await
     }
 
-    /// A registration with a picture; its file name means nothing to the server.
+    /// Registers with a picture. The server ignores the file name.
     pub async fn register_with_avatar(&self, username: &str, file_name: &str, avatar: &[u8]) -> Reply {
         let fields = [
             ("avatar", Some(file_name), avatar),
@@ -132,12 +132,12 @@ impl Chat {
         self.register_form(&fields).await
     }
 
-    /// The address of the picture of a user whose password is "password".
+    /// The path of the avatar of a user whose password is "password".
     pub async fn avatar_address(&self, username: &str) -> String {
         self.login(username, "password").await.json()["avatar"].as_str().unwrap().to_owned()
     }
 
-    /// Registers somebody, signs them in, and gives the `Cookie` to send.
+    /// Registers a user and signs them in. Returns the value of `Cookie`.
     pub async fn sign_in(&self, username: &str) -> String {
         assert_eq!(self.register(username, "password").await.status, 200);
         let reply = self.login(username, "password").await;
@@ -152,7 +152,7 @@ impl Chat {
     }
 }
 
-/// What signs tokens as the server does.
+/// Signs tokens as the server does.
 pub fn tokens() -> Tokens {
     tokens_with(TokenOptions::default())
 }
@@ -184,7 +184,7 @@ pub fn form(fields: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
     body
 }
 
-/// Waits until something is so, for at most a few seconds.
+/// Waits at most 5 s until a condition holds.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     for _ in 0..500 {
         if condition() {
@@ -192,5 +192,5 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("it never came to be");
+    panic!("the condition did not become true");
 }

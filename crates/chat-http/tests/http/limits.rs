@@ -1,4 +1,4 @@
-//! Slow and greedy clients.
+//! Limits on slow clients and large requests.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::harness::{Chat, FORM, Reply, form};
 const SHORT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
-async fn a_head_has_its_time() {
+async fn a_head_has_a_deadline() {
     let chat = Chat::with(|options| options.header_timeout = SHORT).await;
     for start in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\nX: "] {
         let mut stream = chat.connect().await;
@@ -18,7 +18,7 @@ async fn a_head_has_its_time() {
         assert_ne!(Reply::read(&mut stream).await.status, 200);
         assert!(started.elapsed() < 5 * SHORT, "{start:?}: {:?}", started.elapsed());
     }
-    // A byte now and then does not help.
+    // Single bytes do not extend the deadline.
     let mut stream = chat.connect().await;
     let started = Instant::now();
     while stream.write_all(b"G").await.is_ok() && started.elapsed() < 10 * SHORT {
@@ -28,7 +28,7 @@ async fn a_head_has_its_time() {
 }
 
 #[tokio::test]
-async fn a_body_has_its_time() {
+async fn a_body_has_a_deadline() {
     let chat = Chat::with(|options| options.body_timeout = SHORT).await;
     for path in ["/api/login", "/api/register"] {
         let head = format!(
@@ -45,7 +45,7 @@ async fn a_body_has_its_time() {
 }
 
 #[tokio::test]
-async fn a_body_that_keeps_coming_gets_more_time() {
+async fn a_body_that_keeps_arriving_gets_more_time() {
     let chat = Chat::with(|options| {
         options.body_timeout = SHORT;
         options.body_min_rate = 10_000;
@@ -77,7 +77,7 @@ async fn a_large_head_is_refused() {
     assert_eq!(call("X: y\r\n".repeat(500)).await, 431);
     assert_eq!(call(format!("X: {}\r\n", "y".repeat(15_000))).await, 200);
     assert_eq!(call(format!("X: {}\r\n", "y".repeat(17_000))).await, 431);
-    // Much more than is read: the answer, or nothing but a closed connection.
+    // Far more than the server reads: the response, or only a closed connection.
     assert!(matches!(call(format!("X: {}\r\n", "y".repeat(20_000_000))).await, 431 | 0));
 }
 
@@ -103,7 +103,7 @@ async fn a_large_body_is_refused_so_that_the_client_sees_it() {
 }
 
 #[tokio::test]
-async fn past_the_cap_connections_wait() {
+async fn connections_beyond_the_limit_wait() {
     let chat = Chat::with(|options| options.max_connections = 2).await;
     let (first, _second) = (chat.connect().await, chat.connect().await);
     let mut third = chat.connect().await;
@@ -116,20 +116,20 @@ async fn past_the_cap_connections_wait() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_an_answer_is_cut_off() {
+async fn a_client_that_does_not_read_a_response_is_disconnected() {
     let chat = Chat::with(|options| {
         options.write_timeout = SHORT;
         options.max_connections = 1;
     })
     .await;
-    // A picture as the original chat kept them.
+    // A picture of the original chat.
     std::fs::write(chat.uploads.path().join("uploads/large.gif"), vec![0; 9 * 1024 * 1024]).unwrap();
 
     let mut greedy = chat.connect().await;
-    // More than the system's buffers on both sides take.
+    // More than the system's buffers on both sides hold.
     let request = chat.request("GET", "/uploads/large.gif", &[], b"");
     let request = String::from_utf8(request).unwrap().replace("Connection: close\r\n", "");
     greedy.write_all(request.repeat(4).as_bytes()).await.unwrap();
-    // The one place becomes free.
+    // The only permit becomes free.
     assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
 }

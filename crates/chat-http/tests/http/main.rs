@@ -1,4 +1,4 @@
-//! A whole server on a free port, spoken to as a client does: in bytes.
+//! Tests of a whole server on a free port, with clients that send plain bytes.
 
 #![allow(clippy::unwrap_used, reason = "helpers are tests too, which clippy does not know")]
 #![allow(unreachable_pub, reason = "as above: a test has no outside")]

@@ -1,4 +1,4 @@
-//! No other site speaks for a user: calls and sockets alike.
+//! Requests and sockets of pages of another origin are refused.
 
 use chat_http::PublicUrl;
 
@@ -39,7 +39,7 @@ fn refused(reply: &Reply) -> bool {
 }
 
 #[tokio::test]
-async fn a_foreign_page_can_change_nothing() {
+async fn a_page_of_another_origin_can_change_nothing() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("alice").await;
     for origin in foreign(chat.server.local_addr().port()) {
@@ -60,7 +60,7 @@ async fn a_foreign_page_can_change_nothing() {
 }
 
 #[tokio::test]
-async fn the_own_page_and_programs_can() {
+async fn the_own_page_and_programs_are_allowed() {
     let chat = Chat::start().await;
     chat.register("alice", "password").await;
     let body = br#"{"username":"alice","password":"password"}"#;
@@ -73,13 +73,13 @@ async fn the_own_page_and_programs_can() {
     ] {
         assert_eq!(chat.call("POST", "/api/login", &headers, body).await.status, 200, "{headers:?}");
     }
-    // Looking is not changing.
+    // Safe requests are allowed.
     let reply = chat.call("GET", "/healthz", &[("Origin", "https://evil.com")], b"").await;
     assert_eq!(reply.status, 200);
 }
 
 #[tokio::test]
-async fn with_a_public_url_the_host_means_nothing() {
+async fn with_a_public_url_the_host_is_ignored() {
     let url = PublicUrl::parse("https://chat.example.org/").unwrap();
     let chat = Chat::with(|options| options.public_url = Some(url)).await;
     let login = async |origin: &str| {

@@ -1,9 +1,9 @@
-//! The page, the health checks, and what holds for every address.
+//! The page, and what holds for every path.
 
 use crate::harness::Chat;
 
 #[tokio::test]
-async fn the_page_is_given_out_under_a_strict_policy() {
+async fn the_page_is_served_with_a_strict_policy() {
     let chat = Chat::start().await;
     let page = chat.call("GET", "/", &[], b"").await;
     assert_eq!(page.status, 200);
@@ -15,7 +15,7 @@ async fn the_page_is_given_out_under_a_strict_policy() {
 
     assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
 
-    // Weak, as it names the compressed page, too.
+    // The tag is weak, because it is also that of the compressed page.
     let etag = page.header("etag").unwrap();
     let opaque = etag.strip_prefix("W/").unwrap();
     for tags in [etag, opaque, "*", &format!("\"x\", {etag}")] {
@@ -31,7 +31,7 @@ async fn the_page_is_given_out_under_a_strict_policy() {
     for path in named {
         let file = chat.call("GET", path, &[], b"").await;
         assert_eq!(file.status, 200, "{path}");
-        // A release build lets them be kept for good, under the version in their path.
+        // A release build makes them immutable, under the version in their path.
         let is_asked_again = file.header("cache-control") == Some("no-cache");
         assert_eq!(file.header("etag").is_some(), is_asked_again, "{path}");
         assert_eq!(file.header("x-content-type-options"), Some("nosniff"), "{path}");
@@ -56,7 +56,7 @@ async fn a_browser_gets_the_page_compressed() {
     assert_eq!(small.header("vary"), Some("accept-encoding"));
     assert_eq!(small.header("etag"), whole.header("etag"));
     assert!(small.body.len() * 2 < whole.body.len());
-    // RFC 1952 §2.3.1: the mark of gzip.
+    // The magic bytes of gzip (RFC 1952 §2.3.1).
     assert_eq!(small.body[..2], [0x1f, 0x8b]);
     let smaller = chat.call("GET", "/", &[("Accept-Encoding", "gzip, deflate, br, zstd")], b"").await;
     assert_eq!(smaller.header("content-encoding"), Some("br"));
@@ -79,7 +79,7 @@ async fn a_link_into_the_chat_gives_the_page() {
 }
 
 #[tokio::test]
-async fn unknown_addresses_and_wrong_methods_are_told_apart() {
+async fn unknown_paths_are_404_and_wrong_methods_405() {
     let chat = Chat::start().await;
     for (method, path) in [
         ("GET", "/api"),
@@ -129,7 +129,7 @@ async fn unknown_addresses_and_wrong_methods_are_told_apart() {
 }
 
 #[tokio::test]
-async fn every_answer_is_guarded() {
+async fn every_response_has_security_headers() {
     let chat = Chat::start().await;
     for path in ["/", "/api/me", "/api/unknown", "/healthz", "/uploads/none.png", "/none"] {
         let reply = chat.call("GET", path, &[], b"").await;
@@ -156,7 +156,7 @@ async fn a_request_has_one_host() {
 }
 
 #[tokio::test]
-async fn two_ways_to_measure_a_body_end_the_connection() {
+async fn an_ambiguous_length_of_a_body_ends_the_connection() {
     let chat = Chat::start().await;
     let smuggled = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     for headers in [
@@ -169,7 +169,7 @@ async fn two_ways_to_measure_a_body_end_the_connection() {
         "Transfer-Encoding : chunked\r\n",
     ] {
         let request = format!("POST /api/login HTTP/1.1\r\nHost: a\r\n{headers}\r\n0\r\n\r\n{smuggled}");
-        // `raw` returns only once the connection was closed.
+        // `raw` returns once the connection is closed.
         let reply = chat.raw(request.as_bytes()).await;
         assert_eq!(reply.status, 400, "{headers}");
         assert!(!String::from_utf8_lossy(&reply.body).contains("HTTP/1.1"), "one answer: {headers}");
@@ -177,7 +177,7 @@ async fn two_ways_to_measure_a_body_end_the_connection() {
 }
 
 #[tokio::test]
-async fn a_browser_that_gets_lost_sees_a_page_in_its_language() {
+async fn a_browser_at_an_unknown_path_gets_a_page_in_its_language() {
     let chat = Chat::start().await;
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     for (path, languages, language, sentence) in [

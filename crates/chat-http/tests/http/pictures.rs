@@ -1,4 +1,4 @@
-//! Pictures, good and bad, as the tests of avatars send them.
+//! Valid and invalid pictures for the tests of avatars.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use image::{DynamicImage, Frame, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaIma
 pub const RED: [u8; 3] = [255, 0, 0];
 pub const BLUE: [u8; 3] = [0, 0, 255];
 
-/// Its left half is red, its right half blue.
+/// A picture whose left half is red and whose right half is blue.
 pub fn two_halves(width: u32, height: u32) -> DynamicImage {
     RgbImage::from_fn(width, height, |x, _| Rgb(if x < width / 2 { RED } else { BLUE })).into()
 }
@@ -19,17 +19,17 @@ pub fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     file
 }
 
-/// A small one, for tests that are about something else.
+/// A small PNG, for tests of something else.
 pub fn png() -> Vec<u8> {
     encode(&two_halves(32, 32), ImageFormat::Png)
 }
 
-/// A PNG of that size, all black.
+/// A black PNG of this size.
 pub fn black_png(width: u32, height: u32) -> Vec<u8> {
     encode(&image::ImageBuffer::from_pixel(width, height, Luma([0u8])).into(), ImageFormat::Png)
 }
 
-/// The start of a PNG that promises so much.
+/// A PNG whose header declares this size, without any pixels.
 pub fn png_of_nothing(width: u32, height: u32) -> Vec<u8> {
     let size = [width.to_be_bytes(), height.to_be_bytes()].concat();
     // 8 bits a channel, four channels.
@@ -95,7 +95,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     stream
 }
 
-/// These frames, one after the other.
+/// An animation of these frames.
 pub fn animated_gif(frames: &[DynamicImage]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = GifEncoder::new(&mut file);
@@ -104,14 +104,14 @@ pub fn animated_gif(frames: &[DynamicImage]) -> Vec<u8> {
     file
 }
 
-/// These frames, which must have one size, one after the other.
+/// An animation of these frames, which must have one size.
 pub fn animated_webp(frames: &[DynamicImage]) -> Vec<u8> {
     let size = |length: u32| (length - 1).to_le_bytes()[..3].to_vec();
     let (width, height) = (size(frames[0].width()), size(frames[0].height()));
     let mut chunks = webp_chunk(b"VP8X", &[&[2, 0, 0, 0], &width[..], &height].concat());
     chunks.extend(webp_chunk(b"ANIM", &[0; 6]));
     for frame in frames {
-        // Without the twelve bytes of the file's own header, it is one chunk.
+        // Without the twelve bytes of the file's header, the rest is one chunk.
         let still = encode(frame, ImageFormat::WebP).split_off(12);
         let frame = [&[0; 6], &width[..], &height, &[100, 0, 0, 0], &still].concat();
         chunks.extend(webp_chunk(b"ANMF", &frame));
@@ -119,7 +119,7 @@ pub fn animated_webp(frames: &[DynamicImage]) -> Vec<u8> {
     webp_file(&chunks)
 }
 
-/// A WebP whose canvas is one pixel, and whose picture says it has 16,383 × 16,383.
+/// A WebP whose canvas is one pixel, and whose picture declares 16,383 × 16,383.
 pub fn webp_with_a_larger_picture() -> Vec<u8> {
     let mut chunks = webp_chunk(b"VP8X", &[0; 10]);
     let mut picture = vec![0x10, 0, 0, 0x9d, 0x01, 0x2a, 0xff, 0x3f, 0xff, 0x3f];
@@ -169,8 +169,7 @@ fn webp_chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// A JPEG with a note: how the camera was held (6: it shows the scene turned to
-/// the left), and where.
+/// A JPEG with EXIF: an orientation (6: the scene is turned to the left), and a position.
 pub fn jpeg_with_exif(image: &DynamicImage) -> Vec<u8> {
     let entry = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
         [&tag.to_le_bytes()[..], &kind.to_le_bytes(), &count.to_le_bytes(), &value].concat()
@@ -192,14 +191,14 @@ pub fn jpeg_with_exif(image: &DynamicImage) -> Vec<u8> {
     file
 }
 
-/// Eight by eight pixels of light red in four inks, as presses want it.
+/// Eight by eight pixels of light red, as CMYK.
 pub fn cmyk_jpeg() -> Vec<u8> {
     let mut file = vec![0xff, 0xd8];
     file.extend(jpeg_segment(0xee, b"Adobe\0\x64\0\0\0\0\0"));
     file.extend(jpeg_header(0xc0, 8, 8, 4));
     file.extend(jpeg_segment(0xda, &[4, 1, 0, 2, 0, 3, 0, 4, 0, 0, 63, 0]));
     let mut bits = Bits::default();
-    // 255 means that there is no such ink.
+    // 255 stands for no ink.
     for ink in [Some(1016), None, None, Some(1016)] {
         match ink {
             Some(brightness) => bits.high_first(0b10 << 10 | brightness, 12),
@@ -213,12 +212,12 @@ pub fn cmyk_jpeg() -> Vec<u8> {
     file
 }
 
-/// A grey JPEG of three components at full size, that comes in two passes.
+/// A grey progressive JPEG of three components at full size, in two scans.
 pub fn progressive_jpeg(width: u16, height: u16) -> Vec<u8> {
     let blocks = usize::from(width.div_ceil(8)) * usize::from(height.div_ceil(8));
     let mut file = vec![0xff, 0xd8];
     file.extend(jpeg_header(0xc2, width, height, 3));
-    // A bit for each block: nothing changes from one to the next.
+    // One bit for each block: it does not differ from the one before.
     file.extend(jpeg_segment(0xda, &[3, 1, 0, 2, 0, 3, 0, 0, 0, 0]));
     file.resize(file.len() + (3 * blocks).div_ceil(8), 0);
     file.extend(jpeg_segment(0xda, &[1, 1, 0, 1, 63, 0]));
@@ -227,7 +226,7 @@ pub fn progressive_jpeg(width: u16, height: u16) -> Vec<u8> {
     file
 }
 
-/// What comes before the first scan; the codes are `0` and `10` for the blocks'
+/// The segments before the first scan; the codes are `0` and `10` for the blocks'
 /// brightness (no change, or ten bits of it), and `0` for "nothing else".
 fn jpeg_header(frame: u8, width: u16, height: u16, components: u8) -> Vec<u8> {
     let mut header = jpeg_segment(0xdb, &[&[0], &[1; 64][..]].concat());
@@ -255,23 +254,23 @@ pub fn stencil(side: u32) -> DynamicImage {
     RgbaImage::from_fn(side, side, |x, y| Rgba(pixel(x, y))).into()
 }
 
-/// Writes numbers of any width.
+/// A writer of numbers of any width in bits.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
-    /// Bits of the last byte that are used.
+    /// The number of bits of the last byte that are used.
     used: u32,
 }
 
 impl Bits {
-    /// As WebP wants it.
+    /// Appends the lowest bit first, as in WebP.
     fn low_first(&mut self, number: u64, width: u32) {
         for at in 0..width {
             self.push((number >> at & 1) as u8, self.used % 8);
         }
     }
 
-    /// As JPEG wants it; nothing here makes a whole byte of ones.
+    /// Appends the highest bit first, as in JPEG. No byte here is all ones.
     fn high_first(&mut self, number: i32, width: u32) {
         for at in (0..width).rev() {
             self.push((number >> at & 1) as u8, 7 - self.used % 8);

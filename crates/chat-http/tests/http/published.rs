@@ -1,4 +1,4 @@
-//! Every answer that a test gets is as `docs/openapi.yaml` says.
+//! Checks that every response in these tests is as in `docs/openapi.yaml`.
 
 use std::sync::LazyLock;
 
@@ -9,12 +9,12 @@ use crate::harness::Reply;
 
 static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::open("openapi.yaml"));
 
-/// Checks status, headers and body of an answer to a documented call.
+/// Checks the status, headers and body of a response to a documented call.
 pub fn check(method: &str, path: &str, reply: &Reply) {
     let path = path.split('?').next().unwrap();
     let is_head = method == "HEAD";
     if reply.status == 0 || reply.status == 431 {
-        // Cut off, or refused before it was read.
+        // The connection was closed, or the request was refused before it was parsed.
         return;
     }
     let status = reply.status.to_string();
@@ -23,7 +23,7 @@ pub fn check(method: &str, path: &str, reply: &Reply) {
     let answer = match methods_of(path) {
         Some(methods) => match methods.get(&method_name) {
             Some(operation) => operation["responses"].get(&status).or_else(|| {
-                // Said before anything else is looked at; and no socket has a head.
+                // 400 for a bad `Host` is possible everywhere; an upgrade has no HEAD.
                 everywhere.get(&status).filter(|_| status == "400" || (is_head && status == "405"))
             }),
             None => everywhere.get(&status),
@@ -64,12 +64,12 @@ fn check_headers(answer: &'static Value, reply: &Reply) {
     if reply.header("set-cookie").is_some() {
         assert!(
             documented.is_some_and(|headers| headers.contains_key("Set-Cookie")),
-            "a cookie, unannounced"
+            "a cookie that is not published"
         );
     }
 }
 
-/// What is documented of a path.
+/// The documented methods of a path.
 fn methods_of(path: &str) -> Option<&'static Value> {
     let parts: Vec<&str> = path.split('/').collect();
     let paths = DOCUMENT.at("/paths").as_object().unwrap();
@@ -84,7 +84,7 @@ fn methods_of(path: &str) -> Option<&'static Value> {
     paths.iter().find(|(template, _)| fits(template)).map(|(_, methods)| methods)
 }
 
-/// What stands behind a reference.
+/// The value to which a reference leads.
 fn resolved(value: &'static Value) -> &'static Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(pointer) => DOCUMENT.at(pointer.trim_start_matches('#')),

@@ -1,4 +1,4 @@
-//! Who may register, and under which names.
+//! The names that can be registered, and closed registration.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const RESERVED: &str = "username is reserved, please take another";
 const CLOSED: &str = "registration is closed here: ask whoever runs this chat for an account";
 
 #[tokio::test]
-async fn nobody_can_pass_for_somebody_else() {
+async fn a_name_that_is_confusable_with_another_is_refused() {
     let chat = Chat::start().await;
     assert_eq!(chat.register("alice", "password").await.status, 200);
     for name in ["Alice", "ALICE", "аlice", "a1ice", "AIice"] {
@@ -28,7 +28,7 @@ async fn nobody_can_pass_for_somebody_else() {
 }
 
 #[tokio::test]
-async fn of_two_who_register_at_once_the_later_is_told_the_same() {
+async fn of_two_registrations_at_once_the_later_is_refused_in_the_same_way() {
     let chat = Chat::start().await;
     chat.store.slow.store(true, Ordering::Relaxed);
     let (one, other) = tokio::join!(chat.register("alice", "password"), chat.register("Alice", "password"));
@@ -54,7 +54,7 @@ async fn where_registration_is_closed_nothing_is_read() {
     let chat = Chat::with(|options| options.registration = Registration::Closed).await;
     assert_eq!(chat.register("alice", "password").await.refusal(), (403, CLOSED.to_owned()));
     assert_eq!(chat.login("alice", "password").await.status, 401, "there is no such account");
-    // Not even looked at, so that it does not matter what it is.
+    // The body is not parsed, so it may be anything.
     assert_eq!(chat.call("POST", "/api/register", &[], b"{}").await.refusal().0, 403);
     let picture = vec![0; 3 << 20];
     let fields = [("username", None, &b"alice"[..]), ("avatar", Some("a.png"), &picture)];
@@ -62,7 +62,7 @@ async fn where_registration_is_closed_nothing_is_read() {
     assert_eq!(large.refusal(), (403, CLOSED.to_owned()));
     assert_eq!(chat.files(), [""; 0]);
 
-    // Who asks before it sends is told at once.
+    // A client that waits for `100 Continue` gets the response at once.
     let mut stream = chat.connect().await;
     let head = format!(
         "POST /api/register HTTP/1.1\r\nHost: {}\r\nContent-Type: {FORM}\r\nContent-Length: 9000000\r\n\
@@ -70,6 +70,6 @@ async fn where_registration_is_closed_nothing_is_read() {
         chat.host()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    let told = tokio::time::timeout(Duration::from_secs(5), Reply::read(&mut stream)).await;
-    assert_eq!(told.expect("an answer without a body").refusal(), (403, CLOSED.to_owned()));
+    let reply = tokio::time::timeout(Duration::from_secs(5), Reply::read(&mut stream)).await;
+    assert_eq!(reply.expect("a response without a body").refusal(), (403, CLOSED.to_owned()));
 }

@@ -47,7 +47,7 @@ async fn a_bad_registration_gets_its_sentence() {
 }
 
 #[tokio::test]
-async fn fields_come_in_any_order_and_unknown_ones_are_passed_over() {
+async fn fields_come_in_any_order_and_unknown_fields_are_ignored() {
     let chat = Chat::start().await;
     let fields = [
         ("theme", None, &b"dark"[..]),
@@ -86,7 +86,7 @@ async fn only_a_form_can_register() {
 }
 
 #[tokio::test]
-async fn headers_of_a_field_have_an_end() {
+async fn the_headers_of_a_field_are_limited() {
     let chat = Chat::start().await;
     let mut body = b"--X\r\nContent-Disposition: form-data; name=\"username\"; x=\"".to_vec();
     body.resize(1 << 20, b'x');

@@ -1,4 +1,4 @@
-//! The list of one's sign-ins, and how they end: here, everywhere, and elsewhere.
+//! The list of a user's sessions, and how sessions end: one, all, and elsewhere.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::harness::{Chat, Reply, now, tokens, until};
 use crate::wire::Wire;
 
 impl Chat {
-    /// Another sign-in of somebody; the `Cookie` to send.
-    pub async fn again(&self, username: &str, user_agent: &str) -> String {
+    /// Signs a user in again. Returns the value of `Cookie`.
+    pub async fn sign_in_again(&self, username: &str, user_agent: &str) -> String {
         let body = json!({ "username": username, "password": "password" }).to_string();
         let headers = [("User-Agent", user_agent)];
         let reply = self.call("POST", "/api/login", &headers, body.as_bytes()).await;
@@ -35,12 +35,13 @@ impl Chat {
     }
 }
 
-/// The id of a token's session.
+/// The id of the session in a cookie.
 pub fn sid(cookie: &str) -> String {
     tokens().verify(cookie.strip_prefix("auth=").unwrap(), now()).unwrap().sid.unwrap()
 }
 
-/// A session of alice that is `age` old and has `left` to live, and its token.
+/// Opens a session of alice that is `age` seconds old and expires in `left` seconds. Returns
+/// the value of `Cookie`.
 async fn session(chat: &Chat, id: &str, age: u64, left: u64) -> String {
     let session = Session {
         id: SessionId::new(id),
@@ -56,11 +57,11 @@ async fn session(chat: &Chat, id: &str, age: u64, left: u64) -> String {
 }
 
 #[tokio::test]
-async fn my_sign_ins_are_listed() {
+async fn the_sessions_of_a_user_are_listed() {
     let chat = Chat::start().await;
     let phone = chat.sign_in("alice").await;
-    let laptop = chat.again("alice", "Mozilla/5.0\t(Ноутбук)").await;
-    let toaster = chat.again("alice", &"x".repeat(300)).await;
+    let laptop = chat.sign_in_again("alice", "Mozilla/5.0\t(Ноутбук)").await;
+    let toaster = chat.sign_in_again("alice", &"x".repeat(300)).await;
     chat.sign_in("bob").await;
 
     let listed = chat.sessions(&laptop).await;
@@ -80,15 +81,15 @@ async fn my_sign_ins_are_listed() {
             })
         );
     }
-    // What the list tells signs nobody in.
+    // The ids in the list are no tokens.
     assert_eq!(chat.get("/api/me", &format!("auth={}", ids[0])).await.status, 401);
     assert_eq!(chat.get("/api/sessions", "").await.status, 401);
 }
 
 #[tokio::test]
-async fn one_of_my_sign_ins_is_ended() {
+async fn a_user_ends_one_session() {
     let chat = Chat::start().await;
-    let (phone, laptop) = (chat.sign_in("alice").await, chat.again("alice", "").await);
+    let (phone, laptop) = (chat.sign_in("alice").await, chat.sign_in_again("alice", "").await);
     let bob = chat.sign_in("bob").await;
     let mut on_phone = Wire::open(&chat, "kitchen", &phone).await;
     let mut on_laptop = Wire::open(&chat, "kitchen", &laptop).await;
@@ -112,21 +113,21 @@ async fn one_of_my_sign_ins_is_ended() {
     assert_eq!(chat.get(&path, &laptop).await.header("allow"), Some("DELETE"));
     on_laptop.is_open().await;
 
-    // The one that asks.
+    // The current session.
     let reply = chat.end(&sid(&laptop), &laptop).await;
     assert_eq!(reply.header("set-cookie"), Some("auth=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"));
     assert_eq!(on_laptop.close_code().await, Some(4001));
 }
 
 #[tokio::test]
-async fn alice_signs_out_everywhere() {
+async fn a_user_signs_out_everywhere() {
     let chat = Chat::start().await;
-    let (phone, laptop) = (chat.sign_in("alice").await, chat.again("alice", "").await);
+    let (phone, laptop) = (chat.sign_in("alice").await, chat.sign_in_again("alice", "").await);
     let bob = chat.sign_in("bob").await;
     let mut hers = [Wire::open(&chat, "a", &phone).await, Wire::open(&chat, "b", &laptop).await];
     let mut bobs = Wire::open(&chat, "a", &bob).await;
 
-    // Nothing happens where it is not clear what is wanted, or by whom.
+    // Malformed and foreign requests change nothing.
     for bad in ["{", "[true]", r#"{"everywhere":"yes"}"#, "everywhere"] {
         let reply = chat.call("POST", "/api/logout", &[("Cookie", &phone)], bad.as_bytes()).await;
         assert_eq!(reply.refusal(), (400, "invalid json".to_owned()), "{bad}");
@@ -147,17 +148,17 @@ async fn alice_signs_out_everywhere() {
     bobs.is_open().await;
     assert_eq!(chat.get("/api/me", &bob).await.status, 200);
 
-    // A session that was ended has no say over those that came since.
-    let new = chat.again("alice", "").await;
+    // A session that has ended cannot end newer ones.
+    let new = chat.sign_in_again("alice", "").await;
     assert_eq!(chat.sign_out_everywhere(&phone).await.status, 200);
     assert_eq!(chat.get("/api/me", &new).await.status, 200);
-    // Nor over another person's, nor has one sign-out any over the others.
+    // Nor those of another user, and a sign-out of one session ends no others.
     let stolen = format!("auth={}", tokens().issue(now(), "bob", &sid(&new)));
     assert_eq!(chat.sign_out_everywhere(&stolen).await.status, 200);
     assert_eq!(chat.get("/api/me", &bob).await.status, 200);
-    let newer = chat.again("alice", "").await;
+    let newer = chat.sign_in_again("alice", "").await;
     for body in ["{}", r#"{"everywhere":false}"#, " "] {
-        let one = chat.again("alice", "").await;
+        let one = chat.sign_in_again("alice", "").await;
         assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &one)], body.as_bytes()).await.status, 200);
         assert_eq!(chat.get("/api/me", &one).await.status, 401);
     }
@@ -165,11 +166,11 @@ async fn alice_signs_out_everywhere() {
 }
 
 #[tokio::test]
-async fn when_a_session_was_seen_is_noted_now_and_then() {
+async fn the_last_use_of_a_session_is_stored_at_intervals() {
     let chat = Chat::start().await;
     chat.register("alice", "password").await;
     let touches = || chat.store.touches.load(Ordering::Relaxed);
-    let fresh = chat.again("alice", "").await;
+    let fresh = chat.sign_in_again("alice", "").await;
     let old = session(&chat, "old", 600, 600).await;
     chat.get("/api/me", &old).await;
     until(|| touches() == 1).await;
@@ -178,17 +179,17 @@ async fn when_a_session_was_seen_is_noted_now_and_then() {
         found.unwrap().last_seen_at_ms
     };
     assert!(seen().await >= (now() - 30) * 1000);
-    // Neither again, nor for one that signed in just now.
+    // Not again so soon, nor for a session that was opened just now.
     for cookie in [&old, &fresh, &old, &fresh] {
         chat.get("/api/me", cookie).await;
         Wire::open(&chat, "a", cookie).await;
     }
     assert_eq!(touches(), 1);
-    // A socket is a sign of life, too.
+    // Opening a socket is a use as well.
     let older = session(&chat, "older", 900, 600).await;
     let _socket = Wire::open(&chat, "a", &older).await;
     until(|| touches() == 2).await;
-    // A store that cannot write it down refuses nobody.
+    // If the store cannot write it, the request succeeds all the same.
     chat.store.sessions_stay.store(true, Ordering::Relaxed);
     let oldest = session(&chat, "oldest", 1200, 600).await;
     assert_eq!(chat.get("/api/me", &oldest).await.status, 200);
@@ -196,14 +197,14 @@ async fn when_a_session_was_seen_is_noted_now_and_then() {
 }
 
 #[tokio::test]
-async fn what_was_ended_elsewhere_loses_its_sockets() {
+async fn a_session_that_was_ended_elsewhere_loses_its_sockets() {
     let chat = Chat::with(|options| options.session_check_interval = Duration::from_millis(20)).await;
     let (phone, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
     let mut socket = Wire::open(&chat, "a", &phone).await;
     let mut bobs = Wire::open(&chat, "a", &bob).await;
     let checks = || chat.store.checks.load(Ordering::Relaxed);
 
-    // While the store is out, nobody can know.
+    // While the store is unavailable, nothing is closed.
     chat.store.out.store(true, Ordering::Relaxed);
     chat.store.memory.revoke_sessions_of(&Username::known("alice").unwrap()).await.unwrap();
     let seen = checks();
@@ -218,7 +219,7 @@ async fn what_was_ended_elsewhere_loses_its_sockets() {
 }
 
 #[tokio::test]
-async fn a_session_whose_time_is_over_is_not_taken_for_a_sign_out() {
+async fn an_expired_session_is_not_closed_as_signed_out() {
     let chat = Chat::with(|options| options.session_check_interval = Duration::from_millis(20)).await;
     chat.register("alice", "password").await;
     let short = session(&chat, "short", 10, 3).await;
@@ -226,7 +227,7 @@ async fn a_session_whose_time_is_over_is_not_taken_for_a_sign_out() {
 }
 
 #[tokio::test]
-async fn what_was_renewed_elsewhere_goes_on() {
+async fn a_session_that_was_renewed_elsewhere_keeps_its_sockets() {
     let chat = Chat::with(|options| options.session_check_interval = Duration::from_millis(20)).await;
     chat.register("alice", "password").await;
     let short = session(&chat, "short", 10, 3).await;
@@ -238,12 +239,12 @@ async fn what_was_renewed_elsewhere_goes_on() {
 }
 
 #[tokio::test]
-async fn a_renewal_reaches_a_socket_that_is_still_on_its_way() {
+async fn a_renewal_during_an_upgrade_reaches_the_socket() {
     let chat = Chat::start().await;
     chat.register("alice", "password").await;
-    // In the last three seconds of its life.
+    // The session expires in three seconds.
     let old = session(&chat, "s", 86_397, 3).await;
-    // The upgrade learns of the old end, and then takes its time.
+    // The upgrade reads the old end, and is then held up.
     chat.store.hold_next_session.store(true, Ordering::Relaxed);
     let opening = async {
         let mut socket = Wire::open(&chat, "a", &old).await;
@@ -253,22 +254,22 @@ async fn a_renewal_reaches_a_socket_that_is_still_on_its_way() {
     let renewing = async {
         until(|| chat.store.held.load(Ordering::Relaxed)).await;
         assert!(chat.get("/api/me", &old).await.header("set-cookie").is_some(), "renewed");
-        chat.store.go_on.notify_one();
+        chat.store.release.notify_one();
     };
     tokio::join!(opening, renewing);
 }
 
 #[tokio::test]
-async fn a_sign_out_reaches_a_socket_that_is_still_on_its_way() {
+async fn a_sign_out_during_an_upgrade_closes_the_socket() {
     let chat = Chat::start().await;
     let phone = chat.sign_in("alice").await;
-    let laptop = chat.again("alice", "").await;
+    let laptop = chat.sign_in_again("alice", "").await;
     chat.store.hold_next_session.store(true, Ordering::Relaxed);
     let opening = async { Wire::open(&chat, "a", &phone).await.close_code().await };
     let leaving = async {
         until(|| chat.store.held.load(Ordering::Relaxed)).await;
         assert_eq!(chat.sign_out_everywhere(&laptop).await.status, 200);
-        chat.store.go_on.notify_one();
+        chat.store.release.notify_one();
     };
     assert_eq!(tokio::join!(opening, leaving).0, Some(4001));
 }

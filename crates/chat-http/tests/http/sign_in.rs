@@ -43,7 +43,7 @@ async fn a_bad_sign_in_gets_its_sentence() {
 }
 
 #[tokio::test]
-async fn a_name_may_be_typed_as_it_could_have_been_registered() {
+async fn a_name_is_normalised_as_in_a_registration() {
     let chat = Chat::start().await;
     chat.register("Й", "password").await;
     for typed in ["Й", " Й\n", "\u{418}\u{306}"] {
@@ -53,11 +53,11 @@ async fn a_name_may_be_typed_as_it_could_have_been_registered() {
 
 #[tokio::test]
 async fn a_failed_sign_in_is_never_answered_early() {
-    // Above what any hash costs; that it is not much more is for a measurement.
+    // More than any hash takes.
     let floor = Duration::from_millis(300);
     let chat = Chat::with(|options| options.login_floor = floor).await;
     chat.register("alice", "password").await;
-    from_the_original(&chat, "bob").await;
+    create_original_account(&chat, "bob").await;
     let long = "correct horse".repeat(6);
     for (username, password) in [
         ("alice", "wrong"),
@@ -82,9 +82,9 @@ async fn a_sign_in_that_succeeds_does_not_wait() {
     assert_eq!(login.await.unwrap().status, 200);
 }
 
-/// An account with a bcrypt hash, as the original chat made them. Its password is
-/// "correct horse".
-async fn from_the_original(chat: &Chat, name: &str) -> User {
+/// Creates an account with a bcrypt hash, as in the original chat. Its password is "correct
+/// horse".
+async fn create_original_account(chat: &Chat, name: &str) -> User {
     let user = NewUser {
         name: Username::known(name).unwrap(),
         password_hash: "$2a$10$N9qo8uLOickgx2ZMRZoMye7hLCKuEIm4BcKHuoCJsBy/5Q0NErxWS".to_owned(),
@@ -96,13 +96,13 @@ async fn from_the_original(chat: &Chat, name: &str) -> User {
 }
 
 #[tokio::test]
-async fn an_account_of_the_original_chat_gets_a_hash_of_today_at_its_first_sign_in() {
+async fn an_account_of_the_original_chat_gets_a_new_hash_at_its_first_sign_in() {
     let chat = Chat::start().await;
-    let old = from_the_original(&chat, "alice").await;
+    let old = create_original_account(&chat, "alice").await;
     let hash = async || chat.store.find_user(&old.name).await.unwrap().unwrap().password_hash;
     assert_eq!(chat.login("alice", "correct hors").await.status, 401);
     assert_eq!(hash().await, old.password_hash);
-    // A store that cannot write it down locks nobody out.
+    // If the store cannot replace the hash, the sign-in succeeds all the same.
     chat.store.hashes_stay.store(true, Ordering::Relaxed);
     assert_eq!(chat.login("alice", "correct horse").await.status, 200);
     assert_eq!(hash().await, old.password_hash);
@@ -116,7 +116,7 @@ async fn an_account_of_the_original_chat_gets_a_hash_of_today_at_its_first_sign_
 }
 
 #[tokio::test]
-async fn a_crowd_at_the_door_is_told_to_come_back() {
+async fn with_a_full_queue_of_passwords_the_client_is_asked_to_retry() {
     let passwords = PasswordsOptions { queue_max: 0, ..PasswordsOptions::default() };
     let chat = Chat::with_auth(passwords, tokens(), |_| {}).await;
     for reply in [chat.login("alice", "password").await, chat.register("alice", "password").await] {
@@ -126,7 +126,7 @@ async fn a_crowd_at_the_door_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn many_who_know_the_password_may_sign_in_at_once() {
+async fn many_successful_sign_ins_at_once_are_allowed() {
     let chat = Chat::start().await;
     chat.register("team", "password").await;
     let replies = futures_util::future::join_all((0..30).map(|_| chat.login("team", "password"))).await;
@@ -135,7 +135,7 @@ async fn many_who_know_the_password_may_sign_in_at_once() {
 }
 
 #[tokio::test]
-async fn who_has_a_reserved_name_or_one_like_anothers_signs_in() {
+async fn an_account_with_a_reserved_name_signs_in() {
     let chat = Chat::with(|options| options.reserved_names.clear()).await;
     assert_eq!(chat.register("admin", "password").await.status, 200);
     let hash = chat.store.memory.find_user(&Username::known("admin").unwrap()).await.unwrap().unwrap();
@@ -202,7 +202,7 @@ async fn failed_sign_ins_are_logged_once_for_a_burst() {
     let line = |user: &str| json!({ "message": "a sign-in failed", "user": user, "address": "127.0.0.1" });
     assert_eq!(logs.with_message("a sign-in failed"), [line("alice"), line(escaped), line("nobody")]);
     assert!(logs.with_message("more sign-ins failed").is_empty());
-    // A server that stops does not wait until a burst is over.
+    // A server that stops does not wait for the end of a burst.
     chat.server.stop().await;
     let mut summaries: Vec<_> = logs
         .with_message("more sign-ins failed")

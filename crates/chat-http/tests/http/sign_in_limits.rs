@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::Chat;
 
 #[tokio::test]
-async fn who_guesses_passwords_is_stopped_and_nobody_else() {
+async fn guesses_are_limited_for_the_account_and_the_address() {
     let proxy = "127.0.0.1/32".parse().unwrap();
     let chat = Chat::with(|options| {
         options.sign_in_limits.from_address_max = 3;
@@ -34,12 +34,12 @@ async fn who_guesses_passwords_is_stopped_and_nobody_else() {
     assert_eq!(login("192.0.2.2", "alice", "password").await.status, 200, "another address");
     assert_eq!(chat.get("/api/me", &cookie).await.status, 200, "who is signed in stays so");
 
-    // What is right forgives what was wrong there, for this address.
+    // A success forgets the failures of the account from this address.
     for number in 0..2 {
         assert_eq!(login("192.0.2.2", "alice", "wrong").await.status, 401, "{number}");
     }
     assert_eq!(login("192.0.2.2", "alice", "password").await.status, 200);
-    // From many addresses: three and two so far, and no more than eight.
+    // From all addresses: five failures so far, of at most eight.
     for number in 3..6 {
         assert_eq!(login(&format!("192.0.2.{number}"), "alice", "wrong").await.status, 401, "{number}");
     }

@@ -1,4 +1,4 @@
-//! How a server ends.
+//! How a server stops.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ async fn requests_are_finished_and_new_ones_refused() {
     let request = chat.request("POST", "/api/register", &[("Content-Type", FORM)], &body);
     let mut busy = chat.connect().await;
     busy.write_all(&request[..request.len() - 20]).await.unwrap();
-    // The server has seen both once it answers a third.
+    // Once the server answers a third connection, it has accepted both.
     chat.call("GET", "/healthz", &[], b"").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
 
@@ -26,7 +26,7 @@ async fn requests_are_finished_and_new_ones_refused() {
     chat.server.stop_accepting().await;
     assert!(!chat.server.is_ready());
     assert!(TcpStream::connect(chat.server.local_addr()).await.is_err());
-    // The idle connection is closed, the busy one gets its answer.
+    // The idle connection is closed, the busy one gets its response.
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(1), idle.read_to_end(&mut rest));
     closed.await.expect("at once, not when it was idle for too long").unwrap();
@@ -55,7 +55,7 @@ async fn a_server_that_stops_is_not_ready() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     chat.server.stop_accepting().await;
     for mut stream in streams {
-        // Either it was idle enough to be closed, or it is told.
+        // Either it was idle and is closed, or it gets the error.
         let _ = stream.write_all(b"\r\n").await;
         let reply = Reply::read(&mut stream).await;
         assert!(matches!(reply.status, 503 | 0), "{reply:?}");
@@ -63,7 +63,7 @@ async fn a_server_that_stops_is_not_ready() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_in_time_is_cut_off() {
+async fn a_request_that_does_not_end_in_time_is_disconnected() {
     let chat = Chat::with(|options| options.stop_grace = Duration::from_millis(200)).await;
     let mut stuck = chat.connect().await;
     stuck.write_all(b"POST /api/login HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{").await.unwrap();

@@ -8,7 +8,7 @@ use crate::sessions::sid;
 use crate::wire::Wire;
 
 #[tokio::test]
-async fn while_the_store_is_out_nothing_is_said_about_it() {
+async fn while_the_store_is_unavailable_requests_are_answered_503() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("alice").await;
     chat.store.out.store(true, Ordering::Relaxed);
@@ -30,9 +30,9 @@ async fn while_the_store_is_out_nothing_is_said_about_it() {
 }
 
 #[tokio::test]
-async fn while_the_store_is_out_nobody_is_signed_out() {
+async fn while_the_store_is_unavailable_no_session_ends() {
     let chat = Chat::start().await;
-    let (phone, laptop) = (chat.sign_in("alice").await, chat.again("alice", "").await);
+    let (phone, laptop) = (chat.sign_in("alice").await, chat.sign_in_again("alice", "").await);
     let mut socket = Wire::open(&chat, "a", &laptop).await;
     for outage in [&chat.store.out, &chat.store.sessions_stay] {
         outage.store(true, Ordering::Relaxed);
@@ -48,7 +48,7 @@ async fn while_the_store_is_out_nobody_is_signed_out() {
 #[tokio::test]
 async fn ready_means_that_the_store_answers() {
     let chat = Chat::with(|options| options.store_check_timeout = Duration::from_millis(100)).await;
-    // An answer is good for a moment, for all who ask.
+    // The result of a check is reused for 500 ms.
     let until = async |status: u16| {
         while chat.call("GET", "/readyz", &[], b"").await.status != status {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -79,7 +79,7 @@ async fn an_outage_is_logged_once_when_it_begins_and_once_when_it_ends() {
         let checks = chat.store.checks.load(Ordering::Relaxed);
         until(|| chat.store.checks.load(Ordering::Relaxed) >= checks + 3).await;
         chat.store.out.store(false, Ordering::Relaxed);
-        // Nothing but the server itself asks the store now.
+        // No request comes: the server notices the recovery itself.
         until(|| logs.with_message("the store is available again").len() == outage).await;
         let began = logs.with_message("the store is unavailable");
         assert_eq!(began.len(), outage, "{began:?}");

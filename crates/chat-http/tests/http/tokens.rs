@@ -7,7 +7,7 @@ use chat_store::{Session, SessionRepository as _};
 use crate::harness::{Chat, now, tokens};
 
 #[tokio::test]
-async fn whose_token_is_no_good_is_told_so() {
+async fn a_missing_or_invalid_token_is_refused() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("alice").await;
     let token = cookie.strip_prefix("auth=").unwrap();
@@ -18,7 +18,7 @@ async fn whose_token_is_no_good_is_told_so() {
         assert_eq!(chat.get(path, "other=1; auth=").await.refusal(), missing, "{path}");
         assert_eq!(chat.get(path, "auth=garbage").await.refusal(), invalid, "{path}");
         assert_eq!(chat.get(path, &cookie[..cookie.len() - 2]).await.refusal(), invalid, "{path}");
-        // Well signed, but of no session; of another person's; expired.
+        // Correctly signed, but: without a session; with that of another user; expired.
         let sid = tokens().verify(token, now()).unwrap().sid.unwrap();
         for forged in [
             tokens().issue(now(), "alice", "no-such-session"),
@@ -41,7 +41,7 @@ async fn whose_token_is_no_good_is_told_so() {
 }
 
 #[tokio::test]
-async fn half_a_life_later_the_cookie_is_renewed() {
+async fn the_cookie_is_renewed_after_half_its_lifetime() {
     let chat = Chat::start().await;
     chat.register("alice", "password").await;
     let born = now() - 43_201;
@@ -67,7 +67,7 @@ async fn half_a_life_later_the_cookie_is_renewed() {
     let stored = chat.store.find_session(&session.id, now() * 1000).await.unwrap().unwrap();
     assert!(stored.expires_at_ms > (now() + 86_390) * 1000, "the session lives as long as its token");
 
-    // A program would not look at a cookie.
+    // A program would ignore a cookie.
     let bearer = format!("Bearer {middle_aged}");
     let reply = chat.call("GET", "/api/me", &[("Authorization", &bearer)], b"").await;
     assert_eq!((reply.status, reply.header("set-cookie")), (200, None));

@@ -1,4 +1,4 @@
-//! From a request to a socket: everything is checked before the 101.
+//! The upgrade to a WebSocket.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Chat, Reply};
 
-/// A good handshake, with these headers as well.
+/// A valid handshake, with these headers added.
 pub fn handshake(chat: &Chat, path: &str, headers: &[(&str, &str)]) -> String {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
@@ -19,7 +19,7 @@ pub fn handshake(chat: &Chat, path: &str, headers: &[(&str, &str)]) -> String {
     request + "\r\n"
 }
 
-/// The same, on a connection that is not kept for another request.
+/// The same, on a connection that is closed after it.
 pub fn only_handshake(chat: &Chat, path: &str, headers: &[(&str, &str)]) -> String {
     handshake(chat, path, headers).replace("keep-alive, Upgrade", "close, Upgrade")
 }
@@ -50,11 +50,11 @@ async fn a_good_handshake_is_answered_with_101() {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_with_its_handshake_is_not_lost() {
+async fn bytes_sent_with_the_handshake_are_not_lost() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("alice").await;
     let text = r#"{"type":"message","text":"in one packet"}"#;
-    // Text, whole, masked with zeros (RFC 6455 §5.2).
+    // A whole text frame, masked with zeros (RFC 6455 §5.2).
     let mut request = handshake(&chat, "/ws?room=x", &[("Cookie", &cookie)]).into_bytes();
     request.extend_from_slice(&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0]);
     request.extend_from_slice(text.as_bytes());
@@ -104,7 +104,7 @@ async fn a_bad_handshake_is_refused_in_json() {
         ("no token", without("Cookie"), 401),
         ("a bad token", good.replace("auth=", "auth=x"), 401),
     ] {
-        // A refused request may leave its connection open for the next one.
+        // The connection may stay open after a refused request.
         let request = match request.contains("keep-alive, Upgrade") {
             true => request.replace("keep-alive, Upgrade", "close, Upgrade"),
             false => request.replacen("\r\n", "\r\nConnection: close\r\n", 1),
@@ -122,7 +122,7 @@ async fn a_bad_handshake_is_refused_in_json() {
 }
 
 #[tokio::test]
-async fn who_signed_out_gets_no_socket() {
+async fn a_session_that_has_ended_gets_no_socket() {
     let chat = Chat::start().await;
     let cookie = chat.sign_in("alice").await;
     chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await;

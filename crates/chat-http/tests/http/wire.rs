@@ -1,4 +1,4 @@
-//! A WebSocket client that knows as much as these tests need (RFC 6455 §5.2).
+//! A minimal WebSocket client (RFC 6455 §5.2).
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 impl Wire {
-    /// Opens a socket; that it is in the room is not awaited.
+    /// Opens a socket, without waiting until it has joined the room.
     pub async fn open(chat: &Chat, room: &str, cookie: &str) -> Self {
         let mut stream = chat.connect().await;
         let request = handshake(chat, &format!("/ws?room={room}"), &[("Cookie", cookie)]);
@@ -47,8 +47,8 @@ impl Wire {
         }
     }
 
-    /// The code with which the server closes, after whatever else comes; `None`
-    /// if it cuts off.
+    /// The code with which the server closes, after any other frames; `None` if it closes the
+    /// connection without a close frame.
     pub async fn close_code(&mut self) -> Option<u16> {
         loop {
             let (opcode, payload) = self.read().await?;
@@ -58,7 +58,7 @@ impl Wire {
         }
     }
 
-    /// The server still answers here.
+    /// Checks that the server still answers on this socket.
     pub async fn is_open(&mut self) {
         self.write(PING, b"there?").await;
         loop {
@@ -70,11 +70,11 @@ impl Wire {
         }
     }
 
-    /// One short frame, masked with zeros.
+    /// Writes one short frame, masked with zeros.
     async fn write(&mut self, opcode: u8, payload: &[u8]) {
         let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126).expect("a short one");
         let head = [0x80 | opcode, 0x80 | length, 0, 0, 0, 0];
-        // Whether it is still open is for the reader to see.
+        // If the socket is closed, the reader notices it.
         let _ = self.stream.write_all(&[&head, payload].concat()).await;
     }
 

@@ -1,30 +1,30 @@
-//! An answer of the server.
+//! A response of the server.
 
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// An answer of the server.
+/// A response of the server.
 #[derive(Debug)]
 pub struct Reply {
-    /// 0 if the connection was closed without an answer.
+    /// 0 if the connection was closed without a response.
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// Reads until the server closes; all of it must come within 10 s.
+    /// Reads until the server closes the connection, for at most 10 s.
     pub async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         let reading = stream.read_to_end(&mut bytes);
-        // A reset after the answer is as good as a close.
+        // After the response, a reset is as good as a close.
         let _ = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the server closes");
         Self::parse(&bytes)
     }
 
-    /// Reads the head only, of a connection that stays open.
+    /// Reads only the head of a response, on a connection that stays open.
     pub async fn read_head(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
@@ -64,7 +64,7 @@ impl Reply {
         self.json()["error"].as_str().unwrap().to_owned()
     }
 
-    /// Status and sentence at once.
+    /// The status and the sentence of an error.
     pub fn refusal(&self) -> (u16, String) {
         (self.status, self.error())
     }

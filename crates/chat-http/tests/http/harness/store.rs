@@ -12,39 +12,39 @@ use tokio::sync::Notify;
 /// A store that fails on demand.
 #[derive(Default)]
 pub struct Store {
-    /// What it is made of, past everything below.
+    /// The store behind it, which never fails.
     pub memory: MemoryStore,
     /// Every call fails.
     pub out: AtomicBool,
-    /// No check is ever answered.
+    /// Checks are never answered.
     pub silent: AtomicBool,
-    /// An account takes a while to be made.
+    /// Creating an account takes 300 ms.
     pub slow: AtomicBool,
-    /// An account is made, but the answer is lost.
+    /// An account is created, but the answer is lost.
     pub lost: AtomicBool,
     /// After such a loss, every call fails.
     pub out_after_loss: AtomicBool,
-    /// Before the next session is there, its account is removed …
+    /// Before the next session is opened, its account is removed …
     pub removed_first: AtomicBool,
     /// … or gets another password.
     pub changed_first: AtomicBool,
-    /// No password's hash can be replaced.
+    /// Password hashes cannot be replaced.
     pub hashes_stay: AtomicBool,
-    /// How often it was asked to note that a session was seen.
+    /// How often the last use of a session was stored.
     pub touches: AtomicUsize,
-    /// No session can be changed.
+    /// Sessions cannot be changed.
     pub sessions_stay: AtomicBool,
-    /// How often it was asked which sessions are good.
+    /// How often the validity of sessions was checked.
     pub checks: AtomicUsize,
-    /// The next session that is found is told only after `go_on`.
+    /// The next session that is found is returned only after `release`.
     pub hold_next_session: AtomicBool,
-    /// It was found.
+    /// That session was found.
     pub held: AtomicBool,
-    pub go_on: Notify,
+    pub release: Notify,
 }
 
 impl Store {
-    /// What two people wrote to each other.
+    /// The texts of the private messages of two users.
     pub async fn stored_privately(&self, one: &str, other: &str) -> Vec<String> {
         let name = |name| Username::known(name).unwrap();
         let pair = Topic::Pair(Pair::new(name(one), name(other)));
@@ -60,7 +60,7 @@ impl Store {
         answer
     }
 
-    /// Of a session.
+    /// The answer to a change of a session.
     fn change<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
         if self.sessions_stay.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "read-only".into() }) });
@@ -147,7 +147,7 @@ impl SessionRepository for Store {
         Box::pin(async move {
             let found = self.memory.find_session(id, now_ms).await;
             self.held.store(true, Ordering::Relaxed);
-            self.go_on.notified().await;
+            self.release.notified().await;
             found
         })
     }
