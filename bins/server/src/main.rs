@@ -22,6 +22,7 @@ mod user;
 
 use std::process::ExitCode;
 
+use chat_store::StoreError;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
@@ -67,7 +68,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("server: {}", sentence(error.as_ref()));
+            eprintln!("server: {}{}", sentence(error.as_ref()), advice(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -89,6 +90,15 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// How a user of this program can help themselves, to follow the sentence.
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    match error.downcast_ref::<StoreError>() {
+        Some(StoreError::OldSchema { .. }) => ": run `server migrate up` first",
+        Some(StoreError::NotEmpty { .. }) => ": --replace deletes what is in it",
+        _ => "",
+    }
 }
 
 /// An error and its causes as one sentence, without repetitions.

@@ -95,7 +95,7 @@ pub(crate) enum HttpError {
     #[error("username already exists")]
     NameTaken,
     #[error("username looks too much like an existing one, please take another")]
-    NameLooksTaken,
+    NameConfusable,
     #[error("username is reserved, please take another")]
     NameReserved,
 }
@@ -154,7 +154,7 @@ impl HttpError {
             | Self::Handshake(_)
             | Self::UnknownSubprotocol
             | Self::NameTaken
-            | Self::NameLooksTaken
+            | Self::NameConfusable
             | Self::NameReserved => StatusCode::BAD_REQUEST,
             Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -207,7 +207,7 @@ impl From<StoreError> for HttpError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NameTaken => Self::NameTaken,
-            StoreError::NameLooksTaken => Self::NameLooksTaken,
+            StoreError::NameConfusable => Self::NameConfusable,
             error => Self::Store(Arc::new(error)),
         }
     }

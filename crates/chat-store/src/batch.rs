@@ -1,18 +1,19 @@
-//! A batch on its way into a database: the answers to its questions, and its new
-//! entries as rows.
+//! A batch on its way into a database: the facts that are looked up for it, and the
+//! rows that are written.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chat_core::{Commit, Entry, Facts, FirstResult, Nonce, Topic, Username};
 
 use crate::StoreError;
 use crate::rows::TopicRow;
 
-/// What a database knows before a batch, looked up with one statement each.
+/// The answers of a database to the [`Questions`](chat_core::Questions) about a batch.
 #[derive(Default)]
 pub(crate) struct Answers<'a> {
     pub(crate) first_results: HashMap<(&'a Username, &'a Nonce), FirstResult>,
-    /// The recipients that have an account.
+    /// The recipients with an account.
     pub(crate) accounts: HashSet<&'a Username>,
 }
 
@@ -26,27 +27,28 @@ impl Facts for Answers<'_> {
     }
 }
 
-/// The topics of a batch, after its new entries were counted in.
+/// The topics of a batch, after the new entries were counted in.
 pub(crate) type TopicRows = HashMap<Topic, TopicRow>;
 
-/// An entry to be written.
+/// A new entry as a row of `entries`.
 pub(crate) struct NewEntry<'a> {
-    /// The row of its topic.
+    /// The id of the topic's row.
     pub(crate) topic: i64,
     pub(crate) entry: &'a Entry,
 }
 
-/// The entries of a commit that is to be written.
+/// The rows of the new entries of a batch.
 pub(crate) fn new_entries<'a>(
     commit: &'a Commit,
     topics: &TopicRows,
 ) -> Result<Vec<NewEntry<'a>>, StoreError> {
-    let new =
-        |entry: &'a std::sync::Arc<Entry>| Ok(NewEntry { topic: find(topics, &entry.topic)?.id, entry });
+    let new = |entry: &'a Arc<Entry>| Ok(NewEntry { topic: find(topics, &entry.topic)?.id, entry });
     commit.entries.iter().map(new).collect()
 }
 
-/// The row of a topic of the batch.
+/// Finds the row of a topic of the batch.
 pub(crate) fn find<'t>(topics: &'t TopicRows, topic: &Topic) -> Result<&'t TopicRow, StoreError> {
-    topics.get(topic).ok_or(StoreError::Damaged { what: "another topic than was written" })
+    topics
+        .get(topic)
+        .ok_or(StoreError::Damaged { what: "a topic under another name than it was written with" })
 }

@@ -1,14 +1,15 @@
-//! What a database said, in its own words.
+//! Foreign errors, as far as they are shown to an operator.
 
 use std::error::Error;
 
 use sqlx::migrate::MigrateError;
+use sqlx::sqlite::SqliteError;
 
 /// A foreign error that a [`StoreError`](crate::StoreError) carries.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
-/// An error of a database server or of SQLite. sqlx adds the line of *their*
-/// source code to it ("at line 334"), which tells an operator nothing.
+/// The message of a database server or of SQLite, without the line of their source code
+/// that sqlx adds ("at line 334").
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct DatabaseMessage {
@@ -23,7 +24,7 @@ impl DatabaseMessage {
     }
 }
 
-/// The same error without what sqlx puts around it.
+/// The same error without the text that sqlx puts around it.
 pub(crate) fn plain(cause: impl Into<Cause>) -> Cause {
     let cause = match cause.into().downcast::<MigrateError>() {
         Ok(error) => match *error {
@@ -34,14 +35,74 @@ pub(crate) fn plain(cause: impl Into<Cause>) -> Cause {
     };
     match cause.downcast::<sqlx::Error>() {
         Ok(error) => match *error {
-            sqlx::Error::Database(error) => DatabaseMessage {
-                message: error.message().to_owned(),
-                code: error.code().map(|code| code.into_owned()),
+            sqlx::Error::Database(error) => {
+                let code = error.code().map(|code| code.into_owned());
+                let meaning = match error.try_downcast_ref::<SqliteError>() {
+                    Some(_) => code.as_deref().and_then(sqlite_meaning),
+                    None => None,
+                };
+                let message = meaning.map_or_else(|| error.message().to_owned(), str::to_owned);
+                DatabaseMessage { message, code }.into()
             }
-            .into(),
             sqlx::Error::Io(error) => error.into(),
             other => other.into(),
         },
         Err(cause) => cause,
+    }
+}
+
+/// What a result code of SQLite means, where its own message ("disk I/O error") leaves
+/// an operator without the cause.
+fn sqlite_meaning(code: &str) -> Option<&'static str> {
+    match sqlite_code(code)? {
+        BUSY | LOCKED => Some("another process has locked the file"),
+        READONLY => Some("the file or its folder is read-only"),
+        IOERR => Some("the file cannot be read or written: the disk may be full or broken"),
+        FULL => Some("the disk is full"),
+        CANTOPEN => Some("the file cannot be opened: its folder or the permission may be missing"),
+        _ => None,
+    }
+}
+
+/// The result code in the low byte of an extended one, see
+/// <https://sqlite.org/rescode.html>.
+pub(crate) fn sqlite_code(extended: &str) -> Option<u32> {
+    extended.parse::<u32>().ok().map(|code| code & 0xff)
+}
+
+const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
+pub(crate) const READONLY: u32 = 8;
+pub(crate) const IOERR: u32 = 10;
+pub(crate) const FULL: u32 = 13;
+pub(crate) const CANTOPEN: u32 = 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_sqlite_have_a_meaning_for_an_operator() {
+        // SQLITE_IOERR_SHMSIZE: the `-shm` file cannot grow, as on a full disk.
+        assert_eq!(
+            sqlite_meaning("4874"),
+            Some("the file cannot be read or written: the disk may be full or broken")
+        );
+        // SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT.
+        for code in ["5", "517"] {
+            assert_eq!(sqlite_meaning(code), Some("another process has locked the file"));
+        }
+        // SQLITE_CONSTRAINT has a message of its own.
+        assert_eq!(sqlite_meaning("19"), None);
+    }
+
+    #[tokio::test]
+    async fn a_full_file_is_reported_without_the_words_of_sqlite() {
+        let mut connection =
+            sqlx::ConnectOptions::connect(&sqlx::sqlite::SqliteConnectOptions::new()).await.unwrap();
+        let fill = "PRAGMA max_page_count = 2; CREATE TABLE a (x); CREATE TABLE b (x);";
+        let error = sqlx::raw_sql(fill).execute(&mut connection).await.unwrap_err();
+        assert!(error.to_string().contains("code: 13"), "{error}");
+        assert_eq!(plain(error).to_string(), "the disk is full");
     }
 }

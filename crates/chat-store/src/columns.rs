@@ -1,4 +1,4 @@
-//! Between the values of the chat and the columns of a database, whichever it is.
+//! Values of the chat as columns of a database, and back.
 
 use chat_core::{Body, MessageText, Pair, RoomName, Topic, Username};
 
@@ -21,12 +21,14 @@ pub(crate) fn topic((kind, name, other): (i64, &str, &str)) -> Result<Topic, Sto
     }
 }
 
+/// The user in a column.
 pub(crate) fn username(name: &str) -> Result<Username, StoreError> {
-    Username::known(name).map_err(|_| StoreError::Damaged { what: "a name that nobody can have" })
+    Username::known(name).map_err(|_| StoreError::Damaged { what: "an invalid username" })
 }
 
+/// The room in a column.
 pub(crate) fn room(name: &str) -> Result<RoomName, StoreError> {
-    RoomName::parse(name).map_err(|_| StoreError::Damaged { what: "a name that no room can have" })
+    RoomName::parse(name).map_err(|_| StoreError::Damaged { what: "an invalid name of a room" })
 }
 
 /// The column `kind` of an entry with this body.
@@ -44,11 +46,13 @@ pub(crate) fn body(kind: i64, text: &str) -> Result<Body, StoreError> {
     }
 }
 
-/// SQL has no unsigned numbers. No log and no clock gets as far as `i64::MAX`.
+/// A number as a column. SQL has no unsigned integers; no log and no clock reaches
+/// `i64::MAX`.
 pub(crate) fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// The number in a column.
 pub(crate) fn number(column: i64) -> Result<u64, StoreError> {
     u64::try_from(column).map_err(|_| StoreError::Damaged { what: "a negative number" })
 }

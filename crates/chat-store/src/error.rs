@@ -1,66 +1,67 @@
-//! What a store could not do.
+//! Errors of stores.
 
 use std::error::Error;
 use std::fmt::Display;
+use std::path::Path;
 
 use crate::cause;
 
-/// What a store could not do; each names the choice it leaves.
+/// An error of a store. Each variant documents the choice that it leaves.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is an account of that name, or there was one: take another.
+    /// There is or was an account of this name: choose another name.
     #[error("username already exists")]
     NameTaken,
-    /// It could be mistaken for the name of another account, or of one that was
-    /// removed: take another.
+    /// The name is confusable with the name of another account, or of a removed one:
+    /// choose another name.
     #[error("username looks too much like an existing one")]
-    NameLooksTaken,
-    /// The store does not answer, is full, or was closed. Nothing of the call
-    /// was stored, unless the connection was lost in the commit itself: the
-    /// same drafts may be sent again, their nonces tell. Try again later.
+    NameConfusable,
+    /// The store does not answer, is full, or was closed. Nothing of the call was
+    /// stored, unless the connection was lost during the commit. Retry later; drafts
+    /// with a nonce can be sent again in any case.
     #[error("the store is not available")]
     Unavailable {
-        /// What the database said.
+        /// The error of the database or of the connection.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// Something is stored that this program did not write: repair it, or
-    /// restore a backup.
-    #[error("the store holds {what}")]
+    /// The store contains data that this program did not write: repair it, or restore
+    /// a backup.
+    #[error("the store contains {what}")]
     Damaged {
-        /// What was found, as in "a negative number".
+        /// The data, as in "a negative number".
         what: &'static str,
     },
-    /// A server, or another command, has the database: stop that one first.
+    /// A server or another command uses the database: stop it first.
     #[error("the database {database} is in use by another server")]
     InUse {
         /// The database.
         database: String,
     },
-    /// There is something in it already: name another, or say that it may go.
-    #[error("the database {database} is not empty: --replace deletes what is in it")]
+    /// The database has data: choose another one, or allow that its data is deleted.
+    #[error("the database {database} is not empty")]
     NotEmpty {
         /// The database.
         database: String,
     },
-    /// It belongs to something else and was left as it is: name another.
+    /// The database belongs to another program and was not changed: choose another
+    /// one.
     #[error("{database} is not a database of this chat")]
     NotOurs {
         /// The database.
         database: String,
     },
-    /// The database is not of this version yet: migrate it.
-    #[error(
-        "the database {database} has schema {found}, this version needs {needed}: run `server migrate up` first"
-    )]
+    /// The schema of the database is older than this version's: migrate it.
+    #[error("the database {database} has schema {found}, this version needs {needed}")]
     OldSchema {
         /// The database.
         database: String,
         /// Its highest migration, 0 if it has none.
         found: i64,
-        /// The highest migration of this program.
+        /// The highest migration of this version.
         needed: i64,
     },
-    /// The database is not of this version any more: install a newer one.
+    /// The schema of the database is newer than this version's: install a newer
+    /// version.
     #[error(
         "the database {database} has schema {found}, this version knows up to {known}: it needs a newer server"
     )]
@@ -69,15 +70,15 @@ pub enum StoreError {
         database: String,
         /// Its highest migration.
         found: i64,
-        /// The highest migration of this program.
+        /// The highest migration of this version.
         known: i64,
     },
-    /// There is no database to be had there: mend the place, or name another.
+    /// The database cannot be opened: remove the cause, or choose another one.
     #[error("cannot open the database {database}: {source}")]
     CannotOpen {
         /// The database.
         database: String,
-        /// What the system said.
+        /// The error of the database or of the operating system.
         source: Box<dyn Error + Send + Sync>,
     },
 }
@@ -92,5 +93,15 @@ impl StoreError {
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self::CannotOpen { database: database.to_string(), source: cause::plain(source) }
+    }
+
+    /// Names the file of the database in an error that has no name yet.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        match self {
+            Self::Unavailable { source } => {
+                Self::Unavailable { source: format!("{}: {source}", path.display()).into() }
+            }
+            other => other,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A store that lives as long as its process.
+//! A store in memory.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,11 +16,11 @@ use crate::{
     TrimPosition, Trimmed, User, UserRepository,
 };
 
-/// Users, sessions and the log in this process's memory: for embedders and
-/// tests. What it stores is gone with it, and so each one has an epoch of its
-/// own. It keeps the newest messages only, see [`HistoryLimits`].
+/// A store of users, sessions and the log in the memory of this process, for embedders
+/// and tests. Its data ends with it, so that each memory store has an epoch of its own.
+/// It keeps only the newest messages, see [`HistoryLimits`].
 ///
-/// All of it is behind one lock, which is taken once for each batch.
+/// One lock protects all of it, and is taken once for each batch.
 pub struct MemoryStore {
     epoch: String,
     inner: Mutex<Inner>,
@@ -29,21 +29,22 @@ pub struct MemoryStore {
 struct Inner {
     history: History,
     users: HashMap<Username, User>,
-    /// Of all accounts there are and were, and what they look like.
+    /// The names of all accounts, also of removed ones.
     names: HashSet<Username>,
+    /// The keys of the skeletons of `names`.
     skeletons: HashSet<String>,
     sessions: HashMap<SessionId, Session>,
-    /// Sign-ins until the ended sessions are swept out.
+    /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
 }
 
-/// Looking through all sessions at each sign-in would make many of them slow.
+/// A look through all sessions at each sign-in would make many sign-ins slow.
 const SIGN_INS_PER_SWEEP: usize = 256;
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new(limits: HistoryLimits) -> Self {
-        // The generator of uuids is the system's.
+        // Random bits of the operating system seed the hash maps.
         let (one, other) = Uuid::new_v4().as_u64_pair();
         Self {
             epoch: Uuid::new_v4().to_string(),
@@ -58,8 +59,8 @@ impl MemoryStore {
         }
     }
 
-    /// A panic elsewhere is no reason to stop: every change is complete before
-    /// foreign code (`publish`) runs under the lock.
+    /// A poisoned lock is used on: every change is complete before foreign code
+    /// (`publish`) runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +83,7 @@ impl Inner {
             return Err(StoreError::NameTaken);
         }
         match Skeleton::of(name.as_str()).keys().iter().any(|key| self.skeletons.contains(*key)) {
-            true => Err(StoreError::NameLooksTaken),
+            true => Err(StoreError::NameConfusable),
             false => Ok(()),
         }
     }
@@ -155,8 +156,8 @@ impl UserRepository for MemoryStore {
     fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
         Box::pin(async move {
             let inner = self.lock();
-            let behind = inner.users.values().filter(|user| after.is_none_or(|after| user.name > *after));
-            let mut users: Vec<User> = behind.cloned().collect();
+            let listed = inner.users.values().filter(|user| after.is_none_or(|after| user.name > *after));
+            let mut users: Vec<User> = listed.cloned().collect();
             drop(inner);
             users.sort_by(|one, other| one.name.cmp(&other.name));
             users.truncate(max);
@@ -207,8 +208,8 @@ impl SessionRepository for MemoryStore {
     fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
         Box::pin(async move {
             let inner = self.lock();
-            let good = |session: &&Session| session.user == *user && now_ms < session.expires_at_ms;
-            let mut found: Vec<Session> = inner.sessions.values().filter(good).cloned().collect();
+            let valid = |session: &&Session| session.user == *user && now_ms < session.expires_at_ms;
+            let mut found: Vec<Session> = inner.sessions.values().filter(valid).cloned().collect();
             drop(inner);
             found.sort_by(|one, other| {
                 let key = |session: &Session| (session.created_at_ms, session.id.as_str().to_owned());
@@ -239,8 +240,8 @@ impl SessionRepository for MemoryStore {
         Box::pin(async move {
             let inner = self.lock();
             let found = ids.iter().filter_map(|id| inner.sessions.get(id));
-            let good = found.filter(|session| now_ms < session.expires_at_ms);
-            Ok(good.map(|session| (session.id.clone(), session.expires_at_ms)).collect())
+            let valid = found.filter(|session| now_ms < session.expires_at_ms);
+            Ok(valid.map(|session| (session.id.clone(), session.expires_at_ms)).collect())
         })
     }
 }
@@ -267,8 +268,8 @@ impl EventLog for MemoryStore {
     ) -> Answer<'a, Trimmed> {
         Box::pin(async move {
             let (max, cut) = (max_entries.max(1), Cut::of(retention, now_ms));
-            let goes = |entry: &Entry, last| cut.takes(entry.seq, entry.at_ms, last);
-            let (entries, topics) = self.lock().history.trim(max, goes);
+            let is_removed = |entry: &Entry, last| cut.removes(entry.seq, entry.at_ms, last);
+            let (entries, topics) = self.lock().history.trim(max, is_removed);
             let next = (entries == max).then(TrimPosition::default);
             Ok(Trimmed { entries: entries as u64, nonces: 0, topics, next })
         })

@@ -1,35 +1,35 @@
-//! Which names may be given, as far as it is the same in every database.
+//! The rules about names that every database has in common.
 
 use chat_core::{Skeleton, Username};
 
 use crate::{StoreError, User, columns};
 
-/// What a database knows of a name that somebody wants.
+/// What a database knows of the name of a new account.
 pub(crate) struct KnownName {
-    /// There is an account of that name.
+    /// There is an account of this name.
     pub(crate) has_account: bool,
-    /// There is or was one.
+    /// There is or was an account of this name.
     pub(crate) is_known: bool,
-    /// There is or was one of a name that looks like it, or of this very one.
-    pub(crate) looks_known: bool,
+    /// There is or was an account of this name or of one that is confusable with it.
+    pub(crate) is_confusable: bool,
 }
 
 impl KnownName {
-    /// Whether a new account may have it. With `again`, it may have been that of
-    /// an account that was removed.
-    pub(crate) fn may_be_given(&self, again: bool) -> Result<(), StoreError> {
+    /// Checks that a new account may have the name. With `again`, the name of a removed
+    /// account is allowed.
+    pub(crate) fn check(&self, again: bool) -> Result<(), StoreError> {
         match self {
             Self { has_account: true, .. } => Err(StoreError::NameTaken),
             Self { is_known: true, .. } if again => Ok(()),
             Self { is_known: true, .. } => Err(StoreError::NameTaken),
-            Self { looks_known: true, .. } => Err(StoreError::NameLooksTaken),
+            Self { is_confusable: true, .. } => Err(StoreError::NameConfusable),
             _ => Ok(()),
         }
     }
 }
 
-/// The one user among the candidates whose name differs from `name` only in case;
-/// `None` where several do.
+/// The only one of the candidates whose name differs from `name` at most in case;
+/// `None` if there are several.
 pub(crate) fn only_one_ignoring_case(
     name: &Username,
     candidates: impl IntoIterator<Item = User>,
@@ -39,7 +39,7 @@ pub(crate) fn only_one_ignoring_case(
     same.next().is_none().then_some(only)
 }
 
-/// The column `rules`.
+/// The column `rules`: the version of the rules that make the keys of skeletons.
 pub(crate) fn rules() -> i64 {
     columns::column(u64::from(Skeleton::RULES_VERSION))
 }

@@ -14,7 +14,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// The accounts.
 pub trait UserRepository: Send + Sync {
     /// Stores a new account. [`StoreError::NameTaken`] if there is one of that
-    /// name, or was one that was removed; [`StoreError::NameLooksTaken`] if there
+    /// name, or was one that was removed; [`StoreError::NameConfusable`] if there
     /// is or was one whose name [looks like](chat_core::Skeleton) it. Of those that
     /// are made at once, too, one wins.
     fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()>;

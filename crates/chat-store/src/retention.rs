@@ -1,44 +1,44 @@
-//! How long entries are kept, as far as it is the same in every store.
+//! How long entries are kept: the rules that every store has in common.
 
 use chat_core::Topic;
 
-/// Which entries of a log are kept. By default all of them.
+/// Which entries of a log are kept; by default all of them.
 ///
-/// What is kept of a topic has no hole: its oldest entries go first. Whatever is
-/// said here, an entry stays for [`KEPT_AT_LEAST_MS`].
+/// The kept entries of a topic have no gap: its oldest entries are removed first. No
+/// limit removes an entry before [`KEPT_AT_LEAST_MS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// Entries of each room and each private conversation.
+    /// The number of entries of each topic.
     pub entries: Option<u64>,
-    /// How old an entry may become, in milliseconds.
+    /// The age that an entry may reach, in milliseconds.
     pub age_ms: Option<u64>,
 }
 
-/// Every entry is kept for this long: whoever missed one a moment ago still finds
-/// it, and so does a store that looks for what became of a lost commit. Much
-/// longer than either takes, as the clocks of several servers differ.
+/// Every entry is kept for 5 minutes: a hub that missed it can still read it, and so can
+/// a store that resolves a commit whose answer was lost. Both take seconds; the rest
+/// allows for the different clocks of several servers.
 pub const KEPT_AT_LEAST_MS: u64 = 5 * 60 * 1000;
 
-/// A nonce is known for this long after its message was stored, even if the
-/// message is gone; and as long as the message is there.
+/// A nonce is known for 7 days after its message was stored, even if the message was
+/// removed, and for as long as the message is kept.
 pub const NONCES_KEPT_MS: u64 = 7 * 86_400_000;
 
 impl Retention {
-    /// Whether there is nothing to do.
+    /// Whether every entry is kept.
     pub fn keeps_all(&self) -> bool {
         self.entries.is_none() && self.age_ms.is_none()
     }
 }
 
-/// How far a look through a log has come.
+/// The position of a trim in a log, to continue from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TrimPosition(pub(crate) Stage);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The topics behind this row are to be looked at.
+    /// Entries of topics whose rows have a higher id are next.
     Topics { after: i64 },
-    /// The nonces whose entries are gone.
+    /// Nonces whose entries were removed are next.
     Nonces,
 }
 
@@ -48,27 +48,27 @@ impl Default for Stage {
     }
 }
 
-/// What was removed from a log.
+/// What one step of a trim removed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trimmed {
-    /// How many entries.
+    /// The number of removed entries.
     pub entries: u64,
-    /// How many nonces.
+    /// The number of removed nonces.
     pub nonces: u64,
-    /// The topics that lost entries, and the number below which all are gone.
+    /// The topics that lost entries, each with the oldest number kept.
     pub topics: Vec<(Topic, u64)>,
-    /// Where to go on; `None` at the end.
+    /// The position of the next step; `None` at the end of the log.
     pub next: Option<TrimPosition>,
 }
 
-/// A retention at a moment: decides about one entry after the other. As numbers
-/// and stamps rise, those that go are the first ones of their topic.
+/// A retention at one moment, which decides about single entries. As numbers and stamps
+/// rise, the entries that it removes are the first of their topic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
     entries: Option<u64>,
-    /// What was stored before goes.
+    /// Entries with a lower stamp are too old.
     old_ms: u64,
-    /// What was stored after stays.
+    /// Entries with this stamp or a higher one stay.
     young_ms: u64,
 }
 
@@ -81,32 +81,34 @@ impl Cut {
         }
     }
 
-    /// Whether the entry goes, in a topic with that last number.
-    pub(crate) fn takes(&self, seq: u64, at_ms: u64, last: u64) -> bool {
+    /// Whether an entry is removed, in a topic with this last number.
+    pub(crate) fn removes(&self, seq: u64, at_ms: u64, last: u64) -> bool {
         let too_many = self.entries.is_some_and(|kept| last.saturating_sub(seq) >= kept);
         at_ms < self.young_ms && (too_many || at_ms < self.old_ms)
     }
 }
 
-/// Nonces of messages that were stored before this are forgotten with them.
+/// Nonces of messages with a lower stamp are removed with their messages.
 pub(crate) fn nonces_before(now_ms: u64) -> u64 {
     now_ms.saturating_sub(NONCES_KEPT_MS)
 }
 
-/// The oldest entries of topics that are to go: `(topic, up to this number)`, as
-/// many as may go at once.
+/// The entries that one step of a trim removes.
 #[derive(Default)]
 pub(crate) struct Plan {
+    /// The id of a topic's row, and the last number that is removed.
     pub(crate) cuts: Vec<(i64, u64)>,
+    /// See [`Trimmed::topics`].
     pub(crate) topics: Vec<(Topic, u64)>,
+    /// The number of these entries.
     pub(crate) entries: usize,
 }
 
 impl Plan {
-    /// Takes in the oldest entries of a topic, number and stamp, as far as they go.
+    /// Adds the first entries of a topic (number and stamp) that `cut` removes.
     pub(crate) fn add(&mut self, id: i64, topic: Topic, last: u64, oldest: &[(u64, u64)], cut: Cut) {
-        let go = oldest.iter().take_while(|(seq, at_ms)| cut.takes(*seq, *at_ms, last));
-        let (count, upto) = go.fold((0, 0), |(count, _), (seq, _)| (count + 1, *seq));
+        let removed = oldest.iter().take_while(|(seq, at_ms)| cut.removes(*seq, *at_ms, last));
+        let (count, upto) = removed.fold((0, 0), |(count, _), (seq, _)| (count + 1, *seq));
         if count > 0 {
             self.entries += count;
             self.cuts.push((id, upto));
@@ -115,7 +117,7 @@ impl Plan {
     }
 }
 
-/// Topics that are looked at in one go.
+/// The number of topics that one step looks at.
 pub(crate) const TOPICS_AT_ONCE: usize = 256;
 
 #[cfg(test)]
@@ -123,17 +125,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_is_too_old_or_one_too_many_but_never_new() {
+    fn entries_too_old_or_too_many_are_removed_but_never_new_ones() {
         let now = 100 * KEPT_AT_LEAST_MS;
-        let takes = |entries, age_ms, seq, age| {
-            Cut::of(&Retention { entries, age_ms }, now).takes(seq, now - age, 10)
+        let removes = |entries, age_ms, seq, age| {
+            Cut::of(&Retention { entries, age_ms }, now).removes(seq, now - age, 10)
         };
         let (young, old) = (KEPT_AT_LEAST_MS, KEPT_AT_LEAST_MS + 1);
-        assert!(!takes(None, None, 1, now));
-        assert!(takes(Some(3), None, 7, old) && !takes(Some(3), None, 8, old));
-        assert!(!takes(Some(3), None, 7, young));
-        assert!(takes(Some(0), None, 10, old) && !takes(Some(u64::MAX), None, 1, old));
-        assert!(takes(None, Some(2 * old), 10, 2 * old + 1) && !takes(None, Some(2 * old), 1, 2 * old));
-        assert!(!takes(None, Some(0), 1, young));
+        assert!(!removes(None, None, 1, now));
+        assert!(removes(Some(3), None, 7, old) && !removes(Some(3), None, 8, old));
+        assert!(!removes(Some(3), None, 7, young));
+        assert!(removes(Some(0), None, 10, old) && !removes(Some(u64::MAX), None, 1, old));
+        assert!(removes(None, Some(2 * old), 10, 2 * old + 1) && !removes(None, Some(2 * old), 1, 2 * old));
+        assert!(!removes(None, Some(0), 1, young));
     }
 }

@@ -103,7 +103,7 @@ pub(crate) fn session_end(row: &impl Columns) -> Result<(SessionId, u64), StoreE
 
 /// The columns `has_account, is_known, is_confusable`.
 pub(crate) fn known_name(row: &impl Columns) -> Result<KnownName, StoreError> {
-    Ok(KnownName { has_account: row.flag(0)?, is_known: row.flag(1)?, looks_known: row.flag(2)? })
+    Ok(KnownName { has_account: row.flag(0)?, is_known: row.flag(1)?, is_confusable: row.flag(2)? })
 }
 
 /// One row of a page: the ends of the topic, and an entry if one matches.
@@ -134,13 +134,13 @@ fn entry(topic: &Topic, seq: i64, row: &impl Columns) -> Result<Entry, StoreErro
     })
 }
 
-/// The columns `kind, name, other` of a topic, from that index on.
+/// The columns `kind, name, other` of a topic, from `index` on.
 fn topic(row: &impl Columns, index: usize) -> Result<Topic, StoreError> {
     columns::topic((row.integer(index)?, row.text(index + 1)?, row.text(index + 2)?))
 }
 
-/// The columns `position, kind, name, other, seq, at`: where in the question, and what
-/// was stored under the nonce.
+/// The columns `position, kind, name, other, seq, at`: the position of the nonce in the
+/// question, and the entry stored under it.
 pub(crate) fn first_result(row: &impl Columns) -> Result<(i64, FirstResult), StoreError> {
     Ok((row.integer(0)?, FirstResult { topic: topic(row, 1)?, seq: row.number(4)?, at_ms: row.number(5)? }))
 }
@@ -162,7 +162,7 @@ pub(crate) struct OldestEntry {
     pub(crate) id: i64,
     pub(crate) topic: Topic,
     pub(crate) last: u64,
-    /// Number and stamp.
+    /// The number and stamp of the entry.
     pub(crate) oldest: Option<(u64, u64)>,
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn seq_and_stamp(row: &impl Columns) -> Result<(u64, u64), StoreError
     Ok((row.number(0)?, row.number(1)?))
 }
 
-/// Rows `person, last_seq`, of which one more than `limit` was asked for.
+/// Rows `person, last_seq`; the query asked for one row more than `limit`.
 pub(crate) fn conversations(rows: &[impl Columns], limit: usize) -> Result<Conversations, StoreError> {
     let latest = rows.iter().take(limit).map(|row| Ok((columns::username(row.text(0)?)?, row.number(1)?)));
     Ok(Conversations {

@@ -1,4 +1,4 @@
-//! The stores of a running server.
+//! The stores of a server, whichever database they are in.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use crate::{
     SqliteStore, StoreError, UserRepository,
 };
 
-/// The stores of a running server, whichever they are.
+/// The stores of a server. Cloning shares them.
 #[derive(Clone)]
 pub struct Stores {
-    /// The accounts.
+    /// The accounts of users.
     pub users: Arc<dyn UserRepository>,
     /// The sessions.
     pub sessions: Arc<dyn SessionRepository>,
-    /// The messages.
+    /// The log of messages.
     pub log: Arc<dyn EventLog>,
     opened: Option<Opened>,
 }
 
-/// What has to be closed.
+/// The store that [`Stores::close`] closes.
 #[derive(Clone)]
 enum Opened {
     Sqlite(Arc<SqliteStore>),
@@ -27,9 +27,14 @@ enum Opened {
 }
 
 impl Stores {
-    /// Opens what a URL names, with default options. An SQLite file is made if
-    /// it is not there, and brought up to this version's schema; a Postgres
-    /// database must have it (see [`migrations`](crate::migrations)).
+    /// Opens the database at a URL, with default options. An SQLite file is created if
+    /// it is missing, and migrated to this version's schema; a Postgres database must
+    /// have this schema already (see [`migrations`](crate::migrations)).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`], [`StoreError::NotOurs`], [`StoreError::OldSchema`],
+    /// [`StoreError::NewerSchema`], and [`StoreError::CannotOpen`] for other causes.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Memory => Ok(Self::of(Arc::new(MemoryStore::default()))),
@@ -44,8 +49,8 @@ impl Stores {
         }
     }
 
-    /// One store in all three roles. [`close`](Self::close) leaves it alone:
-    /// who made it closes it.
+    /// Uses one store in all three roles. [`close`](Self::close) does not close it: its
+    /// owner does.
     pub fn of<S>(store: Arc<S>) -> Self
     where
         S: UserRepository + SessionRepository + EventLog + 'static,
@@ -53,8 +58,8 @@ impl Stores {
         Self { users: store.clone(), sessions: store.clone(), log: store, opened: None }
     }
 
-    /// Waits for what is being written, then lets go of the database. Calls
-    /// through other clones fail from then on.
+    /// Waits for calls that run, then closes the database. Later calls through other
+    /// clones fail.
     pub async fn close(self) {
         match self.opened {
             Some(Opened::Sqlite(store)) => store.close().await,

@@ -1,4 +1,4 @@
-//! Which store is meant.
+//! The address of a database.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,17 +6,17 @@ use std::str::FromStr as _;
 
 use sqlx::postgres::PgConnectOptions;
 
-/// Which store is meant, as an operator writes it. Shown, also by `Debug`, it
-/// has no password in it.
+/// The address of a database, as an operator writes it. `Display` and `Debug` show no
+/// password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// `sqlite:chat.db`, `sqlite:///var/lib/chat/chat.db`: a file, made if it
-    /// is not there.
+    /// `sqlite:chat.db`, `sqlite:///var/lib/chat/chat.db`: a file, created if it is
+    /// missing.
     Sqlite(PathBuf),
-    /// `postgres://user:password@host/database`: a database that is there, and
-    /// was migrated.
+    /// `postgres://user:password@host/database`: an existing database, which must be
+    /// migrated before it is opened.
     Postgres(PostgresUrl),
-    /// `memory:`, gone when the server stops.
+    /// `memory:`: the memory of the server's process.
     Memory,
 }
 
@@ -28,11 +28,15 @@ pub struct PostgresUrl {
 }
 
 impl DatabaseUrl {
-    /// Reads `sqlite:path`, `sqlite://path`, `postgres://…`, `postgresql://…`
-    /// or `memory:`. The path of a file is taken as it is written, without `%`
-    /// or `?` meaning anything. A Postgres address is what libpq takes for one:
-    /// `?sslmode=…` says whether the connection is encrypted (`prefer` unless
-    /// said), and what it lacks comes from `PGUSER`, `PGPASSWORD` and so on.
+    /// Parses `sqlite:path`, `sqlite://path`, `postgres://…`, `postgresql://…` or
+    /// `memory:`. The path of a file is taken literally: `%` has no special meaning, and
+    /// `?` is refused. A Postgres address has the syntax of libpq: `?sslmode=…` sets
+    /// whether the connection is encrypted (default `prefer`), and parts that it lacks
+    /// come from `PGUSER`, `PGPASSWORD` and so on.
+    ///
+    /// # Errors
+    ///
+    /// See [`DatabaseUrlError`].
     pub fn parse(url: &str) -> Result<Self, DatabaseUrlError> {
         let (scheme, rest) = url.split_once(':').ok_or(DatabaseUrlError::NoScheme)?;
         match scheme {
@@ -72,7 +76,7 @@ impl PostgresUrl {
     }
 }
 
-/// Where it is and nothing more: no name, no password, no options.
+/// Host, port and name of the database, without user, password and options.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = &self.options;
@@ -98,32 +102,32 @@ impl PartialEq for PostgresUrl {
 
 impl Eq for PostgresUrl {}
 
-/// Why a text names no store. The sentences are for operators, and do not
-/// repeat the text: it may hold a password.
+/// Why a text is no address of a database. The sentences are for operators; they do not
+/// repeat the text, as it may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
-    /// No colon in it.
+    /// There is no colon.
     #[error("a database is written sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or memory:")]
     NoScheme,
-    /// Something before the colon that is no store of this program.
+    /// The scheme (the part before the colon) is unknown.
     #[error("only sqlite:PATH, postgres://… and memory: are known as databases")]
     UnknownScheme,
-    /// A Postgres address that cannot be read.
+    /// A Postgres address cannot be parsed.
     #[error(
         "a Postgres database is written postgres://USER:PASSWORD@HOST:PORT/DATABASE, \
          with %XX for what is not a letter or digit"
     )]
     Postgres,
-    /// `sqlite:` and nothing after it.
+    /// `sqlite:` without a path.
     #[error("sqlite: needs the path of a file, as in sqlite:chat.db")]
     NoPath,
     /// `sqlite::memory:`.
     #[error("a database in memory is written memory:")]
     SqliteInMemory,
-    /// `memory:` with something after it.
+    /// `memory:` with a path.
     #[error("memory: takes no path")]
     MemoryWithPath,
-    /// `?mode=…` and the like.
+    /// `sqlite:` with options such as `?mode=…`.
     #[error("sqlite: takes a path without options (no '?')")]
     Options,
 }
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_file_or_the_memory() {
+    fn urls_are_parsed() {
         let file = |path: &str| Ok(DatabaseUrl::Sqlite(path.into()));
         for (url, meant) in [
             ("sqlite:chat.db", file("chat.db")),
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_postgres_url_is_shown_without_its_secrets() {
+    fn a_postgres_url_is_shown_without_secrets() {
         for (url, shown) in [
             ("postgres://ann:s3cret@db.example:5433/chat?sslmode=require", "postgres://db.example:5433/chat"),
             ("postgresql://ann:p%40s3cret@[::1]/chat", "postgres://[::1]:5432/chat"),

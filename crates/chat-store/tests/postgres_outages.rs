@@ -37,7 +37,7 @@ async fn end_connections(program: &mut PgConnection) -> i64 {
 /// machine.
 fn quick() -> PostgresOptions {
     PostgresOptions {
-        patience: Duration::from_secs(15),
+        call_timeout: Duration::from_secs(15),
         attempt_timeout: Duration::from_millis(700),
         connect_timeout: Duration::from_secs(5),
         ..PostgresOptions::default()
@@ -140,7 +140,7 @@ async fn a_commit_whose_answer_was_lost_is_stored_once_and_reported_once() {
 async fn a_commit_that_cannot_be_resolved_in_time_is_reported_as_failed() {
     let Some(database) = TestDatabase::migrated() else { return };
     let proxy = Proxy::before(&database).await;
-    let impatient = PostgresOptions { patience: Duration::from_secs(1), ..quick() };
+    let impatient = PostgresOptions { call_timeout: Duration::from_secs(1), ..quick() };
     let store = PostgresStore::open(&proxy.url(), impatient).await.unwrap();
     let kitchen = room("kitchen");
     append(&store, &[draft(&kitchen, "alice", "before")]).await.unwrap();

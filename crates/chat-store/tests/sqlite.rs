@@ -142,7 +142,9 @@ async fn a_file_locked_by_another_program_is_unavailable_until_it_is_unlocked() 
     let mut program = other_program(&path).await;
     run(&mut program, "BEGIN IMMEDIATE").await;
     let failed = store.append(&batch("a"), 1).await;
-    assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+    let Err(StoreError::Unavailable { source }) = failed else { panic!("{failed:?}") };
+    let cause = format!("{}: another process has locked the file", path.canonicalize().unwrap().display());
+    assert_eq!(source.to_string(), cause);
     assert!(store.check().await.is_err());
     // Reads still work.
     assert_eq!(store.page(&room("kitchen"), chat_core::PageFrom::Latest, ALL).await.unwrap().last, 0);
@@ -347,7 +349,7 @@ async fn names_of_accounts_added_by_other_programs_are_reserved_when_the_store_o
     }
     for alike in ["ALICE", "аlice", "B b", "Саrol"] {
         let refused = store.users.check_new_name(&name(alike)).await;
-        assert!(matches!(refused, Err(StoreError::NameLooksTaken)), "{alike}: {refused:?}");
+        assert!(matches!(refused, Err(StoreError::NameConfusable)), "{alike}: {refused:?}");
     }
     store.users.check_new_name(&name("old")).await.unwrap();
 }

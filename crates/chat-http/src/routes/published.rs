@@ -93,7 +93,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::FieldNotText(_)
         | HttpError::Avatar(_)
         | HttpError::NameTaken
-        | HttpError::NameLooksTaken
+        | HttpError::NameConfusable
         | HttpError::NameReserved => ("BadForm", "The form is refused; the sentence says why."),
         HttpError::Room(_)
         | HttpError::RoomEncoding
@@ -133,7 +133,7 @@ fn errors() -> Vec<HttpError> {
         UsernameError::Hidden.into(),
         PasswordError::TooLong { max: chat_auth::PASSWORD_MAX_BYTES }.into(),
         HttpError::NameTaken,
-        HttpError::NameLooksTaken,
+        HttpError::NameConfusable,
         HttpError::NameReserved,
         AvatarError::TooLarge { max_mib: options.avatar_max_bytes / (1024 * 1024) }.into(),
         AvatarError::NotAPicture.into(),

@@ -93,7 +93,7 @@ async fn create(app: &App, user: &NewUser) -> Created {
     let users = &app.parts.users;
     let error = match users.create_user(user).await {
         Ok(()) => return Created::Yes,
-        Err(error @ (StoreError::NameTaken | StoreError::NameLooksTaken)) => return Created::No(error),
+        Err(error @ (StoreError::NameTaken | StoreError::NameConfusable)) => return Created::No(error),
         Err(error) => error,
     };
     // The connection may have been lost after the commit. No other account has the

@@ -106,7 +106,7 @@ async fn ensure_account(app: &App, user: &Username) -> Result<(), HttpError> {
     };
     match app.parts.users.create_user(&account).await {
         Ok(()) => tracing::info!(user = user.as_str(), "made an account for a user of another issuer"),
-        Err(error @ (StoreError::NameTaken | StoreError::NameLooksTaken)) => {
+        Err(error @ (StoreError::NameTaken | StoreError::NameConfusable)) => {
             tracing::info!(user = user.as_str(), %error, "made no account for a user of another issuer");
         }
         Err(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! Users and sessions. The table of users is the original chat's, see
+//! Users and sessions. The table `users` has the columns of the original chat, see
 //! `migrations/postgres/0001_accounts.up.sql`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ impl UserRepository for PostgresStore {
     }
 
     fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
-        Box::pin(async move { names::find(&self.pool, name).await?.may_be_given(false) })
+        Box::pin(async move { names::find(&self.pool, name).await?.check(false) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
@@ -80,12 +80,11 @@ impl PostgresStore {
     async fn create(&self, user: &NewUser, again: bool) -> Result<(), StoreError> {
         let skeleton = Skeleton::of(user.name.as_str());
         let [cased, folded] = skeleton.keys();
-        let tried = AtomicBool::new(false);
+        let is_tried = AtomicBool::new(false);
         let create = || {
-            // Where the answer to the first try was lost, the account that is
-            // there may be the one that it made: nobody else has the salt of
-            // its hash.
-            let retried = tried.swap(true, Ordering::Relaxed);
+            // If the answer to the first attempt was lost, it may have made the account
+            // that a retry finds. The hash, with its random salt, identifies it.
+            let is_retry = is_tried.swap(true, Ordering::Relaxed);
             sqlx::query(CREATE_USER)
                 .bind(user.name.as_str())
                 .bind(cased)
@@ -95,20 +94,19 @@ impl PostgresStore {
                 .bind(&user.avatar)
                 .bind(columns::column(user.created_at_ms))
                 .bind(again)
-                .bind(retried)
+                .bind(is_retry)
         };
         let row = self.pool.row_under_lock(NAMES_LOCK, create).await?;
         let row = row.ok_or(StoreError::Damaged { what: "no answer" })?;
         match row.flag(3)? {
             true => Ok(()),
-            false => rows::known_name(&row)?.may_be_given(again).and(Err(StoreError::NameTaken)),
+            false => rows::known_name(&row)?.check(again).and(Err(StoreError::NameTaken)),
         }
     }
 }
 
 impl SessionRepository for PostgresStore {
-    /// Deletes some of those that ended before, too: there is no other time at
-    /// which anybody comes by.
+    /// Deletes some ended sessions, too: nothing else would.
     fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
         Box::pin(async move {
             let now = columns::column(session.created_at_ms);
@@ -186,36 +184,36 @@ impl SessionRepository for PostgresStore {
     }
 }
 
-/// One account is made at a time: no index could tell that two names look alike.
-/// "chat" in ASCII, and the kind of the lock.
+/// The lock under which one account is made at a time, as no index can tell that two
+/// names are confusable: "chat" in ASCII, and the kind of the lock.
 const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
 
-/// Answers what was known of the name before, and whether the account is there
-/// now, made by this or by a try before this one.
+/// Returns what was known of the name before, and whether this statement or an earlier
+/// attempt made the account.
 pub(super) const CREATE_USER: &str = "WITH known AS (
          SELECT EXISTS (SELECT FROM users WHERE username = $1) AS has_account,
                 EXISTS (SELECT FROM names WHERE username = $1) AS is_known,
                 EXISTS (SELECT FROM names WHERE cased IN ($2, $3)) OR
-                EXISTS (SELECT FROM names WHERE folded IN ($2, $3)) AS looks_known,
+                EXISTS (SELECT FROM names WHERE folded IN ($2, $3)) AS is_confusable,
                 EXISTS (SELECT FROM users WHERE $9 AND username = $1 AND password_hash = $5) AS made_before),
      made AS (
          INSERT INTO users (username, password_hash, avatar, created_at)
          SELECT $1, $5, $6, to_timestamp($7::double precision / 1000) FROM known
-          WHERE NOT has_account AND CASE WHEN is_known THEN $8 ELSE NOT looks_known END
+          WHERE NOT has_account AND CASE WHEN is_known THEN $8 ELSE NOT is_confusable END
              ON CONFLICT (username) DO NOTHING
       RETURNING username),
      kept AS (
          INSERT INTO names (username, cased, folded, rules) SELECT username, $2, $3, $4 FROM made
              ON CONFLICT (username) DO NOTHING)
-     SELECT has_account, is_known, looks_known, made_before OR EXISTS (SELECT FROM made) FROM known";
+     SELECT has_account, is_known, is_confusable, made_before OR EXISTS (SELECT FROM made) FROM known";
 
-/// Whoever put the account there may not have noted its name.
+/// Another program may have added the account without a row in `names`.
 pub(super) const REMOVE_USER: &str = "WITH removed AS (
          DELETE FROM users WHERE username = $1 RETURNING username)
      INSERT INTO names (username, cased, folded, rules) SELECT username, $2, $3, $4 FROM removed
          ON CONFLICT (username) DO NOTHING";
 
-/// The original knows accounts without a date.
+/// Accounts of the original may lack a date.
 pub(super) const FIND_USER: &str = "SELECT username, password_hash, avatar,
             CASE WHEN isfinite(created_at)
                  THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
@@ -231,18 +229,19 @@ pub(super) const SAME_SKELETON: &str = r#"SELECT u.username, u.password_hash, u.
        FROM names AS n JOIN users AS u ON u.username = n.username COLLATE "default"
       WHERE n.folded = $1"#;
 
-/// The original knows accounts without a name, too; nobody can have such a one.
+/// Accounts of the original may have an empty name, which is left out: it is no
+/// username.
 pub(super) const LIST_USERS: &str = "SELECT username, password_hash, avatar,
             CASE WHEN isfinite(created_at)
                  THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
                  ELSE 0 END
        FROM users WHERE username > $1 ORDER BY username LIMIT $2";
 
-/// Also true where a try before this one has set it, and its answer was lost.
+/// Also matches the new hash: an earlier attempt whose answer was lost may have set it.
 const SET_PASSWORD_HASH: &str =
     "UPDATE users SET password_hash = $3 WHERE username = $1 AND password_hash IN ($2, $3) RETURNING 1";
 
-/// Those that somebody else is just deleting are left to them.
+/// Skips rows that another server is deleting.
 const SWEEP_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
 
@@ -261,7 +260,7 @@ const SESSIONS_OF: &str = "SELECT id, username, created_at, expires_at, device, 
        FROM sessions WHERE username = $1 AND expires_at > $2
       ORDER BY created_at DESC, id DESC LIMIT $3";
 
-/// Rows are locked in one order, so that two at once wait for each other.
+/// Locks the rows in one order, so that two statements at once cannot deadlock.
 const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE)
      RETURNING id";

@@ -1,8 +1,8 @@
-//! Storing a batch: one statement for each step, however many drafts there are.
+//! Storing a batch, with one statement for each step of the whole batch.
 //!
-//! Transactions of other lanes, and of other servers, may run at the same time.
-//! Each takes the rows of its topics first, in the order of the topics, then
-//! its nonces in theirs: who waits, waits for one that is further on.
+//! Transactions of other lanes, and of other servers, may run at the same time. Each
+//! locks the rows of its topics in the order of topics, then its nonces in the order of
+//! nonces, so that transactions cannot deadlock.
 
 use chat_core::{Batch, Commit, Draft, Questions};
 use sqlx::postgres::PgConnection;
@@ -13,16 +13,16 @@ use crate::batch::{Answers, NewEntry, TopicRows, find, new_entries};
 use crate::rows::{self, Columns as _};
 use crate::{StoreError, columns};
 
-/// By which a transaction's first entry is known: to find out whether the
-/// transaction was committed. Its nonces would not do, v1 clients give none.
+/// The mark on the first entry of a transaction, by which a lane resolves whether the
+/// transaction was committed. Nonces would not do, as v1 clients give none.
 pub(super) struct Mark {
     topic: i64,
     seq: i64,
     batch: String,
 }
 
-/// Begins a transaction and stores a batch in it. What is still to be done is
-/// the commit; without a mark, there is nothing to commit.
+/// Begins a transaction and stores a batch in it, without the final commit. No mark is
+/// returned if there is nothing to commit.
 pub(super) async fn append(
     connection: &mut PgConnection,
     drafts: &[Draft],
@@ -39,14 +39,14 @@ pub(super) async fn append(
         if insert_nonces(connection, &entries).await? {
             return Ok((commit, mark));
         }
-        // A retry under another topic, in another lane, was committed since
-        // this one looked. It will be seen now.
+        // Another lane has committed one of the nonces, with another topic, since
+        // this transaction looked. The next round finds it.
         sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
     }
 }
 
 impl Mark {
-    /// Whether the transaction was committed. Its session must have ended.
+    /// Whether the transaction was committed. Its backend must be gone.
     pub(super) async fn is_stored(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
         let found = sqlx::query("SELECT FROM entries WHERE topic = $1 AND seq = $2 AND batch = $3")
             .bind(self.topic)
@@ -137,8 +137,8 @@ async fn insert_entries(
     Ok(Some(mark))
 }
 
-/// Whether all nonces were still free. Where another transaction is about to
-/// store one, this waits for its end.
+/// Inserts the nonces; returns whether all of them were new. Where another transaction
+/// is about to store one of them, this waits for its end.
 async fn insert_nonces(connection: &mut PgConnection, entries: &[NewEntry<'_>]) -> Result<bool, Failure> {
     let mut new: Vec<_> = entries
         .iter()
@@ -159,7 +159,7 @@ async fn insert_nonces(connection: &mut PgConnection, entries: &[NewEntry<'_>]) 
     Ok(inserted.rows_affected() == new.len() as u64)
 }
 
-/// One column of many rows, as an array.
+/// One column of many rows, as the array that a parameter needs.
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }

@@ -1,4 +1,4 @@
-//! Who somebody talks with.
+//! The private conversations of a user.
 
 use chat_core::{Conversations, Username};
 
@@ -10,13 +10,13 @@ pub(super) async fn conversations(
     user: &Username,
     limit: usize,
 ) -> Result<Conversations, StoreError> {
-    // One more than wanted tells whether there are more.
+    // One row more than the limit shows whether there are more.
     let most = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
     let found = pool.rows(|| sqlx::query(CONVERSATIONS).bind(user.as_str()).bind(most)).await?;
     rows::conversations(&found, limit)
 }
 
-/// Two searches, each along an index.
+/// Two lookups, each along an index.
 pub(super) const CONVERSATIONS: &str = "
     SELECT other AS person, last_seq, last_at FROM topics WHERE kind = 2 AND name = $1
      UNION ALL

@@ -1,4 +1,4 @@
-//! How a Postgres database is reached.
+//! Connections to a Postgres database.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::PostgresOptions;
 use super::failure::Failure;
 use crate::PostgresUrl;
 
-/// How a database is reached, and what each connection to it is set to.
+/// The address of a database, and the settings of each connection to it.
 #[derive(Clone)]
 pub(super) struct Database {
     options: PgConnectOptions,
@@ -22,7 +22,7 @@ impl Database {
         if options.get_application_name().is_none() {
             options = options.application_name("chat");
         }
-        // The server gives up with its client, not long after it.
+        // The server ends a statement when its client has given up.
         let statement_timeout = limits.attempt_timeout.as_millis().to_string();
         let options = options.options(SETTINGS).options([
             ("statement_timeout", statement_timeout.as_str()),
@@ -52,18 +52,18 @@ impl Database {
 }
 
 const SETTINGS: [(&str, &str); 9] = [
-    // What is acknowledged is on the disk, whatever the server's own default.
+    // Acknowledged commits are on the disk, whatever the server's own default.
     ("synchronous_commit", "on"),
-    // Every statement looks rows up by their keys. On the statistics of an
-    // almost empty table the planner would read all of it, and keep that plan
-    // until the table is next analysed.
+    // Every statement looks rows up by keys. With the statistics of an almost empty
+    // table the planner would read all of it, and keep that plan until the table is
+    // analysed again.
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
-    // One plan for batches of any size, and none that is compiled first.
+    // One plan for batches of any size, without compilation (JIT).
     ("plan_cache_mode", "force_generic_plan"),
     ("jit", "off"),
-    // A firewall keeps the way open, and the server notices a client that is gone.
+    // Firewalls keep the connection open, and the server notices a client that is gone.
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),

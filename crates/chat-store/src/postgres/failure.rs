@@ -1,15 +1,15 @@
-//! Whether to try again.
+//! Failed attempts, and whether a retry may help.
 
 use std::error::Error;
 
 use crate::{StoreError, cause};
 
-/// Why a try came to nothing.
+/// A failed attempt.
 pub(super) enum Failure {
-    /// The server or the way to it is in trouble, or somebody else was quicker:
-    /// the same may work in a moment.
+    /// The server or the connection failed, or another transaction was first: a retry
+    /// may succeed.
     Passing(Box<dyn Error + Send + Sync>),
-    /// It will not get better by itself.
+    /// A retry would fail, too.
     Final(StoreError),
 }
 
@@ -28,7 +28,7 @@ impl From<StoreError> for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let passes = match &error {
-            sqlx::Error::Database(told) => told.code().is_some_and(|code| passes(&code)),
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| passes(&code)),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
             _ => false,
         };
@@ -36,14 +36,14 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Whether what an SQLSTATE says may be over in a moment.
+/// Whether the cause behind an SQLSTATE may be over in a moment.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn passes(code: &str) -> bool {
-    // Connection lost; transaction rolled back (deadlocks); an operator or a
-    // time-out intervened, the server starts or stops.
+    // Connection lost; transaction rolled back (deadlocks); an operator or a timeout
+    // intervened, the server starts or stops.
     ["08", "40", "57"].iter().any(|class| code.starts_with(class))
-        // Too many connections; a lock was not to be had; after a failover, a
-        // server that only reads; a plan from before the last migration.
+        // Too many connections; a lock was not available; a read-only server after a
+        // failover; a plan from before the last migration.
         || ["53300", "55P03", "25006", "0A000"].contains(&code)
 }
 

@@ -1,4 +1,4 @@
-//! One connection that stores batches, one after the other.
+//! A connection that stores batches.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use tokio::sync::Mutex;
 use super::PostgresOptions;
 use super::append::{self, Mark};
 use super::database::Database;
+use super::deadline::Deadline;
 use super::failure::Failure;
-use super::patience::Patience;
 use super::pool::CLOSE_TIMEOUT;
 use crate::{StoreError, rows};
 
-/// One connection that stores batches, one after the other.
+/// A connection that stores batches, one after the other.
 ///
-/// A session is only ever kept between transactions. Where a transaction does
-/// not come to its end, because the connection broke, the time was up, or the
-/// caller's future was dropped half-way, the session is given up. Its half on
-/// the server may live on, hold the topics' rows, and even commit: what was
-/// sent to it may still be on its way. So the next thing that this lane does
-/// on the server is to end that half and wait until it is gone. Then it is
-/// certain what became of its transaction, and the entries tell.
+/// A session is kept only between transactions. If a transaction does not complete,
+/// because the connection broke, the deadline passed, or the caller dropped the future,
+/// its session is abandoned. The backend process of the session may still run on the
+/// server, hold locks on the rows of topics, and even commit, as messages to it may
+/// still be on their way. The first thing that this lane then does on the server is to
+/// end that backend and to wait until it is gone. After that the outcome of its
+/// transaction is certain, and can be read from the entries.
 pub(super) struct Lane {
     database: Database,
-    patience: Duration,
+    call_timeout: Duration,
     attempt_timeout: Duration,
     slot: Mutex<Slot>,
 }
@@ -34,7 +34,8 @@ pub(super) struct Lane {
 #[derive(Default)]
 struct Slot {
     session: Option<Session>,
-    /// Was given up within a transaction, and may not have ended.
+    /// The backend of a session that was abandoned within a transaction; it may still
+    /// run.
     abandoned: Option<Backend>,
     closed: bool,
 }
@@ -44,16 +45,16 @@ struct Session {
     backend: Backend,
 }
 
-/// The server's half of a session.
+/// The server's process for a session.
 #[derive(Clone)]
 struct Backend {
     pid: i32,
-    /// A number is used again, at the latest after a restart.
+    /// When it started: process ids are used again, at the latest after a restart.
     started: String,
 }
 
-/// A commit of which it is not known whether it happened.
-struct Unsettled {
+/// A commit with an unknown outcome.
+struct Unresolved {
     commit: Commit,
     mark: Mark,
 }
@@ -62,26 +63,28 @@ impl Lane {
     pub(super) fn new(database: Database, options: &PostgresOptions) -> Self {
         Self {
             database,
-            patience: options.patience,
+            call_timeout: options.call_timeout,
             attempt_timeout: options.attempt_timeout,
             slot: Mutex::default(),
         }
     }
 
-    /// Stores a batch, and tries again as long as it is certain that nothing of
-    /// it was stored.
+    /// Stores a batch; retries while it is certain that nothing of it was stored.
     pub(super) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Result<Commit, StoreError> {
-        let mut patience = Patience::of(self.patience);
-        let mut slot = patience.wait(self.slot.lock()).await?;
-        let mut unsettled = None;
+        let mut deadline = Deadline::after(self.call_timeout);
+        let mut slot = deadline.wait(self.slot.lock()).await?;
+        let mut unresolved = None;
         loop {
-            let attempt = slot.attempt(&self.database, drafts, now_ms, &mut unsettled);
-            match patience.attempt(self.attempt_timeout, attempt).await {
+            let attempt = slot.attempt(&self.database, drafts, now_ms, &mut unresolved);
+            match deadline.attempt(self.attempt_timeout, attempt).await {
                 Ok(commit) => return Ok(commit),
                 Err(failure) => {
-                    if let Err(error) = patience.pause(failure).await {
-                        if unsettled.is_some() {
-                            tracing::warn!("it stays unknown whether {} messages were stored", drafts.len());
+                    if let Err(error) = deadline.pause(failure).await {
+                        if unresolved.is_some() {
+                            tracing::warn!(
+                                messages = drafts.len(),
+                                "a commit has an unknown outcome: its messages may be stored"
+                            );
                         }
                         return Err(error);
                     }
@@ -90,12 +93,12 @@ impl Lane {
         }
     }
 
-    /// Waits for the batch that is being stored, and closes.
+    /// Waits for the batch that is being stored, and closes the connection.
     pub(super) async fn close(&self) {
         let mut slot = self.slot.lock().await;
         slot.closed = true;
         if let Some(session) = slot.session.take() {
-            // A server that does not answer needs no goodbye.
+            // A server that does not answer is not waited for.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, session.connection.close()).await;
         }
     }
@@ -107,28 +110,28 @@ impl Slot {
         database: &Database,
         drafts: &[Draft],
         now_ms: u64,
-        unsettled: &mut Option<Unsettled>,
+        unresolved: &mut Option<Unresolved>,
     ) -> Result<Commit, Failure> {
         let mut session = self.session(database).await?;
-        if let Some(last) = settle(unsettled, &mut session).await? {
+        if let Some(commit) = resolve(unresolved, &mut session).await? {
             self.session = Some(session);
-            return Ok(last);
+            return Ok(commit);
         }
         self.abandoned = Some(session.backend.clone());
         let (commit, mark) = append::append(&mut session.connection, drafts, now_ms).await?;
         let commit = match mark {
-            // Nothing to write, so that it does not matter how this ends.
+            // There is nothing to commit, so that the outcome does not matter.
             None => {
                 sqlx::raw_sql("ROLLBACK").execute(&mut session.connection).await?;
                 commit
             }
             Some(mark) => {
-                let unsettled = unsettled.insert(Unsettled { commit, mark });
-                // Whatever is said here instead of "done" leaves open whether
-                // it is: even an error may come after the commit.
+                let unresolved = unresolved.insert(Unresolved { commit, mark });
+                // Any error here leaves the outcome unknown: it may come after the
+                // commit.
                 let end = sqlx::raw_sql("COMMIT").execute(&mut session.connection).await;
                 end.map_err(Failure::passing)?;
-                std::mem::take(&mut unsettled.commit)
+                std::mem::take(&mut unresolved.commit)
             }
         };
         self.abandoned = None;
@@ -136,7 +139,7 @@ impl Slot {
         Ok(commit)
     }
 
-    /// The session that was kept, or a new one; nothing of an old one is left.
+    /// The kept session, or a new one after the backend of an abandoned one is gone.
     async fn session(&mut self, database: &Database) -> Result<Session, Failure> {
         if self.closed {
             return Err(StoreError::unavailable("the store was closed").into());
@@ -164,10 +167,10 @@ impl Session {
         Ok(Self { connection, backend })
     }
 
-    /// Ends another session on the server; resolves when it is gone.
+    /// Ends another session's backend; returns when it is gone.
     async fn end(&mut self, other: &Backend) -> Result<(), Failure> {
         loop {
-            let there = sqlx::query(
+            let found = sqlx::query(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                   WHERE pid = $1 AND backend_start::text = $2",
             )
@@ -175,7 +178,7 @@ impl Session {
             .bind(&other.started)
             .fetch_optional(&mut self.connection)
             .await?;
-            if there.is_none() {
+            if found.is_none() {
                 return Ok(());
             }
             tokio::time::sleep(END_PAUSE).await;
@@ -183,15 +186,18 @@ impl Session {
     }
 }
 
-/// Between two looks whether a session is gone. Most are at the first.
+/// The pause between two checks whether a backend is gone. Most are at the first.
 const END_PAUSE: Duration = Duration::from_millis(10);
 
-/// Finds out about a commit whose session is gone: what was committed if it
-/// was. If not, it is as if it had never been tried.
-async fn settle(unsettled: &mut Option<Unsettled>, session: &mut Session) -> Result<Option<Commit>, Failure> {
-    let Some(Unsettled { commit, mark }) = unsettled else { return Ok(None) };
+/// Resolves a commit whose session is gone: returns it if it was stored. If not, the
+/// batch can be stored as if it had never been tried.
+async fn resolve(
+    unresolved: &mut Option<Unresolved>,
+    session: &mut Session,
+) -> Result<Option<Commit>, Failure> {
+    let Some(Unresolved { commit, mark }) = unresolved else { return Ok(None) };
     let stored = mark.is_stored(&mut session.connection).await?;
     let commit = std::mem::take(commit);
-    *unsettled = None;
+    *unresolved = None;
     Ok(stored.then_some(commit))
 }

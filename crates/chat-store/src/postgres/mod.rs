@@ -1,15 +1,15 @@
-//! A store in a Postgres database.
+//! The Postgres store.
 
 mod accounts;
 mod append;
 mod arrival;
 mod conversations;
 mod database;
+mod deadline;
 mod failure;
 mod lane;
 mod names;
 mod page;
-mod patience;
 mod pool;
 mod server_lock;
 mod trim;
@@ -31,54 +31,53 @@ use pool::Pool;
 pub(crate) use server_lock::exclude_servers;
 pub use server_lock::{OtherServers, ServerLock};
 
-/// Users, sessions and the log in one Postgres database (13 or later).
+/// A store of users, sessions and the log in one Postgres database (13 or later).
 ///
-/// A few lanes store batches at the same time, each over a connection of its
-/// own, and a topic has one lane; single statements share a few connections
-/// beside them. Each commit is on the server's disk before it is acknowledged
-/// (`synchronous_commit`).
+/// A few lanes store batches at the same time, each on a connection of its own; a topic
+/// has one lane. Single statements share a few other connections. Each commit is on the
+/// server's disk before it is acknowledged (`synchronous_commit`).
 ///
-/// The server may go away and come back at any time. Whatever was asked is
-/// asked again until it is answered or the patience is over, and no connection
-/// on which something was given up is used again. A commit whose answer was
-/// lost is looked up, so that it is neither stored twice nor reported wrongly.
+/// The database server may stop and start at any time. A call is retried until it is
+/// answered or its deadline has passed, and a connection on which a call was dropped is
+/// not used again. A commit whose answer was lost is resolved before the next batch, so
+/// that it is neither stored twice nor reported wrongly.
 pub struct PostgresStore {
     epoch: String,
     lanes: Vec<Lane>,
-    /// Decides in which lane a topic is. Strangers name rooms: they must not
-    /// know which share a lane.
-    placing: RandomState,
+    /// Hashes topics to lanes, with a random key: clients choose the names of rooms, and
+    /// must not know which rooms share a lane.
+    lane_hash: RandomState,
     pool: Pool,
     check_timeout: Duration,
 }
 
-/// How a Postgres database is used.
+/// The limits of a Postgres store.
 #[derive(Debug, Clone, Copy)]
 pub struct PostgresOptions {
-    /// Batches that are stored at the same time, each over a connection of its
-    /// own.
+    /// The number of batches that are stored at the same time, each on a connection of
+    /// its own.
     pub lanes: usize,
-    /// Connections for everything else, made when needed.
+    /// The number of connections for everything else, opened when needed.
     pub readers_max: u32,
-    /// How long whoever asks for something waits, over all tries.
-    pub patience: Duration,
-    /// How long one try may take, and each of its statements on the server.
+    /// The time that a call may take, over all its attempts.
+    pub call_timeout: Duration,
+    /// The time that one attempt may take, and each of its statements on the server.
     pub attempt_timeout: Duration,
-    /// How long a new connection may take.
+    /// The time that opening a connection may take.
     pub connect_timeout: Duration,
-    /// How long [`check`](EventLog::check) waits.
+    /// The time that a [`check`](EventLog::check) may take.
     pub check_timeout: Duration,
 }
 
 impl Default for PostgresOptions {
-    /// 4 lanes and 4 connections. 4 s, as a draft may stay unanswered for 5 s;
-    /// of these a try gets 2.5 s and a connection 1 s, which leaves time to
-    /// find out about a commit whose answer was lost. 0.9 s for a check.
+    /// 4 lanes and 4 connections. 4 s for a call, as a draft fails after 5 s; of these
+    /// an attempt gets 2.5 s and a connection 1 s, which leaves time to resolve a commit
+    /// whose answer was lost. 0.9 s for a check.
     fn default() -> Self {
         Self {
             lanes: 4,
             readers_max: 4,
-            patience: Duration::from_secs(4),
+            call_timeout: Duration::from_secs(4),
             attempt_timeout: Duration::from_millis(2_500),
             connect_timeout: Duration::from_secs(1),
             check_timeout: Duration::from_millis(900),
@@ -98,11 +97,11 @@ impl PostgresStore {
         let epoch = epoch(&pool).await?;
         let lanes = (0..options.lanes.max(1)).map(|_| Lane::new(database.clone(), &options)).collect();
         let check_timeout = options.check_timeout;
-        Ok(Self { epoch, lanes, placing: RandomState::new(), pool, check_timeout })
+        Ok(Self { epoch, lanes, lane_hash: RandomState::new(), pool, check_timeout })
     }
 
-    /// Waits for what is being asked, then closes the connections. Every call
-    /// after this answers [`StoreError::Unavailable`].
+    /// Waits for calls that run, then closes the connections. Later calls fail with
+    /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
         join_all(self.lanes.iter().map(Lane::close)).await;
         self.pool.close().await;
@@ -110,8 +109,8 @@ impl PostgresStore {
 }
 
 impl EventLog for PostgresStore {
-    /// By the lane of the first topic. A batch may have topics of other lanes,
-    /// too; it may then have to wait for them.
+    /// Uses the lane of the first topic. A batch that also has topics of other lanes may
+    /// wait for them.
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
         Box::pin(async move {
             match drafts.first() {
@@ -127,8 +126,8 @@ impl EventLog for PostgresStore {
 
     fn lane(&self, topic: &Topic) -> usize {
         let lanes = self.lanes.len() as u64;
-        // Less than their number, which was a usize.
-        (self.placing.hash_one(topic) % lanes) as usize
+        // The result is less than `lanes`, which was a usize.
+        (self.lane_hash.hash_one(topic) % lanes) as usize
     }
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
@@ -153,15 +152,15 @@ impl EventLog for PostgresStore {
         &self.epoch
     }
 
-    /// Reads, and asks whether the server takes writes. Writing something
-    /// would tell more, and cost a flush of the disk each time somebody asks.
+    /// Reads, and asks whether the server accepts writes. A write would tell more, but
+    /// would cost a flush of the disk for each check.
     fn check(&self) -> Answer<'_, ()> {
         Box::pin(async {
             let rows = self.pool.rows_within(self.check_timeout, || sqlx::query(CHECK)).await?;
-            let row = rows.first().ok_or(StoreError::Damaged { what: "no name of its numbering" })?;
+            let row = rows.first().ok_or(StoreError::Damaged { what: "no epoch" })?;
             match row.flag(0)? {
                 false => Ok(()),
-                true => Err(StoreError::unavailable("the database server only reads")),
+                true => Err(StoreError::unavailable("the database server is read-only")),
             }
         })
     }
@@ -169,21 +168,21 @@ impl EventLog for PostgresStore {
 
 const CHECK: &str = "SELECT current_setting('transaction_read_only')::bool FROM meta WHERE key = 'epoch'";
 
-/// Over a connection that may take its time: there may be many accounts.
+/// Uses a connection without a time limit, as there may be many accounts.
 async fn complete_names(url: &PostgresUrl) -> Result<(), StoreError> {
     let mut connection = migrations::postgres::connect(url).await?;
     names::complete(&mut connection).await?;
     connection.close().await.map_err(StoreError::unavailable)
 }
 
-/// The name of the numbering, made when a server first opens the database.
+/// Reads the epoch, which is made when a server first opens the database.
 async fn epoch(pool: &Pool) -> Result<String, StoreError> {
-    const NO_EPOCH: StoreError = StoreError::Damaged { what: "no name of its numbering" };
+    const NO_EPOCH: StoreError = StoreError::Damaged { what: "no epoch" };
     let find = || sqlx::query("SELECT value FROM meta WHERE key = 'epoch'");
     let mut row = pool.row(find).await?;
     if row.is_none() {
         let new = Uuid::new_v4().to_string();
-        // Of two that start at once, one is quicker.
+        // If two servers start at once, the first one's epoch stays.
         let make = "INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT (key) DO NOTHING";
         pool.rows(|| sqlx::query(make).bind(&new)).await?;
         row = pool.row(find).await?;
@@ -199,10 +198,10 @@ mod tests {
     use crate::DatabaseUrl;
     use crate::test_postgres::TestDatabase;
 
-    /// The planner knows nothing of a new table, and little of an almost empty
-    /// one; what it makes of that must still be right for a large one.
+    /// The planner has no statistics of a new table, and poor ones of an almost empty
+    /// table; its plans must still be right for a large table.
     #[tokio::test]
-    async fn nothing_is_searched_through_even_on_the_statistics_of_empty_tables() {
+    async fn every_statement_uses_an_index_even_with_statistics_of_empty_tables() {
         let Some(database) = TestDatabase::migrated() else { return };
         let DatabaseUrl::Postgres(url) = &database.url else { panic!("{:?}", database.url) };
         let mut connection = Database::new(url, &PostgresOptions::default()).connect().await.ok().unwrap();
@@ -231,8 +230,8 @@ mod tests {
                 let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch_all(&mut connection).await.unwrap();
                 let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
                 assert!(plan.iter().any(|step| step.contains("Index")), "{plan:#?}");
-                // What is sorted is one page at most, by a key that has its order already.
-                // A bitmap loses that order: it is fine only where none is wanted.
+                // At most one page is sorted, by a key that is in order already. A bitmap
+                // loses this order, and is right only where none is needed.
                 let needs_order = sql != accounts::SAME_SKELETON;
                 let mut bad = vec!["Seq Scan", "Hash", "Merge"];
                 bad.extend(needs_order.then_some("Bitmap"));

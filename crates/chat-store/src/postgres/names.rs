@@ -1,4 +1,4 @@
-//! The names that accounts have and had, and what they look like.
+//! The names of existing and removed accounts, with their skeletons.
 
 use chat_core::{Skeleton, Username};
 use sqlx::postgres::PgConnection;
@@ -8,7 +8,7 @@ use crate::StoreError;
 use crate::names::{KnownName, rules};
 use crate::rows::{self, Columns as _};
 
-/// What is known of a name.
+/// Looks up what is known of a name.
 pub(super) async fn find(pool: &Pool, name: &Username) -> Result<KnownName, StoreError> {
     let skeleton = Skeleton::of(name.as_str());
     let [cased, folded] = skeleton.keys();
@@ -16,9 +16,9 @@ pub(super) async fn find(pool: &Pool, name: &Username) -> Result<KnownName, Stor
     rows::known_name(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
 }
 
-/// Notes the names of accounts that came about elsewhere, and brings those that
-/// were noted by other rules up to date. Mostly there is nothing to do; others
-/// may do the same at the same time.
+/// Reserves the names of accounts that other programs added, and updates rows made by
+/// another version of the rules. Usually there are none; other servers may do the same
+/// at the same time.
 pub(crate) async fn complete(connection: &mut PgConnection) -> Result<(), StoreError> {
     let missing = sqlx::query(MISSING)
         .bind(rules())
@@ -42,7 +42,7 @@ pub(crate) async fn complete(connection: &mut PgConnection) -> Result<(), StoreE
     Ok(())
 }
 
-/// Names in one statement.
+/// The number of names in one statement.
 const CHUNK: usize = 1_000;
 
 pub(super) const FIND: &str = "SELECT
@@ -51,7 +51,7 @@ pub(super) const FIND: &str = "SELECT
     EXISTS (SELECT FROM names WHERE cased IN ($2, $3)) OR
     EXISTS (SELECT FROM names WHERE folded IN ($2, $3))";
 
-/// In one order, so that two who do this at once wait for each other.
+/// In one order, so that two servers at once cannot deadlock.
 const MISSING: &str = r#"SELECT username::text COLLATE "C" FROM users AS u
      WHERE NOT EXISTS (SELECT FROM names AS n WHERE n.username = u.username::text COLLATE "C")
      UNION ALL SELECT username FROM names WHERE rules <> $1

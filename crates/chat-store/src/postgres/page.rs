@@ -1,4 +1,4 @@
-//! Reading a part of a topic.
+//! Reading pages of a topic.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use chat_core::{Page, PageFrom, PageLimits, Topic};
 use super::pool::Pool;
 use crate::{StoreError, columns, rows};
 
-/// One statement, and so one moment: the entries, `first` and `last` agree
-/// whatever is written meanwhile.
+/// Reads a page with one statement, so that the entries, `first` and `last` are of the
+/// same moment.
 pub(super) async fn page(
     pool: &Pool,
     topic: &Topic,
@@ -43,9 +43,9 @@ pub(super) async fn page(
     Ok(page)
 }
 
-/// A known topic gives at least one row, with NULL for an entry where none
-/// matches. The server counts the bytes, since it sends all rows that match
-/// whether they are read or not; the first row is sent however long it is.
+/// A known topic has at least one row, with NULL for the columns of the entry if none
+/// matches. The database server applies the limit of bytes, since it sends all matching
+/// rows whether they are read or not; it sends the first row whatever its length.
 macro_rules! page_sql {
     ($bound:literal, $order:literal) => {
         concat!(
@@ -55,7 +55,7 @@ macro_rules! page_sql {
                LEFT JOIN LATERAL (
                     SELECT *
                       FROM (SELECT *,
-                                   row_number() OVER up_to_here AS place,
+                                   row_number() OVER up_to_here AS position,
                                    sum(octet_length(text)) OVER up_to_here AS bytes
                               FROM (SELECT * FROM entries
                                      WHERE topic = t.id AND seq ",
@@ -67,7 +67,7 @@ macro_rules! page_sql {
                             WINDOW up_to_here AS (ORDER BY seq ",
             $order,
             " ROWS UNBOUNDED PRECEDING)) AS counted
-                     WHERE place = 1 OR bytes <= $6
+                     WHERE position = 1 OR bytes <= $6
                     ) AS e ON true
               WHERE t.kind = $1 AND t.name = $2 AND t.other = $3
               ORDER BY e.seq"

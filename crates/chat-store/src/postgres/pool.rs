@@ -1,4 +1,4 @@
-//! The connections for single statements.
+//! Connections for single statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,28 +9,26 @@ use tokio::sync::Semaphore;
 
 use super::PostgresOptions;
 use super::database::Database;
+use super::deadline::Deadline;
 use super::failure::Failure;
-use super::patience::Patience;
 use crate::StoreError;
 
-/// The connections for single statements, made when needed: everything but
-/// batches. A statement must be one that may be repeated, since one whose
-/// connection is lost is.
+/// Connections for single statements, opened when needed: for everything but batches.
+/// A statement must be repeatable, as one whose connection is lost is retried.
 ///
-/// Not sqlx's own pool: that one asks a connection, when it is given back,
-/// whether it still answers, and waits for that without an end. Here, what was
-/// given up in the middle is closed.
+/// This is not sqlx's own pool, which checks a returned connection and waits for its
+/// answer without a limit. Here a connection whose statement was dropped is closed.
 pub(super) struct Pool {
     database: Database,
-    patience: Duration,
+    call_timeout: Duration,
     attempt_timeout: Duration,
-    /// A permit for each connection in use.
+    /// A permit for each connection that is not in use.
     free: Semaphore,
     connections: u32,
     idle: Mutex<Vec<PgConnection>>,
 }
 
-/// A statement with its values.
+/// A statement with its parameters.
 pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 impl Pool {
@@ -38,7 +36,7 @@ impl Pool {
         let connections = options.readers_max.max(1);
         Self {
             database,
-            patience: options.patience,
+            call_timeout: options.call_timeout,
             attempt_timeout: options.attempt_timeout,
             free: Semaphore::new(connections as usize),
             connections,
@@ -46,15 +44,15 @@ impl Pool {
         }
     }
 
-    /// What a statement answers. It is made anew for each try.
+    /// Runs a statement and returns its rows. `query` makes it anew for each attempt.
     pub(super) async fn rows<'q>(
         &self,
         query: impl Fn() -> Query<'q> + Send + Sync,
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.rows_within(self.patience, query).await
+        self.rows_within(self.call_timeout, query).await
     }
 
-    /// The one row that a statement answers, if any.
+    /// Runs a statement and returns its only row, if there is one.
     pub(super) async fn row<'q>(
         &self,
         query: impl Fn() -> Query<'q> + Send + Sync,
@@ -62,43 +60,44 @@ impl Pool {
         Ok(self.rows(query).await?.pop())
     }
 
-    /// The same for a statement that must see what every other one under the
-    /// lock of that number did: it waits for them first. A statement that took
-    /// the lock itself would still see the time before it waited.
+    /// Runs a statement after it has waited for the advisory lock with this number, so
+    /// that it sees the changes of all earlier statements under the lock. (A statement
+    /// that took the lock itself would see the data of the moment before it waited.)
     pub(super) async fn row_under_lock<'q>(
         &self,
         lock: i64,
         query: impl Fn() -> Query<'q> + Send + Sync,
     ) -> Result<Option<PgRow>, StoreError> {
-        Ok(self.ask(self.patience, || self.attempt_under_lock(lock, query())).await?.pop())
+        Ok(self.run(self.call_timeout, || self.attempt_under_lock(lock, query())).await?.pop())
     }
 
+    /// The same as [`rows`](Self::rows), with another deadline.
     pub(super) async fn rows_within<'q>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         query: impl Fn() -> Query<'q> + Send + Sync,
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.ask(patience, || self.attempt(query())).await
+        self.run(timeout, || self.attempt(query())).await
     }
 
-    async fn ask<F>(
+    async fn run<F>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         attempt: impl Fn() -> F + Send + Sync,
     ) -> Result<Vec<PgRow>, StoreError>
     where
         F: Future<Output = Result<Vec<PgRow>, Failure>> + Send,
     {
-        let mut patience = Patience::of(patience);
-        let permit = patience.wait(self.free.acquire()).await?;
+        let mut deadline = Deadline::after(timeout);
+        let permit = deadline.wait(self.free.acquire()).await?;
         let _permit = permit.map_err(|_| StoreError::unavailable("the store was closed"))?;
         loop {
-            match patience.attempt(self.attempt_timeout, attempt()).await {
+            match deadline.attempt(self.attempt_timeout, attempt()).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => {
-                    // What happened to one happened to the others: a restart.
+                    // If the server was restarted, the other connections are lost, too.
                     self.idle().clear();
-                    patience.pause(failure).await?;
+                    deadline.pause(failure).await?;
                 }
             }
         }
@@ -111,7 +110,7 @@ impl Pool {
         Ok(rows)
     }
 
-    /// What is not committed goes with its connection, and the lock with it.
+    /// A transaction that is dropped ends with its connection, and its lock with it.
     async fn attempt_under_lock(&self, lock: i64, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
         let mut connection = self.connection().await?;
         sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
@@ -130,22 +129,22 @@ impl Pool {
         }
     }
 
-    /// Waits for what runs, and closes. Later calls fail.
+    /// Waits for statements that run, and closes the connections. Later calls fail.
     pub(super) async fn close(&self) {
-        // An error says that it is closed already.
+        // An error means that the pool is closed already.
         if let Ok(all) = self.free.acquire_many(self.connections).await {
             all.forget();
         }
         self.free.close();
         let idle = std::mem::take(&mut *self.idle());
         for connection in idle {
-            // A server that does not answer needs no goodbye.
+            // A server that does not answer is not waited for.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
         }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
-        // Every change is whole in one call.
+        // Each change is complete in one call, so that a poisoned lock is safe.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

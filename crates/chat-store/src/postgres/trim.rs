@@ -1,5 +1,5 @@
-//! Removing what is not to be kept, over the connections for single statements.
-//! Several servers may do it at the same time.
+//! Removing entries that are not kept, on the connections for single statements. Several
+//! servers may do so at the same time.
 
 use super::pool::Pool;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
@@ -41,21 +41,22 @@ pub(super) async fn trim(
     }
 }
 
-/// What is to be removed of the topics behind a row, and where to go on.
+/// Plans what is removed from the topics with a higher row id than `after`. Returns the
+/// plan and the position of the next step.
 async fn plan(pool: &Pool, cut: Cut, mut after: i64, max: usize) -> Result<(Plan, Stage), StoreError> {
     let topics = pool.rows(|| sqlx::query(FIRST_ENTRIES).bind(after).bind(TOPICS_AT_ONCE as i64)).await?;
     let mut plan = Plan::default();
     for row in &topics {
         let OldestEntry { id, topic, last, oldest } = rows::oldest_entry(row)?;
         if let Some((seq, at_ms)) = oldest
-            && cut.takes(seq, at_ms, last)
+            && cut.removes(seq, at_ms, last)
         {
             let left = columns::column((max - plan.entries) as u64);
             let found = pool.rows(|| sqlx::query(OLDEST_ENTRIES).bind(id).bind(left)).await?;
             let oldest = found.iter().map(rows::seq_and_stamp).collect::<Result<Vec<_>, _>>()?;
             plan.add(id, topic, last, &oldest, cut);
             if plan.entries == max {
-                // There may be more of it.
+                // The topic may have more entries to remove.
                 return Ok((plan, Stage::Topics { after }));
             }
         }
@@ -65,7 +66,7 @@ async fn plan(pool: &Pool, cut: Cut, mut after: i64, max: usize) -> Result<(Plan
     Ok((plan, next))
 }
 
-/// Topics with their oldest entry, if they have one.
+/// Topics, each with its oldest entry if it has one.
 pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, e.seq, e.at
        FROM (SELECT * FROM topics WHERE id > $1 ORDER BY id LIMIT $2) AS t
        LEFT JOIN LATERAL (SELECT seq, at FROM entries WHERE topic = t.id ORDER BY seq LIMIT 1) AS e ON true
@@ -73,7 +74,7 @@ pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.
 
 pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = $1 ORDER BY seq LIMIT $2";
 
-/// Repeated after its answer was lost, it finds less to do.
+/// Repeated after its answer was lost, it finds fewer rows.
 pub(super) const REMOVE: &str = "WITH gone AS (
          DELETE FROM entries AS e USING unnest($1::bigint[], $2::bigint[]) AS d (topic, upto)
           WHERE e.topic = d.topic AND e.seq <= d.upto
@@ -88,7 +89,7 @@ pub(super) const REMOVE: &str = "WITH gone AS (
       RETURNING 1)
      SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM forgotten)";
 
-/// Those that another server is just deleting are left to it.
+/// Skips rows that another server is deleting.
 pub(super) const FORGET: &str = "WITH over AS (
          DELETE FROM outlived_nonces AS o
           USING (SELECT at, nonce, sender FROM outlived_nonces

@@ -1,4 +1,4 @@
-//! Users and sessions. What changes them passes through the one writer.
+//! Users and sessions. Changes use the connection that writes.
 
 use chat_core::{SessionId, Skeleton, Username};
 use sqlx::sqlite::SqliteConnection;
@@ -20,7 +20,7 @@ impl UserRepository for SqliteStore {
     }
 
     fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
-        Box::pin(async move { names::find(&self.readers, name).await?.may_be_given(false) })
+        Box::pin(async move { names::find(&self.readers, name).await?.check(false) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
@@ -97,7 +97,7 @@ impl SqliteStore {
 }
 
 async fn create(connection: &mut SqliteConnection, user: &NewUser, again: bool) -> Result<(), StoreError> {
-    names::find(&mut *connection, &user.name).await?.may_be_given(again)?;
+    names::find(&mut *connection, &user.name).await?.check(again)?;
     sqlx::query("INSERT INTO users (username, password_hash, avatar, created_at) VALUES (?1, ?2, ?3, ?4)")
         .bind(user.name.as_str())
         .bind(&user.password_hash)
@@ -115,7 +115,7 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
         .execute(&mut *connection)
         .await
         .map_err(StoreError::unavailable)?;
-    // Whoever put it there may not have noted its name.
+    // Another program may have added the account without a row in `names`.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }
 }
 
@@ -124,13 +124,12 @@ pub(super) const SAME_SKELETON: &str = "SELECT u.username, u.password_hash, u.av
        FROM names AS n CROSS JOIN users AS u ON u.username = n.username
       WHERE n.folded = ?1";
 
-/// No name is empty.
+/// The empty name, which no account has, is before the first one.
 const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FROM users
      WHERE username > ?1 ORDER BY username LIMIT ?2";
 
 impl SessionRepository for SqliteStore {
-    /// Deletes those that ended before, too: there is no other time at which
-    /// anybody comes by.
+    /// Deletes some ended sessions, too: nothing else would.
     fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
@@ -257,11 +256,12 @@ pub(super) const SESSIONS_OF: &str =
        FROM sessions WHERE username = ?1 AND expires_at > ?2
       ORDER BY created_at DESC, id DESC LIMIT ?3";
 
-// CROSS JOIN: SQLite keeps that order, and looks each row up by its key.
+// CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its
+// key.
 pub(super) const GOOD_SESSIONS: &str = "SELECT s.id, s.expires_at
        FROM jsonb_each(?1) AS d CROSS JOIN sessions AS s ON s.id = d.value
       WHERE s.expires_at > ?2";
 
-/// A few with each sign-in, so that none waits for many.
+/// A few with each sign-in, so that no sign-in waits for many deletions.
 const SWEEP_SESSIONS: &str =
     "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT 100)";

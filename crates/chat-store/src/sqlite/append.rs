@@ -1,4 +1,4 @@
-//! Storing a batch: one statement for each step, however many drafts there are.
+//! Storing a batch, with one statement for each step of the whole batch.
 
 use chat_core::{Batch, Commit, Draft, Questions};
 use sqlx::sqlite::SqliteConnection;
@@ -21,6 +21,7 @@ pub(super) async fn append(
     Ok(commit)
 }
 
+/// Inserts the new entries and their nonces.
 async fn write(connection: &mut SqliteConnection, entries: &[NewEntry<'_>]) -> Result<(), StoreError> {
     let entry_rows: Vec<_> = entries.iter().map(entry_row).collect();
     insert(connection, INSERT_ENTRIES, &entry_rows).await?;
@@ -123,7 +124,8 @@ async fn insert(
     Ok(())
 }
 
-// CROSS JOIN: SQLite keeps that order, and looks each row up by its key.
+// CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its
+// key.
 pub(super) const KNOWN_NONCES: &str = "SELECT d.key, t.kind, t.name, t.other, n.seq, n.at
        FROM jsonb_each(?1) AS d
       CROSS JOIN nonces AS n ON n.sender = d.value ->> 0 AND n.nonce = d.value ->> 1
@@ -132,7 +134,7 @@ pub(super) const KNOWN_NONCES: &str = "SELECT d.key, t.kind, t.name, t.other, n.
 pub(super) const RECIPIENTS: &str =
     "SELECT d.key FROM jsonb_each(?1) AS d CROSS JOIN users AS u ON u.username = d.value";
 
-// "WHERE true" tells the parser that ON belongs to the INSERT.
+// "WHERE true" makes the parser take ON as a part of the INSERT.
 const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2 FROM jsonb_each(?1) WHERE true
          ON CONFLICT (kind, name, other) DO UPDATE
@@ -147,8 +149,8 @@ const INSERT_NONCES: &str = "INSERT INTO nonces (sender, nonce, topic, seq, at)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
        FROM jsonb_each(?1)";
 
-/// A whole batch as one parameter. The statements read it with `jsonb_each`,
-/// which parses it once, where `json_each` prints each row and parses it again.
+/// A whole batch as one parameter. The statements read it with `jsonb_each`, which
+/// parses it once; `json_each` would print each row and parse it again.
 fn json(rows: &[impl serde::Serialize]) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(StoreError::unavailable)
 }

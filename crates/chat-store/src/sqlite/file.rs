@@ -7,8 +7,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _};
 
 use super::private;
-use crate::cause::DatabaseMessage;
-use crate::{SqliteOptions, StoreError, migrations};
+use crate::cause::{CANTOPEN, DatabaseMessage, FULL, IOERR, READONLY};
+use crate::{SqliteOptions, StoreError, cause, migrations};
 
 /// A database that belongs to this process for as long as this value lives.
 pub(crate) struct DatabaseFile {
@@ -113,13 +113,8 @@ pub(crate) fn explained(path: &Path, error: StoreError) -> StoreError {
     let (StoreError::CannotOpen { source, .. } | StoreError::Unavailable { source }) = &error else {
         return error;
     };
-    // The low byte of an extended code is the code (https://sqlite.org/rescode.html).
     let code = source.downcast_ref::<DatabaseMessage>().and_then(DatabaseMessage::code);
-    let code = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
-    const READONLY: u32 = 8;
-    const IOERR: u32 = 10;
-    const FULL: u32 = 13;
-    const CANTOPEN: u32 = 14;
+    let code = code.and_then(cause::sqlite_code);
     if matches!(code, Some(READONLY | IOERR | FULL | CANTOPEN))
         && let Some(reason) = private::why_unwritable(folder(path))
     {

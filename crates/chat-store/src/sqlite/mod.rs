@@ -1,4 +1,4 @@
-//! A store in one SQLite file.
+//! The SQLite store.
 
 mod accounts;
 mod append;
@@ -22,36 +22,36 @@ use crate::{Answer, EventLog, Retention, StoreError, TrimPosition, Trimmed, migr
 pub(crate) use file::{DatabaseFile, explained};
 use writer::Writer;
 
-/// Users, sessions and the log in one SQLite file: the default store.
+/// A store of users, sessions and the log in one SQLite file: the default store.
 ///
-/// One connection writes, a few read beside it (WAL), and each commit is on the
-/// disk before it is acknowledged (`synchronous=FULL`). One process has the
-/// file at a time.
+/// One connection writes, a few others read at the same time (WAL), and each commit is
+/// on the disk before it is acknowledged (`synchronous=FULL`). One process has the file
+/// at a time.
 ///
-/// Checkpoints, which copy the WAL into the database, are left to SQLite: the
-/// commit that finds more than 1,000 pages (4 MB) in the WAL makes one. Done
-/// by another connection beside the writer, a checkpoint would hardly ever
-/// find the WAL at rest, and only then can it be started over: it would grow
-/// as long as people write. On the writer's path it stays at about 4 MB, and
-/// what arrives during a checkpoint is one bigger batch.
+/// SQLite makes the checkpoints, which copy the WAL into the database: the commit that
+/// finds more than 1,000 pages (4 MB) in the WAL makes one. A checkpoint by another
+/// connection would rarely find the WAL idle, which is necessary to start the WAL over:
+/// the WAL would grow for as long as messages are written. Made by the writer, it stays
+/// at about 4 MB, and drafts that arrive during a checkpoint form one larger batch.
 pub struct SqliteStore {
     epoch: String,
     writer: Writer,
     readers: SqlitePool,
 }
 
-/// How an SQLite file is used.
+/// The limits of an SQLite store.
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteOptions {
-    /// How long to wait for a lock of another program on the file (a backup,
-    /// `sqlite3`), and for a free connection to read with.
+    /// The time to wait for a lock of another program on the file (a backup,
+    /// `sqlite3`), and for a free connection that reads.
     pub busy_timeout: Duration,
-    /// Connections that read, each with a thread of its own: made when needed.
+    /// The number of connections that read, each with a thread of its own, opened when
+    /// needed.
     pub readers_max: u32,
 }
 
 impl Default for SqliteOptions {
-    /// 5 s, as long as a draft may stay unanswered; 4 connections.
+    /// 5 s, after which a draft fails; 4 connections.
     fn default() -> Self {
         Self { busy_timeout: Duration::from_secs(5), readers_max: 4 }
     }
@@ -71,7 +71,7 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers_max.max(1))
             .acquire_timeout(options.busy_timeout)
-            // It is a file: a connection to it does not go stale.
+            // A connection to a file does not become invalid.
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -79,11 +79,11 @@ impl SqliteStore {
         Ok(Self { epoch, writer: Writer::new(connection, file), readers })
     }
 
-    /// Waits for what is being written, closes the file and gives it back.
-    /// Every call after this answers [`StoreError::Unavailable`].
+    /// Waits for calls that run, closes the file and releases it. Later calls fail with
+    /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.readers.close().await;
-        // The last connection to close clears the WAL away, and must be able to write.
+        // The last connection to close removes the WAL, and must be able to write.
         self.writer.close().await;
     }
 }
@@ -122,8 +122,8 @@ impl EventLog for SqliteStore {
         &self.epoch
     }
 
-    /// Reads, and begins a transaction that writes. Writing something would
-    /// tell more, and cost a flush of the disk each time somebody asks.
+    /// Reads, and begins a transaction with the right to write. A write would tell more,
+    /// but would cost a flush of the disk for each check.
     fn check(&self) -> Answer<'_, ()> {
         Box::pin(async {
             let read = sqlx::query("SELECT value FROM meta WHERE key = 'epoch'");
@@ -133,7 +133,7 @@ impl EventLog for SqliteStore {
     }
 }
 
-/// The name of the numbering, made with the database.
+/// Reads the epoch, which is made when a server first opens the database.
 async fn epoch(connection: &mut SqliteConnection) -> Result<String, StoreError> {
     sqlx::query("INSERT INTO meta (key, value) VALUES ('epoch', ?1) ON CONFLICT (key) DO NOTHING")
         .bind(Uuid::new_v4().to_string())
@@ -151,10 +151,10 @@ async fn epoch(connection: &mut SqliteConnection) -> Result<String, StoreError> 
 mod tests {
     use super::*;
 
-    /// SQLite plans by what `PRAGMA optimize` counted when the file was last
-    /// closed, and an almost empty table makes reading all of it look cheap.
+    /// SQLite plans with the statistics that `PRAGMA optimize` made when the file was last
+    /// closed, and reading all of an almost empty table looks cheap.
     #[tokio::test]
-    async fn nothing_is_sorted_or_searched_through_even_after_a_count_of_empty_tables() {
+    async fn every_statement_uses_an_index_even_with_statistics_of_empty_tables() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chat.db");
         for _ in 0..2 {

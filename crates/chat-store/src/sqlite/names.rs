@@ -1,4 +1,4 @@
-//! The names that accounts have and had, and what they look like.
+//! The names of existing and removed accounts, with their skeletons.
 
 use chat_core::{Skeleton, Username};
 use sqlx::sqlite::{SqliteConnection, SqliteExecutor};
@@ -7,7 +7,7 @@ use crate::StoreError;
 use crate::names::{KnownName, rules};
 use crate::rows::{self, Columns as _};
 
-/// What is known of a name.
+/// Looks up what is known of a name.
 pub(super) async fn find(
     executor: impl SqliteExecutor<'_>,
     name: &Username,
@@ -24,7 +24,7 @@ pub(super) async fn find(
     rows::known_name(&row)
 }
 
-/// Notes a name for good.
+/// Reserves a name for good.
 pub(super) async fn keep(connection: &mut SqliteConnection, name: &str) -> Result<(), StoreError> {
     let skeleton = Skeleton::of(name);
     let [cased, folded] = skeleton.keys();
@@ -39,8 +39,8 @@ pub(super) async fn keep(connection: &mut SqliteConnection, name: &str) -> Resul
     Ok(())
 }
 
-/// Notes the names of accounts that came about elsewhere, and brings those that
-/// were noted by other rules up to date. Mostly there is nothing to do.
+/// Reserves the names of accounts that other programs added, and updates rows made by
+/// another version of the rules. Usually there are none.
 pub(super) async fn complete(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let missing = sqlx::query(MISSING)
         .bind(rules())
@@ -50,7 +50,7 @@ pub(super) async fn complete(connection: &mut SqliteConnection) -> Result<(), St
     if missing.is_empty() {
         return Ok(());
     }
-    // Not done to its end, it is done again at the next start.
+    // If this does not complete, the next start does it again.
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(StoreError::unavailable)?;
     for row in &missing {
         keep(connection, row.text(0)?).await?;

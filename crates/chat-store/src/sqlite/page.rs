@@ -1,4 +1,4 @@
-//! Reading a part of a topic.
+//! Reading pages of a topic.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use sqlx::sqlite::SqlitePool;
 
 use crate::{StoreError, columns, rows};
 
-/// One statement, and so one moment: the entries, `first` and `last` agree
-/// whatever is written meanwhile.
+/// Reads a page with one statement, so that the entries, `first` and `last` are of the
+/// same moment.
 pub(super) async fn page(
     readers: &SqlitePool,
     topic: &Topic,
@@ -42,22 +42,23 @@ pub(super) async fn page(
         }
         page.entries.push(Arc::new(entry));
     }
-    if from_the_end(from) {
+    if is_backward(from) {
         page.entries.reverse();
     }
     Ok(page)
 }
 
-fn from_the_end(from: PageFrom) -> bool {
+/// Whether the rows are in falling order.
+fn is_backward(from: PageFrom) -> bool {
     match from {
         PageFrom::Latest | PageFrom::Before(_) => true,
         PageFrom::After(_) => false,
     }
 }
 
-/// A known topic gives at least one row, with NULL for an entry where none
-/// matches. There is one row of `topics`, so that the entries come in the order
-/// of their key and nothing is sorted.
+/// A known topic has at least one row, with NULL for the columns of the entry if none
+/// matches. There is one row of `topics`, so that the entries are in the order of their
+/// key and nothing is sorted.
 macro_rules! page_sql {
     ($bound:literal, $order:literal) => {
         concat!(

@@ -1,5 +1,5 @@
-//! Removing what is not to be kept: it is looked for beside the writer, which
-//! then only deletes, along keys.
+//! Removing entries that are not kept. Readers find them; the writer only deletes, by
+//! keys.
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
@@ -22,7 +22,7 @@ pub(super) async fn trim(
             let (plan, next) = plan(readers, Cut::of(retention, now_ms), after, max).await?;
             let mut trimmed =
                 Trimmed { topics: plan.topics, next: Some(TrimPosition(next)), ..Trimmed::default() };
-            // What was found only becomes more: nobody else removes anything.
+            // The plan stays valid: no other process removes entries.
             if !plan.cuts.is_empty() {
                 let mut writing = writer.begin().await?;
                 let work = remove(&mut writing.connection, &plan.cuts, now_ms).await;
@@ -49,7 +49,8 @@ pub(super) async fn trim(
     }
 }
 
-/// What is to be removed of the topics behind a row, and where to go on.
+/// Plans what is removed from the topics with a higher row id than `after`. Returns the
+/// plan and the position of the next step.
 async fn plan(
     readers: &SqlitePool,
     cut: Cut,
@@ -66,7 +67,7 @@ async fn plan(
     for row in &topics {
         let OldestEntry { id, topic, last, oldest } = rows::oldest_entry(row)?;
         if let Some((seq, at_ms)) = oldest
-            && cut.takes(seq, at_ms, last)
+            && cut.removes(seq, at_ms, last)
         {
             let found = sqlx::query(OLDEST_ENTRIES)
                 .bind(id)
@@ -77,7 +78,7 @@ async fn plan(
             let oldest = found.iter().map(rows::seq_and_stamp).collect::<Result<Vec<_>, _>>()?;
             plan.add(id, topic, last, &oldest, cut);
             if plan.entries == max {
-                // There may be more of it.
+                // The topic may have more entries to remove.
                 return Ok((plan, Stage::Topics { after }));
             }
         }
@@ -87,8 +88,8 @@ async fn plan(
     Ok((plan, next))
 }
 
-/// Removes entries inside the caller's transaction: how many, and how many nonces
-/// with them.
+/// Removes entries inside the caller's transaction. Returns the numbers of removed
+/// entries and of removed nonces.
 async fn remove(
     connection: &mut SqliteConnection,
     cuts: &[(i64, u64)],
@@ -121,7 +122,7 @@ async fn remove(
     Ok((count, forgotten.len() as u64))
 }
 
-/// Forgets nonces whose time is over.
+/// Removes nonces that have outlived their entries for long enough, at most `max`.
 async fn forget(connection: &mut SqliteConnection, end: i64, max: usize) -> Result<u64, StoreError> {
     let over = sqlx::query(REMOVE_OUTLIVED)
         .bind(end)
@@ -138,7 +139,7 @@ async fn forget(connection: &mut SqliteConnection, end: i64, max: usize) -> Resu
     Ok(over.len() as u64)
 }
 
-/// Topics with their oldest entry, if they have one.
+/// Topics, each with its oldest entry if it has one.
 pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, e.seq, e.at
        FROM topics AS t
        LEFT JOIN entries AS e
@@ -153,7 +154,7 @@ pub(super) const REMOVE: &str =
 const KEEP_OUTLIVED: &str = "INSERT INTO outlived_nonces (at, nonce, sender)
      SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)";
 
-/// Of rows `at, nonce, sender`.
+/// Removes nonces; the parameter has rows `at, nonce, sender`.
 pub(super) const FORGET: &str = "DELETE FROM nonces WHERE (nonce, sender) IN
      (SELECT d.value ->> 1, d.value ->> 2 FROM jsonb_each(?1) AS d)";
 

@@ -104,7 +104,7 @@ async fn a_removed_account_is_gone_and_its_name_stays_taken(store: TestStore) {
     assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
     for alike in [users.create_user(&newcomer("Alice")).await, users.recreate_user(&newcomer("Alice")).await]
     {
-        assert!(matches!(alike, Err(StoreError::NameLooksTaken)), "{alike:?}");
+        assert!(matches!(alike, Err(StoreError::NameConfusable)), "{alike:?}");
     }
     // Its messages stay, and new private messages to it are refused.
     assert_eq!(texts(&store.all(&pair("alice", "bob")).await), ["hi"]);

@@ -42,7 +42,7 @@ async fn a_confusable_name_is_refused(store: TestStore) {
             users.create_user(&newcomer(person)).await,
             users.recreate_user(&newcomer(person)).await,
         ] {
-            assert!(matches!(refused, Err(StoreError::NameLooksTaken)), "{person}: {refused:?}");
+            assert!(matches!(refused, Err(StoreError::NameConfusable)), "{person}: {refused:?}");
         }
         assert_eq!(users.find_user(&name(person)).await.unwrap(), None);
     }
@@ -65,7 +65,7 @@ async fn of_confusable_names_registered_at_once_one_is_accepted(store: TestStore
         }
         let given = asking.join_all().await.into_iter().filter(|answer| match answer {
             Ok(()) => true,
-            Err(StoreError::NameTaken | StoreError::NameLooksTaken) => false,
+            Err(StoreError::NameTaken | StoreError::NameConfusable) => false,
             Err(error) => panic!("{error:?}"),
         });
         assert_eq!(given.count(), 1);
@@ -87,7 +87,7 @@ async fn the_name_of_a_removed_account_can_be_registered_again_on_purpose(store:
     users.recreate_user(&again).await.unwrap();
     assert_eq!(users.find_user(&name("alice")).await.unwrap().unwrap().password_hash, "another");
     let alike = users.create_user(&newcomer("Alice")).await;
-    assert!(matches!(alike, Err(StoreError::NameLooksTaken)), "{alike:?}");
+    assert!(matches!(alike, Err(StoreError::NameConfusable)), "{alike:?}");
     // A name that no account had is registered as by `create_user`.
     users.recreate_user(&newcomer("bob")).await.unwrap();
     let taken = users.create_user(&newcomer("bob")).await;
