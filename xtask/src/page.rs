@@ -46,7 +46,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     })
 }
 
-/// `cargo xtask screenshots`: takes the README's pictures of the page anew.
+/// `cargo xtask screenshots`: takes new screenshots for the README.
 pub(crate) fn screenshots() -> ExitCode {
     perform(|| {
         let mut command = browser_command()?;
@@ -346,8 +346,8 @@ mod tests {
         assert!(talk.len() == 1 && talk[0].ends_with("test/browser/talk.test.mjs"), "{talk:?}");
         let error = parse("tlak").unwrap().files_of(all()).unwrap_err().to_string();
         assert!(error.starts_with("there is no file of scenarios `tlak`, only "), "{error}");
-        let error = parse("--name nobody-says-this").unwrap().files_of(all()).unwrap_err();
-        assert_eq!(error.to_string(), "no scenario's name contains `nobody-says-this`");
+        let error = parse("--name no-such-name").unwrap().files_of(all()).unwrap_err();
+        assert_eq!(error.to_string(), "no scenario's name contains `no-such-name`");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl World {
         let mut app = |user| App::new(user, rng.next_u64());
         let apps = vec![app("alice"), app("alice"), app("bob"), app("carol"), app("dave")];
         // Some seeds have no faults of one kind at all.
-        let mut rate = |most: u64| if rng.index(4) == 0 { 0 } else { rng.between(0, most - 1) };
+        let mut rate = |max: u64| if rng.index(4) == 0 { 0 } else { rng.between(0, max - 1) };
         let rates = Rates { cut: rate(12), fail: rate(200), crash: rate(6), restart: rate(8) };
         Self {
             now_ms: 1_000_000,

@@ -284,8 +284,8 @@ fn a_missing_number_is_a_gap() {
     assert_eq!(kinds, [Kind::Lost, Kind::Gap]);
     // In a room that starts over without a reset.
     let kinds = found(|ledger| {
-        let anew = Event::Joined { room: in_room("one"), seq: 5, recovered: false };
-        ledger.apps[0].events.push((Duration::ZERO, anew));
+        let joined = Event::Joined { room: in_room("one"), seq: 5, recovered: false };
+        ledger.apps[0].events.push((Duration::ZERO, joined));
     });
     assert_eq!(kinds, [Kind::Gap]);
 }

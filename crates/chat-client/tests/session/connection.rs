@@ -32,7 +32,7 @@ fn it_reconnects_when_the_server_asks() {
     let mut client = Harness::in_room("tech");
     client.sent();
     client.frame(json!({"type": "reconnect", "after_ms": 1_234}));
-    // No longer taken by this connection.
+    // This connection takes no more sends.
     client.send(tech(), "1");
     client.advance(34);
     client.lose(Some(1012));
@@ -60,7 +60,7 @@ fn a_signed_out_session_stays_offline() {
 
 #[test]
 fn a_dead_connection_is_dropped() {
-    // Nothing comes any more, not even pings.
+    // Nothing is received, not even pings.
     let mut client = Harness::in_room("tech");
     client.advance(80_000);
     client.session.received(client.now_ms);
@@ -68,7 +68,7 @@ fn a_dead_connection_is_dropped() {
     assert_eq!(client.hangups, 0);
     client.advance(1_000);
     assert_eq!((client.hangups, client.events()), (1, vec!["offline".to_owned()]));
-    // Pings come, but no requests.
+    // Pings are received, but no answers.
     let mut client = Harness::in_room("tech");
     client.send(tech(), "1");
     for _ in 0..59 {
@@ -78,7 +78,7 @@ fn a_dead_connection_is_dropped() {
     assert_eq!(client.hangups, 0);
     client.advance(1_000);
     assert_eq!(client.hangups, 1);
-    // Neither a connection nor a hello.
+    // Neither a connection nor a `hello` in time.
     let mut client = Harness::new();
     client.advance(15_000);
     assert_eq!(client.hangups, 1);

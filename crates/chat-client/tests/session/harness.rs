@@ -117,10 +117,10 @@ impl Harness {
         self.collect();
     }
 
-    /// Requests the last `join` of a room.
+    /// Answers the last `join` of a room.
     pub(crate) fn joined(&mut self, room: &str, seq: u64, recovered: bool) {
-        let asked = self.sent.iter().rev().find(|frame| frame["type"] == "join" && frame["room"] == room);
-        let reference = asked.expect("a join")["ref"].clone();
+        let join = self.sent.iter().rev().find(|frame| frame["type"] == "join" && frame["room"] == room);
+        let reference = join.expect("a join")["ref"].clone();
         self.frame(json!({"type": "joined", "room": room, "epoch": "e", "seq": seq, "recovered": recovered,
             "online": 1, "members": ["alice"], "ref": reference}));
     }
@@ -171,8 +171,8 @@ impl Harness {
 
     /// Answers the last `history` request with this page.
     pub(crate) fn page(&mut self, first: u64, messages: Vec<Value>, has_more: bool) {
-        let asked = self.sent.iter().rev().find(|frame| frame["type"] == "history").expect("a request");
-        let (with, reference) = (asked["with"].clone(), asked["ref"].clone());
+        let request = self.sent.iter().rev().find(|frame| frame["type"] == "history").expect("a request");
+        let (with, reference) = (request["with"].clone(), request["ref"].clone());
         self.sent.clear();
         self.frame(json!({"type": "history", "with": with, "epoch": "e", "first": first,
             "messages": messages, "has_more": has_more, "ref": reference}));

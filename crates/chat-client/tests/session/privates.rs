@@ -8,7 +8,7 @@ use crate::harness::{Harness, private};
 fn live_private_messages_follow_hello() {
     let mut client = Harness::new();
     client.hello(json!([{"with": "bob", "seq": 7}]));
-    // Older ones are history; somebody new starts with 1.
+    // Messages that `hello` counted are history; a new conversation starts with 1.
     client.private_message("bob", 7);
     client.private_message("bob", 8);
     client.private_message("carol", 1);
@@ -23,16 +23,16 @@ fn missed_private_messages_are_read() {
     client.hello(json!([{"with": "bob", "seq": 7}]));
     client.private_message("bob", 8);
     client.reconnect_at_ms(json!([{"with": "bob", "seq": 12}, {"with": "dave", "seq": 2}]));
-    // Dave is new: he wrote while nobody was here.
+    // Dave's conversation is new: he wrote while the client was offline.
     assert_eq!(client.sent.len(), 2);
-    // Live ones that come meanwhile wait their turn.
+    // Live messages wait for the missed ones.
     client.private_message("bob", 13);
-    let asked: Vec<Value> = client.sent.clone();
+    let requests: Vec<Value> = client.sent.clone();
     assert_eq!(client.sent(), ["bob after 8", "dave after 0"]);
-    client.sent = vec![asked[1].clone()];
+    client.sent = vec![requests[1].clone()];
     client.page(1, vec![private("dave", 1), private("dave", 2)], false);
     client.private_message("dave", 3);
-    client.sent = vec![asked[0].clone()];
+    client.sent = vec![requests[0].clone()];
     client.page(1, vec![private("bob", 9), private("bob", 10)], true);
     client.page(1, vec![private("bob", 11), private("bob", 12), private("bob", 13)], false);
     client.private_message("bob", 14);
@@ -63,7 +63,7 @@ fn private_messages_that_are_no_longer_kept_are_a_reset() {
     client.reconnect_at_ms(json!([{"with": "bob", "seq": 30}]));
     client.page(29, vec![private("bob", 29), private("bob", 30)], false);
     assert_eq!(client.events(), ["online", "offline", "online", "reset bob", "bob 29", "bob 30"]);
-    // The numbers start anew.
+    // There is a new epoch.
     client.lose(None);
     client.advance(2_000);
     client.sent();
@@ -79,7 +79,7 @@ fn unlisted_conversations_are_read_if_they_may_have_changed() {
     let start = || {
         let mut client = Harness::new();
         client.receive_hello(Harness::hello_frame("e", json!([{"with": "bob", "seq": 7}]), true));
-        // Not in hello: what comes live is all that is new.
+        // A conversation that `hello` does not list has only live messages.
         client.private_message("carol", 50);
         assert_eq!(client.events(), ["online", "carol 50"]);
         client.advance(10_000);
@@ -88,13 +88,13 @@ fn unlisted_conversations_are_read_if_they_may_have_changed() {
         client.sent();
         client
     };
-    // Bob has not written since the first hello, so nobody before him has.
+    // Bob has not written since the first `hello`, so no conversation before his has changed.
     let mut client = start();
     client.receive_hello(Harness::hello_frame("e", json!([{"with": "bob", "seq": 7}]), true));
     assert_eq!(client.sent(), [""; 0]);
     client.private_message("erin", 9);
     assert_eq!(client.events(), ["offline", "online", "erin 9"]);
-    // He did: perhaps carol, too. Somebody unknown might have written long ago.
+    // Bob has written: perhaps Carol has, too. An unknown user may have written long ago.
     let mut client = start();
     client.receive_hello(Harness::hello_frame("e", json!([{"with": "bob", "seq": 8}]), true));
     assert_eq!(client.sent(), ["bob after 7", "carol after 50"]);

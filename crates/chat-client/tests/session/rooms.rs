@@ -40,7 +40,7 @@ fn missing_entries_come_before_later_ones() {
         client.room_message("tech", seq);
     }
     assert_eq!(client.events(), ["tech 1", "joined tech", "tech 2", "tech 3", "tech 4"]);
-    // One hole after another does not make a storm of joins.
+    // Repeated gaps do not cause a storm of joins.
     client.room_message("tech", 9);
     assert_eq!(client.sent(), ["leave tech"]);
     client.advance(1_000);
@@ -72,11 +72,11 @@ fn a_refused_resume_is_a_reset() {
         client.events(),
         ["tech 1", "offline", "online", "reset tech", "joined tech", "tech 41", "tech 42"]
     );
-    // The first time there is nothing to forget.
+    // The first join needs no reset.
     client.join("games");
     client.joined("games", 90, false);
     assert_eq!(client.events(), ["joined games"]);
-    // A hole in front of the very first message.
+    // A gap before the first message.
     client.sent();
     client.room_message("games", 92);
     assert_eq!(client.sent(), ["leave games", "join games"]);
@@ -94,21 +94,21 @@ fn a_refused_join_is_repeated_or_reported() {
     let mut client = Harness::online();
     client.join("tech");
     let refuse = |client: &mut Harness, code: &str| {
-        let asked = client.sent.iter().rfind(|frame| frame["type"] == "join").unwrap();
-        let reference = asked["ref"].clone();
+        let join = client.sent.iter().rfind(|frame| frame["type"] == "join").unwrap();
+        let reference = join["ref"].clone();
         client.sent.clear();
         client.frame(json!({"type": "error", "code": code, "message": "no", "ref": reference}));
     };
-    // For now:
+    // A temporary refusal.
     refuse(&mut client, "unavailable");
     client.send(tech(), "1");
     client.advance(1_100);
     assert_eq!(client.sent.len(), 1);
-    // The server has us there already.
+    // The server has joined this client already.
     refuse(&mut client, "already_joined");
     client.advance(3_000);
     assert_eq!(client.sent.len(), 2);
-    // For good:
+    // A final refusal.
     refuse(&mut client, "forbidden");
     assert_eq!(client.events(), ["online", "not sent 1 forbidden", "not joined tech forbidden"]);
     let refused = client.session.send(client.now_ms, tech(), "2", None);

@@ -15,7 +15,7 @@ fn sends_are_kept_until_they_are_answered() {
     client.ack("1", 1);
     assert_eq!(client.sent(), ["1", "2", "3"]);
     client.reconnect_at_ms(json!([]));
-    // Not before the room is joined, and nothing overtakes.
+    // Nothing is sent before the room is joined, and nothing overtakes.
     client.send(bob(), "4");
     assert_eq!(client.sent.len(), 1);
     client.joined("tech", 3, true);
@@ -54,7 +54,7 @@ fn after_unavailable_the_rest_is_repeated_in_order() {
     client.unavailable("2");
     client.send(tech(), "4");
     client.advance(5_000);
-    // Something is still without an answer.
+    // One send is still unanswered.
     assert_eq!(client.sent(), ["1", "2", "3"]);
     client.unavailable("3");
     assert_eq!(client.sent(), ["2", "3", "4"]);
@@ -87,7 +87,7 @@ fn a_message_that_is_too_big_fails() {
     client.session.send(client.now_ms, tech(), "x".repeat(800), Some("3".into())).unwrap();
     client.collect();
     assert_eq!(client.sent(), ["2", "3"]);
-    // The server finds something else too big.
+    // The server closes because another message is too big.
     client.lose(Some(1009));
     assert_eq!(client.events(), ["not sent big text_too_long", "not sent 3 text_too_long", "offline"]);
     client.advance(1_000);

@@ -29,7 +29,7 @@ impl<'a> Check<'a> {
                     if !recovered && *seq == 0 {
                         topics.insert(room, Sequence::after(0));
                     } else if !recovered && topics.get(room).is_some_and(|sequence| sequence.next.is_some()) {
-                        self.report(Kind::Gap, at(&format!("{room:?} starts anew without a word")));
+                        self.report(Kind::Gap, at(&format!("{room:?} starts over without a reset")));
                     }
                 }
                 Event::Left { room } => {
@@ -40,7 +40,7 @@ impl<'a> Check<'a> {
                 }
                 Event::Reset { topic } => {
                     if let Some(sequence) = topics.insert(topic, Sequence::default()) {
-                        self.end(topic, sequence, &at("up to a new start"));
+                        self.end(topic, sequence, &at("up to a reset"));
                     }
                 }
                 Event::Stored { nonce, topic, seq } => self.answer(user, nonce, topic, *seq, *when),
@@ -75,7 +75,10 @@ impl<'a> Check<'a> {
                 let last = self.entries.get(topic).map_or(0, |entries| entries.len() as u64);
                 let next = topics.get(topic).and_then(|sequence| sequence.next);
                 if last > 0 && next.is_none_or(|next| next <= last) {
-                    self.report(Kind::Stuck, at(&format!("{topic:?} goes to {last}, next is {next:?}")));
+                    self.report(
+                        Kind::Stuck,
+                        at(&format!("{topic:?} ends with {last}, the next expected number is {next:?}")),
+                    );
                 }
             }
         }

@@ -38,7 +38,7 @@ impl<'a> Check<'a> {
                             && requested_epoch.is_some_and(|requested| requested == &**epoch);
                         if !is_possible {
                             let what =
-                                format!("recovered what cannot be, after {since:?} of {requested_epoch:?}");
+                                format!("an impossible recovery, after {since:?} of {requested_epoch:?}");
                             self.report(Kind::PartlyResumed, at(&what));
                         }
                         sequence =

@@ -53,7 +53,7 @@ impl Check<'_> {
             };
             let Some((index, send)) = sent.filter(|(_, send)| send.topic == *topic && send.text == *text)
             else {
-                self.report(Kind::Phantom, format!("nobody sent {}", stored.name()));
+                self.report(Kind::Phantom, format!("no client sent {}", stored.name()));
                 continue;
             };
             if let Some(code) = nonce.as_ref().and_then(|nonce| refused.get(&(&**from, &**nonce))) {
