@@ -21,7 +21,7 @@ fn pages_of_history_are_requested_by_number() {
         {"type": "poll", "room": "tech", "seq": 8}], "has_more": true, "ref": reference}));
     let Some(Event::History { request, page }) = client.events.pop() else { panic!("a page") };
     assert_eq!((request, page.messages.len(), page.has_more), (first, 1, true));
-    // At most three pages are requested at a time, and 16 wait.
+    // At most three pages are requested at a time, and 16 are accepted in all.
     client.sent();
     for _ in 0..16 {
         ask(&mut client).unwrap();
