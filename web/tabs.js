@@ -86,8 +86,8 @@ export function storage(act) {
 
 /** A page that is loaded again is back by then: of that, the service worker waits up to 4 s for the server. */
 export const LOOK_EVERY_MS = 6_000;
-/** A page that is loaded again has its name once the page before it is gone. */
-const CLAIM_TIMEOUT_MS = 1_000;
+/** A page that is loaded again gets its name once the page before it is gone, which takes a while on a busy machine. */
+const CLAIM_TIMEOUT_MS = 5_000;
 /** Before the name, in the name of a lock and in a key of `localStorage`. */
 export const PREFIX = "chat tab ";
 /** The key in `sessionStorage`, which each tab has for itself. */

@@ -67,7 +67,9 @@ function define(name, value) {
 const running = setInterval(() => {}, 1_000);
 after(() => clearInterval(running));
 
-test("a tab keeps its name when its page is loaded again, and a copy of it gets another", async () => {
+test("a tab keeps its name when its page is loaded again, and a copy of it gets another", async (context) => {
+  const { timeout } = AbortSignal;
+  context.mock.method(AbortSignal, "timeout", () => timeout.call(AbortSignal, 50));
   const browser = new Browser();
   const session = new Map();
   browser.enter(session);
