@@ -87,12 +87,16 @@ async fn a_lost_lock_is_taken_again() {
     common::Request::get("/readyz").send(address).await.expect_ok();
     drop(program);
     let mut program = connect(&database).await;
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while lock_holder(&mut program).await.is_none_or(|holder| holder == second) {
         assert!(Instant::now() < deadline, "{}", server.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     server.terminate().await;
     assert!(server.ended().await.success(), "{}", server.log());
-    assert_eq!(lock_holder(&mut program).await, None);
+    // The session ends some milliseconds after its process.
+    while lock_holder(&mut program).await.is_some() {
+        assert!(Instant::now() < deadline, "a stopped server keeps the lock");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

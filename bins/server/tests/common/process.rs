@@ -51,7 +51,7 @@ impl Process {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(30), logged).await;
+        let waited = tokio::time::timeout(Duration::from_secs(60), logged).await;
         assert!(waited.is_ok(), "{text:?} is not logged: {}", self.log());
     }
 

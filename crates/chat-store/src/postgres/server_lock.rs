@@ -144,40 +144,40 @@ async fn try_lock(connection: &mut PgConnection, sql: &'static str) -> Result<bo
     Ok(row.try_get(0)?)
 }
 
-/// Keeps the lock until it is told to stop.
+/// Keeps the lock until `stopped`.
 async fn watch(
-    connection: PgConnection,
+    mut connection: PgConnection,
     database: Database,
     url: PostgresUrl,
     others: OtherServers,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let mut connection = Some(connection);
-    while timeout(CHECK_INTERVAL, &mut stopped).await.is_err() {
-        let check = async {
-            let connection = connection.as_mut()?;
-            timeout(CHECK_TIMEOUT, connection.ping()).await.ok()?.ok()
-        };
-        if check.await.is_some() {
-            continue;
-        }
-        drop(connection.take());
-        tracing::warn!(database = %url, "the connection that holds the server's lock was lost");
+    loop {
         tokio::select! {
-            biased;
-            _ = &mut stopped => return,
-            again = take_again(&database, &url, others) => connection = Some(again),
+            _ = &mut stopped => break,
+            () = sleep(CHECK_INTERVAL) => {}
+        }
+        let is_lost = tokio::select! {
+            _ = &mut stopped => break,
+            answer = timeout(CHECK_TIMEOUT, connection.ping()) => !matches!(answer, Ok(Ok(()))),
+        };
+        if is_lost {
+            tracing::warn!(database = %url, "the connection that holds the server's lock was lost");
+            connection = tokio::select! {
+                _ = &mut stopped => return,
+                again = take_again(&database, &url, others) => again,
+            };
         }
     }
-    if let Some(connection) = connection {
-        // A server that does not answer needs no goodbye.
-        let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
-    }
+    // A server that does not answer needs no goodbye.
+    let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
 }
 
-/// Takes the lock again, however long that takes.
+/// Takes the lock again, however long that takes. What is in the way may be the
+/// lost session itself, for as long as the database has not noticed its end.
 async fn take_again(database: &Database, url: &PostgresUrl, others: OtherServers) -> PgConnection {
-    let mut is_logged = others == OtherServers::Allow;
+    let mut refused_since: Option<Instant> = None;
+    let mut is_logged = false;
     loop {
         if let Ok(mut connection) = database.connect().await {
             match take(&mut connection, others).await {
@@ -185,17 +185,17 @@ async fn take_again(database: &Database, url: &PostgresUrl, others: OtherServers
                     tracing::info!(database = %url, "the server's lock was taken again");
                     return connection;
                 }
-                Ok(false) => {
+                Ok(false) if refused_since.get_or_insert_with(Instant::now).elapsed() >= WAIT_MAX => {
                     if !is_logged {
                         tracing::error!(database = %url, "another server has the database: stop one of them");
                         is_logged = true;
                     }
-                    // So that commands still see that a server runs.
+                    // Beside the other server's, so that commands see that servers run.
                     if let Ok(true) = take(&mut connection, OtherServers::Allow).await {
                         return connection;
                     }
                 }
-                Err(_) => {}
+                Ok(false) | Err(_) => {}
             }
         }
         sleep(AGAIN_PAUSE).await;
