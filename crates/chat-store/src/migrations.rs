@@ -66,7 +66,7 @@ pub struct Undo {
 
 /// A database that no server uses.
 enum Claimed {
-    Sqlite(SqliteConnection, DatabaseFile),
+    Sqlite(SqliteConnection, Box<DatabaseFile>),
     Postgres(PgConnection, PostgresUrl),
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn claim(path: &Path) -> Result<Option<Undo>, StoreError> {
     let (Some(newest), Some(step)) = (newest, step) else { return Ok(None) };
     let count = async |sql| sqlx::query(sql).fetch_one(&mut connection).await?.try_get(0);
     let losses = losses(step, count).await.map_err(|error| read_failed(path, error))?;
-    Ok(Some(Undo { step: newest.status(), losses, database: Claimed::Sqlite(connection, file) }))
+    Ok(Some(Undo { step: newest.status(), losses, database: Claimed::Sqlite(connection, Box::new(file)) }))
 }
 
 pub(super) async fn undo(
