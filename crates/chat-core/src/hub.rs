@@ -124,7 +124,7 @@ impl Hub {
     /// # Panics
     ///
     /// If `Open` names a client that is still in use, or `Answer` a read that is
-    /// not open or asked for something else.
+    /// not open or has a query of another kind.
     pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
         self.now = now;
         if self.clients.has_expired(now.mono_ms) {

@@ -193,7 +193,7 @@ fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
         client_rooms_max: random.size(3, 5),
         hello_conversations: if random.chance(500) { 200 } else { random.size(3, 12) },
         history_max: random.size(1, 40),
-        client_asked_max: random.between(1, 4) as u32,
+        client_history_reads_max: random.between(1, 4) as u32,
         members_max: random.size(1, 10),
         count_every_ms: random.between(100, 1_000),
         topics_side_by_side,

@@ -48,7 +48,7 @@ pub struct HubOptions {
     pub history_max: usize,
     /// Pages of history that may be read for a client at the same time; at the
     /// cap its frames wait.
-    pub client_asked_max: u32,
+    pub client_history_reads_max: u32,
     /// Names of users in a room that a v2 client is sent; where there are more
     /// users, only changes of their number are shown.
     pub members_max: usize,
@@ -130,7 +130,7 @@ impl Default for HubOptions {
             client_rooms_max: 1_000,
             hello_conversations: 200,
             history_max: 100,
-            client_asked_max: 2,
+            client_history_reads_max: 2,
             members_max: 200,
             offline_after_ms: 5_000,
             count_every_ms: 1_000,

@@ -61,7 +61,7 @@ impl Hub {
         if planted!(self, NoCredit) {
             return None;
         }
-        if client.reading >= self.options.client_asked_max {
+        if client.reading >= self.options.client_history_reads_max {
             return Some(Paused::Reading);
         }
         if client.unanswered >= self.options.client_unanswered_max {
