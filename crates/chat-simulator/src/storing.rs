@@ -148,8 +148,16 @@ impl World {
     fn publish(&mut self, node: usize, lane: usize, commit: &Commit, batch: &Batch) {
         self.nodes[node].queue.stored(batch);
         self.bring(node, &commit.entries, &commit.receipts, &batch.origins);
-        for Missed { topic, first, last } in retried(&commit.receipts, self.wall_ms(node)) {
-            self.miss(node, &topic, first, last);
+        for Missed { topic, mut first, last } in retried(&commit.receipts, self.wall_ms(node)) {
+            if let Topic::Pair(pair) = &topic {
+                // Those before it may be missing as well.
+                let Some(heard) = self.nodes[node].heard.get_mut(pair) else { continue };
+                first = *heard + 1;
+                *heard = last.max(*heard);
+            }
+            if first <= last {
+                self.miss(node, &topic, first, last);
+            }
         }
         for other in (0..NODES).filter(|other| *other != node) {
             if self.is_partitioned || self.nodes[other].state == NodeState::Down {
