@@ -93,7 +93,16 @@ impl App {
     /// [`Unready`], which is also noted in `store_health`.
     pub(crate) async fn check_store(&self) -> Result<(), Unready> {
         let check = async {
-            let check = tokio::time::timeout(self.options.store_check_timeout, self.parts.log.check()).await;
+            let check = async {
+                self.parts.log.check().await?;
+                if self.shards.last_append_failed() {
+                    // Reading works on a full disk, and no message may come that would show
+                    // that there is space again.
+                    self.parts.log.check_write().await?;
+                }
+                Ok(())
+            };
+            let check = tokio::time::timeout(self.options.store_check_timeout, check).await;
             let now = Instant::now();
             match check {
                 Ok(Ok(())) => {

@@ -39,7 +39,7 @@ struct Shared {
     /// The last handle is gone: nothing is queued any more.
     closed: AtomicBool,
     /// The lanes whose last batch failed.
-    failing: AtomicUsize,
+    failing: Arc<AtomicUsize>,
     batch_max: usize,
     metrics: AppendMetrics,
 }
@@ -64,7 +64,7 @@ impl LogWriter {
             bus,
             wake: (0..lanes).map(|_| Notify::new()).collect(),
             closed: AtomicBool::new(false),
-            failing: AtomicUsize::new(0),
+            failing: Arc::default(),
             batch_max: options.batch_max,
             metrics,
         });
@@ -76,6 +76,11 @@ impl LogWriter {
     /// The number of the log's lanes.
     pub(crate) fn lanes(&self) -> usize {
         self.shared.wake.len()
+    }
+
+    /// The number of lanes whose last batch failed.
+    pub(crate) fn failing(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.shared.failing)
     }
 
     /// Has a shard's drafts stored, those of a topic in this order. The receipts
@@ -263,6 +268,7 @@ mod tests {
         log: Arc<Lanes>,
         inboxes: Vec<Arc<SharedInbox>>,
         writer: LogWriter,
+        metrics: AppendMetrics,
         task: tokio::task::JoinHandle<()>,
     }
 
@@ -273,20 +279,16 @@ mod tests {
             let inboxes: Vec<_> = (0..2).map(|_| Arc::new(SharedInbox::new(1 << 20))).collect();
             let bus = Arc::new(Bus::new(inboxes.clone()));
             let options = ShardOptions { batch_max: 100, ..ShardOptions::default() };
-            let (writer, writing) = LogWriter::new(
-                log.clone(),
-                bus,
-                &options,
-                AppendMetrics::default(),
-                CancellationToken::new(),
-            );
-            Self { log, inboxes, writer, task: tokio::spawn(writing) }
+            let metrics = AppendMetrics::default();
+            let failed = CancellationToken::new();
+            let (writer, writing) = LogWriter::new(log.clone(), bus, &options, metrics.clone(), failed);
+            Self { log, inboxes, writer, metrics, task: tokio::spawn(writing) }
         }
 
         /// Lets all batches through, and returns each shard's receipts once the
         /// writer has ended.
         async fn end(self) -> [Vec<(u64, Outcome)>; 2] {
-            let Self { log, inboxes, writer, task } = self;
+            let Self { log, inboxes, writer, task, .. } = self;
             drop(writer);
             log.permits.iter().for_each(|lane| lane.add_permits(100));
             task.await.unwrap();
@@ -385,5 +387,28 @@ mod tests {
         assert_eq!(one[..2], [(1, Outcome::Failed), (2, Outcome::Failed)]);
         assert_eq!(seq(&one[2].1), Some(2));
         assert_eq!(seq(&other[0].1), Some(1));
+    }
+
+    #[tokio::test]
+    async fn failures_and_entries_are_counted_where_they_are_stored() {
+        let writing = Writing::start();
+        let (metrics, failing) = (writing.metrics.clone(), writing.writer.failing());
+        writing.log.permits.iter().for_each(|lane| lane.add_permits(100));
+        for (failures_seen, batches) in [(0, 1), (1, 2)] {
+            writing.writer.append(0, vec![draft(failures_seen, "a", "lost")], &[failures_seen, 0]);
+            until_taken().await;
+            assert_eq!((metrics.failures.get(), failing.load(Ordering::Relaxed)), (batches, 1));
+        }
+        // The other lane works, which says nothing of this one.
+        writing.writer.append(0, vec![draft(3, "b", "2"), draft(4, "b", "3")], &[2, 0]);
+        until_taken().await;
+        assert_eq!((metrics.entries.get(), failing.load(Ordering::Relaxed)), (2, 1));
+        // Handed over too early: it fails, too.
+        writing.writer.append(0, vec![draft(5, "a", "too early")], &[1, 0]);
+        until_taken().await;
+        assert_eq!((metrics.failures.get(), failing.load(Ordering::Relaxed)), (3, 1));
+        writing.writer.append(0, vec![draft(6, "a", "again")], &[3, 0]);
+        writing.end().await;
+        assert_eq!((metrics.entries.get(), failing.load(Ordering::Relaxed)), (3, 0));
     }
 }

@@ -5,6 +5,7 @@
 //! the [`Bus`] and each shard's [`SharedInbox`].
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -38,6 +39,8 @@ pub struct Shards {
     /// A shard has ended by a panic.
     failed: CancellationToken,
     metrics: Metrics,
+    /// The number of the log's lanes whose last batch failed.
+    last_append_failed: Arc<AtomicUsize>,
 }
 
 impl Shards {
@@ -63,6 +66,7 @@ impl Shards {
             failed.clone(),
         );
         tasks.spawn(writing);
+        let last_append_failed = writer.failing();
         let mut threads = Vec::with_capacity(count);
         for (index, inbox) in inboxes.iter().enumerate() {
             let parts = ShardParts {
@@ -90,6 +94,7 @@ impl Shards {
             tasks,
             failed,
             metrics,
+            last_append_failed,
         })
     }
 
@@ -158,6 +163,12 @@ impl Shards {
             same
         });
         rooms
+    }
+
+    /// Whether the last batch of a lane of the log failed. It stays so until a batch of
+    /// that lane is stored.
+    pub fn last_append_failed(&self) -> bool {
+        self.last_append_failed.load(Ordering::Relaxed) > 0
     }
 
     /// Resolves when a shard cannot go on: its users have no other, so that the

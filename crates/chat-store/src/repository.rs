@@ -145,6 +145,14 @@ pub trait EventLog: Send + Sync {
     /// Whether the store answers at this moment.
     fn check(&self) -> Answer<'_, ()>;
 
+    /// Whether the store can commit at this moment: it commits a change that leaves
+    /// nothing behind. A full disk passes [`check`](Self::check), but not this.
+    ///
+    /// A log of somebody else is only checked unless it says otherwise.
+    fn check_write(&self) -> Answer<'_, ()> {
+        self.check()
+    }
+
     /// A log in this process's own memory commits at once, in the caller's
     /// thread, and calls `publish` before it takes the next batch, so that
     /// batches are published in the order of their numbers. Other logs leave

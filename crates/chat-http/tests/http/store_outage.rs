@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::{Chat, Logs, until};
 use crate::sessions::sid;
 use crate::wire::Wire;
@@ -48,20 +50,57 @@ async fn while_the_store_is_unavailable_no_session_ends() {
 #[tokio::test]
 async fn ready_means_that_the_store_answers() {
     let chat = Chat::with(|options| options.store_check_timeout = Duration::from_millis(100)).await;
-    // The result of a check is reused for 500 ms.
-    let until = async |status: u16| {
-        while chat.call("GET", "/readyz", &[], b"").await.status != status {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    until(200).await;
+    until_readyz(&chat, 200).await;
     chat.store.out.store(true, Ordering::Relaxed);
-    until(503).await;
+    until_readyz(&chat, 503).await;
     assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
     chat.store.out.store(false, Ordering::Relaxed);
-    until(200).await;
+    until_readyz(&chat, 200).await;
     chat.store.silent.store(true, Ordering::Relaxed);
-    until(503).await;
+    until_readyz(&chat, 503).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_store_messages_is_not_ready() {
+    let logs = Logs::collect();
+    let chat = Chat::start().await;
+    chat.store.has_writer.store(true, Ordering::Relaxed);
+    let cookie = chat.sign_in("alice").await;
+    let mut socket = Wire::open(&chat, "a", &cookie).await;
+    socket.next_of("system").await;
+    chat.store.full.store(true, Ordering::Relaxed);
+    until_readyz(&chat, 200).await;
+    socket.send(&json!({ "text": "lost" })).await;
+    until_readyz(&chat, 503).await;
+    assert_eq!(metric(&chat, "chat_append_failures_total").await, "1");
+    assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
+
+    // There is space again, and nobody writes.
+    chat.store.full.store(false, Ordering::Relaxed);
+    until_readyz(&chat, 200).await;
+    assert_eq!(metric(&chat, "chat_entries_total").await, "0");
+
+    let mut socket = Wire::open(&chat, "a", &cookie).await;
+    socket.send(&json!({ "text": "kept" })).await;
+    assert_eq!(socket.next_of("message").await["text"], "kept");
+    until(|| logs.with_message("messages are stored again").len() == 1).await;
+    assert_eq!(logs.with_message("messages are stored again")[0]["failed_batches"], 1);
+    assert_eq!(metric(&chat, "chat_entries_total").await, "1");
+}
+
+/// Waits until the server is ready (200) or not (503). The result of a check is reused
+/// for a moment.
+async fn until_readyz(chat: &Chat, status: u16) {
+    while chat.call("GET", "/readyz", &[], b"").await.status != status {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The value of a metric without labels.
+async fn metric(chat: &Chat, name: &str) -> String {
+    let text = String::from_utf8(chat.call("GET", "/metrics", &[], b"").await.body).unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    lines.next().unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
 }
 
 #[tokio::test]

@@ -164,9 +164,19 @@ impl EventLog for PostgresStore {
             }
         })
     }
+
+    fn check_write(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            self.check().await?;
+            self.pool.rows_within(self.check_timeout, || sqlx::query(CHECK_WRITE)).await?;
+            Ok(())
+        })
+    }
 }
 
 const CHECK: &str = "SELECT current_setting('transaction_read_only')::bool FROM meta WHERE key = 'epoch'";
+/// Writes a new version of the row, also with the same value.
+const CHECK_WRITE: &str = "UPDATE meta SET value = value WHERE key = 'epoch'";
 
 /// Uses a connection without a time limit, as there may be many accounts.
 async fn complete_names(url: &PostgresUrl) -> Result<(), StoreError> {

@@ -131,6 +131,27 @@ impl EventLog for SqliteStore {
             self.writer.begin().await?.finish(Ok(())).await
         })
     }
+
+    fn check_write(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            let mut writing = self.writer.begin().await?;
+            // An update to the same value would write nothing.
+            let work = async {
+                for statement in [
+                    "INSERT INTO meta (key, value) VALUES ('write check', '')",
+                    "DELETE FROM meta WHERE key = 'write check'",
+                ] {
+                    sqlx::query(statement)
+                        .execute(&mut writing.connection)
+                        .await
+                        .map_err(StoreError::unavailable)?;
+                }
+                Ok(())
+            };
+            let work = work.await;
+            writing.finish(work).await
+        })
+    }
 }
 
 /// Reads the epoch, which is made when a server first opens the database.

@@ -50,6 +50,7 @@ async fn a_closed_store_refuses_calls(store: TestStore) {
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
     assert!(store.log.page(&draft.topic, PageFrom::Latest, ALL).await.is_err());
     assert!(store.log.check().await.is_err());
+    assert!(store.log.check_write().await.is_err());
     // A store can be closed twice.
     store.stores.close().await;
 }
@@ -65,4 +66,7 @@ async fn a_check_of_an_open_store_succeeds(store: TestStore) {
     store.log.check().await.unwrap();
     store.append(&[draft(&room("kitchen"), "alice", "a")], 1).await;
     store.log.check().await.unwrap();
+    for _ in 0..2 {
+        store.log.check_write().await.unwrap();
+    }
 }

@@ -16,6 +16,10 @@ pub struct Store {
     pub memory: MemoryStore,
     /// Every call fails.
     pub out: AtomicBool,
+    /// Batches pass through the log's writer, as with a database.
+    pub has_writer: AtomicBool,
+    /// Messages can be read, but not stored.
+    pub full: AtomicBool,
     /// Checks are never answered.
     pub silent: AtomicBool,
     /// Creating an account takes 300 ms.
@@ -58,6 +62,14 @@ impl Store {
             return Box::pin(async { Err(StoreError::Unavailable { source: "disk on fire".into() }) });
         }
         answer
+    }
+
+    /// The answer to a call that writes messages.
+    fn write<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
+        if self.full.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable { source: "disk full".into() }) });
+        }
+        self.ask(answer)
     }
 
     /// The answer to a change of a session.
@@ -181,7 +193,7 @@ impl SessionRepository for Store {
 
 impl EventLog for Store {
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
-        self.ask(self.memory.append(drafts, now_ms))
+        self.write(self.memory.append(drafts, now_ms))
     }
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
@@ -203,12 +215,19 @@ impl EventLog for Store {
         self.ask(self.memory.check())
     }
 
+    fn check_write(&self) -> Answer<'_, ()> {
+        self.write(self.memory.check_write())
+    }
+
     fn append_in_place(
         &self,
         drafts: &[Draft],
         now_ms: u64,
         publish: &mut dyn FnMut(&Commit),
     ) -> Option<Commit> {
+        if self.has_writer.load(Ordering::Relaxed) {
+            return None;
+        }
         self.memory.append_in_place(drafts, now_ms, publish)
     }
 }
