@@ -1,8 +1,9 @@
-//! What tells the server that a shard cannot go on.
+//! The signal that a shard has panicked.
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells when a panic passes by: what a hub did half cannot be relied upon.
+/// Cancels its token if it is dropped by a panic: a step that a hub did half leaves it
+/// in a state that cannot be relied upon.
 pub(crate) struct Alarm<'a>(pub(crate) &'a CancellationToken);
 
 impl Drop for Alarm<'_> {

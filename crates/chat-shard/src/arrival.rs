@@ -1,4 +1,4 @@
-//! What comes to the shards from outside, and what they answer.
+//! Sockets on their way to a shard, and rooms as shards list them.
 
 use std::net::TcpStream;
 
@@ -8,26 +8,26 @@ use crate::open_sessions::SessionUse;
 
 /// A socket after its upgrade was answered with 101, on its way to its shard.
 pub struct Arrival {
-    /// Non-blocking.
+    /// The connection, in non-blocking mode.
     pub stream: TcpStream,
-    /// What the client sent behind its request.
+    /// Bytes that the client sent behind its request.
     pub read: Vec<u8>,
-    /// Who it belongs to, as the caller has checked.
+    /// The user, whom the caller has authenticated.
     pub user: Username,
-    /// Its part in its session, if it has one.
+    /// The socket's use of its session, if it has one.
     pub session: Option<SessionUse>,
-    /// Until when the session, or else the token, is good, in milliseconds since
-    /// 1970; what became known of the session since counts as well.
+    /// When the session, or else the token, ends, in milliseconds since 1970. A renewal
+    /// that `session` knows of counts as well.
     pub good_until_ms: u64,
-    /// What the client speaks.
+    /// The version of the protocol that the client speaks.
     pub protocol: Protocol,
 }
 
-/// A room that somebody is in.
+/// A room with joined clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomInUse {
     /// Its name.
     pub name: RoomName,
-    /// How many users, each counted once.
+    /// The number of users, each counted once.
     pub online: usize,
 }

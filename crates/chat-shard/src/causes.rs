@@ -1,6 +1,6 @@
-//! An error as one line of a log.
+//! Errors in log lines.
 
-/// The error's sentence, and those of all its sources behind it, each after a colon.
+/// Writes an error and all its sources in one line, with colons between.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The one clock of the server: everything below takes the time as an argument.
+//! The one wall clock of a server: everything below takes the time as an argument.
 
 use std::time::SystemTime;
 

@@ -6,7 +6,47 @@
 //! runs the same values: [`LogQueue`] (what waits for the log, and what fails with what),
 //! [`Routing`] and [`deliveries`] (which shard gets what of a commit, in which order),
 //! [`Inbox`] (what waits for a shard), and [`Turn`] (what a shard does with its hub).
-//! Around them, with the feature `sockets`, are the threads: `Shards`, `Arrival`.
+//! Around them, with the feature `sockets`, are the threads ([`Shards`]).
+//!
+//! ```
+//! use std::io::Read as _;
+//! use std::net::{TcpListener, TcpStream};
+//! use std::sync::Arc;
+//!
+//! use chat_core::{Protocol, RoomName, Username};
+//! use chat_shard::{Arrival, ShardOptions, Shards, now_ms};
+//! use chat_store::MemoryStore;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let shards = Shards::start(ShardOptions::default(), Arc::new(MemoryStore::default()))?;
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let mut client = TcpStream::connect(listener.local_addr()?)?;
+//!
+//! // The program accepts the connection, answers the upgrade, and knows the user.
+//! let (stream, _) = listener.accept()?;
+//! stream.set_nonblocking(true)?;
+//! shards.place(Arrival {
+//!     stream,
+//!     read: Vec::new(),
+//!     user: Username::parse("alice")?,
+//!     session: None,
+//!     good_until_ms: now_ms() + 3_600_000,
+//!     protocol: Protocol::V1 { room: RoomName::parse("kitchen")? },
+//! });
+//!
+//! // The first frame is a text: alice has joined the room.
+//! let mut header = [0; 1];
+//! client.read_exact(&mut header)?;
+//! assert_eq!(header, [0x81]);
+//! assert_eq!(shards.rooms().await[0].online, 1);
+//!
+//! drop(client);
+//! shards.drain().await;
+//! shards.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! This crate knows no HTTP, no cookie, no token and no SQL, and decides nothing about
 //! messages: rooms, replay, presence and limits are chat-core's.

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_takes_with_it_what_waits_in_its_lane() {
+    async fn a_failure_fails_what_waits_in_its_lane() {
         let writing = Writing::start();
         writing.writer.append(0, vec![draft(1, "a", "lost"), draft(2, "b", "2")], &[0, 0]);
         until_taken().await;
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent_before_a_failure_was_heard_of_fails_too() {
+    async fn drafts_handed_over_before_a_failure_is_seen_fail() {
         let writing = Writing::start();
         writing.writer.append(0, vec![draft(1, "a", "lost")], &[0, 0]);
         writing.log.permits[0].add_permits(1);

@@ -1,4 +1,4 @@
-//! Counts and gauges of the shards and of the log's writer.
+//! The metrics of the shards and of the log's writer.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use prometheus_client::registry::{Registry, Unit};
 
 type Level = Gauge<u64, AtomicU64>;
 
-/// The metrics of all shards. Each part of them has its own handles, so that
-/// counting is one atomic addition.
+/// The metrics of all shards and of the log's writer. Each shard has its own handles,
+/// so that counting is one atomic addition.
 #[derive(Clone, Default)]
 pub struct Metrics {
     pub(crate) appends: AppendMetrics,
     shards: Families,
 }
 
-/// The log's writer.
+/// The metrics of the log's writer.
 #[derive(Clone)]
 pub(crate) struct AppendMetrics {
     batch_entries: Histogram,
@@ -32,21 +32,23 @@ pub(crate) struct AppendMetrics {
     pub(crate) failures: Counter,
 }
 
-/// One shard.
+/// The metrics of one shard.
 #[derive(Clone)]
 pub(crate) struct ShardMetrics {
-    /// Sockets, those that are being closed included.
+    /// Sockets, also those that are being closed.
     pub(crate) connections: Level,
     /// Rooms in memory.
     pub(crate) rooms: Level,
-    /// Drafts without a receipt, and how many there may be.
+    /// Drafts without a receipt.
     pub(crate) drafts: Level,
+    /// The most drafts that may be without a receipt.
     pub(crate) drafts_max: Level,
-    /// Frames put out, each counted for each recipient.
+    /// Frames put out, each counted once for each recipient.
     pub(crate) deliveries: Counter,
     pub(crate) pages_read: Counter,
     pub(crate) slow_closes: Counter,
-    /// Entries that did not fit into the inbox, and are read from the log.
+    /// Entries that the shard has to read from the log, because they did not fit into
+    /// its inbox or a retry found them stored.
     pub(crate) missed: Counter,
 }
 
@@ -68,29 +70,42 @@ struct Shard {
 }
 
 impl Metrics {
-    /// Adds them to a registry; a prefix such as `chat` is the caller's.
+    /// Registers all metrics, without a prefix: that is the caller's, such as `chat`.
     pub fn register(&self, registry: &mut Registry) {
         let appends = &self.appends;
-        registry.register("append_batch_entries", "Messages of a batch", appends.batch_entries.clone());
-        registry.register_with_unit("append", "A batch's commit", Unit::Seconds, appends.seconds.clone());
+        registry.register("append_batch_entries", "Messages in a batch", appends.batch_entries.clone());
+        registry.register_with_unit(
+            "append",
+            "Duration of the commit of a batch",
+            Unit::Seconds,
+            appends.seconds.clone(),
+        );
         registry.register("append_failures", "Batches that were not stored", appends.failures.clone());
         registry.register("entries", "Stored messages", appends.entries.clone());
         let shards = &self.shards;
         registry.register("connections", "WebSockets", shards.connections.clone());
         registry.register("rooms", "Rooms in memory", shards.rooms.clone());
         registry.register("drafts", "Messages that wait to be stored", shards.drafts.clone());
-        registry.register("drafts_max", "How many may", shards.drafts_max.clone());
-        registry.register("deliveries", "Frames put out, for each recipient", shards.deliveries.clone());
-        registry.register("pages_read", "Pages asked of the log", shards.pages_read.clone());
+        registry.register("drafts_max", "How many messages may wait to be stored", shards.drafts_max.clone());
+        registry.register(
+            "deliveries",
+            "Frames sent, each counted for each recipient",
+            shards.deliveries.clone(),
+        );
+        registry.register("pages_read", "Pages read from the log", shards.pages_read.clone());
         registry.register(
             "slow_closes",
             "Clients closed because they read too slowly",
             shards.slow_closes.clone(),
         );
-        registry.register("missed", "Entries that did not fit into an inbox", shards.missed.clone());
+        registry.register(
+            "missed",
+            "Entries that a shard reads from the log because they did not fit into its inbox",
+            shards.missed.clone(),
+        );
     }
 
-    /// The handles of one shard.
+    /// The metrics of the shard with this index.
     pub(crate) fn of_shard(&self, index: usize) -> ShardMetrics {
         let shard = Shard { shard: u32::try_from(index).expect("there are at most 64") };
         let shards = &self.shards;

@@ -1,4 +1,4 @@
-//! Which sessions have sockets here, or on their way.
+//! The sessions that have sockets on this server, or on their way to it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{SessionId, Username};
 
-/// The sessions of all sockets of this process. Locked when a socket comes and
-/// when it goes, never for a message.
+/// The sessions of all sockets of this process. It is locked when a socket comes or
+/// goes, never for a message.
 ///
-/// A session is entered *before* the store is asked about it, so that whatever
-/// happens to it from then on finds it here: a sign-out that the question was too
-/// early for is told to the shards, and a renewal is seen when the socket is
-/// registered, whichever of the two the shard hears of first.
+/// A session is entered *before* the store is asked whether it is good, so that
+/// whatever happens to it from then on finds it here: a sign-out that the store's
+/// answer was too early for is pushed to the shards, and a renewal is seen when the
+/// shard takes the socket over, in whatever order the two arrive there.
 #[derive(Default)]
 pub struct OpenSessions {
     sessions: Mutex<BTreeMap<SessionId, OpenSession>>,
@@ -20,51 +20,52 @@ pub struct OpenSessions {
 
 struct OpenSession {
     user: Username,
-    /// Sockets, and requests that are to become some.
+    /// Sockets, and requests that may become sockets.
     uses: usize,
-    /// What is known of its end, in milliseconds since 1970; 0 before anything is.
+    /// The latest known end, in milliseconds since 1970; 0 before any is known.
     good_until_ms: u64,
 }
 
-/// A part in a session. The session is forgotten with the last one.
+/// One use of a session, by a socket or a request. [`OpenSessions`] drops a session with
+/// its last use.
 pub struct SessionUse {
     all: Arc<OpenSessions>,
     id: SessionId,
 }
 
 impl OpenSessions {
-    /// Takes part in a session from now on.
+    /// Adds a use of a session, until the returned value is dropped.
     pub fn enter(self: &Arc<Self>, id: &SessionId, user: &Username) -> SessionUse {
         let new = || OpenSession { user: user.clone(), uses: 0, good_until_ms: 0 };
         self.lock().entry(id.clone()).or_insert_with(new).uses += 1;
         SessionUse { all: Arc::clone(self), id: id.clone() }
     }
 
-    /// Notes that a session goes on until then; it never ends earlier than was
-    /// known. Says whether that is news.
+    /// Moves the end of a session to `good_until_ms`, in milliseconds since 1970, unless
+    /// a later end is known. Returns whether the end has moved.
     pub fn renew(&self, id: &SessionId, good_until_ms: u64) -> bool {
         let mut sessions = self.lock();
         let Some(session) = sessions.get_mut(id) else { return false };
-        let is_news = session.good_until_ms < good_until_ms;
+        let has_moved = session.good_until_ms < good_until_ms;
         session.good_until_ms = session.good_until_ms.max(good_until_ms);
-        is_news
+        has_moved
     }
 
-    /// Those of the sessions that are here.
+    /// The sessions among `ids` that are open.
     pub fn only_open(&self, ids: &[SessionId]) -> Vec<SessionId> {
         let sessions = self.lock();
         ids.iter().filter(|id| sessions.contains_key(id)).cloned().collect()
     }
 
-    /// The sessions of a user.
+    /// The open sessions of a user.
     pub fn of(&self, user: &Username) -> Vec<SessionId> {
         let sessions = self.lock();
-        let theirs = sessions.iter().filter(|(_, session)| session.user == *user);
-        theirs.map(|(id, _)| id.clone()).collect()
+        let of_user = sessions.iter().filter(|(_, session)| session.user == *user);
+        of_user.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The next sessions behind this one, with what is known of their ends; at
-    /// most `max`.
+    /// At most `max` sessions in the order of their ids, from the one behind `last` on,
+    /// each with its latest known end in milliseconds since 1970.
     pub fn after(&self, last: Option<&SessionId>, max: usize) -> Vec<(SessionId, u64)> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let sessions = self.lock();
@@ -84,7 +85,7 @@ impl SessionUse {
         &self.id
     }
 
-    /// What is known of the session's end by now, in milliseconds since 1970.
+    /// The latest known end of the session, in milliseconds since 1970; 0 if none is.
     pub fn good_until_ms(&self) -> u64 {
         self.all.lock().get(&self.id).map_or(0, |session| session.good_until_ms)
     }
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_known_as_long_as_somebody_uses_it() {
+    fn a_session_is_known_until_its_last_use_ends() {
         let all = Arc::new(OpenSessions::default());
         let (one, other) = (all.enter(&id("a"), &name("alice")), all.enter(&id("a"), &name("alice")));
         let bobs = all.enter(&id("b"), &name("bob"));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_only_moves_away() {
+    fn an_end_never_moves_back() {
         let all = Arc::new(OpenSessions::default());
         assert!(!all.renew(&id("a"), 10), "nobody uses it");
         let using = all.enter(&id("a"), &name("alice"));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn all_are_looked_through_in_parts() {
+    fn all_sessions_are_listed_in_parts() {
         let all = Arc::new(OpenSessions::default());
         let uses: Vec<_> = ["c", "a", "b"].map(|each| all.enter(&id(each), &name("alice"))).into();
         let first = all.after(None, 2);

@@ -1,47 +1,48 @@
-//! Everything about sockets that can be set.
+//! The options of the shards.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use chat_core::HubOptions;
 
-/// Everything about sockets that can be set. The defaults suit a small server.
+/// The options of the shards, their sockets and the log's writer. The defaults suit a
+/// small server.
 #[derive(Debug, Clone)]
 pub struct ShardOptions {
-    /// Threads that own sockets, 1 to [`SHARDS_MAX`]. As many as there are
-    /// processors is best.
+    /// Threads that own sockets, 1 to [`SHARDS_MAX`]; one for each processor is best.
     pub shards: NonZeroUsize,
-    /// The rules of the protocol.
+    /// The options of each shard's hub. Each shard sets the fields that depend on it: id,
+    /// epoch, heartbeat, and the like.
     pub hub: HubOptions,
     /// Bytes of one message from a client; a longer one closes its connection (1009).
     pub message_max_bytes: usize,
     /// Frames of one message from a client; more close its connection (1009).
     pub fragments_max: u32,
-    /// Bytes kept for a client that reads too slowly; past it, it is closed (1013).
+    /// Bytes kept for a client that reads too slowly; past it, the client is closed (1013).
     pub outbox_max_bytes: usize,
-    /// Bytes of messages kept from a client that is slowed down, before its
-    /// socket is no longer read.
+    /// Bytes of messages held for a client that its hub has paused; past it, its socket
+    /// is not read.
     pub held_max_bytes: usize,
-    /// A client that does not end a closed connection itself is cut off after this;
-    /// up to two seconds later, as clocks are looked at once a second.
+    /// After this time, a client that does not end a closed connection is cut off; up to
+    /// two seconds later, since deadlines are checked once a second.
     pub close_timeout: Duration,
-    /// How often a client is pinged.
+    /// The time between two pings of a client.
     pub ping_interval: Duration,
-    /// A client from which no byte came for this long is dropped.
+    /// A client that sends no byte for this time is cut off.
     pub idle_timeout: Duration,
-    /// Bytes of entries that may wait for a shard; past it they are read from
-    /// the log instead.
+    /// Bytes of entries in a shard's inbox; past it, the shard reads entries from the
+    /// log instead.
     pub inbox_max_bytes: usize,
-    /// Messages from which on no more are added to a transaction.
+    /// Drafts from which on a batch gets no more.
     pub batch_max: usize,
-    /// Messages that may wait for the log beyond what the hubs' credits allow
-    /// at one time: while a log hangs, hubs give up and try again.
+    /// Drafts that may wait for the log; past it, drafts fail. The hubs' credits bound
+    /// what they wait for, but while a log hangs, hubs give drafts up and send more.
     pub append_queue_max: usize,
-    /// How long a page may take to be read.
+    /// The time after which a read of the log fails.
     pub read_timeout: Duration,
 }
 
-/// A commit notes the shards that it concerns in the bits of a word.
+/// The most shards: subscriptions have a bit of a `u64` for each.
 pub const SHARDS_MAX: usize = 64;
 
 impl Default for ShardOptions {

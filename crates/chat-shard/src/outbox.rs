@@ -1,13 +1,13 @@
-//! What a socket would not take yet.
+//! Bytes that a socket has not taken yet.
 
-/// Whole frames behind the rest of one that was partly written. Empty, it
-/// holds no heap.
+/// The outbox of a socket: the rest of a frame that is partly written, and whole frames
+/// behind it. An empty outbox holds no heap.
 #[derive(Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
-    /// How many bytes at the front were written meanwhile.
+    /// The number of bytes at the front that were written.
     written: usize,
-    /// How many bytes after those belong to the frame that is partly written.
+    /// The number of bytes behind those that belong to the frame that is partly written.
     partial: usize,
 }
 
@@ -20,13 +20,13 @@ impl Outbox {
         self.bytes.len() - self.written
     }
 
-    /// What is to be written next.
+    /// The bytes to write next.
     pub(crate) fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
-    /// Adds whole frames, of which the first `written` bytes went out already
-    /// (0 unless the outbox is empty).
+    /// Adds whole frames, of which the first `written` bytes are written already (0
+    /// unless the outbox is empty).
     pub(crate) fn keep(&mut self, frames: &[u8], written: usize) {
         debug_assert!(written == 0 || self.is_empty(), "frames would be out of order");
         if self.is_empty() {
@@ -35,7 +35,7 @@ impl Outbox {
         self.bytes.extend_from_slice(&frames[written..]);
     }
 
-    /// The socket took this many bytes.
+    /// Removes this many bytes, which the socket has taken.
     pub(crate) fn advance(&mut self, taken: usize) {
         if taken < self.partial {
             self.partial -= taken;
@@ -58,8 +58,8 @@ impl Outbox {
     }
 }
 
-/// After `written` bytes of whole server frames: how many more belong to the
-/// frame that is then partly written.
+/// The number of bytes behind the first `written` ones that belong to the frame that is
+/// partly written then.
 fn rest_of_frame(frames: &[u8], written: usize) -> usize {
     let mut end = 0;
     while end < written {
@@ -68,7 +68,7 @@ fn rest_of_frame(frames: &[u8], written: usize) -> usize {
     end - written
 }
 
-/// The length of the unmasked frame at the start (RFC 6455 §5.2).
+/// The length in bytes of the unmasked frame at the start (RFC 6455 §5.2).
 fn frame_len(frame: &[u8]) -> usize {
     let short = |at: usize| usize::from(frame[at]);
     match frame[1] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_at_any_point_whole_frames_remain() {
+    fn an_outbox_that_is_cut_ends_with_a_whole_frame() {
         let frames = frames();
         for written in 0..frames.len() {
             for taken in 0..frames.len() - written {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_out_in_order() {
+    fn bytes_are_written_in_the_order_in_which_they_were_kept() {
         let frames = frames();
         let mut outbox = Outbox::default();
         outbox.keep(&frames, 7);

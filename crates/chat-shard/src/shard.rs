@@ -1,9 +1,9 @@
-//! A shard: its sockets, its hub, and the turns they take.
+//! A shard: its sockets, its hub, and its turns.
 //!
-//! A turn is what happened since the last one: the sockets that had something
-//! to read, then everything in the inbox. At its end the hub's outputs are
-//! done, each member of a room with one write, and the drafts go to the log in
-//! one piece.
+//! A turn takes what has happened since the last one: the sockets that had bytes to
+//! read, then all items of the inbox. At its end the hub's outputs are performed, with
+//! one write to each client that is joined to a room, and the drafts are handed over to
+//! the log's writer at once.
 
 use std::cell::RefCell;
 use std::future::Future as _;
@@ -36,35 +36,36 @@ use crate::shared_inbox::{Control, Item, SharedInbox};
 use crate::socket::Socket;
 use crate::turn::Turn;
 
-/// A thread's share of the chat.
+/// The state of one shard's thread.
 pub(crate) struct Shard {
     parts: ShardParts,
     started: Instant,
     turn: Turn,
     sockets: Slab<Socket>,
-    /// Every socket is read into this.
+    /// The buffer that every socket is read into.
     buffer: Box<[u8]>,
-    /// Clients whose held messages may be taken now.
+    /// Clients that the hub has resumed: their held messages go on.
     resumed: Vec<ClientId>,
-    /// Clients that a write left something for.
+    /// Clients whose outbox or state a write has changed.
     touched: Vec<ClientId>,
-    /// Sockets whose tasks have ended. Their numbers are free once no output
-    /// can name them any more.
+    /// Sockets whose tasks have ended. Their slots are freed once no output can name
+    /// them any more.
     ended: Vec<usize>,
     /// Answered when the outputs of this turn are performed.
     answer_after_turn: Vec<oneshot::Sender<()>>,
     draining: Option<Draining>,
     stopping: bool,
-    /// Of the turn's task.
+    /// The waker of the turns' task.
     waker: Option<Waker>,
     tick: Pin<Box<Sleep>>,
     tick_ms: u64,
-    clocks_ms: u64,
-    /// Those that were counted.
+    /// When the sockets' deadlines were checked last.
+    checked_ms: u64,
+    /// The deliveries of the hub that the metric has counted.
     deliveries: u64,
 }
 
-/// What a shard is started with.
+/// The parts that a shard is started with.
 pub(crate) struct ShardParts {
     pub(crate) index: usize,
     pub(crate) options: Arc<ShardOptions>,
@@ -73,7 +74,7 @@ pub(crate) struct ShardParts {
     pub(crate) bus: Arc<Bus>,
     pub(crate) writer: LogWriter,
     pub(crate) log: Arc<dyn EventLog>,
-    /// The shared runtime, for what waits.
+    /// The shared runtime, which runs reads of the log.
     pub(crate) service: Handle,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: ShardMetrics,
@@ -115,7 +116,7 @@ impl Shard {
             waker: None,
             tick: Box::pin(tokio::time::sleep(Duration::ZERO)),
             tick_ms: 0,
-            clocks_ms: 0,
+            checked_ms: 0,
             deliveries: 0,
             parts,
         }
@@ -128,7 +129,7 @@ impl Shard {
         }
     }
 
-    /// One input, whose outputs are done at the end of the turn.
+    /// Steps the hub. The outputs are performed at the end of the turn.
     fn step(&mut self, now: Now, input: Input<'_>) {
         self.turn.step(now, input);
         if let Some(waker) = self.waker.take() {
@@ -136,7 +137,7 @@ impl Shard {
         }
     }
 
-    /// Serves one socket: writes what it would not take, reads what it has.
+    /// Polls one socket: writes what waits in its outbox, and reads what has arrived.
     fn poll_socket(&mut self, id: usize, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.now();
         let socket = &mut self.sockets[id];
@@ -153,16 +154,16 @@ impl Shard {
             };
             self.receive(id, read, now);
             if read == self.buffer.len() {
-                // There may be more, but the others come first.
+                // More may have arrived, but the other sockets come first.
                 cx.waker().wake_by_ref();
                 break;
             }
         }
-        self.settle(id, now);
+        self.close_in_hub(id, now);
         if self.sockets[id].is_dead() {
             self.ended.push(id);
             if let Some(waker) = self.waker.take() {
-                // Its descriptor is closed at the end of the turn.
+                // The end of the turn closes the descriptor.
                 waker.wake();
             }
             return Poll::Ready(());
@@ -170,7 +171,7 @@ impl Shard {
         Poll::Pending
     }
 
-    /// Looks at the first bytes of the buffer, which a socket has sent.
+    /// Handles the first `read` bytes of the buffer, which a socket has received.
     fn receive(&mut self, id: usize, read: usize, now: Now) {
         let Self { sockets, turn: Turn { hub, out, .. }, buffer, parts, .. } = self;
         let client = client_id(id);
@@ -181,23 +182,23 @@ impl Shard {
         }
     }
 
-    /// Tells the hub, once, that a client is gone.
-    fn settle(&mut self, id: usize, now: Now) {
+    /// Closes a client in the hub, once, if its socket is not open any more.
+    fn close_in_hub(&mut self, id: usize, now: Now) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if !socket.is_open() && std::mem::take(&mut socket.in_hub) {
             self.step(now, Input::Closed { client: client_id(id) });
         }
     }
 
-    /// Takes turns until the shard is told to stop.
+    /// Runs turns until the shard has to stop.
     pub(crate) fn poll_turn(this: &Rc<RefCell<Self>>, cx: &mut Context<'_>) -> Poll<()> {
         let mut shard = this.borrow_mut();
         let inbox = Arc::clone(&shard.parts.inbox);
-        // Twice, because a log in memory answers through the inbox at once.
+        // Twice, because a log in memory pushes its commits to the inbox at once.
         for _ in 0..2 {
             let now = shard.now();
             if shard.tick_ms <= now.mono_ms {
-                shard.look_at_clock(now);
+                shard.tick(now);
             }
             let items = inbox.take(cx.waker());
             let was_empty = items.is_none();
@@ -228,7 +229,7 @@ impl Shard {
         self.tick.as_mut().poll(cx)
     }
 
-    /// One item of the inbox.
+    /// Takes one item of the inbox.
     fn take(&mut self, item: Item, this: &Rc<RefCell<Self>>, now: Now) {
         if self.turn.ends_before(&item) {
             self.end_turn(now);
@@ -247,22 +248,24 @@ impl Shard {
             Some(Control::Rooms(answer)) => {
                 let rooms = self.turn.hub.rooms();
                 let rooms = rooms.map(|(name, online)| RoomInUse { name: name.clone(), online }).collect();
-                // Nobody may wait for it any more.
+                // The receiver may be gone.
                 let _ = answer.send(rooms);
             }
             Some(Control::Stop) => self.stopping = true,
         }
     }
 
-    /// Makes a client of a socket.
+    /// Takes a socket over: registers it as a client, and spawns its task.
     fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
         let Arrival { stream, read, user, session, good_until_ms, protocol } = arrival;
-        // A renewal that the shard was told of before this socket.
+        // A renewal may have been pushed to this shard before this socket.
         let renewed_ms = session.as_ref().map_or(0, SessionUse::good_until_ms);
         let good_for_ms = good_until_ms.max(renewed_ms).saturating_sub(now.wall_ms);
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%error, "a socket could not be watched"),
+            Err(error) => {
+                return tracing::warn!(%error, "a socket could not be registered with the event queue");
+            }
         };
         let session_id = session.as_ref().map(|session| session.id().clone());
         let id = self.sockets.insert(Socket::new(stream, session, &self.parts.options, now.mono_ms));
@@ -279,14 +282,15 @@ impl Shard {
             self.receive(id, part.len(), now);
         }
         let (shard, failed) = (Rc::clone(this), self.parts.failed.clone());
-        // It ends with its socket, which the shard has in its hands.
+        // Not tracked: the task ends with its socket, which the shard owns.
         tokio::task::spawn_local(std::future::poll_fn(move |cx| {
             let _alarm = Alarm(&failed);
             shard.borrow_mut().poll_socket(id, cx)
         }));
     }
 
-    /// Does what the hub wants done, until it wants nothing more.
+    /// Performs the outputs of the hub until there are no more, frees the slots of ended
+    /// sockets, and hands the drafts over.
     fn end_turn(&mut self, now: Now) {
         loop {
             self.turn.hub.end_turn(&mut self.turn.out);
@@ -300,11 +304,11 @@ impl Shard {
                 let Self { sockets, turn: Turn { hub, out, .. }, parts, .. } = self;
                 if let Some(socket) = sockets.get_mut(index(client)) {
                     socket.release(client, hub, out, &parts.options, now);
-                    self.settle(index(client), now);
+                    self.close_in_hub(index(client), now);
                 }
             }
         }
-        // Nothing is left that could name these.
+        // No output is left that could name these.
         for id in self.ended.drain(..) {
             self.sockets.remove(id);
         }
@@ -319,7 +323,7 @@ impl Shard {
             .metrics
             .deliveries
             .inc_by(deliveries - std::mem::replace(&mut self.deliveries, deliveries));
-        self.look_for_the_drained(now.mono_ms);
+        self.answer_if_drained(now.mono_ms);
     }
 
     fn perform(&mut self, output: Output, now: Now) {
@@ -328,12 +332,12 @@ impl Shard {
             Output::Close { client, code } => {
                 if let Some(socket) = self.sockets.get_mut(index(client)) {
                     socket.dismiss(code, &self.parts.options, now.mono_ms);
-                    self.settle(index(client), now);
+                    self.close_in_hub(index(client), now);
                 }
             }
             Output::Append(draft) => self.turn.add_draft(draft),
             Output::Read { id, query } => self.read(id, query),
-            // Asked for before each frame.
+            // The socket asks the hub before each frame.
             Output::Pause(_) => {}
             Output::Resume(client) => self.resumed.push(client),
             Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
@@ -342,7 +346,7 @@ impl Shard {
         }
     }
 
-    /// The same bytes for everybody, one system call each.
+    /// Writes the same bytes to all recipients, with one system call for each.
     fn write(&mut self, write: &Write, now: Now) {
         let Self { sockets, turn: Turn { out, .. }, parts, touched, .. } = self;
         let bytes = out.bytes(write);
@@ -362,12 +366,12 @@ impl Shard {
                 let bytes = socket.unwritten();
                 self.step(now, Input::Pending { client, bytes });
             }
-            self.settle(index(client), now);
+            self.close_in_hub(index(client), now);
         }
     }
 
-    /// Has the log answer a query; the answer comes back through the inbox,
-    /// whatever happens.
+    /// Has the log answer a query. The answer comes back through the inbox, also if the
+    /// read fails or its task is dropped.
     fn read(&self, id: ReadId, query: Query) {
         if let Query::Page { .. } = query {
             self.parts.metrics.pages_read.inc();
@@ -376,7 +380,7 @@ impl Shard {
         let reading = Reading { inbox: Arc::clone(&self.parts.inbox), id, answer: Answer::Failed };
         let timeout = self.parts.options.read_timeout;
         let read = async move {
-            // Whole, so that it is dropped with this task.
+            // Moved as a whole, so that it is dropped with this task.
             let mut reading = reading;
             let answer = async {
                 match &query {
@@ -391,33 +395,35 @@ impl Shard {
             match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(answer)) => reading.answer = answer,
                 Ok(Err(error)) => tracing::error!(error = %causes(&error), "the log could not be read"),
-                Err(_) => tracing::error!("the log does not answer"),
+                Err(_) => tracing::error!("the log did not answer a read in time"),
             }
         };
         self.parts.tasks.spawn_on(read, &self.parts.service);
     }
 
-    fn look_at_clock(&mut self, now: Now) {
+    /// Ticks the hub, and once a second updates metrics and checks the sockets'
+    /// deadlines.
+    fn tick(&mut self, now: Now) {
         self.step(now, Input::Tick);
         self.tick_ms = self.turn.hub.next_tick_ms();
         self.tick.as_mut().reset((self.started + Duration::from_millis(self.tick_ms)).into());
-        if self.clocks_ms + CLOCKS_MS > now.mono_ms {
+        if self.checked_ms + CHECK_MS > now.mono_ms {
             return;
         }
-        self.clocks_ms = now.mono_ms;
+        self.checked_ms = now.mono_ms;
         let metrics = &self.parts.metrics;
         metrics.connections.set(self.sockets.len() as u64);
         metrics.rooms.set(self.turn.hub.rooms_in_memory() as u64);
         metrics.drafts.set(self.turn.hub.unanswered() as u64);
         let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
         for id in ids {
-            self.sockets[id].look_at_clock(&self.parts.options, now.mono_ms);
-            self.settle(id, now);
+            self.sockets[id].check_deadlines(&self.parts.options, now.mono_ms);
+            self.close_in_hub(id, now);
         }
     }
 
-    /// All clients were let go: those that wait for it are told.
-    fn look_for_the_drained(&mut self, now_ms: u64) {
+    /// Sends the answers of a drain once all sockets are gone, or their time is over.
+    fn answer_if_drained(&mut self, now_ms: u64) {
         let Some(draining) = &mut self.draining else { return };
         if self.turn.hub.is_drained() {
             let until_ms = *draining.until_ms.get_or_insert(now_ms + GOODBYE_MS);
@@ -430,7 +436,7 @@ impl Shard {
     }
 }
 
-/// A read that is answered when it is dropped.
+/// A read of the log, which pushes its answer when it is dropped.
 struct Reading {
     inbox: Arc<SharedInbox>,
     id: ReadId,
@@ -451,9 +457,9 @@ fn index(client: ClientId) -> usize {
     client.0 as usize
 }
 
-/// One read takes at most this much, in bytes.
+/// The most bytes that one read of a socket takes.
 const READ_BYTES: usize = 64 * 1024;
-/// How often the sockets' deadlines are looked at, in milliseconds.
-const CLOCKS_MS: u64 = 1_000;
-/// How long a drained client may take to answer the goodbye, in milliseconds.
+/// The time between two checks of the sockets' deadlines, in milliseconds.
+const CHECK_MS: u64 = 1_000;
+/// The time that drained clients have to answer the close frame, in milliseconds.
 const GOODBYE_MS: u64 = 2_000;

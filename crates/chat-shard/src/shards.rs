@@ -1,8 +1,8 @@
-//! Shards: each is one thread that owns a set of sockets and one hub.
+//! All shards of a process.
 //!
-//! All sockets of a user are on one shard, so that limits, private messages
-//! and sign-out need nothing shared. Between shards there are only the log,
-//! the [`Bus`] and each shard's [`SharedInbox`].
+//! A shard is one thread that owns a set of sockets and one hub. All sockets of a user
+//! are on one shard, so that limits, private messages and sign-out need no shared
+//! state. Shards share only the log, the [`Bus`] and each shard's [`SharedInbox`].
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,17 +26,16 @@ use crate::shard::ShardParts;
 use crate::shared_inbox::{Control, Item, SharedInbox};
 use crate::worker::spawn;
 
-/// All shards of this process, as the HTTP side sees them.
+/// All shards of a process, as the program that accepts connections sees them.
 pub struct Shards {
     inboxes: Vec<Arc<SharedInbox>>,
-    /// Decides where a user's sockets go.
+    /// The hash that decides which shard a user's sockets are on.
     placing: RandomState,
-    /// The sessions of the sockets.
     sessions: Arc<OpenSessions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Tasks on the shared runtime: the log's writer and pages being read.
+    /// Tasks on the shared runtime: the log's writer, and reads of the log.
     tasks: TaskTracker,
-    /// A shard has ended by a panic.
+    /// Cancelled when a shard or a lane's task has panicked.
     failed: CancellationToken,
     metrics: Metrics,
     /// The number of the log's lanes whose last batch failed.
@@ -44,12 +43,16 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Starts the threads. What waits (the log's writer, pages being read)
-    /// runs on the current runtime.
+    /// Starts the shards' threads. The log's writer and reads of the log run on the
+    /// current tokio runtime.
     ///
     /// # Errors
     ///
-    /// If the system gives no thread or event queue.
+    /// If the system cannot start a thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     pub fn start(options: ShardOptions, log: Arc<dyn EventLog>) -> std::io::Result<Self> {
         let metrics = Metrics::default();
         let count = options.shards.get().min(SHARDS_MAX);
@@ -72,7 +75,7 @@ impl Shards {
             let parts = ShardParts {
                 index,
                 options: Arc::clone(&options),
-                // Strangers choose names: they must not know which collide.
+                // Clients choose names, and must not know which of them collide.
                 seed: Seed(RandomState::new().hash_one(0), RandomState::new().hash_one(1)),
                 inbox: Arc::clone(inbox),
                 bus: Arc::clone(&bus),
@@ -98,27 +101,30 @@ impl Shards {
         })
     }
 
-    /// What an operator can watch of the shards and of the log's writer.
+    /// The metrics of the shards and of the log's writer.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Hands a socket to the shard of its user.
+    /// Hands a socket over to the shard of its user. Once the shards were stopped, the
+    /// socket is dropped.
     pub fn place(&self, arrival: Arrival) {
         let hash = self.placing.hash_one(&arrival.user);
         let index = hash as usize % self.inboxes.len();
         self.inboxes[index].push(Item::Other(Control::Arrival(arrival)));
     }
 
-    /// The sessions of the sockets here, and of those on their way.
+    /// The sessions of the sockets of all shards, and of sockets on their way to one.
     pub fn open_sessions(&self) -> &Arc<OpenSessions> {
         &self.sessions
     }
 
-    /// Closes the sockets of sessions on all shards (4001); resolves when
-    /// nothing more will be written to them but the rest of a frame that is
-    /// partly written, and the close frame. The store must know before that
-    /// they have ended: who asks it from now on gets no socket.
+    /// Closes the sockets of sessions on all shards (4001). Resolves when nothing more
+    /// will be written to them but the rest of a frame that is partly written, and the
+    /// close frame.
+    ///
+    /// The sessions must have ended in the store before, so that no new socket of
+    /// theirs is placed.
     pub async fn revoke(&self, sessions: &[SessionId]) {
         let sessions: Arc<[SessionId]> = self.sessions.only_open(sessions).into();
         if !sessions.is_empty() {
@@ -127,8 +133,8 @@ impl Shards {
         }
     }
 
-    /// Tells all shards that a session goes on until then, in milliseconds since
-    /// 1970. A socket that is still on its way is told when it is registered.
+    /// Renews a session on all shards until `good_until_ms`, in milliseconds since 1970.
+    /// A socket that is still on its way is renewed when its shard takes it over.
     pub fn renew(&self, session: &SessionId, good_until_ms: u64) {
         if self.sessions.renew(session, good_until_ms) {
             for inbox in &self.inboxes {
@@ -137,7 +143,8 @@ impl Shards {
         }
     }
 
-    /// Tells all shards below which numbers the log keeps nothing any more.
+    /// Has all shards drop the recent frames that the log no longer keeps: for each
+    /// topic, `topics` has the oldest number that it keeps.
     pub fn trimmed(&self, topics: Vec<(Topic, u64)>) {
         if !topics.is_empty() {
             let topics: Arc<[(Topic, u64)]> = topics.into();
@@ -171,18 +178,18 @@ impl Shards {
         self.last_append_failed.load(Ordering::Relaxed) > 0
     }
 
-    /// Resolves when a shard cannot go on: its users have no other, so that the
-    /// process should end and start anew. The log is the truth.
+    /// Resolves when a shard or the log's writer has panicked. Its users have no other
+    /// shard, so the process should end and be started again; the log is the truth.
     pub async fn failed(&self) {
         self.failed.cancelled().await;
     }
 
-    /// Lets all clients go, each in its slot; resolves when they are gone.
+    /// Closes all clients, each in its slot, and resolves when their sockets are gone.
     pub async fn drain(&self) {
         self.ask_all(|answer| [Item::Drain, Item::Other(Control::AnswerWhenDrained(answer))]).await;
     }
 
-    /// Ends the threads and tasks. What was not drained is cut off.
+    /// Ends the threads and tasks. Sockets that were not drained are cut off.
     pub async fn stop(&self) {
         for inbox in &self.inboxes {
             inbox.push(Item::Other(Control::Stop));
@@ -191,31 +198,32 @@ impl Shards {
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {
-                    tracing::error!("a shard had ended by a panic");
+                    tracing::error!("a shard has panicked");
                 }
             }
         });
         if joined.await.is_err() {
-            tracing::error!("the shards could not be waited for");
+            tracing::error!("the threads of the shards could not be joined");
         }
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Asks each shard and collects the answers of those that still run.
+    /// Pushes items with the sender of an answer to each shard, and collects the answers
+    /// of the shards that still run.
     async fn ask_all<T, const N: usize>(&self, items: impl Fn(oneshot::Sender<T>) -> [Item; N]) -> Vec<T> {
-        let asked: Vec<_> = self
+        let receivers: Vec<_> = self
             .inboxes
             .iter()
             .map(|inbox| {
-                let (answer, answered) = oneshot::channel();
-                inbox.push_all(items(answer));
-                answered
+                let (sender, receiver) = oneshot::channel();
+                inbox.push_all(items(sender));
+                receiver
             })
             .collect();
-        let mut answers = Vec::with_capacity(asked.len());
-        for answered in asked {
-            answers.extend(answered.await);
+        let mut answers = Vec::with_capacity(receivers.len());
+        for receiver in receivers {
+            answers.extend(receiver.await);
         }
         answers
     }

@@ -1,4 +1,4 @@
-//! One socket of a shard: its bytes in and out, and its deadlines.
+//! One socket of a shard: reading, writing, closing, and its deadlines.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,52 +22,54 @@ pub(crate) struct Socket {
     /// Messages that the hub would not take yet, in order.
     held: VecDeque<Box<str>>,
     held_bytes: usize,
-    /// What was read behind them, as it came: less than one read.
+    /// Bytes that were read behind them, as they came: less than one read.
     rest: Vec<u8>,
-    /// The client has ended what it sends; what is held was said before.
+    /// The client has ended its side; the held messages came before that.
     goodbye: Option<Goodbye>,
     state: State,
-    /// Of the task that serves this socket.
+    /// The waker of the socket's task.
     waker: Option<Waker>,
-    heard_ms: u64,
+    /// When bytes arrived last.
+    received_ms: u64,
     pinged_ms: u64,
-    /// The hub knows of the client's goodbye.
-    said_goodbye: bool,
+    /// The hub was stepped with the client's goodbye.
+    goodbye_in_hub: bool,
     /// The hub has it as a client.
     pub(crate) in_hub: bool,
-    /// Its part in its session.
+    /// Held for its drop: the socket's use of its session.
     _session: Option<SessionUse>,
 }
 
+/// How the client has ended its side.
 #[derive(Debug, Clone, Copy)]
 enum Goodbye {
-    /// A close frame, with its code.
+    /// With a close frame, which may have a code.
     Frame(Option<u16>),
-    /// The stream ended without one.
+    /// The stream ended without a close frame.
     Eof,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// A close frame is on its way or out. Cut off at `until_ms`.
+    /// A close frame waits in the outbox or is written. Cut off at `until_ms`.
     Closing {
         until_ms: u64,
         awaited: Awaited,
     },
-    /// To be dropped by its task.
+    /// Its task has to end.
     Dead,
 }
 
-/// What is awaited once the close frame was written.
+/// What the server waits for once the close frame is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     /// The client's close frame.
     Answer,
-    /// The end of the stream: what the client sends can no longer be told
-    /// apart into frames.
+    /// The end of the stream: after a violation, the client's bytes can no longer be
+    /// parted into frames.
     Eof,
-    /// Nothing: it said goodbye first.
+    /// Nothing: the client has sent its close frame before.
     Nothing,
 }
 
@@ -92,9 +94,9 @@ impl Socket {
             goodbye: None,
             state: State::Open,
             waker: None,
-            heard_ms: now_ms,
+            received_ms: now_ms,
             pinged_ms: now_ms,
-            said_goodbye: false,
+            goodbye_in_hub: false,
             in_hub: true,
             _session: session,
         }
@@ -108,32 +110,32 @@ impl Socket {
         self.state == State::Dead
     }
 
-    /// It was closed in the write just done, because it reads too slowly.
+    /// Whether the last write has closed it, because it reads too slowly.
     pub(crate) fn was_too_slow(&self) -> bool {
         self.in_hub && matches!(self.state, State::Closing { .. })
     }
 
-    /// Bytes that the system has not taken yet.
+    /// The number of bytes that the system has not taken yet.
     pub(crate) fn unwritten(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Has the socket's task look at it again.
+    /// Wakes the socket's task.
     pub(crate) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    /// The socket's task is here.
+    /// Notes the waker of the socket's task.
     pub(crate) fn polled_by(&mut self, cx: &Context<'_>) {
         if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
     }
 
-    /// Writes whole frames, or keeps what the system does not take; past the
-    /// cap the client is closed. Returns whether anything is kept.
+    /// Writes whole frames, and keeps in the outbox what the system does not take; past
+    /// the outbox's cap, the client is closed. Returns whether anything was kept.
     pub(crate) fn send(&mut self, frames: &[u8], options: &ShardOptions, now_ms: u64) -> bool {
         if self.state != State::Open {
             return false;
@@ -148,7 +150,7 @@ impl Socket {
                     return false;
                 }
             }
-            // Its task must wait for the system to take more.
+            // Its task has to wait until the system takes more.
             self.wake();
         }
         self.outbox.keep(frames, written);
@@ -160,13 +162,13 @@ impl Socket {
         true
     }
 
-    /// Says goodbye after what was written.
+    /// Closes the client behind what was written to it.
     pub(crate) fn dismiss(&mut self, code: CloseCode, options: &ShardOptions, now_ms: u64) {
         if self.state != State::Open {
             return;
         }
         if matches!(code, CloseCode::SignedOut | CloseCode::NoLongerGood) {
-            // Nothing more is for this client's eyes.
+            // The client may not see anything any more.
             self.outbox.cut();
         }
         match self.goodbye {
@@ -192,7 +194,7 @@ impl Socket {
         self.wake();
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without a close frame.
     pub(crate) fn cut_off(&mut self) {
         self.state = State::Dead;
         self.forget_held();
@@ -203,7 +205,7 @@ impl Socket {
         (self.held, self.held_bytes, self.rest) = (VecDeque::new(), 0, Vec::new());
     }
 
-    /// How much the system takes at once.
+    /// Writes what the system takes at once, and returns how many bytes it took.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
@@ -218,8 +220,8 @@ impl Socket {
         Ok(written)
     }
 
-    /// Writes what is kept, as far as the system takes it, and ends a
-    /// connection to which nothing more is to be said.
+    /// Writes what the outbox keeps, as far as the system takes it, and ends a closing
+    /// connection behind it.
     pub(crate) fn poll_outbox(&mut self, cx: &mut Context<'_>) {
         while !self.outbox.is_empty() && self.state != State::Dead {
             match self.stream.poll_write_ready(cx) {
@@ -234,7 +236,7 @@ impl Socket {
         match self.state {
             State::Closing { awaited: Awaited::Nothing, .. } => self.state = State::Dead,
             State::Closing { awaited: Awaited::Eof, .. } => {
-                // A client that waits for the end of the stream sees it.
+                // The client may wait for the end of the stream.
                 if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
                     self.state = State::Dead;
                 }
@@ -243,7 +245,7 @@ impl Socket {
         }
     }
 
-    /// Whether what the client sends is wanted now.
+    /// Whether the socket is to be read now.
     pub(crate) fn wants_input(&self, options: &ShardOptions) -> bool {
         match self.state {
             State::Open => self.goodbye.is_none() && !self.is_full(options),
@@ -252,18 +254,19 @@ impl Socket {
         }
     }
 
-    /// No more of its messages can be held.
+    /// Whether no more messages can be held.
     fn is_full(&self, options: &ShardOptions) -> bool {
         self.held_bytes >= options.held_max_bytes || !self.rest.is_empty()
     }
 
-    /// Reads what the system has into `buffer`, which the whole shard shares.
+    /// Reads what has arrived into `buffer`, which all sockets of the shard share.
+    /// Returns the number of bytes; 0 at the end of the stream, or if it is broken.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], now_ms: u64) -> Poll<usize> {
         let mut read = ReadBuf::new(buffer);
         match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => {
-                self.heard_ms = now_ms;
+                self.received_ms = now_ms;
                 if read.filled().is_empty() {
                     self.ended();
                 }
@@ -276,7 +279,7 @@ impl Socket {
         }
     }
 
-    /// The stream's end was read.
+    /// Handles the end of the stream.
     fn ended(&mut self) {
         match self.state {
             State::Open => self.goodbye = Some(Goodbye::Eof),
@@ -284,8 +287,8 @@ impl Socket {
         }
     }
 
-    /// Looks at what was read: messages go to the hub, or are held while it
-    /// takes none; the rest is the socket's own business.
+    /// Handles received bytes: steps the hub with messages, or holds them while the hub
+    /// has paused the client, and answers control frames.
     pub(crate) fn receive(
         &mut self,
         client: ClientId,
@@ -299,12 +302,13 @@ impl Socket {
         let mut pong: Option<Pong> = None;
         while self.state != State::Dead && self.goodbye.is_none() {
             if self.held_bytes >= options.held_max_bytes {
-                // The rest waits as it is, until there is room again.
+                // The rest waits as it is, until more can be held.
                 self.rest = input[at..].to_vec();
                 break;
             }
             let event = match self.reader.next(input, &mut at) {
-                // No protocol has binary messages: this one is malformed, too.
+                // No version of the protocol has binary messages: to the hub, one is as
+                // malformed as an empty text.
                 Ok(Some(Event::Binary)) => Ok(Some(Event::Text(""))),
                 event => event,
             };
@@ -320,7 +324,7 @@ impl Socket {
                     }
                 }
                 Ok(Some(Event::Ping(payload))) => {
-                    // Answering the newest is enough (RFC 6455 §5.5.3).
+                    // A pong for the newest ping is enough (RFC 6455 §5.5.3).
                     pong = Some(Pong::new(payload));
                 }
                 Ok(Some(Event::Close(_))) if self.state != State::Open => self.state = State::Dead,
@@ -341,8 +345,8 @@ impl Socket {
         }
     }
 
-    /// Hands over what was held, as far as the hub takes it, and then the
-    /// client's goodbye.
+    /// Steps the hub with the held messages until it pauses the client, and behind them
+    /// with the client's goodbye.
     pub(crate) fn release(
         &mut self,
         client: ClientId,
@@ -368,41 +372,45 @@ impl Socket {
             self.receive(client, &mut rest, hub, out, options, now);
         }
         if was_full && !self.is_full(options) {
-            // It was not read meanwhile, so its silence does not count.
-            self.heard_ms = now.mono_ms;
+            // It was not read meanwhile, so it was not silent.
+            self.received_ms = now.mono_ms;
             self.wake();
         }
         if self.held.is_empty() && self.rest.is_empty() && self.state == State::Open {
             self.held = VecDeque::new();
-            if self.goodbye.is_some() && !std::mem::replace(&mut self.said_goodbye, true) {
+            if self.goodbye.is_some() && !std::mem::replace(&mut self.goodbye_in_hub, true) {
                 hub.step(now, Input::Goodbye { client }, out);
             }
         }
     }
 
-    /// Pings, and cuts off who is silent or does not end a closed connection.
-    pub(crate) fn look_at_clock(&mut self, options: &ShardOptions, now_ms: u64) {
+    /// Sends a ping if it is time, and cuts a client off that is silent or does not end a
+    /// closed connection.
+    pub(crate) fn check_deadlines(&mut self, options: &ShardOptions, now_ms: u64) {
         match self.state {
             State::Closing { until_ms, .. } if until_ms <= now_ms => {
-                // What the system still has for it is thrown away, too.
+                // The system drops what it has not sent yet.
                 let _ = self.stream.set_zero_linger();
                 self.cut_off();
             }
-            // What it had sent before its goodbye takes too long.
+            // The hub has not taken all that the client sent before its goodbye.
             State::Open
-                if self.goodbye.is_some() && self.heard_ms + millis(options.idle_timeout) <= now_ms =>
+                if self.goodbye.is_some() && self.received_ms + millis(options.idle_timeout) <= now_ms =>
             {
-                tracing::info!(messages = self.held.len(), "a client that left had sent too fast");
+                tracing::info!(
+                    messages = self.held.len(),
+                    "dropped messages of a client that had sent faster than its limit and has gone"
+                );
                 self.cut_off();
             }
             State::Open if self.goodbye.is_none() && !self.wants_input(options) => {
-                // Not read, so a broken connection must be asked for.
+                // It is not read, so only this shows a broken connection.
                 if !matches!(self.stream.take_error(), Ok(None)) {
                     self.cut_off();
                 }
-                self.heard_ms = now_ms;
+                self.received_ms = now_ms;
             }
-            State::Open if self.heard_ms + millis(options.idle_timeout) <= now_ms => self.cut_off(),
+            State::Open if self.received_ms + millis(options.idle_timeout) <= now_ms => self.cut_off(),
             State::Open if self.pinged_ms + millis(options.ping_interval) <= now_ms => {
                 self.pinged_ms = now_ms;
                 let mut frame = Vec::new();
@@ -414,7 +422,7 @@ impl Socket {
     }
 }
 
-/// The payload of a ping, to be sent back.
+/// The payload of a ping, which its pong repeats.
 struct Pong {
     payload: [u8; 125],
     len: usize,
@@ -430,7 +438,7 @@ impl Pong {
 
 /// RFC 6455 §7.4.1.
 const CLOSE_NORMAL: u16 = 1000;
-/// What a held message takes beside its text.
+/// What a held message takes beside its text, roughly, in bytes.
 const HELD_MESSAGE_BYTES: usize = 64;
 
 fn millis(duration: std::time::Duration) -> u64 {

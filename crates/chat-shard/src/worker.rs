@@ -1,4 +1,4 @@
-//! A shard's thread, and how it ends.
+//! A shard's thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,8 +12,8 @@ use crate::alarm::Alarm;
 use crate::shard::{Shard, ShardParts};
 use crate::shared_inbox::SharedInbox;
 
-/// Starts a shard's thread. It ends at [`Control::Stop`](crate::shared_inbox::Control::Stop); if
-/// anything in it panics, `failed` is cancelled, since the users of this shard have
+/// Starts a shard's thread. It ends at [`Control::Stop`](crate::shared_inbox::Control::Stop).
+/// If anything in it panics, `failed` is cancelled, since the users of this shard have
 /// no other.
 pub(crate) fn spawn(parts: ShardParts) -> io::Result<JoinHandle<()>> {
     let name = format!("shard-{}", parts.index);
@@ -24,7 +24,7 @@ pub(crate) fn spawn(parts: ShardParts) -> io::Result<JoinHandle<()>> {
         match runtime.enable_io().enable_time().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime.block_on(run(parts)),
             Err(error) => {
-                tracing::error!(%error, "a shard has no event queue");
+                tracing::error!(%error, "a shard could not start its event queue");
                 parts.failed.cancel();
             }
         }
@@ -34,17 +34,18 @@ pub(crate) fn spawn(parts: ShardParts) -> io::Result<JoinHandle<()>> {
 async fn run(parts: ShardParts) {
     let failed = parts.failed.clone();
     let shard = Rc::new(RefCell::new(Shard::new(parts)));
-    // A task like those of the sockets: woken by them, it runs behind all
-    // that are ready, and thus once for all of them.
+    // A task like those of the sockets: they wake it, and it runs behind all that are
+    // ready, and thus once for all of them.
     let turns = std::future::poll_fn(move |cx| {
         let _alarm = Alarm(&failed);
         Shard::poll_turn(&shard, cx)
     });
-    // A panic was told of by the alarm. What is left is cut off with the runtime.
+    // The alarm reports a panic. The sockets are cut off when the runtime is dropped.
     let _ = tokio::task::spawn_local(turns).await;
 }
 
-/// Lets go of whoever waits for an answer of the shard, when its thread ends.
+/// Closes the inbox when the thread ends, so that nothing waits for an answer of the
+/// shard.
 struct Closing(Arc<SharedInbox>);
 
 impl Drop for Closing {

@@ -1,10 +1,9 @@
 //! The server's side of WebSocket framing (RFC 6455): reads what clients send
 //! and writes control frames. The chat's own text frames come ready from the hub.
 //!
-//! tungstenite parses headers and knows the codes. Its `WebSocketContext` is
-//! not used: it keeps 120 KB for good after one message of 60 KB, allocates
-//! what a header merely announces, and swallows any number of empty fragments
-//! in one read.
+//! tungstenite parses headers and has the close codes. Its `WebSocketContext` is not
+//! used: it keeps 120 KB for good after one message of 60 KB, allocates what a header
+//! announces, and takes any number of empty fragments in one read.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -12,7 +11,7 @@ use std::ops::Range;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-/// What one socket has half received. Between messages it holds no heap.
+/// The reader of one socket's frames. Between messages it holds no heap.
 ///
 /// ```text
 /// let mut at = 0;
@@ -22,51 +21,51 @@ use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 /// ```
 pub(crate) struct Reader {
     limits: ReaderLimits,
-    /// The payload of a half received text message, unmasked, and behind it
-    /// that of a half received ping or close frame.
+    /// The unmasked payload of a text message that has partly arrived, and behind it that
+    /// of a ping or close frame that has partly arrived.
     kept: Vec<u8>,
-    /// The first `header_len` bytes of a half received header.
+    /// The first `header_len` bytes of a header that has partly arrived.
     header: [u8; HEADER_MAX_BYTES],
     header_len: usize,
-    /// The frame whose payload is half received.
+    /// The frame whose payload has partly arrived.
     frame: Option<Frame>,
-    /// The message whose last frame has not ended.
+    /// The message whose last frame has not arrived.
     message: Option<Message>,
-    /// A close frame or a violation came: nothing behind it counts.
+    /// A close frame or a violation has arrived: bytes behind it are ignored.
     ended: bool,
 }
 
-/// How much a client may make a [`Reader`] hold.
+/// The limits of what a [`Reader`] holds for a client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReaderLimits {
-    /// Payload of one message, all its frames together.
+    /// Bytes of the payload of one message, in all its frames.
     pub(crate) message_max_bytes: usize,
-    /// Frames of one message, so that empty ones come to an end too.
+    /// Frames of one message, which bounds empty ones, too.
     pub(crate) fragments_max: u32,
 }
 
-/// One whole frame, or the last frame of a message. Each event stands for
-/// exactly one frame, so who counts events counts frames.
+/// What a whole frame means. Each event stands for exactly one frame, so the number of
+/// events is the number of frames.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
     /// A text message.
     Text(&'a str),
-    /// A frame of a message that goes on.
+    /// A frame of a message that is not its last.
     Fragment,
-    /// A binary message. The chat has no use for one: its payload is not kept.
+    /// A binary message, without its payload: the protocol has none.
     Binary,
-    /// To be answered by a pong with the same payload.
+    /// A ping, which wants a pong with the same payload.
     Ping(&'a [u8]),
-    /// Its payload is not kept.
+    /// A pong, without its payload.
     Pong,
     /// The client's last frame, with its code if it gave one.
     Close(Option<u16>),
 }
 
-/// What a client did that ends its connection.
+/// An error of a client that ends its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// A frame that RFC 6455 forbids; the sentence says which rule.
+    /// A frame that RFC 6455 forbids, with a sentence on the rule.
     Protocol(&'static str),
     /// A text, or the reason in a close frame, that is not UTF-8.
     Utf8,
@@ -87,11 +86,15 @@ impl Reader {
         }
     }
 
-    /// The next event in `input`, which was received behind everything that
-    /// earlier inputs held. `at` is how far this input was read. To be called
-    /// until `Ok(None)`: then all of it was read, and what is half received is
-    /// kept in here. Payloads are unmasked in place, and lent from `input`
-    /// where it has the whole message.
+    /// Returns the next event in `input`, which arrived behind all earlier inputs.
+    ///
+    /// `at` is the number of bytes of `input` that are read. Call it until `Ok(None)`:
+    /// then all bytes are read, and the reader keeps what has partly arrived. Payloads
+    /// are unmasked in place, and borrowed from `input` if it has the whole message.
+    ///
+    /// # Errors
+    ///
+    /// If the client breaks the protocol; everything behind is ignored.
     pub(crate) fn next<'a>(
         &'a mut self,
         input: &'a mut [u8],
@@ -143,8 +146,8 @@ impl Reader {
         let bytes = &mut input[arrived.clone()];
         unmask(bytes, frame.mask);
 
-        let is_lendable = bytes.len() == frame.length && frame.is_alone;
-        if !is_lendable && matches!(frame.kind, Kind::Text | Kind::Ping | Kind::Close) {
+        let is_borrowable = bytes.len() == frame.length && frame.is_alone;
+        if !is_borrowable && matches!(frame.kind, Kind::Text | Kind::Ping | Kind::Close) {
             self.keep(bytes);
         }
         frame.missing -= arrived.len();
@@ -157,7 +160,7 @@ impl Reader {
         if !frame.kind.is_control() && frame.is_final {
             self.message = None;
         }
-        let payload = if is_lendable {
+        let payload = if is_borrowable {
             Payload::InInput(arrived)
         } else {
             Payload::Kept { from: self.kept_of_message() }
@@ -165,7 +168,7 @@ impl Reader {
         Ok(Some(Whole { kind: frame.kind, is_final: frame.is_final, payload }))
     }
 
-    /// Lets go of what was lent with the event before.
+    /// Frees the payload that the event before had borrowed.
     fn release(&mut self) {
         self.kept.truncate(self.kept_of_message());
         if self.kept.is_empty() {
@@ -193,7 +196,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Judges a frame by its header, before any of its payload is read.
+    /// Checks a frame by its header, before any of its payload is read.
     fn admit(&mut self, header: Header) -> Result<Frame, Violation> {
         let Header { mask, opcode, is_final, length, .. } = header;
         let (kind, is_alone) = match opcode {
@@ -242,8 +245,8 @@ impl Reader {
         Ok(Frame { kind, is_final, is_alone, mask, length, missing: length })
     }
 
-    /// Grows with what has arrived, twofold, and to no more than may be kept
-    /// at all; never to what a header announces.
+    /// Keeps bytes. The capacity grows twofold with what has arrived, up to the limits;
+    /// never to what a header announces.
     fn keep(&mut self, bytes: &[u8]) {
         let needed = self.kept.len() + bytes.len();
         if needed > self.kept.capacity() {
@@ -254,8 +257,8 @@ impl Reader {
         self.kept.extend_from_slice(bytes);
     }
 
-    /// How much of `kept` belongs to the unfinished message, while no frame of
-    /// it is half received.
+    /// The number of bytes of `kept` that belong to the unfinished message, while none of
+    /// its frames has partly arrived.
     fn kept_of_message(&self) -> usize {
         match self.message {
             Some(Message { kind: Kind::Text, bytes, .. }) => bytes,
@@ -274,7 +277,7 @@ impl Violation {
         }
     }
 
-    /// A sentence for whoever wrote the client.
+    /// A sentence for the author of the client.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Protocol(rule) => rule,
@@ -311,13 +314,13 @@ fn write_control(out: &mut Vec<u8>, control: Control, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// A frame of which `missing` bytes have not arrived.
+/// A frame, of which `missing` bytes have not arrived.
 struct Frame {
     kind: Kind,
     is_final: bool,
-    /// Nothing before it or behind it belongs to its message.
+    /// It is the only frame of its message.
     is_alone: bool,
-    /// Turned so that it begins with the next byte's.
+    /// Rotated, so that it begins with the next byte's part.
     mask: [u8; 4],
     length: usize,
     missing: usize,
@@ -326,7 +329,7 @@ struct Frame {
 /// A message between its first frame and its last.
 struct Message {
     kind: Kind,
-    /// Payload announced by the frames so far.
+    /// Bytes of payload that the frames so far have announced.
     bytes: usize,
     frames: u32,
 }
@@ -361,9 +364,9 @@ enum Payload {
     },
 }
 
-/// A header that any client's frame may have.
+/// The header of a frame that a client may send.
 struct Header {
-    /// Bytes that it takes itself.
+    /// Bytes of the header.
     size: usize,
     opcode: OpCode,
     is_final: bool,
@@ -372,7 +375,7 @@ struct Header {
 }
 
 impl Header {
-    /// `None`: the header goes on behind `bytes`.
+    /// Parses the header at the start of `bytes`; `None` if its end is missing.
     fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
         let mut cursor = Cursor::new(bytes);
         // A slice cannot fail to be read, so a reserved opcode is the only error left.
@@ -410,7 +413,7 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     Ok(Some(code))
 }
 
-/// By words, which the compiler gathers into the widest the machine has.
+/// Unmasks in words, which the compiler turns into the machine's widest instructions.
 fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let word_mask = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

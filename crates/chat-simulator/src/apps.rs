@@ -1,20 +1,22 @@
-//! People with the real client, and what their applications show.
+//! Users with the real client, and what their applications show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_client::{Entry, Event as Told, Options, Output, PageFrom, Presence, Session, Topic as ClientTopic};
+use chat_client::{
+    Entry, Event as AppEvent, Options, Output, PageFrom, Presence, Session, Topic as ClientTopic,
+};
 use chat_core::{Pair, RoomName, SessionId, Topic, Username};
 
 use crate::oracle::{Check, Expected, ensure};
 use crate::people::users;
 use crate::planted::Bug;
-use crate::wire::{NOBODY, text};
+use crate::wire::{NO_ACCOUNT, text};
 use crate::world::{Chunk, Event, Incoming, Node, NodeState, SocketKind, World};
 
-/// A person, their device, and the application on it.
+/// A user, and the application on one of their devices.
 pub(crate) struct App {
     user: Username,
-    /// Of its token.
+    /// The session of its token.
     session_id: SessionId,
     session: Session,
     options: Options,
@@ -26,19 +28,19 @@ pub(crate) struct App {
     rooms: BTreeMap<String, RoomShown>,
     /// The last number shown of each conversation.
     people: BTreeMap<String, u64>,
-    /// How far the conversations were when it came online for the first time.
+    /// The last number of each conversation when it came online for the first time.
     since: Option<BTreeMap<Pair, u64>>,
-    /// It was told that there are conversations which it was not told of.
+    /// There are conversations that no `hello` has listed.
     may_lack: bool,
     sent: BTreeMap<String, Sent>,
 }
 
-/// What an application shows of a room.
+/// The part of a room that an application shows.
 #[derive(Default)]
 struct RoomShown {
-    /// The last number; `None` after a fresh start.
+    /// The last number shown; `None` after a fresh start.
     last: Option<u64>,
-    /// How far it was then.
+    /// The room's last number at that start.
     start: u64,
     members: BTreeSet<String>,
     has_names: bool,
@@ -46,7 +48,7 @@ struct RoomShown {
 
 struct Sent {
     number: usize,
-    /// What the application was told of it, if anything.
+    /// The outcome that the application got, if any.
     outcome: Option<Outcome>,
 }
 
@@ -56,8 +58,8 @@ enum Outcome {
     NotSent { may_be_stored: bool },
 }
 
-/// The numbers of speakers who are no sockets start here.
-const SPEAKERS: usize = 1 << 40;
+/// The number of the first app as an author; sockets have lower ones.
+const APP_AUTHORS: usize = 1 << 40;
 
 impl World {
     pub(crate) fn make_apps(&mut self) {
@@ -99,23 +101,23 @@ impl World {
         }
     }
 
-    // What happens to the session.
+    // Inputs of the session.
 
     pub(crate) fn wake(&mut self, app: usize, number: u64) -> Check {
         if self.apps[app].wakes != number {
             return Ok(());
         }
-        // The server pings it often enough.
+        // The server pings often enough.
         let socket = self.apps[app].socket.map(|socket| &self.sockets[socket]);
-        let is_heard = socket.is_some_and(|socket| !socket.cut && !socket.stalled && socket.open);
+        let is_connected = socket.is_some_and(|socket| !socket.cut && !socket.stalled && socket.open);
         let now_ms = self.now_ms;
         let session = &mut self.apps[app].session;
-        if is_heard {
+        if is_connected {
             session.received(now_ms);
         }
         session.tick(now_ms);
         self.apps[app].wakes_at_ms = 0;
-        self.perform_app(app)
+        self.perform_app_outputs(app)
     }
 
     pub(crate) fn connects(&mut self, app: usize, attempt: u64) -> Check {
@@ -137,7 +139,7 @@ impl World {
             self.apps[app].socket = Some(socket);
             self.apps[app].session.opened(now_ms);
         }
-        self.perform_app(app)
+        self.perform_app_outputs(app)
     }
 
     pub(crate) fn down_at_app(&mut self, app: usize, socket: usize, chunk: &Chunk) -> Check {
@@ -147,7 +149,7 @@ impl World {
         for line in chunk.bytes.lines() {
             self.apps[app].session.frame(self.now_ms, line);
         }
-        self.perform_app(app)
+        self.perform_app_outputs(app)
     }
 
     pub(crate) fn ended_at_app(&mut self, app: usize, socket: usize, code: Option<u16>) -> Check {
@@ -156,7 +158,7 @@ impl World {
         }
         self.apps[app].socket = None;
         self.apps[app].session.closed(self.now_ms, code);
-        self.perform_app(app)
+        self.perform_app_outputs(app)
     }
 
     pub(crate) fn signs_in(&mut self, app: usize) -> Check {
@@ -164,11 +166,11 @@ impl World {
         let this = &mut self.apps[app];
         (this.session_id, this.is_signed_out) = (SessionId::new(&name), false);
         this.session.signed_in(self.now_ms);
-        self.perform_app(app)
+        self.perform_app_outputs(app)
     }
 
-    /// Does what the session wants done.
-    pub(crate) fn perform_app(&mut self, app: usize) -> Check {
+    /// Performs the outputs of a session.
+    pub(crate) fn perform_app_outputs(&mut self, app: usize) -> Check {
         while let Some(output) = self.apps[app].session.next_output() {
             match output {
                 Output::Connect => {
@@ -187,12 +189,11 @@ impl World {
                     self.apps[app].attempts += 1;
                     self.hang_up(app);
                 }
-                Output::Event(told) => {
-                    self.note(|| format!("    app {app} is told {told:?}"));
-                    let checked = self.told(app, &told);
-                    checked.map_err(|why| {
-                        format!("app {app} ({}) was told {told:?}: {why}", self.apps[app].user)
-                    })?;
+                Output::Event(event) => {
+                    self.note(|| format!("    app {app} gets {event:?}"));
+                    let checked = self.show(app, &event);
+                    checked
+                        .map_err(|why| format!("app {app} ({}) got {event:?}: {why}", self.apps[app].user))?;
                 }
             }
         }
@@ -209,17 +210,17 @@ impl World {
         Ok(())
     }
 
-    /// The client drops its connection; the server hears of it, if it can.
+    /// Drops the connection of a client; the server notices, if it can.
     fn hang_up(&mut self, app: usize) {
         if let Some(socket) = self.apps[app].socket.take()
             && !std::mem::replace(&mut self.sockets[socket].cut, true)
         {
-            let heard_ms = self.random.between(1, 40);
-            self.after(heard_ms, Event::Lost { socket });
+            let noticed_ms = self.random.between(1, 40);
+            self.after(noticed_ms, Event::Lost { socket });
         }
     }
 
-    // What a person does.
+    // Actions of a user.
 
     pub(crate) fn act_app(&mut self, app: usize) {
         let socket = self.apps[app].socket.filter(|&socket| !self.sockets[socket].cut);
@@ -255,7 +256,7 @@ impl World {
             11..=14 => {
                 let place = match self.random.chance(500) {
                     true => ClientTopic::room(room),
-                    false => ClientTopic::private(self.somebody()),
+                    false => ClientTopic::private(self.some_user()),
                 };
                 let seq = self.random.between(0, 80);
                 let from = match self.random.between(0, 2) {
@@ -266,7 +267,7 @@ impl World {
                 let _ = self.apps[app].session.history(now_ms, place, from, None);
             }
             15..=35 => {
-                let to = self.somebody();
+                let to = self.some_user();
                 let pair = Pair::new(user.clone(), Username::known(to).expect("a good name"));
                 self.send_in_app(app, ClientTopic::private(to), Topic::Pair(pair), padding);
             }
@@ -280,7 +281,7 @@ impl World {
 
     fn send_in_app(&mut self, app: usize, to: ClientTopic, topic: Topic, padding: usize) {
         let user = self.apps[app].user.clone();
-        let number = self.oracle.say(&user, SPEAKERS + app, topic);
+        let number = self.oracle.add_message(&user, APP_AUTHORS + app, topic);
         let now_ms = self.now_ms;
         match self.apps[app].session.send(now_ms, to, text(number, padding), None) {
             Ok(nonce) => {
@@ -291,7 +292,7 @@ impl World {
         }
     }
 
-    /// The process ends, and another one goes on with what it wrote down.
+    /// Ends the application's process, and starts another with its snapshot.
     fn restart_app(&mut self, app: usize) {
         self.oracle.count("app restarted");
         self.note(|| format!("    app {app} starts again"));
@@ -310,24 +311,24 @@ impl World {
         self.after(5, Event::Wake { app, number });
     }
 
-    // What the application is told.
+    // Events of the session.
 
-    fn told(&mut self, app: usize, told: &Told) -> Check {
-        match told {
-            Told::Online { conversations, has_more, .. } => {
-                // Some that began meanwhile may be among those.
+    fn show(&mut self, app: usize, event: &AppEvent) -> Check {
+        match event {
+            AppEvent::Online { conversations, has_more, .. } => {
+                // Conversations that began meanwhile may be among those.
                 self.apps[app].may_lack |= *has_more && self.apps[app].since.is_some();
                 self.online(app, conversations);
             }
-            Told::Offline { .. } => self.apps[app].socket = None,
-            Told::SignedOut { .. } => {
+            AppEvent::Offline { .. } => self.apps[app].socket = None,
+            AppEvent::SignedOut { .. } => {
                 self.apps[app].socket = None;
                 if !std::mem::replace(&mut self.apps[app].is_signed_out, true) {
                     let pause_ms = self.random.between(50, 1_500);
                     self.after(pause_ms, Event::SignsIn { app });
                 }
             }
-            Told::Joined { room, seq, recovered, online, members, .. } => {
+            AppEvent::Joined { room, seq, recovered, online, members, .. } => {
                 let members_max = self.plan.options.members_max as u64;
                 let shown = self.apps[app].rooms.entry(room.clone()).or_default();
                 if *recovered {
@@ -335,16 +336,16 @@ impl World {
                         format!("but {:?} is the last", shown.last)
                     })?;
                 } else {
-                    // An empty room is shown whole.
+                    // Of an empty room, everything is shown.
                     (shown.last, shown.start) = ((*seq == 0).then_some(0), *seq);
                 }
                 shown.members = members.iter().cloned().collect();
                 shown.has_names = *online <= members_max;
             }
-            Told::NotJoined { room, .. } | Told::Left { room } => {
+            AppEvent::NotJoined { room, .. } | AppEvent::Left { room } => {
                 self.apps[app].rooms.remove(room);
             }
-            Told::Reset { topic: place } => {
+            AppEvent::Reset { topic: place } => {
                 self.oracle.count("app reset");
                 match place {
                     ClientTopic::Room(room) => {
@@ -355,9 +356,9 @@ impl World {
                     ClientTopic::Private(with) => drop(self.apps[app].people.remove(with)),
                 }
             }
-            Told::Message { topic: place, entry } => {
+            AppEvent::Message { topic: place, entry } => {
                 self.oracle.count("app message");
-                self.is_logged(app, place, entry)?;
+                self.check_entry(app, place, entry)?;
                 let this = &mut self.apps[app];
                 let last = match place {
                     ClientTopic::Room(room) => {
@@ -368,21 +369,21 @@ impl World {
                 };
                 ensure(last.is_none_or(|last| entry.seq == last + 1), || format!("{last:?} was the last"))?;
             }
-            Told::Stored { nonce, topic: place, seq, .. } => {
+            AppEvent::Stored { nonce, topic: place, seq, .. } => {
                 let sent = self.outcome(app, nonce, Outcome::Stored)?;
                 let topic = self.topic(app, place)?;
                 let entry = self.oracle.entry(&topic, *seq).ok_or("it is not stored")?;
                 let is_it = crate::wire::number(entry.body.text()) == Some(sent);
                 ensure(is_it, || format!("that is {entry:?}"))?;
             }
-            Told::NotSent { nonce, may_be_stored, .. } => {
+            AppEvent::NotSent { nonce, may_be_stored, .. } => {
                 self.oracle.count("app not sent");
                 let outcome = Outcome::NotSent { may_be_stored: *may_be_stored };
                 let number = self.outcome(app, nonce, outcome)?;
                 let is_stored = self.oracle.is_stored(number);
                 ensure(*may_be_stored || !is_stored, || "it is stored".to_owned())?;
             }
-            Told::Presence { room, change } => {
+            AppEvent::Presence { room, change } => {
                 let shown = self.apps[app].rooms.get_mut(room).ok_or("it is not in that room")?;
                 match change {
                     Presence::Came(user) => drop(shown.members.insert(user.clone())),
@@ -390,14 +391,14 @@ impl World {
                     Presence::Count(_) => shown.has_names = false,
                 }
             }
-            Told::History { page, .. } => {
+            AppEvent::History { page, .. } => {
                 self.oracle.count("app history");
                 for entry in &page.messages {
-                    self.is_logged(app, &page.topic, entry)?;
+                    self.check_entry(app, &page.topic, entry)?;
                 }
             }
-            Told::NoHistory { .. } => {}
-            Told::Problem { .. } => return Err("one of the two sides is wrong".to_owned()),
+            AppEvent::NoHistory { .. } => {}
+            AppEvent::Problem { .. } => return Err("one of the two sides is wrong".to_owned()),
             _ => return Err("the simulator does not know that event".to_owned()),
         }
         Ok(())
@@ -430,8 +431,8 @@ impl World {
         }
     }
 
-    /// An application shows what the log has.
-    fn is_logged(&self, app: usize, place: &ClientTopic, shown: &Entry) -> Check {
+    /// Checks an entry that an application shows against the log.
+    fn check_entry(&self, app: usize, place: &ClientTopic, shown: &Entry) -> Check {
         let topic = self.topic(app, place)?;
         let entry = self.oracle.entry(&topic, shown.seq).ok_or("it is not stored")?;
         let is_same = shown.text == entry.body.text()
@@ -441,15 +442,15 @@ impl World {
         ensure(is_same, || format!("the log has {entry:?}"))
     }
 
-    /// What became of a send is told once; its number.
+    /// Notes the outcome of a send, which comes once, and returns its number.
     fn outcome(&mut self, app: usize, nonce: &str, outcome: Outcome) -> Result<usize, String> {
         let sent = self.apps[app].sent.get_mut(nonce).ok_or("it was never sent")?;
-        ensure(sent.outcome.is_none(), || "that was told before".to_owned())?;
+        ensure(sent.outcome.is_none(), || "that outcome came before".to_owned())?;
         sent.outcome = Some(outcome);
         Ok(sent.number)
     }
 
-    /// After calm weather, every application shows everything.
+    /// Checks, some time after the last fault, that every application shows everything.
     pub(crate) fn check_apps(&self, expected: &Expected) -> Check {
         for (number, app) in self.apps.iter().enumerate() {
             self.check_app(app, expected).map_err(|why| format!("app {number} ({}) {why}", app.user))?;
@@ -463,7 +464,7 @@ impl World {
         for (nonce, sent) in &app.sent {
             let is_stored = self.oracle.is_stored(sent.number);
             match sent.outcome {
-                None => return Err(format!("was never told what became of {nonce}")),
+                None => return Err(format!("never got the outcome of {nonce}")),
                 Some(Outcome::Stored) => ensure(is_stored, || format!("{nonce} is not stored"))?,
                 Some(Outcome::NotSent { may_be_stored }) => {
                     ensure(may_be_stored || !is_stored, || format!("{nonce} is stored"))?;
@@ -494,7 +495,7 @@ impl World {
             let is_old = since.get(pair).copied().unwrap_or(0) == last && !app.people.contains_key(with);
             let shown = app.people.get(with).copied().unwrap_or(0);
             let is_gone = self.oracle.first(&topic) > shown + 1;
-            ensure(is_old || is_hidden || shown == last || is_gone || with == NOBODY, || {
+            ensure(is_old || is_hidden || shown == last || is_gone || with == NO_ACCOUNT, || {
                 format!("shows {shown} of {last} with {with}")
             })?;
         }
@@ -502,5 +503,5 @@ impl World {
     }
 }
 
-/// The longest that these clients wait between two attempts.
+/// The longest pause of these clients between two attempts, in ms.
 const BACKOFF_MAX_MS: u64 = 4_000;

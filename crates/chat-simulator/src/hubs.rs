@@ -1,4 +1,4 @@
-//! A hub's turns, what it puts out, and its end of the sockets.
+//! The hubs' shards: turns, outputs, inboxes, and the server's end of the sockets.
 
 use std::hash::Hash;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ impl World {
         self.begin_turn(hub);
     }
 
-    /// Has the turn end that a hub is in, soon.
+    /// Schedules the end of the hub's turn, unless it is scheduled.
     fn begin_turn(&mut self, hub: usize) {
         if !std::mem::replace(&mut self.hubs[hub].in_turn, true) {
             let turn_ms = self.random.between(0, self.rates.turn_ms);
@@ -29,7 +29,7 @@ impl World {
         }
     }
 
-    /// Performs what a hub has put out, and hands its drafts over.
+    /// Performs the outputs of a hub, hands its drafts over, and frees slots.
     fn perform_turn(&mut self, hub: usize) -> Check {
         let Turn { hub: real, out, .. } = &mut self.hubs[hub].turn;
         real.end_turn(out);
@@ -48,17 +48,17 @@ impl World {
         self.perform_turn(hub)?;
         self.check(hub)?;
         for socket in self.sockets_of(hub) {
-            let Socket { id, pending, told, .. } = self.sockets[socket];
+            let Socket { id, pending, pending_in_hub, .. } = self.sockets[socket];
             if pending > self.plan.outbox_max {
-                // It does not take what it gets: cut, so that it can come back.
+                // It does not take its frames: it is cut, and can come back.
                 self.note(|| format!("    {socket} is too slow"));
                 self.oracle.count("too slow");
                 self.break_link(socket, Some(1013));
                 self.lost(socket);
                 continue;
             }
-            if pending != told {
-                self.sockets[socket].told = pending;
+            if pending != pending_in_hub {
+                self.sockets[socket].pending_in_hub = pending;
                 self.step(hub, Input::Pending { client: id, bytes: pending });
             }
             self.hand_over(socket);
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// The sockets whose end the hub does not know of.
+    /// The sockets that a hub has as clients.
     pub(crate) fn sockets_of(&self, hub: usize) -> Vec<usize> {
         let known = self.hubs[hub].sockets.iter().flatten().copied();
         known.filter(|&socket| self.sockets[socket].open).collect()
@@ -105,7 +105,7 @@ impl World {
                     1013 => "closed 1013",
                     _ => "closed 4001",
                 });
-                self.say_goodbye_to(socket, code.code());
+                self.close_link(socket, code.code());
             }
             Output::Append(draft) => {
                 (&draft.topic, draft.body.text()).hash(&mut self.hasher);
@@ -121,9 +121,8 @@ impl World {
                 }
                 self.count_read(hub)?;
                 if let Query::Page { topic: topic @ Topic::Room(_), .. } = &query {
-                    // Whatever is committed between the two would be lost. (Who had
-                    // a page of something read may have gone meanwhile, and the hub
-                    // have forgotten it.)
+                    // An entry that is committed between the two would be lost. (The client
+                    // that wanted the page may have gone, and the hub have unsubscribed.)
                     let shell = &self.hubs[hub];
                     let ready = shell.wants(topic) || shell.forgot.contains(topic);
                     ensure(ready, || format!("hub {hub} reads before it subscribes"))?;
@@ -140,7 +139,7 @@ impl World {
                 let (node, shard) = self.shard(hub);
                 self.nodes[node].routing.subscribe(shard, to.clone());
                 if let Subscription::User(user) = to {
-                    self.begin_to_hear(self.hubs[hub].node, &user);
+                    self.begin_to_bring(self.hubs[hub].node, &user);
                 }
             }
             Output::Unsubscribe(to) => {
@@ -170,7 +169,7 @@ impl World {
 
     fn socket(&self, hub: usize, client: ClientId, does: &str) -> Result<usize, String> {
         let socket = self.hubs[hub].sockets.get(client.0 as usize).copied().flatten();
-        socket.ok_or_else(|| format!("hub {hub} {does} {client:?}, who is not there"))
+        socket.ok_or_else(|| format!("hub {hub} {does} {client:?}, which is not there"))
     }
 
     fn write(&mut self, hub: usize, write: &Write) -> Check {
@@ -187,7 +186,7 @@ impl World {
         for client in recipients {
             let socket = self.socket(hub, client, "writes to")?;
             if self.hubs[hub].gone.contains(&client) && !self.sockets[socket].closed_by_hub {
-                // The hub heard of it only later in this turn.
+                // The hub was stepped with the end only later in this turn.
                 continue;
             }
             for frame in &chunk.frames {
@@ -201,7 +200,7 @@ impl World {
     fn put_on_wire(&mut self, socket: usize, chunk: &Rc<Chunk>) {
         let to = &mut self.sockets[socket];
         if to.cut {
-            // The kernel takes it, and nobody ever reads it: in the end, it is full.
+            // The kernel takes the bytes until its buffer is full; nothing reads them.
             to.pending += if to.stalled { chunk.bytes.len() } else { 0 };
         } else if to.stalled {
             to.pending += chunk.bytes.len();
@@ -216,7 +215,7 @@ impl World {
         self.at(at_ms, Event::Down { socket, what });
     }
 
-    /// When what is sent now arrives at the client: a connection keeps the order.
+    /// When a frame that is sent now arrives at the client: a connection keeps the order.
     fn down_ms(&mut self, socket: usize) -> u64 {
         let link_ms = self.random.between(self.rates.link_ms, 40.max(self.rates.link_ms));
         let to = &mut self.sockets[socket];
@@ -224,8 +223,8 @@ impl World {
         to.down_ms
     }
 
-    /// A socket that the hub has closed: its client hears of it, if it reads.
-    fn say_goodbye_to(&mut self, socket: usize, code: u16) {
+    /// Ends a connection that the hub has closed. The client notices, if it reads.
+    fn close_link(&mut self, socket: usize, code: u16) {
         if !self.sockets[socket].cut {
             let code = if self.sockets[socket].stalled { None } else { Some(code) };
             self.sockets[socket].held.clear();
@@ -236,8 +235,7 @@ impl World {
         self.after(goodbye_ms, Event::Lost { socket });
     }
 
-    /// The link carries nothing any more. The client hears so if a code is
-    /// given, or none.
+    /// Cuts the link. The client notices the end, with the close code if one is given.
     pub(crate) fn break_link(&mut self, socket: usize, code: Option<u16>) {
         if std::mem::replace(&mut self.sockets[socket].cut, true) {
             return;
@@ -254,34 +252,34 @@ impl World {
         ensure(before != paused, || format!("hub {hub} pauses or resumes {client:?} twice"))
     }
 
-    /// What must be true of a hub between its turns.
+    /// Checks what must be true of a hub between its turns.
     fn check(&self, hub: usize) -> Check {
         let shell = &self.hubs[hub];
         let is_draining = self.nodes[shell.node].state == NodeState::Draining;
         let mut clients = 0;
         for socket in self.sockets_of(hub) {
-            let Socket { id, session, closed_by_hub, said_goodbye, paused, .. } = &self.sockets[socket];
+            let Socket { id, session, closed_by_hub, sent_goodbye, paused, .. } = &self.sockets[socket];
             if *closed_by_hub {
                 continue;
             }
             clients += 1;
             ensure(!shell.revoked.contains(session), || format!("{id:?} of hub {hub} was signed out"))?;
             let is_paused = shell.turn.hub.is_paused(*id);
-            ensure(*paused == is_paused || is_draining || *said_goodbye, || {
-                format!("{id:?} of hub {hub} is paused: {is_paused}, but the shell was told {paused}")
+            ensure(*paused == is_paused || is_draining || *sent_goodbye, || {
+                format!("{id:?} of hub {hub} is paused: {is_paused}, but its outputs say {paused}")
             })?;
         }
         ensure(shell.turn.hub.clients() == clients, || {
             format!("hub {hub} has {} clients, not {clients}", shell.turn.hub.clients())
         })?;
-        // Each may have been in the middle of a frame when the hub was full.
+        // Each client may have been in the middle of a frame when the hub was full.
         let max = self.plan.options.hub_unanswered_max + shell.sockets.len();
         ensure(shell.turn.hub.unanswered() <= max, || {
             format!("hub {hub} has {} drafts", shell.turn.hub.unanswered())
         })
     }
 
-    /// The server of a hub, and the hub's number there.
+    /// The server of a hub, and the number of its shard there.
     fn shard(&self, hub: usize) -> (usize, usize) {
         let node = self.hubs[hub].node;
         (node, hub - self.hubs_of(node).start)
@@ -289,7 +287,7 @@ impl World {
 
     // Sockets.
 
-    /// A connection is opened: token and session were looked at a moment ago.
+    /// Opens a connection, whose token and session were checked before.
     pub(crate) fn open(
         &mut self,
         node: usize,
@@ -329,10 +327,10 @@ impl World {
             paused: false,
             inbox: Default::default(),
             cut: false,
-            said_goodbye: false,
+            sent_goodbye: false,
             stalled: false,
             pending: 0,
-            told: 0,
+            pending_in_hub: 0,
             held: Vec::new(),
             up_ms: self.now_ms,
             down_ms: self.now_ms,
@@ -343,7 +341,7 @@ impl World {
         socket
     }
 
-    /// Where the sockets of a user are on a server.
+    /// The hub that has the sockets of a user on a server.
     fn hub_for(&self, node: usize, user: &Username) -> usize {
         let hash: usize = user.as_str().bytes().map(usize::from).sum();
         self.hubs_of(node).start + hash % self.plan.shards
@@ -373,7 +371,7 @@ impl World {
                     self.step(hub, Input::Frame { client: id, text: &frame });
                 }
                 Some(Incoming::Goodbye) => {
-                    self.sockets[socket].said_goodbye = true;
+                    self.sockets[socket].sent_goodbye = true;
                     self.step(hub, Input::Goodbye { client: id });
                 }
                 None => return,
@@ -381,7 +379,7 @@ impl World {
         }
     }
 
-    /// A connection ends. The hub is told once.
+    /// Closes a connection in its hub, once.
     pub(crate) fn lost(&mut self, socket: usize) {
         if std::mem::replace(&mut self.sockets[socket].open, false) {
             let Socket { hub, id, .. } = self.sockets[socket];
@@ -393,7 +391,7 @@ impl World {
 
     pub(crate) fn reads(&mut self, socket: usize) {
         let reader = &mut self.sockets[socket];
-        (reader.stalled, reader.pending, reader.told) = (false, 0, 0);
+        (reader.stalled, reader.pending, reader.pending_in_hub) = (false, 0, 0);
         let held = std::mem::take(&mut reader.held);
         let (hub, client, open, cut) = (reader.hub, reader.id, reader.open, reader.cut);
         if !cut {
@@ -426,7 +424,7 @@ impl World {
         Ok(())
     }
 
-    /// Notes what the oracle has to know of an item.
+    /// Notes for the oracle what an item changes.
     fn observe(&mut self, hub: usize, item: &Item, now: Now) {
         match item {
             Item::Commit { receipts, .. } | Item::Failure { receipts, .. } => {

@@ -1,31 +1,32 @@
-//! A whole chat in one thread under a seeded schedule: servers with their hubs,
-//! the log they share, the bus within and between them, people with both
-//! versions of the protocol and the real client, and all that can go wrong. An
-//! oracle looks at every step.
+//! A whole chat in one thread under a seeded schedule: servers with their shards, the
+//! log they share, the bus within and between them, users with both versions of the
+//! protocol and with the real client, and faults of all kinds. An oracle checks every
+//! step.
 //!
-//! A failure prints its seed, and that seed is the same run again:
+//! A failure prints its seed, and the same seed is the same run again:
 //!
 //! ```text
 //! cargo xtask simulate --seeds 100000
 //! cargo xtask simulate --seed 7 --trace
 //! ```
 //!
-//! Nothing here is a model of a hub or of a client: both are the real ones,
-//! which do no I/O of their own. What is modelled is what lies around them:
+//! Hubs, turns, inboxes, the routing of commits, the writer's queue and the client are
+//! the real ones (chat-core, chat-shard, chat-client), which do no I/O. What lies around
+//! them is a model:
 //!
 //! | | |
 //! |---|---|
 //! | `world` | the events, in the order of (time, number) |
-//! | `hubs` | a hub's thread: turns, sockets, inbox |
-//! | `storing`, `log` | the writers, the log, the bus within a server and between two |
-//! | `people` | people with v1, and with v2 and no manners |
-//! | `apps` | people with the real client, and what their applications show |
-//! | `fate` | servers that stop, crash and do not hear each other; clocks; retention |
-//! | `oracle` | what must be true at every step, and in the end |
+//! | `hubs` | the hubs' shards, and sockets |
+//! | `storing`, `log` | the log and its answers, the bus between the servers |
+//! | `people` | users with v1, and with v2 and any request |
+//! | `apps` | users with the real client, and what their applications show |
+//! | `faults` | servers that crash and drain, partitions, outages, clocks, retention |
+//! | `oracle` | the checks of every step, and of the end |
 //! | `planted` | bugs on purpose: each must be caught |
 
 mod apps;
-mod fate;
+mod faults;
 mod hubs;
 mod log;
 mod oracle;
@@ -44,38 +45,38 @@ pub use planted::Bug;
 
 use crate::world::World;
 
-/// How a run is to be different from others.
+/// The settings of a run, beside its seed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
-    /// Something is done wrong on purpose.
+    /// A bug on purpose.
     pub bug: Option<Bug>,
-    /// The last so many steps are written down.
+    /// The number of last steps that are kept.
     pub trace: Option<usize>,
 }
 
-/// What a run was.
+/// The summary of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// How many things happened.
+    /// The number of events.
     pub events: u64,
     /// Frames that hubs put out, each counted once for each recipient.
     pub frames: u64,
-    /// Of everything that happened and was put out: the same for the same seed.
+    /// A hash of all events and outputs: the same for the same seed.
     pub trace: u64,
-    /// How often what was seen.
+    /// How often each kind of thing was seen.
     pub seen: BTreeMap<&'static str, u64>,
 }
 
-/// What went wrong.
+/// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// In which run.
+    /// The seed of the run.
     pub seed: u64,
-    /// After how many milliseconds.
+    /// The time in the run, in milliseconds.
     pub at_ms: u64,
-    /// A sentence.
+    /// What is wrong, in a sentence.
     pub what: String,
-    /// The steps that led there, if they were asked for.
+    /// The last steps, if the settings ask for them.
     pub steps: Vec<String>,
 }
 
@@ -88,11 +89,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Runs one seed, and returns the steps too, if they were asked for.
+/// Runs one seed, and returns its last steps, if the settings ask for them.
 ///
 /// # Errors
 ///
-/// A [`Failure`], if a promise was broken or a hub or client panicked.
+/// A [`Failure`], if a check failed or a hub or client panicked.
 pub fn simulate_with_steps(seed: u64, settings: &Settings) -> Result<(Summary, Vec<String>), Failure> {
     let mut world = World::new(seed, settings);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
@@ -111,7 +112,7 @@ pub fn simulate_with_steps(seed: u64, settings: &Settings) -> Result<(Summary, V
 ///
 /// # Errors
 ///
-/// A [`Failure`], if a promise was broken or a hub or client panicked.
+/// A [`Failure`], if a check failed or a hub or client panicked.
 pub fn simulate(seed: u64, settings: &Settings) -> Result<Summary, Failure> {
     simulate_with_steps(seed, settings).map(|(summary, _)| summary)
 }

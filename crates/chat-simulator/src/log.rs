@@ -8,13 +8,13 @@ use chat_core::{
 };
 
 use crate::planted::Bug;
-use crate::wire::NOBODY;
+use crate::wire::NO_ACCOUNT;
 
-/// What all servers share: a database that forgets old entries, but neither
-/// numbers nor nonces.
+/// The database that all servers share. It drops old entries, but neither numbers nor
+/// nonces.
 pub(crate) struct Log {
     history: History,
-    /// The oldest number kept of each topic from which something was trimmed.
+    /// The oldest number kept of each topic that was trimmed.
     kept: BTreeMap<Topic, u64>,
     bug: Option<Bug>,
     nonces: u64,
@@ -26,9 +26,9 @@ impl Log {
         Self { history: History::new(Seed(5, 6), limits), kept: BTreeMap::new(), bug, nonces: 0 }
     }
 
-    /// A transaction.
+    /// Stores drafts in one transaction.
     pub(crate) fn append(&mut self, drafts: &[Draft], wall_ms: u64) -> Commit {
-        let account = |name: &Username| name.as_str() != NOBODY;
+        let account = |name: &Username| name.as_str() != NO_ACCOUNT;
         if self.bug == Some(Bug::NoDedupe) {
             let mut drafts = drafts.to_vec();
             for draft in &mut drafts {
@@ -39,7 +39,7 @@ impl Log {
         self.history.append(drafts, wall_ms, account)
     }
 
-    /// A nonce for a draft that has none.
+    /// A new nonce, for a draft that has none.
     pub(crate) fn next_nonce(&mut self) -> Nonce {
         self.nonces += 1;
         Nonce::parse(&format!("log {}", self.nonces)).expect("short and printable")
@@ -75,12 +75,12 @@ impl Log {
         self.history.last_seq(topic)
     }
 
-    /// The oldest number kept.
+    /// The oldest number kept of a topic.
     pub(crate) fn first(&self, topic: &Topic) -> u64 {
         self.kept.get(topic).copied().unwrap_or(1)
     }
 
-    /// Forgets all but the newest entries of a topic.
+    /// Drops all but the newest `keep` entries of a topic.
     pub(crate) fn trim(&mut self, topic: &Topic, keep: u64) {
         let first = (self.last_seq(topic) + 1).saturating_sub(keep).max(self.first(topic));
         self.kept.insert(topic.clone(), first);

@@ -1,5 +1,5 @@
-//! `simulate [--seeds N] [--seed S] [--trace] [--keep-going] [--threads N]`: as many runs as
-//! there is time for, on all cores.
+//! `simulate [--seeds N] [--seed S] [--trace] [--keep-going] [--threads N]`: many runs, on
+//! all cores.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -12,16 +12,16 @@ use chat_simulator::{Failure, Settings, Summary, simulate, simulate_with_steps};
 const HELP: &str = "\
 Usage: simulate [--seeds N] [--seed S] [--trace] [--keep-going] [--threads N]
 
-  --seeds N    how many runs (1000), from --seed on (0)
+  --seeds N    the number of runs (1000), from --seed on (0)
   --seed S     this run; with --seeds, the first of many
-  --trace      one run, every step of it
-  --keep-going each run that fails in one line, and on to the next
+  --trace      one run, with every step
+  --keep-going print each run that fails in one line, and go on
   --threads N  runs at the same time (one for each core)
 ";
 
 fn main() -> ExitCode {
-    let wanted = match Wanted::parse(std::env::args().skip(1)) {
-        Ok(Some(wanted)) => wanted,
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
         Ok(None) => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
@@ -31,13 +31,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Reported with the seed; the usual message would come without it.
+    // A panic is reported with its seed; the usual message has none.
     std::panic::set_hook(Box::new(|_| {}));
-    if wanted.trace { trace(wanted.first) } else { run(&wanted) }
+    if options.trace { trace(options.first) } else { run(&options) }
 }
 
-/// What the command line asks for.
-struct Wanted {
+/// The options of the command line.
+struct Options {
     first: u64,
     seeds: u64,
     trace: bool,
@@ -45,8 +45,8 @@ struct Wanted {
     threads: usize,
 }
 
-impl Wanted {
-    /// `None`: help.
+impl Options {
+    /// Parses the arguments; `None` if they ask for help.
     fn parse(args: impl IntoIterator<Item = String>) -> Result<Option<Self>, String> {
         let mut args = args.into_iter();
         let (mut seed, mut seeds, mut threads) = (None, None, None);
@@ -92,15 +92,15 @@ fn trace(seed: u64) -> ExitCode {
     }
 }
 
-fn run(wanted: &Wanted) -> ExitCode {
+fn run(options: &Options) -> ExitCode {
     let started = Instant::now();
-    let next = AtomicU64::new(wanted.first);
-    let end = wanted.first.saturating_add(wanted.seeds);
+    let next = AtomicU64::new(options.first);
+    let end = options.first.saturating_add(options.seeds);
     let failed = AtomicBool::new(false);
     let total = Mutex::new((Summary::default(), 0_u64));
     let first_failure: Mutex<Option<Failure>> = Mutex::new(None);
     thread::scope(|scope| {
-        for _ in 0..wanted.threads {
+        for _ in 0..options.threads {
             scope.spawn(|| {
                 while !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +116,7 @@ fn run(wanted: &Wanted) -> ExitCode {
                                 progress(total.1, &total.0, started);
                             }
                         }
-                        Err(failure) if wanted.keep_going => println!("{failure}"),
+                        Err(failure) if options.keep_going => println!("{failure}"),
                         Err(failure) => {
                             failed.store(true, Ordering::Relaxed);
                             let mut first = first_failure.lock().expect("nothing panics with it");
@@ -137,7 +137,7 @@ fn run(wanted: &Wanted) -> ExitCode {
     let Some(failure) = first_failure.into_inner().expect("nothing panics with it") else {
         return ExitCode::SUCCESS;
     };
-    // Once more, with the last steps written down.
+    // Again, with the last steps.
     let settings = Settings { trace: Some(STEPS_SHOWN), ..Settings::default() };
     let failure = simulate(failure.seed, &settings).err().unwrap_or(failure);
     println!("{failure}\n\ncargo xtask simulate --seed {} --trace", failure.seed);
@@ -163,9 +163,9 @@ fn progress(seeds: u64, summary: &Summary, started: Instant) {
     );
 }
 
-/// Unless said.
+/// The default number of runs.
 const SEEDS: u64 = 1_000;
-/// Said how far it is this often.
+/// The number of runs between two lines on the progress.
 const PROGRESS_SEEDS: u64 = 10_000;
-/// The last steps of a run that failed.
+/// The number of last steps that are shown of a run that failed.
 const STEPS_SHOWN: usize = 60;

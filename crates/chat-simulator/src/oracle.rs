@@ -1,4 +1,4 @@
-//! What must be true at every step. It knows the log and what goes over the
+//! The oracle: what must be true at every step. It knows the log and the frames on the
 //! wire, and nothing of how a hub works.
 
 mod v1;
@@ -13,74 +13,74 @@ use self::v1::V1;
 pub(crate) use self::v2::V2;
 use crate::wire::{Frame, number};
 
-/// Something is wrong, in a sentence.
+/// The result of a check; an error says in a sentence what is wrong.
 pub(crate) type Check = Result<(), String>;
 
-/// Everything that was promised so far.
+/// Everything that the checks need to know of a run so far.
 pub(crate) struct Oracle {
     options: HubOptions,
-    /// A hub may tell so much later than it knows.
+    /// The longest duration of a turn: a hub's frames may be as late, in ms.
     turn_ms: u64,
-    /// Every text is unique: its number is its place here.
-    said: Vec<Said>,
+    /// All messages of users. Every text is unique and has its index here.
+    messages: Vec<Message>,
     /// The entries of each topic, from `seq` 1.
     logs: BTreeMap<Topic, Vec<Arc<Entry>>>,
     /// The oldest number that is still kept.
     kept: BTreeMap<Topic, u64>,
-    /// Where each nonce is.
+    /// The entry of each nonce.
     nonces: BTreeMap<(Username, String), (Topic, u64)>,
     pub(crate) connections: Vec<Connection>,
-    /// The newest message of a room that anybody got from a hub.
+    /// The newest message of each room that a client of each hub got.
     shown: BTreeMap<(usize, RoomName), u64>,
-    /// Connections that came into a room, and those that ended, of each user.
+    /// How many connections of each user joined each room, and how many left it.
     came: BTreeMap<(RoomName, Username), u64>,
     went: BTreeMap<(RoomName, Username), u64>,
-    /// The latest thing in each topic of each speaker.
+    /// The latest message that was stored, of each topic and author.
     latest: BTreeMap<(Topic, usize), usize>,
-    /// Sends that a hub has, and that it has not asked to store yet, by text.
+    /// Sends that a hub was handed and has put out no draft for, by hub and message.
     handed: BTreeMap<(usize, usize), Vec<SendRef>>,
-    /// Hubs that let their people go: they no longer tell who comes.
+    /// Hubs that drain: they no longer send presence.
     draining: BTreeSet<usize>,
-    /// How often each kind of thing was seen: a promise about something that
-    /// never happens is cheap.
+    /// How often each kind of thing was seen: a check of something that never happens
+    /// proves nothing.
     pub(crate) seen: BTreeMap<&'static str, u64>,
 }
 
-/// Something that somebody means to say, however often it is sent.
-struct Said {
+/// A message of a user, however often it is sent.
+struct Message {
     user: Username,
-    /// Of all that one says, the order is kept.
-    speaker: usize,
+    /// The number of the sender whose messages keep their order.
+    author: usize,
     topic: Topic,
     nonce: Option<String>,
     stored: Option<u64>,
-    /// It was answered with `error` at least once.
+    /// One of its sends was answered with `error`.
     refused: bool,
 }
 
-/// One time that it was sent.
+/// One send of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SendRef {
     pub(crate) connection: usize,
     pub(crate) index: usize,
 }
 
-/// A connection as the oracle knows it.
+/// A connection, as the oracle knows it.
 pub(crate) struct Connection {
     pub(crate) name: String,
     pub(crate) hub: usize,
     pub(crate) user: Username,
     pub(crate) closed: bool,
-    /// When its token is no longer good.
+    /// When its token ends.
     pub(crate) expires_ms: Option<u64>,
     sends: Vec<Send>,
-    /// When the first and the last `unavailable` of a row were told.
+    /// When the first and the last `unavailable` of a row were sent.
     refusing: Option<(u64, u64)>,
-    /// The hub asked to store something behind this many of its sends.
+    /// One more than the index of the last send that the hub put out a draft for.
     drafted: usize,
-    /// What was refused for good: nobody sends that again.
+    /// The nonces that were refused for good: they are not sent again.
     given_up: BTreeSet<String>,
-    /// Drafts without a receipt, and since when.
+    /// Drafts without a receipt, with the time of each.
     unanswered: Vec<(usize, u64)>,
     speaks: Speaks,
 }
@@ -90,17 +90,17 @@ enum Speaks {
     V2(Box<V2>),
 }
 
-/// A message that a hub was handed.
+/// A send, as a hub was handed it.
 struct Send {
     number: usize,
     nonce: Option<String>,
     at_ms: u64,
     answered: bool,
-    /// It was answered with `unavailable`, and when.
+    /// When it was answered with `unavailable`.
     unavailable_ms: Option<u64>,
     /// Its draft was committed, or found to be.
     stored: bool,
-    /// The log took it, and found that nobody has that name.
+    /// The log found no account with the recipient's name.
     has_no_recipient: bool,
 }
 
@@ -109,7 +109,7 @@ impl Oracle {
         Self {
             options,
             turn_ms,
-            said: Vec::new(),
+            messages: Vec::new(),
             logs: BTreeMap::new(),
             kept: BTreeMap::new(),
             nonces: BTreeMap::new(),
@@ -124,16 +124,16 @@ impl Oracle {
         }
     }
 
-    /// A hub lets its people go.
+    /// Notes that a hub drains.
     pub(crate) fn draining(&mut self, hub: usize) {
         self.draining.insert(hub);
     }
 
-    /// Somebody means to say something; the number is for its text.
-    pub(crate) fn say(&mut self, user: &Username, speaker: usize, topic: Topic) -> usize {
+    /// Adds a message of a user, and returns the number for its text.
+    pub(crate) fn add_message(&mut self, user: &Username, author: usize, topic: Topic) -> usize {
         let user = user.clone();
-        self.said.push(Said { user, speaker, topic, nonce: None, stored: None, refused: false });
-        self.said.len() - 1
+        self.messages.push(Message { user, author, topic, nonce: None, stored: None, refused: false });
+        self.messages.len() - 1
     }
 
     pub(crate) fn opened_v1(&mut self, hub: usize, node: usize, user: &Username, room: &RoomName) -> usize {
@@ -168,8 +168,8 @@ impl Oracle {
         self.connections.len() - 1
     }
 
-    /// A connection was lost or said goodbye to: nothing may be sent to it from
-    /// here on.
+    /// Notes that a connection was lost or closed: from here on, no frame may be written
+    /// to it.
     pub(crate) fn closed(&mut self, connection: usize) {
         let connection = &mut self.connections[connection];
         if !std::mem::replace(&mut connection.closed, true) {
@@ -184,29 +184,29 @@ impl Oracle {
         }
     }
 
-    /// A hub starts anew.
+    /// Notes that a hub has started again.
     pub(crate) fn rebooted(&mut self, hub: usize) {
         self.shown.retain(|(of, _), _| *of != hub);
         self.handed.retain(|(of, _), _| *of != hub);
         self.draining.remove(&hub);
     }
 
-    /// Hubs are told once more who is, or no longer, somewhere.
-    pub(crate) fn told_again(&mut self, room: &RoomName, user: &Username, joined: bool) {
+    /// Allows one more notice that a user has joined or left a room.
+    pub(crate) fn expect_notice(&mut self, room: &RoomName, user: &Username, joined: bool) {
         let notices = if joined { &mut self.came } else { &mut self.went };
         *notices.entry((room.clone(), user.clone())).or_insert(0) += 1;
     }
 
-    /// A hub is handed a message of a connection.
+    /// Notes that a hub is stepped with a message of a v1 connection.
     pub(crate) fn handed_v1(&mut self, connection: usize, text: &str, now_ms: u64) {
-        if let Some(number) = number(text).filter(|number| *number < self.said.len()) {
+        if let Some(number) = number(text).filter(|number| *number < self.messages.len()) {
             self.hand(connection, number, None, now_ms);
         }
     }
 
     fn hand(&mut self, connection: usize, number: usize, nonce: Option<String>, now_ms: u64) {
-        if self.said[number].nonce.is_none() {
-            self.said[number].nonce.clone_from(&nonce);
+        if self.messages[number].nonce.is_none() {
+            self.messages[number].nonce.clone_from(&nonce);
         }
         let Connection { hub, sends, .. } = &mut self.connections[connection];
         let send = SendRef { connection, index: sends.len() };
@@ -222,13 +222,13 @@ impl Oracle {
         self.handed.entry((*hub, number)).or_default().push(send);
     }
 
-    /// A hub asks to store something: which send is that?
+    /// Finds the send of a draft that a hub has put out.
     pub(crate) fn drafted(&mut self, hub: usize, draft: &Draft, now_ms: u64) -> Result<SendRef, String> {
-        let (number, said) = self.said(draft.body.text())?;
-        ensure(said.user == draft.from, || format!("{} wrote {draft:?}", said.user))?;
-        ensure(said.topic == draft.topic, || format!("{draft:?} was meant for {:?}", said.topic))?;
-        // Each connection's drafts come in the order of its sends, less those
-        // that were refused, perhaps in this turn.
+        let (number, message) = self.message(draft.body.text())?;
+        ensure(message.user == draft.from, || format!("{} wrote {draft:?}", message.user))?;
+        ensure(message.topic == draft.topic, || format!("{draft:?} was meant for {:?}", message.topic))?;
+        // Each connection's drafts come in the order of its sends, without those that
+        // were refused, perhaps in this turn.
         let connections = &self.connections;
         let handed = self.handed.get_mut(&(hub, number));
         let send = handed.and_then(|handed| {
@@ -237,7 +237,7 @@ impl Oracle {
             let position = handed.iter().position(is_open).or_else(|| handed.iter().position(fits))?;
             Some(handed.remove(position))
         });
-        // One of several copies may have been answered in the place of another.
+        // One of several copies may have been answered instead of another.
         let any_copy = || {
             let of_hub = connections.iter().enumerate().rev().filter(|(_, of)| of.hub == hub);
             of_hub.into_iter().find_map(|(connection, of)| {
@@ -250,7 +250,7 @@ impl Oracle {
         *drafted = (*drafted).max(send.index + 1);
         let Connection { unanswered, name, .. } = &mut self.connections[send.connection];
         unanswered.push((send.index, now_ms));
-        // The hub has given up what waits for too long.
+        // The hub has given up drafts that wait for too long.
         let timeout = self.options.append_timeout_ms;
         let waiting = unanswered.iter().filter(|(_, at_ms)| at_ms + timeout > now_ms + 10).count();
         let max = self.options.client_unanswered_max as usize;
@@ -258,30 +258,30 @@ impl Oracle {
         Ok(send)
     }
 
-    /// A hub hears what became of a draft.
+    /// Notes that a hub gets the receipt of a draft.
     pub(crate) fn receipt(&mut self, send: SendRef) {
         self.connections[send.connection].unanswered.retain(|(index, _)| *index != send.index);
     }
 
-    fn said(&self, text: &str) -> Result<(usize, &Said), String> {
-        let number = number(text).ok_or_else(|| format!("nobody said {text:?}"))?;
-        let said = self.said.get(number).ok_or_else(|| format!("nobody said {text:?}"))?;
-        Ok((number, said))
+    fn message(&self, text: &str) -> Result<(usize, &Message), String> {
+        let number = number(text).ok_or_else(|| format!("no user sent {text:?}"))?;
+        let message = self.messages.get(number).ok_or_else(|| format!("no user sent {text:?}"))?;
+        Ok((number, message))
     }
 
-    /// The log counts 1, 2, 3 …, stores nothing twice, and keeps the order of
-    /// each sender.
+    /// Checks a new entry: the log numbers 1, 2, 3 …, stores nothing twice, and keeps the
+    /// order of each sender.
     pub(crate) fn committed(&mut self, entry: &Arc<Entry>) -> Check {
-        let (number, said) = self.said(entry.body.text())?;
-        ensure(said.user == entry.from, || format!("{entry:?} was written by {}", said.user))?;
-        ensure(said.stored.is_none(), || format!("{entry:?} was stored before"))?;
-        ensure(said.topic == entry.topic, || format!("{entry:?} was meant for {:?}", said.topic))?;
-        let key = (entry.topic.clone(), said.speaker);
+        let (number, message) = self.message(entry.body.text())?;
+        ensure(message.user == entry.from, || format!("{entry:?} was written by {}", message.user))?;
+        ensure(message.stored.is_none(), || format!("{entry:?} was stored before"))?;
+        ensure(message.topic == entry.topic, || format!("{entry:?} was meant for {:?}", message.topic))?;
+        let key = (entry.topic.clone(), message.author);
         let latest = self.latest.get(&key).copied();
-        ensure(latest < Some(number) || said.refused, || format!("{entry:?} is behind what was said later"))?;
+        ensure(latest < Some(number) || message.refused, || format!("{entry:?} is behind a later message"))?;
         self.latest.insert(key, latest.unwrap_or(0).max(number));
-        let said = &self.said[number];
-        if let Some(nonce) = said.nonce.clone() {
+        let message = &self.messages[number];
+        if let Some(nonce) = message.nonce.clone() {
             let key = (entry.from.clone(), nonce);
             let place = (entry.topic.clone(), entry.seq);
             let before = self.nonces.insert(key, place);
@@ -293,11 +293,11 @@ impl Oracle {
             format!("{entry:?} is older than the one before")
         })?;
         log.push(Arc::clone(entry));
-        self.said[number].stored = Some(entry.seq);
+        self.messages[number].stored = Some(entry.seq);
         Ok(())
     }
 
-    /// What a send said is in the log: it is stored now, or it was already.
+    /// Checks a send whose message is in the log: it is stored now, or was before.
     pub(crate) fn stored(&mut self, send: SendRef, is_new: bool) -> Check {
         let connection = &self.connections[send.connection];
         if is_new {
@@ -305,10 +305,10 @@ impl Oracle {
             let same = |send: &Send| send.number == this.number;
             let first_sent = connection.sends.iter().position(same).unwrap_or(send.index);
             let is_v2 = matches!(connection.speaks, Speaks::V2(_));
-            let topic = &self.said[this.number].topic;
+            let topic = &self.messages[this.number].topic;
             for (index, other) in connection.sends.iter().enumerate() {
                 // v1 keeps the order of each room and conversation only.
-                if !is_v2 && self.said[other.number].topic != *topic {
+                if !is_v2 && self.messages[other.number].topic != *topic {
                     continue;
                 }
                 if index > send.index
@@ -327,7 +327,7 @@ impl Oracle {
                     let since = &connection.sends[index + 1..=send.index];
                     since.iter().any(|again| again.nonce == other.nonce)
                 };
-                let is_there = self.said[other.number].stored.is_some()
+                let is_there = self.messages[other.number].stored.is_some()
                     || other.has_no_recipient
                     || other.nonce.as_ref().is_some_and(|nonce| connection.given_up.contains(nonce));
                 ensure(this.at_ms >= may_go_on_ms || is_there || was_sent_again(), || {
@@ -342,17 +342,17 @@ impl Oracle {
         Ok(())
     }
 
-    /// There is nobody for what a send said.
+    /// Notes that the recipient of a send has no account.
     pub(crate) fn has_no_recipient(&mut self, send: SendRef) {
         self.connections[send.connection].sends[send.index].has_no_recipient = true;
     }
 
-    /// The log forgets what is older than this.
+    /// Notes that the log has dropped the entries before `first`.
     pub(crate) fn trimmed(&mut self, topic: &Topic, first: u64) {
         self.kept.insert(topic.clone(), first);
     }
 
-    /// A frame is sent to a connection.
+    /// Checks a frame that is written to a connection.
     pub(crate) fn receive(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
         let to = &self.connections[connection];
         let is_late = to.expires_ms.is_some_and(|expires_ms| expires_ms + self.turn_ms < now_ms);
@@ -371,7 +371,7 @@ impl Oracle {
         })
     }
 
-    /// After calm weather, a connection has everything.
+    /// Checks, some time after the last fault, that a connection has everything.
     pub(crate) fn is_complete(&self, connection: usize, expected: Option<&Expected>) -> Check {
         let Connection { name, speaks, .. } = &self.connections[connection];
         let checked = match speaks {
@@ -381,7 +381,7 @@ impl Oracle {
         checked.map_err(|why| format!("{name} {why}"))
     }
 
-    /// The rooms that a v2 connection is in, as it was told.
+    /// The rooms that a connection has joined, as its frames say.
     pub(crate) fn rooms_of(&self, connection: usize) -> Vec<RoomName> {
         match &self.connections[connection].speaks {
             Speaks::V1(v1) => vec![v1.room.clone()],
@@ -400,7 +400,7 @@ impl Oracle {
         self.logs.get(topic).map_or(0, |log| log.len() as u64)
     }
 
-    /// The oldest number that is kept.
+    /// The oldest number of a topic that is kept.
     pub(crate) fn first(&self, topic: &Topic) -> u64 {
         self.kept.get(topic).copied().unwrap_or(1)
     }
@@ -413,12 +413,12 @@ impl Oracle {
         self.logs.keys()
     }
 
-    /// Whether something that was said is in the log.
+    /// Whether a message is in the log.
     pub(crate) fn is_stored(&self, number: usize) -> bool {
-        self.said[number].stored.is_some()
+        self.messages[number].stored.is_some()
     }
 
-    /// The private conversations of somebody in which something was said.
+    /// The private conversations of a user that have entries.
     pub(crate) fn pairs_of<'a>(&'a self, user: &'a Username) -> impl Iterator<Item = &'a Pair> {
         self.logs.keys().filter_map(move |topic| match topic {
             Topic::Pair(pair) if in_pair(pair, user) => Some(pair),
@@ -431,7 +431,7 @@ impl Oracle {
     }
 }
 
-/// Who should be where, once nothing happens any more.
+/// The users that should be in each room at the end.
 #[derive(Default)]
 pub(crate) struct Expected {
     pub(crate) people: BTreeMap<RoomName, BTreeSet<Username>>,

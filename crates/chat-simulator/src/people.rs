@@ -1,5 +1,5 @@
-//! People who come, write, stop reading and go: those who speak v1, and those
-//! who speak v2 with a client of their own that asks for anything.
+//! Users who connect, write, stop to read and disconnect: with v1, and with v2 and a
+//! client that sends any request.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,34 @@ use serde_json::{Value, json};
 
 use crate::oracle::Check;
 use crate::rates::EPOCH;
-use crate::wire::{Kind, NOBODY, text};
+use crate::wire::{Kind, NO_ACCOUNT, text};
 use crate::world::{Chunk, Event, Incoming, NodeState, Socket, SocketKind, World};
 
 const USERS: [&str; 6] = ["ann", "ben", "cem", "dan", "eve", "fay"];
 const ROOMS: [&str; 4] = ["attic", "kitchen", "garden", "cellar"];
-/// Open sockets at the same time, the apps' not counted.
+/// The most sockets that are open at the same time, without those of the apps.
 const SOCKETS_MAX: usize = 12;
-/// Messages of a client of its own without an answer.
+/// The most messages of a [`Wild`] client without an answer.
 const OUTBOX_MAX: usize = 40;
 
-/// A v2 client that asks for anything. It keeps to one rule: once all it sent
-/// is answered, what was unavailable is sent again, with what came behind it
-/// and in order, or given up.
+/// A v2 client that sends any request. It keeps one rule: once all its sends are
+/// answered, it sends those that were unavailable again, with all behind them and in
+/// order, or gives them up.
 #[derive(Default)]
 pub(crate) struct Wild {
     is_greeted: bool,
-    /// The rooms that it is in, and how far it is there.
+    /// The rooms that it has joined, with the last number it got.
     rooms: BTreeMap<String, u64>,
-    /// What has no answer: nonce and frame.
+    /// Sends without an answer: nonce and frame.
     outbox: Vec<(String, String)>,
-    /// Sends without an answer: a nonce may have several.
+    /// The number of frames without an answer: a nonce may have several.
     waiting: usize,
-    /// Something was unavailable.
+    /// A send was unavailable.
     repeats: bool,
     asked: u64,
 }
 
-/// Everybody.
+/// All users.
 pub(crate) fn users() -> impl Iterator<Item = Username> {
     USERS.into_iter().map(|user| Username::parse(user).expect("a good name"))
 }
@@ -50,7 +50,7 @@ impl World {
         if !self.apps.is_empty() && self.random.chance(1000 - self.plan.v1.max(self.plan.wild)) {
             let app = self.random.index(self.apps.len());
             self.act_app(app);
-            return self.perform_app(app);
+            return self.perform_app_outputs(app);
         }
         self.act_without_app();
         Ok(())
@@ -61,7 +61,7 @@ impl World {
         let open: Vec<usize> = (0..self.sockets.len())
             .filter(|&s| {
                 let socket = &self.sockets[s];
-                own(socket) && socket.open && !socket.closed_by_hub && !socket.cut && !socket.said_goodbye
+                own(socket) && socket.open && !socket.closed_by_hub && !socket.cut && !socket.sent_goodbye
             })
             .collect();
         if open.is_empty() || (open.len() < SOCKETS_MAX && self.random.chance(self.rates.come)) {
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// A connection breaks. Each side hears of it, soon or late.
+    /// Breaks a connection. Each side notices, soon or late.
     pub(crate) fn reset(&mut self, socket: usize) {
         if std::mem::replace(&mut self.sockets[socket].cut, true) {
             return;
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// A client sends something: a connection keeps the order.
+    /// Sends a frame of a client: a connection keeps the order.
     pub(crate) fn send_up(&mut self, socket: usize, what: Incoming) {
         let link_ms = self.random.between(self.rates.link_ms, 40.max(self.rates.link_ms));
         let from = &mut self.sockets[socket];
@@ -162,9 +162,9 @@ impl World {
         self.random.size(0, if long { 250 } else { 10 })
     }
 
-    pub(crate) fn somebody(&mut self) -> &'static str {
+    pub(crate) fn some_user(&mut self) -> &'static str {
         let other = self.random.index(USERS.len() + 1);
-        USERS.get(other).copied().unwrap_or(NOBODY)
+        USERS.get(other).copied().unwrap_or(NO_ACCOUNT)
     }
 
     pub(crate) fn some_room(&mut self) -> &'static str {
@@ -184,12 +184,12 @@ impl World {
         }
         let padding = self.padding();
         let frame = if kind < 30 {
-            let to = self.somebody();
+            let to = self.some_user();
             let pair = Pair::new(user.clone(), Username::parse(to).expect("a good name"));
-            let text = text(self.oracle.say(&user, socket, Topic::Pair(pair)), padding);
+            let text = text(self.oracle.add_message(&user, socket, Topic::Pair(pair)), padding);
             json!({ "type": "private", "text": text, "to": to, "from": "root" })
         } else {
-            let text = text(self.oracle.say(&user, socket, Topic::Room(room)), padding);
+            let text = text(self.oracle.add_message(&user, socket, Topic::Room(room)), padding);
             json!({ "type": "message", "text": text })
         };
         Some(frame.to_string())
@@ -226,7 +226,7 @@ impl World {
             20..=29 => self.ask_for_history(room, &reference),
             30..=32 => self.ask_wrongly(&reference),
             33..=50 => {
-                let to = self.somebody();
+                let to = self.some_user();
                 return self.write_v2(socket, to, true);
             }
             _ => {
@@ -247,7 +247,7 @@ impl World {
         if self.random.chance(700) {
             frame["room"] = room.into();
         } else {
-            frame["with"] = self.somebody().into();
+            frame["with"] = self.some_user().into();
         }
         let seq = self.random.between(0, 80);
         match self.random.between(0, 3) {
@@ -273,8 +273,8 @@ impl World {
     fn write_v2(&mut self, socket: usize, to: &str, is_private: bool) -> Option<String> {
         let user = self.sockets[socket].user.clone();
         let padding = self.padding();
-        // Somebody may go on before they have sent again what failed: the hub
-        // must refuse that.
+        // A user may send more before they have sent again what failed: the hub must
+        // refuse that.
         let goes_on = self.random.chance(200);
         let wild = self.wild(socket);
         if wild.outbox.len() >= OUTBOX_MAX || (wild.repeats && !goes_on) {
@@ -285,7 +285,7 @@ impl World {
         } else {
             Topic::Room(RoomName::parse(to).expect("a good name"))
         };
-        let number = self.oracle.say(&user, socket, topic);
+        let number = self.oracle.add_message(&user, socket, topic);
         let nonce = format!("n{number}");
         let text = text(number, padding);
         let frame = if is_private {
@@ -297,7 +297,7 @@ impl World {
         let wild = self.wild(socket);
         wild.outbox.push((nonce, frame.clone()));
         wild.waiting += 1;
-        // Now and then twice at once: it is stored once.
+        // Sometimes twice at once: it must be stored once.
         if self.random.chance(30) {
             self.wild(socket).waiting += 1;
             self.send_up(socket, Incoming::Frame(frame.clone()));
@@ -305,9 +305,9 @@ impl World {
         Some(frame)
     }
 
-    /// Sends everything that has no answer once more.
+    /// Sends everything that has no answer again.
     pub(crate) fn repeat(&mut self, socket: usize) {
-        if self.sockets[socket].cut || self.sockets[socket].said_goodbye {
+        if self.sockets[socket].cut || self.sockets[socket].sent_goodbye {
             return;
         }
         let gives_up = self.random.chance(100);
@@ -324,7 +324,7 @@ impl World {
         }
     }
 
-    /// Frames arrive at a client.
+    /// Handles frames that arrive at a client.
     pub(crate) fn down(&mut self, socket: usize, chunk: &Chunk) -> Check {
         if let SocketKind::App(app) = self.sockets[socket].kind {
             return self.down_at_app(app, socket, chunk);
@@ -360,7 +360,7 @@ impl World {
         Ok(())
     }
 
-    /// A client hears that its connection has ended.
+    /// Handles the end of a connection at its client.
     pub(crate) fn ended(&mut self, socket: usize, code: Option<u16>) -> Check {
         self.sockets[socket].cut = true;
         if let SocketKind::App(app) = self.sockets[socket].kind {
@@ -373,7 +373,7 @@ impl World {
         self.oracle.count("signed out");
         self.revoked.insert(session.clone());
         self.revoke_on(node, session);
-        // The other server asks the store now and then.
+        // The other server finds it at its next session check.
         let delay_ms = self.random.between(1, 1_000);
         let session = session.clone();
         self.after(delay_ms, Event::RevokeElsewhere { node: 1 - node, session });

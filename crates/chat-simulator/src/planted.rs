@@ -1,8 +1,11 @@
 //! Bugs on purpose: the oracle must catch each of them.
+//!
+//! The bugs of hubs and shards are in the product's code, behind its features; those
+//! here are in the simulator's model of what has no code yet or lies outside.
 
 use chat_core::HubOptions;
 
-/// What is to be done wrong in a world.
+/// A bug of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bug {
@@ -12,17 +15,17 @@ pub enum Bug {
     /// A bug of the shards or of the log's writers.
     #[cfg(feature = "planted-bugs")]
     Shard(chat_shard::PlantedBug),
-    /// The log stores a nonce again.
+    /// The log stores a nonce twice.
     NoDedupe,
-    /// The log says that it keeps what it has forgotten.
+    /// The log claims to keep entries that it has dropped.
     NoFirst,
-    /// What the bus between the servers loses is never looked for.
+    /// No server looks for entries that the bus between the servers has lost.
     NoPoll,
-    /// A socket that takes nothing for a while loses what is kept for it.
+    /// A socket that is not read for a while loses the frames that are kept for it.
     DropWhenSlow,
-    /// Nobody is told that a server is gone.
+    /// The hubs are not stepped with the loss of another server's hubs.
     NoHubLost,
-    /// A client that starts again has forgotten what it was sending.
+    /// A client that starts again has lost its outbox.
     ForgetOutbox,
 }
 

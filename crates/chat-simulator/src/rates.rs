@@ -1,34 +1,34 @@
-//! How much goes wrong in a world, which its seed decides.
+//! The limits and fault rates of a world, which its seed decides.
 
 use chat_client::Rng;
 use chat_core::{Framing, HubOptions, RateLimit, RecentLimits};
 use chat_shard::ENTRY_BYTES;
 
-/// What is the same from the beginning of a world to its end.
+/// The properties of a world that stay the same from its beginning to its end.
 pub(crate) struct Plan {
     /// Shards of each server.
     pub(crate) shards: usize,
-    /// Batches that a server may have stored at the same time.
+    /// Lanes of the log.
     pub(crate) lanes: usize,
-    /// Of all hubs, but for their ids.
+    /// The options of all hubs, but for their ids.
     pub(crate) options: HubOptions,
-    /// Bytes of entries that the inbox of a busy hub keeps.
+    /// Bytes of entries that an inbox keeps.
     pub(crate) inbox_max_bytes: usize,
     /// Drafts that wait in a server's writer or are being stored.
     pub(crate) drafts_max: usize,
-    /// Bytes kept for a socket that does not take them.
+    /// Bytes kept for a socket whose client does not read.
     pub(crate) outbox_max: usize,
-    /// People who speak v2 with the real client, who speak v2 as they like,
-    /// and who speak v1; in a thousand.
+    /// How many clients speak v1, and how many speak v2 as they like, in a thousand; the
+    /// rest are real clients.
     pub(crate) v1: u64,
     pub(crate) wild: u64,
-    /// How many there are with the real client.
+    /// The number of users with the real client.
     pub(crate) apps: usize,
-    /// Faults go on for so long.
-    pub(crate) storm_ms: u64,
+    /// The time in which faults happen, in ms.
+    pub(crate) faults_ms: u64,
 }
 
-/// Times in a thousand, unless a unit is given.
+/// How often things happen, in a thousand, unless a unit is given.
 pub(crate) struct Rates {
     /// Between servers, the bus does not carry an entry …
     pub(crate) lose: u64,
@@ -36,9 +36,9 @@ pub(crate) struct Rates {
     pub(crate) double: u64,
     /// … or late, so that others overtake it.
     pub(crate) late: u64,
-    /// A hub looks at its inbox late.
+    /// A hub takes its inbox late.
     pub(crate) busy: u64,
-    /// A transaction fails, and with it what is queued behind.
+    /// A transaction fails, and with it the drafts that wait in its lane.
     pub(crate) fail: u64,
     /// A transaction is committed but its answer is lost.
     pub(crate) lost_answer: u64,
@@ -47,30 +47,30 @@ pub(crate) struct Rates {
     pub(crate) read_fails: u64,
     /// A read takes seconds.
     pub(crate) read_slow: u64,
-    /// Of what people do: they stop reading for a while.
+    /// Actions of users: they stop to read for a while.
     pub(crate) stall: u64,
-    /// Of what people do: they come, go, are signed out.
+    /// Actions of users: they connect, disconnect, are signed out.
     pub(crate) come: u64,
     pub(crate) go: u64,
     pub(crate) revoke: u64,
-    /// A connection breaks, and half of those so that one side does not know.
+    /// A connection breaks, in half of the cases so that one side does not notice.
     pub(crate) reset: u64,
-    /// Tokens that are good for a few seconds only.
+    /// A token is good for a few seconds only.
     pub(crate) short_tokens: u64,
     /// The client's process ends, and starts with its snapshot.
     pub(crate) client_restarts: u64,
-    /// Of the blows of fate, one every second or so.
+    /// Faults, about once a second.
     pub(crate) clock_jumps: u64,
     pub(crate) drains: u64,
     pub(crate) crashes: u64,
     pub(crate) partitions: u64,
     pub(crate) outages: u64,
     pub(crate) trims: u64,
-    /// Somebody does something after at most this, in milliseconds.
+    /// The longest time between two actions of users, in milliseconds.
     pub(crate) pause_ms: u64,
-    /// A turn takes at most this, in milliseconds.
+    /// The longest duration of a turn, in milliseconds.
     pub(crate) turn_ms: u64,
-    /// A link takes at least this, and at most 40, in milliseconds.
+    /// The shortest latency of a link, in milliseconds; the longest is 40.
     pub(crate) link_ms: u64,
 }
 
@@ -106,7 +106,7 @@ impl Rates {
         }
     }
 
-    /// The end of all faults.
+    /// Ends all faults.
     pub(crate) fn calm(&mut self) {
         let Self { pause_ms, turn_ms, link_ms, .. } = *self;
         *self = Self { pause_ms, turn_ms, link_ms, ..Self::none() };
@@ -149,12 +149,11 @@ impl Plan {
         let apps = if random.chance(300) { 0 } else { random.size(1, 5) };
         let mut options = options(random, lanes > 1);
         if apps > 0 {
-            // When it comes back, the real client takes what was said in one
-            // conversation for a sign that nothing older was missed in those
-            // that `hello` leaves out, which the bus does not promise. Until
-            // then, `hello` lists all there are.
+            // When it reconnects, the real client takes an entry of one conversation for
+            // a sign that no older one was missed in those that `hello` leaves out,
+            // which the bus does not promise. So `hello` lists all conversations.
             options.hello_conversations = 200;
-            // And it catches up a page at a time, which must not take for ever.
+            // And it catches up page by page, which must end in time.
             options.history_max = random.size(10, 40);
             options.page_bytes = options.page_bytes.max(4_000);
         }
@@ -168,14 +167,14 @@ impl Plan {
             outbox_max: random.size(4_000, 30_000),
             v1: random.between(0, 500),
             wild: random.between(0, 500),
-            storm_ms: random.between(2_000, 12_000),
+            faults_ms: random.between(2_000, 12_000),
         }
     }
 }
 
-/// Small limits, so that a small world reaches them.
+/// The hubs' options: small limits, so that a small world reaches them.
 fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
-    // Whatever waits when calm comes must be taken within its ten seconds.
+    // What waits when the faults end must be taken within ten seconds.
     let limit = |random: &mut Rng| {
         let limit =
             RateLimit { burst: random.between(20, 80) as u32, per_second: random.between(100, 200) as u32 };
@@ -215,5 +214,5 @@ fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
     }
 }
 
-/// The name of the log's numbering.
+/// The epoch of the log.
 pub(crate) const EPOCH: &str = "first";

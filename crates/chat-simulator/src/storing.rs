@@ -1,4 +1,4 @@
-//! The log's writers, the bus within a server and between the two, and reads.
+//! The log's writers, the bus within a server and between the servers, and reads.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl World {
         if !self.random.chance(self.rates.lost_answer) {
             self.publish(node, lane, &commit, &batch);
         } else if self.random.chance(200) {
-            // No shard gets anything of it, ever.
+            // The commit is published to no shard, ever.
             self.oracle.count("answer never");
             self.nodes[node].queue.stored(&batch);
             self.begin_commit(node, lane);
@@ -84,7 +84,7 @@ impl World {
         Ok(())
     }
 
-    /// The outcome of a commit whose answer was lost is known.
+    /// Publishes a commit whose answer was lost, once its outcome is resolved.
     pub(crate) fn resolved(&mut self, node: usize, boot: u64, lane: usize, commit: &Commit) {
         if self.nodes[node].boot == boot
             && let Some(Running { batch, .. }) = self.nodes[node].running[lane].take()
@@ -126,7 +126,8 @@ impl World {
         Ok(commit)
     }
 
-    /// Who must get a private message: those who are there now, and stay.
+    /// Notes the clients that must get a private message if they stay: those of its two
+    /// users that are connected.
     fn owe(&mut self, entry: &Entry) {
         let Topic::Pair(pair) = &entry.topic else { return };
         for number in 0..self.sockets.len() {
@@ -135,7 +136,7 @@ impl World {
                 continue;
             }
             let concerned = *pair.low() == socket.user || *pair.high() == socket.user;
-            // Otherwise its hub has still to say that it came.
+            // Otherwise its hub has yet to subscribe.
             let user = Subscription::User(socket.user.clone());
             if concerned && self.hubs[socket.hub].subscriptions.contains(&user) {
                 self.oracle.owe(number, entry);
@@ -143,17 +144,16 @@ impl World {
         }
     }
 
-    /// Gives the hubs of a server their part of a commit, and the other server the
-    /// entries.
+    /// Brings a commit to the hubs of its server, and its entries to the other server.
     fn publish(&mut self, node: usize, lane: usize, commit: &Commit, batch: &Batch) {
         self.nodes[node].queue.stored(batch);
         self.bring(node, &commit.entries, &commit.receipts, &batch.origins);
         for Missed { topic, mut first, last } in retried(&commit.receipts, self.wall_ms(node)) {
             if let Topic::Pair(pair) = &topic {
-                // Those before it may be missing as well.
-                let Some(heard) = self.nodes[node].heard.get_mut(pair) else { continue };
-                first = *heard + 1;
-                *heard = last.max(*heard);
+                // Entries before it may be missing as well.
+                let Some(brought) = self.nodes[node].brought.get_mut(pair) else { continue };
+                first = *brought + 1;
+                *brought = last.max(*brought);
             }
             if first <= last {
                 self.miss(node, &topic, first, last);
@@ -205,8 +205,8 @@ impl World {
     /// receipts of its own drafts behind them.
     ///
     /// A private conversation begins on a hub with the first entry that it gets, so
-    /// nothing of it may be brought behind a hole: the bus of a server knows
-    /// how far each was brought, and names what was left out.
+    /// no entry may be brought behind a hole: the bus knows the last number that was
+    /// brought of each, and names the range that was left out.
     pub(crate) fn bring(
         &mut self,
         node: usize,
@@ -217,13 +217,13 @@ impl World {
         let mut ready = Vec::new();
         for entry in entries {
             if let Topic::Pair(pair) = &entry.topic {
-                let Some(heard) = self.nodes[node].heard.get_mut(pair) else { continue };
-                if entry.seq <= *heard {
+                let Some(brought) = self.nodes[node].brought.get_mut(pair) else { continue };
+                if entry.seq <= *brought {
                     continue;
                 }
-                let first = std::mem::replace(heard, entry.seq) + 1;
+                let first = std::mem::replace(brought, entry.seq) + 1;
                 if first < entry.seq {
-                    // In order with what is carried before.
+                    // Entries before it keep their order.
                     self.deliver(node, &std::mem::take(&mut ready), &[], &Origins::new());
                     self.miss(node, &entry.topic, first, entry.seq);
                     continue;
@@ -250,29 +250,30 @@ impl World {
         }
     }
 
-    /// Somebody's conversations are wanted on a server: from where on?
-    pub(crate) fn begin_to_hear(&mut self, node: usize, user: &Username) {
+    /// Notes from which number on the conversations of a user are brought to a server, when
+    /// one of its hubs subscribes to them.
+    pub(crate) fn begin_to_bring(&mut self, node: usize, user: &Username) {
         let pairs: Vec<_> = self.oracle.pairs_of(user).cloned().collect();
         let hubs = self.hubs_of(node);
         for pair in pairs {
             let other = Subscription::User(pair.other(user).clone());
-            let is_heard = *pair.other(user) != *user
+            let is_connected = *pair.other(user) != *user
                 && self.hubs[hubs.clone()].iter().any(|shell| shell.subscriptions.contains(&other));
             let again = self.hubs[hubs.clone()]
                 .iter()
                 .filter(|shell| shell.subscriptions.contains(&Subscription::User(user.clone())))
                 .count()
                 > 1;
-            if !is_heard && !again {
+            if !is_connected && !again {
                 let last = self.log.last_seq(&Topic::Pair(pair.clone()));
-                self.nodes[node].heard.insert(pair, last);
+                self.nodes[node].brought.insert(pair, last);
             }
         }
-        // Of one that has not begun, everything is heard.
+        // A conversation that has not begun is brought from its first entry on.
         let users: Vec<_> = crate::people::users().collect();
         for other in users {
             let pair = chat_core::Pair::new(user.clone(), other);
-            self.nodes[node].heard.entry(pair).or_insert(0);
+            self.nodes[node].brought.entry(pair).or_insert(0);
         }
     }
 
@@ -291,7 +292,7 @@ impl World {
         }
     }
 
-    /// A server asks the log how far everything is that its hubs want.
+    /// Looks in the log for entries of the hubs' topics that the bus has lost.
     pub(crate) fn poll(&mut self, node: usize, boot: u64) {
         if self.nodes[node].boot != boot || self.nodes[node].state == NodeState::Down {
             return;
@@ -315,12 +316,12 @@ impl World {
                 self.miss(node, &topic, before + 1, last);
             }
         }
-        let heard: Vec<_> = self.nodes[node].heard.clone().into_iter().collect();
-        for (pair, before) in heard {
+        let brought: Vec<_> = self.nodes[node].brought.clone().into_iter().collect();
+        for (pair, before) in brought {
             let topic = Topic::Pair(pair.clone());
             let last = self.log.last_seq(&topic);
             if last > before {
-                self.nodes[node].heard.insert(pair, last);
+                self.nodes[node].brought.insert(pair, last);
                 self.miss(node, &topic, before + 1, last);
             }
         }
@@ -344,7 +345,8 @@ impl World {
         self.send_over_bridge(node, Item::Presence(change));
     }
 
-    /// In order, and not lost as long as the connection of the servers lasts.
+    /// Sends an item to the other server. The connection keeps the order and loses nothing
+    /// while it lasts.
     pub(crate) fn send_over_bridge(&mut self, from: usize, item: Item) {
         let to = 1 - from;
         if self.is_partitioned {
@@ -365,7 +367,7 @@ impl World {
         }
     }
 
-    /// Their connection begins anew: each tells the other who is there.
+    /// Starts a new connection between the servers: each sends all its presence.
     pub(crate) fn bridge_anew(&mut self) {
         self.bridge += 1;
         for node in 0..NODES {
@@ -378,7 +380,7 @@ impl World {
                 self.lose_hub(other, id, hub);
                 let present = self.hubs[hub].present.clone();
                 for ((room, user), connections) in present {
-                    self.oracle.told_again(&room, &user, true);
+                    self.oracle.expect_notice(&room, &user, true);
                     let at_s = self.wall_ms(node) / 1000;
                     let change = PresenceChange { hub: id, room, user, joined: true, connections, at_s };
                     self.send_over_bridge(node, Item::Presence(change));
@@ -387,11 +389,11 @@ impl World {
         }
     }
 
-    /// A server gives a hub of the other one up.
+    /// Drops a hub of the other server from the hubs of a server.
     pub(crate) fn lose_hub(&mut self, node: usize, id: u32, hub: usize) {
         let present: Vec<_> = self.hubs[hub].present.keys().cloned().collect();
         for (room, user) in present {
-            self.oracle.told_again(&room, &user, false);
+            self.oracle.expect_notice(&room, &user, false);
         }
         if self.bug == Some(Bug::NoHubLost) {
             return;
@@ -406,16 +408,16 @@ impl World {
     pub(crate) fn read(&mut self, origin: Origin, id: ReadId, query: &Query) {
         let fails = self.is_log_out() || self.random.chance(self.rates.read_fails);
         let answer = if fails { Answer::Failed } else { self.log.answer(query) };
-        // On its way back others may overtake it.
+        // Answers may overtake each other on their way back.
         let back_ms = self.random.between(0, 15);
         self.after(back_ms, Event::Answer { origin, id, answer });
     }
 
-    /// Nothing is being stored or carried any more.
-    pub(crate) fn is_settled(&self) -> Check {
+    /// Checks that no draft and no read is under way.
+    pub(crate) fn check_idle(&self) -> Check {
         for (number, node) in self.nodes.iter().enumerate() {
             let idle = node.queue.drafts() == 0;
-            ensure(idle, || format!("server {number} is still storing"))?;
+            ensure(idle, || format!("server {number} still has drafts"))?;
             ensure(node.state == NodeState::Up, || format!("server {number} is {:?}", node.state))?;
         }
         for (hub, shell) in self.hubs.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! What goes over the wire, as the simulator reads it: strictly, so that a
-//! frame with anything unknown in it is noticed.
+//! The frames on the wire, which the simulator reads strictly: an unknown field is an
+//! error.
 
 use serde::Deserialize;
 
@@ -74,7 +74,7 @@ pub(crate) enum Online {
     Count(usize),
 }
 
-/// A frame of a client, as far as somebody who only listens can read it.
+/// A frame of a client, with the fields that the oracle needs.
 #[derive(Deserialize, Debug, Default)]
 pub(crate) struct Request {
     #[serde(rename = "type")]
@@ -90,10 +90,10 @@ pub(crate) struct Request {
     pub(crate) reference: Option<String>,
 }
 
-/// The name of nobody.
-pub(crate) const NOBODY: &str = "nobody";
+/// A name that has no account.
+pub(crate) const NO_ACCOUNT: &str = "nobody";
 
-/// A text is its number and some padding.
+/// The text of a message: its number and some padding.
 pub(crate) fn text(number: usize, padding: usize) -> String {
     format!("{number} {}.", "x".repeat(padding))
 }

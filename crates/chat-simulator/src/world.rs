@@ -1,5 +1,5 @@
-//! Everything around the hubs, and the events that make it go on, in the order
-//! of (time, number).
+//! The world of a run: servers, hubs, sockets, clients and the log, and the events that
+//! drive them, in the order of (time, number).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -37,19 +37,20 @@ pub(crate) struct World {
     pub(crate) sockets: Vec<Socket>,
     pub(crate) apps: Vec<crate::apps::App>,
     pub(crate) log: Log,
-    /// The log answers nobody until then.
+    /// Until then, the log answers nothing.
     pub(crate) out_until_ms: u64,
     pub(crate) oracle: Oracle,
-    /// The servers do not hear each other.
+    /// The network between the servers is down.
     pub(crate) is_partitioned: bool,
     pub(crate) partitions: u64,
-    /// Counts how often their connection began anew.
+    /// The number of the connection between the servers.
     pub(crate) bridge: u64,
-    /// What comes in order between them comes not before this.
+    /// For each server, when the last item of that connection arrives: a later one
+    /// does not arrive before it.
     pub(crate) bridge_ms: [u64; NODES],
-    /// Sessions that were signed out.
+    /// The sessions that were signed out.
     pub(crate) revoked: BTreeSet<SessionId>,
-    /// Numbers of hubs are not used twice.
+    /// The last id of a hub: none is used twice.
     pub(crate) hub_ids: u32,
     pub(crate) calm: bool,
     pub(crate) summary: Summary,
@@ -63,17 +64,17 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) state: NodeState,
-    /// What waits for the log.
+    /// The drafts that wait for the log.
     pub(crate) queue: LogQueue,
     /// The batch of each lane that is being stored.
     pub(crate) running: Vec<Option<Running>>,
     /// The subscriptions of its hubs.
     pub(crate) routing: Routing,
-    /// How far its clock is from the others'.
+    /// The offset of its wall clock, in milliseconds.
     pub(crate) wall_offset_ms: i64,
-    /// How far the private conversations of its users were brought to its hubs.
-    pub(crate) heard: BTreeMap<Pair, u64>,
-    /// How far the rooms were when the log was last asked.
+    /// The last number of each private conversation that was brought to its hubs.
+    pub(crate) brought: BTreeMap<Pair, u64>,
+    /// The last number of each room at the last poll.
     pub(crate) polled: BTreeMap<Topic, u64>,
 }
 
@@ -91,7 +92,7 @@ pub(crate) enum NodeState {
     Down,
 }
 
-/// A hub and what its thread has beside it.
+/// A hub, and the state that its shard has beside it.
 pub(crate) struct Shell {
     pub(crate) node: usize,
     pub(crate) boot: u64,
@@ -100,11 +101,11 @@ pub(crate) struct Shell {
     pub(crate) in_turn: bool,
     pub(crate) tick_ms: u64,
     pub(crate) sockets: Vec<Option<usize>>,
-    /// Sockets that went in this turn: what was put out before may be for
-    /// them, and their numbers are not given again before it is done.
+    /// Clients that were closed in this turn: outputs may still name them, and their
+    /// slots are freed once those are performed.
     pub(crate) gone: BTreeSet<ClientId>,
     pub(crate) subscriptions: BTreeSet<Subscription>,
-    /// The rooms that it does not want any more.
+    /// The rooms that it has unsubscribed from.
     pub(crate) forgot: BTreeSet<Topic>,
     /// The send of each draft.
     pub(crate) drafts: BTreeMap<DraftId, SendRef>,
@@ -113,41 +114,44 @@ pub(crate) struct Shell {
     pub(crate) inbox: Inbox<Infallible>,
     /// An event is scheduled that takes the inbox.
     pub(crate) takes_inbox: bool,
-    /// Who is in which room on this hub, as it told the others.
+    /// The connections of each user in each room of this hub, as its presence changes
+    /// say.
     pub(crate) present: BTreeMap<(RoomName, Username), u32>,
 }
 
 /// One item for a hub.
 pub(crate) type Item = chat_shard::Item<Infallible>;
 
-/// A connection, both ends of it.
+/// A connection, with both its ends.
 pub(crate) struct Socket {
     pub(crate) hub: usize,
     pub(crate) id: ClientId,
     pub(crate) user: Username,
-    /// Of v1.
+    /// The room, with v1.
     pub(crate) room: Option<RoomName>,
     pub(crate) session: SessionId,
     pub(crate) kind: SocketKind,
-    /// The hub has not been told that it is gone.
+    /// The hub has it as a client.
     pub(crate) open: bool,
     pub(crate) closed_by_hub: bool,
-    /// As the hub's outputs say.
+    /// The hub has paused it, as its outputs say.
     pub(crate) paused: bool,
-    /// Frames that came while it is paused.
+    /// Frames that arrived while it is paused.
     pub(crate) inbox: VecDeque<Incoming>,
     /// The link carries nothing any more.
     pub(crate) cut: bool,
-    /// The client has said its last.
-    pub(crate) said_goodbye: bool,
-    /// Its reader has stopped, and so many bytes are not taken.
+    /// The client has ended its side.
+    pub(crate) sent_goodbye: bool,
+    /// Its client has stopped to read.
     pub(crate) stalled: bool,
+    /// Bytes that the client has not taken.
     pub(crate) pending: usize,
-    /// How many of them the hub was told of.
-    pub(crate) told: usize,
-    /// What was written to it while its reader had stopped.
+    /// The last number of them that the hub was stepped with.
+    pub(crate) pending_in_hub: usize,
+    /// Frames that were written to it while its client did not read.
     pub(crate) held: Vec<Rc<Chunk>>,
-    /// What comes in order comes not before this, on the way up and down.
+    /// When the last frame arrives on the way up and down: a later one does not arrive
+    /// before it.
     pub(crate) up_ms: u64,
     pub(crate) down_ms: u64,
 }
@@ -170,7 +174,7 @@ pub(crate) enum Incoming {
     Goodbye,
 }
 
-/// A hub until it starts anew.
+/// A hub of one run of its server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Origin {
     pub(crate) hub: usize,
@@ -184,48 +188,48 @@ pub(crate) struct Scheduled {
 }
 
 pub(crate) enum Event {
-    /// Somebody does something.
+    /// A user acts.
     Act,
-    /// A blow of fate.
-    Fate,
-    /// Something arrives at a server.
+    /// Faults may happen.
+    Fault,
+    /// A frame arrives at a server.
     Up {
         socket: usize,
         what: Incoming,
     },
-    /// Something arrives at a client.
+    /// Frames arrive at a client.
     Down {
         socket: usize,
         what: Rc<Chunk>,
     },
-    /// A client hears that its connection has ended.
+    /// A client notices that its connection has ended.
     Ended {
         socket: usize,
         code: Option<u16>,
     },
-    /// A server hears that a connection has ended.
+    /// A server notices that a connection has ended.
     Lost {
         socket: usize,
     },
-    /// A reader goes on.
+    /// A client reads again.
     Reads {
         socket: usize,
     },
-    /// Somebody sends its outbox once more.
+    /// A client sends its outbox again.
     Repeat {
         socket: usize,
     },
-    /// A client's time has come.
+    /// A deadline of a client is over.
     Wake {
         app: usize,
         number: u64,
     },
-    /// A client's attempt to connect comes to its end.
+    /// A client's attempt to connect ends.
     Connects {
         app: usize,
         attempt: u64,
     },
-    /// Somebody signs in again.
+    /// A user signs in again.
     SignsIn {
         app: usize,
     },
@@ -251,7 +255,7 @@ pub(crate) enum Event {
         lane: usize,
         commit: Box<chat_core::Commit>,
     },
-    /// A transaction of a server that is gone.
+    /// A transaction of a server that has crashed commits.
     Orphan {
         drafts: Vec<Draft>,
         sends: Vec<SendRef>,
@@ -266,29 +270,29 @@ pub(crate) enum Event {
         id: ReadId,
         answer: Answer,
     },
-    /// From the other server.
+    /// An entry arrives from the other server.
     Remote {
         node: usize,
         boot: u64,
         entry: Arc<Entry>,
     },
-    /// In order, from the other server.
+    /// An item arrives from the other server, in order.
     Bridge {
         node: usize,
         bridge: u64,
         item: Item,
     },
-    /// Servers that do not hear each other give each other up.
+    /// In a partition, each server drops the hubs of the other one.
     GiveUp {
         partition: u64,
     },
     Heal,
-    /// A session has ended on the other server.
+    /// A session was ended on the other server.
     RevokeElsewhere {
         node: usize,
         session: SessionId,
     },
-    /// A server asks the log how far it is.
+    /// A server looks in the log for entries that the bus has lost.
     Poll {
         node: usize,
         boot: u64,
@@ -296,25 +300,24 @@ pub(crate) enum Event {
     Start {
         node: usize,
     },
-    /// The end of all faults.
+    /// All faults end.
     Calm,
-    /// Whoever is connected must have everything.
+    /// All connected clients must have everything.
     Delivered,
-    /// Everything must be well.
+    /// The run ends: everything must be as the oracle expects.
     End,
 }
 
 pub(crate) const NODES: usize = 2;
-/// No run comes near it unless it goes round in circles.
+/// The most events of a run. No run comes near it but in an endless loop.
 const EVENTS_MAX: u64 = 1_000_000;
 const STEP_CHARS_SHOWN: usize = 400;
-/// So long after the last fault, whoever is connected has everything.
+/// The time after the last fault in which all connected clients get everything, in ms.
 const LIVENESS_MS: u64 = 10_000;
-/// And so much later, all are back, and are seen to be there: a client may wait
-/// four seconds before it tries again, also twice, and once more for a join or
-/// send that a log in its last trouble refused; a server that was draining may
-/// take five seconds and wait five more for drafts; and others are told of
-/// whoever is gone after five more.
+/// The time after that in which all clients are back and present, in ms: a client may
+/// wait four seconds before it tries again, also twice, and once more for a join or send
+/// that failed in the last outage of the log; a server that drains may take five seconds
+/// and wait five more for drafts; and a user who is gone counts as present for five more.
 const AFTERMATH_MS: u64 = 15_000;
 
 impl World {
@@ -362,7 +365,7 @@ impl World {
                 running: Vec::new(),
                 routing: Routing::default(),
                 wall_offset_ms: offset_ms,
-                heard: BTreeMap::new(),
+                brought: BTreeMap::new(),
                 polled: BTreeMap::new(),
             });
             for _ in 0..world.plan.shards {
@@ -375,22 +378,26 @@ impl World {
         }
         world.make_apps();
         world.after(0, Event::Act);
-        world.after(500, Event::Fate);
-        let storm_ms = world.plan.storm_ms;
-        world.after(storm_ms, Event::Calm);
+        world.after(500, Event::Fault);
+        let faults_ms = world.plan.faults_ms;
+        world.after(faults_ms, Event::Calm);
         if world.apps.is_empty() {
-            world.after(storm_ms + LIVENESS_MS, Event::Delivered);
+            world.after(faults_ms + LIVENESS_MS, Event::Delivered);
         }
-        world.after(storm_ms + LIVENESS_MS + AFTERMATH_MS, Event::End);
+        world.after(faults_ms + LIVENESS_MS + AFTERMATH_MS, Event::End);
         world
     }
 
-    /// Runs to the end, or to the first thing that is wrong.
+    /// Runs to the end.
+    ///
+    /// # Errors
+    ///
+    /// The first check that fails, in a sentence.
     pub(crate) fn run(&mut self) -> Result<Summary, String> {
         while let Some(Reverse(Scheduled { at_ms, number, event })) = self.events.pop() {
             self.now_ms = at_ms;
             self.summary.events += 1;
-            ensure(self.summary.events < EVENTS_MAX, || "it goes round in circles".to_owned())?;
+            ensure(self.summary.events < EVENTS_MAX, || "endless loop".to_owned())?;
             (at_ms, number).hash(&mut self.hasher);
             if self.trace.is_some() {
                 let words = self.in_words(&event);
@@ -409,7 +416,7 @@ impl World {
         Ok(self.summary.clone())
     }
 
-    /// The steps that led here.
+    /// The last steps of the trace.
     pub(crate) fn take_trace(&mut self) -> Vec<String> {
         self.trace.take().into_iter().flatten().collect()
     }
@@ -436,7 +443,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Check {
         match event {
             Event::Act => return self.act(),
-            Event::Fate => self.fate(),
+            Event::Fault => self.fault(),
             Event::Up { socket, what } => self.up(socket, what),
             Event::Down { socket, what } => return self.down(socket, &what),
             Event::Ended { socket, code } => return self.ended(socket, code),
@@ -496,7 +503,7 @@ impl World {
         node * self.plan.shards..(node + 1) * self.plan.shards
     }
 
-    /// The time at a server.
+    /// The time on a server.
     pub(crate) fn now(&self, node: usize) -> Now {
         Now { mono_ms: self.now_ms, wall_ms: self.wall_ms(node) }
     }
@@ -529,15 +536,15 @@ impl World {
         }
     }
 
-    /// An event, for people.
+    /// An event in words, for the trace.
     fn in_words(&self, event: &Event) -> String {
         let of = |socket: &usize| {
             let Socket { user, hub, .. } = &self.sockets[*socket];
             format!("{socket} ({user}, hub {hub})")
         };
         match event {
-            Event::Act => "somebody does something".to_owned(),
-            Event::Fate => "fate".to_owned(),
+            Event::Act => "a user acts".to_owned(),
+            Event::Fault => "a fault may happen".to_owned(),
             Event::Up { socket, what } => format!("from {}: {what:?}", of(socket)),
             Event::Down { socket, what } => format!("at {}: {}", of(socket), what.bytes.trim_end()),
             Event::Ended { socket, code } => format!("at {}: ended, {code:?}", of(socket)),
@@ -575,11 +582,11 @@ impl World {
     }
 }
 
-/// A moment in 2026.
+/// The wall clock at the start, in ms since 1970: a moment in 2026.
 const WALL_MS: u64 = 1_795_371_797_000;
 
 impl Shell {
-    /// It has subscribed to this.
+    /// Whether the hub is subscribed to a topic.
     pub(crate) fn wants(&self, topic: &Topic) -> bool {
         let to = |subscription| self.subscriptions.contains(&subscription);
         match topic {

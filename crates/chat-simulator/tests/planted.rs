@@ -1,4 +1,4 @@
-//! The oracle is tested too: it must notice whatever does wrong.
+//! Tests of the oracle: it must catch every planted bug.
 
 use chat_simulator::{Bug, Settings, simulate};
 
@@ -6,13 +6,13 @@ fn caught(bug: Bug) {
     let settings = Settings { bug: Some(bug), ..Settings::default() };
     let failure = (0..PLANTED_SEEDS).find_map(|seed| simulate(seed, &settings).err());
     let failure = failure.unwrap_or_else(|| panic!("{bug:?} was not caught within {PLANTED_SEEDS} seeds"));
-    // Shown with --nocapture.
+    // Printed with --nocapture.
     let what: String = failure.what.chars().take(160).collect();
     println!("{bug:?}: seed {} of {}: {what}", failure.seed, failure.seed + 1);
 }
 
-/// Seeds rise from 0, so that the number of the one that caught it is also how
-/// many it took.
+/// Seeds rise from 0, so that the seed that catches a bug is the number of runs it took,
+/// less one.
 const PLANTED_SEEDS: u64 = 600;
 
 macro_rules! each_is_caught {
@@ -29,7 +29,7 @@ each_is_caught! {
     a_log_that_says_it_keeps_what_it_forgot: Bug::NoFirst,
     a_bus_that_is_never_healed: Bug::NoPoll,
     a_slow_socket_that_drops: Bug::DropWhenSlow,
-    a_server_whose_end_nobody_hears_of: Bug::NoHubLost,
+    a_server_whose_loss_is_not_published: Bug::NoHubLost,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
 }
 

@@ -1,4 +1,4 @@
-//! Thousands of runs, each of which keeps every promise.
+//! Many runs, each of which must pass every check.
 //!
 //! ```text
 //! cargo xtask simulate --seeds 100000
@@ -35,14 +35,14 @@ fn the_same_seed_is_the_same_run() {
     let run = |seed| simulate(seed, &Settings::default()).expect("all is well");
     for seed in [1, 2, 3] {
         assert_eq!(run(seed), run(seed));
-        // Writing down what happens changes nothing.
+        // Keeping the steps changes nothing.
         let written = simulate(seed, &Settings { trace: Some(10), ..Settings::default() });
         assert_eq!(written.as_ref(), Ok(&run(seed)));
     }
     assert_ne!(run(1).trace, run(2).trace);
 }
 
-/// A promise about something that never happens is cheap.
+/// A check of something that never happens proves nothing.
 #[test]
 fn everything_happens() {
     let mut seen = std::collections::BTreeSet::new();
@@ -91,6 +91,6 @@ fn everything_happens() {
     }
 }
 
-/// What an ordinary test run has time for; `cargo xtask test` runs more of them
-/// in a build with optimisations.
+/// The number of runs in an ordinary test; `cargo xtask test` runs more of them with
+/// optimisations.
 const SEEDS: u64 = 60;

@@ -1,20 +1,20 @@
-//! What a v1 connection may get, and must have got in the end.
+//! The frames that a v1 connection may get, and must have got in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_core::{Entry, Pair, RoomName, Topic, Username};
 
 use super::{Check, Oracle, Speaks, ensure, in_pair};
-use crate::wire::{Frame, Kind, NOBODY, number};
+use crate::wire::{Frame, Kind, NO_ACCOUNT, number};
 
 pub(super) struct V1 {
     pub(super) room: RoomName,
-    /// The first message it got, and the next one it must get.
+    /// The number of the next message that it must get, after its first.
     next: Option<u64>,
-    /// The least number that may be its first: its hub was that far.
+    /// The least number that its first message may have: its hub was that far.
     earliest: u64,
     privates: BTreeMap<Pair, u64>,
-    /// Those private messages that it must have got, and those that it got.
+    /// The private messages that it must get, and those that it got.
     owed: BTreeSet<usize>,
     got: BTreeSet<usize>,
     timestamp: u64,
@@ -37,7 +37,7 @@ impl V1 {
 }
 
 impl Oracle {
-    /// This connection must get this private message, if it stays.
+    /// Notes a private message that a connection must get if it stays.
     pub(crate) fn owe(&mut self, connection: usize, entry: &Entry) {
         let number = number(entry.body.text()).expect("it was committed");
         if let Speaks::V1(v1) = &mut self.connections[connection].speaks {
@@ -64,10 +64,12 @@ impl Oracle {
     fn message_v1(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("v1 message");
         let text = frame.text.as_deref().unwrap_or_default();
-        let (_, said) = self.said(text)?;
-        ensure(frame.from.as_deref() == Some(said.user.as_str()), || format!("{} wrote it", said.user))?;
-        let seq = said.stored.ok_or("it is not stored")?;
-        let topic = said.topic.clone();
+        let (_, message) = self.message(text)?;
+        ensure(frame.from.as_deref() == Some(message.user.as_str()), || {
+            format!("{} wrote it", message.user)
+        })?;
+        let seq = message.stored.ok_or("it is not stored")?;
+        let topic = message.topic.clone();
         let (last, first) = (self.last(&topic), self.first(&topic));
         let replay = self.options.join_replay_entries as u64;
         let hub = self.connections[connection].hub;
@@ -76,7 +78,7 @@ impl Oracle {
         ensure(is_here && frame.to.is_none(), || format!("it was for {topic:?}"))?;
         in_time(v1, frame)?;
         match v1.next {
-            // v1 cannot be told that something is no longer kept.
+            // v1 has no frame that says that an entry is no longer kept.
             Some(next) => ensure(seq == next || (seq > next && seq <= first), || {
                 format!("it is number {seq}, not {next}")
             })?,
@@ -97,10 +99,10 @@ impl Oracle {
     fn private_v1(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("v1 private");
         let text = frame.text.as_deref().unwrap_or_default();
-        let (number, said) = self.said(text)?;
-        let author = said.user.clone();
-        let Topic::Pair(pair) = said.topic.clone() else { return Err("it was public".to_owned()) };
-        let seq = said.stored;
+        let (number, message) = self.message(text)?;
+        let author = message.user.clone();
+        let Topic::Pair(pair) = message.topic.clone() else { return Err("it was public".to_owned()) };
+        let seq = message.stored;
         let topic = Topic::Pair(pair.clone());
         let first = self.first(&topic);
         let other = pair.other(&author).clone();
@@ -109,10 +111,10 @@ impl Oracle {
         let user = self.connections[connection].user.clone();
         let v1 = self.v1(connection);
         ensure(v1.got.insert(number), || "it got it before".to_owned())?;
-        if other.as_str() == NOBODY {
+        if other.as_str() == NO_ACCOUNT {
             return ensure(user == author, || "it was for nobody".to_owned());
         }
-        ensure(in_pair(&pair, &user), || "it is none of their business".to_owned())?;
+        ensure(in_pair(&pair, &user), || "the conversation of others".to_owned())?;
         let seq = seq.ok_or("it is not stored")?;
         let Some(last) = v1.privates.insert(pair, seq) else { return Ok(()) };
         ensure(seq == last + 1 || (seq > last && seq <= first), || {
@@ -153,15 +155,15 @@ impl Oracle {
         let came = v1.notices.contains_key(&(user.to_string(), true));
         ensure(came, || "never saw its own notice".to_owned())?;
         let is_kept = |number: &&usize| {
-            let said = &self.said[**number];
-            said.stored.is_some_and(|seq| seq >= self.first(&said.topic))
+            let message = &self.messages[**number];
+            message.stored.is_some_and(|seq| seq >= self.first(&message.topic))
         };
         let lacks: Vec<_> = v1.owed.difference(&v1.got).filter(is_kept).collect();
         ensure(lacks.is_empty(), || format!("never got the private messages {lacks:?}"))
     }
 }
 
-/// Times that a client sees in its room never run backwards.
+/// Checks that the times in a client's room never run backwards.
 fn in_time(v1: &mut V1, frame: &Frame) -> Check {
     let timestamp = frame.timestamp.unwrap_or(0);
     ensure(v1.timestamp <= timestamp, || format!("it saw {} before", v1.timestamp))?;

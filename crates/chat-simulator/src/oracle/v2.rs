@@ -1,4 +1,4 @@
-//! What a v2 connection may get, and must have got in the end.
+//! The frames that a v2 connection may get, and must have got in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ use crate::wire::{Frame, Kind, Online, Request, number};
 #[derive(Default)]
 pub(crate) struct V2 {
     greeted: bool,
-    /// It was told when to come back: only the close may follow.
+    /// It got `reconnect`: only the close may follow.
     dismissed: bool,
     /// Requests without an answer.
-    asked: Vec<Asked>,
-    /// Frames that name neither a `ref` nor a nonce, and must be refused.
+    requests: Vec<OpenRequest>,
+    /// The number of frames without `ref` and nonce, which must be refused.
     nameless: usize,
     pub(crate) stays: BTreeMap<RoomName, Stay>,
     /// The last number of each conversation.
@@ -24,7 +24,7 @@ pub(crate) struct V2 {
     knows_all: bool,
 }
 
-struct Asked {
+struct OpenRequest {
     reference: Option<String>,
     what: What,
 }
@@ -36,7 +36,7 @@ enum What {
     Other,
 }
 
-/// A room that it is in.
+/// A room that it has joined.
 pub(crate) struct Stay {
     /// The number that must come next; before the first of an ordinary join,
     /// the least one that may.
@@ -45,14 +45,14 @@ pub(crate) struct Stay {
     timestamp: u64,
     online: usize,
     members: BTreeSet<String>,
-    /// There were never more people than names are told.
+    /// There were never more users than `members` lists.
     has_names: bool,
 }
 
 impl V2 {
-    /// The rooms that it was in, or may have been told to be in a moment later.
+    /// Removes and returns the rooms that it has joined or asked to join.
     pub(super) fn leave_all(&mut self) -> Vec<RoomName> {
-        let comes = self.asked.iter().filter_map(|asked| match &asked.what {
+        let comes = self.requests.iter().filter_map(|request| match &request.what {
             What::Join { room, .. } => RoomName::parse(room).ok(),
             _ => None,
         });
@@ -63,19 +63,21 @@ impl V2 {
         self.stays.keys().cloned().collect()
     }
 
-    /// What a request asked for that is answered, by its `ref`.
+    /// Removes the request that a frame answers, by its `ref`.
     fn answered(&mut self, frame: &Frame, fits: impl Fn(&What) -> bool) -> Result<What, String> {
-        let position =
-            self.asked.iter().position(|asked| asked.reference == frame.reference && fits(&asked.what));
+        let position = self
+            .requests
+            .iter()
+            .position(|request| request.reference == frame.reference && fits(&request.what));
         match position {
-            Some(position) => Ok(self.asked.remove(position).what),
+            Some(position) => Ok(self.requests.remove(position).what),
             None => Err("it answers nothing that was asked".to_owned()),
         }
     }
 }
 
 impl Oracle {
-    /// A hub is handed a frame of a connection.
+    /// Notes that a hub is stepped with a frame of a v2 connection.
     pub(crate) fn handed_v2(&mut self, connection: usize, frame: &str, now_ms: u64) {
         let user = self.connections[connection].user.clone();
         let request: Option<Request> = serde_json::from_str(frame).ok();
@@ -89,20 +91,20 @@ impl Oracle {
         let room = room.unwrap_or_default();
         let what = match kind.as_str() {
             "message" | "private" if nonce.is_some() => {
-                let number = request.text.as_deref().and_then(number).filter(|&n| n < self.said.len());
+                let number = request.text.as_deref().and_then(number).filter(|&n| n < self.messages.len());
                 match number {
                     Some(number) => self.hand(connection, number, nonce, now_ms),
-                    // It has no number: it must be refused, which its nonce is for.
-                    None => self.asked_of(connection, nonce, What::Other),
+                    // It has no number: it must be refused, by its nonce.
+                    None => self.add_request(connection, nonce, What::Other),
                 }
                 return;
             }
             "join" => {
-                self.told_again_of(&room, &user, true);
+                self.expect_notice_of(&room, &user, true);
                 What::Join { room, since }
             }
             "leave" => {
-                self.told_again_of(&room, &user, false);
+                self.expect_notice_of(&room, &user, false);
                 What::Leave { room }
             }
             "history" => {
@@ -119,20 +121,20 @@ impl Oracle {
                 v2.nameless += 1;
             }
         } else {
-            self.asked_of(connection, reference, what);
+            self.add_request(connection, reference, what);
         }
     }
 
-    /// Somebody asks to come or go: the others may hear of it from here on.
-    fn told_again_of(&mut self, room: &str, user: &Username, joined: bool) {
+    /// Allows a notice for a join or leave that a hub is stepped with.
+    fn expect_notice_of(&mut self, room: &str, user: &Username, joined: bool) {
         if let Ok(room) = RoomName::parse(room) {
-            self.told_again(&room, user, joined);
+            self.expect_notice(&room, user, joined);
         }
     }
 
-    fn asked_of(&mut self, connection: usize, reference: Option<String>, what: What) {
+    fn add_request(&mut self, connection: usize, reference: Option<String>, what: What) {
         if let Some(v2) = self.v2_mut(connection) {
-            v2.asked.push(Asked { reference, what });
+            v2.requests.push(OpenRequest { reference, what });
         }
     }
 
@@ -146,7 +148,7 @@ impl Oracle {
     pub(super) fn receive_v2(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
         let v2 = self.v2(connection);
         ensure(v2.greeted != (frame.kind == Kind::Hello), || "hello comes first, and once".to_owned())?;
-        ensure(!v2.dismissed, || "it was told to come back already".to_owned())?;
+        ensure(!v2.dismissed, || "it got reconnect already".to_owned())?;
         match frame.kind {
             Kind::Hello => self.hello(connection, frame),
             Kind::Joined => self.joined(connection, frame),
@@ -169,7 +171,7 @@ impl Oracle {
     fn hello(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("hello");
         let user = self.connections[connection].user.clone();
-        ensure(frame.user.as_deref() == Some(user.as_str()), || "it is somebody else".to_owned())?;
+        ensure(frame.user.as_deref() == Some(user.as_str()), || "it is another user".to_owned())?;
         ensure(frame.epoch.as_deref() == Some(EPOCH), || "of another epoch".to_owned())?;
         let mut privates = BTreeMap::new();
         for top in frame.privates.iter().flatten() {
@@ -239,7 +241,7 @@ impl Oracle {
         let v2 = self.v2(connection);
         v2.answered(frame, |what| matches!(what, What::Leave { room: of } if *of == room))?;
         let name = RoomName::parse(&room).map_err(|error| error.to_string())?;
-        // One that was left before it was joined had no stay.
+        // A room that was left before it was joined has no stay.
         v2.stays.remove(&name);
         Ok(())
     }
@@ -278,7 +280,7 @@ impl Oracle {
             Username::known(name.as_deref().unwrap_or_default()).map_err(|error| error.to_string())
         };
         let pair = Pair::new(known(&frame.from)?, known(&frame.to)?);
-        ensure(in_pair(&pair, &user), || "it is none of their business".to_owned())?;
+        ensure(in_pair(&pair, &user), || "the conversation of others".to_owned())?;
         let topic = Topic::Pair(pair.clone());
         let seq = frame.seq.ok_or("without seq")?;
         self.is_entry(&topic, seq, frame)?;
@@ -297,7 +299,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// It says what the log has.
+    /// Checks a frame against the log's entry.
     fn is_entry(&self, topic: &Topic, seq: u64, frame: &Frame) -> Check {
         let entry = self.entry(topic, seq).ok_or("it is not stored")?;
         let is_same = frame.text.as_deref() == Some(entry.body.text())
@@ -340,9 +342,8 @@ impl Oracle {
         };
         if let Topic::Room(room) = &topic {
             // It may ask as soon as it has asked to come in.
-            let comes =
-                |asked: &Asked| matches!(&asked.what, What::Join { room: of, .. } if of == room.as_str());
-            let is_in = v2.stays.contains_key(room) || v2.asked.iter().any(comes);
+            let comes = |request: &OpenRequest| matches!(&request.what, What::Join { room: of, .. } if of == room.as_str());
+            let is_in = v2.stays.contains_key(room) || v2.requests.iter().any(comes);
             ensure(is_in, || "it is not in that room".to_owned())?;
         }
         let mut last = None;
@@ -410,20 +411,20 @@ impl Oracle {
         let index = sends.iter().position(|s| !s.answered && s.nonce.as_ref() == Some(nonce));
         let Some(index) = index else {
             let v2 = self.v2(connection);
-            let position = v2.asked.iter().position(|asked| asked.reference.as_ref() == Some(nonce));
-            v2.asked.remove(position.ok_or("nothing with that nonce was sent")?);
+            let position = v2.requests.iter().position(|request| request.reference.as_ref() == Some(nonce));
+            v2.requests.remove(position.ok_or("nothing with that nonce was sent")?);
             return Ok(());
         };
         sends[index].answered = true;
         let number = sends[index].number;
-        self.said[number].refused = true;
+        self.messages[number].refused = true;
         if code != "unavailable" {
             self.connections[connection].given_up.insert(nonce.clone());
         }
         if code == "unavailable" {
-            // The hub refuses for a while after a failure, and from outside one
-            // that it refuses looks like one that failed: in a row of them,
-            // nobody can tell when the time is up that began with the first.
+            // The hub refuses sends for a while after a failure, and a refused send looks
+            // like one that failed: in a row of them, it cannot be seen when the time
+            // ends that began with the first.
             let refusing_ms = self.options.refusing_ms;
             let row = &mut self.connections[connection].refusing;
             let first_ms = match *row {
@@ -435,21 +436,21 @@ impl Oracle {
             let sends = &mut self.connections[connection].sends;
             sends[index].unavailable_ms = since_ms;
             let from = index + 1;
-            // What was sent later may be there only if this is, too.
+            // A later send may be stored only if this one is, too.
             let again = sends[from..].iter().position(|s| s.nonce.as_ref() == Some(nonce));
             let until = again.map_or(sends.len(), |again| from + again);
             let behind = sends[from..until].iter().find(|later| later.stored && later.number != number);
             if let Some(behind) = behind
-                && self.said[number].stored.is_none()
+                && self.messages[number].stored.is_none()
                 && !sends[index].has_no_recipient
-                && self.said[behind.number].stored.is_some()
+                && self.messages[behind.number].stored.is_some()
             {
                 let was_first = false;
                 let later = behind.number;
                 ensure(was_first, || format!("number {later} behind it is stored already"))?;
             }
         }
-        // It will not be stored for this send, unless it is with the log already.
+        // No draft will come for this send, unless it is with the log already.
         if let Some(handed) = self.handed.get_mut(&(hub, number)) {
             handed.retain(|send| *send != super::SendRef { connection, index });
         }
@@ -458,10 +459,10 @@ impl Oracle {
 
     pub(super) fn is_complete_v2(&self, connection: usize, v2: &V2, expected: Option<&Expected>) -> Check {
         ensure(v2.greeted, || "was never greeted".to_owned())?;
-        ensure(v2.asked.is_empty() && v2.nameless == 0, || "waits for answers".to_owned())?;
+        ensure(v2.requests.is_empty() && v2.nameless == 0, || "waits for answers".to_owned())?;
         let Connection { user, sends, .. } = &self.connections[connection];
         if let Some(send) = sends.iter().find(|send| !send.answered) {
-            return Err(format!("waits for what became of number {}", send.number));
+            return Err(format!("waits for the answer to number {}", send.number));
         }
         for (room, stay) in &v2.stays {
             let topic = Topic::Room(room.clone());

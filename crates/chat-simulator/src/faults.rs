@@ -1,4 +1,4 @@
-//! Servers that start, stop and crash, and the end of all that.
+//! Faults: servers that crash and drain, partitions, outages, clocks; and their end.
 
 use chat_core::SessionId;
 use chat_shard::{LogQueue, Routing};
@@ -9,12 +9,12 @@ use crate::rates::Plan;
 use crate::world::{Event, Item, NODES, NodeState, Running, Socket, SocketKind, World};
 
 impl World {
-    pub(crate) fn fate(&mut self) {
+    pub(crate) fn fault(&mut self) {
         if self.calm {
             return;
         }
         let next_ms = self.random.between(100, 1_500);
-        self.after(next_ms, Event::Fate);
+        self.after(next_ms, Event::Fault);
         let node = self.random.index(NODES);
         if self.random.chance(self.rates.clock_jumps) {
             let hour_ms = self.random.between(0, 3_600_000) as i64;
@@ -40,7 +40,7 @@ impl World {
         }
     }
 
-    /// The log forgets the oldest entries of something.
+    /// Drops the oldest entries of a topic from the log.
     fn trim(&mut self) {
         let topics: Vec<_> = self.oracle.topics().cloned().collect();
         if topics.is_empty() {
@@ -52,7 +52,7 @@ impl World {
         let first = self.log.first(&topic);
         self.note(|| format!("    {topic:?} is kept from {first} on"));
         self.oracle.trimmed(&topic, first);
-        // One server does it, and tells its own hubs only.
+        // One server does it, and only its own hubs get to know.
         let node = self.random.index(NODES);
         if self.nodes[node].state != NodeState::Down {
             for hub in self.hubs_of(node) {
@@ -75,7 +75,7 @@ impl World {
         this.queue = with_bug!(LogQueue::new(lanes, shards, drafts_max), self.bug);
         this.running = (0..lanes).map(|_| None).collect();
         this.routing = Routing::default();
-        this.heard.clear();
+        this.brought.clear();
         this.polled.clear();
         let boot = this.boot;
         for hub in self.hubs_of(node) {
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    /// A server is gone at once, with all it had.
+    /// Ends a server at once, with all its state.
     fn crash(&mut self, node: usize) {
         for hub in self.hubs_of(node) {
             for socket in self.sockets_of(hub) {
@@ -98,12 +98,12 @@ impl World {
                 self.oracle.closed(socket);
                 let was_cut = std::mem::replace(&mut self.sockets[socket].cut, true);
                 if !was_cut && self.random.chance(750) {
-                    let heard_ms = self.random.between(1, 40);
-                    self.after(heard_ms, Event::Ended { socket, code: None });
+                    let noticed_ms = self.random.between(1, 40);
+                    self.after(noticed_ms, Event::Ended { socket, code: None });
                 }
             }
         }
-        // What its database sessions had begun may still be committed.
+        // The database may still commit the batches that were running.
         for lane in 0..self.plan.lanes {
             let running = self.nodes[node].running[lane].take();
             if let Some(Running { batch, is_stored: false }) = running
@@ -119,11 +119,11 @@ impl World {
         self.stop(node);
     }
 
-    /// The server has ended; the other one hears of it, and it starts again.
+    /// Ends a server: the other one drops its hubs, and it starts again later.
     fn stop(&mut self, node: usize) {
         self.nodes[node].state = NodeState::Down;
         self.nodes[node].boot += 1;
-        // What is still on its way from it does not arrive.
+        // Items on their way from it do not arrive.
         self.bridge += 1;
         self.nodes[node].queue = LogQueue::new(1, 0, 0);
         self.nodes[node].running.clear();
@@ -133,7 +133,7 @@ impl World {
             if self.nodes[other].state != NodeState::Down {
                 self.lose_hub(other, id, hub);
             }
-            // What is still on its way to it finds nobody.
+            // Events on their way to it are ignored.
             self.hubs[hub].boot += 1;
             self.hubs[hub].present.clear();
             self.hubs[hub].sockets.clear();
@@ -214,7 +214,7 @@ impl World {
         for socket in 0..self.sockets.len() {
             let Socket { open, cut, stalled, .. } = self.sockets[socket];
             if cut {
-                // Half-open no longer.
+                // The server notices half-open connections.
                 if open {
                     self.after(20, Event::Lost { socket });
                 }
@@ -228,9 +228,9 @@ impl World {
         Ok(())
     }
 
-    /// Ten seconds after the last fault.
+    /// Checks, ten seconds after the last fault, that all connected clients have everything.
     pub(crate) fn check_delivered(&mut self) -> Check {
-        self.is_settled()?;
+        self.check_idle()?;
         for socket in 0..self.sockets.len() {
             if self.sockets[socket].open && !self.sockets[socket].closed_by_hub {
                 self.oracle.is_complete(socket, None)?;
@@ -239,9 +239,9 @@ impl World {
         Ok(())
     }
 
-    /// When all are back.
+    /// Checks the end of the run, when all clients are back.
     pub(crate) fn check_the_end(&mut self) -> Check {
-        self.is_settled()?;
+        self.check_idle()?;
         let mut expected = Expected::default();
         let there: Vec<usize> = (0..self.sockets.len())
             .filter(|&socket| self.sockets[socket].open && !self.sockets[socket].closed_by_hub)
