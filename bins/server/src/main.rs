@@ -8,7 +8,6 @@ mod backup;
 mod config;
 mod folder;
 mod healthcheck;
-mod in_use;
 mod limits;
 mod log;
 mod migrate;
@@ -92,10 +91,11 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     })
 }
 
-/// How a user of this program can help themselves, to follow the sentence.
+/// What the operator can do about an error, as the end of its sentence.
 fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
     match error.downcast_ref::<StoreError>() {
         Some(StoreError::OldSchema { .. }) => ": run `server migrate up` first",
+        Some(StoreError::InUse { .. }) => ": stop that one first",
         Some(StoreError::NotEmpty { .. }) => ": --replace deletes what is in it",
         _ => "",
     }

@@ -9,7 +9,6 @@ use chat_store::migrations::{self, Loss, MigrationStatus, Undo};
 use clap::Subcommand;
 
 use crate::folder::database_folder;
-use crate::in_use::stop_first;
 use crate::output::{counted, listed, print};
 
 /// What to do with the schema's steps.
@@ -39,7 +38,7 @@ pub(crate) async fn migrate(url: &DatabaseUrl, direction: Direction) -> Result<E
 
 async fn up(url: &DatabaseUrl) -> Result<ExitCode, Box<dyn Error>> {
     database_folder(url)?;
-    let applied = migrations::up(url).await.map_err(stop_first)?;
+    let applied = migrations::up(url).await?;
     let mut lines: String = applied.iter().map(|step| format!("Applied: {}\n", named(step))).collect();
     lines.push_str("The database has this version's schema.\n");
     print(&lines)?;
@@ -47,7 +46,7 @@ async fn up(url: &DatabaseUrl) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn down(url: &DatabaseUrl, yes: bool) -> Result<ExitCode, Box<dyn Error>> {
-    let Some(undo) = Undo::claim(url).await.map_err(stop_first)? else {
+    let Some(undo) = Undo::claim(url).await? else {
         print("There is nothing to undo.\n")?;
         return Ok(ExitCode::SUCCESS);
     };

@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use crate::backup::{described, is_same, refuse_memory};
 use crate::config::Config;
 use crate::folder::{database_folder, private_folder};
-use crate::in_use::stop_first;
 use crate::output::print;
 use crate::part_file::PartFile;
 
@@ -43,7 +42,7 @@ pub(crate) async fn restore(config: &Config, task: RestoreTask) -> Result<(), Bo
     private_folder(&config.data_dir)?;
     database_folder(url)?;
     let what_is_there = if replace { WhatIsThere::Replace } else { WhatIsThere::Refuse };
-    let target = RestoreTarget::claim(url, what_is_there).await.map_err(stop_first)?;
+    let target = RestoreTarget::claim(url, what_is_there).await?;
     let copy = PartFile::create(target.copy_path(&config.data_dir))?;
     let mut backup = Backup::read(&file, copy.path()).await?;
     let contents = backup.contents().await?;

@@ -11,7 +11,6 @@ use chat_store::{
 use crate::address::{self, BACKLOG, page_url};
 use crate::config::Config;
 use crate::folder::{database_folder, private_folder};
-use crate::in_use::stop_first;
 use crate::limits;
 use crate::log;
 use crate::restore::unpack_in_place;
@@ -45,8 +44,8 @@ pub(crate) async fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
             tracing::info!(version = step.version, name = step.name, "migrated the database");
         }
     }
-    unpack_in_place(&config.database_url, &config.http.uploads_dir).await.map_err(stop_first)?;
-    let stores = Stores::open(&config.database_url).await.map_err(stop_first)?;
+    unpack_in_place(&config.database_url, &config.http.uploads_dir).await?;
+    let stores = Stores::open(&config.database_url).await?;
     let parts = Parts {
         users: stores.users.clone(),
         sessions: stores.sessions.clone(),

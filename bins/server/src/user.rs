@@ -14,7 +14,6 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::folder::private_folder;
-use crate::in_use::stop_first;
 use crate::output::print;
 
 /// What to do with accounts. Stop a server on an SQLite file first; on Postgres the
@@ -90,7 +89,7 @@ async fn open(url: &DatabaseUrl, task: &Task) -> Result<Stores, Box<dyn Error>> 
         },
         DatabaseUrl::Postgres(_) => {}
     }
-    Stores::open(url).await.map_err(stop_first)
+    Ok(Stores::open(url).await?)
 }
 
 async fn add(
