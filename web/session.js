@@ -40,7 +40,7 @@ export class Session {
     // The request renews a session of which half the lifetime is over: no user is
     // signed out in the middle of a conversation.
     const renewal = setInterval(() => this.#checkSession(), RENEWED_EVERY_MS);
-    const looking = setInterval(() => this.#adoptLeft(), LOOK_EVERY_MS);
+    const looking = setInterval(() => this.#adoptClosed(), LOOK_EVERY_MS);
     signal.addEventListener("abort", () => {
       clearInterval(renewal);
       clearInterval(looking);
@@ -49,9 +49,9 @@ export class Session {
 
   async start() {
     this.step({ type: "start" });
-    // What this tab had not sent when its page was last closed.
-    await this.#adopt(null);
-    await this.#adoptLeft();
+    // The messages of this tab from before its page was loaded again.
+    await this.#adopt(new Set([await this.#tabs.name]));
+    await this.#adoptClosed();
   }
 
   /**
@@ -153,15 +153,15 @@ export class Session {
     }
   }
 
-  /** Adopts what tabs have not sent that are closed by now. */
-  async #adoptLeft() {
-    const open = await this.#tabs.look();
-    if (open) await this.#adopt(open);
+  /** Adopts unsent messages of closed tabs. */
+  async #adoptClosed() {
+    const closed = await this.#tabs.closed(await this.#store.tabs());
+    if (closed.size > 0) await this.#adopt(closed);
   }
 
-  /** @param {Set<string> | null} open tabs that keep what they have; null: all */
-  async #adopt(open) {
-    for (const item of await this.#store.adopt(open)) {
+  /** @param {Set<string>} tabs */
+  async #adopt(tabs) {
+    for (const item of await this.#store.adopt(tabs)) {
       this.step({ type: "send", item });
     }
   }

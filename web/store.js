@@ -22,58 +22,67 @@ export class OutboxStore {
   /** @param {Item} item */
   async keep(item) {
     const kept = { ...item, state: item.state === "failed" ? "failed" : "waiting", user: this.#user };
-    await this.#run((store, tab) => store.put({ ...kept, tab }));
+    await this.#run("readwrite", (store, tab) => store.put({ ...kept, tab }));
   }
 
   /** @param {string} nonce */
   async drop(nonce) {
-    await this.#run((store) => store.delete([this.#user, nonce]));
+    await this.#run("readwrite", (store) => store.delete([this.#user, nonce]));
+  }
+
+  /** @returns {Promise<Set<string>>} the tabs whose messages are kept */
+  async tabs() {
+    return new Set((await this.#records("readonly")).map(({ tab }) => tab));
   }
 
   /**
-   * Takes over the messages of closed tabs. The transaction sees to it that only
-   * one tab gets each. Those of this tab, from before its page was loaded again,
-   * are always among them.
-   * @param {Set<string> | null} open the tabs that keep their messages; null: all do
-   * @returns {Promise<Item[]>}
+   * Takes over the messages of tabs. The transaction sees to it that only one tab
+   * gets each.
+   * @param {Set<string>} tabs closed ones, or this one
+   * @returns {Promise<Item[]>} in the order in which they were written
    */
-  async adopt(open) {
-    /** @type {Item[]} */
-    const adopted = [];
-    await this.#run((store, own) => {
-      adopted.length = 0;
-      const request = store.openCursor(IDBKeyRange.bound([this.#user], [this.#user, []]));
-      request.onsuccess = () => {
-        const cursor = request.result;
-        if (!cursor) {
-          return;
-        }
-        /** @type {Record} */
-        const record = cursor.value;
-        if (record.tab === own || open?.has(record.tab) === false) {
-          if (record.tab !== own) cursor.update({ ...record, tab: own });
-          const { user: _, tab: __, ...item } = record;
-          adopted.push(item);
-        }
-        cursor.continue();
-      };
-      return request;
+  async adopt(tabs) {
+    const own = await this.#tab;
+    const records = await this.#records("readwrite", (store, all) => {
+      for (const record of all) {
+        if (tabs.has(record.tab)) store.put({ ...record, tab: own });
+      }
     });
-    return adopted.sort((a, b) => a.at - b.at);
+    const adopted = records.filter(({ tab }) => tabs.has(tab));
+    return adopted.map(({ user: _, tab: __, ...item }) => item).sort((a, b) => a.at - b.at);
+  }
+
+  /**
+   * @param {IDBTransactionMode} mode
+   * @param {(store: IDBObjectStore, records: Record[]) => void} [act] in the same transaction
+   * @returns {Promise<Record[]>} all messages of the user
+   */
+  async #records(mode, act) {
+    /** @type {Record[]} */
+    let records = [];
+    await this.#run(mode, (store) => {
+      const request = store.getAll(IDBKeyRange.bound([this.#user], [this.#user, []]));
+      request.onsuccess = () => {
+        records = request.result;
+        act?.(store, records);
+      };
+    });
+    return records;
   }
 
   /**
    * Runs a transaction. A browser may close the database at any time, as phones do
    * while the page is in the background: then it is opened again.
-   * @param {(store: IDBObjectStore, tab: string) => IDBRequest} act
+   * @param {IDBTransactionMode} mode
+   * @param {(store: IDBObjectStore, tab: string) => void} act
    */
-  async #run(act) {
+  async #run(mode, act) {
     // All wait for it, so that nothing is deleted before it is written.
     const tab = await this.#tab;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const opening = (this.#database ??= open(() => this.#forget(opening)));
       const database = await opening;
-      if (database && (await run(database, (store) => act(store, tab)))) {
+      if (database && (await run(database, mode, (store) => act(store, tab)))) {
         return;
       }
       database?.close();
@@ -91,13 +100,14 @@ export class OutboxStore {
 
 /**
  * @param {IDBDatabase} database
- * @param {(store: IDBObjectStore) => IDBRequest} act
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => void} act
  * @returns {Promise<boolean>} whether the transaction has committed
  */
-function run(database, act) {
+function run(database, mode, act) {
   return new Promise((resolve) => {
     try {
-      const transaction = database.transaction(STORE, "readwrite", { durability: "strict" });
+      const transaction = database.transaction(STORE, mode, { durability: "strict" });
       transaction.oncomplete = () => resolve(true);
       transaction.onabort = () => resolve(false);
       act(transaction.objectStore(STORE));

@@ -9,25 +9,22 @@
 export class Tabs {
   /** The name of this tab. It stays the same when the page is loaded again. */
   name = claim();
-  /** The tabs that were open at the last look; null before the first. @type {Set<string> | null} */
-  #before = null;
-  /** Whether a tab was missing at the last look. */
-  #isMissing = false;
+  /** The tabs that were missing at the last call of `closed`. @type {Set<string>} */
+  #missing = new Set();
 
   /**
-   * Looks which tabs are open, every `LOOK_EVERY_MS`. A tab that is missing twice
-   * in a row is closed: missing once, it may be loading its page again.
-   * @returns {Promise<Set<string> | null>} all tabs but the closed ones; null if none was closed since
+   * Finds out which tabs are closed; to be called every `LOOK_EVERY_MS`. A tab is
+   * closed if it is missing at two calls in a row: missing once, it may be loading
+   * its page again.
+   * @param {Iterable<string>} tabs
+   * @returns {Promise<Set<string>>}
    */
-  async look() {
+  async closed(tabs) {
     const { openTabs } = await means();
     const open = await openTabs(await this.name);
-    const before = this.#before;
-    const wasMissing = this.#isMissing;
-    this.#before = open;
-    // At first there may be messages of tabs that were closed long ago.
-    this.#isMissing = before === null || [...before].some((tab) => !open.has(tab));
-    return before && wasMissing ? new Set([...before, ...open]) : null;
+    const before = this.#missing;
+    this.#missing = new Set([...tabs].filter((tab) => !open.has(tab)));
+    return new Set([...this.#missing].filter((tab) => before.has(tab)));
   }
 }
 

@@ -98,23 +98,32 @@ for (const hasLocks of [true, false]) {
     const leave = () => (hasLocks ? browser.leave(other) : browser.notes.delete(`chat tab ${other}`));
     browser.enter(new Map(), { hasLocks });
     const tabs = new Tabs();
-    const own = await tabs.name;
-    assert.equal(await tabs.look(), null, "at first nothing is known");
-    assert.deepEqual(await tabs.look(), new Set([other, own]), "messages of tabs that were closed long ago");
-    assert.equal(await tabs.look(), null);
+    const closed = async () => [...(await tabs.closed([other, await tabs.name, "old"]))];
+    assert.deepEqual(await closed(), []);
+    assert.deepEqual(await closed(), ["old"], "closed long ago");
 
     leave();
-    assert.equal(await tabs.look(), null, "missing once");
+    assert.deepEqual(await closed(), ["old"], "missing once");
     browser.enter(session, { hasLocks });
     assert.equal(await new Tabs().name, other);
-    assert.ok((await tabs.look())?.has(other), "it was loaded again");
-    assert.equal(await tabs.look(), null);
+    assert.deepEqual(await closed(), ["old"], "it was loaded again");
 
     leave();
-    assert.equal(await tabs.look(), null);
-    assert.deepEqual(await tabs.look(), new Set([own]));
+    assert.deepEqual(await closed(), ["old"]);
+    assert.deepEqual(await closed(), [other, "old"]);
   });
 }
+
+test("a tab that is opened between two looks, and is loaded again at the second, is open", async () => {
+  const browser = new Browser();
+  browser.enter(new Map());
+  const tabs = new Tabs();
+  assert.deepEqual(await tabs.closed([]), new Set());
+  browser.enter(new Map());
+  const other = await new Tabs().name;
+  browser.leave(other);
+  assert.deepEqual(await tabs.closed([other]), new Set());
+});
 
 test("without locks, a tab that has not looked for long is closed", async (context) => {
   const browser = new Browser();
@@ -122,12 +131,12 @@ test("without locks, a tab that has not looked for long is closed", async (conte
   context.mock.timers.enable({ apis: ["Date"], now: 1_000_000 });
   const other = await new Tabs().name;
   const tabs = new Tabs();
-  const own = await tabs.name;
-  assert.notEqual(own, other, "a copy of the tab");
+  assert.notEqual(await tabs.name, other, "a copy of the tab");
+  const closed = async () => [...(await tabs.closed([other]))];
   context.mock.timers.tick(120_000);
-  await tabs.look();
-  assert.ok((await tabs.look())?.has(other), "timers in the background run once a minute");
+  await closed();
+  assert.deepEqual(await closed(), [], "timers in the background run once a minute");
   context.mock.timers.tick(120_000);
-  await tabs.look();
-  assert.deepEqual(await tabs.look(), new Set([own]));
+  await closed();
+  assert.deepEqual(await closed(), [other]);
 });
