@@ -95,7 +95,7 @@ pub use log_queue::{Batch, Failure, LogQueue};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use routing::{Origins, Routing, deliveries, receipts_by_shard, retried};
-pub use turn::Turn;
+pub use turn::{Action, Turn};
 
 #[cfg(feature = "sockets")]
 pub use self::{

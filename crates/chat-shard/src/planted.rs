@@ -16,6 +16,8 @@ pub enum PlantedBug {
     DropWhenFull,
     /// An inbox gives its newest item first.
     StackForInbox,
+    /// A shard answers that it has performed a turn before it has.
+    AnswerBeforeTheEnd,
     /// A hub does not get to know that a session has ended.
     NoRevoked,
 }

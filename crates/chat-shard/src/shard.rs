@@ -34,25 +34,21 @@ use crate::open_sessions::SessionUse;
 use crate::options::ShardOptions;
 use crate::shared_inbox::{Control, Item, SharedInbox};
 use crate::socket::Socket;
-use crate::turn::Turn;
+use crate::turn::{Action, Turn};
 
 /// The state of one shard's thread.
 pub(crate) struct Shard {
     parts: ShardParts,
     started: Instant,
-    turn: Turn,
+    turn: Turn<oneshot::Sender<()>>,
     sockets: Slab<Socket>,
     /// The buffer that every socket is read into.
     buffer: Box<[u8]>,
-    /// Clients that the hub has resumed: their held messages go on.
-    resumed: Vec<ClientId>,
     /// Clients whose outbox or state a write has changed.
     touched: Vec<ClientId>,
     /// Sockets whose tasks have ended. Their slots are freed once no output can name
     /// them any more.
     ended: Vec<usize>,
-    /// Answered when the outputs of this turn are performed.
-    answer_after_turn: Vec<oneshot::Sender<()>>,
     draining: Option<Draining>,
     stopping: bool,
     /// The waker of the turns' task.
@@ -107,10 +103,8 @@ impl Shard {
             turn: Turn::new(hub, parts.writer.lanes()),
             sockets: Slab::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
-            resumed: Vec::new(),
             touched: Vec::new(),
             ended: Vec::new(),
-            answer_after_turn: Vec::new(),
             draining: None,
             stopping: false,
             waker: None,
@@ -173,10 +167,10 @@ impl Shard {
 
     /// Handles the first `read` bytes of the buffer, which a socket has received.
     fn receive(&mut self, id: usize, read: usize, now: Now) {
-        let Self { sockets, turn: Turn { hub, out, .. }, buffer, parts, .. } = self;
+        let Self { sockets, turn, buffer, parts, .. } = self;
         let client = client_id(id);
-        sockets[id].receive(client, &mut buffer[..read], hub, out, &parts.options, now);
-        sockets[id].release(client, hub, out, &parts.options, now);
+        sockets[id].receive(client, &mut buffer[..read], turn, &parts.options, now);
+        sockets[id].release(client, turn, &parts.options, now);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -221,7 +215,7 @@ impl Shard {
     }
 
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due_ms = self.turn.hub.next_tick_ms();
+        let due_ms = self.turn.hub().next_tick_ms();
         if due_ms != self.tick_ms {
             self.tick_ms = due_ms;
             self.tick.as_mut().reset((self.started + Duration::from_millis(due_ms)).into());
@@ -241,12 +235,12 @@ impl Shard {
         match self.turn.take(item, now) {
             None => {}
             Some(Control::Arrival(arrival)) => self.admit(arrival, this, now),
-            Some(Control::AnswerAfterTurn(answer)) => self.answer_after_turn.push(answer),
+            Some(Control::AnswerAfterTurn(answer)) => self.turn.answer_at_end(answer),
             Some(Control::AnswerWhenDrained(answer)) => {
                 self.draining.get_or_insert_default().answers.push(answer);
             }
             Some(Control::Rooms(answer)) => {
-                let rooms = self.turn.hub.rooms();
+                let rooms = self.turn.hub().rooms();
                 let rooms = rooms.map(|(name, online)| RoomInUse { name: name.clone(), online }).collect();
                 // The receiver may be gone.
                 let _ = answer.send(rooms);
@@ -289,22 +283,25 @@ impl Shard {
         }));
     }
 
-    /// Performs the outputs of the hub until there are no more, frees the slots of ended
-    /// sockets, and hands the drafts over.
+    /// Performs the actions of the turn, and frees the slots of ended sockets.
     fn end_turn(&mut self, now: Now) {
-        loop {
-            self.turn.hub.end_turn(&mut self.turn.out);
-            if self.turn.out.is_empty() && self.resumed.is_empty() {
-                break;
-            }
-            while let Some(output) = self.turn.out.next() {
-                self.perform(output, now);
-            }
-            for client in std::mem::take(&mut self.resumed) {
-                let Self { sockets, turn: Turn { hub, out, .. }, parts, .. } = self;
-                if let Some(socket) = sockets.get_mut(index(client)) {
-                    socket.release(client, hub, out, &parts.options, now);
-                    self.close_in_hub(index(client), now);
+        while let Some(action) = self.turn.next_action() {
+            match action {
+                Action::Output(output) => self.perform(output, now),
+                Action::Drafted => {}
+                Action::Release(client) => {
+                    let Self { sockets, turn, parts, .. } = self;
+                    if let Some(socket) = sockets.get_mut(index(client)) {
+                        socket.release(client, turn, &parts.options, now);
+                        self.close_in_hub(index(client), now);
+                    }
+                }
+                Action::HandOver(drafts) => {
+                    self.parts.writer.append(self.parts.index, drafts, self.turn.failures_seen());
+                }
+                Action::Answer(answer) => {
+                    // The receiver may be gone.
+                    let _ = answer.send(());
                 }
             }
         }
@@ -312,13 +309,7 @@ impl Shard {
         for id in self.ended.drain(..) {
             self.sockets.remove(id);
         }
-        if let Some((drafts, failures_seen)) = self.turn.hand_over() {
-            self.parts.writer.append(self.parts.index, drafts, failures_seen);
-        }
-        for answer in self.answer_after_turn.drain(..) {
-            let _ = answer.send(());
-        }
-        let deliveries = self.turn.out.deliveries();
+        let deliveries = self.turn.deliveries();
         self.parts
             .metrics
             .deliveries
@@ -335,11 +326,10 @@ impl Shard {
                     self.close_in_hub(index(client), now);
                 }
             }
-            Output::Append(draft) => self.turn.add_draft(draft),
             Output::Read { id, query } => self.read(id, query),
-            // The socket asks the hub before each frame.
-            Output::Pause(_) => {}
-            Output::Resume(client) => self.resumed.push(client),
+            // The socket asks the hub before each frame. Drafts and resumed clients are
+            // actions of their own.
+            Output::Pause(_) | Output::Resume(_) | Output::Append(_) => {}
             Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
             Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
             Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
@@ -348,9 +338,9 @@ impl Shard {
 
     /// Writes the same bytes to all recipients, with one system call for each.
     fn write(&mut self, write: &Write, now: Now) {
-        let Self { sockets, turn: Turn { out, .. }, parts, touched, .. } = self;
-        let bytes = out.bytes(write);
-        for &client in out.recipients(write) {
+        let Self { sockets, turn, parts, touched, .. } = self;
+        let bytes = turn.bytes(write);
+        for &client in turn.recipients(write) {
             if let Some(socket) = sockets.get_mut(index(client))
                 && (socket.send(bytes, &parts.options, now.mono_ms) || !socket.is_open())
             {
@@ -405,7 +395,7 @@ impl Shard {
     /// deadlines.
     fn tick(&mut self, now: Now) {
         self.step(now, Input::Tick);
-        self.tick_ms = self.turn.hub.next_tick_ms();
+        self.tick_ms = self.turn.hub().next_tick_ms();
         self.tick.as_mut().reset((self.started + Duration::from_millis(self.tick_ms)).into());
         if self.checked_ms + CHECK_MS > now.mono_ms {
             return;
@@ -413,8 +403,8 @@ impl Shard {
         self.checked_ms = now.mono_ms;
         let metrics = &self.parts.metrics;
         metrics.connections.set(self.sockets.len() as u64);
-        metrics.rooms.set(self.turn.hub.rooms_in_memory() as u64);
-        metrics.drafts.set(self.turn.hub.unanswered() as u64);
+        metrics.rooms.set(self.turn.hub().rooms_in_memory() as u64);
+        metrics.drafts.set(self.turn.hub().unanswered() as u64);
         let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.sockets[id].check_deadlines(&self.parts.options, now.mono_ms);
@@ -425,7 +415,7 @@ impl Shard {
     /// Sends the answers of a drain once all sockets are gone, or their time is over.
     fn answer_if_drained(&mut self, now_ms: u64) {
         let Some(draining) = &mut self.draining else { return };
-        if self.turn.hub.is_drained() {
+        if self.turn.hub().is_drained() {
             let until_ms = *draining.until_ms.get_or_insert(now_ms + GOODBYE_MS);
             if self.sockets.is_empty() || until_ms <= now_ms {
                 for answer in draining.answers.drain(..) {

@@ -5,13 +5,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use chat_core::{ClientId, CloseCode, Hub, Input, Now, Outputs};
+use chat_core::{ClientId, CloseCode, Input, Now};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::open_sessions::SessionUse;
 use crate::options::ShardOptions;
 use crate::outbox::Outbox;
+use crate::turn::Turn;
 use crate::ws::{self, Event, Reader, ReaderLimits};
 
 /// A socket after its upgrade.
@@ -289,12 +290,11 @@ impl Socket {
 
     /// Handles received bytes: steps the hub with messages, or holds them while the hub
     /// has paused the client, and answers control frames.
-    pub(crate) fn receive(
+    pub(crate) fn receive<A>(
         &mut self,
         client: ClientId,
         input: &mut [u8],
-        hub: &mut Hub,
-        out: &mut Outputs,
+        turn: &mut Turn<A>,
         options: &ShardOptions,
         now: Now,
     ) {
@@ -316,8 +316,8 @@ impl Socket {
                 Ok(None) => break,
                 Ok(Some(Event::Text(text))) => {
                     if self.state != State::Open {
-                    } else if self.held.is_empty() && !hub.is_paused(client) {
-                        hub.step(now, Input::Frame { client, text }, out);
+                    } else if self.held.is_empty() && !turn.hub().is_paused(client) {
+                        turn.step(now, Input::Frame { client, text });
                     } else {
                         self.held_bytes += HELD_MESSAGE_BYTES + text.len();
                         self.held.push_back(text.into());
@@ -347,11 +347,10 @@ impl Socket {
 
     /// Steps the hub with the held messages until it pauses the client, and behind them
     /// with the client's goodbye.
-    pub(crate) fn release(
+    pub(crate) fn release<A>(
         &mut self,
         client: ClientId,
-        hub: &mut Hub,
-        out: &mut Outputs,
+        turn: &mut Turn<A>,
         options: &ShardOptions,
         now: Now,
     ) {
@@ -360,16 +359,16 @@ impl Socket {
         }
         let was_full = self.is_full(options);
         loop {
-            while !self.held.is_empty() && !hub.is_paused(client) {
+            while !self.held.is_empty() && !turn.hub().is_paused(client) {
                 let Some(text) = self.held.pop_front() else { break };
                 self.held_bytes -= HELD_MESSAGE_BYTES + text.len();
-                hub.step(now, Input::Frame { client, text: &text }, out);
+                turn.step(now, Input::Frame { client, text: &text });
             }
             if !self.held.is_empty() || self.rest.is_empty() || self.state != State::Open {
                 break;
             }
             let mut rest = std::mem::take(&mut self.rest);
-            self.receive(client, &mut rest, hub, out, options, now);
+            self.receive(client, &mut rest, turn, options, now);
         }
         if was_full && !self.is_full(options) {
             // It was not read meanwhile, so it was not silent.
@@ -379,7 +378,7 @@ impl Socket {
         if self.held.is_empty() && self.rest.is_empty() && self.state == State::Open {
             self.held = VecDeque::new();
             if self.goodbye.is_some() && !std::mem::replace(&mut self.goodbye_in_hub, true) {
-                hub.step(now, Input::Goodbye { client }, out);
+                turn.step(now, Input::Goodbye { client });
             }
         }
     }

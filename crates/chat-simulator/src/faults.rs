@@ -6,7 +6,7 @@ use chat_shard::{LogQueue, Routing};
 use crate::oracle::{Check, Expected, ensure};
 use crate::planted::with_bug;
 use crate::rates::Plan;
-use crate::world::{Event, Item, NODES, NodeState, Running, Socket, SocketKind, World};
+use crate::world::{Control, Event, Item, NODES, NodeState, Running, Socket, SocketKind, World};
 
 impl World {
     pub(crate) fn fault(&mut self) {
@@ -155,7 +155,7 @@ impl World {
             return;
         }
         let mut hubs = self.hubs_of(node);
-        if hubs.all(|hub| self.hubs[hub].turn.hub.is_drained() && self.sockets_of(hub).is_empty()) {
+        if hubs.all(|hub| self.hubs[hub].turn.hub().is_drained() && self.sockets_of(hub).is_empty()) {
             self.stop(node);
         }
     }
@@ -195,6 +195,7 @@ impl World {
         if self.nodes[node].state != NodeState::Down {
             for hub in self.hubs_of(node) {
                 self.push(hub, Item::Revoke([session.clone()].into()));
+                self.push(hub, Item::Other(Control::AnswerAfterTurn(session.clone())));
             }
         }
     }

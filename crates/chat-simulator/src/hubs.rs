@@ -6,12 +6,12 @@ use std::rc::Rc;
 use chat_core::{
     ClientId, Input, Now, Output, Protocol, Query, RoomName, SessionId, Subscription, Topic, Username, Write,
 };
-use chat_shard::Turn;
+use chat_shard::Action;
 
 use crate::oracle::{Check, ensure};
 use crate::planted::Bug;
 use crate::wire::{Frame, Request};
-use crate::world::{Chunk, Event, Incoming, Item, NodeState, Socket, SocketKind, World};
+use crate::world::{Chunk, Control, Event, Incoming, Item, NodeState, Socket, SocketKind, World};
 
 impl World {
     pub(crate) fn step(&mut self, hub: usize, input: Input<'_>) {
@@ -29,14 +29,23 @@ impl World {
         }
     }
 
-    /// Performs the outputs of a hub, hands its drafts over, and frees slots.
+    /// Performs the actions of a hub's turn, and frees slots.
     fn perform_turn(&mut self, hub: usize) -> Check {
-        let Turn { hub: real, out, .. } = &mut self.hubs[hub].turn;
-        real.end_turn(out);
-        while let Some(output) = self.hubs[hub].turn.out.next() {
-            self.perform(hub, output)?;
+        while let Some(action) = self.hubs[hub].turn.next_action() {
+            match action {
+                Action::Output(output) => self.perform(hub, output)?,
+                Action::Drafted => self.drafted(hub)?,
+                Action::Release(client) => {
+                    // It may have gone in this turn.
+                    let socket = self.hubs[hub].sockets.get(client.0 as usize).copied().flatten();
+                    if let Some(socket) = socket {
+                        self.hand_over(socket);
+                    }
+                }
+                Action::HandOver(drafts) => self.hand_to_writer(hub, drafts),
+                Action::Answer(session) => self.revocation_answered(hub, &session)?,
+            }
         }
-        self.hand_to_writer(hub);
         for id in std::mem::take(&mut self.hubs[hub].gone) {
             self.hubs[hub].sockets[id.0 as usize] = None;
         }
@@ -44,8 +53,8 @@ impl World {
     }
 
     pub(crate) fn end_turn(&mut self, hub: usize) -> Check {
-        self.hubs[hub].in_turn = false;
         self.perform_turn(hub)?;
+        self.hubs[hub].in_turn = false;
         self.check(hub)?;
         for socket in self.sockets_of(hub) {
             let Socket { id, pending, pending_in_hub, .. } = self.sockets[socket];
@@ -61,7 +70,6 @@ impl World {
                 self.sockets[socket].pending_in_hub = pending;
                 self.step(hub, Input::Pending { client: id, bytes: pending });
             }
-            self.hand_over(socket);
         }
         self.schedule_tick(hub);
         self.stop_if_drained(self.hubs[hub].node);
@@ -69,7 +77,7 @@ impl World {
     }
 
     pub(crate) fn schedule_tick(&mut self, hub: usize) {
-        let due = self.hubs[hub].turn.hub.next_tick_ms().max(self.now_ms);
+        let due = self.hubs[hub].turn.hub().next_tick_ms().max(self.now_ms);
         let shell = &mut self.hubs[hub];
         if shell.tick_ms <= self.now_ms || due < shell.tick_ms {
             shell.tick_ms = due + u64::from(due == self.now_ms);
@@ -107,13 +115,7 @@ impl World {
                 });
                 self.close_link(socket, code.code());
             }
-            Output::Append(draft) => {
-                (&draft.topic, draft.body.text()).hash(&mut self.hasher);
-                let send = self.oracle.drafted(hub, &draft, self.now_ms)?;
-                let shell = &mut self.hubs[hub];
-                shell.drafts.insert(draft.id, send);
-                shell.turn.add_draft(draft);
-            }
+            Output::Append(_) => return Err(format!("hub {hub} has a draft among its outputs")),
             Output::Read { id, query } => {
                 match &query {
                     Query::Page { topic, .. } => (id, topic).hash(&mut self.hasher),
@@ -156,6 +158,29 @@ impl World {
         Ok(())
     }
 
+    /// Notes the newest draft of a hub's turn.
+    fn drafted(&mut self, hub: usize) -> Check {
+        let draft = self.hubs[hub].turn.drafts().last().cloned();
+        let draft = draft.ok_or_else(|| format!("hub {hub} has drafted nothing"))?;
+        self.note(|| format!("    hub {hub}: {draft:?}"));
+        (&draft.topic, draft.body.text()).hash(&mut self.hasher);
+        let send = self.oracle.drafted(hub, &draft, self.now_ms)?;
+        self.hubs[hub].drafts.insert(draft.id, send);
+        Ok(())
+    }
+
+    /// Checks that nothing more is sent to the clients of a revoked session.
+    fn revocation_answered(&mut self, hub: usize, session: &SessionId) -> Check {
+        self.oracle.count("revocation answered");
+        for socket in self.sockets_of(hub) {
+            let Socket { id, session: its, closed_by_hub, .. } = &self.sockets[socket];
+            ensure(*closed_by_hub || its != session, || {
+                format!("hub {hub} has answered a revocation, but {id:?} is not closed")
+            })?;
+        }
+        Ok(())
+    }
+
     fn count_read(&mut self, hub: usize) -> Check {
         self.hubs[hub].reads += 1;
         let max = self.plan.options.reads_max;
@@ -173,8 +198,8 @@ impl World {
     }
 
     fn write(&mut self, hub: usize, write: &Write) -> Check {
-        let bytes = self.hubs[hub].turn.out.bytes(write).to_vec();
-        let recipients = self.hubs[hub].turn.out.recipients(write).to_vec();
+        let bytes = self.hubs[hub].turn.bytes(write).to_vec();
+        let recipients = self.hubs[hub].turn.recipients(write).to_vec();
         (&bytes, &recipients).hash(&mut self.hasher);
         let bytes = String::from_utf8(bytes).map_err(|error| error.to_string())?;
         self.note(|| format!("    hub {hub} to {recipients:?}: {}", bytes.trim_end()));
@@ -264,18 +289,18 @@ impl World {
             }
             clients += 1;
             ensure(!shell.revoked.contains(session), || format!("{id:?} of hub {hub} was signed out"))?;
-            let is_paused = shell.turn.hub.is_paused(*id);
+            let is_paused = shell.turn.hub().is_paused(*id);
             ensure(*paused == is_paused || is_draining || *sent_goodbye, || {
                 format!("{id:?} of hub {hub} is paused: {is_paused}, but its outputs say {paused}")
             })?;
         }
-        ensure(shell.turn.hub.clients() == clients, || {
-            format!("hub {hub} has {} clients, not {clients}", shell.turn.hub.clients())
+        ensure(shell.turn.hub().clients() == clients, || {
+            format!("hub {hub} has {} clients, not {clients}", shell.turn.hub().clients())
         })?;
         // Each client may have been in the middle of a frame when the hub was full.
         let max = self.plan.options.hub_unanswered_max + shell.sockets.len();
-        ensure(shell.turn.hub.unanswered() <= max, || {
-            format!("hub {hub} has {} drafts", shell.turn.hub.unanswered())
+        ensure(shell.turn.hub().unanswered() <= max, || {
+            format!("hub {hub} has {} drafts", shell.turn.hub().unanswered())
         })
     }
 
@@ -358,7 +383,7 @@ impl World {
     fn hand_over(&mut self, socket: usize) {
         loop {
             let Socket { hub, id, open, .. } = self.sockets[socket];
-            if !open || self.hubs[hub].turn.hub.is_paused(id) {
+            if !open || self.hubs[hub].turn.hub().is_paused(id) {
                 return;
             }
             match self.sockets[socket].inbox.pop_front() {
@@ -418,7 +443,9 @@ impl World {
             }
             let now = self.now(self.hubs[hub].node);
             self.observe(hub, &item, now);
-            self.hubs[hub].turn.take(item, now);
+            if let Some(Control::AnswerAfterTurn(session)) = self.hubs[hub].turn.take(item, now) {
+                self.hubs[hub].turn.answer_at_end(session);
+            }
             self.begin_turn(hub);
         }
         Ok(())

@@ -17,11 +17,11 @@ impl World {
     // Writers.
 
     /// Hands the drafts of a hub's turn to its server's writer.
-    pub(crate) fn hand_to_writer(&mut self, hub: usize) {
+    pub(crate) fn hand_to_writer(&mut self, hub: usize, drafts: Vec<Draft>) {
         let node = self.hubs[hub].node;
         let (shard, lanes) = (hub - self.hubs_of(node).start, self.plan.lanes);
-        let Some((drafts, failures_seen)) = self.hubs[hub].turn.hand_over() else { return };
         let queue = &mut self.nodes[node].queue;
+        let failures_seen = self.hubs[hub].turn.failures_seen();
         let failures = queue.accept(shard, drafts, failures_seen, |topic| lane(topic, lanes));
         self.publish_failures(node, failures);
         for lane in 0..lanes {
@@ -421,7 +421,7 @@ impl World {
             ensure(node.state == NodeState::Up, || format!("server {number} is {:?}", node.state))?;
         }
         for (hub, shell) in self.hubs.iter().enumerate() {
-            let unanswered = shell.turn.hub.unanswered();
+            let unanswered = shell.turn.hub().unanswered();
             ensure(unanswered == 0, || format!("hub {hub} still waits for {unanswered} drafts"))?;
             ensure(shell.reads == 0, || format!("hub {hub} still reads {} pages", shell.reads))?;
         }

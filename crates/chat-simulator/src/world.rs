@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -97,7 +96,7 @@ pub(crate) struct Shell {
     pub(crate) node: usize,
     pub(crate) boot: u64,
     pub(crate) id: u32,
-    pub(crate) turn: Turn,
+    pub(crate) turn: Turn<SessionId>,
     pub(crate) in_turn: bool,
     pub(crate) tick_ms: u64,
     pub(crate) sockets: Vec<Option<usize>>,
@@ -111,7 +110,7 @@ pub(crate) struct Shell {
     pub(crate) drafts: BTreeMap<DraftId, SendRef>,
     pub(crate) reads: usize,
     pub(crate) revoked: BTreeSet<SessionId>,
-    pub(crate) inbox: Inbox<Infallible>,
+    pub(crate) inbox: Inbox<Control>,
     /// An event is scheduled that takes the inbox.
     pub(crate) takes_inbox: bool,
     /// The connections of each user in each room of this hub, as its presence changes
@@ -120,7 +119,15 @@ pub(crate) struct Shell {
 }
 
 /// One item for a hub.
-pub(crate) type Item = chat_shard::Item<Infallible>;
+pub(crate) type Item = chat_shard::Item<Control>;
+
+/// What a server wants of a shard, beside what concerns its hub.
+#[derive(Debug, Clone)]
+pub(crate) enum Control {
+    /// Answer at the end of the turn that nothing more is sent to the clients of this
+    /// session, which was revoked.
+    AnswerAfterTurn(SessionId),
+}
 
 /// A connection, with both its ends.
 pub(crate) struct Socket {

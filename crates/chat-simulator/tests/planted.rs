@@ -70,6 +70,7 @@ mod in_a_shard {
         that_counts_a_failure_too_early: Bug::Shard(PlantedBug::CountFailuresFirst),
         whose_full_inbox_drops: Bug::Shard(PlantedBug::DropWhenFull),
         whose_inbox_is_a_stack: Bug::Shard(PlantedBug::StackForInbox),
+        that_answers_a_sign_out_too_early: Bug::Shard(PlantedBug::AnswerBeforeTheEnd),
         that_ignores_a_sign_out: Bug::Shard(PlantedBug::NoRevoked),
     }
 }
