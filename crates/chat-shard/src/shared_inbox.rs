@@ -91,7 +91,41 @@ impl SharedInbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
+    use chat_core::{Body, Entry, MessageText, RoomName, Topic, Username};
+
     use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// It leaves only a mark for missed entries, which the shard has to take as well.
+    #[test]
+    fn a_commit_that_is_larger_than_the_inbox_wakes_the_shard() {
+        let (inbox, woken) = (SharedInbox::new(0), Arc::new(Woken::default()));
+        assert!(inbox.take(&Arc::clone(&woken).into()).is_none());
+        let entry = Entry {
+            topic: Topic::Room(RoomName::default()),
+            seq: 1,
+            from: Username::known("alice").unwrap(),
+            room: None,
+            body: Body::Message { text: MessageText::stored("hi") },
+            at_ms: 0,
+            nonce: None,
+        };
+        inbox.push(Item::Commit { entries: vec![Arc::new(entry)], receipts: Vec::new() });
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(matches!(inbox.take(Waker::noop()).unwrap()[0], Item::Missed(_)));
+    }
 
     #[test]
     fn a_closed_inbox_drops_the_senders_of_answers() {

@@ -91,9 +91,12 @@ async fn a_server_that_cannot_store_messages_is_not_ready() {
 /// Waits until the server is ready (200) or not (503). The result of a check is reused
 /// for a moment.
 async fn until_readyz(chat: &Chat, status: u16) {
-    while chat.call("GET", "/readyz", &[], b"").await.status != status {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let answered = async {
+        while chat.call("GET", "/readyz", &[], b"").await.status != status {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), answered).await.expect("that status within 10 s");
 }
 
 /// The value of a metric without labels.
