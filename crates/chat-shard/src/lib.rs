@@ -5,7 +5,9 @@
 //! What decides is a plain value, without lock, task, socket or clock, and the simulator
 //! runs the same values: [`LogQueue`] (what waits for the log, and what fails with what),
 //! [`Routing`] and [`deliveries`] (which shard gets what of a commit, in which order),
-//! [`Inbox`] (what waits for a shard), and [`Turn`] (what a shard does with its hub).
+//! [`Inbox`] (what waits for a shard), [`Turn`] (what a shard does with its hub), and of
+//! each socket [`Held`] (what its hub does not take yet) and [`Outbox`] (what the client
+//! does not take yet).
 //! Around them, with the feature `sockets`, are the threads ([`Shards`]).
 //!
 //! ```
@@ -51,8 +53,10 @@
 //! This crate knows no HTTP, no cookie, no token and no SQL, and decides nothing about
 //! messages: rooms, replay, presence and limits are chat-core's.
 
+mod held;
 mod inbox;
 mod log_queue;
+mod outbox;
 mod planted;
 mod routing;
 mod turn;
@@ -76,8 +80,6 @@ mod open_sessions;
 #[cfg(feature = "sockets")]
 mod options;
 #[cfg(feature = "sockets")]
-mod outbox;
-#[cfg(feature = "sockets")]
 mod shard;
 #[cfg(feature = "sockets")]
 mod shards;
@@ -90,8 +92,10 @@ mod worker;
 #[cfg(feature = "sockets")]
 mod ws;
 
+pub use held::{Held, HeldInput};
 pub use inbox::{ENTRY_BYTES, Inbox, Item};
 pub use log_queue::{Batch, Failure, LogQueue};
+pub use outbox::{Outbox, Sent};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
 pub use routing::{Origins, Routing, deliveries, receipts_by_shard, retried};

@@ -18,6 +18,8 @@ pub enum PlantedBug {
     StackForInbox,
     /// A shard answers that it has performed a turn before it has.
     AnswerBeforeTheEnd,
+    /// A socket drops the frames that its client does not take at once.
+    DropWhenSlow,
     /// A hub does not get to know that a session has ended.
     NoRevoked,
 }

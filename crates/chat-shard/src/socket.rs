@@ -1,6 +1,5 @@
 //! One socket of a shard: reading, writing, closing, and its deadlines.
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -9,9 +8,10 @@ use chat_core::{ClientId, CloseCode, Input, Now};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::held::{Held, HeldInput};
 use crate::open_sessions::SessionUse;
 use crate::options::ShardOptions;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Sent};
 use crate::turn::Turn;
 use crate::ws::{self, Event, Reader, ReaderLimits};
 
@@ -20,9 +20,8 @@ pub(crate) struct Socket {
     stream: TcpStream,
     reader: Reader,
     outbox: Outbox,
-    /// Messages that the hub would not take yet, in order.
-    held: VecDeque<Box<str>>,
-    held_bytes: usize,
+    /// Messages that the hub would not take yet.
+    held: Held,
     /// Bytes that were read behind them, as they came: less than one read.
     rest: Vec<u8>,
     /// The client has ended its side; the held messages came before that.
@@ -33,8 +32,6 @@ pub(crate) struct Socket {
     /// When bytes arrived last.
     received_ms: u64,
     pinged_ms: u64,
-    /// The hub was stepped with the client's goodbye.
-    goodbye_in_hub: bool,
     /// The hub has it as a client.
     pub(crate) in_hub: bool,
     /// Held for its drop: the socket's use of its session.
@@ -89,15 +86,13 @@ impl Socket {
             stream,
             reader: Reader::new(limits),
             outbox: Outbox::default(),
-            held: VecDeque::new(),
-            held_bytes: 0,
+            held: Held::default(),
             rest: Vec::new(),
             goodbye: None,
             state: State::Open,
             waker: None,
             received_ms: now_ms,
             pinged_ms: now_ms,
-            goodbye_in_hub: false,
             in_hub: true,
             _session: session,
         }
@@ -141,24 +136,23 @@ impl Socket {
         if self.state != State::Open {
             return false;
         }
-        let mut written = 0;
-        if self.outbox.is_empty() {
-            match self.try_write(frames) {
-                Ok(taken) if taken == frames.len() => return false,
-                Ok(taken) => written = taken,
-                Err(_) => {
-                    self.cut_off();
-                    return false;
-                }
+        let was_empty = self.outbox.is_empty();
+        let Self { outbox, stream, .. } = self;
+        match outbox.send(frames, options.outbox_max_bytes, |frames| try_write(stream, frames)) {
+            Ok(Sent::Written) => return false,
+            Ok(Sent::Kept) => {}
+            Ok(Sent::TooSlow) => {
+                let slow = CloseCode::TryAgainLater.code();
+                self.close(Some(slow), "reading too slowly", Awaited::Answer, options, now_ms);
             }
+            Err(_) => {
+                self.cut_off();
+                return false;
+            }
+        }
+        if was_empty {
             // Its task has to wait until the system takes more.
             self.wake();
-        }
-        self.outbox.keep(frames, written);
-        if self.outbox.len() > options.outbox_max_bytes {
-            self.outbox.cut();
-            let slow = CloseCode::TryAgainLater.code();
-            self.close(Some(slow), "reading too slowly", Awaited::Answer, options, now_ms);
         }
         true
     }
@@ -203,22 +197,8 @@ impl Socket {
     }
 
     fn forget_held(&mut self) {
-        (self.held, self.held_bytes, self.rest) = (VecDeque::new(), 0, Vec::new());
-    }
-
-    /// Writes what the system takes at once, and returns how many bytes it took.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match self.stream.try_write(&bytes[written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => written += taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(written)
+        self.held.clear();
+        self.rest = Vec::new();
     }
 
     /// Writes what the outbox keeps, as far as the system takes it, and ends a closing
@@ -226,7 +206,7 @@ impl Socket {
     pub(crate) fn poll_outbox(&mut self, cx: &mut Context<'_>) {
         while !self.outbox.is_empty() && self.state != State::Dead {
             match self.stream.poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => match self.try_write(self.outbox.unwritten()) {
+                Poll::Ready(Ok(())) => match try_write(&self.stream, self.outbox.unwritten()) {
                     Ok(taken) => self.outbox.advance(taken),
                     Err(_) => self.cut_off(),
                 },
@@ -257,7 +237,7 @@ impl Socket {
 
     /// Whether no more messages can be held.
     fn is_full(&self, options: &ShardOptions) -> bool {
-        self.held_bytes >= options.held_max_bytes || !self.rest.is_empty()
+        self.held.bytes() >= options.held_max_bytes || !self.rest.is_empty()
     }
 
     /// Reads what has arrived into `buffer`, which all sockets of the shard share.
@@ -283,9 +263,15 @@ impl Socket {
     /// Handles the end of the stream.
     fn ended(&mut self) {
         match self.state {
-            State::Open => self.goodbye = Some(Goodbye::Eof),
+            State::Open => self.end_of_input(Goodbye::Eof),
             State::Closing { .. } | State::Dead => self.state = State::Dead,
         }
+    }
+
+    /// The client has ended its side.
+    fn end_of_input(&mut self, goodbye: Goodbye) {
+        self.goodbye = Some(goodbye);
+        self.held.end();
     }
 
     /// Handles received bytes: steps the hub with messages, or holds them while the hub
@@ -301,7 +287,7 @@ impl Socket {
         let mut at = 0;
         let mut pong: Option<Pong> = None;
         while self.state != State::Dead && self.goodbye.is_none() {
-            if self.held_bytes >= options.held_max_bytes {
+            if self.held.bytes() >= options.held_max_bytes {
                 // The rest waits as it is, until more can be held.
                 self.rest = input[at..].to_vec();
                 break;
@@ -316,11 +302,10 @@ impl Socket {
                 Ok(None) => break,
                 Ok(Some(Event::Text(text))) => {
                     if self.state != State::Open {
-                    } else if self.held.is_empty() && !turn.hub().is_paused(client) {
+                    } else if self.held.goes_past(turn.hub().is_paused(client)) {
                         turn.step(now, Input::Frame { client, text });
                     } else {
-                        self.held_bytes += HELD_MESSAGE_BYTES + text.len();
-                        self.held.push_back(text.into());
+                        self.held.hold(text);
                     }
                 }
                 Ok(Some(Event::Ping(payload))) => {
@@ -328,7 +313,7 @@ impl Socket {
                     pong = Some(Pong::new(payload));
                 }
                 Ok(Some(Event::Close(_))) if self.state != State::Open => self.state = State::Dead,
-                Ok(Some(Event::Close(code))) => self.goodbye = Some(Goodbye::Frame(code)),
+                Ok(Some(Event::Close(code))) => self.end_of_input(Goodbye::Frame(code)),
                 Ok(Some(Event::Fragment | Event::Binary | Event::Pong)) => {}
                 Err(violation) if self.state == State::Open => {
                     let (code, reason) = (violation.close_code(), violation.reason());
@@ -359,10 +344,11 @@ impl Socket {
         }
         let was_full = self.is_full(options);
         loop {
-            while !self.held.is_empty() && !turn.hub().is_paused(client) {
-                let Some(text) = self.held.pop_front() else { break };
-                self.held_bytes -= HELD_MESSAGE_BYTES + text.len();
-                turn.step(now, Input::Frame { client, text: &text });
+            while let Some(input) = self.held.next(turn.hub().is_paused(client)) {
+                match input {
+                    HeldInput::Message(text) => turn.step(now, Input::Frame { client, text: &text }),
+                    HeldInput::Goodbye => turn.step(now, Input::Goodbye { client }),
+                }
             }
             if !self.held.is_empty() || self.rest.is_empty() || self.state != State::Open {
                 break;
@@ -374,12 +360,6 @@ impl Socket {
             // It was not read meanwhile, so it was not silent.
             self.received_ms = now.mono_ms;
             self.wake();
-        }
-        if self.held.is_empty() && self.rest.is_empty() && self.state == State::Open {
-            self.held = VecDeque::new();
-            if self.goodbye.is_some() && !std::mem::replace(&mut self.goodbye_in_hub, true) {
-                turn.step(now, Input::Goodbye { client });
-            }
         }
     }
 
@@ -437,8 +417,21 @@ impl Pong {
 
 /// RFC 6455 §7.4.1.
 const CLOSE_NORMAL: u16 = 1000;
-/// What a held message takes beside its text, roughly, in bytes.
-const HELD_MESSAGE_BYTES: usize = 64;
+
+/// Writes what the system takes at once, and returns how many bytes it took.
+fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match stream.try_write(&bytes[written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => written += taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -253,7 +253,7 @@ impl World {
             }
         }
         for &socket in &there {
-            let waiting = self.sockets[socket].inbox.len();
+            let waiting = self.sockets[socket].held.len();
             ensure(waiting == 0, || format!("{waiting} frames of socket {socket} were never taken"))?;
             self.oracle.is_complete(socket, Some(&expected))?;
         }

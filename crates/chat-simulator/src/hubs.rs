@@ -1,16 +1,18 @@
 //! The hubs' shards: turns, outputs, inboxes, and the server's end of the sockets.
 
+use std::convert::Infallible;
 use std::hash::Hash;
 use std::rc::Rc;
 
 use chat_core::{
-    ClientId, Input, Now, Output, Protocol, Query, RoomName, SessionId, Subscription, Topic, Username, Write,
+    ClientId, Framing, Input, Now, Output, Protocol, Query, RoomName, SessionId, Subscription, Topic,
+    Username, Write,
 };
-use chat_shard::Action;
+use chat_shard::{Action, Held, HeldInput, Outbox, Sent};
 
 use crate::oracle::{Check, ensure};
-use crate::planted::Bug;
-use crate::wire::{Frame, Request};
+use crate::planted::with_bug;
+use crate::wire::Request;
 use crate::world::{Chunk, Control, Event, Incoming, Item, NodeState, Socket, SocketKind, World};
 
 impl World {
@@ -39,7 +41,7 @@ impl World {
                     // It may have gone in this turn.
                     let socket = self.hubs[hub].sockets.get(client.0 as usize).copied().flatten();
                     if let Some(socket) = socket {
-                        self.hand_over(socket);
+                        self.release(socket);
                     }
                 }
                 Action::HandOver(drafts) => self.hand_to_writer(hub, drafts),
@@ -56,21 +58,6 @@ impl World {
         self.perform_turn(hub)?;
         self.hubs[hub].in_turn = false;
         self.check(hub)?;
-        for socket in self.sockets_of(hub) {
-            let Socket { id, pending, pending_in_hub, .. } = self.sockets[socket];
-            if pending > self.plan.outbox_max {
-                // It does not take its frames: it is cut, and can come back.
-                self.note(|| format!("    {socket} is too slow"));
-                self.oracle.count("too slow");
-                self.break_link(socket, Some(1013));
-                self.lost(socket);
-                continue;
-            }
-            if pending != pending_in_hub {
-                self.sockets[socket].pending_in_hub = pending;
-                self.step(hub, Input::Pending { client: id, bytes: pending });
-            }
-        }
         self.schedule_tick(hub);
         self.stop_if_drained(self.hubs[hub].node);
         Ok(())
@@ -201,13 +188,10 @@ impl World {
         let bytes = self.hubs[hub].turn.bytes(write).to_vec();
         let recipients = self.hubs[hub].turn.recipients(write).to_vec();
         (&bytes, &recipients).hash(&mut self.hasher);
-        let bytes = String::from_utf8(bytes).map_err(|error| error.to_string())?;
-        self.note(|| format!("    hub {hub} to {recipients:?}: {}", bytes.trim_end()));
-        ensure(bytes.ends_with('\n'), || format!("not whole frames: {bytes:?}"))?;
-        let parse = |line| serde_json::from_str(line).map_err(|error| format!("{error} in {line}"));
-        let frames: Vec<Frame> = bytes.lines().map(parse).collect::<Result<_, _>>()?;
-        self.summary.frames += (frames.len() * recipients.len()) as u64;
-        let chunk = Rc::new(Chunk { bytes, frames });
+        let chunk = Rc::new(Chunk::parse(bytes)?);
+        self.note(|| format!("    hub {hub} to {recipients:?}: {}", chunk.bytes.trim_end()));
+        self.summary.frames += (chunk.frames.len() * recipients.len()) as u64;
+        let mut touched = Vec::new();
         for client in recipients {
             let socket = self.socket(hub, client, "writes to")?;
             if self.hubs[hub].gone.contains(&client) && !self.sockets[socket].closed_by_hub {
@@ -217,22 +201,35 @@ impl World {
             for frame in &chunk.frames {
                 self.oracle.receive(socket, frame, self.now_ms)?;
             }
-            self.put_on_wire(socket, &chunk);
+            match self.put_on_wire(socket, &chunk) {
+                Sent::Written => {}
+                sent => touched.push((socket, sent)),
+            }
+        }
+        for (socket, sent) in touched {
+            let Socket { id, outbox, .. } = &self.sockets[socket];
+            let (client, bytes) = (*id, outbox.len());
+            self.step(hub, Input::Pending { client, bytes });
+            if sent == Sent::TooSlow {
+                self.note(|| format!("    {socket} is too slow"));
+                self.oracle.count("too slow");
+                self.break_link(socket, Some(1013));
+                self.lost(socket);
+            }
         }
         Ok(())
     }
 
-    fn put_on_wire(&mut self, socket: usize, chunk: &Rc<Chunk>) {
-        let to = &mut self.sockets[socket];
-        if to.cut {
-            // The kernel takes the bytes until its buffer is full; nothing reads them.
-            to.pending += if to.stalled { chunk.bytes.len() } else { 0 };
-        } else if to.stalled {
-            to.pending += chunk.bytes.len();
-            to.held.push(Rc::clone(chunk));
-        } else if !matches!(to.kind, SocketKind::V1) {
+    fn put_on_wire(&mut self, socket: usize, chunk: &Rc<Chunk>) -> Sent {
+        let Socket { outbox, stalled, cut, kind, .. } = &mut self.sockets[socket];
+        // The system takes nothing for a client that does not read, and what it takes
+        // for a broken connection arrives nowhere.
+        let write = |frames: &[u8]| Ok::<_, Infallible>(if *stalled { 0 } else { frames.len() });
+        let Ok(sent) = outbox.send(chunk.bytes.as_bytes(), self.plan.outbox_max, write);
+        if sent == Sent::Written && !*cut && !matches!(kind, SocketKind::V1) {
             self.carry_down(socket, Rc::clone(chunk));
         }
+        sent
     }
 
     fn carry_down(&mut self, socket: usize, what: Rc<Chunk>) {
@@ -252,10 +249,11 @@ impl World {
     fn close_link(&mut self, socket: usize, code: u16) {
         if !self.sockets[socket].cut {
             let code = if self.sockets[socket].stalled { None } else { Some(code) };
-            self.sockets[socket].held.clear();
+            self.sockets[socket].outbox.cut();
             let at_ms = self.down_ms(socket);
             self.at(at_ms, Event::Ended { socket, code });
         }
+        self.sockets[socket].held.clear();
         let goodbye_ms = self.random.between(0, 200);
         self.after(goodbye_ms, Event::Lost { socket });
     }
@@ -265,7 +263,7 @@ impl World {
         if std::mem::replace(&mut self.sockets[socket].cut, true) {
             return;
         }
-        self.sockets[socket].held.clear();
+        self.sockets[socket].outbox.cut();
         let at_ms = self.down_ms(socket);
         self.at(at_ms, Event::Ended { socket, code });
     }
@@ -350,13 +348,11 @@ impl World {
             open: true,
             closed_by_hub: false,
             paused: false,
-            inbox: Default::default(),
+            held: Held::default(),
             cut: false,
             sent_goodbye: false,
             stalled: false,
-            pending: 0,
-            pending_in_hub: 0,
-            held: Vec::new(),
+            outbox: with_bug!(Outbox::new(Framing::Lines), self.bug),
             up_ms: self.now_ms,
             down_ms: self.now_ms,
         });
@@ -373,35 +369,53 @@ impl World {
     }
 
     pub(crate) fn up(&mut self, socket: usize, what: Incoming) {
-        let Socket { open, cut, .. } = self.sockets[socket];
-        if open && !cut {
-            self.sockets[socket].inbox.push_back(what);
-            self.hand_over(socket);
+        let Socket { open, cut, closed_by_hub, .. } = self.sockets[socket];
+        if !open || cut || closed_by_hub {
+            return;
         }
+        let is_paused = self.is_paused(socket);
+        let held = &mut self.sockets[socket].held;
+        match what {
+            Incoming::Frame(frame) if held.goes_past(is_paused) => self.take_frame(socket, &frame),
+            Incoming::Frame(frame) => held.hold(&frame),
+            Incoming::Goodbye => held.end(),
+        }
+        self.release(socket);
     }
 
-    fn hand_over(&mut self, socket: usize) {
+    /// Steps the hub with held frames of a client until it pauses the client.
+    fn release(&mut self, socket: usize) {
+        let Socket { hub, id, open, closed_by_hub, .. } = self.sockets[socket];
+        if !open || closed_by_hub {
+            return;
+        }
         loop {
-            let Socket { hub, id, open, .. } = self.sockets[socket];
-            if !open || self.hubs[hub].turn.hub().is_paused(id) {
-                return;
-            }
-            match self.sockets[socket].inbox.pop_front() {
-                Some(Incoming::Frame(frame)) => {
-                    if self.sockets[socket].room.is_none() {
-                        self.oracle.handed_v2(socket, &frame, self.now_ms);
-                    } else if let Ok(Request { text: Some(text), .. }) = serde_json::from_str(&frame) {
-                        self.oracle.handed_v1(socket, &text, self.now_ms);
-                    }
-                    self.step(hub, Input::Frame { client: id, text: &frame });
-                }
-                Some(Incoming::Goodbye) => {
+            let is_paused = self.is_paused(socket);
+            match self.sockets[socket].held.next(is_paused) {
+                Some(HeldInput::Message(frame)) => self.take_frame(socket, &frame),
+                Some(HeldInput::Goodbye) => {
                     self.sockets[socket].sent_goodbye = true;
                     self.step(hub, Input::Goodbye { client: id });
                 }
                 None => return,
             }
         }
+    }
+
+    fn is_paused(&self, socket: usize) -> bool {
+        let Socket { hub, id, .. } = self.sockets[socket];
+        self.hubs[hub].turn.hub().is_paused(id)
+    }
+
+    /// Steps the hub with a frame of a client.
+    fn take_frame(&mut self, socket: usize, frame: &str) {
+        let Socket { hub, id, .. } = self.sockets[socket];
+        if self.sockets[socket].room.is_none() {
+            self.oracle.handed_v2(socket, frame, self.now_ms);
+        } else if let Ok(Request { text: Some(text), .. }) = serde_json::from_str(frame) {
+            self.oracle.handed_v1(socket, &text, self.now_ms);
+        }
+        self.step(hub, Input::Frame { client: id, text: frame });
     }
 
     /// Closes a connection in its hub, once.
@@ -414,22 +428,23 @@ impl World {
         }
     }
 
-    pub(crate) fn reads(&mut self, socket: usize) {
+    /// A client reads again: it takes all that waits for it.
+    pub(crate) fn reads(&mut self, socket: usize) -> Check {
         let reader = &mut self.sockets[socket];
-        (reader.stalled, reader.pending, reader.pending_in_hub) = (false, 0, 0);
-        let held = std::mem::take(&mut reader.held);
+        reader.stalled = false;
         let (hub, client, open, cut) = (reader.hub, reader.id, reader.open, reader.cut);
-        if !cut {
-            let bug = self.bug == Some(Bug::DropWhenSlow);
-            for chunk in held {
-                if !matches!(self.sockets[socket].kind, SocketKind::V1) && !bug {
-                    self.carry_down(socket, chunk);
-                }
-            }
+        let bytes = reader.outbox.unwritten().to_vec();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        reader.outbox.advance(bytes.len());
+        if !cut && !matches!(reader.kind, SocketKind::V1) {
+            self.carry_down(socket, Rc::new(Chunk::parse(bytes)?));
         }
         if open {
             self.step(hub, Input::Pending { client, bytes: 0 });
         }
+        Ok(())
     }
 
     // The inbox.

@@ -135,7 +135,7 @@ impl World {
     }
 
     fn do_something(&mut self, socket: usize) {
-        if self.sockets[socket].inbox.len() >= 40 {
+        if self.sockets[socket].held.len() >= 40 {
             return;
         }
         let frame = match &self.sockets[socket].kind {

@@ -21,8 +21,6 @@ pub enum Bug {
     NoFirst,
     /// No server looks for entries that the bus between the servers has lost.
     NoPoll,
-    /// A socket that is not read for a while loses the frames that are kept for it.
-    DropWhenSlow,
     /// The hubs are not stepped with the loss of another server's hubs.
     NoHubLost,
     /// A client that starts again has lost its outbox.

@@ -12,7 +12,7 @@ use chat_core::{
     Answer, ClientId, Draft, DraftId, Entry, Hub, HubOptions, Input, Now, Pair, Query, ReadId, RoomName,
     Seed, SessionId, Subscription, Topic, Username,
 };
-use chat_shard::{Batch, Inbox, LogQueue, Origins, Routing, Turn};
+use chat_shard::{Batch, Held, Inbox, LogQueue, Origins, Outbox, Routing, Turn};
 
 use crate::log::Log;
 use crate::oracle::{Check, Oracle, SendRef, ensure};
@@ -144,19 +144,15 @@ pub(crate) struct Socket {
     /// The hub has paused it, as its outputs say.
     pub(crate) paused: bool,
     /// Frames that arrived while it is paused.
-    pub(crate) inbox: VecDeque<Incoming>,
+    pub(crate) held: Held,
     /// The link carries nothing any more.
     pub(crate) cut: bool,
     /// The client has ended its side.
     pub(crate) sent_goodbye: bool,
     /// Its client has stopped to read.
     pub(crate) stalled: bool,
-    /// Bytes that the client has not taken.
-    pub(crate) pending: usize,
-    /// The last number of them that the hub was stepped with.
-    pub(crate) pending_in_hub: usize,
     /// Frames that were written to it while its client did not read.
-    pub(crate) held: Vec<Rc<Chunk>>,
+    pub(crate) outbox: Outbox,
     /// When the last frame arrives on the way up and down: a later one does not arrive
     /// before it.
     pub(crate) up_ms: u64,
@@ -173,6 +169,17 @@ pub(crate) enum SocketKind {
 pub(crate) struct Chunk {
     pub(crate) bytes: String,
     pub(crate) frames: Vec<Frame>,
+}
+
+impl Chunk {
+    /// Parses whole frames.
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, String> {
+        let bytes = String::from_utf8(bytes).map_err(|error| error.to_string())?;
+        ensure(bytes.ends_with('\n'), || format!("not whole frames: {bytes:?}"))?;
+        let parse = |line| serde_json::from_str(line).map_err(|error| format!("{error} in {line}"));
+        let frames = bytes.lines().map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { bytes, frames })
+    }
 }
 
 #[derive(Debug)]
@@ -455,7 +462,7 @@ impl World {
             Event::Down { socket, what } => return self.down(socket, &what),
             Event::Ended { socket, code } => return self.ended(socket, code),
             Event::Lost { socket } => self.lost(socket),
-            Event::Reads { socket } => self.reads(socket),
+            Event::Reads { socket } => return self.reads(socket),
             Event::Repeat { socket } => self.repeat(socket),
             Event::Wake { app, number } => return self.wake(app, number),
             Event::Connects { app, attempt } => return self.connects(app, attempt),

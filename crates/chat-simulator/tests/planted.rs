@@ -28,7 +28,6 @@ each_is_caught! {
     a_log_that_stores_a_nonce_again: Bug::NoDedupe,
     a_log_that_says_it_keeps_what_it_forgot: Bug::NoFirst,
     a_bus_that_is_never_healed: Bug::NoPoll,
-    a_slow_socket_that_drops: Bug::DropWhenSlow,
     a_server_whose_loss_is_not_published: Bug::NoHubLost,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
 }
@@ -70,6 +69,7 @@ mod in_a_shard {
         that_counts_a_failure_too_early: Bug::Shard(PlantedBug::CountFailuresFirst),
         whose_full_inbox_drops: Bug::Shard(PlantedBug::DropWhenFull),
         whose_inbox_is_a_stack: Bug::Shard(PlantedBug::StackForInbox),
+        whose_slow_socket_drops: Bug::Shard(PlantedBug::DropWhenSlow),
         that_answers_a_sign_out_too_early: Bug::Shard(PlantedBug::AnswerBeforeTheEnd),
         that_ignores_a_sign_out: Bug::Shard(PlantedBug::NoRevoked),
     }
