@@ -19,16 +19,16 @@ pub struct Batch<'a> {
     additions: Vec<(&'a Topic, u64)>,
 }
 
-/// What a log and its accounts hold before a batch.
+/// What a log and its accounts hold before a batch: the answers to its [`Questions`].
 ///
 /// A decision depends on these facts, on the drafts earlier in the batch, and on
 /// nothing else.
-pub trait Facts {
-    /// The first result of a nonce that its author used before.
-    fn first_result(&self, author: &Username, nonce: &Nonce) -> Option<FirstResult>;
-
-    /// Whether there is an account of exactly this name.
-    fn has_account(&self, name: &Username) -> bool;
+#[derive(Clone, Default, Debug)]
+pub struct Facts<'a> {
+    /// The first results of the nonces that their authors used before.
+    pub first_results: BTreeMap<(&'a Username, &'a Nonce), FirstResult>,
+    /// The recipients with an account of exactly this name.
+    pub accounts: BTreeSet<&'a Username>,
 }
 
 /// The facts that a batch depends on, for a log that looks all of them up at once.
@@ -117,16 +117,16 @@ impl<'a> Batch<'a> {
     /// contains. Then a private message to a name without an account answers
     /// [`Outcome::NoRecipient`], and its nonce stays unused. Every other draft is
     /// stored.
-    pub fn decide(drafts: &'a [Draft], facts: &impl Facts, now_ms: u64) -> Self {
+    pub fn decide(drafts: &'a [Draft], facts: &Facts<'a>, now_ms: u64) -> Self {
         let mut additions = Additions::default();
         let mut stored_nonces = BTreeMap::new();
         let mut decisions = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
             let earlier = |author, nonce| {
-                let known = facts.first_result(author, nonce).map(Earlier::Stored);
+                let known = facts.first_results.get(&(author, nonce)).cloned().map(Earlier::Stored);
                 known.or_else(|| stored_nonces.get(&(author, nonce)).copied().map(Earlier::InBatch))
             };
-            let decision = match judge(draft, earlier, |name| facts.has_account(name)) {
+            let decision = match judge(draft, earlier, |name| facts.accounts.contains(name)) {
                 Verdict::Repeat(Earlier::Stored(FirstResult { topic, seq, at_ms })) => {
                     Decision::Answer(Outcome::Duplicate { topic, seq, at_ms })
                 }

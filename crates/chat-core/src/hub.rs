@@ -35,7 +35,6 @@ mod send_order;
 mod sending;
 mod users;
 
-use self::client::Phase;
 use self::clients::Clients;
 use self::conversations::ConversationTable;
 use self::drafts::Drafts;
@@ -178,7 +177,7 @@ impl Hub {
     /// Whether no frame of this client is to be handed over now: it is paused, or
     /// gone.
     pub fn is_paused(&self, client: ClientId) -> bool {
-        self.clients.get(client).is_none_or(|client| client.phase != Phase::Open || client.paused.is_some())
+        self.clients.get(client).is_none_or(|client| !client.is_open() || client.paused().is_some())
     }
 
     /// When the next [`Input::Tick`] is due, on the monotonic clock.

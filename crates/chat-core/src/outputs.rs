@@ -212,12 +212,21 @@ pub struct PresenceChange {
     /// The client's user.
     pub user: Username,
     /// Whether the client has joined or left.
-    pub joined: bool,
+    pub kind: PresenceKind,
     /// How many connections this user now has to the room on that hub (all of a
     /// user's connections to one server are on one hub).
     pub connections: u32,
     /// The time, in whole seconds since 1970.
     pub at_s: u64,
+}
+
+/// The kinds of [`PresenceChange`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PresenceKind {
+    /// The client has joined the room.
+    Joined,
+    /// The client has left the room, or its connection is lost.
+    Left,
 }
 
 /// Replays wait once a turn has this many bytes to write.

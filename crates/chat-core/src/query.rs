@@ -35,6 +35,6 @@ pub enum Answer {
     Failed,
 }
 
-/// Names a read within the hub that asked for it, until it is answered.
+/// Names a read within the hub that began it, until it is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReadId(pub u64);

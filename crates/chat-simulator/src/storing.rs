@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use chat_core::{
-    Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, Query, ReadId, Receipt, Subscription,
-    Topic, Username,
+    Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
+    Subscription, Topic, Username,
 };
 use chat_shard::{Batch, Failure, Origins, deliveries, receipts_by_shard, retried};
 
@@ -382,7 +382,8 @@ impl World {
                 for ((room, user), connections) in present {
                     self.oracle.expect_notice(&room, &user, true);
                     let at_s = self.wall_ms(node) / 1000;
-                    let change = PresenceChange { hub: id, room, user, joined: true, connections, at_s };
+                    let kind = PresenceKind::Joined;
+                    let change = PresenceChange { hub: id, room, user, kind, connections, at_s };
                     self.send_over_bridge(node, Item::Presence(change));
                 }
             }

@@ -1,31 +1,12 @@
-//! A batch on its way into a database: the facts that are looked up for it, and the
-//! rows that are written.
+//! A batch on its way into a database: the rows that are written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_core::{Commit, Entry, Facts, FirstResult, Nonce, Topic, Username};
+use chat_core::{Commit, Entry, Topic};
 
 use crate::StoreError;
 use crate::rows::TopicRow;
-
-/// The answers of a database to the [`Questions`](chat_core::Questions) about a batch.
-#[derive(Default)]
-pub(crate) struct Answers<'a> {
-    pub(crate) first_results: HashMap<(&'a Username, &'a Nonce), FirstResult>,
-    /// The recipients with an account.
-    pub(crate) accounts: HashSet<&'a Username>,
-}
-
-impl Facts for Answers<'_> {
-    fn first_result(&self, author: &Username, nonce: &Nonce) -> Option<FirstResult> {
-        self.first_results.get(&(author, nonce)).cloned()
-    }
-
-    fn has_account(&self, name: &Username) -> bool {
-        self.accounts.contains(name)
-    }
-}
 
 /// The topics of a batch, after the new entries were counted in.
 pub(crate) type TopicRows = HashMap<Topic, TopicRow>;

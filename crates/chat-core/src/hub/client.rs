@@ -1,7 +1,7 @@
 //! A connection as the hub sees it.
 
-use super::join::{Join, JoinedRoom};
-use super::rate::Rate;
+use super::join::{Join, JoinOrigin, JoinedRoom};
+use super::rate::{Rate, RateLimit};
 use super::rooms::RoomSlot;
 use super::send_order::SendOrder;
 use super::users::UserSlot;
@@ -12,25 +12,24 @@ use crate::{ClientId, CloseCode, MessageText, Nonce, Pair, RoomName, SessionId, 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// Tells this client from an earlier one of the same id.
-    pub(super) generation: u32,
-    pub(super) user: UserSlot,
-    pub(super) session: Option<SessionId>,
+    reference: ClientRef,
+    user: UserSlot,
+    session: Option<SessionId>,
     /// When its token expires, in milliseconds of the monotonic clock.
-    pub(super) expires_ms: Option<u64>,
-    pub(super) protocol: ClientProtocol,
+    expires_ms: Option<u64>,
+    protocol: ClientProtocol,
     /// The rooms it has joined; a v1 client has one from its first moment on.
-    pub(super) rooms: Vec<JoinedRoom>,
+    rooms: Vec<JoinedRoom>,
     /// Bytes that its socket has not taken yet.
-    pub(super) pending: usize,
+    pending: usize,
     /// Whether the hub's list of replays that continue in the next turn has it.
-    pub(super) held_back: bool,
+    held_back: bool,
     /// Its drafts without a receipt.
-    pub(super) unanswered: u32,
+    unanswered: u32,
     /// Its history requests that are being read.
-    pub(super) reading: u32,
-    pub(super) paused: Option<Paused>,
-    pub(super) phase: Phase,
+    reading: u32,
+    paused: Option<Paused>,
+    phase: Phase,
     /// Frames for it alone, written at the end of the turn.
     frames: Vec<u8>,
     in_turn: TurnBytes,
@@ -49,19 +48,20 @@ pub(super) enum ClientProtocol {
 /// The state of a v2 client.
 #[derive(Debug)]
 pub(super) struct V2 {
-    pub(super) greeting: Greeting,
+    greeting: Greeting,
+    /// The order of its sends, which bounds itself.
     pub(super) sends: SendOrder,
     /// The topic of its unanswered drafts.
-    pub(super) topic: Option<Topic>,
+    topic: Option<Topic>,
     /// A send that waits until those to another topic are answered.
-    pub(super) parked: Option<AdmittedSend>,
+    parked: Option<AdmittedSend>,
     /// How fast it sends frames of any kind.
-    pub(super) frames: Rate,
+    frames: Rate,
 }
 
 /// How far a v2 client is with its `hello`.
 #[derive(Debug)]
-pub(super) enum Greeting {
+enum Greeting {
     /// Its conversations are being read. No other frame may be sent yet.
     Preparing {
         opened_ms: u64,
@@ -95,7 +95,7 @@ pub(super) struct AdmittedSend {
 
 /// Whether a client's frames are still taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+enum Phase {
     Open,
     /// No more frames are taken; closed with this once its drafts are answered.
     Finishing(CloseCode),
@@ -124,6 +124,7 @@ pub(super) enum Paused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientRef {
     pub(super) id: ClientId,
+    /// Tells this client from an earlier one of the same id.
     pub(super) generation: u32,
 }
 
@@ -137,14 +138,14 @@ struct TurnBytes {
 
 impl Client {
     pub(super) fn new(
-        generation: u32,
+        reference: ClientRef,
         user: UserSlot,
         session: Option<SessionId>,
         expires_ms: Option<u64>,
         protocol: ClientProtocol,
     ) -> Self {
         Self {
-            generation,
+            reference,
             user,
             session,
             expires_ms,
@@ -161,6 +162,18 @@ impl Client {
         }
     }
 
+    pub(super) fn reference(&self) -> ClientRef {
+        self.reference
+    }
+
+    pub(super) fn user(&self) -> UserSlot {
+        self.user
+    }
+
+    pub(super) fn protocol(&self) -> &ClientProtocol {
+        &self.protocol
+    }
+
     pub(super) fn version(&self) -> Version {
         match self.protocol {
             ClientProtocol::V1 { .. } => Version::V1,
@@ -175,9 +188,114 @@ impl Client {
         }
     }
 
+    // Its token.
+
+    pub(super) fn has_session(&self, session: &SessionId) -> bool {
+        self.session.as_ref() == Some(session)
+    }
+
+    pub(super) fn expires_ms(&self) -> Option<u64> {
+        self.expires_ms
+    }
+
+    /// Notes that its token is good until `expires_ms`; one that never expires
+    /// stays so.
+    pub(super) fn renew(&mut self, expires_ms: u64) {
+        self.expires_ms = self.expires_ms.map(|before_ms| before_ms.max(expires_ms));
+    }
+
+    // Its end.
+
+    /// Whether its frames are taken.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
+
+    /// From here on no frame of it is taken; it is to be closed with this code once
+    /// its drafts are answered: see [`finished`](Self::finished).
+    pub(super) fn finish(&mut self, code: CloseCode) {
+        self.phase = Phase::Finishing(code);
+    }
+
+    /// The code to close it with, if that is due: no frame of it is taken any more,
+    /// and its drafts are answered.
+    pub(super) fn finished(&self) -> Option<CloseCode> {
+        match self.phase {
+            Phase::Finishing(code) if self.unanswered == 0 => Some(code),
+            Phase::Open | Phase::Finishing(_) | Phase::Closed => None,
+        }
+    }
+
+    // What is on its way for it.
+
+    /// How many of its drafts have no receipt.
+    pub(super) fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    pub(super) fn begin_draft(&mut self) {
+        self.unanswered += 1;
+    }
+
+    /// One of its drafts was answered. Returns the send that waited for that, if it
+    /// was the last one.
+    pub(super) fn end_draft(&mut self) -> Option<AdmittedSend> {
+        self.unanswered -= 1;
+        if self.unanswered > 0 {
+            return None;
+        }
+        self.v2()?.parked.take()
+    }
+
+    /// How many of its history requests are being read.
+    pub(super) fn reading(&self) -> u32 {
+        self.reading
+    }
+
+    pub(super) fn begin_read(&mut self) {
+        self.reading += 1;
+    }
+
+    pub(super) fn end_read(&mut self) {
+        self.reading -= 1;
+    }
+
+    // Its pauses.
+
+    pub(super) fn paused(&self) -> Option<Paused> {
+        self.paused
+    }
+
+    /// Sets why it is paused; returns why it was before.
+    pub(super) fn set_paused(&mut self, paused: Option<Paused>) -> Option<Paused> {
+        std::mem::replace(&mut self.paused, paused)
+    }
+
+    /// Notes that its replays continue in the next turn. Returns whether they were
+    /// not held back before.
+    pub(super) fn hold_back(&mut self) -> bool {
+        !std::mem::replace(&mut self.held_back, true)
+    }
+
+    pub(super) fn end_hold_back(&mut self) {
+        self.held_back = false;
+    }
+
+    /// Bytes that its socket has not taken yet.
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Sets the bytes that its socket has not taken; returns those before.
+    pub(super) fn set_pending(&mut self, bytes: usize) -> usize {
+        std::mem::replace(&mut self.pending, bytes)
+    }
+
+    // Its `hello`.
 
     /// Its `hello` was not sent yet: no other frame may be.
     pub(super) fn is_being_greeted(&self) -> bool {
@@ -195,6 +313,24 @@ impl Client {
         }
     }
 
+    // Its rooms.
+
+    pub(super) fn rooms(&self) -> &[JoinedRoom] {
+        &self.rooms
+    }
+
+    /// Begins to join a room.
+    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, now_ms: u64) {
+        self.rooms.push(JoinedRoom { room, join: Join::new(origin, now_ms) });
+    }
+
+    /// Starts the deadlines of its joins anew: until now its own socket was in the way.
+    pub(super) fn restart_deadlines(&mut self, now_ms: u64) {
+        for joined in &mut self.rooms {
+            joined.join.restart_deadline(now_ms);
+        }
+    }
+
     /// How far it has got with joining a room, if it has joined it at all.
     pub(super) fn join_in(&mut self, room: RoomSlot) -> Option<&mut Join> {
         self.rooms.iter_mut().find(|joined| joined.room == room).map(|joined| &mut joined.join)
@@ -202,9 +338,16 @@ impl Client {
 
     /// Takes a room from those it has joined.
     pub(super) fn take_room(&mut self, room: RoomSlot) -> Option<JoinedRoom> {
-        let index = self.rooms.iter().position(|joined| joined.room == room)?;
+        self.take_room_if(|joined| joined.room == room)
+    }
+
+    /// Takes the first room that a predicate holds for from those it has joined.
+    pub(super) fn take_room_if(&mut self, predicate: impl Fn(&JoinedRoom) -> bool) -> Option<JoinedRoom> {
+        let index = self.rooms.iter().position(predicate)?;
         Some(self.rooms.swap_remove(index))
     }
+
+    // Its frames.
 
     /// Counts bytes that are put out for it alone.
     pub(super) fn count_in_turn(&mut self, bytes: usize, turn: u64) {
@@ -232,10 +375,12 @@ impl Client {
         }
     }
 
-    /// Marks it as closed, and drops the queued frames.
-    pub(super) fn close(&mut self) {
+    /// Marks it as closed, and drops the queued frames. Returns the rooms that it had
+    /// joined.
+    pub(super) fn close(&mut self) -> Vec<JoinedRoom> {
         self.phase = Phase::Closed;
         self.frames = Vec::new();
+        std::mem::take(&mut self.rooms)
     }
 }
 
@@ -250,4 +395,96 @@ impl V2 {
             frames: Rate::default(),
         }
     }
+    /// Whether its `hello` was not sent yet.
+    pub(super) fn is_being_greeted(&self) -> bool {
+        matches!(self.greeting, Greeting::Preparing { .. })
+    }
+
+    /// Ends the preparation of its `hello`; returns the conversations in which
+    /// entries were delivered meanwhile, and `None` if the `hello` was sent before.
+    pub(super) fn end_greeting(&mut self, now_ms: u64) -> Option<Vec<Pair>> {
+        match &mut self.greeting {
+            Greeting::Preparing { active, .. } => {
+                let active = std::mem::take(active);
+                self.greeting = Greeting::Sent { at_ms: now_ms, tops: Vec::new() };
+                Some(active)
+            }
+            Greeting::Sent { .. } => None,
+        }
+    }
+
+    /// Notes the numbers in the `hello` that was sent.
+    pub(super) fn set_tops(&mut self, tops_sent: Vec<(Pair, u64)>) {
+        if let Greeting::Sent { tops, .. } = &mut self.greeting {
+            *tops = tops_sent;
+        }
+    }
+
+    /// Forgets the numbers in its `hello` if it was sent at `until_ms` or before.
+    pub(super) fn forget_tops(&mut self, until_ms: u64) {
+        if let Greeting::Sent { at_ms, tops } = &mut self.greeting
+            && *at_ms <= until_ms
+        {
+            *tops = Vec::new();
+        }
+    }
+
+    /// Decides whether it is sent a private message: not before its `hello`, and not
+    /// if that has counted it already.
+    pub(super) fn offer_private(&mut self, pair: &Pair, seq: u64) -> PrivateOffer {
+        match &mut self.greeting {
+            Greeting::Preparing { active, .. } => {
+                if !active.contains(pair) {
+                    active.push(pair.clone());
+                }
+                PrivateOffer::Later { active: active.len() }
+            }
+            Greeting::Sent { tops, .. } if tops.iter().any(|(known, top)| known == pair && seq <= *top) => {
+                PrivateOffer::Known
+            }
+            Greeting::Sent { .. } => PrivateOffer::Send,
+        }
+    }
+
+    /// Whether a send must wait for unanswered drafts to another topic.
+    pub(super) fn must_wait(&self, topic: &Topic) -> bool {
+        self.topic.as_ref() != Some(topic)
+    }
+
+    /// Keeps a send until the drafts before it are answered.
+    pub(super) fn park(&mut self, send: AdmittedSend) {
+        self.parked = Some(send);
+    }
+
+    /// Whether a send waits for the drafts before it.
+    pub(super) fn has_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// Notes the topic of its next draft.
+    pub(super) fn set_topic(&mut self, topic: Topic) {
+        self.topic = Some(topic);
+    }
+
+    /// Counts a frame of any kind.
+    pub(super) fn count_frame(&mut self, limit: RateLimit, now_ms: u64) {
+        self.frames.count(limit, now_ms);
+    }
+
+    /// Whether one more frame is allowed now; `None`: there is no limit.
+    pub(super) fn allows_frame(&self, limit: Option<RateLimit>, now_ms: u64) -> bool {
+        limit.is_none_or(|limit| self.frames.allows(limit, now_ms))
+    }
+}
+
+/// What becomes of a private message for one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PrivateOffer {
+    /// It is sent.
+    Send,
+    /// The client's `hello` has counted it.
+    Known,
+    /// The client's `hello` will count it, as one of the conversations that are
+    /// `active` by now.
+    Later { active: usize },
 }

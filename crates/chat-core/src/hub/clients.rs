@@ -20,22 +20,23 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Adds a client, which `new` makes of its generation.
+    /// Adds a client, which `new` makes of its reference.
     ///
     /// # Panics
     ///
     /// If the id is still in use.
-    pub(super) fn add(&mut self, id: ClientId, new: impl FnOnce(u32) -> Client) -> ClientRef {
+    pub(super) fn add(&mut self, id: ClientId, new: impl FnOnce(ClientRef) -> Client) -> ClientRef {
         let index = id.0 as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
         }
         assert!(self.slots[index].is_none(), "{id:?} is still in use");
         self.generation = self.generation.wrapping_add(1);
-        let client = new(self.generation);
-        self.note_expiry(client.expires_ms);
+        let reference = ClientRef { id, generation: self.generation };
+        let client = new(reference);
+        self.note_expiry(client.expires_ms());
         self.slots[index] = Some(client);
-        ClientRef { id, generation: self.generation }
+        reference
     }
 
     /// Frees an id.
@@ -55,7 +56,7 @@ impl Clients {
 
     /// The client that was meant, if it is not closed.
     pub(super) fn same(&mut self, client: ClientRef) -> Option<&mut Client> {
-        self.get_mut(client.id).filter(|found| found.generation == client.generation && !found.is_closed())
+        self.get_mut(client.id).filter(|found| found.reference() == client && !found.is_closed())
     }
 
     /// The state of a v2 client; `None` for others.
@@ -94,18 +95,18 @@ impl Clients {
 
     /// The clients whose tokens have expired.
     pub(super) fn expired(&mut self, now_ms: u64) -> Vec<ClientId> {
-        let is_expired = |client: &Client| client.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
+        let is_expired = |client: &Client| client.expires_ms().is_some_and(|expires_ms| expires_ms <= now_ms);
         let expired = self.open().filter(|(_, client)| is_expired(client)).map(|(id, _)| id).collect();
         self.next_expiry_ms =
-            self.open().filter_map(|(_, client)| client.expires_ms).filter(|&at_ms| at_ms > now_ms).min();
+            self.open().filter_map(|(_, client)| client.expires_ms()).filter(|&at_ms| at_ms > now_ms).min();
         expired
     }
 
     /// Notes that the tokens of a session are good until `expires_ms`.
     pub(super) fn renew(&mut self, session: &SessionId, expires_ms: u64) {
         for client in self.iter_mut() {
-            if client.session.as_ref() == Some(session) && client.expires_ms.is_some() {
-                client.expires_ms = client.expires_ms.max(Some(expires_ms));
+            if client.has_session(session) {
+                client.renew(expires_ms);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::client::{Client, ClientProtocol, V2};
 use super::join::JoinOrigin;
+use super::users::Connected;
 use super::{Hub, Protocol};
 use crate::outputs::Outputs;
 use crate::{ClientId, CloseCode, Output, SessionId, Subscription, Username};
@@ -17,15 +18,15 @@ impl Hub {
         protocol: Protocol,
         out: &mut Outputs,
     ) {
-        let (slot, is_first) = self.users.connect(user, id);
-        if is_first {
+        let Connected { user: slot, is_first_client } = self.users.connect(user, id);
+        if is_first_client {
             out.push(Output::Subscribe(Subscription::User(user.clone())));
         }
         let (state, room) = match protocol {
             Protocol::V1 { room } => (ClientProtocol::V1 { room: room.clone() }, Some(room)),
             Protocol::V2 => (ClientProtocol::V2(Box::new(V2::new(self.now.mono_ms))), None),
         };
-        let new = |generation| Client::new(generation, slot, session.cloned(), expires_ms, state);
+        let new = |reference| Client::new(reference, slot, session.cloned(), expires_ms, state);
         let client = self.clients.add(id, new);
         if session.is_some_and(|session| self.revocations.contain(session)) {
             self.close(id, CloseCode::SignedOut, out);
@@ -66,9 +67,8 @@ impl Hub {
     /// Takes a client out of its rooms and from its user.
     fn detach(&mut self, id: ClientId, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id).filter(|client| !client.is_closed()) else { return };
-        client.close();
-        let user = client.user;
-        for joined in std::mem::take(&mut client.rooms) {
+        let user = client.user();
+        for joined in client.close() {
             self.leave(id, user, joined, out);
         }
         if self.users.disconnect(user, id) {
@@ -85,7 +85,7 @@ impl Hub {
     pub(super) fn revoke(&mut self, session: &SessionId, out: &mut Outputs) {
         self.revocations.add(session.clone(), self.now.mono_ms);
         for id in self.clients.ids() {
-            if self.clients.get(id).is_some_and(|client| client.session.as_ref() == Some(session)) {
+            if self.clients.get(id).is_some_and(|client| client.has_session(session)) {
                 self.close(id, CloseCode::SignedOut, out);
             }
         }

@@ -21,9 +21,8 @@ impl Hub {
                 if self.committed_with_bugs(slot, entry) {
                     return;
                 }
-                match self.rooms[slot].feed.offer(entry.seq) {
-                    Offer::Next => self.rooms.deliver(slot, entry),
-                    Offer::Known => {}
+                match self.rooms.offer(slot, entry) {
+                    Offer::Next | Offer::Known => {}
                     Offer::Hole => self.catch_up_room(slot, out),
                 }
             }
@@ -56,7 +55,7 @@ impl Hub {
         match topic {
             Topic::Room(name) => {
                 let Some(slot) = self.rooms.slot_of(name) else { return };
-                self.rooms[slot].feed.note_committed(seq);
+                self.rooms.note_committed(slot, seq);
                 self.catch_up_room(slot, out);
             }
             Topic::Pair(pair) => {

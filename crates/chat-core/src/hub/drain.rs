@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 
 use super::Hub;
-use super::client::{ClientRef, Phase};
+use super::client::ClientRef;
 use crate::frame::Version;
 use crate::frame::v2::Reply;
 use crate::outputs::Outputs;
@@ -39,8 +39,7 @@ impl Hub {
             return;
         }
         let open = self.clients.open();
-        let clients: Vec<ClientRef> =
-            open.map(|(id, client)| ClientRef { id, generation: client.generation }).collect();
+        let clients: Vec<ClientRef> = open.map(|(_, client)| client.reference()).collect();
         let count = (clients.len() as u64).max(1);
         let spread_ms = self.options.drain_spread_ms.min(count * self.options.drain_spread_per_client_ms);
         let slot_ms = |index: usize| self.now.mono_ms + index as u64 * spread_ms / count;
@@ -53,8 +52,8 @@ impl Hub {
     pub(super) fn continue_drain(&mut self, out: &mut Outputs) {
         while let Some(client) = self.drain.next_due(self.now.mono_ms) {
             let Some(found) = self.clients.same(client) else { continue };
-            found.phase = Phase::Finishing(CloseCode::GoingAway);
-            if found.unanswered == 0 {
+            found.finish(CloseCode::GoingAway);
+            if found.finished().is_some() {
                 self.dismiss(client.id, out);
             }
         }
@@ -67,7 +66,7 @@ impl Hub {
         if client.version() == Version::V1 {
             return self.close(id, CloseCode::GoingAway, out);
         }
-        let generation = client.generation;
+        let generation = client.reference().generation;
         if !client.is_being_greeted() {
             self.flush_rooms_of(id, out);
             let spread_ms = self.options.reconnect_spread_ms.max(1);

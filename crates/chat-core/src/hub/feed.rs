@@ -58,9 +58,14 @@ impl Feed {
         self.committed = self.committed.max(top);
     }
 
-    /// Skips entries that the log no longer keeps.
-    pub(super) fn skip_to(&mut self, seq: u64) {
-        self.top = self.top.map(|top| top.max(seq));
+    /// Skips missing entries up to `seq`, which the log no longer keeps. Returns
+    /// whether any were missing.
+    pub(super) fn skip_to(&mut self, seq: u64) -> bool {
+        let skips = self.is_behind() && self.top.is_some_and(|top| top < seq);
+        if skips {
+            self.top = Some(seq);
+        }
+        skips
     }
 
     /// Whether entries are committed that were not taken.
@@ -101,8 +106,9 @@ mod tests {
     fn entries_no_longer_kept_are_skipped() {
         let mut feed = Feed::at(3);
         feed.note_committed(9);
-        feed.skip_to(9);
+        assert!(feed.skip_to(9));
         assert!(!feed.is_behind());
+        assert!(!feed.skip_to(9));
         assert_eq!(feed.offer(10), Offer::Next);
     }
 }

@@ -1,10 +1,11 @@
 //! The frames of clients: which step each of them leads to.
 
 use super::Hub;
-use super::client::{ClientProtocol, Phase, Send};
+use super::client::{ClientProtocol, Send};
 use super::drafts::DraftOrigin;
 use super::planted::planted;
-use super::users::UserSlot;
+use super::replies::NO_ACCOUNT;
+use super::users::{UserRate, UserSlot};
 use crate::frame::v2::{self, About, ErrorCode};
 use crate::frame::{v1, v1::Refusal};
 use crate::outputs::Outputs;
@@ -13,9 +14,9 @@ use crate::{ClientId, CloseCode, MessageText, Pair, RoomName, Topic, Username};
 impl Hub {
     /// A client sent a frame.
     pub(super) fn frame(&mut self, id: ClientId, frame: &str, out: &mut Outputs) {
-        let Some(client) = self.clients.get(id).filter(|client| client.phase == Phase::Open) else { return };
-        let user = client.user;
-        match &client.protocol {
+        let Some(client) = self.clients.get(id).filter(|client| client.is_open()) else { return };
+        let user = client.user();
+        match client.protocol() {
             ClientProtocol::V1 { room } => {
                 let room = room.clone();
                 self.frame_v1(id, user, room, frame, out);
@@ -65,13 +66,11 @@ impl Hub {
     fn frame_v2(&mut self, id: ClientId, user: UserSlot, frame: &str, out: &mut Outputs) {
         let now_ms = self.now.mono_ms;
         if let (Some(limit), Some(v2)) = (self.options.frame_rate, self.clients.v2(id)) {
-            v2.frames.count(limit, now_ms);
+            v2.count_frame(limit, now_ms);
         }
         match v2::parse(frame, self.options.text_max_chars, self.options.history_max) {
             Ok(v2::Request::Join { room, resume, reference }) => {
-                if let Some(limit) = self.options.join_rate {
-                    self.users[user].joins.count(limit, now_ms);
-                }
+                self.users.count(user, UserRate::Joins, self.options.join_rate, now_ms);
                 self.join_request(id, &room, resume, reference.into(), out);
             }
             Ok(v2::Request::Leave { room, reference }) => {
@@ -96,9 +95,7 @@ impl Hub {
                 }
             }
             Ok(v2::Request::History { of, from, limit, reference }) => {
-                if let Some(limit) = self.options.history_rate {
-                    self.users[user].pages.count(limit, now_ms);
-                }
+                self.users.count(user, UserRate::Pages, self.options.history_rate, now_ms);
                 self.history_request(id, of, from, limit, reference.into(), out);
             }
             Err(refusal) => match refusal.about {
@@ -109,11 +106,6 @@ impl Hub {
     }
 
     fn count_message(&mut self, user: UserSlot) {
-        if let Some(limit) = self.options.rate {
-            self.users[user].messages.count(limit, self.now.mono_ms);
-        }
+        self.users.count(user, UserRate::Messages, self.options.rate, self.now.mono_ms);
     }
 }
-
-/// The message of an error about a name that has no account.
-pub(super) const NO_ACCOUNT: &str = "no account has that name";

@@ -2,7 +2,7 @@
 //! its private conversations go.
 
 use super::Hub;
-use super::client::{ClientRef, Greeting};
+use super::client::{ClientRef, PrivateOffer};
 use super::reads::Retry;
 use crate::frame::v2::{ConversationTop, Limits, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
@@ -15,7 +15,7 @@ impl Hub {
     /// messages already, so that none falls between the two.
     pub(super) fn prepare_hello(&mut self, client: ClientRef, out: &mut Outputs) {
         let Some(found) = self.clients.same(client) else { return };
-        let user = self.users[found.user].name().clone();
+        let user = self.users[found.user()].name().clone();
         self.reads.conversations(client, user, self.options.hello_conversations, out);
     }
 
@@ -40,10 +40,9 @@ impl Hub {
 
     fn send_hello(&mut self, id: ClientId, conversations: &Conversations, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let user = self.users[client.user].name().clone();
+        let user = self.users[client.user()].name().clone();
         let Some(v2) = client.v2() else { return };
-        let sent = Greeting::Sent { at_ms: self.now.mono_ms, tops: Vec::new() };
-        let Greeting::Preparing { active, .. } = std::mem::replace(&mut v2.greeting, sent) else { return };
+        let Some(active) = v2.end_greeting(self.now.mono_ms) else { return };
         let tops = self.conversation_tops(&user, active, conversations, out);
         let shown_max = self.options.hello_conversations;
         let privates = tops
@@ -77,7 +76,7 @@ impl Hub {
         self.reply(id, &hello);
         self.flush_client(id, out);
         if let Some(v2) = self.clients.v2(id) {
-            v2.greeting = Greeting::Sent { at_ms: self.now.mono_ms, tops };
+            v2.set_tops(tops);
         }
         self.update_pause(id, out);
     }
@@ -114,34 +113,28 @@ impl Hub {
     /// Whether a private message is to be sent to a client: not before its
     /// `hello`, and not if that has counted it already.
     pub(super) fn is_for(&mut self, id: ClientId, pair: &Pair, seq: u64, out: &mut Outputs) -> bool {
-        let active_max = self.options.hello_conversations;
         let Some(client) = self.clients.get_mut(id) else { return false };
         let Some(v2) = client.v2() else { return true };
-        match &mut v2.greeting {
-            Greeting::Preparing { active, .. } => {
-                if !active.contains(pair) {
-                    active.push(pair.clone());
-                }
-                if active.len() > active_max {
-                    // A log that does not answer while many users write to this one.
+        match v2.offer_private(pair, seq) {
+            PrivateOffer::Send => true,
+            PrivateOffer::Known => false,
+            PrivateOffer::Later { active } => {
+                if active > self.options.hello_conversations {
+                    // The log does not answer while many users write to this one.
                     self.close(id, CloseCode::TryAgainLater, out);
                 }
                 false
             }
-            Greeting::Sent { tops, .. } => !tops.iter().any(|(known, top)| known == pair && seq <= *top),
         }
     }
 
     /// Forgets the numbers of old greetings: what was on its way then has arrived
     /// long ago.
     pub(super) fn forget_greetings(&mut self) {
-        let now_ms = self.now.mono_ms;
+        let Some(until_ms) = self.now.mono_ms.checked_sub(TOPS_KEPT_MS) else { return };
         for client in self.clients.iter_mut() {
-            if let Some(v2) = client.v2()
-                && let Greeting::Sent { at_ms, tops } = &mut v2.greeting
-                && *at_ms + TOPS_KEPT_MS <= now_ms
-            {
-                *tops = Vec::new();
+            if let Some(v2) = client.v2() {
+                v2.forget_tops(until_ms);
             }
         }
     }

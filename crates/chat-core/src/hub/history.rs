@@ -1,7 +1,7 @@
 //! Pages of history that v2 clients request.
 
 use super::Hub;
-use super::client::ClientRef;
+use super::client::Client;
 use super::reads::{HistoryRequest, PagePurpose};
 use super::replies::RETRY_AFTER_S;
 use crate::frame::v2::{About, ErrorCode, HistoryOf, HistoryOfRef, MessageFields, Reply};
@@ -19,7 +19,7 @@ impl Hub {
         about: About,
         out: &mut Outputs,
     ) {
-        let Some(user) = self.clients.get(id).map(|client| client.user) else { return };
+        let Some(user) = self.clients.get(id).map(Client::user) else { return };
         let topic = match &of {
             HistoryOf::Room(room) => {
                 if !self.has_joined(id, room) {
@@ -38,8 +38,8 @@ impl Hub {
             },
         };
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.reading += 1;
-        let client = ClientRef { id, generation: client.generation };
+        client.begin_read();
+        let client = client.reference();
         let limits = PageLimits { entries: limit, bytes: self.options.page_bytes };
         let request = HistoryRequest { client, of, from, about };
         self.reads.page(PagePurpose::History(Box::new(request)), topic, from, limits, out);
@@ -48,7 +48,7 @@ impl Hub {
     /// The page was read; `None` if the log failed.
     pub(super) fn history_page(&mut self, request: &HistoryRequest, page: Option<&Page>, out: &mut Outputs) {
         let Some(client) = self.clients.same(request.client) else { return };
-        client.reading -= 1;
+        client.end_read();
         let id = request.client.id;
         match (&request.of, page) {
             (_, None) => {

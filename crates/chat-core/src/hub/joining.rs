@@ -1,7 +1,7 @@
 //! Rooms that clients join and leave.
 
 use super::Hub;
-use super::join::{Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
+use super::join::{Continuity, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
 use super::planted::planted;
 use super::replies::RETRY_AFTER_S;
 use super::rooms::{Announced, RoomReadFor, RoomSlot};
@@ -26,8 +26,8 @@ impl Hub {
             return self.refuse(id, ErrorCode::AlreadyJoined, "this room is joined already", &about, None);
         }
         let Some(client) = self.clients.get(id) else { return };
-        if client.rooms.len() >= self.options.client_rooms_max
-            || self.users[client.user].joined_rooms >= self.options.user_rooms_max
+        if client.rooms().len() >= self.options.client_rooms_max
+            || self.users[client.user()].joined_rooms() >= self.options.user_rooms_max
         {
             let message = "too many rooms: leave another one";
             return self.refuse(id, ErrorCode::TooManyRooms, message, &about, None);
@@ -39,7 +39,7 @@ impl Hub {
     pub(super) fn leave_request(&mut self, id: ClientId, room: &RoomName, about: &About, out: &mut Outputs) {
         let joined = self.rooms.slot_of(room).and_then(|slot| {
             let client = self.clients.get_mut(id)?;
-            Some((client.user, client.take_room(slot)?))
+            Some((client.user(), client.take_room(slot)?))
         });
         let Some((user, joined)) = joined else {
             return self.refuse(id, ErrorCode::NotJoined, "this room is not joined", about, None);
@@ -62,9 +62,9 @@ impl Hub {
     pub(super) fn join(&mut self, id: ClientId, room: &RoomName, origin: JoinOrigin, out: &mut Outputs) {
         let slot = self.rooms.slot_of(room).unwrap_or_else(|| self.add_room(room, out));
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.rooms.push(JoinedRoom { room: slot, join: Join::new(origin, self.now.mono_ms) });
-        self.users[client.user].joined_rooms += 1;
-        self.rooms[slot].enter(id, client.user, client.version());
+        client.join(slot, origin, self.now.mono_ms);
+        self.users.enter_room(client.user());
+        self.rooms.enter(slot, id, client.user(), client.version());
         self.catch_up(id, slot, out);
     }
 
@@ -79,12 +79,15 @@ impl Hub {
     /// A client has left a room, or its connection is lost.
     pub(super) fn leave(&mut self, id: ClientId, user: UserSlot, joined: JoinedRoom, out: &mut Outputs) {
         let JoinedRoom { room: slot, join } = joined;
-        self.users[user].joined_rooms -= 1;
-        if !planted!(self, DeliverAfterLeave) {
-            self.rooms[slot].remove_client(id);
-        }
+        self.users.leave_room(user);
         let announced = join.announced();
-        let connections = self.rooms.exit(slot, user, announced, self.now.mono_ms);
+        let connections = self.rooms.leave(slot, id, user, announced, self.now.mono_ms);
+        if planted!(self, DeliverAfterLeave)
+            && join.is_live()
+            && let Some(client) = self.clients.get(id)
+        {
+            self.rooms.go_live(slot, id, client.version());
+        }
         if join.request().is_some() {
             // It was never sent that it has joined, nor were the others.
             return;
@@ -163,19 +166,18 @@ impl Hub {
     /// time.
     pub(super) fn time_out_joins(&mut self, id: ClientId, out: &mut Outputs) {
         let (timeout_ms, now_ms) = (self.options.append_timeout_ms, self.now.mono_ms);
-        if self.clients.get(id).is_none_or(|client| client.pending >= self.options.page_bytes) {
+        if self.clients.get(id).is_none_or(|client| client.pending() >= self.options.page_bytes) {
             // It waits for its own socket.
             return;
         }
-        let is_overdue = |join: &Join| {
+        let is_overdue = |JoinedRoom { join, .. }: &JoinedRoom| {
             join.request().is_some()
                 && join.progress_ms().is_some_and(|progress_ms| progress_ms + timeout_ms <= now_ms)
         };
         while let Some(client) = self.clients.get_mut(id)
-            && let Some(index) = client.rooms.iter().position(|joined| is_overdue(&joined.join))
+            && let Some(mut joined) = client.take_room_if(is_overdue)
         {
-            let user = client.user;
-            let mut joined = client.rooms.swap_remove(index);
+            let user = client.user();
             let about = joined.join.take_about();
             self.leave(id, user, joined, out);
             let message = "the room cannot be read at this moment";

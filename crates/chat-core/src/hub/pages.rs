@@ -57,7 +57,7 @@ impl Hub {
         let progress = match &topic {
             Topic::Room(name) => match self.rooms.slot_of(name) {
                 Some(slot) => {
-                    self.rooms[slot].end_read(id);
+                    self.rooms.end_read(slot, id);
                     self.room_page(slot, from, page, out)
                 }
                 None => Progress::Made,
@@ -74,10 +74,10 @@ impl Hub {
     /// Reads what a room is missing, unless that is being read.
     pub(super) fn catch_up_room(&mut self, slot: RoomSlot, out: &mut Outputs) {
         let room = &self.rooms[slot];
-        if !room.feed.is_behind() || room.is_feed_being_read() {
+        if !room.is_behind() || room.is_feed_being_read() {
             return;
         }
-        match room.feed.top() {
+        match room.top() {
             Some(top) => self.read_after(slot, top, RoomReadFor::Feed, out),
             None => self.read_newest(slot, out),
         }
@@ -87,15 +87,15 @@ impl Hub {
     pub(super) fn read_newest(&mut self, slot: RoomSlot, out: &mut Outputs) {
         if !self.rooms[slot].is_being_read() {
             let id = self.read_room(slot, PageFrom::Latest, out);
-            self.rooms[slot].begin_read(id, None, RoomReadFor::Feed);
+            self.rooms.begin_read(slot, id, None, RoomReadFor::Feed);
         }
     }
 
     /// Reads the page after a number, once for all that need it.
     pub(super) fn read_after(&mut self, slot: RoomSlot, after: u64, purpose: RoomReadFor, out: &mut Outputs) {
-        if !self.rooms[slot].shares_read(after, purpose) {
+        if !self.rooms.shares_read(slot, after, purpose) {
             let id = self.read_room(slot, PageFrom::After(after), out);
-            self.rooms[slot].begin_read(id, Some(after), purpose);
+            self.rooms.begin_read(slot, id, Some(after), purpose);
         }
     }
 
@@ -111,7 +111,7 @@ impl Hub {
         page: Option<&Page>,
         out: &mut Outputs,
     ) -> Progress {
-        let Some(top_before) = self.rooms[slot].feed.top() else {
+        let Some(top_before) = self.rooms[slot].top() else {
             let Some(page) = page else { return Progress::Stuck };
             self.rooms.start(slot, page);
             for client in self.rooms[slot].joining() {
@@ -125,7 +125,7 @@ impl Hub {
         let Some(page) = page else { return Progress::Stuck };
         if top_before < after {
             // A client is further than the hub.
-            self.rooms[slot].feed.note_committed(page.last);
+            self.rooms.note_committed(slot, page.last);
         }
         // A v2 client may wait for pages of many rooms: what it cannot take now,
         // is read again for it later.
@@ -140,7 +140,7 @@ impl Hub {
         for &client in &waiting {
             self.catch_up(client, slot, out);
         }
-        if self.rooms[slot].feed.top() > Some(top_before) {
+        if self.rooms[slot].top() > Some(top_before) {
             // Other clients may have waited for the room to get as far as they are.
             for client in self.rooms[slot].joining() {
                 if !waiting.contains(&client) {
@@ -149,7 +149,7 @@ impl Hub {
             }
         }
         // A log that has less than it should is read again later, not at once.
-        if page.last <= after && self.rooms[slot].feed.is_behind() {
+        if page.last <= after && self.rooms[slot].is_behind() {
             return Progress::Stuck;
         }
         self.catch_up_room(slot, out);
@@ -169,21 +169,16 @@ impl Hub {
 
     /// Delivers the entries of a page that the room is missing.
     fn advance_room(&mut self, slot: RoomSlot, page: &Page, out: &mut Outputs) {
-        let room = &mut self.rooms[slot];
         let removed = page.first.saturating_sub(1).min(page.last);
-        if room.feed.is_behind() && room.feed.top() < Some(removed) {
-            // The log no longer keeps these entries.
-            room.feed.skip_to(removed);
-            // For a v2 client they would be a hole: it is to come back, and to
-            // be sent that they are gone.
-            for client in room.live(Version::V2) {
+        if self.rooms.skip_to(slot, removed) {
+            // For a v2 client the removed entries would be a hole: it is to come
+            // back, and to be sent that they are gone.
+            for client in self.rooms[slot].live(Version::V2) {
                 self.close(client, CloseCode::TryAgainLater, out);
             }
         }
         for entry in &page.entries {
-            if self.rooms[slot].feed.offer(entry.seq) == Offer::Next {
-                self.rooms.deliver(slot, entry);
-            }
+            self.rooms.offer(slot, entry);
         }
     }
 
@@ -206,9 +201,7 @@ impl Hub {
         let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
         conversation.end_read();
         let Some(page) = page else { return Progress::Stuck };
-        if conversation.feed.is_behind() {
-            conversation.feed.skip_to(page.first.saturating_sub(1).min(page.last));
-        }
+        conversation.feed.skip_to(page.first.saturating_sub(1).min(page.last));
         for entry in &page.entries {
             // A delivery may close a client, and with the last one of the two
             // users the conversation is forgotten.

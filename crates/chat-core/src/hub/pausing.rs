@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::Hub;
-use super::client::{Client, ClientProtocol, ClientRef, Greeting, Paused};
+use super::client::{Client, ClientProtocol, ClientRef, Paused};
 use super::planted::planted;
-use super::rate::{Rate, RateLimit};
+use super::users::UserRate;
 use crate::outputs::Outputs;
 use crate::{ClientId, Output};
 
@@ -34,8 +34,8 @@ impl Hub {
         }
         let after = self.reason_to_pause(id);
         let Some(client) = self.clients.get_mut(id) else { return };
-        let before = std::mem::replace(&mut client.paused, after);
-        let client = ClientRef { id, generation: client.generation };
+        let before = client.set_paused(after);
+        let client = client.reference();
         match after {
             Some(Paused::Rate) => self.paused.rate.push(client),
             Some(Paused::HubCredit) => self.paused.credit.push_back(client),
@@ -50,35 +50,33 @@ impl Hub {
 
     fn reason_to_pause(&self, id: ClientId) -> Option<Paused> {
         let client = self.clients.get(id)?;
-        if let ClientProtocol::V2(v2) = &client.protocol {
-            if let Greeting::Preparing { .. } = v2.greeting {
+        if let ClientProtocol::V2(v2) = client.protocol() {
+            if v2.is_being_greeted() {
                 return Some(Paused::Greeting);
             }
-            if v2.parked.is_some() {
+            if v2.has_parked() {
                 return Some(Paused::Order);
             }
         }
         if planted!(self, NoCredit) {
             return None;
         }
-        if client.reading >= self.options.client_history_reads_max {
+        if client.reading() >= self.options.client_history_reads_max {
             return Some(Paused::Reading);
         }
-        if client.unanswered >= self.options.client_unanswered_max {
+        if client.unanswered() >= self.options.client_unanswered_max {
             return Some(Paused::Credit);
         }
         if !self.drafts.has_credit() {
             return Some(Paused::HubCredit);
         }
-        let user = &self.users[client.user];
+        let user = &self.users[client.user()];
         let now_ms = self.now.mono_ms;
-        let is_within =
-            |limit: Option<RateLimit>, rate: &Rate| limit.is_none_or(|limit| rate.allows(limit, now_ms));
-        let mut is_allowed = is_within(self.options.rate, &user.messages);
-        if let ClientProtocol::V2(v2) = &client.protocol {
-            is_allowed &= is_within(self.options.join_rate, &user.joins);
-            is_allowed &= is_within(self.options.history_rate, &user.pages);
-            is_allowed &= is_within(self.options.frame_rate, &v2.frames);
+        let mut is_allowed = user.allows(UserRate::Messages, self.options.rate, now_ms);
+        if let ClientProtocol::V2(v2) = client.protocol() {
+            is_allowed &= user.allows(UserRate::Joins, self.options.join_rate, now_ms);
+            is_allowed &= user.allows(UserRate::Pages, self.options.history_rate, now_ms);
+            is_allowed &= v2.allows_frame(self.options.frame_rate, now_ms);
         }
         (!is_allowed).then_some(Paused::Rate)
     }
@@ -86,7 +84,7 @@ impl Hub {
     /// Resumes the clients whose users are within their limits again.
     pub(super) fn resume_for_rate(&mut self, out: &mut Outputs) {
         for client in std::mem::take(&mut self.paused.rate) {
-            if self.clients.same(client).is_some_and(|client| client.paused == Some(Paused::Rate)) {
+            if self.clients.same(client).is_some_and(|client| client.paused() == Some(Paused::Rate)) {
                 self.update_pause(client.id, out);
             }
         }
@@ -100,7 +98,7 @@ impl Hub {
             && self.drafts.has_credit()
             && let Some(client) = self.paused.credit.pop_front()
         {
-            if self.clients.same(client).is_some_and(|client| client.paused == Some(Paused::HubCredit)) {
+            if self.clients.same(client).is_some_and(|client| client.paused() == Some(Paused::HubCredit)) {
                 free -= 1;
                 self.update_pause(client.id, out);
             }

@@ -38,23 +38,7 @@ pub enum PlantedBug {
 impl super::Hub {
     /// Returns whether nothing more is to be done with the entry.
     pub(super) fn committed_with_bugs(&mut self, slot: super::rooms::RoomSlot, entry: &crate::Entry) -> bool {
-        let room = &mut self.rooms[slot];
-        match self.options.planted {
-            Some(PlantedBug::ReadBeforeSubscribe) if room.feed.top().is_none() => {
-                room.forgot = true;
-                return true;
-            }
-            Some(PlantedBug::ReadBeforeSubscribe) if std::mem::take(&mut room.forgot) => {
-                room.feed.skip_to(entry.seq - 1);
-            }
-            Some(PlantedBug::NoGapCheck) => room.feed.skip_to(entry.seq - 1),
-            Some(PlantedBug::NoDuplicateCheck) if room.feed.top() >= Some(entry.seq) => {
-                self.rooms.deliver(slot, entry);
-                return true;
-            }
-            _ => {}
-        }
-        false
+        self.rooms.offer_with_bug(slot, entry, self.options.planted)
     }
 }
 

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use super::Hub;
+use super::client::Client;
 use super::rooms::RoomSlot;
 use crate::frame::Version;
 use crate::frame::v1::Notice;
 use crate::frame::v2::{PresenceWhat, Reply};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{ClientId, Output, PresenceChange, RoomName, Username};
+use crate::{ClientId, Output, PresenceChange, PresenceKind, RoomName, Username};
 
 /// The users in each room, on all hubs, and which changes are to be shown later.
 pub(super) struct Presence {
@@ -154,9 +155,9 @@ impl Person {
 impl Hub {
     /// Announces that a client has joined a room.
     pub(super) fn announce(&mut self, id: ClientId, slot: RoomSlot, out: &mut Outputs) {
-        let Some(user) = self.clients.get(id).map(|client| client.user) else { return };
+        let Some(user) = self.clients.get(id).map(Client::user) else { return };
         let name = self.users[user].name().clone();
-        let connections = self.rooms[slot].announce(user);
+        let connections = self.rooms.announce(slot, user);
         self.change_presence(slot, &name, Notice::Joined, connections, out);
     }
 
@@ -175,8 +176,11 @@ impl Hub {
             return;
         }
         let (at_s, room, hub) = (self.now.wall_ms / 1000, self.rooms[slot].name().clone(), self.options.id);
-        let joined = notice == Notice::Joined;
-        let change = PresenceChange { hub, room, user: user.clone(), joined, connections, at_s };
+        let kind = match notice {
+            Notice::Joined => PresenceKind::Joined,
+            Notice::Left => PresenceKind::Left,
+        };
+        let change = PresenceChange { hub, room, user: user.clone(), kind, connections, at_s };
         self.rooms.notice(slot, user, notice, at_s);
         self.count_presence(&change);
         out.push(Output::Presence(change));
@@ -188,7 +192,10 @@ impl Hub {
             return;
         }
         if let Some(slot) = self.rooms.slot_of(&change.room) {
-            let notice = if change.joined { Notice::Joined } else { Notice::Left };
+            let notice = match change.kind {
+                PresenceKind::Joined => Notice::Joined,
+                PresenceKind::Left => Notice::Left,
+            };
             self.rooms.notice(slot, &change.user, notice, change.at_s);
         }
         self.count_presence(change);
@@ -198,7 +205,7 @@ impl Hub {
     pub(super) fn hub_lost(&mut self, hub: u32) {
         let at_s = self.now.wall_ms / 1000;
         for (room, user) in self.presence.on_hub(hub) {
-            let change = PresenceChange { hub, room, user, joined: false, connections: 0, at_s };
+            let change = PresenceChange { hub, room, user, kind: PresenceKind::Left, connections: 0, at_s };
             self.remote_presence(&change);
         }
     }

@@ -48,7 +48,7 @@ impl Hub {
     /// Continues the replay of a room for a client, as far as its socket takes
     /// it, or begins to read the next page.
     pub(super) fn catch_up(&mut self, id: ClientId, slot: RoomSlot, out: &mut Outputs) {
-        let Some(top) = self.rooms[slot].feed.top() else { return };
+        let Some(top) = self.rooms[slot].top() else { return };
         match self.clients.join_in(id, slot) {
             Some(join @ Join::Waiting { origin: JoinOrigin::V1, .. }) => {
                 let cursor = top.saturating_sub(self.options.join_replay_entries as u64);
@@ -66,7 +66,7 @@ impl Hub {
     fn replay_recent(&mut self, id: ClientId, slot: RoomSlot, top: u64, out: &mut Outputs) {
         let page_bytes = self.options.page_bytes;
         let Some(client) = self.clients.get_mut(id) else { return };
-        let (pending, version) = (client.pending, client.version());
+        let (pending, version) = (client.pending(), client.version());
         let Some(Join::Replaying { cursor, reading, kind, .. }) = client.join_in(slot) else { return };
         let (after, kind) = (*cursor, *kind);
         if planted!(self, SkipWhenSlow) && pending >= page_bytes {
@@ -140,7 +140,7 @@ impl Hub {
         }
         // All entries of the page are at most the room's top by now, so that no
         // client gets one of them again when it is live.
-        let top = self.rooms[slot].feed.top().unwrap_or(0);
+        let top = self.rooms[slot].top().unwrap_or(0);
         self.scratch.clear();
         let mut cursor = after;
         let mut frames = 0;
@@ -179,7 +179,7 @@ impl Hub {
         page: &Page,
         out: &mut Outputs,
     ) {
-        let top = self.rooms[slot].feed.top().unwrap_or(0);
+        let top = self.rooms[slot].top().unwrap_or(0);
         let is_complete =
             (page.first <= after.saturating_add(1) && after <= page.last) || planted!(self, ResumeUnchecked);
         let Some(join) = self.clients.join_in(id, slot) else { return };
@@ -203,14 +203,14 @@ impl Hub {
     pub(super) fn can_take_replay(&mut self, id: ClientId, out: &Outputs) -> bool {
         let page_bytes = self.options.page_bytes;
         let Some(client) = self.clients.get_mut(id) else { return false };
-        if client.pending >= page_bytes {
+        if client.pending() >= page_bytes {
             return false;
         }
         if client.bytes_in_turn(self.turn) < page_bytes && !out.is_full() {
             return true;
         }
-        if !std::mem::replace(&mut client.held_back, true) {
-            self.replays.held_back.push_back(ClientRef { id, generation: client.generation });
+        if client.hold_back() {
+            self.replays.held_back.push_back(client.reference());
         }
         false
     }
@@ -226,7 +226,7 @@ impl Hub {
     pub(super) fn continue_held_back(&mut self, out: &mut Outputs) {
         for client in std::mem::take(&mut self.replays.held_back) {
             if let Some(found) = self.clients.same(client) {
-                found.held_back = false;
+                found.end_hold_back();
                 self.catch_up_everywhere(client.id, out);
             }
         }
@@ -235,7 +235,7 @@ impl Hub {
     /// Continues all replays of a client.
     fn catch_up_everywhere(&mut self, id: ClientId, out: &mut Outputs) {
         let Some(client) = self.clients.get(id) else { return };
-        let joining = client.rooms.iter().filter(|joined| !joined.join.is_live());
+        let joining = client.rooms().iter().filter(|joined| !joined.join.is_live());
         let joining: Vec<RoomSlot> = joining.map(|joined| joined.room).collect();
         for slot in joining {
             self.catch_up(id, slot, out);
@@ -246,14 +246,12 @@ impl Hub {
     pub(super) fn pending(&mut self, id: ClientId, bytes: usize, out: &mut Outputs) {
         let page_bytes = self.options.page_bytes;
         let Some(client) = self.clients.get_mut(id) else { return };
-        let was_full = std::mem::replace(&mut client.pending, bytes) >= page_bytes;
+        let was_full = client.set_pending(bytes) >= page_bytes;
         if !was_full || bytes >= page_bytes {
             return;
         }
-        // Until now it waited for itself; from now on, for the log.
-        for joined in &mut client.rooms {
-            joined.join.restart_deadline(self.now.mono_ms);
-        }
+        // Until now the client waited for its own socket; from now on, for the log.
+        client.restart_deadlines(self.now.mono_ms);
         self.catch_up_everywhere(id, out);
     }
 
@@ -270,8 +268,8 @@ impl Hub {
     fn is_stuck(&self, id: ClientId) -> bool {
         let Some(client) = self.clients.get(id) else { return false };
         let is_overdue = |since_ms: u64| since_ms + self.options.catch_up_timeout_ms <= self.now.mono_ms;
-        let mut joins = client.rooms.iter().filter_map(|joined| joined.join.progress_ms());
+        let mut joins = client.rooms().iter().filter_map(|joined| joined.join.progress_ms());
         client.greeting_since_ms().is_some_and(is_overdue)
-            || client.pending < self.options.page_bytes && joins.any(is_overdue)
+            || client.pending() < self.options.page_bytes && joins.any(is_overdue)
     }
 }

@@ -1,6 +1,7 @@
 //! Frames for one client, and the order in which they are put out.
 
 use super::Hub;
+use super::client::Client;
 use crate::ClientId;
 use crate::frame::v2::{self, About, ErrorCode, Reply};
 use crate::outputs::Outputs;
@@ -34,11 +35,13 @@ impl Hub {
     /// something that must come later.
     pub(super) fn flush_rooms_of(&mut self, id: ClientId, out: &mut Outputs) {
         let client = self.clients.get(id);
-        for joined in client.map_or(&[][..], |client| &client.rooms) {
+        for joined in client.map_or(&[][..], Client::rooms) {
             self.rooms.flush(joined.room, out);
         }
     }
 }
 
+/// The message of an error about a name that has no account.
+pub(super) const NO_ACCOUNT: &str = "no account has that name";
 /// When a client should repeat a request that is `unavailable`, in seconds.
 pub(super) const RETRY_AFTER_S: u64 = 1;

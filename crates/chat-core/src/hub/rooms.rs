@@ -5,18 +5,19 @@ mod room;
 mod side;
 
 use std::collections::VecDeque;
-use std::ops::{Index, IndexMut};
+use std::ops::Index;
 
 use hashbrown::HashMap;
 use slab::Slab;
 
 pub use self::recent::RecentLimits;
 pub(super) use self::room::{Announced, Room, RoomReadFor};
+use super::feed::Offer;
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{ClientId, Entry, Framing, Output, Page, RoomName, Subscription, Username};
+use crate::{ClientId, Entry, Framing, Output, Page, ReadId, RoomName, Subscription, Username};
 
 /// The rooms of a hub: their names, which of them have pending frames, how many
 /// bytes their recent frames take together, and which have no clients any more.
@@ -47,12 +48,6 @@ impl Index<RoomSlot> for Rooms {
 
     fn index(&self, slot: RoomSlot) -> &Room {
         &self.slab[slot.0]
-    }
-}
-
-impl IndexMut<RoomSlot> for Rooms {
-    fn index_mut(&mut self, slot: RoomSlot) -> &mut Room {
-        &mut self.slab[slot.0]
     }
 }
 
@@ -92,10 +87,29 @@ impl Rooms {
         slot
     }
 
-    /// Removes a connection of a user; returns how many announced ones are left.
-    pub(super) fn exit(&mut self, slot: RoomSlot, user: UserSlot, announced: Announced, now_ms: u64) -> u32 {
-        let room = &mut self[slot];
-        let left = room.exit(user, announced, now_ms);
+    // Clients.
+
+    /// Adds a client, which is a connection of a user, of which no notice was sent yet.
+    pub(super) fn enter(&mut self, slot: RoomSlot, client: ClientId, user: UserSlot, version: Version) {
+        self.room_mut(slot).enter(client, user, version);
+    }
+
+    /// Counts a connection of a user as announced; returns how many are by now.
+    pub(super) fn announce(&mut self, slot: RoomSlot, user: UserSlot) -> u32 {
+        self.room_mut(slot).announce(user)
+    }
+
+    /// Removes a client; returns how many announced connections of its user are left.
+    pub(super) fn leave(
+        &mut self,
+        slot: RoomSlot,
+        client: ClientId,
+        user: UserSlot,
+        announced: Announced,
+        now_ms: u64,
+    ) -> u32 {
+        let room = self.room_mut(slot);
+        let left = room.leave(client, user, announced, now_ms);
         if room.is_empty() {
             self.emptied.push_back((now_ms, slot));
         }
@@ -104,12 +118,67 @@ impl Rooms {
 
     /// From here on a client gets what is delivered in a room.
     pub(super) fn go_live(&mut self, slot: RoomSlot, client: ClientId, version: Version) {
-        self[slot].go_live(client, version);
+        self.room_mut(slot).go_live(client, version);
         self.mark_dirty(slot);
     }
 
-    /// Delivers the next entry of a room.
-    pub(super) fn deliver(&mut self, slot: RoomSlot, entry: &Entry) {
+    // Entries.
+
+    /// Classifies an entry of a room, and delivers it if it is the next one.
+    pub(super) fn offer(&mut self, slot: RoomSlot, entry: &Entry) -> Offer {
+        let offer = self.room_mut(slot).offer(entry.seq);
+        if offer == Offer::Next {
+            self.deliver(slot, entry);
+        }
+        offer
+    }
+
+    /// Does with an entry what a planted bug does. Returns whether nothing more is
+    /// to be done with it.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn offer_with_bug(
+        &mut self,
+        slot: RoomSlot,
+        entry: &Entry,
+        bug: Option<crate::PlantedBug>,
+    ) -> bool {
+        use crate::PlantedBug;
+        let room = self.room_mut(slot);
+        match bug {
+            Some(PlantedBug::ReadBeforeSubscribe) if room.top().is_none() => {
+                *room.forgot_mut() = true;
+                return true;
+            }
+            Some(PlantedBug::ReadBeforeSubscribe) if std::mem::take(room.forgot_mut()) => {
+                room.note_committed(entry.seq);
+                room.skip_to(entry.seq - 1);
+            }
+            Some(PlantedBug::NoGapCheck) => {
+                room.note_committed(entry.seq);
+                room.skip_to(entry.seq - 1);
+            }
+            Some(PlantedBug::NoDuplicateCheck) if room.top() >= Some(entry.seq) => {
+                self.deliver(slot, entry);
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Notes that entries of a room up to `seq` are committed.
+    pub(super) fn note_committed(&mut self, slot: RoomSlot, seq: u64) {
+        self.room_mut(slot).note_committed(seq);
+    }
+
+    /// Skips missing entries of a room up to `seq`, which the log no longer keeps.
+    /// Returns whether any were missing.
+    pub(super) fn skip_to(&mut self, slot: RoomSlot, seq: u64) -> bool {
+        self.room_mut(slot).skip_to(seq)
+    }
+
+    /// Makes the frames of an entry.
+    fn deliver(&mut self, slot: RoomSlot, entry: &Entry) {
         let room = &mut self.slab[slot.0];
         let held = room.recent_bytes();
         let is_pending = room.deliver(entry, self.framing, self.recent, &mut self.scratch);
@@ -139,24 +208,51 @@ impl Rooms {
         self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
     }
 
+    // The pages that are read.
+
+    /// Notes that a page of a room is being read: until the answer, the room is not
+    /// forgotten.
+    pub(super) fn begin_read(
+        &mut self,
+        slot: RoomSlot,
+        id: ReadId,
+        after: Option<u64>,
+        purpose: RoomReadFor,
+    ) {
+        self.room_mut(slot).begin_read(id, after, purpose);
+    }
+
+    /// Notes that a read of a room was answered.
+    pub(super) fn end_read(&mut self, slot: RoomSlot, id: ReadId) {
+        self.room_mut(slot).end_read(id);
+    }
+
+    /// Whether the page of a room after a number is being read; from now on also for
+    /// `purpose`.
+    pub(super) fn shares_read(&mut self, slot: RoomSlot, after: u64, purpose: RoomReadFor) -> bool {
+        self.room_mut(slot).shares_read(after, purpose)
+    }
+
+    // Frames.
+
     /// Delivers a notice to the live v1 clients of a room.
     pub(super) fn notice(&mut self, slot: RoomSlot, user: &Username, notice: v1::Notice, at_s: u64) {
         let framing = self.framing;
-        if self[slot].notice(user, notice, at_s, framing) {
+        if self.room_mut(slot).notice(user, notice, at_s, framing) {
             self.mark_dirty(slot);
         }
     }
 
     /// Queues a frame for the live clients of a room with one version.
     pub(super) fn queue(&mut self, slot: RoomSlot, version: Version, frame: &[u8]) {
-        if self[slot].queue(version, frame) {
+        if self.room_mut(slot).queue(version, frame) {
             self.mark_dirty(slot);
         }
     }
 
     /// Puts out what a room has pending.
     pub(super) fn flush(&mut self, slot: RoomSlot, out: &mut Outputs) {
-        let room = &mut self[slot];
+        let room = self.room_mut(slot);
         if room.is_dirty() {
             room.flush(out);
         }
@@ -192,6 +288,10 @@ impl Rooms {
             self.recent_bytes -= room.recent_bytes();
             out.push(Output::Unsubscribe(Subscription::Room(room.name().clone())));
         }
+    }
+
+    fn room_mut(&mut self, slot: RoomSlot) -> &mut Room {
+        &mut self.slab[slot.0]
     }
 
     fn mark_dirty(&mut self, slot: RoomSlot) {

@@ -4,11 +4,10 @@
 //! has too much of it is paused, and nothing is lost.
 
 use super::Hub;
-use super::client::{AdmittedSend, ClientRef, Paused, Phase, Send};
+use super::client::{AdmittedSend, ClientRef, Paused, Send};
 use super::drafts::{DraftOrigin, OpenDraft};
-use super::frames::NO_ACCOUNT;
 use super::planted::planted;
-use super::replies::RETRY_AFTER_S;
+use super::replies::{NO_ACCOUNT, RETRY_AFTER_S};
 use crate::frame::v2::{About, Ack, ErrorCode};
 use crate::outputs::Outputs;
 use crate::{Body, ClientId, CloseCode, Draft, MessageText, Missed, Nonce, Outcome, Output, Receipt, Topic};
@@ -20,7 +19,7 @@ impl Hub {
     /// or waits.
     pub(super) fn send(&mut self, id: ClientId, send: Send, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let has_unanswered = client.unanswered > 0;
+        let has_unanswered = client.unanswered() > 0;
         let Some(v2) = client.v2() else { return };
         let position = match v2.sends.admit(&send.nonce, self.now.mono_ms) {
             Some(position) => position,
@@ -28,8 +27,8 @@ impl Hub {
             None => return self.send_unavailable(id, send.nonce),
         };
         let send = AdmittedSend { send, position };
-        if self.options.topics_side_by_side && has_unanswered && v2.topic.as_ref() != Some(&send.send.topic) {
-            v2.parked = Some(send);
+        if self.options.topics_side_by_side && has_unanswered && v2.must_wait(&send.send.topic) {
+            v2.park(send);
             return;
         }
         self.append_v2(id, send, out);
@@ -48,7 +47,7 @@ impl Hub {
     fn append_v2(&mut self, id: ClientId, admitted: AdmittedSend, out: &mut Outputs) {
         let AdmittedSend { send: Send { topic, text, nonce }, position } = admitted;
         if let Some(v2) = self.clients.v2(id) {
-            v2.topic = Some(topic.clone());
+            v2.set_topic(topic.clone());
         }
         if planted!(self, AckBeforeCommit) {
             let seq = self.next_seq(&topic);
@@ -60,7 +59,7 @@ impl Hub {
     /// The number that the next entry of a topic would get, as far as this hub knows.
     fn next_seq(&self, topic: &Topic) -> u64 {
         let top = match topic {
-            Topic::Room(name) => self.rooms.slot_of(name).and_then(|slot| self.rooms[slot].feed.top()),
+            Topic::Room(name) => self.rooms.slot_of(name).and_then(|slot| self.rooms[slot].top()),
             Topic::Pair(pair) => self.conversations.delivered_up_to(pair),
         };
         top.unwrap_or(0) + 1
@@ -76,9 +75,9 @@ impl Hub {
         out: &mut Outputs,
     ) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.unanswered += 1;
-        let author = ClientRef { id, generation: client.generation };
-        let from = self.users[client.user].name().clone();
+        client.begin_draft();
+        let author = client.reference();
+        let from = self.users[client.user()].name().clone();
         let (room, nonce) = match (&origin, &topic) {
             (DraftOrigin::V1 { room, .. }, Topic::Pair(_)) => (Some(room.clone()), None),
             (DraftOrigin::V1 { .. }, Topic::Room(_)) => (None, None),
@@ -126,7 +125,7 @@ impl Hub {
             }
             (Outcome::NoRecipient { at_ms }, DraftOrigin::V1 { room, text }) => {
                 if let (Topic::Pair(pair), Some(client)) = (&topic, self.clients.same(author)) {
-                    let user = client.user;
+                    let user = client.user();
                     let to = pair.other(self.users[user].name()).clone();
                     self.echo(user, to.as_str(), &text, &room, *at_ms, out);
                 }
@@ -162,8 +161,8 @@ impl Hub {
     /// A client has sent a close frame: it is closed once its drafts are answered.
     pub(super) fn goodbye(&mut self, id: ClientId, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id).filter(|client| !client.is_closed()) else { return };
-        client.phase = Phase::Finishing(CloseCode::Normal);
-        if client.unanswered == 0 {
+        client.finish(CloseCode::Normal);
+        if client.finished().is_some() {
             self.close(id, CloseCode::Normal, out);
         }
     }
@@ -171,19 +170,16 @@ impl Hub {
     /// A client has one unanswered draft fewer.
     fn draft_answered(&mut self, author: ClientRef, out: &mut Outputs) {
         let Some(client) = self.clients.same(author) else { return };
-        client.unanswered -= 1;
-        if client.unanswered == 0
-            && let Some(parked) = client.v2().and_then(|v2| v2.parked.take())
-        {
+        if let Some(parked) = client.end_draft() {
             // What has arrived is not dropped, also if the client is to be closed.
             self.unpark(author.id, parked, out);
         }
         let Some(client) = self.clients.same(author) else { return };
-        match (client.phase, client.unanswered, client.paused) {
-            (Phase::Finishing(CloseCode::GoingAway), 0, _) => self.dismiss(author.id, out),
-            (Phase::Finishing(code), 0, _) => self.close(author.id, code, out),
-            (_, _, Some(Paused::Credit | Paused::Order)) => self.update_pause(author.id, out),
-            _ => {}
+        match (client.finished(), client.paused()) {
+            (Some(CloseCode::GoingAway), _) => self.dismiss(author.id, out),
+            (Some(code), _) => self.close(author.id, code, out),
+            (None, Some(Paused::Credit | Paused::Order)) => self.update_pause(author.id, out),
+            (None, _) => {}
         }
     }
 
@@ -199,7 +195,7 @@ impl Hub {
         stored: Stored,
     ) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let author = self.users[client.user].name().clone();
+        let author = self.users[client.user()].name().clone();
         if let Some(v2) = client.v2() {
             v2.sends.finish(nonce);
         }

@@ -1,11 +1,11 @@
 //! The users of a hub.
 
-use std::ops::{Index, IndexMut};
+use std::ops::Index;
 
 use hashbrown::HashMap;
 use slab::Slab;
 
-use super::rate::Rate;
+use super::rate::{Rate, RateLimit};
 use crate::seed::Seed;
 use crate::{ClientId, Username};
 
@@ -20,14 +20,28 @@ pub(super) struct Users {
 pub(super) struct User {
     name: Username,
     clients: Vec<ClientId>,
-    /// How fast they send messages.
-    pub(super) messages: Rate,
-    /// How fast they join rooms.
-    pub(super) joins: Rate,
-    /// How fast they read pages of history.
-    pub(super) pages: Rate,
+    /// The states of their rate limits, by [`UserRate`].
+    rates: [Rate; 3],
     /// Rooms that their clients have joined, all together.
-    pub(super) joined_rooms: usize,
+    joined_rooms: usize,
+}
+
+/// What a user's rate limits are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum UserRate {
+    /// How fast they send messages.
+    Messages,
+    /// How fast they join rooms.
+    Joins,
+    /// How fast they read pages of history.
+    Pages,
+}
+
+/// The user of a client that was added.
+pub(super) struct Connected {
+    pub(super) user: UserSlot,
+    /// Whether the user had no other client on this hub.
+    pub(super) is_first_client: bool,
 }
 
 /// A user's number in their hub, free again once the user is forgotten.
@@ -42,20 +56,13 @@ impl Index<UserSlot> for Users {
     }
 }
 
-impl IndexMut<UserSlot> for Users {
-    fn index_mut(&mut self, slot: UserSlot) -> &mut User {
-        &mut self.slab[slot.0]
-    }
-}
-
 impl Users {
     pub(super) fn new(seed: Seed) -> Self {
         Self { slab: Slab::new(), by_name: HashMap::with_hasher(seed) }
     }
 
-    /// Adds a client to its user. Returns the user, and whether it is their
-    /// first client.
-    pub(super) fn connect(&mut self, name: &Username, client: ClientId) -> (UserSlot, bool) {
+    /// Adds a client to its user.
+    pub(super) fn connect(&mut self, name: &Username, client: ClientId) -> Connected {
         let slot = match self.by_name.get(name) {
             Some(&slot) => slot,
             None => {
@@ -66,7 +73,7 @@ impl Users {
         };
         let clients = &mut self.slab[slot.0].clients;
         clients.push(client);
-        (slot, clients.len() == 1)
+        Connected { user: slot, is_first_client: clients.len() == 1 }
     }
 
     /// Removes a client from its user. Returns whether it was their last one.
@@ -74,6 +81,23 @@ impl Users {
         let clients = &mut self.slab[slot.0].clients;
         clients.retain(|&other| other != client);
         clients.is_empty()
+    }
+
+    /// Counts a room that a client of a user has joined.
+    pub(super) fn enter_room(&mut self, slot: UserSlot) {
+        self.slab[slot.0].joined_rooms += 1;
+    }
+
+    /// Counts a room that a client of a user has left.
+    pub(super) fn leave_room(&mut self, slot: UserSlot) {
+        self.slab[slot.0].joined_rooms -= 1;
+    }
+
+    /// Counts one use of a user's rate limit; `None`: there is no limit.
+    pub(super) fn count(&mut self, slot: UserSlot, rate: UserRate, limit: Option<RateLimit>, now_ms: u64) {
+        if let Some(limit) = limit {
+            self.slab[slot.0].rates[rate as usize].count(limit, now_ms);
+        }
     }
 
     /// Whether a user has a client here.
@@ -110,14 +134,7 @@ impl Users {
 
 impl User {
     fn new(name: Username) -> Self {
-        Self {
-            name,
-            clients: Vec::new(),
-            messages: Rate::default(),
-            joins: Rate::default(),
-            pages: Rate::default(),
-            joined_rooms: 0,
-        }
+        Self { name, clients: Vec::new(), rates: Default::default(), joined_rooms: 0 }
     }
 
     pub(super) fn name(&self) -> &Username {
@@ -128,7 +145,17 @@ impl User {
         &self.clients
     }
 
+    /// How many rooms their clients have joined, all together.
+    pub(super) fn joined_rooms(&self) -> usize {
+        self.joined_rooms
+    }
+
+    /// Whether a rate limit allows one more use now; `None`: there is no limit.
+    pub(super) fn allows(&self, rate: UserRate, limit: Option<RateLimit>, now_ms: u64) -> bool {
+        limit.is_none_or(|limit| self.rates[rate as usize].allows(limit, now_ms))
+    }
+
     fn has_full_rates(&self, now_ms: u64) -> bool {
-        [&self.messages, &self.joins, &self.pages].iter().all(|rate| rate.is_full(now_ms))
+        self.rates.iter().all(|rate| rate.is_full(now_ms))
     }
 }

@@ -1,6 +1,6 @@
 //! Notices of protocol v1, and presence of protocol v2.
 
-use chat_core::{Input, PresenceChange, RoomName};
+use chat_core::{Input, PresenceChange, PresenceKind, RoomName};
 use serde_json::json;
 
 use crate::harness::{Scenario, name};
@@ -19,9 +19,9 @@ fn each_connection_has_one_notice_of_each_kind() {
     assert_eq!(scenario.received(other), ["+alice", "-alice"]);
     scenario.disconnect(other);
     assert_eq!(scenario.received(watcher), ["-alice"]);
-    let changes: Vec<_> =
-        scenario.presence.iter().map(|change| (change.joined, change.connections)).collect();
-    assert_eq!(changes, [(true, 1), (true, 1), (true, 2), (false, 1), (false, 0)]);
+    let changes: Vec<_> = scenario.presence.iter().map(|change| (change.kind, change.connections)).collect();
+    let (joined, left) = (PresenceKind::Joined, PresenceKind::Left);
+    assert_eq!(changes, [(joined, 1), (joined, 1), (joined, 2), (left, 1), (left, 0)]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn users_on_other_hubs_are_announced_here() {
     let mut change = scenario.presence[0].clone();
     (change.hub, change.user) = (7, name("bob"));
     scenario.turn(Input::Presence(&change));
-    change.joined = false;
+    change.kind = PresenceKind::Left;
     scenario.turn(Input::Presence(&change));
     change.room = RoomName::parse("garden").unwrap();
     scenario.turn(Input::Presence(&change));
@@ -73,9 +73,8 @@ fn a_client_whose_join_was_not_answered_is_not_counted() {
     scenario.resume(phone, "games", 1);
     scenario.disconnect(laptop);
     scenario.disconnect(phone);
-    let changes: Vec<_> =
-        scenario.presence.iter().map(|change| (change.joined, change.connections)).collect();
-    assert_eq!(changes, [(true, 1), (false, 0)]);
+    let changes: Vec<_> = scenario.presence.iter().map(|change| (change.kind, change.connections)).collect();
+    assert_eq!(changes, [(PresenceKind::Joined, 1), (PresenceKind::Left, 0)]);
 }
 
 #[test]
@@ -103,24 +102,24 @@ fn presence_is_sent_to_the_others_once() {
 #[test]
 fn users_on_other_hubs_are_named_in_joined() {
     let mut scenario = Scenario::new();
-    let change = |user: &str, connections: u32, joined: bool| PresenceChange {
+    let change = |user: &str, connections: u32, kind: PresenceKind| PresenceChange {
         hub: 7,
         room: RoomName::parse("tech").unwrap(),
         user: name(user),
-        joined,
+        kind,
         connections,
         at_s: 0,
     };
     // Before this hub has the room at all.
-    scenario.turn(Input::Presence(&change("bob", 1, true)));
+    scenario.turn(Input::Presence(&change("bob", 1, PresenceKind::Joined)));
     let alice = scenario.open_v2("alice");
     scenario.frames(alice);
     scenario.join(alice, "tech");
     let joined = scenario.frames(alice).remove(0);
     assert_eq!((&joined["members"], &joined["online"]), (&json!(["alice", "bob"]), &json!(2)));
-    scenario.turn(Input::Presence(&change("carol", 1, true)));
-    scenario.turn(Input::Presence(&change("carol", 2, true)));
-    scenario.turn(Input::Presence(&change("bob", 0, false)));
+    scenario.turn(Input::Presence(&change("carol", 1, PresenceKind::Joined)));
+    scenario.turn(Input::Presence(&change("carol", 2, PresenceKind::Joined)));
+    scenario.turn(Input::Presence(&change("bob", 0, PresenceKind::Left)));
     scenario.pass(6_000);
     assert_eq!(scenario.received(alice), ["+carol", "-bob"]);
     scenario.turn(Input::HubLost(7));
@@ -162,7 +161,7 @@ fn presence_reaches_replaying_clients() {
         hub: 7,
         room: RoomName::parse("tech").unwrap(),
         user: name("carol"),
-        joined: true,
+        kind: PresenceKind::Joined,
         connections: 1,
         at_s: 0,
     };

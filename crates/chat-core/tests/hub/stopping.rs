@@ -1,6 +1,6 @@
 //! A server that stops.
 
-use chat_core::Input;
+use chat_core::{Input, PresenceKind};
 
 use crate::harness::{Scenario, short};
 
@@ -24,7 +24,7 @@ fn draining_answers_drafts_and_then_closes() {
     assert!(scenario.hub.is_drained());
     // The server leaves, not the users.
     assert_eq!(scenario.received(bob), ["+bob"]);
-    assert!(scenario.presence.iter().all(|change| change.joined));
+    assert!(scenario.presence.iter().all(|change| change.kind == PresenceKind::Joined));
     let late = scenario.open("carol", "kitchen");
     assert_eq!(scenario.close_code(late), Some(1001));
     assert!(scenario.hub.is_drained());

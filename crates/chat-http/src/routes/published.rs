@@ -282,7 +282,7 @@ fn the_limits_of_a_socket_are_in_the_document() {
         "rooms_max": hub.client_rooms_max,
         "user_clients_max": hub.user_clients_max,
         "unanswered_max": hub.client_unanswered_max,
-        "history_asked_max": hub.client_history_reads_max,
+        "client_history_reads_max": hub.client_history_reads_max,
         "join_replay_entries": hub.join_replay_entries,
         "resume_max_messages": hub.resume_max_messages,
         "history_max": hub.history_max,

@@ -4,12 +4,12 @@
 //! locks the rows of its topics in the order of topics, then its nonces in the order of
 //! nonces, so that transactions cannot deadlock.
 
-use chat_core::{Batch, Commit, Draft, Questions};
+use chat_core::{Batch, Commit, Draft, Facts, Questions};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use crate::batch::{Answers, NewEntry, TopicRows, find, new_entries};
+use crate::batch::{NewEntry, TopicRows, find, new_entries};
 use crate::rows::{self, Columns as _};
 use crate::{StoreError, columns};
 
@@ -30,8 +30,8 @@ pub(super) async fn append(
 ) -> Result<(Commit, Option<Mark>), Failure> {
     loop {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        let answers = answer(connection, &Questions::about(drafts)).await?;
-        let batch = Batch::decide(drafts, &answers, now_ms);
+        let facts = answer(connection, &Questions::about(drafts)).await?;
+        let batch = Batch::decide(drafts, &facts, now_ms);
         let topics = count_in(connection, &batch, now_ms).await?;
         let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
         let entries = new_entries(&commit, &topics)?;
@@ -59,27 +59,24 @@ impl Mark {
 }
 
 /// Looks up what the decisions about a batch depend on.
-async fn answer<'a>(
-    connection: &mut PgConnection,
-    questions: &Questions<'a>,
-) -> Result<Answers<'a>, Failure> {
-    let mut answers = Answers::default();
+async fn answer<'a>(connection: &mut PgConnection, questions: &Questions<'a>) -> Result<Facts<'a>, Failure> {
+    let mut facts = Facts::default();
     if !questions.nonces.is_empty() {
         let nonces = column(&questions.nonces, |(_, nonce)| nonce.as_str());
         let authors = column(&questions.nonces, |(author, _)| author.as_str());
         let query = sqlx::query(KNOWN_NONCES).bind(nonces).bind(authors);
         for row in &query.fetch_all(&mut *connection).await? {
             let (position, first) = rows::first_result(row)?;
-            answers.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
+            facts.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
         }
     }
     if !questions.recipients.is_empty() {
         let names = column(&questions.recipients, |name| name.as_str());
         for row in &sqlx::query(RECIPIENTS).bind(names).fetch_all(connection).await? {
-            answers.accounts.extend(nth(&questions.recipients, row.integer(0)?));
+            facts.accounts.extend(nth(&questions.recipients, row.integer(0)?));
         }
     }
-    Ok(answers)
+    Ok(facts)
 }
 
 /// The value at a position that Postgres counts from 1.

@@ -1,9 +1,9 @@
 //! Storing a batch, with one statement for each step of the whole batch.
 
-use chat_core::{Batch, Commit, Draft, Questions};
+use chat_core::{Batch, Commit, Draft, Facts, Questions};
 use sqlx::sqlite::SqliteConnection;
 
-use crate::batch::{Answers, NewEntry, TopicRows, find, new_entries};
+use crate::batch::{NewEntry, TopicRows, find, new_entries};
 use crate::rows::{self, Columns as _};
 use crate::{StoreError, columns};
 
@@ -13,8 +13,8 @@ pub(super) async fn append(
     drafts: &[Draft],
     now_ms: u64,
 ) -> Result<Commit, StoreError> {
-    let answers = answer(connection, &Questions::about(drafts)).await?;
-    let batch = Batch::decide(drafts, &answers, now_ms);
+    let facts = answer(connection, &Questions::about(drafts)).await?;
+    let batch = Batch::decide(drafts, &facts, now_ms);
     let topics = count_in(connection, &batch, now_ms).await?;
     let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
     write(connection, &new_entries(&commit, &topics)?).await?;
@@ -33,8 +33,8 @@ async fn write(connection: &mut SqliteConnection, entries: &[NewEntry<'_>]) -> R
 async fn answer<'a>(
     connection: &mut SqliteConnection,
     questions: &Questions<'a>,
-) -> Result<Answers<'a>, StoreError> {
-    let mut answers = Answers::default();
+) -> Result<Facts<'a>, StoreError> {
+    let mut facts = Facts::default();
     if !questions.nonces.is_empty() {
         let nonces: Vec<_> =
             questions.nonces.iter().map(|(author, nonce)| (author.as_str(), nonce.as_str())).collect();
@@ -45,7 +45,7 @@ async fn answer<'a>(
             .map_err(StoreError::unavailable)?;
         for row in &found {
             let (position, first) = rows::first_result(row)?;
-            answers.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
+            facts.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
         }
     }
     if !questions.recipients.is_empty() {
@@ -56,10 +56,10 @@ async fn answer<'a>(
             .await
             .map_err(StoreError::unavailable)?;
         for row in &found {
-            answers.accounts.extend(nth(&questions.recipients, row.integer(0)?));
+            facts.accounts.extend(nth(&questions.recipients, row.integer(0)?));
         }
     }
-    Ok(answers)
+    Ok(facts)
 }
 
 /// The value at a position that SQLite counts from 0.

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::recent::RecentLimits;
 use super::side::Side;
 use crate::frame::{Version, v1};
-use crate::hub::feed::Feed;
+use crate::hub::feed::{Feed, Offer};
 use crate::hub::users::UserSlot;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
@@ -16,7 +16,7 @@ use crate::{ClientId, Entry, Framing, Page, ReadId, RoomName, Username};
 pub(in crate::hub) struct Room {
     name: RoomName,
     /// Which entries were delivered, and which are missing.
-    pub(in crate::hub) feed: Feed,
+    feed: Feed,
     /// The joined clients and their frames, for each version of the protocol.
     sides: [Side; 2],
     /// The connections of each user in the room.
@@ -34,7 +34,7 @@ pub(in crate::hub) struct Room {
     is_used: bool,
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
-    pub(in crate::hub) forgot: bool,
+    forgot: bool,
 }
 
 /// The connections of one user in a room.
@@ -100,10 +100,44 @@ impl Room {
         self.connections.len()
     }
 
+    // Its entries.
+
+    /// The number of the last entry that was delivered; `None` until the log was
+    /// read.
+    pub(in crate::hub) fn top(&self) -> Option<u64> {
+        self.feed.top()
+    }
+
+    /// Whether entries are committed that were not delivered.
+    pub(in crate::hub) fn is_behind(&self) -> bool {
+        self.feed.is_behind()
+    }
+
+    /// Classifies an entry by its number: see [`Feed::offer`].
+    pub(super) fn offer(&mut self, seq: u64) -> Offer {
+        self.feed.offer(seq)
+    }
+
+    /// Notes that entries up to `seq` are committed.
+    pub(super) fn note_committed(&mut self, seq: u64) {
+        self.feed.note_committed(seq);
+    }
+
+    /// Skips missing entries: see [`Feed::skip_to`].
+    pub(super) fn skip_to(&mut self, seq: u64) -> bool {
+        self.feed.skip_to(seq)
+    }
+
+    /// See `PlantedBug::ReadBeforeSubscribe`.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn forgot_mut(&mut self) -> &mut bool {
+        &mut self.forgot
+    }
+
     // Its clients.
 
     /// Adds a connection of a user, of which no notice was sent yet.
-    pub(in crate::hub) fn enter(&mut self, client: ClientId, user: UserSlot, version: Version) {
+    pub(super) fn enter(&mut self, client: ClientId, user: UserSlot, version: Version) {
         self.empty_since_ms = None;
         self.is_used = true;
         self.connections.entry(user).or_default().all += 1;
@@ -111,14 +145,24 @@ impl Room {
     }
 
     /// Counts a connection as announced; returns how many of its user's are by now.
-    pub(in crate::hub) fn announce(&mut self, user: UserSlot) -> u32 {
+    pub(super) fn announce(&mut self, user: UserSlot) -> u32 {
         let connections = self.connections.entry(user).or_default();
         connections.announced += 1;
         connections.announced
     }
 
-    /// Removes a connection of a user; returns how many announced ones are left.
-    pub(super) fn exit(&mut self, user: UserSlot, announced: Announced, now_ms: u64) -> u32 {
+    /// Removes a client, which is a connection of a user; returns how many announced
+    /// ones are left.
+    pub(super) fn leave(
+        &mut self,
+        client: ClientId,
+        user: UserSlot,
+        announced: Announced,
+        now_ms: u64,
+    ) -> u32 {
+        for side in &mut self.sides {
+            side.remove_client(client);
+        }
         let Some(connections) = self.connections.get_mut(&user) else { return 0 };
         connections.all -= 1;
         connections.announced -= u32::from(announced == Announced::Yes);
@@ -136,13 +180,6 @@ impl Room {
     /// pending before.
     pub(super) fn go_live(&mut self, client: ClientId, version: Version) {
         self.side_mut(version).go_live(client);
-    }
-
-    /// Takes a client from its side.
-    pub(in crate::hub) fn remove_client(&mut self, client: ClientId) {
-        for side in &mut self.sides {
-            side.remove_client(client);
-        }
     }
 
     /// The clients of both versions that are not live yet.
@@ -288,11 +325,11 @@ impl Room {
     // The pages that are read.
 
     /// Notes a page that is being read.
-    pub(in crate::hub) fn begin_read(&mut self, id: ReadId, after: Option<u64>, purpose: RoomReadFor) {
+    pub(super) fn begin_read(&mut self, id: ReadId, after: Option<u64>, purpose: RoomReadFor) {
         self.reads.push(RoomRead { id, after, purpose });
     }
 
-    pub(in crate::hub) fn end_read(&mut self, id: ReadId) {
+    pub(super) fn end_read(&mut self, id: ReadId) {
         self.reads.retain(|read| read.id != id);
     }
 
@@ -307,7 +344,7 @@ impl Room {
 
     /// Whether the page after this number is being read; from now on also for
     /// `purpose`.
-    pub(in crate::hub) fn shares_read(&mut self, after: u64, purpose: RoomReadFor) -> bool {
+    pub(super) fn shares_read(&mut self, after: u64, purpose: RoomReadFor) -> bool {
         let Some(read) = self.reads.iter_mut().find(|read| read.after == Some(after)) else { return false };
         if purpose == RoomReadFor::Feed {
             read.purpose = purpose;
