@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chat_store::{Backup, DatabaseUrl, RestoreTarget, Stores, WhatIsThere};
+use chat_store::{Backup, DatabaseUrl, ExistingData, RestoreTarget, Stores};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -41,8 +41,8 @@ pub(crate) async fn restore(config: &Config, task: RestoreTask) -> Result<(), Bo
     }
     private_folder(&config.data_dir)?;
     database_folder(url)?;
-    let what_is_there = if replace { WhatIsThere::Replace } else { WhatIsThere::Refuse };
-    let target = RestoreTarget::claim(url, what_is_there).await?;
+    let existing = if replace { ExistingData::Replace } else { ExistingData::Refuse };
+    let target = RestoreTarget::claim(url, existing).await?;
     let copy = PartFile::create(target.copy_path(&config.data_dir))?;
     let mut backup = Backup::read(&file, copy.path()).await?;
     let contents = backup.contents().await?;

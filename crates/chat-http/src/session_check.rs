@@ -51,7 +51,7 @@ async fn check_all(app: &App) {
 async fn check(app: &App, batch: Vec<(SessionId, u64)>) -> bool {
     let now = now_ms();
     let ids: Vec<_> = batch.iter().map(|(id, _)| id.clone()).collect();
-    let answer = app.parts.sessions.good_sessions(&ids, now);
+    let answer = app.parts.sessions.valid_sessions(&ids, now);
     let good: HashMap<SessionId, u64> = match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
         Ok(Ok(good)) => {
             app.store_health.answered(StoreUse::SessionCheck, Instant::now());

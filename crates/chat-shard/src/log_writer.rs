@@ -211,7 +211,7 @@ mod tests {
         Body, Commit, Conversations, DraftId, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt,
         RoomName, Topic, Username,
     };
-    use chat_store::{Answer, MemoryStore, StoreError};
+    use chat_store::{MemoryStore, StoreError, StoreFuture};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     impl EventLog for Lanes {
-        fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+        fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
             Box::pin(async move {
                 self.permits[self.lane(&drafts[0].topic)].acquire().await.unwrap().forget();
                 let texts: Vec<String> = drafts.iter().map(|draft| draft.body.text().into()).collect();
@@ -247,11 +247,11 @@ mod tests {
             usize::from(matches!(topic, Topic::Room(room) if room.as_str().starts_with('b')))
         }
 
-        fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+        fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
             self.memory.page(topic, from, limits)
         }
 
-        fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+        fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
             self.memory.conversations(user, limit)
         }
 
@@ -259,7 +259,7 @@ mod tests {
             self.memory.epoch()
         }
 
-        fn check(&self) -> Answer<'_, ()> {
+        fn check(&self) -> StoreFuture<'_, ()> {
             self.memory.check()
         }
     }

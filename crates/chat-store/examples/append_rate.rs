@@ -1,11 +1,11 @@
-//! How many messages a second the logs store, by the size of a batch.
+//! Measures how many messages a second the logs store, by the size of a batch.
 //!
 //! `cargo run --release -p chat-store --example append_rate [folder]`
 //!
-//! The folder (the system's temporary one unless given) should lie on the disk
-//! that is to be measured: on a RAM disk a flush costs nothing. Postgres, if it
-//! is installed, has its data in the temporary folder (`TMPDIR`) and its default
-//! settings; it is measured with one batch under way and with one in each lane.
+//! The folder (default: the system's temporary folder) should be on the disk that is
+//! measured: on a RAM disk a flush costs nothing. Postgres, if it is installed, has its
+//! data in the temporary folder (`TMPDIR`) and its default settings; it is measured with
+//! one batch at a time, and with one batch at a time in each of four lanes.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 const BATCHES: [usize; 3] = [1, 32, 512];
 const ROOMS: usize = 50;
 const USERS: usize = 200;
-/// Of each measurement.
+/// The duration of each measurement.
 const DURATION: Duration = Duration::from_secs(2);
 
 #[tokio::main(flavor = "current_thread")]
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// With one batch under way in each of some lanes.
+/// Measures with one batch at a time in each of some lanes.
 async fn measure_lanes(
     lanes: usize,
     log: &dyn EventLog,
@@ -114,7 +114,7 @@ fn report(name: &str, batch: usize, nonces: bool, mut times: Vec<Duration>, spen
     println!("{name:11} {batch:>6} {with:>7} {rate:>12.0} {median:>12.0} {slowest:>12.1}");
 }
 
-/// Messages of some hundred bytes from many people in some rooms.
+/// Messages of some hundred bytes by many users in some rooms.
 struct Messages {
     nonces: bool,
     rooms: Vec<Topic>,

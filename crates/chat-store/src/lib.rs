@@ -1,12 +1,12 @@
-//! Users, sessions and the log of messages: what the chat wants of a store
-//! ([`UserRepository`], [`SessionRepository`], [`EventLog`]), and three stores
-//! that give it, [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`]. One
-//! contract suite (`tests/contract`) says what all of them must do.
+//! The stores of the chat: users, sessions and the log of messages. The traits are
+//! [`UserRepository`], [`SessionRepository`] and [`EventLog`]; [`MemoryStore`],
+//! [`SqliteStore`] and [`PostgresStore`] implement all three. One contract suite
+//! (`tests/contract`) tests that they behave alike.
 //!
-//! It is the only place that knows SQL. It does not decide who may read or
-//! write, does not hash passwords, and does not collect batches: callers do,
-//! one batch after the other in each of a log's [lanes](EventLog::lanes). It
-//! has no clock: every `now_ms` is the caller's.
+//! This is the only crate that knows SQL. It does not decide which user may read or
+//! write, does not hash passwords, and does not collect batches: its callers do, one
+//! batch after the other in each of a log's [lanes](EventLog::lanes). It has no clock:
+//! its callers pass every `now_ms`.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,22 +45,25 @@ mod error;
 mod memory;
 pub mod migrations;
 mod names;
+mod open_error;
 mod postgres;
+mod private_files;
 mod repository;
 mod retention;
 mod rows;
+mod schema;
 mod sqlite;
 mod stores;
 #[cfg(feature = "test-postgres")]
 pub mod test_postgres;
 mod url;
 
-pub use backup::{Backup, BackupContents, RestoreTarget, WhatIsThere};
+pub use backup::{Backup, BackupContents, ExistingData, RestoreTarget};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
-    Answer, EventLog, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, User, UserRepository,
+    EventLog, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use sqlite::{SqliteOptions, SqliteStore};

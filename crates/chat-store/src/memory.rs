@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::names::only_one_ignoring_case;
 use crate::retention::Cut;
 use crate::{
-    Answer, EventLog, NewUser, Retention, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
+    EventLog, NewUser, Retention, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture,
     TrimPosition, Trimmed, User, UserRepository,
 };
 
@@ -97,7 +97,7 @@ impl Inner {
 }
 
 impl UserRepository for MemoryStore {
-    fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut inner = self.lock();
             inner.check_new_name(&user.name)?;
@@ -106,7 +106,7 @@ impl UserRepository for MemoryStore {
         })
     }
 
-    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut inner = self.lock();
             if inner.users.contains_key(&user.name) {
@@ -120,15 +120,15 @@ impl UserRepository for MemoryStore {
         })
     }
 
-    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move { self.lock().check_new_name(name) })
     }
 
-    fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move { Ok(self.lock().users.get(name).cloned()) })
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
             let inner = self.lock();
             if let Some(user) = inner.users.get(name) {
@@ -138,7 +138,12 @@ impl UserRepository for MemoryStore {
         })
     }
 
-    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+    fn set_password_hash<'a>(
+        &'a self,
+        name: &'a Username,
+        old: &'a str,
+        new: &'a str,
+    ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
             let user = inner.users.get_mut(name).filter(|user| user.password_hash == old);
@@ -146,14 +151,14 @@ impl UserRepository for MemoryStore {
         })
     }
 
-    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.lock().users.remove(name);
             Ok(())
         })
     }
 
-    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>> {
         Box::pin(async move {
             let inner = self.lock();
             let listed = inner.users.values().filter(|user| after.is_none_or(|after| user.name > *after));
@@ -167,7 +172,7 @@ impl UserRepository for MemoryStore {
 }
 
 impl SessionRepository for MemoryStore {
-    fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut inner = self.lock();
             inner.sign_ins_to_sweep -= 1;
@@ -180,14 +185,19 @@ impl SessionRepository for MemoryStore {
         })
     }
 
-    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>> {
+    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>> {
         Box::pin(async move {
             let inner = self.lock();
             Ok(inner.sessions.get(id).filter(|session| now_ms < session.expires_at_ms).cloned())
         })
     }
 
-    fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64) -> Answer<'a, ()> {
+    fn renew_session<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now_ms: u64,
+        expires_at_ms: u64,
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             if let Some(session) = self.lock().sessions.get_mut(id)
                 && now_ms < session.expires_at_ms
@@ -198,14 +208,14 @@ impl SessionRepository for MemoryStore {
         })
     }
 
-    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()> {
+    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.lock().sessions.remove(id);
             Ok(())
         })
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> StoreFuture<'a, Vec<Session>> {
         Box::pin(async move {
             let inner = self.lock();
             let valid = |session: &&Session| session.user == *user && now_ms < session.expires_at_ms;
@@ -220,14 +230,14 @@ impl SessionRepository for MemoryStore {
         })
     }
 
-    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Vec<SessionId>> {
         Box::pin(async move {
             let mut inner = self.lock();
             Ok(inner.sessions.extract_if(|_, session| session.user == *user).map(|(id, _)| id).collect())
         })
     }
 
-    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             if let Some(session) = self.lock().sessions.get_mut(id) {
                 session.last_seen_at_ms = session.last_seen_at_ms.max(now_ms);
@@ -236,7 +246,11 @@ impl SessionRepository for MemoryStore {
         })
     }
 
-    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+    fn valid_sessions<'a>(
+        &'a self,
+        ids: &'a [SessionId],
+        now_ms: u64,
+    ) -> StoreFuture<'a, Vec<(SessionId, u64)>> {
         Box::pin(async move {
             let inner = self.lock();
             let found = ids.iter().filter_map(|id| inner.sessions.get(id));
@@ -247,15 +261,15 @@ impl SessionRepository for MemoryStore {
 }
 
 impl EventLog for MemoryStore {
-    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
         Box::pin(async move { Ok(self.lock().append(drafts, now_ms)) })
     }
 
-    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
         Box::pin(async move { Ok(self.lock().history.page(topic, from, limits)) })
     }
 
-    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
         Box::pin(async move { Ok(self.lock().history.conversations(user, limit)) })
     }
 
@@ -265,7 +279,7 @@ impl EventLog for MemoryStore {
         _from: TrimPosition,
         now_ms: u64,
         max_entries: usize,
-    ) -> Answer<'a, Trimmed> {
+    ) -> StoreFuture<'a, Trimmed> {
         Box::pin(async move {
             let (max, cut) = (max_entries.max(1), Cut::of(retention, now_ms));
             let is_removed = |entry: &Entry, last| cut.removes(entry.seq, entry.at_ms, last);
@@ -279,7 +293,7 @@ impl EventLog for MemoryStore {
         &self.epoch
     }
 
-    fn check(&self) -> Answer<'_, ()> {
+    fn check(&self) -> StoreFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 

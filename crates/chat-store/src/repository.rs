@@ -1,4 +1,4 @@
-//! What the chat wants of a store, whichever it is.
+//! The traits of a store.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,157 +7,172 @@ use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Sessio
 
 use crate::{Retention, StoreError, TrimPosition, Trimmed};
 
-/// An answer that a store gives later. Boxed, so that a store can be chosen at
-/// run time without a type parameter in every signature above.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// The future result of a call. It is boxed, so that a store can be chosen at run time
+/// without a type parameter in the signatures of its callers.
+///
+/// Unless a method documents other errors, a call fails with
+/// [`StoreError::Unavailable`] or [`StoreError::Damaged`].
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// The accounts.
+/// The accounts of users.
 pub trait UserRepository: Send + Sync {
-    /// Stores a new account. [`StoreError::NameTaken`] if there is one of that
-    /// name, or was one that was removed; [`StoreError::NameConfusable`] if there
-    /// is or was one whose name [looks like](chat_core::Skeleton) it. Of those that
-    /// are made at once, too, one wins.
-    fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()>;
-
-    /// The same, but the name of an account that was removed may be used again,
-    /// and is then taken as it was. Its conversations are the new account's.
-    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()>;
-
-    /// The error that [`create_user`](Self::create_user) would have, of the two
-    /// about names, for those who ask before they do what costs more.
-    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()>;
-
-    /// The account of exactly that name.
-    fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>>;
-
-    /// The account of exactly that name; otherwise the one account whose name
-    /// [differs from it only in case](Username::is_same_ignoring_case). `None`
-    /// also where several accounts do, as in a database that was taken over.
+    /// Stores a new account. Of confusable names that are stored at the same time, one
+    /// is accepted.
     ///
-    /// Accounts that another program added since the store was opened are found
-    /// by their exact names only.
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>>;
+    /// # Errors
+    ///
+    /// [`StoreError::NameTaken`] if there is or was an account of this name, and
+    /// [`StoreError::NameConfusable`] if there is or was one whose name is
+    /// [confusable](chat_core::Skeleton) with it.
+    fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()>;
 
-    /// Replaces the hash of an account's password, if it still is `old`, and
-    /// says whether it was: somebody else may have set another one meanwhile.
-    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool>;
+    /// Stores a new account, which may have the name of a removed one, spelled exactly
+    /// as before. It then gets the conversations of the removed account.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create_user`](Self::create_user).
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()>;
 
-    /// Deletes an account; one that is not there is fine. Its messages stay, its
-    /// name stays taken, and its sessions are the caller's to
-    /// [revoke](SessionRepository::revoke_sessions_of).
-    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()>;
+    /// Checks a name before the caller does the expensive part of a registration.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create_user`](Self::create_user).
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()>;
 
-    /// The accounts behind that name in an order of the store's own, at most
-    /// `max`; `None` for the first ones.
-    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>>;
+    /// Finds the account of exactly this name.
+    fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>>;
+
+    /// Finds the account of exactly this name, otherwise the only account whose name
+    /// [differs from it in case](Username::is_same_ignoring_case). `None` also if there
+    /// are several, as a database of the original chat may have.
+    ///
+    /// Accounts that another program added since the store was opened are found by their
+    /// exact names only.
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>>;
+
+    /// Replaces the hash of an account's password if it still is `old`. Returns whether
+    /// it was: another call may have changed the password meanwhile.
+    fn set_password_hash<'a>(
+        &'a self,
+        name: &'a Username,
+        old: &'a str,
+        new: &'a str,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Deletes an account, if there is one. Its messages stay, its name stays reserved,
+    /// and the caller [revokes](SessionRepository::revoke_sessions_of) its sessions.
+    fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()>;
+
+    /// Lists at most `max` accounts after a name (`None`: from the first one), in an order
+    /// that depends on the store.
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>>;
 }
 
-/// The sessions: one for each sign-in, until it ends or is revoked.
+/// The sessions of users: one for each sign-in, until it ends or is revoked.
 pub trait SessionRepository: Send + Sync {
     /// Stores a session.
-    fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()>;
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()>;
 
-    /// The session of that id, unless it was revoked or `now_ms` is not before its end.
-    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>>;
+    /// Finds a session that is valid at `now_ms`: not revoked and not ended.
+    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>>;
 
-    /// Moves the end of a session that was neither revoked nor ended.
-    fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64) -> Answer<'a, ()>;
+    /// Moves the end of a session that is valid at `now_ms`.
+    fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64)
+    -> StoreFuture<'a, ()>;
 
-    /// Ends a session for good. Revoking one that is not there is fine.
-    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()>;
+    /// Ends a session for good, if there is one.
+    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, ()>;
 
-    /// The sessions of a user that are good at `now_ms`, the newest first, at
-    /// most [`SESSIONS_LISTED_MAX`].
-    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>>;
+    /// Lists the sessions of a user that are valid at `now_ms`, the newest first, at most
+    /// [`SESSIONS_LISTED_MAX`].
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> StoreFuture<'a, Vec<Session>>;
 
-    /// Ends all sessions of a user for good, and says which they were, in no
-    /// order. A store that had to ask twice, because the first answer was lost,
-    /// names only those that the second time found.
-    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>>;
+    /// Ends all sessions of a user for good, and returns their ids in no order. A retry
+    /// after a lost answer returns only the sessions that it found itself.
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Vec<SessionId>>;
 
-    /// Notes that a session was seen. It never goes back, and one that is not
-    /// there is fine.
-    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()>;
+    /// Records a use of a session, if there is one. An earlier time than the recorded one
+    /// changes nothing.
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, ()>;
 
-    /// Of these sessions those that are good at `now_ms`, with their ends, in no
-    /// order: one question to the store, however many they are.
-    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>>;
+    /// Returns which of these sessions are valid at `now_ms`, with their ends, in no
+    /// order. It is one query for all of them.
+    fn valid_sessions<'a>(
+        &'a self,
+        ids: &'a [SessionId],
+        now_ms: u64,
+    ) -> StoreFuture<'a, Vec<(SessionId, u64)>>;
 }
 
-/// The log: the only place where entries get their numbers, and the only truth.
+/// The log: the only part that numbers entries, and the only truth about them.
 ///
-/// Each room and each pair of users is numbered 1, 2, 3 … inside the
-/// transaction that stores the entries, so that the order of numbers is the
-/// order of commits and no number is ever missing.
+/// The entries of each topic are numbered 1, 2, 3 … inside the transaction that stores
+/// them, so that the order of numbers is the order of commits, without a gap.
 pub trait EventLog: Send + Sync {
     /// Stores a batch in one transaction: all of it or, with an error, nothing.
     ///
-    /// The receipts stand in the order of the drafts. A nonce that its author
-    /// used before (also earlier in the same batch) answers
-    /// [`Duplicate`](chat_core::Outcome::Duplicate); a private message to a name
-    /// without an account [`NoRecipient`](chat_core::Outcome::NoRecipient).
-    /// Entries are stamped `max(now_ms, the topic's last stamp)`.
-    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit>;
+    /// [`Batch::decide`](chat_core::Batch::decide) has the rule for each draft. Entries
+    /// are stamped `max(now_ms, the topic's last stamp)`.
+    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit>;
 
-    /// How many batches it can store at the same time, each in a lane of its
-    /// own. Callers keep one batch under way in each, so that a topic, which
-    /// has one lane, has its entries stored in the order in which they came.
+    /// The number of lanes: of batches that the log can store at the same time. A caller
+    /// has one batch at a time in each lane, so that the drafts of a topic, which has one
+    /// lane, are stored in the order of their arrival.
     fn lanes(&self) -> usize {
         1
     }
 
-    /// The lane of a topic, less than [`lanes`](Self::lanes) and always the same.
+    /// The lane of a topic: always the same, and less than [`lanes`](Self::lanes).
     fn lane(&self, _topic: &Topic) -> usize {
         0
     }
 
-    /// A part of a topic. An unknown topic is an empty one.
-    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page>;
+    /// Reads a page of a topic. An unknown topic is an empty one.
+    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page>;
 
-    /// The private conversations of somebody, those written last first, at most
-    /// `limit` of them.
-    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations>;
+    /// Lists the private conversations of a user, at most `limit` of them.
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations>;
 
-    /// Removes entries that are not [to be kept](Retention) any more, the oldest of
-    /// each topic first and at most `max_entries` (at least 1) of them, so that
-    /// nobody waits long behind it. It looks at some topics from `from` on and says
-    /// where to [go on](Trimmed::next).
+    /// Makes one step of a trim: removes entries that are not [kept](Retention) any more,
+    /// the oldest of each topic first. It removes at most `max_entries` (at least 1), so
+    /// that other calls do not wait long. It starts at `from` and returns the position of
+    /// the [next](Trimmed::next) step.
     ///
-    /// A topic goes on counting where it was, also without entries, and
-    /// [`Page::first`] moves up. A nonce is forgotten when its entry is gone and was
-    /// stored [seven days](crate::NONCES_KEPT_MS) ago; a store in memory forgets it
-    /// with its entry.
+    /// A topic continues its numbers, also without entries, and [`Page::first`] moves up.
+    /// A nonce is removed when its entry is removed and was stored
+    /// [seven days](crate::NONCES_KEPT_MS) ago; a memory store removes it with its entry.
     ///
-    /// A log of somebody else keeps everything unless it says otherwise.
+    /// The default implementation keeps everything.
     fn trim<'a>(
         &'a self,
         _retention: &'a Retention,
         _from: TrimPosition,
         _now_ms: u64,
         _max_entries: usize,
-    ) -> Answer<'a, Trimmed> {
+    ) -> StoreFuture<'a, Trimmed> {
         Box::pin(async { Ok(Trimmed::default()) })
     }
 
-    /// Names the numbering: another value only where numbers start anew.
+    /// The epoch: the id of the numbering. It changes only if the numbers start anew.
     fn epoch(&self) -> &str;
 
-    /// Whether the store answers at this moment.
-    fn check(&self) -> Answer<'_, ()>;
+    /// Checks that the store answers and accepts writes.
+    fn check(&self) -> StoreFuture<'_, ()>;
 
-    /// Whether the store can commit at this moment: it commits a change that leaves
-    /// nothing behind. A full disk passes [`check`](Self::check), but not this.
+    /// Checks that the store can commit: it commits a change that leaves nothing behind. A
+    /// full disk passes [`check`](Self::check), but not this.
     ///
-    /// A log of somebody else is only checked unless it says otherwise.
-    fn check_write(&self) -> Answer<'_, ()> {
+    /// The default implementation is a [`check`](Self::check).
+    fn check_write(&self) -> StoreFuture<'_, ()> {
         self.check()
     }
 
-    /// A log in this process's own memory commits at once, in the caller's
-    /// thread, and calls `publish` before it takes the next batch, so that
-    /// batches are published in the order of their numbers. Other logs leave
-    /// this as it is (`None`) and get their batches through
-    /// [`append`](Self::append).
+    /// Stores a batch at once, in the caller's thread, if the log is in the memory of this
+    /// process. It calls `publish` before it takes the next batch, so that commits are
+    /// published in the order of their numbers. Other logs return `None` (the default);
+    /// they get their batches through [`append`](Self::append).
     fn append_in_place(
         &self,
         _drafts: &[Draft],
@@ -168,51 +183,51 @@ pub trait EventLog: Send + Sync {
     }
 }
 
-/// An account to be.
+/// A new account.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// The name, as it is to be shown.
+    /// The name, in its exact spelling.
     pub name: Username,
     /// The password's hash, in PHC string format.
     pub password_hash: String,
-    /// The address of the picture below the server's root, such as `/uploads/….png`.
+    /// The path of the picture below the server's root, such as `/uploads/….png`.
     pub avatar: Option<String>,
-    /// When it was made, in milliseconds since 1970 (UTC).
+    /// When the account was made, in milliseconds since 1970 (UTC).
     pub created_at_ms: u64,
 }
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name, as it is shown.
+    /// The name, in its exact spelling.
     pub name: Username,
-    /// The password's hash: in PHC string format, or the bcrypt (`$2a$…`) of an
-    /// account that was taken over.
+    /// The password's hash: in PHC string format, or bcrypt (`$2a$…`) in an account of the
+    /// original chat.
     pub password_hash: String,
-    /// The address of the picture, if there is one.
+    /// The path of the picture below the server's root, if there is one.
     pub avatar: Option<String>,
-    /// When it was made, in milliseconds since 1970 (UTC); 0 if that is not known.
+    /// When the account was made, in milliseconds since 1970 (UTC); 0 if unknown.
     pub created_at_ms: u64,
 }
 
-/// A sign-in.
+/// A session: one sign-in of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The `sid` of its token.
     pub id: SessionId,
-    /// Who signed in.
+    /// The user.
     pub user: Username,
-    /// What signed in, in its own words (a `User-Agent`); empty if it said nothing.
+    /// The `User-Agent` of the client that signed in; empty if it sent none.
     pub device: String,
-    /// The IP address from which it signed in; empty if that is not known.
+    /// The IP address of the client that signed in; empty if unknown.
     pub address: String,
-    /// When, in milliseconds since 1970 (UTC).
+    /// When the user signed in, in milliseconds since 1970 (UTC).
     pub created_at_ms: u64,
-    /// When it ends, in milliseconds since 1970 (UTC).
+    /// When the session ends, in milliseconds since 1970 (UTC).
     pub expires_at_ms: u64,
-    /// When it was last used, give or take minutes, in milliseconds since 1970 (UTC).
+    /// When the session was last used, to some minutes, in milliseconds since 1970 (UTC).
     pub last_seen_at_ms: u64,
 }
 
-/// Sessions in one list.
+/// The number of sessions in one list.
 pub const SESSIONS_LISTED_MAX: usize = 100;

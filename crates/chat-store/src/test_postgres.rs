@@ -1,13 +1,13 @@
-//! A throwaway Postgres, for the tests of this crate and of those above.
+//! A temporary Postgres server, for the tests of this crate and of the crates above.
 //!
-//! Each test program has one server of its own, started when the first test
-//! asks for it, and each test a database in it. The programs of Postgres are
-//! looked for in `$PG_BIN`, in `$PATH` and in `/usr/lib/postgresql/*/bin`; a
-//! set `TEST_DATABASE_URL` names a server that is there already instead, by an
-//! account that may create databases. Where there is neither, the tests say
-//! that they were not run, which is an error where `CI=true`.
+//! Each test program starts one server when its first test needs it, and each test has a
+//! database on it. The programs of Postgres are searched in `$PG_BIN`, `$PATH` and
+//! `/usr/lib/postgresql/*/bin`. `TEST_DATABASE_URL` names a running server instead, with
+//! an account that may create databases. Where there is neither, the tests print that
+//! they were not run; with `CI=true` this is an error.
 //!
-//! It panics where a program for people would give a reason: tests want that.
+//! Functions panic where a program for users would return an error, as tests need no
+//! more.
 
 mod cluster;
 mod programs;
@@ -28,22 +28,22 @@ pub use cluster::TestCluster;
 pub struct TestDatabase {
     /// Its address.
     pub url: DatabaseUrl,
-    /// Its address as a text.
+    /// Its address as text.
     pub text: String,
-    /// The address of the server's own database, where this one is to be
-    /// dropped; a server of ours goes away as a whole.
+    /// The address of the server on which this database must be dropped; `None` on a
+    /// temporary server.
     drop_from: Option<String>,
     name: String,
 }
 
 impl TestDatabase {
-    /// With this version's schema; `None` (and a line for whoever reads) where
-    /// there is no Postgres.
+    /// Creates a database with this version's schema; `None` (and a printed line) if no
+    /// Postgres is installed.
     pub fn migrated() -> Option<Self> {
         Self::create(true)
     }
 
-    /// With nothing in it.
+    /// Creates an empty database.
     pub fn empty() -> Option<Self> {
         Self::create(false)
     }
@@ -68,9 +68,9 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Where the databases of this test program are made.
+/// The server of this test program.
 enum Server {
-    Ours(TestCluster),
+    Temporary(TestCluster),
     /// `TEST_DATABASE_URL`.
     Given(String),
 }
@@ -79,13 +79,13 @@ impl Server {
     fn find() -> Result<Self, String> {
         match std::env::var("TEST_DATABASE_URL") {
             Ok(url) => Ok(Self::Given(url)),
-            Err(_) => Ok(Self::Ours(TestCluster::found(false)?)),
+            Err(_) => Ok(Self::Temporary(TestCluster::found(false)?)),
         }
     }
 
     fn database(&self, migrated: bool) -> TestDatabase {
         match self {
-            Self::Ours(cluster) => cluster.database(migrated),
+            Self::Temporary(cluster) => cluster.database(migrated),
             Self::Given(url) => {
                 let name = new_name();
                 run(url, format!("CREATE DATABASE {name} TEMPLATE template0"));
@@ -99,7 +99,7 @@ impl Server {
     }
 }
 
-/// The database of that name on the server of another one.
+/// A database, by its name and the address of its server.
 fn at(server: &str, name: String, drop_from: Option<String>) -> TestDatabase {
     let (address, options) = server.split_once('?').unwrap_or((server, ""));
     let host_at = address.find("://").map_or(0, |colon| colon + 3);
@@ -109,7 +109,7 @@ fn at(server: &str, name: String, drop_from: Option<String>) -> TestDatabase {
     TestDatabase { url, text, drop_from, name }
 }
 
-/// Unlike those of other test programs and of earlier runs.
+/// A name that no other test program and no earlier run has used.
 fn new_name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -122,7 +122,7 @@ fn run(url: &str, sql: String) {
     block_on(async {
         let mut connection = options.connect().await.expect("the test server answers");
         let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await;
-        done.expect("the test server does what it is told");
+        done.expect("the test server executes the statement");
     });
 }
 
@@ -130,7 +130,7 @@ fn migrate(url: &DatabaseUrl) {
     block_on(migrations::up(url)).expect("a new database can be migrated");
 }
 
-/// On a thread of its own: the caller may be in a runtime already.
+/// Runs a future on a thread of its own, as the caller may be in a runtime already.
 fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -141,12 +141,13 @@ fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
     })
 }
 
-/// Says so past the test runner, which keeps what a passing test prints.
+/// Prints that a test was not run, past the test runner, which captures the output of
+/// passing tests.
 fn not_run(why: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
     let line = format!("\nNOT RUN: {test}: {why}\n");
     assert!(std::env::var("CI").map_or(true, |ci| ci != "true"), "CI=true, and{line}");
-    // There is nobody else to tell.
+    // A failed write to stderr cannot be reported anywhere.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

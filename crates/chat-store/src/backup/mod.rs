@@ -1,10 +1,10 @@
-//! Backups: a whole chat in one SQLite file, whichever store it comes from.
+//! Backups: a whole chat in one SQLite file, from any kind of store.
 //!
-//! The file has this schema's tables: accounts, names, and the log with its
-//! nonces, as they were at one moment, and a table more with the pictures. It has
-//! no sessions: who signed out meanwhile stays signed out. And it has no epoch, so
-//! that whoever opens it first gives it a new one: messages that were acknowledged
-//! after it was made are not in it, and their numbers will be given again.
+//! The file has the tables of this version's schema: accounts, names, and the log with its
+//! nonces, as they were at one moment, and one more table with the pictures. It has no
+//! sessions, so that users who have signed out since stay signed out. It has no epoch, so
+//! that the server that first opens it makes a new one: messages that were acknowledged
+//! after the backup are not in it, and their numbers will be given again.
 
 mod postgres;
 mod sqlite;
@@ -16,36 +16,41 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use crate::open_error::read_failed;
 use crate::rows::get;
 use crate::sqlite::DatabaseFile;
-use crate::{DatabaseUrl, PostgresUrl, StoreError, columns, migrations};
+use crate::{DatabaseUrl, PostgresUrl, StoreError, columns, schema};
 
-/// A backup that is being written or read.
+/// An open backup.
 pub struct Backup {
     path: PathBuf,
     connection: SqliteConnection,
     made_at_ms: Option<u64>,
-    /// Where it is the database of this process.
+    /// The lock on the file, if the backup is the database of this process.
     _claim: Option<DatabaseFile>,
 }
 
-/// What is in a backup.
+/// The contents of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupContents {
-    /// Accounts.
+    /// The number of accounts.
     pub accounts: u64,
-    /// Messages.
+    /// The number of messages.
     pub entries: u64,
-    /// Pictures.
+    /// The number of pictures.
     pub pictures: u64,
-    /// When it was made, in milliseconds since 1970 (UTC); `None` for a database
-    /// that no backup was made of.
+    /// When the backup was made, in milliseconds since 1970 (UTC); `None` for the
+    /// database of a server.
     pub made_at_ms: Option<u64>,
 }
 
 impl Backup {
-    /// Copies everything but the pictures out of a database, as it is at one
-    /// moment, into a file that is there and empty. A server may be running.
+    /// Copies everything but the pictures from a database, as it is at one moment, into an
+    /// existing empty file. A server may use the database meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of opening a database, and of a memory store.
     pub async fn write(from: &DatabaseUrl, path: &Path, now_ms: u64) -> Result<Self, StoreError> {
         match from {
             DatabaseUrl::Sqlite(database) => sqlite::copy(database, path).await?,
@@ -54,7 +59,7 @@ impl Backup {
         }
         let mut backup = Self::open(path).await?;
         if let DatabaseUrl::Postgres(url) = from {
-            migrations::sqlite::run(&mut backup.connection, path).await?;
+            schema::sqlite::run(&mut backup.connection, path).await?;
             postgres::read(url, &mut backup.connection).await?;
         }
         backup.run("DROP TABLE IF EXISTS backup_pictures").await?;
@@ -69,21 +74,25 @@ impl Backup {
         Ok(backup)
     }
 
-    /// Copies a backup, or the database of a chat, into a file that is there and
-    /// empty, and brings the copy to this version's schema. What is damaged or of
-    /// another program is refused.
+    /// Copies a backup, or the database of a server, into an existing empty file, and
+    /// migrates the copy to this version's schema.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CannotOpen`] for a damaged file, and [`StoreError::NotOurs`] for a
+    /// file of another program.
     pub async fn read(from: &Path, copy: &Path) -> Result<Self, StoreError> {
         sqlite::check(from).await?;
         sqlite::copy(from, copy).await?;
         let mut backup = Self::open(copy).await?;
-        migrations::sqlite::run(&mut backup.connection, copy).await?;
+        schema::sqlite::run(&mut backup.connection, copy).await?;
         backup.made_at_ms = backup.find_made_at().await?;
         backup.make_portable().await?;
         Ok(backup)
     }
 
-    /// A backup that was made the database of a server as it is, and still has
-    /// pictures to be taken out of it. It is this process's until it is closed.
+    /// Opens the database of a server if it is a backup that was copied there and still
+    /// has pictures. It belongs to this process until it is closed.
     pub async fn in_place(path: &Path) -> Result<Option<Self>, StoreError> {
         if !path.exists() {
             return Ok(None);
@@ -100,7 +109,7 @@ impl Backup {
     }
 
     async fn open(path: &Path) -> Result<Self, StoreError> {
-        // Nobody reads it before it is whole and on the disk.
+        // No process reads the file before it is complete and on the disk.
         let connection = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Off)
@@ -109,17 +118,17 @@ impl Backup {
             .disable_statement_logging()
             .connect()
             .await
-            .map_err(|error| migrations::sqlite::read_failed(path, error))?;
+            .map_err(|error| read_failed(path, error))?;
         Ok(Self { path: path.to_owned(), connection, made_at_ms: None, _claim: None })
     }
 
-    /// Takes out what is true only where it comes from.
+    /// Removes what is valid only in the database of origin.
     async fn make_portable(&mut self) -> Result<(), StoreError> {
         self.run("DELETE FROM sessions").await?;
         self.run("DELETE FROM meta WHERE key IN ('epoch', 'backup')").await
     }
 
-    /// When it was made, unless it was used since.
+    /// Reads when the backup was made; `None` if a server has used the file since.
     async fn find_made_at(&mut self) -> Result<Option<u64>, StoreError> {
         let row = sqlx::query(
             "SELECT value FROM meta WHERE key = 'backup'
@@ -132,7 +141,7 @@ impl Backup {
         Ok(made.and_then(|made| made.parse().ok()))
     }
 
-    /// The addresses of pictures behind that one in their order, each once.
+    /// Lists the paths of pictures after one of them, in order, each once.
     pub async fn avatars(&mut self, after: &str, max: usize) -> Result<Vec<String>, StoreError> {
         let rows =
             sqlx::query("SELECT DISTINCT avatar FROM users WHERE avatar > ?1 ORDER BY avatar LIMIT ?2")
@@ -144,7 +153,7 @@ impl Backup {
         rows.iter().map(|row| get(row, 0)).collect()
     }
 
-    /// Adds the file of a picture.
+    /// Adds a picture, by the name of its file.
     pub async fn add_picture(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO backup_pictures (name, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
             .bind(name)
@@ -155,7 +164,7 @@ impl Backup {
         Ok(())
     }
 
-    /// The file of the picture behind that name in their order.
+    /// Returns the first picture after a name, in the order of names.
     pub async fn picture(&mut self, after: &str) -> Result<Option<(String, Vec<u8>)>, StoreError> {
         if !self.has_pictures().await? {
             return Ok(None);
@@ -169,7 +178,7 @@ impl Backup {
         row.map(|row| Ok((get(&row, 0)?, get(&row, 1)?))).transpose()
     }
 
-    /// The pictures are where they belong.
+    /// Deletes the pictures, after they were copied to their folder.
     pub async fn drop_pictures(&mut self) -> Result<(), StoreError> {
         self.run("DROP TABLE IF EXISTS backup_pictures").await
     }
@@ -178,7 +187,7 @@ impl Backup {
         Ok(self.count("SELECT count(*) FROM sqlite_schema WHERE name = 'backup_pictures'").await? > 0)
     }
 
-    /// What is in it.
+    /// Counts the contents.
     pub async fn contents(&mut self) -> Result<BackupContents, StoreError> {
         let pictures = match self.has_pictures().await? {
             true => self.count("SELECT count(*) FROM backup_pictures").await?,
@@ -192,7 +201,7 @@ impl Backup {
         })
     }
 
-    /// It is whole: resolves when it is on the disk.
+    /// Closes the file; returns when it is on the disk.
     pub async fn close(self) -> Result<(), StoreError> {
         self.connection.close().await.map_err(StoreError::unavailable)?;
         sync(&self.path)
@@ -209,39 +218,43 @@ impl Backup {
     }
 }
 
-/// A database into which a backup is to be put, and which no server uses. Dropped,
-/// it is as it was.
+/// The database that a backup is restored to; no server uses it. Dropping this value
+/// leaves the database as it was.
 pub struct RestoreTarget(Target);
 
 enum Target {
     Sqlite(Box<DatabaseFile>),
-    Postgres(PostgresUrl, WhatIsThere),
+    Postgres(PostgresUrl, ExistingData),
 }
 
-/// What to do with what a Postgres database holds.
+/// What a restore does with the data in a Postgres database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhatIsThere {
-    /// It must be empty.
+pub enum ExistingData {
+    /// The restore is refused if there is data.
     Refuse,
-    /// All of it is deleted, in the transaction that puts the backup in its place.
+    /// The data is deleted, in the transaction that inserts the backup's.
     Replace,
 }
 
 impl RestoreTarget {
-    /// Takes the database, if it can be had: [`StoreError::InUse`] if a server has
-    /// it, [`StoreError::NotEmpty`] for a Postgres with something in it.
-    pub async fn claim(url: &DatabaseUrl, what_is_there: WhatIsThere) -> Result<Self, StoreError> {
+    /// Claims the database.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] if a server uses it, and [`StoreError::NotEmpty`] for a
+    /// Postgres database with data.
+    pub async fn claim(url: &DatabaseUrl, existing: ExistingData) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => Ok(Self(Target::Sqlite(Box::new(DatabaseFile::claim(path)?)))),
             DatabaseUrl::Postgres(url) => {
-                postgres::check(url, what_is_there).await?;
-                Ok(Self(Target::Postgres(url.clone(), what_is_there)))
+                postgres::check(url, existing).await?;
+                Ok(Self(Target::Postgres(url.clone(), existing)))
             }
             DatabaseUrl::Memory => Err(memory()),
         }
     }
 
-    /// Where the backup has to be copied to before it is put in place.
+    /// The path that the backup must be copied to before [`put`](Self::put).
     pub fn copy_path(&self, data_dir: &Path) -> PathBuf {
         match &self.0 {
             Target::Sqlite(file) => sqlite::beside(file.path(), ".restoring"),
@@ -249,8 +262,8 @@ impl RestoreTarget {
         }
     }
 
-    /// Puts a backup in place, all of it or, with an error, nothing. A former
-    /// SQLite file is kept beside, under a name with that ending: answers which.
+    /// Puts a backup in the place of the database, all of it or, with an error, nothing. A
+    /// former SQLite file is kept under a name with this ending, which is returned.
     pub async fn put(self, mut backup: Backup, kept_ending: &str) -> Result<Option<PathBuf>, StoreError> {
         match self.0 {
             Target::Sqlite(file) => {
@@ -259,21 +272,21 @@ impl RestoreTarget {
                 backup.close().await?;
                 sqlite::put(&file, &copy, kept_ending).await
             }
-            Target::Postgres(url, what_is_there) => {
-                postgres::write(&mut backup.connection, &url, what_is_there).await?;
+            Target::Postgres(url, existing) => {
+                postgres::write(&mut backup.connection, &url, existing).await?;
                 Ok(None)
             }
         }
     }
 }
 
-/// Brings a file to the disk.
+/// Writes a file through to the disk.
 fn sync(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::unavailable)
 }
 
 fn memory() -> StoreError {
-    StoreError::cannot_open(DatabaseUrl::Memory, "what is in memory is only its server's")
+    StoreError::cannot_open(DatabaseUrl::Memory, "a database in memory can be read only by its server")
 }
 
 const PICTURES: &str =

@@ -1,4 +1,4 @@
-//! Between a Postgres database and a backup.
+//! Copying between a Postgres database and a backup.
 
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
@@ -6,18 +6,19 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::WhatIsThere;
+use super::ExistingData;
 use super::tables::{Kind, ROWS_AT_ONCE, TABLES, Table, json};
-use crate::migrations::postgres::{check as check_schema, connect};
+use crate::postgres::connect;
 use crate::rows::Columns;
+use crate::schema::postgres::check as check_schema;
 use crate::{PostgresUrl, StoreError};
 
-/// Copies all rows, as they are at one moment, some at a time.
+/// Copies all rows into a backup, as they are at one moment, some at a time.
 pub(super) async fn read(url: &PostgresUrl, to: &mut SqliteConnection) -> Result<(), StoreError> {
-    check_schema(url).await?;
     let mut from = connect(url).await?;
+    check_schema(&mut from, url).await?;
     run(&mut from, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    // One transaction: the file has no journal, and is of no use before its end.
+    // One transaction, as the file has no journal and is useless before its end.
     sqlx::query("BEGIN").execute(&mut *to).await.map_err(StoreError::unavailable)?;
     for table in TABLES {
         let name = table.name;
@@ -51,19 +52,19 @@ fn values(table: &Table, row: &impl Columns) -> Result<Vec<Value>, StoreError> {
     table.columns.iter().enumerate().map(value).collect()
 }
 
-/// Refuses a database that a server uses, that is of another version, or that has
-/// something in it that is not to be replaced.
-pub(super) async fn check(url: &PostgresUrl, what_is_there: WhatIsThere) -> Result<(), StoreError> {
-    check_schema(url).await?;
+/// Refuses a database that a server uses, one of another version, and one with data that
+/// must not be replaced.
+pub(super) async fn check(url: &PostgresUrl, existing: ExistingData) -> Result<(), StoreError> {
     let mut connection = connect(url).await?;
-    check_use(&mut connection, url, what_is_there).await?;
+    check_schema(&mut connection, url).await?;
+    check_use(&mut connection, url, existing).await?;
     connection.close().await.map_err(StoreError::unavailable)
 }
 
 async fn check_use(
     connection: &mut PgConnection,
     url: &PostgresUrl,
-    what_is_there: WhatIsThere,
+    existing: ExistingData,
 ) -> Result<(), StoreError> {
     let servers = url.options().get_application_name().unwrap_or("chat");
     let row = sqlx::query(IN_USE).bind(servers).fetch_one(&mut *connection).await;
@@ -72,25 +73,24 @@ async fn check_use(
     if get(0)? {
         return Err(StoreError::InUse { database: url.to_string() });
     }
-    if get(1)? && what_is_there == WhatIsThere::Refuse {
+    if get(1)? && existing == ExistingData::Refuse {
         return Err(StoreError::NotEmpty { database: url.to_string() });
     }
     Ok(())
 }
 
-/// Puts all rows in, in one transaction.
+/// Inserts all rows of a backup, in one transaction.
 pub(super) async fn write(
     from: &mut SqliteConnection,
     url: &PostgresUrl,
-    what_is_there: WhatIsThere,
+    existing: ExistingData,
 ) -> Result<(), StoreError> {
     let mut to = connect(url).await?;
     run(&mut to, "BEGIN").await?;
-    // Nobody writes, and no server starts, until this is done.
+    // No other program writes, and no server starts, until the transaction ends.
     run(&mut to, "LOCK TABLE meta, users, names, sessions, topics, entries, nonces, outlived_nonces").await?;
-    check_use(&mut to, url, what_is_there).await?;
-    // The accounts of the original may be referred to by other tables: these are
-    // asked by DELETE.
+    check_use(&mut to, url, existing).await?;
+    // Other tables may refer to the accounts of the original: DELETE checks them.
     run(&mut to, "TRUNCATE names, sessions, topics, entries, nonces, outlived_nonces").await?;
     run(&mut to, "DELETE FROM users").await?;
     run(&mut to, "DELETE FROM meta WHERE key = 'epoch'").await?;
@@ -116,7 +116,7 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
     done.map(drop).map_err(StoreError::unavailable)
 }
 
-/// Whether a server is connected, and whether there is anything.
+/// Whether a server is connected, and whether there is data.
 const IN_USE: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1),
             EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

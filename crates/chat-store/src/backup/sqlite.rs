@@ -1,4 +1,4 @@
-//! From one SQLite file into another.
+//! Copying between SQLite files.
 
 use std::fs;
 use std::io;
@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use sqlx::{Connection as _, Row as _};
 
 use super::sync;
+use crate::open_error::read_failed;
 use crate::sqlite::DatabaseFile;
-use crate::{StoreError, migrations};
+use crate::{StoreError, schema};
 
-/// Copies a database of ours, as it is at one moment, without what was deleted in
-/// it. Its server, if it runs, goes on writing meanwhile.
+/// Copies the database of a chat, as it is at one moment, without deleted data. A server
+/// may write to it meanwhile.
 pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     if !from.exists() {
         return Err(StoreError::cannot_open(from.display(), "there is no such file"));
@@ -19,20 +20,20 @@ pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let text = |path: &Path| path.to_str().map(str::to_owned);
     let to = text(to).ok_or_else(|| StoreError::cannot_open(to.display(), "its name is not UTF-8"))?;
     let mut connection = DatabaseFile::look_at(from).await?;
-    migrations::sqlite::check_ours(&mut connection, from).await?;
+    schema::sqlite::check_ours(&mut connection, from).await?;
     let copied = sqlx::query("VACUUM INTO ?1").bind(to).execute(&mut connection).await;
     copied.map_err(|error| StoreError::cannot_open(from.display(), error))?;
     connection.close().await.map_err(StoreError::unavailable)
 }
 
-/// Refuses a file that is damaged, or that does more than hold rows.
+/// Refuses a file that is damaged, or that has more than tables and indexes.
 pub(super) async fn check(path: &Path) -> Result<(), StoreError> {
     if !path.exists() {
         return Err(StoreError::cannot_open(path.display(), "there is no such file"));
     }
     let mut connection = DatabaseFile::look_at(path).await?;
-    migrations::sqlite::check_ours(&mut connection, path).await?;
-    let failed = |error| migrations::sqlite::read_failed(path, error);
+    schema::sqlite::check_ours(&mut connection, path).await?;
+    let failed = |error| read_failed(path, error);
     let found = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&mut connection).await.map_err(failed)?;
     let found: String = found.try_get(0).map_err(failed)?;
     if found != "ok" {
@@ -51,8 +52,8 @@ pub(super) async fn check(path: &Path) -> Result<(), StoreError> {
     connection.close().await.map_err(StoreError::unavailable)
 }
 
-/// Puts a file that is whole and closed in the place of a database, which is kept
-/// under another name: answers which, if there was one.
+/// Puts a complete, closed file in the place of a database, which is kept under another
+/// name. Returns this name, if there was a database.
 pub(super) async fn put(
     file: &DatabaseFile,
     new: &Path,
@@ -60,8 +61,8 @@ pub(super) async fn put(
 ) -> Result<Option<PathBuf>, StoreError> {
     let database = file.path();
     let failed = |error: io::Error| StoreError::cannot_open(database.display(), error);
-    // What is only in its WAL goes into the file, so that it is one. Where that
-    // cannot be done, perhaps because it is damaged, its WAL is kept with it.
+    // A checkpoint moves the WAL into the file. If it fails, perhaps because the file is
+    // damaged, the WAL is kept with the file.
     if database.exists()
         && let Ok(mut connection) = file.connect().await
     {
@@ -70,7 +71,7 @@ pub(super) async fn put(
     }
     let kept = free_name(database, kept_ending);
     give_to_owner_of(database, new);
-    // A WAL must never be beside a database that is not its own: it goes first.
+    // The WAL is moved first, as it must never be beside another database.
     for ending in ["-wal", "-journal"] {
         move_if_there(&beside(database, ending), &beside(&kept, ending)).map_err(failed)?;
     }
@@ -78,8 +79,8 @@ pub(super) async fn put(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    // Under its second name it is kept; at no moment is there no database, of which
-    // a server that starts would make an empty one.
+    // A second name keeps the former file. At no moment is there no database: a server
+    // that starts then would create an empty one.
     if database.exists() && fs::hard_link(database, &kept).is_err() {
         fs::rename(database, &kept).map_err(failed)?;
     }
@@ -90,8 +91,8 @@ pub(super) async fn put(
     Ok(kept.exists().then_some(kept))
 }
 
-/// Who restores is perhaps root, and the server is not. Where this cannot be done,
-/// it need not be done either.
+/// Gives the new file the owner of the database: root may restore it for a server that is
+/// not root. Errors are ignored, as only root may change an owner.
 fn give_to_owner_of(database: &Path, new: &Path) {
     #[cfg(unix)]
     {
@@ -112,7 +113,7 @@ fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A name that no file has.
+/// A free name for the former database.
 fn free_name(database: &Path, ending: &str) -> PathBuf {
     let name = |number: usize| match number {
         1 => beside(database, ending),
@@ -121,7 +122,7 @@ fn free_name(database: &Path, ending: &str) -> PathBuf {
     (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(1))
 }
 
-/// The path with something behind it.
+/// The path with an ending after its name.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(ending);

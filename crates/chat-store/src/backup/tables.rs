@@ -1,4 +1,4 @@
-//! What both databases have in common.
+//! The tables of a backup, which both kinds of database have.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use Kind::{Moment, Number, Text};
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [(&'static str, Kind)],
-    /// In which order its rows are best written, in SQLite.
+    /// The order in which SQLite inserts the rows fastest.
     order: &'static str,
 }
 
@@ -18,12 +18,12 @@ pub(super) struct Table {
 pub(super) enum Kind {
     Number,
     Text,
-    /// Milliseconds since 1970 in SQLite, 0 where it is not known; a time in
-    /// Postgres, NULL then.
+    /// In SQLite milliseconds since 1970, 0 if unknown; in Postgres a time, NULL if
+    /// unknown.
     Moment,
 }
 
-/// Topics stand before what refers to them.
+/// Tables that others refer to are first.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -73,16 +73,16 @@ pub(super) const TABLES: &[Table] = &[
     },
 ];
 
-/// Rows in one statement: at most some 16 MB, with the longest texts.
+/// The number of rows in one statement: at most some 16 MB with the longest texts.
 pub(super) const ROWS_AT_ONCE: usize = 500;
 
 impl Table {
-    /// Its rows in SQLite.
+    /// The query for the rows in SQLite.
     pub(super) fn select_sqlite(&self) -> String {
         format!("SELECT {} FROM {} ORDER BY {}", self.names(), self.name, self.order)
     }
 
-    /// Its rows in Postgres, as SQLite has them.
+    /// The query for the rows in Postgres, in the format of SQLite.
     pub(super) fn select_postgres(&self) -> String {
         let mut sql = "SELECT ".to_owned();
         for (index, (column, kind)) in self.columns.iter().enumerate() {
@@ -101,14 +101,14 @@ impl Table {
         sql
     }
 
-    /// Inserts rows that come as one JSON text.
+    /// The statement that inserts rows from one JSON text into SQLite.
     pub(super) fn insert_sqlite(&self) -> String {
         let values: Vec<String> = (0..self.columns.len()).map(|index| format!("value ->> {index}")).collect();
         let values = values.join(", ");
         format!("INSERT INTO {} ({}) SELECT {values} FROM jsonb_each(?1)", self.name, self.names())
     }
 
-    /// The same.
+    /// The statement that inserts rows from one JSON text into Postgres.
     pub(super) fn insert_postgres(&self) -> String {
         let value = |(index, (_, kind)): (usize, &(&str, Kind))| match kind {
             Number => format!("(v ->> {index})::bigint"),
@@ -116,7 +116,7 @@ impl Table {
             Moment => format!("to_timestamp(nullif((v ->> {index})::bigint, 0)::double precision / 1000)"),
         };
         let values: Vec<String> = self.columns.iter().enumerate().map(value).collect();
-        // The numbers of topics are the database's own otherwise.
+        // Without it, Postgres would generate the ids of topics.
         let overriding = if self.name == "topics" { "OVERRIDING SYSTEM VALUE" } else { "" };
         format!(
             "INSERT INTO {} ({}) {overriding} SELECT {} FROM jsonb_array_elements($1::text::jsonb) AS v",

@@ -9,31 +9,31 @@ use super::{PostgresStore, names};
 use crate::names::{only_one_ignoring_case, rules};
 use crate::rows::Columns as _;
 use crate::{
-    Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
+    NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
     columns, rows,
 };
 
 impl UserRepository for PostgresStore {
-    fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         Box::pin(self.create(user, false))
     }
 
-    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         Box::pin(self.create(user, true))
     }
 
-    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move { names::find(&self.pool, name).await?.check(false) })
     }
 
-    fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
             let row = self.pool.row(|| sqlx::query(FIND_USER).bind(name.as_str())).await?;
             row.as_ref().map(rows::user).transpose()
         })
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
             if let Some(user) = self.find_user(name).await? {
                 return Ok(Some(user));
@@ -46,7 +46,12 @@ impl UserRepository for PostgresStore {
         })
     }
 
-    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+    fn set_password_hash<'a>(
+        &'a self,
+        name: &'a Username,
+        old: &'a str,
+        new: &'a str,
+    ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let set = self
                 .pool
@@ -56,7 +61,7 @@ impl UserRepository for PostgresStore {
         })
     }
 
-    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let skeleton = Skeleton::of(name.as_str());
             let [cased, folded] = skeleton.keys();
@@ -67,7 +72,7 @@ impl UserRepository for PostgresStore {
         })
     }
 
-    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>> {
         Box::pin(async move {
             let (after, max) = (after.map_or("", Username::as_str), columns::column(max as u64));
             let found = self.pool.rows(|| sqlx::query(LIST_USERS).bind(after).bind(max)).await?;
@@ -107,7 +112,7 @@ impl PostgresStore {
 
 impl SessionRepository for PostgresStore {
     /// Deletes some ended sessions, too: nothing else would.
-    fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let now = columns::column(session.created_at_ms);
             self.pool.rows(|| sqlx::query(SWEEP_SESSIONS).bind(now)).await?;
@@ -127,7 +132,7 @@ impl SessionRepository for PostgresStore {
         })
     }
 
-    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>> {
+    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>> {
         Box::pin(async move {
             let now = columns::column(now_ms);
             let row = self.pool.row(|| sqlx::query(FIND_SESSION).bind(id.as_str()).bind(now)).await?;
@@ -135,7 +140,12 @@ impl SessionRepository for PostgresStore {
         })
     }
 
-    fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64) -> Answer<'a, ()> {
+    fn renew_session<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now_ms: u64,
+        expires_at_ms: u64,
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let (now, end) = (columns::column(now_ms), columns::column(expires_at_ms));
             self.pool.rows(|| sqlx::query(RENEW_SESSION).bind(id.as_str()).bind(now).bind(end)).await?;
@@ -143,14 +153,14 @@ impl SessionRepository for PostgresStore {
         })
     }
 
-    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()> {
+    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.pool.rows(|| sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id.as_str())).await?;
             Ok(())
         })
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> StoreFuture<'a, Vec<Session>> {
         Box::pin(async move {
             let (now, max) = (columns::column(now_ms), SESSIONS_LISTED_MAX as i64);
             let found =
@@ -159,14 +169,14 @@ impl SessionRepository for PostgresStore {
         })
     }
 
-    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Vec<SessionId>> {
         Box::pin(async move {
             let revoked = self.pool.rows(|| sqlx::query(REVOKE_SESSIONS_OF).bind(user.as_str())).await?;
             revoked.iter().map(rows::session_id).collect()
         })
     }
 
-    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let now = columns::column(now_ms);
             self.pool.rows(|| sqlx::query(TOUCH_SESSION).bind(id.as_str()).bind(now)).await?;
@@ -174,12 +184,16 @@ impl SessionRepository for PostgresStore {
         })
     }
 
-    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+    fn valid_sessions<'a>(
+        &'a self,
+        ids: &'a [SessionId],
+        now_ms: u64,
+    ) -> StoreFuture<'a, Vec<(SessionId, u64)>> {
         Box::pin(async move {
             let texts: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
             let now = columns::column(now_ms);
-            let good = self.pool.rows(|| sqlx::query(GOOD_SESSIONS).bind(&texts).bind(now)).await?;
-            good.iter().map(rows::session_end).collect()
+            let valid = self.pool.rows(|| sqlx::query(VALID_SESSIONS).bind(&texts).bind(now)).await?;
+            valid.iter().map(rows::session_end).collect()
         })
     }
 }
@@ -267,7 +281,7 @@ const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
 
 const TOUCH_SESSION: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";
 
-pub(super) const GOOD_SESSIONS: &str = "SELECT s.id, s.expires_at
+pub(super) const VALID_SESSIONS: &str = "SELECT s.id, s.expires_at
        FROM unnest($1::text[]) AS d (id) JOIN sessions AS s ON s.id = d.id
       WHERE s.expires_at > $2";
 

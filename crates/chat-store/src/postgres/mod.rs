@@ -8,6 +8,7 @@ mod database;
 mod deadline;
 mod failure;
 mod lane;
+mod maintenance;
 mod names;
 mod page;
 mod pool;
@@ -23,10 +24,11 @@ use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::rows::Columns as _;
-use crate::{Answer, EventLog, PostgresUrl, Retention, StoreError, TrimPosition, Trimmed, migrations};
+use crate::{EventLog, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
 pub use arrival::wait_until_reachable;
 use database::Database;
 use lane::Lane;
+pub(crate) use maintenance::connect;
 use pool::Pool;
 pub(crate) use server_lock::exclude_servers;
 pub use server_lock::{OtherServers, ServerLock};
@@ -86,12 +88,11 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresStore {
-    /// Opens a database that [`migrations::up`] has brought to this version's
+    /// Opens a database that [`migrations::up`](crate::migrations::up) has brought to this version's
     /// schema; another one is refused ([`StoreError::OldSchema`],
     /// [`StoreError::NewerSchema`]).
     pub async fn open(url: &PostgresUrl, options: PostgresOptions) -> Result<Self, StoreError> {
-        migrations::postgres::check(url).await?;
-        complete_names(url).await?;
+        prepare(url).await?;
         let database = Database::new(url, &options);
         let pool = Pool::new(database.clone(), &options);
         let epoch = epoch(&pool).await?;
@@ -111,7 +112,7 @@ impl PostgresStore {
 impl EventLog for PostgresStore {
     /// Uses the lane of the first topic. A batch that also has topics of other lanes may
     /// wait for them.
-    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
         Box::pin(async move {
             match drafts.first() {
                 None => Ok(Commit::default()),
@@ -130,11 +131,11 @@ impl EventLog for PostgresStore {
         (self.lane_hash.hash_one(topic) % lanes) as usize
     }
 
-    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
         Box::pin(page::page(&self.pool, topic, from, limits))
     }
 
-    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
         Box::pin(conversations::conversations(&self.pool, user, limit))
     }
 
@@ -144,7 +145,7 @@ impl EventLog for PostgresStore {
         from: TrimPosition,
         now_ms: u64,
         max_entries: usize,
-    ) -> Answer<'a, Trimmed> {
+    ) -> StoreFuture<'a, Trimmed> {
         Box::pin(trim::trim(&self.pool, retention, from, now_ms, max_entries))
     }
 
@@ -154,7 +155,7 @@ impl EventLog for PostgresStore {
 
     /// Reads, and asks whether the server accepts writes. A write would tell more, but
     /// would cost a flush of the disk for each check.
-    fn check(&self) -> Answer<'_, ()> {
+    fn check(&self) -> StoreFuture<'_, ()> {
         Box::pin(async {
             let rows = self.pool.rows_within(self.check_timeout, || sqlx::query(CHECK)).await?;
             let row = rows.first().ok_or(StoreError::Damaged { what: "no epoch" })?;
@@ -165,7 +166,7 @@ impl EventLog for PostgresStore {
         })
     }
 
-    fn check_write(&self) -> Answer<'_, ()> {
+    fn check_write(&self) -> StoreFuture<'_, ()> {
         Box::pin(async {
             self.check().await?;
             self.pool.rows_within(self.check_timeout, || sqlx::query(CHECK_WRITE)).await?;
@@ -178,9 +179,11 @@ const CHECK: &str = "SELECT current_setting('transaction_read_only')::bool FROM 
 /// Writes a new version of the row, also with the same value.
 const CHECK_WRITE: &str = "UPDATE meta SET value = value WHERE key = 'epoch'";
 
-/// Uses a connection without a time limit, as there may be many accounts.
-async fn complete_names(url: &PostgresUrl) -> Result<(), StoreError> {
-    let mut connection = migrations::postgres::connect(url).await?;
+/// Checks the schema and reserves names, on a connection without a time limit, as there
+/// may be many accounts.
+async fn prepare(url: &PostgresUrl) -> Result<(), StoreError> {
+    let mut connection = connect(url).await?;
+    schema::postgres::check(&mut connection, url).await?;
     names::complete(&mut connection).await?;
     connection.close().await.map_err(StoreError::unavailable)
 }
@@ -229,7 +232,7 @@ mod tests {
                 (accounts::LIST_USERS, 2),
                 (names::FIND, 3),
                 (accounts::FIND_SESSION, 2),
-                (accounts::GOOD_SESSIONS, 2),
+                (accounts::VALID_SESSIONS, 2),
                 (trim::FIRST_ENTRIES, 2),
                 (trim::OLDEST_ENTRIES, 2),
                 (trim::REMOVE, 3),

@@ -6,24 +6,24 @@ use sqlx::sqlite::SqliteConnection;
 use super::{SqliteStore, names};
 use crate::names::only_one_ignoring_case;
 use crate::{
-    Answer, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, User, UserRepository,
+    NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
     columns, rows,
 };
 
 impl UserRepository for SqliteStore {
-    fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         Box::pin(self.create(user, false))
     }
 
-    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         Box::pin(self.create(user, true))
     }
 
-    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move { names::find(&self.readers, name).await?.check(false) })
     }
 
-    fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
             let row = sqlx::query(
                 "SELECT username, password_hash, avatar, created_at FROM users WHERE username = ?1",
@@ -36,7 +36,7 @@ impl UserRepository for SqliteStore {
         })
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
             if let Some(user) = self.find_user(name).await? {
                 return Ok(Some(user));
@@ -53,7 +53,12 @@ impl UserRepository for SqliteStore {
         })
     }
 
-    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+    fn set_password_hash<'a>(
+        &'a self,
+        name: &'a Username,
+        old: &'a str,
+        new: &'a str,
+    ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let work =
@@ -67,7 +72,7 @@ impl UserRepository for SqliteStore {
         })
     }
 
-    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let work = remove(&mut writing.connection, name).await;
@@ -75,7 +80,7 @@ impl UserRepository for SqliteStore {
         })
     }
 
-    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>> {
         Box::pin(async move {
             let found = sqlx::query(LIST_USERS)
                 .bind(after.map_or("", Username::as_str))
@@ -130,7 +135,7 @@ const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FRO
 
 impl SessionRepository for SqliteStore {
     /// Deletes some ended sessions, too: nothing else would.
-    fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let mut work = sqlx::query(SWEEP_SESSIONS)
@@ -153,7 +158,7 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>> {
+    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>> {
         Box::pin(async move {
             let row = sqlx::query(FIND_SESSION)
                 .bind(id.as_str())
@@ -165,7 +170,12 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64) -> Answer<'a, ()> {
+    fn renew_session<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now_ms: u64,
+        expires_at_ms: u64,
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let work = sqlx::query("UPDATE sessions SET expires_at = ?3 WHERE id = ?1 AND expires_at > ?2")
@@ -178,7 +188,7 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()> {
+    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let work = sqlx::query("DELETE FROM sessions WHERE id = ?1")
@@ -189,7 +199,7 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> StoreFuture<'a, Vec<Session>> {
         Box::pin(async move {
             let found = sqlx::query(SESSIONS_OF)
                 .bind(user.as_str())
@@ -202,7 +212,7 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Vec<SessionId>> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let work = sqlx::query("DELETE FROM sessions WHERE username = ?1 RETURNING id")
@@ -214,7 +224,7 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let work =
@@ -227,16 +237,20 @@ impl SessionRepository for SqliteStore {
         })
     }
 
-    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+    fn valid_sessions<'a>(
+        &'a self,
+        ids: &'a [SessionId],
+        now_ms: u64,
+    ) -> StoreFuture<'a, Vec<(SessionId, u64)>> {
         Box::pin(async move {
             let texts: Vec<&str> = ids.iter().map(SessionId::as_str).collect();
-            let good = sqlx::query(GOOD_SESSIONS)
+            let valid = sqlx::query(VALID_SESSIONS)
                 .bind(serde_json::to_string(&texts).map_err(StoreError::unavailable)?)
                 .bind(columns::column(now_ms))
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
-            good.iter().map(rows::session_end).collect()
+            valid.iter().map(rows::session_end).collect()
         })
     }
 }
@@ -258,7 +272,7 @@ pub(super) const SESSIONS_OF: &str =
 
 // CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its
 // key.
-pub(super) const GOOD_SESSIONS: &str = "SELECT s.id, s.expires_at
+pub(super) const VALID_SESSIONS: &str = "SELECT s.id, s.expires_at
        FROM jsonb_each(?1) AS d CROSS JOIN sessions AS s ON s.id = d.value
       WHERE s.expires_at > ?2";
 

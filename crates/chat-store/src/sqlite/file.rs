@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _};
 
-use super::private;
-use crate::cause::{CANTOPEN, DatabaseMessage, FULL, IOERR, READONLY};
-use crate::{SqliteOptions, StoreError, cause, migrations};
+use crate::open_error::{folder, read_failed, unwritable};
+use crate::schema::sqlite::check;
+use crate::{SqliteOptions, StoreError, private_files};
 
 /// A database that belongs to this process for as long as this value lives.
 pub(crate) struct DatabaseFile {
@@ -37,7 +37,7 @@ impl DatabaseFile {
         let path = resolved(path)?;
         let mut lock_path = path.clone().into_os_string();
         lock_path.push(".lock");
-        let lock = private::open(Path::new(&lock_path)).map_err(|source| match folder(&path) {
+        let lock = private_files::open(Path::new(&lock_path)).map_err(|source| match folder(&path) {
             folder if folder.is_dir() => unwritable(&path, source),
             _ => StoreError::cannot_open(path.display(), source),
         })?;
@@ -63,13 +63,13 @@ impl DatabaseFile {
     /// then on: empty, or of this version. The file is created if it is missing,
     /// and the database's files become private to their owner (mode 0600).
     pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        let failed = |error| migrations::sqlite::read_failed(&self.path, error);
+        let failed = |error| read_failed(&self.path, error);
         // SQLite would create it by the umask alone.
-        private::open(&self.path).map_err(|source| unwritable(&self.path, source))?;
+        private_files::open(&self.path).map_err(|source| unwritable(&self.path, source))?;
         let first = self.writing().create_if_missing(true);
         let mut connection = first.connect().await.map_err(failed)?;
-        migrations::sqlite::check(&mut connection, &self.path).await?;
-        private::tighten(&self.path);
+        check(&mut connection, &self.path).await?;
+        private_files::tighten(&self.path);
         // WAL is a property of the file. It is not among the options of the
         // connection, because a file of another program must not be changed.
         let mode =
@@ -103,39 +103,7 @@ impl DatabaseFile {
     /// Opens a database to read it, although another process may have it.
     pub(crate) async fn look_at(path: &Path) -> Result<SqliteConnection, StoreError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        options.connect().await.map_err(|error| migrations::sqlite::read_failed(path, error))
-    }
-}
-
-/// Names the reason of an error on opening a database, where SQLite's own words
-/// ("disk I/O error") leave it open: a full disk, or a folder that is read-only.
-pub(crate) fn explained(path: &Path, error: StoreError) -> StoreError {
-    let (StoreError::CannotOpen { source, .. } | StoreError::Unavailable { source }) = &error else {
-        return error;
-    };
-    let code = source.downcast_ref::<DatabaseMessage>().and_then(DatabaseMessage::code);
-    let code = code.and_then(cause::sqlite_code);
-    if matches!(code, Some(READONLY | IOERR | FULL | CANTOPEN))
-        && let Some(reason) = private::why_unwritable(folder(path))
-    {
-        return unwritable(path, reason);
-    }
-    match error {
-        StoreError::Unavailable { source } => StoreError::cannot_open(path.display(), source),
-        error => error,
-    }
-}
-
-/// The sentence for a folder in which nothing can be written.
-fn unwritable(path: &Path, reason: std::io::Error) -> StoreError {
-    let folder = folder(path).display();
-    StoreError::cannot_open(path.display(), format!("no file can be written in {folder}: {reason}"))
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+        options.connect().await.map_err(|error| read_failed(path, error))
     }
 }
 

@@ -6,7 +6,6 @@ mod conversations;
 mod file;
 mod names;
 mod page;
-mod private;
 mod trim;
 mod writer;
 
@@ -18,8 +17,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
-use crate::{Answer, EventLog, Retention, StoreError, TrimPosition, Trimmed, migrations};
-pub(crate) use file::{DatabaseFile, explained};
+use crate::open_error::explained;
+use crate::{EventLog, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
+pub(crate) use file::DatabaseFile;
 use writer::Writer;
 
 /// A store of users, sessions and the log in one SQLite file: the default store.
@@ -65,7 +65,7 @@ impl SqliteStore {
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         let file = DatabaseFile::claim_with(path, options)?;
         let mut connection = file.connect().await?;
-        migrations::sqlite::run(&mut connection, file.path()).await?;
+        schema::sqlite::run(&mut connection, file.path()).await?;
         let epoch = epoch(&mut connection).await.map_err(|error| explained(path, error))?;
         names::complete(&mut connection).await.map_err(|error| explained(path, error))?;
         let readers = SqlitePoolOptions::new()
@@ -89,7 +89,7 @@ impl SqliteStore {
 }
 
 impl EventLog for SqliteStore {
-    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
         Box::pin(async move {
             if drafts.is_empty() {
                 return Ok(Commit::default());
@@ -100,11 +100,11 @@ impl EventLog for SqliteStore {
         })
     }
 
-    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
         Box::pin(page::page(&self.readers, topic, from, limits))
     }
 
-    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> Answer<'a, Conversations> {
+    fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
         Box::pin(conversations::conversations(&self.readers, user, limit))
     }
 
@@ -114,7 +114,7 @@ impl EventLog for SqliteStore {
         from: TrimPosition,
         now_ms: u64,
         max_entries: usize,
-    ) -> Answer<'a, Trimmed> {
+    ) -> StoreFuture<'a, Trimmed> {
         Box::pin(trim::trim(&self.readers, &self.writer, retention, from, now_ms, max_entries))
     }
 
@@ -124,7 +124,7 @@ impl EventLog for SqliteStore {
 
     /// Reads, and begins a transaction with the right to write. A write would tell more,
     /// but would cost a flush of the disk for each check.
-    fn check(&self) -> Answer<'_, ()> {
+    fn check(&self) -> StoreFuture<'_, ()> {
         Box::pin(async {
             let read = sqlx::query("SELECT value FROM meta WHERE key = 'epoch'");
             read.fetch_one(&self.readers).await.map_err(StoreError::unavailable)?;
@@ -132,7 +132,7 @@ impl EventLog for SqliteStore {
         })
     }
 
-    fn check_write(&self) -> Answer<'_, ()> {
+    fn check_write(&self) -> StoreFuture<'_, ()> {
         Box::pin(async {
             let mut writing = self.writer.begin().await?;
             // An update to the same value would write nothing.
@@ -188,7 +188,7 @@ mod tests {
                 names::FIND,
                 accounts::SAME_SKELETON,
                 accounts::SESSIONS_OF,
-                accounts::GOOD_SESSIONS,
+                accounts::VALID_SESSIONS,
                 trim::FIRST_ENTRIES,
                 trim::OLDEST_ENTRIES,
                 trim::REMOVE,

@@ -10,21 +10,20 @@ use std::time::{Duration, Instant};
 use super::programs::Programs;
 use super::{TestDatabase, at, migrate, new_name, not_run, run};
 
-/// A Postgres server that may be stopped, killed and paused. It ends, and its
-/// data is deleted, with this value or with the process that made it, however
-/// that ends.
+/// A Postgres server that a test can stop, start and pause. It stops, and its data is
+/// deleted, when this value is dropped or the process ends in any way.
 pub struct TestCluster {
     programs: Programs,
     folder: PathBuf,
     port: u16,
-    /// Waits for the other end of its input to be closed, by a drop or by the
-    /// system, then stops the server and deletes the folder.
+    /// The process that stops the server and deletes the folder when its input is closed,
+    /// by a drop or by the operating system.
     watchdog: Child,
 }
 
 impl TestCluster {
-    /// A server of the test's own, whose commits are on the disk; `None` (and a
-    /// line for whoever reads) where there are no programs for it.
+    /// Starts a server for one test, with durable commits; `None` (and a printed line) if
+    /// no Postgres is installed.
     pub fn start() -> Option<Self> {
         match Self::found(true) {
             Ok(cluster) => Some(cluster),
@@ -35,7 +34,7 @@ impl TestCluster {
         }
     }
 
-    /// An error says what is missing on this machine.
+    /// Starts a server. An error names what is missing on this machine.
     pub(super) fn found(durable: bool) -> Result<Self, String> {
         let programs = Programs::find()?;
         let folder = std::env::temp_dir().join(new_name());
@@ -44,7 +43,7 @@ impl TestCluster {
         let watchdog = watchdog(&programs, &folder);
         let mut cluster = Self { programs, folder, port: 0, watchdog };
         cluster.initialise(durable);
-        // Between a look at a port and its use somebody else may take it.
+        // Another program may take the port between the check and its use.
         let started = (0..5).any(|_| {
             cluster.port = free_port();
             cluster.start_again()
@@ -54,22 +53,22 @@ impl TestCluster {
         Ok(cluster)
     }
 
-    /// A database in it, with this version's schema or with nothing.
+    /// Creates a database, with this version's schema or empty.
     pub fn database(&self, migrated: bool) -> TestDatabase {
         let (name, template) = (new_name(), if migrated { "template1" } else { "template0" });
         run(&self.address(), format!("CREATE DATABASE {name} TEMPLATE {template}"));
         at(&self.address(), name, None)
     }
 
-    /// Ends it at once, as a crash does; what was committed is found again by
-    /// the next start.
+    /// Stops the server at once, as a crash does; the next start recovers what was
+    /// committed.
     pub fn stop(&self) {
         let stopped = self.pg_ctl().args(["-m", "immediate", "stop"]).status();
         assert!(stopped.is_ok_and(|status| status.success()), "the test server does not stop");
     }
 
-    /// Starts it after a [`stop`](Self::stop), on the same port; false if that
-    /// is taken.
+    /// Starts the server after a [`stop`](Self::stop), on the same port; returns false if
+    /// the port is taken.
     #[must_use]
     pub fn start_again(&self) -> bool {
         let settings = format!("-p {}", self.port);
@@ -79,13 +78,12 @@ impl TestCluster {
         start.status().is_ok_and(|status| status.success())
     }
 
-    /// Makes it stand still, all its processes: nothing is answered, no
-    /// connection is lost.
+    /// Pauses all processes of the server: it answers nothing, and loses no connection.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes the processes.
     pub fn resume(&self) {
         self.signal("-CONT");
     }
@@ -116,13 +114,13 @@ impl TestCluster {
         command
     }
 
-    /// The first process, then its children.
+    /// Sends a signal to the first process, then to its children.
     fn signal(&self, signal: &str) {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");
         let first = file.lines().next().expect("its number").to_owned();
         kill(signal, &first);
         let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
-        for child in children.expect("this system tells").split_whitespace() {
+        for child in children.expect("the kernel lists children").split_whitespace() {
             kill(signal, child);
         }
     }
@@ -143,22 +141,22 @@ impl TestCluster {
 impl Drop for TestCluster {
     fn drop(&mut self) {
         drop(self.watchdog.stdin.take());
-        let patience = Instant::now() + Duration::from_secs(20);
-        while matches!(self.watchdog.try_wait(), Ok(None)) && Instant::now() < patience {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while matches!(self.watchdog.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// In a group of its own, so that Ctrl-C does not reach it.
+/// Starts the watchdog in a process group of its own, so that Ctrl-C does not reach it.
 fn watchdog(programs: &Programs, folder: &Path) -> Child {
     let mut shell = programs.shell(folder);
     shell.arg("-c").arg(WATCHDOG).arg("watchdog").arg(folder).stdin(Stdio::piped()).process_group(0);
     shell.spawn().expect("a shell")
 }
 
-/// A process that stands still takes no signal but the last, and the children
-/// of a killed server would stand still for ever.
+/// Paused processes are resumed first: they would ignore SIGQUIT, and the children of a
+/// killed server would stay paused.
 const WATCHDOG: &str = r#"
 cat > /dev/null
 pid=$(head -n 1 "$1/data/postmaster.pid" 2> /dev/null)
@@ -178,7 +176,7 @@ rm -rf "$1"
 "#;
 
 fn kill(signal: &str, process: &str) {
-    // One that has just ended needs no signal.
+    // A process that has ended needs no signal.
     let _ = Command::new("kill").args([signal, process]).stderr(Stdio::null()).status();
 }
 

@@ -6,15 +6,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where the programs of Postgres are, and as whom they run.
+/// The folder of Postgres's programs, and the user that runs them.
 pub(super) struct Programs {
     folder: PathBuf,
-    /// They refuse to run as root.
+    /// The ids of the user and the group; `None` to run them as the current user. The
+    /// programs refuse to run as root.
     user: Option<(u32, u32)>,
 }
 
 impl Programs {
-    /// Looks for them; if there are none, says so in a sentence.
+    /// Finds the programs. An error is a sentence that names what is missing.
     pub(super) fn find() -> Result<Self, String> {
         let mut folders: Vec<PathBuf> = std::env::var_os("PG_BIN").into_iter().map(PathBuf::from).collect();
         folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
@@ -36,12 +37,12 @@ impl Programs {
         Ok(Self { folder, user })
     }
 
-    /// A call of one of them, in a folder that is theirs.
+    /// A command for one of the programs, in a folder of their user.
     pub(super) fn command(&self, program: &str, folder: &Path) -> Command {
         self.as_their_user(Command::new(self.folder.join(program)), folder)
     }
 
-    /// A shell with their rights.
+    /// A command for a shell, with the rights of their user.
     pub(super) fn shell(&self, folder: &Path) -> Command {
         self.as_their_user(Command::new("/bin/sh"), folder)
     }
@@ -54,6 +55,7 @@ impl Programs {
         command
     }
 
+    /// Gives a folder to their user.
     pub(super) fn give(&self, folder: &Path) {
         if let Some((user, group)) = self.user {
             chown(folder, Some(user), Some(group)).expect("root may give a folder away");

@@ -12,7 +12,7 @@ use chat_core::{
     SessionId, Topic, Username,
 };
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{Answer, DatabaseUrl, NewUser, Session, StoreError, Stores};
+use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores};
 use proxy::Proxy;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
@@ -97,7 +97,7 @@ impl TestStore {
         &'a self,
         nonce: &str,
         drafts: &'a [Draft],
-        call: impl FnOnce(Answer<'a, Commit>) -> F,
+        call: impl FnOnce(StoreFuture<'a, Commit>) -> F,
     ) -> bool
     where
         F: Future<Output = Option<Result<Commit, StoreError>>>,

@@ -118,15 +118,15 @@ async fn the_valid_sessions_among_many_are_found(store: TestStore) {
         sessions.open_session(&session(id, "alice", 1, ends)).await.unwrap();
     }
     sessions.revoke_session(&SessionId::new("b")).await.unwrap();
-    let good = async |ids: &[&str]| {
+    let valid = async |ids: &[&str]| {
         let ids: Vec<_> = ids.iter().map(|id| SessionId::new(id)).collect();
-        let mut good = sessions.good_sessions(&ids, 200).await.unwrap();
-        good.sort_by_key(|(_, end)| *end);
-        good.into_iter().map(|(id, end)| (id.as_str().to_owned(), end)).collect::<Vec<_>>()
+        let mut valid = sessions.valid_sessions(&ids, 200).await.unwrap();
+        valid.sort_by_key(|(_, end)| *end);
+        valid.into_iter().map(|(id, end)| (id.as_str().to_owned(), end)).collect::<Vec<_>>()
     };
-    assert_eq!(good(&[]).await, []);
+    assert_eq!(valid(&[]).await, []);
     let all = ["a", "b", "c", "nobody's", "'\"["];
-    assert_eq!(good(&all).await, [("c".to_owned(), 400), ("'\"[".to_owned(), 500)]);
-    assert_eq!(good(&all[..2]).await, []);
-    assert_eq!(good(&all[2..3]).await, [("c".to_owned(), 400)]);
+    assert_eq!(valid(&all).await, [("c".to_owned(), 400), ("'\"[".to_owned(), 500)]);
+    assert_eq!(valid(&all[..2]).await, []);
+    assert_eq!(valid(&all[2..3]).await, [("c".to_owned(), 400)]);
 }

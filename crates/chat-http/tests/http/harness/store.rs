@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Pair, SessionId, Topic, Username};
 use chat_store::{
-    Answer, EventLog, MemoryStore, NewUser, Session, SessionRepository, StoreError, User, UserRepository,
+    EventLog, MemoryStore, NewUser, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -57,7 +57,7 @@ impl Store {
         page.entries.iter().map(|entry| entry.body.text().to_owned()).collect()
     }
 
-    fn ask<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn ask<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         if self.out.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "disk on fire".into() }) });
         }
@@ -65,7 +65,7 @@ impl Store {
     }
 
     /// The answer to a call that writes messages.
-    fn write<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn write<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         if self.full.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "disk full".into() }) });
         }
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// The answer to a change of a session.
-    fn change<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn change<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         if self.sessions_stay.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "read-only".into() }) });
         }
@@ -82,7 +82,7 @@ impl Store {
 }
 
 impl UserRepository for Store {
-    fn create_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         let creation = self.ask(self.memory.create_user(user));
         if self.lost.load(Ordering::Relaxed) {
             return Box::pin(async {
@@ -100,31 +100,36 @@ impl UserRepository for Store {
         })
     }
 
-    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, ()> {
+    fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
         self.ask(self.memory.recreate_user(user))
     }
 
-    fn check_new_name<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         self.ask(self.memory.check_new_name(name))
     }
 
-    fn find_user<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         self.ask(self.memory.find_user(name))
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> Answer<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
         self.ask(self.memory.find_user_ignoring_case(name))
     }
 
-    fn remove_user<'a>(&'a self, name: &'a Username) -> Answer<'a, ()> {
+    fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         self.ask(self.memory.remove_user(name))
     }
 
-    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> Answer<'a, Vec<User>> {
+    fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>> {
         self.ask(self.memory.list_users(after, max))
     }
 
-    fn set_password_hash<'a>(&'a self, name: &'a Username, old: &'a str, new: &'a str) -> Answer<'a, bool> {
+    fn set_password_hash<'a>(
+        &'a self,
+        name: &'a Username,
+        old: &'a str,
+        new: &'a str,
+    ) -> StoreFuture<'a, bool> {
         if self.hashes_stay.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "read-only".into() }) });
         }
@@ -133,7 +138,7 @@ impl UserRepository for Store {
 }
 
 impl SessionRepository for Store {
-    fn open_session<'a>(&'a self, session: &'a Session) -> Answer<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
         let (removed, changed) = (
             self.removed_first.swap(false, Ordering::Relaxed),
             self.changed_first.swap(false, Ordering::Relaxed),
@@ -152,7 +157,7 @@ impl SessionRepository for Store {
         })
     }
 
-    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, Option<Session>> {
+    fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>> {
         if !self.hold_next_session.swap(false, Ordering::Relaxed) {
             return self.ask(self.memory.find_session(id, now_ms));
         }
@@ -164,43 +169,52 @@ impl SessionRepository for Store {
         })
     }
 
-    fn renew_session<'a>(&'a self, id: &'a SessionId, now_ms: u64, expires_at_ms: u64) -> Answer<'a, ()> {
+    fn renew_session<'a>(
+        &'a self,
+        id: &'a SessionId,
+        now_ms: u64,
+        expires_at_ms: u64,
+    ) -> StoreFuture<'a, ()> {
         self.ask(self.memory.renew_session(id, now_ms, expires_at_ms))
     }
 
-    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> Answer<'a, ()> {
+    fn revoke_session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, ()> {
         self.change(self.memory.revoke_session(id))
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> Answer<'a, Vec<Session>> {
+    fn sessions_of<'a>(&'a self, user: &'a Username, now_ms: u64) -> StoreFuture<'a, Vec<Session>> {
         self.ask(self.memory.sessions_of(user, now_ms))
     }
 
-    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> Answer<'a, Vec<SessionId>> {
+    fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Vec<SessionId>> {
         self.change(self.memory.revoke_sessions_of(user))
     }
 
-    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> Answer<'a, ()> {
+    fn touch_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, ()> {
         self.touches.fetch_add(1, Ordering::Relaxed);
         self.change(self.memory.touch_session(id, now_ms))
     }
 
-    fn good_sessions<'a>(&'a self, ids: &'a [SessionId], now_ms: u64) -> Answer<'a, Vec<(SessionId, u64)>> {
+    fn valid_sessions<'a>(
+        &'a self,
+        ids: &'a [SessionId],
+        now_ms: u64,
+    ) -> StoreFuture<'a, Vec<(SessionId, u64)>> {
         self.checks.fetch_add(1, Ordering::Relaxed);
-        self.ask(self.memory.good_sessions(ids, now_ms))
+        self.ask(self.memory.valid_sessions(ids, now_ms))
     }
 }
 
 impl EventLog for Store {
-    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> Answer<'a, Commit> {
+    fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
         self.write(self.memory.append(drafts, now_ms))
     }
 
-    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> Answer<'a, Page> {
+    fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
         self.ask(self.memory.page(topic, from, limits))
     }
 
-    fn conversations<'a>(&'a self, user: &'a Username, max: usize) -> Answer<'a, Conversations> {
+    fn conversations<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Conversations> {
         self.ask(self.memory.conversations(user, max))
     }
 
@@ -208,14 +222,14 @@ impl EventLog for Store {
         self.memory.epoch()
     }
 
-    fn check(&self) -> Answer<'_, ()> {
+    fn check(&self) -> StoreFuture<'_, ()> {
         if self.silent.load(Ordering::Relaxed) {
             return Box::pin(std::future::pending());
         }
         self.ask(self.memory.check())
     }
 
-    fn check_write(&self) -> Answer<'_, ()> {
+    fn check_write(&self) -> StoreFuture<'_, ()> {
         self.write(self.memory.check_write())
     }
 

@@ -12,7 +12,7 @@ const KEPT: &str = ".before-";
 
 /// Opens a file for writing, created with mode 0600 if it is missing: whatever
 /// the umask and the mode of the folder. The content is not touched.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 ///
 /// A file that belongs to another user stays as it is, which is logged.
 #[cfg(unix)]
-pub(super) fn tighten(database: &Path) {
+pub(crate) fn tighten(database: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
 
     let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return };
@@ -56,23 +56,7 @@ pub(super) fn tighten(database: &Path) {
 }
 
 #[cfg(not(unix))]
-pub(super) fn tighten(_: &Path) {}
-
-/// Why no file can be written in a folder, if none can: a full disk, a file
-/// system that is mounted read-only, missing permissions.
-pub(super) fn why_unwritable(folder: &Path) -> Option<io::Error> {
-    let path = folder.join(format!(".chat-check-{}", std::process::id()));
-    let written = open(&path).and_then(|mut file| {
-        io::Write::write_all(&mut file, &[0; CHECK_BYTES])?;
-        file.sync_all()
-    });
-    // It may not have been created.
-    let _ = std::fs::remove_file(&path);
-    written.err()
-}
-
-/// Twice what SQLite needs to open a database (its `-shm` file has 32 KiB).
-const CHECK_BYTES: usize = 64 * 1024;
+pub(crate) fn tighten(_: &Path) {}
 
 #[cfg(unix)]
 const MODE: u32 = 0o600;

@@ -1,0 +1,101 @@
+//! The schema of a Postgres database.
+
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+
+use super::{Counted, Recorded, Step, lost, refuse_others, refuse_unknown};
+use crate::{PostgresUrl, StoreError};
+
+/// Refuses every schema but this version's, and changes nothing.
+pub(crate) async fn check(connection: &mut PgConnection, url: &PostgresUrl) -> Result<(), StoreError> {
+    let recorded = recorded(connection, url).await?;
+    let database = url.to_string();
+    refuse_unknown(&recorded, STEPS, &database)?;
+    let (found, needed) =
+        (recorded.last().map_or(0, |step| step.version), STEPS.last().map_or(0, |step| step.version));
+    if STEPS.iter().any(|step| recorded.iter().all(|done| done.version != step.version)) {
+        return Err(StoreError::OldSchema { database, found, needed });
+    }
+    Ok(())
+}
+
+/// The steps that a database has, by number; none for one without the table of
+/// steps. Unlike a file, it may have tables of other programs.
+pub(crate) async fn recorded(
+    connection: &mut PgConnection,
+    url: &PostgresUrl,
+) -> Result<Vec<Recorded>, StoreError> {
+    let failed = |source| StoreError::cannot_open(url, source);
+    let table = sqlx::query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if !table.try_get::<bool, _>(0).map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query("SELECT version, description, checksum FROM _sqlx_migrations ORDER BY version")
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    let mut steps = Vec::with_capacity(rows.len());
+    for row in rows {
+        steps.push(Recorded {
+            version: row.try_get(0).map_err(failed)?,
+            name: row.try_get(1).map_err(failed)?,
+            checksum: row.try_get(2).map_err(failed)?,
+        });
+    }
+    refuse_others(&steps, STEPS, &url.to_string())?;
+    Ok(steps)
+}
+
+/// A `users` table that was taken over from the original stays.
+const MADE_ACCOUNTS: Counted = Counted {
+    sql: "SELECT count(*) FROM users WHERE (SELECT value FROM meta WHERE key = 'users') = 'made'",
+    ..lost::ACCOUNTS
+};
+
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        name: "accounts",
+        up: include_str!("../../../../migrations/postgres/0001_accounts.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0001_accounts.down.sql"),
+        loses: &[MADE_ACCOUNTS, lost::SESSIONS],
+    },
+    Step {
+        version: 2,
+        name: "log",
+        up: include_str!("../../../../migrations/postgres/0002_log.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0002_log.down.sql"),
+        loses: &[lost::MESSAGES],
+    },
+    Step {
+        version: 3,
+        name: "names",
+        up: include_str!("../../../../migrations/postgres/0003_names.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0003_names.down.sql"),
+        loses: &[lost::REMOVED_NAMES],
+    },
+    Step {
+        version: 4,
+        name: "sessions",
+        up: include_str!("../../../../migrations/postgres/0004_sessions.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0004_sessions.down.sql"),
+        loses: &[lost::DEVICES],
+    },
+    Step {
+        version: 5,
+        name: "conversations",
+        up: include_str!("../../../../migrations/postgres/0005_conversations.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0005_conversations.down.sql"),
+        loses: &[],
+    },
+    Step {
+        version: 6,
+        name: "retention",
+        up: include_str!("../../../../migrations/postgres/0006_retention.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0006_retention.down.sql"),
+        loses: &[lost::NONCES],
+    },
+];
