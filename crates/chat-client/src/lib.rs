@@ -19,6 +19,9 @@
 //! | [`Rng`] | the random generator of a session, for programs that repeat runs from a seed |
 //! | [`sign_in()`] | a token for a name and a password |
 //!
+//! The feature `socket` (on by default) has what needs tokio: [`Client`], its options
+//! and errors, [`ServerUrl`] and [`sign_in()`].
+//!
 //! # Guarantees
 //!
 //! - An accepted message is sent until it is stored or finally refused, in the
@@ -39,21 +42,27 @@
 //! arguments, so that a run can be repeated exactly. There is no TLS: give the
 //! address behind the proxy, or use your own socket with a [`Session`].
 
+#[cfg(feature = "socket")]
 mod client;
 mod event;
 mod frame;
 mod rng;
 mod seen;
+#[cfg(feature = "socket")]
 mod server_url;
 mod session;
+#[cfg(feature = "socket")]
 mod sign_in;
 
+#[cfg(feature = "socket")]
 pub use client::{
     Client, ClientOptions, ConnectError, Credentials, Events, Receipt, RequestError, SendError,
 };
 pub use event::{Conversation, Entry, Event, HistoryPage, Presence, Topic};
 pub use rng::Rng;
 pub use seen::{CONVERSATIONS_MAX, Seen};
+#[cfg(feature = "socket")]
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use session::{Options, Output, PageFrom, Refused, Session, Snapshot, Unsent};
+#[cfg(feature = "socket")]
 pub use sign_in::{SignInError, sign_in};

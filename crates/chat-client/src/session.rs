@@ -11,7 +11,7 @@ mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::connection::{Link, Server};
+use self::connection::{ConnectionPhase, Server};
 pub use self::options::Options;
 use self::outbox::Outbox;
 use self::privates::CatchUp;
@@ -47,7 +47,7 @@ pub struct Session {
     options: Options,
     rng: Rng,
     out: VecDeque<Output>,
-    link: Link,
+    connection: ConnectionPhase,
     server: Server,
     /// Connections in a row that failed or did not last.
     failures: u32,
@@ -59,8 +59,8 @@ pub struct Session {
     rooms_due: BTreeSet<String>,
     outbox: Outbox,
     requests: Requests,
-    /// Pages of history that the application asked for and that are not requested
-    /// yet.
+    /// Pages of history that the application wants and that are not requested from
+    /// the server yet.
     history: VecDeque<QueuedPage>,
     catch_up: CatchUp,
 }
@@ -150,7 +150,7 @@ impl Session {
             options,
             rng: Rng::new(seed),
             out: VecDeque::new(),
-            link: Link::Down { until_ms: 0 },
+            connection: ConnectionPhase::Down { until_ms: 0 },
             server: Server::unknown(),
             failures: 0,
             received_ms: 0,
@@ -177,13 +177,15 @@ impl Session {
     /// When [`tick`](Self::tick) is due; `u64::MAX` if nothing is due before
     /// another call.
     pub fn next_tick_ms(&self) -> u64 {
-        match self.link {
-            Link::Down { until_ms } | Link::Connecting { until_ms } | Link::Greeting { until_ms } => until_ms,
-            Link::SignedOut => u64::MAX,
-            Link::Up { reconnect_at_ms: Some(reconnect_at_ms), .. } => {
+        match self.connection {
+            ConnectionPhase::Down { until_ms }
+            | ConnectionPhase::Connecting { until_ms }
+            | ConnectionPhase::Greeting { until_ms } => until_ms,
+            ConnectionPhase::SignedOut => u64::MAX,
+            ConnectionPhase::Up { reconnect_at_ms: Some(reconnect_at_ms), .. } => {
                 (reconnect_at_ms + self.options.hello_timeout_ms).min(self.silence_deadline_ms())
             }
-            Link::Up { .. } => [
+            ConnectionPhase::Up { .. } => [
                 self.silence_deadline_ms(),
                 self.answer_deadline_ms(),
                 self.outbox.next_ms(),
@@ -215,13 +217,13 @@ impl Session {
     /// Takes a text message of the server.
     pub fn frame(&mut self, now_ms: u64, text: &str) {
         self.received(now_ms);
-        match self.link {
-            Link::Greeting { .. } => {
+        match self.connection {
+            ConnectionPhase::Greeting { .. } => {
                 if let Frame::Hello(hello) = frame::parse(text) {
                     self.hello(hello, now_ms);
                 }
             }
-            Link::Up { .. } => self.handle(frame::parse(text), now_ms),
+            ConnectionPhase::Up { .. } => self.handle(frame::parse(text), now_ms),
             _ => return,
         }
         self.send_due(now_ms);
@@ -276,7 +278,7 @@ impl Session {
 
     /// Sends what may be sent by now.
     fn send_due(&mut self, now_ms: u64) {
-        if let Link::Up { reconnect_at_ms: None, .. } = self.link {
+        if let ConnectionPhase::Up { reconnect_at_ms: None, .. } = self.connection {
             self.send_room_requests(now_ms);
             self.send_page_requests(now_ms);
             self.send_catch_up_requests(now_ms);

@@ -1,6 +1,7 @@
 //! The connection of a session: its phases, its deadlines, and the waits between
 //! attempts.
 
+use super::outbox::Loss;
 use super::requests::Requests;
 use super::{CatchUp, Options, Output, Session};
 use crate::frame::{Hello, Refusal};
@@ -8,7 +9,7 @@ use crate::{Event, Rng, Topic};
 
 /// The phase of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum ConnectionPhase {
     /// There is no connection; the next attempt is at this time.
     Down { until_ms: u64 },
     /// The connection must be open by this time.
@@ -17,8 +18,8 @@ pub(super) enum Link {
     Greeting { until_ms: u64 },
     Up {
         since_ms: u64,
-        /// The server is about to close and asked the client to connect again at
-        /// this time.
+        /// The server is about to close, and requested that the client connects
+        /// again at this time.
         reconnect_at_ms: Option<u64>,
     },
     /// The token is not valid: nothing is attempted until there is another one.
@@ -56,14 +57,14 @@ impl Server {
 impl Session {
     /// Whether the server has sent `hello` on the present connection.
     pub fn is_online(&self) -> bool {
-        matches!(self.link, Link::Up { .. })
+        matches!(self.connection, ConnectionPhase::Up { .. })
     }
 
-    /// Reports that the connection which [`Output::Connect`] asked for is open.
+    /// Reports that the connection which [`Output::Connect`] requested is open.
     pub fn opened(&mut self, now_ms: u64) {
-        if let Link::Connecting { .. } = self.link {
+        if let ConnectionPhase::Connecting { .. } = self.connection {
             self.received_ms = now_ms;
-            self.link = Link::Greeting { until_ms: now_ms + self.options.hello_timeout_ms };
+            self.connection = ConnectionPhase::Greeting { until_ms: now_ms + self.options.hello_timeout_ms };
         }
     }
 
@@ -77,7 +78,7 @@ impl Session {
     /// the close frame; 1008 where the server refused the token in its answer to
     /// the upgrade (401 or 403).
     pub fn closed(&mut self, now_ms: u64, code: Option<u16>) {
-        if !matches!(self.link, Link::Down { .. } | Link::SignedOut) {
+        if !matches!(self.connection, ConnectionPhase::Down { .. } | ConnectionPhase::SignedOut) {
             self.connection_lost(now_ms, code);
         }
     }
@@ -85,25 +86,28 @@ impl Session {
     /// Reports that there is a new token: a session that was signed out connects
     /// again.
     pub fn signed_in(&mut self, now_ms: u64) {
-        if self.link == Link::SignedOut {
+        if self.connection == ConnectionPhase::SignedOut {
             self.failures = 0;
-            self.link = Link::Down { until_ms: now_ms };
+            self.connection = ConnectionPhase::Down { until_ms: now_ms };
         }
     }
 
     /// Starts an attempt that is due, and drops a connection whose deadline has
     /// passed.
     pub(super) fn tick_connection(&mut self, now_ms: u64) {
-        match self.link {
-            Link::Down { until_ms } if until_ms <= now_ms => {
-                self.link = Link::Connecting { until_ms: now_ms + self.options.connect_timeout_ms };
+        match self.connection {
+            ConnectionPhase::Down { until_ms } if until_ms <= now_ms => {
+                self.connection =
+                    ConnectionPhase::Connecting { until_ms: now_ms + self.options.connect_timeout_ms };
                 self.out.push_back(Output::Connect);
             }
-            Link::Connecting { until_ms } | Link::Greeting { until_ms } if until_ms <= now_ms => {
+            ConnectionPhase::Connecting { until_ms } | ConnectionPhase::Greeting { until_ms }
+                if until_ms <= now_ms =>
+            {
                 self.hang_up(now_ms);
             }
-            Link::Up { reconnect_at_ms, .. } => {
-                // The server did not close although it said it would.
+            ConnectionPhase::Up { reconnect_at_ms, .. } => {
+                // The server did not close although it announced that.
                 let stays = reconnect_at_ms.is_some_and(|ms| ms + self.options.hello_timeout_ms <= now_ms);
                 if stays || self.silence_deadline_ms() <= now_ms || self.answer_deadline_ms() <= now_ms {
                     self.hang_up(now_ms);
@@ -114,7 +118,7 @@ impl Session {
     }
 
     pub(super) fn hello(&mut self, hello: Hello, now_ms: u64) {
-        self.link = Link::Up { since_ms: now_ms, reconnect_at_ms: None };
+        self.connection = ConnectionPhase::Up { since_ms: now_ms, reconnect_at_ms: None };
         self.server = Server::of(&hello, &self.options);
         let is_other_user = self.seen.user().is_some_and(|before| before != hello.user);
         if is_other_user {
@@ -131,7 +135,7 @@ impl Session {
 
     /// The server is about to close, and wants the client back after this time.
     pub(super) fn reconnect_requested(&mut self, after_ms: u64, now_ms: u64) {
-        if let Link::Up { reconnect_at_ms, .. } = &mut self.link {
+        if let ConnectionPhase::Up { reconnect_at_ms, .. } = &mut self.connection {
             *reconnect_at_ms = Some(now_ms + after_ms.min(RECONNECT_AFTER_MAX_MS));
         }
     }
@@ -143,28 +147,29 @@ impl Session {
 
     fn connection_lost(&mut self, now_ms: u64, code: Option<u16>) {
         let mut wanted_at_ms = None;
-        if let Link::Up { since_ms, reconnect_at_ms } = self.link {
+        if let ConnectionPhase::Up { since_ms, reconnect_at_ms } = self.connection {
             wanted_at_ms = reconnect_at_ms;
             if since_ms + self.options.stable_after_ms <= now_ms {
                 self.failures = 0;
                 self.stable_connection_lost();
             }
         }
-        self.link = Link::Down { until_ms: now_ms };
-        self.outbox_lost_connection(code == Some(TOO_BIG));
+        self.connection = ConnectionPhase::Down { until_ms: now_ms };
+        let loss = if code == Some(TOO_BIG) { Loss::MessageTooBig } else { Loss::Other };
+        self.outbox_lost_connection(loss);
         self.rooms_lost_connection();
         self.history_lost_connection();
         self.catch_up = CatchUp::default();
         self.requests = Requests::after(&self.requests);
         if let Some(code @ (TOKEN_INVALID | SESSION_ENDED)) = code {
-            self.link = Link::SignedOut;
+            self.connection = ConnectionPhase::SignedOut;
             return self.emit(Event::SignedOut { code });
         }
         let until_ms = wanted_at_ms.unwrap_or_else(|| now_ms + self.backoff_ms(self.failures)).max(now_ms);
         if wanted_at_ms.is_none() {
             self.failures += 1;
         }
-        self.link = Link::Down { until_ms };
+        self.connection = ConnectionPhase::Down { until_ms };
         self.emit(Event::Offline { code, retry_in_ms: until_ms - now_ms });
     }
 

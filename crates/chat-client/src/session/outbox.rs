@@ -27,6 +27,23 @@ struct Item {
     in_flight: bool,
 }
 
+/// Why the connection was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// A message was too big for the server (1009).
+    MessageTooBig,
+    Other,
+}
+
+/// Why a send fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The server refused the attempt in flight, which therefore did not store it.
+    Refusal,
+    /// The session gave the send up; an attempt in flight may be stored.
+    Here,
+}
+
 impl Outbox {
     pub(super) fn restore(unsent: Vec<Unsent>) -> Self {
         let bytes = unsent.iter().map(|unsent| unsent.text.len()).sum();
@@ -152,7 +169,7 @@ impl Session {
             };
             if frame.len() > self.server.message_max_bytes {
                 let message = format!("a message has at most {} bytes", self.server.message_max_bytes);
-                self.fail_send(self.outbox.in_flight, TEXT_TOO_LONG, &message, false);
+                self.fail_send(self.outbox.in_flight, TEXT_TOO_LONG, &message, Cause::Here);
                 continue;
             }
             self.start_answer_timer(now_ms);
@@ -187,7 +204,7 @@ impl Session {
             _ => None,
         };
         if !refusal.is_retryable() && room.is_none() {
-            return self.fail_send(index, &refusal.code, &refusal.message, true);
+            return self.fail_send(index, &refusal.code, &refusal.message, Cause::Refusal);
         }
         if let Some(room) = room {
             // The server removed this client from the room without a frame.
@@ -203,15 +220,15 @@ impl Session {
 
     /// Marks all sends as not in flight. If the server closed the connection
     /// because a message was too big, the biggest one in flight fails.
-    pub(super) fn outbox_lost_connection(&mut self, was_too_big: bool) {
+    pub(super) fn outbox_lost_connection(&mut self, loss: Loss) {
         let sizes = self.outbox.items.iter().enumerate().filter(|(_, item)| item.in_flight);
         let biggest = sizes.max_by_key(|(_, item)| item.unsent.text.len()).map(|(index, _)| index);
-        if let Some(biggest) = biggest.filter(|_| was_too_big) {
+        if let Some(biggest) = biggest.filter(|_| loss == Loss::MessageTooBig) {
             self.fail_send(
                 biggest,
                 TEXT_TOO_LONG,
                 "the server closed the connection: a message was too big",
-                true,
+                Cause::Refusal,
             );
         }
         for index in 0..self.outbox.items.len() {
@@ -225,22 +242,21 @@ impl Session {
         while let Some(index) =
             self.outbox.items.iter().position(|item| matches!(&item.unsent.to, Topic::Room(to) if to == room))
         {
-            self.fail_send(index, code, message, false);
+            self.fail_send(index, code, message, Cause::Here);
         }
     }
 
     /// Fails every send, as another user has signed in.
     pub(super) fn fail_all_sends(&mut self) {
         while self.outbox.len() > 0 {
-            self.fail_send(0, "other_user", "another user has signed in", false);
+            self.fail_send(0, "other_user", "another user has signed in", Cause::Here);
         }
     }
 
-    /// Removes a send and reports it as not sent. `is_answer`: the server refused
-    /// the attempt in flight, which therefore did not store it.
-    fn fail_send(&mut self, index: usize, code: &str, message: &str, is_answer: bool) {
+    /// Removes a send and reports it as not sent.
+    fn fail_send(&mut self, index: usize, code: &str, message: &str, cause: Cause) {
         let Some(item) = self.outbox.items.get(index) else { return };
-        let may_be_stored = item.unsent.may_be_stored || (item.in_flight && !is_answer);
+        let may_be_stored = item.unsent.may_be_stored || (item.in_flight && cause != Cause::Refusal);
         let Some(unsent) = self.outbox.remove(index) else { return };
         let (code, message) = (code.to_owned(), message.to_owned());
         self.emit(Event::NotSent { nonce: unsent.nonce, code, message, may_be_stored });

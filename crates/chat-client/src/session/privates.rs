@@ -22,12 +22,20 @@ pub(super) struct CatchUp {
 struct Missing {
     /// The highest number that is known to exist.
     known_seq: u64,
-    /// The last seen number is unknown: only the latest messages are read.
-    from_latest: bool,
+    start: Start,
     /// When to request a page; `None` while one is requested.
     request_at_ms: Option<u64>,
     /// Temporary refusals in a row.
     failures: u32,
+}
+
+/// Where the pages of a conversation's missing messages start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// After the last seen number.
+    Seen,
+    /// The last seen number is unknown: only the latest messages are read.
+    Latest,
 }
 
 impl CatchUp {
@@ -35,8 +43,8 @@ impl CatchUp {
         self.missing.values().filter_map(|missing| missing.request_at_ms).min().unwrap_or(u64::MAX)
     }
 
-    fn add(&mut self, with: &str, known_seq: u64, from_latest: bool) {
-        let missing = Missing { known_seq, from_latest, request_at_ms: Some(0), failures: 0 };
+    fn add(&mut self, with: &str, known_seq: u64, start: Start) {
+        let missing = Missing { known_seq, start, request_at_ms: Some(0), failures: 0 };
         self.missing.insert(with.to_owned(), missing);
     }
 }
@@ -56,13 +64,13 @@ impl Session {
             for listed in &listed {
                 match self.seen.private(&listed.with) {
                     Some(seq) if !is_renumbered && seq >= listed.seq => {}
-                    Some(_) if !is_renumbered => catch_up.add(&listed.with, listed.seq, false),
-                    Some(_) => catch_up.add(&listed.with, listed.seq, true),
+                    Some(_) if !is_renumbered => catch_up.add(&listed.with, listed.seq, Start::Seen),
+                    Some(_) => catch_up.add(&listed.with, listed.seq, Start::Latest),
                     // It began while this client was offline.
-                    None if was_complete => catch_up.add(&listed.with, listed.seq, false),
+                    None if was_complete => catch_up.add(&listed.with, listed.seq, Start::Seen),
                     None => {
                         resets.push(listed.with.clone());
-                        catch_up.add(&listed.with, listed.seq, true);
+                        catch_up.add(&listed.with, listed.seq, Start::Latest);
                     }
                 }
             }
@@ -72,7 +80,9 @@ impl Session {
                 }
                 let is_listed = catch_up.missing.contains_key(with);
                 if !is_listed && has_more && (may_hide || is_renumbered) {
-                    catch_up.add(with, if is_renumbered { 0 } else { seq }, is_renumbered);
+                    let (known_seq, start) =
+                        if is_renumbered { (0, Start::Latest) } else { (seq, Start::Seen) };
+                    catch_up.add(with, known_seq, start);
                 }
             }
             if is_renumbered {
@@ -100,7 +110,7 @@ impl Session {
         let seen = self.seen.private(&with);
         if let Some(missing) = self.catch_up.missing.get_mut(&with) {
             missing.known_seq = missing.known_seq.max(seq);
-            if seen.is_some_and(|seen| seen + 1 == seq) && !missing.from_latest {
+            if seen.is_some_and(|seen| seen + 1 == seq) && missing.start == Start::Seen {
                 self.emit_private(with, seq, entry);
             }
             return;
@@ -114,13 +124,13 @@ impl Session {
             None if self.catch_up.unlisted_are_seen => seq.saturating_sub(1),
             None => {
                 self.emit(Event::Reset { topic: Topic::Private(with.clone()) });
-                return self.catch_up.add(&with, seq, true);
+                return self.catch_up.add(&with, seq, Start::Latest);
             }
         };
         if seq == seen + 1 {
             self.emit_private(with, seq, entry);
         } else if seq > seen {
-            self.catch_up.add(&with, seq, false);
+            self.catch_up.add(&with, seq, Start::Seen);
             self.send_catch_up_requests(now_ms);
         }
     }
@@ -135,12 +145,12 @@ impl Session {
                 return;
             };
             missing.request_at_ms = None;
-            let (with, from_latest) = (with.clone(), missing.from_latest);
+            let (with, start) = (with.clone(), missing.start);
             let from = match self.seen.private(&with) {
-                Some(seq) if !from_latest => PageFrom::After(seq),
+                Some(seq) if start == Start::Seen => PageFrom::After(seq),
                 _ => PageFrom::Latest,
             };
-            let limit = if from_latest { None } else { Some(PAGE_MAX) };
+            let limit = (start == Start::Seen).then_some(PAGE_MAX);
             let topic = Topic::Private(with.clone());
             self.request_page(Expected::CatchUp(with), &topic, from, limit, now_ms);
         }
@@ -151,11 +161,11 @@ impl Session {
         let Some(missing) = self.catch_up.missing.get_mut(with) else { return };
         let topic = Topic::Private(with.to_owned());
         let before = self.seen.private(with);
-        let from_latest = std::mem::take(&mut missing.from_latest);
+        let start = std::mem::replace(&mut missing.start, Start::Seen);
         missing.failures = 0;
         let known_seq = missing.known_seq;
         if let Some(seen) = before
-            && !from_latest
+            && start == Start::Seen
             && page.first > seen + 1
         {
             // The server no longer keeps a part of them.
@@ -173,7 +183,7 @@ impl Session {
         }
         let seen = self.seen.private(with);
         // If live messages came before the page, its `has_more` is out of date.
-        let has_next_page = page.has_more && !from_latest && page_last >= seen;
+        let has_next_page = page.has_more && start == Start::Seen && page_last >= seen;
         let is_behind = seen.is_none_or(|seen| seen < known_seq) || has_next_page;
         if !is_behind {
             self.catch_up.missing.remove(with);
@@ -181,7 +191,7 @@ impl Session {
             self.request_again(with, now_ms);
         } else {
             // The server has fewer entries than it listed: the rest cannot be read.
-            if !from_latest {
+            if start == Start::Seen {
                 self.emit(Event::Reset { topic: topic.clone() });
             }
             self.seen.advance(&topic, known_seq);

@@ -1,7 +1,7 @@
 //! Rooms: joining them, resuming where the application was, and leaving.
 
 use super::requests::Expected;
-use super::{Link, Refused, Session};
+use super::{ConnectionPhase, Refused, Session};
 use crate::frame::{Joined, Refusal, Request};
 use crate::{Entry, Event, Topic};
 
@@ -100,7 +100,7 @@ impl Session {
         if self.rooms_due.is_empty() {
             return;
         }
-        let is_up = matches!(self.link, Link::Up { .. });
+        let is_up = matches!(self.connection, ConnectionPhase::Up { .. });
         let due: Vec<String> = self.rooms_due.iter().cloned().collect();
         for name in due {
             let Some(room) = self.rooms.get(&name) else {

@@ -8,6 +8,11 @@ use crate::{Seen, Topic};
 ///
 /// It is complete when all outputs were taken and all their events handled: an
 /// event that was put out counts as seen.
+///
+/// A snapshot of an earlier version of this crate can be read. An earlier version
+/// cannot read one of this version, which writes names that are newer (`private`,
+/// `privates`, `caught_up_at`): a program that goes back to an earlier version needs
+/// the snapshot that it saved there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// How far the application has seen each topic; its rooms are joined again.
