@@ -10,9 +10,13 @@
 //! cargo xtask simulate --seed 7 --trace
 //! ```
 //!
-//! Hubs, turns, inboxes, the routing of commits, the writer's queue and the client are
-//! the real ones (chat-core, chat-shard, chat-client), which do no I/O. What lies around
-//! them is a model:
+//! Hubs, turns, inboxes, what sockets hold and keep, the routing of commits, the writer's
+//! queue and the client are the real ones (chat-core, chat-shard, chat-client), which do
+//! no I/O. What lies around them is a model. The bus between the servers (`Remote`,
+//! `Bridge`, `brought`, the poll of the log for what it has lost) models what the product
+//! does not have: it is one process so far, and the hubs are checked for more.
+//!
+//! The modules:
 //!
 //! | | |
 //! |---|---|

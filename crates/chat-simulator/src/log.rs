@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use chat_core::{
-    Answer, Commit, Conversations, Draft, History, HistoryLimits, Nonce, Page, PageFrom, PageLimits, Query,
-    Seed, Topic, Username,
+    Answer, Commit, Draft, History, HistoryLimits, Nonce, PageFrom, Query, Seed, Topic, Username,
 };
 
 use crate::planted::Bug;
@@ -45,30 +44,25 @@ impl Log {
         Nonce::parse(&format!("log {}", self.nonces)).expect("short and printable")
     }
 
+    /// Answers a query of a hub, without the entries that were dropped.
     pub(crate) fn answer(&self, query: &Query) -> Answer {
-        match query {
-            Query::Page { topic, from, limits } => Answer::Page(self.page(topic, *from, *limits)),
-            Query::Conversations { user, limit } => Answer::Conversations(self.conversations(user, *limit)),
+        let mut query = query.clone();
+        let mut first = 1;
+        if let Query::Page { topic, from, .. } = &mut query {
+            first = self.first(topic);
+            if let PageFrom::After(seq) = from {
+                *seq = (*seq).max(first - 1);
+            }
         }
-    }
-
-    pub(crate) fn page(&self, topic: &Topic, from: PageFrom, limits: PageLimits) -> Page {
-        let first = self.first(topic);
-        let from = match from {
-            PageFrom::After(seq) => PageFrom::After(seq.max(first - 1)),
-            other => other,
-        };
-        let mut page = self.history.page(topic, from, limits);
-        page.first = page.first.max(first);
-        page.entries.retain(|entry| entry.seq >= first);
-        if self.bug == Some(Bug::NoFirst) {
-            page.first = 1;
+        let mut answer = self.history.answer(&query);
+        if let Answer::Page(page) = &mut answer {
+            page.first = page.first.max(first);
+            page.entries.retain(|entry| entry.seq >= first);
+            if self.bug == Some(Bug::NoFirst) {
+                page.first = 1;
+            }
         }
-        page
-    }
-
-    pub(crate) fn conversations(&self, user: &Username, limit: usize) -> Conversations {
-        self.history.conversations(user, limit)
+        answer
     }
 
     pub(crate) fn last_seq(&self, topic: &Topic) -> u64 {
