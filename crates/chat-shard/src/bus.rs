@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chat_core::{Commit, PresenceChange, Subscription};
 
 use crate::log_queue::Failure;
-use crate::routing::{Origins, Routing, deliveries, receipts_by_shard, retried};
+use crate::routing::{Routing, deliveries, receipts_by_shard, retried};
 use crate::shared_inbox::{Item, SharedInbox};
 
 /// Carries commits to the shards that are subscribed to their topics.
@@ -37,7 +37,7 @@ impl Bus {
     }
 
     /// Pushes a commit to the shards that it concerns, see [`deliveries`].
-    pub(crate) fn publish(&self, commit: &Commit, origins: &Origins) {
+    pub(crate) fn publish(&self, commit: &Commit, origins: &[(usize, usize)]) {
         let shards = self.inboxes.len();
         let entries = self.lock().entries_by_shard(&commit.entries, shards);
         for (shard, item) in deliveries(entries, receipts_by_shard(&commit.receipts, origins, shards)) {
@@ -57,9 +57,8 @@ impl Bus {
 
     /// Pushes the receipts of drafts that were not stored.
     pub(crate) fn publish_failure(&self, failure: Failure) {
-        let Failure { lane, receipts } = failure;
-        for (shard, receipts) in receipts {
-            self.inboxes[shard].push(Item::Failure { lane, receipts });
+        for (shard, item) in failure.into_items(self.inboxes.len()) {
+            self.inboxes[shard].push(item);
         }
     }
 
@@ -74,5 +73,36 @@ impl Bus {
     fn lock(&self) -> MutexGuard<'_, Routing> {
         // Every change is whole in one statement.
         self.routing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use chat_core::{DraftId, Missed, Outcome, Receipt, RoomName, Topic};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_that_a_retry_found_is_missed_by_its_subscribers_only() {
+        let inboxes: Vec<_> = (0..3).map(|_| Arc::new(SharedInbox::new(1_000))).collect();
+        let bus = Bus::new(inboxes.clone());
+        bus.subscribe(0, Subscription::Room(RoomName::default()));
+        bus.subscribe(2, Subscription::Room(RoomName::default()));
+        let topic = Topic::Room(RoomName::default());
+        let outcome = Outcome::Duplicate { topic: topic.clone(), seq: 5, at_ms: 1_000 };
+        let receipts = vec![Receipt { draft: DraftId(1), outcome }];
+        bus.publish_retried(&Commit { entries: Vec::new(), receipts }, 2_000);
+        let missed = |shard: usize| -> Vec<Missed> {
+            let items = inboxes[shard].take(Waker::noop()).into_iter().flatten();
+            let missed = items.flat_map(|item| match item {
+                Item::Missed(missed) => missed,
+                _ => panic!("not a missed entry"),
+            });
+            missed.collect()
+        };
+        let five = [Missed { topic, first: 5, last: 5 }];
+        assert_eq!([missed(0), missed(1), missed(2)], [five.to_vec(), vec![], five.to_vec()]);
     }
 }

@@ -23,6 +23,7 @@ pub struct Inbox<C> {
     /// each topic. Not empty if and only if `items` has an empty [`Item::Missed`],
     /// which gets them when everything is taken.
     missed: BTreeMap<Topic, (u64, u64)>,
+    overflowed: u64,
     planted: Planted,
 }
 
@@ -71,6 +72,7 @@ impl<C> Inbox<C> {
             items: VecDeque::new(),
             bytes: 0,
             missed: BTreeMap::new(),
+            overflowed: 0,
             planted: Planted::default(),
         }
     }
@@ -112,7 +114,7 @@ impl<C> Inbox<C> {
         self.bytes = 0;
         let ranges = std::mem::take(&mut self.missed);
         let mut items = std::mem::take(&mut self.items);
-        if !ranges.is_empty() || planted!(self.planted, DropWhenFull) {
+        if !ranges.is_empty() {
             let mark = items.iter_mut().find_map(|item| match item {
                 Item::Missed(missed) if missed.is_empty() => Some(missed),
                 _ => None,
@@ -138,6 +140,11 @@ impl<C> Inbox<C> {
         !self.missed.is_empty()
     }
 
+    /// How many entries did not fit since the inbox began.
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
     /// Counts entries, or notes their numbers instead once there are too many.
     fn keep_or_miss(&mut self, entries: &mut Vec<Arc<Entry>>) {
         let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.body.bytes()).sum();
@@ -147,6 +154,7 @@ impl<C> Inbox<C> {
             self.bytes += bytes;
             return;
         }
+        self.overflowed += entries.len() as u64;
         if planted!(self.planted, DropWhenFull) {
             entries.clear();
         }
@@ -234,6 +242,20 @@ mod tests {
         assert_eq!(taken(&mut inbox), "1-3");
     }
 
+    #[test]
+    fn the_receipts_of_a_commit_that_does_not_fit_follow_the_mark() {
+        let mut inbox = Inbox::<()>::new(0);
+        let Item::Commit { entries, .. } = commit([1, 2]) else { panic!("not a commit") };
+        let receipts = vec![Receipt { draft: DraftId(1), outcome: Outcome::Stored { seq: 1, at_ms: 0 } }];
+        inbox.push(Item::Commit { entries, receipts });
+        let items = Vec::from(inbox.take().unwrap());
+        assert!(matches!(&items[0], Item::Missed(ranges) if *ranges == [missed(1, 2)]), "{items:?}");
+        assert!(
+            matches!(&items[1], Item::Commit { entries, receipts } if entries.is_empty() && receipts.len() == 1),
+            "{items:?}"
+        );
+    }
+
     /// A range that a retry named stood behind the mark, and what came after the
     /// retry at the mark: a conversation that the hub did not know then began
     /// behind the retried entry.
@@ -245,6 +267,7 @@ mod tests {
         inbox.push(Item::Missed(vec![missed(5, 5)]));
         inbox.push(commit([7]));
         assert_eq!(taken(&mut inbox), "1 5-7");
+        assert_eq!(inbox.overflowed(), 2, "a retry is not an overflow");
         inbox.push(Item::Missed(vec![missed(8, 8)]));
         inbox.push(commit([9]));
         assert_eq!(taken(&mut inbox), "8-8 9", "without a mark it is an item of its own");

@@ -94,7 +94,7 @@ mod ws;
 
 pub use held::{Held, HeldInput};
 pub use inbox::{ENTRY_BYTES, Inbox, Item};
-pub use log_queue::{Batch, Failure, LogQueue};
+pub use log_queue::{Batch, Failure, LogQueue, drafts_by_lane};
 pub use outbox::{Outbox, Sent};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;

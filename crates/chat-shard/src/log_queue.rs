@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use chat_core::{Draft, Outcome, Receipt, Topic};
 
+use crate::inbox::Item;
 use crate::planted::{Planted, planted};
 use crate::routing::{Origins, receipts_by_shard};
 
@@ -17,7 +18,6 @@ use crate::routing::{Origins, receipts_by_shard};
 /// simulator runs it as it is.
 pub struct LogQueue {
     lanes: Vec<Lane>,
-    shards: usize,
     /// Drafts in all lanes, those of running batches included.
     drafts: usize,
     drafts_max: usize,
@@ -26,6 +26,8 @@ pub struct LogQueue {
 
 struct Lane {
     waiting: VecDeque<Handover>,
+    /// Nothing stores its batches any more.
+    is_dead: bool,
     /// How often drafts of each shard failed here.
     failures: Vec<u64>,
 }
@@ -47,24 +49,38 @@ pub struct Batch {
     pub origins: Origins,
 }
 
-/// Drafts that were not stored. Each shard in it has to get its receipts in one
-/// [`Item::Failure`](crate::inbox::Item::Failure), since it counts those.
+/// Drafts that were not stored.
 #[derive(Debug)]
 #[must_use]
 pub struct Failure {
-    /// The lane.
-    pub lane: usize,
-    /// The receipts of each shard that is concerned.
-    pub receipts: Vec<(usize, Vec<Receipt>)>,
+    lane: usize,
+    batch: Batch,
+    planted: Planted,
+}
+
+/// Splits drafts by the lanes of their topics, which are numbered from 0 to `lanes - 1`.
+/// The order of each lane is kept.
+pub fn drafts_by_lane(
+    drafts: Vec<Draft>,
+    lanes: usize,
+    lane: impl Fn(&Topic) -> usize,
+) -> Vec<(usize, Vec<Draft>)> {
+    if lanes == 1 {
+        return vec![(0, drafts)];
+    }
+    let mut by_lane = vec![Vec::new(); lanes];
+    for draft in drafts {
+        by_lane[lane(&draft.topic)].push(draft);
+    }
+    by_lane.into_iter().enumerate().filter(|(_, drafts)| !drafts.is_empty()).collect()
 }
 
 impl LogQueue {
     /// An empty queue for a log with so many lanes (at least 1), and for so many shards.
     pub fn new(lanes: usize, shards: usize, drafts_max: usize) -> Self {
-        let lane = || Lane { waiting: VecDeque::new(), failures: vec![0; shards] };
+        let lane = || Lane { waiting: VecDeque::new(), is_dead: false, failures: vec![0; shards] };
         Self {
             lanes: std::iter::repeat_with(lane).take(lanes).collect(),
-            shards,
             drafts: 0,
             drafts_max,
             planted: Planted::default(),
@@ -78,38 +94,27 @@ impl LogQueue {
         Self { planted: bug, ..self }
     }
 
-    /// Queues the drafts of a shard's turn, each in the lane of its topic. If
-    /// `drafts_max` drafts wait already, those of a lane fail.
+    /// Queues the drafts of a shard's turn, split by [`drafts_by_lane`]. Those of a lane
+    /// fail if `drafts_max` drafts wait already, or if the lane is dead.
     ///
     /// `failures_seen` has the number of failures that the shard has processed, for
     /// each lane.
     pub fn accept(
         &mut self,
         shard: usize,
-        drafts: Vec<Draft>,
+        drafts: Vec<(usize, Vec<Draft>)>,
         failures_seen: &[u64],
-        lane: impl Fn(&Topic) -> usize,
     ) -> Vec<Failure> {
-        let mut failures = Vec::new();
-        if self.lanes.len() == 1 {
-            failures.extend(self.accept_in(0, Handover { shard, drafts, failures_seen: failures_seen[0] }));
-            return failures;
-        }
-        let mut by_lane = vec![Vec::new(); self.lanes.len()];
-        for draft in drafts {
-            by_lane[lane(&draft.topic)].push(draft);
-        }
-        for (lane, drafts) in by_lane.into_iter().enumerate().filter(|(_, drafts)| !drafts.is_empty()) {
-            failures
-                .extend(self.accept_in(lane, Handover { shard, drafts, failures_seen: failures_seen[lane] }));
-        }
-        failures
+        let handovers = drafts.into_iter();
+        let accepted = handovers.filter_map(|(lane, drafts)| {
+            self.accept_in(lane, Handover { shard, drafts, failures_seen: failures_seen[lane] })
+        });
+        accepted.collect()
     }
 
     fn accept_in(&mut self, lane: usize, handover: Handover) -> Option<Failure> {
-        if self.drafts >= self.drafts_max {
-            let origins = vec![(handover.shard, handover.drafts.len())];
-            return Some(self.count_failure(lane, &handover.drafts, &origins));
+        if self.drafts >= self.drafts_max || self.lanes[lane].is_dead {
+            return Some(self.count_failure(lane, handover.into()));
         }
         self.drafts += handover.drafts.len();
         self.lanes[lane].waiting.push_back(handover);
@@ -137,8 +142,7 @@ impl LogQueue {
                 batch.add(handover);
             } else {
                 self.drafts -= handover.drafts.len();
-                let origins = vec![(handover.shard, handover.drafts.len())];
-                failures.push(self.count_failure(lane, &handover.drafts, &origins));
+                failures.push(self.count_failure(lane, handover.into()));
             }
         }
         (!batch.drafts.is_empty()).then_some(batch)
@@ -158,7 +162,14 @@ impl LogQueue {
             }
         }
         self.drafts -= batch.drafts.len();
-        self.count_failure(lane, &batch.drafts, &batch.origins)
+        self.count_failure(lane, batch)
+    }
+
+    /// Nothing stores the batches of a lane any more: what waits there fails, and so does
+    /// what is handed over later.
+    pub fn abandon(&mut self, lane: usize) -> Failure {
+        self.lanes[lane].is_dead = true;
+        self.fail(lane, Batch::default())
     }
 
     /// Whether a lane has nothing that waits.
@@ -172,19 +183,43 @@ impl LogQueue {
     }
 
     /// Counts a failure for each shard that has drafts among these.
-    fn count_failure(&mut self, lane: usize, drafts: &[Draft], origins: &Origins) -> Failure {
-        let outcome = match planted!(self.planted, AckAFailure) {
+    fn count_failure(&mut self, lane: usize, batch: Batch) -> Failure {
+        for (shard, failures) in self.lanes[lane].failures.iter_mut().enumerate() {
+            if batch.origins.iter().any(|(origin, _)| *origin == shard) {
+                *failures += 1;
+            }
+        }
+        Failure { lane, batch, planted: self.planted }
+    }
+}
+
+impl Failure {
+    /// How many drafts were not stored.
+    pub fn drafts(&self) -> usize {
+        self.batch.drafts.len()
+    }
+
+    /// What is to be pushed to which of `shards` shards: each that is concerned gets its
+    /// receipts in one [`Item::Failure`], since it counts those.
+    pub fn into_items<C>(self, shards: usize) -> impl Iterator<Item = (usize, Item<C>)> {
+        let Self { lane, batch, planted } = self;
+        let outcome = match planted!(planted, AckAFailure) {
             true => Outcome::Stored { seq: 1, at_ms: 0 },
             false => Outcome::Failed,
         };
         let receipt = |draft: &Draft| Receipt { draft: draft.id, outcome: outcome.clone() };
-        let receipts: Vec<_> = drafts.iter().map(receipt).collect();
-        let by_shard = receipts_by_shard(&receipts, origins, self.shards).into_iter().enumerate();
-        let receipts: Vec<_> = by_shard.filter(|(_, receipts)| !receipts.is_empty()).collect();
-        for (shard, _) in &receipts {
-            self.lanes[lane].failures[*shard] += 1;
-        }
-        Failure { lane, receipts }
+        let receipts: Vec<_> = batch.drafts.iter().map(receipt).collect();
+        let by_shard = receipts_by_shard(&receipts, &batch.origins, shards).into_iter().enumerate();
+        let concerned = by_shard.filter(|(_, receipts)| !receipts.is_empty());
+        concerned.map(move |(shard, receipts)| (shard, Item::Failure { lane, receipts }))
+    }
+}
+
+impl From<Handover> for Batch {
+    fn from(handover: Handover) -> Self {
+        let mut batch = Self::default();
+        batch.add(handover);
+        batch
     }
 }
 
@@ -216,6 +251,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_failure_counts_in_its_lane_only() {
+        let mut queue = LogQueue::new(2, 1, 100);
+        assert!(queue.accept(0, vec![(0, vec![draft(1)]), (1, vec![draft(2)])], &[0, 0]).is_empty());
+        let batch = queue.next_batch(0, 100, &mut Vec::new()).unwrap();
+        assert_eq!(failed(queue.fail(0, batch)), [(0, 1)]);
+        assert!(queue.accept(0, vec![(1, vec![draft(3)])], &[0, 0]).is_empty());
+        let mut failures = Vec::new();
+        assert_eq!(ids(&queue.next_batch(1, 100, &mut failures).unwrap()), [2, 3]);
+        assert!(failures.is_empty());
+    }
+
+    #[test]
+    fn a_dead_lane_fails_what_waits_and_what_comes() {
+        let mut queue = Queue::new(100);
+        queue.accept(0, 1, 0);
+        assert_eq!(failed(queue.0.abandon(0)), [(0, 1)]);
+        assert_eq!(queue.accept(0, 2, 1), [(0, 2)]);
+        assert_eq!(queue.0.drafts(), 0);
+    }
+
     /// Two shards, one lane.
     struct Queue(LogQueue);
 
@@ -226,22 +282,28 @@ mod tests {
 
         /// Queues one draft, and returns what failed.
         fn accept(&mut self, shard: usize, id: u64, seen: u64) -> Vec<(usize, u64)> {
-            let failures = self.0.accept(shard, vec![draft(id)], &[seen], |_| 0);
-            failures.iter().flat_map(failed).collect()
+            let failures = self.0.accept(shard, vec![(0, vec![draft(id)])], &[seen]);
+            failures.into_iter().flat_map(failed).collect()
         }
 
         /// The next batch, and what failed on the way to it.
         fn next(&mut self) -> (Option<Batch>, Vec<(usize, u64)>) {
             let mut failures = Vec::new();
             let batch = self.0.next_batch(0, 100, &mut failures);
-            (batch, failures.iter().flat_map(failed).collect())
+            (batch, failures.into_iter().flat_map(failed).collect())
         }
     }
 
     /// The shard and id of each draft.
-    fn failed(failure: &Failure) -> Vec<(usize, u64)> {
-        let receipts = failure.receipts.iter();
-        receipts.flat_map(|(shard, its)| its.iter().map(|receipt| (*shard, receipt.draft.0))).collect()
+    fn failed(failure: Failure) -> Vec<(usize, u64)> {
+        let items = failure.into_items::<()>(2);
+        let ids = items.flat_map(|(shard, item)| match item {
+            Item::Failure { receipts, .. } => {
+                receipts.into_iter().map(move |receipt| (shard, receipt.draft.0))
+            }
+            _ => panic!("not a failure"),
+        });
+        ids.collect()
     }
 
     fn ids(batch: &Batch) -> Vec<u64> {
@@ -255,7 +317,7 @@ mod tests {
         let batch = queue.next().0.unwrap();
         queue.accept(1, 2, 0);
         queue.accept(0, 3, 0);
-        assert_eq!(failed(&queue.0.fail(0, batch)), [(0, 1), (0, 3), (1, 2)]);
+        assert_eq!(failed(queue.0.fail(0, batch)), [(0, 1), (0, 3), (1, 2)]);
         assert_eq!((queue.next().0.is_none(), queue.0.drafts()), (true, 0));
     }
 
@@ -264,7 +326,7 @@ mod tests {
         let mut queue = Queue::new(100);
         queue.accept(0, 1, 0);
         let batch = queue.next().0.unwrap();
-        assert_eq!(failed(&queue.0.fail(0, batch)), [(0, 1)]);
+        assert_eq!(failed(queue.0.fail(0, batch)), [(0, 1)]);
         queue.accept(0, 2, 0);
         queue.accept(1, 3, 0);
         let (batch, early) = queue.next();

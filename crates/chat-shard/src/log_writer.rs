@@ -1,6 +1,7 @@
 //! The log's writer: a task for each lane of the log that stores one batch after
 //! another. Drafts that arrive while a commit runs go into the next batch.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
-use crate::log_queue::LogQueue;
+use crate::log_queue::{LogQueue, drafts_by_lane};
 use crate::metrics::AppendMetrics;
 use crate::options::ShardOptions;
 
@@ -65,12 +66,12 @@ impl LogWriter {
             wake: (0..lanes).map(|_| Notify::new()).collect(),
             closed: AtomicBool::new(false),
             failing: Arc::default(),
-            batch_max: options.batch_max,
+            batch_max: options.batch_max.max(1),
             metrics,
         });
-        let writing = (0..lanes).map(|lane| write(Arc::clone(&shared), lane)).collect();
         let _handle = Arc::new(Handle(Arc::clone(&shared)));
-        (Self { shared, _handle }, all(writing, failed))
+        let writing = write_all(Arc::clone(&shared), failed);
+        (Self { shared, _handle }, writing)
     }
 
     /// The number of the log's lanes.
@@ -97,27 +98,33 @@ impl LogWriter {
             metrics.entries.inc_by(commit.entries.len() as u64);
             return;
         }
+        let drafts = drafts_by_lane(drafts, wake.len(), |topic| log.lane(topic));
         let mut queue = self.shared.queue();
-        let failures = queue.accept(shard, drafts, failures_seen, |topic| log.lane(topic));
+        let failures = queue.accept(shard, drafts, failures_seen);
         let waiting: Vec<usize> = (0..wake.len()).filter(|lane| !queue.is_empty(*lane)).collect();
         drop(queue);
         for lane in waiting {
             wake[lane].notify_one();
         }
         for failure in failures {
-            metrics.failures.inc();
+            metrics.refusals.inc_by(failure.drafts() as u64);
             bus.publish_failure(failure);
         }
     }
 }
 
 /// Runs the tasks of the lanes. Without one of them the server cannot go on.
-async fn all(lanes: Vec<impl Future<Output = ()> + Send + 'static>, failed: CancellationToken) {
-    let mut writing: JoinSet<()> = lanes.into_iter().collect();
-    while let Some(ended) = writing.join_next().await {
-        if ended.is_err() {
+async fn write_all(shared: Arc<Shared>, failed: CancellationToken) {
+    let mut writing = JoinSet::new();
+    let lanes = 0..shared.wake.len();
+    let lanes: HashMap<_, _> =
+        lanes.map(|lane| (writing.spawn(write(Arc::clone(&shared), lane)).id(), lane)).collect();
+    while let Some(ended) = writing.join_next_with_id().await {
+        if let Err(error) = ended {
             tracing::error!("the task of a lane of the log panicked");
             failed.cancel();
+            let failure = shared.queue().abandon(lanes[&error.id()]);
+            shared.bus.publish_failure(failure);
         }
     }
 }
@@ -132,7 +139,7 @@ async fn write(shared: Arc<Shared>, lane: usize) {
         let is_closed = shared.closed.load(Ordering::Acquire);
         let batch = shared.queue().next_batch(lane, shared.batch_max, &mut failures);
         for failure in failures.drain(..) {
-            metrics.failures.inc();
+            metrics.refusals.inc_by(failure.drafts() as u64);
             bus.publish_failure(failure);
         }
         let Some(batch) = batch else {
@@ -154,7 +161,7 @@ async fn write(shared: Arc<Shared>, lane: usize) {
             Err(error) => {
                 let failure = shared.queue().fail(lane, batch);
                 metrics.failures.inc();
-                let drafts: usize = failure.receipts.iter().map(|(_, receipts)| receipts.len()).sum();
+                let drafts = failure.drafts();
                 tracing::error!(error = %causes(&error), drafts, "messages could not be stored");
                 shared.count_failure(&mut outage, started);
                 bus.publish_failure(failure);
@@ -231,6 +238,7 @@ mod tests {
                 self.permits[self.lane(&drafts[0].topic)].acquire().await.unwrap().forget();
                 let texts: Vec<String> = drafts.iter().map(|draft| draft.body.text().into()).collect();
                 let is_lost = texts.iter().any(|text| text == "lost");
+                assert!(texts[0] != "panic", "a store that panics");
                 self.batches.lock().unwrap().push(texts);
                 if is_lost {
                     return Err(StoreError::Unavailable { source: "disk on fire".into() });
@@ -274,11 +282,15 @@ mod tests {
 
     impl Writing {
         fn start() -> Self {
+            Self::start_with(100)
+        }
+
+        fn start_with(batch_max: usize) -> Self {
             let permits = [Semaphore::new(0), Semaphore::new(0)];
             let log = Arc::new(Lanes { memory: MemoryStore::default(), permits, batches: Mutex::default() });
             let inboxes: Vec<_> = (0..2).map(|_| Arc::new(SharedInbox::new(1 << 20))).collect();
             let bus = Arc::new(Bus::new(inboxes.clone()));
-            let options = ShardOptions { batch_max: 100, ..ShardOptions::default() };
+            let options = ShardOptions { batch_max, ..ShardOptions::default() };
             let metrics = AppendMetrics::default();
             let failed = CancellationToken::new();
             let (writer, writing) = LogWriter::new(log.clone(), bus, &options, metrics.clone(), failed);
@@ -390,6 +402,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn drafts_for_a_lane_whose_task_has_panicked_fail_at_once() {
+        let writing = Writing::start();
+        writing.log.permits[0].add_permits(1);
+        writing.writer.append(0, vec![draft(1, "a", "panic")], &[0, 0]);
+        until_taken().await;
+        writing.writer.append(0, vec![draft(2, "a", "2"), draft(3, "b", "3")], &[0, 0]);
+        let [mut one, _] = writing.end().await;
+        one.sort_by_key(|(id, _)| *id);
+        assert_eq!(one[0], (2, Outcome::Failed));
+        assert_eq!((one[1].0, seq(&one[1].1)), (3, Some(1)));
+    }
+
+    #[tokio::test]
+    async fn a_batch_takes_at_least_one_turn() {
+        let writing = Writing::start_with(0);
+        writing.writer.append(0, vec![draft(1, "a", "1")], &[0, 0]);
+        let [one, _] = writing.end().await;
+        assert_eq!(one.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_closed_stores_what_waits() {
+        let writing = Writing::start();
+        writing.writer.append(0, vec![draft(1, "a", "1")], &[0, 0]);
+        until_taken().await;
+        writing.writer.append(0, vec![draft(2, "a", "2")], &[0, 0]);
+        let [one, _] = writing.end().await;
+        let seqs: Vec<_> = one.iter().map(|(_, outcome)| seq(outcome)).collect();
+        assert_eq!(seqs, [Some(1), Some(2)]);
+    }
+
+    #[tokio::test]
     async fn failures_and_entries_are_counted_where_they_are_stored() {
         let writing = Writing::start();
         let (metrics, failing) = (writing.metrics.clone(), writing.writer.failing());
@@ -398,6 +442,7 @@ mod tests {
             writing.writer.append(0, vec![draft(failures_seen, "a", "lost")], &[failures_seen, 0]);
             until_taken().await;
             assert_eq!((metrics.failures.get(), failing.load(Ordering::Relaxed)), (batches, 1));
+            assert_eq!(metrics.refusals.get(), 0);
         }
         // The other lane works, which says nothing of this one.
         writing.writer.append(0, vec![draft(3, "b", "2"), draft(4, "b", "3")], &[2, 0]);
@@ -406,7 +451,8 @@ mod tests {
         // Handed over too early: it fails, too.
         writing.writer.append(0, vec![draft(5, "a", "too early")], &[1, 0]);
         until_taken().await;
-        assert_eq!((metrics.failures.get(), failing.load(Ordering::Relaxed)), (3, 1));
+        assert_eq!((metrics.failures.get(), failing.load(Ordering::Relaxed)), (2, 1));
+        assert_eq!(metrics.refusals.get(), 1);
         writing.writer.append(0, vec![draft(6, "a", "again")], &[3, 0]);
         writing.end().await;
         assert_eq!((metrics.entries.get(), failing.load(Ordering::Relaxed)), (3, 0));

@@ -28,8 +28,10 @@ pub(crate) struct AppendMetrics {
     seconds: Histogram,
     /// Entries stored, each once.
     pub(crate) entries: Counter,
-    /// Batches and turns whose drafts were not stored.
+    /// Batches that were not stored.
     pub(crate) failures: Counter,
+    /// Drafts that never came into a batch.
+    pub(crate) refusals: Counter,
 }
 
 /// The metrics of one shard.
@@ -47,8 +49,7 @@ pub(crate) struct ShardMetrics {
     pub(crate) deliveries: Counter,
     pub(crate) pages_read: Counter,
     pub(crate) slow_closes: Counter,
-    /// Entries that the shard has to read from the log, because they did not fit into
-    /// its inbox or a retry found them stored.
+    /// Entries that did not fit into the shard's inbox.
     pub(crate) missed: Counter,
 }
 
@@ -81,6 +82,11 @@ impl Metrics {
             appends.seconds.clone(),
         );
         registry.register("append_failures", "Batches that were not stored", appends.failures.clone());
+        registry.register(
+            "append_refusals",
+            "Messages that were refused before they came into a batch",
+            appends.refusals.clone(),
+        );
         registry.register("entries", "Stored messages", appends.entries.clone());
         let shards = &self.shards;
         registry.register("connections", "WebSockets", shards.connections.clone());
@@ -139,6 +145,7 @@ impl Default for AppendMetrics {
             seconds: Histogram::new(exponential_buckets(0.0001, 3.0, 11)),
             entries: Counter::default(),
             failures: Counter::default(),
+            refusals: Counter::default(),
         }
     }
 }

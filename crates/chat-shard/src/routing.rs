@@ -62,7 +62,11 @@ impl Routing {
 
 /// The receipts of each of `shards` shards, in their order: those of a batch whose
 /// drafts came from `origins`.
-pub fn receipts_by_shard(receipts: &[Receipt], origins: &Origins, shards: usize) -> Vec<Vec<Receipt>> {
+pub fn receipts_by_shard(
+    receipts: &[Receipt],
+    origins: &[(usize, usize)],
+    shards: usize,
+) -> Vec<Vec<Receipt>> {
     let mut by_shard = vec![Vec::new(); shards];
     let mut rest = receipts;
     for &(shard, count) in origins {
@@ -157,7 +161,7 @@ mod tests {
     fn delivered(
         routing: &Routing,
         entries: &[Arc<Entry>],
-        origins: &Origins,
+        origins: &[(usize, usize)],
     ) -> Vec<(usize, Vec<u64>, Vec<u64>)> {
         let drafts: usize = origins.iter().map(|(_, count)| count).sum();
         let receipts: Vec<_> = (1..=drafts as u64).map(receipt).collect();
@@ -181,10 +185,10 @@ mod tests {
         let entries = [entry(Topic::Room(room()), 1), entry(Topic::Room(room()), 2)];
         let both = vec![(0, vec![1, 2], vec![]), (2, vec![1, 2], vec![])];
         let answers = vec![(0, vec![], vec![1]), (1, vec![], vec![2])];
-        assert_eq!(delivered(&routing, &entries, &vec![(0, 1), (1, 1)]), [both, answers].concat());
+        assert_eq!(delivered(&routing, &entries, &[(0, 1), (1, 1)]), [both, answers].concat());
         routing.unsubscribe(2, &Subscription::Room(room()));
         // Nobody else has to wait for the entries.
-        assert_eq!(delivered(&routing, &entries, &vec![(0, 2)]), [(0, vec![1, 2], vec![1, 2])]);
+        assert_eq!(delivered(&routing, &entries, &[(0, 2)]), [(0, vec![1, 2], vec![1, 2])]);
     }
 
     #[test]

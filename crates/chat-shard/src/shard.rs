@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use chat_core::{Answer, ClientId, Hub, HubOptions, Input, Now, Output, Query, ReadId, Seed, Write};
+use chat_core::{Answer, ClientId, Hub, HubOptions, Input, Now, Output, Query, ReadId, Seed, Topic, Write};
 use chat_store::EventLog;
 use slab::Slab;
 use tokio::net::TcpStream;
@@ -59,6 +59,8 @@ pub(crate) struct Shard {
     checked_ms: u64,
     /// The deliveries of the hub that the metric has counted.
     deliveries: u64,
+    /// The entries that did not fit into the inbox, as far as the metric has counted them.
+    overflowed: u64,
 }
 
 /// The parts that a shard is started with.
@@ -112,6 +114,7 @@ impl Shard {
             tick_ms: 0,
             checked_ms: 0,
             deliveries: 0,
+            overflowed: 0,
             parts,
         }
     }
@@ -227,10 +230,6 @@ impl Shard {
     fn take(&mut self, item: Item, this: &Rc<RefCell<Self>>, now: Now) {
         if self.turn.ends_before(&item) {
             self.end_turn(now);
-        }
-        if let Item::Missed(missed) = &item {
-            let entries = missed.iter().map(|missed| missed.last - missed.first + 1).sum();
-            self.parts.metrics.missed.inc_by(entries);
         }
         match self.turn.take(item, now) {
             None => {}
@@ -384,8 +383,14 @@ impl Shard {
             };
             match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(answer)) => reading.answer = answer,
-                Ok(Err(error)) => tracing::error!(error = %causes(&error), "the log could not be read"),
-                Err(_) => tracing::error!("the log did not answer a read in time"),
+                Ok(Err(error)) => {
+                    let (kind, of) = in_words(&query);
+                    tracing::error!(query = kind, of, error = %causes(&error), "the log could not be read");
+                }
+                Err(_) => {
+                    let (kind, of) = in_words(&query);
+                    tracing::error!(query = kind, of, "the log did not answer a read in time");
+                }
             }
         };
         self.parts.tasks.spawn_on(read, &self.parts.service);
@@ -402,6 +407,8 @@ impl Shard {
         }
         self.checked_ms = now.mono_ms;
         let metrics = &self.parts.metrics;
+        let overflowed = self.parts.inbox.overflowed();
+        metrics.missed.inc_by(overflowed - std::mem::replace(&mut self.overflowed, overflowed));
         metrics.connections.set(self.sockets.len() as u64);
         metrics.rooms.set(self.turn.hub().rooms_in_memory() as u64);
         metrics.drafts.set(self.turn.hub().unanswered() as u64);
@@ -436,6 +443,17 @@ struct Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         self.inbox.push(Item::Answer(self.id, std::mem::replace(&mut self.answer, Answer::Failed)));
+    }
+}
+
+/// The kind of a query, and the topic or user that it is about, for the log.
+fn in_words(query: &Query) -> (&'static str, String) {
+    match query {
+        Query::Page { topic: Topic::Room(room), .. } => ("page", room.to_string()),
+        Query::Page { topic: Topic::Pair(pair), .. } => {
+            ("page", format!("{} and {}", pair.low(), pair.high()))
+        }
+        Query::Conversations { user, .. } => ("conversations", user.to_string()),
     }
 }
 

@@ -76,6 +76,11 @@ impl SharedInbox {
         items
     }
 
+    /// How many entries did not fit since the inbox began.
+    pub(crate) fn overflowed(&self) -> u64 {
+        self.lock().inbox.overflowed()
+    }
+
     /// Drops everything, now and from now on: the shard ends.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

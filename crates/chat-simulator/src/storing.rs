@@ -7,7 +7,7 @@ use chat_core::{
     Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
     Subscription, Topic, Username,
 };
-use chat_shard::{Batch, Failure, Origins, deliveries, receipts_by_shard, retried};
+use chat_shard::{Batch, Failure, deliveries, drafts_by_lane, receipts_by_shard, retried};
 
 use crate::oracle::{Check, SendRef, ensure};
 use crate::planted::Bug;
@@ -22,7 +22,8 @@ impl World {
         let (shard, lanes) = (hub - self.hubs_of(node).start, self.plan.lanes);
         let queue = &mut self.nodes[node].queue;
         let failures_seen = self.hubs[hub].turn.failures_seen();
-        let failures = queue.accept(shard, drafts, failures_seen, |topic| lane(topic, lanes));
+        let drafts = drafts_by_lane(drafts, lanes, |topic| lane(topic, lanes));
+        let failures = queue.accept(shard, drafts, failures_seen);
         self.publish_failures(node, failures);
         for lane in 0..lanes {
             self.begin_commit(node, lane);
@@ -191,11 +192,9 @@ impl World {
     }
 
     fn publish_failures(&mut self, node: usize, failures: impl IntoIterator<Item = Failure>) {
-        let first = self.hubs_of(node).start;
-        for Failure { lane, receipts } in failures {
-            for (shard, receipts) in receipts {
-                self.push(first + shard, Item::Failure { lane, receipts });
-            }
+        let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
+        for (shard, item) in failures.into_iter().flat_map(|failure| failure.into_items(shards)) {
+            self.push(first + shard, item);
         }
     }
 
@@ -212,7 +211,7 @@ impl World {
         node: usize,
         entries: &[Arc<Entry>],
         receipts: &[Receipt],
-        origins: &Origins,
+        origins: &[(usize, usize)],
     ) {
         let mut ready = Vec::new();
         for entry in entries {
@@ -224,7 +223,7 @@ impl World {
                 let first = std::mem::replace(brought, entry.seq) + 1;
                 if first < entry.seq {
                     // Entries before it keep their order.
-                    self.deliver(node, &std::mem::take(&mut ready), &[], &Origins::new());
+                    self.deliver(node, &std::mem::take(&mut ready), &[], &[]);
                     self.miss(node, &entry.topic, first, entry.seq);
                     continue;
                 }
@@ -234,7 +233,13 @@ impl World {
         self.deliver(node, &ready, receipts, origins);
     }
 
-    fn deliver(&mut self, node: usize, entries: &[Arc<Entry>], receipts: &[Receipt], origins: &Origins) {
+    fn deliver(
+        &mut self,
+        node: usize,
+        entries: &[Arc<Entry>],
+        receipts: &[Receipt],
+        origins: &[(usize, usize)],
+    ) {
         let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
         let entries = self.nodes[node].routing.entries_by_shard(entries, shards);
         for (shard, item) in deliveries(entries, receipts_by_shard(receipts, origins, shards)) {

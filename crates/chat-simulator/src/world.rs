@@ -12,7 +12,7 @@ use chat_core::{
     Answer, ClientId, Draft, DraftId, Entry, Hub, HubOptions, Input, Now, Pair, Query, ReadId, RoomName,
     Seed, SessionId, Subscription, Topic, Username,
 };
-use chat_shard::{Batch, Held, Inbox, LogQueue, Origins, Outbox, Routing, Turn};
+use chat_shard::{Batch, Held, Inbox, LogQueue, Outbox, Routing, Turn};
 
 use crate::log::Log;
 use crate::oracle::{Check, Oracle, SendRef, ensure};
@@ -489,7 +489,7 @@ impl World {
             }
             Event::Remote { node, boot, entry } => {
                 if self.nodes[node].boot == boot && self.nodes[node].state != NodeState::Down {
-                    self.bring(node, &[entry], &[], &Origins::new());
+                    self.bring(node, &[entry], &[], &[]);
                 }
             }
             Event::Bridge { node, bridge, item } => self.over_bridge(node, bridge, item),
