@@ -168,7 +168,7 @@ fn escaped(text: &str) -> String {
 fn browser_command() -> io::Result<Command> {
     let browser = browser().ok_or_else(|| io::Error::other("there is no Chromium"))?;
     let mut command = node_command()?;
-    command.env("CHAT_SERVER", target()?.join("debug/server")).env("CHAT_TOOLS", tools()?);
+    command.env("TEST_SERVER", target()?.join("debug/server")).env("TEST_TOOLS", tools()?);
     command.env("CHROMIUM", browser).current_dir(crate::test::root());
     Ok(command)
 }

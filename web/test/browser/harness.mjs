@@ -12,11 +12,11 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 
-const { CHAT_SERVER, CHAT_TOOLS, CHROMIUM } = process.env;
-if (!CHAT_SERVER || !CHAT_TOOLS || !CHROMIUM) {
-  throw new Error("run these by `cargo xtask test`, or set CHAT_SERVER, CHAT_TOOLS (a folder with node_modules) and CHROMIUM");
+const { TEST_SERVER, TEST_TOOLS, CHROMIUM } = process.env;
+if (!TEST_SERVER || !TEST_TOOLS || !CHROMIUM) {
+  throw new Error("run these by `cargo xtask test`, or set TEST_SERVER, TEST_TOOLS (a folder with node_modules) and CHROMIUM");
 }
-const require = createRequire(path.join(CHAT_TOOLS, "package.json"));
+const require = createRequire(path.join(TEST_TOOLS, "package.json"));
 const { chromium } = require("playwright-core");
 export const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
@@ -76,7 +76,7 @@ export class Server {
   async restart() {
     const { PATH, LLVM_PROFILE_FILE = "" } = process.env;
     const flags = ["--data-dir", path.join(this.#folder, "data"), "--uploads-dir", path.join(this.#folder, "uploads"), ...this.#flags];
-    this.#process = spawn(CHAT_SERVER, ["--listen", `127.0.0.1:${this.#port}`, ...flags], {
+    this.#process = spawn(TEST_SERVER, ["--listen", `127.0.0.1:${this.#port}`, ...flags], {
       env: { PATH, LLVM_PROFILE_FILE, CHAT_LOG: "warn" },
       stdio: ["ignore", "pipe", "inherit"],
     });

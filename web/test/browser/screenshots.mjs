@@ -9,7 +9,7 @@ import { test } from "node:test";
 
 import { Network, person, picture, register, Server, visitor } from "./harness.mjs";
 
-const FOLDER = process.env.CHAT_SCREENSHOTS ?? "docs/images";
+const FOLDER = process.env.SCREENSHOTS ?? "docs/images";
 const MAX_BYTES = 150_000;
 /** The folder of all screenshots. */
 const ALL = "target/screenshots";
