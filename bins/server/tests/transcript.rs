@@ -95,10 +95,12 @@ async fn record() -> String {
     let join = format!(r#"{{"type":"join","room":"tech","since":4,"epoch":"{epoch}","ref":"2"}}"#);
     lines.send(&mut socket, &join).await;
     lines.receive(&mut socket, 3).await;
-    lines.note("a2 was stored after all: it is in the replay. What it was answered is lost; so again:");
+    lines.note(
+        "a2 was stored after all: it is in the replay. Its answer was lost, so the client sends it again:",
+    );
     lines.send(&mut socket, r#"{"type":"message","room":"tech","text":"Привет, Боб!","nonce":"a2"}"#).await;
     lines.receive(&mut socket, 1).await;
-    lines.note("hello said that bob's conversation goes to 1, of which there is nothing here:");
+    lines.note("hello said that bob's conversation goes to 1, which this client does not have yet:");
     lines.send(&mut socket, r#"{"type":"history","with":"bob","after":0,"ref":"3"}"#).await;
     lines.receive(&mut socket, 1).await;
     lines.note("A room of which it has something from another epoch: that is refused, as a whole.");
@@ -111,7 +113,7 @@ async fn record() -> String {
         )
         .await;
     lines.receive(&mut socket, 7).await;
-    lines.note("The server is started anew.");
+    lines.note("The server is restarted.");
     let (status, _) = tokio::join!(server.terminate(), lines.receive(&mut socket, 2));
     assert!(status.success());
     lines.text
