@@ -26,6 +26,8 @@ impl Server {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(&binary);
         command
+            // No setting of this program's environment changes what is measured.
+            .env_clear()
             .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
             .args(["--shards", &shards.to_string()])
             .arg("--data-dir")

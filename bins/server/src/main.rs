@@ -20,12 +20,14 @@ mod signals;
 mod user;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chat_store::StoreError;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::settings::{Flags, Given};
+use crate::migrate::Direction;
+use crate::settings::{Flags, Given, SettingError};
 
 /// A chat server for a team in one program.
 ///
@@ -64,19 +66,25 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // There, 1 is an answer.
+    let is_status = matches!(&cli.command, Some(Command::Migrate { direction: Some(Direction::Status) }));
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("server: {}{}", sentence(error.as_ref()), advice(error.as_ref()));
-            ExitCode::FAILURE
+            if is_status || error.is::<SettingError>() { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
 }
 
+/// The exit code for wrong settings, which starting again does not mend. It is also
+/// that of wrong flags (clap).
+const MISUSE: u8 = 2;
+
 fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let config = Config::new(&Given::collect(cli.flags, std::env::vars_os())?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("service").build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match cli.command {
             None | Some(Command::Serve) => serve::serve(config).await?,
             Some(Command::Healthcheck) => healthcheck::healthcheck(&config.listen)?,
@@ -88,8 +96,14 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Some(Command::User { task }) => user::user(config, task).await?,
         }
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A look-up of a host name cannot be cancelled, and may not end soon.
+    runtime.shutdown_timeout(RUNTIME_STOP_MAX);
+    done
 }
+
+/// How long the process waits for blocking calls of a command that has ended.
+const RUNTIME_STOP_MAX: Duration = Duration::from_secs(1);
 
 /// What the operator can do about an error, as the end of its sentence.
 fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {

@@ -23,7 +23,7 @@ pub(crate) enum Direction {
         #[arg(long)]
         yes: bool,
     },
-    /// List all steps; exits with 1 if one is missing.
+    /// List all steps; exits with 1 if one is missing, and with 2 on an error.
     Status,
 }
 

@@ -17,12 +17,50 @@ use crate::restore::unpack_in_place;
 use crate::signals::Signals;
 
 /// Runs until a signal ends it.
-pub(crate) async fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     log::to_stderr(&config);
     let descriptors = limits::raise_descriptors();
     // Before anything is opened, so that no signal ends the process half-way.
     let mut signals = Signals::catch()?;
 
+    let started = tokio::select! {
+        started = start(config, descriptors) => started,
+        () = signals.next() => {
+            tracing::info!("stopped before the server was ready");
+            return Ok(());
+        }
+    };
+    let Started { server, stores, lock } = started?;
+
+    let has_failed = tokio::select! {
+        () = signals.next() => false,
+        () = server.failed() => true,
+    };
+    tracing::info!("stopping; a second signal ends the process at once");
+    tokio::select! {
+        () = server.stop() => {}
+        () = signals.next() => return Err("ended at once by a second signal".into()),
+    }
+    stores.close().await;
+    lock.release().await;
+    tracing::info!("stopped");
+    if has_failed { Err("a part of the server failed; start it again".into()) } else { Ok(()) }
+}
+
+/// A server that is ready, and what it is stopped with.
+struct Started {
+    server: Server,
+    stores: Stores,
+    lock: ServerLock,
+}
+
+/// Starts all parts, up to the readiness of the server.
+///
+/// A signal may drop this future at any of its waits: a database that no longer
+/// answers must not keep the process alive. That leaves nothing half-done, as
+/// each step of a migration is one transaction, which the lost connection or the
+/// end of the process rolls back.
+async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, Box<dyn Error>> {
     private_folder(&config.data_dir)?;
     database_folder(&config.database_url)?;
     let secret = match config.jwt_secret.take() {
@@ -32,13 +70,7 @@ pub(crate) async fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
     // Taken before the wait for the database, and open to clients only after it.
     let socket = address::bind(&config.listen).await;
     let socket = socket.map_err(|error| format!("{}: {error}", config.listen_origin))?;
-    let lock = tokio::select! {
-        lock = lock_database(&config) => lock?,
-        () = signals.next() => {
-            tracing::info!("stopped while waiting for the database");
-            return Ok(());
-        }
-    };
+    let lock = lock_database(&config).await?;
     if config.migrate && matches!(config.database_url, DatabaseUrl::Postgres(_)) {
         for step in migrations::up(&config.database_url).await? {
             tracing::info!(version = step.version, name = step.name, "migrated the database");
@@ -65,20 +97,7 @@ pub(crate) async fn serve(mut config: Config) -> Result<(), Box<dyn Error>> {
     let server = Server::start(listener, parts, config.http).await?;
     tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
     println!("The chat is open: {page}");
-
-    let has_failed = tokio::select! {
-        () = signals.next() => false,
-        () = server.failed() => true,
-    };
-    tracing::info!("stopping; a second signal ends the process at once");
-    tokio::select! {
-        () = server.stop() => {}
-        () = signals.next() => return Err("ended at once by a second signal".into()),
-    }
-    stores.close().await;
-    lock.release().await;
-    tracing::info!("stopped");
-    if has_failed { Err("a part of the server failed; start it again".into()) } else { Ok(()) }
+    Ok(Started { server, stores, lock })
 }
 
 /// Waits for the database, and makes sure that no other server has it.

@@ -78,10 +78,11 @@ settings! {
     SESSION_DAYS = number("session_days", "DAYS", 1, SESSION_DAYS_MAX, "1",
         "Days after which an unused session ends; an open page renews its session");
     ADDRESS_FAILURES_MAX = number("address_failures_max", "COUNT", 1, MILLION, "10",
-        "Failed sign-ins to one account within 15 minutes from one address; more have to wait");
+        "Failed sign-ins to one account within 15 minutes from one address; further attempts are \
+         refused until then");
     ACCOUNT_FAILURES_MAX = number("account_failures_max", "COUNT", 1, MILLION, "100",
-        "Failed sign-ins to one account within an hour from all addresses; more have to wait, except \
-         from addresses where the account has signed in before");
+        "Failed sign-ins to one account within an hour from all addresses; further attempts are \
+         refused until then, except from addresses where the account has signed in before");
     TRUSTED_PROXIES = text("trusted_proxies", "NETWORK,NETWORK…", "none",
         "Proxies in front of the server whose X-Forwarded-For is trusted: addresses or networks \
          (10.0.0.0/8), separated by commas");
@@ -91,7 +92,7 @@ settings! {
     REGISTRATION = one_of("registration", &["open", "closed"], "open",
         "Who can create an account: open for everybody, closed for the operator only (server user add)");
     RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",
-        "Names that cannot be registered, nor names that look like them, separated by commas");
+        "Names that cannot be registered, separated by commas; names that look like them cannot either");
     RETENTION_ENTRIES = number("retention_entries", "COUNT", 1, 1_000 * MILLION, "all",
         "Number of newest messages that are kept of each room and each private conversation");
     RETENTION_DAYS = number("retention_days", "DAYS", 1, 36_500, "for ever",
@@ -99,13 +100,13 @@ settings! {
     RETENTION_CHECK_SECONDS = number("retention_check_seconds", "SECONDS", 1, DAY_SECONDS, "60",
         "Seconds between two deletions of messages that are no longer kept");
     SHARDS = number("shards", "COUNT", 1, SHARDS_MAX as u64, "one for each processor",
-        "Threads that own sockets");
+        "Threads that serve WebSockets");
     LOG_FORMAT = one_of("log_format", &["human", "json"], "human",
         "Format of log lines: human, or json for one object a line");
     LOG = text("log", "FILTER", "info", "Which log lines are written, such as debug or warn,chat_http=debug");
     MESSAGE_RATE = text("message_rate", "BURST,PER_SECOND|off", "60,10",
         "Limit on a user's messages: burst and messages per second, or off. Frames of all kinds and joins \
-         have limits far above, which off removes too");
+         have higher limits; off removes them as well");
     TEXT_MAX_CHARS = number("text_max_chars", "COUNT", 1, MILLION, "4096", "Characters of one message");
     // The smallest frame with a room's and a nonce's longest name has less than 1 KiB.
     MESSAGE_MAX_BYTES = number("message_max_bytes", "BYTES", 1_024, 16 * MEBIBYTE, "65536",

@@ -211,7 +211,10 @@ async fn a_backup_replaces_the_database() {
     }
     // Not while a server runs, and not from or to the database itself.
     let printed = refused(&server, &["restore", text(&file)]).await;
-    assert!(printed.ends_with("chat.db is in use by another server: stop that one first"), "{printed}");
+    assert!(
+        printed.ends_with("chat.db is in use by another server or command: stop that one first"),
+        "{printed}"
+    );
     let database = server.folder().join("data/chat.db");
     for (arguments, words) in [
         (vec!["backup", text(&file)], "exists already: --force replaces it"),
@@ -429,9 +432,17 @@ async fn a_chat_moves_to_postgres_and_back() {
 
     // A Postgres that is not empty, or has a server, is not overwritten.
     let sentence = refused(&server, &["restore", text(&first), "--replace"]).await;
-    assert!(sentence.contains("is in use by another server: stop that one first"), "{sentence}");
+    assert!(sentence.contains("is in use by another server or command: stop that one first"), "{sentence}");
     assert!(server.terminate().await.success());
+    // The session of a server that was killed lives on for a moment.
+    let options: PgConnectOptions = server.database_text().parse().unwrap();
+    let session = options.application_name("chat").connect().await.unwrap();
+    let ends = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        drop(session);
+    });
     let sentence = refused(&server, &["restore", text(&first)]).await;
+    ends.await.unwrap();
     assert!(sentence.ends_with("is not empty: --replace deletes what is in it"), "{sentence}");
     let printed = done(&server, &["restore", text(&first), "--replace"]).await;
     assert!(printed.contains("4 accounts, 4 messages and 1 picture again"), "{printed}");

@@ -84,8 +84,11 @@ fn a_wrong_variable_or_key_is_named_as_such() {
         (&[("CHAT_PUBLIC_URL", "https://x/chat")], "CHAT_PUBLIC_URL: the public URL must end after"),
         (&[("CHAT_CONFIG", "chat.toml")], "shards in chat.toml, line 2: must be a whole number from 1 to 64"),
     ] {
-        let sentence = complaint(&binary(folder.path()).envs(variables.iter().copied()).output().unwrap());
+        let output = binary(folder.path()).envs(variables.iter().copied()).output().unwrap();
+        let sentence = complaint(&output);
         assert!(sentence.starts_with(&format!("server: {start}")), "{variables:?}: {sentence}");
+        // systemd does not start it again.
+        assert_eq!(output.status.code(), Some(2), "{variables:?}");
         assert!(sentence.len() < 250, "{sentence}");
     }
 }
@@ -101,7 +104,10 @@ async fn an_address_or_a_database_that_is_taken() {
     let data = running.folder().join("data");
     let data = data.to_str().unwrap();
     let sentence = complaint(&server(folder.path(), &["--listen", "127.0.0.1:0", "--data-dir", data]));
-    assert!(sentence.ends_with("chat.db is in use by another server: stop that one first"), "{sentence}");
+    assert!(
+        sentence.ends_with("chat.db is in use by another server or command: stop that one first"),
+        "{sentence}"
+    );
 }
 
 #[tokio::test]

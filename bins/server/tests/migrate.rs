@@ -87,7 +87,10 @@ async fn no_step_is_undone_while_a_server_is_connected() {
         let data = server.folder().join("data");
         for arguments in [&["down"][..], &["down", "--yes"]] {
             let sentence = complaint(&migrate(&data, database(&server), arguments));
-            assert!(sentence.ends_with(" is in use by another server: stop that one first"), "{sentence}");
+            assert!(
+                sentence.ends_with(" is in use by another server or command: stop that one first"),
+                "{sentence}"
+            );
         }
         // Looking is allowed, and the server has lost nothing.
         let status = printed(&migrate(&data, database(&server), &["status"]));
@@ -143,6 +146,9 @@ async fn on_a_terminal(data: &Path, database: Option<&str>, answer: &str) -> Out
     let down = format!("{} --data-dir {} migrate down", env!("CARGO_BIN_EXE_server"), data.display());
     let mut process = tokio::process::Command::new("script")
         .args(["--quiet", "--return", "--command", &down, "/dev/null"])
+        // The binary must not work on a database that this process's environment names.
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("SHELL", "/bin/sh")
         .envs(database.map(|url| ("DATABASE_URL", url)))
         .stdin(Stdio::piped())
@@ -164,4 +170,8 @@ fn an_error_of_postgres_is_in_its_own_words() {
     let missing = database.text.replace('?', "_missing?");
     let sentence = complaint(&migrate(folder.path(), Some(&missing), &["up"]));
     assert!(sentence.ends_with("_missing\" does not exist"), "{sentence}");
+    // Not the exit code of missing steps.
+    let status = migrate(folder.path(), Some(&missing), &["status"]);
+    assert!(complaint(&status).ends_with("_missing\" does not exist"));
+    assert_eq!(status.status.code(), Some(2));
 }

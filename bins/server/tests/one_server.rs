@@ -6,10 +6,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use chat_store::test_postgres::TestDatabase;
+use chat_store::StoreError;
+use chat_store::test_postgres::{TestCluster, TestDatabase};
 use common::Process;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
+use tokio::task::block_in_place;
 
 fn spawn(folder: &std::path::Path, database: &TestDatabase, flags: &[&str]) -> Process {
     let mut command = Process::command(folder);
@@ -24,7 +26,7 @@ async fn connect(database: &TestDatabase) -> PgConnection {
 /// The session that holds the lock of running servers, if one does.
 async fn lock_holder(program: &mut PgConnection) -> Option<i32> {
     let sql = "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
-                WHERE locktype = 'advisory' AND objid = 3 AND datname = current_database() AND granted";
+                WHERE locktype = 'advisory' AND classid = x'63686174'::int AND objsubid = 2 AND datname = current_database() AND granted";
     sqlx::query(sql).fetch_optional(program).await.unwrap().map(|row| row.get(0))
 }
 
@@ -37,7 +39,7 @@ async fn a_second_server_on_one_postgres_is_refused_unless_it_is_allowed() {
     let mut second = spawn(folder.path(), &database, &[]);
     second.until_logged("another server has the database: waiting for its end").await;
     let sentence = second.complaint().await;
-    assert!(sentence.contains(" is in use by another server: stop that one first"), "{sentence}");
+    assert!(sentence.contains(" is in use by another server or command: stop that one first"), "{sentence}");
     assert!(sentence.contains("allow_second_server"), "{sentence}");
 
     let mut second = spawn(folder.path(), &database, &["--allow-second-server"]);
@@ -65,6 +67,40 @@ async fn a_server_that_was_killed_does_not_keep_the_next_one_waiting() {
     }
 }
 
+/// The lock is for a schema: one database may have several chats.
+#[tokio::test]
+async fn two_schemas_of_one_database_each_have_a_server() {
+    let Some(database) = TestDatabase::empty() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let schemas = "CREATE SCHEMA one; CREATE SCHEMA two";
+    sqlx::raw_sql(schemas).execute(&mut connect(&database).await).await.unwrap();
+    let mut servers = Vec::new();
+    for schema in ["one", "two"] {
+        let url = format!("{}&options[search_path]={schema}", database.text);
+        let mut command = Process::command(folder.path());
+        command.args(["--migrate", "--database-url", &url]);
+        let mut server = Process::spawn(command);
+        server.until_ready().await;
+        assert!(!server.log().contains("another server"), "{}", server.log());
+        servers.push(server);
+    }
+}
+
+/// After a restart of the database, an idle server is not connected for a moment:
+/// no step is undone below it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_server_is_seen_right_after_a_restart_of_its_database() {
+    let Some(cluster) = block_in_place(TestCluster::start) else { return };
+    let database = block_in_place(|| cluster.database(true));
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = spawn(folder.path(), &database, &[]);
+    server.until_ready().await;
+    block_in_place(|| cluster.stop());
+    assert!(block_in_place(|| cluster.start_again()));
+    let undone = chat_store::migrations::down(&database.url).await;
+    assert!(matches!(undone, Err(StoreError::InUse { .. })), "{undone:?}");
+}
+
 /// The database ends the lock's connection: the server goes on, and takes the
 /// lock again, or logs that another server has it.
 #[tokio::test]
@@ -81,7 +117,8 @@ async fn a_lost_lock_is_taken_again() {
     assert_ne!(first, second);
 
     // Another one is quicker.
-    let end_and_take = "SELECT pg_terminate_backend($1), pg_advisory_lock(x'6368617400000003'::bigint)";
+    let end_and_take =
+        "SELECT pg_terminate_backend($1), pg_advisory_lock(x'63686174'::int, hashtext('public'))";
     sqlx::query(end_and_take).bind(second).execute(&mut program).await.unwrap();
     server.until_logged("another server has the database: stop one of them").await;
     common::Request::get("/readyz").send(address).await.expect_ok();

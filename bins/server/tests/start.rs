@@ -9,8 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use chat_store::migrations;
 use chat_store::test_postgres::{TestCluster, TestDatabase};
 use common::{Process, Setup, Store, TestServer};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,6 +65,49 @@ async fn a_wrong_database_or_user_is_not_waited_for() {
         assert!(sentence.contains(words), "{sentence}");
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     }
+}
+
+/// SIGTERM ends a start that waits for the database, also in the middle of a step
+/// of the migration, of which then nothing is done.
+#[tokio::test]
+async fn a_signal_ends_a_start_that_waits_in_a_migration() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    assert_eq!(migrations::down(&database.url).await.unwrap().unwrap().name, "retention");
+    let connect = async || database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+    let mut watcher = connect().await;
+    let mut waiting = async |count: i64| {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while sqlx::query(sql).fetch_one(&mut watcher).await.unwrap().get::<i64, _>(0) != count {
+            assert!(Instant::now() < deadline, "{count} sessions wait for a lock");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    // The lock of migrations, and a table that the step creates.
+    for sql in [
+        "BEGIN; SELECT pg_advisory_lock(x'6368617400000001'::bigint)",
+        "BEGIN; CREATE TABLE outlived_nonces (at BIGINT)",
+    ] {
+        let mut other = connect().await;
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        let mut command = Process::command(folder.path());
+        command.args(["--database-url", &database.text, "--migrate"]);
+        let mut server = Process::spawn(command);
+        waiting(1).await;
+        server.terminate().await;
+        let started = Instant::now();
+        assert!(server.ended().await.success(), "{}", server.log());
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        other.close().await.unwrap();
+        waiting(0).await;
+    }
+    let steps = migrations::status(&database.url).await.unwrap();
+    assert!(!steps.last().unwrap().applied);
+    let mut command = Process::command(folder.path());
+    command.args(["--database-url", &database.text, "--migrate"]);
+    Process::spawn(command).until_ready().await;
 }
 
 fn mode(path: &Path) -> u32 {
@@ -122,12 +168,15 @@ async fn in_namespace(data: &Path, script: &str) -> Option<Process> {
     let unshare = ["unshare", "--user", "--map-root-user", "--mount"];
     let allowed = Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
     if !allowed.is_ok_and(|output| output.status.success()) {
+        let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!is_ci, "CI=true, and this machine allows no mount namespaces");
         eprintln!("NOT TESTED: this machine allows no mount namespaces");
         return None;
     }
     let server = Process::command(data);
     let server = server.as_std();
     let mut command = tokio::process::Command::new(unshare[0]);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.args(&unshare[1..]).args(["sh", "-ec", &format!("data=$1; shift; {script}; exec \"$@\""), "sh"]);
     command.arg(data).arg(server.get_program()).args(server.get_args());
     Some(Process::spawn(command))

@@ -243,7 +243,7 @@ async fn commands_are_refused_while_a_server_has_the_file() {
     let operator = Operator::of(Store::Sqlite, &[]).await;
     for arguments in [&["list"][..], &["add", "alice"], &["remove", "alice"], &["reset-password", "alice"]] {
         let printed = complaint(&run(&operator.server, arguments, "x\n").await);
-        assert!(printed.contains("is in use by another server: stop that one first"), "{printed}");
+        assert!(printed.contains("is in use by another server or command: stop that one first"), "{printed}");
     }
 }
 

@@ -32,7 +32,7 @@ pub enum StoreError {
         what: &'static str,
     },
     /// A server or another command uses the database: stop it first.
-    #[error("the database {database} is in use by another server")]
+    #[error("the database {database} is in use by another server or command")]
     InUse {
         /// The database.
         database: String,

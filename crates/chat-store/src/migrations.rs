@@ -87,7 +87,8 @@ impl Undo {
     /// Undoes the step, in one transaction, and returns it.
     ///
     /// # Errors
-    /// [`StoreError::CannotOpen`] with the database's message.
+    /// [`StoreError::InUse`] if a server has connected to a Postgres since the claim,
+    /// and [`StoreError::CannotOpen`] with the database's message.
     pub async fn run(self) -> Result<MigrationStatus, StoreError> {
         let version = self.step.version;
         match self.database {

@@ -36,8 +36,18 @@ pub(crate) fn explained(path: &Path, error: StoreError) -> StoreError {
     }
 }
 
+/// The error for a file of a database that cannot be opened for writing. It names
+/// the folder if no file can be written there, and the file otherwise.
+pub(crate) fn cannot_write(path: &Path, file: &Path, source: io::Error) -> StoreError {
+    match why_unwritable(folder(path)) {
+        Some(reason) => unwritable(path, reason),
+        None if file == path => StoreError::cannot_open(path.display(), source),
+        None => StoreError::cannot_open(path.display(), format!("{}: {source}", file.display())),
+    }
+}
+
 /// The sentence for a folder in which nothing can be written.
-pub(crate) fn unwritable(path: &Path, reason: io::Error) -> StoreError {
+fn unwritable(path: &Path, reason: io::Error) -> StoreError {
     let folder = folder(path).display();
     StoreError::cannot_open(path.display(), format!("no file can be written in {folder}: {reason}"))
 }

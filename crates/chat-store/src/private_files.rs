@@ -20,6 +20,23 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Gives a file to the owner of a database, or of its folder while there is no
+/// database: a command may run as root where the server does not. Where this fails,
+/// it is not needed either.
+pub(crate) fn give_to_owner_of(database: &Path, file: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+
+        let owner = std::fs::metadata(database).or_else(|_| database.parent().unwrap_or(database).metadata());
+        if let Ok(owner) = owner {
+            let _ = chown(file, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (database, file);
+}
+
 /// Takes the access of others from a database's existing files. SQLite gives a
 /// new `-wal` and `-shm` the mode of the database.
 ///

@@ -44,7 +44,7 @@ async fn refusal(path: &Path) -> StoreError {
 #[tokio::test]
 async fn a_second_server_is_refused() {
     let store = TestStore::sqlite().await;
-    let in_use = format!("the database {} is in use by another server", store.path().display());
+    let in_use = format!("the database {} is in use by another server or command", store.path().display());
     assert_eq!(message(&refusal(&store.path()).await), in_use);
     let url = DatabaseUrl::Sqlite(store.path());
     assert!(matches!(migrations::up(&url).await, Err(StoreError::InUse { .. })));
@@ -59,6 +59,21 @@ async fn a_second_server_is_refused() {
     assert!(migrations::status(&url).await.unwrap().iter().all(|step| step.applied));
     store.append(&[draft(&room("kitchen"), "alice", "a")], 1).await;
     store.reopened().await;
+}
+
+/// The folder is named only where no file can be written in it.
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_is_named() {
+    for ending in ["", ".lock"] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().canonicalize().unwrap().join("chat.db");
+        let file = folder.path().join(format!("chat.db{ending}"));
+        // Nobody can open it, not even root: its target's folder does not exist.
+        std::os::unix::fs::symlink("missing/target", &file).unwrap();
+        let sentence = message(&refusal(&database).await);
+        assert!(!sentence.contains("no file can be written"), "{sentence}");
+        assert!(sentence.contains(&format!("chat.db{ending}: ")), "{sentence}");
+    }
 }
 
 #[tokio::test]

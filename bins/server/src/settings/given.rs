@@ -216,31 +216,52 @@ impl FromArgMatches for Flags {
 fn refuse_unknown_variables(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<(), SettingError> {
+    let variables: Vec<(String, OsString)> = environment
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect();
+    let links: Vec<&str> = variables.iter().filter_map(|(name, value)| linked_service(name, value)).collect();
     let known: Vec<String> = ALL.iter().map(|setting| setting.variable()).collect();
-    for (name, value) in environment {
-        let name = name.to_string_lossy();
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if !known.iter().any(|known| *known == name) && !is_service_link(rest, &value) {
-            let names = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
-            let message = match nearest(rest, names) {
-                Some(near) => format!("there is no such setting; did you mean {PREFIX}{near}?"),
-                None => "there is no such setting".to_owned(),
-            };
-            return Err(SettingError::invalid(name.into_owned(), message));
+    for (name, _) in &variables {
+        if known.contains(name) || is_service_link(name, &links) {
+            continue;
         }
+        let rest = name.strip_prefix(PREFIX).unwrap_or(name);
+        let names = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+        let meant = match known.iter().find(|known| *known == rest) {
+            Some(without_prefix) => Some(without_prefix.clone()),
+            None => nearest(rest, names).map(|near| format!("{PREFIX}{near}")),
+        };
+        let message = match meant {
+            Some(meant) => format!("there is no such setting; did you mean {meant}?"),
+            None => "there is no such setting".to_owned(),
+        };
+        return Err(SettingError::invalid(name.clone(), message));
     }
     Ok(())
 }
 
+/// The service of a variable such as `CHAT_DB_PORT=tcp://…`: `CHAT_DB`.
+fn linked_service<'a>(name: &'a str, value: &OsStr) -> Option<&'a str> {
+    name.strip_suffix("_PORT").filter(|_| value.to_string_lossy().contains("://"))
+}
+
 /// Whether Kubernetes or Docker set a variable, for a service whose name begins
-/// with "chat": `CHAT_SERVICE_HOST`, `CHAT_PORT=tcp://…`, `CHAT_PORT_80_TCP_ADDR`.
+/// with "chat": `CHAT_SERVICE_HOST`, `CHAT_PORT=tcp://…`, `CHAT_PORT_80_TCP_ADDR`,
+/// and of Docker also `CHAT_NAME` and all variables of the other container, as
+/// `CHAT_ENV_…`. `links` are the services that have a port.
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
-fn is_service_link(rest: &str, value: &OsStr) -> bool {
-    let rest = format!("_{rest}");
-    rest.ends_with("_SERVICE_HOST")
-        || rest.contains("_SERVICE_PORT")
-        || rest.contains("_PORT_")
-        || (rest.ends_with("_PORT") && value.to_string_lossy().contains("://"))
+/// <https://docs.docker.com/engine/network/links/#environment-variables>
+fn is_service_link(name: &str, links: &[&str]) -> bool {
+    let of_a_link = |link: &&str| match name.strip_prefix(*link) {
+        Some("_PORT" | "_NAME") => true,
+        Some(rest) => rest.starts_with("_ENV_"),
+        None => false,
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.contains("_PORT_")
+        || links.iter().any(of_a_link)
 }
 
 /// The sentence about a name that is not a setting.
@@ -295,6 +316,8 @@ mod tests {
             ("CHAT_NOSUCH", "CHAT_NOSUCH: there is no such setting"),
             ("CHAT_SHARD", "CHAT_SHARD: there is no such setting; did you mean CHAT_SHARDS?"),
             ("CHAT_PORT", "CHAT_PORT: there is no such setting"),
+            ("CHAT_DB_NAME", "CHAT_DB_NAME: there is no such setting"),
+            ("CHAT_DATABASE_URL", "CHAT_DATABASE_URL: there is no such setting; did you mean DATABASE_URL?"),
         ] {
             let error = collect(none(), &[("CHAT_LISTEN", ":1"), (name, "1")]).err().unwrap();
             assert_eq!(error.to_string(), message);
@@ -309,6 +332,10 @@ mod tests {
             ("CHAT_PORT_8080_TCP_PROTO", "tcp"),
             ("CHAT_DB_SERVICE_HOST", "10.0.0.12"),
             ("CHAT_DB_PORT", "tcp://10.0.0.12:5432"),
+            // Docker's links have these, too.
+            ("CHAT_NAME", "/web/chat"),
+            ("CHAT_DB_NAME", "/web/chat-db"),
+            ("CHAT_DB_ENV_POSTGRES_PASSWORD", "secret"),
             ("CHATTY", "1"),
             ("PATH", "/bin"),
         ];

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::ExistingData;
 use super::tables::{Kind, ROWS_AT_ONCE, TABLES, Table, json};
-use crate::postgres::connect;
+use crate::postgres::{connect, exclude_servers};
 use crate::rows::Columns;
 use crate::schema::postgres::check as check_schema;
 use crate::{PostgresUrl, StoreError};
@@ -57,23 +57,19 @@ fn values(table: &Table, row: &impl Columns) -> Result<Vec<Value>, StoreError> {
 pub(super) async fn check(url: &PostgresUrl, existing: ExistingData) -> Result<(), StoreError> {
     let mut connection = connect(url).await?;
     check_schema(&mut connection, url).await?;
-    check_use(&mut connection, url, existing).await?;
+    exclude_servers(&mut connection, url).await?;
+    check_content(&mut connection, url, existing).await?;
     connection.close().await.map_err(StoreError::unavailable)
 }
 
-async fn check_use(
+async fn check_content(
     connection: &mut PgConnection,
     url: &PostgresUrl,
     existing: ExistingData,
 ) -> Result<(), StoreError> {
-    let servers = url.options().get_application_name().unwrap_or("chat");
-    let row = sqlx::query(IN_USE).bind(servers).fetch_one(&mut *connection).await;
-    let row = row.map_err(StoreError::unavailable)?;
-    let get = |index| row.try_get::<bool, _>(index).map_err(StoreError::unavailable);
-    if get(0)? {
-        return Err(StoreError::InUse { database: url.to_string() });
-    }
-    if get(1)? && existing == ExistingData::Refuse {
+    let row = sqlx::query(HAS_CONTENT).fetch_one(&mut *connection).await;
+    let has_content: bool = row.and_then(|row| row.try_get(0)).map_err(StoreError::unavailable)?;
+    if has_content && existing == ExistingData::Refuse {
         return Err(StoreError::NotEmpty { database: url.to_string() });
     }
     Ok(())
@@ -86,10 +82,12 @@ pub(super) async fn write(
     existing: ExistingData,
 ) -> Result<(), StoreError> {
     let mut to = connect(url).await?;
+    // Outside of the transaction, which would see the same sessions all the time.
+    exclude_servers(&mut to, url).await?;
     run(&mut to, "BEGIN").await?;
-    // No other program writes, and no server starts, until the transaction ends.
+    // No other program writes until the transaction ends.
     run(&mut to, "LOCK TABLE meta, users, names, sessions, topics, entries, nonces, outlived_nonces").await?;
-    check_use(&mut to, url, existing).await?;
+    check_content(&mut to, url, existing).await?;
     // Other tables may refer to the accounts of the original: DELETE checks them.
     run(&mut to, "TRUNCATE names, sessions, topics, entries, nonces, outlived_nonces").await?;
     run(&mut to, "DELETE FROM users").await?;
@@ -116,10 +114,8 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
     done.map(drop).map_err(StoreError::unavailable)
 }
 
-/// Whether a server is connected, and whether there is data.
-const IN_USE: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
-                WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1),
-            EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";
+const HAS_CONTENT: &str =
+    "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";
 
 const NEXT_TOPIC: &str =
     "SELECT setval(pg_get_serial_sequence('topics', 'id'), coalesce(max(id), 0) + 1, false) FROM topics";

@@ -8,6 +8,7 @@ use sqlx::{Connection as _, Row as _};
 
 use super::sync;
 use crate::open_error::read_failed;
+use crate::private_files::give_to_owner_of;
 use crate::sqlite::DatabaseFile;
 use crate::{StoreError, schema};
 
@@ -89,21 +90,6 @@ pub(super) async fn put(
         sync(folder)?;
     }
     Ok(kept.exists().then_some(kept))
-}
-
-/// Gives the new file the owner of the database: root may restore it for a server that is
-/// not root. Errors are ignored, as only root may change an owner.
-fn give_to_owner_of(database: &Path, new: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt as _, chown};
-        let owner = fs::metadata(database).or_else(|_| fs::metadata(database.parent().unwrap_or(database)));
-        if let Ok(owner) = owner {
-            let _ = chown(new, Some(owner.uid()), Some(owner.gid()));
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = (database, new);
 }
 
 fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {

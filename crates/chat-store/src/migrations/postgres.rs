@@ -41,6 +41,8 @@ pub(super) async fn undo(
     url: &PostgresUrl,
     version: i64,
 ) -> Result<(), StoreError> {
+    // Since the claim, a person may have thought about it for long.
+    exclude_servers(&mut connection, url).await?;
     let undone = revert(&mut connection, version, STEPS).await;
     undone.map_err(|source| StoreError::cannot_open(url, source))?;
     // The locks end with the connection.
@@ -62,7 +64,8 @@ async fn lock(connection: &mut PgConnection, url: &PostgresUrl) -> Result<(), St
     Ok(())
 }
 
-/// "chat" in ASCII, and the kind of the lock; 3 is the lock of running servers.
+/// "chat" in ASCII, and a number. The lock of running servers has two keys of 32 bits,
+/// which Postgres keeps apart from this one.
 const LOCK: i64 = 0x6368_6174_0000_0001;
 
 /// Refuses a database that is not in UTF-8: it would fail at the first message

@@ -42,6 +42,13 @@ impl Database {
         self
     }
 
+    /// How soon the database server drops a connection on which an answer is not
+    /// acknowledged, in milliseconds: keepalive probes are sent on idle ones only.
+    pub(super) fn unacknowledged(mut self, limit: &str) -> Self {
+        self.options = self.options.options([("tcp_user_timeout", limit)]);
+        self
+    }
+
     /// Opens a connection.
     pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
         match tokio::time::timeout(self.connect_timeout, self.options.connect()).await {

@@ -94,13 +94,13 @@ impl ServerLock {
 /// Asks for the shared lock; `false` where others are in the way.
 async fn take(connection: &mut PgConnection, others: OtherServers) -> Result<bool, Failure> {
     match others {
-        OtherServers::Allow => try_lock(connection, "SELECT pg_try_advisory_lock_shared($1)").await,
+        OtherServers::Allow => try_lock(connection, TRY_SHARED).await,
         OtherServers::Refuse => {
             if !try_lock(connection, TRY_EXCLUSIVE).await? {
                 return Ok(false);
             }
             // Beside its own exclusive lock a session gets the shared one at once.
-            for then in ["SELECT pg_advisory_lock_shared($1)", "SELECT pg_advisory_unlock($1)"] {
+            for then in [SHARE, UNLOCK] {
                 sqlx::query(then).bind(LOCK).execute(&mut *connection).await?;
             }
             Ok(true)
@@ -119,6 +119,13 @@ pub(crate) async fn exclude_servers(
     url: &PostgresUrl,
 ) -> Result<(), StoreError> {
     let failed = |source| StoreError::cannot_open(url, source);
+    // An idle server connects again some time after a restart of the database. Until
+    // then the lock is left to it.
+    let row = sqlx::query(UPTIME_MS).fetch_one(&mut *connection).await;
+    let uptime: i64 = row.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let uptime = Duration::from_millis(uptime.max(0).unsigned_abs());
+    sleep(SERVERS_RETURN_WITHIN.saturating_sub(uptime)).await;
+
     let ends = Instant::now() + EXCLUDE_WAIT_MAX;
     let mut is_locked = false;
     loop {
@@ -178,8 +185,14 @@ async fn watch(
 async fn take_again(database: &Database, url: &PostgresUrl, others: OtherServers) -> PgConnection {
     let mut refused_since: Option<Instant> = None;
     let mut is_logged = false;
+    // Kept while it is refused, so that a command that holds the lock sees this server.
+    let mut kept: Option<PgConnection> = None;
     loop {
-        if let Ok(mut connection) = database.connect().await {
+        let connected = match kept.take() {
+            Some(connection) => Ok(connection),
+            None => database.connect().await,
+        };
+        if let Ok(mut connection) = connected {
             match take(&mut connection, others).await {
                 Ok(true) => {
                     tracing::info!(database = %url, "the server's lock was taken again");
@@ -191,20 +204,29 @@ async fn take_again(database: &Database, url: &PostgresUrl, others: OtherServers
                         is_logged = true;
                     }
                     // Beside the other server's, so that commands see that servers run.
-                    if let Ok(true) = take(&mut connection, OtherServers::Allow).await {
-                        return connection;
+                    match take(&mut connection, OtherServers::Allow).await {
+                        Ok(true) => return connection,
+                        Ok(false) => kept = Some(connection),
+                        Err(_) => {}
                     }
                 }
-                Ok(false) | Err(_) => {}
+                Ok(false) => kept = Some(connection),
+                Err(_) => {}
             }
         }
         sleep(AGAIN_PAUSE).await;
     }
 }
 
-/// "chat" in ASCII, and the kind of the lock; 1 is the lock of migrations.
-const LOCK: i64 = 0x6368_6174_0000_0003;
-const TRY_EXCLUSIVE: &str = "SELECT pg_try_advisory_lock($1)";
+/// "chat" in ASCII. The second key of the lock is the schema: one database may have
+/// several chats. There is none where the search path names no existing schema; the
+/// migrations then fail.
+const LOCK: i32 = 0x6368_6174;
+const TRY_EXCLUSIVE: &str = "SELECT pg_try_advisory_lock($1, hashtext(coalesce(current_schema()::text, '')))";
+const TRY_SHARED: &str =
+    "SELECT pg_try_advisory_lock_shared($1, hashtext(coalesce(current_schema()::text, '')))";
+const SHARE: &str = "SELECT pg_advisory_lock_shared($1, hashtext(coalesce(current_schema()::text, '')))";
+const UNLOCK: &str = "SELECT pg_advisory_unlock($1, hashtext(coalesce(current_schema()::text, '')))";
 const SERVERS_CONNECTED: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1)";
 
@@ -215,9 +237,13 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const EXCLUDE_WAIT_MAX: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the lock's connection is checked.
-const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN_PAUSE: Duration = Duration::from_secs(1);
+/// More than [`CHECK_INTERVAL`], [`AGAIN_PAUSE`], and the time to start and connect.
+const SERVERS_RETURN_WITHIN: Duration = Duration::from_secs(5);
+const UPTIME_MS: &str =
+    "SELECT (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000)::bigint";
 
 impl Database {
     /// For the connection that holds the lock: of a machine that is gone, the
@@ -225,6 +251,6 @@ impl Database {
     fn for_lock(url: &PostgresUrl) -> Self {
         let limits =
             PostgresOptions { connect_timeout: Duration::from_secs(5), ..PostgresOptions::default() };
-        Self::new(url, &limits).keepalive("4", "2", "2")
+        Self::new(url, &limits).keepalive("4", "2", "2").unacknowledged("8000")
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _};
 
-use crate::open_error::{folder, read_failed, unwritable};
+use crate::open_error::{cannot_write, folder, read_failed};
 use crate::schema::sqlite::check;
 use crate::{SqliteOptions, StoreError, private_files};
 
@@ -37,10 +37,9 @@ impl DatabaseFile {
         let path = resolved(path)?;
         let mut lock_path = path.clone().into_os_string();
         lock_path.push(".lock");
-        let lock = private_files::open(Path::new(&lock_path)).map_err(|source| match folder(&path) {
-            folder if folder.is_dir() => unwritable(&path, source),
-            _ => StoreError::cannot_open(path.display(), source),
-        })?;
+        let lock_path = Path::new(&lock_path);
+        let lock = private_files::open(lock_path).map_err(|source| cannot_write(&path, lock_path, source))?;
+        private_files::give_to_owner_of(&path, lock_path);
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -65,7 +64,7 @@ impl DatabaseFile {
     pub(crate) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
         let failed = |error| read_failed(&self.path, error);
         // SQLite would create it by the umask alone.
-        private_files::open(&self.path).map_err(|source| unwritable(&self.path, source))?;
+        private_files::open(&self.path).map_err(|source| cannot_write(&self.path, &self.path, source))?;
         let first = self.writing().create_if_missing(true);
         let mut connection = first.connect().await.map_err(failed)?;
         check(&mut connection, &self.path).await?;
