@@ -13,18 +13,31 @@ pub(crate) struct Failures {
 
 /// The failures of one key within its window, and the attempts that are pending.
 pub(crate) struct RecentFailures {
-    /// When the failures were, the oldest first.
-    pub(crate) times: Vec<u32>,
+    /// The failures, the oldest first.
+    pub(crate) failures: Vec<Failure>,
     /// How long a failure counts, in seconds.
     window: u32,
     /// Attempts that have begun and not ended.
     pub(crate) pending: usize,
 }
 
+/// A failed sign-in.
+pub(crate) struct Failure {
+    /// When it was, in seconds.
+    pub(crate) at: u32,
+    /// The account that the name had found; `None` if there was none.
+    pub(crate) account: Option<AccountTag>,
+}
+
+/// A part of the hash of an account's exact name: two accounts of one key are told apart
+/// by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AccountTag(pub(crate) u32);
+
 impl Failures {
     /// The failures of this key, whose window has `window` seconds.
     pub(crate) fn of(&mut self, key: u64, window: u32) -> &mut RecentFailures {
-        self.by_key.entry(key).or_insert(RecentFailures { times: Vec::new(), window, pending: 0 })
+        self.by_key.entry(key).or_insert(RecentFailures { failures: Vec::new(), window, pending: 0 })
     }
 
     /// Forgets the key if nothing is known of it.
@@ -71,19 +84,19 @@ impl RecentFailures {
     /// Forgets failures that are older than the window.
     pub(crate) fn forget_old(&mut self, now: u32) {
         let window = self.window;
-        self.times.retain(|time| now < time.saturating_add(window));
+        self.failures.retain(|failure| now < failure.at.saturating_add(window));
     }
 
     /// How many seconds must pass before another attempt, if `max` failures are allowed;
     /// `None` if an attempt is allowed now.
     pub(crate) fn wait(&self, max: usize, now: u32) -> Option<u32> {
-        let over = self.times.len().checked_sub(max)?;
-        let oldest_that_counts = self.times.get(over).copied().unwrap_or(now);
+        let over = self.failures.len().checked_sub(max)?;
+        let oldest_that_counts = self.failures.get(over).map_or(now, |failure| failure.at);
         Some(oldest_that_counts.saturating_add(self.window).saturating_sub(now).max(1))
     }
 
     fn is_empty(&self) -> bool {
-        self.times.is_empty() && self.pending == 0
+        self.failures.is_empty() && self.pending == 0
     }
 }
 

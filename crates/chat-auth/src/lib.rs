@@ -43,6 +43,6 @@ mod verdict;
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError};
 pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
-pub use sign_in_limiter::{Attempt, SignInLimiter, SignInLimits, SignInRefused};
+pub use sign_in_limiter::{Attempt, SignInLimiter, SignInLimits, SignInName, SignInRefused};
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};
 pub use verdict::Verdict;

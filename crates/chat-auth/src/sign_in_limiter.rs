@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use crate::failures::Failures;
+use crate::failures::{AccountTag, Failure, Failures};
 
 /// Counts failed sign-ins, and refuses further ones beyond a limit.
 ///
@@ -19,6 +19,10 @@ use crate::failures::Failures;
 /// against guesses from many addresses. Names without an account are counted in the same
 /// way; otherwise the answer would show which names have accounts.
 ///
+/// A database that was taken over may have accounts whose names differ only in case. All
+/// spellings of a name count together, so that none has guesses of its own; but a success
+/// with one account lifts no limit on guesses of another one.
+///
 /// Users who are signed in are not affected.
 pub struct SignInLimiter {
     limits: SignInLimits,
@@ -26,7 +30,8 @@ pub struct SignInLimiter {
     /// Hashes the keys: clients choose the names, and how long they are.
     hasher: RandomState,
     failures: Mutex<Failures>,
-    /// Keys of accounts with addresses from which they have signed in.
+    /// Names as they were typed, with the addresses from which each has signed in. A
+    /// spelling finds one account, which is known only after an attempt has begun.
     signed_in_from: Mutex<HashSet<u64>>,
     attempt_ended: Notify,
     /// One permit for each attempt that may wait.
@@ -40,10 +45,11 @@ pub struct SignInLimits {
     /// bits, which one customer of a provider may have, counts as one address.
     pub from_address_max: usize,
     /// Failures of one account within an hour, from all addresses. For an address from
-    /// which the account has signed in before, only failures from there count.
+    /// which a sign-in with the same spelling has succeeded before, only failures from
+    /// there count.
     pub of_account_max: usize,
     /// Accounts, and accounts with addresses, that are remembered; beyond it some are
-    /// forgotten. Each takes about 100 bytes, and 4 bytes more for each failure.
+    /// forgotten. Each takes about 100 bytes, and 12 bytes more for each failure.
     pub remembered_max: usize,
 }
 
@@ -51,6 +57,15 @@ impl Default for SignInLimits {
     fn default() -> Self {
         Self { from_address_max: 10, of_account_max: 100, remembered_max: 250_000 }
     }
+}
+
+/// The name of a sign-in.
+#[derive(Debug, Clone, Copy)]
+pub struct SignInName<'a> {
+    /// The name as the client sent it.
+    pub typed: &'a str,
+    /// A text that is the same for all spellings of the name that find one account.
+    pub folded: &'a str,
 }
 
 /// Why a sign-in is refused before its password is checked.
@@ -86,16 +101,17 @@ impl SignInLimiter {
     /// failures and reach the limit, a further one waits: many attempts at one time do
     /// not get around the limit.
     ///
-    /// `account` must be the same for all spellings of a name that find one account.
-    ///
     /// # Errors
     ///
     /// [`SignInRefused`]; the password must not be checked then.
-    pub async fn begin(&self, account: &str, address: IpAddr) -> Result<Attempt<'_>, SignInRefused> {
-        let keys = [
-            (self.hasher.hash_one((account, network(address))), ADDRESS_WINDOW_SECONDS),
-            (self.hasher.hash_one(account), ACCOUNT_WINDOW_SECONDS),
-        ];
+    pub async fn begin(&self, name: SignInName<'_>, address: IpAddr) -> Result<Attempt<'_>, SignInRefused> {
+        let keys = Keys {
+            counted: [
+                (self.hasher.hash_one((name.folded, network(address))), ADDRESS_WINDOW_SECONDS),
+                (self.hasher.hash_one(name.folded), ACCOUNT_WINDOW_SECONDS),
+            ],
+            typed: self.hasher.hash_one((name.typed, network(address))),
+        };
         let mut waiting = None;
         loop {
             let ended = self.attempt_ended.notified();
@@ -103,7 +119,7 @@ impl SignInLimiter {
             // Registered before the check, so that no end between both is missed.
             ended.as_mut().enable();
             if self.admit(keys, self.seconds(Instant::now()))? {
-                return Ok(Attempt { limiter: self, keys, outcome: Outcome::Failed });
+                return Ok(Attempt { limiter: self, keys, account: None, outcome: Outcome::Failed });
             }
             if waiting.is_none() {
                 waiting = Some(self.waiting.try_acquire().map_err(|_| SignInRefused::Busy)?);
@@ -113,39 +129,42 @@ impl SignInLimiter {
     }
 
     /// Whether an attempt may begin now; if not, it waits for the end of a pending one.
-    fn admit(&self, keys: [(u64, u32); 2], now: u32) -> Result<bool, SignInRefused> {
+    fn admit(&self, keys: Keys, now: u32) -> Result<bool, SignInRefused> {
         let mut failures = self.failures();
         failures.make_room(now, self.limits.remembered_max);
         let limits = [self.limits.from_address_max, self.limits.of_account_max];
         let mut wait = None;
         let mut is_free = true;
         // Failures elsewhere do not count for an address that has signed in before.
-        let counted = if self.signed_in_from().contains(&keys[0].0) { 1 } else { 2 };
-        for ((key, window), max) in keys.into_iter().zip(limits).take(counted) {
+        let counted = if self.signed_in_from().contains(&keys.typed) { 1 } else { 2 };
+        for ((key, window), max) in keys.counted.into_iter().zip(limits).take(counted) {
             let recent = failures.of(key, window);
             recent.forget_old(now);
             wait = wait.max(recent.wait(max, now));
-            is_free &= recent.times.len() + recent.pending < max;
+            is_free &= recent.failures.len() + recent.pending < max;
         }
         if let Some(seconds) = wait {
             return Err(SignInRefused::TooManyFailures { retry_after: Duration::from_secs(seconds.into()) });
         }
         if is_free {
-            for (key, window) in keys {
+            for (key, window) in keys.counted {
                 failures.of(key, window).pending += 1;
             }
         }
         Ok(is_free)
     }
 
-    fn end(&self, keys: [(u64, u32); 2], outcome: Outcome, now: u32) {
+    fn end(&self, attempt: &Attempt<'_>, now: u32) {
+        let Attempt { keys, account, outcome, .. } = *attempt;
         let mut failures = self.failures();
-        for (key, window) in keys {
+        for (key, window) in keys.counted {
             let recent = failures.of(key, window);
             recent.pending = recent.pending.saturating_sub(1);
             match outcome {
-                Outcome::Failed => recent.times.push(now),
-                Outcome::Succeeded if window == ADDRESS_WINDOW_SECONDS => recent.times.clear(),
+                Outcome::Failed => recent.failures.push(Failure { at: now, account }),
+                Outcome::Succeeded if window == ADDRESS_WINDOW_SECONDS => {
+                    recent.failures.retain(|failure| failure.account != account);
+                }
                 Outcome::Succeeded | Outcome::NotChecked => {}
             }
             failures.forget_if_empty(key);
@@ -180,8 +199,19 @@ impl SignInLimiter {
 #[must_use]
 pub struct Attempt<'a> {
     limiter: &'a SignInLimiter,
-    keys: [(u64, u32); 2],
+    keys: Keys,
+    account: Option<AccountTag>,
     outcome: Outcome,
+}
+
+/// The hashes of an attempt.
+#[derive(Clone, Copy)]
+struct Keys {
+    /// What its failure counts for, each with its window in seconds: the folded name with
+    /// the address, and the folded name alone.
+    counted: [(u64, u32); 2],
+    /// The name as it was typed, with the address.
+    typed: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -192,11 +222,17 @@ enum Outcome {
 }
 
 impl Attempt<'_> {
-    /// Ends the attempt: the password was right. Earlier failures of the account from
-    /// this address are forgotten.
+    /// Notes the exact name of the account whose password is checked, before the check.
+    pub fn has_found(&mut self, account: &str) {
+        self.account = Some(AccountTag(self.limiter.hasher.hash_one(account) as u32));
+    }
+
+    /// Ends the attempt: the password was right. Earlier failures of the account that the
+    /// attempt [has found](Self::has_found) from this address are forgotten; those of
+    /// accounts whose names differ in case stay.
     pub fn succeeded(mut self) {
         self.outcome = Outcome::Succeeded;
-        self.limiter.remember_sign_in(self.keys[0].0);
+        self.limiter.remember_sign_in(self.keys.typed);
     }
 
     /// Ends the attempt: the password was not checked. The attempt does not count.
@@ -207,7 +243,7 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.limiter.end(self.keys, self.outcome, self.limiter.seconds(Instant::now()));
+        self.limiter.end(self, self.limiter.seconds(Instant::now()));
     }
 }
 
@@ -237,13 +273,18 @@ mod tests {
         IpAddr::V4(number.into())
     }
 
+    /// A name that is typed as it is spelled in the account.
+    fn name(name: &str) -> SignInName<'_> {
+        SignInName { typed: name, folded: name }
+    }
+
     fn limiter(limits: SignInLimits) -> SignInLimiter {
         SignInLimiter::new(limits, Instant::now())
     }
 
     /// Fails once. If the attempt is refused: the seconds until the next one is allowed.
     async fn fail(limiter: &SignInLimiter, account: &str, address: IpAddr) -> Result<(), u64> {
-        match limiter.begin(account, address).await {
+        match limiter.begin(name(account), address).await {
             Ok(_attempt) => Ok(()),
             Err(SignInRefused::TooManyFailures { retry_after }) => Err(retry_after.as_secs()),
             Err(SignInRefused::Busy) => Err(0),
@@ -285,7 +326,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_elsewhere_do_not_lock_out_an_address_that_signed_in_before() {
         let limiter = limiter(SignInLimits::default());
-        limiter.begin("alice", HOME).await.unwrap().succeeded();
+        limiter.begin(name("alice"), HOME).await.unwrap().succeeded();
         for number in 0..100 {
             assert_eq!(fail(&limiter, "alice", address(number)).await, Ok(()));
         }
@@ -316,14 +357,14 @@ mod tests {
         let limiter = limiter(SignInLimits::default());
         let mut pending = Vec::new();
         for _ in 0..10 {
-            pending.push(limiter.begin("alice", HOME).await.unwrap());
+            pending.push(limiter.begin(name("alice"), HOME).await.unwrap());
         }
-        let mut next = pin!(limiter.begin("alice", HOME));
+        let mut next = pin!(limiter.begin(name("alice"), HOME));
         assert!(poll_once(next.as_mut()).await.is_none(), "it waits");
         // One succeeds: the others may succeed as well.
         pending.pop().unwrap().succeeded();
         pending.push(next.await.unwrap());
-        let mut next = pin!(limiter.begin("alice", HOME));
+        let mut next = pin!(limiter.begin(name("alice"), HOME));
         assert!(poll_once(next.as_mut()).await.is_none());
         drop(pending);
         assert_eq!(
@@ -335,8 +376,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_some_attempts_may_wait() {
         let limiter = limiter(SignInLimits { from_address_max: 1, ..SignInLimits::default() });
-        let first = limiter.begin("alice", HOME).await.unwrap();
-        let mut waiting: Vec<_> = (0..=WAITING_MAX).map(|_| Box::pin(limiter.begin("alice", HOME))).collect();
+        let first = limiter.begin(name("alice"), HOME).await.unwrap();
+        let mut waiting: Vec<_> =
+            (0..=WAITING_MAX).map(|_| Box::pin(limiter.begin(name("alice"), HOME))).collect();
         for next in &mut waiting[..WAITING_MAX] {
             assert!(poll_once(next.as_mut()).await.is_none());
         }
@@ -364,18 +406,69 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
         }
-        limiter.begin("alice", HOME).await.unwrap().succeeded();
+        limiter.begin(name("alice"), HOME).await.unwrap().succeeded();
         for _ in 0..3 {
             assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
         }
         assert!(fail(&limiter, "alice", address(7)).await.is_err(), "those of the account stay");
     }
 
+    /// An attempt with the exact name of `alice` or `Alice`, two accounts.
+    async fn begin_exact<'a>(
+        limiter: &'a SignInLimiter,
+        account: &str,
+        address: IpAddr,
+    ) -> Result<Attempt<'a>, SignInRefused> {
+        let mut attempt = limiter.begin(SignInName { typed: account, folded: "alice" }, address).await?;
+        attempt.has_found(account);
+        Ok(attempt)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_forgives_no_guesses_of_an_account_that_differs_in_case() {
+        let limiter = limiter(SignInLimits::default());
+        for guess in 0..9 {
+            drop(begin_exact(&limiter, "alice", HOME).await.unwrap());
+            let own = begin_exact(&limiter, "Alice", HOME).await;
+            own.unwrap_or_else(|error| panic!("after {guess}: {error}")).succeeded();
+        }
+        drop(begin_exact(&limiter, "alice", HOME).await.unwrap());
+        let refused = SignInRefused::TooManyFailures { retry_after: Duration::from_secs(900) };
+        assert_eq!(begin_exact(&limiter, "alice", HOME).await.err(), Some(refused));
+        assert_eq!(begin_exact(&limiter, "Alice", HOME).await.err(), Some(refused), "they count together");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_lifts_the_limit_of_all_addresses_for_no_account_that_differs_in_case() {
+        let limiter = limiter(SignInLimits::default());
+        begin_exact(&limiter, "Alice", HOME).await.unwrap().succeeded();
+        for number in 0..100 {
+            drop(begin_exact(&limiter, "alice", address(number)).await.unwrap());
+        }
+        let refused = SignInRefused::TooManyFailures { retry_after: Duration::from_secs(3_600) };
+        assert_eq!(begin_exact(&limiter, "alice", HOME).await.err(), Some(refused));
+        begin_exact(&limiter, "Alice", HOME).await.unwrap().succeeded();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_forgives_failures_with_other_spellings_of_the_same_account() {
+        let limiter = limiter(SignInLimits::default());
+        for _ in 0..4 {
+            for (typed, is_right) in [("alice", false), ("ALICE", false), ("Alice", false), ("aLICE", true)] {
+                let mut attempt = limiter.begin(SignInName { typed, folded: "alice" }, HOME).await.unwrap();
+                attempt.has_found("Alice");
+                if is_right {
+                    attempt.succeeded();
+                }
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_was_not_checked_does_not_count() {
         let limiter = limiter(SignInLimits::default());
         for _ in 0..1_000 {
-            limiter.begin("alice", HOME).await.unwrap().not_checked();
+            limiter.begin(name("alice"), HOME).await.unwrap().not_checked();
         }
         assert_eq!(limiter.failures().len(), 0);
     }

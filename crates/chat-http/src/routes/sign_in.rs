@@ -1,7 +1,7 @@
 //! `POST /api/login` and `POST /api/logout`
 
 use bytes::Bytes;
-use chat_auth::{Password, Verdict};
+use chat_auth::{Attempt, Password, SignInName, SignInRefused, Verdict};
 use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
 use chat_store::{Session, User};
@@ -91,12 +91,15 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     // Everything by which the client could delay it is over.
     let started = Instant::now();
     let username = credentials.username.clone();
-    let attempt = app.sign_ins.begin(&account_key(&username), address).await;
-    let attempt = attempt.inspect_err(|_| {
+    let name = SignInName { typed: &username, folded: &folded_name(&username) };
+    let attempt = app.sign_ins.begin(name, address).await;
+    let mut attempt = attempt.inspect_err(|refused| {
         app.metrics.login("limited");
-        app.sign_in_failures.note(&username, address, started);
+        if is_after_failures(refused) {
+            app.sign_in_failures.note(&username, address, started);
+        }
     })?;
-    let Verified { user, hash_is_old } = match check(&app, credentials).await {
+    let Verified { user, hash_is_old } = match check(&app, credentials, &mut attempt).await {
         Ok(Some(verified)) => verified,
         Ok(None) => {
             app.metrics.login("refused");
@@ -155,8 +158,15 @@ struct Verified {
 
 /// The account, if name and password are right. A hash is computed for every name,
 /// whether or not it has an account.
-async fn check(app: &App, credentials: Credentials) -> Result<Option<Verified>, HttpError> {
+async fn check(
+    app: &App,
+    credentials: Credentials,
+    attempt: &mut Attempt<'_>,
+) -> Result<Option<Verified>, HttpError> {
     let user = find(app, &credentials.username).await?;
+    if let Some(user) = &user {
+        attempt.has_found(user.name.as_str());
+    }
     let Ok(password) = Password::parse(credentials.password) else { return Ok(None) };
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.parts.passwords.verify_login(password, hash).await?;
@@ -180,9 +190,14 @@ async fn renew_hash(app: &App, user: &User, new_hash: &str) {
     }
 }
 
-/// A key that is the same for all spellings with which [`find`] finds one account, so
-/// that no spelling has guesses of its own.
-fn account_key(written: &str) -> String {
+/// Whether a refusal follows failures: a server that is busy refuses attempts of which
+/// none may have failed.
+fn is_after_failures(refused: &SignInRefused) -> bool {
+    matches!(refused, SignInRefused::TooManyFailures { .. })
+}
+
+/// A text that is the same for all spellings with which [`find`] finds one account.
+fn folded_name(written: &str) -> String {
     let name = Username::parse(written).or_else(|_| Username::known(written));
     name.map_or_else(|_| written.to_owned(), |name| name.folded_case())
 }
