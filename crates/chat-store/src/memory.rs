@@ -9,7 +9,6 @@ use chat_core::{
 };
 use uuid::Uuid;
 
-use crate::names::only_one_ignoring_case;
 use crate::retention::Cut;
 use crate::{
     EventLog, NewUser, Retention, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture,
@@ -29,6 +28,9 @@ pub struct MemoryStore {
 struct Inner {
     history: History,
     users: HashMap<Username, User>,
+    /// The name of each account in folded case, with its exact name; also of removed
+    /// accounts. Names that differ only in case are confusable: there is one of them.
+    by_folded_case: HashMap<String, Username>,
     /// The names of all accounts, also of removed ones.
     names: HashSet<Username>,
     /// The keys of the skeletons of `names`.
@@ -51,6 +53,7 @@ impl MemoryStore {
             inner: Mutex::new(Inner {
                 history: History::new(Seed(one, other), limits),
                 users: HashMap::new(),
+                by_folded_case: HashMap::new(),
                 names: HashSet::new(),
                 skeletons: HashSet::new(),
                 sessions: HashMap::new(),
@@ -92,6 +95,7 @@ impl Inner {
         let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
         self.skeletons.extend(Skeleton::of(name.as_str()).keys().map(str::to_owned));
         self.names.insert(name.clone());
+        self.by_folded_case.insert(name.folded_case(), name.clone());
         self.users.insert(name.clone(), User { name, password_hash, avatar, created_at_ms });
     }
 }
@@ -128,13 +132,17 @@ impl UserRepository for MemoryStore {
         Box::pin(async move { Ok(self.lock().users.get(name).cloned()) })
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(
+        &'a self,
+        typed: &'a Username,
+        name: &'a Username,
+    ) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
+            let folded = name.folded_case();
             let inner = self.lock();
-            if let Some(user) = inner.users.get(name) {
-                return Ok(Some(user.clone()));
-            }
-            Ok(only_one_ignoring_case(name, inner.users.values().cloned()))
+            let exact = [inner.users.get(typed), inner.users.get(name)];
+            let other = inner.by_folded_case.get(&folded).and_then(|name| inner.users.get(name));
+            Ok(exact.into_iter().flatten().next().or(other).cloned())
         })
     }
 

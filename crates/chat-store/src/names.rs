@@ -4,6 +4,15 @@ use chat_core::{Skeleton, Username};
 
 use crate::{StoreError, User, columns};
 
+/// Whether a new account may have the name of a removed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RemovedNames {
+    /// The names of removed accounts stay taken.
+    StayTaken,
+    /// The name of a removed account may be used again.
+    MayReturn,
+}
+
 /// What a database knows of the name of a new account.
 pub(crate) struct KnownName {
     /// There is an account of this name.
@@ -15,12 +24,11 @@ pub(crate) struct KnownName {
 }
 
 impl KnownName {
-    /// Checks that a new account may have the name. With `again`, the name of a removed
-    /// account is allowed.
-    pub(crate) fn check(&self, again: bool) -> Result<(), StoreError> {
+    /// Checks that a new account may have the name.
+    pub(crate) fn check(&self, removed: RemovedNames) -> Result<(), StoreError> {
         match self {
             Self { has_account: true, .. } => Err(StoreError::NameTaken),
-            Self { is_known: true, .. } if again => Ok(()),
+            Self { is_known: true, .. } if removed == RemovedNames::MayReturn => Ok(()),
             Self { is_known: true, .. } => Err(StoreError::NameTaken),
             Self { is_confusable: true, .. } => Err(StoreError::NameConfusable),
             _ => Ok(()),
@@ -28,12 +36,19 @@ impl KnownName {
     }
 }
 
-/// The only one of the candidates whose name differs from `name` at most in case;
-/// `None` if there are several.
-pub(crate) fn only_one_ignoring_case(
+/// Of accounts whose names are `typed`, `name`, or look like it, the one that
+/// [`find_user_ignoring_case`](crate::UserRepository::find_user_ignoring_case) finds. An
+/// account may be among them twice, if its name is one of the two.
+pub(crate) fn pick_ignoring_case(
+    typed: &Username,
     name: &Username,
-    candidates: impl IntoIterator<Item = User>,
+    mut candidates: Vec<User>,
 ) -> Option<User> {
+    for exact in [typed, name] {
+        if let Some(index) = candidates.iter().position(|user| user.name == *exact) {
+            return Some(candidates.swap_remove(index));
+        }
+    }
     let mut same = candidates.into_iter().filter(|user| user.name.is_same_ignoring_case(name));
     let only = same.next()?;
     same.next().is_none().then_some(only)

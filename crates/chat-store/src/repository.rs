@@ -44,13 +44,21 @@ pub trait UserRepository: Send + Sync {
     /// Finds the account of exactly this name.
     fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>>;
 
-    /// Finds the account of exactly this name, otherwise the only account whose name
-    /// [differs from it in case](Username::is_same_ignoring_case). `None` also if there
-    /// are several, as a database of the original chat may have.
+    /// Finds the account of exactly the name `typed`, otherwise that of exactly `name`,
+    /// otherwise the only account whose name
+    /// [differs from `name` in case](Username::is_same_ignoring_case). `None` also if
+    /// there are several, as a database of the original chat may have.
+    ///
+    /// The store makes one query, the same for every name, so that its time does not show
+    /// which names have accounts.
     ///
     /// Accounts that another program added since the store was opened are found by their
     /// exact names only.
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>>;
+    fn find_user_ignoring_case<'a>(
+        &'a self,
+        typed: &'a Username,
+        name: &'a Username,
+    ) -> StoreFuture<'a, Option<User>>;
 
     /// Replaces the hash of an account's password if it still is `old`. Returns whether
     /// it was: another call may have changed the password meanwhile.

@@ -204,18 +204,17 @@ fn folded_name(written: &str) -> String {
 
 /// The account of that name as it is written; otherwise as it would have been
 /// registered (keyboards differ in how they compose a letter), in any case if only one
-/// account matches.
+/// account matches. One query for every name, so that its time does not show which names
+/// have accounts.
 async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
-    let users = &app.parts.users;
-    if let Ok(name) = Username::known(written)
-        && let Some(user) = users.find_user(&name).await?
-    {
-        return Ok(Some(user));
-    }
-    match Username::parse(written) {
-        Ok(name) => Ok(users.find_user_ignoring_case(&name).await?),
-        Err(_) => Ok(None),
-    }
+    let (typed, name) = match (Username::known(written), Username::parse(written)) {
+        (Ok(typed), Ok(name)) => (typed, name),
+        // An account of the original chat may have a name that cannot be registered.
+        (Ok(name), Err(_)) | (Err(_), Ok(name)) => (name.clone(), name),
+        // No account can have such a name.
+        (Err(_), Err(_)) => return Ok(None),
+    };
+    Ok(app.parts.users.find_user_ignoring_case(&typed, &name).await?)
 }
 
 /// Ends the session, or all sessions of the user, and closes their sockets. A request

@@ -188,6 +188,17 @@ async fn a_name_is_found_in_any_case_and_used_as_it_was_registered() {
 }
 
 #[tokio::test]
+async fn a_name_with_an_account_costs_as_many_queries_as_one_without() {
+    let chat = Chat::start().await;
+    chat.register("alice", "password").await;
+    for name in ["alice", "Alice", " alice", "nobody", " nobody"] {
+        let before = chat.store.name_queries.load(Ordering::Relaxed);
+        assert_eq!(chat.login(name, "wrong").await.status, 401);
+        assert_eq!(chat.store.name_queries.load(Ordering::Relaxed) - before, 1, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn failed_sign_ins_are_logged_once_for_a_burst() {
     let logs = Logs::collect();
     let chat = Chat::start().await;

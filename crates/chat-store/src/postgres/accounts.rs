@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chat_core::{SessionId, Skeleton, Username};
 
 use super::{PostgresStore, names};
-use crate::names::{only_one_ignoring_case, rules};
+use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
 use crate::{
     NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
@@ -15,15 +15,15 @@ use crate::{
 
 impl UserRepository for PostgresStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        Box::pin(self.create(user, false))
+        Box::pin(self.create(user, RemovedNames::StayTaken))
     }
 
     fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        Box::pin(self.create(user, true))
+        Box::pin(self.create(user, RemovedNames::MayReturn))
     }
 
     fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
-        Box::pin(async move { names::find(&self.pool, name).await?.check(false) })
+        Box::pin(async move { names::find(&self.pool, name).await?.check(RemovedNames::StayTaken) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
@@ -33,16 +33,19 @@ impl UserRepository for PostgresStore {
         })
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(
+        &'a self,
+        typed: &'a Username,
+        name: &'a Username,
+    ) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
-            if let Some(user) = self.find_user(name).await? {
-                return Ok(Some(user));
-            }
             let skeleton = Skeleton::of(name.as_str());
             let [_, folded] = skeleton.keys();
-            let found = self.pool.rows(|| sqlx::query(SAME_SKELETON).bind(folded)).await?;
+            let (typed_text, name_text) = (typed.as_str(), name.as_str());
+            let find = || sqlx::query(FIND_USER_IGNORING_CASE).bind(typed_text).bind(name_text).bind(folded);
+            let found = self.pool.rows(find).await?;
             let candidates = found.iter().map(rows::user).collect::<Result<Vec<_>, _>>()?;
-            Ok(only_one_ignoring_case(name, candidates))
+            Ok(pick_ignoring_case(typed, name, candidates))
         })
     }
 
@@ -82,7 +85,7 @@ impl UserRepository for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn create(&self, user: &NewUser, again: bool) -> Result<(), StoreError> {
+    async fn create(&self, user: &NewUser, removed: RemovedNames) -> Result<(), StoreError> {
         let skeleton = Skeleton::of(user.name.as_str());
         let [cased, folded] = skeleton.keys();
         let is_tried = AtomicBool::new(false);
@@ -98,14 +101,14 @@ impl PostgresStore {
                 .bind(&user.password_hash)
                 .bind(&user.avatar)
                 .bind(columns::column(user.created_at_ms))
-                .bind(again)
+                .bind(removed == RemovedNames::MayReturn)
                 .bind(is_retry)
         };
         let row = self.pool.row_under_lock(NAMES_LOCK, create).await?;
         let row = row.ok_or(StoreError::Damaged { what: "no answer" })?;
         match row.flag(3)? {
             true => Ok(()),
-            false => rows::known_name(&row)?.check(again).and(Err(StoreError::NameTaken)),
+            false => rows::known_name(&row)?.check(removed).and(Err(StoreError::NameTaken)),
         }
     }
 }
@@ -236,12 +239,18 @@ pub(super) const FIND_USER: &str = "SELECT username, password_hash, avatar,
 
 /// Names that differ only in case have the same skeleton in folded case. The
 /// original's names have the collation of the database.
-pub(super) const SAME_SKELETON: &str = r#"SELECT u.username, u.password_hash, u.avatar,
+pub(super) const FIND_USER_IGNORING_CASE: &str = r#"SELECT username, password_hash, avatar,
+            CASE WHEN isfinite(created_at)
+                 THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
+                 ELSE 0 END
+       FROM users WHERE username IN ($1, $2)
+     UNION ALL
+     SELECT u.username, u.password_hash, u.avatar,
             CASE WHEN isfinite(u.created_at)
                  THEN greatest(0, round(extract(epoch FROM u.created_at) * 1000))::bigint
                  ELSE 0 END
        FROM names AS n JOIN users AS u ON u.username = n.username COLLATE "default"
-      WHERE n.folded = $1"#;
+      WHERE n.folded = $3"#;
 
 /// Accounts of the original may have an empty name, which is left out: it is no
 /// username.

@@ -4,7 +4,7 @@ use chat_core::{SessionId, Skeleton, Username};
 use sqlx::sqlite::SqliteConnection;
 
 use super::{SqliteStore, names};
-use crate::names::only_one_ignoring_case;
+use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::{
     NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
     columns, rows,
@@ -12,15 +12,15 @@ use crate::{
 
 impl UserRepository for SqliteStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        Box::pin(self.create(user, false))
+        Box::pin(self.create(user, RemovedNames::StayTaken))
     }
 
     fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        Box::pin(self.create(user, true))
+        Box::pin(self.create(user, RemovedNames::MayReturn))
     }
 
     fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
-        Box::pin(async move { names::find(&self.readers, name).await?.check(false) })
+        Box::pin(async move { names::find(&self.readers, name).await?.check(RemovedNames::StayTaken) })
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
@@ -36,20 +36,23 @@ impl UserRepository for SqliteStore {
         })
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
+    fn find_user_ignoring_case<'a>(
+        &'a self,
+        typed: &'a Username,
+        name: &'a Username,
+    ) -> StoreFuture<'a, Option<User>> {
         Box::pin(async move {
-            if let Some(user) = self.find_user(name).await? {
-                return Ok(Some(user));
-            }
             let skeleton = Skeleton::of(name.as_str());
             let [_, folded] = skeleton.keys();
-            let found = sqlx::query(SAME_SKELETON)
+            let found = sqlx::query(FIND_USER_IGNORING_CASE)
+                .bind(typed.as_str())
+                .bind(name.as_str())
                 .bind(folded)
                 .fetch_all(&self.readers)
                 .await
                 .map_err(StoreError::unavailable)?;
             let candidates = found.iter().map(rows::user).collect::<Result<Vec<_>, _>>()?;
-            Ok(only_one_ignoring_case(name, candidates))
+            Ok(pick_ignoring_case(typed, name, candidates))
         })
     }
 
@@ -94,15 +97,19 @@ impl UserRepository for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn create(&self, user: &NewUser, again: bool) -> Result<(), StoreError> {
+    async fn create(&self, user: &NewUser, removed: RemovedNames) -> Result<(), StoreError> {
         let mut writing = self.writer.begin().await?;
-        let work = create(&mut writing.connection, user, again).await;
+        let work = create(&mut writing.connection, user, removed).await;
         writing.finish(work).await
     }
 }
 
-async fn create(connection: &mut SqliteConnection, user: &NewUser, again: bool) -> Result<(), StoreError> {
-    names::find(&mut *connection, &user.name).await?.check(again)?;
+async fn create(
+    connection: &mut SqliteConnection,
+    user: &NewUser,
+    removed: RemovedNames,
+) -> Result<(), StoreError> {
+    names::find(&mut *connection, &user.name).await?.check(removed)?;
     sqlx::query("INSERT INTO users (username, password_hash, avatar, created_at) VALUES (?1, ?2, ?3, ?4)")
         .bind(user.name.as_str())
         .bind(&user.password_hash)
@@ -125,9 +132,12 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
 }
 
 /// Names that differ only in case have the same skeleton in folded case.
-pub(super) const SAME_SKELETON: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at
+pub(super) const FIND_USER_IGNORING_CASE: &str =
+    "SELECT username, password_hash, avatar, created_at FROM users WHERE username IN (?1, ?2)
+     UNION ALL
+     SELECT u.username, u.password_hash, u.avatar, u.created_at
        FROM names AS n CROSS JOIN users AS u ON u.username = n.username
-      WHERE n.folded = ?1";
+      WHERE n.folded = ?3";
 
 /// The empty name, which no account has, is before the first one.
 const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FROM users

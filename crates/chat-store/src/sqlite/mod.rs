@@ -186,7 +186,7 @@ mod tests {
                 append::KNOWN_NONCES,
                 append::RECIPIENTS,
                 names::FIND,
-                accounts::SAME_SKELETON,
+                accounts::FIND_USER_IGNORING_CASE,
                 accounts::SESSIONS_OF,
                 accounts::VALID_SESSIONS,
                 trim::FIRST_ENTRIES,

@@ -10,6 +10,7 @@ use crate::common::{TestStore, name, newcomer, pair, private, texts};
 every_store! {
     an_account_is_found_by_its_exact_name,
     an_account_is_found_whatever_the_case_of_its_name,
+    an_account_is_found_as_typed_before_it_is_found_as_it_would_be_registered,
     of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_name,
     a_removed_account_is_gone_and_its_name_stays_taken,
     accounts_are_listed_page_by_page,
@@ -42,7 +43,8 @@ async fn an_account_is_found_whatever_the_case_of_its_name(store: TestStore) {
         store.account(person).await;
     }
     let found = async |typed: &str| {
-        let user = store.users.find_user_ignoring_case(&name(typed)).await.unwrap();
+        let typed = name(typed);
+        let user = store.users.find_user_ignoring_case(&typed, &typed).await.unwrap();
         user.map(|user| user.name.as_str().to_owned())
     };
     for (typed, account) in [
@@ -68,6 +70,25 @@ async fn an_account_is_found_whatever_the_case_of_its_name(store: TestStore) {
     assert_eq!(found("alice").await, None);
 }
 
+async fn an_account_is_found_as_typed_before_it_is_found_as_it_would_be_registered(store: TestStore) {
+    for person in ["alice", "Bob"] {
+        store.account(person).await;
+    }
+    let found = async |typed: &str, registered: &str| {
+        let (typed, registered) = (name(typed), name(registered));
+        let user = store.users.find_user_ignoring_case(&typed, &registered).await.unwrap();
+        user.map(|user| user.name.as_str().to_owned())
+    };
+    assert_eq!(found("alice", "Bob").await.as_deref(), Some("alice"));
+    assert_eq!(found(" Bob ", "Bob").await.as_deref(), Some("Bob"));
+    assert_eq!(found(" bob ", "bob").await.as_deref(), Some("Bob"));
+    assert_eq!(found("BOB", "carol").await, None, "only the exact name counts as typed");
+    store.users.remove_user(&name("Bob")).await.unwrap();
+    assert_eq!(found(" bob ", "bob").await, None);
+    store.users.recreate_user(&newcomer("Bob")).await.unwrap();
+    assert_eq!(found(" bob ", "bob").await.as_deref(), Some("Bob"));
+}
+
 /// Except in memory: only a database of the original chat has such accounts.
 async fn of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_name(store: TestStore) {
     if !store.is_kept() {
@@ -78,12 +99,15 @@ async fn of_two_accounts_that_differ_only_in_case_each_is_found_by_its_exact_nam
     }
     let store = store.reopened().await;
     let found = async |typed: &str| {
-        let user = store.users.find_user_ignoring_case(&name(typed)).await.unwrap();
+        let typed = name(typed);
+        let user = store.users.find_user_ignoring_case(&typed, &typed).await.unwrap();
         user.map(|user| user.password_hash)
     };
     assert_eq!(found("Alice").await.as_deref(), Some("1"));
     assert_eq!(found("alice").await.as_deref(), Some("2"));
     assert_eq!(found("ALICE").await, None);
+    let exact = store.users.find_user_ignoring_case(&name(" alice "), &name("alice")).await.unwrap();
+    assert_eq!(exact.unwrap().password_hash, "2");
     // A name that only looks alike is no match.
     assert_eq!(found("BOB").await.as_deref(), Some("3"));
     store.users.remove_user(&name("alice")).await.unwrap();

@@ -34,6 +34,8 @@ pub struct Store {
     pub changed_first: AtomicBool,
     /// Password hashes cannot be replaced.
     pub hashes_stay: AtomicBool,
+    /// How often an account was looked up by a name.
+    pub name_queries: AtomicUsize,
     /// How often the last use of a session was stored.
     pub touches: AtomicUsize,
     /// Sessions cannot be changed.
@@ -109,11 +111,17 @@ impl UserRepository for Store {
     }
 
     fn find_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
+        self.name_queries.fetch_add(1, Ordering::Relaxed);
         self.ask(self.memory.find_user(name))
     }
 
-    fn find_user_ignoring_case<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, Option<User>> {
-        self.ask(self.memory.find_user_ignoring_case(name))
+    fn find_user_ignoring_case<'a>(
+        &'a self,
+        typed: &'a Username,
+        name: &'a Username,
+    ) -> StoreFuture<'a, Option<User>> {
+        self.name_queries.fetch_add(1, Ordering::Relaxed);
+        self.ask(self.memory.find_user_ignoring_case(typed, name))
     }
 
     fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
