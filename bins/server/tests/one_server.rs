@@ -98,7 +98,7 @@ async fn an_idle_server_is_seen_right_after_a_restart_of_its_database() {
     block_in_place(|| cluster.stop());
     assert!(block_in_place(|| cluster.start_again()));
     let undone = chat_store::migrations::down(&database.url).await;
-    assert!(matches!(undone, Err(StoreError::InUse { .. })), "{undone:?}");
+    assert!(matches!(undone, Err(StoreError::InUse { .. })), "{undone:?}: {}", server.log());
 }
 
 /// The database ends the lock's connection: the server goes on, and takes the

@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::{Claimed, MigrationStatus, Undo};
-use crate::postgres::{connect, exclude_servers};
+use crate::postgres::{connect, exclude_connected, exclude_servers};
 use crate::schema::postgres::{STEPS, recorded};
 use crate::schema::{Recorded, apply_missing, losses, refuse_unknown, revert};
 use crate::{PostgresUrl, StoreError};
@@ -42,7 +42,7 @@ pub(super) async fn undo(
     version: i64,
 ) -> Result<(), StoreError> {
     // Since the claim, a person may have thought about it for long.
-    exclude_servers(&mut connection, url).await?;
+    exclude_connected(&mut connection, url).await?;
     let undone = revert(&mut connection, version, STEPS).await;
     undone.map_err(|source| StoreError::cannot_open(url, source))?;
     // The locks end with the connection.

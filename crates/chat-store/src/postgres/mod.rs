@@ -30,8 +30,8 @@ use database::Database;
 use lane::Lane;
 pub(crate) use maintenance::connect;
 use pool::Pool;
-pub(crate) use server_lock::exclude_servers;
 pub use server_lock::{OtherServers, ServerLock};
+pub(crate) use server_lock::{exclude_connected, exclude_servers};
 
 /// A store of users, sessions and the log in one Postgres database (13 or later).
 ///

@@ -119,13 +119,21 @@ pub(crate) async fn exclude_servers(
     url: &PostgresUrl,
 ) -> Result<(), StoreError> {
     let failed = |source| StoreError::cannot_open(url, source);
-    // An idle server connects again some time after a restart of the database. Until
-    // then the lock is left to it.
-    let row = sqlx::query(UPTIME_MS).fetch_one(&mut *connection).await;
-    let uptime: i64 = row.and_then(|row| row.try_get(0)).map_err(failed)?;
-    let uptime = Duration::from_millis(uptime.max(0).unsigned_abs());
-    sleep(SERVERS_RETURN_WITHIN.saturating_sub(uptime)).await;
+    // After a restart of the database, an idle server connects again a moment later
+    // than this command. Until then the lock is left to it.
+    let row = sqlx::query(HAS_JUST_STARTED).fetch_one(&mut *connection).await;
+    if row.and_then(|row| row.try_get(0)).map_err(failed)? {
+        sleep(SERVERS_RETURN_WITHIN).await;
+    }
+    exclude_connected(connection, url).await
+}
 
+/// As [`exclude_servers`], which was called before on the same connection.
+pub(crate) async fn exclude_connected(
+    connection: &mut PgConnection,
+    url: &PostgresUrl,
+) -> Result<(), StoreError> {
+    let failed = |source| StoreError::cannot_open(url, source);
     let ends = Instant::now() + EXCLUDE_WAIT_MAX;
     let mut is_locked = false;
     loop {
@@ -240,10 +248,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 const AGAIN_PAUSE: Duration = Duration::from_secs(1);
-/// More than [`CHECK_INTERVAL`], [`AGAIN_PAUSE`], and the time to start and connect.
-const SERVERS_RETURN_WITHIN: Duration = Duration::from_secs(5);
-const UPTIME_MS: &str =
-    "SELECT (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000)::bigint";
+/// More than [`CHECK_INTERVAL`], [`AGAIN_PAUSE`] and the time to connect.
+const SERVERS_RETURN_WITHIN: Duration = Duration::from_secs(4);
+/// A minute, because a database that recovers accepts connections only some time
+/// after its start.
+const HAS_JUST_STARTED: &str = "SELECT clock_timestamp() - pg_postmaster_start_time() < interval '1 minute'";
 
 impl Database {
     /// For the connection that holds the lock: of a machine that is gone, the
