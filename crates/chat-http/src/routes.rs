@@ -2,12 +2,14 @@
 
 mod call;
 mod health;
+mod json;
 #[cfg(test)]
 mod published;
 mod register;
 mod rooms;
 mod sessions;
 mod sign_in;
+mod sign_out;
 mod upgrade;
 mod uploads;
 mod users;
@@ -34,7 +36,7 @@ use crate::store_health::StoreUse;
 const ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/api/register", handler: |call| Box::pin(register::register(call)) },
     Route { method: Method::POST, path: "/api/login", handler: |call| Box::pin(sign_in::login(call)) },
-    Route { method: Method::POST, path: "/api/logout", handler: |call| Box::pin(sign_in::logout(call)) },
+    Route { method: Method::POST, path: "/api/logout", handler: |call| Box::pin(sign_out::logout(call)) },
     Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
     Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::rooms(call)) },

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{ROUTES, rooms, sessions, sign_in, users};
+use super::{ROUTES, rooms, sessions, sign_in, sign_out, users};
 use crate::answer::Done;
 use crate::avatar::{AvatarError, PictureError};
 use crate::body::BodyError;
@@ -52,7 +52,7 @@ fn schemas() -> Value {
     written.subschema_for::<sessions::SessionList>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
-    read.subschema_for::<sign_in::SignOut>();
+    read.subschema_for::<sign_out::SignOut>();
     read.subschema_for::<Registration>();
     let mut schemas = written.take_definitions(true);
     schemas.extend(read.take_definitions(true));

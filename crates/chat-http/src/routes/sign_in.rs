@@ -1,26 +1,22 @@
-//! `POST /api/login` and `POST /api/logout`
+//! `POST /api/login`
 
-use bytes::Bytes;
 use chat_auth::{Attempt, Password, SignInName, SignInRefused, Verdict};
 use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
 use chat_store::{Session, User};
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, SET_COOKIE, USER_AGENT};
-use hyper::{Request, Response, StatusCode};
-use serde::de::DeserializeOwned;
+use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::call::Call;
-use crate::answer::{self, Body, Done};
+use super::json;
+use crate::answer::{self, Body};
 use crate::app::App;
-use crate::body::RequestBody;
 use crate::client_address::client_address;
 use crate::cookie;
 use crate::error::HttpError;
-use crate::signed_in::SignedIn;
 
 /// Name and password. A missing field is wrong, as in the original.
 #[derive(Deserialize)]
@@ -41,34 +37,6 @@ pub(super) struct Welcome {
     avatar: String,
 }
 
-/// What to sign out; without a body, only this session.
-#[derive(Deserialize, Default)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct SignOut {
-    /// Whether to end all sessions of the user, instead of this one.
-    #[serde(default)]
-    everywhere: bool,
-}
-
-/// Parses a JSON object.
-fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    // serde would also accept an array of the fields.
-    let is_object = json.trim_ascii_start().starts_with(b"{");
-    is_object.then(|| serde_json::from_slice(json).ok()).flatten()
-}
-
-/// Reads a JSON body.
-async fn read_json(app: &App, request: Request<Incoming>) -> Result<Bytes, HttpError> {
-    let mut body = RequestBody::new(request.into_body(), &app.options);
-    match body.read_whole(app.options.json_max_bytes).await {
-        Ok(json) => Ok(json),
-        Err(error) => {
-            body.discard().await;
-            Err(error.into())
-        }
-    }
-}
-
 /// The `User-Agent` of a client, which is shown to the user in the list of sessions.
 fn device(headers: &HeaderMap) -> String {
     let words = headers.get(USER_AGENT).map(|words| String::from_utf8_lossy(words.as_bytes()));
@@ -84,8 +52,8 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, peer, request, .. } = call;
     let device = device(request.headers());
     let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
-    let json = read_json(&app, request).await?;
-    let credentials: Credentials = parse(&json).ok_or(HttpError::InvalidJson)?;
+    let body = json::read(&app, request).await?;
+    let credentials: Credentials = json::parse(&body).ok_or(HttpError::InvalidJson)?;
 
     // From here on, the time until a refusal must not show which names have accounts.
     // Everything by which the client could delay it is over.
@@ -215,62 +183,4 @@ async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
         (Err(_), Err(_)) => return Ok(None),
     };
     Ok(app.parts.users.find_user_ignoring_case(&typed, &name).await?)
-}
-
-/// Ends the session, or all sessions of the user, and closes their sockets. A request
-/// without a valid session succeeds too: it is signed out already.
-pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, request, .. } = call;
-    let secure = app.cookies_are_secure();
-    let signed_in = SignedIn::by_token(&app, request.headers());
-    let body = read_json(&app, request).await?;
-    let SignOut { everywhere } = match body.trim_ascii().is_empty() {
-        true => SignOut::default(),
-        false => parse(&body).ok_or(HttpError::InvalidJson)?,
-    };
-    if let Ok(SignedIn { user, session, .. }) = signed_in {
-        // A task of its own, so that it is completed if the client hangs up.
-        let tasks = app.tasks.clone();
-        let revocation = tasks.spawn(async move {
-            if let Some(session) = &session {
-                // A session that has ended may not end others.
-                let found = app.parts.sessions.find_session(session, now_ms()).await?;
-                if found.is_none_or(|found| found.user != user) {
-                    return Ok(());
-                }
-            }
-            match session {
-                _ if everywhere => end_all(&app, &user).await?,
-                Some(session) => end(&app, &user, session).await?,
-                // A token of another issuer cannot be revoked.
-                None => {}
-            }
-            Ok::<_, HttpError>(())
-        });
-        revocation.await.map_err(HttpError::Task)??;
-    }
-    let mut response = answer::json(StatusCode::OK, &Done::OK);
-    response.headers_mut().insert(SET_COOKIE, cookie::clear(secure));
-    Ok(response)
-}
-
-/// Ends one session of a user.
-async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
-    app.parts.sessions.revoke_session(&session).await?;
-    app.shards.revoke(&[session]).await;
-    tracing::info!(user = user.as_str(), "signed out");
-    Ok(())
-}
-
-/// Ends all sessions of a user.
-async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
-    // Sessions with sockets here are included even if they are not in the answer of the
-    // store: an earlier attempt may have revoked them and lost the answer.
-    let mut sessions = app.shards.open_sessions().of(user);
-    sessions.extend(app.parts.sessions.revoke_sessions_of(user).await?);
-    sessions.sort();
-    sessions.dedup();
-    app.shards.revoke(&sessions).await;
-    tracing::info!(user = user.as_str(), "signed out everywhere");
-    Ok(())
 }

@@ -1,0 +1,82 @@
+//! `POST /api/logout`
+
+use chat_core::{SessionId, Username};
+use chat_shard::now_ms;
+use hyper::header::SET_COOKIE;
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::call::Call;
+use super::json;
+use crate::answer::{self, Body, Done};
+use crate::app::App;
+use crate::cookie;
+use crate::error::HttpError;
+use crate::signed_in::SignedIn;
+
+/// What to sign out; without a body, only this session.
+#[derive(Deserialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SignOut {
+    /// Whether to end all sessions of the user, instead of this one.
+    #[serde(default)]
+    everywhere: bool,
+}
+
+/// Ends the session, or all sessions of the user, and closes their sockets. A request
+/// without a valid session succeeds too: it is signed out already.
+pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let secure = app.cookies_are_secure();
+    let signed_in = SignedIn::by_token(&app, request.headers());
+    let body = json::read(&app, request).await?;
+    let SignOut { everywhere } = match body.trim_ascii().is_empty() {
+        true => SignOut::default(),
+        false => json::parse(&body).ok_or(HttpError::InvalidJson)?,
+    };
+    if let Ok(SignedIn { user, session, .. }) = signed_in {
+        // A task of its own, so that it is completed if the client hangs up.
+        let tasks = app.tasks.clone();
+        let revocation = tasks.spawn(async move {
+            if let Some(session) = &session {
+                // A session that has ended may not end others.
+                let found = app.parts.sessions.find_session(session, now_ms()).await?;
+                if found.is_none_or(|found| found.user != user) {
+                    return Ok(());
+                }
+            }
+            match session {
+                _ if everywhere => end_all(&app, &user).await?,
+                Some(session) => end(&app, &user, session).await?,
+                // A token of another issuer cannot be revoked.
+                None => {}
+            }
+            Ok::<_, HttpError>(())
+        });
+        revocation.await.map_err(HttpError::Task)??;
+    }
+    let mut response = answer::json(StatusCode::OK, &Done::OK);
+    response.headers_mut().insert(SET_COOKIE, cookie::clear(secure));
+    Ok(response)
+}
+
+/// Ends one session of a user.
+async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
+    app.parts.sessions.revoke_session(&session).await?;
+    app.shards.revoke(&[session]).await;
+    tracing::info!(user = user.as_str(), "signed out");
+    Ok(())
+}
+
+/// Ends all sessions of a user.
+async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
+    // Sessions with sockets here are included even if they are not in the answer of the
+    // store: an earlier attempt may have revoked them and lost the answer.
+    let mut sessions = app.shards.open_sessions().of(user);
+    sessions.extend(app.parts.sessions.revoke_sessions_of(user).await?);
+    sessions.sort();
+    sessions.dedup();
+    app.shards.revoke(&sessions).await;
+    tracing::info!(user = user.as_str(), "signed out everywhere");
+    Ok(())
+}
