@@ -50,7 +50,8 @@ export class Session {
   async start() {
     this.step({ type: "start" });
     // The messages of this tab from before its page was loaded again.
-    await this.#adopt(new Set([await this.#tabs.name]));
+    const previous = await this.#tabs.previous;
+    if (previous) await this.#adopt(new Set([previous]));
     await this.#adoptClosed();
   }
 

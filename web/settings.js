@@ -6,7 +6,7 @@ import { DEFAULT_ROOM } from "./logic/address.js";
 /** @typedef {import("./logic/conversation.js").Key} Key */
 /** @typedef {import("./logic/reads.js").Stored} StoredReads */
 
-/** Settings of this browser, whoever is signed in. */
+/** Settings of this browser, for all its users. */
 export const settings = {
   /** @returns {"ru" | "en" | null} */
   get language() {
@@ -150,7 +150,7 @@ function changed(list, one, isIn) {
 const instead = new Map();
 
 /** @param {string} key */
-function read(key) {
+export function read(key) {
   try {
     return instead.get(key) ?? localStorage.getItem(key);
   } catch {
@@ -162,7 +162,7 @@ function read(key) {
  * @param {string} key
  * @param {string | null} value
  */
-function write(key, value) {
+export function write(key, value) {
   instead.delete(key);
   try {
     value === null ? localStorage.removeItem(key) : localStorage.setItem(key, value);
@@ -171,7 +171,7 @@ function write(key, value) {
   }
 }
 
-function keys() {
+export function keys() {
   try {
     return [...Object.keys(localStorage), ...instead.keys()];
   } catch {

@@ -12,7 +12,7 @@ export class OutboxStore {
 
   /**
    * @param {string} user
-   * @param {Promise<string>} tab the name of this tab
+   * @param {string} tab the name of this tab
    */
   constructor(user, tab) {
     this.#user = user;
@@ -21,8 +21,8 @@ export class OutboxStore {
 
   /** @param {Item} item */
   async keep(item) {
-    const kept = { ...item, state: item.state === "failed" ? "failed" : "waiting", user: this.#user };
-    await this.#run("readwrite", (store, tab) => store.put({ ...kept, tab }));
+    const record = { ...item, state: item.state === "failed" ? "failed" : "waiting", user: this.#user, tab: this.#tab };
+    await this.#run("readwrite", (store) => store.put(record));
   }
 
   /** @param {string} nonce */
@@ -36,16 +36,15 @@ export class OutboxStore {
   }
 
   /**
-   * Takes over the messages of tabs. The transaction sees to it that only one tab
-   * gets each.
-   * @param {Set<string>} tabs closed ones, or this one
+   * Takes over the messages of other tabs. It is one transaction: only one tab gets
+   * each message.
+   * @param {Set<string>} tabs closed tabs, or the previous name of this tab
    * @returns {Promise<Item[]>} in the order in which they were written
    */
   async adopt(tabs) {
-    const own = await this.#tab;
     const records = await this.#records("readwrite", (store, all) => {
       for (const record of all) {
-        if (tabs.has(record.tab)) store.put({ ...record, tab: own });
+        if (tabs.has(record.tab)) store.put({ ...record, tab: this.#tab });
       }
     });
     const adopted = records.filter(({ tab }) => tabs.has(tab));
@@ -74,15 +73,13 @@ export class OutboxStore {
    * Runs a transaction. A browser may close the database at any time, as phones do
    * while the page is in the background: then it is opened again.
    * @param {IDBTransactionMode} mode
-   * @param {(store: IDBObjectStore, tab: string) => void} act
+   * @param {(store: IDBObjectStore) => void} act
    */
   async #run(mode, act) {
-    // All wait for it, so that nothing is deleted before it is written.
-    const tab = await this.#tab;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const opening = (this.#database ??= open(() => this.#forget(opening)));
       const database = await opening;
-      if (database && (await run(database, mode, (store) => act(store, tab)))) {
+      if (database && (await run(database, mode, act))) {
         return;
       }
       database?.close();

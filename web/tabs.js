@@ -3,12 +3,18 @@
 // send the same message, its nonce makes it one.
 
 /**
- * Each tab has a name, and holds a Web Lock of that name while its page lives,
- * also while the page is frozen or slow.
+ * Each page of a tab has a name, and holds a Web Lock of that name while it lives,
+ * also while it is frozen or slow. If the browser refuses to show which tabs are
+ * open, this tab behaves as if there were no others.
  */
 export class Tabs {
-  /** The name of this tab. It stays the same when the page is loaded again. */
-  name = claim();
+  /** The name of this page: a new one each time that the page is loaded. */
+  name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  /**
+   * The name of the page that this tab showed before, once that page is gone. Null if
+   * there was none; also for a copy of a tab, which has a copy of the tab's storage.
+   */
+  previous = claimPrevious(this.name);
   /** The tabs that were missing at the last call of `closed`. @type {Set<string>} */
   #missing = new Set();
 
@@ -20,30 +26,39 @@ export class Tabs {
    * @returns {Promise<Set<string>>}
    */
   async closed(tabs) {
-    const { openTabs } = await means();
-    const open = await openTabs(await this.name);
+    await this.previous;
+    const open = await registry().then(({ openTabs }) => openTabs(this.name)).catch(() => null);
     const before = this.#missing;
-    this.#missing = new Set([...tabs].filter((tab) => !open.has(tab)));
+    this.#missing = new Set(open && [...tabs].filter((tab) => !open.has(tab)));
     return new Set([...this.#missing].filter((tab) => before.has(tab)));
   }
 }
 
-/** @returns {Promise<string>} the name that this tab had before its page was loaded again, or a new one */
-async function claim() {
-  const { hold } = await means();
-  const kept = storage(() => sessionStorage.getItem(NAME));
-  // A tab that is a copy of another has a copy of its name, too.
-  if (kept && (await hold(kept, AbortSignal.timeout(CLAIM_TIMEOUT_MS)))) {
-    return kept;
+/**
+ * Holds the name of this page, and that of the page before it.
+ * @param {string} name
+ * @returns {Promise<string | null>} see `Tabs.previous`
+ */
+async function claimPrevious(name) {
+  /** @type {string | null} */
+  let previous = null;
+  try {
+    previous = sessionStorage.getItem(NAME);
+    sessionStorage.setItem(NAME, name);
+  } catch {
+    // The browser gives no storage.
   }
-  const name = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  storage(() => sessionStorage.setItem(NAME, name));
-  await hold(name);
-  return name;
+  try {
+    const { hold } = await registry();
+    await hold(name);
+    return previous && (await hold(previous, AbortSignal.timeout(CLAIM_TIMEOUT_MS))) ? previous : null;
+  } catch {
+    return previous;
+  }
 }
 
 /** Browsers give locks only on https and localhost. */
-async function means() {
+async function registry() {
   return navigator.locks ? { hold, openTabs } : import("./tab-notes.js");
 }
 
@@ -54,12 +69,12 @@ async function means() {
  * @returns {Promise<boolean>} false if another tab has the name
  */
 function hold(name, signal) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const held = navigator.locks.request(PREFIX + name, { signal }, () => {
       resolve(true);
       return new Promise(() => {});
     });
-    held.catch(() => resolve(false));
+    held.catch((error) => (signal?.aborted ? resolve(false) : reject(error)));
   });
 }
 
@@ -68,24 +83,11 @@ async function openTabs() {
   return new Set(held.flatMap(({ name }) => (name?.startsWith(PREFIX) ? [name.slice(PREFIX.length)] : [])));
 }
 
-/**
- * @template T
- * @param {() => T} act
- * @returns {T | null} null if the browser gives no storage
- */
-export function storage(act) {
-  try {
-    return act();
-  } catch {
-    return null;
-  }
-}
-
-/** A page that is loaded again is back by then: of that, the service worker waits up to 4 s for the server. */
+/** Longer than a page takes to load again; the service worker alone waits up to 4 s for the server. */
 export const LOOK_EVERY_MS = 6_000;
-/** A page that is loaded again gets its name once the page before it is gone, which takes a while on a busy machine. */
+/** On a busy machine, a page is gone only a while after the next one of its tab was loaded. */
 const CLAIM_TIMEOUT_MS = 5_000;
-/** Before the name, in the name of a lock and in a key of `localStorage`. */
-export const PREFIX = "chat tab ";
+/** Before the name, in the name of a lock. */
+const PREFIX = "chat tab ";
 /** The key in `sessionStorage`, which each tab has for itself. */
 const NAME = "chat tab";

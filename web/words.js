@@ -41,7 +41,7 @@ export async function wantLaterWords() {
 }
 
 /**
- * Loads words, after those that were asked for before.
+ * Loads the words of a language, once all earlier loads are done.
  * @param {Language} [next]
  */
 function load(next) {

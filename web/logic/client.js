@@ -269,7 +269,7 @@ export class Client {
     this.#disconnected();
   }
 
-  /** Closes a connection that does not answer, or must begin anew. */
+  /** Closes a connection that does not answer, or whose state is out of date. */
   #disconnect() {
     this.#step.emit({ do: "close" });
     this.#disconnected();
@@ -344,7 +344,7 @@ export class Client {
       return;
     }
     if (conversation.epoch !== String(frame.epoch)) {
-      // The epoch has changed since `hello`: begin anew.
+      // The epoch has changed since `hello`: reconnect and join again.
       this.#disconnect();
       return;
     }

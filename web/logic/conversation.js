@@ -281,7 +281,7 @@ export class Conversation {
 }
 
 /**
- * All conversations by key. Each is made when it is first asked for.
+ * All conversations by key. Each is made at its first use.
  * @extends {Map<Key, Conversation>}
  */
 export class Conversations extends Map {

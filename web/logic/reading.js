@@ -19,11 +19,11 @@ export class Reading {
   #wanted = new Map();
   /** Conversations in which entries may be missing after `seen`. @type {Set<Key>} */
   #gaps = new Set();
-  /** Private conversations whose last number `hello` has not said. @type {Set<Key>} */
+  /** Private conversations whose last number was not in `hello`. @type {Set<Key>} */
   #unsure = new Set();
-  /** Joined rooms of which no entry has come yet, and until when one may come. @type {Map<Key, number>} */
+  /** Joined rooms without an entry since the join, each with the deadline of its first entry. @type {Map<Key, number>} */
   #silent = new Map();
-  /** Conversations of which an entry has come since `hello`. @type {Set<Key>} */
+  /** Conversations with an entry received since `hello`. @type {Set<Key>} */
   #received = new Set();
   /** Nothing is requested before this time, as the server could not read; 0: it could. */
   #pausedUntil = 0;

@@ -122,7 +122,7 @@ export class Rooms {
     }
   }
 
-  /** Joins rooms again whose time has come. */
+  /** Joins the rooms whose retry is due. */
   proceed() {
     if (this.#rejoinAt && this.#step.now >= this.#rejoinAt) {
       this.#rejoinAt = 0;

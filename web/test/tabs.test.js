@@ -5,7 +5,7 @@ import { Tabs } from "../tabs.js";
 
 /** The locks and the storage of a browser with several tabs. */
 class Browser {
-  /** @type {Map<string, (() => void)[]>} who waits for each lock that is held */
+  /** @type {Map<string, (() => void)[]>} what waits for each lock that is held */
   #held = new Map();
   /** @type {Map<string, string>} */
   notes = new Map();
@@ -67,26 +67,53 @@ function define(name, value) {
 const running = setInterval(() => {}, 1_000);
 after(() => clearInterval(running));
 
-test("a tab keeps its name when its page is loaded again, and a copy of it gets another", async (context) => {
+test("a page knows the page before it in its tab, and a copy of the tab does not take that name", async (context) => {
   const { timeout } = AbortSignal;
   context.mock.method(AbortSignal, "timeout", () => timeout.call(AbortSignal, 50));
   const browser = new Browser();
   const session = new Map();
   browser.enter(session);
-  const name = await new Tabs().name;
-  browser.leave(name);
-  assert.equal(await new Tabs().name, name);
+  const first = new Tabs();
+  assert.equal(await first.previous, null);
+  browser.leave(first.name);
+  const second = new Tabs();
+  assert.equal(await second.previous, first.name);
   browser.enter(new Map(session));
-  assert.notEqual(await new Tabs().name, name);
+  const copy = new Tabs();
+  assert.notEqual(copy.name, second.name, "it has a name at once");
+  assert.equal(await copy.previous, null);
 });
 
-test("a page that is loaded again waits for its name until the page before it is gone", async () => {
+test("a page that is loaded again waits until the page before it is gone", async () => {
   const browser = new Browser();
   browser.enter(new Map());
-  const name = await new Tabs().name;
+  const { name, previous } = new Tabs();
+  await previous;
   const again = new Tabs();
   setTimeout(() => browser.leave(name), 50);
-  assert.equal(await again.name, name);
+  assert.equal(await again.previous, name);
+});
+
+test("where the browser refuses to show which tabs are open, a tab gets its own messages back and adopts no others", async () => {
+  const refuse = () => Promise.reject(new DOMException("refused", "SecurityError"));
+  const refusals = [{ locks: { request: refuse, query: refuse } }, Object.defineProperty({}, "locks", { get: () => assert.fail("no module") })];
+  for (const navigator of refusals) {
+    new Browser().enter(new Map());
+    define("navigator", navigator);
+    const { name, previous } = new Tabs();
+    assert.equal(await previous, null);
+    const again = new Tabs();
+    assert.equal(await again.previous, name);
+    for (let i = 0; i < 3; i += 1) assert.deepEqual(await again.closed(["other"]), new Set());
+  }
+});
+
+test("a tab without any storage has a name", async () => {
+  new Browser().enter(new Map());
+  define("sessionStorage", undefined);
+  const tabs = new Tabs();
+  assert.match(tabs.name, /^[0-9a-f]{16}$/);
+  assert.equal(await tabs.previous, null);
 });
 
 for (const hasLocks of [true, false]) {
@@ -94,21 +121,25 @@ for (const hasLocks of [true, false]) {
     const browser = new Browser();
     const session = new Map();
     browser.enter(session, { hasLocks });
-    const other = await new Tabs().name;
-    const leave = () => (hasLocks ? browser.leave(other) : browser.notes.delete(`chat tab ${other}`));
+    /** @param {string[]} names */
+    const leave = (...names) => names.forEach((name) => (hasLocks ? browser.leave(name) : browser.notes.delete(`chat tab ${name}`)));
+    const page = new Tabs();
+    const other = page.name;
+    await page.previous;
     browser.enter(new Map(), { hasLocks });
     const tabs = new Tabs();
-    const closed = async () => [...(await tabs.closed([other, await tabs.name, "old"]))];
+    const closed = async () => [...(await tabs.closed([other, tabs.name, "old"]))];
     assert.deepEqual(await closed(), []);
     assert.deepEqual(await closed(), ["old"], "closed long ago");
 
-    leave();
+    leave(other);
     assert.deepEqual(await closed(), ["old"], "missing once");
     browser.enter(session, { hasLocks });
-    assert.equal(await new Tabs().name, other);
+    const again = new Tabs();
+    assert.equal(await again.previous, other);
     assert.deepEqual(await closed(), ["old"], "it was loaded again");
 
-    leave();
+    leave(other, again.name);
     assert.deepEqual(await closed(), ["old"]);
     assert.deepEqual(await closed(), [other, "old"]);
   });
@@ -120,18 +151,20 @@ test("a tab that is opened between two looks, and is loaded again at the second,
   const tabs = new Tabs();
   assert.deepEqual(await tabs.closed([]), new Set());
   browser.enter(new Map());
-  const other = await new Tabs().name;
-  browser.leave(other);
-  assert.deepEqual(await tabs.closed([other]), new Set());
+  const other = new Tabs();
+  await other.previous;
+  browser.leave(other.name);
+  assert.deepEqual(await tabs.closed([other.name]), new Set());
 });
 
 test("without locks, a tab that has not looked for long is closed", async (context) => {
   const browser = new Browser();
   browser.enter(new Map(), { hasLocks: false });
   context.mock.timers.enable({ apis: ["Date"], now: 1_000_000 });
-  const other = await new Tabs().name;
+  const { name: other, previous } = new Tabs();
+  await previous;
   const tabs = new Tabs();
-  assert.notEqual(await tabs.name, other, "a copy of the tab");
+  assert.equal(await tabs.previous, null, "a copy of the tab");
   const closed = async () => [...(await tabs.closed([other]))];
   context.mock.timers.tick(120_000);
   await closed();

@@ -74,8 +74,8 @@ export class Lines {
 }
 
 /**
- * Makes these the children of a list, in this order, and moves only those that
- * stand wrong.
+ * Makes nodes the children of a list, in this order. It moves only nodes that are
+ * out of order.
  * @param {HTMLElement} list
  * @param {HTMLElement[]} nodes
  */

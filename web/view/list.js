@@ -164,7 +164,7 @@ export class MessageList {
     this.#items().at(-1)?.focus();
   }
 
-  /** The language has changed: makes all rows anew. */
+  /** The language has changed: makes all rows again. */
   retranslate() {
     this.#keepAnchor();
     this.#returnTo = this.#conversation ? this.#anchors.get(this.#conversation) : undefined;
@@ -296,7 +296,7 @@ export class MessageList {
   }
 
   /**
-   * Begins anew with rows around a number.
+   * Replaces all rows by those around a number.
    * @param {Conversation} conversation
    * @param {number} seq
    */

@@ -87,7 +87,7 @@ export class Rows {
   }
 
   /**
-   * Makes a row anew, with its focus.
+   * Makes a row again, and keeps its focus.
    * @param {Conversation} conversation
    * @param {number} seq
    * @param {number} readUpTo

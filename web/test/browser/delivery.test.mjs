@@ -221,7 +221,7 @@ scenario("messages are kept after the browser has closed the database", async ()
     request.onblocked = () => resolve(false);
     request.onsuccess = () => resolve(true);
   }));
-  assert.ok(isDeleted, "nobody who wants to delete it has to wait");
+  assert.ok(isDeleted, "the page does not keep the database from being deleted");
 });
 
 scenario("unsent messages keep their order when the clock is set back", async () => {
@@ -340,3 +340,74 @@ scenario("without Web Locks, unsent messages stay with their tab as well", async
   await two.allStored();
   assert.deepEqual(await bob.texts(), ["unlocked"]);
 });
+
+scenario("a copy of a tab keeps its own messages at once", async () => {
+  const network = await Network.before(server);
+  const bob = await person(server.url, "bob", { path: "/r/copy" });
+  const one = await person(network.url, "alice", { path: "/r/copy" });
+  await isKept(one);
+  const name = await one.page.evaluate(() => sessionStorage.getItem("chat tab"));
+  const two = new Person("alice", one.context, await one.context.newPage(), network.url);
+  await two.page.addInitScript((copied) => {
+    sessionStorage["chat tab"] ??= copied;
+    // The copy waits for the name for as long as the scenario lasts.
+    AbortSignal.timeout = () => new AbortController().signal;
+  }, name);
+  await two.page.goto(`${network.url}/r/copy`);
+  await two.isIn();
+  network.down();
+  await two.say("copied");
+  await two.until(async () => (await kept(two)).length === 1, "it is on the disk");
+  await two.page.reload();
+  await two.hasWaiting("copied");
+  await two.until(async () => (await kept(two)).length === 1, "it is on the disk once");
+  await one.page.bringToFront();
+  await one.page.waitForSelector("#subtitle.away");
+  assert.deepEqual(await one.waiting(), []);
+  network.up();
+  await two.page.bringToFront();
+  await online(two);
+  await bob.sees("copied");
+  await two.allStored();
+  await two.until(async () => (await kept(two)).length === 0, "it is gone from the disk");
+  assert.deepEqual(await bob.texts(), ["copied"]);
+});
+
+scenario("unsent messages survive a reload where the browser refuses locks", async () => {
+  const network = await Network.before(server);
+  const [alice, bob] = [await person(network.url, "alice", { path: "/r/refused" }), await person(server.url, "bob", { path: "/r/refused" })];
+  await isKept(alice);
+  await alice.context.addInitScript(() => {
+    const refuse = () => Promise.reject(new DOMException("refused", "SecurityError"));
+    Object.assign(LockManager.prototype, { request: refuse, query: refuse });
+  });
+  await alice.page.reload();
+  await alice.isIn();
+  network.down();
+  await alice.page.waitForSelector("#subtitle.away");
+  await alice.say("lockless");
+  for (let i = 0; i < 2; i += 1) {
+    await alice.page.reload();
+    await alice.hasWaiting("lockless");
+  }
+  network.up();
+  await online(alice);
+  await bob.sees("lockless");
+  await alice.allStored();
+  assert.deepEqual(await bob.texts(), ["lockless"]);
+});
+
+/** @returns {Promise<string[]>} the texts of the messages that are on the disk */
+function kept(someone) {
+  return someone.page.evaluate(() => new Promise((resolve) => {
+    const opening = indexedDB.open("chat", 1);
+    opening.onsuccess = () => {
+      const database = opening.result;
+      const request = database.transaction("outbox").objectStore("outbox").getAll();
+      request.onsuccess = () => {
+        database.close();
+        resolve(request.result.map(({ text }) => text));
+      };
+    };
+  }));
+}

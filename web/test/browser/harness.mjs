@@ -33,7 +33,7 @@ export function scenario(name, play) {
   test(name, { timeout: 120_000 }, async () => {
     try {
       await play();
-      assert.deepEqual(problems.splice(0), [], "the pages had nothing to complain about");
+      assert.deepEqual(problems.splice(0), [], "the pages logged no errors or warnings");
     } finally {
       problems.length = 0;
       await Promise.all(contexts.splice(0).map((context) => context.close()));
