@@ -12,6 +12,7 @@ mod test;
 
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 fn main() -> ExitCode {
@@ -104,6 +105,11 @@ impl Task {
             ))),
         }
     }
+}
+
+/// The root of the workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
 }
 
 /// The cargo that runs this program, rather than another one that comes first in

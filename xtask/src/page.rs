@@ -169,7 +169,7 @@ fn browser_command() -> io::Result<Command> {
     let browser = browser().ok_or_else(|| io::Error::other("there is no Chromium"))?;
     let mut command = node_command()?;
     command.env("TEST_SERVER", target()?.join("debug/server")).env("TEST_TOOLS", tools()?);
-    command.env("CHROMIUM", browser).current_dir(crate::test::root());
+    command.env("CHROMIUM", browser).current_dir(crate::root());
     Ok(command)
 }
 
@@ -298,7 +298,7 @@ fn browser() -> Option<PathBuf> {
 }
 
 fn web() -> PathBuf {
-    crate::test::root().join("web")
+    crate::root().join("web")
 }
 
 /// The folder into which npm installs the tools.

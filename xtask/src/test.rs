@@ -4,7 +4,6 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -153,7 +152,7 @@ impl Step {
         let program = self.program.name;
         println!("\n==> {}: {program} {}", self.name, self.args.join(" "));
         let status = (self.program.command)().and_then(|mut command| {
-            command.args(self.args).envs(self.env.iter().copied()).current_dir(root()).status()
+            command.args(self.args).envs(self.env.iter().copied()).current_dir(crate::root()).status()
         });
         match status {
             Ok(status) if status.success() => match lacks {
@@ -262,11 +261,6 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
-}
-
-/// The root of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chat_store::{Backup, BackupContents, DatabaseUrl};
 use clap::Args;
 
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::output::{counted, listed, print};
 use crate::part_file::PartFile;
@@ -135,9 +136,4 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(ending);
     path.into()
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod backup;
+mod clock;
 mod config;
 mod folder;
 mod healthcheck;

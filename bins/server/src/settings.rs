@@ -8,6 +8,7 @@
 mod file;
 mod given;
 mod nearest;
+mod value;
 
 use std::ffi::OsString;
 
@@ -15,7 +16,8 @@ use chat_http::SHARDS_MAX;
 use clap::Arg;
 
 pub(crate) use file::Room;
-pub(crate) use given::{Flags, Given, SettingError};
+pub(crate) use given::{Flags, Given};
+pub(crate) use value::SettingError;
 
 /// One setting: a flag (`--data-dir`), an environment variable
 /// (`CHAT_DATA_DIR`) and a key of the configuration file (`data_dir`).

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use chat_auth::{PASSWORD_MAX_BYTES, Password, Passwords};
 use chat_core::Username;
@@ -12,6 +11,7 @@ use jiff::Timestamp;
 use rand::seq::IndexedRandom as _;
 use serde_json::json;
 
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::folder::private_folder;
 use crate::output::print;
@@ -264,9 +264,4 @@ fn shown(name: &Username) -> String {
         Ok(parsed) if parsed == *name => name.to_string(),
         _ => format!("{name:?}"),
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }

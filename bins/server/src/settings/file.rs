@@ -6,8 +6,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::given::{Given, Source, Value, unknown};
-use super::{ALL, CONFIG, Kind, Setting, SettingError};
+use super::value::{SettingError, Source, Value, unknown};
+use super::{ALL, CONFIG, Kind, Setting};
 
 /// A room that is always listed.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,25 +18,32 @@ pub(crate) struct Room {
     pub(crate) line: usize,
 }
 
+/// The settings that a configuration file has.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) values: Vec<Value>,
+    pub(super) rooms: Option<Vec<Room>>,
+}
+
 /// Reads the settings of a configuration file.
-pub(super) fn read(path: &Path) -> Result<Given, SettingError> {
+pub(super) fn read(path: &Path) -> Result<Contents, SettingError> {
     let text = std::fs::read_to_string(path)
         .map_err(|cause| SettingError::Unreadable { path: path.to_owned(), cause })?;
     parse(path, &text)
 }
 
 /// Reads the settings in the text of a configuration file.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Given, SettingError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Contents, SettingError> {
     let file = File { path, text };
     let table = DeTable::parse(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         file.malformed(start, error.message())
     })?;
-    let mut given = Given::default();
+    let mut contents = Contents::default();
     for (key, value) in table.get_ref() {
         let name: &str = key.get_ref();
         if name == ROOMS {
-            given.rooms = Some(file.rooms(value)?);
+            contents.rooms = Some(file.rooms(value)?);
             continue;
         }
         let Some(setting) = known().find(|setting| setting.key == name) else {
@@ -45,11 +52,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Given, SettingError> {
         };
         let source = Source::File { path: path.to_owned(), line: file.line(key.span().start) };
         match text_of(setting, value.get_ref()) {
-            Ok(text) => given.values.push(Value { setting, text: OsString::from(text), source }),
+            Ok(text) => contents.values.push(Value { setting, text: OsString::from(text), source }),
             Err(message) => return Err(SettingError::invalid(source.origin(setting), message)),
         }
     }
-    Ok(given)
+    Ok(contents)
 }
 
 /// The key of the rooms, which can be set in the file only.

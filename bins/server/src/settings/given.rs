@@ -6,70 +6,19 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
-use super::file::{self, ROOMS, Room};
+use super::file::{self, Contents, ROOMS, Room};
 use super::nearest::nearest;
+use super::value::{SettingError, Source, Value};
 use super::{ALL, CONFIG, Kind, PREFIX, Setting};
 
 /// The settings that were given: flags override the environment, and the
 /// environment overrides the configuration file.
 #[derive(Default)]
 pub(crate) struct Given {
-    pub(super) values: Vec<Value>,
-    pub(super) rooms: Option<Vec<Room>>,
+    values: Vec<Value>,
+    rooms: Option<Vec<Room>>,
     /// The configuration file, for errors about its rooms.
     file: PathBuf,
-}
-
-/// One value, before it is parsed.
-pub(super) struct Value {
-    pub(super) setting: &'static Setting,
-    pub(super) text: OsString,
-    pub(super) source: Source,
-}
-
-/// Where a value came from.
-pub(super) enum Source {
-    Flag,
-    Variable,
-    File { path: PathBuf, line: usize },
-}
-
-/// What is wrong with the settings, in one sentence that names where.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SettingError {
-    /// The configuration file is not there, or not readable.
-    #[error("the configuration file {path} cannot be read")]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        cause: std::io::Error,
-    },
-    /// The configuration file is not TOML, or has something that is not a setting.
-    #[error("the configuration file {path}, line {line}: {message}")]
-    Malformed { path: PathBuf, line: usize, message: String },
-    /// A value is wrong.
-    #[error("{origin}: {message}")]
-    Invalid {
-        /// The flag, the environment variable, or the key with its file and line.
-        origin: String,
-        message: String,
-    },
-}
-
-impl SettingError {
-    pub(super) fn invalid(origin: String, message: impl ToString) -> Self {
-        Self::Invalid { origin, message: message.to_string() }
-    }
-}
-
-impl Source {
-    pub(super) fn origin(&self, setting: &Setting) -> String {
-        match self {
-            Self::Flag => format!("--{}", setting.flag()),
-            Self::Variable => setting.variable(),
-            Self::File { path, line } => format!("{} in {}, line {line}", setting.key, path.display()),
-        }
-    }
 }
 
 impl Given {
@@ -96,7 +45,7 @@ impl Given {
         Ok(given)
     }
 
-    fn add_file(&mut self, path: &Path, file: Self) {
+    fn add_file(&mut self, path: &Path, file: Contents) {
         let missing = file.values.into_iter().filter(|value| self.value(value.setting).is_none());
         let missing: Vec<Value> = missing.collect();
         self.values.extend(missing);
@@ -262,14 +211,6 @@ fn is_service_link(name: &str, links: &[&str]) -> bool {
         || name.contains("_SERVICE_PORT")
         || name.contains("_PORT_")
         || links.iter().any(of_a_link)
-}
-
-/// The sentence about a name that is not a setting.
-pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    match nearest(name, known) {
-        Some(near) => format!("there is no setting {name}; did you mean {near}?"),
-        None => format!("there is no setting {name}"),
-    }
 }
 
 #[cfg(test)]
