@@ -386,6 +386,7 @@ scenario("unsent messages survive a reload where the browser refuses locks", asy
   network.down();
   await alice.page.waitForSelector("#subtitle.away");
   await alice.say("lockless");
+  await alice.until(async () => (await kept(alice)).length === 1, "it is on the disk");
   for (let i = 0; i < 2; i += 1) {
     await alice.page.reload();
     await alice.hasWaiting("lockless");
