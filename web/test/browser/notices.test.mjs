@@ -16,6 +16,8 @@ async function listener(name) {
 async function listens({ page }) {
   await page.evaluate(() => navigator.serviceWorker.ready);
   await page.click("#me");
+  // The menu's code comes when it is first opened, and fills this list.
+  await page.locator("#keys-list kbd").first().waitFor({ state: "attached" });
   await page.check("#notifies");
   await page.keyboard.press("Escape");
 }
