@@ -20,6 +20,8 @@ on_every_setup!(
     private_conversations_continue_after_hello,
     history_is_read_in_pages,
     presence_reaches_all_shards,
+    typing_reaches_all_shards,
+    a_folded_join_ends,
     errors_close_nothing,
     a_frame_that_is_too_big_closes_the_connection,
     signing_out_closes_the_connection,
@@ -64,6 +66,8 @@ async fn hello_describes_the_server(setup: Setup) {
     assert!(hello["epoch"].as_str().unwrap().len() > 8);
     assert_eq!(hello["heartbeat_seconds"], 45);
     assert_eq!(hello["limits"]["message_max_bytes"], 65_536);
+    assert_eq!(hello["limits"]["frame_max_bytes"], 131_072);
+    assert_eq!(hello["features"], json!(["typing"]));
     assert_eq!((&hello["privates"], &hello["has_more"]), (&json!([]), &json!(false)));
 }
 
@@ -303,6 +307,48 @@ async fn presence_reaches_all_shards(setup: Setup) {
     let rooms = people[0].get("/api/rooms").await.expect_ok().json();
     let tech = rooms["rooms"].as_array().unwrap().iter().find(|room| room["name"] == "tech").unwrap().clone();
     assert_eq!(tech["online"], 7);
+}
+
+async fn typing_reaches_all_shards(setup: Setup) {
+    let server = TestServer::start(setup).await;
+    let alice = server.person("alice").await;
+    let mut alice = alice.enter_v2("tech").await;
+    // Users of all shards, most likely.
+    let bob = server.person("bob").await;
+    let others = [server.person("carol").await, server.person("dave").await, server.person("erin").await];
+    for reader in [&bob].into_iter().chain(&others) {
+        let mut reader = reader.enter_v2("tech").await;
+        alice.send(&json!({ "type": "typing", "room": "tech", "active": true })).await;
+        let typing = |active| json!({ "type": "typing", "room": "tech", "user": "alice", "active": active });
+        assert_eq!(reader.next_of("typing").await, typing(true));
+        alice.send(&json!({ "type": "typing", "room": "tech", "active": false })).await;
+        assert_eq!(reader.next_of("typing").await, typing(false));
+        // No more than one in two seconds.
+        tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    }
+    alice.send(&json!({ "type": "private", "to": "bob", "text": "psst", "nonce": "n1" })).await;
+    alice.until_answered("n1").await;
+    let (mut bob, _) = bob.open_v2().await;
+    alice.send(&json!({ "type": "typing", "to": "bob", "active": true })).await;
+    assert_eq!(bob.next_of("typing").await, json!({ "type": "typing", "from": "alice", "active": true }));
+    drop(alice);
+    assert_eq!(bob.next_of("typing").await, json!({ "type": "typing", "from": "alice", "active": false }));
+}
+
+async fn a_folded_join_ends(setup: Setup) {
+    let server = TestServer::start(setup).await;
+    let alice = server.person("alice").await;
+    let mut alice = alice.enter_v2("tech").await;
+    for nonce in ["n1", "n2", "n3"] {
+        stored(&mut alice, "tech", nonce).await;
+    }
+    let bob = server.person("bob").await;
+    let (mut bob, _) = bob.open_v2().await;
+    bob.send(&json!({ "type": "join", "room": "tech", "limit": 2, "fold": true })).await;
+    let joined = bob.next().await;
+    assert_eq!((&joined["seq"], &joined["from"]), (&json!(3), &json!(2)));
+    assert_eq!((&bob.next().await["seq"], &bob.next().await["seq"]), (&json!(2), &json!(3)));
+    assert_eq!(bob.next().await, json!({ "type": "replayed", "room": "tech", "upto": 3 }));
 }
 
 async fn errors_close_nothing(setup: Setup) {

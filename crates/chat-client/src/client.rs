@@ -224,6 +224,13 @@ impl Client {
         let _closed = self.commands.send(Command::Leave { room: room.to_owned() }).await;
     }
 
+    /// Shows the others that this user types or no longer does: see
+    /// [`Session::typing`](crate::Session::typing).
+    pub async fn typing(&self, topic: Topic, active: bool) {
+        // A closed client shows nothing.
+        let _closed = self.commands.send(Command::Typing { topic, active }).await;
+    }
+
     /// Sends a message; returns when it is committed, after restarts of the server
     /// if need be.
     ///

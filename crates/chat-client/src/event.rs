@@ -108,6 +108,16 @@ pub enum Event {
         /// The change.
         change: Presence,
     },
+    /// Another user types, or no longer does. It is a hint that may be lost: an
+    /// application ends it by itself after 6 s, and with a message of the user there.
+    Typing {
+        /// Where.
+        topic: Topic,
+        /// The name of the user.
+        user: String,
+        /// Whether the user types.
+        active: bool,
+    },
     /// A requested page of history.
     History {
         /// The number that [`Session::history`](crate::Session::history) returned.

@@ -48,6 +48,13 @@ pub(crate) enum Request<'a> {
         #[serde(rename = "ref")]
         reference: String,
     },
+    Typing {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<&'a str>,
+        active: bool,
+    },
 }
 
 impl Request<'_> {
@@ -69,6 +76,11 @@ pub(crate) enum Frame {
     Presence {
         room: String,
         change: Presence,
+    },
+    Typing {
+        topic: Topic,
+        user: String,
+        active: bool,
     },
     Error(Refusal),
     Reconnect {
@@ -98,6 +110,8 @@ pub(crate) struct Hello {
     pub(crate) heartbeat_seconds: Option<u64>,
     #[serde(default)]
     pub(crate) limits: Limits,
+    #[serde(default)]
+    pub(crate) features: Vec<String>,
     #[serde(default)]
     pub(crate) privates: Vec<Conversation>,
     #[serde(default)]
@@ -185,6 +199,7 @@ pub(crate) fn parse(text: &str) -> Frame {
         "left" => read(text, |Left { reference }| Frame::Left { reference }),
         "history" => read(text, HistoryFields::frame),
         "presence" => read(text, PresenceFields::frame),
+        "typing" => read(text, TypingFields::frame),
         "error" => read(text, Frame::Error),
         "reconnect" => read(text, |Reconnect { after_ms }| Frame::Reconnect { after_ms }),
         _ => numbered(text),
@@ -280,6 +295,25 @@ impl PresenceFields {
             (None, Online::Is(_)) => return Frame::Unknown,
         };
         Frame::Presence { room: self.room, change }
+    }
+}
+
+#[derive(Deserialize)]
+struct TypingFields {
+    room: Option<String>,
+    user: Option<String>,
+    from: Option<String>,
+    active: bool,
+}
+
+impl TypingFields {
+    fn frame(self) -> Frame {
+        let active = self.active;
+        match (self.room, self.user, self.from) {
+            (Some(room), Some(user), _) => Frame::Typing { topic: Topic::Room(room), user, active },
+            (None, _, Some(user)) => Frame::Typing { topic: Topic::Private(user.clone()), user, active },
+            _ => Frame::Unknown,
+        }
     }
 }
 

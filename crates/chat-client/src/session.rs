@@ -18,7 +18,7 @@ use self::privates::CatchUp;
 use self::requests::{Expected, QueuedPage, Requests};
 use self::rooms::Room;
 pub use self::snapshot::{Snapshot, Unsent};
-use crate::frame::{self, Frame, Refusal};
+use crate::frame::{self, Frame, Refusal, Request};
 use crate::{Event, Rng, Seen, Topic};
 
 /// The state machine of a client that connects again after each loss.
@@ -229,6 +229,26 @@ impl Session {
         self.send_due(now_ms);
     }
 
+    /// Shows the others in a room, or the other user of a conversation, that this user
+    /// types or no longer does. Does nothing where the server has no such feature, or
+    /// while there is no connection, or the room is not joined on it. While a user
+    /// types, an application calls this every 3 s or so: the others end it after 6 s,
+    /// and the server passes on no more than one in 2 s.
+    pub fn typing(&mut self, now_ms: u64, topic: &Topic, active: bool) {
+        let (room, to) = match topic {
+            Topic::Room(room) if !self.is_in(room) => return,
+            Topic::Room(room) => (Some(room.as_str()), None),
+            Topic::Private(to) => (None, Some(to.as_str())),
+        };
+        if self.server.has_typing
+            && matches!(self.connection, ConnectionPhase::Up { reconnect_at_ms: None, .. })
+        {
+            let frame = Request::Typing { room, to, active }.write();
+            self.out.push_back(Output::Transmit(frame));
+        }
+        self.send_due(now_ms);
+    }
+
     fn handle(&mut self, frame: Frame, now_ms: u64) {
         match frame {
             Frame::Room { room, seq, entry } => self.room_entry(room, seq, entry, now_ms),
@@ -251,6 +271,15 @@ impl Session {
             Frame::Presence { room, change } => {
                 if self.is_in(&room) {
                     self.emit(Event::Presence { room, change });
+                }
+            }
+            Frame::Typing { topic, user, active } => {
+                let is_shown = match &topic {
+                    Topic::Room(room) => self.is_in(room),
+                    Topic::Private(_) => true,
+                };
+                if is_shown {
+                    self.emit(Event::Typing { topic, user, active });
                 }
             }
             Frame::Error(refusal) => self.refused(refusal, now_ms),

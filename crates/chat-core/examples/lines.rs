@@ -224,7 +224,7 @@ impl Server {
                 // There is one hub, which gets all entries; a paused client is
                 // noticed before each frame.
                 Output::Pause(_) | Output::Resume(_) => {}
-                Output::Subscribe(_) | Output::Unsubscribe(_) | Output::Presence(_) => {}
+                Output::Subscribe(_) | Output::Unsubscribe(_) | Output::Presence(_) | Output::Typing(_) => {}
             }
             self.hub.end_turn(&mut self.out);
         }

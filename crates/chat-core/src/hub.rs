@@ -1,8 +1,8 @@
 //! The hub: which clients have joined which rooms, and how far each room has got.
 //!
 //! The state is in parts, each of which keeps its own invariants: [`Clients`],
-//! [`Users`], [`Rooms`], [`ConversationTable`], [`Presence`], [`Drafts`],
-//! [`Reads`] and a few small ones. The steps that need several of them are
+//! [`Users`], [`Rooms`], [`ConversationTable`], [`Presence`], [`Typing`],
+//! [`Drafts`], [`Reads`] and a few small ones. The steps that need several of them are
 //! methods of [`Hub`], in files by topic: `frames`, `sending`, `delivery`,
 //! `pages`, `replay`, `joining`, `greeting`, `history`, `connections`.
 
@@ -33,12 +33,15 @@ mod revocations;
 mod rooms;
 mod send_order;
 mod sending;
+mod typing;
 mod users;
 
 use self::clients::Clients;
 use self::conversations::ConversationTable;
 use self::drafts::Drafts;
 use self::drain::Drain;
+#[cfg(test)]
+pub(crate) use self::greeting::frame_max_bytes;
 pub use self::input::{Input, Now, Protocol};
 pub use self::options::HubOptions;
 use self::pausing::PauseQueues;
@@ -51,6 +54,7 @@ use self::replay::Replays;
 use self::revocations::Revocations;
 pub use self::rooms::RecentLimits;
 use self::rooms::Rooms;
+use self::typing::Typing;
 use self::users::Users;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
@@ -77,6 +81,7 @@ pub struct Hub {
     rooms: Rooms,
     conversations: ConversationTable,
     presence: Presence,
+    typing: Typing,
     drafts: Drafts,
     reads: Reads,
     replays: Replays,
@@ -104,6 +109,7 @@ impl Hub {
             rooms: Rooms::new(options.framing, options.recent, seed),
             conversations: ConversationTable::new(seed),
             presence: Presence::new(seed),
+            typing: Typing::new(seed),
             drafts: Drafts::new(&options),
             reads: Reads::new(options.reads_max),
             replays: Replays::default(),
@@ -159,6 +165,7 @@ impl Hub {
                 self.clients.renew(session, now.mono_ms.saturating_add(good_for_ms));
             }
             Input::Presence(change) => self.remote_presence(change),
+            Input::Typing(change) => self.remote_typing(change),
             Input::HubLost(hub) => self.hub_lost(hub),
             Input::Tick => self.tick(out),
             Input::Drain => self.begin_drain(),
@@ -171,6 +178,7 @@ impl Hub {
         self.continue_held_back(out);
         self.clients.flush_all(self.turn, out);
         self.rooms.flush_all(out);
+        self.show_typing(out);
         self.turn += 1;
     }
 
@@ -228,6 +236,7 @@ impl Hub {
         let now_ms = self.now.mono_ms;
         self.users.forget_idle(now_ms);
         self.conversations.forget_idle(self.options.conversation_idle_ms, now_ms);
+        self.typing.forget_old(&self.options, now_ms);
         self.close_stuck(out);
         self.forget_greetings();
     }

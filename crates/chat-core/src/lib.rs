@@ -63,7 +63,9 @@ pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,
 };
-pub use outputs::{ClientId, CloseCode, Output, Outputs, PresenceChange, PresenceKind, Subscription, Write};
+pub use outputs::{
+    ClientId, CloseCode, Output, Outputs, PresenceChange, PresenceKind, Subscription, TypingChange, Write,
+};
 pub use query::{Answer, Query, ReadId};
 pub use seed::Seed;
 pub use skeleton::Skeleton;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::{Draft, Query, ReadId, RoomName, Username};
+use crate::{Draft, Query, ReadId, RoomName, Topic, Username};
 
 /// The outputs of a hub, a queue that its caller owns and reuses.
 ///
@@ -131,6 +131,9 @@ pub enum Output {
     /// Carry this to all other hubs, whether or not they have this room:
     /// [`Input::Presence`](crate::Input::Presence).
     Presence(PresenceChange),
+    /// Carry this to the other hubs that are subscribed to its topic:
+    /// [`Input::Typing`](crate::Input::Typing). It may be dropped.
+    Typing(TypingChange),
 }
 
 /// Bytes for some clients; see [`Outputs::recipients`] and [`Outputs::bytes`].
@@ -227,6 +230,17 @@ pub enum PresenceKind {
     Joined,
     /// The client has left the room, or its connection is lost.
     Left,
+}
+
+/// A user types, or no longer does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TypingChange {
+    /// The room, or the private conversation of the user and another one.
+    pub topic: Topic,
+    /// The user who types.
+    pub user: Username,
+    /// Whether the user types.
+    pub active: bool,
 }
 
 /// Replays wait once a turn has this many bytes to write.

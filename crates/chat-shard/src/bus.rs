@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chat_core::{Commit, PresenceChange, Subscription};
+use chat_core::{Commit, PresenceChange, Subscription, TypingChange};
 
 use crate::log_queue::Failure;
 use crate::routing::{Routing, deliveries, receipts_by_shard, retried};
@@ -67,6 +67,17 @@ impl Bus {
     pub(crate) fn presence(&self, shard: usize, change: &PresenceChange) {
         for (_, other) in self.inboxes.iter().enumerate().filter(|(other, _)| *other != shard) {
             other.push(Item::Presence(change.clone()));
+        }
+    }
+
+    /// Pushes that a user types to the other shards that are subscribed to the topic.
+    pub(crate) fn typing(&self, shard: usize, change: &TypingChange) {
+        if self.inboxes.len() == 1 {
+            return;
+        }
+        let subscribers = self.lock().subscribers(&change.topic);
+        for other in subscribers.filter(|other| *other != shard) {
+            self.inboxes[other].push(Item::Typing(change.clone()));
         }
     }
 

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use chat_core::{Answer, Entry, Missed, PresenceChange, ReadId, Receipt, SessionId, Topic};
+use chat_core::{Answer, Entry, Missed, PresenceChange, ReadId, Receipt, SessionId, Topic, TypingChange};
 
 use crate::planted::{Planted, planted};
 
 /// The items that wait for a shard, in the order in which they came.
 ///
-/// It never drops a control message or a receipt. Entries are bounded: past
+/// It never drops a control message or a receipt, but for [`Item::Typing`]: those are
+/// dropped while entries do not fit, or many of them wait. Entries are bounded: past
 /// `max_bytes` only their numbers are kept, and the shard reads them from the log.
 ///
 /// It has no lock, waker or channel: the server shares it between threads, and the
@@ -24,6 +25,8 @@ pub struct Inbox<C> {
     /// which gets them when everything is taken.
     missed: BTreeMap<Topic, (u64, u64)>,
     overflowed: u64,
+    /// How many of `items` are [`Item::Typing`].
+    typing: usize,
     planted: Planted,
 }
 
@@ -50,6 +53,8 @@ pub enum Item<C> {
     Answer(ReadId, Answer),
     /// A user came to a room or left it on another shard.
     Presence(PresenceChange),
+    /// A user types on another shard, or no longer does.
+    Typing(TypingChange),
     /// A hub, by its id, is gone, and its users with it.
     HubLost(u32),
     /// The oldest number that the log still keeps of each of these topics.
@@ -73,6 +78,7 @@ impl<C> Inbox<C> {
             bytes: 0,
             missed: BTreeMap::new(),
             overflowed: 0,
+            typing: 0,
             planted: Planted::default(),
         }
     }
@@ -101,6 +107,12 @@ impl<C> Inbox<C> {
                 }
                 return;
             }
+            Item::Typing(_) => {
+                if !self.missed.is_empty() || self.typing >= TYPING_ITEMS_MAX {
+                    return;
+                }
+                self.typing += 1;
+            }
             _ => {}
         }
         self.items.push_back(item);
@@ -111,7 +123,7 @@ impl<C> Inbox<C> {
         if self.items.is_empty() {
             return None;
         }
-        self.bytes = 0;
+        (self.bytes, self.typing) = (0, 0);
         let ranges = std::mem::take(&mut self.missed);
         let mut items = std::mem::take(&mut self.items);
         if !ranges.is_empty() {
@@ -173,6 +185,9 @@ impl<C> Inbox<C> {
     }
 }
 
+/// How many [`Item::Typing`] may wait.
+const TYPING_ITEMS_MAX: usize = 256;
+
 /// What an entry takes beside its text, roughly, in bytes.
 pub const ENTRY_BYTES: usize = 200;
 
@@ -232,6 +247,25 @@ mod tests {
         // There is space again.
         inbox.push(commit([6]));
         assert_eq!(taken(&mut inbox), "6");
+    }
+
+    #[test]
+    fn a_full_inbox_drops_who_types_and_nothing_else() {
+        let typing = || {
+            let user = Username::known("alice").unwrap();
+            Item::Typing(TypingChange { topic: topic(), user, active: true })
+        };
+        let mut inbox = Inbox::new(ENTRY_BYTES + 2);
+        for _ in 0..2 * TYPING_ITEMS_MAX {
+            inbox.push(typing());
+        }
+        inbox.push(commit([1]));
+        assert_eq!(inbox.take().unwrap().len(), TYPING_ITEMS_MAX + 1);
+        inbox.push(commit([2, 3]));
+        inbox.push(typing());
+        assert_eq!(taken(&mut inbox), "2-3");
+        inbox.push(typing());
+        assert_eq!(inbox.take().unwrap().len(), 1, "there is space again");
     }
 
     #[test]

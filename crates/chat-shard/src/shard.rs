@@ -332,6 +332,7 @@ impl Shard {
             Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
             Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
             Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
+            Output::Typing(change) => self.parts.bus.typing(self.parts.index, &change),
         }
     }
 

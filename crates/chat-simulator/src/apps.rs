@@ -271,6 +271,14 @@ impl World {
                 let pair = Pair::new(user.clone(), Username::known(to).expect("a good name"));
                 self.send_in_app(app, ClientTopic::private(to), Topic::Pair(pair), padding);
             }
+            36..=45 => {
+                let topic = match self.random.chance(700) {
+                    true => ClientTopic::room(rooms.first().map_or(room, String::as_str)),
+                    false => ClientTopic::private(self.some_user()),
+                };
+                let active = self.random.chance(700);
+                self.apps[app].session.typing(now_ms, &topic, active);
+            }
             _ => {
                 let room = if rooms.is_empty() { room } else { &rooms[self.random.index(rooms.len())] };
                 let topic = Topic::Room(RoomName::parse(room).expect("a good name"));
@@ -389,6 +397,13 @@ impl World {
                     Presence::Came(user) => drop(shown.members.insert(user.clone())),
                     Presence::Gone(user) => drop(shown.members.remove(user)),
                     Presence::Count(_) => shown.has_names = false,
+                }
+            }
+            AppEvent::Typing { topic: place, user, .. } => {
+                self.oracle.count("app typing");
+                ensure(*user != self.apps[app].user.as_str(), || "that is itself".to_owned())?;
+                if let ClientTopic::Room(room) = place {
+                    ensure(self.apps[app].rooms.contains_key(room), || "it is not in that room".to_owned())?;
                 }
             }
             AppEvent::History { page, .. } => {

@@ -141,6 +141,7 @@ impl World {
                 }
             }
             Output::Presence(change) => self.tell_others(hub, change),
+            Output::Typing(change) => self.carry_typing(hub, change),
         }
         Ok(())
     }
@@ -303,7 +304,7 @@ impl World {
     }
 
     /// The server of a hub, and the number of its shard there.
-    fn shard(&self, hub: usize) -> (usize, usize) {
+    pub(crate) fn shard(&self, hub: usize) -> (usize, usize) {
         let node = self.hubs[hub].node;
         (node, hub - self.hubs_of(node).start)
     }
@@ -484,7 +485,12 @@ impl World {
                 }
             }
             Item::Drain => self.oracle.draining(hub),
-            Item::Missed(_) | Item::Presence(_) | Item::HubLost(_) | Item::Trimmed(_) | Item::Other(_) => {}
+            Item::Missed(_)
+            | Item::Presence(_)
+            | Item::Typing(_)
+            | Item::HubLost(_)
+            | Item::Trimmed(_)
+            | Item::Other(_) => {}
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Oracle {
     pub(crate) connections: Vec<Connection>,
     /// The newest message of each room that a client of each hub got.
     shown: BTreeMap<(usize, RoomName), u64>,
+    /// Who has ever typed where.
+    typists: BTreeSet<(Topic, Username)>,
     /// How many connections of each user joined each room, and how many left it.
     came: BTreeMap<(RoomName, Username), u64>,
     went: BTreeMap<(RoomName, Username), u64>,
@@ -115,6 +117,7 @@ impl Oracle {
             nonces: BTreeMap::new(),
             connections: Vec::new(),
             shown: BTreeMap::new(),
+            typists: BTreeSet::new(),
             came: BTreeMap::new(),
             went: BTreeMap::new(),
             latest: BTreeMap::new(),

@@ -225,7 +225,17 @@ impl World {
             15..=19 => json!({ "type": "leave", "room": room, "ref": reference }),
             20..=29 => self.ask_for_history(room, &reference),
             30..=32 => self.ask_wrongly(&reference),
-            33..=50 => {
+            33..=37 => {
+                let active = self.random.chance(700);
+                let mut frame = json!({ "type": "typing", "active": active });
+                if self.random.chance(700) {
+                    frame["room"] = room.into();
+                } else {
+                    frame["to"] = self.some_user().into();
+                }
+                frame
+            }
+            38..=50 => {
                 let to = self.some_user();
                 return self.write_v2(socket, to, true);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_core::{
     Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
-    Subscription, Topic, Username,
+    Subscription, Topic, TypingChange, Username,
 };
 use chat_shard::{Batch, Failure, deliveries, drafts_by_lane, receipts_by_shard, retried};
 
@@ -348,6 +348,18 @@ impl World {
             }
         }
         self.send_over_bridge(node, Item::Presence(change));
+    }
+
+    /// Carries to the other hubs that a user types.
+    pub(crate) fn carry_typing(&mut self, hub: usize, change: TypingChange) {
+        (&change.topic, &change.user, change.active).hash(&mut self.hasher);
+        let (node, shard) = self.shard(hub);
+        let subscribers = self.nodes[node].routing.subscribers(&change.topic);
+        let first = self.hubs_of(node).start;
+        for other in subscribers.filter(|other| *other != shard) {
+            self.push(first + other, Item::Typing(change.clone()));
+        }
+        self.send_over_bridge(node, Item::Typing(change));
     }
 
     /// Sends an item to the other server. The connection keeps the order and loses nothing

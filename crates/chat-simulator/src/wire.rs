@@ -10,6 +10,7 @@ pub(crate) struct Frame {
     #[serde(rename = "type")]
     pub(crate) kind: Kind,
     pub(crate) from: Option<String>,
+    pub(crate) active: Option<bool>,
     pub(crate) to: Option<String>,
     pub(crate) text: Option<String>,
     pub(crate) timestamp: Option<u64>,
@@ -40,6 +41,8 @@ pub(crate) struct Frame {
     _protocol: Option<u32>,
     #[serde(rename = "heartbeat_seconds")]
     _heartbeat_seconds: Option<u64>,
+    #[serde(rename = "features")]
+    _features: Option<serde::de::IgnoredAny>,
     #[serde(rename = "limits")]
     _limits: Option<serde::de::IgnoredAny>,
 }
@@ -56,6 +59,7 @@ pub(crate) enum Kind {
     Ack,
     History,
     Presence,
+    Typing,
     Error,
     Reconnect,
 }
@@ -81,6 +85,7 @@ pub(crate) struct Request {
     pub(crate) kind: String,
     pub(crate) room: Option<String>,
     pub(crate) with: Option<String>,
+    pub(crate) to: Option<String>,
     pub(crate) text: Option<String>,
     pub(crate) nonce: Option<String>,
     pub(crate) since: Option<u64>,

@@ -53,6 +53,7 @@ mod in_a_hub {
         that_acknowledges_before_the_commit: Bug::Hub(PlantedBug::AckBeforeCommit),
         that_takes_what_comes_behind_a_failure: Bug::Hub(PlantedBug::NoRefusing),
         that_does_not_check_a_resume: Bug::Hub(PlantedBug::ResumeUnchecked),
+        that_shows_who_types_to_those_who_left: Bug::Hub(PlantedBug::TypingAfterLeave),
     }
 }
 

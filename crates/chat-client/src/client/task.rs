@@ -25,6 +25,10 @@ pub(super) enum Command {
     Leave {
         room: String,
     },
+    Typing {
+        topic: Topic,
+        active: bool,
+    },
     Send {
         to: Topic,
         text: String,
@@ -213,6 +217,7 @@ impl Task {
                 Err(refused) => reply(call, Err(refused.into())),
             },
             Command::Leave { room } => self.session.leave(now_ms, &room),
+            Command::Typing { topic, active } => self.session.typing(now_ms, &topic, active),
             Command::Send { to, text, nonce, call } => match self.session.send(now_ms, to, text, nonce) {
                 Ok(nonce) => {
                     self.calls.sends.insert(nonce, call);

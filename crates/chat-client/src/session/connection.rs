@@ -32,6 +32,8 @@ pub(super) struct Server {
     pub(super) silence_max_ms: u64,
     pub(super) unanswered_max: usize,
     pub(super) message_max_bytes: usize,
+    /// It takes and sends `typing`.
+    pub(super) has_typing: bool,
 }
 
 impl Server {
@@ -41,6 +43,7 @@ impl Server {
             silence_max_ms: u64::MAX,
             unanswered_max: UNANSWERED_MAX,
             message_max_bytes: MESSAGE_MAX_BYTES,
+            has_typing: false,
         }
     }
 
@@ -50,6 +53,7 @@ impl Server {
             silence_max_ms: options.silence_max_ms.unwrap_or(heartbeat_ms.saturating_mul(2)),
             unanswered_max: hello.limits.unanswered_max.unwrap_or(UNANSWERED_MAX).max(1),
             message_max_bytes: hello.limits.message_max_bytes.unwrap_or(MESSAGE_MAX_BYTES),
+            has_typing: hello.features.iter().any(|feature| feature == "typing"),
         }
     }
 }

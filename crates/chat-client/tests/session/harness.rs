@@ -201,6 +201,10 @@ fn short(event: &Event) -> String {
         Event::NotSent { nonce, code, may_be_stored, .. } => {
             format!("not sent {nonce} {code}{}", if *may_be_stored { " perhaps" } else { "" })
         }
+        Event::Typing { topic, user, active } => {
+            let does = if *active { "types" } else { "stops" };
+            format!("{user} {does} in {}", name(topic))
+        }
         Event::Presence { change: Presence::Came(user), .. } => format!("+{user}"),
         Event::Presence { change: Presence::Gone(user), .. } => format!("-{user}"),
         Event::Presence { change: Presence::Count(count), .. } => format!("{count} people"),

@@ -9,3 +9,4 @@ mod privates;
 mod rooms;
 mod sends;
 mod snapshots;
+mod typing;

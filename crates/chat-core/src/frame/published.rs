@@ -50,16 +50,25 @@ struct Request {
     examples: &'static [&'static str],
 }
 
-const REQUESTS: [Request; 5] = [
+const REQUESTS: [Request; 6] = [
     Request {
         kind: "join",
         schema: "Join",
-        summary: "Joins a room, for the last 50 messages or for all after `since`.",
+        summary: "Joins a room, for the last messages or for all after `since`.",
         required: &["room"],
-        optional: &["since", "epoch", "ref"],
-        rule: || json!({ "dependencies": { "since": ["epoch"] } }),
+        optional: &["since", "epoch", "limit", "fold", "ref"],
+        rule: || {
+            let folded = json!({ "properties": { "fold": { "const": true } }, "required": ["fold"] });
+            let with_since =
+                json!({ "properties": { "since": { "not": { "type": "null" } } }, "required": ["since"] });
+            json!({
+                "dependencies": { "since": ["epoch"] },
+                "not": { "allOf": [folded, with_since] },
+            })
+        },
         examples: &[
             r#"{"type":"join","room":"tech","ref":"1"}"#,
+            r#"{"type":"join","room":"tech","limit":20,"fold":true,"ref":"1"}"#,
             r#"{"type":"join","room":"tech","since":250,"epoch":"6f3ea2d0c1b94e57","ref":"2"}"#,
         ],
     },
@@ -95,7 +104,7 @@ const REQUESTS: [Request; 5] = [
         schema: "AskHistory",
         summary: "Requests a page of a room that is joined, or of a private conversation.",
         required: &[],
-        optional: &["room", "with", "before", "after", "limit", "ref"],
+        optional: &["room", "with", "before", "after", "limit", "fold", "ref"],
         rule: || {
             json!({
                 "oneOf": [{ "required": ["room"] }, { "required": ["with"] }],
@@ -105,12 +114,26 @@ const REQUESTS: [Request; 5] = [
         examples: &[
             r#"{"type":"history","room":"tech","before":201,"limit":100,"ref":"4"}"#,
             r#"{"type":"history","with":"bob"}"#,
+            r#"{"type":"history","room":"tech","before":201,"fold":true,"ref":"4"}"#,
+        ],
+    },
+    Request {
+        kind: "typing",
+        schema: "SendTyping",
+        summary: "Shows the others in a room that is joined, or the other of a pair, that the user types \
+                  or no longer does.",
+        required: &["active"],
+        optional: &["room", "to", "ref"],
+        rule: || json!({ "oneOf": [{ "required": ["room"] }, { "required": ["to"] }] }),
+        examples: &[
+            r#"{"type":"typing","room":"tech","active":true}"#,
+            r#"{"type":"typing","to":"bob","active":false}"#,
         ],
     },
 ];
 
 /// The rules for a field where a frame uses it, beside its type.
-fn narrowed(field: &str) -> Value {
+fn narrowed(kind: &str, field: &str) -> Value {
     let no_control = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
     match field {
         "room" => json!({ "minLength": 1, "maxLength": ROOM_NAME_MAX_CHARS, "pattern": no_control }),
@@ -118,7 +141,7 @@ fn narrowed(field: &str) -> Value {
         "ref" => json!({ "maxLength": REF_MAX_CHARS }),
         "text" => json!({ "pattern": "^[^\\u0000]*[^\\u0000\\s][^\\u0000]*$" }),
         "to" => json!({ "pattern": "\\S" }),
-        "limit" => json!({ "minimum": 1 }),
+        "limit" => json!({ "minimum": if kind == "history" { 1 } else { 0 }, "maximum": 100 }),
         _ => json!({}),
     }
 }
@@ -173,7 +196,7 @@ fn schemas() -> BTreeMap<String, Value> {
         let mut properties = json!({ "type": { "type": "string", "const": request.kind } });
         for &name in request.required.iter().chain(request.optional) {
             properties[name] = fields["properties"][name].clone();
-            merge(&mut properties[name], narrowed(name));
+            merge(&mut properties[name], narrowed(request.kind, name));
         }
         let required = [&["type"], request.required].concat();
         let mut schema = json!({

@@ -7,13 +7,14 @@ mod request;
 use serde::Serialize;
 
 pub(crate) use self::reply::{
-    Ack, ConversationTop, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply, entry, error,
+    Ack, ConversationTop, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply, TypingIn,
+    entry, error,
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};
 #[cfg(test)]
 pub(super) use self::request::ClientFields;
-pub(crate) use self::request::{HistoryOf, Request, Resume, parse};
+pub(crate) use self::request::{HistoryOf, Request, Resume, TypingTarget, parse};
 use crate::Nonce;
 
 /// What an answer refers to.

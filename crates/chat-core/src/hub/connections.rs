@@ -71,6 +71,7 @@ impl Hub {
         for joined in client.close() {
             self.leave(id, user, joined, out);
         }
+        self.typist_gone(id, user, out);
         if self.users.disconnect(user, id) {
             let name = self.users[user].name();
             out.push(Output::Unsubscribe(Subscription::User(name.clone())));

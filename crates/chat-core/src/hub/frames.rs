@@ -3,7 +3,9 @@
 use super::Hub;
 use super::client::{ClientProtocol, Send};
 use super::drafts::DraftOrigin;
+use super::join::JoinRequest;
 use super::planted::planted;
+use super::reads::HistoryPage;
 use super::replies::NO_ACCOUNT;
 use super::users::{UserRate, UserSlot};
 use crate::frame::v2::{self, About, ErrorCode};
@@ -69,9 +71,10 @@ impl Hub {
             v2.count_frame(limit, now_ms);
         }
         match v2::parse(frame, self.options.text_max_chars, self.options.history_max) {
-            Ok(v2::Request::Join { room, resume, reference }) => {
+            Ok(v2::Request::Join { room, resume, limit, fold, reference }) => {
                 self.users.count(user, UserRate::Joins, self.options.join_rate, now_ms);
-                self.join_request(id, &room, resume, reference.into(), out);
+                let request = JoinRequest { resume, limit, fold, about: reference.into() };
+                self.join_request(id, &room, request, out);
             }
             Ok(v2::Request::Leave { room, reference }) => {
                 self.leave_request(id, &room, &reference.into(), out);
@@ -94,9 +97,12 @@ impl Hub {
                     Err(_) => self.refuse_send(id, ErrorCode::NotFound, NO_ACCOUNT, nonce),
                 }
             }
-            Ok(v2::Request::History { of, from, limit, reference }) => {
+            Ok(v2::Request::History { of, from, limit, fold, reference }) => {
                 self.users.count(user, UserRate::Pages, self.options.history_rate, now_ms);
-                self.history_request(id, of, from, limit, reference.into(), out);
+                self.history_request(id, HistoryPage { of, from, fold }, limit, reference.into(), out);
+            }
+            Ok(v2::Request::Typing { target, active, reference }) => {
+                self.typing_request(id, target, active, &reference.into(), out);
             }
             Err(refusal) => match refusal.about {
                 About::Nonce(nonce) => self.refuse_send(id, refusal.code, refusal.message, nonce),

@@ -1,10 +1,10 @@
 //! The first frame that a v2 client gets: what it needs to know, and how far
 //! its private conversations go.
 
-use super::Hub;
 use super::client::{ClientRef, PrivateOffer};
 use super::reads::Retry;
-use crate::frame::v2::{ConversationTop, Limits, REF_MAX_CHARS, Reply};
+use super::{Hub, HubOptions};
+use crate::frame::v2::{ConversationTop, FEATURES, Limits, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
 use crate::{
     ClientId, CloseCode, Conversations, NONCE_MAX_CHARS, Pair, ROOM_NAME_MAX_CHARS, Topic, Username,
@@ -67,9 +67,11 @@ impl Hub {
                 history_max: self.options.history_max,
                 resume_max_messages: self.options.resume_max_messages,
                 unanswered_max: self.options.client_unanswered_max,
+                frame_max_bytes: frame_max_bytes(&self.options),
                 rate_burst: rate.map(|rate| rate.burst),
                 rate_per_second: rate.map(|rate| rate.per_second),
             },
+            features: FEATURES,
             privates,
             has_more: conversations.has_more || tops.len() > shown_max,
         };
@@ -140,5 +142,28 @@ impl Hub {
     }
 }
 
+/// Bytes that no frame of the hub exceeds; `None` where its options allow larger ones.
+pub(crate) fn frame_max_bytes(options: &HubOptions) -> Option<usize> {
+    // A text is no longer as the hub writes it than as its client wrote it.
+    let message = options.message_max_bytes.min(ESCAPED_BYTES * options.text_max_chars) + OTHER_BYTES;
+    let page = options.page_bytes.max(message) + OTHER_BYTES * options.history_max;
+    let names = options.members_max.max(options.hello_conversations) * LISTED_BYTES + OTHER_BYTES;
+    // The answer to a request for history repeats the name in it, whatever it is.
+    let with = options.message_max_bytes + OTHER_BYTES;
+    let largest = message.max(page).max(names).max(with);
+    (largest <= FRAME_MAX_BYTES).then_some(FRAME_MAX_BYTES)
+}
+
+/// Bytes of a frame of the server, as `hello` names them.
+const FRAME_MAX_BYTES: usize = 128 * 1024;
+/// Bytes of one character as JSON: `\u0001`.
+const ESCAPED_BYTES: usize = 6;
+/// What a message takes beside its text, in bytes, above what a page of history
+/// counts for it: room, author and nonce of the longest characters. All of `hello` or
+/// `joined` but their lists fits, too.
+const OTHER_BYTES: usize = 300;
+/// A name in `joined`, or a conversation in `hello`, in bytes: a name of 24
+/// characters, each as long as possible, and a number.
+const LISTED_BYTES: usize = 200;
 /// A committed entry is carried to this hub sooner than this, in milliseconds.
 const TOPS_KEPT_MS: u64 = 120_000;

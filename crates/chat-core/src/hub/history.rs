@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::client::Client;
-use super::reads::{HistoryRequest, PagePurpose};
+use super::reads::{HistoryPage, HistoryRequest, PagePurpose};
 use super::replies::RETRY_AFTER_S;
 use crate::frame::v2::{About, ErrorCode, HistoryOf, HistoryOfRef, MessageFields, Reply};
 use crate::outputs::Outputs;
@@ -13,14 +13,13 @@ impl Hub {
     pub(super) fn history_request(
         &mut self,
         id: ClientId,
-        of: HistoryOf,
-        from: PageFrom,
+        requested: HistoryPage,
         limit: usize,
         about: About,
         out: &mut Outputs,
     ) {
         let Some(user) = self.clients.get(id).map(Client::user) else { return };
-        let topic = match &of {
+        let topic = match &requested.of {
             HistoryOf::Room(room) => {
                 if !self.has_joined(id, room) {
                     return self.refuse(id, ErrorCode::NotJoined, "join the room first", &about, None);
@@ -33,7 +32,7 @@ impl Hub {
                     // No account can have that name, which must look like an
                     // account without messages.
                     let nothing = Page { entries: Vec::new(), first: 1, last: 0 };
-                    return self.send_history(id, &of, from, &nothing, &about);
+                    return self.send_history(id, &requested, &nothing, &about);
                 }
             },
         };
@@ -41,7 +40,8 @@ impl Hub {
         client.begin_read();
         let client = client.reference();
         let limits = PageLimits { entries: limit, bytes: self.options.page_bytes };
-        let request = HistoryRequest { client, of, from, about };
+        let from = requested.from;
+        let request = HistoryRequest { client, page: requested, about };
         self.reads.page(PagePurpose::History(Box::new(request)), topic, from, limits, out);
     }
 
@@ -50,7 +50,7 @@ impl Hub {
         let Some(client) = self.clients.same(request.client) else { return };
         client.end_read();
         let id = request.client.id;
-        match (&request.of, page) {
+        match (&request.page.of, page) {
             (_, None) => {
                 let message = "the history cannot be read at this moment";
                 self.refuse(id, ErrorCode::Unavailable, message, &request.about, Some(RETRY_AFTER_S));
@@ -59,12 +59,13 @@ impl Hub {
             (HistoryOf::Room(room), _) if !self.has_joined(id, room) => {
                 self.refuse(id, ErrorCode::NotJoined, "join the room first", &request.about, None);
             }
-            (of, Some(page)) => self.send_history(id, of, request.from, page, &request.about),
+            (_, Some(page)) => self.send_history(id, &request.page, page, &request.about),
         }
         self.update_pause(id, out);
     }
 
-    fn send_history(&mut self, id: ClientId, of: &HistoryOf, from: PageFrom, page: &Page, about: &About) {
+    fn send_history(&mut self, id: ClientId, requested: &HistoryPage, page: &Page, about: &About) {
+        let from = requested.from;
         let entries = entries_within(page, from, self.options.page_bytes);
         let has_more = entries.len() < page.entries.len()
             || match from {
@@ -74,7 +75,8 @@ impl Hub {
                     entries.first().map_or(before.min(page.last + 1), |entry| entry.seq) > page.first
                 }
             };
-        let of = match of {
+        let covered = requested.fold.then(|| covered(page, from, &entries, has_more));
+        let of = match &requested.of {
             HistoryOf::Room(room) => HistoryOfRef::Room(room.as_str()),
             HistoryOf::With(name) => HistoryOfRef::With(name),
         };
@@ -83,11 +85,31 @@ impl Hub {
             of,
             epoch: &epoch,
             first: page.first,
+            from: covered.as_ref().map(|(from, _)| *from),
+            upto: covered.as_ref().map(|(_, upto)| *upto),
             messages: entries.into_iter().map(MessageFields).collect(),
             has_more,
             reference: about.reference(),
         };
         self.reply(id, &reply);
+    }
+}
+
+/// The first and the last number that a page covers with the entries that are sent of
+/// it; the first is one more than the last if it covers none. Neighbouring pages meet.
+fn covered(page: &Page, from: PageFrom, sent: &[&Entry], has_more: bool) -> (u64, u64) {
+    let upto = match from {
+        PageFrom::Latest => page.last,
+        PageFrom::Before(before) => page.last.min(before.saturating_sub(1)),
+        // Behind the last one sent there may be some that are no longer kept.
+        PageFrom::After(after) => match sent.last() {
+            Some(last) if has_more => last.seq,
+            _ => after.max(page.last),
+        },
+    };
+    match from {
+        PageFrom::After(after) => (after.saturating_add(1), upto),
+        PageFrom::Latest | PageFrom::Before(_) => (sent.first().map_or(upto + 1, |first| first.seq), upto),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Answer, ClientId, Entry, Missed, PresenceChange, ReadId, Receipt, RoomName, SessionId, Topic, Username,
+    Answer, ClientId, Entry, Missed, PresenceChange, ReadId, Receipt, RoomName, SessionId, Topic,
+    TypingChange, Username,
 };
 
 /// What happens to a hub.
@@ -85,6 +86,8 @@ pub enum Input<'a> {
     },
     /// A client has joined or left a room on another hub.
     Presence(&'a PresenceChange),
+    /// A user types on another hub, or no longer does.
+    Typing(&'a TypingChange),
     /// Another hub is lost, before it put out that its clients left.
     HubLost(u32),
     /// Time has passed; see [`Hub::next_tick_ms`](crate::Hub::next_tick_ms).

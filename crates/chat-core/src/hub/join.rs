@@ -22,8 +22,9 @@ pub(super) enum Join {
     /// client has missed is still stored.
     Checking { request: Box<JoinRequest>, since: u64, progress_ms: u64 },
     /// The client has been sent everything up to `cursor`. `reading`: the page
-    /// after it is being read.
-    Replaying { cursor: u64, reading: bool, kind: ReplayKind, progress_ms: u64 },
+    /// after it is being read. `fold_end`: the last number of a folded replay, which
+    /// has not ended.
+    Replaying { cursor: u64, reading: bool, kind: ReplayKind, fold_end: Option<u64>, progress_ms: u64 },
     /// The client gets entries as they are delivered.
     Live,
 }
@@ -41,6 +42,10 @@ pub(super) enum JoinOrigin {
 #[derive(Debug)]
 pub(super) struct JoinRequest {
     pub(super) resume: Option<Resume>,
+    /// How many of the newest messages, if it does not resume; `None`: the default.
+    pub(super) limit: Option<usize>,
+    /// The answer names the numbers that the replay covers, and its end is sent.
+    pub(super) fold: bool,
     pub(super) about: About,
 }
 
@@ -156,8 +161,8 @@ impl Join {
                 *self = Self::Waiting { origin: JoinOrigin::V2(request), progress_ms };
                 true
             }
-            Self::Replaying { cursor, reading: true, kind, progress_ms } if cursor == after => {
-                *self = Self::Replaying { cursor, reading: false, kind, progress_ms };
+            Self::Replaying { cursor, reading: true, kind, fold_end, progress_ms } if cursor == after => {
+                *self = Self::Replaying { cursor, reading: false, kind, fold_end, progress_ms };
                 true
             }
             other => {
@@ -169,15 +174,43 @@ impl Join {
 
     /// Begins the replay of a v2 client that is sent `joined`. Returns what that
     /// answers.
-    pub(super) fn begin_replay(&mut self, cursor: u64, continuity: Continuity, progress_ms: u64) -> About {
+    pub(super) fn begin_replay(
+        &mut self,
+        cursor: u64,
+        continuity: Continuity,
+        fold_end: Option<u64>,
+        progress_ms: u64,
+    ) -> About {
         let kind = ReplayKind::V2(continuity);
-        match std::mem::replace(self, Self::Replaying { cursor, reading: false, kind, progress_ms }) {
+        match std::mem::replace(self, Self::Replaying { cursor, reading: false, kind, fold_end, progress_ms })
+        {
             Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
                 request.about
             }
             Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => {
                 About::Nothing
             }
+        }
+    }
+
+    /// The last number that a replaying client may be sent: the end of its folded
+    /// replay, or `top`.
+    pub(super) fn replay_end(&self, top: u64) -> u64 {
+        match self {
+            Self::Replaying { fold_end: Some(end), .. } => top.min(*end),
+            _ => top,
+        }
+    }
+
+    /// Ends a folded replay that has reached its last number, which is returned. All
+    /// entries after it must come.
+    pub(super) fn end_fold(&mut self) -> Option<u64> {
+        match self {
+            Self::Replaying { cursor, kind, fold_end, .. } if fold_end.is_some_and(|end| end <= *cursor) => {
+                *kind = ReplayKind::V2(Continuity::Required);
+                fold_end.take()
+            }
+            _ => None,
         }
     }
 

@@ -1,14 +1,14 @@
 //! Rooms that clients join and leave.
 
 use super::Hub;
-use super::join::{Continuity, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
+use super::join::{Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
 use super::planted::planted;
 use super::replies::RETRY_AFTER_S;
 use super::rooms::{Announced, RoomReadFor, RoomSlot};
 use super::users::UserSlot;
 use crate::frame::Version;
 use crate::frame::v1::Notice;
-use crate::frame::v2::{About, ErrorCode, Reply, Resume};
+use crate::frame::v2::{About, ErrorCode, Reply};
 use crate::outputs::Outputs;
 use crate::{ClientId, Output, RoomName, Subscription, Username};
 
@@ -18,21 +18,21 @@ impl Hub {
         &mut self,
         id: ClientId,
         room: &RoomName,
-        resume: Option<Resume>,
-        about: About,
+        request: JoinRequest,
         out: &mut Outputs,
     ) {
+        let about = &request.about;
         if self.has_joined(id, room) {
-            return self.refuse(id, ErrorCode::AlreadyJoined, "this room is joined already", &about, None);
+            return self.refuse(id, ErrorCode::AlreadyJoined, "this room is joined already", about, None);
         }
         let Some(client) = self.clients.get(id) else { return };
         if client.rooms().len() >= self.options.client_rooms_max
             || self.users[client.user()].joined_rooms() >= self.options.user_rooms_max
         {
             let message = "too many rooms: leave another one";
-            return self.refuse(id, ErrorCode::TooManyRooms, message, &about, None);
+            return self.refuse(id, ErrorCode::TooManyRooms, message, about, None);
         }
-        self.join(id, room, JoinOrigin::V2(Box::new(JoinRequest { resume, about })), out);
+        self.join(id, room, JoinOrigin::V2(Box::new(request)), out);
     }
 
     /// A v2 client requests to leave a room.
@@ -93,6 +93,7 @@ impl Hub {
             return;
         }
         let name = self.users[user].name().clone();
+        self.typist_left(id, slot, &name, out);
         if announced == Announced::No {
             // Each connection has exactly one notice of each kind, also one that
             // is lost before its replay has ended.
@@ -137,14 +138,17 @@ impl Hub {
         self.announce(id, slot, out);
         let (epoch, now_ms) = (self.options.epoch.clone(), self.now.mono_ms);
         let Some(join) = self.clients.join_in(id, slot) else { return };
-        let about = match recovery {
+        let request = join.request();
+        let limit = request.and_then(|request| request.limit).unwrap_or(self.options.join_replay_entries);
+        let fold_end = request.is_some_and(|request| request.fold).then_some(top);
+        let (about, cursor) = match recovery {
             Recovery::Complete { since } => {
                 let progress_ms = join.progress_ms().unwrap_or(now_ms);
-                join.begin_replay(since, Continuity::Required, progress_ms)
+                (join.begin_replay(since, Continuity::Required, None, progress_ms), since)
             }
             Recovery::Newest => {
-                let cursor = top.saturating_sub(self.options.join_replay_entries as u64);
-                join.begin_replay(cursor, Continuity::NotYet, now_ms)
+                let cursor = top.saturating_sub(limit as u64);
+                (join.begin_replay(cursor, Continuity::NotYet, fold_end, now_ms), cursor)
             }
         };
         let room = self.rooms[slot].name().clone();
@@ -153,12 +157,21 @@ impl Hub {
             room: room.as_str(),
             epoch: &epoch,
             seq: top,
+            from: fold_end.map(|_| cursor + 1),
             recovered: recovery != Recovery::Newest,
             online,
             members: members.iter().map(Username::as_str).collect(),
             reference: about.reference(),
         };
         self.reply(id, &reply);
+        self.flush_client(id, out);
+    }
+
+    /// Sends a client that its folded replay has ended, if it has.
+    pub(super) fn end_fold(&mut self, id: ClientId, slot: RoomSlot, out: &mut Outputs) {
+        let Some(upto) = self.clients.join_in(id, slot).and_then(Join::end_fold) else { return };
+        let room = self.rooms[slot].name().clone();
+        self.reply(id, &Reply::Replayed { room: room.as_str(), upto });
         self.flush_client(id, out);
     }
 

@@ -58,6 +58,16 @@ pub struct HubOptions {
     /// The number of users in a room with many is shown at most this often, in
     /// milliseconds.
     pub count_every_ms: u64,
+    /// A user is shown as typing in a topic at most once in this, in milliseconds.
+    pub typing_every_ms: u64,
+    /// Clients show a user as typing for this long, in milliseconds: a fixed part of
+    /// the protocol.
+    pub typing_ends_ms: u64,
+    /// Rooms and conversations in which a user may be typing at the same time; in
+    /// further ones it is not shown.
+    pub typing_topics_max: usize,
+    /// In a room with more users than this, nobody is shown as typing.
+    pub typing_online_max: usize,
     /// After a failed send, those after it fail, too, until the client repeats
     /// it, or for this long, in milliseconds: longer than the error needs to
     /// reach the client.
@@ -134,6 +144,10 @@ impl Default for HubOptions {
             members_max: 200,
             offline_after_ms: 5_000,
             count_every_ms: 1_000,
+            typing_every_ms: 2_000,
+            typing_ends_ms: 6_000,
+            typing_topics_max: 16,
+            typing_online_max: 100,
             refusing_ms: 2_000,
             topics_side_by_side: false,
             heartbeat_seconds: 45,

@@ -25,6 +25,7 @@ impl Hub {
                 self.topic_page(id, topic, from, page, out);
             }
             Answered::Page(PagePurpose::History(request), page) => self.history_page(&request, page, out),
+            Answered::Page(PagePurpose::Typing(check), page) => self.typing_checked(&check, page, out),
             Answered::Conversations(client, conversations) => self.greet(client, conversations, out),
         }
     }

@@ -32,6 +32,8 @@ pub enum PlantedBug {
     NoRefusing,
     /// A resume is answered as complete, whatever the log still has.
     ResumeUnchecked,
+    /// A client that has left a room is still sent who types there.
+    TypingAfterLeave,
 }
 
 #[cfg(feature = "planted-bugs")]

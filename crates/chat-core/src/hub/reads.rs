@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::client::ClientRef;
+use super::typing::TypingCheck;
 use crate::frame::v2::{About, HistoryOf};
 use crate::outputs::Outputs;
 use crate::{Answer, Conversations, Output, Page, PageFrom, PageLimits, Query, ReadId, Topic, Username};
@@ -40,15 +41,25 @@ pub(super) enum PagePurpose {
     Topic { topic: Topic, from: PageFrom },
     /// To answer a client's `history` request.
     History(Box<HistoryRequest>),
+    /// To learn whether a conversation in which a user types has any entries.
+    Typing(TypingCheck),
 }
 
 /// A v2 client's request for a page of history.
 #[derive(Debug)]
 pub(super) struct HistoryRequest {
     pub(super) client: ClientRef,
+    pub(super) page: HistoryPage,
+    pub(super) about: About,
+}
+
+/// A page of history that a v2 client requests.
+#[derive(Debug)]
+pub(super) struct HistoryPage {
     pub(super) of: HistoryOf,
     pub(super) from: PageFrom,
-    pub(super) about: About,
+    /// The answer names the numbers that it covers.
+    pub(super) fold: bool,
 }
 
 /// A failed read that is to be tried again.

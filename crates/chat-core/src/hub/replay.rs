@@ -4,7 +4,7 @@
 //! only while its socket takes them, and it goes live in the step in which the
 //! rest is among the room's recent frames.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use super::Hub;
@@ -53,7 +53,7 @@ impl Hub {
             Some(join @ Join::Waiting { origin: JoinOrigin::V1, .. }) => {
                 let cursor = top.saturating_sub(self.options.join_replay_entries as u64);
                 let (kind, progress_ms) = (ReplayKind::V1, self.now.mono_ms);
-                *join = Join::Replaying { cursor, reading: false, kind, progress_ms };
+                *join = Join::Replaying { cursor, reading: false, kind, fold_end: None, progress_ms };
             }
             Some(Join::Waiting { origin: JoinOrigin::V2(_), .. }) => self.answer_join(id, slot, top, out),
             Some(Join::Checking { .. } | Join::Replaying { .. } | Join::Live) | None => {}
@@ -65,9 +65,12 @@ impl Hub {
     /// then it is live. Else the next page is read.
     fn replay_recent(&mut self, id: ClientId, slot: RoomSlot, top: u64, out: &mut Outputs) {
         let page_bytes = self.options.page_bytes;
+        self.end_fold(id, slot, out);
         let Some(client) = self.clients.get_mut(id) else { return };
         let (pending, version) = (client.pending(), client.version());
-        let Some(Join::Replaying { cursor, reading, kind, .. }) = client.join_in(slot) else { return };
+        let Some(join) = client.join_in(slot) else { return };
+        let end = join.replay_end(top);
+        let Join::Replaying { cursor, reading, kind, .. } = join else { return };
         let (after, kind) = (*cursor, *kind);
         if planted!(self, SkipWhenSlow) && pending >= page_bytes {
             *cursor = top;
@@ -75,18 +78,25 @@ impl Hub {
         if pending >= page_bytes || *reading {
             return;
         }
-        if after < top {
-            if self.rooms[slot].recent_after(version, after, top).is_none() {
+        if after < end {
+            if self.rooms[slot].recent_after(version, after, end).is_none() {
                 *reading = true;
                 return self.read_after(slot, after, RoomReadFor::Clients, out);
             }
             if !self.can_take_replay(id, out) {
                 return;
             }
-            let bytes = self.recent_in_arena(slot, version, after, top, out);
+            let bytes = self.recent_in_arena(slot, version, after, end, out);
             self.count_in_turn(id, bytes.len());
-            out.write([id], bytes, top - after);
+            out.write([id], bytes, end - after);
         }
+        let Some(join) = self.clients.join_in(id, slot) else { return };
+        join.advance(end, end.saturating_sub(after), self.now.mono_ms);
+        if end < top {
+            // The folded replay is over, and newer entries follow.
+            return self.replay_recent(id, slot, top, out);
+        }
+        self.end_fold(id, slot, out);
         let Some(join) = self.clients.join_in(id, slot) else { return };
         *join = Join::Live;
         self.rooms.go_live(slot, id, version);
@@ -128,23 +138,40 @@ impl Hub {
         waiting: &[ClientId],
         out: &mut Outputs,
     ) {
-        let mut clients = waiting.to_vec();
-        clients.retain(|&id| {
-            self.clients.get_mut(id).is_some_and(|client| {
-                client.version() == version
-                    && client.join_in(slot).is_some_and(|join| join.is_replaying_after(after))
-            })
-        });
-        if clients.is_empty() {
-            return;
-        }
         // All entries of the page are at most the room's top by now, so that no
         // client gets one of them again when it is live.
         let top = self.rooms[slot].top().unwrap_or(0);
+        // The clients by the number at which their replays end: most have the same.
+        let mut by_end: BTreeMap<u64, Vec<ClientId>> = BTreeMap::new();
+        for &id in waiting {
+            if let Some(client) = self.clients.get_mut(id)
+                && client.version() == version
+                && let Some(join) = client.join_in(slot)
+                && join.is_replaying_after(after)
+            {
+                by_end.entry(join.replay_end(top)).or_default().push(id);
+            }
+        }
+        for (end, clients) in by_end {
+            self.replay_page_to(slot, version, after..end, page, &clients, out);
+        }
+    }
+
+    /// Sends the entries of a page after `range.start`, up to `range.end`.
+    fn replay_page_to(
+        &mut self,
+        slot: RoomSlot,
+        version: Version,
+        range: Range<u64>,
+        page: &Page,
+        clients: &[ClientId],
+        out: &mut Outputs,
+    ) {
+        let (after, end) = (range.start, range.end);
         self.scratch.clear();
         let mut cursor = after;
         let mut frames = 0;
-        for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= top) {
+        for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= end) {
             self.options.framing.entry(&mut self.scratch, version, entry, entry.at_ms / 1000);
             cursor = entry.seq;
             frames += 1;
@@ -154,15 +181,16 @@ impl Hub {
                 break;
             }
         }
-        if page.entries.is_empty() {
-            cursor = cursor.max(page.last.min(top));
+        if page.entries.iter().all(|entry| entry.seq > end) {
+            // Those up to the end are no longer kept.
+            cursor = cursor.max(page.last.min(end));
         }
         let bytes = out.store(&self.scratch);
-        for &id in &clients {
+        for &id in clients {
             self.count_in_turn(id, bytes.len());
         }
         out.write(clients.iter().copied(), bytes, frames);
-        for &id in &clients {
+        for &id in clients {
             if let Some(join) = self.clients.join_in(id, slot) {
                 join.advance(cursor, frames, self.now.mono_ms);
             }

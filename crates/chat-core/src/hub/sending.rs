@@ -77,7 +77,9 @@ impl Hub {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.begin_draft();
         let author = client.reference();
-        let from = self.users[client.user()].name().clone();
+        let user = client.user();
+        let from = self.users[user].name().clone();
+        self.typist_sends(user, &topic, out);
         let (room, nonce) = match (&origin, &topic) {
             (DraftOrigin::V1 { room, .. }, Topic::Pair(_)) => (Some(room.clone()), None),
             (DraftOrigin::V1 { .. }, Topic::Room(_)) => (None, None),

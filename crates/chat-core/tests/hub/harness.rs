@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chat_core::{
     Answer, Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions,
     Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Query, ReadId,
-    Receipt, RoomName, Seed, Subscription, Topic, Username, Write,
+    Receipt, RoomName, Seed, Subscription, Topic, TypingChange, Username, Write,
 };
 use serde_json::Value;
 
@@ -37,6 +37,7 @@ pub(crate) struct Scenario {
     pub(crate) reads_begun: usize,
     pub(crate) subscriptions: BTreeSet<Subscription>,
     pub(crate) presence: Vec<PresenceChange>,
+    pub(crate) typing: Vec<TypingChange>,
     /// Private messages as they were committed, with the clients of their two
     /// users at that time.
     pub(crate) privates: Vec<(Arc<Entry>, Vec<ClientId>)>,
@@ -87,6 +88,7 @@ impl Scenario {
             reads_begun: 0,
             subscriptions: BTreeSet::new(),
             presence: Vec::new(),
+            typing: Vec::new(),
             privates: Vec::new(),
             clients: Vec::new(),
             out: Outputs::default(),
@@ -167,6 +169,13 @@ impl Scenario {
         let (id, query) = self.hellos.pop_front().expect("a hello is on its way");
         self.read_now(id, &query);
         self.perform_all();
+    }
+
+    /// The log answers the reads for a `hello` that are held back, if there are any.
+    pub(crate) fn read_hello_if_held(&mut self) {
+        while !self.hellos.is_empty() {
+            self.read_hello();
+        }
     }
 
     /// The log fails the oldest read that is held back.
@@ -266,6 +275,7 @@ impl Scenario {
                     assert!(self.subscriptions.remove(&to), "{to:?} was not subscribed to");
                 }
                 Output::Presence(change) => self.presence.push(change),
+                Output::Typing(change) => self.typing.push(change),
             }
         }
     }

@@ -27,7 +27,7 @@ fn history_goes_both_ways() {
     assert_eq!(page(json!({"after": 300})), "history []");
     assert_eq!(page(json!({"after": 1_000})), "history []");
     scenario
-        .request(alice, json!({"type": "history", "room": "tech", "before": 201, "limit": 500, "ref": "h"}));
+        .request(alice, json!({"type": "history", "room": "tech", "before": 201, "limit": 100, "ref": "h"}));
     let frame = scenario.frames(alice).remove(0);
     assert_eq!(frame["messages"].as_array().unwrap().len(), 100);
     assert_eq!(
@@ -102,4 +102,67 @@ fn history_of_a_room_that_was_left_meanwhile_is_refused() {
     scenario.request(alice, json!({"type": "leave", "room": "tech"}));
     scenario.read();
     assert_eq!(scenario.received(alice), ["left tech", "error not_joined h"]);
+}
+
+#[test]
+fn folded_pages_meet_exactly() {
+    let mut scenario = Scenario::new();
+    for n in 1..=300 {
+        scenario.store("bob", "tech", &n.to_string());
+    }
+    let alice = scenario.open_in_room("alice", "tech");
+    let mut page = |fields: Value| {
+        let mut frame = json!({"type": "history", "room": "tech", "limit": 3, "fold": true, "ref": "h"});
+        frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        scenario.request(alice, frame);
+        scenario.received(alice).remove(0)
+    };
+    assert_eq!(page(json!({})), "history [298 299 300] of 298-300 and more");
+    assert_eq!(page(json!({"before": 298})), "history [295 296 297] of 295-297 and more");
+    assert_eq!(page(json!({"before": 3})), "history [1 2] of 1-2");
+    assert_eq!(page(json!({"before": 1})), "history [] of 1-0");
+    assert_eq!(page(json!({"before": 0})), "history [] of 1-0");
+    assert_eq!(page(json!({"before": 1_000})), "history [298 299 300] of 298-300 and more");
+    assert_eq!(page(json!({"after": 0})), "history [1 2 3] of 1-3 and more");
+    assert_eq!(page(json!({"after": 297})), "history [298 299 300] of 298-300");
+    assert_eq!(page(json!({"after": 300})), "history [] of 301-300");
+    assert_eq!(page(json!({"after": 1_000})), "history [] of 1001-1000");
+    assert_eq!(page(json!({"fold": false})), "history [298 299 300] and more");
+    assert_eq!(page(json!({"limit": 0})), "error bad_request h");
+    assert_eq!(page(json!({"limit": 101})), "error bad_request h");
+    assert_eq!(page(json!({"limit": -1})), "error bad_request h");
+    scenario.trim("tech", 11);
+    let alice = scenario.open_in_room("alice", "tech");
+    let mut page = |fields: Value| {
+        let mut frame = json!({"type": "history", "room": "tech", "limit": 3, "fold": true, "ref": "h"});
+        frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        scenario.request(alice, frame);
+        scenario.received(alice).remove(0)
+    };
+    // Numbers that are no longer kept are covered, too.
+    assert_eq!(page(json!({"after": 5})), "history [11 12 13] of 6-13 and more");
+    assert_eq!(page(json!({"before": 11})), "history [] of 11-10");
+    scenario.request(alice, json!({"type": "history", "with": "nobody", "fold": true, "ref": "h"}));
+    assert_eq!(scenario.received(alice), ["history [] of 1-0"]);
+}
+
+/// A page that is cut by its bytes covers no more than it contains.
+#[test]
+fn a_folded_page_that_is_cut_meets_the_next_one() {
+    let mut scenario = Scenario::new();
+    for _ in 0..40 {
+        scenario.store("bob", "tech", &"\u{1}".repeat(4_000));
+    }
+    let alice = scenario.open_in_room("alice", "tech");
+    let (mut before, mut pages) = (41, 0);
+    while before > 1 {
+        let request = json!({"type": "history", "room": "tech", "before": before, "fold": true, "ref": "h"});
+        scenario.request(alice, request);
+        let frame = scenario.frames(alice).remove(0);
+        assert_eq!(frame["upto"], before - 1);
+        assert_eq!(frame["from"], frame["messages"][0]["seq"]);
+        before = frame["from"].as_u64().unwrap();
+        pages += 1;
+    }
+    assert!(pages > 10, "{pages}");
 }

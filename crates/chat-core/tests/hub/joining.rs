@@ -1,6 +1,6 @@
 //! Joining a room: the answer, the replay, and reads that fail meanwhile.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{EPOCH, Scenario, numbered, topic};
 
@@ -188,4 +188,113 @@ fn excessive_numbers_and_epochs_are_taken_for_another_numbering() {
         scenario.request(alice, request);
         assert_eq!(scenario.received(alice), ["history []"]);
     }
+}
+
+#[test]
+fn a_join_says_how_many_messages_it_wants() {
+    let mut scenario = Scenario::new();
+    for n in 1..=150 {
+        scenario.store("bob", "tech", &n.to_string());
+    }
+    let mut joined = |limit: Value| {
+        let alice = scenario.open_v2("alice");
+        scenario.request(alice, json!({"type": "join", "room": "tech", "limit": limit, "ref": "j"}));
+        let frames = scenario.received(alice);
+        scenario.disconnect(alice);
+        (frames[1].clone(), frames.len() - 2)
+    };
+    assert_eq!(joined(json!(null)), ("joined tech at 150".into(), 50));
+    assert_eq!(joined(json!(0)), ("joined tech at 150".into(), 0));
+    assert_eq!(joined(json!(7)), ("joined tech at 150".into(), 7));
+    assert_eq!(joined(json!(100)), ("joined tech at 150".into(), 100));
+    for bad in [json!(101), json!(-1), json!(1.5), json!("7")] {
+        assert_eq!(joined(bad), ("error bad_request j".into(), 0));
+    }
+}
+
+#[test]
+fn a_folded_join_says_which_numbers_it_covers_and_where_it_ends() {
+    let mut scenario = Scenario::new();
+    for n in 1..=60 {
+        scenario.store("bob", "tech", &n.to_string());
+    }
+    let mut joined = |fields: Value| {
+        let alice = scenario.open_v2("alice");
+        let mut frame = json!({"type": "join", "room": "tech", "fold": true, "ref": "j"});
+        frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        scenario.request(alice, frame);
+        scenario.received(alice)[1..].to_vec()
+    };
+    let expected = ["joined tech at 60 from 59", "59 bob: 59", "60 bob: 60", "replayed tech up to 60"];
+    assert_eq!(joined(json!({"limit": 2})), expected);
+    assert_eq!(joined(json!({"limit": 0})), ["joined tech at 60 from 61", "replayed tech up to 60"]);
+    assert_eq!(joined(json!({"limit": 100}))[0], "joined tech at 60 from 1");
+    assert_eq!(joined(json!({"room": "empty"})), ["joined empty at 0 from 1", "replayed empty up to 0"]);
+    assert_eq!(joined(json!({"since": 5, "epoch": EPOCH})), ["error bad_request j"]);
+    // Dense, as it always was.
+    assert_eq!(joined(json!({"fold": false, "limit": 1})), ["joined tech at 60", "60 bob: 60"]);
+}
+
+/// The replay ends at `joined.seq` also if more is stored meanwhile.
+#[test]
+fn a_folded_replay_ends_before_what_is_new() {
+    for recent_entries in [0, 4, 100] {
+        let mut scenario = Scenario::with(|options| {
+            options.recent.entries = recent_entries;
+            options.page_entries = 4;
+            options.rate = None;
+        });
+        let bob = scenario.open_in_room("bob", "tech");
+        for n in 1..=10 {
+            scenario.send_v2(bob, "tech", &n.to_string());
+        }
+        scenario.hold_reads = true;
+        let [folded, dense] = [true, false].map(|fold| {
+            let client = scenario.open_v2("alice");
+            scenario.read_hello_if_held();
+            let join = json!({"type": "join", "room": "tech", "limit": 9, "fold": fold, "ref": "j"});
+            scenario.request(client, join);
+            client
+        });
+        for n in 11..=14 {
+            scenario.send_v2(bob, "tech", &n.to_string());
+            if !scenario.reads.is_empty() {
+                scenario.read();
+            }
+        }
+        scenario.hold_reads = false;
+        while !scenario.reads.is_empty() {
+            scenario.read();
+        }
+        scenario.send_v2(bob, "tech", "15");
+        let mut expected = vec!["hello alice".to_owned(), "joined tech at 10 from 2".to_owned()];
+        expected.extend((2..=10).map(|n| format!("{n} bob: {n}")));
+        expected.push("replayed tech up to 10".to_owned());
+        expected.extend((11..=15).map(|n| format!("{n} bob: {n}")));
+        assert_eq!(scenario.received(folded), expected, "{recent_entries}");
+        expected.retain(|frame| !frame.starts_with("replayed"));
+        expected[1] = "joined tech at 10".to_owned();
+        assert_eq!(scenario.received(dense), expected, "{recent_entries}");
+    }
+}
+
+/// Entries up to the end of a folded replay that are removed meanwhile do not keep it
+/// from ending.
+#[test]
+fn a_folded_replay_ends_also_if_its_messages_are_removed() {
+    let mut scenario = Scenario::with(|options| options.recent.entries = 0);
+    for n in 1..=10 {
+        scenario.store("bob", "tech", &n.to_string());
+    }
+    let bob = scenario.open_in_room("bob", "tech");
+    scenario.hold_reads = true;
+    let alice = scenario.open_v2("alice");
+    scenario.read_hello_if_held();
+    scenario.request(alice, json!({"type": "join", "room": "tech", "fold": true, "ref": "j"}));
+    scenario.send_v2(bob, "tech", "11");
+    scenario.trim("tech", 11);
+    scenario.hold_reads = false;
+    scenario.pass(1_000);
+    let expected = ["hello alice", "joined tech at 10 from 1", "replayed tech up to 10", "11 bob: 11"];
+    assert_eq!(scenario.received(alice), expected);
 }

@@ -16,3 +16,4 @@ mod reads;
 mod resume;
 mod sessions;
 mod stopping;
+mod typing;

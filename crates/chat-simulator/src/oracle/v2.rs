@@ -17,6 +17,8 @@ pub(crate) struct V2 {
     requests: Vec<OpenRequest>,
     /// The number of frames without `ref` and nonce, which must be refused.
     nameless: usize,
+    /// The number of `typing` frames, each of which may be refused.
+    typing: usize,
     pub(crate) stays: BTreeMap<RoomName, Stay>,
     /// The last number of each conversation.
     privates: BTreeMap<Pair, u64>,
@@ -41,6 +43,8 @@ pub(crate) struct Stay {
     /// The number that must come next; before the first of an ordinary join,
     /// the least one that may.
     pub(crate) next: u64,
+    /// The number at which its replay ends.
+    replay_end: u64,
     is_exact: bool,
     timestamp: u64,
     online: usize,
@@ -87,7 +91,20 @@ impl Oracle {
             }
             return;
         };
-        let Request { kind, room, with, reference, nonce, since, before, after, .. } = request;
+        let Request { kind, room, with, to, reference, nonce, since, before, after, .. } = request;
+        if kind == "typing" {
+            let topic = match (&room, &to) {
+                (Some(room), _) => RoomName::parse(room).ok().map(Topic::Room),
+                (None, Some(to)) => {
+                    Username::known(to).ok().map(|to| Topic::Pair(Pair::new(user.clone(), to)))
+                }
+                (None, None) => None,
+            };
+            self.typists.extend(topic.map(|topic| (topic, user)));
+            // Only an error answers it, and only if it has a `ref`: there is none.
+            self.v2(connection).typing += 1;
+            return;
+        }
         let room = room.unwrap_or_default();
         let what = match kind.as_str() {
             "message" | "private" if nonce.is_some() => {
@@ -158,6 +175,7 @@ impl Oracle {
             Kind::Ack => self.ack(connection, frame),
             Kind::History => self.history(connection, frame),
             Kind::Presence => self.presence(connection, frame),
+            Kind::Typing => self.typing(connection, frame),
             Kind::Error => self.error(connection, frame, now_ms),
             Kind::Reconnect => {
                 v2.dismissed = true;
@@ -225,6 +243,7 @@ impl Oracle {
         ensure(is_among, || "without itself".to_owned())?;
         let stay = Stay {
             next,
+            replay_end: seq,
             is_exact: recovered,
             timestamp: 0,
             online,
@@ -390,6 +409,33 @@ impl Oracle {
         }
     }
 
+    /// It is shown only to clients that are in the room and not behind, never to the
+    /// user who types.
+    fn typing(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("typing");
+        let own = self.connections[connection].user.clone();
+        let typist = frame.user.as_deref().or(frame.from.as_deref()).unwrap_or_default();
+        let typist = Username::known(typist).map_err(|error| error.to_string())?;
+        ensure(typist != own, || "it is itself who types".to_owned())?;
+        ensure(frame.active.is_some() && frame.seq.is_none(), || "not as it must be".to_owned())?;
+        let topic = match &frame.room {
+            Some(room) => {
+                let name = RoomName::parse(room).map_err(|error| error.to_string())?;
+                let first = self.first(&Topic::Room(name.clone()));
+                let stay = self.v2(connection).stays.get(&name).ok_or("it is not in that room")?;
+                let is_gone = !stay.is_exact && first > stay.replay_end;
+                ensure(stay.next > stay.replay_end || is_gone, || "its replay has not ended".to_owned())?;
+                Topic::Room(name)
+            }
+            None => {
+                let topic = Topic::Pair(Pair::new(own, typist.clone()));
+                ensure(self.last(&topic) > 0, || "they have never written to each other".to_owned())?;
+                topic
+            }
+        };
+        ensure(self.typists.contains(&(topic, typist)), || "nobody typed there".to_owned())
+    }
+
     fn error(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
         let code = frame.code.as_deref().unwrap_or_default();
         self.count(match code {
@@ -400,6 +446,10 @@ impl Oracle {
         let Some(nonce) = &frame.nonce else {
             let v2 = self.v2(connection);
             if v2.answered(frame, |_| true).is_ok() {
+                return Ok(());
+            }
+            if frame.reference.is_none() && v2.typing > 0 && code == "not_joined" {
+                v2.typing -= 1;
                 return Ok(());
             }
             ensure(frame.reference.is_none() && v2.nameless > 0, || "it answers nothing".to_owned())?;

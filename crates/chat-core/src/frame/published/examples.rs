@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use crate::frame::v1;
 use crate::frame::v2::{
-    self, About, ConversationTop, ErrorCode, HistoryOfRef, Limits, MessageFields, PresenceWhat,
-    REF_MAX_CHARS, Reply,
+    self, About, ConversationTop, ErrorCode, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat,
+    REF_MAX_CHARS, Reply, TypingIn,
 };
+use crate::hub::frame_max_bytes;
 use crate::{
     Body, Entry, HubOptions, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, Topic,
     Username,
@@ -65,6 +66,7 @@ pub(super) fn limits() -> Limits {
         history_max: options.history_max,
         resume_max_messages: options.resume_max_messages,
         unanswered_max: options.client_unanswered_max,
+        frame_max_bytes: frame_max_bytes(&options),
         rate_burst: options.rate.map(|rate| rate.burst),
         rate_per_second: options.rate.map(|rate| rate.per_second),
     }
@@ -84,6 +86,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
             epoch,
             heartbeat_seconds: HubOptions::default().heartbeat_seconds,
             limits: limits(),
+            features: FEATURES,
             privates: vec![ConversationTop { with: "bob", seq: 3 }],
             has_more: false,
         },
@@ -91,11 +94,23 @@ pub(super) fn v2_frames() -> Vec<Value> {
             room: "tech",
             epoch,
             seq: 252,
+            from: None,
             recovered: true,
             online: 2,
             members: vec!["alice", "bob"],
             reference: Some("2"),
         },
+        Reply::Joined {
+            room: "tech",
+            epoch,
+            seq: 252,
+            from: Some(233),
+            recovered: false,
+            online: 2,
+            members: vec!["alice", "bob"],
+            reference: Some("1"),
+        },
+        Reply::Replayed { room: "tech", upto: 252 },
         Reply::Left { room: "tech", reference: Some("3") },
         v2::Ack {
             nonce: &nonce("a1"),
@@ -119,6 +134,8 @@ pub(super) fn v2_frames() -> Vec<Value> {
             of: HistoryOfRef::Room("tech"),
             epoch,
             first: 1,
+            from: Some(199),
+            upto: Some(200),
             messages: page.iter().map(MessageFields).collect(),
             has_more: true,
             reference: Some("4"),
@@ -127,12 +144,16 @@ pub(super) fn v2_frames() -> Vec<Value> {
             of: HistoryOfRef::With("bob"),
             epoch,
             first: 1,
+            from: None,
+            upto: None,
             messages: whispers.iter().map(MessageFields).collect(),
             has_more: false,
             reference: None,
         },
         Reply::Presence { room: "tech", what: PresenceWhat::User { user: "bob", online: true } },
         Reply::Presence { room: "tech", what: PresenceWhat::Count { online: 201 } },
+        Reply::Typing { what: TypingIn::Room { room: "tech", user: "bob" }, active: true },
+        Reply::Typing { what: TypingIn::Private { from: "bob" }, active: false },
         v2::error(
             ErrorCode::AlreadyJoined,
             "this room is joined already",

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::REQUESTS;
 use super::examples::{entry, limits, username};
-use crate::frame::v2::{self, ConversationTop, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply};
+use crate::frame::v2::{
+    self, ConversationTop, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply, TypingIn,
+};
 use crate::{Entry, Pair, RoomName, Topic};
 
 pub(super) fn name() -> impl Strategy<Value = String> {
@@ -57,6 +59,8 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
     let online = usize::try_from(seq).unwrap();
     let what =
         if is { PresenceWhat::User { user: text, online: is } } else { PresenceWhat::Count { online } };
+    let typing =
+        if is { TypingIn::Room { room: text, user: text } } else { TypingIn::Private { from: text } };
     let of = if is { v2::Of::Room(text) } else { v2::Of::To(text) };
     vec![
         Reply::Hello {
@@ -65,6 +69,7 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             epoch: text,
             heartbeat_seconds: seq,
             limits: Limits { rate_burst: rate, rate_per_second: rate, ..limits() },
+            features: if is { FEATURES } else { &[] },
             privates,
             has_more: is,
         },
@@ -72,6 +77,7 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             room: text,
             epoch: text,
             seq,
+            from: is.then_some(seq),
             recovered: is,
             online,
             members: reference.into_iter().collect(),
@@ -83,11 +89,15 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             of: of_room,
             epoch: text,
             first: seq,
+            from: is.then_some(seq),
+            upto: is.then_some(seq),
             messages: entries.iter().map(MessageFields).collect(),
             has_more: is,
             reference,
         },
         Reply::Presence { room: text, what },
+        Reply::Typing { what: typing, active: is },
+        Reply::Replayed { room: text, upto: seq },
         Reply::Reconnect { after_ms: seq },
     ]
 }
@@ -96,7 +106,7 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
 pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     let text = |regex| proptest::string::string_regex(regex).unwrap().prop_map(Value::from).boxed();
     let good = match field {
-        "type" => prop::sample::select(vec!["join", "leave", "message", "private", "history"])
+        "type" => prop::sample::select(vec!["join", "leave", "message", "private", "history", "typing"])
             .prop_map(Value::from)
             .boxed(),
         "room" => text("[a-zа-я \u{7f}\u{1}]{0,3}|[а-я]{63,66}"),
@@ -105,6 +115,10 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
         "text" => text("[a-z]{1,9}|[а-я]{1,9}|[а-я]{1,9}|[ \n]{0,3}|[ a-z\"\u{0}]{1,9}"),
         "to" | "with" => text("[a-z]{1,5}|[ \n]{0,2}[a-z]{0,2}"),
         "epoch" => text("[a-z]{0,8}"),
+        "fold" | "active" => any::<bool>().prop_map(Value::from).boxed(),
+        "limit" => {
+            prop_oneof![6 => 0..5_u64, 1 => 95..105_u64, 1 => any::<u64>()].prop_map(Value::from).boxed()
+        }
         _ => prop_oneof![3 => 0..5_u64, 1 => any::<u64>()].prop_map(Value::from).boxed(),
     };
     prop_oneof![
@@ -119,8 +133,10 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     .boxed()
 }
 
-const FIELDS: [&str; 12] =
-    ["type", "room", "to", "with", "text", "nonce", "since", "epoch", "before", "after", "limit", "ref"];
+const FIELDS: [&str; 14] = [
+    "type", "room", "to", "with", "text", "nonce", "since", "epoch", "before", "after", "limit", "fold",
+    "active", "ref",
+];
 
 /// Any of the fields, those that a frame of its type needs more often.
 pub(super) fn client_frames() -> impl Strategy<Value = Value> {

@@ -21,6 +21,9 @@ pub(crate) enum Reply<'a> {
         /// How often the server pings, in seconds.
         heartbeat_seconds: u64,
         limits: Limits,
+        /// What this server has beyond the protocol's first version; a client asks
+        /// for nothing else of that kind.
+        features: &'a [Feature],
         /// The latest private conversations, those written last first, and how
         /// far each goes: new messages are sent live, exactly after these
         /// numbers. One that is not listed begins with 1, unless `has_more`.
@@ -36,6 +39,10 @@ pub(crate) enum Reply<'a> {
         epoch: &'a str,
         /// The highest number in the room.
         seq: u64,
+        /// Of a folded join: the first number that the replay covers, from there to
+        /// `seq`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<u64>,
         /// Whether all entries after `since` follow. If not, the entries that the
         /// client has of this room do not connect to those that follow: it must
         /// drop them.
@@ -47,6 +54,12 @@ pub(crate) enum Reply<'a> {
         /// That of the request.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a str>,
+    },
+    /// The replay of a folded join has ended. The next live entry is `joined.seq + 1`.
+    Replayed {
+        room: &'a str,
+        /// The last number that the replay covers: that of `joined.seq`.
+        upto: u64,
     },
     /// The client has left the room.
     Left {
@@ -77,6 +90,13 @@ pub(crate) enum Reply<'a> {
         epoch: &'a str,
         /// The oldest number still kept.
         first: u64,
+        /// Of a folded page: the first number that it covers; one more than `upto`
+        /// if it covers none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<u64>,
+        /// Of a folded page: the last number that it covers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        upto: Option<u64>,
         /// In rising order.
         messages: Vec<MessageFields<'a>>,
         /// There are more in the requested direction.
@@ -91,6 +111,13 @@ pub(crate) enum Reply<'a> {
         room: &'a str,
         #[serde(flatten)]
         what: PresenceWhat<'a>,
+    },
+    /// A user types, or no longer does. It is never stored and may be lost: it ends
+    /// by itself after 6 s, and with a message of the user.
+    Typing {
+        #[serde(flatten)]
+        what: TypingIn<'a>,
+        active: bool,
     },
     /// A request was refused. The connection stays open.
     Error {
@@ -113,6 +140,18 @@ pub(crate) enum Reply<'a> {
         after_ms: u64,
     },
 }
+
+/// What a server may have beyond the protocol's first version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Feature {
+    /// The frame `typing`, in both directions.
+    Typing,
+}
+
+/// What this server has.
+pub(crate) const FEATURES: &[Feature] = &[Feature::Typing];
 
 /// The limits that a client should know.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -137,6 +176,10 @@ pub(crate) struct Limits {
     pub(crate) resume_max_messages: u64,
     /// Unanswered sends that a connection may have before it is slowed down.
     pub(crate) unanswered_max: u32,
+    /// Bytes of one frame of the server; absent where its settings allow more than
+    /// 128 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frame_max_bytes: Option<usize>,
     /// Messages that a user may send in a burst; absent where there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate_burst: Option<u32>,
@@ -186,6 +229,17 @@ pub(crate) enum PresenceWhat<'a> {
     User { user: &'a str, online: bool },
     /// How many users there are.
     Count { online: usize },
+}
+
+/// Where a user types.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+pub(crate) enum TypingIn<'a> {
+    /// This user types in this room.
+    Room { room: &'a str, user: &'a str },
+    /// This user types in the private conversation with the client's user.
+    Private { from: &'a str },
 }
 
 /// An entry, as all its recipients get it, its author included.

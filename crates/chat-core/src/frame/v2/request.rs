@@ -9,7 +9,16 @@ use crate::{MessageText, Nonce, PageFrom, RoomName, TextError};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// To join a room.
-    Join { room: RoomName, resume: Option<Resume>, reference: Option<String> },
+    Join {
+        room: RoomName,
+        resume: Option<Resume>,
+        /// How many messages, where there is nothing to resume; `None`: as many as
+        /// the server likes.
+        limit: Option<usize>,
+        /// See [`ClientFields::fold`].
+        fold: bool,
+        reference: Option<String>,
+    },
     /// To leave a room.
     Leave { room: RoomName, reference: Option<String> },
     /// To send a message to a room.
@@ -17,7 +26,9 @@ pub(crate) enum Request {
     /// To send a message to one user, with the name as the client wrote it, trimmed.
     Private { to: String, text: MessageText, nonce: Nonce },
     /// To read a page of a room or of a private conversation.
-    History { of: HistoryOf, from: PageFrom, limit: usize, reference: Option<String> },
+    History { of: HistoryOf, from: PageFrom, limit: usize, fold: bool, reference: Option<String> },
+    /// To show the others that the user types, or no longer does.
+    Typing { target: TypingTarget, active: bool, reference: Option<String> },
 }
 
 /// How much of a room a client has already.
@@ -32,6 +43,14 @@ pub(crate) struct Resume {
 pub(crate) enum HistoryOf {
     Room(RoomName),
     /// The private conversation with this user, as the client wrote the name.
+    With(String),
+}
+
+/// Where a user types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TypingTarget {
+    Room(RoomName),
+    /// The private conversation with this user, as the client wrote the name, trimmed.
     With(String),
 }
 
@@ -57,7 +76,7 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Resu
         }
     };
     match fields.kind.as_deref() {
-        Some("join") => join(fields),
+        Some("join") => join(fields, page_max),
         Some("leave") => {
             let (room, reference) = fields.room_and_reference()?;
             Ok(Request::Leave { room, reference })
@@ -65,6 +84,7 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Resu
         Some("message") => message(fields, text_max_chars),
         Some("private") => private(fields, text_max_chars),
         Some("history") => history(fields, page_max),
+        Some("typing") => typing(fields),
         Some(_) => {
             let about = about_unreadable(frame);
             Err(refusal(ErrorCode::UnknownType, "no frame has this type", about))
@@ -73,9 +93,18 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Resu
     }
 }
 
-fn join(fields: ClientFields) -> Result<Request, Refusal> {
-    let (since, epoch) = (fields.since, fields.epoch.clone());
+fn join(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
+    let (since, epoch, limit) = (fields.since, fields.epoch.clone(), fields.limit);
+    let fold = fields.fold.unwrap_or(false);
     let (room, reference) = fields.room_and_reference()?;
+    let bad = |message| refusal(ErrorCode::BadRequest, message, reference.clone().into());
+    if fold && since.is_some() {
+        return Err(bad("a join with `since` is not folded"));
+    }
+    let limit = match limit {
+        None => None,
+        Some(limit) => Some(page_limit(limit, page_max).ok_or_else(|| bad(LIMIT_TOO_HIGH))?),
+    };
     let resume = match (since, epoch) {
         (None, _) => None,
         // No epoch is that long: it is taken for another one, and need not be kept.
@@ -83,15 +112,9 @@ fn join(fields: ClientFields) -> Result<Request, Refusal> {
             Some(Resume { since: 0, epoch: String::from("?") })
         }
         (Some(since), Some(epoch)) => Some(Resume { since, epoch }),
-        (Some(_), None) => {
-            return Err(refusal(
-                ErrorCode::BadRequest,
-                "since needs the epoch in which it counts",
-                reference.into(),
-            ));
-        }
+        (Some(_), None) => return Err(bad("since needs the epoch in which it counts")),
     };
-    Ok(Request::Join { room, resume, reference })
+    Ok(Request::Join { room, resume, limit, fold, reference })
 }
 
 fn message(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
@@ -132,9 +155,31 @@ fn history(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
     let limit = match fields.limit {
         None => HISTORY_DEFAULT.min(page_max),
         Some(0) => return Err(bad("limit must be at least 1")),
-        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(page_max),
+        Some(limit) => page_limit(limit, page_max).ok_or_else(|| bad(LIMIT_TOO_HIGH))?,
     };
-    Ok(Request::History { of, from, limit, reference })
+    Ok(Request::History { of, from, limit, fold: fields.fold.unwrap_or(false), reference })
+}
+
+/// How many messages a request is for; `None` if the protocol allows no such number. A
+/// server with smaller pages cuts it.
+fn page_limit(limit: u64, page_max: usize) -> Option<usize> {
+    let limit = usize::try_from(limit).ok().filter(|&limit| limit <= LIMIT_MAX)?;
+    Some(limit.min(page_max))
+}
+
+fn typing(fields: ClientFields) -> Result<Request, Refusal> {
+    let reference = fields.reference()?;
+    let bad = |message| refusal(ErrorCode::BadRequest, message, reference.clone().into());
+    let target = match (&fields.room, &fields.to) {
+        (Some(_), None) => {
+            TypingTarget::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?)
+        }
+        (None, Some(to)) if to.trim().is_empty() => return Err(bad("to is missing")),
+        (None, Some(to)) => TypingTarget::With(to.trim().to_owned()),
+        _ => return Err(bad("typing needs either `room` or `to`")),
+    };
+    let active = fields.active.ok_or_else(|| bad("active is missing"))?;
+    Ok(Request::Typing { target, active, reference })
 }
 
 /// The fields that a client may set. A frame uses some of them; the others must
@@ -165,8 +210,14 @@ pub(crate) struct ClientFields {
     before: Option<u64>,
     /// Entries with higher numbers than this, from the lowest on.
     after: Option<u64>,
-    /// How many at most; 50 by default, and never more than `limits.history_max`.
+    /// How many at most, up to 100; 50 by default, and never more than
+    /// `limits.history_max`.
     limit: Option<u64>,
+    /// Messages only: the answer names the numbers that it covers, and those of
+    /// them that come without a message are changes, or no longer kept.
+    fold: Option<bool>,
+    /// Whether the user types.
+    active: Option<bool>,
     /// Repeated in the answer.
     #[serde(rename = "ref")]
     reference: Option<String>,
@@ -245,6 +296,9 @@ fn about_unreadable(frame: &str) -> About {
 const EPOCH_MAX_BYTES: usize = 256;
 /// Messages of a history page, by default.
 const HISTORY_DEFAULT: usize = 50;
+/// The highest `limit` of a request.
+const LIMIT_MAX: usize = 100;
+const LIMIT_TOO_HIGH: &str = "limit must be at most 100";
 const BAD_ROOM: &str = "room must be the name of a room: 1 to 64 characters, no control characters";
 
 #[cfg(test)]
@@ -272,13 +326,38 @@ mod tests {
     fn each_request_is_parsed() {
         assert_eq!(
             parse_10(r#"{"type":"join","room":"tech","x":[{}]}"#),
-            Ok(Request::Join { room: room("tech"), resume: None, reference: None })
+            Ok(Request::Join { room: room("tech"), resume: None, limit: None, fold: false, reference: None })
         );
         let resume = Some(Resume { since: 7, epoch: "e".into() });
         assert_eq!(
             parse_10(r#"{"type":"join","room":"tech","since":7,"epoch":"e","ref":"r"}"#),
-            Ok(Request::Join { room: room("tech"), resume, reference: Some("r".into()) })
+            Ok(Request::Join {
+                room: room("tech"),
+                resume,
+                limit: None,
+                fold: false,
+                reference: Some("r".into())
+            })
         );
+        assert_eq!(
+            parse_10(r#"{"type":"join","room":"tech","limit":0,"fold":true}"#),
+            Ok(Request::Join {
+                room: room("tech"),
+                resume: None,
+                limit: Some(0),
+                fold: true,
+                reference: None
+            })
+        );
+        for (fields, target, active) in [
+            (r#""room":"tech","active":true"#, TypingTarget::Room(room("tech")), true),
+            (r#""to":" bob ","active":false"#, TypingTarget::With("bob".into()), false),
+        ] {
+            assert_eq!(
+                parse_10(&format!(r#"{{"type":"typing",{fields}}}"#)),
+                Ok(Request::Typing { target, active, reference: None })
+            );
+        }
         assert_eq!(
             parse_10(r#"{"type":"leave","room":"tech"}"#),
             Ok(Request::Leave { room: room("tech"), reference: None })
@@ -296,11 +375,17 @@ mod tests {
             ("", PageFrom::Latest, 50),
             (r#","before":9"#, PageFrom::Before(9), 50),
             (r#","after":9,"limit":7"#, PageFrom::After(9), 7),
-            (r#","limit":1000"#, PageFrom::Latest, 100),
+            (r#","limit":100"#, PageFrom::Latest, 100),
         ] {
             assert_eq!(
                 parse_10(&format!(r#"{{"type":"history","with":"bob"{fields}}}"#)),
-                Ok(Request::History { of: HistoryOf::With("bob".into()), from, limit, reference: None })
+                Ok(Request::History {
+                    of: HistoryOf::With("bob".into()),
+                    from,
+                    limit,
+                    fold: false,
+                    reference: None
+                })
             );
         }
     }
@@ -340,6 +425,16 @@ mod tests {
             (r#"{"type":"history","room":"a","with":"b"}"#, (BadRequest, About::Nothing)),
             (r#"{"type":"history","room":"a","before":1,"after":1}"#, (BadRequest, About::Nothing)),
             (r#"{"type":"history","room":"a","limit":0}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"history","room":"a","limit":101,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"history","room":"a","fold":1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"join","room":"a","limit":101,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"join","room":"a","limit":-1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"join","room":"a","since":1,"epoch":"e","fold":true}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"typing","room":"a","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"typing","active":true}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"typing","room":"a","to":"b","active":true}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"typing","to":" ","active":true}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"typing","room":"a","active":"yes","ref":"r"}"#, (BadRequest, by_ref("r"))),
         ] {
             assert_eq!(code(frame), expected, "{frame}");
         }

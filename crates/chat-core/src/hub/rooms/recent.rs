@@ -64,10 +64,16 @@ impl Recent {
 
     /// The frames of the entries from `seq` up to `top`, if it has all of them.
     pub(super) fn from(&self, seq: u64, top: u64) -> Option<&[u8]> {
-        self.frames.back().filter(|last| last.seq == top)?;
-        let first = self.frames.front()?.seq;
-        let frame = self.frames.get(usize::try_from(seq.checked_sub(first)?).ok()?)?;
-        Some(&self.bytes[frame.start..])
+        let (first, last) = (self.frames.front()?.seq, self.frames.back()?.seq);
+        if top > last {
+            return None;
+        }
+        let start = |seq: u64| {
+            let index = usize::try_from(seq.checked_sub(first)?).ok()?;
+            self.frames.get(index).map(|frame| frame.start)
+        };
+        let end = if top == last { self.bytes.len() } else { start(top + 1)? };
+        self.bytes.get(start(seq)?..end)
     }
 
     /// Bytes of memory in use.

@@ -44,7 +44,17 @@ pub(crate) fn short(frame: &Value) -> String {
         "hello" => format!("hello {}", text("user")),
         "joined" => {
             let recovered = if frame["recovered"] == true { " complete" } else { "" };
-            format!("joined {} at {}{recovered}", text("room"), frame["seq"])
+            let from = frame["from"].as_u64().map_or(String::new(), |from| format!(" from {from}"));
+            format!("joined {} at {}{recovered}{from}", text("room"), frame["seq"])
+        }
+        "replayed" => format!("replayed {} up to {}", text("room"), frame["upto"]),
+        "typing" => {
+            let (who, place) = if frame["room"].is_null() {
+                (text("from"), String::new())
+            } else {
+                (text("user"), format!(" in {}", text("room")))
+            };
+            format!("{who} {}{place}", if frame["active"] == true { "types" } else { "stops" })
         }
         "left" => format!("left {}", text("room")),
         "message" => format!("{} {}: {}", frame["seq"], text("from"), text("text")),
@@ -61,7 +71,9 @@ pub(crate) fn short(frame: &Value) -> String {
             let messages = frame["messages"].as_array().expect("messages");
             let seqs: Vec<String> = messages.iter().map(|message| message["seq"].to_string()).collect();
             let more = if frame["has_more"] == true { " and more" } else { "" };
-            format!("history [{}]{more}", seqs.join(" "))
+            let covers = frame["from"].as_u64();
+            let covers = covers.map_or(String::new(), |from| format!(" of {from}-{}", frame["upto"]));
+            format!("history [{}]{covers}{more}", seqs.join(" "))
         }
         other => panic!("not a frame of protocol v2: {other}"),
     }
