@@ -1,11 +1,12 @@
 //! `server user`: the accounts, by hand.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use chat_auth::{PASSWORD_MAX_BYTES, Password, Passwords};
 use chat_core::Username;
-use chat_store::{DatabaseUrl, NewUser, StoreError, Stores, User};
+use chat_store::{DatabaseUrl, NewUser, RoleChange, StoreError, Stores, User};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use rand::seq::IndexedRandom as _;
@@ -28,10 +29,13 @@ pub(crate) enum Task {
         /// conversations.
         #[arg(long)]
         reuse_name: bool,
+        /// Make the account an administrator.
+        #[arg(long)]
+        administrator: bool,
         #[command(flatten)]
         password: NewPassword,
     },
-    /// List all accounts.
+    /// List all accounts with their roles.
     List {
         /// Print JSON.
         #[arg(long)]
@@ -43,6 +47,16 @@ pub(crate) enum Task {
         name: String,
         #[command(flatten)]
         password: NewPassword,
+    },
+    /// Make an account an administrator.
+    Promote {
+        /// The account. It must have a password.
+        name: String,
+    },
+    /// Take the role of administrator from an account. The last administrator keeps it.
+    Demote {
+        /// The account.
+        name: String,
     },
     /// Remove an account and its picture, and end its sessions. Messages stay, and
     /// the name cannot be registered again.
@@ -68,9 +82,13 @@ pub(crate) struct NewPassword {
 pub(crate) async fn user(config: Config, task: Task) -> Result<(), Box<dyn Error>> {
     let stores = open(&config.database_url, &task).await?;
     let done = match task {
-        Task::Add { name, reuse_name, password } => add(&config, &stores, &name, reuse_name, password).await,
+        Task::Add { name, reuse_name, administrator, password } => {
+            add(&config, &stores, &name, AddOptions { reuse_name, administrator }, password).await
+        }
         Task::List { json } => list(&stores, json).await,
         Task::ResetPassword { name, password } => reset_password(&config, &stores, &name, password).await,
+        Task::Promote { name } => promote(&stores, &name).await,
+        Task::Demote { name } => demote(&stores, &name).await,
         Task::Remove { name } => remove(&config, &stores, &name).await,
     };
     stores.close().await;
@@ -92,27 +110,43 @@ async fn open(url: &DatabaseUrl, task: &Task) -> Result<Stores, Box<dyn Error>> 
     Ok(Stores::open(url).await?)
 }
 
+struct AddOptions {
+    reuse_name: bool,
+    administrator: bool,
+}
+
 async fn add(
     config: &Config,
     stores: &Stores,
     name: &str,
-    reuse_name: bool,
+    options: AddOptions,
     password: NewPassword,
 ) -> Result<(), Box<dyn Error>> {
     let name = Username::parse(name)?;
-    if !reuse_name {
+    if !options.reuse_name {
         // Before the question for a password.
         check(stores, &name).await?;
     }
     let (password, printed) = password.get()?;
     let password_hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
     let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
-    if reuse_name {
+    if options.reuse_name {
         stores.users.recreate_user(&user).await?;
     } else {
         stores.users.create_user(&user).await?;
     }
-    print(&format!("{} has an account now.\n{printed}", shown(&user.name)))
+    let name = shown(&user.name);
+    if !options.administrator {
+        return print(&format!("{name} has an account now.\n{printed}"));
+    }
+    let made = stores.users.set_administrator(&user.name, true, now_ms()).await;
+    if !matches!(made, Ok(RoleChange::Done)) {
+        // The account stays, so that its password must be printed.
+        print(&format!("{name} has an account now.\n{printed}"))?;
+        made?;
+        return Err(format!("{name} was removed before it was an administrator").into());
+    }
+    print(&format!("{name} has an account now, and is an administrator.\n{printed}"))
 }
 
 async fn check(stores: &Stores, name: &Username) -> Result<(), Box<dyn Error>> {
@@ -135,6 +169,8 @@ async fn list(stores: &Stores, as_json: bool) -> Result<(), Box<dyn Error>> {
         }
         users.extend(some);
     }
+    let administrators: HashSet<Username> = stores.users.administrators().await?.into_iter().collect();
+    let role = |user: &User| if administrators.contains(&user.name) { "administrator" } else { "member" };
     if as_json {
         let users: Vec<_> = users
             .iter()
@@ -143,6 +179,7 @@ async fn list(stores: &Stores, as_json: bool) -> Result<(), Box<dyn Error>> {
                     "username": user.name.as_str(),
                     "created": created(user).map(|at| at.to_string()),
                     "picture": has_picture(user),
+                    "role": role(user),
                 })
             })
             .collect();
@@ -150,11 +187,11 @@ async fn list(stores: &Stores, as_json: bool) -> Result<(), Box<dyn Error>> {
     }
     let names: Vec<String> = users.iter().map(|user| shown(&user.name)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("NAME".len());
-    let mut table = format!("{:width$}  {:20}  PICTURE\n", "NAME", "CREATED");
+    let mut table = format!("{:width$}  {:20}  PICTURE  ROLE\n", "NAME", "CREATED");
     for (user, name) in users.iter().zip(names) {
         let created = created(user).map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
         let picture = if has_picture(user) { "yes" } else { "no" };
-        table += &format!("{name:width$}  {created:20}  {picture}\n");
+        table += &format!("{name:width$}  {created:20}  {picture:7}  {}\n", role(user));
     }
     print(&table)
 }
@@ -188,6 +225,35 @@ async fn reset_password(
     }
     let ended = stores.sessions.revoke_sessions_of(&user.name).await?.len();
     print(&format!("{} has a new password; sessions ended: {ended}.\n{printed}", shown(&user.name)))
+}
+
+async fn promote(stores: &Stores, name: &str) -> Result<(), Box<dyn Error>> {
+    let user = find(stores, name).await?;
+    let name = shown(&user.name);
+    if stores.users.is_administrator(&user.name).await? {
+        return print(&format!("{name} is an administrator already.\n"));
+    }
+    match stores.users.set_administrator(&user.name, true, now_ms()).await? {
+        RoleChange::Done => print(&format!("{name} is an administrator now.\n")),
+        _ => Err(format!(
+            "{name} has no password here, and an administrator needs one: `server user reset-password` sets it"
+        )
+        .into()),
+    }
+}
+
+async fn demote(stores: &Stores, name: &str) -> Result<(), Box<dyn Error>> {
+    let user = find(stores, name).await?;
+    let name = shown(&user.name);
+    if !stores.users.is_administrator(&user.name).await? {
+        return print(&format!("{name} is no administrator.\n"));
+    }
+    match stores.users.set_administrator(&user.name, false, now_ms()).await? {
+        RoleChange::LastAdministrator => {
+            Err(format!("{name} is the last administrator: promote another account first").into())
+        }
+        _ => print(&format!("{name} is no administrator any more.\n")),
+    }
 }
 
 async fn remove(config: &Config, stores: &Stores, name: &str) -> Result<(), Box<dyn Error>> {

@@ -414,6 +414,8 @@ async fn a_chat_moves_to_postgres_and_back() {
     let (Some(database), Some(empty)) = (TestDatabase::migrated(), TestDatabase::migrated()) else { return };
     let mut connection = database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
     sqlx::query(ORIGINAL).execute(&mut connection).await.unwrap();
+    let promote = "INSERT INTO administrators (username, since) VALUES ('old', 1)";
+    sqlx::query(promote).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let mut server = TestServer::start_on(POSTGRES, database, &[]).await;
     let (alice, avatar) = with_picture(&server, "Алиса").await;
@@ -493,6 +495,9 @@ async fn a_chat_moves_to_postgres_and_back() {
             assert_eq!((user.avatar.as_deref(), user.created_at_ms), (avatar, created_at_ms));
             assert_eq!(user.password_hash, "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy");
         }
+        let old = Username::known("old").unwrap();
+        assert_eq!(stores.users.administrators().await.unwrap(), std::slice::from_ref(&old));
+        assert_eq!(stores.users.search_users(Some(&old), None, 10).await.unwrap().len(), 1);
         stores.close().await;
         if let DatabaseUrl::Postgres(_) = server.database() {
             let options = server.database_text().parse::<PgConnectOptions>().unwrap();

@@ -36,6 +36,7 @@ on_every_database! {
     an_account_is_created_with_a_given_or_a_generated_password,
     the_operator_can_use_reserved_names,
     accounts_are_listed,
+    accounts_are_promoted_and_demoted,
     a_new_password_ends_all_sessions,
     a_removed_account_is_gone_but_its_messages_stay,
 }
@@ -146,7 +147,7 @@ async fn the_operator_can_use_reserved_names(mut operator: Operator) {
 }
 
 async fn accounts_are_listed(mut operator: Operator) {
-    assert_eq!(operator.done(&["list"], "").await, "NAME  CREATED               PICTURE\n");
+    assert_eq!(operator.done(&["list"], "").await, "NAME  CREATED               PICTURE  ROLE\n");
     assert_eq!(operator.done(&["list", "--json"], "").await, "[]\n");
     let fields = [("username", "with a picture"), ("password", PASSWORD)];
     let form = Request::post("/api/register").form(&fields, Some(("avatar", "a.png", &picture())));
@@ -158,16 +159,49 @@ async fn accounts_are_listed(mut operator: Operator) {
         table.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
     rows.iter_mut().for_each(|row| row.retain(|field| !field.is_empty()));
     rows[1..].sort();
-    assert_eq!(rows[0], ["NAME", "CREATED", "PICTURE"], "{table}");
-    assert_eq!((rows[1][0], rows[1][2]), ("bob", "no"), "{table}");
+    assert_eq!(rows[0], ["NAME", "CREATED", "PICTURE", "ROLE"], "{table}");
+    assert_eq!((rows[1][0], rows[1][2], rows[1][3]), ("bob", "no", "member"), "{table}");
     assert_eq!((rows[2][0], rows[2][2]), ("with a picture", "yes"), "{table}");
     assert!(rows[1][1].starts_with("20") && rows[1][1].ends_with('Z') && rows[1][1].len() == 20, "{table}");
 
     let listed: Vec<Value> = serde_json::from_str(&operator.done(&["list", "--json"], "").await).unwrap();
     let of = |name: &str| listed.iter().find(|user| user["username"] == name).unwrap();
     assert_eq!((listed.len(), &of("bob")["picture"]), (2, &json!(false)));
-    assert_eq!(of("with a picture")["picture"], true);
+    assert_eq!((&of("with a picture")["picture"], &of("bob")["role"]), (&json!(true), &json!("member")));
     assert_eq!(of("bob")["created"].as_str().unwrap()[..19], rows[1][1][..19]);
+}
+
+async fn accounts_are_promoted_and_demoted(mut operator: Operator) {
+    let alice = operator.server.person("alice").await;
+    let role = async |operator: &Operator| {
+        let me = alice.on(operator.server.address).get("/api/me").await;
+        me.json()["role"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(role(&operator).await, "member");
+    assert_eq!(operator.done(&["promote", "alice"], "").await, "alice is an administrator now.\n");
+    assert_eq!(role(&operator).await, "administrator");
+    assert_eq!(operator.done(&["promote", "alice"], "").await, "alice is an administrator already.\n");
+    let refused = operator.refused(&["demote", "alice"], "").await;
+    assert_eq!(refused, "alice is the last administrator: promote another account first");
+
+    let added = operator.done(&["add", "bob", "--administrator", "--generate"], "").await;
+    assert!(added.starts_with("bob has an account now, and is an administrator.\nPassword: "), "{added}");
+    let listed: Vec<Value> = serde_json::from_str(&operator.done(&["list", "--json"], "").await).unwrap();
+    assert!(listed.iter().all(|user| user["role"] == "administrator"), "{listed:?}");
+    assert_eq!(operator.done(&["demote", "alice"], "").await, "alice is no administrator any more.\n");
+    assert_eq!(operator.done(&["demote", "alice"], "").await, "alice is no administrator.\n");
+    assert_eq!(role(&operator).await, "member");
+    let table = operator.done(&["list"], "").await;
+    let roles: Vec<_> = table.lines().skip(1).map(|line| line.split_whitespace()).collect();
+    let mut roles: Vec<_> = roles.into_iter().map(|mut row| (row.next(), row.last())).collect();
+    roles.sort();
+    assert_eq!(roles, [(Some("alice"), Some("member")), (Some("bob"), Some("administrator"))], "{table}");
+
+    for command in ["promote", "demote"] {
+        let output = operator.run(&[command, "carol"], "").await;
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(complaint(&output), "there is no account \"carol\"");
+    }
 }
 
 async fn a_new_password_ends_all_sessions(mut operator: Operator) {

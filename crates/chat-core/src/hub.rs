@@ -58,7 +58,7 @@ use self::typing::Typing;
 use self::users::Users;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{ClientId, RoomName};
+use crate::{ClientId, RoomName, Username};
 
 /// The state of a set of clients and the rooms that they have joined.
 ///
@@ -197,6 +197,11 @@ impl Hub {
     /// The rooms that clients have joined, and how many users, each counted once.
     pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
         self.rooms.iter().filter(|room| room.online() > 0).map(|room| (room.name(), room.online()))
+    }
+
+    /// The users who have a client on this hub, each once, in no order.
+    pub fn online_users(&self) -> impl Iterator<Item = &Username> {
+        self.users.online()
     }
 
     /// How many rooms this hub has in memory, those without clients included.

@@ -55,6 +55,7 @@ pub use entry::{
     Topic,
 };
 pub use frame::Framing;
+pub use frame::v2::features;
 pub use history::{History, HistoryLimits};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;

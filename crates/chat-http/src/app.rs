@@ -1,10 +1,12 @@
 //! The state that all requests share.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chat_auth::{Passwords, SignInLimiter, Tokens};
+use chat_core::Username;
 use chat_shard::Shards;
 use chat_store::{EventLog, SessionRepository, UserRepository};
 use tokio::sync::Semaphore;
@@ -51,6 +53,8 @@ pub(crate) struct App {
     pub(crate) last_seen_permits: Arc<Semaphore>,
     /// The result of the last check of the store.
     store_check: Cached<Result<(), Unready>>,
+    /// The users who have a connection.
+    online_users: Cached<Arc<HashSet<Username>>>,
     pub(crate) options: HttpOptions,
     /// Tracks connections, upgrades, pictures, background tasks, and work that must be
     /// finished even if its client hangs up.
@@ -76,6 +80,7 @@ impl App {
             connection_permits: Arc::new(Semaphore::new(options.max_connections)),
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
             store_check: Cached::new(STORE_CHECK_LIFETIME),
+            online_users: Cached::new(ONLINE_USERS_LIFETIME),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
             sign_in_failures: Arc::default(),
@@ -122,6 +127,11 @@ impl App {
         self.store_check.get(check).await
     }
 
+    /// The users who have a connection. All shards are asked at most once a second.
+    pub(crate) async fn online_users(&self) -> Arc<HashSet<Username>> {
+        self.online_users.get(async { Arc::new(self.shards.online_users().await) }).await
+    }
+
     /// Whether cookies are for https only.
     pub(crate) fn cookies_are_secure(&self) -> bool {
         self.options.public_url.as_ref().is_some_and(|url| url.is_https())
@@ -141,6 +151,8 @@ impl App {
 /// How long the result of a check of the store is reused. Monitoring asks every few
 /// seconds.
 const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);
+/// How long the set of the users who have a connection is reused.
+const ONLINE_USERS_LIFETIME: Duration = Duration::from_secs(1);
 /// Sessions whose last use is stored at one time: when all users come back at once,
 /// messages must not wait behind these writes.
 const LAST_SEEN_WRITES_MAX: usize = 4;

@@ -65,6 +65,17 @@ pub(crate) enum HttpError {
     #[error(transparent)]
     Avatar(AvatarError),
 
+    #[error("the query is not well encoded")]
+    QueryEncoding,
+    #[error("limit must be a number from 1 to {max}")]
+    Limit { max: usize },
+    #[error("name and q exclude each other")]
+    NameWithSearch,
+    #[error("at most {max} names at once")]
+    TooManyNames { max: usize },
+    #[error("after is not the next of an earlier page")]
+    After,
+
     #[error(transparent)]
     Room(#[from] RoomNameError),
     #[error("the room's name is not well encoded")]
@@ -149,6 +160,11 @@ impl HttpError {
             | Self::FieldTwice(_)
             | Self::FieldNotText(_)
             | Self::Avatar(_)
+            | Self::QueryEncoding
+            | Self::Limit { .. }
+            | Self::NameWithSearch
+            | Self::TooManyNames { .. }
+            | Self::After
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)

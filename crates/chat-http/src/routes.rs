@@ -38,6 +38,7 @@ const ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/api/login", handler: |call| Box::pin(sign_in::login(call)) },
     Route { method: Method::POST, path: "/api/logout", handler: |call| Box::pin(sign_out::logout(call)) },
     Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
+    Route { method: Method::GET, path: "/api/users", handler: |call| Box::pin(users::list(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
     Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::rooms(call)) },
     Route { method: Method::GET, path: "/api/sessions", handler: |call| Box::pin(sessions::list(call)) },

@@ -244,6 +244,9 @@ impl Shard {
                 // The receiver may be gone.
                 let _ = answer.send(rooms);
             }
+            Some(Control::OnlineUsers(answer)) => {
+                let _ = answer.send(self.turn.hub().online_users().cloned().collect());
+            }
             Some(Control::Stop) => self.stopping = true,
         }
     }

@@ -4,12 +4,13 @@
 //! are on one shard, so that limits, private messages and sign-out need no shared
 //! state. Shards share only the log, the [`Bus`] and each shard's [`SharedInbox`].
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use chat_core::{Seed, SessionId, Topic};
+use chat_core::{Seed, SessionId, Topic, Username};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -170,6 +171,12 @@ impl Shards {
             same
         });
         rooms
+    }
+
+    /// The users who have a connection to one of the shards.
+    pub async fn online_users(&self) -> HashSet<Username> {
+        let users = self.ask_all(|answer| [Item::Other(Control::OnlineUsers(answer))]).await;
+        users.into_iter().flatten().collect()
     }
 
     /// Whether the last batch of a lane of the log failed. It stays so until a batch of

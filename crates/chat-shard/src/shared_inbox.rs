@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use chat_core::Username;
 use tokio::sync::oneshot;
 
 use crate::arrival::{Arrival, RoomInUse};
@@ -27,6 +28,8 @@ pub(crate) enum Control {
     AnswerWhenDrained(oneshot::Sender<()>),
     /// Answer with the rooms in use.
     Rooms(oneshot::Sender<Vec<RoomInUse>>),
+    /// Answer with the users who have a client.
+    OnlineUsers(oneshot::Sender<Vec<Username>>),
     /// End the thread.
     Stop,
 }

@@ -41,6 +41,7 @@ mod backup;
 mod batch;
 mod cause;
 mod columns;
+mod directory;
 mod error;
 mod memory;
 pub mod migrations;
@@ -63,7 +64,8 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
-    EventLog, NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,
+    EventLog, NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User,
+    UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use sqlite::{SqliteOptions, SqliteStore};

@@ -1,6 +1,6 @@
 //! A store in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
@@ -9,10 +9,11 @@ use chat_core::{
 };
 use uuid::Uuid;
 
+use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
-    EventLog, NewUser, Retention, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture,
-    TrimPosition, Trimmed, User, UserRepository,
+    EventLog, NewUser, Retention, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
+    StoreFuture, TrimPosition, Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -35,6 +36,8 @@ struct Inner {
     names: HashSet<Username>,
     /// The keys of the skeletons of `names`.
     skeletons: HashSet<String>,
+    /// The administrators, and since when, in milliseconds since 1970.
+    administrators: BTreeMap<Username, u64>,
     sessions: HashMap<SessionId, Session>,
     /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
@@ -56,6 +59,7 @@ impl MemoryStore {
                 by_folded_case: HashMap::new(),
                 names: HashSet::new(),
                 skeletons: HashSet::new(),
+                administrators: BTreeMap::new(),
                 sessions: HashMap::new(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
@@ -161,7 +165,9 @@ impl UserRepository for MemoryStore {
 
     fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.lock().users.remove(name);
+            let mut inner = self.lock();
+            inner.users.remove(name);
+            inner.administrators.remove(name);
             Ok(())
         })
     }
@@ -176,6 +182,67 @@ impl UserRepository for MemoryStore {
             users.truncate(max);
             Ok(users)
         })
+    }
+
+    fn find_users<'a>(&'a self, names: &'a [Username]) -> StoreFuture<'a, Vec<User>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let names: HashSet<&Username> = names.iter().collect();
+            Ok(names.into_iter().filter_map(|name| inner.users.get(name).cloned()).collect())
+        })
+    }
+
+    /// Looks at all accounts: a store in memory has few.
+    fn search_users<'a>(
+        &'a self,
+        prefix: Option<&'a Username>,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<User>> {
+        Box::pin(async move {
+            let listing = Listing::new(prefix);
+            let (word, name) = listing.start(after);
+            let inner = self.lock();
+            let listed = inner.users.values().filter_map(|user| Some((listing.key(&user.name)?, user)));
+            let mut found: Vec<_> = listed
+                .filter(|(key, user)| (key.as_str(), user.name.as_str()) > (word.as_str(), name.as_str()))
+                .collect();
+            found.sort_by(|(one_key, one), (other_key, other)| {
+                (one_key, &one.name).cmp(&(other_key, &other.name))
+            });
+            Ok(found.into_iter().take(max).map(|(_, user)| user.clone()).collect())
+        })
+    }
+
+    fn is_administrator<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.lock().administrators.contains_key(name)) })
+    }
+
+    fn set_administrator<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            if is_administrator {
+                if !inner.users.get(name).is_some_and(User::has_password) {
+                    return Ok(RoleChange::NoPassword);
+                }
+                inner.administrators.entry(name.clone()).or_insert(now_ms);
+            } else {
+                if inner.administrators.len() == 1 && inner.administrators.contains_key(name) {
+                    return Ok(RoleChange::LastAdministrator);
+                }
+                inner.administrators.remove(name);
+            }
+            Ok(RoleChange::Done)
+        })
+    }
+
+    fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
+        Box::pin(async move { Ok(self.lock().administrators.keys().cloned().collect()) })
     }
 }
 

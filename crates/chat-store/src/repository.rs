@@ -76,6 +76,42 @@ pub trait UserRepository: Send + Sync {
     /// Lists at most `max` accounts after a name (`None`: from the first one), in an order
     /// that depends on the store.
     fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>>;
+
+    /// Finds the accounts with these names, in no order. Names without an account are left out.
+    fn find_users<'a>(&'a self, names: &'a [Username]) -> StoreFuture<'a, Vec<User>>;
+
+    /// Returns a page of the directory: at most `max` accounts whose names have a word that
+    /// begins with `prefix` in any case (`None`: all accounts). A word begins where a letter
+    /// or digit follows another character. A prefix may be longer than a word: `anna ma`
+    /// finds `Anna Maria`.
+    ///
+    /// Each account is listed once, in the order of the words that begin with the prefix
+    /// (without a prefix, of the names), in folded case. `after` is the last name of the
+    /// previous page.
+    ///
+    /// Accounts that another program added since the store was opened are missing.
+    fn search_users<'a>(
+        &'a self,
+        prefix: Option<&'a Username>,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<User>>;
+
+    /// Returns whether an account is an administrator.
+    fn is_administrator<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, bool>;
+
+    /// Makes an account an administrator at `now_ms`, or removes this role. The result is
+    /// [`RoleChange::Done`] also if nothing changes. A [removed](Self::remove_user) account
+    /// loses its role, even if it is the last administrator.
+    fn set_administrator<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange>;
+
+    /// Lists all administrators, in the order of their names.
+    fn administrators(&self) -> StoreFuture<'_, Vec<Username>>;
 }
 
 /// The sessions of users: one for each sign-in, until it ends or is revoked.
@@ -216,6 +252,25 @@ pub struct User {
     pub avatar: Option<String>,
     /// When the account was made, in milliseconds since 1970 (UTC); 0 if unknown.
     pub created_at_ms: u64,
+}
+
+impl User {
+    /// Whether the account has a password. In place of the hash, which begins with `$`,
+    /// the account of a user of another issuer has a text that no password matches.
+    pub fn has_password(&self) -> bool {
+        self.password_hash.starts_with('$')
+    }
+}
+
+/// The result of a change of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleChange {
+    /// The account has the requested role.
+    Done,
+    /// There is no account of that name that [has a password](User::has_password).
+    NoPassword,
+    /// The only administrator keeps the role.
+    LastAdministrator,
 }
 
 /// A session: one sign-in of a user.

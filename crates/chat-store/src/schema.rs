@@ -77,6 +77,11 @@ pub(crate) mod lost {
         many: "nonces of deleted messages",
         sql: "SELECT count(*) FROM outlived_nonces",
     };
+    pub(crate) const ADMINISTRATORS: Counted = Counted {
+        one: "role of an administrator",
+        many: "roles of administrators",
+        sql: "SELECT count(*) FROM administrators",
+    };
 }
 
 impl Step {

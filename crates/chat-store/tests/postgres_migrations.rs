@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 6;
+const NEWEST: i64 = 7;
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
@@ -168,11 +168,11 @@ async fn a_new_database_goes_up_and_down() {
         let stores = Stores::open(url).await.unwrap();
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
         stores.close().await;
-        for name in ["retention", "conversations", "sessions", "names", "log"] {
+        for name in ["administrators", "retention", "conversations", "sessions", "names", "log"] {
             assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some(name.into()));
         }
         let done: Vec<bool> = applied(url).await.into_iter().map(|(_, applied)| applied).collect();
-        assert_eq!(done, [true, false, false, false, false, false]);
+        assert_eq!(done, [true, false, false, false, false, false, false]);
         assert!(refusal(url).await.contains(&format!("has schema 1, this version needs {NEWEST}")));
         assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some("accounts".into()));
         assert_eq!(tables(&database).await, ["_sqlx_migrations"]);
@@ -195,6 +195,15 @@ async fn accounts_stay_when_the_log_is_undone() {
     assert_ne!(stores.log.epoch(), epoch);
     let page = stores.log.page(&room("kitchen"), PageFrom::Latest, ALL).await.unwrap();
     assert_eq!(texts(&page), [""; 0]);
+}
+
+#[tokio::test]
+async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    run(&database, "INSERT INTO administrators VALUES ('alice', 1), ('bob', 1)").await;
+    let undo = migrations::Undo::claim(&database.url).await.unwrap().unwrap();
+    let losses: Vec<_> = undo.losses().iter().map(|loss| (loss.rows, loss.many)).collect();
+    assert_eq!((undo.step().version, losses), (7, vec![(2, "roles of administrators")]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -269,7 +278,7 @@ async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(migrations::up(url).await.unwrap_err().to_string(), newer);
     assert_eq!(migrations::down(url).await.unwrap_err().to_string(), newer);
     assert_eq!(applied(url).await.last(), Some(&(9, true)));
-    assert_eq!(tables(&database).await.len(), 9);
+    assert_eq!(tables(&database).await.len(), 11);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 6;
+const NEWEST: i64 = 7;
 
 /// Another program with the same file.
 async fn other_program(path: &Path) -> SqliteConnection {
@@ -317,8 +317,15 @@ async fn the_schema_goes_up_and_down() {
     assert_eq!(migrations::down(&url).await.unwrap(), None);
     assert!(!folder.path().join("chat.db").exists());
 
-    let steps =
-        [(5, "retention"), (4, "conversations"), (3, "sessions"), (2, "names"), (1, "log"), (0, "accounts")];
+    let steps = [
+        (6, "administrators"),
+        (5, "retention"),
+        (4, "conversations"),
+        (3, "sessions"),
+        (2, "names"),
+        (1, "log"),
+        (0, "accounts"),
+    ];
     for _ in 0..2 {
         migrations::up(&url).await.unwrap();
         assert_eq!(applied().await, first(NEWEST));
@@ -341,6 +348,18 @@ async fn the_schema_goes_up_and_down() {
     assert_eq!(migrations::status(&DatabaseUrl::Memory).await.unwrap(), []);
     migrations::up(&DatabaseUrl::Memory).await.unwrap();
     assert_eq!(migrations::down(&DatabaseUrl::Memory).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
+    let store = TestStore::sqlite().await;
+    store.account("alice").await;
+    store.users.set_administrator(&name("alice"), true, 1).await.unwrap();
+    let url = DatabaseUrl::Sqlite(store.path());
+    store.stores.clone().close().await;
+    let undo = migrations::Undo::claim(&url).await.unwrap().unwrap();
+    let losses: Vec<_> = undo.losses().iter().map(|loss| (loss.rows, loss.one)).collect();
+    assert_eq!((undo.step().version, losses), (7, vec![(1, "role of an administrator")]));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod request;
 
 use serde::Serialize;
 
+pub use self::reply::features;
 pub(crate) use self::reply::{
     Ack, ConversationTop, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply, TypingIn,
     entry, error,

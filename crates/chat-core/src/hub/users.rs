@@ -105,6 +105,11 @@ impl Users {
         !self.clients_of(name).is_empty()
     }
 
+    /// The users who have a client here.
+    pub(super) fn online(&self) -> impl Iterator<Item = &Username> {
+        self.slab.iter().filter(|(_, user)| !user.clients.is_empty()).map(|(_, user)| &user.name)
+    }
+
     pub(super) fn clients_of(&self, name: &Username) -> &[ClientId] {
         self.by_name.get(name).map_or(&[], |&slot| &self[slot].clients)
     }

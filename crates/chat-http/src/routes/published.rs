@@ -48,6 +48,8 @@ fn schemas() -> Value {
     written.subschema_for::<Refused>();
     written.subschema_for::<sign_in::Welcome>();
     written.subschema_for::<users::Profile<'_>>();
+    written.subschema_for::<users::Me<'_>>();
+    written.subschema_for::<users::UserList>();
     written.subschema_for::<rooms::RoomList>();
     written.subschema_for::<sessions::SessionList>();
     let mut read = settings().for_deserialize().into_generator();
@@ -95,6 +97,11 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::NameTaken
         | HttpError::NameConfusable
         | HttpError::NameReserved => ("BadForm", "The form is refused; the sentence says why."),
+        HttpError::QueryEncoding
+        | HttpError::Limit { .. }
+        | HttpError::NameWithSearch
+        | HttpError::TooManyNames { .. }
+        | HttpError::After => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
         HttpError::Room(_)
         | HttpError::RoomEncoding
         | HttpError::Handshake(_)
@@ -149,6 +156,11 @@ fn errors() -> Vec<HttpError> {
         HttpError::TooManyFields,
         HttpError::FieldTwice("username"),
         HttpError::FieldNotText("username"),
+        HttpError::QueryEncoding,
+        HttpError::Limit { max: users::LIMIT_MAX },
+        HttpError::NameWithSearch,
+        HttpError::TooManyNames { max: users::LIMIT_MAX },
+        HttpError::After,
         RoomNameError::TooLong { max: chat_core::ROOM_NAME_MAX_CHARS }.into(),
         RoomNameError::Control.into(),
         HttpError::RoomEncoding,

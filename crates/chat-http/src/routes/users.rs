@@ -1,7 +1,10 @@
-//! `GET /api/me` and `GET /api/users/<name>`
+//! `GET /api/me`, `GET /api/users` and `GET /api/users/<name>`
+
+use std::collections::{HashMap, HashSet};
 
 use chat_core::Username;
 use chat_shard::now_ms;
+use chat_store::User;
 use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -19,7 +22,17 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, request.headers()).await?;
     me.note_seen(&app);
     let account = app.parts.users.find_user(&me.user).await?;
-    let mut response = profile(&me.user, account.and_then(|user| user.avatar));
+    // A token without a session is another issuer's, who names any user.
+    let is_administrator = me.session.is_some() && app.parts.users.is_administrator(&me.user).await?;
+    let mut response = answer::json(
+        StatusCode::OK,
+        &Me {
+            username: me.user.as_str(),
+            avatar: account.and_then(|user| user.avatar).unwrap_or_default(),
+            role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
+            features: chat_core::features().collect(),
+        },
+    );
     if let Some(token) = renew(&app, &me).await? {
         let cookie = cookie::set(&token, app.parts.tokens.lifetime_seconds(), app.cookies_are_secure());
         response.headers_mut().insert(SET_COOKIE, cookie);
@@ -33,12 +46,145 @@ pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
     let name = percent::decode(&call.part, false).ok_or(HttpError::UserNotFound)?;
     let name = Username::known(&name).map_err(|_| HttpError::UserNotFound)?;
     let user = call.app.parts.users.find_user(&name).await?.ok_or(HttpError::UserNotFound)?;
-    Ok(profile(&user.name, user.avatar))
+    let profile = Profile { username: user.name.as_str(), avatar: user.avatar.unwrap_or_default() };
+    Ok(answer::json(StatusCode::OK, &profile))
 }
 
-fn profile(name: &Username, avatar: Option<String>) -> Response<Body> {
-    let avatar = avatar.unwrap_or_default();
-    answer::json(StatusCode::OK, &Profile { username: name.as_str(), avatar })
+/// A page of the directory, or the named users.
+pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    SignedIn::check(&app, request.headers()).await?;
+    let query = ListQuery::parse(request.uri().query().unwrap_or_default())?;
+    let users = &app.parts.users;
+    let (found, next) = match query {
+        ListQuery::Named(names) => {
+            let found = users.find_users(&names).await?;
+            let mut found: HashMap<_, _> = found.into_iter().map(|user| (user.name.clone(), user)).collect();
+            (names.iter().filter_map(|name| found.remove(name)).collect(), None)
+        }
+        ListQuery::Nobody => (Vec::new(), None),
+        ListQuery::Page { prefix, after, limit } => {
+            // One more shows whether there is another page.
+            let mut found = users.search_users(prefix.as_ref(), after.as_ref(), limit + 1).await?;
+            let has_more = found.len() > limit;
+            found.truncate(limit);
+            let next = found.last().filter(|_| has_more).map(|user| user.name.as_str().to_owned());
+            (found, next)
+        }
+    };
+    let online = app.online_users().await;
+    let users = found.into_iter().map(|user| ListedUser::new(user, &online)).collect();
+    Ok(answer::json(StatusCode::OK, &UserList { users, next }))
+}
+
+/// What a listing of users asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum ListQuery {
+    /// The users with these names.
+    Named(Vec<Username>),
+    /// The text that is searched for is in no name.
+    Nobody,
+    /// The users with a word in their name that begins with `prefix`, or all; at most
+    /// `limit` of those after `after`.
+    Page { prefix: Option<Username>, after: Option<Username>, limit: usize },
+}
+
+impl ListQuery {
+    /// Parses the query of a URL. Of a parameter that occurs twice the last one counts,
+    /// except `name`; unknown parameters are ignored.
+    fn parse(query: &str) -> Result<Self, HttpError> {
+        let (mut search, mut after, mut limit, mut names) = (None, None, LIMIT_DEFAULT, None::<Vec<String>>);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent::decode(value, true).ok_or(HttpError::QueryEncoding)?;
+            match key {
+                "q" => search = Some(value),
+                "after" => after = Some(Username::known(&value).map_err(|_| HttpError::After)?),
+                "limit" => {
+                    limit =
+                        value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or(LIMIT)?;
+                }
+                "name" => names.get_or_insert_default().push(value),
+                _ => {}
+            }
+        }
+        if let Some(names) = names {
+            if search.is_some() {
+                return Err(HttpError::NameWithSearch);
+            }
+            if names.len() > LIMIT_MAX {
+                return Err(HttpError::TooManyNames { max: LIMIT_MAX });
+            }
+            return Ok(Self::Named(names.iter().filter_map(|name| Username::known(name).ok()).collect()));
+        }
+        let prefix = match search.as_deref().map(str::trim) {
+            None | Some("") => None,
+            Some(text) => match Username::known(text) {
+                Ok(prefix) => Some(prefix),
+                Err(_) => return Ok(Self::Nobody),
+            },
+        };
+        Ok(Self::Page { prefix, after, limit })
+    }
+}
+
+/// The most users in one answer.
+pub(super) const LIMIT_MAX: usize = 100;
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT: HttpError = HttpError::Limit { max: LIMIT_MAX };
+
+/// The user who asks.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Me<'a> {
+    /// The name in its exact spelling.
+    username: &'a str,
+    /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
+    avatar: String,
+    /// What the user may do on this server.
+    role: UserRole,
+    /// What this server can do beyond the first version of the protocol v2; none yet.
+    features: Vec<&'static str>,
+}
+
+/// What a user may do on this server.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) enum UserRole {
+    Member,
+    Administrator,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct UserList {
+    /// The users in the order of their names, at most 100.
+    users: Vec<ListedUser>,
+    /// The value of `after` for the next page. Opaque; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ListedUser {
+    /// The name in its exact spelling.
+    username: String,
+    /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
+    avatar: String,
+    /// Whether the user had a connection, at most a second ago.
+    online: bool,
+}
+
+impl ListedUser {
+    fn new(user: User, online: &HashSet<Username>) -> Self {
+        Self {
+            online: online.contains(&user.name),
+            username: user.name.as_str().to_owned(),
+            avatar: user.avatar.unwrap_or_default(),
+        }
+    }
 }
 
 /// A user.
@@ -65,4 +211,54 @@ async fn renew(app: &App, me: &SignedIn) -> Result<Option<String>, HttpError> {
     app.parts.sessions.renew_session(session, now, expires_at).await?;
     app.shards.renew(session, expires_at);
     Ok(Some(tokens.issue(now / 1000, me.user.as_str(), session.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Username {
+        Username::known(name).unwrap()
+    }
+
+    fn page(prefix: Option<&str>, after: Option<&str>, limit: usize) -> ListQuery {
+        ListQuery::Page { prefix: prefix.map(name), after: after.map(name), limit }
+    }
+
+    #[test]
+    fn a_listing_is_asked_for_by_a_search_or_by_names() {
+        let long = format!("q={}", "x".repeat(25));
+        for (query, expected) in [
+            ("", page(None, None, 50)),
+            ("&q=+&other=1", page(None, None, 50)),
+            ("q=%D0%90+b&limit=1&after=bob%26", page(Some("А b"), Some("bob&"), 1)),
+            ("limit=100", page(None, None, 100)),
+            (&*long, ListQuery::Nobody),
+            ("q=%00", ListQuery::Nobody),
+            (
+                "name=bob&name=&name=%00&name=al+ice&limit=3",
+                ListQuery::Named(vec![name("bob"), name("al ice")]),
+            ),
+        ] {
+            assert_eq!(ListQuery::parse(query).unwrap(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_bad_listing_is_refused() {
+        let many = "name=x&".repeat(101);
+        for (query, expected) in [
+            ("limit=0", "limit must be a number from 1 to 100"),
+            ("limit=101", "limit must be a number from 1 to 100"),
+            ("limit=-1", "limit must be a number from 1 to 100"),
+            ("limit=", "limit must be a number from 1 to 100"),
+            ("q=%zz", "the query is not well encoded"),
+            ("after=", "after is not the next of an earlier page"),
+            ("name=bob&q=b", "name and q exclude each other"),
+            (&*many, "at most 100 names at once"),
+        ] {
+            assert_eq!(ListQuery::parse(query).unwrap_err().to_string(), expected, "{query}");
+        }
+        assert!(ListQuery::parse(&"name=x&".repeat(100)).is_ok());
+    }
 }

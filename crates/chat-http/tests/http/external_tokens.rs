@@ -20,7 +20,8 @@ async fn another_issuer_signs_in_its_own_users() {
     let external = TokenOptions { accept_external: true, ..TokenOptions::default() };
     let chat = Chat::with_auth(PasswordsOptions::default(), tokens_with(external), |_| {}).await;
     let reply = chat.get("/api/me", &cookie).await;
-    assert_eq!(reply.json(), json!({ "username": "bot", "avatar": "" }));
+    let me = json!({ "username": "bot", "avatar": "", "role": "member", "features": ["typing"] });
+    assert_eq!(reply.json(), me);
     assert_eq!(reply.header("set-cookie"), None);
     assert_eq!(chat.call("POST", "/api/logout", &[("Cookie", &cookie)], b"").await.status, 200);
 }
@@ -116,4 +117,15 @@ async fn a_user_with_both_kinds_of_tokens_ends_all_sessions_with_either() {
     assert_eq!(chat.sign_out_everywhere(&by_host).await.status, 200);
     assert_eq!(socket.close_code().await, Some(4001));
     assert_eq!(chat.get("/api/me", &by_host).await.status, 200, "only the host can end this one");
+}
+
+/// The host application signs a token for any name.
+#[tokio::test]
+async fn a_token_of_another_issuer_makes_nobody_an_administrator() {
+    let chat = with_external_tokens().await;
+    let alice = chat.sign_in("alice").await;
+    chat.store.memory.set_administrator(&Username::known("alice").unwrap(), true, 1).await.unwrap();
+    let by_host = signed(&json!({ "sub": "alice", "exp": now() + 60 }));
+    let role = async |cookie: &str| chat.get("/api/me", cookie).await.json()["role"].clone();
+    assert_eq!((role(&alice).await, role(&by_host).await), (json!("administrator"), json!("member")));
 }

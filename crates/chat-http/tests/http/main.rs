@@ -7,6 +7,7 @@ mod accounts;
 mod avatar_files;
 mod avatar_limits;
 mod avatars;
+mod directory;
 mod external_tokens;
 mod harness;
 mod limits;

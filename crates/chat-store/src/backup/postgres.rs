@@ -86,10 +86,10 @@ pub(super) async fn write(
     exclude_servers(&mut to, url).await?;
     run(&mut to, "BEGIN").await?;
     // No other program writes until the transaction ends.
-    run(&mut to, "LOCK TABLE meta, users, names, sessions, topics, entries, nonces, outlived_nonces").await?;
+    run(&mut to, format!("LOCK TABLE meta, users, {REPLACED}")).await?;
     check_content(&mut to, url, existing).await?;
     // Other tables may refer to the accounts of the original: DELETE checks them.
-    run(&mut to, "TRUNCATE names, sessions, topics, entries, nonces, outlived_nonces").await?;
+    run(&mut to, format!("TRUNCATE {REPLACED}")).await?;
     run(&mut to, "DELETE FROM users").await?;
     run(&mut to, "DELETE FROM meta WHERE key = 'epoch'").await?;
     for table in TABLES {
@@ -113,6 +113,10 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
     let done = sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await;
     done.map(drop).map_err(StoreError::unavailable)
 }
+
+/// The tables that a restore empties, in addition to `users`.
+const REPLACED: &str =
+    "names, name_words, administrators, sessions, topics, entries, nonces, outlived_nonces";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

@@ -23,7 +23,8 @@ pub(super) enum Kind {
     Moment,
 }
 
-/// Tables that others refer to are first.
+/// Tables that others refer to are first. The table `name_words` is missing: a server that
+/// opens the database fills it in.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -71,6 +72,7 @@ pub(super) const TABLES: &[Table] = &[
         columns: &[("at", Number), ("nonce", Text), ("sender", Text)],
         order: "at, nonce, sender",
     },
+    Table { name: "administrators", columns: &[("username", Text), ("since", Number)], order: "username" },
 ];
 
 /// The number of rows in one statement: at most some 16 MB with the longest texts.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{SessionId, Skeleton, Username};
 
-use super::{PostgresStore, names};
+use super::{PostgresStore, names, roles, words};
+use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
 use crate::{
-    NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
-    columns, rows,
+    NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User,
+    UserRepository, columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -70,7 +71,7 @@ impl UserRepository for PostgresStore {
             let [cased, folded] = skeleton.keys();
             let remove =
                 || sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
-            self.pool.rows(remove).await?;
+            self.pool.row_under_lock(roles::ROLES_LOCK, remove).await?;
             Ok(())
         })
     }
@@ -82,12 +83,58 @@ impl UserRepository for PostgresStore {
             found.iter().map(rows::user).collect()
         })
     }
+
+    fn find_users<'a>(&'a self, names: &'a [Username]) -> StoreFuture<'a, Vec<User>> {
+        Box::pin(async move {
+            let texts: Vec<&str> = names.iter().map(Username::as_str).collect();
+            let found = self.pool.rows(|| sqlx::query(FIND_USERS).bind(&texts)).await?;
+            found.iter().map(rows::user).collect()
+        })
+    }
+
+    fn search_users<'a>(
+        &'a self,
+        prefix: Option<&'a Username>,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<User>> {
+        Box::pin(async move {
+            let mut page = ListingPage::new(prefix, after, max);
+            loop {
+                let (word, name, end, rows) = page.query();
+                let sql = if prefix.is_some() { words::SEARCH } else { words::LIST };
+                let search = || sqlx::query(sql).bind(word).bind(name).bind(&end).bind(rows);
+                let found = self.pool.rows(search).await?;
+                if page.take(&found)? {
+                    return Ok(page.into_users());
+                }
+            }
+        })
+    }
+
+    fn is_administrator<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, bool> {
+        Box::pin(roles::is_administrator(&self.pool, name))
+    }
+
+    fn set_administrator<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange> {
+        Box::pin(roles::set(&self.pool, name, is_administrator, now_ms))
+    }
+
+    fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
+        Box::pin(roles::administrators(&self.pool))
+    }
 }
 
 impl PostgresStore {
     async fn create(&self, user: &NewUser, removed: RemovedNames) -> Result<(), StoreError> {
         let skeleton = Skeleton::of(user.name.as_str());
         let [cased, folded] = skeleton.keys();
+        let words = directory::words(user.name.as_str());
         let is_tried = AtomicBool::new(false);
         let create = || {
             // If the answer to the first attempt was lost, it may have made the account
@@ -103,6 +150,8 @@ impl PostgresStore {
                 .bind(columns::column(user.created_at_ms))
                 .bind(removed == RemovedNames::MayReturn)
                 .bind(is_retry)
+                .bind(&words)
+                .bind(WORD_RULES)
         };
         let row = self.pool.row_under_lock(NAMES_LOCK, create).await?;
         let row = row.ok_or(StoreError::Damaged { what: "no answer" })?;
@@ -206,8 +255,9 @@ impl SessionRepository for PostgresStore {
 const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
 
 /// Returns what was known of the name before, and whether this statement or an earlier
-/// attempt made the account.
-pub(super) const CREATE_USER: &str = "WITH known AS (
+/// attempt made the account. Another program may have removed an account of this name,
+/// and left its role and its words.
+pub(super) const CREATE_USER: &str = r#"WITH known AS (
          SELECT EXISTS (SELECT FROM users WHERE username = $1) AS has_account,
                 EXISTS (SELECT FROM names WHERE username = $1) AS is_known,
                 EXISTS (SELECT FROM names WHERE cased IN ($2, $3)) OR
@@ -221,12 +271,21 @@ pub(super) const CREATE_USER: &str = "WITH known AS (
       RETURNING username),
      kept AS (
          INSERT INTO names (username, cased, folded, rules) SELECT username, $2, $3, $4 FROM made
-             ON CONFLICT (username) DO NOTHING)
-     SELECT has_account, is_known, is_confusable, made_before OR EXISTS (SELECT FROM made) FROM known";
+             ON CONFLICT (username) DO NOTHING),
+     found_by AS (
+         INSERT INTO name_words (word, username, whole, rules)
+         SELECT w.word, made.username, (w.number = 1)::int, $11
+           FROM made, UNNEST($10::text[]) WITH ORDINALITY AS w (word, number)
+             ON CONFLICT (word, username) DO UPDATE SET rules = excluded.rules),
+     old_role AS (
+         DELETE FROM administrators WHERE username = (SELECT made.username COLLATE "C" FROM made))
+     SELECT has_account, is_known, is_confusable, made_before OR EXISTS (SELECT FROM made) FROM known"#;
 
 /// Another program may have added the account without a row in `names`.
 pub(super) const REMOVE_USER: &str = "WITH removed AS (
-         DELETE FROM users WHERE username = $1 RETURNING username)
+         DELETE FROM users WHERE username = $1 RETURNING username),
+     old_role AS (DELETE FROM administrators WHERE username = $1),
+     found_by AS (DELETE FROM name_words WHERE username = $1)
      INSERT INTO names (username, cased, folded, rules) SELECT username, $2, $3, $4 FROM removed
          ON CONFLICT (username) DO NOTHING";
 
@@ -259,6 +318,13 @@ pub(super) const LIST_USERS: &str = "SELECT username, password_hash, avatar,
                  THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
                  ELSE 0 END
        FROM users WHERE username > $1 ORDER BY username LIMIT $2";
+
+/// `$1` has each name once or more often.
+pub(super) const FIND_USERS: &str = "SELECT username, password_hash, avatar,
+            CASE WHEN isfinite(created_at)
+                 THEN greatest(0, round(extract(epoch FROM created_at) * 1000))::bigint
+                 ELSE 0 END
+       FROM users WHERE username = ANY($1::text[])";
 
 /// Also matches the new hash: an earlier attempt whose answer was lost may have set it.
 const SET_PASSWORD_HASH: &str =

@@ -98,4 +98,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/postgres/0006_retention.down.sql"),
         loses: &[lost::NONCES],
     },
+    Step {
+        version: 7,
+        name: "administrators",
+        up: include_str!("../../../../migrations/postgres/0007_administrators.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0007_administrators.down.sql"),
+        loses: &[lost::ADMINISTRATORS],
+    },
 ];

@@ -111,4 +111,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/sqlite/0006_retention.down.sql"),
         loses: &[lost::NONCES],
     },
+    Step {
+        version: 7,
+        name: "administrators",
+        up: include_str!("../../../../migrations/sqlite/0007_administrators.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0007_administrators.down.sql"),
+        loses: &[lost::ADMINISTRATORS],
+    },
 ];

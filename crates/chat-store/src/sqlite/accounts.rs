@@ -1,13 +1,16 @@
 //! Users and sessions. Changes use the connection that writes.
 
+use std::collections::BTreeSet;
+
 use chat_core::{SessionId, Skeleton, Username};
 use sqlx::sqlite::SqliteConnection;
 
-use super::{SqliteStore, names};
+use super::{SqliteStore, names, roles, words};
+use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::{
-    NewUser, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
-    columns, rows,
+    NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User,
+    UserRepository, columns, rows,
 };
 
 impl UserRepository for SqliteStore {
@@ -94,6 +97,65 @@ impl UserRepository for SqliteStore {
             found.iter().map(rows::user).collect()
         })
     }
+
+    fn find_users<'a>(&'a self, names: &'a [Username]) -> StoreFuture<'a, Vec<User>> {
+        Box::pin(async move {
+            let texts: BTreeSet<&str> = names.iter().map(Username::as_str).collect();
+            let found = sqlx::query(FIND_USERS)
+                .bind(serde_json::to_string(&texts).map_err(StoreError::unavailable)?)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            found.iter().map(rows::user).collect()
+        })
+    }
+
+    fn search_users<'a>(
+        &'a self,
+        prefix: Option<&'a Username>,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<User>> {
+        Box::pin(async move {
+            let mut page = ListingPage::new(prefix, after, max);
+            loop {
+                let (word, name, end, rows) = page.query();
+                let sql = if prefix.is_some() { words::SEARCH } else { words::LIST };
+                let found = sqlx::query(sql)
+                    .bind(word)
+                    .bind(name)
+                    .bind(end)
+                    .bind(rows)
+                    .fetch_all(&self.readers)
+                    .await
+                    .map_err(StoreError::unavailable)?;
+                if page.take(&found)? {
+                    return Ok(page.into_users());
+                }
+            }
+        })
+    }
+
+    fn is_administrator<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, bool> {
+        Box::pin(roles::is_administrator(&self.readers, name))
+    }
+
+    fn set_administrator<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work = roles::set(&mut writing.connection, name, is_administrator, now_ms).await;
+            writing.finish(work).await
+        })
+    }
+
+    fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
+        Box::pin(roles::administrators(&self.readers))
+    }
 }
 
 impl SqliteStore {
@@ -118,6 +180,9 @@ async fn create(
         .execute(&mut *connection)
         .await
         .map_err(StoreError::unavailable)?;
+    // Another program may have removed an account of this name, and left its role.
+    roles::remove(&mut *connection, &user.name).await?;
+    words::keep(&mut *connection, &[user.name.as_str()]).await?;
     names::keep(connection, user.name.as_str()).await
 }
 
@@ -127,6 +192,8 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
         .execute(&mut *connection)
         .await
         .map_err(StoreError::unavailable)?;
+    roles::remove(&mut *connection, name).await?;
+    words::forget(&mut *connection, &[name.as_str()]).await?;
     // Another program may have added the account without a row in `names`.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }
 }
@@ -264,6 +331,10 @@ impl SessionRepository for SqliteStore {
         })
     }
 }
+
+// CROSS JOIN makes SQLite look each account up by its name.
+pub(super) const FIND_USERS: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at
+       FROM jsonb_each(?1) AS d CROSS JOIN users AS u ON u.username = d.value";
 
 const OPEN_SESSION: &str =
     "INSERT INTO sessions (id, username, created_at, expires_at, device, address, last_seen_at)

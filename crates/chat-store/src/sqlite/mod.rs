@@ -6,7 +6,9 @@ mod conversations;
 mod file;
 mod names;
 mod page;
+mod roles;
 mod trim;
+mod words;
 mod writer;
 
 use std::path::Path;
@@ -68,6 +70,7 @@ impl SqliteStore {
         schema::sqlite::run(&mut connection, file.path()).await?;
         let epoch = epoch(&mut connection).await.map_err(|error| explained(path, error))?;
         names::complete(&mut connection).await.map_err(|error| explained(path, error))?;
+        words::complete(&mut connection).await.map_err(|error| explained(path, error))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers_max.max(1))
             .acquire_timeout(options.busy_timeout)
@@ -187,6 +190,11 @@ mod tests {
                 append::RECIPIENTS,
                 names::FIND,
                 accounts::FIND_USER_IGNORING_CASE,
+                accounts::FIND_USERS,
+                words::LIST,
+                words::SEARCH,
+                words::FORGET,
+                roles::IS_ADMINISTRATOR,
                 accounts::SESSIONS_OF,
                 accounts::VALID_SESSIONS,
                 trim::FIRST_ENTRIES,

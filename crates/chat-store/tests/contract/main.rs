@@ -32,9 +32,11 @@ macro_rules! every_store {
 mod accounts;
 mod append;
 mod conversations;
+mod directory;
 mod lifecycle;
 mod names;
 mod nonces;
 mod pages;
 mod retention;
+mod roles;
 mod sessions;

@@ -153,6 +153,14 @@ pub(crate) enum Feature {
 /// What this server has.
 pub(crate) const FEATURES: &[Feature] = &[Feature::Typing];
 
+/// The names of what a server has beyond the first version of v2, as `hello.features`
+/// lists them.
+pub fn features() -> impl Iterator<Item = &'static str> {
+    FEATURES.iter().map(|feature| match feature {
+        Feature::Typing => "typing",
+    })
+}
+
 /// The limits that a client should know.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Pair, SessionId, Topic, Username};
 use chat_store::{
-    EventLog, MemoryStore, NewUser, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    EventLog, MemoryStore, NewUser, RoleChange, Session, SessionRepository, StoreError, StoreFuture, User,
+    UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -130,6 +131,36 @@ impl UserRepository for Store {
 
     fn list_users<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<User>> {
         self.ask(self.memory.list_users(after, max))
+    }
+
+    fn find_users<'a>(&'a self, names: &'a [Username]) -> StoreFuture<'a, Vec<User>> {
+        self.ask(self.memory.find_users(names))
+    }
+
+    fn search_users<'a>(
+        &'a self,
+        prefix: Option<&'a Username>,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<User>> {
+        self.ask(self.memory.search_users(prefix, after, max))
+    }
+
+    fn is_administrator<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, bool> {
+        self.ask(self.memory.is_administrator(name))
+    }
+
+    fn set_administrator<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange> {
+        self.ask(self.memory.set_administrator(name, is_administrator, now_ms))
+    }
+
+    fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
+        self.ask(self.memory.administrators())
     }
 
     fn set_password_hash<'a>(

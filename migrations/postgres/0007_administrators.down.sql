@@ -1,0 +1,2 @@
+DROP TABLE name_words;
+DROP TABLE administrators;
