@@ -143,7 +143,7 @@ pub enum Event {
     },
 }
 
-/// What is numbered: a room, or a private conversation of this user.
+/// A numbered log: a room, or a private conversation of this user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{MessageText, Nonce, Pair, RoomName, Username};
 
-/// What is numbered: a room, or the private conversation of two users. Each topic
+/// A numbered log: a room, or the private conversation of two users. Each topic
 /// has numbers of its own, 1, 2, 3 … without a gap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Topic {

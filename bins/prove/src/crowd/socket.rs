@@ -39,7 +39,7 @@ pub(super) struct Socket {
     writing: JoinHandle<()>,
 }
 
-/// What came from a link.
+/// An event of a link.
 pub(super) enum LinkEvent {
     Opened(Socket),
     /// The close code that a session understands: 1008 for a refused token.

@@ -20,7 +20,7 @@ pub(super) enum Source {
     File { path: PathBuf, line: usize },
 }
 
-/// What is wrong with the settings, in one sentence that names where.
+/// An error in the settings: one sentence that names where the value came from.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingError {
     /// The configuration file is not there, or not readable.

@@ -44,7 +44,7 @@ pub(super) enum OpenError {
     UnsupportedServer { status: u16 },
 }
 
-/// What came from the link.
+/// An event of the link.
 pub(super) enum LinkEvent {
     Opened(Result<Opened, OpenError>),
     Message(Message),
