@@ -32,18 +32,15 @@ showLanguage();
 fitKeyboard();
 start();
 
-for (const choice of document.querySelectorAll("[data-language]")) {
-  choice.addEventListener("click", async () => {
-    const chosen = choice instanceof HTMLElement ? choice.dataset.language : "";
-    if (chosen === "ru" || chosen === "en") {
-      await setLanguage(chosen);
-      showLanguage();
-    }
-  });
-}
-const menuFrame = byId("settings", HTMLElement);
+document.addEventListener("click", async ({ target }) => {
+  const choice = target instanceof Element ? target.closest("[data-language]") : null;
+  const chosen = choice instanceof HTMLElement ? choice.dataset.language : "";
+  if (chosen === "ru" || chosen === "en") {
+    await setLanguage(chosen);
+    showLanguage();
+  }
+});
 openOnceLoaded(me, () => isMenuThere, theMenu, () => chat?.toast(t.somethingBroke));
-menuFrame.addEventListener("beforetoggle", async () => (await theMenu()).show());
 byId("find", HTMLElement).addEventListener("click", () => chat?.find());
 
 async function start() {

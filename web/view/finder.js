@@ -5,7 +5,8 @@ import { isRoomName, NAME_MAX_CHARS } from "../logic/address.js";
 import { folded } from "../logic/text.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { byId, element, isolated } from "./dom.js";
+import { element, isolated } from "./dom.js";
+import { make, mount } from "./make.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
@@ -13,9 +14,11 @@ import { byId, element, isolated } from "./dom.js";
 /** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean }} Choice */
 
 export class Finder {
-  #dialog = byId("finder", HTMLDialogElement);
-  #text = byId("finder-text", HTMLInputElement);
-  #list = byId("finder-list", HTMLElement);
+  #text = make("input", TEXT);
+  #list = make("ul", { id: "finder-list", role: "listbox", "data-t-label": "conversations" });
+  #dialog = mount(
+    make("dialog", { id: "finder", class: "finder", "data-t-label": "find", closedby: "any" }, make("form", { method: "dialog" }, this.#text, this.#list)),
+  );
   #hooks;
   /** @type {Choice[]} */
   #choices = [];
@@ -144,3 +147,16 @@ export function choicesOf(client, { rooms, people, visited, current }) {
 }
 
 const CHOICES_MAX = 8;
+const TEXT = {
+  id: "finder-text",
+  role: "combobox",
+  "aria-expanded": "true",
+  "aria-controls": "finder-list",
+  "aria-autocomplete": "list",
+  autocomplete: "off",
+  autocapitalize: "none",
+  spellcheck: "false",
+  dir: "auto",
+  "data-t-label": "findHint",
+  "data-t-placeholder": "findHint",
+};

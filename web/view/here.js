@@ -2,13 +2,14 @@
 
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { button, byId, element, isolated } from "./dom.js";
+import { button, element, isolated } from "./dom.js";
 import { Lines } from "./lines.js";
+import { make, mount } from "./make.js";
 
 /** @typedef {import("../logic/rooms.js").Room} Room */
 
 export class HereList {
-  #list = byId("here-list", HTMLElement);
+  #list = mount(make("div", { id: "here-list", class: "menu here-list", popover: true, role: "dialog", "data-t-label": "whoIsHere" }));
   #lines;
   #roomOf;
 

@@ -7,20 +7,64 @@ import { deviceOf } from "../logic/device.js";
 import { settings } from "../settings.js";
 import { agoOf } from "../relative-time.js";
 import { wording } from "../wording.js";
-import { t } from "../words.js";
-import { button, byId, element, isolated, symbol } from "./dom.js";
+import { language, t } from "../words.js";
+import { button, element, isolated, symbol } from "./dom.js";
+import { make, mount } from "./make.js";
 
 /** @typedef {import("./chat.js").Chat} Chat */
 
 export class Menu {
-  #menu = byId("settings", HTMLElement);
-  #notifies = byId("notifies", HTMLInputElement);
-  #keys = byId("keys", HTMLDialogElement);
-  #leaving = byId("leaving", HTMLDialogElement);
-  #part = byId("sessions-part", HTMLDetailsElement);
-  #sessions = byId("sessions", HTMLElement);
-  #wrong = byId("sessions-error", HTMLElement);
-  #endOthers = byId("end-others", HTMLButtonElement);
+  #themes = THEMES.map(([theme, word]) => make("button", { type: "button", "data-theme-choice": theme, "data-t": word }));
+  #languages = LANGUAGES.map(([code, name]) => make("button", { type: "button", lang: code, "data-language": code }, name));
+  #notifies = make("input", { type: "checkbox", id: "notifies" });
+  #blocked = make("p", { id: "notifies-blocked", class: "quiet", "data-t": "notificationsBlocked" });
+  #sessions = make("ul", { id: "sessions" });
+  #wrong = make("p", { class: "error", id: "sessions-error", role: "alert" });
+  #endOthers = make("button", { type: "button", id: "end-others", class: "link", "data-t": "endOthers", hidden: true });
+  #part = make("details", { id: "sessions-part" }, make("summary", { "data-t": "sessions" }), this.#sessions, this.#wrong, this.#endOthers);
+  #showKeys = make("button", { type: "button", id: "show-keys" }, make("span", { "data-t": "shortcuts" }), " ", make("kbd", {}, "?"));
+  #signOut = make("button", { type: "button", id: "sign-out", "data-t": "signOut" });
+  #menu = mount(
+    make(
+      "div",
+      { id: "settings", class: "menu settings", popover: true, role: "dialog", "data-t-label": "settings" },
+      make("fieldset", {}, make("legend", { "data-t": "theme" }), make("div", { class: "segments", id: "themes" }, ...this.#themes)),
+      make("fieldset", {}, make("legend", { "data-t": "language" }), make("div", { class: "segments" }, ...this.#languages)),
+      make("label", { class: "check" }, this.#notifies, " ", make("span", { "data-t": "notifications" })),
+      this.#blocked,
+      this.#part,
+      this.#showKeys,
+      this.#signOut,
+    ),
+  );
+  #keysList = make("dl", { id: "keys-list" });
+  #keys = mount(
+    make(
+      "dialog",
+      { id: "keys", class: "keys", "aria-labelledby": "keys-heading", closedby: "any" },
+      make(
+        "form",
+        { method: "dialog" },
+        make("h2", { id: "keys-heading", "data-t": "shortcuts" }),
+        make("button", { class: "icon", "data-t-label": "close" }, symbol("close")),
+      ),
+      this.#keysList,
+    ),
+  );
+  #leavingWords = make("p", { id: "leaving-words" });
+  #leaving = mount(
+    make(
+      "dialog",
+      { id: "leaving", class: "leaving", "aria-labelledby": "leaving-words" },
+      this.#leavingWords,
+      make(
+        "form",
+        { method: "dialog" },
+        make("button", { value: "", "data-t": "cancel" }),
+        make("button", { value: "yes", class: "primary", "data-t": "signOut" }),
+      ),
+    ),
+  );
   /** @type {account.SignIn[]} */
   #signIns = [];
   #chat;
@@ -35,9 +79,10 @@ export class Menu {
   constructor(chat, hooks) {
     this.#chat = chat;
     this.#hooks = hooks;
-    for (const choice of this.#menu.querySelectorAll("[data-theme-choice]")) {
+    this.#menu.addEventListener("beforetoggle", () => this.#show());
+    for (const choice of this.#themes) {
       choice.addEventListener("click", () => {
-        const chosen = choice instanceof HTMLElement ? choice.dataset.themeChoice : "";
+        const chosen = choice.dataset.themeChoice;
         settings.theme = chosen === "light" || chosen === "dark" ? chosen : null;
         this.#showTheme();
       });
@@ -45,9 +90,9 @@ export class Menu {
     this.#notifies.addEventListener("change", () => this.#ask());
     this.#part.addEventListener("toggle", () => this.#part.open && this.#loadSessions());
     this.#endOthers.addEventListener("click", () => this.#end(this.#signIns.filter(({ current }) => !current)));
-    byId("show-keys", HTMLElement).addEventListener("click", () => this.showKeys());
-    byId("sign-out", HTMLElement).addEventListener("click", () => this.#askSignOut());
-    this.#leaving.addEventListener("close", () => this.#leaving.returnValue === "yes" && this.#signOut());
+    this.#showKeys.addEventListener("click", () => this.showKeys());
+    this.#signOut.addEventListener("click", () => this.#askSignOut());
+    this.#leaving.addEventListener("close", () => this.#leaving.returnValue === "yes" && this.#leave());
     for (const dialog of [this.#keys, this.#leaving]) {
       // For browsers without `closedby`.
       dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -56,7 +101,7 @@ export class Menu {
   }
 
   /** Shows the current settings. */
-  show() {
+  #show() {
     this.#showTheme();
     this.#showNotifies();
     if (this.#part.open) this.#loadSessions();
@@ -68,7 +113,8 @@ export class Menu {
   }
 
   retranslate() {
-    byId("keys-list", HTMLElement).replaceChildren(
+    for (const choice of this.#languages) choice.ariaPressed = String(choice.dataset.language === language);
+    this.#keysList.replaceChildren(
       ...t.keys.map(([keys = "", meaning = ""]) =>
         element("div", "", element("dt", "", ...keys.split(" ").map((key) => element("kbd", "", key))), element("dd", "", meaning)),
       ),
@@ -79,9 +125,7 @@ export class Menu {
   #showTheme() {
     const theme = settings.theme ?? "";
     document.documentElement.dataset.theme = theme;
-    for (const choice of this.#menu.querySelectorAll("[data-theme-choice]")) {
-      choice.ariaPressed = String(choice instanceof HTMLElement && choice.dataset.themeChoice === theme);
-    }
+    for (const choice of this.#themes) choice.ariaPressed = String(choice.dataset.themeChoice === theme);
   }
 
   async #ask() {
@@ -97,7 +141,7 @@ export class Menu {
     const isBlocked = !("Notification" in window) || Notification.permission === "denied";
     this.#notifies.disabled = isBlocked;
     this.#notifies.checked = this.#chat()?.notifies ?? false;
-    byId("notifies-blocked", HTMLElement).hidden = !isBlocked;
+    this.#blocked.hidden = !isBlocked;
   }
 
   async #loadSessions() {
@@ -149,15 +193,15 @@ export class Menu {
     this.#menu.hidePopover();
     const unsent = this.#chat()?.unsent ?? 0;
     if (unsent > 0) {
-      byId("leaving-words", HTMLElement).textContent = t.signOutWaiting(unsent);
+      this.#leavingWords.textContent = t.signOutWaiting(unsent);
       this.#leaving.returnValue = "";
       this.#leaving.showModal();
     } else {
-      this.#signOut();
+      this.#leave();
     }
   }
 
-  async #signOut() {
+  async #leave() {
     this.#hooks.leaving(true);
     try {
       await account.logout();
@@ -171,3 +215,15 @@ export class Menu {
     this.#hooks.signedOut();
   }
 }
+
+/** @type {[theme: string, word: string][]} */
+const THEMES = [
+  ["", "themeSystem"],
+  ["light", "themeLight"],
+  ["dark", "themeDark"],
+];
+/** @type {[code: string, name: string][]} */
+const LANGUAGES = [
+  ["ru", "Русский"],
+  ["en", "English"],
+];

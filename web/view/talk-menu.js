@@ -2,17 +2,20 @@
 
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
 import { t } from "../words.js";
-import { byId } from "./dom.js";
+import { make, mount } from "./make.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
 /** @typedef {import("./directory.js").Directory} Directory */
 
 export class TalkMenu {
-  #menu = byId("talk-menu", HTMLElement);
-  #muteRoom = byId("mute-room", HTMLElement);
-  #mute = byId("mute", HTMLInputElement);
-  #leave = byId("leave", HTMLElement);
+  #copyLink = make("button", { type: "button", id: "copy-link", "data-t": "copyLink" });
+  #mute = make("input", { type: "checkbox", id: "mute" });
+  #muteRoom = make("label", { class: "check", id: "mute-room" }, this.#mute, " ", make("span", { "data-t": "mute" }));
+  #leave = make("button", { type: "button", id: "leave", "data-t": "leaveRoom" });
+  #menu = mount(
+    make("div", { id: "talk-menu", class: "menu", popover: true, role: "dialog", "data-t-label": "more" }, this.#copyLink, this.#muteRoom, this.#leave),
+  );
   #client;
   #directory;
 
@@ -29,7 +32,7 @@ export class TalkMenu {
   constructor(client, directory, { copyLink, step, left, changed, toast }) {
     this.#client = client;
     this.#directory = directory;
-    byId("copy-link", HTMLElement).addEventListener("click", () => {
+    this.#copyLink.addEventListener("click", () => {
       this.#menu.hidePopover();
       copyLink();
     });
