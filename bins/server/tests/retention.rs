@@ -25,8 +25,9 @@ async fn store_messages(stores: &Stores, topic: Topic, nonces: impl Iterator<Ite
             topic: topic.clone(),
             from: Username::known("alice").unwrap(),
             room: None,
-            body: Body::Message { text: MessageText::parse(&nonce, 100).unwrap() },
+            body: Body::message(MessageText::parse(&nonce, 100).unwrap()),
             nonce: Nonce::parse(&nonce),
+            check: false,
         })
         .collect();
     let commit = stores.log.append(&drafts, at_ms).await.unwrap();

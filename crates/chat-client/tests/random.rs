@@ -291,15 +291,14 @@ impl World {
         }
         if is_failing {
             due.extend(self.drafts.drain(..).map(|(_, draft)| draft));
-            let receipts: Vec<_> =
-                due.iter().map(|draft| Receipt { draft: draft.id, outcome: Outcome::Failed }).collect();
+            let receipts: Vec<_> = due.iter().map(|draft| Receipt::new(draft.id, Outcome::Failed)).collect();
             self.hub.step(now, Input::Commit { entries: &[], receipts: &receipts }, &mut self.out);
         } else if !due.is_empty() {
-            let Commit { entries, receipts } = self.history.append(&due, now.wall_ms, exists);
+            let Commit { entries, receipts, .. } = self.history.append(&due, now.wall_ms, exists);
             self.hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut self.out);
         }
         while self.late.first().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms) {
-            let (_, Commit { entries, receipts }) = self.late.remove(0);
+            let (_, Commit { entries, receipts, .. }) = self.late.remove(0);
             self.hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut self.out);
         }
         self.perform();

@@ -213,7 +213,7 @@ impl Server {
                     }
                 }
                 Output::Append(draft) => {
-                    let Commit { entries, receipts } = self.log.append(&[draft], now.wall_ms, |_| true);
+                    let Commit { entries, receipts, .. } = self.log.append(&[draft], now.wall_ms, |_| true);
                     let input = Input::Commit { entries: &entries, receipts: &receipts };
                     self.hub.step(now, input, &mut self.out);
                 }
@@ -224,7 +224,11 @@ impl Server {
                 // There is one hub, which gets all entries; a paused client is
                 // noticed before each frame.
                 Output::Pause(_) | Output::Resume(_) => {}
-                Output::Subscribe(_) | Output::Unsubscribe(_) | Output::Presence(_) | Output::Typing(_) => {}
+                Output::Subscribe(_)
+                | Output::Unsubscribe(_)
+                | Output::Presence(_)
+                | Output::Typing(_)
+                | Output::Keep(_) => {}
             }
             self.hub.end_turn(&mut self.out);
         }

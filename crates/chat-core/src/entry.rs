@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{MessageText, Nonce, Pair, RoomName, Username};
+use crate::{Level, MessageText, Nonce, Pair, RoomChange, RoomName, Username};
 
 /// A numbered log: a room, or the private conversation of two users. Each topic
 /// has numbers of its own, 1, 2, 3 … without a gap.
@@ -47,22 +47,53 @@ pub enum Body {
     Message {
         /// The text of the message.
         text: MessageText,
+        /// The users whom it mentions, if there are any.
+        mentions: Option<Box<Mentions>>,
     },
 }
 
+/// The users whom a message mentions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mentions {
+    /// Users by name, at most 20. Of an entry: those with an account, and in closed
+    /// rooms members only.
+    pub names: Vec<Username>,
+    /// Whether it mentions all members of the room.
+    pub all: bool,
+}
+
+impl Mentions {
+    /// Whether a message of another user mentions this one.
+    pub fn contain(&self, user: &Username) -> bool {
+        self.all || self.names.contains(user)
+    }
+}
+
 impl Body {
+    /// A message that mentions nobody.
+    pub fn message(text: MessageText) -> Self {
+        Self::Message { text, mentions: None }
+    }
+
+    /// The users whom it mentions.
+    pub fn mentions(&self) -> Option<&Mentions> {
+        match self {
+            Self::Message { mentions, .. } => mentions.as_deref(),
+        }
+    }
+
     /// The size in bytes that size limits count (pages, inboxes, drafts without a
     /// receipt): the texts in it, without the fields that all entries have.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Message { text } => text.as_str().len(),
+            Self::Message { text, .. } => text.as_str().len(),
         }
     }
 
     /// The text in it; empty for a kind that has no text.
     pub fn text(&self) -> &str {
         match self {
-            Self::Message { text } => text.as_str(),
+            Self::Message { text, .. } => text.as_str(),
         }
     }
 }
@@ -83,6 +114,11 @@ pub struct Draft {
     /// See [`Entry::nonce`]. A log stores one entry for each author and nonce,
     /// however often a client sends it.
     pub nonce: Option<Nonce>,
+    /// Whether the log must look up the room and the sender's membership. A hub clears
+    /// it where it knows that the room is open, not archived, and has the sender as a
+    /// member, and the draft mentions nobody. It is a hint: a log that sees that a room
+    /// is closed or archived looks anyway.
+    pub check: bool,
 }
 
 impl Draft {
@@ -107,6 +143,16 @@ pub struct Receipt {
     pub draft: DraftId,
     /// The result.
     pub outcome: Outcome,
+    /// Users with an account whom the stored message mentions and who are no members of
+    /// the open room: they are not notified.
+    pub not_members: Vec<Username>,
+}
+
+impl Receipt {
+    /// The answer to a draft that mentions only members.
+    pub fn new(draft: DraftId, outcome: Outcome) -> Self {
+        Self { draft, outcome, not_members: Vec::new() }
+    }
 }
 
 /// What a log did with a draft.
@@ -134,6 +180,9 @@ pub enum Outcome {
         /// When the log refused it, in milliseconds since 1970 (UTC).
         at_ms: u64,
     },
+    /// The author may not write to the room: it is closed, or archived, or has so many
+    /// members that only its moderators mention all of them.
+    Forbidden,
     /// The draft is not stored: the log failed, or a draft before it in the same lane
     /// failed.
     Failed,
@@ -146,6 +195,9 @@ pub struct Commit {
     pub entries: Vec<Arc<Entry>>,
     /// One receipt for each draft, in the order of the drafts.
     pub receipts: Vec<Receipt>,
+    /// The users who became members by writing to an open room. These changes take
+    /// effect before the entries.
+    pub changes: Vec<RoomChange>,
 }
 
 /// Committed entries that the bus did not carry to a hub, because its inbox was full
@@ -195,11 +247,28 @@ pub struct Page {
 /// The private conversations of one user, read from the log at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Conversations {
-    /// The other user and the highest number given, the conversation that was written
-    /// to last first.
-    pub latest: Vec<(Username, u64)>,
+    /// The conversation that was written to last first.
+    pub latest: Vec<ConversationState>,
     /// Whether the user has further, older conversations.
     pub has_more: bool,
+}
+
+/// One private conversation of a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConversationState {
+    /// The other user.
+    pub with: Username,
+    /// The highest number given.
+    pub top: u64,
+    /// When the last message was stored, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    /// The number up to which the user has read; 0 at first.
+    pub read: u64,
+    /// What the user is notified of.
+    pub level: Level,
+    /// How many messages of the other user lie above `read`, exactly up to 99; 100 means
+    /// "more".
+    pub unread: Option<u8>,
 }
 
 impl fmt::Debug for DraftId {

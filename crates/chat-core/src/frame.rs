@@ -33,7 +33,7 @@ impl Framing {
     /// as its time.
     pub(crate) fn entry(self, out: &mut Vec<u8>, version: Version, entry: &Entry, shown_s: u64) {
         let from = entry.from.as_str();
-        let Body::Message { text } = &entry.body;
+        let Body::Message { text, .. } = &entry.body;
         self.append(out, |out| match (version, &entry.topic) {
             (Version::V2, _) => v2::entry(out, entry),
             (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text.as_str(), shown_s),

@@ -1,15 +1,20 @@
 //! A log in memory.
 
+mod rooms;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::batch::{self, Verdict};
+pub use self::rooms::KeptRoom;
+use self::rooms::RoomTable;
+use crate::batch::{self, Known, Verdict};
 use crate::seed::Seed;
 use crate::{
-    Answer, Commit, Conversations, Draft, Entry, Nonce, Outcome, Page, PageFrom, PageLimits, Query, Receipt,
-    Topic, Username,
+    Answer, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts, Draft, Entry,
+    Membership, Memberships, Mentions, Nonce, Outcome, Page, PageFrom, PageLimits, Query, ReadState, Receipt,
+    Role, RoomAccess, RoomChange, RoomInfo, RoomName, Topic, UserMark, Username, WantedChange,
 };
 
 /// A log in memory, as a plain value: it numbers and keeps entries, recognises
@@ -26,6 +31,7 @@ pub struct History {
     written: BTreeMap<u64, Topic>,
     /// The highest key given in `written`.
     writes: u64,
+    rooms: RoomTable,
 }
 
 /// How much a [`History`] keeps. Past a limit it removes entries, but never gives a
@@ -76,6 +82,7 @@ impl History {
             nonces: HashMap::with_hasher(seed),
             written: BTreeMap::new(),
             writes: 0,
+            rooms: RoomTable::new(seed),
         }
     }
 
@@ -89,14 +96,27 @@ impl History {
         now_ms: u64,
         account_exists: impl Fn(&Username) -> bool,
     ) -> Commit {
-        let mut commit =
-            Commit { entries: Vec::with_capacity(drafts.len()), receipts: Vec::with_capacity(drafts.len()) };
+        let mut commit = Commit {
+            entries: Vec::with_capacity(drafts.len()),
+            receipts: Vec::with_capacity(drafts.len()),
+            changes: Vec::new(),
+        };
         for draft in drafts {
             let earlier =
                 |author: &Username, nonce: &Nonce| self.nonces.get(&(author.clone(), nonce.clone()));
-            let outcome = match batch::judge(draft, earlier, &account_exists) {
-                Verdict::Store => {
-                    let entry = self.store(draft, now_ms);
+            let known = KnownRooms { rooms: &self.rooms, account_exists: &account_exists };
+            let check = draft.check || draft.body.mentions().is_some() || self.is_special(&draft.topic);
+            let mut not_members = Vec::new();
+            let outcome = match batch::judge(draft, earlier, &known, check) {
+                Verdict::Store(mut admission) => {
+                    not_members = std::mem::take(&mut admission.not_members);
+                    if let Some(change) = admission.change(draft, self.last_seq(&draft.topic) + 1) {
+                        if let RoomChange::Member { room, user, role, top, .. } = &change {
+                            self.rooms.add_member(room, user, *role, *top, now_ms);
+                        }
+                        commit.changes.push(change);
+                    }
+                    let entry = self.store(draft, admission.mentions, now_ms);
                     let stored = Outcome::Stored { seq: entry.seq, at_ms: entry.at_ms };
                     commit.entries.push(entry);
                     stored
@@ -105,10 +125,49 @@ impl History {
                     Outcome::Duplicate { topic: first.topic.clone(), seq: first.seq, at_ms: first.at_ms }
                 }
                 Verdict::NoRecipient => Outcome::NoRecipient { at_ms: now_ms },
+                Verdict::Forbidden => Outcome::Forbidden,
             };
-            commit.receipts.push(Receipt { draft: draft.id, outcome });
+            commit.receipts.push(Receipt { draft: draft.id, outcome, not_members });
         }
         commit
+    }
+
+    /// Makes a change of a room or of its members, by the rule of
+    /// [`judge_change`](crate::judge_change).
+    ///
+    /// # Errors
+    ///
+    /// The reason why the change is refused.
+    pub fn change(
+        &mut self,
+        wanted: &WantedChange,
+        now_ms: u64,
+        account_exists: impl Fn(&Username) -> bool,
+    ) -> Result<Vec<RoomChange>, ChangeRefused> {
+        let top = self.last_seq(&Topic::Room(wanted.room().clone()));
+        self.rooms.change(wanted, account_exists, top, now_ms)
+    }
+
+    /// Adds a room that is not there yet, without members.
+    pub fn open_room(&mut self, room: &RoomName, info: RoomInfo, now_ms: u64) {
+        self.rooms.open(room, info, now_ms);
+    }
+
+    /// Keeps a mark of a user. A mark in a room of which the user is no member is dropped.
+    pub fn keep(&mut self, mark: &UserMark) {
+        let top = self.last_seq(&mark.topic);
+        self.rooms.keep(mark, top);
+    }
+
+    /// The rooms with a member or a message, in the order of their names, each with the
+    /// time of its last message in milliseconds since 1970 (UTC); 0 if it has none.
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, &KeptRoom, u64)> {
+        self.rooms.iter().map(|(name, room)| (name, room, self.at_ms(&Topic::Room(name.clone()))))
+    }
+
+    /// One of the [rooms](Self::rooms).
+    pub fn room(&self, name: &RoomName) -> Option<(&KeptRoom, u64)> {
+        Some((self.rooms.get(name)?, self.at_ms(&Topic::Room(name.clone()))))
     }
 
     /// Answers a query of a hub.
@@ -116,6 +175,12 @@ impl History {
         match query {
             Query::Page { topic, from, limits } => Answer::Page(self.page(topic, *from, *limits)),
             Query::Conversations { user, limit } => Answer::Conversations(self.conversations(user, *limit)),
+            Query::Memberships { user, limit, counted } => {
+                Answer::Memberships(self.memberships(user, *limit, *counted))
+            }
+            Query::Access { user, room } => Answer::Access(self.access(user, room)),
+            Query::Tops { rooms } => Answer::Tops(self.tops(rooms)),
+            Query::Counts { user, topic, read } => Answer::Counts(self.counts(user, topic, *read)),
         }
     }
 
@@ -160,14 +225,94 @@ impl History {
             _ => None,
         };
         let newest_first = self.written.values().rev();
-        let mut latest: Vec<_> = newest_first
-            .filter_map(|topic| Some((with(topic)?, self.last_seq(topic))))
-            .take(limit + 1)
-            .collect();
+        let state = |topic: &Topic| {
+            let ReadState { top, read, counts } = self.counts(user, topic, 0);
+            let (level, at_ms) = (self.rooms.level(user, topic), self.at_ms(topic));
+            Some(ConversationState {
+                with: with(topic)?,
+                top,
+                at_ms,
+                read,
+                level,
+                unread: Some(counts.unread),
+            })
+        };
+        let mut latest: Vec<_> =
+            newest_first.filter(|topic| with(topic).is_some()).take(limit + 1).filter_map(state).collect();
         // The order of topics without entries is not known.
         let has_more = latest.len() > limit || self.written.len() < self.topics.len();
         latest.truncate(limit);
         Conversations { latest, has_more }
+    }
+
+    /// Lists the rooms of a user, at most `limit` of them, and counts what is unread in
+    /// the first `counted`.
+    pub fn memberships(&self, user: &Username, limit: usize, counted: usize) -> Memberships {
+        let mut rooms: Vec<_> = self
+            .rooms
+            .rooms_of(user)
+            .map(|name| (std::cmp::Reverse(self.at_ms(&Topic::Room(name.clone()))), name))
+            .collect();
+        rooms.sort_unstable();
+        let membership = |(index, (at_ms, name)): (usize, (std::cmp::Reverse<u64>, &RoomName))| {
+            let topic = Topic::Room(name.clone());
+            let (room, role) = (self.rooms.get(name)?, self.rooms.role(name, user)?);
+            let ReadState { top, read, counts } = self.counts(user, &topic, 0);
+            Some(Membership {
+                room: name.clone(),
+                info: Arc::clone(&room.info),
+                role,
+                level: self.rooms.level(user, &topic),
+                top,
+                at_ms: at_ms.0,
+                read,
+                counts: (index < counted).then_some(counts),
+            })
+        };
+        let has_more = rooms.len() > limit;
+        let rooms = rooms.into_iter().take(limit).enumerate().filter_map(membership).collect();
+        Memberships { rooms, has_more }
+    }
+
+    /// Reads what a user may do in a room. It does not know the server's administrators.
+    pub fn access(&self, user: &Username, room: &RoomName) -> RoomAccess {
+        let info = self.rooms.get(room).map(|room| Arc::clone(&room.info));
+        RoomAccess { info, role: self.rooms.role(room, user), is_administrator: false }
+    }
+
+    /// Reads the last numbers of rooms.
+    pub fn tops(&self, rooms: &[RoomName]) -> Vec<u64> {
+        rooms.iter().map(|room| self.last_seq(&Topic::Room(room.clone()))).collect()
+    }
+
+    /// Counts what a user, who has read at least up to `read`, has not read in a topic.
+    pub fn counts(&self, user: &Username, topic: &Topic, read: u64) -> ReadState {
+        let Some(log) = self.topics.get(topic) else { return ReadState::default() };
+        let read = self.rooms.read(user, topic, log.last).max(read.min(log.last));
+        let mut counts = Counts::default();
+        let unread = log.entries.range(log.index_of(read + 1)..).filter(|entry| entry.from != *user);
+        for entry in unread {
+            counts.unread = (counts.unread + 1).min(COUNT_MAX);
+            if entry.body.mentions().is_some_and(|mentions| mentions.contain(user)) {
+                counts.mentions = (counts.mentions + 1).min(COUNT_MAX);
+            }
+            if counts.mentions == COUNT_MAX {
+                break;
+            }
+        }
+        ReadState { top: log.last, read, counts }
+    }
+
+    /// When the last entry of a topic was stored; 0 if none was.
+    fn at_ms(&self, topic: &Topic) -> u64 {
+        self.topics.get(topic).map_or(0, |log| log.last_at_ms)
+    }
+
+    fn is_special(&self, topic: &Topic) -> bool {
+        match topic {
+            Topic::Room(name) => self.rooms.get(name).is_some_and(|room| room.info.is_special()),
+            Topic::Pair(_) => false,
+        }
     }
 
     /// Removes the oldest entries of each topic with their nonces, while `is_removed`
@@ -208,11 +353,11 @@ impl History {
     }
 
     /// Gives a draft the next number of its topic, and keeps the entry.
-    fn store(&mut self, draft: &Draft, now_ms: u64) -> Arc<Entry> {
+    fn store(&mut self, draft: &Draft, mentions: Option<Box<Mentions>>, now_ms: u64) -> Arc<Entry> {
         let log = self.topics.entry_ref(&draft.topic).or_default();
         log.last += 1;
         log.last_at_ms = log.last_at_ms.max(now_ms);
-        let entry = Arc::new(batch::entry(draft, log.last, log.last_at_ms));
+        let entry = Arc::new(batch::entry(draft, mentions, log.last, log.last_at_ms));
         // Most entries are for the topic that was written last: its key stays.
         if log.written != self.writes || log.entries.is_empty() {
             self.written.remove(&log.written);
@@ -242,6 +387,26 @@ impl History {
         for entry in std::mem::take(&mut log.entries) {
             remove_nonce(&mut self.nonces, &entry);
         }
+    }
+}
+
+/// What a history knows when it judges a draft.
+struct KnownRooms<'a, F> {
+    rooms: &'a RoomTable,
+    account_exists: &'a F,
+}
+
+impl<F: Fn(&Username) -> bool> Known for KnownRooms<'_, F> {
+    fn has_account(&self, name: &Username) -> bool {
+        (self.account_exists)(name)
+    }
+
+    fn room(&self, name: &RoomName) -> Option<(&Arc<RoomInfo>, u64)> {
+        self.rooms.get(name).map(|room| (&room.info, room.members.len() as u64))
+    }
+
+    fn role(&self, room: &RoomName, user: &Username) -> Option<Role> {
+        self.rooms.role(room, user)
     }
 }
 
@@ -326,8 +491,9 @@ mod tests {
             topic: topic.clone(),
             from: name(from),
             room: None,
-            body: Body::Message { text: MessageText::stored(text) },
+            body: Body::message(MessageText::stored(text)),
             nonce: nonce.map(|n| Nonce::parse(n).unwrap()),
+            check: false,
         }
     }
 

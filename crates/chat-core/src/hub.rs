@@ -152,6 +152,7 @@ impl Hub {
                 }
                 self.resume_for_credit(out);
             }
+            Input::Changes(_) => {}
             Input::Missed(missed) => {
                 for missed in missed {
                     self.missed(missed, out);

@@ -26,6 +26,7 @@
 //! |---|---|
 //! | [`Hub`], [`Input`], [`Outputs`] | all decisions; the folder `hub/` has its parts and steps |
 //! | [`History`], [`Entry`], [`Draft`] | the rules of a log: numbers, nonces, pages |
+//! | [`RoomInfo`], [`RoomChange`], [`judge_change`] | rooms, their members, and the rule for their changes |
 //! | [`Username`], [`RoomName`], [`MessageText`] | names and texts, parsed once: a value of the type is valid |
 //! | [`Skeleton`] | which names a person could mistake for one another |
 //! | [`Framing`] | protocol frames as bytes, for WebSockets or lines |
@@ -43,23 +44,29 @@ mod entry;
 mod frame;
 mod history;
 mod hub;
+mod membership;
 mod names;
 mod outputs;
 mod query;
 mod seed;
 mod skeleton;
 
-pub use batch::{Batch, Facts, FirstResult, Questions, TopicEnd};
+pub use batch::{Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use entry::{
-    Body, Commit, Conversations, Draft, DraftId, Entry, Missed, Outcome, Page, PageFrom, PageLimits, Receipt,
-    Topic,
+    Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, Mentions, Missed, Outcome, Page,
+    PageFrom, PageLimits, Receipt, Topic,
 };
 pub use frame::Framing;
 pub use frame::v2::features;
-pub use history::{History, HistoryLimits};
+pub use history::{History, HistoryLimits, KeptRoom};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
 pub use hub::{Hub, HubOptions, Input, Now, Protocol, RateLimit, RecentLimits};
+pub use membership::{
+    Access, Actor, COUNT_MAX, ChangeFacts, ChangeRefused, Counts, GoneReason, Level, MENTION_ALL_MEMBERS_MAX,
+    Membership, Memberships, ROOM_DESCRIPTION_MAX_CHARS, ROOM_TITLE_MAX_CHARS, ReadState, Role, RoomAccess,
+    RoomChange, RoomInfo, RoomPatch, UserMark, WantedChange, judge_change,
+};
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,

@@ -104,6 +104,12 @@ pub enum UsernameError {
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
+    /// Whether it begins as the names that the server makes for closed rooms: `~`. Users
+    /// cannot open a room with such a name.
+    pub fn is_made_by_server(&self) -> bool {
+        self.as_str().starts_with('~')
+    }
+
     /// Parses a name; an empty one stands for [`DEFAULT_ROOM`].
     ///
     /// # Errors

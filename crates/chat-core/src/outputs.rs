@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::{Draft, Query, ReadId, RoomName, Topic, Username};
+use crate::{Draft, Query, ReadId, RoomName, Topic, UserMark, Username};
 
 /// The outputs of a hub, a queue that its caller owns and reuses.
 ///
@@ -119,6 +119,9 @@ pub enum Output {
         /// What to read.
         query: Query,
     },
+    /// Store this position or level of a user within a second. Marks may be put together,
+    /// and stored once for all of a second.
+    Keep(UserMark),
     /// Hand over no more frames of this client until it is resumed.
     Pause(ClientId),
     /// Hand over frames of this client again.

@@ -103,8 +103,8 @@ mod tests {
         bus.subscribe(2, Subscription::Room(RoomName::default()));
         let topic = Topic::Room(RoomName::default());
         let outcome = Outcome::Duplicate { topic: topic.clone(), seq: 5, at_ms: 1_000 };
-        let receipts = vec![Receipt { draft: DraftId(1), outcome }];
-        bus.publish_retried(&Commit { entries: Vec::new(), receipts }, 2_000);
+        let receipts = vec![Receipt::new(DraftId(1), outcome)];
+        bus.publish_retried(&Commit { receipts, ..Commit::default() }, 2_000);
         let missed = |shard: usize| -> Vec<Missed> {
             let items = inboxes[shard].take(Waker::noop()).into_iter().flatten();
             let missed = items.flat_map(|item| match item {

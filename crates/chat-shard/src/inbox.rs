@@ -208,7 +208,7 @@ mod tests {
                 seq,
                 from: Username::known("alice").unwrap(),
                 room: None,
-                body: Body::Message { text: MessageText::stored("hi") },
+                body: Body::message(MessageText::stored("hi")),
                 at_ms: 0,
                 nonce: None,
             })
@@ -240,7 +240,7 @@ mod tests {
         for seq in 1..=3 {
             inbox.push(commit([seq]));
         }
-        let receipt = Receipt { draft: DraftId(1), outcome: Outcome::Failed };
+        let receipt = Receipt::new(DraftId(1), Outcome::Failed);
         inbox.push(Item::Failure { lane: 0, receipts: vec![receipt] });
         inbox.push(commit([4, 5]));
         assert_eq!(taken(&mut inbox), "1 2 3-5 !", "where the first of them would have stood");
@@ -280,7 +280,7 @@ mod tests {
     fn the_receipts_of_a_commit_that_does_not_fit_follow_the_mark() {
         let mut inbox = Inbox::<()>::new(0);
         let Item::Commit { entries, .. } = commit([1, 2]) else { panic!("not a commit") };
-        let receipts = vec![Receipt { draft: DraftId(1), outcome: Outcome::Stored { seq: 1, at_ms: 0 } }];
+        let receipts = vec![Receipt::new(DraftId(1), Outcome::Stored { seq: 1, at_ms: 0 })];
         inbox.push(Item::Commit { entries, receipts });
         let items = Vec::from(inbox.take().unwrap());
         assert!(matches!(&items[0], Item::Missed(ranges) if *ranges == [missed(1, 2)]), "{items:?}");

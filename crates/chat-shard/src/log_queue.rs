@@ -207,7 +207,7 @@ impl Failure {
             true => Outcome::Stored { seq: 1, at_ms: 0 },
             false => Outcome::Failed,
         };
-        let receipt = |draft: &Draft| Receipt { draft: draft.id, outcome: outcome.clone() };
+        let receipt = |draft: &Draft| Receipt::new(draft.id, outcome.clone());
         let receipts: Vec<_> = batch.drafts.iter().map(receipt).collect();
         let by_shard = receipts_by_shard(&receipts, &batch.origins, shards).into_iter().enumerate();
         let concerned = by_shard.filter(|(_, receipts)| !receipts.is_empty());
@@ -246,8 +246,9 @@ mod tests {
             topic: Topic::Room(RoomName::default()),
             from: Username::known("alice").unwrap(),
             room: None,
-            body: Body::Message { text: MessageText::stored("hi") },
+            body: Body::message(MessageText::stored("hi")),
             nonce: None,
+            check: false,
         }
     }
 

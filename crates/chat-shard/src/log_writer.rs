@@ -311,7 +311,7 @@ mod tests {
                     Item::Commit { receipts, .. } | Item::Failure { receipts, .. } => receipts,
                     _ => panic!("something else in the inbox"),
                 });
-                receipts.map(|Receipt { draft, outcome }| (draft.0, outcome)).collect()
+                receipts.map(|Receipt { draft, outcome, .. }| (draft.0, outcome)).collect()
             };
             [receipts(0), receipts(1)]
         }
@@ -323,8 +323,9 @@ mod tests {
             topic: Topic::Room(RoomName::parse(room).unwrap()),
             from: Username::known("alice").unwrap(),
             room: None,
-            body: Body::Message { text: MessageText::stored(text) },
+            body: Body::message(MessageText::stored(text)),
             nonce: None,
+            check: false,
         }
     }
 

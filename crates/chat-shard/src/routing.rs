@@ -149,12 +149,12 @@ mod tests {
     }
 
     fn entry(topic: Topic, seq: u64) -> Arc<Entry> {
-        let body = Body::Message { text: MessageText::stored("hi") };
+        let body = Body::message(MessageText::stored("hi"));
         Arc::new(Entry { topic, seq, from: name("alice"), room: None, body, at_ms: 0, nonce: None })
     }
 
     fn receipt(draft: u64) -> Receipt {
-        Receipt { draft: DraftId(draft), outcome: Outcome::Failed }
+        Receipt::new(DraftId(draft), Outcome::Failed)
     }
 
     /// Each delivery as (shard, numbers of entries, drafts of receipts).
@@ -208,7 +208,7 @@ mod tests {
         let topic = Topic::Room(room());
         let retried_at = |at_ms| {
             let outcome = Outcome::Duplicate { topic: Topic::Room(room()), seq: 5, at_ms };
-            retried(&[Receipt { draft: DraftId(1), outcome }], 1_000_000).collect::<Vec<_>>()
+            retried(&[Receipt::new(DraftId(1), outcome)], 1_000_000).collect::<Vec<_>>()
         };
         assert_eq!(retried_at(1_000), [], "it was delivered long ago");
         assert_eq!(retried_at(999_000), [Missed { topic, first: 5, last: 5 }]);

@@ -335,6 +335,8 @@ impl Shard {
             Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
             Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
             Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
+            // TEMPORARY: until the marks' writer exists
+            Output::Keep(_) => {}
             Output::Typing(change) => self.parts.bus.typing(self.parts.index, &change),
         }
     }
@@ -382,6 +384,14 @@ impl Shard {
                     }
                     Query::Conversations { user, limit } => {
                         log.conversations(user, *limit).await.map(Answer::Conversations)
+                    }
+                    Query::Memberships { user, limit, counted } => {
+                        log.memberships(user, *limit, *counted).await.map(Answer::Memberships)
+                    }
+                    Query::Access { user, room } => log.access(user, room).await.map(Answer::Access),
+                    Query::Tops { rooms } => log.tops(rooms).await.map(Answer::Tops),
+                    Query::Counts { user, topic, read } => {
+                        log.counts(user, topic, *read).await.map(Answer::Counts)
                     }
                 }
             };
@@ -458,6 +468,10 @@ fn in_words(query: &Query) -> (&'static str, String) {
             ("page", format!("{} and {}", pair.low(), pair.high()))
         }
         Query::Conversations { user, .. } => ("conversations", user.to_string()),
+        Query::Memberships { user, .. } => ("memberships", user.to_string()),
+        Query::Access { user, room } => ("access", format!("{user} in {room}")),
+        Query::Tops { rooms } => ("tops", format!("{} rooms", rooms.len())),
+        Query::Counts { user, .. } => ("counts", user.to_string()),
     }
 }
 

@@ -126,7 +126,7 @@ mod tests {
             seq: 1,
             from: Username::known("alice").unwrap(),
             room: None,
-            body: Body::Message { text: MessageText::stored("hi") },
+            body: Body::message(MessageText::stored("hi")),
             at_ms: 0,
             nonce: None,
         };

@@ -106,7 +106,11 @@ impl World {
             Output::Read { id, query } => {
                 match &query {
                     Query::Page { topic, .. } => (id, topic).hash(&mut self.hasher),
-                    Query::Conversations { user, .. } => (id, user).hash(&mut self.hasher),
+                    Query::Conversations { user, .. }
+                    | Query::Memberships { user, .. }
+                    | Query::Access { user, .. }
+                    | Query::Counts { user, .. } => (id, user).hash(&mut self.hasher),
+                    Query::Tops { rooms } => (id, rooms).hash(&mut self.hasher),
                 }
                 self.count_read(hub)?;
                 if let Query::Page { topic: topic @ Topic::Room(_), .. } = &query {
@@ -141,6 +145,7 @@ impl World {
                 }
             }
             Output::Presence(change) => self.tell_others(hub, change),
+            Output::Keep(_) => {}
             Output::Typing(change) => self.carry_typing(hub, change),
         }
         Ok(())

@@ -121,7 +121,7 @@ impl World {
                 Outcome::Stored { .. } => self.oracle.stored(send, true)?,
                 Outcome::Duplicate { .. } => self.oracle.stored(send, false)?,
                 Outcome::NoRecipient { .. } => self.oracle.has_no_recipient(send),
-                Outcome::Failed => {}
+                Outcome::Forbidden | Outcome::Failed => {}
             }
         }
         Ok(commit)

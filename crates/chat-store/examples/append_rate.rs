@@ -144,8 +144,9 @@ impl Messages {
             topic: self.rooms[self.count % self.rooms.len()].clone(),
             from: self.users[self.count * 7 % USERS].clone(),
             room: None,
-            body: Body::Message { text: self.text.clone() },
+            body: Body::message(self.text.clone()),
             nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
+            check: false,
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn entry_kind(body: &Body) -> i64 {
 /// The body in the columns `kind, text` of an entry.
 pub(crate) fn body(kind: i64, text: &str) -> Result<Body, StoreError> {
     match kind {
-        MESSAGE => Ok(Body::Message { text: MessageText::stored(text) }),
+        MESSAGE => Ok(Body::message(MessageText::stored(text))),
         _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
     }
 }

@@ -21,8 +21,9 @@
 //!     topic: kitchen.clone(),
 //!     from: Username::parse("alice")?,
 //!     room: None,
-//!     body: Body::Message { text: MessageText::parse("Привет!", 4096)? },
+//!     body: Body::message(MessageText::parse("Привет!", 4096)?),
 //!     nonce: None,
+//!     check: true,
 //! };
 //! let commit = stores.log.append(&[draft], 1_795_371_797_000).await?;
 //! assert_eq!(commit.receipts[0].outcome, Outcome::Stored { seq: 1, at_ms: 1_795_371_797_000 });
@@ -64,8 +65,8 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
-    EventLog, NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User,
-    UserRepository,
+    EventLog, ListedRoom, NewUser, RoleChange, RoomRepository, SESSIONS_LISTED_MAX, Session,
+    SessionRepository, StoreFuture, User, UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use sqlite::{SqliteOptions, SqliteStore};

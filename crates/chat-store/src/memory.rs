@@ -1,19 +1,21 @@
 //! A store in memory.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Commit, Conversations, Draft, Entry, History, HistoryLimits, Page, PageFrom, PageLimits, Seed, SessionId,
-    Skeleton, Topic, Username,
+    Access, ChangeRefused, Commit, Conversations, Draft, Entry, History, HistoryLimits, KeptRoom,
+    Memberships, Page, PageFrom, PageLimits, ReadState, Role, RoomAccess, RoomChange, RoomInfo, RoomName,
+    Seed, SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
 };
 use uuid::Uuid;
 
 use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
-    EventLog, NewUser, Retention, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
-    StoreFuture, TrimPosition, Trimmed, User, UserRepository,
+    EventLog, ListedRoom, NewUser, Retention, RoleChange, RoomRepository, SESSIONS_LISTED_MAX, Session,
+    SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -83,6 +85,11 @@ impl Inner {
     fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Commit {
         let users = &self.users;
         self.history.append(drafts, now_ms, |name| users.contains_key(name))
+    }
+
+    fn change(&mut self, wanted: &WantedChange, now_ms: u64) -> Result<Vec<RoomChange>, ChangeRefused> {
+        let users = &self.users;
+        self.history.change(wanted, now_ms, |name| users.contains_key(name))
     }
 
     fn check_new_name(&self, name: &Username) -> Result<(), StoreError> {
@@ -348,6 +355,57 @@ impl EventLog for MemoryStore {
         Box::pin(async move { Ok(self.lock().history.conversations(user, limit)) })
     }
 
+    fn change<'a>(
+        &'a self,
+        wanted: &'a WantedChange,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+        Box::pin(async move { Ok(self.lock().change(wanted, now_ms)) })
+    }
+
+    fn change_in_place(
+        &self,
+        wanted: &WantedChange,
+        now_ms: u64,
+        publish: &mut dyn FnMut(&[RoomChange]),
+    ) -> Option<Result<(), ChangeRefused>> {
+        let mut inner = self.lock();
+        Some(inner.change(wanted, now_ms).map(|changes| publish(&changes)))
+    }
+
+    fn memberships<'a>(
+        &'a self,
+        user: &'a Username,
+        limit: usize,
+        counted: usize,
+    ) -> StoreFuture<'a, Memberships> {
+        Box::pin(async move { Ok(self.lock().history.memberships(user, limit, counted)) })
+    }
+
+    fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let is_administrator = inner.administrators.contains_key(user);
+            Ok(RoomAccess { is_administrator, ..inner.history.access(user, room) })
+        })
+    }
+
+    fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(async move { Ok(self.lock().history.tops(rooms)) })
+    }
+
+    fn counts<'a>(&'a self, user: &'a Username, topic: &'a Topic, read: u64) -> StoreFuture<'a, ReadState> {
+        Box::pin(async move { Ok(self.lock().history.counts(user, topic, read)) })
+    }
+
+    fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            marks.iter().for_each(|mark| inner.history.keep(mark));
+            Ok(())
+        })
+    }
+
     fn trim<'a>(
         &'a self,
         retention: &'a Retention,
@@ -383,4 +441,74 @@ impl EventLog for MemoryStore {
         publish(&commit);
         Some(commit)
     }
+}
+
+impl RoomRepository for MemoryStore {
+    fn find_room<'a>(&'a self, room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>> {
+        Box::pin(
+            async move { Ok(self.lock().history.room(room).map(|(kept, at_ms)| listed(room, kept, at_ms))) },
+        )
+    }
+
+    fn open_rooms(&self, max: usize) -> StoreFuture<'_, Vec<ListedRoom>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let open = inner.history.rooms().filter(|(_, kept, _)| kept.info.access == Access::Open);
+            Ok(newest_first(open.map(|(name, kept, at_ms)| listed(name, kept, at_ms)), max))
+        })
+    }
+
+    fn rooms_of<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Vec<ListedRoom>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let own = inner.history.rooms().filter(|(_, kept, _)| kept.members.contains_key(user));
+            Ok(newest_first(own.map(|(name, kept, at_ms)| listed(name, kept, at_ms)), max))
+        })
+    }
+
+    fn members_of<'a>(
+        &'a self,
+        room: &'a RoomName,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, Role)>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let members = inner.history.room(room).into_iter().flat_map(|(kept, _)| &kept.members);
+            let later = members.filter(|(name, _)| after.is_none_or(|after| *name > after));
+            Ok(later.take(max).map(|(name, (role, _))| (name.clone(), *role)).collect())
+        })
+    }
+
+    fn add_rooms<'a>(&'a self, rooms: &'a [(RoomName, String)], now_ms: u64) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            for (name, title) in rooms {
+                let info = RoomInfo { title: title.clone(), ..RoomInfo::opened(name) };
+                inner.history.open_room(name, info, now_ms);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn listed(name: &RoomName, kept: &KeptRoom, at_ms: u64) -> ListedRoom {
+    ListedRoom {
+        name: name.clone(),
+        info: Arc::clone(&kept.info),
+        members: kept.members.len() as u64,
+        at_ms,
+        created_at_ms: kept.created_at_ms,
+        created_by: kept.created_by.clone(),
+    }
+}
+
+fn newest_first(rooms: impl Iterator<Item = ListedRoom>, max: usize) -> Vec<ListedRoom> {
+    let mut rooms: Vec<ListedRoom> = rooms.collect();
+    rooms.sort_by(|one, other| {
+        let key = |room: &ListedRoom| (room.info.archived, Reverse(room.at_ms));
+        key(one).cmp(&key(other)).then_with(|| one.name.cmp(&other.name))
+    });
+    rooms.truncate(max);
+    rooms
 }

@@ -2,8 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, SessionId, Topic, Username};
+use chat_core::{
+    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState, Role,
+    RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
+};
 
 use crate::{Retention, StoreError, TrimPosition, Trimmed};
 
@@ -179,6 +183,67 @@ pub trait EventLog: Send + Sync {
     /// Lists the private conversations of a user, at most `limit` of them.
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations>;
 
+    /// Makes a change of a room or of its members in a transaction of its own, by the rule
+    /// of [`judge_change`](chat_core::judge_change). The caller runs it in the
+    /// [lane](Self::lane) of the room, not beside a batch of that lane.
+    ///
+    /// A call that failed may have made the change. It is repeated with the same
+    /// arguments until it answers: a change that is made already answers the same.
+    fn change<'a>(
+        &'a self,
+        _wanted: &'a WantedChange,
+        _now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+        unbuilt()
+    }
+
+    /// Makes a change at once, as [`append_in_place`](Self::append_in_place) stores a batch.
+    fn change_in_place(
+        &self,
+        _wanted: &WantedChange,
+        _now_ms: u64,
+        _publish: &mut dyn FnMut(&[RoomChange]),
+    ) -> Option<Result<(), ChangeRefused>> {
+        None
+    }
+
+    /// Lists the rooms of a user, at most `limit` of them, those with the newest messages
+    /// first. The first `counted` have [counts](chat_core::Membership::counts).
+    fn memberships<'a>(
+        &'a self,
+        _user: &'a Username,
+        _limit: usize,
+        _counted: usize,
+    ) -> StoreFuture<'a, Memberships> {
+        unbuilt()
+    }
+
+    /// Reads what a user may do in a room.
+    fn access<'a>(&'a self, _user: &'a Username, _room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+        unbuilt()
+    }
+
+    /// Reads the last numbers of rooms, in their order; 0 for a room without entries.
+    fn tops<'a>(&'a self, _rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+        unbuilt()
+    }
+
+    /// Counts what a user, who has read at least up to `read`, has not read in a topic.
+    fn counts<'a>(
+        &'a self,
+        _user: &'a Username,
+        _topic: &'a Topic,
+        _read: u64,
+    ) -> StoreFuture<'a, ReadState> {
+        unbuilt()
+    }
+
+    /// Keeps marks of users in one transaction. A mark never goes back, is clamped to the
+    /// last number of its topic, and is dropped if the user is no member of the room.
+    fn keep<'a>(&'a self, _marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+        unbuilt()
+    }
+
     /// Makes one step of a trim: removes entries that are not [kept](Retention) any more,
     /// the oldest of each topic first. It removes at most `max_entries` (at least 1), so
     /// that other calls do not wait long. It starts at `from` and returns the position of
@@ -225,6 +290,73 @@ pub trait EventLog: Send + Sync {
     ) -> Option<Commit> {
         None
     }
+}
+
+/// The rooms, as lists show them. They are changed through [`EventLog::change`].
+pub trait RoomRepository: Send + Sync {
+    /// Finds a room.
+    fn find_room<'a>(&'a self, _room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>> {
+        unbuilt()
+    }
+
+    /// Lists at most `max` open rooms: those that are not archived first, then those with
+    /// the newest messages, then by name.
+    fn open_rooms(&self, _max: usize) -> StoreFuture<'_, Vec<ListedRoom>> {
+        unbuilt()
+    }
+
+    /// Lists at most `max` rooms of a user, in the order of [`open_rooms`](Self::open_rooms).
+    fn rooms_of<'a>(&'a self, _user: &'a Username, _max: usize) -> StoreFuture<'a, Vec<ListedRoom>> {
+        unbuilt()
+    }
+
+    /// Lists at most `max` members of a room after a name (`None`: from the first one), in
+    /// the order of their names.
+    fn members_of<'a>(
+        &'a self,
+        _room: &'a RoomName,
+        _after: Option<&'a Username>,
+        _max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, Role)>> {
+        unbuilt()
+    }
+
+    /// Adds the rooms of this list that do not exist, each as an open one with a title,
+    /// without members.
+    fn add_rooms<'a>(&'a self, _rooms: &'a [(RoomName, String)], _now_ms: u64) -> StoreFuture<'a, ()> {
+        unbuilt()
+    }
+
+    /// Makes one step of the work that a migration leaves: users become members of the
+    /// rooms that they have written to. It looks at about `max_entries` entries, and
+    /// returns whether there is more to do.
+    ///
+    /// The default implementation has nothing to do.
+    fn fill_members(&self, _max_entries: usize) -> StoreFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+}
+
+/// TEMPORARY: until the SQL stores have it.
+fn unbuilt<'a, T: Send + 'a>() -> StoreFuture<'a, T> {
+    Box::pin(async { Err(StoreError::Unavailable { source: "not built yet".into() }) })
+}
+
+/// A room in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRoom {
+    /// The name.
+    pub name: RoomName,
+    /// Its title and access.
+    pub info: Arc<RoomInfo>,
+    /// The number of members.
+    pub members: u64,
+    /// When the last message was stored, in milliseconds since 1970 (UTC); 0 if none was.
+    pub at_ms: u64,
+    /// When the room was created, in milliseconds since 1970 (UTC); 0 if unknown.
+    pub created_at_ms: u64,
+    /// The creator; `None` if a user opened the room by its name.
+    pub created_by: Option<Username>,
 }
 
 /// A new account.

@@ -1,6 +1,8 @@
 //! The rows of both databases, mapped to the values of the chat.
 
-use chat_core::{Conversations, Entry, FirstResult, Nonce, SessionId, Topic, TopicEnd, Username};
+use chat_core::{
+    ConversationState, Conversations, Entry, FirstResult, Level, Nonce, SessionId, Topic, TopicEnd,
+};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Row, Type};
@@ -180,11 +182,15 @@ pub(crate) fn seq_and_stamp(row: &impl Columns) -> Result<(u64, u64), StoreError
     Ok((row.number(0)?, row.number(1)?))
 }
 
-/// Rows `person, last_seq`; the query asked for one row more than `limit`.
+/// Rows `person, last_seq, last_at`; the query asked for one row more than `limit`.
 pub(crate) fn conversations(rows: &[impl Columns], limit: usize) -> Result<Conversations, StoreError> {
-    let latest = rows.iter().take(limit).map(|row| Ok((columns::username(row.text(0)?)?, row.number(1)?)));
+    let state = |row| {
+        let (with, top) = (columns::username(Columns::text(row, 0)?)?, Columns::number(row, 1)?);
+        let at_ms = Columns::number(row, 2)?;
+        Ok(ConversationState { with, top, at_ms, read: 0, level: Level::All, unread: None })
+    };
     Ok(Conversations {
-        latest: latest.collect::<Result<Vec<(Username, u64)>, StoreError>>()?,
+        latest: rows.iter().take(limit).map(state).collect::<Result<Vec<_>, StoreError>>()?,
         has_more: rows.len() > limit,
     })
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    DatabaseUrl, EventLog, MemoryStore, PostgresOptions, PostgresStore, SessionRepository, SqliteOptions,
-    SqliteStore, StoreError, UserRepository,
+    DatabaseUrl, EventLog, MemoryStore, PostgresOptions, PostgresStore, RoomRepository, SessionRepository,
+    SqliteOptions, SqliteStore, StoreError, UserRepository,
 };
 
 /// The stores of a server. Cloning shares them.
@@ -16,6 +16,8 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionRepository>,
     /// The log of messages.
     pub log: Arc<dyn EventLog>,
+    /// The rooms, for lists.
+    pub rooms: Arc<dyn RoomRepository>,
     opened: Option<Opened>,
 }
 
@@ -49,13 +51,13 @@ impl Stores {
         }
     }
 
-    /// Uses one store in all three roles. [`close`](Self::close) does not close it: its
+    /// Uses one store in all four roles. [`close`](Self::close) does not close it: its
     /// owner does.
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: UserRepository + SessionRepository + EventLog + 'static,
+        S: UserRepository + SessionRepository + EventLog + RoomRepository + 'static,
     {
-        Self { users: store.clone(), sessions: store.clone(), log: store, opened: None }
+        Self { users: store.clone(), sessions: store.clone(), log: store.clone(), rooms: store, opened: None }
     }
 
     /// Waits for calls that run, then closes the database. Later calls through other

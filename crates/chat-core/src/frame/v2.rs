@@ -56,8 +56,10 @@ pub(crate) enum ErrorCode {
     NotJoined,
     /// The room is joined already.
     AlreadyJoined,
-    /// No account has that name.
+    /// There is no such account, or the user is no member of that room.
     NotFound,
+    /// The user may not do this: the room is closed or archived, or only some may.
+    Forbidden,
     /// The text has more characters than allowed.
     TextTooLong,
     /// The connection or its user has joined as many rooms as they may.

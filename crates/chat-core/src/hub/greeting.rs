@@ -94,11 +94,11 @@ impl Hub {
         out: &mut Outputs,
     ) -> Vec<(Pair, u64)> {
         let mut tops: Vec<(Pair, u64)> = active.into_iter().map(|pair| (pair, 0)).collect();
-        for (other, seq) in &conversations.latest {
-            let pair = Pair::new(user.clone(), other.clone());
+        for conversation in &conversations.latest {
+            let pair = Pair::new(user.clone(), conversation.with.clone());
             match tops.iter_mut().find(|(known, _)| *known == pair) {
-                Some((_, top)) => *top = *seq,
-                None => tops.push((pair, *seq)),
+                Some((_, top)) => *top = conversation.top,
+                None => tops.push((pair, conversation.top)),
             }
         }
         for (pair, top) in &mut tops {

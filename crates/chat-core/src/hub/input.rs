@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Answer, ClientId, Entry, Missed, PresenceChange, ReadId, Receipt, RoomName, SessionId, Topic,
+    Answer, ClientId, Entry, Missed, PresenceChange, ReadId, Receipt, RoomChange, RoomName, SessionId, Topic,
     TypingChange, Username,
 };
 
@@ -52,6 +52,9 @@ pub enum Input<'a> {
         /// The receipts of this hub's own drafts.
         receipts: &'a [Receipt],
     },
+    /// Rooms or members were changed, in the order of the rooms' lanes among the entries
+    /// of [`Commit`](Self::Commit). Every hub gets every change.
+    Changes(&'a [RoomChange]),
     /// Entries were committed that the bus does not carry to this hub.
     Missed(&'a [Missed]),
     /// The log no longer keeps the entries below these numbers: no client gets

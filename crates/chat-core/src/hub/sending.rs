@@ -85,7 +85,7 @@ impl Hub {
             (DraftOrigin::V1 { .. }, Topic::Room(_)) => (None, None),
             (DraftOrigin::V2 { nonce, .. }, _) => (None, Some(nonce.clone())),
         };
-        let body = Body::Message { text };
+        let body = Body::message(text);
         let draft = self.drafts.add(OpenDraft {
             author,
             topic: topic.clone(),
@@ -93,7 +93,8 @@ impl Hub {
             bytes: body.bytes(),
             fails_at_ms: self.now.mono_ms + self.options.append_timeout_ms,
         });
-        out.push(Output::Append(Draft { id: draft, topic, from, room, body, nonce }));
+        let check = matches!(topic, Topic::Room(_));
+        out.push(Output::Append(Draft { id: draft, topic, from, room, body, nonce, check }));
     }
 
     // Back from the log.
@@ -135,6 +136,9 @@ impl Hub {
             (Outcome::NoRecipient { .. }, DraftOrigin::V2 { nonce, .. }) if is_there => {
                 self.refuse_send(author.id, ErrorCode::NotFound, NO_ACCOUNT, nonce);
             }
+            (Outcome::Forbidden, DraftOrigin::V2 { nonce, .. }) if is_there => {
+                self.refuse_send(author.id, ErrorCode::Forbidden, "you may not write to this room", nonce);
+            }
             // A v1 client can only learn of a failure by being closed.
             (Outcome::Failed, DraftOrigin::V1 { .. }) if is_there => {
                 self.close(author.id, CloseCode::TryAgainLater, out);
@@ -146,7 +150,8 @@ impl Hub {
                 }
                 self.send_unavailable(author.id, nonce);
             }
-            (Outcome::NoRecipient { .. } | Outcome::Failed, _) => {}
+            // A v1 client is not told that its text was dropped.
+            (Outcome::NoRecipient { .. } | Outcome::Forbidden | Outcome::Failed, _) => {}
         }
         self.draft_answered(author, out);
     }
@@ -156,7 +161,7 @@ impl Hub {
         while let Some(draft) = self.drafts.overdue(self.now.mono_ms)
             && !planted!(self, NoDraftTimeout)
         {
-            self.receipt(&Receipt { draft, outcome: Outcome::Failed }, out);
+            self.receipt(&Receipt::new(draft, Outcome::Failed), out);
         }
     }
 

@@ -61,7 +61,7 @@ fn a_v1_draft_that_was_stored_before_is_delivered() {
     let draft = scenario.drafts.remove(0);
     let stored = scenario.store("alice", "kitchen", "hi");
     let outcome = Outcome::Duplicate { topic: topic("kitchen"), seq: stored.seq, at_ms: stored.at_ms };
-    let receipt = Receipt { draft: draft.id, outcome };
+    let receipt = Receipt::new(draft.id, outcome);
     scenario.turn(Input::Commit { entries: &[], receipts: &[receipt] });
     assert_eq!(scenario.received(alice), ["+alice", "alice: hi"]);
 }

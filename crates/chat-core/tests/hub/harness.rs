@@ -115,8 +115,9 @@ impl Scenario {
             topic,
             from: name(from),
             room: None,
-            body: Body::Message { text: MessageText::parse(text, 4096).expect("a good text") },
+            body: Body::message(MessageText::parse(text, 4096).expect("a good text")),
             nonce: None,
+            check: false,
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);
         Arc::clone(&commit.entries[0])
@@ -149,11 +150,8 @@ impl Scenario {
 
     /// The log fails the first `count` drafts that are held back.
     pub(crate) fn fail(&mut self, count: usize) {
-        let receipts: Vec<_> = self
-            .drafts
-            .drain(..count)
-            .map(|draft| Receipt { draft: draft.id, outcome: Outcome::Failed })
-            .collect();
+        let receipts: Vec<_> =
+            self.drafts.drain(..count).map(|draft| Receipt::new(draft.id, Outcome::Failed)).collect();
         self.turn(Input::Commit { entries: &[], receipts: &receipts });
     }
 
@@ -263,7 +261,7 @@ impl Scenario {
                             assert!(self.is_wanted(topic), "read before it was subscribed to: {query:?}");
                             self.reads.push_back((id, query));
                         }
-                        Query::Conversations { .. } => self.hellos.push_back((id, query)),
+                        _ => self.hellos.push_back((id, query)),
                     }
                 }
                 Output::Pause(client) => assert!(self.hub.is_paused(client)),
@@ -275,6 +273,7 @@ impl Scenario {
                     assert!(self.subscriptions.remove(&to), "{to:?} was not subscribed to");
                 }
                 Output::Presence(change) => self.presence.push(change),
+                Output::Keep(_) => {}
                 Output::Typing(change) => self.typing.push(change),
             }
         }
@@ -299,7 +298,7 @@ impl Scenario {
         let drafts: Vec<_> = self.drafts.drain(..count).collect();
         // No account has a name with a capital letter.
         let account = |name: &Username| !name.as_str().contains(char::is_uppercase);
-        let Commit { entries, receipts } = self.history.append(&drafts, self.now.wall_ms, account);
+        let Commit { entries, receipts, .. } = self.history.append(&drafts, self.now.wall_ms, account);
         let carried: Vec<_> =
             entries.into_iter().filter(|entry| !self.lose_entries && self.is_wanted(&entry.topic)).collect();
         for entry in &carried {

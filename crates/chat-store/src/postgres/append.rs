@@ -4,7 +4,7 @@
 //! locks the rows of its topics in the order of topics, then its nonces in the order of
 //! nonces, so that transactions cannot deadlock.
 
-use chat_core::{Batch, Commit, Draft, Facts, Questions};
+use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -30,10 +30,11 @@ pub(super) async fn append(
 ) -> Result<(Commit, Option<Mark>), Failure> {
     loop {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        let facts = answer(connection, &Questions::about(drafts)).await?;
-        let batch = Batch::decide(drafts, &facts, now_ms);
+        let facts = answer(connection, &Questions::about(drafts, Checked::Hinted)).await?;
+        let batch = Batch::decide(drafts, &facts, Checked::Hinted, now_ms);
         let topics = count_in(connection, &batch, now_ms).await?;
-        let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
+        let mut commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
+        commit.changes.clear(); // TEMPORARY: until the members are stored
         let entries = new_entries(&commit, &topics)?;
         let mark = insert_entries(connection, &entries).await?;
         if insert_nonces(connection, &entries).await? {
@@ -70,10 +71,10 @@ async fn answer<'a>(connection: &mut PgConnection, questions: &Questions<'a>) ->
             facts.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
         }
     }
-    if !questions.recipients.is_empty() {
-        let names = column(&questions.recipients, |name| name.as_str());
+    if !questions.accounts.is_empty() {
+        let names = column(&questions.accounts, |name| name.as_str());
         for row in &sqlx::query(RECIPIENTS).bind(names).fetch_all(connection).await? {
-            facts.accounts.extend(nth(&questions.recipients, row.integer(0)?));
+            facts.accounts.extend(nth(&questions.accounts, row.integer(0)?));
         }
     }
     Ok(facts)

@@ -111,6 +111,8 @@ impl PostgresStore {
     }
 }
 
+impl crate::RoomRepository for PostgresStore {}
+
 impl EventLog for PostgresStore {
     /// Uses the lane of the first topic. A batch that also has topics of other lanes may
     /// wait for them.

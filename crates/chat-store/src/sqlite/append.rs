@@ -1,6 +1,6 @@
 //! Storing a batch, with one statement for each step of the whole batch.
 
-use chat_core::{Batch, Commit, Draft, Facts, Questions};
+use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::batch::{NewEntry, TopicRows, find, new_entries};
@@ -13,10 +13,11 @@ pub(super) async fn append(
     drafts: &[Draft],
     now_ms: u64,
 ) -> Result<Commit, StoreError> {
-    let facts = answer(connection, &Questions::about(drafts)).await?;
-    let batch = Batch::decide(drafts, &facts, now_ms);
+    let facts = answer(connection, &Questions::about(drafts, Checked::Hinted)).await?;
+    let batch = Batch::decide(drafts, &facts, Checked::Hinted, now_ms);
     let topics = count_in(connection, &batch, now_ms).await?;
-    let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
+    let mut commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
+    commit.changes.clear(); // TEMPORARY: until the members are stored
     write(connection, &new_entries(&commit, &topics)?).await?;
     Ok(commit)
 }
@@ -48,15 +49,15 @@ async fn answer<'a>(
             facts.first_results.extend(nth(&questions.nonces, position).map(|nonce| (*nonce, first)));
         }
     }
-    if !questions.recipients.is_empty() {
-        let names: Vec<&str> = questions.recipients.iter().map(|name| name.as_str()).collect();
+    if !questions.accounts.is_empty() {
+        let names: Vec<&str> = questions.accounts.iter().map(|name| name.as_str()).collect();
         let found = sqlx::query(RECIPIENTS)
             .bind(json(&names)?)
             .fetch_all(connection)
             .await
             .map_err(StoreError::unavailable)?;
         for row in &found {
-            facts.accounts.extend(nth(&questions.recipients, row.integer(0)?));
+            facts.accounts.extend(nth(&questions.accounts, row.integer(0)?));
         }
     }
     Ok(facts)

@@ -91,6 +91,8 @@ impl SqliteStore {
     }
 }
 
+impl crate::RoomRepository for SqliteStore {}
+
 impl EventLog for SqliteStore {
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
         Box::pin(async move {

@@ -186,8 +186,9 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
         topic: topic.clone(),
         from: name(from),
         room: None,
-        body: Body::Message { text: MessageText::stored(text) },
+        body: Body::message(MessageText::stored(text)),
         nonce: None,
+        check: false,
     }
 }
 

@@ -13,7 +13,7 @@ async fn conversations_are_listed_newest_first(store: TestStore) {
     let of = async |person: &str, limit| {
         let found = store.log.conversations(&name(person), limit).await.unwrap();
         let latest: Vec<_> =
-            found.latest.iter().map(|(with, seq)| (with.as_str().to_owned(), *seq)).collect();
+            found.latest.iter().map(|state| (state.with.as_str().to_owned(), state.top)).collect();
         (latest, found.has_more)
     };
     assert_eq!(of("bob", 10).await, (vec![], false));

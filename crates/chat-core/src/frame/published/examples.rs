@@ -23,7 +23,7 @@ pub(super) fn entry(topic: Topic, from: &str, seq: u64, text: &str, nonce: Optio
         seq,
         from: username(from),
         room: None,
-        body: Body::Message { text: MessageText::stored(text) },
+        body: Body::message(MessageText::stored(text)),
         at_ms: 1_795_371_797_000 + seq * 1000,
         nonce: nonce.and_then(Nonce::parse),
     }

@@ -294,7 +294,7 @@ pub(crate) enum EntryFrame<'a> {
 impl<'a> From<&'a Entry> for EntryFrame<'a> {
     fn from(entry: &'a Entry) -> Self {
         let Entry { seq, from, body, .. } = entry;
-        let Body::Message { text } = body;
+        let Body::Message { text, .. } = body;
         let (seq, text, timestamp) = (*seq, text.as_str(), entry.at_ms / 1000);
         let nonce = entry.nonce.as_ref().map(Nonce::as_str);
         match &entry.topic {
