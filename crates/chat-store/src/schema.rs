@@ -82,6 +82,18 @@ pub(crate) mod lost {
         many: "roles of administrators",
         sql: "SELECT count(*) FROM administrators",
     };
+    pub(crate) const CLOSED_ROOMS: Counted = Counted {
+        one: "restriction of a closed room to its members",
+        many: "restrictions of closed rooms to their members",
+        sql: "SELECT count(*) FROM rooms WHERE access = 2",
+    };
+    pub(crate) const MEMBERSHIPS: Counted = Counted {
+        one: "membership of a room",
+        many: "memberships of rooms",
+        sql: "SELECT count(*) FROM members",
+    };
+    pub(crate) const MENTIONS: Counted =
+        Counted { one: "mention of a user", many: "mentions of users", sql: "SELECT count(*) FROM mentions" };
 }
 
 impl Step {

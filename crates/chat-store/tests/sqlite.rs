@@ -19,7 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 7;
+const NEWEST: i64 = 8;
 
 /// Another program with the same file.
 async fn other_program(path: &Path) -> SqliteConnection {
@@ -318,6 +318,7 @@ async fn the_schema_goes_up_and_down() {
     assert!(!folder.path().join("chat.db").exists());
 
     let steps = [
+        (7, "rooms"),
         (6, "administrators"),
         (5, "retention"),
         (4, "conversations"),

@@ -45,6 +45,7 @@ pub(super) const TABLES: &[Table] = &[
             ("other", Text),
             ("last_seq", Number),
             ("last_at", Number),
+            ("special", Number),
         ],
         order: "id",
     },
@@ -59,6 +60,7 @@ pub(super) const TABLES: &[Table] = &[
             ("text", Text),
             ("at", Number),
             ("nonce", Text),
+            ("mentions", Text),
         ],
         order: "topic, seq",
     },
@@ -73,6 +75,50 @@ pub(super) const TABLES: &[Table] = &[
         order: "at, nonce, sender",
     },
     Table { name: "administrators", columns: &[("username", Text), ("since", Number)], order: "username" },
+    Table {
+        name: "rooms",
+        columns: &[
+            ("name", Text),
+            ("title", Text),
+            ("description", Text),
+            ("access", Number),
+            ("archived", Number),
+            ("members", Number),
+            ("joins", Number),
+            ("created_at", Number),
+            ("created_by", Text),
+        ],
+        order: "name",
+    },
+    Table {
+        name: "members",
+        columns: &[
+            ("room", Text),
+            ("username", Text),
+            ("role", Number),
+            ("joined_at", Number),
+            ("position", Number),
+        ],
+        order: "room, username",
+    },
+    Table {
+        name: "marks",
+        columns: &[
+            ("username", Text),
+            ("kind", Number),
+            ("name", Text),
+            ("read_seq", Number),
+            ("level", Number),
+        ],
+        order: "username, kind, name",
+    },
+    Table {
+        name: "mentions",
+        columns: &[("topic", Number), ("username", Text), ("seq", Number), ("author", Text)],
+        order: "topic, username, seq",
+    },
+    Table { name: "members_fill", columns: &[("topic", Number), ("seq", Number)], order: "topic" },
+    Table { name: "left_rooms", columns: &[("room", Text), ("username", Text)], order: "room, username" },
 ];
 
 /// The number of rows in one statement: at most some 16 MB with the longest texts.

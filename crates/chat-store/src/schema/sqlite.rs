@@ -118,4 +118,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/sqlite/0007_administrators.down.sql"),
         loses: &[lost::ADMINISTRATORS],
     },
+    Step {
+        version: 8,
+        name: "rooms",
+        up: include_str!("../../../../migrations/sqlite/0008_rooms.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0008_rooms.down.sql"),
+        loses: &[lost::CLOSED_ROOMS, lost::MEMBERSHIPS, lost::MENTIONS],
+    },
 ];
