@@ -206,17 +206,30 @@ impl Admission {
     }
 }
 
-impl Known for Facts<'_> {
+/// The facts before a batch, with the members that its drafts so far have added.
+struct Progress<'f, 'a> {
+    facts: &'f Facts<'a>,
+    /// The new members of each room.
+    joined: BTreeMap<&'a RoomName, (Arc<RoomInfo>, BTreeSet<&'a Username>)>,
+}
+
+impl Known for Progress<'_, '_> {
     fn has_account(&self, name: &Username) -> bool {
-        self.accounts.contains(name)
+        self.facts.accounts.contains(name)
     }
 
     fn room(&self, name: &RoomName) -> Option<(&Arc<RoomInfo>, u64)> {
-        self.rooms.get(name).map(|room| (&room.info, room.members))
+        let joined = self.joined.get(name);
+        let new = joined.map_or(0, |(_, users)| users.len() as u64);
+        match self.facts.rooms.get(name) {
+            Some(room) => Some((&room.info, room.members + new)),
+            None => joined.map(|(info, _)| (info, new)),
+        }
     }
 
     fn role(&self, room: &RoomName, user: &Username) -> Option<Role> {
-        self.roles.get(&(room, user)).copied()
+        let has_joined = || self.joined.get(room).is_some_and(|(_, users)| users.contains(user));
+        self.facts.roles.get(&(room, user)).copied().or_else(|| has_joined().then_some(Role::Member))
     }
 }
 
@@ -263,23 +276,23 @@ impl<'a> Batch<'a> {
         let mut additions = Additions::default();
         let mut stored_nonces = BTreeMap::new();
         let mut decisions = Vec::with_capacity(drafts.len());
-        // Authors who become members in this batch.
-        let mut joined = BTreeSet::new();
+        let mut known = Progress { facts, joined: BTreeMap::new() };
         for (index, draft) in drafts.iter().enumerate() {
             let earlier = |author, nonce| {
                 let known = facts.first_results.get(&(author, nonce)).cloned().map(Earlier::Stored);
                 known.or_else(|| stored_nonces.get(&(author, nonce)).copied().map(Earlier::InBatch))
             };
-            let decision = match judge(draft, earlier, facts, checked.includes(draft)) {
+            let decision = match judge(draft, earlier, &known, checked.includes(draft)) {
                 Verdict::Repeat(Earlier::Stored(FirstResult { topic, seq, at_ms })) => {
                     Decision::Answer(Outcome::Duplicate { topic, seq, at_ms })
                 }
                 Verdict::Repeat(Earlier::InBatch(first)) => Decision::Repeat(first),
                 Verdict::NoRecipient => Decision::Answer(Outcome::NoRecipient { at_ms: now_ms }),
                 Verdict::Forbidden => Decision::Answer(Outcome::Forbidden),
-                Verdict::Store(mut admission) => {
-                    if admission.joins.is_some() && !joined.insert((&draft.topic, &draft.from)) {
-                        admission.joins = None;
+                Verdict::Store(admission) => {
+                    if let (Some(info), Topic::Room(room)) = (&admission.joins, &draft.topic) {
+                        let new = || (Arc::clone(info), BTreeSet::new());
+                        known.joined.entry(room).or_insert_with(new).1.insert(&draft.from);
                     }
                     // No later draft can repeat the nonce of the last one.
                     if let Some(nonce) = draft.nonce.as_ref().filter(|_| index + 1 < drafts.len()) {
@@ -404,3 +417,6 @@ fn repeated(first: &Draft, outcome: &Outcome) -> Outcome {
         ref other => other.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod rooms;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -110,11 +111,12 @@ impl History {
             let outcome = match batch::judge(draft, earlier, &known, check) {
                 Verdict::Store(mut admission) => {
                     not_members = std::mem::take(&mut admission.not_members);
-                    if let Some(change) = admission.change(draft, self.last_seq(&draft.topic) + 1) {
-                        if let RoomChange::Member { room, user, role, top, .. } = &change {
+                    if admission.joins.is_some() {
+                        let change = admission.change(draft, self.last_seq(&draft.topic) + 1);
+                        if let Some(RoomChange::Member { room, user, role, top, .. }) = &change {
                             self.rooms.add_member(room, user, *role, *top, now_ms);
                         }
-                        commit.changes.push(change);
+                        commit.changes.extend(change);
                     }
                     let entry = self.store(draft, admission.mentions, now_ms);
                     let stored = Outcome::Stored { seq: entry.seq, at_ms: entry.at_ms };
@@ -220,29 +222,25 @@ impl History {
     /// It looks at every topic, so that it suits small histories. Conversations whose
     /// entries were all removed are left out.
     pub fn conversations(&self, user: &Username, limit: usize) -> Conversations {
-        let with = |topic: &Topic| match topic {
-            Topic::Pair(pair) if pair.low() == user || pair.high() == user => Some(pair.other(user).clone()),
-            _ => None,
-        };
-        let newest_first = self.written.values().rev();
-        let state = |topic: &Topic| {
-            let ReadState { top, read, counts } = self.counts(user, topic, 0);
-            let (level, at_ms) = (self.rooms.level(user, topic), self.at_ms(topic));
-            Some(ConversationState {
-                with: with(topic)?,
-                top,
-                at_ms,
-                read,
-                level,
-                unread: Some(counts.unread),
+        let mut pairs: Vec<_> = self
+            .written
+            .values()
+            .filter_map(|topic| match topic {
+                Topic::Pair(pair) if pair.low() == user || pair.high() == user => {
+                    Some((Reverse(self.at_ms(topic)), pair.other(user), topic))
+                }
+                _ => None,
             })
-        };
-        let mut latest: Vec<_> =
-            newest_first.filter(|topic| with(topic).is_some()).take(limit + 1).filter_map(state).collect();
+            .collect();
+        pairs.sort_unstable();
         // The order of topics without entries is not known.
-        let has_more = latest.len() > limit || self.written.len() < self.topics.len();
-        latest.truncate(limit);
-        Conversations { latest, has_more }
+        let has_more = pairs.len() > limit || self.written.len() < self.topics.len();
+        let state = |(at_ms, with, topic): (Reverse<u64>, &Username, &Topic)| {
+            let ReadState { top, read, counts } = self.counts(user, topic, 0);
+            let (with, level) = (with.clone(), self.rooms.level(user, topic));
+            ConversationState { with, top, at_ms: at_ms.0, read, level, unread: Some(counts.unread) }
+        };
+        Conversations { latest: pairs.into_iter().take(limit).map(state).collect(), has_more }
     }
 
     /// Lists the rooms of a user, at most `limit` of them, and counts what is unread in
@@ -251,13 +249,15 @@ impl History {
         let mut rooms: Vec<_> = self
             .rooms
             .rooms_of(user)
-            .map(|name| (std::cmp::Reverse(self.at_ms(&Topic::Room(name.clone()))), name))
+            .map(|name| (Reverse(self.at_ms(&Topic::Room(name.clone()))), name))
             .collect();
         rooms.sort_unstable();
-        let membership = |(index, (at_ms, name)): (usize, (std::cmp::Reverse<u64>, &RoomName))| {
+        let membership = |(index, (at_ms, name)): (usize, (Reverse<u64>, &RoomName))| {
             let topic = Topic::Room(name.clone());
             let (room, role) = (self.rooms.get(name)?, self.rooms.role(name, user)?);
-            let ReadState { top, read, counts } = self.counts(user, &topic, 0);
+            let top = self.last_seq(&topic);
+            let read = self.rooms.read(user, &topic, top);
+            let counts = (index < counted).then(|| self.counts(user, &topic, 0).counts);
             Some(Membership {
                 room: name.clone(),
                 info: Arc::clone(&room.info),
@@ -266,7 +266,7 @@ impl History {
                 top,
                 at_ms: at_ms.0,
                 read,
-                counts: (index < counted).then_some(counts),
+                counts,
             })
         };
         let has_more = rooms.len() > limit;

@@ -399,14 +399,18 @@ pub struct ChangeFacts<'a> {
 /// Whether a wanted change is made: one rule for every store.
 ///
 /// A change that is made already is made again: it changes nothing, and its
-/// [`RoomChange`]s are published again.
+/// [`RoomChange`]s are answered again. A store cannot tell a repeated change from a new
+/// one, so that two changes are accepted from users who may not read the room any more:
+/// to leave it, and, from an administrator, to close a room that is closed. A caller that
+/// must hide closed rooms from these users asks for their [`RoomAccess`] first.
 ///
 /// # Errors
 ///
 /// The reason why the change is refused.
 pub fn judge_change(wanted: &WantedChange, facts: &ChangeFacts<'_>) -> Result<(), ChangeRefused> {
     if let WantedChange::Create { .. } = wanted {
-        return match (facts.info.is_some() && !facts.is_created_by_this, facts.user_has_account) {
+        return match (facts.info.is_some(), facts.user_has_account) {
+            (true, _) if facts.is_created_by_this => Ok(()),
             (true, _) => Err(ChangeRefused::Exists),
             (false, false) => Err(ChangeRefused::NoUser),
             (false, true) => Ok(()),
@@ -417,7 +421,8 @@ pub fn judge_change(wanted: &WantedChange, facts: &ChangeFacts<'_>) -> Result<()
         let is_hidden = wanted.room().is_made_by_server();
         return Err(if is_hidden { ChangeRefused::Forbidden } else { ChangeRefused::NoRoom });
     };
-    if info.access == Access::Closed && facts.actor.is_none() {
+    let is_hidden = info.access == Access::Closed && facts.actor.is_none();
+    if is_hidden && !may_be_made_already(wanted, info) {
         return Err(ChangeRefused::Forbidden);
     }
     let moderates = |by: &Actor| facts.actor == Some(Role::Moderator) || by.is_administrator;
@@ -448,5 +453,253 @@ pub fn judge_change(wanted: &WantedChange, facts: &ChangeFacts<'_>) -> Result<()
         }
         WantedChange::Remove { user, by, .. } if *user == by.user || moderates(by) => Ok(()),
         WantedChange::Remove { .. } => Err(ChangeRefused::Forbidden),
+    }
+}
+
+/// Whether this change of a closed room, wanted by a user who is no member, may be the
+/// repeat of one that was made: the user has left the room, or an administrator has closed
+/// a room that was open until then.
+fn may_be_made_already(wanted: &WantedChange, info: &RoomInfo) -> bool {
+    match wanted {
+        WantedChange::Remove { user, by, .. } => *user == by.user,
+        WantedChange::Change { room, patch, by } => {
+            let was_open = !room.is_made_by_server() && patch.access == Some(Access::Closed);
+            was_open && by.is_administrator && patch.apply(info) == *info
+        }
+        WantedChange::Create { .. } | WantedChange::Put { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The users who want a change, in the order of the columns of the tables below.
+    const ACTORS: [&str; 5] =
+        ["a stranger", "a member", "a moderator", "an administrator", "an administrator who is a member"];
+
+    fn role_of(actor: usize) -> Option<Role> {
+        [None, Some(Role::Member), Some(Role::Moderator), None, Some(Role::Member)][actor]
+    }
+
+    fn name(name: &str) -> Username {
+        Username::known(name).unwrap()
+    }
+
+    fn open() -> RoomInfo {
+        RoomInfo::opened(&RoomName::parse("kitchen").unwrap())
+    }
+
+    fn closed() -> RoomInfo {
+        RoomInfo { access: Access::Closed, ..open() }
+    }
+
+    fn archived() -> RoomInfo {
+        RoomInfo { archived: true, ..open() }
+    }
+
+    /// The answer as one sign.
+    fn sign(answer: Result<(), ChangeRefused>) -> char {
+        match answer {
+            Ok(()) => '+',
+            Err(ChangeRefused::Forbidden) => '-',
+            Err(ChangeRefused::Exists) => 'e',
+            Err(ChangeRefused::NoRoom) => 'r',
+            Err(ChangeRefused::NoUser) => 'u',
+            Err(ChangeRefused::StaysClosed) => 's',
+            Err(ChangeRefused::OnlyModerator) => 'o',
+        }
+    }
+
+    /// What a test wants of a room.
+    #[derive(Clone, Debug)]
+    enum Want {
+        Create,
+        Patch(RoomPatch),
+        /// Of oneself.
+        Join(Option<Role>),
+        Leave,
+        Put(Bob, Option<Role>),
+        Remove(Bob),
+    }
+
+    /// The other user, whom a change is about.
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Bob {
+        HasNoAccount,
+        IsNoMember,
+        IsMember,
+        IsModerator,
+        IsOnlyModerator,
+    }
+
+    /// The signs of the answers to all actors.
+    fn answers(want: &Want, room: &str, info: Option<&RoomInfo>) -> String {
+        let answer = |actor: usize| {
+            let (alice, bob) = (name("alice"), name("bob"));
+            let by = Actor { user: alice.clone(), is_administrator: ACTORS[actor].contains("administrator") };
+            let room = RoomName::parse(room).unwrap();
+            let role = role_of(actor).filter(|_| info.is_some());
+            let known = ChangeFacts { info, actor: role, ..ChangeFacts::default() };
+            // alice is one of two moderators, if she is one.
+            let of_alice =
+                ChangeFacts { user: role, user_has_account: true, has_other_moderator: true, ..known };
+            let of_bob = |bob: Bob| ChangeFacts {
+                user: match bob {
+                    Bob::HasNoAccount | Bob::IsNoMember => None,
+                    Bob::IsMember => Some(Role::Member),
+                    Bob::IsModerator | Bob::IsOnlyModerator => Some(Role::Moderator),
+                },
+                user_has_account: bob != Bob::HasNoAccount,
+                has_other_moderator: bob != Bob::IsOnlyModerator,
+                ..known
+            };
+            let (wanted, facts) = match want.clone() {
+                Want::Create => {
+                    let facts = ChangeFacts { user_has_account: true, actor: None, ..known };
+                    (WantedChange::Create { room, info: open(), members: vec![bob], by: alice }, facts)
+                }
+                Want::Patch(patch) => (WantedChange::Change { room, patch, by }, known),
+                Want::Join(role) => (WantedChange::Put { room, user: alice, role, by }, of_alice),
+                Want::Leave => (WantedChange::Remove { room, user: alice, by }, of_alice),
+                Want::Put(who, role) => (WantedChange::Put { room, user: bob, role, by }, of_bob(who)),
+                Want::Remove(who) => (WantedChange::Remove { room, user: bob, by }, of_bob(who)),
+            };
+            sign(judge_change(&wanted, &facts))
+        };
+        (0..ACTORS.len()).map(answer).collect()
+    }
+
+    #[test]
+    fn who_may_change_what() {
+        let patch = |patch: RoomPatch| Want::Patch(patch);
+        let title = RoomPatch { title: Some("Tea".into()), ..RoomPatch::default() };
+        let access = |access| RoomPatch { access: Some(access), ..RoomPatch::default() };
+        let archive = |archived| RoomPatch { archived: Some(archived), ..RoomPatch::default() };
+        let (member, moderator) = (Some(Role::Member), Some(Role::Moderator));
+        // What is wanted; the answers in an open (or archived) room, and in a closed one.
+        let table = [
+            (Want::Create, "eeeee", "eeeee"),
+            (patch(title), "--+++", "--+-+"),
+            (patch(archive(true)), "--+++", "--+-+"),
+            (patch(archive(false)), "--+++", "--+-+"),
+            // The administrator may have closed the room by this very change.
+            (patch(access(Access::Closed)), "--+++", "--+++"),
+            (patch(access(Access::Open)), "--+++", "--s-s"),
+            (Want::Join(None), "+++++", "-++-+"),
+            (Want::Join(member), "+++++", "-++-+"),
+            (Want::Join(moderator), "--+++", "--+-+"),
+            // The user may have left the closed room by this very change.
+            (Want::Leave, "+++++", "+++++"),
+            (Want::Put(Bob::HasNoAccount, None), "-uuuu", "-uu-u"),
+            (Want::Put(Bob::HasNoAccount, moderator), "--uuu", "--u-u"),
+            (Want::Put(Bob::IsNoMember, None), "-++++", "-++-+"),
+            (Want::Put(Bob::IsNoMember, member), "-++++", "-++-+"),
+            (Want::Put(Bob::IsNoMember, moderator), "--+++", "--+-+"),
+            (Want::Put(Bob::IsMember, None), "-++++", "-++-+"),
+            (Want::Put(Bob::IsMember, member), "-++++", "-++-+"),
+            (Want::Put(Bob::IsMember, moderator), "--+++", "--+-+"),
+            (Want::Put(Bob::IsModerator, None), "-++++", "-++-+"),
+            (Want::Put(Bob::IsModerator, member), "--+++", "--+-+"),
+            (Want::Put(Bob::IsModerator, moderator), "-++++", "-++-+"),
+            (Want::Put(Bob::IsOnlyModerator, None), "-++++", "-++-+"),
+            (Want::Put(Bob::IsOnlyModerator, member), "--ooo", "--o-o"),
+            (Want::Put(Bob::IsOnlyModerator, moderator), "-++++", "-++-+"),
+            (Want::Remove(Bob::HasNoAccount), "--+++", "--+-+"),
+            (Want::Remove(Bob::IsNoMember), "--+++", "--+-+"),
+            (Want::Remove(Bob::IsMember), "--+++", "--+-+"),
+            (Want::Remove(Bob::IsModerator), "--+++", "--+-+"),
+            (Want::Remove(Bob::IsOnlyModerator), "--+++", "--+-+"),
+        ];
+        for (want, in_open, in_closed) in table {
+            assert_eq!(answers(&want, "kitchen", Some(&open())), in_open, "{want:?} in an open room");
+            assert_eq!(answers(&want, "kitchen", Some(&archived())), in_open, "{want:?} in an archived room");
+            assert_eq!(answers(&want, "kitchen", Some(&closed())), in_closed, "{want:?} in a closed room");
+            let (no_room, hidden) =
+                if let Want::Create = want { ("+++++", "+++++") } else { ("rrrrr", "-----") };
+            assert_eq!(answers(&want, "kitchen", None), no_room, "{want:?} where there is no room");
+            assert_eq!(answers(&want, "~kitchen", None), hidden, "{want:?} where there is no closed room");
+        }
+    }
+
+    #[test]
+    fn a_closed_room_shows_an_administrator_nothing() {
+        let want = |patch| answers(&Want::Patch(patch), "kitchen", Some(&closed()));
+        let close = RoomPatch { access: Some(Access::Closed), ..RoomPatch::default() };
+        assert_eq!(want(close.clone()), "--+++");
+        // This is another change than the one that closed the room.
+        assert_eq!(want(RoomPatch { title: Some("Tea".into()), ..close.clone() }), "--+-+");
+        assert_eq!(want(RoomPatch { title: Some("kitchen".into()), ..RoomPatch::default() }), "--+-+");
+        // Nobody has closed a room that was made as a closed one.
+        assert_eq!(answers(&Want::Patch(close), "~kitchen", Some(&closed())), "--+-+");
+    }
+
+    #[test]
+    fn the_only_moderator_cannot_step_down_but_leave() {
+        let (room, user) = (RoomName::parse("kitchen").unwrap(), name("alice"));
+        let by = Actor { user: user.clone(), is_administrator: false };
+        let info = open();
+        let mut facts = ChangeFacts {
+            info: Some(&info),
+            actor: Some(Role::Moderator),
+            user: Some(Role::Moderator),
+            user_has_account: true,
+            ..ChangeFacts::default()
+        };
+        let leave = WantedChange::Remove { room: room.clone(), user: user.clone(), by: by.clone() };
+        let step_down = WantedChange::Put { room, user, role: Some(Role::Member), by };
+        assert_eq!(judge_change(&leave, &facts), Ok(()));
+        assert_eq!(judge_change(&step_down, &facts), Err(ChangeRefused::OnlyModerator));
+        facts.has_other_moderator = true;
+        assert_eq!(judge_change(&step_down, &facts), Ok(()));
+        // The answer to a repeat, when the moderator is a member already.
+        facts = ChangeFacts { actor: Some(Role::Member), user: Some(Role::Member), ..facts };
+        assert_eq!(judge_change(&step_down, &facts), Ok(()));
+    }
+
+    #[test]
+    fn a_creation_names_accounts_only_and_may_be_repeated() {
+        let (room, info) = (RoomName::parse("kitchen").unwrap(), open());
+        let wanted = WantedChange::Create {
+            room,
+            info: info.clone(),
+            members: vec![name("bob"), name("carol")],
+            by: name("alice"),
+        };
+        for (exists, is_created_by_this, user_has_account, answer) in [
+            (false, false, false, Err(ChangeRefused::NoUser)),
+            (false, false, true, Ok(())),
+            (true, false, false, Err(ChangeRefused::Exists)),
+            (true, false, true, Err(ChangeRefused::Exists)),
+            // An account that was removed meanwhile does not undo the creation.
+            (true, true, false, Ok(())),
+            (true, true, true, Ok(())),
+        ] {
+            let info = exists.then_some(&info);
+            let facts = ChangeFacts { info, is_created_by_this, user_has_account, ..ChangeFacts::default() };
+            assert_eq!(judge_change(&wanted, &facts), answer, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_room_may_be_read_if_it_is_open_or_one_is_a_member() {
+        let (kitchen, made) = (RoomName::parse("kitchen").unwrap(), RoomName::parse("~kitchen").unwrap());
+        let access = |info: Option<RoomInfo>, role| RoomAccess {
+            info: info.map(Arc::new),
+            role,
+            is_administrator: true,
+        };
+        for (room, info, role, may) in [
+            (&kitchen, None, None, true),
+            (&made, None, None, false),
+            (&kitchen, Some(open()), None, true),
+            (&kitchen, Some(archived()), None, true),
+            (&kitchen, Some(closed()), None, false),
+            (&kitchen, Some(closed()), Some(Role::Member), true),
+            (&made, Some(closed()), None, false),
+            (&made, Some(closed()), Some(Role::Member), true),
+        ] {
+            assert_eq!(access(info.clone(), role).may_read(room), may, "{room:?} {info:?} {role:?}");
+        }
     }
 }

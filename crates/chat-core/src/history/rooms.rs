@@ -16,8 +16,6 @@ pub(super) struct RoomTable {
     rooms: BTreeMap<RoomName, KeptRoom>,
     rooms_of: HashMap<Username, BTreeSet<RoomName>, Seed>,
     marks: HashMap<(Username, Topic), KeptMark, Seed>,
-    /// Counts new members, for their order.
-    joins: u64,
 }
 
 /// A room with a member or a message.
@@ -25,7 +23,8 @@ pub(super) struct RoomTable {
 pub struct KeptRoom {
     /// Its title and access.
     pub info: Arc<RoomInfo>,
-    /// The role of each member, and the member's position in the order of joining.
+    /// The role of each member, and when the user became one, in milliseconds since 1970
+    /// (UTC).
     pub members: BTreeMap<Username, (Role, u64)>,
     /// When the room was created, in milliseconds since 1970 (UTC).
     pub created_at_ms: u64,
@@ -45,7 +44,6 @@ impl RoomTable {
             rooms: BTreeMap::new(),
             rooms_of: HashMap::with_hasher(seed),
             marks: HashMap::with_hasher(seed),
-            joins: 0,
         }
     }
 
@@ -108,8 +106,7 @@ impl RoomTable {
             *known = role;
             return;
         }
-        self.joins += 1;
-        kept.members.insert(user.clone(), (role, self.joins));
+        kept.members.insert(user.clone(), (role, now_ms));
         self.rooms_of.entry(user.clone()).or_default().insert(room.clone());
         let topic = Topic::Room(room.clone());
         self.keep(&UserMark { user: user.clone(), topic, read: Some(top), level: None }, top);
@@ -163,26 +160,18 @@ impl RoomTable {
         judge_change(wanted, &facts)?;
         Ok(match wanted {
             WantedChange::Create { room, info, members, by } => {
-                let info = Arc::new(info.clone());
-                let created_by = Some(by.clone());
-                let kept = KeptRoom {
-                    info: Arc::clone(&info),
-                    members: BTreeMap::new(),
-                    created_at_ms: now_ms,
-                    created_by,
-                };
-                self.rooms.entry(room.clone()).or_insert(kept);
-                let mut changes = vec![RoomChange::Info {
-                    room: room.clone(),
-                    info: Arc::clone(&info),
-                    members: None,
-                    top,
-                }];
-                let others = members.iter().filter(|name| *name != by).map(|name| (name, Role::Member));
-                for (user, role) in [(by, Role::Moderator)].into_iter().chain(others) {
-                    self.add_member(room, user, role, top, now_ms);
-                    let (room, user, info) = (room.clone(), user.clone(), Arc::clone(&info));
-                    changes.push(RoomChange::Member { room, user, role, info, top });
+                if !facts.is_created_by_this {
+                    self.create(room, info, members, by, top, now_ms);
+                }
+                let Some(kept) = self.rooms.get(room) else { return Ok(Vec::new()) };
+                let (room, info) = (room.clone(), Arc::clone(&kept.info));
+                let mut changes = vec![RoomChange::Info { room, info, members: None, top }];
+                let mut added: Vec<&Username> = Vec::new();
+                for user in [by].into_iter().chain(members) {
+                    if !added.contains(&user) {
+                        added.push(user);
+                        changes.extend(kept.member(wanted.room(), user, top));
+                    }
                 }
                 changes
             }
@@ -199,11 +188,11 @@ impl RoomTable {
             WantedChange::Put { room, user, role, .. } => {
                 let role = role.or(facts.user).unwrap_or(Role::Member);
                 self.add_member(room, user, role, top, now_ms);
-                let Some(kept) = self.rooms.get(room) else { return Ok(Vec::new()) };
-                let info = Arc::clone(&kept.info);
-                vec![RoomChange::Member { room: room.clone(), user: user.clone(), role, info, top }]
+                let kept = self.rooms.get(room);
+                kept.and_then(|kept| kept.member(room, user, top)).into_iter().collect()
             }
             WantedChange::Remove { room, user, by } => {
+                let was_member = facts.user.is_some();
                 let was_last_moderator = facts.user == Some(Role::Moderator) && !facts.has_other_moderator;
                 self.remove_member(room, user);
                 let Some(kept) = self.rooms.get_mut(room) else { return Ok(Vec::new()) };
@@ -212,15 +201,52 @@ impl RoomTable {
                 let mut changes =
                     vec![RoomChange::Gone { room: room.clone(), user: user.clone(), reason, access, top }];
                 if was_last_moderator
-                    && let Some((heir, (role, _))) =
-                        kept.members.iter_mut().min_by_key(|(_, (_, joined))| *joined)
+                    && let Some((_, (role, _))) =
+                        kept.members.iter_mut().min_by_key(|(_, (_, joined_at_ms))| *joined_at_ms)
                 {
                     *role = Role::Moderator;
-                    let (room, user, info) = (room.clone(), heir.clone(), Arc::clone(&kept.info));
-                    changes.push(RoomChange::Member { room, user, role: Role::Moderator, info, top });
+                }
+                // The only moderator may have become one by this change: it is said again.
+                if was_last_moderator || !was_member {
+                    let mut moderators =
+                        kept.members.iter().filter(|(_, (role, _))| *role == Role::Moderator);
+                    if let (Some((heir, _)), None) = (moderators.next(), moderators.next()) {
+                        changes.extend(kept.member(room, heir, top));
+                    }
                 }
                 changes
             }
         })
+    }
+
+    /// Adds a room that does not exist, with its first members.
+    fn create(
+        &mut self,
+        room: &RoomName,
+        info: &RoomInfo,
+        members: &[Username],
+        by: &Username,
+        top: u64,
+        now_ms: u64,
+    ) {
+        let kept = KeptRoom {
+            info: Arc::new(info.clone()),
+            members: BTreeMap::new(),
+            created_at_ms: now_ms,
+            created_by: Some(by.clone()),
+        };
+        self.rooms.insert(room.clone(), kept);
+        self.add_member(room, by, Role::Moderator, top, now_ms);
+        for user in members.iter().filter(|user| *user != by) {
+            self.add_member(room, user, Role::Member, top, now_ms);
+        }
+    }
+}
+
+impl KeptRoom {
+    /// The change that tells of a member of the room.
+    fn member(&self, room: &RoomName, user: &Username, top: u64) -> Option<RoomChange> {
+        let (role, info) = (self.members.get(user)?.0, Arc::clone(&self.info));
+        Some(RoomChange::Member { room: room.clone(), user: user.clone(), role, info, top })
     }
 }
