@@ -55,12 +55,15 @@ pub enum Body {
 /// The users whom a message mentions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Mentions {
-    /// Users by name, at most 20. Of an entry: those with an account, and in closed
+    /// Users by name, at most [`MENTIONS_MAX`]. Of an entry: those with an account, and in closed
     /// rooms members only.
     pub names: Vec<Username>,
     /// Whether it mentions all members of the room.
     pub all: bool,
 }
+
+/// The number of users whom one message may mention by name.
+pub const MENTIONS_MAX: usize = 20;
 
 impl Mentions {
     /// Whether a message of another user mentions this one.

@@ -79,6 +79,16 @@ impl Framing {
     }
 }
 
+/// Bytes of a text as a JSON string, its quotation marks and a comma included.
+pub(crate) fn escaped_bytes(text: &str) -> usize {
+    let escaped = |c: char| match c {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        c if c.is_control() => 6,
+        c => c.len_utf8(),
+    };
+    3 + text.chars().map(escaped).sum::<usize>()
+}
+
 /// FIN and the opcode of a text frame.
 const FINAL_TEXT: u8 = 0x81;
 

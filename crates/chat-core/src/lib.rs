@@ -53,8 +53,8 @@ mod skeleton;
 
 pub use batch::{Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use entry::{
-    Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, Mentions, Missed, Outcome, Page,
-    PageFrom, PageLimits, Receipt, Topic,
+    Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions, Missed,
+    Outcome, Page, PageFrom, PageLimits, Receipt, Topic,
 };
 pub use frame::Framing;
 pub use frame::v2::features;

@@ -17,7 +17,7 @@ use self::examples::{v1_frames, v2_frames, written};
 use self::random::{client_frames, content, replies, value_of};
 use super::v1;
 use super::v2::{self, About, EntryFrame, ErrorCode, MessageFields, REF_MAX_CHARS, Reply};
-use crate::{CloseCode, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS};
+use crate::{CloseCode, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS};
 
 const DOCUMENT: &str = "asyncapi.yaml";
 
@@ -50,7 +50,7 @@ struct Request {
     examples: &'static [&'static str],
 }
 
-const REQUESTS: [Request; 6] = [
+const REQUESTS: [Request; 8] = [
     Request {
         kind: "join",
         schema: "Join",
@@ -86,9 +86,12 @@ const REQUESTS: [Request; 6] = [
         schema: "SendMessage",
         summary: "Sends a message to a room that is joined.",
         required: &["room", "text", "nonce"],
-        optional: &[],
+        optional: &["mentions", "mention_all"],
         rule: || json!({ "not": { "required": ["to"] } }),
-        examples: &[r#"{"type":"message","room":"tech","text":"Привет, мир!","nonce":"a1"}"#],
+        examples: &[
+            r#"{"type":"message","room":"tech","text":"Привет, мир!","nonce":"a1"}"#,
+            r#"{"type":"message","room":"tech","text":"@bob, смотри","nonce":"a3","mentions":["bob"]}"#,
+        ],
     },
     Request {
         kind: "private",
@@ -130,6 +133,30 @@ const REQUESTS: [Request; 6] = [
             r#"{"type":"typing","to":"bob","active":false}"#,
         ],
     },
+    Request {
+        kind: "read",
+        schema: "SendRead",
+        summary: "Notes that the user has read a room or private conversation up to a number.",
+        required: &["upto"],
+        optional: &["room", "with", "ref"],
+        rule: || json!({ "oneOf": [{ "required": ["room"] }, { "required": ["with"] }] }),
+        examples: &[
+            r#"{"type":"read","room":"tech","upto":252}"#,
+            r#"{"type":"read","with":"bob","upto":4,"ref":"5"}"#,
+        ],
+    },
+    Request {
+        kind: "level",
+        schema: "SendLevel",
+        summary: "Chooses what the user is notified of in a room or private conversation.",
+        required: &["level"],
+        optional: &["room", "with", "ref"],
+        rule: || json!({ "oneOf": [{ "required": ["room"] }, { "required": ["with"] }] }),
+        examples: &[
+            r#"{"type":"level","room":"tech","level":"all"}"#,
+            r#"{"type":"level","with":"bob","level":"none","ref":"6"}"#,
+        ],
+    },
 ];
 
 /// The rules for a field where a frame uses it, beside its type.
@@ -141,6 +168,9 @@ fn narrowed(kind: &str, field: &str) -> Value {
         "ref" => json!({ "maxLength": REF_MAX_CHARS }),
         "text" => json!({ "pattern": "^[^\\u0000]*[^\\u0000\\s][^\\u0000]*$" }),
         "to" => json!({ "pattern": "\\S" }),
+        "with" if kind != "history" => json!({ "pattern": "\\S" }),
+        "mentions" => json!({ "maxItems": MENTIONS_MAX }),
+        "level" => json!({ "enum": ["all", "mentions", "none"] }),
         "limit" => json!({ "minimum": if kind == "history" { 1 } else { 0 }, "maximum": 100 }),
         _ => json!({}),
     }
@@ -317,12 +347,13 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-const CODES: [ErrorCode; 8] = [
+const CODES: [ErrorCode; 9] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownType,
     ErrorCode::NotJoined,
     ErrorCode::AlreadyJoined,
     ErrorCode::NotFound,
+    ErrorCode::Forbidden,
     ErrorCode::TextTooLong,
     ErrorCode::TooManyRooms,
     ErrorCode::Unavailable,

@@ -8,15 +8,25 @@ use serde::Serialize;
 
 pub use self::reply::features;
 pub(crate) use self::reply::{
-    Ack, ConversationTop, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply, TypingIn,
-    entry, error,
+    Ack, ConversationTop, FEATURES, Limits, MessageFields, PlaceRef, PresenceWhat, Reply, TypingIn, entry,
+    error,
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};
+#[cfg_attr(not(test), expect(unused_imports, reason = "the hub does not send all of them yet"))]
+pub(crate) use self::reply::{LeftReason, ListedRoom, RoomWhat};
 #[cfg(test)]
 pub(super) use self::request::ClientFields;
-pub(crate) use self::request::{HistoryOf, Request, Resume, TypingTarget, parse};
-use crate::Nonce;
+pub(crate) use self::request::{Request, Resume, parse};
+use crate::{Nonce, RoomName};
+
+/// Where something is: a room, or the private conversation with another user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Room(RoomName),
+    /// The private conversation with this user, as the client wrote the name, trimmed.
+    With(String),
+}
 
 /// What an answer refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

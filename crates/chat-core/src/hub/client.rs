@@ -7,7 +7,7 @@ use super::send_order::SendOrder;
 use super::users::UserSlot;
 use crate::frame::Version;
 use crate::outputs::Outputs;
-use crate::{ClientId, CloseCode, MessageText, Nonce, Pair, RoomName, SessionId, Topic};
+use crate::{Body, ClientId, CloseCode, Nonce, Pair, RoomName, SessionId, Topic};
 
 /// One connection.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ enum Greeting {
 #[derive(Debug)]
 pub(super) struct Send {
     pub(super) topic: Topic,
-    pub(super) text: MessageText,
+    pub(super) body: Body,
     pub(super) nonce: Nonce,
 }
 

@@ -11,7 +11,7 @@ use super::users::{UserRate, UserSlot};
 use crate::frame::v2::{self, About, ErrorCode};
 use crate::frame::{v1, v1::Refusal};
 use crate::outputs::Outputs;
-use crate::{ClientId, CloseCode, MessageText, Pair, RoomName, Topic, Username};
+use crate::{Body, ClientId, CloseCode, MessageText, Pair, RoomName, Topic, Username};
 
 impl Hub {
     /// A client sent a frame.
@@ -34,7 +34,7 @@ impl Hub {
         match v1::parse(frame, self.options.text_max_chars) {
             Ok(v1::Request::Message(text)) => {
                 let origin = DraftOrigin::V1 { room: room.clone(), text: text.clone() };
-                self.append(id, Topic::Room(room), text, origin, out);
+                self.append(id, Topic::Room(room), Body::message(text), origin, out);
             }
             Ok(v1::Request::Private { to, text }) => self.private_v1(id, user, &to, room, text, out),
             Ok(v1::Request::Nothing) | Err(Refusal::Malformed) => {}
@@ -58,7 +58,7 @@ impl Hub {
             Ok(to) => {
                 let topic = Topic::Pair(Pair::new(self.users[user].name().clone(), to));
                 let origin = DraftOrigin::V1 { room, text: text.clone() };
-                self.append(id, topic, text, origin, out);
+                self.append(id, topic, Body::message(text), origin, out);
             }
             // No account can have that name.
             Err(_) => self.echo(user, to, &text, &room, self.now.wall_ms, out),
@@ -79,10 +79,11 @@ impl Hub {
             Ok(v2::Request::Leave { room, reference }) => {
                 self.leave_request(id, &room, &reference.into(), out);
             }
-            Ok(v2::Request::Message { room, text, nonce }) => {
+            Ok(v2::Request::Message { room, text, nonce, mentions }) => {
                 self.count_message(user);
                 if self.has_joined(id, &room) {
-                    self.send(id, Send { topic: Topic::Room(room), text, nonce }, out);
+                    let body = Body::Message { text, mentions };
+                    self.send(id, Send { topic: Topic::Room(room), body, nonce }, out);
                 } else {
                     self.refuse_send(id, ErrorCode::NotJoined, "join the room first", nonce);
                 }
@@ -92,7 +93,7 @@ impl Hub {
                 match Username::known(&to) {
                     Ok(to) => {
                         let topic = Topic::Pair(Pair::new(self.users[user].name().clone(), to));
-                        self.send(id, Send { topic, text, nonce }, out);
+                        self.send(id, Send { topic, body: Body::message(text), nonce }, out);
                     }
                     Err(_) => self.refuse_send(id, ErrorCode::NotFound, NO_ACCOUNT, nonce),
                 }
@@ -104,6 +105,8 @@ impl Hub {
             Ok(v2::Request::Typing { target, active, reference }) => {
                 self.typing_request(id, target, active, &reference.into(), out);
             }
+            // Nothing is kept of them yet.
+            Ok(v2::Request::Read { .. } | v2::Request::Level { .. }) => {}
             Err(refusal) => match refusal.about {
                 About::Nonce(nonce) => self.refuse_send(id, refusal.code, refusal.message, nonce),
                 about => self.refuse(id, refusal.code, refusal.message, &about, None),

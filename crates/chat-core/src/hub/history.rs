@@ -4,7 +4,8 @@ use super::Hub;
 use super::client::Client;
 use super::reads::{HistoryPage, HistoryRequest, PagePurpose};
 use super::replies::RETRY_AFTER_S;
-use crate::frame::v2::{About, ErrorCode, HistoryOf, HistoryOfRef, MessageFields, Reply};
+use crate::frame::escaped_bytes;
+use crate::frame::v2::{About, ErrorCode, MessageFields, Place, PlaceRef, Reply};
 use crate::outputs::Outputs;
 use crate::{ClientId, Entry, Page, PageFrom, PageLimits, Pair, Topic, Username};
 
@@ -20,13 +21,13 @@ impl Hub {
     ) {
         let Some(user) = self.clients.get(id).map(Client::user) else { return };
         let topic = match &requested.of {
-            HistoryOf::Room(room) => {
+            Place::Room(room) => {
                 if !self.has_joined(id, room) {
                     return self.refuse(id, ErrorCode::NotJoined, "join the room first", &about, None);
                 }
                 Topic::Room(room.clone())
             }
-            HistoryOf::With(name) => match Username::known(name) {
+            Place::With(name) => match Username::known(name) {
                 Ok(other) => Topic::Pair(Pair::new(self.users[user].name().clone(), other)),
                 Err(_) => {
                     // No account can have that name, which must look like an
@@ -56,7 +57,7 @@ impl Hub {
                 self.refuse(id, ErrorCode::Unavailable, message, &request.about, Some(RETRY_AFTER_S));
             }
             // It has left the room meanwhile.
-            (HistoryOf::Room(room), _) if !self.has_joined(id, room) => {
+            (Place::Room(room), _) if !self.has_joined(id, room) => {
                 self.refuse(id, ErrorCode::NotJoined, "join the room first", &request.about, None);
             }
             (_, Some(page)) => self.send_history(id, &request.page, page, &request.about),
@@ -77,8 +78,8 @@ impl Hub {
             };
         let covered = requested.fold.then(|| covered(page, from, &entries, has_more));
         let of = match &requested.of {
-            HistoryOf::Room(room) => HistoryOfRef::Room(room.as_str()),
-            HistoryOf::With(name) => HistoryOfRef::With(name),
+            Place::Room(room) => PlaceRef::Room(room.as_str()),
+            Place::With(name) => PlaceRef::With(name),
         };
         let epoch = self.options.epoch.clone();
         let reply = Reply::History {
@@ -119,12 +120,9 @@ fn entries_within(page: &Page, from: PageFrom, max_bytes: usize) -> Vec<&Entry> 
     let mut bytes = 0;
     let mut fits = |entry: &&Entry| {
         let is_first = bytes == 0;
-        let escaped = |c: char| match c {
-            '"' | '\\' | '\n' | '\r' | '\t' => 2,
-            c if c.is_control() => 6,
-            c => c.len_utf8(),
-        };
-        bytes += MESSAGE_BYTES + entry.body.text().chars().map(escaped).sum::<usize>();
+        let names = entry.body.mentions().map_or(&[][..], |mentions| &mentions.names);
+        let mentions: usize = names.iter().map(|name| escaped_bytes(name.as_str())).sum();
+        bytes += MESSAGE_BYTES + escaped_bytes(entry.body.text()) + mentions;
         is_first || bytes <= max_bytes
     };
     let entries = page.entries.iter().map(|entry| &**entry);
@@ -138,5 +136,5 @@ fn entries_within(page: &Page, from: PageFrom, max_bytes: usize) -> Vec<&Entry> 
     }
 }
 
-/// What a message takes beside its text, in bytes: names, nonce, field names.
+/// What a message takes beside its text and mentions, in bytes: names, nonce, field names.
 const MESSAGE_BYTES: usize = 600;

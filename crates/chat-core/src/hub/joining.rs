@@ -50,7 +50,7 @@ impl Hub {
             self.refuse(id, ErrorCode::NotJoined, "left before it was joined", &request.about, None);
         }
         self.leave(id, user, joined, out);
-        self.reply(id, &Reply::Left { room: room.as_str(), reference: about.reference() });
+        self.reply(id, &Reply::Left { room: room.as_str(), reason: None, reference: about.reference() });
     }
 
     /// Whether a client has joined a room or is about to.

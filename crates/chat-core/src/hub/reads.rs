@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::client::ClientRef;
 use super::typing::TypingCheck;
-use crate::frame::v2::{About, HistoryOf};
+use crate::frame::v2::{About, Place};
 use crate::outputs::Outputs;
 use crate::{Answer, Conversations, Output, Page, PageFrom, PageLimits, Query, ReadId, Topic, Username};
 
@@ -56,7 +56,7 @@ pub(super) struct HistoryRequest {
 /// A page of history that a v2 client requests.
 #[derive(Debug)]
 pub(super) struct HistoryPage {
-    pub(super) of: HistoryOf,
+    pub(super) of: Place,
     pub(super) from: PageFrom,
     /// The answer names the numbers that it covers.
     pub(super) fold: bool,

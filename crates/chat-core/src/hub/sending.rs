@@ -10,7 +10,7 @@ use super::planted::planted;
 use super::replies::{NO_ACCOUNT, RETRY_AFTER_S};
 use crate::frame::v2::{About, Ack, ErrorCode};
 use crate::outputs::Outputs;
-use crate::{Body, ClientId, CloseCode, Draft, MessageText, Missed, Nonce, Outcome, Output, Receipt, Topic};
+use crate::{Body, ClientId, CloseCode, Draft, Missed, Nonce, Outcome, Output, Receipt, Topic, Username};
 
 impl Hub {
     // To the log.
@@ -45,15 +45,15 @@ impl Hub {
     }
 
     fn append_v2(&mut self, id: ClientId, admitted: AdmittedSend, out: &mut Outputs) {
-        let AdmittedSend { send: Send { topic, text, nonce }, position } = admitted;
+        let AdmittedSend { send: Send { topic, body, nonce }, position } = admitted;
         if let Some(v2) = self.clients.v2(id) {
             v2.set_topic(topic.clone());
         }
         if planted!(self, AckBeforeCommit) {
             let seq = self.next_seq(&topic);
-            self.acknowledge(id, &nonce, &topic, seq, self.now.wall_ms, Stored::Now);
+            self.acknowledge(id, &nonce, &topic, seq, self.now.wall_ms, Stored::Now(&[]));
         }
-        self.append(id, topic, text, DraftOrigin::V2 { nonce, position }, out);
+        self.append(id, topic, body, DraftOrigin::V2 { nonce, position }, out);
     }
 
     /// The number that the next entry of a topic would get, as far as this hub knows.
@@ -70,7 +70,7 @@ impl Hub {
         &mut self,
         id: ClientId,
         topic: Topic,
-        text: MessageText,
+        body: Body,
         origin: DraftOrigin,
         out: &mut Outputs,
     ) {
@@ -85,7 +85,6 @@ impl Hub {
             (DraftOrigin::V1 { .. }, Topic::Room(_)) => (None, None),
             (DraftOrigin::V2 { nonce, .. }, _) => (None, Some(nonce.clone())),
         };
-        let body = Body::message(text);
         let draft = self.drafts.add(OpenDraft {
             author,
             topic: topic.clone(),
@@ -111,7 +110,8 @@ impl Hub {
                     && self.clients.same(author).is_some()
                     && !planted!(self, AckBeforeCommit)
                 {
-                    self.acknowledge(author.id, &nonce, &topic, *seq, *at_ms, Stored::Now);
+                    let stored = Stored::Now(&receipt.not_members);
+                    self.acknowledge(author.id, &nonce, &topic, *seq, *at_ms, stored);
                 }
             }
             // A v1 draft has no nonce but what a store gives it for itself alone:
@@ -199,15 +199,18 @@ impl Hub {
         topic: &Topic,
         seq: u64,
         at_ms: u64,
-        stored: Stored,
+        stored: Stored<'_>,
     ) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let author = self.users[client.user()].name().clone();
         if let Some(v2) = client.v2() {
             v2.sends.finish(nonce);
         }
-        let duplicate = stored == Stored::Before;
-        self.reply(id, &Ack { nonce, topic, author: &author, seq, at_ms, duplicate }.into());
+        let (duplicate, not_members) = match stored {
+            Stored::Now(not_members) => (false, not_members),
+            Stored::Before => (true, &[][..]),
+        };
+        self.reply(id, &Ack { nonce, topic, author: &author, seq, at_ms, duplicate, not_members }.into());
     }
 
     /// Refuses a send for good.
@@ -227,9 +230,9 @@ impl Hub {
 
 /// Which send of a nonce was stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stored {
-    /// This one.
-    Now,
+enum Stored<'a> {
+    /// This one. These mentioned users are no members of its room.
+    Now(&'a [Username]),
     /// An earlier one.
     Before,
 }

@@ -15,7 +15,7 @@ use super::rooms::RoomSlot;
 use super::users::UserSlot;
 use super::{Hub, HubOptions};
 use crate::frame::Version;
-use crate::frame::v2::{About, ErrorCode, Reply, TypingIn, TypingTarget};
+use crate::frame::v2::{About, ErrorCode, Place, Reply, TypingIn};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
 use crate::{ClientId, Output, Page, PageFrom, PageLimits, Pair, RoomName, Topic, TypingChange, Username};
@@ -136,7 +136,7 @@ impl Hub {
     pub(super) fn typing_request(
         &mut self,
         id: ClientId,
-        target: TypingTarget,
+        target: Place,
         active: bool,
         about: &About,
         out: &mut Outputs,
@@ -144,7 +144,7 @@ impl Hub {
         let Some(user) = self.clients.get(id).map(Client::user) else { return };
         let user = self.users[user].name().clone();
         let topic = match target {
-            TypingTarget::Room(room) => {
+            Place::Room(room) => {
                 let Some(is_waiting) = self.is_join_waiting(id, &room) else {
                     return self.refuse(id, ErrorCode::NotJoined, "join the room first", about, None);
                 };
@@ -153,7 +153,7 @@ impl Hub {
                 }
                 Topic::Room(room)
             }
-            TypingTarget::With(other) => match Username::known(&other) {
+            Place::With(other) => match Username::known(&other) {
                 Ok(other) if other != user => Topic::Pair(Pair::new(user.clone(), other)),
                 // Oneself, or a name that no account can have.
                 _ => return,

@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::frame::v1;
 use crate::frame::v2::{
-    self, About, ConversationTop, ErrorCode, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat,
-    REF_MAX_CHARS, Reply, TypingIn,
+    self, About, ConversationTop, ErrorCode, FEATURES, LeftReason, Limits, ListedRoom, MessageFields,
+    PlaceRef, PresenceWhat, REF_MAX_CHARS, Reply, RoomWhat, TypingIn,
 };
 use crate::hub::frame_max_bytes;
 use crate::{
-    Body, Entry, HubOptions, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, Topic,
-    Username,
+    Access, Body, Entry, HubOptions, Level, MENTIONS_MAX, Mentions, MessageText, NONCE_MAX_CHARS, Nonce,
+    Pair, ROOM_NAME_MAX_CHARS, Role, RoomName, Topic, Username,
 };
 
 pub(super) fn username(name: &str) -> Username {
@@ -63,6 +63,7 @@ pub(super) fn limits() -> Limits {
         ref_max_chars: REF_MAX_CHARS,
         room_name_max_chars: ROOM_NAME_MAX_CHARS,
         rooms_max: options.client_rooms_max,
+        mentions_max: MENTIONS_MAX,
         history_max: options.history_max,
         resume_max_messages: options.resume_max_messages,
         unanswered_max: options.client_unanswered_max,
@@ -87,7 +88,28 @@ pub(super) fn v2_frames() -> Vec<Value> {
             heartbeat_seconds: HubOptions::default().heartbeat_seconds,
             limits: limits(),
             features: FEATURES,
-            privates: vec![ConversationTop { with: "bob", seq: 3 }],
+            rooms: vec![ListedRoom {
+                room: "tech",
+                title: "Техника",
+                access: Access::Open,
+                archived: false,
+                role: Role::Member,
+                top: 252,
+                at: Some(1_795_371_797),
+                read: 250,
+                unread: Some(2),
+                mentions: Some(1),
+                level: Level::Mentions,
+            }],
+            has_more_rooms: false,
+            privates: vec![ConversationTop {
+                with: "bob",
+                seq: 3,
+                at: Some(1_795_371_797),
+                read: Some(3),
+                unread: Some(0),
+                level: Some(Level::All),
+            }],
             has_more: false,
         },
         Reply::Joined {
@@ -111,7 +133,8 @@ pub(super) fn v2_frames() -> Vec<Value> {
             reference: Some("1"),
         },
         Reply::Replayed { room: "tech", upto: 252 },
-        Reply::Left { room: "tech", reference: Some("3") },
+        Reply::Left { room: "tech", reason: None, reference: Some("3") },
+        Reply::Left { room: "tech", reason: Some(LeftReason::Removed), reference: None },
         v2::Ack {
             nonce: &nonce("a1"),
             topic: &room,
@@ -119,6 +142,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
             seq: 253,
             at_ms: 1_795_372_050_000,
             duplicate: false,
+            not_members: &[username("dave")],
         }
         .into(),
         v2::Ack {
@@ -128,10 +152,11 @@ pub(super) fn v2_frames() -> Vec<Value> {
             seq: 4,
             at_ms: 1_795_372_051_000,
             duplicate: true,
+            not_members: &[],
         }
         .into(),
         Reply::History {
-            of: HistoryOfRef::Room("tech"),
+            of: PlaceRef::Room("tech"),
             epoch,
             first: 1,
             from: Some(199),
@@ -141,7 +166,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
             reference: Some("4"),
         },
         Reply::History {
-            of: HistoryOfRef::With("bob"),
+            of: PlaceRef::With("bob"),
             epoch,
             first: 1,
             from: None,
@@ -154,6 +179,20 @@ pub(super) fn v2_frames() -> Vec<Value> {
         Reply::Presence { room: "tech", what: PresenceWhat::Count { online: 201 } },
         Reply::Typing { what: TypingIn::Room { room: "tech", user: "bob" }, active: true },
         Reply::Typing { what: TypingIn::Private { from: "bob" }, active: false },
+        Reply::Read { of: PlaceRef::Room("tech"), upto: 250, top: 252, unread: 2, mentions: 1 },
+        Reply::Read { of: PlaceRef::With("bob"), upto: 4, top: 4, unread: 0, mentions: 0 },
+        Reply::Activity { room: "games", top: 17, at: 1_795_371_797, new: 3, mentions: 1 },
+        Reply::Level { of: PlaceRef::Room("tech"), level: Level::None },
+        Reply::Room {
+            room: "tech",
+            what: RoomWhat::Member {
+                title: "Техника",
+                access: Access::Closed,
+                archived: false,
+                role: Role::Moderator,
+            },
+        },
+        Reply::Room { room: "tech", what: RoomWhat::Gone { member: false } },
         v2::error(
             ErrorCode::AlreadyJoined,
             "this room is joined already",
@@ -167,6 +206,11 @@ pub(super) fn v2_frames() -> Vec<Value> {
     .map(|reply| written(|out| reply.write(out)))
     .collect();
     frames.push(written(|out| v2::entry(out, &in_room("alice", 253, "Привет, мир!", Some("a1")))));
+    let mentions = Mentions { names: vec![username("bob"), username("dave")], all: true };
+    let text = MessageText::stored("@bob, @dave и все: смотрите");
+    let body = Body::Message { text, mentions: Some(Box::new(mentions)) };
+    let mentioning = Entry { body, ..in_room("alice", 253, "", Some("a1")) };
+    frames.push(written(|out| v2::entry(out, &mentioning)));
     frames.push(written(|out| v2::entry(out, &in_room("bob", 254, "Привет!", None))));
     frames.push(written(|out| v2::entry(out, &whispered(4, Some("a2")))));
     frames

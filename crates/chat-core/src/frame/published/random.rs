@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use super::REQUESTS;
 use super::examples::{entry, limits, username};
 use crate::frame::v2::{
-    self, ConversationTop, FEATURES, HistoryOfRef, Limits, MessageFields, PresenceWhat, Reply, TypingIn,
+    self, ConversationTop, FEATURES, LeftReason, Limits, ListedRoom, MessageFields, PlaceRef, PresenceWhat,
+    Reply, RoomWhat, TypingIn,
 };
-use crate::{Entry, Pair, RoomName, Topic};
+use crate::{Access, Body, Entry, Level, Mentions, MessageText, Pair, Role, RoomName, Topic};
 
 pub(super) fn name() -> impl Strategy<Value = String> {
     "[ -~а-я👍\u{1}]{1,24}"
@@ -16,14 +17,21 @@ pub(super) fn name() -> impl Strategy<Value = String> {
 
 pub(super) fn entries() -> impl Strategy<Value = Entry> {
     let nonce = proptest::option::of("[a-z0-9]{1,64}");
-    (any::<bool>(), name(), name(), 1..1_u64 << 50, any::<u64>(), "\\PC{1,40}", nonce).prop_map(
-        |(is_private, from, other, seq, at_ms, text, nonce)| {
+    let mentions = proptest::option::of((prop::collection::vec(name(), 0..3), any::<bool>()).prop_map(
+        |(names, all)| {
+            let names = names.iter().map(|name| username(name)).collect();
+            Box::new(Mentions { names, all })
+        },
+    ));
+    (any::<bool>(), name(), name(), 1..1_u64 << 50, any::<u64>(), "\\PC{1,40}", nonce, mentions).prop_map(
+        |(is_private, from, other, seq, at_ms, text, nonce, mentions)| {
             let topic = match RoomName::parse(&other) {
                 Ok(room) if !is_private => Topic::Room(room),
                 _ => Topic::Pair(Pair::new(username(&from), username(&other))),
             };
             let nonce = nonce.as_deref();
-            Entry { at_ms, ..entry(topic, &from, seq, &text, nonce) }
+            let body = Body::Message { text: MessageText::stored(&text), mentions };
+            Entry { at_ms, body, ..entry(topic, &from, seq, &text, nonce) }
         },
     )
 }
@@ -53,9 +61,46 @@ pub(super) fn content() -> impl Strategy<Value = Content> {
 pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
     let Content { text, other, seq, is, entries } = content;
     let (seq, is, reference) = (*seq, *is, other.as_deref());
-    let privates = reference.into_iter().map(|with| ConversationTop { with, seq }).collect();
+    let count = (seq % 101) as u8;
+    let (counted, listed) = (is.then_some(count), is.then_some(seq));
+    let level = if is { Level::All } else { Level::None };
+    let (access, role) = if is { (Access::Open, Role::Member) } else { (Access::Closed, Role::Moderator) };
+    let privates = reference
+        .into_iter()
+        .map(|with| ConversationTop {
+            with,
+            seq,
+            at: listed,
+            read: listed,
+            unread: counted,
+            level: is.then_some(level),
+        })
+        .collect();
+    let rooms = reference
+        .into_iter()
+        .map(|title| ListedRoom {
+            room: text,
+            title,
+            access,
+            archived: is,
+            role,
+            top: seq,
+            at: listed,
+            read: seq,
+            unread: counted,
+            mentions: counted,
+            level,
+        })
+        .collect();
+    let what_room = if is {
+        RoomWhat::Member { title: text, access, archived: is, role }
+    } else {
+        RoomWhat::Gone { member: is }
+    };
+    let reasons = [None, Some(LeftReason::Removed), Some(LeftReason::Closed), Some(LeftReason::Left)];
+    let reason = reasons[(seq % 4) as usize];
     let rate = reference.map(|_| 60);
-    let of_room = if is { HistoryOfRef::Room(text) } else { HistoryOfRef::With(text) };
+    let of_room = if is { PlaceRef::Room(text) } else { PlaceRef::With(text) };
     let online = usize::try_from(seq).unwrap();
     let what =
         if is { PresenceWhat::User { user: text, online: is } } else { PresenceWhat::Count { online } };
@@ -70,6 +115,8 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             heartbeat_seconds: seq,
             limits: Limits { rate_burst: rate, rate_per_second: rate, ..limits() },
             features: if is { FEATURES } else { &[] },
+            rooms,
+            has_more_rooms: is,
             privates,
             has_more: is,
         },
@@ -83,8 +130,15 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             members: reference.into_iter().collect(),
             reference,
         },
-        Reply::Left { room: text, reference },
-        Reply::Ack { nonce: text, of, seq, timestamp: seq, duplicate: is },
+        Reply::Left { room: text, reason, reference },
+        Reply::Ack {
+            nonce: text,
+            of,
+            seq,
+            timestamp: seq,
+            duplicate: is,
+            not_members: reference.into_iter().collect(),
+        },
         Reply::History {
             of: of_room,
             epoch: text,
@@ -96,6 +150,10 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             reference,
         },
         Reply::Presence { room: text, what },
+        Reply::Read { of: of_room, upto: seq, top: seq, unread: count, mentions: count },
+        Reply::Activity { room: text, top: seq, at: seq, new: seq, mentions: seq },
+        Reply::Level { of: of_room, level },
+        Reply::Room { room: text, what: what_room },
         Reply::Typing { what: typing, active: is },
         Reply::Replayed { room: text, upto: seq },
         Reply::Reconnect { after_ms: seq },
@@ -106,16 +164,24 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
 pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     let text = |regex| proptest::string::string_regex(regex).unwrap().prop_map(Value::from).boxed();
     let good = match field {
-        "type" => prop::sample::select(vec!["join", "leave", "message", "private", "history", "typing"])
-            .prop_map(Value::from)
-            .boxed(),
+        "type" => prop::sample::select(vec![
+            "join", "leave", "message", "private", "history", "typing", "read", "level",
+        ])
+        .prop_map(Value::from)
+        .boxed(),
+        "level" => prop::sample::select(vec!["all", "mentions", "none", "None", ""]).prop_map(Value::from).boxed(),
+        "mentions" => {
+            prop_oneof![6 => prop::collection::vec("[a-z]{0,2}", 0..3), 1 => prop::collection::vec("a", 18..23)]
+                .prop_map(Value::from)
+                .boxed()
+        }
         "room" => text("[a-zа-я \u{7f}\u{1}]{0,3}|[а-я]{63,66}"),
         "nonce" => text("[a-z]{1,9}|[a-z]{1,9}|[a-z]{0,2}|[а-я]{63,66}|a\u{85}"),
         "ref" => text("[a-z\u{1}]{0,2}|[а-я]{63,66}"),
         "text" => text("[a-z]{1,9}|[а-я]{1,9}|[а-я]{1,9}|[ \n]{0,3}|[ a-z\"\u{0}]{1,9}"),
         "to" | "with" => text("[a-z]{1,5}|[ \n]{0,2}[a-z]{0,2}"),
         "epoch" => text("[a-z]{0,8}"),
-        "fold" | "active" => any::<bool>().prop_map(Value::from).boxed(),
+        "fold" | "active" | "mention_all" => any::<bool>().prop_map(Value::from).boxed(),
         "limit" => {
             prop_oneof![6 => 0..5_u64, 1 => 95..105_u64, 1 => any::<u64>()].prop_map(Value::from).boxed()
         }
@@ -133,9 +199,25 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     .boxed()
 }
 
-const FIELDS: [&str; 14] = [
-    "type", "room", "to", "with", "text", "nonce", "since", "epoch", "before", "after", "limit", "fold",
-    "active", "ref",
+const FIELDS: [&str; 18] = [
+    "type",
+    "room",
+    "to",
+    "with",
+    "text",
+    "nonce",
+    "since",
+    "epoch",
+    "before",
+    "after",
+    "limit",
+    "fold",
+    "active",
+    "upto",
+    "level",
+    "mentions",
+    "mention_all",
+    "ref",
 ];
 
 /// Any of the fields, those that a frame of its type needs more often.

@@ -3,12 +3,13 @@
 use serde::{Serialize, Serializer};
 
 use super::{About, ErrorCode};
-use crate::{Body, Entry, Nonce, Topic, Username};
+use crate::{Access, Body, Entry, GoneReason, Level, Nonce, Role, Topic, Username};
 
 /// The frames of the server, except entries.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
 pub(crate) enum Reply<'a> {
     /// The first frame: what a client needs to know.
     Hello {
@@ -24,6 +25,11 @@ pub(crate) enum Reply<'a> {
         /// What this server has beyond the protocol's first version; a client asks
         /// for nothing else of that kind.
         features: &'a [Feature],
+        /// The rooms of which the user is a member, the one with the newest message
+        /// first; at most 200, and fewer where their titles are long.
+        rooms: Vec<ListedRoom<'a>>,
+        /// The user has further rooms.
+        has_more_rooms: bool,
         /// The latest private conversations, those written last first, and how
         /// far each goes: new messages are sent live, exactly after these
         /// numbers. One that is not listed begins with 1, unless `has_more`.
@@ -61,9 +67,12 @@ pub(crate) enum Reply<'a> {
         /// The last number that the replay covers: that of `joined.seq`.
         upto: u64,
     },
-    /// The client has left the room.
+    /// The client has left the room, or may not read it any more: then the frame has
+    /// a reason, and no further frame of the room follows.
     Left {
         room: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<LeftReason>,
         /// That of the request.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a str>,
@@ -81,11 +90,14 @@ pub(crate) enum Reply<'a> {
         /// It was stored before: this is the first result, whatever this send
         /// contained.
         duplicate: bool,
+        /// Mentioned users who are no members of the room: they are not notified.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        not_members: Vec<&'a str>,
     },
     /// A page of entries.
     History {
         #[serde(flatten)]
-        of: HistoryOfRef<'a>,
+        of: PlaceRef<'a>,
         /// The epoch of the numbers.
         epoch: &'a str,
         /// The oldest number still kept.
@@ -119,6 +131,46 @@ pub(crate) enum Reply<'a> {
         what: TypingIn<'a>,
         active: bool,
     },
+    /// The user has read up to a number on another connection; or counts that `hello`
+    /// left out.
+    Read {
+        #[serde(flatten)]
+        of: PlaceRef<'a>,
+        /// The number up to which the user has read.
+        upto: u64,
+        /// The highest number there. The counts hold as of this number.
+        top: u64,
+        /// How many messages of others lie above `upto`, exactly up to 99; 100 means
+        /// "more".
+        unread: u8,
+        /// How many of them mention the user, likewise.
+        mentions: u8,
+    },
+    /// Messages of others came in a room that the client has not joined.
+    Activity {
+        room: &'a str,
+        /// The highest number of the room.
+        top: u64,
+        /// When its last message was stored, in whole seconds since 1970.
+        at: u64,
+        /// How many came since the last such frame, or since `hello` or the client's
+        /// `leave`.
+        new: u64,
+        /// How many of them mention the user.
+        mentions: u64,
+    },
+    /// The user has chosen on another connection what to be notified of.
+    Level {
+        #[serde(flatten)]
+        of: PlaceRef<'a>,
+        level: Level,
+    },
+    /// The user's membership in a room, or the room, has changed.
+    Room {
+        room: &'a str,
+        #[serde(flatten)]
+        what: RoomWhat<'a>,
+    },
     /// A request was refused. The connection stays open.
     Error {
         code: ErrorCode,
@@ -145,9 +197,16 @@ pub(crate) enum Reply<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the hub has only some of them yet")]
 pub(crate) enum Feature {
+    /// `mentions` and `mention_all` of messages.
+    Mentions,
+    /// The frames `read`, `activity` and `level`, and counts in `hello`.
+    Read,
     /// The frame `typing`, in both directions.
     Typing,
+    /// Members, closed rooms, `hello.rooms`, and the frame `room`.
+    Rooms,
 }
 
 /// What this server has.
@@ -157,7 +216,10 @@ pub(crate) const FEATURES: &[Feature] = &[Feature::Typing];
 /// lists them.
 pub fn features() -> impl Iterator<Item = &'static str> {
     FEATURES.iter().map(|feature| match feature {
+        Feature::Mentions => "mentions",
+        Feature::Read => "read",
         Feature::Typing => "typing",
+        Feature::Rooms => "rooms",
     })
 }
 
@@ -177,6 +239,8 @@ pub(crate) struct Limits {
     pub(crate) room_name_max_chars: usize,
     /// Rooms that a connection may have joined.
     pub(crate) rooms_max: usize,
+    /// Users whom one message may mention by name.
+    pub(crate) mentions_max: usize,
     /// Entries of one page.
     pub(crate) history_max: usize,
     /// Entries that a client may have missed, and still gets all of them when it
@@ -204,6 +268,86 @@ pub(crate) struct ConversationTop<'a> {
     pub(crate) with: &'a str,
     /// The highest number there.
     pub(crate) seq: u64,
+    /// When the last message was stored, in whole seconds since 1970; absent, like
+    /// the fields after it, where the server does not know it at this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<u64>,
+    /// The number up to which the user has read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) read: Option<u64>,
+    /// How many messages of the other user lie above `read`, exactly up to 99; 100
+    /// means "more". Where it is absent, a `read` frame follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unread: Option<u8>,
+    /// What the user is notified of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) level: Option<Level>,
+}
+
+/// A room of which the user is a member.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ListedRoom<'a> {
+    /// Its name.
+    pub(crate) room: &'a str,
+    /// Its title.
+    pub(crate) title: &'a str,
+    pub(crate) access: Access,
+    /// Whether nothing can be written to it any more; absent where it can.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) archived: bool,
+    pub(crate) role: Role,
+    /// Its highest number.
+    pub(crate) top: u64,
+    /// When its last message was stored, in whole seconds since 1970; absent where it
+    /// has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<u64>,
+    /// The number up to which the user has read.
+    pub(crate) read: u64,
+    /// How many messages of others lie above `read`, exactly up to 99; 100 means
+    /// "more". Where it is absent, a `read` frame follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unread: Option<u8>,
+    /// How many of them mention the user, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mentions: Option<u8>,
+    pub(crate) level: Level,
+}
+
+/// What a user's membership in a room is by now.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
+pub(crate) enum RoomWhat<'a> {
+    /// The user is a member.
+    Member { title: &'a str, access: Access, archived: bool, role: Role },
+    /// The user is no member any more: `member` is false.
+    Gone { member: bool },
+}
+
+/// Why a client may not read a room any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
+pub(crate) enum LeftReason {
+    /// The user was removed.
+    Removed,
+    /// The room was closed, and the user is no member.
+    Closed,
+    /// The user has left the closed room.
+    Left,
+}
+
+impl From<GoneReason> for LeftReason {
+    fn from(reason: GoneReason) -> Self {
+        match reason {
+            GoneReason::Removed => Self::Removed,
+            GoneReason::Left => Self::Left,
+        }
+    }
 }
 
 /// The topic of an acknowledged message.
@@ -217,14 +361,15 @@ pub(crate) enum Of<'a> {
     To(&'a str),
 }
 
-/// The topic of a page of history.
-#[derive(Serialize)]
+/// A room, or a private conversation.
+#[derive(Clone, Copy, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum HistoryOfRef<'a> {
-    /// Of this room.
+pub(crate) enum PlaceRef<'a> {
+    /// This room.
     Room(&'a str),
-    /// Of the private conversation with this user, as the request wrote the name.
+    /// The private conversation with this user; in an answer, as the request wrote the
+    /// name.
     With(&'a str),
 }
 
@@ -270,6 +415,12 @@ pub(crate) enum EntryFrame<'a> {
         /// The author's id for it; v1 clients give none.
         #[serde(skip_serializing_if = "Option::is_none")]
         nonce: Option<&'a str>,
+        /// The users whom it mentions.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<&'a str>,
+        /// It mentions every member of the room; else absent.
+        #[serde(skip_serializing_if = "is_false")]
+        mention_all: bool,
     },
     /// A private message.
     Private {
@@ -294,12 +445,23 @@ pub(crate) enum EntryFrame<'a> {
 impl<'a> From<&'a Entry> for EntryFrame<'a> {
     fn from(entry: &'a Entry) -> Self {
         let Entry { seq, from, body, .. } = entry;
-        let Body::Message { text, .. } = body;
+        let Body::Message { text, mentions } = body;
         let (seq, text, timestamp) = (*seq, text.as_str(), entry.at_ms / 1000);
         let nonce = entry.nonce.as_ref().map(Nonce::as_str);
         match &entry.topic {
             Topic::Room(room) => {
-                Self::Message { room: room.as_str(), seq, from: from.as_str(), text, timestamp, nonce }
+                let (names, mention_all) =
+                    mentions.as_deref().map_or((&[][..], false), |mentions| (&mentions.names, mentions.all));
+                Self::Message {
+                    room: room.as_str(),
+                    seq,
+                    from: from.as_str(),
+                    text,
+                    timestamp,
+                    nonce,
+                    mentions: names.iter().map(Username::as_str).collect(),
+                    mention_all,
+                }
             }
             Topic::Pair(pair) => {
                 let to = pair.other(from).as_str();
@@ -355,16 +517,23 @@ pub(crate) struct Ack<'a> {
     pub(crate) at_ms: u64,
     /// See [`Reply::Ack`].
     pub(crate) duplicate: bool,
+    /// Likewise.
+    pub(crate) not_members: &'a [Username],
 }
 
 impl<'a> From<Ack<'a>> for Reply<'a> {
-    fn from(Ack { nonce, topic, author, seq, at_ms, duplicate }: Ack<'a>) -> Self {
+    fn from(Ack { nonce, topic, author, seq, at_ms, duplicate, not_members }: Ack<'a>) -> Self {
         let of = match topic {
             Topic::Room(room) => Of::Room(room.as_str()),
             Topic::Pair(pair) => Of::To(pair.other(author).as_str()),
         };
-        Self::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate }
+        let not_members = not_members.iter().map(Username::as_str).collect();
+        Self::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate, not_members }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 const SERIALISES: &str = "strings and numbers always serialise, and a Vec takes them";

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{About, ErrorCode, REF_MAX_CHARS};
-use crate::{MessageText, Nonce, PageFrom, RoomName, TextError};
+use super::{About, ErrorCode, Place, REF_MAX_CHARS};
+use crate::{Level, MENTIONS_MAX, Mentions, MessageText, Nonce, PageFrom, RoomName, TextError, Username};
 
 /// A client's request.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,13 +22,17 @@ pub(crate) enum Request {
     /// To leave a room.
     Leave { room: RoomName, reference: Option<String> },
     /// To send a message to a room.
-    Message { room: RoomName, text: MessageText, nonce: Nonce },
+    Message { room: RoomName, text: MessageText, nonce: Nonce, mentions: Option<Box<Mentions>> },
     /// To send a message to one user, with the name as the client wrote it, trimmed.
     Private { to: String, text: MessageText, nonce: Nonce },
     /// To read a page of a room or of a private conversation.
-    History { of: HistoryOf, from: PageFrom, limit: usize, fold: bool, reference: Option<String> },
+    History { of: Place, from: PageFrom, limit: usize, fold: bool, reference: Option<String> },
     /// To show the others that the user types, or no longer does.
-    Typing { target: TypingTarget, active: bool, reference: Option<String> },
+    Typing { target: Place, active: bool, reference: Option<String> },
+    /// To note that the user has read up to a number.
+    Read { place: Place, upto: u64, reference: Option<String> },
+    /// To choose what the user is notified of.
+    Level { place: Place, level: Level, reference: Option<String> },
 }
 
 /// How much of a room a client has already.
@@ -36,22 +40,6 @@ pub(crate) enum Request {
 pub(crate) struct Resume {
     pub(crate) since: u64,
     pub(crate) epoch: String,
-}
-
-/// The topic of a history request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HistoryOf {
-    Room(RoomName),
-    /// The private conversation with this user, as the client wrote the name.
-    With(String),
-}
-
-/// Where a user types.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TypingTarget {
-    Room(RoomName),
-    /// The private conversation with this user, as the client wrote the name, trimmed.
-    With(String),
 }
 
 /// Why a frame is not a request: the content of an `error` frame.
@@ -85,6 +73,8 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Resu
         Some("private") => private(fields, text_max_chars),
         Some("history") => history(fields, page_max),
         Some("typing") => typing(fields),
+        Some("read") => read(fields),
+        Some("level") => level(fields),
         Some(_) => {
             let about = about_unreadable(frame);
             Err(refusal(ErrorCode::UnknownType, "no frame has this type", about))
@@ -124,8 +114,28 @@ fn message(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refus
         return Err(bad("a message to a room has no `to`"));
     }
     let room = parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?;
+    if fields.mentions.as_ref().is_some_and(|names| names.len() > MENTIONS_MAX) {
+        return Err(bad("a message mentions at most 20 users"));
+    }
     let text = fields.text(text_max_chars, &nonce)?;
-    Ok(Request::Message { room, text, nonce })
+    let mentions = mentions(&fields, &text);
+    Ok(Request::Message { room, text, nonce, mentions })
+}
+
+/// The users whom a message mentions: those names that its text contains as `@name`,
+/// each once.
+fn mentions(fields: &ClientFields, text: &MessageText) -> Option<Box<Mentions>> {
+    let mut names: Vec<Username> = Vec::new();
+    for name in fields.mentions.iter().flatten() {
+        if let Ok(name) = Username::known(name)
+            && text.as_str().contains(&format!("@{}", name.as_str()))
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    let all = fields.mention_all.unwrap_or(false);
+    (all || !names.is_empty()).then(|| Box::new(Mentions { names, all }))
 }
 
 fn private(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
@@ -142,8 +152,8 @@ fn history(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
     let reference = fields.reference()?;
     let bad = |message| refusal(ErrorCode::BadRequest, message, reference.clone().into());
     let of = match (&fields.room, &fields.with) {
-        (Some(_), None) => HistoryOf::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
-        (None, Some(with)) => HistoryOf::With(with.trim().to_owned()),
+        (Some(_), None) => Place::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
+        (None, Some(with)) => Place::With(with.trim().to_owned()),
         _ => return Err(bad("history needs either `room` or `with`")),
     };
     let from = match (fields.before, fields.after) {
@@ -171,15 +181,32 @@ fn typing(fields: ClientFields) -> Result<Request, Refusal> {
     let reference = fields.reference()?;
     let bad = |message| refusal(ErrorCode::BadRequest, message, reference.clone().into());
     let target = match (&fields.room, &fields.to) {
-        (Some(_), None) => {
-            TypingTarget::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?)
-        }
+        (Some(_), None) => Place::Room(parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
         (None, Some(to)) if to.trim().is_empty() => return Err(bad("to is missing")),
-        (None, Some(to)) => TypingTarget::With(to.trim().to_owned()),
+        (None, Some(to)) => Place::With(to.trim().to_owned()),
         _ => return Err(bad("typing needs either `room` or `to`")),
     };
     let active = fields.active.ok_or_else(|| bad("active is missing"))?;
     Ok(Request::Typing { target, active, reference })
+}
+
+fn read(fields: ClientFields) -> Result<Request, Refusal> {
+    let (place, reference) = fields.place_and_reference()?;
+    match fields.upto {
+        Some(upto) => Ok(Request::Read { place, upto, reference }),
+        None => Err(refusal(ErrorCode::BadRequest, "upto is missing", reference.into())),
+    }
+}
+
+fn level(fields: ClientFields) -> Result<Request, Refusal> {
+    let (place, reference) = fields.place_and_reference()?;
+    match fields.level.as_deref().and_then(Level::parse) {
+        Some(level) => Ok(Request::Level { place, level, reference }),
+        None => {
+            let message = "level must be `all`, `mentions` or `none`";
+            Err(refusal(ErrorCode::BadRequest, message, reference.into()))
+        }
+    }
 }
 
 /// The fields that a client may set. A frame uses some of them; the others must
@@ -218,6 +245,15 @@ pub(crate) struct ClientFields {
     fold: Option<bool>,
     /// Whether the user types.
     active: Option<bool>,
+    /// The number up to which the user has read.
+    upto: Option<u64>,
+    /// What the user is notified of: `all` messages, `mentions`, or `none`.
+    level: Option<String>,
+    /// Names that the text contains as `@name`, at most 20. Others are passed over.
+    mentions: Option<Vec<String>>,
+    /// Mentions every member of the room; in a room of more than 100 members only its
+    /// moderators may.
+    mention_all: Option<bool>,
     /// Repeated in the answer.
     #[serde(rename = "ref")]
     reference: Option<String>,
@@ -239,6 +275,19 @@ impl ClientFields {
             Some(room) => Ok((room, reference)),
             None => Err(refusal(ErrorCode::BadRequest, BAD_ROOM, reference.into())),
         }
+    }
+
+    /// The room, or else the private conversation, that a frame is about.
+    fn place_and_reference(&self) -> Result<(Place, Option<String>), Refusal> {
+        let reference = self.reference()?;
+        let bad = |message| refusal(ErrorCode::BadRequest, message, reference.clone().into());
+        let place = match (&self.room, &self.with) {
+            (Some(_), None) => Place::Room(parse_room(self.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
+            (None, Some(with)) if with.trim().is_empty() => return Err(bad("with is missing")),
+            (None, Some(with)) => Place::With(with.trim().to_owned()),
+            _ => return Err(bad("either `room` or `with` is needed")),
+        };
+        Ok((place, reference))
     }
 
     fn nonce(&self) -> Result<Nonce, Refusal> {
@@ -350,8 +399,8 @@ mod tests {
             })
         );
         for (fields, target, active) in [
-            (r#""room":"tech","active":true"#, TypingTarget::Room(room("tech")), true),
-            (r#""to":" bob ","active":false"#, TypingTarget::With("bob".into()), false),
+            (r#""room":"tech","active":true"#, Place::Room(room("tech")), true),
+            (r#""to":" bob ","active":false"#, Place::With("bob".into()), false),
         ] {
             assert_eq!(
                 parse_10(&format!(r#"{{"type":"typing",{fields}}}"#)),
@@ -365,8 +414,26 @@ mod tests {
         let text = MessageText::parse("hi", 10).unwrap();
         assert_eq!(
             parse_10(r#"{"type":"message","room":"tech","text":" hi ","nonce":"n"}"#),
-            Ok(Request::Message { room: room("tech"), text: text.clone(), nonce: nonce("n") })
+            Ok(Request::Message {
+                room: room("tech"),
+                text: text.clone(),
+                nonce: nonce("n"),
+                mentions: None
+            })
         );
+        for (fields, place) in [
+            (r#""room":"tech""#, Place::Room(room("tech"))),
+            (r#""with":" bob ""#, Place::With("bob".into())),
+        ] {
+            assert_eq!(
+                parse_10(&format!(r#"{{"type":"read","upto":7,"ref":"r",{fields}}}"#)),
+                Ok(Request::Read { place: place.clone(), upto: 7, reference: Some("r".into()) })
+            );
+            assert_eq!(
+                parse_10(&format!(r#"{{"type":"level","level":"none",{fields}}}"#)),
+                Ok(Request::Level { place, level: Level::None, reference: None })
+            );
+        }
         assert_eq!(
             parse_10(r#"{"type":"private","to":" bob ","text":"hi","nonce":"n"}"#),
             Ok(Request::Private { to: "bob".into(), text, nonce: nonce("n") })
@@ -380,7 +447,7 @@ mod tests {
             assert_eq!(
                 parse_10(&format!(r#"{{"type":"history","with":"bob"{fields}}}"#)),
                 Ok(Request::History {
-                    of: HistoryOf::With("bob".into()),
+                    of: Place::With("bob".into()),
                     from,
                     limit,
                     fold: false,
@@ -388,6 +455,39 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn a_message_mentions_the_names_that_its_text_contains() {
+        let mentioned = |fields: &str| {
+            let frame = format!(
+                r#"{{"type":"message","room":"tech","nonce":"n","text":"@bob, @Анна Б. and carol",{fields}}}"#
+            );
+            match parse(&frame, 100, 100) {
+                Ok(Request::Message { mentions, .. }) => mentions.map(|mentions| {
+                    let names = mentions.names.iter().map(|name| name.as_str().to_owned());
+                    (names.collect::<Vec<_>>(), mentions.all)
+                }),
+                other => panic!("{fields}: {other:?}"),
+            }
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (fields, expected) in [
+            (r#""mentions":null,"mention_all":null"#, None),
+            (r#""mentions":[],"mention_all":false"#, None),
+            (r#""mentions":["carol","Bob","","a\nb"]"#, None),
+            (r#""mentions":["bob","dave","bob","Анна Б."]"#, Some((names(&["bob", "Анна Б."]), false))),
+            (r#""mention_all":true"#, Some((names(&[]), true))),
+            (r#""mentions":["bob"],"mention_all":true"#, Some((names(&["bob"]), true))),
+        ] {
+            assert_eq!(mentioned(fields), expected, "{fields}");
+        }
+        let many = |count: usize| {
+            let names = vec![r#""bob""#; count].join(",");
+            format!(r#"{{"type":"message","room":"a","text":"@bob","nonce":"n","mentions":[{names}]}}"#)
+        };
+        assert!(parse_10(&many(20)).is_ok());
+        assert_eq!(code(&many(21)), (ErrorCode::BadRequest, About::Nonce(nonce("n"))));
     }
 
     #[test]
@@ -430,6 +530,27 @@ mod tests {
             (r#"{"type":"join","room":"a","limit":101,"ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"join","room":"a","limit":-1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"join","room":"a","since":1,"epoch":"e","fold":true}"#, (BadRequest, About::Nothing)),
+            (
+                r#"{"type":"message","room":"a","text":"a","nonce":"n","mentions":"bob"}"#,
+                (BadRequest, about("n")),
+            ),
+            (
+                r#"{"type":"message","room":"a","text":"a","nonce":"n","mentions":[7]}"#,
+                (BadRequest, about("n")),
+            ),
+            (
+                r#"{"type":"private","to":"a","text":"a","nonce":"n","mention_all":1}"#,
+                (BadRequest, about("n")),
+            ),
+            (r#"{"type":"read","room":"a","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"read","upto":1}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"read","upto":-1,"room":"a"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"read","upto":1,"room":"a","with":"b"}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"read","upto":1,"with":" "}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"read","upto":1,"room":""}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"level","room":"a","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"level","room":"a","level":"All","ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"level","level":"all","ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"typing","room":"a","ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"typing","active":true}"#, (BadRequest, About::Nothing)),
             (r#"{"type":"typing","room":"a","to":"b","active":true}"#, (BadRequest, About::Nothing)),
