@@ -10,6 +10,7 @@ import { LOOK_EVERY_MS, Tabs } from "./tabs.js";
 /** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */
 /** @typedef {import("./logic/conversation.js").Key} Key */
+/** @typedef {import("./logic/outbox.js").Item} Item */
 
 export class Session {
   client;
@@ -58,11 +59,12 @@ export class Session {
   /**
    * @param {Key} key
    * @param {string} text
+   * @param {Pick<Item, "mentions" | "mentionAll">} [mentions] whom it mentions
    */
-  write(key, text) {
+  write(key, text, mentions) {
     const at = this.client.outbox.timestampFor(Date.now());
     const random = crypto.getRandomValues(new Uint8Array(12));
-    this.step({ type: "send", item: { nonce: nonce(at, random), key, text, at, state: "waiting" } });
+    this.step({ type: "send", item: { nonce: nonce(at, random), key, text, ...mentions, at, state: "waiting" } });
   }
 
   /** Ends the session without telling the listener. */

@@ -1,10 +1,7 @@
 // Settings that this browser keeps between visits. Without `localStorage`, they
 // last until the page is closed.
 
-import { DEFAULT_ROOM } from "./logic/address.js";
-
 /** @typedef {import("./logic/conversation.js").Key} Key */
-/** @typedef {import("./logic/reads.js").Stored} StoredReads */
 
 /** Settings of this browser, for all its users. */
 export const settings = {
@@ -47,49 +44,9 @@ export class Memory {
     this.#user = user;
   }
 
-  /** @returns {StoredReads | null} */
-  get reads() {
-    return json(this.keyOf("reads"));
-  }
-
-  set reads(value) {
-    write(this.keyOf("reads"), JSON.stringify(value));
-  }
-
-  /** The rooms to join. @returns {string[]} */
-  get rooms() {
-    return json(this.keyOf("rooms")) ?? [DEFAULT_ROOM];
-  }
-
-  /**
-   * Adds a room to the list, or removes it. Other tabs change the list as well, so it is read first.
-   * @param {string} room
-   * @param {boolean} isIn
-   */
-  setRoom(room, isIn) {
-    write(this.keyOf("rooms"), JSON.stringify(changed(this.rooms, room, isIn)));
-  }
-
-  /** The names and titles of the rooms in the sidebar. @returns {[string, string][] | null} */
-  get listed() {
-    return json(this.keyOf("listed"));
-  }
-
-  set listed(value) {
-    write(this.keyOf("listed"), JSON.stringify(value));
-  }
-
-  /** Conversations without notifications, but for mentions. @returns {Key[]} */
-  get muted() {
-    return json(this.keyOf("muted")) ?? [];
-  }
-
-  /**
-   * @param {Key} key
-   * @param {boolean} isMuted
-   */
-  setMuted(key, isMuted) {
-    write(this.keyOf("muted"), JSON.stringify(changed(this.muted, key, isMuted)));
+  /** Whether this browser still keeps rooms and marks, from before the account kept them. */
+  get isOld() {
+    return OLD.some((what) => read(this.keyOf(what)) !== null);
   }
 
   /** The conversation that was open last. @returns {Key | null} */
@@ -125,7 +82,7 @@ export class Memory {
   /** Deletes drafts and what was open last: another user may be next. */
   forget() {
     for (const key of keys()) {
-      if ([this.keyOf("last"), this.keyOf("listed")].includes(key) || key.startsWith(this.keyOf("draft "))) write(key, null);
+      if (key === this.keyOf("last") || key.startsWith(this.keyOf("draft "))) write(key, null);
     }
   }
 
@@ -135,16 +92,8 @@ export class Memory {
   }
 }
 
-/**
- * @template T
- * @param {T[]} list
- * @param {T} one
- * @param {boolean} isIn
- */
-function changed(list, one, isIn) {
-  const others = list.filter((other) => other !== one);
-  return isIn && others.length < list.length ? list : isIn ? [...list, one] : others;
-}
+/** What this browser kept for each user before the account did. */
+export const OLD = ["rooms", "reads", "muted", "listed"];
 
 /** Replaces `localStorage` where the browser gives none, or is full. @type {Map<string, string>} */
 const instead = new Map();
@@ -180,7 +129,7 @@ export function keys() {
 }
 
 /** @param {string} key */
-function json(key) {
+export function json(key) {
   try {
     return JSON.parse(read(key) ?? "null");
   } catch {

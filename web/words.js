@@ -104,11 +104,14 @@ export function count(number) {
 }
 
 /**
- * The title of a room. The titles of the default rooms are translated.
- * @param {string} title
+ * The title of a room. The titles that the server gives to its own rooms are translated.
+ * @param {string} name
+ * @param {string} title empty while it is not known
  */
-export function titleOf(title) {
-  return (Object.hasOwn(t.roomTitles, title) && t.roomTitles[title]) || title;
+export function titleOf(name, title) {
+  const builtIn = `${name} ${title}`;
+  // The name of a closed room says nothing to a reader.
+  return (Object.hasOwn(t.roomTitles, builtIn) && t.roomTitles[builtIn]) || title || (name.startsWith("~") ? "" : name);
 }
 
 /**

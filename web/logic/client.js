@@ -2,20 +2,25 @@
 // `step`, with the time and the randomness; it returns outputs, which the caller
 // performs. No DOM, no clock, no socket.
 
+import { Account } from "./account.js";
 import { Connection, Step } from "./connection.js";
 import { Conversations } from "./conversation.js";
 import { Outbox } from "./outbox.js";
 import { Reading } from "./reading.js";
 import { Rooms } from "./rooms.js";
 
+/** @typedef {import("./account.js").Level} Level */
 /** @typedef {import("./conversation.js").Entry} Entry */
 /** @typedef {import("./conversation.js").Key} Key */
 /** @typedef {import("./outbox.js").Item} Item */
+/** @typedef {import("./typing.js").Typing} Typing */
 
 /**
  * Inputs. `timer`: `wakeAt` has come. `session` answers `check-session`; without
  * an answer, the user counts as signed in. `offline`, `online`: what the browser
- * says about the network. `foreground`: the page came to the front.
+ * says about the network. `foreground`: the page came to the front. `join`: the user
+ * opens a room. `leave`: the page forgets a room. `read`: the user has read up to
+ * `seq`. `typing`: whether the user types. `rooms`: what `GET /api/rooms` says.
  * `cancel-latest`: the newest page is no longer wanted.
  * @typedef {{ type: "start" }
  *   | { type: "opened" }
@@ -31,6 +36,10 @@ import { Rooms } from "./rooms.js";
  *   | { type: "send", item: Item }
  *   | { type: "retry", nonce: string }
  *   | { type: "discard", nonce: string }
+ *   | { type: "read", key: Key, seq: number }
+ *   | { type: "level", key: Key, level: Level }
+ *   | { type: "typing", key: Key, isActive: boolean }
+ *   | { type: "rooms", rooms: any[] }
  *   | { type: "load", key: Key, part: Part, seq?: number }
  *   | { type: "cancel-latest", key: Key }} Input
  */
@@ -42,6 +51,11 @@ import { Rooms } from "./rooms.js";
  * `check-session`: ask the server whether the user is still signed in. `keep` and
  * `drop`: write an item to the store, delete it. `arrived`: an entry that the
  * server sent by itself; `isNews`: it is newer than what the connection began with.
+ * `hello`: the rooms of the account are known. `read`: the user has read more, here or
+ * elsewhere. `activity`: others have written in a room that is not joined. `membership`: the user has become a member of a room, is none any more,
+ * or the room has changed. `left`: the server has ended the join of a room, as the
+ * user was `removed`, the room was `closed`, or the user `left` it. `not-members`: a
+ * message mentions users who are no members of its room.
  * @typedef {{ do: "connect" }
  *   | { do: "send", frame: object }
  *   | { do: "close" }
@@ -49,9 +63,14 @@ import { Rooms } from "./rooms.js";
  *   | { do: "keep", item: Item }
  *   | { do: "drop", nonce: string }
  *   | { do: "arrived", key: Key, entry: Entry, isNews: boolean }
- *   | { do: "stored", item: Item }
+ *   | { do: "hello" }
+ *   | { do: "read", key: Key }
+ *   | { do: "activity", key: Key, unread: number, mentions: number }
+ *   | { do: "membership", room: string, isMember: boolean }
+ *   | { do: "left", room: string, reason: string }
+ *   | { do: "not-members", key: Key, names: string[] }
  *   | { do: "show", what: "connection" | "conversations" }
- *   | { do: "show", what: "conversation", key: Key }
+ *   | { do: "show", what: "conversation" | "typing", key: Key }
  *   | { do: "signed-out" }} Output
  */
 
@@ -68,7 +87,12 @@ export class Client {
   wakeAt = null;
   textMaxChars = 4096;
   conversations = new Conversations();
+  /** How many users a message may mention. */
+  mentionsMax = 20;
   outbox;
+  account;
+  /** Added later, as the first view does without it. @type {Typing | null} */
+  typing = null;
   #step = new Step();
   #connection;
   #rooms;
@@ -80,7 +104,13 @@ export class Client {
     this.#connection = new Connection(this.#step, user);
     this.outbox = new Outbox(this.#step, this.#connection);
     this.#rooms = new Rooms(this.#step, this.#connection, this.conversations, this.outbox);
-    this.#reading = new Reading(user, this.#step, this.#connection, this.conversations, this.outbox, this.#rooms);
+    this.account = new Account(user, this.#step, this.#connection, this.conversations);
+    this.#reading = new Reading(user, this.#step, this.#connection, this.conversations, this.outbox, this.#rooms, this.account);
+  }
+
+  /** @param {typeof import("./typing.js").Typing} Typing */
+  addTyping(Typing) {
+    this.typing ??= new Typing(this.#step, this.#connection);
   }
 
   /**
@@ -121,7 +151,7 @@ export class Client {
     return this.conversations.epoch;
   }
 
-  /** The rooms that the user is in, or is to join. */
+  /** The rooms that this page has joined, or is to join. */
   get rooms() {
     return this.#rooms.all;
   }
@@ -199,11 +229,23 @@ export class Client {
         this.#connection.retrySoon();
         break;
       case "join":
-        this.#rooms.join(input.room);
+        this.#rooms.join(input.room, true);
         break;
       case "leave":
         this.#reading.forget(`#${input.room}`);
         this.#rooms.leave(input.room);
+        break;
+      case "read":
+        this.account.read(input.key, input.seq);
+        break;
+      case "level":
+        this.account.setLevel(input.key, input.level);
+        break;
+      case "typing":
+        this.typing?.say(input.key, input.isActive);
+        break;
+      case "rooms":
+        this.account.know(input.rooms);
         break;
       case "send":
         if (this.outbox.add(input.item)) {
@@ -236,13 +278,15 @@ export class Client {
       this.#rooms.proceed();
       this.#reading.proceed();
       this.outbox.proceed((room) => this.#rooms.isIn(room));
+      this.account.proceed();
     }
+    this.typing?.proceed(this.#step.outputs);
     const due = Math.min(this.outbox.overdueAt, ...this.#parts.map(({ dueAt }) => dueAt));
     this.wakeAt = this.state === "ended" || due === Infinity ? null : due;
   }
 
   get #parts() {
-    return [this.#connection, this.#rooms, this.#reading, this.outbox];
+    return [this.#connection, this.#rooms, this.#reading, this.outbox, this.account, ...(this.typing ? [this.typing] : [])];
   }
 
   /**
@@ -288,9 +332,11 @@ export class Client {
       case "joined":
         if (this.#rooms.joined(frame)) {
           this.#reading.joined(frame);
+          this.account.joined(frame);
         }
         break;
       case "left":
+        this.#left(frame);
         break;
       case "ack":
         this.#ack(frame);
@@ -300,6 +346,21 @@ export class Client {
         break;
       case "presence":
         this.#rooms.presence(frame);
+        break;
+      case "activity":
+        this.account.activity(frame);
+        break;
+      case "read":
+        this.account.readElsewhere(frame);
+        break;
+      case "level":
+        this.account.levelElsewhere(frame);
+        break;
+      case "room":
+        this.#room(frame);
+        break;
+      case "typing":
+        this.typing?.received(frame);
         break;
       case "error":
         this.#error(frame);
@@ -320,19 +381,40 @@ export class Client {
     }
     this.textMaxChars = hello.limits?.text_max_chars ?? this.textMaxChars;
     this.outbox.frameMaxBytes = hello.limits?.message_max_bytes ?? Infinity;
+    this.mentionsMax = hello.limits?.mentions_max ?? this.mentionsMax;
     this.#connection.hello(hello.heartbeat_seconds);
+    this.account.hello(hello);
     this.#reading.hello(hello);
     this.#rooms.hello();
+    this.#step.emit({ do: "hello" });
+  }
+
+  /** @param {any} left the answer to `leave`, or the end of a join that this page did not ask for */
+  #left({ room, reason }) {
+    if (typeof reason === "string") {
+      this.#rooms.ended(room, reason);
+      this.#reading.ended(`#${room}`);
+      this.#step.emit({ do: "left", room, reason });
+    }
+  }
+
+  /** @param {any} frame the user's membership, or the room, has changed */
+  #room(frame) {
+    this.account.room(frame);
+    if (frame.member !== false && this.rooms.get(frame.room)?.status === "refused") {
+      this.#rooms.join(frame.room);
+    }
   }
 
   /** @param {any} ack */
-  #ack({ nonce, seq }) {
+  #ack({ nonce, seq, not_members: names = [] }) {
     this.#connection.succeeded();
     const item = this.outbox.find(nonce);
     if (item) {
       this.outbox.stored(item, seq);
       this.outbox.dropStored(item.key, this.conversations.get(item.key)?.seen ?? 0);
       this.#step.show(item.key);
+      if (names.length > 0) this.#step.emit({ do: "not-members", key: item.key, names });
     }
   }
 

@@ -8,6 +8,8 @@
  * @property {string} text
  * @property {number} timestamp whole Unix seconds
  * @property {string} [nonce]
+ * @property {string[]} [mentions] names of the users that the server says it mentions
+ * @property {boolean} [mentionAll] whether it mentions every member of the room
  */
 
 /** @typedef {import("./client.js").Part} Part */
@@ -312,7 +314,7 @@ export class Conversations extends Map {
  * @param {any} frame
  * @returns {Entry}
  */
-export function entryOf({ type, seq, from, text, timestamp, nonce }) {
+export function entryOf({ type, seq, from, text, timestamp, nonce, mentions, mention_all: mentionAll }) {
   const isKnown = (type === "message" || type === "private") && typeof from === "string" && typeof text === "string";
   return {
     kind: isKnown ? type : "unknown",
@@ -321,6 +323,8 @@ export function entryOf({ type, seq, from, text, timestamp, nonce }) {
     text: String(text ?? ""),
     timestamp: Number(timestamp ?? 0),
     nonce,
+    mentions,
+    mentionAll,
   };
 }
 

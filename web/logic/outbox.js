@@ -9,6 +9,8 @@
  * @property {string} nonce
  * @property {Key} key
  * @property {string} text
+ * @property {string[]} [mentions] names of the users that it mentions
+ * @property {boolean} [mentionAll] whether it mentions every member of the room
  * @property {number} at when it was written, Unix milliseconds
  * @property {"waiting" | "sending" | "stored" | "failed"} state
  * @property {string} [reason] the code of the error, once it failed
@@ -109,11 +111,13 @@ export class Outbox {
     this.#pausedUntil = 0;
     let free = IN_FLIGHT_MAX - this.items.filter(({ state }) => state === "sending").length;
     for (const item of this.items) {
-      const { key, nonce, text, state } = item;
+      const { key, nonce, text, state, mentions, mentionAll } = item;
       const name = key.slice(1);
       const isPrivate = key.startsWith("@");
       if (free > 0 && state === "waiting" && (isPrivate || isIn(name))) {
-        const frame = isPrivate ? { type: "private", to: name, text, nonce } : { type: "message", room: name, text, nonce };
+        const frame = isPrivate
+          ? { type: "private", to: name, text, nonce }
+          : { type: "message", room: name, text, nonce, ...(mentions && { mentions }), ...(mentionAll && { mention_all: true }) };
         if (new TextEncoder().encode(JSON.stringify(frame)).length > this.frameMaxBytes) {
           // The server would close the connection instead of answering.
           this.#fail(item, "text_too_long");
@@ -153,7 +157,6 @@ export class Outbox {
       item.state = "stored";
       item.seq = seq;
       this.#step.emit({ do: "drop", nonce: item.nonce });
-      this.#step.emit({ do: "stored", item });
     }
   }
 
@@ -206,7 +209,15 @@ export class Outbox {
 
   /** How many items are waiting or being sent. */
   get unsent() {
-    return this.items.filter(({ state }) => state === "waiting" || state === "sending").length;
+    return this.items.filter(isUnsent).length;
+  }
+
+  /**
+   * Whether something waits for a conversation, or is being sent to it.
+   * @param {Key} key
+   */
+  hasUnsent(key) {
+    return this.of(key).some(isUnsent);
   }
 
   /** Puts the items that were being sent back into the queue: their outcome is unknown. */
@@ -240,6 +251,11 @@ export class Outbox {
   #remove(nonce) {
     this.items = this.items.filter((item) => item.nonce !== nonce);
   }
+}
+
+/** @param {Item} item */
+function isUnsent({ state }) {
+  return state === "waiting" || state === "sending";
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { entryOf, PAGE } from "./conversation.js";
 
+/** @typedef {import("./account.js").Account} Account */
 /** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./connection.js").Request} Request */
@@ -35,6 +36,7 @@ export class Reading {
   #conversations;
   #outbox;
   #rooms;
+  #account;
 
   /**
    * @param {string} user who is signed in
@@ -43,14 +45,16 @@ export class Reading {
    * @param {Conversations} conversations
    * @param {Outbox} outbox
    * @param {Rooms} rooms
+   * @param {Account} account
    */
-  constructor(user, step, connection, conversations, outbox, rooms) {
+  constructor(user, step, connection, conversations, outbox, rooms, account) {
     this.#user = user;
     this.#step = step;
     this.#connection = connection;
     this.#conversations = conversations;
     this.#outbox = outbox;
     this.#rooms = rooms;
+    this.#account = account;
   }
 
   /** @param {any} hello with the last numbers of the private conversations, the latest first; at most 200 */
@@ -146,7 +150,24 @@ export class Reading {
 
   /** @param {Key} key */
   forget(key) {
+    this.#stop(key);
     this.#conversations.delete(key);
+  }
+
+  /**
+   * Forgets the entries of a room that the user may not read any more.
+   * @param {Key} key
+   */
+  ended(key) {
+    this.#stop(key);
+    const conversation = this.#conversations.of(key);
+    conversation.restart(conversation.epoch, 0);
+    conversation.seen = null;
+    this.#step.show(key);
+  }
+
+  /** @param {Key} key */
+  #stop(key) {
     this.#wanted.delete(key);
     this.#silent.delete(key);
     this.#connection.dropRequests(key);
@@ -205,6 +226,7 @@ export class Reading {
         // An entry is delivered only once it is stored, so the item need not wait for its acknowledgement.
         this.#outbox.stored(mine, entry.seq);
       }
+      this.#account.entry(key, entry);
       this.#step.emit({ do: "arrived", key, entry, isNews: entry.seq > conversation.replayTo });
     }
     this.#outbox.dropStored(key, conversation.seen ?? 0);

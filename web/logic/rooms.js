@@ -1,4 +1,5 @@
-// The rooms that the user is in or wants to join, and who is in them.
+// The rooms that this page has joined or is to join, and who is in them. Of the
+// rooms of the account that is a few: those that were opened last.
 
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./connection.js").Request} Request */
@@ -12,15 +13,14 @@
  * @property {Set<string>} members names of users in the room, at most 200
  * @property {number} online the number of users in the room
  * @property {boolean} isPresenceKnown whether `members` and `online` hold: not before `joined`, nor some time after the connection is lost
- * @property {Notice} notice
- * @property {string} [reason] the code of the refusal
+ * @property {number} opened the higher, the later it was opened; 0: only messages wait for it
+ * @property {string} [reason] why it is refused: the code of an error, or the reason why the server ended it
  */
-
-/** @typedef {{ afterSeq: number, came: string[], left: string[] }} Notice users who came and left since a message */
 
 export class Rooms {
   /** By name. @type {Map<string, Room>} */
   all = new Map();
+  #opened = 0;
   /** When to join the rooms again that were refused for a while; 0: there are none. */
   #rejoinAt = 0;
   /** When the presence of rooms that are not joined again becomes unknown; 0: it is not due. */
@@ -48,13 +48,21 @@ export class Rooms {
     return this.all.get(name)?.status === "in";
   }
 
-  /** @param {string} name */
-  join(name) {
+  /**
+   * Joins a room, and leaves others where there are too many. A room that was left
+   * so keeps its entries, and continues with them.
+   * @param {string} name
+   * @param {boolean} [isOpened] whether the user opens it: then it stays for a while
+   */
+  join(name, isOpened = false) {
     const known = this.all.get(name);
+    if (isOpened) this.#opened += 1;
+    const opened = isOpened ? this.#opened : (known?.opened ?? 0);
     if (known && known.status !== "refused") {
+      known.opened = opened;
       return;
     }
-    this.all.set(name, { status: "out", members: new Set(), online: 0, isPresenceKnown: false, notice: { afterSeq: 0, came: [], left: [] } });
+    this.all.set(name, { status: "out", members: new Set(), online: 0, isPresenceKnown: false, opened });
     this.#conversations.of(`#${name}`);
     if (this.#connection.state === "open") {
       this.#requestJoin(name);
@@ -122,8 +130,26 @@ export class Rooms {
     }
   }
 
-  /** Joins the rooms whose retry is due. */
+  /**
+   * The server has ended the join of a room: the user may not read it any more.
+   * @param {string} name
+   * @param {string} reason
+   */
+  ended(name, reason) {
+    const room = this.all.get(name);
+    if (room) {
+      Object.assign(room, { status: "refused", reason, members: new Set(), online: 0, isPresenceKnown: false });
+      this.#outbox.failAll(`#${name}`, "forbidden");
+    }
+  }
+
+  /** Joins the rooms whose retry is due, and leaves those that were opened longest ago. */
   proceed() {
+    const others = [...this.all].filter(([name]) => !this.#outbox.hasUnsent(`#${name}`)).sort(([, a], [, b]) => b.opened - a.opened);
+    for (const [name] of this.all.size > JOINED_MAX ? others.slice(JOINED_MAX) : []) {
+      this.#connection.dropRequests(`#${name}`);
+      this.leave(name);
+    }
     if (this.#rejoinAt && this.#step.now >= this.#rejoinAt) {
       this.#rejoinAt = 0;
       this.hello();
@@ -168,9 +194,6 @@ export class Rooms {
       if (members.has(user) !== online || (!online && members.size < room.online)) {
         room.online = Math.max(0, room.online + (online ? 1 : -1));
         online ? members.add(user) : members.delete(user);
-        const { last = 0 } = this.#conversations.get(`#${name}`) ?? {};
-        room.notice = noticed(room.notice, user, online, last);
-        this.#step.show(`#${name}`);
       }
     }
     this.#show();
@@ -219,25 +242,7 @@ export class Rooms {
   }
 }
 
-/**
- * A notice with one more user in it.
- * @param {Notice} notice
- * @param {string} user
- * @param {boolean} isOnline
- * @param {number} afterSeq the last message before it
- * @returns {Notice}
- */
-function noticed(notice, user, isOnline, afterSeq) {
-  const { came, left } = notice.afterSeq === afterSeq ? notice : { came: [], left: [] };
-  const isBack = (isOnline ? left : came).includes(user);
-  const others = (/** @type {string[]} */ names) => names.filter((name) => name !== user);
-  // A user who leaves and comes back is not mentioned.
-  return {
-    afterSeq,
-    came: [...others(came), ...(isOnline && !isBack ? [user] : [])],
-    left: [...others(left), ...(!isOnline && !isBack ? [user] : [])],
-  };
-}
-
 /** A connection that is back within this time changes nothing of what is shown as online. */
 const PRESENCE_KEPT_MS = 1_500;
+/** Rooms that are joined at once, but for those that messages wait for: a switch between them needs no answer of the server. */
+export const JOINED_MAX = 5;

@@ -51,6 +51,21 @@ export function mentions(text, name, names = [name]) {
 }
 
 /**
+ * The users that a text mentions, for the server: those that were chosen while it was
+ * written, and others whose names were typed.
+ * @param {string} text
+ * @param {Iterable<string>} names of users who may be mentioned
+ * @param {boolean} mayMentionAll whether `@all` was chosen, and means every member
+ * @returns {{ mentions?: string[], mentionAll?: boolean }} empty where there are none
+ */
+export function mentionedIn(text, names, mayMentionAll) {
+  const pieces = piecesOf(text, mayMentionAll ? [...names, EVERYBODY] : names);
+  const found = new Set(pieces.flatMap((piece) => (piece.kind === "mention" ? [piece.name] : [])));
+  const mentionAll = mayMentionAll && found.delete(EVERYBODY);
+  return { ...(found.size > 0 && { mentions: [...found] }), ...(mentionAll && { mentionAll }) };
+}
+
+/**
  * The form of a name in which names are compared: NFC and lower case. It does not
  * depend on the language of the browser, as a text must mention the same users
  * everywhere, nor on the letters that follow, as the lower case of a sigma does.
@@ -183,6 +198,8 @@ function count(text, char) {
   return text.split(char).length - 1;
 }
 
+/** Behind an `@`, it stands for every member of the room. */
+export const EVERYBODY = "all";
 const CODE = /\x60{3}(?:[a-z0-9+#-]*\n)?([\s\S]+?)\n?\x60{3}\n?|\x60([^\x60\n]+)\x60/g;
 // Bidi controls could make a link look like another.
 const LINK = /(?<![\p{L}\p{N}])https?:\/\/[^\s<>"\x60\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;

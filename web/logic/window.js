@@ -7,7 +7,6 @@
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./conversation.js").Entry} Entry */
 /** @typedef {import("./outbox.js").Item} Item */
-/** @typedef {import("./rooms.js").Notice} Notice */
 
 /** @typedef {Pick<Conversation, "first" | "last" | "end" | "hasOlder" | "isAtEnd" | "isLoaded" | "epoch" | "at" | "entries">} Log */
 /** @typedef {{ first: number, last: number }} Range the numbers of the first and the last row; 0 and 0: no rows */
@@ -227,31 +226,25 @@ export function topOf(log, shown, hasWaiting) {
 }
 
 /**
- * @typedef {{ kind: "notice", notice: Notice }
- *   | { kind: "gap" }
+ * @typedef {{ kind: "gap" }
  *   | { kind: "day", timestamp: number }
  *   | { kind: "item", item: Item, isContinued: boolean }} TailPart
  */
 
 /**
- * What stands below the last row and is not in the log: which users came and left
- * since the last message, and messages that are not sent yet. The latter are there
- * even where the end of the log is not, below a gap.
+ * What stands below the last row and is not in the log: messages that are not sent
+ * yet. They are there even where the end of the log is not, below a gap.
  * @param {Log} log
  * @param {Range} shown
- * @param {{ me: string, items: Item[], notice: Notice | undefined }} more
+ * @param {{ me: string, items: Item[] }} more
  * @returns {TailPart[]}
  */
-export function tailOf(log, shown, { me, items, notice }) {
+export function tailOf(log, shown, { me, items }) {
   if (shown.last !== log.last) {
     return [];
   }
   /** @type {TailPart[]} */
   const tail = [];
-  const hasNotice = log.isAtEnd && notice?.afterSeq === log.last && notice.came.length + notice.left.length > 0;
-  if (hasNotice) {
-    tail.push({ kind: "notice", notice });
-  }
   if (items.length > 0 && shown.last > 0 && !log.isAtEnd) {
     tail.push({ kind: "gap" });
   }
@@ -262,7 +255,7 @@ export function tailOf(log, shown, { me, items, notice }) {
     if (!above || dayNumberOf(above.timestamp) !== dayNumberOf(entry.timestamp)) {
       tail.push({ kind: "day", timestamp: entry.timestamp });
     }
-    tail.push({ kind: "item", item, isContinued: !hasNotice && continues(above, entry) });
+    tail.push({ kind: "item", item, isContinued: continues(above, entry) });
     above = entry;
   }
   return tail;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { JOINED_MAX } from "../logic/rooms.js";
 import { page, range, World } from "./world.js";
 
 test("a join gives the room's last messages, then what is new", () => {
@@ -267,7 +268,7 @@ test("entries before `joined` belong to the join before, and come again", () => 
 
 test("several refused joins make one pause", () => {
   const world = new World();
-  for (const i of range(1, 20)) world.step({ type: "join", room: `r${i}` });
+  for (const i of range(1, 20)) world.write(`#r${i}`, "hi", `n${i}`);
   world.open();
   for (const { ref } of world.take()) world.frame({ type: "error", code: "unavailable", message: "", ref, retry_after: 1 });
   assert.ok(/** @type {number} */ (world.client.wakeAt) - world.now <= 1_000);
@@ -417,19 +418,47 @@ test("a connection that is back at once leaves who is online as it was", () => {
   assert.ok(world.client.isOnline("bob"));
 });
 
-test("who came and left since the last message is one notice, without those who came back", () => {
+test("a few rooms stay joined: those that were opened last, and those that messages wait for", () => {
+  const world = new World();
+  world.open();
+  world.write("#late", "hi");
+  const names = range(1, JOINED_MAX + 1).map((i) => `r${i}`);
+  for (const room of names) {
+    world.step({ type: "join", room });
+    world.joined(room, [1, 2]);
+  }
+  assert.deepEqual(world.take().flatMap(({ type, room }) => (type === "leave" ? [room] : [])), ["r1"]);
+  world.step({ type: "join", room: "r2" });
+  world.step({ type: "join", room: "r1" });
+  assert.deepEqual(world.take().map(({ type, room, since }) => [type, room, since]), [["join", "r1", 2], ["leave", "r3", undefined]]);
+  assert.deepEqual(world.seqs("#r3"), [1, 2], "its entries are kept");
+  assert.equal(world.client.rooms.get("late")?.status, "joining");
+  world.joined("late", [], { ref: undefined });
+});
+
+test("a join that the server ends is refused, and its entries are forgotten", () => {
   const world = new World();
   world.step({ type: "join", room: "tea" });
   world.open();
-  world.joined("tea", [1], { members: ["alice", "bob", "dave"], online: 3 });
-  const presence = (/** @type {string} */ user, /** @type {boolean} */ online) => world.frame({ type: "presence", room: "tea", user, online });
-  const notice = () => world.client.rooms.get("tea")?.notice;
-  presence("carol", true);
-  presence("bob", false);
-  assert.deepEqual(notice(), { afterSeq: 1, came: ["carol"], left: ["bob"] });
-  presence("bob", true);
-  assert.deepEqual(notice(), { afterSeq: 1, came: ["carol"], left: [] });
-  world.message("tea", 2);
-  presence("dave", false);
-  assert.deepEqual(notice(), { afterSeq: 2, came: [], left: ["dave"] });
+  world.joined("tea", [1, 2]);
+  world.write("#tea", "hi");
+  world.frame({ type: "left", room: "tea", reason: "removed" });
+  const tea = world.client.rooms.get("tea");
+  assert.deepEqual([tea?.status, tea?.reason, world.seqs("#tea"), world.waiting("#tea")], ["refused", "removed", [], ["hi failed"]]);
+  assert.deepEqual(world.did("left").map(({ room, reason }) => [room, reason]), [["tea", "removed"]]);
+  world.cut();
+  world.take();
+  world.open();
+  assert.deepEqual(world.take(), [], "it is not joined again");
+  world.frame({ type: "room", room: "tea", title: "Tea", access: "closed", archived: false, role: "member" });
+  assert.deepEqual(world.take().map(({ type, room, since }) => [type, room, since]), [["join", "tea", undefined]], "until the user is a member again");
+});
+
+test("the answer to `leave` ends nothing", () => {
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  world.open();
+  world.joined("tea", [1, 2]);
+  world.frame({ type: "left", room: "tea" });
+  assert.deepEqual([world.client.rooms.get("tea")?.status, world.did("left")], ["in", []]);
 });

@@ -6,8 +6,7 @@ import { Conversation } from "../logic/conversation.js";
 import { deviceOf } from "../logic/device.js";
 import { continues, dayNumberOf } from "../logic/window.js";
 import { nonce } from "../logic/outbox.js";
-import { Reads } from "../logic/reads.js";
-import { charsOf, isEmojiAlone, mentions, piecesOf } from "../logic/text.js";
+import { charsOf, isEmojiAlone, mentionedIn, mentions, piecesOf } from "../logic/text.js";
 
 /** @param {string} text */
 function links(text) {
@@ -121,24 +120,14 @@ test("addresses name conversations and back", () => {
   }
 });
 
-test("entries after the last read one are unread", () => {
-  const tea = new Conversation("#tea");
-  tea.restart("e1", 50);
-  const reads = new Reads(null);
-  reads.setEpoch("e1", [tea]);
-  assert.equal(reads.unread(tea), 0, "all counts as read at first");
-  tea.receive({ kind: "message", seq: 51, from: "bob", text: "", timestamp: 1 });
-  assert.equal(reads.unread(tea), 1);
-  const again = new Reads(JSON.parse(JSON.stringify(reads.snapshot)));
-  again.setEpoch("e1", [tea]);
-  assert.equal(again.unread(tea), 1);
-  again.mark("#tea", 51);
-  again.merge(reads.snapshot);
-  assert.equal(again.unread(tea), 0, "another tab does not unread");
-  const anew = new Reads(again.snapshot);
-  tea.restart("e2", 3);
-  anew.setEpoch("e2", [tea]);
-  assert.equal(anew.unread(tea), 0);
+test("a text mentions the users whose whole names are in it, and everybody only if that was chosen", () => {
+  const names = ["bob", "Анна", "Анна Борисова"];
+  assert.deepEqual(mentionedIn("nobody@example.org", names, false), {});
+  assert.deepEqual(mentionedIn("@Анна Борисова, @bob, @bobby and @bob again", names, false), { mentions: ["Анна Борисова", "bob"] });
+  assert.deepEqual(mentionedIn("`@bob` is code", names, false), {});
+  assert.deepEqual(mentionedIn("@all of you", names, false), {});
+  assert.deepEqual(mentionedIn("@all of you, @bob", names, true), { mentions: ["bob"], mentionAll: true });
+  assert.deepEqual(mentionedIn("not any more", names, true), {});
 });
 
 test("messages of one author stand together for a while", () => {

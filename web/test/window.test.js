@@ -151,14 +151,12 @@ test("above the first row stands that there is more, or that it is the beginning
   assert.equal(topOf(new Conversation("#tea"), { first: 0, last: 0 }, false), "loading");
 });
 
-test("below the last row stands who came, and what is not sent, below a gap where the end is elsewhere", () => {
+test("below the last row stands what is not sent, below a gap where the end is elsewhere", () => {
   const item = (/** @type {string} */ nonce, at = 1_100_000) => ({ nonce, key: /** @type {const} */ ("#tea"), text: nonce, at, state: /** @type {const} */ ("waiting") });
-  const notice = { afterSeq: 100, came: ["carol"], left: [] };
-  const more = { me: "alice", items: [item("a"), item("b", 1_101_000), item("c", 200_000_000)], notice };
+  const more = { me: "alice", items: [item("a"), item("b", 1_101_000), item("c", 200_000_000)] };
   const shown = { first: 50, last: 100 };
   const kinds = (/** @type {import("../logic/window.js").TailPart[]} */ tail) => tail.map((part) => (part.kind === "item" ? `${part.item.nonce}${part.isContinued ? " continued" : ""}` : part.kind));
-  assert.deepEqual(kinds(tailOf(log(1, 100), shown, more)), ["notice", "a", "b", "day", "c"]);
-  assert.deepEqual(kinds(tailOf(log(1, 100), shown, { ...more, notice: { ...notice, afterSeq: 99 } })), ["a", "b continued", "day", "c"]);
+  assert.deepEqual(kinds(tailOf(log(1, 100), shown, more)), ["a", "b continued", "day", "c"]);
   assert.deepEqual(kinds(tailOf(log(1, 100, { end: 200 }), shown, more)), ["gap", "day", "a", "b continued", "day", "c"]);
   assert.deepEqual(tailOf(log(1, 100), { first: 1, last: 60 }, more), [], "the last rows are not in the page");
   assert.deepEqual(kinds(tailOf(log(1, 0), { first: 0, last: 0 }, { ...more, items: [item("a")] })), ["day", "a"]);

@@ -3,11 +3,13 @@
 // shortcuts do.
 
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
+import { Typing } from "../logic/typing.js";
 import { t } from "../words.js";
 import { act } from "./actions.js";
 import { choicesOf, Finder } from "./finder.js";
 import { HereList } from "./here.js";
 import { TalkMenu } from "./talk-menu.js";
+import { showTyping } from "./typing.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
@@ -43,6 +45,7 @@ export class Above {
     this.#directory = directory;
     this.#client = client;
     this.#hooks = hooks;
+    client.addTyping(Typing);
     this.finder = new Finder({ known: () => choicesOf(client, directory), chosen: hooks.go });
     this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink() });
     this.#hereList = new HereList(me, () => directory.currentRoom, (name) => hooks.go(`@${name}`));
@@ -94,5 +97,7 @@ export class Above {
   update() {
     this.#talkMenu.show();
     this.#hereList.update();
+    const key = this.#directory.current;
+    showTyping((key && this.#client.typing?.of(key)) || []);
   }
 }

@@ -1,14 +1,14 @@
 // The chat of a user who is signed in: passes what the session brings to the
 // views, and what the user does to the session.
 
-import * as api from "../api.js";
 import { addressOf, DEFAULT_ROOM, targetOf } from "../logic/address.js";
+import { mentionedIn } from "../logic/text.js";
 import { Session } from "../session.js";
 import { Memory } from "../settings.js";
 import { t } from "../words.js";
 import { Attention } from "./attention.js";
 import { Composer } from "./composer.js";
-import { Directory, SAVE_AFTER_MS } from "./directory.js";
+import { Directory } from "./directory.js";
 import { byId, LATER_AFTER_MS, openOnceLoaded, want } from "./dom.js";
 import { Header } from "./header.js";
 import { MessageList } from "./list.js";
@@ -18,6 +18,7 @@ import { Sidebar } from "./sidebar.js";
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./above.js").Above} Above */
+/** @typedef {import("./news.js").News} News */
 
 export class Chat {
   #user;
@@ -31,14 +32,14 @@ export class Chat {
   #hooks;
   /** Made when it is first wanted. @type {Above | null} */
   #above = null;
+  /** Made when the first message comes. @type {Promise<News> | null} */
+  #news = null;
   #attention = new Attention();
-  /** The message that the address names; 0: none. */
-  #target = 0;
   #isShowDue = false;
   #controller = new AbortController();
 
   /**
-   * @param {api.User} user
+   * @param {import("../api.js").User} user
    * @param {object} hooks
    * @param {() => void} hooks.signedOut
    * @param {() => void} hooks.showKeys
@@ -61,7 +62,11 @@ export class Chat {
       cancelLatest: ({ key }) => this.#session.step({ type: "cancel-latest", key }),
       obstacle: ({ key }) => this.#header.obstacle(key),
       waiting: ({ key }) => client.outbox.of(key),
-      notice: ({ name, isRoom }) => (isRoom ? client.rooms.get(name)?.notice : undefined),
+      isCurrent: (conversation) => this.#isCurrent(conversation),
+      mark: ({ key }) => {
+        const { read, unread } = client.account.of(key);
+        return { readUpTo: read ?? 0, unread };
+      },
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (action, item) => this.#useAbove((above) => above.act(action, item)),
       invite: () => this.#useAbove((above) => above.copyLink()),
@@ -71,6 +76,7 @@ export class Chat {
       send: (key, text) => this.#send(key, text),
       draft: (key) => this.#memory.draft(key),
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
+      typing: (key, isActive) => this.#session.step({ type: "typing", key, isActive }),
       scroll: (pages) => this.#list.scroll(pages),
       toMessages: () => this.#list.focusLast(),
       people: () => this.#directory.nameable,
@@ -92,12 +98,8 @@ export class Chat {
   }
 
   start() {
-    for (const room of this.#memory.rooms) {
-      this.#session.step({ type: "join", room });
-    }
     this.#session.start();
     this.#openAddress();
-    this.#loadRooms();
     this.#composer.offerFocus();
   }
 
@@ -106,7 +108,6 @@ export class Chat {
    * @param {boolean} isLeft whether the user signs out: another user may be next
    */
   async end(isLeft) {
-    this.#directory.save();
     this.#composer.close();
     if (isLeft) this.#memory.forget();
     this.#controller.abort();
@@ -181,18 +182,16 @@ export class Chat {
     const isRoom = key.startsWith("#");
     if (isRoom) {
       this.#session.step({ type: "join", room: key.slice(1) });
-      this.#memory.setRoom(key.slice(1), true);
     }
     const isSame = this.#current === key;
     this.#directory.visit(key);
-    this.#target = seq;
     const known = client.conversations.get(key);
     if (!isRoom && !known?.isLoaded) {
       this.#session.step({ type: "load", key, part: seq ? "around" : "latest", seq });
     }
     const conversation = client.conversations.get(key);
     if (conversation && (!isSame || seq > 0)) {
-      isSame ? this.#list.toMessage(seq) : this.#showConversation(conversation);
+      isSame ? this.#list.toMessage(seq) : this.#list.open(conversation, seq);
     }
     this.#show();
   }
@@ -201,13 +200,14 @@ export class Chat {
     return this.#directory.current;
   }
 
-  /** @param {Conversation} conversation */
-  #showConversation(conversation) {
-    this.#list.open(conversation, {
-      readUpTo: this.#directory.readUpTo(conversation.key),
-      unread: this.#directory.unreadOf(conversation),
-      target: this.#target,
-    });
+  /**
+   * Whether a conversation has everything that was written by now.
+   * @param {Conversation} conversation
+   */
+  #isCurrent({ key, name, isRoom, isLoaded, seen, replayTo }) {
+    const { client } = this.#session;
+    const isThere = isRoom ? client.rooms.get(name)?.status === "in" : client.state === "open" && client.account.places.has(key);
+    return isThere && isLoaded && seen !== null && seen >= replayTo;
   }
 
   /** @param {Output} output */
@@ -215,54 +215,49 @@ export class Chat {
     const { client } = this.#session;
     switch (output.do) {
       case "arrived":
-        this.#arrived(output);
+        if (output.isNews) {
+          const isInView = output.key === this.#current && this.#isLooking;
+          this.#useNews((news) => news.arrived(output, isInView));
+        }
+        break;
+      case "hello":
+        this.#composer.setMaxChars(client.textMaxChars);
+        this.#completeRooms();
+        break;
+      case "read":
+        if (client.account.of(output.key).unread === 0) this.#withdraw(output.key);
+        break;
+      case "activity":
+        this.#useNews((news) => news.active(output));
         break;
       case "show":
-        if (output.what === "conversation") {
-          const conversation = client.conversations.get(output.key);
-          if (conversation && conversation.isLoaded && client.state === "open") {
-            this.#directory.beginReads();
-            if (conversation.isRoom) this.#directory.addRoom(conversation);
-          }
-          if (output.key === this.#current) this.#list.update();
-        } else if (client.state === "open" && output.what === "connection") {
-          this.#directory.beginReads();
-          this.#composer.setMaxChars(client.textMaxChars);
-          if (!this.#directory.isListed) this.#loadRooms();
-        }
+        if (output.what === "conversation" && output.key === this.#current) this.#list.update();
         this.#show();
         break;
     }
   }
 
-  /** @param {Extract<Output, { do: "arrived" }>} arrived */
-  #arrived({ key, entry, isNews }) {
-    const me = this.#user.username;
-    if (entry.from === me) {
-      // A user who answers, even on another device, has read what is above.
-      this.#read(this.#session.client.conversations.get(key), entry.seq);
-      return;
+  /** Asks for rooms that `hello` has not named, and hands over those that this browser kept. */
+  async #completeRooms() {
+    const { client } = this.#session;
+    const { isKept, hasMoreRooms } = client.account;
+    const step = this.#session.step.bind(this.#session);
+    if ((isKept && this.#memory.isOld) || hasMoreRooms || !isKept) {
+      try {
+        const { handOver, loadRooms } = await import("../account-rooms.js");
+        if (hasMoreRooms || !isKept) await loadRooms(client, step);
+        if (isKept && this.#memory.isOld) await handOver(client, this.#memory, step);
+      } catch {
+        // The next `hello` tries again.
+      }
     }
-    if (entry.kind === "unknown") {
-      return;
-    }
-    const isPrivate = key.startsWith("@");
-    const isMentioned = this.#directory.noteMention(key, entry);
-    if (!isNews) {
-      return;
-    }
-    if (key === this.#current && this.#isLooking) {
-      this.#attention.announce(entry.from, entry.text);
-    } else if (isPrivate || isMentioned) {
-      const title = isPrivate ? entry.from : `${entry.from} · ${this.#directory.titleOf(key)}`;
-      setTimeout(async () => {
-        // By now it may have been read, here or in another tab.
-        if (this.notifies && entry.seq > this.#directory.readUpTo(key)) {
-          const { notify } = await import("./notifications.js");
-          await notify(title, entry.text, key, addressOf(key, entry.seq));
-        }
-      }, NOTIFIED_AFTER_MS);
-    }
+  }
+
+  /** @param {(news: News) => void} act */
+  #useNews(act) {
+    this.#news ??= import("./news.js").then(({ News }) => new News(this.#user.username, this.#session.client, this.#directory, () => this.notifies));
+    // Without a network it fails, and may be tried again.
+    this.#news.then(act, () => (this.#news = null));
   }
 
   get #isLooking() {
@@ -270,18 +265,13 @@ export class Chat {
   }
 
   /**
-   * Marks messages as read if the user looks at them, or has written the last one.
-   * @param {Conversation | undefined} conversation
+   * Marks messages as read if the user looks at them.
+   * @param {Conversation} conversation
    * @param {number} seq
    */
-  #read(conversation, seq) {
-    if (!conversation || (seq < conversation.end && seq <= this.#directory.readUpTo(conversation.key))) {
-      return;
-    }
-    const isMine = conversation.at(seq)?.from === this.#user.username;
-    if ((this.#isLooking || isMine) && this.#directory.markRead(conversation, seq)) {
-      if (this.#directory.unreadOf(conversation) === 0) this.#withdraw(conversation.key);
-      this.#show();
+  #read({ key }, seq) {
+    if (this.#isLooking && seq > (this.#session.client.account.of(key).read ?? -1)) {
+      this.#session.step({ type: "read", key, seq });
     }
   }
 
@@ -296,9 +286,12 @@ export class Chat {
   /**
    * @param {Key} key
    * @param {string} text
+   * @param {{ mentions?: string[], mentionAll?: boolean }} [chosen] the users that were chosen to be mentioned
    */
-  #send(key, text) {
-    this.#session.write(key, text);
+  #send(key, text, { mentions = [], mentionAll = false } = {}) {
+    const isRoom = key.startsWith("#");
+    const names = new Set([...this.#directory.names(key), ...mentions]);
+    this.#session.write(key, text, isRoom ? mentionedIn(text, names, mentionAll) : {});
     this.#list.sent();
   }
 
@@ -309,21 +302,10 @@ export class Chat {
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     addEventListener("blur", () => this.#list.away(), { signal });
     addEventListener("focus", () => this.#list.update(), { signal });
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#directory.save() : this.#list.update()), { signal });
-    addEventListener("pagehide", () => this.#directory.save(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#list.update(), { signal });
     navigator.serviceWorker?.addEventListener("message", ({ data }) => this.#goTo(new URL(data, location.href)), { signal });
     addEventListener("online", () => this.#show(), { signal });
     addEventListener("offline", () => this.#show(), { signal });
-    addEventListener(
-      "storage",
-      ({ key }) => {
-        if (key === this.#memory.keyOf("reads")) {
-          this.#directory.mergeReads();
-          this.#show();
-        }
-      },
-      { signal },
-    );
     const failed = () => this.toast(t.somethingBroke);
     for (const opener of ["talk-more", "here"]) {
       openOnceLoaded(byId(opener, HTMLElement), () => this.#above !== null, () => this.#loadAbove(), failed);
@@ -340,12 +322,9 @@ export class Chat {
       Promise.all([this.#loadAbove(), this.#composer.loadNames()]).catch(() => {});
     }, LATER_AFTER_MS);
     const refresh = setInterval(() => {
-      if (!document.hidden) {
-        this.#loadRooms();
-        // By now it may be another day.
-        this.#list.update();
-      }
-    }, ROOMS_EVERY_MS);
+      // By now it may be another day.
+      if (!document.hidden) this.#list.update();
+    }, DAY_EVERY_MS);
     // The text about the connection depends on the time.
     const tick = setInterval(() => this.#session.client.state === "open" || this.#show(), 1_000);
     signal.addEventListener("abort", () => {
@@ -409,11 +388,6 @@ export class Chat {
     }
   }
 
-  async #loadRooms() {
-    await this.#directory.load();
-    this.#show();
-  }
-
   /** Shows soon what has changed around the messages. */
   #show() {
     if (!this.#isShowDue && !this.#controller.signal.aborted) {
@@ -445,14 +419,12 @@ export class Chat {
     }
     this.#above?.update();
 
-    const counted = [...rooms, ...people].filter(({ isMuted, isMentioned }) => !isMuted || isMentioned);
-    const isUnread = counted.some((line) => line.unread > 0 && line.key !== key);
-    const isLoud = counted.some((line) => line.isMentioned || (line.unread > 0 && line.key.startsWith("@")));
+    const counted = [...rooms, ...people].filter((line) => line.isLoud);
+    const isUnread = counted.some((line) => line.key !== key);
+    const isLoud = counted.some((line) => line.isMentioned || line.key.startsWith("@"));
     this.#header.showElsewhere(isUnread, isLoud);
     this.#attention.show(title, counted.reduce((sum, { unread }) => sum + unread, 0));
   }
 }
 
-const ROOMS_EVERY_MS = 30_000;
-/** By then it is known what was read in other tabs. */
-const NOTIFIED_AFTER_MS = 2 * SAVE_AFTER_MS;
+const DAY_EVERY_MS = 30_000;

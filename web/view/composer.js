@@ -28,6 +28,7 @@ export class Composer {
    * @param {(key: Key, text: string) => void} hooks.send
    * @param {(key: Key) => string} hooks.draft
    * @param {(key: Key, text: string) => void} hooks.keepDraft
+   * @param {(key: Key, isActive: boolean) => void} hooks.typing the user types, or has emptied the box
    * @param {(pages: number) => void} hooks.scroll
    * @param {() => void} hooks.toMessages
    * @param {() => People} hooks.people
@@ -123,6 +124,7 @@ export class Composer {
   #changed() {
     this.#isChanged = true;
     this.#show();
+    if (this.#key) this.#hooks.typing(this.#key, this.#text.value.trim() !== "");
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#keepDraft(), DRAFT_AFTER_MS);
     if (!this.#names && this.#text.value.includes("@")) {

@@ -1,14 +1,13 @@
-// All conversations that can be opened: rooms and people, what is unread in them,
-// which users may be mentioned there, and which ones were open.
+// All conversations that can be opened: the rooms of the account and the people,
+// what is unread in them, which users may be mentioned there, and which ones were
+// open.
 
-import * as api from "../api.js";
-import { Reads } from "../logic/reads.js";
-import { mentions } from "../logic/text.js";
+import { inOrder, isLoud } from "../logic/account.js";
 import { titleOf } from "../words.js";
 
+/** @typedef {import("../logic/account.js").Place} Place */
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
-/** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../settings.js").Memory} Memory */
 /** @typedef {import("./sidebar.js").Line} Line */
@@ -18,21 +17,9 @@ export class Directory {
   current = null;
   /** Conversations that were open, the latest first. @type {Key[]} */
   visited = [];
-  /** Whether the rooms come from the server and not from an earlier visit. */
-  isListed = false;
   #me;
   #client;
   #memory;
-  #reads;
-  /** Conversations with an unread message that mentions the user. @type {Set<Key>} */
-  #mentioned = new Set();
-  /** @type {api.Room[]} */
-  #rooms;
-  /** @type {Promise<void> | null} */
-  #loading = null;
-  /** @type {Set<Key>} */
-  #muted;
-  #isSaveDue = false;
 
   /**
    * @param {string} me
@@ -43,26 +30,6 @@ export class Directory {
     this.#me = me;
     this.#client = client;
     this.#memory = memory;
-    this.#reads = new Reads(memory.reads);
-    this.#rooms = (memory.listed ?? []).map(([name, title]) => ({ name, title, online: 0 }));
-    this.#muted = new Set(memory.muted);
-  }
-
-  /** Asks the server which rooms there are; without an answer, they stay as they were. */
-  load() {
-    this.#loading ??= this.#load();
-    return this.#loading;
-  }
-
-  async #load() {
-    try {
-      this.#rooms = await api.rooms();
-      this.isListed = true;
-      this.#memory.listed = this.#rooms.map(({ name, title }) => [name, title]);
-    } catch {
-      // The header shows when the connection is lost.
-    }
-    this.#loading = null;
   }
 
   /** @param {Key} key */
@@ -77,148 +44,59 @@ export class Directory {
     return this.current?.startsWith("#") ? this.#client.rooms.get(this.current.slice(1)) : undefined;
   }
 
-  /** The epoch is known: numbers that were read of another one are forgotten. */
-  beginReads() {
-    this.#reads.setEpoch(this.#client.epoch, this.#client.privates);
-  }
-
-  /**
-   * A room that is joined for the first time counts as read.
-   * @param {Conversation} room
-   */
-  addRoom(room) {
-    if (this.#reads.addRoom(room)) this.#saveSoon();
-  }
-
-  /** @param {Key} key */
-  readUpTo(key) {
-    return this.#reads.upTo(key);
-  }
-
-  /** @param {Conversation} conversation */
-  unreadOf(conversation) {
-    return this.#reads.has(conversation.key) ? this.#reads.unread(conversation) : 0;
-  }
-
-  /**
-   * @param {Conversation} conversation
-   * @param {number} seq
-   * @returns {boolean} whether that is news
-   */
-  markRead(conversation, seq) {
-    const isNews = this.#reads.mark(conversation.key, seq);
-    if (isNews) {
-      if (this.#reads.unread(conversation) === 0) this.#mentioned.delete(conversation.key);
-      this.#saveSoon();
-    }
-    return isNews;
-  }
-
-  /** Takes over what was read in another tab. */
-  mergeReads() {
-    if (this.#memory.reads) {
-      this.#reads.merge(this.#memory.reads);
-      for (const key of this.#mentioned) {
-        const conversation = this.#client.conversations.get(key);
-        if (!conversation || this.#reads.unread(conversation) === 0) this.#mentioned.delete(key);
-      }
-    }
-  }
-
-  /** Writes down what was read, if that has changed. */
-  save() {
-    if (this.#isSaveDue) {
-      this.#isSaveDue = false;
-      this.#memory.reads = this.#reads.snapshot;
-    }
-  }
-
-  #saveSoon() {
-    if (!this.#isSaveDue) {
-      this.#isSaveDue = true;
-      setTimeout(() => this.save(), SAVE_AFTER_MS);
-    }
-  }
-
-  /**
-   * Notes whether an entry mentions the user.
-   * @param {Key} key
-   * @param {Entry} entry
-   */
-  noteMention(key, { seq, text }) {
-    const isMentioned = mentions(text, this.#me, this.names(key));
-    if (isMentioned && seq > this.#reads.upTo(key)) {
-      this.#mentioned.add(key);
-    }
-    return isMentioned;
-  }
-
-  /**
-   * The user leaves a room.
-   * @param {Key} key
-   */
-  forget(key) {
-    this.#memory.setRoom(key.slice(1), false);
-    this.#reads.forget(key);
-    this.#mentioned.delete(key);
-    this.#saveSoon();
-  }
-
-  /** @param {Key} key */
-  isMuted(key) {
-    return this.#muted.has(key);
-  }
-
-  /** @param {Key} key */
-  toggleMute(key) {
-    this.#muted.delete(key) || this.#muted.add(key);
-    this.#memory.setMuted(key, this.isMuted(key));
+  /** The open conversation, as the account has it. */
+  get currentPlace() {
+    return this.current ? this.#client.account.places.get(this.current) : undefined;
   }
 
   /** @param {Key} key */
   titleOf(key) {
     const name = key.slice(1);
-    return key.startsWith("#") ? titleOf(this.#rooms.find((room) => room.name === name)?.title || name) : name;
+    return key.startsWith("#") ? titleOf(name, this.#client.account.places.get(key)?.title ?? "") : name;
   }
 
-  /** @returns {Line[]} */
+  /** The rooms of the account, and the open one. @returns {Line[]} */
   get rooms() {
-    const listed = new Map(this.#rooms.map((room) => [room.name, room]));
-    for (const name of this.#client.rooms.keys()) {
-      if (!listed.has(name)) listed.set(name, { name, title: name, online: 0 });
-    }
-    return [...listed.values()].map(({ name, title, online }) => {
-      /** @type {Key} */
-      const key = `#${name}`;
-      const room = this.#client.rooms.get(name);
-      const conversation = this.#client.conversations.get(key);
-      return {
-        key,
-        title: titleOf(title || name),
-        unread: conversation ? this.unreadOf(conversation) : 0,
-        isMentioned: this.#mentioned.has(key),
-        isJoined: room !== undefined,
-        isMuted: this.isMuted(key),
-        online: room?.isPresenceKnown ? room.online : this.#client.isPresenceKnown ? online : 0,
-        unfinished: this.#unfinished(key),
-      };
-    });
+    const { account } = this.#client;
+    if (this.current?.startsWith("#")) account.of(this.current);
+    return this.#lines(true, ({ key, role }) => role !== null || !account.isKept || key === this.current);
   }
 
-  /** Users with whom there is a private conversation, the latest first. @returns {Line[]} */
+  /** Users with whom there is a private conversation. @returns {Line[]} */
   get people() {
-    return this.#partners
-      .filter(({ key, end }) => end > 0 || key === this.current || this.#client.outbox.of(key).length > 0 || this.#memory.draft(key))
-      .map((conversation) => ({
-        key: conversation.key,
-        title: conversation.name,
-        unread: this.#reads.unread(conversation),
-        isMentioned: false,
-        isJoined: true,
-        isMuted: false,
-        online: this.#client.isOnline(conversation.name) ? 1 : 0,
-        unfinished: this.#unfinished(conversation.key),
-      }));
+    if (this.current?.startsWith("@")) this.#client.account.of(this.current);
+    return this.#lines(false, ({ key, top }) => top > 0 || key === this.current);
+  }
+
+  /**
+   * @param {boolean} areRooms
+   * @param {(place: Place) => boolean} isListed
+   */
+  #lines(areRooms, isListed) {
+    const { account, outbox } = this.#client;
+    for (const { key } of outbox.items) account.of(key);
+    const places = [...account.places.values()].filter(
+      (place) => place.key.startsWith("#") === areRooms && (isListed(place) || outbox.of(place.key).length > 0 || this.#memory.draft(place.key)),
+    );
+    return inOrder(places, this.current).map((place) => this.#lineOf(place));
+  }
+
+  /**
+   * @param {Place} place
+   * @returns {Line}
+   */
+  #lineOf(place) {
+    const { key, unread, mentions, role } = place;
+    return {
+      key,
+      title: this.titleOf(key),
+      unread,
+      isMentioned: mentions > 0,
+      isLoud: isLoud(place),
+      isMember: role !== null,
+      isOnline: key.startsWith("@") && this.#client.isOnline(key.slice(1)),
+      unfinished: this.#unfinished(key),
+    };
   }
 
   /**
@@ -228,8 +106,8 @@ export class Directory {
    */
   *names(key) {
     if (key.startsWith("#")) yield* this.#client.rooms.get(key.slice(1))?.members ?? [];
-    for (const { name, end } of this.#partners) {
-      if (end > 0) yield name;
+    for (const { key, top } of this.#client.account.places.values()) {
+      if (top > 0 && key.startsWith("@")) yield key.slice(1);
     }
     yield* this.#authors(key);
     yield this.#me;
@@ -239,10 +117,6 @@ export class Directory {
   get nameable() {
     const key = this.current ?? "#";
     return { me: this.#me, names: this.names(key), authors: this.#authors(key) };
-  }
-
-  get #partners() {
-    return this.#client.privates.sort((a, b) => b.recency - a.recency);
   }
 
   /**
@@ -268,5 +142,3 @@ export class Directory {
 
 /** So many of the latest messages are looked through for authors. */
 const AUTHORS_AMONG = 1_000;
-/** Other tabs know after this time what was read here. */
-export const SAVE_AFTER_MS = 500;

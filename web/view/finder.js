@@ -133,9 +133,8 @@ export function choicesOf(client, { rooms, people, visited, current }) {
   const strangers = [...users].filter((name) => !client.conversations.has(`@${name}`));
   /** @type {Choice[]} */
   const choices = [
-    ...rooms.filter(({ isJoined }) => isJoined),
+    ...rooms,
     ...people,
-    ...rooms.filter(({ isJoined }) => !isJoined),
     ...strangers.map((name) => ({ key: /** @type {const} */ (`@${name}`), title: name })),
   ];
   /** @param {Choice} choice */

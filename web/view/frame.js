@@ -4,7 +4,7 @@
 
 import { dayOf, t } from "../words.js";
 import { button, byId, element } from "./dom.js";
-import { dayItem, gapItem, noticeItem, showState, waitingItem } from "./message.js";
+import { dayItem, gapItem, showState, waitingItem } from "./message.js";
 
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/window.js").TailPart} TailPart */
@@ -129,8 +129,6 @@ export class ListFrame {
    */
   #tailItem(part, names) {
     switch (part.kind) {
-      case "notice":
-        return noticeItem(part.notice);
       case "gap":
         return gapItem();
       case "day":
@@ -157,8 +155,6 @@ function setText(element, text) {
  */
 function keyOf(part) {
   switch (part.kind) {
-    case "notice":
-      return JSON.stringify(part.notice);
     case "gap":
       return "gap";
     case "day":

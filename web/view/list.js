@@ -10,7 +10,6 @@ import { Rows } from "./rows.js";
 /** @typedef {import("../logic/client.js").Part} Part */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/outbox.js").Item} Item */
-/** @typedef {import("../logic/rooms.js").Notice} Notice */
 /** @typedef {import("../logic/window.js").Anchor} Anchor */
 
 /**
@@ -22,7 +21,8 @@ import { Rows } from "./rows.js";
  * @property {(conversation: Conversation) => void} cancelLatest the reader does not want to see the end after all
  * @property {(conversation: Conversation) => string} obstacle why nothing can be loaded, in words; empty where it can
  * @property {(conversation: Conversation) => Item[]} waiting
- * @property {(conversation: Conversation) => Notice | undefined} notice which users came and left
+ * @property {(conversation: Conversation) => boolean} isCurrent whether all is there that was written by now
+ * @property {(conversation: Conversation) => { readUpTo: number, unread: number }} mark how far the user has read, and how many messages are unread
  * @property {(conversation: Conversation, seq: number) => void} read the reader has seen all up to there
  * @property {(act: string, item: HTMLElement) => void} act a button in a message was pressed
  * @property {() => void} invite the user wants a link to the room
@@ -39,6 +39,8 @@ export class MessageList {
   #conversation = null;
   /** The generation of the conversation that the rows show. */
   #generation = -1;
+  /** Whether the conversation was just opened, and what was written before is still on its way. */
+  #isSettling = false;
   /** Whether the view follows the end of the log. */
   #isFollowing = true;
   /** How far it was scrolled at the last `#update`. */
@@ -84,15 +86,16 @@ export class MessageList {
   /**
    * Shows a conversation, at its target, where it was left, or at its first new message.
    * @param {Conversation} conversation
-   * @param {{ readUpTo: number, unread: number, target: number }} where
+   * @param {number} target the message that the address names; 0: none
    */
-  open(conversation, { readUpTo, unread, target }) {
+  open(conversation, target) {
     this.#keepAnchor();
     this.#conversation = conversation;
     this.#generation = -1;
-    this.#readUpTo = unread > 0 && readUpTo > 0 ? readUpTo : 0;
-    this.#unread = unread;
-    this.#seenUpTo = conversation.end - unread;
+    this.#isSettling = true;
+    this.#readUpTo = 0;
+    this.#unread = 0;
+    this.#seenUpTo = conversation.end;
     this.#target = target;
     // The caller may have asked for it already.
     this.#sought = this.#hooks.isSeeking(conversation, target) ? target : 0;
@@ -150,6 +153,7 @@ export class MessageList {
 
   /** The user has sent a message, and so has seen what was new. */
   sent() {
+    this.#isSettling = false;
     this.#removeLine();
     this.#unread = 0;
     this.toEnd();
@@ -203,6 +207,7 @@ export class MessageList {
       this.#today = today();
       this.#rows.renameDays(conversation);
     }
+    this.#settle(conversation);
     const isRebuilt = this.#generation !== conversation.generation;
     if (isRebuilt) {
       this.#generation = conversation.generation;
@@ -225,6 +230,23 @@ export class MessageList {
     this.#showDay(conversation);
     this.#reportRead(conversation);
     this.#lastTop = this.#scroller.scrollTop;
+  }
+
+  /**
+   * Once everything is there that was written before, the reader begins where the
+   * account has read up to.
+   * @param {Conversation} conversation
+   */
+  #settle(conversation) {
+    if (this.#isSettling && this.#hooks.isCurrent(conversation)) {
+      const { readUpTo, unread } = this.#hooks.mark(conversation);
+      this.#isSettling = false;
+      this.#readUpTo = unread > 0 ? readUpTo : 0;
+      this.#unread = unread;
+      this.#seenUpTo = unread > 0 ? readUpTo : conversation.end;
+      // A reader who has gone elsewhere meanwhile stays there.
+      if (this.#isFollowing || this.#generation < 0) this.#generation = -1;
+    }
   }
 
   /**
@@ -371,8 +393,8 @@ export class MessageList {
    * @param {Item[]} items
    */
   #showTail(conversation, items) {
-    const { me, notice, names } = this.#hooks;
-    this.#frame.showTail(tailOf(conversation, this.#rows.range, { me, items, notice: notice(conversation) }), {
+    const { me, names } = this.#hooks;
+    this.#frame.showTail(tailOf(conversation, this.#rows.range, { me, items }), {
       names: () => names(conversation),
       focus: (nonce) => this.#rows.withNonce(nonce)?.item?.focus({ preventScroll: true }),
     });
@@ -402,7 +424,7 @@ export class MessageList {
     const isAtEnd = this.#isFollowing && conversation.isAtEnd;
     const seen = isAtEnd ? conversation.end : this.#rows.lastInView(this.#scroller.getBoundingClientRect().bottom);
     this.#seenUpTo = Math.max(this.#seenUpTo, seen);
-    if (seen > 0) {
+    if (seen > 0 && !this.#isSettling) {
       this.#hooks.read(conversation, seen);
     }
   }

@@ -1,15 +1,14 @@
 // The elements of a message list: messages, and the lines between them.
 
 import { addressOf } from "../logic/address.js";
-import { isEmojiAlone, piecesOf } from "../logic/text.js";
-import { dayOf, fullTimeOf, listOf, t, timeOf } from "../words.js";
+import { EVERYBODY, isEmojiAlone, piecesOf } from "../logic/text.js";
+import { dayOf, fullTimeOf, t, timeOf } from "../words.js";
 import { avatar, tintOf } from "./avatar.js";
 import { button, element, isolated, symbol } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../logic/outbox.js").Item} Item */
-/** @typedef {import("../logic/rooms.js").Notice} Notice */
 
 /**
  * @param {Entry} entry
@@ -30,7 +29,8 @@ export function messageItem(entry, { key, me, names, isContinued }) {
     const head = element("div", "head", nameOf(entry.from, isMine), " ", timeLink(entry, key));
     item.append(avatar(entry.from), head);
   }
-  appendText(item, entry.text, me, names);
+  const mentioned = entry.mentionAll ? [EVERYBODY, me] : [me];
+  appendText(item, entry.text, mentioned, [...names, ...(entry.mentions ?? []), ...mentioned]);
   if (isMine) {
     item.append(statusOf("stored", t.stored));
   } else {
@@ -56,7 +56,7 @@ export function waitingItem(waiting, { me, names, isContinued }) {
   } else {
     item.append(avatar(me), element("div", "head", nameOf(me, true), " ", time));
   }
-  appendText(item, waiting.text, me, names);
+  appendText(item, waiting.text, [me], names);
   showState(item, waiting);
   return item;
 }
@@ -107,22 +107,6 @@ export function gapItem() {
   return element("li", "gap", dots, element("span", "unseen", t.gap));
 }
 
-/** @param {Notice} notice */
-export function noticeItem({ came, left }) {
-  const sentences = [];
-  if (came.length > 0) sentences.push(t.came(shortList(came)));
-  if (left.length > 0) sentences.push(t.left(shortList(left)));
-  return element("li", "notice", sentences.join(" · "));
-}
-
-/** @param {string[]} names */
-function shortList(names) {
-  const more = names.length - NAMES_MAX;
-  // Isolates: a name that is written from right to left must not reorder the sentence.
-  const shown = names.slice(0, more > 1 ? NAMES_MAX : names.length).map((name) => `\u2068${name}\u2069`);
-  return more > 1 ? `${shown.join(", ")} ${t.andMore(more)}` : listOf(shown);
-}
-
 /**
  * @param {string} name
  * @param {boolean} isMine
@@ -170,11 +154,11 @@ export function turnFold(item) {
 /**
  * @param {HTMLElement} item
  * @param {string} text
- * @param {string} me
+ * @param {string[]} mentioned the names by which it may mention this user
  * @param {Iterable<string>} names
  */
-function appendText(item, text, me, names) {
-  item.append(textOf(text, me, names));
+function appendText(item, text, mentioned, names) {
+  item.append(textOf(text, mentioned, names));
   if (text.length > FOLDED_FROM_LENGTH || text.split("\n", FOLDED_FROM_LINES + 1).length > FOLDED_FROM_LINES) {
     const turn = button("link unfold");
     turn.dataset.act = "fold";
@@ -185,10 +169,10 @@ function appendText(item, text, me, names) {
 
 /**
  * @param {string} text
- * @param {string} me
+ * @param {string[]} mentioned
  * @param {Iterable<string>} names
  */
-function textOf(text, me, names) {
+function textOf(text, mentioned, names) {
   const shown = element("div", "text");
   shown.dir = "auto";
   if (isEmojiAlone(text)) {
@@ -214,7 +198,7 @@ function textOf(text, me, names) {
         break;
       }
       case "mention":
-        shown.append(piece.name === me ? element("span", "mention-name", piece.text) : personLink(piece));
+        shown.append(mentioned.includes(piece.name) ? element("span", "mention-name", piece.text) : personLink(piece));
     }
   }
   return shown;
@@ -247,5 +231,3 @@ function statusOf(kind, words) {
 /** A message longer than this begins folded. */
 const FOLDED_FROM_LENGTH = 1_400;
 const FOLDED_FROM_LINES = 18;
-/** Names in a notice at most; the rest is a number. */
-const NAMES_MAX = 3;

@@ -1,7 +1,8 @@
 // The sidebar: the rooms, and the private conversations.
 
+import { UNREAD_MAX } from "../logic/account.js";
 import { addressOf } from "../logic/address.js";
-import { count, t, titleOf } from "../words.js";
+import { t } from "../words.js";
 import { avatar } from "./avatar.js";
 import { byId, element, isolated, symbol } from "./dom.js";
 import { Lines } from "./lines.js";
@@ -16,9 +17,9 @@ import { Lines } from "./lines.js";
  * @property {string} title
  * @property {number} unread
  * @property {boolean} isMentioned
- * @property {boolean} isJoined
- * @property {boolean} isMuted counts as unread only if it mentions the user
- * @property {number} online users in the room; for a user 1 or 0
+ * @property {boolean} isLoud whether there is something unread that the user wants to know of
+ * @property {boolean} isMember whether the room is one of the account
+ * @property {boolean} isOnline whether it is a user who is online
  * @property {"failed" | "waiting" | "draft" | ""} unfinished whether there are messages that are not sent, or a draft
  */
 
@@ -94,12 +95,12 @@ function lineOf(key) {
   // The elements stay when their content changes: a click may begin on any of them.
   link.append(front, name, mark, number, spoken);
   /** @param {Line & { isCurrent: boolean }} line */
-  const show = ({ title, unread, isMentioned, isJoined, isMuted, online, unfinished, isCurrent }) => {
-    link.classList.toggle("unread", unread > 0 && (!isMuted || isMentioned));
-    link.classList.toggle("joined", isJoined);
+  const show = ({ title, unread, isMentioned, isLoud, isMember, isOnline, unfinished, isCurrent }) => {
+    link.classList.toggle("unread", isLoud);
+    link.classList.toggle("member", isMember);
     link.ariaCurrent = isCurrent ? "page" : null;
-    front.classList.toggle("online", !isRoom && online > 0);
-    name.textContent = isRoom ? titleOf(title) : title;
+    front.classList.toggle("online", isOnline);
+    name.textContent = title;
     const words = [];
     mark.hidden = !unfinished;
     mark.className = "";
@@ -109,16 +110,14 @@ function lineOf(key) {
       mark.replaceChildren(symbol(unfinished));
       words.push(mark.title);
     }
-    const isCrowd = isRoom && unread === 0 && online > 0;
-    number.hidden = unread === 0 && !isCrowd;
-    number.className = isCrowd ? "online-count" : unread > 0 ? "badge" : "";
-    number.classList.toggle("loud", unread > 0 && (isMentioned || !isRoom));
-    number.textContent = isCrowd ? count(online) : `${isMentioned ? "@" : ""}${count(unread)}`;
-    number.title = isCrowd ? t.hereNow(online) : "";
+    number.hidden = unread === 0;
+    number.className = unread > 0 ? "badge" : "";
+    number.classList.toggle("loud", isMentioned || (isLoud && !isRoom));
+    number.textContent = `${isMentioned ? "@" : ""}${unread < UNREAD_MAX ? unread : `${UNREAD_MAX - 1}+`}`;
     if (unread > 0) {
       words.push(t.unread(unread));
-    } else if (online > 0) {
-      words.push(isRoom ? t.hereNow(online) : t.online);
+    } else if (isOnline) {
+      words.push(t.online);
     }
     spoken.textContent = words.map((word) => `, ${word}`).join("");
   };

@@ -1,6 +1,8 @@
 // The menu of the open conversation: its link, its notifications, and leaving it.
 
+import { call } from "../api.js";
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
+import { wording } from "../wording.js";
 import { t } from "../words.js";
 import { make, mount } from "./make.js";
 
@@ -26,10 +28,9 @@ export class TalkMenu {
    * @param {() => void} hooks.copyLink
    * @param {(input: Input) => void} hooks.step
    * @param {() => void} hooks.left opens what the address names
-   * @param {() => void} hooks.changed
    * @param {(sentence: string) => void} hooks.toast
    */
-  constructor(client, directory, { copyLink, step, left, changed, toast }) {
+  constructor(client, directory, { copyLink, step, left, toast }) {
     this.#client = client;
     this.#directory = directory;
     this.#copyLink.addEventListener("click", () => {
@@ -37,21 +38,26 @@ export class TalkMenu {
       copyLink();
     });
     this.#mute.addEventListener("change", () => {
-      if (directory.current) directory.toggleMute(directory.current);
-      changed();
+      const key = directory.current;
+      if (key) step({ type: "level", key, level: this.#mute.checked ? "none" : key.startsWith("#") ? "mentions" : "all" });
     });
-    this.#leave.addEventListener("click", () => {
+    this.#leave.addEventListener("click", async () => {
       this.#menu.hidePopover();
       const key = directory.current ?? "@";
       const unsent = client.outbox.of(key).filter(({ state }) => state !== "stored").length;
       if (unsent > 0) {
         toast(t.leaveWaiting(unsent));
       } else if (key.startsWith("#")) {
+        try {
+          await call(`/api/rooms/${encodeURIComponent(key.slice(1))}/membership`, { method: "DELETE" });
+        } catch (error) {
+          toast(wording(error)[1]);
+          return;
+        }
         step({ type: "leave", room: key.slice(1) });
-        directory.forget(key);
-        const [next = DEFAULT_ROOM] = client.rooms.keys();
-        // In place of the room that was left, so that Back does not join it again.
-        history.replaceState(null, "", addressOf(`#${next}`));
+        const next = directory.rooms.find((room) => room.key !== key)?.key ?? /** @type {const} */ (`#${DEFAULT_ROOM}`);
+        // In place of the room that was left, so that Back does not open it again.
+        history.replaceState(null, "", addressOf(next));
         left();
       }
     });
@@ -61,9 +67,10 @@ export class TalkMenu {
   /** Shows what can be done in the open conversation. */
   show() {
     const key = this.#directory.current;
-    const isRoom = key !== null && key.startsWith("#");
-    this.#muteRoom.hidden = !isRoom;
-    this.#mute.checked = key !== null && this.#directory.isMuted(key);
-    this.#leave.hidden = !isRoom || this.#client.rooms.size < 2;
+    const { role = null, level } = this.#directory.currentPlace ?? {};
+    const isKept = this.#client.account.isKept && role !== null;
+    this.#muteRoom.hidden = !isKept;
+    this.#mute.checked = level === "none";
+    this.#leave.hidden = !isKept || !key?.startsWith("#");
   }
 }

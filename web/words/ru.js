@@ -62,8 +62,6 @@ export const ru = {
   tryAgain: "Отправить ещё раз",
   edit: "Изменить",
   discard: "Удалить",
-  came: (/** @type {string} */ names) => `Теперь здесь: ${names}`,
-  left: (/** @type {string} */ names) => `Больше не здесь: ${names}`,
   reasons: {
     not_found: "пользователя с таким именем нет.",
     text_too_long: "слишком длинно.",
@@ -81,5 +79,5 @@ export const ru = {
 
   settings: "Настройки",
   saidBy: (/** @type {string} */ from, /** @type {string} */ text) => `${from}: ${text}`,
-  roomTitles: /** @type {Record<string, string>} */ ({}),
+  roomTitles: /** @type {Record<string, string>} */ ({ "default ": "Общая" }),
 };

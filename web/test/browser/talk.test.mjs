@@ -277,7 +277,7 @@ scenario("several tabs do not remove each other's rooms", async () => {
   await other.allStored();
   await other.page.reload();
   await other.isIn();
-  for (const name of [there, where]) assert.equal(await other.page.locator(`#rooms [data-key="#${name}"].joined`).count(), 1, name);
+  for (const name of [there, where]) assert.equal(await other.page.locator(`#rooms [data-key="#${name}"].member`).count(), 1, name);
 });
 
 scenario("a room is left once nothing is unsent, and Back does not join it again", async () => {
@@ -296,10 +296,10 @@ scenario("a room is left once nothing is unsent, and Back does not join it again
   await alice.allStored();
   await alice.page.click("#talk-more");
   await alice.page.click("#leave");
-  await alice.page.waitForFunction((key) => !document.querySelector(`#rooms [data-key="${key}"].joined`), `#${there}`);
+  await alice.page.waitForFunction((key) => !document.querySelector(`#rooms [data-key="${key}"].member`), `#${there}`);
   await alice.page.goBack();
   await alice.page.waitForTimeout(300);
-  assert.equal(await alice.page.locator(`#rooms [data-key="#${there}"].joined`).count(), 0);
+  assert.equal(await alice.page.locator(`#rooms [data-key="#${there}"].member`).count(), 0);
 });
 
 scenario("names that are words of JavaScript are names", async () => {
