@@ -98,6 +98,7 @@ impl Shell {
             }
             if !drafts.is_empty() {
                 let commit = self.log.append(&drafts, self.now.wall_ms, |_| true);
+                self.step(Input::Changes(&commit.changes));
                 self.step(Input::Commit { entries: &commit.entries, receipts: &commit.receipts });
             }
             if is_idle {

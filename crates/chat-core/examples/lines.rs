@@ -213,7 +213,9 @@ impl Server {
                     }
                 }
                 Output::Append(draft) => {
-                    let Commit { entries, receipts, .. } = self.log.append(&[draft], now.wall_ms, |_| true);
+                    let commit = self.log.append(&[draft], now.wall_ms, |_| true);
+                    let Commit { entries, receipts, changes } = commit;
+                    self.hub.step(now, Input::Changes(&changes), &mut self.out);
                     let input = Input::Commit { entries: &entries, receipts: &receipts };
                     self.hub.step(now, input, &mut self.out);
                 }
@@ -221,14 +223,11 @@ impl Server {
                     let answer = self.log.answer(&query);
                     self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
                 }
+                Output::Keep(mark) => self.log.keep(&mark),
                 // There is one hub, which gets all entries; a paused client is
                 // noticed before each frame.
                 Output::Pause(_) | Output::Resume(_) => {}
-                Output::Subscribe(_)
-                | Output::Unsubscribe(_)
-                | Output::Presence(_)
-                | Output::Typing(_)
-                | Output::Keep(_) => {}
+                Output::Subscribe(_) | Output::Unsubscribe(_) | Output::Presence(_) | Output::Typing(_) => {}
             }
             self.hub.end_turn(&mut self.out);
         }

@@ -6,6 +6,7 @@
 //! methods of [`Hub`], in files by topic: `frames`, `sending`, `delivery`,
 //! `pages`, `replay`, `joining`, `greeting`, `history`, `connections`.
 
+mod access;
 mod client;
 mod clients;
 mod connections;
@@ -20,6 +21,7 @@ mod history;
 mod input;
 mod join;
 mod joining;
+mod members;
 mod options;
 mod pages;
 mod pausing;
@@ -43,7 +45,7 @@ use self::drain::Drain;
 #[cfg(test)]
 pub(crate) use self::greeting::frame_max_bytes;
 pub use self::input::{Input, Now, Protocol};
-pub use self::options::HubOptions;
+pub use self::options::{HubOptions, RoomCreation};
 use self::pausing::PauseQueues;
 #[cfg(feature = "planted-bugs")]
 pub use self::planted::PlantedBug;
@@ -152,7 +154,11 @@ impl Hub {
                 }
                 self.resume_for_credit(out);
             }
-            Input::Changes(_) => {}
+            Input::Changes(changes) => {
+                for change in changes {
+                    self.room_changed(change, out);
+                }
+            }
             Input::Missed(missed) => {
                 for missed in missed {
                     self.missed(missed, out);
@@ -227,6 +233,7 @@ impl Hub {
         self.resume_for_rate(out);
         self.resume_for_credit(out);
         self.retry_reads(out);
+        self.cut_off_removed(out);
         self.continue_drain(out);
         self.tick_presence();
         self.rooms.forget_idle(self.options.room_idle_ms, now_ms, out);

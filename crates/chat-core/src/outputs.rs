@@ -160,6 +160,8 @@ pub enum CloseCode {
     GoingAway,
     /// 1008: the token is no longer good.
     NoLongerGood,
+    /// 1008: the user of a v1 client may not read its room any more.
+    Removed,
     /// 1009: the text has more characters than allowed.
     TooBig,
     /// 1012: the server restarts. The client should connect again.
@@ -167,6 +169,9 @@ pub enum CloseCode {
     /// 1013: a message could not be stored, or the server is overloaded. The client
     /// should connect again.
     TryAgainLater,
+    /// 1013: the client did not take in time that it may not read a room any more. What
+    /// waits for it is dropped.
+    CutOff,
     /// 4001: signed out. The client should not connect again without signing in.
     SignedOut,
 }
@@ -177,12 +182,18 @@ impl CloseCode {
         match self {
             Self::Normal => 1000,
             Self::GoingAway => 1001,
-            Self::NoLongerGood => 1008,
+            Self::NoLongerGood | Self::Removed => 1008,
             Self::TooBig => 1009,
             Self::Restarting => 1012,
-            Self::TryAgainLater => 1013,
+            Self::TryAgainLater | Self::CutOff => 1013,
             Self::SignedOut => 4001,
         }
+    }
+
+    /// Whether bytes that wait for the client are dropped, because it may not see them any
+    /// more.
+    pub fn drops_waiting_bytes(self) -> bool {
+        matches!(self, Self::SignedOut | Self::NoLongerGood | Self::Removed | Self::CutOff)
     }
 
     /// A reason for people who look at the wire.
@@ -191,9 +202,11 @@ impl CloseCode {
             Self::Normal => "",
             Self::GoingAway => "stopping",
             Self::NoLongerGood => "token expired",
+            Self::Removed => "no member of this room",
             Self::TooBig => "text too long",
             Self::Restarting => "restarting",
             Self::TryAgainLater => "try again later",
+            Self::CutOff => "too slow",
             Self::SignedOut => "signed out",
         }
     }

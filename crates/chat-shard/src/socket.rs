@@ -162,8 +162,7 @@ impl Socket {
         if self.state != State::Open {
             return;
         }
-        if matches!(code, CloseCode::SignedOut | CloseCode::NoLongerGood) {
-            // The client may not see anything any more.
+        if code.drops_waiting_bytes() {
             self.outbox.cut();
         }
         match self.goodbye {

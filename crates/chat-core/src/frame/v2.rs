@@ -13,7 +13,6 @@ pub(crate) use self::reply::{
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the hub does not send all of them yet"))]
 pub(crate) use self::reply::{LeftReason, ListedRoom, RoomWhat};
 #[cfg(test)]
 pub(super) use self::request::ClientFields;

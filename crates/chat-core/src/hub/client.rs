@@ -7,7 +7,10 @@ use super::send_order::SendOrder;
 use super::users::UserSlot;
 use crate::frame::Version;
 use crate::outputs::Outputs;
-use crate::{Body, ClientId, CloseCode, Nonce, Pair, RoomName, SessionId, Topic};
+use crate::{
+    Body, ClientId, CloseCode, Conversations, Memberships, Nonce, Pair, RoomChange, RoomName, SessionId,
+    Topic,
+};
 
 /// One connection.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ pub(super) struct Client {
     /// Frames for it alone, written at the end of the turn.
     frames: Vec<u8>,
     in_turn: TurnBytes,
+    /// When it is cut off, in milliseconds, unless its socket takes everything before:
+    /// it was taken out of a room that its user may not read any more.
+    must_take_by_ms: Option<u64>,
 }
 
 /// The protocol of a client, and the state that only that protocol has.
@@ -67,6 +73,10 @@ enum Greeting {
         opened_ms: u64,
         /// Conversations in which entries were delivered meanwhile.
         active: Vec<Pair>,
+        /// Changes of rooms meanwhile that may concern the user.
+        changes: Vec<RoomChange>,
+        conversations: Option<Conversations>,
+        memberships: Option<Memberships>,
     },
     /// The `hello` was sent.
     Sent {
@@ -75,6 +85,17 @@ enum Greeting {
         /// for this client. Emptied after a while.
         tops: Vec<(Pair, u64)>,
     },
+}
+
+/// What a `hello` is made of.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Conversations in which entries were delivered while it was prepared.
+    pub(super) active: Vec<Pair>,
+    /// Changes of rooms meanwhile.
+    pub(super) changes: Vec<RoomChange>,
+    pub(super) conversations: Conversations,
+    pub(super) memberships: Memberships,
 }
 
 /// A message of a v2 client.
@@ -159,6 +180,7 @@ impl Client {
             phase: Phase::Open,
             frames: Vec::new(),
             in_turn: TurnBytes::default(),
+            must_take_by_ms: None,
         }
     }
 
@@ -290,8 +312,21 @@ impl Client {
         self.pending
     }
 
+    /// Its socket must take everything by this time, in milliseconds.
+    pub(super) fn must_take_by(&mut self, due_ms: u64) {
+        self.must_take_by_ms.get_or_insert(due_ms);
+    }
+
+    /// Whether its socket has not taken in time what it must.
+    pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
+        self.pending > 0 && self.must_take_by_ms.is_some_and(|due_ms| due_ms <= now_ms)
+    }
+
     /// Sets the bytes that its socket has not taken; returns those before.
     pub(super) fn set_pending(&mut self, bytes: usize) -> usize {
+        if bytes == 0 {
+            self.must_take_by_ms = None;
+        }
         std::mem::replace(&mut self.pending, bytes)
     }
 
@@ -319,9 +354,9 @@ impl Client {
         &self.rooms
     }
 
-    /// Begins to join a room.
-    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, now_ms: u64) {
-        self.rooms.push(JoinedRoom { room, join: Join::new(origin, now_ms) });
+    /// Begins to join a room; `asks`: the store is to be asked whether the user may.
+    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, asks: bool, now_ms: u64) {
+        self.rooms.push(JoinedRoom { room, join: Join::new(origin, asks, now_ms) });
     }
 
     /// Starts the deadlines of its joins anew: until now its own socket was in the way.
@@ -388,7 +423,13 @@ impl V2 {
     /// A client that was just opened.
     pub(super) fn new(now_ms: u64) -> Self {
         Self {
-            greeting: Greeting::Preparing { opened_ms: now_ms, active: Vec::new() },
+            greeting: Greeting::Preparing {
+                opened_ms: now_ms,
+                active: Vec::new(),
+                changes: Vec::new(),
+                conversations: None,
+                memberships: None,
+            },
             sends: SendOrder::default(),
             topic: None,
             parked: None,
@@ -400,16 +441,55 @@ impl V2 {
         matches!(self.greeting, Greeting::Preparing { .. })
     }
 
-    /// Ends the preparation of its `hello`; returns the conversations in which
-    /// entries were delivered meanwhile, and `None` if the `hello` was sent before.
-    pub(super) fn end_greeting(&mut self, now_ms: u64) -> Option<Vec<Pair>> {
-        match &mut self.greeting {
-            Greeting::Preparing { active, .. } => {
-                let active = std::mem::take(active);
-                self.greeting = Greeting::Sent { at_ms: now_ms, tops: Vec::new() };
-                Some(active)
-            }
-            Greeting::Sent { .. } => None,
+    /// Notes a change of a room that may concern the user, until the `hello` is sent.
+    pub(super) fn note_change(&mut self, change: &RoomChange) {
+        if let Greeting::Preparing { changes, .. } = &mut self.greeting {
+            changes.push(change.clone());
+        }
+    }
+
+    /// The changes of rooms since it was opened that may concern the user, until the
+    /// `hello` is sent.
+    pub(super) fn changes_since_opened(&self) -> &[RoomChange] {
+        match &self.greeting {
+            Greeting::Preparing { changes, .. } => changes,
+            Greeting::Sent { .. } => &[],
+        }
+    }
+
+    /// Keeps the user's rooms for the `hello`.
+    pub(super) fn set_memberships(&mut self, read: Memberships) {
+        if let Greeting::Preparing { memberships, .. } = &mut self.greeting {
+            *memberships = Some(read);
+        }
+    }
+
+    /// Keeps the user's conversations for the `hello`.
+    pub(super) fn set_conversations(&mut self, read: Conversations) {
+        if let Greeting::Preparing { conversations, .. } = &mut self.greeting {
+            *conversations = Some(read);
+        }
+    }
+
+    /// Ends the preparation of its `hello`; `None` if it has not everything yet, or was
+    /// sent before.
+    pub(super) fn end_greeting(&mut self, now_ms: u64) -> Option<Prepared> {
+        let is_ready = matches!(
+            &self.greeting,
+            Greeting::Preparing { conversations: Some(_), memberships: Some(_), .. }
+        );
+        if !is_ready {
+            return None;
+        }
+        match std::mem::replace(&mut self.greeting, Greeting::Sent { at_ms: now_ms, tops: Vec::new() }) {
+            Greeting::Preparing {
+                active,
+                changes,
+                conversations: Some(conversations),
+                memberships: Some(memberships),
+                ..
+            } => Some(Prepared { active, changes, conversations, memberships }),
+            Greeting::Preparing { .. } | Greeting::Sent { .. } => None,
         }
     }
 

@@ -3,8 +3,9 @@
 use super::client::{Client, ClientRef, V2};
 use super::join::Join;
 use super::rooms::RoomSlot;
+use super::users::Users;
 use crate::outputs::Outputs;
-use crate::{ClientId, SessionId};
+use crate::{ClientId, RoomChange, SessionId};
 
 /// The clients of a hub by their id, those included whose close was put out.
 #[derive(Default)]
@@ -44,6 +45,26 @@ impl Clients {
         if let Some(slot) = self.slots.get_mut(id.0 as usize) {
             *slot = None;
         }
+    }
+
+    /// Notes a change for the clients whose `hello` is being prepared.
+    pub(super) fn note_change(&mut self, change: &RoomChange, users: &Users) {
+        let ids: Vec<ClientId> = match change {
+            RoomChange::Info { .. } => self.ids().collect(),
+            RoomChange::Member { user, .. } | RoomChange::Gone { user, .. } => {
+                users.clients_of(user).to_vec()
+            }
+        };
+        for id in ids {
+            if let Some(v2) = self.v2(id) {
+                v2.note_change(change);
+            }
+        }
+    }
+
+    /// The clients that have not taken in time that they may not read a room any more.
+    pub(super) fn overdue_removals(&self, now_ms: u64) -> Vec<ClientId> {
+        self.open().filter(|(_, client)| client.is_overdue(now_ms)).map(|(id, _)| id).collect()
     }
 
     pub(super) fn get(&self, id: ClientId) -> Option<&Client> {

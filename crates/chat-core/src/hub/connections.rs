@@ -49,7 +49,7 @@ impl Hub {
         if self.clients.get(id).is_none_or(Client::is_closed) {
             return;
         }
-        if !matches!(code, CloseCode::SignedOut | CloseCode::NoLongerGood) {
+        if !code.drops_waiting_bytes() {
             // What is queued for it comes before the close.
             self.flush_client(id, out);
             self.flush_rooms_of(id, out);
@@ -73,9 +73,10 @@ impl Hub {
         }
         self.typist_gone(id, user, out);
         if self.users.disconnect(user, id) {
-            let name = self.users[user].name();
+            let name = self.users[user].name().clone();
             out.push(Output::Unsubscribe(Subscription::User(name.clone())));
-            self.conversations.forget_of(name, |name| self.users.is_online(name));
+            self.unwatch_all(user);
+            self.conversations.forget_of(&name, |name| self.users.is_online(name));
             self.users.forget_if_idle(user, self.now.mono_ms);
         }
     }

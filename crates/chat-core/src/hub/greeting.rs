@@ -1,20 +1,24 @@
 //! The first frame that a v2 client gets: what it needs to know, and how far
 //! its private conversations go.
 
-use super::client::{ClientRef, PrivateOffer};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::client::{ClientRef, Prepared, PrivateOffer};
+use super::members::change_frame;
 use super::reads::Retry;
+use super::users::UserSlot;
 use super::{Hub, HubOptions};
 use crate::frame::escaped_bytes;
-use crate::frame::v2::{ConversationTop, FEATURES, Limits, REF_MAX_CHARS, Reply};
+use crate::frame::v2::{ConversationTop, FEATURES, Limits, ListedRoom, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
 use crate::{
-    ClientId, CloseCode, Conversations, MENTIONS_MAX, Membership, NONCE_MAX_CHARS, Pair, ROOM_NAME_MAX_CHARS,
-    Topic, Username,
+    ClientId, CloseCode, ConversationState, Conversations, MENTIONS_MAX, Membership, NONCE_MAX_CHARS, Pair,
+    ROOM_NAME_MAX_CHARS, Topic, Username,
 };
 
 /// How many of these rooms fit into a `hello`, from the first on.
-#[expect(dead_code, reason = "the rooms of a user are not read yet")]
-pub(super) fn rooms_that_fit<'a>(rooms: impl IntoIterator<Item = &'a Membership>) -> usize {
+fn rooms_that_fit<'a>(rooms: impl IntoIterator<Item = &'a Membership>) -> usize {
     let mut bytes = 0;
     let fits = |room: &&Membership| {
         let names = escaped_bytes(room.room.as_str()) + escaped_bytes(&room.info.title);
@@ -28,49 +32,73 @@ impl Hub {
     /// Reads what a client's `hello` contains. The hub is subscribed to private
     /// messages already, so that none falls between the two.
     pub(super) fn prepare_hello(&mut self, client: ClientRef, out: &mut Outputs) {
+        self.read_memberships(client, out);
+        self.read_conversations(client, out);
+    }
+
+    /// Reads the conversations of a client's user.
+    pub(super) fn read_conversations(&mut self, client: ClientRef, out: &mut Outputs) {
         let Some(found) = self.clients.same(client) else { return };
         let user = self.users[found.user()].name().clone();
         self.reads.conversations(client, user, self.options.hello_conversations, out);
     }
 
     /// The conversations of a client's user were read; `None` if the log failed.
-    pub(super) fn greet(
+    pub(super) fn conversations_read(
         &mut self,
         client: ClientRef,
         conversations: Option<&Conversations>,
         out: &mut Outputs,
     ) {
-        if self.clients.same(client).is_none_or(|found| !found.is_being_greeted()) {
-            return;
-        }
-        match conversations {
-            Some(conversations) => self.send_hello(client.id, conversations, out),
-            None => {
+        let Some(found) = self.clients.same(client) else { return };
+        match (conversations, found.v2()) {
+            (Some(conversations), Some(v2)) => {
+                v2.set_conversations(conversations.clone());
+                self.greet(client, out);
+            }
+            _ => {
                 let at_ms = self.now.mono_ms + self.options.read_retry_ms;
-                self.reads.retry_at(at_ms, Retry::Hello(client));
+                self.reads.retry_at(at_ms, Retry::Conversations(client));
             }
         }
     }
 
-    fn send_hello(&mut self, id: ClientId, conversations: &Conversations, out: &mut Outputs) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let user = self.users[client.user()].name().clone();
-        let Some(v2) = client.v2() else { return };
-        let Some(active) = v2.end_greeting(self.now.mono_ms) else { return };
+    /// Sends a client its `hello`, if everything for it was read.
+    pub(super) fn greet(&mut self, client: ClientRef, out: &mut Outputs) {
+        let now_ms = self.now.mono_ms;
+        let Some(found) = self.clients.same(client) else { return };
+        let user = found.user();
+        let Some(prepared) = found.v2().and_then(|v2| v2.end_greeting(now_ms)) else { return };
+        self.send_hello(client.id, user, &prepared, out);
+    }
+
+    fn send_hello(&mut self, id: ClientId, slot: UserSlot, prepared: &Prepared, out: &mut Outputs) {
+        let Prepared { active, changes, conversations, memberships } = prepared;
+        let user = self.users[slot].name().clone();
         let tops = self.conversation_tops(&user, active, conversations, out);
+        let states: BTreeMap<&Username, &ConversationState> =
+            conversations.latest.iter().map(|state| (&state.with, state)).collect();
         let shown_max = self.options.hello_conversations;
-        let privates = tops
-            .iter()
-            .take(shown_max)
-            .map(|(pair, seq)| ConversationTop {
-                with: pair.other(&user).as_str(),
+        let at_ms = |pair: &Pair| states.get(pair.other(&user)).map_or(u64::MAX, |state| state.at_ms);
+        // Those that were written to while this was read come first.
+        let mut shown: Vec<&(Pair, u64)> = tops.iter().collect();
+        shown.sort_by_key(|(pair, _)| Reverse(at_ms(pair)));
+        shown.truncate(shown_max);
+        let mut privates = Vec::with_capacity(shown.len());
+        for (pair, seq) in shown {
+            let with = pair.other(&user);
+            let state = states.get(with);
+            privates.push(ConversationTop {
+                with: with.as_str(),
                 seq: *seq,
-                at: None,
-                read: None,
-                unread: None,
-                level: None,
-            })
-            .collect();
+                at: state.map(|state| state.at_ms / 1000),
+                read: state.map(|state| state.read),
+                unread: state.and_then(|state| state.unread),
+                level: state.map(|state| state.level),
+            });
+        }
+        let rooms_shown = rooms_that_fit(memberships.rooms.iter().take(self.options.hello_rooms));
+        let rooms = memberships.rooms[..rooms_shown].iter().map(listed_room).collect();
         let rate = self.options.rate;
         let epoch = self.options.epoch.clone();
         let hello = Reply::Hello {
@@ -94,12 +122,18 @@ impl Hub {
                 rate_per_second: rate.map(|rate| rate.per_second),
             },
             features: FEATURES,
-            rooms: Vec::new(),
-            has_more_rooms: false,
+            rooms,
+            has_more_rooms: memberships.has_more || rooms_shown < memberships.rooms.len(),
             privates,
             has_more: conversations.has_more || tops.len() > shown_max,
         };
         self.reply(id, &hello);
+        for change in changes {
+            let role = self.rooms.slot_of(change.room()).and_then(|room| self.rooms[room].watcher(slot));
+            if let Some(frame) = change_frame(change, &user, role.map(|watcher| watcher.role)) {
+                self.reply(id, &frame);
+            }
+        }
         self.flush_client(id, out);
         if let Some(v2) = self.clients.v2(id) {
             v2.set_tops(tops);
@@ -113,11 +147,11 @@ impl Hub {
     fn conversation_tops(
         &mut self,
         user: &Username,
-        active: Vec<Pair>,
+        active: &[Pair],
         conversations: &Conversations,
         out: &mut Outputs,
     ) -> Vec<(Pair, u64)> {
-        let mut tops: Vec<(Pair, u64)> = active.into_iter().map(|pair| (pair, 0)).collect();
+        let mut tops: Vec<(Pair, u64)> = active.iter().map(|pair| (pair.clone(), 0)).collect();
         for conversation in &conversations.latest {
             let pair = Pair::new(user.clone(), conversation.with.clone());
             match tops.iter_mut().find(|(known, _)| *known == pair) {
@@ -163,6 +197,23 @@ impl Hub {
                 v2.forget_tops(until_ms);
             }
         }
+    }
+}
+
+fn listed_room(membership: &Membership) -> ListedRoom<'_> {
+    let Membership { room, info, role, level, top, at_ms, read, counts } = membership;
+    ListedRoom {
+        room: room.as_str(),
+        title: &info.title,
+        access: info.access,
+        archived: info.archived,
+        role: *role,
+        top: *top,
+        at: (*at_ms > 0).then_some(*at_ms / 1000),
+        read: *read,
+        unread: counts.map(|counts| counts.unread),
+        mentions: counts.map(|counts| counts.mentions),
+        level: *level,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::client::Client;
+use super::join::WaitingHistory;
 use super::reads::{HistoryPage, HistoryRequest, PagePurpose};
 use super::replies::RETRY_AFTER_S;
 use crate::frame::escaped_bytes;
@@ -20,6 +21,10 @@ impl Hub {
         out: &mut Outputs,
     ) {
         let Some(user) = self.clients.get(id).map(Client::user) else { return };
+        let (requested, about) = match self.defer_history(id, requested, limit, about) {
+            Some(history) => (history.page, history.about),
+            None => return,
+        };
         let topic = match &requested.of {
             Place::Room(room) => {
                 if !self.has_joined(id, room) {
@@ -44,6 +49,50 @@ impl Hub {
         let from = requested.from;
         let request = HistoryRequest { client, page: requested, about };
         self.reads.page(PagePurpose::History(Box::new(request)), topic, from, limits, out);
+    }
+
+    /// Keeps a request until the store has answered whether the client may read the room.
+    /// Returns it if that is known.
+    fn defer_history(
+        &mut self,
+        id: ClientId,
+        page: HistoryPage,
+        limit: usize,
+        about: About,
+    ) -> Option<WaitingHistory> {
+        let slot = match &page.of {
+            Place::Room(room) => self.rooms.slot_of(room),
+            Place::With(_) => None,
+        };
+        let history = WaitingHistory { page, limit, about };
+        let Some(join) = slot.and_then(|slot| self.clients.join_in(id, slot)) else { return Some(history) };
+        let left = join.defer(history);
+        if left.is_none()
+            && let Some(client) = self.clients.get_mut(id)
+        {
+            // It counts as one that is being read.
+            client.begin_read();
+        }
+        left
+    }
+
+    /// Continues the requests that waited until the client may read the room, or refuses
+    /// them with a reason.
+    pub(super) fn end_deferred(
+        &mut self,
+        id: ClientId,
+        histories: Vec<WaitingHistory>,
+        refusal: Option<(ErrorCode, &str)>,
+        out: &mut Outputs,
+    ) {
+        for WaitingHistory { page, limit, about } in histories {
+            let Some(client) = self.clients.get_mut(id) else { return };
+            client.end_read();
+            match refusal {
+                Some((code, message)) => self.refuse(id, code, message, &about, None),
+                None => self.history_request(id, page, limit, about, out),
+            }
+        }
     }
 
     /// The page was read; `None` if the log failed.

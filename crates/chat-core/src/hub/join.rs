@@ -1,5 +1,6 @@
 //! How far a client has got with joining a room.
 
+use super::reads::HistoryPage;
 use super::rooms::{Announced, RoomSlot};
 use crate::frame::v2::{About, Resume};
 
@@ -15,6 +16,10 @@ pub(super) struct JoinedRoom {
 /// too long is given up.
 #[derive(Debug)]
 pub(super) enum Join {
+    /// The store is asked whether the user may read the room. `is_refused`: a change
+    /// that arrived meanwhile says no.
+    /// `histories`: requests for history that wait for the answer, too.
+    Asking { origin: JoinOrigin, is_refused: bool, histories: Vec<WaitingHistory>, progress_ms: u64 },
     /// Nothing was sent: the hub does not know how far the room is, or the
     /// client's socket is full.
     Waiting { origin: JoinOrigin, progress_ms: u64 },
@@ -49,6 +54,14 @@ pub(super) struct JoinRequest {
     pub(super) about: About,
 }
 
+/// A request for history that waits until its client may read the room.
+#[derive(Debug)]
+pub(super) struct WaitingHistory {
+    pub(super) page: HistoryPage,
+    pub(super) limit: usize,
+    pub(super) about: About,
+}
+
 /// The kind of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplayKind {
@@ -78,9 +91,63 @@ pub(super) enum Recovery {
 }
 
 impl Join {
-    /// A join that begins now.
-    pub(super) fn new(origin: JoinOrigin, now_ms: u64) -> Self {
-        Self::Waiting { origin, progress_ms: now_ms }
+    /// A join that begins now; `asks`: the store is to be asked whether the user may.
+    pub(super) fn new(origin: JoinOrigin, asks: bool, now_ms: u64) -> Self {
+        match asks {
+            true => Self::Asking { origin, is_refused: false, histories: Vec::new(), progress_ms: now_ms },
+            false => Self::Waiting { origin, progress_ms: now_ms },
+        }
+    }
+
+    /// The user may not read the room any more, whatever the store answers later.
+    pub(super) fn refuse(&mut self) {
+        if let Self::Asking { is_refused, .. } = self {
+            *is_refused = true;
+        }
+    }
+
+    /// Whether the store is asked whether the user may read the room.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self, Self::Asking { .. })
+    }
+
+    /// Keeps a request for history until the store has answered. Returns it if the store
+    /// is not asked.
+    pub(super) fn defer(&mut self, history: WaitingHistory) -> Option<WaitingHistory> {
+        match self {
+            Self::Asking { histories, .. } => {
+                histories.push(history);
+                None
+            }
+            _ => Some(history),
+        }
+    }
+
+    /// Takes the requests for history that wait for the store's answer.
+    pub(super) fn take_histories(&mut self) -> Vec<WaitingHistory> {
+        match self {
+            Self::Asking { histories, .. } => std::mem::take(histories),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The store says that the user may read the room, or not. Returns whether the join
+    /// goes on; `None` if the store was not asked.
+    pub(super) fn end_asking(&mut self, is_allowed: bool) -> Option<bool> {
+        match std::mem::replace(self, Self::Live) {
+            Self::Asking { origin, is_refused, progress_ms, .. } if is_allowed && !is_refused => {
+                *self = Self::Waiting { origin, progress_ms };
+                Some(true)
+            }
+            asking @ Self::Asking { .. } => {
+                *self = asking;
+                Some(false)
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -95,7 +162,7 @@ impl Join {
     /// A v1 client is announced when it is live, a v2 client with its `joined`.
     pub(super) fn announced(&self) -> Announced {
         match self {
-            Self::Waiting { .. } | Self::Checking { .. } => Announced::No,
+            Self::Asking { .. } | Self::Waiting { .. } | Self::Checking { .. } => Announced::No,
             Self::Replaying { kind: ReplayKind::V1, .. } => Announced::No,
             Self::Replaying { kind: ReplayKind::V2(_), .. } | Self::Live => Announced::Yes,
         }
@@ -104,29 +171,34 @@ impl Join {
     /// The v2 request that is not answered yet.
     pub(super) fn request(&self) -> Option<&JoinRequest> {
         match self {
-            Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
-                Some(request)
-            }
-            Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => None,
+            Self::Asking { origin: JoinOrigin::V2(request), .. }
+            | Self::Waiting { origin: JoinOrigin::V2(request), .. }
+            | Self::Checking { request, .. } => Some(request),
+            Self::Asking { origin: JoinOrigin::V1, .. }
+            | Self::Waiting { origin: JoinOrigin::V1, .. }
+            | Self::Replaying { .. }
+            | Self::Live => None,
         }
     }
 
     /// Takes what the answer to the v2 request would refer to.
     pub(super) fn take_about(&mut self) -> About {
         match self {
-            Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
-                std::mem::take(&mut request.about)
-            }
-            Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => {
-                About::Nothing
-            }
+            Self::Asking { origin: JoinOrigin::V2(request), .. }
+            | Self::Waiting { origin: JoinOrigin::V2(request), .. }
+            | Self::Checking { request, .. } => std::mem::take(&mut request.about),
+            Self::Asking { origin: JoinOrigin::V1, .. }
+            | Self::Waiting { origin: JoinOrigin::V1, .. }
+            | Self::Replaying { .. }
+            | Self::Live => About::Nothing,
         }
     }
 
     /// When the join last got further; `None` if there is nothing to wait for.
     pub(super) fn progress_ms(&self) -> Option<u64> {
         match self {
-            Self::Waiting { progress_ms, .. }
+            Self::Asking { progress_ms, .. }
+            | Self::Waiting { progress_ms, .. }
             | Self::Checking { progress_ms, .. }
             | Self::Replaying { progress_ms, .. } => Some(*progress_ms),
             Self::Live => None,
@@ -136,7 +208,8 @@ impl Join {
     /// Starts the deadline anew: until now the client's own socket was in the way.
     pub(super) fn restart_deadline(&mut self, now_ms: u64) {
         match self {
-            Self::Waiting { progress_ms, .. }
+            Self::Asking { progress_ms, .. }
+            | Self::Waiting { progress_ms, .. }
             | Self::Checking { progress_ms, .. }
             | Self::Replaying { progress_ms, .. } => *progress_ms = now_ms,
             Self::Live => {}
@@ -184,12 +257,13 @@ impl Join {
         let kind = ReplayKind::V2(continuity);
         match std::mem::replace(self, Self::Replaying { cursor, reading: false, kind, fold_end, progress_ms })
         {
-            Self::Waiting { origin: JoinOrigin::V2(request), .. } | Self::Checking { request, .. } => {
-                request.about
-            }
-            Self::Waiting { origin: JoinOrigin::V1, .. } | Self::Replaying { .. } | Self::Live => {
-                About::Nothing
-            }
+            Self::Asking { origin: JoinOrigin::V2(request), .. }
+            | Self::Waiting { origin: JoinOrigin::V2(request), .. }
+            | Self::Checking { request, .. } => request.about,
+            Self::Asking { origin: JoinOrigin::V1, .. }
+            | Self::Waiting { origin: JoinOrigin::V1, .. }
+            | Self::Replaying { .. }
+            | Self::Live => About::Nothing,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Hub;
 use super::join::{Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
 use super::planted::planted;
+use super::reads::AccessCheck;
 use super::replies::RETRY_AFTER_S;
 use super::rooms::{Announced, RoomReadFor, RoomSlot};
 use super::users::UserSlot;
@@ -61,25 +62,45 @@ impl Hub {
     /// Lets a client join a room; its replay comes first.
     pub(super) fn join(&mut self, id: ClientId, room: &RoomName, origin: JoinOrigin, out: &mut Outputs) {
         let slot = self.rooms.slot_of(room).unwrap_or_else(|| self.add_room(room, out));
+        let asks = self.must_ask(slot);
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.join(slot, origin, self.now.mono_ms);
-        self.users.enter_room(client.user());
-        self.rooms.enter(slot, id, client.user(), client.version());
-        self.catch_up(id, slot, out);
+        client.join(slot, origin, asks, self.now.mono_ms);
+        let client = client.reference();
+        self.enter_room(id, slot);
+        // Rooms with names that the server makes are read for those who may.
+        if self.rooms[slot].top().is_none() && !room.is_made_by_server() {
+            self.read_newest(slot, out);
+        }
+        match asks {
+            true => self.read_access(AccessCheck { client, room: room.clone() }, out),
+            false => self.catch_up(id, slot, out),
+        }
     }
 
-    fn add_room(&mut self, name: &RoomName, out: &mut Outputs) -> RoomSlot {
+    fn enter_room(&mut self, id: ClientId, slot: RoomSlot) {
+        let Some(client) = self.clients.get(id) else { return };
+        self.users.enter_room(client.user());
+        self.rooms.enter(slot, id, client.user(), client.version());
+    }
+
+    /// Adds a room that the hub does not have. The hub is subscribed to it before the log
+    /// is read: no entry can fall between the two.
+    pub(super) fn add_room(&mut self, name: &RoomName, out: &mut Outputs) -> RoomSlot {
         let slot = self.rooms.add(name, self.now.mono_ms);
-        // Subscribed to before the log is read: no entry can fall between the two.
         out.push(Output::Subscribe(Subscription::Room(name.clone())));
-        self.read_newest(slot, out);
         slot
     }
 
     /// A client has left a room, or its connection is lost.
     pub(super) fn leave(&mut self, id: ClientId, user: UserSlot, joined: JoinedRoom, out: &mut Outputs) {
-        let JoinedRoom { room: slot, join } = joined;
+        let JoinedRoom { room: slot, mut join } = joined;
         self.users.leave_room(user);
+        if join.is_asking() {
+            // The client was never in the room.
+            self.rooms.leave(slot, id, user, Announced::No, self.now.mono_ms);
+            let refusal = (ErrorCode::NotJoined, "left before it was joined");
+            return self.end_deferred(id, join.take_histories(), Some(refusal), out);
+        }
         let announced = join.announced();
         let connections = self.rooms.leave(slot, id, user, announced, self.now.mono_ms);
         if planted!(self, DeliverAfterLeave)

@@ -44,6 +44,16 @@ pub struct HubOptions {
     pub client_rooms_max: usize,
     /// Private conversations in the `hello` of a v2 client, the newest.
     pub hello_conversations: usize,
+    /// Rooms in the `hello` of a v2 client, those with the newest messages.
+    pub hello_rooms: usize,
+    /// Rooms of one user that the hub watches, those with the newest messages; in further
+    /// ones the user's clients get no `activity`.
+    pub user_memberships_max: usize,
+    /// Who may open a room by a name that no room has.
+    pub room_creation: RoomCreation,
+    /// A client that has not taken within this time that it may not read a room any more
+    /// is cut off, in milliseconds.
+    pub removal_timeout_ms: u64,
     /// Messages of one page of history.
     pub history_max: usize,
     /// Pages of history that may be read for a client at the same time; at the
@@ -122,6 +132,15 @@ pub struct HubOptions {
     pub planted: Option<PlantedBug>,
 }
 
+/// Who may create rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomCreation {
+    /// Every user.
+    Everybody,
+    /// Administrators of the server.
+    Administrators,
+}
+
 impl Default for HubOptions {
     fn default() -> Self {
         Self {
@@ -139,6 +158,10 @@ impl Default for HubOptions {
             resume_max_messages: 10_000,
             client_rooms_max: 1_000,
             hello_conversations: 200,
+            hello_rooms: 200,
+            user_memberships_max: 1_000,
+            room_creation: RoomCreation::Everybody,
+            removal_timeout_ms: 1_000,
             history_max: 100,
             client_history_reads_max: 2,
             members_max: 200,

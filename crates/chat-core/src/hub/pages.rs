@@ -26,7 +26,12 @@ impl Hub {
             }
             Answered::Page(PagePurpose::History(request), page) => self.history_page(&request, page, out),
             Answered::Page(PagePurpose::Typing(check), page) => self.typing_checked(&check, page, out),
-            Answered::Conversations(client, conversations) => self.greet(client, conversations, out),
+            Answered::Conversations(client, conversations) => {
+                self.conversations_read(client, conversations, out);
+            }
+            Answered::Memberships(client, memberships) => self.memberships_read(client, memberships, out),
+            Answered::Access(check, access) => self.access_read(check, access, out),
+            Answered::Tops(rooms, tops) => self.tops_read(rooms, tops, out),
         }
     }
 
@@ -42,7 +47,10 @@ impl Hub {
                     }
                 }
                 Retry::Topic(Topic::Pair(pair)) => self.catch_up_conversation(&pair, out),
-                Retry::Hello(client) => self.prepare_hello(client, out),
+                Retry::Conversations(client) => self.read_conversations(client, out),
+                Retry::Memberships(client) => self.read_memberships(client, out),
+                Retry::Access(check) => self.read_access(check, out),
+                Retry::Tops(rooms) => self.read_tops(rooms, out),
             }
         }
     }

@@ -14,6 +14,8 @@ pub enum PlantedBug {
     ReadBeforeSubscribe,
     /// A client that has left a room still gets its entries.
     DeliverAfterLeave,
+    /// A member who was removed from a closed room still gets its entries.
+    DeliverAfterRemoval,
     /// A private message is shown to its author before it is stored.
     ShowBeforeCommit,
     /// A replaying client whose socket is full skips the rest.

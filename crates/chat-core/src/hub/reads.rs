@@ -8,7 +8,10 @@ use super::client::ClientRef;
 use super::typing::TypingCheck;
 use crate::frame::v2::{About, Place};
 use crate::outputs::Outputs;
-use crate::{Answer, Conversations, Output, Page, PageFrom, PageLimits, Query, ReadId, Topic, Username};
+use crate::{
+    Answer, Conversations, Memberships, Output, Page, PageFrom, PageLimits, Query, ReadId, RoomAccess,
+    RoomName, Topic, Username,
+};
 
 /// The reads of a hub: those that the log is working on, those beyond the cap,
 /// and those to be tried again.
@@ -33,9 +36,16 @@ pub(super) enum Answered<'a> {
     Page(PagePurpose, Option<&'a Page>),
     /// For the `hello` of a client.
     Conversations(ClientRef, Option<&'a Conversations>),
+    /// For the `hello` of a client.
+    Memberships(ClientRef, Option<&'a Memberships>),
+    /// To let a client join a room.
+    Access(AccessCheck, Option<&'a RoomAccess>),
+    /// To learn what was committed in rooms before the hub was subscribed to them.
+    Tops(Vec<RoomName>, Option<&'a [u64]>),
 }
 
 /// What a page is read for.
+#[derive(Debug)]
 pub(super) enum PagePurpose {
     /// To bring a room or conversation, and the clients that replay it, up to date.
     Topic { topic: Topic, from: PageFrom },
@@ -43,6 +53,13 @@ pub(super) enum PagePurpose {
     History(Box<HistoryRequest>),
     /// To learn whether a conversation in which a user types has any entries.
     Typing(TypingCheck),
+}
+
+/// A client that waits for the answer whether its user may read a room.
+#[derive(Debug, Clone)]
+pub(super) struct AccessCheck {
+    pub(super) client: ClientRef,
+    pub(super) room: RoomName,
 }
 
 /// A v2 client's request for a page of history.
@@ -66,12 +83,19 @@ pub(super) struct HistoryPage {
 #[derive(Debug)]
 pub(super) enum Retry {
     Topic(Topic),
-    Hello(ClientRef),
+    Conversations(ClientRef),
+    Memberships(ClientRef),
+    Access(AccessCheck),
+    Tops(Vec<RoomName>),
 }
 
+#[derive(Debug)]
 enum Purpose {
     Page(PagePurpose),
     Conversations(ClientRef),
+    Memberships(ClientRef),
+    Access(AccessCheck),
+    Tops(Vec<RoomName>),
 }
 
 impl Reads {
@@ -109,6 +133,29 @@ impl Reads {
         self.begin(Purpose::Conversations(client), Query::Conversations { user, limit }, out);
     }
 
+    /// Begins to read the rooms of a user, for a client's `hello`.
+    pub(super) fn memberships(
+        &mut self,
+        client: ClientRef,
+        user: Username,
+        limit: usize,
+        counted: usize,
+        out: &mut Outputs,
+    ) {
+        self.begin(Purpose::Memberships(client), Query::Memberships { user, limit, counted }, out);
+    }
+
+    /// Begins to read whether a client's user may read a room.
+    pub(super) fn access(&mut self, check: AccessCheck, user: Username, out: &mut Outputs) {
+        let room = check.room.clone();
+        self.begin(Purpose::Access(check), Query::Access { user, room }, out);
+    }
+
+    /// Begins to read how far rooms are.
+    pub(super) fn tops(&mut self, rooms: Vec<RoomName>, out: &mut Outputs) {
+        self.begin(Purpose::Tops(rooms.clone()), Query::Tops { rooms }, out);
+    }
+
     /// Ends a read, and begins the next one that waits.
     ///
     /// # Panics
@@ -128,10 +175,15 @@ impl Reads {
                 Answered::Conversations(client, Some(conversations))
             }
             (Purpose::Conversations(client), Answer::Failed) => Answered::Conversations(client, None),
-            (Purpose::Page(_), answer) => panic!("{id:?} is for a page, and the answer is {answer:?}"),
-            (Purpose::Conversations(_), answer) => {
-                panic!("{id:?} is for conversations, and the answer is {answer:?}")
+            (Purpose::Memberships(client), Answer::Memberships(memberships)) => {
+                Answered::Memberships(client, Some(memberships))
             }
+            (Purpose::Memberships(client), Answer::Failed) => Answered::Memberships(client, None),
+            (Purpose::Access(check), Answer::Access(access)) => Answered::Access(check, Some(access)),
+            (Purpose::Access(check), Answer::Failed) => Answered::Access(check, None),
+            (Purpose::Tops(rooms), Answer::Tops(tops)) => Answered::Tops(rooms, Some(tops)),
+            (Purpose::Tops(rooms), Answer::Failed) => Answered::Tops(rooms, None),
+            (purpose, answer) => panic!("{id:?} is for {purpose:?}, and the answer is {answer:?}"),
         }
     }
 
@@ -189,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "is for a page, and the answer is Conversations")]
+    #[should_panic(expected = "and the answer is Conversations")]
     fn an_answer_of_another_kind_is_loud() {
         let (mut reads, mut out) = (Reads::new(1), Outputs::default());
         let id = read_page(&mut reads, &mut out);

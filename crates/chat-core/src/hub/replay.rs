@@ -56,7 +56,8 @@ impl Hub {
                 *join = Join::Replaying { cursor, reading: false, kind, fold_end: None, progress_ms };
             }
             Some(Join::Waiting { origin: JoinOrigin::V2(_), .. }) => self.answer_join(id, slot, top, out),
-            Some(Join::Checking { .. } | Join::Replaying { .. } | Join::Live) | None => {}
+            Some(Join::Asking { .. } | Join::Checking { .. } | Join::Replaying { .. } | Join::Live)
+            | None => {}
         }
         self.replay_recent(id, slot, top, out);
     }
@@ -221,7 +222,11 @@ impl Hub {
                 self.close(id, CloseCode::TryAgainLater, out);
             }
             // Also a client that is further than this hub: it waits for the room.
-            Join::Waiting { .. } | Join::Checking { .. } | Join::Replaying { .. } | Join::Live => {}
+            Join::Asking { .. }
+            | Join::Waiting { .. }
+            | Join::Checking { .. }
+            | Join::Replaying { .. }
+            | Join::Live => {}
         }
     }
 

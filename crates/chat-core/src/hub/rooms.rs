@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 
 pub use self::recent::RecentLimits;
-pub(super) use self::room::{Announced, Room, RoomReadFor};
+pub(super) use self::room::{Announced, Knowledge, Room, RoomReadFor, Watcher};
 use super::feed::Offer;
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
@@ -40,7 +40,7 @@ pub(super) struct Rooms {
 }
 
 /// A room's number in its hub, free again once the room is forgotten.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct RoomSlot(usize);
 
 impl Index<RoomSlot> for Rooms {
@@ -84,7 +84,36 @@ impl Rooms {
     pub(super) fn add(&mut self, name: &RoomName, now_ms: u64) -> RoomSlot {
         let slot = RoomSlot(self.slab.insert(Room::new(name.clone(), self.seed, now_ms)));
         self.by_name.insert(name.clone(), slot);
+        // It is forgotten if nobody enters it.
+        self.emptied.push_back((now_ms, slot));
         slot
+    }
+
+    // What is known of rooms, and their members.
+
+    /// Notes what the store or a change says of a room.
+    pub(super) fn learn(&mut self, slot: RoomSlot, info: Knowledge) {
+        self.room_mut(slot).learn(info);
+    }
+
+    /// Starts the feed of a room at a known number, unless it has started.
+    pub(super) fn start_at(&mut self, slot: RoomSlot, top: u64, at_ms: u64) {
+        self.room_mut(slot).start_at(top, at_ms);
+    }
+
+    /// Adds a member with a client on this hub, or changes the role.
+    pub(super) fn watch(&mut self, slot: RoomSlot, user: UserSlot, watcher: Watcher) {
+        self.room_mut(slot).watch(user, watcher);
+    }
+
+    /// Removes a member from those with a client on this hub.
+    pub(super) fn unwatch(&mut self, slot: RoomSlot, user: UserSlot, now_ms: u64) {
+        let room = self.room_mut(slot);
+        let was_empty = room.is_empty();
+        room.unwatch(user, now_ms);
+        if room.is_empty() && !was_empty {
+            self.emptied.push_back((now_ms, slot));
+        }
     }
 
     // Clients.

@@ -92,7 +92,10 @@ impl Hub {
             bytes: body.bytes(),
             fails_at_ms: self.now.mono_ms + self.options.append_timeout_ms,
         });
-        let check = matches!(topic, Topic::Room(_));
+        let check = match &topic {
+            Topic::Room(room) => self.must_check(room, user),
+            Topic::Pair(_) => false,
+        };
         out.push(Output::Append(Draft { id: draft, topic, from, room, body, nonce, check }));
     }
 
@@ -106,6 +109,10 @@ impl Hub {
         match (&receipt.outcome, origin) {
             (Outcome::Stored { seq, at_ms }, origin) => {
                 self.missed(&Missed { topic: topic.clone(), first: *seq, last: *seq }, out);
+                if let (Topic::Room(room), Some(client)) = (&topic, self.clients.same(author)) {
+                    let user = client.user();
+                    self.sender_is_member(room, user);
+                }
                 if let DraftOrigin::V2 { nonce, .. } = origin
                     && self.clients.same(author).is_some()
                     && !planted!(self, AckBeforeCommit)

@@ -55,6 +55,7 @@ enum State {
 }
 
 /// The question to the log whether a conversation has entries.
+#[derive(Debug)]
 pub(super) struct TypingCheck {
     user: Username,
     topic: Topic,

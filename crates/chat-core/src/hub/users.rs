@@ -2,10 +2,11 @@
 
 use std::ops::Index;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use slab::Slab;
 
 use super::rate::{Rate, RateLimit};
+use super::rooms::RoomSlot;
 use crate::seed::Seed;
 use crate::{ClientId, Username};
 
@@ -13,6 +14,7 @@ use crate::{ClientId, Username};
 pub(super) struct Users {
     slab: Slab<User>,
     by_name: HashMap<Username, UserSlot, Seed>,
+    seed: Seed,
 }
 
 /// A user, and the limits that hold for all of their clients together.
@@ -24,6 +26,11 @@ pub(super) struct User {
     rates: [Rate; 3],
     /// Rooms that their clients have joined, all together.
     joined_rooms: usize,
+    /// The rooms that have the user as a watcher.
+    watched: HashSet<RoomSlot, Seed>,
+    /// Whether these are all rooms of the user, up to the cap: they were read from the
+    /// store, and every change since is applied.
+    knows_memberships: bool,
 }
 
 /// What a user's rate limits are about.
@@ -58,7 +65,7 @@ impl Index<UserSlot> for Users {
 
 impl Users {
     pub(super) fn new(seed: Seed) -> Self {
-        Self { slab: Slab::new(), by_name: HashMap::with_hasher(seed) }
+        Self { slab: Slab::new(), by_name: HashMap::with_hasher(seed), seed }
     }
 
     /// Adds a client to its user.
@@ -66,7 +73,7 @@ impl Users {
         let slot = match self.by_name.get(name) {
             Some(&slot) => slot,
             None => {
-                let slot = UserSlot(self.slab.insert(User::new(name.clone())));
+                let slot = UserSlot(self.slab.insert(User::new(name.clone(), self.seed)));
                 self.by_name.insert(name.clone(), slot);
                 slot
             }
@@ -81,6 +88,33 @@ impl Users {
         let clients = &mut self.slab[slot.0].clients;
         clients.retain(|&other| other != client);
         clients.is_empty()
+    }
+
+    /// The user of this name, if the hub knows one.
+    pub(super) fn slot_of(&self, name: &Username) -> Option<UserSlot> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Notes that a room has the user as a watcher.
+    pub(super) fn watch(&mut self, slot: UserSlot, room: RoomSlot) {
+        self.slab[slot.0].watched.insert(room);
+    }
+
+    /// Notes that a room does not have the user as a watcher any more.
+    pub(super) fn unwatch(&mut self, slot: UserSlot, room: RoomSlot) {
+        self.slab[slot.0].watched.remove(&room);
+    }
+
+    /// Notes that the rooms of a user were read.
+    pub(super) fn know_memberships(&mut self, slot: UserSlot) {
+        self.slab[slot.0].knows_memberships = true;
+    }
+
+    /// Forgets the rooms of a user who has no client any more; returns them.
+    pub(super) fn forget_memberships(&mut self, slot: UserSlot) -> Vec<RoomSlot> {
+        let user = &mut self.slab[slot.0];
+        user.knows_memberships = false;
+        user.watched.drain().collect()
     }
 
     /// Counts a room that a client of a user has joined.
@@ -126,7 +160,7 @@ impl Users {
 
     /// Forgets all users without clients whose limits are not needed any more.
     pub(super) fn forget_idle(&mut self, now_ms: u64) {
-        let Self { slab, by_name } = self;
+        let Self { slab, by_name, .. } = self;
         slab.retain(|_, user| {
             let keep = !user.clients.is_empty() || !user.has_full_rates(now_ms);
             if !keep {
@@ -138,8 +172,15 @@ impl Users {
 }
 
 impl User {
-    fn new(name: Username) -> Self {
-        Self { name, clients: Vec::new(), rates: Default::default(), joined_rooms: 0 }
+    fn new(name: Username, seed: Seed) -> Self {
+        Self {
+            name,
+            clients: Vec::new(),
+            rates: Default::default(),
+            joined_rooms: 0,
+            watched: HashSet::with_hasher(seed),
+            knows_memberships: false,
+        }
     }
 
     pub(super) fn name(&self) -> &Username {
@@ -148,6 +189,16 @@ impl User {
 
     pub(super) fn clients(&self) -> &[ClientId] {
         &self.clients
+    }
+
+    /// Whether the hub knows all rooms of the user, up to the cap.
+    pub(super) fn knows_memberships(&self) -> bool {
+        self.knows_memberships
+    }
+
+    /// How many rooms have the user as a watcher.
+    pub(super) fn watched(&self) -> usize {
+        self.watched.len()
     }
 
     /// How many rooms their clients have joined, all together.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chat_core::{
     Answer, Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions,
     Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Query, ReadId,
-    Receipt, RoomName, Seed, Subscription, Topic, TypingChange, Username, Write,
+    Receipt, RoomChange, RoomName, Seed, Subscription, Topic, TypingChange, Username, WantedChange, Write,
 };
 use serde_json::Value;
 
@@ -33,8 +33,12 @@ pub(crate) struct Scenario {
     pub(crate) reads: VecDeque<(ReadId, Query)>,
     /// Reads for a `hello`.
     pub(crate) hellos: VecDeque<(ReadId, Query)>,
-    /// How many reads the hub has put out.
-    pub(crate) reads_begun: usize,
+    /// Questions about rooms and marks, which are answered before everything else.
+    pub(crate) questions: VecDeque<(ReadId, Query)>,
+    /// They are held back until [`Scenario::answer_question`].
+    pub(crate) hold_questions: bool,
+    /// How many reads of pages the hub has put out.
+    pub(crate) pages_begun: usize,
     pub(crate) subscriptions: BTreeSet<Subscription>,
     pub(crate) presence: Vec<PresenceChange>,
     pub(crate) typing: Vec<TypingChange>,
@@ -57,7 +61,9 @@ struct Client {
     lines: Vec<Line>,
     /// The frames of a v2 client.
     frames: Vec<Value>,
-    /// How many of them the test has looked at.
+    /// The frames `room` and `activity` of a v2 client, which few tests are about.
+    notes: Vec<Value>,
+    /// How many frames the test has looked at.
     looked_at: usize,
     close_code: Option<u16>,
     is_gone: bool,
@@ -85,7 +91,9 @@ impl Scenario {
             drafts: Vec::new(),
             reads: VecDeque::new(),
             hellos: VecDeque::new(),
-            reads_begun: 0,
+            questions: VecDeque::new(),
+            hold_questions: false,
+            pages_begun: 0,
             subscriptions: BTreeSet::new(),
             presence: Vec::new(),
             typing: Vec::new(),
@@ -162,11 +170,32 @@ impl Scenario {
         self.perform_all();
     }
 
-    /// The log answers the oldest read for a `hello` that is held back.
+    /// The log answers the two oldest reads for a `hello` that are held back.
     pub(crate) fn read_hello(&mut self) {
-        let (id, query) = self.hellos.pop_front().expect("a hello is on its way");
+        for _ in 0..2 {
+            let (id, query) = self.hellos.pop_front().expect("a hello is on its way");
+            self.read_now(id, &query);
+        }
+        self.perform_all();
+    }
+
+    /// The log answers the oldest question that is held back, as it would have been
+    /// answered when `history` was this.
+    pub(crate) fn answer_question(&mut self) {
+        let (id, query) = self.questions.pop_front().expect("a question is on its way");
         self.read_now(id, &query);
         self.perform_all();
+    }
+
+    /// The log makes a change of a room, and publishes it.
+    pub(crate) fn change(&mut self, wanted: &WantedChange) {
+        let changes = self.make_change(wanted);
+        self.turn(Input::Changes(&changes));
+    }
+
+    /// The log makes a change of a room that is not published yet.
+    pub(crate) fn make_change(&mut self, wanted: &WantedChange) -> Vec<RoomChange> {
+        self.history.change(wanted, self.now.wall_ms, |_| true).expect("the change is allowed")
     }
 
     /// The log answers the reads for a `hello` that are held back, if there are any.
@@ -206,7 +235,11 @@ impl Scenario {
     fn perform_all(&mut self) {
         loop {
             self.perform();
-            if !self.hold_appends && !self.drafts.is_empty() {
+            if !self.hold_questions
+                && let Some((id, query)) = self.questions.pop_front()
+            {
+                self.read_now(id, &query);
+            } else if !self.hold_appends && !self.drafts.is_empty() {
                 self.append_some(self.drafts.len());
             } else if !self.hold_reads
                 && let Some((id, query)) = self.reads.pop_front().or_else(|| self.hellos.pop_front())
@@ -254,16 +287,19 @@ impl Scenario {
                     }
                 }
                 Output::Append(draft) => self.drafts.push(draft),
-                Output::Read { id, query } => {
-                    self.reads_begun += 1;
-                    match &query {
-                        Query::Page { topic, .. } => {
-                            assert!(self.is_wanted(topic), "read before it was subscribed to: {query:?}");
-                            self.reads.push_back((id, query));
-                        }
-                        _ => self.hellos.push_back((id, query)),
+                Output::Read { id, query } => match &query {
+                    Query::Page { topic, .. } => {
+                        self.pages_begun += 1;
+                        assert!(self.is_wanted(topic), "read before it was subscribed to: {query:?}");
+                        self.reads.push_back((id, query));
                     }
-                }
+                    Query::Memberships { .. } | Query::Conversations { .. } => {
+                        self.hellos.push_back((id, query));
+                    }
+                    Query::Access { .. } | Query::Tops { .. } | Query::Counts { .. } => {
+                        self.questions.push_back((id, query));
+                    }
+                },
                 Output::Pause(client) => assert!(self.hub.is_paused(client)),
                 Output::Resume(_) => {}
                 Output::Subscribe(to) => {
@@ -287,7 +323,11 @@ impl Scenario {
             let client = &mut self.clients[id.0 as usize];
             assert_eq!(client.close_code, None, "{id:?} was closed before {bytes}");
             if client.is_v2 {
-                client.frames.extend(bytes.lines().map(|line| serde_json::from_str(line).expect("JSON")));
+                let frames = bytes.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+                let (notes, frames) =
+                    frames.partition(|frame| frame["type"] == "room" || frame["type"] == "activity");
+                client.frames.extend::<Vec<_>>(frames);
+                client.notes.extend::<Vec<_>>(notes);
             } else if !client.is_gone {
                 client.lines.extend(bytes.lines().map(Line::parse));
             }
@@ -298,7 +338,8 @@ impl Scenario {
         let drafts: Vec<_> = self.drafts.drain(..count).collect();
         // No account has a name with a capital letter.
         let account = |name: &Username| !name.as_str().contains(char::is_uppercase);
-        let Commit { entries, receipts, .. } = self.history.append(&drafts, self.now.wall_ms, account);
+        let Commit { entries, receipts, changes } = self.history.append(&drafts, self.now.wall_ms, account);
+        self.hub.step(self.now, Input::Changes(&changes), &mut self.out);
         let carried: Vec<_> =
             entries.into_iter().filter(|entry| !self.lose_entries && self.is_wanted(&entry.topic)).collect();
         for entry in &carried {

@@ -20,7 +20,13 @@ fn hello_comes_first_and_lists_conversations() {
     assert_eq!(hello["epoch"], EPOCH);
     assert_eq!(hello["heartbeat_seconds"], 45);
     assert_eq!(hello["limits"]["text_max_chars"], 4096);
-    assert_eq!(hello["privates"], json!([{"with": "carol", "seq": 1}, {"with": "bob", "seq": 3}]));
+    let at = 1_795_371_797;
+    // Of two that were written to at the same time, the first by name.
+    let privates = json!([
+        {"with": "bob", "seq": 3, "at": at, "read": 0, "unread": 0, "level": "all"},
+        {"with": "carol", "seq": 1, "at": at, "read": 0, "unread": 1, "level": "all"},
+    ]);
+    assert_eq!(hello["privates"], privates);
     assert_eq!(hello["has_more"], false);
 }
 
@@ -38,7 +44,7 @@ fn no_frame_is_taken_or_sent_before_hello() {
     scenario.read_hello();
     let hello = scenario.frames(alice);
     // What was stored meanwhile is counted in `hello`, and not sent again.
-    assert_eq!(hello[0]["privates"], json!([{"with": "bob", "seq": 1}]));
+    assert_eq!(hello[0]["privates"][0]["seq"], 1);
     scenario.send_private(bob, "alice", "psst again");
     assert_eq!(scenario.received(alice), ["2 bob to alice: psst again"]);
 }
@@ -50,7 +56,7 @@ fn live_private_messages_continue_exactly_after_hello() {
     let second = scenario.store_private("bob", "alice", "2");
     // The log has both, the bus is late.
     let alice = scenario.open_v2("alice");
-    assert_eq!(scenario.frames(alice)[0]["privates"], json!([{"with": "bob", "seq": 2}]));
+    assert_eq!(scenario.frames(alice)[0]["privates"][0]["seq"], 2);
     scenario.carry(&[&first, &second]);
     let third = scenario.store_private("bob", "alice", "3");
     scenario.carry(&[&third]);
@@ -59,7 +65,7 @@ fn live_private_messages_continue_exactly_after_hello() {
     scenario.store_private("bob", "alice", "4");
     let phone = scenario.open_v2("alice");
     let frames = scenario.frames(phone);
-    assert_eq!(frames[0]["privates"], json!([{"with": "bob", "seq": 3}]));
+    assert_eq!(frames[0]["privates"][0]["seq"], 3);
     assert_eq!(short(&frames[1]), "4 bob to alice: 4");
     let fifth = scenario.store_private("bob", "alice", "5");
     scenario.carry(&[&fifth]);

@@ -7,6 +7,7 @@ mod hello;
 mod history;
 mod joining;
 mod limits;
+mod members;
 mod memory;
 mod messages;
 mod presence;

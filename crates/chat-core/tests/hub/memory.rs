@@ -15,12 +15,12 @@ fn an_empty_room_is_forgotten_and_comes_back_complete() {
     assert!(scenario.subscriptions.contains(&kitchen));
     scenario.pass(2_000);
     assert!(!scenario.subscriptions.contains(&kitchen));
-    let read = scenario.reads_begun;
+    let read = scenario.pages_begun;
     let later = scenario.store("bob", "kitchen", "ho");
     scenario.carry(&[&later]);
     let alice = scenario.open("alice", "kitchen");
     assert_eq!(scenario.received(alice), ["alice: hi", "bob: ho", "+alice"]);
-    assert_eq!(scenario.reads_begun, read + 1);
+    assert_eq!(scenario.pages_begun, read + 1);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_room_is_kept_for_a_user_who_comes_back_soon() {
     let alice = scenario.open("alice", "kitchen");
     scenario.pass(100_000);
     assert_eq!(scenario.received(alice), ["alice: hi", "+alice"]);
-    assert_eq!(scenario.reads_begun, 1);
+    assert_eq!(scenario.pages_begun, 1);
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn recent_frames_are_capped_by_number_and_by_bytes() {
         for n in 1..=9 {
             scenario.send(bob, &n.to_string());
         }
-        let read = scenario.reads_begun;
+        let read = scenario.pages_begun;
         scenario.open("alice", "kitchen");
-        assert_eq!(scenario.reads_begun, read, "nine are ready");
+        assert_eq!(scenario.pages_begun, read, "nine are ready");
         for n in 10..=30 {
             scenario.send(bob, &n.to_string());
         }
         let carol = scenario.open("carol", "kitchen");
-        assert_eq!(scenario.reads_begun, read + 1, "thirty are not");
+        assert_eq!(scenario.pages_begun, read + 1, "thirty are not");
         assert_eq!(scenario.received(carol)[..30], numbered("bob: ", 1..=30));
     }
 }
@@ -89,10 +89,10 @@ fn recent_frames_of_all_rooms_are_capped_and_the_least_used_go_first() {
             scenario.send(bob, &"x".repeat(1_000));
         }
     }
-    let read = scenario.reads_begun;
+    let read = scenario.pages_begun;
     scenario.open("alice", &rooms[3]);
-    assert_eq!(scenario.reads_begun, read, "the last one is ready");
+    assert_eq!(scenario.pages_begun, read, "the last one is ready");
     let alice = scenario.open("alice", &rooms[0]);
-    assert_eq!(scenario.reads_begun, read + 1, "the first one is not");
+    assert_eq!(scenario.pages_begun, read + 1, "the first one is not");
     assert_eq!(scenario.received(alice).len(), 11);
 }

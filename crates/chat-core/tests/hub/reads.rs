@@ -71,10 +71,10 @@ fn missed_entries_are_read_from_the_log() {
     }
     scenario.missed("kitchen", 1, 250);
     assert_eq!(scenario.received(alice)[1..], numbered("bob: ", 1..=250));
-    assert_eq!(scenario.reads_begun, 1 + 3);
+    assert_eq!(scenario.pages_begun, 1 + 3);
     scenario.missed("kitchen", 250, 250);
     scenario.missed("garden", 1, 1);
-    assert_eq!(scenario.reads_begun, 1 + 3);
+    assert_eq!(scenario.pages_begun, 1 + 3);
 }
 
 #[test]
@@ -152,9 +152,9 @@ fn clients_that_wait_for_the_same_page_share_one_read() {
     scenario.store("bob", "kitchen", "hi");
     let watcher = scenario.open("watcher", "kitchen");
     scenario.hold_reads = true;
-    let before = scenario.reads_begun;
+    let before = scenario.pages_begun;
     let joiners = ["alice", "carol", "dave"].map(|user| scenario.open(user, "kitchen"));
-    assert_eq!(scenario.reads_begun, before + 1);
+    assert_eq!(scenario.pages_begun, before + 1);
     scenario.read();
     for joiner in joiners {
         assert_eq!(scenario.received(joiner)[0], "bob: hi");

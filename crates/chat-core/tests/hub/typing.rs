@@ -186,12 +186,12 @@ fn the_other_of_a_pair_is_shown_who_types() {
     for client in [bob, tablet] {
         assert_eq!(scenario.received(client), ["alice types", "alice stops"]);
     }
-    let reads = scenario.reads_begun;
+    let reads = scenario.pages_begun;
     scenario.pass(2_000);
     types_to(&mut scenario, alice, "bob", true);
     scenario.disconnect(alice);
     assert_eq!(scenario.received(bob), ["alice types", "alice stops"]);
-    assert_eq!(scenario.reads_begun, reads, "it is known by now that they have");
+    assert_eq!(scenario.pages_begun, reads, "it is known by now that they have");
     for other in ["alice", "nobody", "x\u{7}y", "Nobody", &"long".repeat(99)] {
         types_to(&mut scenario, phone, other, true);
         types_to(&mut scenario, phone, other, false);

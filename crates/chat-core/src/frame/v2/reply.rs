@@ -6,10 +6,10 @@ use super::{About, ErrorCode};
 use crate::{Access, Body, Entry, GoneReason, Level, Nonce, Role, Topic, Username};
 
 /// The frames of the server, except entries.
+#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
 pub(crate) enum Reply<'a> {
     /// The first frame: what a client needs to know.
     Hello {
@@ -319,7 +319,6 @@ pub(crate) struct ListedRoom<'a> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
 pub(crate) enum RoomWhat<'a> {
     /// The user is a member.
     Member { title: &'a str, access: Access, archived: bool, role: Role },
@@ -331,7 +330,6 @@ pub(crate) enum RoomWhat<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
 pub(crate) enum LeftReason {
     /// The user was removed.
     Removed,

@@ -1,5 +1,7 @@
 //! One room of a hub.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::recent::RecentLimits;
@@ -9,7 +11,7 @@ use crate::hub::feed::{Feed, Offer};
 use crate::hub::users::UserSlot;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{ClientId, Entry, Framing, Page, ReadId, RoomName, Username};
+use crate::{Access, ClientId, Entry, Framing, Page, ReadId, Role, RoomInfo, RoomName, Username};
 
 /// A room that clients of this hub have joined, or had until a moment ago.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub(in crate::hub) struct Room {
     feed: Feed,
     /// The joined clients and their frames, for each version of the protocol.
     sides: [Side; 2],
+    /// What the store knows of it, once that was read; every change since is applied.
+    info: Knowledge,
+    /// The members with a client on this hub, as far as the hub knows them.
+    watchers: HashMap<UserSlot, Watcher, Seed>,
     /// The connections of each user in the room.
     connections: HashMap<UserSlot, Connections, Seed>,
     /// Whether the list of rooms with pending frames has it.
@@ -35,6 +41,23 @@ pub(in crate::hub) struct Room {
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
     forgot: bool,
+}
+
+/// What a hub knows of a room beside its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::hub) enum Knowledge {
+    /// Nothing: the store was not asked, or has not answered.
+    Nothing,
+    /// There is no such room in the store: nobody has written to it.
+    New,
+    /// This.
+    Info(Arc<RoomInfo>),
+}
+
+/// A member of a room with a client on this hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::hub) struct Watcher {
+    pub(in crate::hub) role: Role,
 }
 
 /// The connections of one user in a room.
@@ -80,6 +103,8 @@ impl Room {
             name,
             feed: Feed::default(),
             sides: Default::default(),
+            info: Knowledge::Nothing,
+            watchers: HashMap::with_hasher(seed),
             connections: HashMap::with_hasher(seed),
             is_dirty: false,
             shown_s: 0,
@@ -100,7 +125,63 @@ impl Room {
         self.connections.len()
     }
 
+    // What is known of it, and its members.
+
+    pub(in crate::hub) fn info(&self) -> &Knowledge {
+        &self.info
+    }
+
+    /// Notes what the store or a change says of the room. A room that is closed stays so,
+    /// whatever an older change says that arrives later.
+    pub(super) fn learn(&mut self, info: Knowledge) {
+        let is_closed =
+            |info: &Knowledge| matches!(info, Knowledge::Info(info) if info.access == Access::Closed);
+        if !is_closed(&self.info) || is_closed(&info) {
+            self.info = info;
+        }
+    }
+
+    /// Whether every user may read and write: the store need not be asked.
+    pub(in crate::hub) fn is_open_to_all(&self) -> bool {
+        matches!(&self.info, Knowledge::Info(info) if !info.is_special())
+    }
+
+    pub(in crate::hub) fn watcher(&self, user: UserSlot) -> Option<Watcher> {
+        self.watchers.get(&user).copied()
+    }
+
+    /// The members with a client on this hub.
+    pub(in crate::hub) fn watchers(&self) -> impl Iterator<Item = (UserSlot, Watcher)> {
+        self.watchers.iter().map(|(user, watcher)| (*user, *watcher))
+    }
+
+    /// Adds a member with a client on this hub, or changes the role.
+    pub(super) fn watch(&mut self, user: UserSlot, watcher: Watcher) {
+        self.empty_since_ms = None;
+        self.watchers.insert(user, watcher);
+    }
+
+    /// Removes a member.
+    pub(super) fn unwatch(&mut self, user: UserSlot, now_ms: u64) {
+        if self.watchers.remove(&user).is_some() && self.is_empty() {
+            self.empty_since_ms = Some(now_ms);
+        }
+    }
+
+    /// The users with a client that has joined or is about to.
+    pub(in crate::hub) fn joined_users(&self) -> impl Iterator<Item = UserSlot> {
+        self.connections.keys().copied()
+    }
+
     // Its entries.
+
+    /// Starts the feed at a known number, without recent frames.
+    pub(super) fn start_at(&mut self, top: u64, at_ms: u64) {
+        if self.feed.top().is_none() {
+            self.feed.start(top);
+            self.shown_s = self.shown_s.max(at_ms / 1000);
+        }
+    }
 
     /// The number of the last entry that was delivered; `None` until the log was
     /// read.
@@ -170,7 +251,7 @@ impl Room {
         if connections.all == 0 {
             self.connections.remove(&user);
         }
-        if self.connections.is_empty() {
+        if self.is_empty() {
             self.empty_since_ms = Some(now_ms);
         }
         announced
@@ -354,8 +435,9 @@ impl Room {
 
     // Its end.
 
+    /// Whether neither a joined client nor a member needs it.
     pub(super) fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+        self.connections.is_empty() && self.watchers.is_empty()
     }
 
     pub(super) fn is_empty_since(&self, at_ms: u64) -> bool {

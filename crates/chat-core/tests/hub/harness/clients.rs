@@ -34,6 +34,12 @@ impl Scenario {
         self.open_as(user, Protocol::V2, None, None)
     }
 
+    /// The frames `room` and `activity` that a client has received and the test has not
+    /// looked at.
+    pub(crate) fn notes(&mut self, client: ClientId) -> Vec<Value> {
+        std::mem::take(&mut self.clients[client.0 as usize].notes)
+    }
+
     /// Opens a v2 connection that has received its `hello` and joined a room.
     pub(crate) fn open_in_room(&mut self, user: &str, room: &str) -> ClientId {
         let client = self.open_v2(user);
@@ -57,6 +63,7 @@ impl Scenario {
             is_v2: protocol == Protocol::V2,
             lines: Vec::new(),
             frames: Vec::new(),
+            notes: Vec::new(),
             looked_at: 0,
             close_code: None,
             is_gone: false,

@@ -1,0 +1,94 @@
+//! Whether a client's user may read a room: asked before the client gets anything of it.
+
+use super::Hub;
+use super::options::RoomCreation;
+use super::reads::{AccessCheck, Retry};
+use super::rooms::{Knowledge, RoomSlot};
+use crate::frame::v2::ErrorCode;
+use crate::outputs::Outputs;
+use crate::{Access, ClientId, CloseCode, RoomAccess};
+
+impl Hub {
+    /// Whether the store must be asked before a client joins a room: the room is not known
+    /// to be open.
+    pub(super) fn must_ask(&self, slot: RoomSlot) -> bool {
+        let room = &self.rooms[slot];
+        match room.info() {
+            Knowledge::Info(info) => info.access == Access::Closed,
+            Knowledge::New => {
+                room.name().is_made_by_server() || self.options.room_creation != RoomCreation::Everybody
+            }
+            Knowledge::Nothing => true,
+        }
+    }
+
+    /// Asks the store whether a client's user may read a room.
+    pub(super) fn read_access(&mut self, check: AccessCheck, out: &mut Outputs) {
+        let Some(client) = self.clients.same(check.client) else { return };
+        let user = client.user();
+        let user = self.users[user].name().clone();
+        self.reads.access(check, user, out);
+    }
+
+    /// The store has answered; `None`: it failed.
+    pub(super) fn access_read(&mut self, check: AccessCheck, access: Option<&RoomAccess>, out: &mut Outputs) {
+        // The room stays in memory while a client waits to join it.
+        let Some(slot) = self.rooms.slot_of(&check.room) else { return };
+        let Some(access) = access else {
+            let at_ms = self.now.mono_ms + self.options.read_retry_ms;
+            return self.reads.retry_at(at_ms, Retry::Access(check));
+        };
+        if *self.rooms[slot].info() == Knowledge::Nothing {
+            let info = access.info.clone().map_or(Knowledge::New, Knowledge::Info);
+            self.rooms.learn(slot, info);
+        }
+        let Some(client) = self.clients.same(check.client) else { return };
+        let (id, user) = (check.client.id, client.user());
+        let may_open = self.options.room_creation == RoomCreation::Everybody || access.is_administrator;
+        // A room that was closed since has its members in a change that came meanwhile.
+        let is_closed =
+            matches!(self.rooms[slot].info(), Knowledge::Info(info) if info.access == Access::Closed);
+        let is_allowed = access.may_read(&check.room)
+            && (access.info.is_some() || may_open)
+            && (!is_closed || access.role.is_some());
+        let Some(join) = self.clients.join_in(id, slot) else { return };
+        let histories = join.take_histories();
+        match join.end_asking(is_allowed) {
+            Some(true) => {
+                if let Some(role) = access.role {
+                    self.watch(slot, user, role);
+                }
+                if self.rooms[slot].top().is_none() {
+                    self.read_newest(slot, out);
+                }
+                self.catch_up(id, slot, out);
+                self.end_deferred(id, histories, None, out);
+                self.update_pause(id, out);
+            }
+            Some(false) => {
+                self.end_deferred(id, histories, Some((ErrorCode::Forbidden, MAY_NOT_READ)), out);
+                self.forbid_join(id, slot, out);
+                self.update_pause(id, out);
+            }
+            // The client left, and joins again: that join has a question of its own.
+            None => {}
+        }
+    }
+
+    /// Refuses a client's join: its user may not read the room.
+    fn forbid_join(&mut self, id: ClientId, slot: RoomSlot, out: &mut Outputs) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let user = client.user();
+        let Some(mut joined) = client.take_room(slot) else { return };
+        let is_v2 = joined.join.request().is_some();
+        let about = joined.join.take_about();
+        self.leave(id, user, joined, out);
+        match is_v2 {
+            true => self.refuse(id, ErrorCode::Forbidden, MAY_NOT_READ, &about, None),
+            false => self.close(id, CloseCode::Removed, out),
+        }
+    }
+}
+
+/// The message of an error about a room that its user may not read.
+pub(super) const MAY_NOT_READ: &str = "you may not read this room";

@@ -1,0 +1,256 @@
+//! Rooms with members: who may join, and what becomes of clients when that changes.
+
+use chat_core::{Access, Actor, ClientId, Input, RoomInfo, RoomName, RoomPatch, WantedChange};
+use serde_json::json;
+
+use crate::harness::{Scenario, name};
+
+const ROOM: &str = "~den";
+
+fn room() -> RoomName {
+    RoomName::parse(ROOM).unwrap()
+}
+
+fn by(user: &str) -> Actor {
+    Actor { user: name(user), is_administrator: false }
+}
+
+/// A scenario with a closed room of alice and bob.
+fn with_closed_room() -> Scenario {
+    let mut scenario = Scenario::new();
+    create(&mut scenario, ROOM, Access::Closed, &["bob"]);
+    scenario
+}
+
+fn create(scenario: &mut Scenario, room: &str, access: Access, members: &[&str]) {
+    let room = RoomName::parse(room).unwrap();
+    let info = RoomInfo { access, title: String::from("The den"), ..RoomInfo::opened(&room) };
+    let members = members.iter().map(|member| name(member)).collect();
+    scenario.change(&WantedChange::Create { room, info, members, by: name("alice") });
+}
+
+fn remove(user: &str) -> WantedChange {
+    WantedChange::Remove { room: room(), user: name(user), by: by("alice") }
+}
+
+fn put(user: &str) -> WantedChange {
+    WantedChange::Put { room: room(), user: name(user), role: None, by: by("alice") }
+}
+
+fn codes(scenario: &mut Scenario, client: ClientId) -> Vec<String> {
+    let frames = scenario.frames(client);
+    frames.iter().filter(|frame| frame["type"] == "error").map(|frame| frame["code"].to_string()).collect()
+}
+
+#[test]
+fn only_members_join_a_closed_room() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_in_room("bob", ROOM);
+    let carol = scenario.open_v2("carol");
+    scenario.frames(carol);
+    scenario.join(carol, ROOM);
+    scenario.request(carol, json!({"type": "history", "room": ROOM, "ref": "h"}));
+    assert_eq!(codes(&mut scenario, carol), ["\"forbidden\"", "\"not_joined\""]);
+    scenario.send_v2(bob, ROOM, "1");
+    assert_eq!(scenario.frames(carol), [json!(null); 0]);
+    assert!(scenario.received(bob).iter().any(|line| line.contains("bob: 1")));
+    let dave = scenario.open("dave", ROOM);
+    assert_eq!(scenario.close_code(dave), Some(1008));
+    let alice = scenario.open("alice", ROOM);
+    assert_eq!(scenario.close_code(alice), None);
+}
+
+#[test]
+fn a_name_of_a_closed_room_that_does_not_exist_is_forbidden() {
+    let mut scenario = Scenario::new();
+    let carol = scenario.open_v2("carol");
+    scenario.frames(carol);
+    scenario.join(carol, "~nothing");
+    assert_eq!(codes(&mut scenario, carol), ["\"forbidden\""]);
+}
+
+#[test]
+fn requests_wait_until_the_store_says_who_may_read() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_v2("bob");
+    let carol = scenario.open_v2("carol");
+    scenario.store("alice", ROOM, "secret");
+    for client in [bob, carol] {
+        scenario.frames(client);
+    }
+    scenario.hold_questions = true;
+    for client in [bob, carol] {
+        scenario.join(client, ROOM);
+        scenario.request(client, json!({"type": "history", "room": ROOM, "ref": "h"}));
+        scenario.send_v2(client, ROOM, "mine");
+        let frames = scenario.frames(client);
+        assert!(
+            frames.iter().all(|frame| frame["code"] == "forbidden" || frame["type"] == "ack"),
+            "{frames:?}"
+        );
+    }
+    scenario.answer_question();
+    scenario.answer_question();
+    let frames = scenario.frames(bob);
+    assert!(frames.iter().any(|frame| frame["type"] == "joined"));
+    assert!(
+        frames.iter().any(|frame| frame["type"] == "history" && frame["messages"][0]["text"] == "secret")
+    );
+    assert_eq!(codes(&mut scenario, carol).len(), 2);
+}
+
+#[test]
+fn a_removed_member_gets_nothing_behind_the_removal() {
+    let mut scenario = with_closed_room();
+    let alice = scenario.open_in_room("alice", ROOM);
+    let phone = scenario.open_in_room("bob", ROOM);
+    let desk = scenario.open_v2("bob");
+    let old = scenario.open("bob", ROOM);
+    scenario.frames(desk);
+    scenario.send_v2(alice, ROOM, "before");
+    assert_eq!(scenario.received(phone).len(), 1);
+    // The entry is committed, and carried with the removal in one turn.
+    scenario.hold_appends = true;
+    scenario.send_v2(alice, ROOM, "last");
+    scenario.append(1);
+    scenario.change(&remove("bob"));
+    scenario.send_v2(alice, ROOM, "after");
+    scenario.append(1);
+    let frames = scenario.frames(phone);
+    assert_eq!(frames[0]["text"], "last");
+    assert_eq!(frames[1], json!({"type": "left", "room": ROOM, "reason": "removed"}));
+    assert_eq!(frames.len(), 2);
+    assert_eq!(scenario.close_code(old), Some(1008));
+    for client in [phone, desk] {
+        assert_eq!(
+            scenario.notes(client).pop(),
+            Some(json!({"type": "room", "room": ROOM, "member": false}))
+        );
+    }
+    scenario.join(phone, ROOM);
+    assert_eq!(codes(&mut scenario, phone), ["\"forbidden\""]);
+    scenario.change(&put("bob"));
+    scenario.join(phone, ROOM);
+    // New members read the whole history.
+    assert!(scenario.received(phone).iter().any(|line| line.contains("after")));
+}
+
+#[test]
+fn an_answer_that_is_older_than_a_removal_lets_nobody_in() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_v2("bob");
+    scenario.frames(bob);
+    scenario.hold_questions = true;
+    scenario.join(bob, ROOM);
+    let (id, query) = scenario.questions.pop_front().unwrap();
+    let answer = scenario.history.answer(&query);
+    scenario.change(&remove("bob"));
+    scenario.turn(Input::Answer { id, answer: &answer });
+    assert_eq!(codes(&mut scenario, bob), ["\"forbidden\""]);
+}
+
+#[test]
+fn a_page_under_way_is_not_sent_to_a_removed_member() {
+    let mut scenario = with_closed_room();
+    scenario.store("alice", ROOM, "secret");
+    let bob = scenario.open_in_room("bob", ROOM);
+    scenario.hold_reads = true;
+    scenario.request(bob, json!({"type": "history", "room": ROOM, "ref": "h"}));
+    scenario.change(&remove("bob"));
+    scenario.read();
+    assert!(scenario.frames(bob).iter().all(|frame| frame["type"] != "history"));
+}
+
+#[test]
+fn who_does_not_take_the_removal_in_time_is_cut_off() {
+    let mut scenario = with_closed_room();
+    let [phone, desk] = ["bob", "bob"].map(|user| scenario.open_in_room(user, ROOM));
+    for client in [phone, desk] {
+        scenario.turn(Input::Pending { client, bytes: 10_000 });
+    }
+    scenario.change(&remove("bob"));
+    scenario.turn(Input::Pending { client: desk, bytes: 0 });
+    scenario.pass(1_600);
+    assert_eq!(scenario.close_code(phone), Some(1013));
+    assert_eq!(scenario.close_code(desk), None);
+}
+
+#[test]
+fn a_room_that_is_closed_keeps_its_members_only() {
+    let mut scenario = Scenario::new();
+    create(&mut scenario, "den", Access::Open, &["bob"]);
+    let bob = scenario.open_in_room("bob", "den");
+    let carol = scenario.open_in_room("carol", "den");
+    let [old, older] = ["bob", "carol"].map(|user| scenario.open(user, "den"));
+    let patch = RoomPatch { access: Some(Access::Closed), ..RoomPatch::default() };
+    let room = RoomName::parse("den").unwrap();
+    scenario.change(&WantedChange::Change { room, patch, by: by("alice") });
+    assert_eq!(scenario.frames(carol), [json!({"type": "left", "room": "den", "reason": "closed"})]);
+    assert_eq!(scenario.notes(bob).pop().unwrap()["access"], "closed");
+    assert_eq!([old, older].map(|client| scenario.close_code(client)), [None, Some(1008)]);
+    scenario.send_v2(bob, "den", "1");
+    assert!(scenario.received(bob).iter().any(|line| line.contains("bob: 1")));
+}
+
+#[test]
+fn whoever_leaves_an_open_room_stays_joined() {
+    let mut scenario = Scenario::new();
+    create(&mut scenario, "den", Access::Open, &["bob"]);
+    let bob = scenario.open_in_room("bob", "den");
+    let room = RoomName::parse("den").unwrap();
+    scenario.change(&WantedChange::Remove { room, user: name("bob"), by: by("bob") });
+    assert_eq!(scenario.frames(bob), [json!(null); 0]);
+    assert_eq!(scenario.notes(bob), [json!({"type": "room", "room": "den", "member": false})]);
+    scenario.send_v2(bob, "den", "1");
+    assert_eq!(scenario.notes(bob)[0]["role"], "member");
+}
+
+#[test]
+fn hello_lists_rooms_and_what_changes_meanwhile_follows() {
+    let mut scenario = with_closed_room();
+    create(&mut scenario, "hall", Access::Open, &["bob"]);
+    scenario.store("alice", ROOM, "1");
+    scenario.hold_reads = true;
+    let bob = scenario.open_v2("bob");
+    let (id, query) = scenario.hellos.pop_front().unwrap();
+    let answer = scenario.history.answer(&query);
+    scenario.change(&remove("bob"));
+    scenario.turn(Input::Answer { id, answer: &answer });
+    let (id, query) = scenario.hellos.pop_front().unwrap();
+    let answer = scenario.history.answer(&query);
+    scenario.hold_reads = false;
+    scenario.turn(Input::Answer { id, answer: &answer });
+    let hello = scenario.frames(bob).remove(0);
+    assert_eq!(hello["rooms"][0]["room"], ROOM);
+    assert_eq!(hello["rooms"][0]["unread"], 1);
+    assert_eq!(hello["rooms"][1]["title"], "The den");
+    assert_eq!(scenario.notes(bob), [json!({"type": "room", "room": ROOM, "member": false})]);
+    scenario.store("alice", ROOM, "2");
+    scenario.pass(3_000);
+    assert_eq!(scenario.notes(bob), [json!(null); 0]);
+}
+
+#[test]
+fn the_store_is_asked_about_senders_that_are_not_known_as_members() {
+    let mut scenario = Scenario::new();
+    scenario.hold_appends = true;
+    let (bob, old) = (scenario.open_in_room("bob", "hall"), scenario.open("carol", "hall"));
+    for _ in 0..2 {
+        scenario.send_v2(bob, "hall", &format!("{}", scenario.drafts.len()));
+        scenario.send(old, "hi");
+        scenario.append(scenario.drafts.len());
+    }
+    scenario.send_v2(bob, "hall", "known");
+    scenario.send(old, "hi");
+    let checks: Vec<bool> = scenario.drafts.iter().map(|draft| draft.check).collect();
+    assert_eq!(checks, [false, false]);
+    let archive = RoomPatch { archived: Some(true), ..RoomPatch::default() };
+    create(&mut scenario, "hut", Access::Open, &["bob"]);
+    scenario.join(bob, "hut");
+    let room = RoomName::parse("hut").unwrap();
+    scenario.change(&WantedChange::Change { room, patch: archive, by: by("alice") });
+    scenario.send_v2(bob, "hut", "archived");
+    assert!(scenario.drafts.last().unwrap().check);
+    scenario.append(scenario.drafts.len());
+    assert_eq!(codes(&mut scenario, bob), ["\"forbidden\""]);
+}
