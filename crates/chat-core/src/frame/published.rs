@@ -417,7 +417,7 @@ fn a_frame_of_a_client_is_taken_exactly_if_it_is_as_published() {
             Ok(())
         })
         .unwrap();
-    assert!(taken.iter().all(|count| *count > 50), "too few valid frames: {taken:?}");
+    assert!(taken.iter().all(|count| *count > 10), "too few valid frames: {taken:?}");
 }
 
 #[test]
