@@ -133,11 +133,11 @@ export class Account {
    * @param {any} line
    * @param {number} arrival
    */
-  #list(key, { title = "", access = "open", role = "member", seq = 0, top = seq, at = 0, read, unread, mentions = 0, level }, arrival) {
+  #list(key, { title = "", access = "open", archived = false, role = "member", seq = 0, top = seq, at = 0, read, unread, mentions = 0, level }, arrival) {
     const isNew = !this.places.has(key);
     const place = this.of(key);
     const known = place.read;
-    Object.assign(place, { title, access, role, top, at, arrival, news: [] });
+    Object.assign(place, { title, access, archived, role, top, at, arrival, news: [] });
     if (!this.#unsaidLevels.has(key)) place.level = level ?? place.level;
     if (!this.isKept) {
       // An older server has no marks: what was there when the page was opened counts as read.

@@ -4,19 +4,19 @@ import { login, register } from "../account.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
-import { t } from "../words.js";
-import { PictureCrop } from "./crop.js";
+import { t, translate } from "../words.js";
+import { furnish } from "./door-forms.js";
 import { byId } from "./dom.js";
 
 /** @typedef {import("../wording.js").Field} Field */
 
 export class Door {
   #door = byId("door", HTMLElement);
-  #register = byId("register", HTMLFormElement);
-  #signIn = byId("sign-in", HTMLFormElement);
-  #words = byId("door-words", HTMLElement);
-  #toRegister = byId("to-register", HTMLButtonElement);
-  #toSignIn = byId("to-sign-in", HTMLButtonElement);
+  #register;
+  #signIn;
+  #words;
+  #toRegister;
+  #toSignIn;
   #crop;
   #entered;
   #room;
@@ -28,11 +28,14 @@ export class Door {
   constructor(entered, room) {
     this.#entered = entered;
     this.#room = room;
-    const crop = this.#register.querySelector("picture-crop");
-    if (!(crop instanceof PictureCrop)) {
-      throw new Error("index.html has no picture-crop");
-    }
+    const { register, signIn, words, toRegister, toSignIn, crop } = furnish(this.#door);
+    this.#register = register;
+    this.#signIn = signIn;
+    this.#words = words;
+    this.#toRegister = toRegister;
+    this.#toSignIn = toSignIn;
     this.#crop = crop;
+    translate(this.#door);
     this.#toRegister.addEventListener("click", () => this.#show(this.#register));
     this.#toSignIn.addEventListener("click", () => this.#show(this.#signIn));
     this.#register.addEventListener("submit", (event) => {

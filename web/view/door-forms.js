@@ -1,0 +1,93 @@
+// The elements of the door, which a user who is signed in does not load.
+
+import { PictureCrop } from "./crop.js";
+import { byId, symbol } from "./dom.js";
+import { make } from "./make.js";
+
+/**
+ * Puts the forms into the door.
+ * @param {HTMLElement} door
+ */
+export function furnish(door) {
+  const toRegister = make("button", { type: "button", id: "to-register", "aria-controls": "register", "data-t": "newHere" });
+  const toSignIn = make("button", { type: "button", id: "to-sign-in", "aria-controls": "sign-in", "data-t": "signIn" });
+  const words = make("p", { id: "door-words" });
+  const crop = new PictureCrop();
+  crop.className = "field";
+  const register = make(
+    "form",
+    // If the code that sends it breaks, method and action keep the password out of the address.
+    { id: "register", method: "post", action: "/api/register", enctype: "multipart/form-data", novalidate: true, hidden: true },
+    nameField("register", make("small", { id: "register-name-hint", "data-t": "nameHint" })),
+    passwordField("register", "new-password"),
+    crop,
+    make("p", { class: "error", role: "alert" }),
+    make("button", { class: "primary", "data-t": "register" }),
+  );
+  const signIn = make(
+    "form",
+    { id: "sign-in", method: "post", action: "/api/login", novalidate: true, hidden: true },
+    nameField("sign-in"),
+    passwordField("sign-in", "current-password"),
+    make("p", { class: "error", role: "alert" }),
+    make("button", { class: "primary", "data-t": "signIn" }),
+  );
+  door.replaceChildren(
+    make(
+      "div",
+      { class: "door-head" },
+      make("img", { src: byId("favicon", HTMLLinkElement).href, alt: "", width: "56", height: "56" }),
+      make("h1", { "data-t": "chat" }),
+      words,
+    ),
+    make("div", { class: "card" }, make("div", { class: "segments", role: "group" }, toRegister, toSignIn), register, signIn),
+    make("p", { class: "languages" }, languageButton("ru", "Русский"), " ", languageButton("en", "English")),
+  );
+  return { register, signIn, words, toRegister, toSignIn, crop };
+}
+
+/**
+ * @param {string} form
+ * @param {...Node} hint
+ */
+function nameField(form, ...hint) {
+  const id = `${form}-name`;
+  const described = [`${id}-error`, ...(hint.length > 0 ? [`${id}-hint`] : [])].join(" ");
+  const more = { autocomplete: "username", autocapitalize: "none", spellcheck: "false", dir: "auto", required: true, "aria-describedby": described };
+  return make(
+    "div",
+    { class: "field" },
+    make("label", { for: id, "data-t": "name" }),
+    make("input", { id, name: "username", ...more }),
+    make("p", { class: "error", id: `${id}-error`, role: "alert" }),
+    ...hint,
+  );
+}
+
+/**
+ * @param {string} form
+ * @param {string} autocomplete
+ */
+function passwordField(form, autocomplete) {
+  const id = `${form}-password`;
+  return make(
+    "div",
+    { class: "field" },
+    make("label", { for: id, "data-t": "password" }),
+    make(
+      "div",
+      { class: "with-button" },
+      make("input", { id, name: "password", type: "password", autocomplete, required: true, "aria-describedby": `${id}-error` }),
+      make("button", { type: "button", class: "icon", "data-reveal": id }, symbol("eye")),
+    ),
+    make("p", { class: "error", id: `${id}-error`, role: "alert" }),
+  );
+}
+
+/**
+ * @param {string} code
+ * @param {string} name
+ */
+function languageButton(code, name) {
+  return make("button", { type: "button", class: "link", lang: code, "data-language": code }, name);
+}
