@@ -1,9 +1,11 @@
 //! Whether a client's user may read a room: asked before the client gets anything of it.
 
 use super::Hub;
+use super::members::member_frame;
 use super::options::RoomCreation;
 use super::reads::{AccessCheck, Retry};
 use super::rooms::{Knowledge, RoomSlot};
+use super::users::UserSlot;
 use crate::frame::v2::ErrorCode;
 use crate::outputs::Outputs;
 use crate::{Access, ClientId, CloseCode, RoomAccess};
@@ -51,27 +53,39 @@ impl Hub {
         let is_allowed = access.may_read(&check.room)
             && (access.info.is_some() || may_open)
             && (!is_closed || access.role.is_some());
-        let Some(join) = self.clients.join_in(id, slot) else { return };
+        let Some(join) = self.clients.join_in(id, slot).filter(|join| join.asks(check.question)) else {
+            return self.learn_membership(slot, user, access);
+        };
         let histories = join.take_histories();
-        match join.end_asking(is_allowed) {
-            Some(true) => {
-                if let Some(role) = access.role {
-                    self.watch(slot, user, role);
-                }
-                if self.rooms[slot].top().is_none() {
-                    self.read_newest(slot, out);
-                }
-                self.catch_up(id, slot, out);
-                self.end_deferred(id, histories, None, out);
-                self.update_pause(id, out);
+        if join.end_asking(is_allowed) {
+            // The rooms of other users were read with their `hello`.
+            if let Some(role) = access.role
+                && !self.users[user].knows_memberships()
+            {
+                self.watch(slot, user, role);
             }
-            Some(false) => {
-                self.end_deferred(id, histories, Some((ErrorCode::Forbidden, MAY_NOT_READ)), out);
-                self.forbid_join(id, slot, out);
-                self.update_pause(id, out);
+            if self.rooms[slot].top().is_none() {
+                self.read_newest(slot, out);
             }
-            // The client left, and joins again: that join has a question of its own.
-            None => {}
+            self.catch_up(id, slot, out);
+            self.end_deferred(id, histories, None, out);
+        } else {
+            self.end_deferred(id, histories, Some((ErrorCode::Forbidden, MAY_NOT_READ)), out);
+            self.forbid_join(id, slot, out);
+        }
+        self.update_pause(id, out);
+    }
+
+    /// Notes that a user is a member of an open room, whose change was not published: the
+    /// answer to the commit was lost.
+    fn learn_membership(&mut self, slot: RoomSlot, user: UserSlot, access: &RoomAccess) {
+        if let (Some(info), Some(role)) = (&access.info, access.role)
+            && info.access == Access::Open
+            && self.rooms[slot].watcher(user).is_none()
+        {
+            self.watch(slot, user, role);
+            let (room, name) = (self.rooms[slot].name().clone(), self.users[user].name().clone());
+            self.send_to_user(&name, &member_frame(&room, info, role));
         }
     }
 

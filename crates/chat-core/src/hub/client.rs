@@ -354,9 +354,9 @@ impl Client {
         &self.rooms
     }
 
-    /// Begins to join a room; `asks`: the store is to be asked whether the user may.
-    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, asks: bool, now_ms: u64) {
-        self.rooms.push(JoinedRoom { room, join: Join::new(origin, asks, now_ms) });
+    /// Begins to join a room; `question`: the store is asked whether the user may.
+    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, question: Option<u64>, now_ms: u64) {
+        self.rooms.push(JoinedRoom { room, join: Join::new(origin, question, now_ms) });
     }
 
     /// Starts the deadlines of its joins anew: until now its own socket was in the way.

@@ -16,10 +16,16 @@ pub(super) struct JoinedRoom {
 /// too long is given up.
 #[derive(Debug)]
 pub(super) enum Join {
-    /// The store is asked whether the user may read the room. `is_refused`: a change
-    /// that arrived meanwhile says no.
+    /// The store is asked whether the user may read the room. `question`: which of the
+    /// client's questions it is. `is_refused`: a change that arrived meanwhile says no.
     /// `histories`: requests for history that wait for the answer, too.
-    Asking { origin: JoinOrigin, is_refused: bool, histories: Vec<WaitingHistory>, progress_ms: u64 },
+    Asking {
+        question: u64,
+        origin: JoinOrigin,
+        is_refused: bool,
+        histories: Vec<WaitingHistory>,
+        progress_ms: u64,
+    },
     /// Nothing was sent: the hub does not know how far the room is, or the
     /// client's socket is full.
     Waiting { origin: JoinOrigin, progress_ms: u64 },
@@ -91,11 +97,14 @@ pub(super) enum Recovery {
 }
 
 impl Join {
-    /// A join that begins now; `asks`: the store is to be asked whether the user may.
-    pub(super) fn new(origin: JoinOrigin, asks: bool, now_ms: u64) -> Self {
-        match asks {
-            true => Self::Asking { origin, is_refused: false, histories: Vec::new(), progress_ms: now_ms },
-            false => Self::Waiting { origin, progress_ms: now_ms },
+    /// A join that begins now; `question`: the store is asked whether the user may.
+    pub(super) fn new(origin: JoinOrigin, question: Option<u64>, now_ms: u64) -> Self {
+        match question {
+            Some(question) => {
+                let histories = Vec::new();
+                Self::Asking { question, origin, is_refused: false, histories, progress_ms: now_ms }
+            }
+            None => Self::Waiting { origin, progress_ms: now_ms },
         }
     }
 
@@ -104,6 +113,11 @@ impl Join {
         if let Self::Asking { is_refused, .. } = self {
             *is_refused = true;
         }
+    }
+
+    /// Whether this question to the store, whether the user may read the room, is open.
+    pub(super) fn asks(&self, this: u64) -> bool {
+        matches!(self, Self::Asking { question, .. } if *question == this)
     }
 
     /// Whether the store is asked whether the user may read the room.
@@ -132,20 +146,16 @@ impl Join {
     }
 
     /// The store says that the user may read the room, or not. Returns whether the join
-    /// goes on; `None` if the store was not asked.
-    pub(super) fn end_asking(&mut self, is_allowed: bool) -> Option<bool> {
+    /// goes on; `false` also if the store was not asked.
+    pub(super) fn end_asking(&mut self, is_allowed: bool) -> bool {
         match std::mem::replace(self, Self::Live) {
             Self::Asking { origin, is_refused, progress_ms, .. } if is_allowed && !is_refused => {
                 *self = Self::Waiting { origin, progress_ms };
-                Some(true)
-            }
-            asking @ Self::Asking { .. } => {
-                *self = asking;
-                Some(false)
+                true
             }
             other => {
                 *self = other;
-                None
+                false
             }
         }
     }

@@ -62,18 +62,20 @@ impl Hub {
     /// Lets a client join a room; its replay comes first.
     pub(super) fn join(&mut self, id: ClientId, room: &RoomName, origin: JoinOrigin, out: &mut Outputs) {
         let slot = self.rooms.slot_of(room).unwrap_or_else(|| self.add_room(room, out));
-        let asks = self.must_ask(slot);
+        let question = self.must_ask(slot).then(|| self.reads.next_question());
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.join(slot, origin, asks, self.now.mono_ms);
+        client.join(slot, origin, question, self.now.mono_ms);
         let client = client.reference();
         self.enter_room(id, slot);
         // Rooms with names that the server makes are read for those who may.
         if self.rooms[slot].top().is_none() && !room.is_made_by_server() {
             self.read_newest(slot, out);
         }
-        match asks {
-            true => self.read_access(AccessCheck { client, room: room.clone() }, out),
-            false => self.catch_up(id, slot, out),
+        match question {
+            Some(question) => {
+                self.read_access(AccessCheck { client, room: room.clone(), question }, out);
+            }
+            None => self.catch_up(id, slot, out),
         }
     }
 

@@ -290,7 +290,7 @@ impl Hub {
 }
 
 /// The frame for a member of a room that has changed, or of which the user is new.
-fn member_frame<'a>(room: &'a RoomName, info: &'a RoomInfo, role: Role) -> Reply<'a> {
+pub(super) fn member_frame<'a>(room: &'a RoomName, info: &'a RoomInfo, role: Role) -> Reply<'a> {
     let RoomInfo { title, access, archived, .. } = info;
     let what = RoomWhat::Member { title, access: *access, archived: *archived, role };
     Reply::Room { room: room.as_str(), what }

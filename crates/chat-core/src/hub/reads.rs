@@ -29,6 +29,8 @@ pub(super) struct Reads {
     /// Reads that failed, with the time of the next attempt in milliseconds, in
     /// that order.
     retries: VecDeque<(u64, Retry)>,
+    /// Counts the questions whether a client may read a room.
+    questions: u64,
 }
 
 /// An answered read: its purpose, and what was read; `None` if the log failed.
@@ -60,6 +62,8 @@ pub(super) enum PagePurpose {
 pub(super) struct AccessCheck {
     pub(super) client: ClientRef,
     pub(super) room: RoomName,
+    /// See [`Reads::next_question`].
+    pub(super) question: u64,
 }
 
 /// A v2 client's request for a page of history.
@@ -107,6 +111,7 @@ impl Reads {
             open: Slab::new(),
             waiting: VecDeque::new(),
             retries: VecDeque::new(),
+            questions: 0,
         }
     }
 
@@ -143,6 +148,13 @@ impl Reads {
         out: &mut Outputs,
     ) {
         self.begin(Purpose::Memberships(client), Query::Memberships { user, limit, counted }, out);
+    }
+
+    /// A number for a question whether a client may read a room: an answer to an earlier
+    /// question of the client may be older than a change.
+    pub(super) fn next_question(&mut self) -> u64 {
+        self.questions += 1;
+        self.questions
     }
 
     /// Begins to read whether a client's user may read a room.

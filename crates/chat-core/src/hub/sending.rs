@@ -7,6 +7,7 @@ use super::Hub;
 use super::client::{AdmittedSend, ClientRef, Paused, Send};
 use super::drafts::{DraftOrigin, OpenDraft};
 use super::planted::planted;
+use super::reads::AccessCheck;
 use super::replies::{NO_ACCOUNT, RETRY_AFTER_S};
 use crate::frame::v2::{About, Ack, ErrorCode};
 use crate::outputs::Outputs;
@@ -131,6 +132,7 @@ impl Hub {
                 self.note_committed(topic, *seq, out);
                 if self.clients.same(author).is_some() {
                     self.acknowledge(author.id, &nonce, topic, *seq, *at_ms, Stored::Before);
+                    self.check_membership(author, topic, out);
                 }
             }
             (Outcome::NoRecipient { at_ms }, DraftOrigin::V1 { room, text }) => {
@@ -161,6 +163,20 @@ impl Hub {
             (Outcome::NoRecipient { .. } | Outcome::Forbidden | Outcome::Failed, _) => {}
         }
         self.draft_answered(author, out);
+    }
+
+    /// Asks the store whether a user is a member of the open room to which a message was
+    /// stored before: if the answer to that commit was lost, so was the change that made
+    /// the author a member.
+    fn check_membership(&mut self, author: ClientRef, topic: &Topic, out: &mut Outputs) {
+        let Topic::Room(room) = topic else { return };
+        let Some(client) = self.clients.same(author) else { return };
+        let user = client.user();
+        let is_known = self.rooms.slot_of(room).is_none_or(|slot| self.rooms[slot].watcher(user).is_some());
+        if !is_known {
+            let question = self.reads.next_question();
+            self.read_access(AccessCheck { client: author, room: room.clone(), question }, out);
+        }
     }
 
     /// Fails the drafts that the log has not answered in time.

@@ -254,3 +254,35 @@ fn the_store_is_asked_about_senders_that_are_not_known_as_members() {
     scenario.append(scenario.drafts.len());
     assert_eq!(codes(&mut scenario, bob), ["\"forbidden\""]);
 }
+
+#[test]
+fn an_answer_to_an_earlier_question_lets_nobody_in() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_v2("bob");
+    scenario.frames(bob);
+    scenario.hold_questions = true;
+    scenario.join(bob, ROOM);
+    let (id, query) = scenario.questions.pop_front().unwrap();
+    let answer = scenario.history.answer(&query);
+    scenario.change(&remove("bob"));
+    scenario.request(bob, json!({"type": "leave", "room": ROOM}));
+    scenario.join(bob, ROOM);
+    scenario.frames(bob);
+    scenario.turn(Input::Answer { id, answer: &answer });
+    assert_eq!(scenario.frames(bob), [json!(null); 0]);
+    scenario.answer_question();
+    assert_eq!(codes(&mut scenario, bob), ["\"forbidden\""]);
+}
+
+#[test]
+fn a_duplicate_shows_that_its_author_is_a_member() {
+    let mut scenario = Scenario::new();
+    let bob = scenario.open_in_room("bob", "hall");
+    scenario.hold_appends = true;
+    scenario.send_v2(bob, "hall", "1");
+    // It is stored, and the answer is lost.
+    let draft = scenario.drafts[0].clone();
+    scenario.history.append(&[draft], scenario.now.wall_ms, |_| true);
+    scenario.append(1);
+    assert_eq!(scenario.notes(bob)[0]["role"], "member");
+}
