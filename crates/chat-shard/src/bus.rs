@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chat_core::{Commit, PresenceChange, Subscription, TypingChange};
+use chat_core::{Commit, PresenceChange, RoomChange, Subscription, TypingChange};
 
 use crate::log_queue::Failure;
-use crate::routing::{Routing, deliveries, receipts_by_shard, retried};
+use crate::routing::{Routing, changes_to_all, deliveries, receipts_by_shard, retried};
 use crate::shared_inbox::{Item, SharedInbox};
 
 /// Carries commits to the shards that are subscribed to their topics.
@@ -40,7 +40,15 @@ impl Bus {
     pub(crate) fn publish(&self, commit: &Commit, origins: &[(usize, usize)]) {
         let shards = self.inboxes.len();
         let entries = self.lock().entries_by_shard(&commit.entries, shards);
-        for (shard, item) in deliveries(entries, receipts_by_shard(&commit.receipts, origins, shards)) {
+        let receipts = receipts_by_shard(&commit.receipts, origins, shards);
+        for (shard, item) in deliveries(&commit.changes, entries, receipts) {
+            self.inboxes[shard].push(item);
+        }
+    }
+
+    /// Pushes changes of rooms and of their members to all shards.
+    pub(crate) fn publish_changes(&self, changes: &[RoomChange]) {
+        for (shard, item) in changes_to_all(changes, self.inboxes.len()) {
             self.inboxes[shard].push(item);
         }
     }

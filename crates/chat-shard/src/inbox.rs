@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use chat_core::{Answer, Entry, Missed, PresenceChange, ReadId, Receipt, SessionId, Topic, TypingChange};
+use chat_core::{
+    Answer, Entry, Missed, PresenceChange, ReadId, Receipt, RoomChange, SessionId, Topic, TypingChange,
+};
 
 use crate::planted::{Planted, planted};
 
@@ -20,9 +22,11 @@ pub struct Inbox<C> {
     items: VecDeque<Item<C>>,
     /// Bytes of the entries in `items`, as counted against `max_bytes`.
     bytes: usize,
+    /// Entries did not fit since everything was taken.
+    is_full: bool,
     /// The numbers of the entries that did not fit, from the first to the last of
     /// each topic. Not empty if and only if `items` has an empty [`Item::Missed`],
-    /// which gets them when everything is taken.
+    /// which gets them when everything is taken, or before a change of a room.
     missed: BTreeMap<Topic, (u64, u64)>,
     overflowed: u64,
     /// How many of `items` are [`Item::Typing`].
@@ -47,6 +51,8 @@ pub enum Item<C> {
         /// In the order of the drafts.
         receipts: Vec<Receipt>,
     },
+    /// Rooms or their members were changed, behind the entries that came before this.
+    Changes(Arc<[RoomChange]>),
     /// Entries that were committed and that the shard has to read from the log.
     Missed(Vec<Missed>),
     /// The log's answer to a read.
@@ -76,6 +82,7 @@ impl<C> Inbox<C> {
             max_bytes,
             items: VecDeque::new(),
             bytes: 0,
+            is_full: false,
             missed: BTreeMap::new(),
             overflowed: 0,
             typing: 0,
@@ -93,6 +100,7 @@ impl<C> Inbox<C> {
     /// Adds an item at the end. Entries that do not fit, and missed ones once others
     /// did not fit, are added to the range of their topic where the first of them
     /// would have stood: nothing of a later commit but its receipts comes before that.
+    /// No entry is moved across a change of a room.
     pub fn push(&mut self, mut item: Item<C>) {
         match &mut item {
             Item::Commit { entries, receipts } => {
@@ -101,18 +109,22 @@ impl<C> Inbox<C> {
                     return;
                 }
             }
-            Item::Missed(missed) if !self.missed.is_empty() => {
+            Item::Missed(missed) if self.is_full => {
                 for Missed { topic, first, last } in missed.drain(..) {
                     self.miss(topic, first, last);
                 }
                 return;
             }
             Item::Typing(_) => {
-                if !self.missed.is_empty() || self.typing >= TYPING_ITEMS_MAX {
+                if self.is_full || self.typing >= TYPING_ITEMS_MAX {
                     return;
                 }
                 self.typing += 1;
             }
+            Item::Changes(_) if planted!(self.planted, ChangeBeforeEntries) => {
+                return self.items.push_front(item);
+            }
+            Item::Changes(_) => self.fill_mark(),
             _ => {}
         }
         self.items.push_back(item);
@@ -123,19 +135,9 @@ impl<C> Inbox<C> {
         if self.items.is_empty() {
             return None;
         }
-        (self.bytes, self.typing) = (0, 0);
-        let ranges = std::mem::take(&mut self.missed);
+        self.fill_mark();
+        (self.bytes, self.typing, self.is_full) = (0, 0, false);
         let mut items = std::mem::take(&mut self.items);
-        if !ranges.is_empty() {
-            let mark = items.iter_mut().find_map(|item| match item {
-                Item::Missed(missed) if missed.is_empty() => Some(missed),
-                _ => None,
-            });
-            if let Some(missed) = mark {
-                let range = |(topic, (first, last))| Missed { topic, first, last };
-                missed.extend(ranges.into_iter().map(range));
-            }
-        }
         if planted!(self.planted, StackForInbox) {
             items.make_contiguous().reverse();
         }
@@ -149,7 +151,7 @@ impl<C> Inbox<C> {
 
     /// Whether entries did not fit since everything was taken.
     pub fn is_full(&self) -> bool {
-        !self.missed.is_empty()
+        self.is_full
     }
 
     /// How many entries did not fit since the inbox began.
@@ -162,7 +164,7 @@ impl<C> Inbox<C> {
         let bytes: usize = entries.iter().map(|entry| ENTRY_BYTES + entry.body.bytes()).sum();
         // Once an entry is missing, those behind it are missing, too: a conversation
         // must not begin behind a hole.
-        if self.missed.is_empty() && self.bytes + bytes <= self.max_bytes {
+        if !self.is_full && self.bytes + bytes <= self.max_bytes {
             self.bytes += bytes;
             return;
         }
@@ -170,18 +172,36 @@ impl<C> Inbox<C> {
         if planted!(self.planted, DropWhenFull) {
             entries.clear();
         }
-        if self.missed.is_empty() && !entries.is_empty() {
-            self.items.push_back(Item::Missed(Vec::new()));
-        }
+        self.is_full |= !entries.is_empty();
         for entry in entries.drain(..) {
             self.miss(entry.topic.clone(), entry.seq, entry.seq);
         }
     }
 
+    /// Notes the numbers of missing entries at the mark, or at the end if there is none.
     fn miss(&mut self, topic: Topic, first: u64, last: u64) {
+        if self.missed.is_empty() {
+            self.items.push_back(Item::Missed(Vec::new()));
+        }
         let range = self.missed.entry(topic).or_insert((first, last));
         // A retry names a number that is older than what came before it.
         *range = (range.0.min(first), range.1.max(last));
+    }
+
+    /// Writes the numbers of missing entries to their mark, which gets no more.
+    fn fill_mark(&mut self) {
+        let ranges = std::mem::take(&mut self.missed);
+        if ranges.is_empty() {
+            return;
+        }
+        let mark = self.items.iter_mut().rev().find_map(|item| match item {
+            Item::Missed(missed) if missed.is_empty() => Some(missed),
+            _ => None,
+        });
+        if let Some(missed) = mark {
+            let range = |(topic, (first, last))| Missed { topic, first, last };
+            missed.extend(ranges.into_iter().map(range));
+        }
     }
 }
 
@@ -220,7 +240,7 @@ mod tests {
         Missed { topic: topic(), first, last }
     }
 
-    /// What is in an inbox: `2` an entry, `3-5` a range, `!` a failure.
+    /// What is in an inbox: `2` an entry, `3-5` a range, `!` a failure, `change`.
     fn taken(inbox: &mut Inbox<()>) -> String {
         let items = inbox.take().into_iter().flatten();
         let words = items.flat_map(|item| match item {
@@ -229,6 +249,7 @@ mod tests {
                 missed.iter().map(|Missed { first, last, .. }| format!("{first}-{last}")).collect()
             }
             Item::Failure { .. } => vec!["!".to_owned()],
+            Item::Changes(_) => vec!["change".to_owned()],
             _ => panic!("something else in the inbox"),
         });
         words.collect::<Vec<_>>().join(" ")
@@ -305,5 +326,26 @@ mod tests {
         inbox.push(Item::Missed(vec![missed(8, 8)]));
         inbox.push(commit([9]));
         assert_eq!(taken(&mut inbox), "8-8 9", "without a mark it is an item of its own");
+    }
+
+    /// An entry behind a change must not come before it: it is for the members that the
+    /// change leaves.
+    #[test]
+    fn a_change_keeps_its_place_among_entries_that_do_not_fit() {
+        let change = || Item::Changes(Arc::new([]));
+        let mut inbox = Inbox::new(ENTRY_BYTES + 2);
+        inbox.push(commit([1]));
+        inbox.push(change());
+        inbox.push(commit([2, 3]));
+        inbox.push(change());
+        inbox.push(change());
+        inbox.push(Item::Missed(vec![missed(3, 3)]));
+        inbox.push(commit([4]));
+        inbox.push(commit([5]));
+        inbox.push(change());
+        assert!(inbox.is_full());
+        assert_eq!(taken(&mut inbox), "1 change 2-3 change change 3-5 change");
+        inbox.push(commit([6]));
+        assert_eq!(taken(&mut inbox), "6", "there is space again");
     }
 }

@@ -3,7 +3,8 @@
 //! between them; and the log's writer.
 //!
 //! What decides is a plain value, without lock, task, socket or clock, and the simulator
-//! runs the same values: [`LogQueue`] (what waits for the log, and what fails with what),
+//! runs the same values: [`LogQueue`] (what waits for the log, and what fails with what), [`Marks`] (which marks of
+//! users wait for it),
 //! [`Routing`] and [`deliveries`] (which shard gets what of a commit, in which order),
 //! [`Inbox`] (what waits for a shard), [`Turn`] (what a shard does with its hub), and of
 //! each socket [`Held`] (what its hub does not take yet) and [`Outbox`] (what the client
@@ -56,6 +57,7 @@
 mod held;
 mod inbox;
 mod log_queue;
+mod marks;
 mod outbox;
 mod planted;
 mod routing;
@@ -70,9 +72,13 @@ mod bus;
 #[cfg(feature = "sockets")]
 mod causes;
 #[cfg(feature = "sockets")]
+mod change_error;
+#[cfg(feature = "sockets")]
 mod clock;
 #[cfg(feature = "sockets")]
 mod log_writer;
+#[cfg(feature = "sockets")]
+mod marks_writer;
 #[cfg(feature = "sockets")]
 mod metrics;
 #[cfg(feature = "sockets")]
@@ -94,17 +100,19 @@ mod ws;
 
 pub use held::{Held, HeldInput};
 pub use inbox::{ENTRY_BYTES, Inbox, Item};
-pub use log_queue::{Batch, Failure, LogQueue, drafts_by_lane};
+pub use log_queue::{Batch, CHANGES_MAX, Failure, LogQueue, QueuedChange, Work, drafts_by_lane};
+pub use marks::{MARKS_MAX, Marks};
 pub use outbox::{Outbox, Sent};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
-pub use routing::{Origins, Routing, deliveries, receipts_by_shard, retried};
+pub use routing::{Origins, Routing, changes_to_all, deliveries, receipts_by_shard, retried};
 pub use turn::{Action, Turn};
 
 #[cfg(feature = "sockets")]
 pub use self::{
     arrival::{Arrival, RoomInUse},
     causes::causes,
+    change_error::ChangeError,
     clock::now_ms,
     metrics::Metrics,
     open_sessions::{OpenSessions, SessionUse},

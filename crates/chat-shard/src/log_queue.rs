@@ -2,34 +2,46 @@
 
 use std::collections::VecDeque;
 
-use chat_core::{Draft, Outcome, Receipt, Topic};
+use chat_core::{Draft, Outcome, Receipt, Topic, WantedChange};
 
 use crate::inbox::Item;
 use crate::planted::{Planted, planted};
 use crate::routing::{Origins, receipts_by_shard};
 
-/// The drafts that wait for the log, in its lanes.
+/// The drafts and the changes of rooms that wait for the log, in its lanes.
 ///
 /// The order of each lane is kept across failures: a batch that fails takes with it
-/// what waits behind it, and what a shard hands over before it has processed the
-/// failure fails, too. Stored now, it would overtake the retry of what failed.
+/// the drafts that wait behind it, and what a shard hands over before it has processed
+/// the failure fails, too. Stored now, it would overtake the retry of what failed.
+///
+/// A change of a room has its place among the drafts of its lane. It never fails: a
+/// change whose answer was lost may have been made, and is repeated until its answer is
+/// known, before anything else of the lane. Meanwhile the drafts of the lane fail, as if
+/// they were a batch of their own.
 ///
 /// It has no lock, task or clock: the server shares it between threads, and the
-/// simulator runs it as it is.
-pub struct LogQueue {
-    lanes: Vec<Lane>,
+/// simulator runs it as it is. `A` is what answers the caller of a change.
+pub struct LogQueue<A> {
+    lanes: Vec<Lane<A>>,
     /// Drafts in all lanes, those of running batches included.
     drafts: usize,
     drafts_max: usize,
+    /// Changes in all lanes, those that run included.
+    changes: usize,
     planted: Planted,
 }
 
-struct Lane {
-    waiting: VecDeque<Handover>,
+struct Lane<A> {
+    waiting: VecDeque<Waiting<A>>,
     /// Nothing stores its batches any more.
     is_dead: bool,
     /// How often drafts of each shard failed here.
     failures: Vec<u64>,
+}
+
+enum Waiting<A> {
+    Drafts(Handover),
+    Change(QueuedChange<A>),
 }
 
 /// The drafts of one turn of a shard for one lane.
@@ -38,6 +50,29 @@ struct Handover {
     drafts: Vec<Draft>,
     /// How many failures of the lane the shard had processed.
     failures_seen: u64,
+}
+
+/// What a lane does next.
+#[derive(Debug)]
+pub enum Work<A> {
+    /// To store these drafts.
+    Batch(Batch),
+    /// To make this change.
+    Change(QueuedChange<A>),
+}
+
+/// A change of a room on its way to the log.
+#[derive(Debug)]
+pub struct QueuedChange<A> {
+    /// The change.
+    pub wanted: WantedChange,
+    /// The time of the change, in milliseconds since 1970 (UTC): the same for each
+    /// attempt, because the log knows a creation that it has made by it.
+    pub now_ms: u64,
+    /// How many attempts have failed.
+    pub failed: u32,
+    /// Answers the caller.
+    pub answer: A,
 }
 
 /// Drafts to be stored in one transaction.
@@ -75,7 +110,7 @@ pub fn drafts_by_lane(
     by_lane.into_iter().enumerate().filter(|(_, drafts)| !drafts.is_empty()).collect()
 }
 
-impl LogQueue {
+impl<A> LogQueue<A> {
     /// An empty queue for a log with so many lanes (at least 1), and for so many shards.
     pub fn new(lanes: usize, shards: usize, drafts_max: usize) -> Self {
         let lane = || Lane { waiting: VecDeque::new(), is_dead: false, failures: vec![0; shards] };
@@ -83,6 +118,7 @@ impl LogQueue {
             lanes: std::iter::repeat_with(lane).take(lanes).collect(),
             drafts: 0,
             drafts_max,
+            changes: 0,
             planted: Planted::default(),
         }
     }
@@ -117,26 +153,43 @@ impl LogQueue {
             return Some(self.count_failure(lane, handover.into()));
         }
         self.drafts += handover.drafts.len();
-        self.lanes[lane].waiting.push_back(handover);
+        self.lanes[lane].waiting.push_back(Waiting::Drafts(handover));
         None
     }
 
-    /// Takes the next batch of a lane: whole turns of shards, until it has `drafts_max`
-    /// drafts. What was handed over too early is added to `failures`. `None` if nothing
-    /// is left to be stored.
+    /// Queues a change of a room whose lane this is, and returns whether it is queued: it is
+    /// dropped if [`CHANGES_MAX`] changes wait already, or if the lane is dead.
+    #[must_use]
+    pub fn change(&mut self, lane: usize, wanted: WantedChange, now_ms: u64, answer: A) -> bool {
+        if self.changes >= CHANGES_MAX || self.lanes[lane].is_dead {
+            return false;
+        }
+        self.changes += 1;
+        let change = QueuedChange { wanted, now_ms, failed: 0, answer };
+        self.lanes[lane].waiting.push_back(Waiting::Change(change));
+        true
+    }
+
+    /// Takes what a lane does next: a change, or a batch of whole turns of shards, until it
+    /// has `drafts_max` drafts. What was handed over too early is added to `failures`.
+    /// `None` if nothing is left to be done.
     ///
-    /// One batch of a lane may run at a time. It ends with [`stored`](Self::stored) or
-    /// [`fail`](Self::fail).
-    pub fn next_batch(
-        &mut self,
-        lane: usize,
-        drafts_max: usize,
-        failures: &mut Vec<Failure>,
-    ) -> Option<Batch> {
+    /// A lane may do one thing at a time. A batch ends with [`stored`](Self::stored) or
+    /// [`fail`](Self::fail), a change with [`changed`](Self::changed) or
+    /// [`repeat`](Self::repeat).
+    pub fn next(&mut self, lane: usize, drafts_max: usize, failures: &mut Vec<Failure>) -> Option<Work<A>> {
         let mut batch = Batch::default();
         while batch.drafts.len() < drafts_max
-            && let Some(handover) = self.lanes[lane].waiting.pop_front()
+            && let Some(next) = self.lanes[lane].waiting.pop_front()
         {
+            let handover = match next {
+                Waiting::Drafts(handover) => handover,
+                Waiting::Change(change) if batch.drafts.is_empty() => return Some(Work::Change(change)),
+                Waiting::Change(change) => {
+                    self.lanes[lane].waiting.push_front(Waiting::Change(change));
+                    break;
+                }
+            };
             let seen = handover.failures_seen == self.lanes[lane].failures[handover.shard];
             if seen || planted!(self.planted, StoreBehindAFailure) {
                 batch.add(handover);
@@ -145,7 +198,7 @@ impl LogQueue {
                 failures.push(self.count_failure(lane, handover.into()));
             }
         }
-        (!batch.drafts.is_empty()).then_some(batch)
+        (!batch.drafts.is_empty()).then_some(Work::Batch(batch))
     }
 
     /// A batch was stored.
@@ -153,23 +206,46 @@ impl LogQueue {
         self.drafts -= batch.drafts.len();
     }
 
-    /// A batch was not stored: it fails, and with it what waits in its lane, since no
-    /// shard could know of the failure when it was handed over.
+    /// A batch was not stored: it fails, and with it the drafts that wait in its lane,
+    /// since no shard could know of the failure when it handed them over.
     pub fn fail(&mut self, lane: usize, mut batch: Batch) -> Failure {
         if !planted!(self.planted, StoreBehindAFailure) {
-            for handover in std::mem::take(&mut self.lanes[lane].waiting) {
-                batch.add(handover);
+            for waiting in std::mem::take(&mut self.lanes[lane].waiting) {
+                match waiting {
+                    Waiting::Drafts(handover) => batch.add(handover),
+                    change @ Waiting::Change(_) => self.lanes[lane].waiting.push_back(change),
+                }
             }
         }
         self.drafts -= batch.drafts.len();
         self.count_failure(lane, batch)
     }
 
-    /// Nothing stores the batches of a lane any more: what waits there fails, and so does
-    /// what is handed over later.
+    /// The answer to a change is known, or it is given up for good.
+    pub fn changed(&mut self) {
+        self.changes -= 1;
+    }
+
+    /// An attempt to make a change has failed: the change is the next thing that its lane
+    /// does, and the drafts that wait there fail.
+    pub fn repeat(&mut self, lane: usize, change: QueuedChange<A>) -> Failure {
+        let failure = self.fail(lane, Batch::default());
+        if planted!(self.planted, NoRepeat) {
+            self.changes -= 1;
+            return failure;
+        }
+        let change = QueuedChange { failed: change.failed.saturating_add(1), ..change };
+        self.lanes[lane].waiting.push_front(Waiting::Change(change));
+        failure
+    }
+
+    /// Nothing stores the batches of a lane any more: the drafts that wait there fail, and
+    /// so does what is handed over later. Its changes are dropped.
     pub fn abandon(&mut self, lane: usize) -> Failure {
         self.lanes[lane].is_dead = true;
-        self.fail(lane, Batch::default())
+        let failure = self.fail(lane, Batch::default());
+        self.changes -= std::mem::take(&mut self.lanes[lane].waiting).len();
+        failure
     }
 
     /// Whether a lane has nothing that waits.
@@ -192,6 +268,10 @@ impl LogQueue {
         Failure { lane, batch, planted: self.planted }
     }
 }
+
+/// How many changes of rooms may wait for the log, in all lanes. While the store does not
+/// answer, their callers give them up after some seconds; the changes wait on.
+pub const CHANGES_MAX: usize = 1_024;
 
 impl Failure {
     /// How many drafts were not stored.
@@ -236,7 +316,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use chat_core::{Body, DraftId, MessageText, RoomName, Username};
+    use chat_core::{Actor, Body, DraftId, MessageText, RoomName, Username};
 
     use super::*;
 
@@ -254,13 +334,13 @@ mod tests {
 
     #[test]
     fn a_failure_counts_in_its_lane_only() {
-        let mut queue = LogQueue::new(2, 1, 100);
+        let mut queue = LogQueue::<()>::new(2, 1, 100);
         assert!(queue.accept(0, vec![(0, vec![draft(1)]), (1, vec![draft(2)])], &[0, 0]).is_empty());
-        let batch = queue.next_batch(0, 100, &mut Vec::new()).unwrap();
+        let batch = batch_of(queue.next(0, 100, &mut Vec::new()));
         assert_eq!(failed(queue.fail(0, batch)), [(0, 1)]);
         assert!(queue.accept(0, vec![(1, vec![draft(3)])], &[0, 0]).is_empty());
         let mut failures = Vec::new();
-        assert_eq!(ids(&queue.next_batch(1, 100, &mut failures).unwrap()), [2, 3]);
+        assert_eq!(ids(&batch_of(queue.next(1, 100, &mut failures))), [2, 3]);
         assert!(failures.is_empty());
     }
 
@@ -274,7 +354,7 @@ mod tests {
     }
 
     /// Two shards, one lane.
-    struct Queue(LogQueue);
+    struct Queue(LogQueue<&'static str>);
 
     impl Queue {
         fn new(drafts_max: usize) -> Self {
@@ -290,9 +370,29 @@ mod tests {
         /// The next batch, and what failed on the way to it.
         fn next(&mut self) -> (Option<Batch>, Vec<(usize, u64)>) {
             let mut failures = Vec::new();
-            let batch = self.0.next_batch(0, 100, &mut failures);
+            let batch = self.0.next(0, 100, &mut failures).map(|work| batch_of(Some(work)));
             (batch, failures.into_iter().flat_map(failed).collect())
         }
+    }
+
+    fn batch_of<A>(work: Option<Work<A>>) -> Batch {
+        match work {
+            Some(Work::Batch(batch)) => batch,
+            _ => panic!("not a batch"),
+        }
+    }
+
+    fn change_of(work: Option<Work<&'static str>>) -> QueuedChange<&'static str> {
+        match work {
+            Some(Work::Change(change)) => change,
+            _ => panic!("not a change"),
+        }
+    }
+
+    fn leave() -> WantedChange {
+        let user = Username::known("alice").unwrap();
+        let by = Actor { user: user.clone(), is_administrator: false };
+        WantedChange::Remove { room: RoomName::default(), user, by }
     }
 
     /// The shard and id of each draft.
@@ -349,5 +449,69 @@ mod tests {
         queue.0.stored(&batch);
         assert_eq!(queue.accept(0, 4, 0), []);
         assert_eq!(ids(&queue.next().0.unwrap()), [4], "shard 1 has not seen its failure");
+    }
+
+    #[test]
+    fn a_change_has_its_place_among_the_drafts() {
+        let mut queue = Queue::new(100);
+        queue.accept(0, 1, 0);
+        assert!(queue.0.change(0, leave(), 7, "first"));
+        assert!(queue.0.change(0, leave(), 8, "second"));
+        queue.accept(1, 2, 0);
+        let batch = queue.next().0.unwrap();
+        assert_eq!(ids(&batch), [1]);
+        queue.0.stored(&batch);
+        for (answer, now_ms) in [("first", 7), ("second", 8)] {
+            let change = change_of(queue.0.next(0, 100, &mut Vec::new()));
+            assert_eq!((change.answer, change.now_ms), (answer, now_ms));
+            queue.0.changed();
+        }
+        assert_eq!(ids(&queue.next().0.unwrap()), [2]);
+    }
+
+    #[test]
+    fn a_change_outlives_the_failure_of_a_batch() {
+        let mut queue = Queue::new(100);
+        queue.accept(0, 1, 0);
+        let batch = queue.next().0.unwrap();
+        queue.accept(1, 2, 0);
+        assert!(queue.0.change(0, leave(), 7, "leave"));
+        queue.accept(0, 3, 0);
+        assert_eq!(failed(queue.0.fail(0, batch)), [(0, 1), (0, 3), (1, 2)]);
+        assert_eq!(change_of(queue.0.next(0, 100, &mut Vec::new())).answer, "leave");
+    }
+
+    #[test]
+    fn a_change_is_repeated_before_anything_else_and_the_drafts_behind_it_fail() {
+        let mut queue = Queue::new(100);
+        assert!(queue.0.change(0, leave(), 7, "first"));
+        assert!(queue.0.change(0, leave(), 8, "second"));
+        let change = change_of(queue.0.next(0, 100, &mut Vec::new()));
+        queue.accept(0, 1, 0);
+        assert_eq!(failed(queue.0.repeat(0, change)), [(0, 1)]);
+        // The shard has seen the failure, and sends again.
+        queue.accept(0, 2, 1);
+        let change = change_of(queue.0.next(0, 100, &mut Vec::new()));
+        assert_eq!((change.answer, change.now_ms, change.failed), ("first", 7, 1));
+        queue.0.changed();
+        assert_eq!(change_of(queue.0.next(0, 100, &mut Vec::new())).answer, "second");
+        queue.0.changed();
+        assert_eq!(ids(&queue.next().0.unwrap()), [2]);
+    }
+
+    #[test]
+    fn changes_are_bounded_and_a_dead_lane_takes_none() {
+        let mut queue = Queue::new(100);
+        for _ in 0..CHANGES_MAX {
+            assert!(queue.0.change(0, leave(), 7, "leave"));
+        }
+        assert!(!queue.0.change(0, leave(), 7, "one more"));
+        change_of(queue.0.next(0, 100, &mut Vec::new()));
+        assert!(!queue.0.change(0, leave(), 7, "one more"), "the one that runs counts, too");
+        queue.0.changed();
+        assert!(queue.0.change(0, leave(), 7, "one more"));
+        assert_eq!(failed(queue.0.abandon(0)), []);
+        assert!(!queue.0.change(0, leave(), 7, "too late"));
+        assert!(queue.0.is_empty(0));
     }
 }

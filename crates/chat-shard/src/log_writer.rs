@@ -1,22 +1,23 @@
 //! The log's writer: a task for each lane of the log that stores one batch after
-//! another. Drafts that arrive while a commit runs go into the next batch.
+//! another, and makes changes of rooms between them. Drafts that arrive while a commit
+//! runs go into the next batch.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use chat_core::Draft;
+use chat_core::{ChangeRefused, Draft, Topic, WantedChange};
 use chat_store::EventLog;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
-use crate::log_queue::{LogQueue, drafts_by_lane};
+use crate::log_queue::{Batch, LogQueue, QueuedChange, Work, drafts_by_lane};
 use crate::metrics::AppendMetrics;
 use crate::options::ShardOptions;
 
@@ -34,8 +35,8 @@ struct Shared {
     /// Locked once for each turn with drafts, and twice for each batch. The hubs'
     /// credits bound what they wait for; the queue's cap bounds what they have given
     /// up while the log hangs.
-    queue: Mutex<LogQueue>,
-    /// For each lane: drafts wait, or the writer ends.
+    queue: Mutex<LogQueue<Answer>>,
+    /// For each lane: drafts or changes wait, or the writer ends.
     wake: Vec<Notify>,
     /// The last handle is gone: nothing is queued any more.
     closed: AtomicBool,
@@ -44,6 +45,9 @@ struct Shared {
     batch_max: usize,
     metrics: AppendMetrics,
 }
+
+/// Tells the caller of a change what became of it.
+type Answer = oneshot::Sender<Result<(), ChangeRefused>>;
 
 /// Ends the lanes' tasks when the last [`LogWriter`] is dropped.
 struct Handle(Arc<Shared>);
@@ -82,6 +86,28 @@ impl LogWriter {
     /// The number of lanes whose last batch failed.
     pub(crate) fn failing(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.shared.failing)
+    }
+
+    /// Has a change of a room made, in its lane. The answer is sent when the change is in all
+    /// inboxes: before this returns, where the log is in this process's memory. Its sender
+    /// is dropped if the change was given up.
+    pub(crate) fn change(&self, wanted: WantedChange) -> oneshot::Receiver<Result<(), ChangeRefused>> {
+        let Shared { log, bus, metrics, wake, .. } = &*self.shared;
+        let (answer, answered) = oneshot::channel();
+        let in_place = log.change_in_place(&wanted, now_ms(), &mut |changes| bus.publish_changes(changes));
+        if let Some(result) = in_place {
+            metrics.changes.inc_by(u64::from(result.is_ok()));
+            // The receiver is below.
+            let _ = answer.send(result);
+            return answered;
+        }
+        let lane = log.lane(&Topic::Room(wanted.room().clone()));
+        if self.shared.queue().change(lane, wanted, now_ms(), answer) {
+            wake[lane].notify_one();
+        } else {
+            tracing::warn!("a change of a room was refused, because too many wait");
+        }
+        answered
     }
 
     /// Has a shard's drafts stored, those of a topic in this order. The receipts
@@ -129,71 +155,119 @@ async fn write_all(shared: Arc<Shared>, failed: CancellationToken) {
     }
 }
 
-/// Stores the batches of one lane, one at a time.
+/// Does the work of one lane, one thing at a time.
 async fn write(shared: Arc<Shared>, lane: usize) {
-    let Shared { log, bus, metrics, .. } = &*shared;
+    let Shared { bus, metrics, .. } = &*shared;
     let mut failures = Vec::new();
     let mut outage = None;
     loop {
         // Read before the queue: nothing is queued after it.
         let is_closed = shared.closed.load(Ordering::Acquire);
-        let batch = shared.queue().next_batch(lane, shared.batch_max, &mut failures);
+        let work = shared.queue().next(lane, shared.batch_max, &mut failures);
         for failure in failures.drain(..) {
             metrics.refusals.inc_by(failure.drafts() as u64);
             bus.publish_failure(failure);
         }
-        let Some(batch) = batch else {
-            if is_closed {
-                return;
-            }
-            shared.wake[lane].notified().await;
-            continue;
-        };
+        match work {
+            Some(Work::Batch(batch)) => shared.store(lane, batch, &mut outage).await,
+            Some(Work::Change(change)) => shared.make(lane, change, is_closed, &mut outage).await,
+            None if is_closed => return,
+            None => shared.wake[lane].notified().await,
+        }
+    }
+}
+
+/// The time in which every batch and every change of a lane has failed.
+struct Outage {
+    since: Instant,
+    attempts: u64,
+}
+
+/// The pause after the first failure of a change …
+const REPEAT_AFTER: Duration = Duration::from_millis(100);
+/// … and the longest one. Each is twice as long as the one before.
+const REPEAT_AFTER_MAX: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// Stores a batch.
+    async fn store(&self, lane: usize, batch: Batch, outage: &mut Option<Outage>) {
+        let Self { log, bus, metrics, .. } = self;
         let started = Instant::now();
         match log.append(&batch.drafts, now_ms()).await {
             Ok(commit) => {
                 metrics.stored(&commit, started.elapsed());
-                shared.queue().stored(&batch);
+                self.queue().stored(&batch);
                 bus.publish(&commit, &batch.origins);
                 bus.publish_retried(&commit, now_ms());
-                shared.recovered(&mut outage);
+                self.recovered(outage);
             }
             Err(error) => {
-                let failure = shared.queue().fail(lane, batch);
+                let failure = self.queue().fail(lane, batch);
                 metrics.failures.inc();
                 let drafts = failure.drafts();
                 tracing::error!(error = %causes(&error), drafts, "messages could not be stored");
-                shared.count_failure(&mut outage, started);
+                self.count_failure(outage, started);
                 bus.publish_failure(failure);
             }
         }
     }
-}
 
-/// The time in which every batch of a lane has failed.
-struct Outage {
-    since: Instant,
-    batches: u64,
-}
-
-impl Shared {
-    fn count_failure(&self, outage: &mut Option<Outage>, started: Instant) {
-        let outage = outage.get_or_insert_with(|| {
-            self.failing.fetch_add(1, Ordering::Relaxed);
-            Outage { since: started, batches: 0 }
-        });
-        outage.batches += 1;
-    }
-
-    fn recovered(&self, outage: &mut Option<Outage>) {
-        if let Some(Outage { since, batches }) = outage.take() {
-            self.failing.fetch_sub(1, Ordering::Relaxed);
-            let seconds = since.elapsed().as_secs();
-            tracing::info!(seconds, failed_batches = batches, "messages are stored again");
+    /// Makes a change. If the store fails, the change is the next thing that the lane does:
+    /// the store may have made it, and nothing may be stored in the room before its members
+    /// are known. A writer that is closed gives it up, since no client is left.
+    async fn make(
+        &self,
+        lane: usize,
+        change: QueuedChange<Answer>,
+        is_closed: bool,
+        outage: &mut Option<Outage>,
+    ) {
+        let Self { bus, metrics, .. } = self;
+        let started = Instant::now();
+        match self.log.change(&change.wanted, change.now_ms).await {
+            Ok(result) => {
+                self.queue().changed();
+                let answer = result.map(|changes| bus.publish_changes(&changes));
+                metrics.changes.inc_by(u64::from(answer.is_ok()));
+                self.recovered(outage);
+                // The caller may have given up.
+                let _ = change.answer.send(answer);
+            }
+            Err(error) => {
+                metrics.change_failures.inc();
+                self.count_failure(outage, started);
+                if change.failed == 0 || is_closed {
+                    let (room, error) = (change.wanted.room().as_str(), causes(&error));
+                    tracing::error!(room, error, given_up = is_closed, "a room could not be changed");
+                }
+                if is_closed {
+                    return self.queue().changed();
+                }
+                let pause = REPEAT_AFTER.saturating_mul(1 << change.failed.min(10)).min(REPEAT_AFTER_MAX);
+                let failure = self.queue().repeat(lane, change);
+                bus.publish_failure(failure);
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, LogQueue> {
+    fn count_failure(&self, outage: &mut Option<Outage>, started: Instant) {
+        let outage = outage.get_or_insert_with(|| {
+            self.failing.fetch_add(1, Ordering::Relaxed);
+            Outage { since: started, attempts: 0 }
+        });
+        outage.attempts += 1;
+    }
+
+    fn recovered(&self, outage: &mut Option<Outage>) {
+        if let Some(Outage { since, attempts }) = outage.take() {
+            self.failing.fetch_sub(1, Ordering::Relaxed);
+            let seconds = since.elapsed().as_secs();
+            tracing::info!(seconds, failed_attempts = attempts, "messages are stored again");
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, LogQueue<Answer>> {
         // A panic inside leaves at worst a failure that is not counted, and ends the
         // server.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -215,8 +289,8 @@ mod tests {
     use std::task::Waker;
 
     use chat_core::{
-        Body, Commit, Conversations, DraftId, MessageText, Outcome, Page, PageFrom, PageLimits, Receipt,
-        RoomName, Topic, Username,
+        Access, Actor, Body, Commit, Conversations, DraftId, MessageText, Outcome, Page, PageFrom,
+        PageLimits, Receipt, RoomChange, RoomInfo, RoomName, Subscription, Username,
     };
     use chat_store::{MemoryStore, StoreError, StoreFuture};
     use tokio::sync::Semaphore;
@@ -230,6 +304,8 @@ mod tests {
         memory: MemoryStore,
         permits: [Semaphore; 2],
         batches: Mutex<Vec<Vec<String>>>,
+        /// So many changes are made, but their answers are lost.
+        lost_changes: AtomicUsize,
     }
 
     impl EventLog for Lanes {
@@ -244,6 +320,25 @@ mod tests {
                     return Err(StoreError::Unavailable { source: "disk on fire".into() });
                 }
                 self.memory.append(drafts, now_ms).await
+            })
+        }
+
+        fn change<'a>(
+            &'a self,
+            wanted: &'a WantedChange,
+            now_ms: u64,
+        ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+            Box::pin(async move {
+                let lane = self.lane(&Topic::Room(wanted.room().clone()));
+                self.permits[lane].acquire().await.unwrap().forget();
+                self.batches.lock().unwrap().push(vec!["change".to_owned()]);
+                let answer = self.memory.change(wanted, now_ms).await;
+                let left = self.lost_changes.load(Ordering::Relaxed);
+                if left > 0 {
+                    self.lost_changes.store(left - 1, Ordering::Relaxed);
+                    return Err(StoreError::Unavailable { source: "the answer is lost".into() });
+                }
+                answer
             })
         }
 
@@ -287,7 +382,12 @@ mod tests {
 
         fn start_with(batch_max: usize) -> Self {
             let permits = [Semaphore::new(0), Semaphore::new(0)];
-            let log = Arc::new(Lanes { memory: MemoryStore::default(), permits, batches: Mutex::default() });
+            let log = Arc::new(Lanes {
+                memory: MemoryStore::default(),
+                permits,
+                batches: Mutex::default(),
+                lost_changes: AtomicUsize::new(0),
+            });
             let inboxes: Vec<_> = (0..2).map(|_| Arc::new(SharedInbox::new(1 << 20))).collect();
             let bus = Arc::new(Bus::new(inboxes.clone()));
             let options = ShardOptions { batch_max, ..ShardOptions::default() };
@@ -295,6 +395,26 @@ mod tests {
             let failed = CancellationToken::new();
             let (writer, writing) = LogWriter::new(log.clone(), bus, &options, metrics.clone(), failed);
             Self { log, inboxes, writer, metrics, task: tokio::spawn(writing) }
+        }
+
+        fn subscribe(&self, shard: usize, rooms: &[&str]) {
+            for room in rooms {
+                let room = Subscription::Room(RoomName::parse(room).unwrap());
+                self.writer.shared.bus.subscribe(shard, room);
+            }
+        }
+
+        /// What is in a shard's inbox: the numbers of entries, `!` for a failure, and each
+        /// change.
+        fn inbox(&self, shard: usize) -> Vec<String> {
+            let items = self.inboxes[shard].take(Waker::noop()).into_iter().flatten();
+            let words = items.flat_map(|item| match item {
+                Item::Commit { entries, .. } => entries.iter().map(|entry| entry.seq.to_string()).collect(),
+                Item::Failure { .. } => vec!["!".to_owned()],
+                Item::Changes(changes) => changes.iter().map(in_words).collect(),
+                _ => panic!("something else in the inbox"),
+            });
+            words.collect()
         }
 
         /// Lets all batches through, and returns each shard's receipts once the
@@ -309,6 +429,7 @@ mod tests {
                 let items = delivery.into_iter().flatten();
                 let receipts = items.flat_map(|item| match item {
                     Item::Commit { receipts, .. } | Item::Failure { receipts, .. } => receipts,
+                    Item::Changes(_) => Vec::new(),
                     _ => panic!("something else in the inbox"),
                 });
                 receipts.map(|Receipt { draft, outcome, .. }| (draft.0, outcome)).collect()
@@ -327,6 +448,26 @@ mod tests {
             nonce: None,
             check: false,
         }
+    }
+
+    fn in_words(change: &RoomChange) -> String {
+        match change {
+            RoomChange::Info { info, .. } => format!("is {}", info.access.as_str()),
+            RoomChange::Member { user, role, .. } => format!("{user} is {}", role.as_str()),
+            RoomChange::Gone { user, top, .. } => format!("{user} is gone behind {top}"),
+        }
+    }
+
+    fn create(room: &str) -> WantedChange {
+        let room = RoomName::parse(room).unwrap();
+        let info = RoomInfo { access: Access::Closed, ..RoomInfo::opened(&room) };
+        WantedChange::Create { room, info, members: Vec::new(), by: Username::known("alice").unwrap() }
+    }
+
+    fn leave(room: &str) -> WantedChange {
+        let user = Username::known("alice").unwrap();
+        let by = Actor { user: user.clone(), is_administrator: false };
+        WantedChange::Remove { room: RoomName::parse(room).unwrap(), user, by }
     }
 
     fn seq(outcome: &Outcome) -> Option<u64> {
@@ -457,5 +598,80 @@ mod tests {
         writing.writer.append(0, vec![draft(6, "a", "again")], &[3, 0]);
         writing.end().await;
         assert_eq!((metrics.entries.get(), failing.load(Ordering::Relaxed)), (3, 0));
+    }
+
+    #[tokio::test]
+    async fn a_change_is_made_between_the_batches_of_its_lane_and_reaches_all_shards() {
+        let writing = Writing::start();
+        writing.subscribe(0, &["a", "b"]);
+        writing.log.permits[0].add_permits(1);
+        writing.writer.change(create("a")).await.unwrap().unwrap();
+        assert_eq!(writing.inbox(1), ["is closed", "alice is moderator"]);
+        assert_eq!(writing.inbox(0), ["is closed", "alice is moderator"]);
+        // A batch of the lane runs; the other lane does not wait for what is behind it.
+        writing.writer.append(0, vec![draft(1, "a", "1")], &[0, 0]);
+        until_taken().await;
+        writing.writer.append(0, vec![draft(2, "a", "2"), draft(3, "b", "other")], &[0, 0]);
+        let left = writing.writer.change(leave("a"));
+        writing.writer.append(0, vec![Draft { check: true, ..draft(4, "a", "too late") }], &[0, 0]);
+        writing.log.permits[1].add_permits(1);
+        until_taken().await;
+        assert_eq!(writing.inbox(0), ["1"], "only that of the other lane");
+        writing.log.permits[0].add_permits(3);
+        left.await.unwrap().unwrap();
+        assert_eq!(writing.inbox(1), ["alice is gone behind 2"]);
+        until_taken().await;
+        assert_eq!(writing.inbox(0), ["1", "2", "alice is gone behind 2"]);
+        writing.log.permits[0].add_permits(1);
+        until_taken().await;
+        assert_eq!(writing.log.batches.lock().unwrap().last().unwrap(), &["too late"]);
+        assert_eq!(writing.metrics.changes.get(), 2);
+        writing.end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_whose_answer_is_lost_is_repeated_before_anything_else() {
+        let writing = Writing::start();
+        writing.subscribe(0, &["a"]);
+        writing.log.permits[0].add_permits(100);
+        writing.writer.change(create("a")).await.unwrap().unwrap();
+        writing.inbox(0);
+        writing.log.lost_changes.store(2, Ordering::Relaxed);
+        let left = writing.writer.change(leave("a"));
+        writing.writer.append(0, vec![draft(1, "a", "fails")], &[0, 0]);
+        left.await.unwrap().unwrap();
+        assert_eq!(writing.inbox(0), ["!", "alice is gone behind 0"], "she was gone since the first attempt");
+        assert_eq!(writing.inbox(1), ["is closed", "alice is moderator", "alice is gone behind 0"]);
+        let (failures, failing) = (writing.metrics.change_failures.get(), writing.writer.failing());
+        assert_eq!((failures, failing.load(Ordering::Relaxed)), (2, 0));
+        let changes = vec!["change"; 4];
+        assert_eq!(writing.log.batches.lock().unwrap().concat(), changes);
+        writing.end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_creation_whose_answer_is_lost_is_made_once() {
+        let writing = Writing::start();
+        writing.log.permits[0].add_permits(100);
+        writing.log.lost_changes.store(1, Ordering::Relaxed);
+        writing.writer.change(create("a")).await.unwrap().unwrap();
+        assert_eq!(writing.inbox(0), ["is closed", "alice is moderator"]);
+        let WantedChange::Create { room, info, members, .. } = create("a") else { panic!("no creation") };
+        let again = WantedChange::Create { room, info, members, by: Username::known("bob").unwrap() };
+        assert_eq!(writing.writer.change(again).await.unwrap(), Err(ChangeRefused::Exists));
+        writing.end().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_that_is_closed_makes_what_waits_or_gives_it_up() {
+        for (lost, is_made) in [(1, true), (1_000, false)] {
+            let writing = Writing::start();
+            writing.log.permits[0].add_permits(100);
+            writing.log.lost_changes.store(lost, Ordering::Relaxed);
+            let created = writing.writer.change(create("a"));
+            until_taken().await;
+            tokio::time::timeout(Duration::from_secs(5), writing.end()).await.unwrap();
+            assert_eq!(created.await.is_ok(), is_made);
+        }
     }
 }

@@ -18,6 +18,7 @@ type Level = Gauge<u64, AtomicU64>;
 #[derive(Clone, Default)]
 pub struct Metrics {
     pub(crate) appends: AppendMetrics,
+    pub(crate) marks: MarkMetrics,
     shards: Families,
 }
 
@@ -32,6 +33,21 @@ pub(crate) struct AppendMetrics {
     pub(crate) failures: Counter,
     /// Drafts that never came into a batch.
     pub(crate) refusals: Counter,
+    /// Changes of rooms that were made.
+    pub(crate) changes: Counter,
+    /// Attempts to make a change that failed.
+    pub(crate) change_failures: Counter,
+}
+
+/// The metrics of the writer of marks.
+#[derive(Clone, Default)]
+pub(crate) struct MarkMetrics {
+    /// Marks stored.
+    pub(crate) kept: Counter,
+    /// Writes that failed.
+    pub(crate) failures: Counter,
+    /// Marks that were never stored.
+    pub(crate) dropped: Counter,
 }
 
 /// The metrics of one shard.
@@ -88,6 +104,24 @@ impl Metrics {
             appends.refusals.clone(),
         );
         registry.register("entries", "Stored messages", appends.entries.clone());
+        registry.register(
+            "room_changes",
+            "Changes of rooms and of their members, but for those by a message",
+            appends.changes.clone(),
+        );
+        registry.register(
+            "room_change_failures",
+            "Attempts to change a room that failed and are repeated",
+            appends.change_failures.clone(),
+        );
+        let marks = &self.marks;
+        registry.register("marks", "Stored marks of what users have read", marks.kept.clone());
+        registry.register("mark_failures", "Writes of marks that failed", marks.failures.clone());
+        registry.register(
+            "marks_dropped",
+            "Marks that were dropped because the store took none",
+            marks.dropped.clone(),
+        );
         let shards = &self.shards;
         registry.register("connections", "WebSockets", shards.connections.clone());
         registry.register("rooms", "Rooms in memory", shards.rooms.clone());
@@ -146,6 +180,8 @@ impl Default for AppendMetrics {
             entries: Counter::default(),
             failures: Counter::default(),
             refusals: Counter::default(),
+            changes: Counter::default(),
+            change_failures: Counter::default(),
         }
     }
 }

@@ -38,8 +38,15 @@ pub struct ShardOptions {
     /// Drafts that may wait for the log; past it, drafts fail. The hubs' credits bound
     /// what they wait for, but while a log hangs, hubs give drafts up and send more.
     pub append_queue_max: usize,
-    /// The time after which a read of the log fails.
+    /// The time after which a read of the log fails, and a write of marks.
     pub read_timeout: Duration,
+    /// The time after which the caller of a change of a room is told that the store is not
+    /// available. The change itself goes on.
+    pub change_timeout: Duration,
+    /// The time in which marks are collected before they are stored in one transaction.
+    /// A hub holds a mark back for at most a second, and both together are below the two
+    /// seconds that the protocol allows.
+    pub marks_every: Duration,
 }
 
 /// The most shards: subscriptions have a bit of a `u64` for each.
@@ -61,6 +68,8 @@ impl Default for ShardOptions {
             batch_max: 4_096,
             append_queue_max: 65_536,
             read_timeout: Duration::from_secs(4),
+            change_timeout: Duration::from_secs(5),
+            marks_every: Duration::from_millis(500),
         }
     }
 }

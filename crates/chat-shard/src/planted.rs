@@ -22,6 +22,12 @@ pub enum PlantedBug {
     DropWhenSlow,
     /// A hub does not get to know that a session has ended.
     NoRevoked,
+    /// Changes of rooms are published before the entries that they follow.
+    ChangeBeforeEntries,
+    /// A change whose answer was lost is not repeated.
+    NoRepeat,
+    /// Of marks of a user in a topic the last one is stored, and not the highest.
+    LastMarkWins,
 }
 
 /// The bug of a value, if it has one.

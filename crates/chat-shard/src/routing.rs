@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use chat_core::{Entry, Missed, Outcome, Receipt, RoomName, Subscription, Topic, Username};
+use chat_core::{Entry, Missed, Outcome, Receipt, RoomChange, RoomName, Subscription, Topic, Username};
 
 use crate::inbox::Item;
 
@@ -77,14 +77,28 @@ pub fn receipts_by_shard(
     by_shard
 }
 
+/// What is to be pushed to which of `shards` shards for changes of rooms: each shard gets
+/// all of them, since each may have clients of their members.
+pub fn changes_to_all<C>(
+    changes: &[RoomChange],
+    shards: usize,
+) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
+    let changes: Option<Arc<[RoomChange]>> = (!changes.is_empty()).then(|| changes.into());
+    changes
+        .into_iter()
+        .flat_map(move |changes| (0..shards).map(move |shard| (shard, Item::Changes(Arc::clone(&changes)))))
+}
+
 /// What is to be pushed to which shard for a commit, in this order.
 ///
-/// All shards get their entries before any gets a receipt: what a client does once
+/// All shards get the changes first, because they take effect before the entries. Then all shards get their entries before any gets a receipt: what a client does once
 /// its send is acknowledged (leave, most of all) must not overtake the message.
 pub fn deliveries<C>(
+    changes: &[RoomChange],
     entries: Vec<Vec<Arc<Entry>>>,
     receipts: Vec<Vec<Receipt>>,
-) -> impl Iterator<Item = (usize, Item<C>)> {
+) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
+    let changes = changes_to_all(changes, entries.len());
     let mut both: Vec<_> = std::iter::zip(entries, receipts).enumerate().collect();
     both.retain(|(_, (entries, receipts))| !entries.is_empty() || !receipts.is_empty());
     let is_for_one = both.len() == 1;
@@ -99,7 +113,8 @@ pub fn deliveries<C>(
         both.retain(|(_, (entries, _))| !entries.is_empty());
     }
     let first = both.into_iter();
-    first.map(|(shard, (entries, receipts))| (shard, Item::Commit { entries, receipts })).chain(later)
+    let commits = first.map(|(shard, (entries, receipts))| (shard, Item::Commit { entries, receipts }));
+    changes.chain(commits).chain(later)
 }
 
 /// The entries that a retry found stored, and that perhaps no shard has got: the
@@ -136,7 +151,7 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
-    use chat_core::{Body, DraftId, MessageText, Pair};
+    use chat_core::{Body, DraftId, MessageText, Pair, Role, RoomInfo};
 
     use super::*;
 
@@ -166,7 +181,7 @@ mod tests {
         let drafts: usize = origins.iter().map(|(_, count)| count).sum();
         let receipts: Vec<_> = (1..=drafts as u64).map(receipt).collect();
         let entries = routing.entries_by_shard(entries, 3);
-        let deliveries = deliveries(entries, receipts_by_shard(&receipts, origins, 3));
+        let deliveries = deliveries(&[], entries, receipts_by_shard(&receipts, origins, 3));
         let words = deliveries.map(|(shard, item): (_, Item<()>)| match item {
             Item::Commit { entries, receipts } => {
                 let seqs = entries.iter().map(|entry| entry.seq).collect();
@@ -212,5 +227,26 @@ mod tests {
         };
         assert_eq!(retried_at(1_000), [], "it was delivered long ago");
         assert_eq!(retried_at(999_000), [Missed { topic, first: 5, last: 5 }]);
+    }
+
+    #[test]
+    fn every_shard_gets_the_changes_of_a_commit_before_its_entries() {
+        let (user, info) = (name("alice"), Arc::new(RoomInfo::opened(&room())));
+        let change = RoomChange::Member { room: room(), user, role: Role::Member, info, top: 0 };
+        let entries = vec![Vec::new(), vec![entry(Topic::Room(room()), 1)]];
+        let receipts = receipts_by_shard(&[receipt(1)], &[(0, 1)], 2);
+        let items = deliveries(&[change], entries, receipts).map(|(shard, item): (_, Item<()>)| match item {
+            Item::Changes(changes) => (shard, format!("{} change", changes.len())),
+            Item::Commit { entries, receipts } => {
+                (shard, format!("{} entries, {} receipts", entries.len(), receipts.len()))
+            }
+            _ => panic!("something else"),
+        });
+        let items: Vec<_> = items.collect();
+        let items: Vec<_> = items.iter().map(|(shard, words)| (*shard, words.as_str())).collect();
+        assert_eq!(
+            items,
+            [(0, "1 change"), (1, "1 change"), (1, "1 entries, 0 receipts"), (0, "0 entries, 1 receipts")]
+        );
     }
 }

@@ -29,6 +29,7 @@ use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
 use crate::log_writer::LogWriter;
+use crate::marks_writer::MarksWriter;
 use crate::metrics::ShardMetrics;
 use crate::open_sessions::SessionUse;
 use crate::options::ShardOptions;
@@ -71,6 +72,7 @@ pub(crate) struct ShardParts {
     pub(crate) inbox: Arc<SharedInbox>,
     pub(crate) bus: Arc<Bus>,
     pub(crate) writer: LogWriter,
+    pub(crate) marks: MarksWriter,
     pub(crate) log: Arc<dyn EventLog>,
     /// The shared runtime, which runs reads of the log.
     pub(crate) service: Handle,
@@ -335,8 +337,7 @@ impl Shard {
             Output::Subscribe(subscription) => self.parts.bus.subscribe(self.parts.index, subscription),
             Output::Unsubscribe(subscription) => self.parts.bus.unsubscribe(self.parts.index, &subscription),
             Output::Presence(change) => self.parts.bus.presence(self.parts.index, &change),
-            // TEMPORARY: until the marks' writer exists
-            Output::Keep(_) => {}
+            Output::Keep(mark) => self.parts.marks.keep(mark),
             Output::Typing(change) => self.parts.bus.typing(self.parts.index, &change),
         }
     }

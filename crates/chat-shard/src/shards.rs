@@ -7,10 +7,11 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use chat_core::{Seed, SessionId, Topic, Username};
+use chat_core::{Seed, SessionId, Topic, Username, WantedChange};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -19,7 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
+use crate::change_error::ChangeError;
 use crate::log_writer::LogWriter;
+use crate::marks_writer::MarksWriter;
 use crate::metrics::Metrics;
 use crate::open_sessions::OpenSessions;
 use crate::options::{SHARDS_MAX, ShardOptions};
@@ -34,7 +37,11 @@ pub struct Shards {
     placing: RandomState,
     sessions: Arc<OpenSessions>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Tasks on the shared runtime: the log's writer, and reads of the log.
+    /// The way to the log for changes of rooms; `None` once the shards are stopped.
+    writer: Mutex<Option<LogWriter>>,
+    change_timeout: Duration,
+    /// Tasks on the shared runtime: the writers of the log and of marks, and reads of the
+    /// log.
     tasks: TaskTracker,
     /// Cancelled when a shard or a lane's task has panicked.
     failed: CancellationToken,
@@ -70,6 +77,8 @@ impl Shards {
             failed.clone(),
         );
         tasks.spawn(writing);
+        let (marks, writing) = MarksWriter::new(Arc::clone(&log), &options, metrics.marks.clone());
+        tasks.spawn(writing);
         let last_append_failed = writer.failing();
         let mut threads = Vec::with_capacity(count);
         for (index, inbox) in inboxes.iter().enumerate() {
@@ -81,6 +90,7 @@ impl Shards {
                 inbox: Arc::clone(inbox),
                 bus: Arc::clone(&bus),
                 writer: writer.clone(),
+                marks: marks.clone(),
                 log: Arc::clone(&log),
                 service: Handle::current(),
                 tasks: tasks.clone(),
@@ -95,6 +105,8 @@ impl Shards {
             placing: RandomState::new(),
             sessions: Arc::default(),
             threads: Mutex::new(threads),
+            writer: Mutex::new(Some(writer)),
+            change_timeout: options.change_timeout,
             tasks,
             failed,
             metrics,
@@ -142,6 +154,28 @@ impl Shards {
                 inbox.push(Item::Renew(session.clone(), good_until_ms));
             }
         }
+    }
+
+    /// Makes a change of a room or of its members, in the order of the messages of the room.
+    /// Resolves when the change is in the inboxes of all shards.
+    ///
+    /// A change that the store may have made is repeated until its outcome is known, also
+    /// if the caller does not wait for it any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Refused`] if it may not be made. [`ChangeError::Unavailable`] if its
+    /// outcome is not known in [`ShardOptions::change_timeout`], if too many changes wait, or
+    /// once the shards are stopped.
+    pub async fn change(&self, wanted: WantedChange) -> Result<(), ChangeError> {
+        let writer = self.writer().clone().ok_or(ChangeError::Unavailable)?;
+        let answered = writer.change(wanted);
+        // The writer's tasks end when its last clone is dropped.
+        drop(writer);
+        let answered = tokio::time::timeout(self.change_timeout, answered).await;
+        // The sender is dropped when the store does not answer and the server stops.
+        let answer = answered.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)?;
+        Ok(answer?)
     }
 
     /// Has all shards drop the recent frames that the log no longer keeps: for each
@@ -196,7 +230,8 @@ impl Shards {
         self.ask_all(|answer| [Item::Drain, Item::Other(Control::AnswerWhenDrained(answer))]).await;
     }
 
-    /// Ends the threads and tasks. Sockets that were not drained are cut off.
+    /// Ends the threads and tasks, once everything that waits for the log is stored: drafts,
+    /// changes and marks. Sockets that were not drained are cut off.
     pub async fn stop(&self) {
         for inbox in &self.inboxes {
             inbox.push(Item::Other(Control::Stop));
@@ -212,8 +247,14 @@ impl Shards {
         if joined.await.is_err() {
             tracing::error!("the threads of the shards could not be joined");
         }
+        self.writer().take();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<LogWriter>> {
+        // Nothing panics while it is locked.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pushes items with the sender of an answer to each shard, and collects the answers
@@ -241,5 +282,80 @@ impl Drop for Shards {
         for inbox in &self.inboxes {
             inbox.push(Item::Other(Control::Stop));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use chat_core::{
+        ChangeRefused, Commit, Conversations, Draft, Page, PageFrom, PageLimits, RoomChange, RoomInfo,
+        RoomName,
+    };
+    use chat_store::{MemoryStore, StoreFuture};
+
+    use super::*;
+
+    /// A log that never answers a change.
+    #[derive(Default)]
+    struct Silent(MemoryStore);
+
+    impl EventLog for Silent {
+        fn change<'a>(
+            &'a self,
+            _wanted: &'a WantedChange,
+            _now_ms: u64,
+        ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
+            self.0.append(drafts, now_ms)
+        }
+
+        fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
+            self.0.page(topic, from, limits)
+        }
+
+        fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
+            self.0.conversations(user, limit)
+        }
+
+        fn epoch(&self) -> &str {
+            self.0.epoch()
+        }
+
+        fn check(&self) -> StoreFuture<'_, ()> {
+            self.0.check()
+        }
+    }
+
+    fn options() -> ShardOptions {
+        ShardOptions { shards: NonZeroUsize::MIN, ..ShardOptions::default() }
+    }
+
+    fn create(by: &str) -> WantedChange {
+        let room = RoomName::default();
+        let by = Username::known(by).unwrap();
+        WantedChange::Create { info: RoomInfo::opened(&room), room, members: Vec::new(), by }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_answered_and_after_a_stop_none_is_made() {
+        let log = Arc::new(MemoryStore::default());
+        let shards = Shards::start(options(), log.clone()).unwrap();
+        assert_eq!(shards.change(create("alice")).await, Ok(()));
+        assert_eq!(shards.change(create("bob")).await, Err(ChangeError::Refused(ChangeRefused::Exists)));
+        let alice = Username::known("alice").unwrap();
+        assert!(log.access(&alice, &RoomName::default()).await.unwrap().role.is_some());
+        shards.stop().await;
+        assert_eq!(shards.change(create("alice")).await, Err(ChangeError::Unavailable));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_caller_of_a_change_does_not_wait_for_ever() {
+        let shards = Shards::start(options(), Arc::new(Silent::default())).unwrap();
+        assert_eq!(shards.change(create("alice")).await, Err(ChangeError::Unavailable));
     }
 }

@@ -97,6 +97,7 @@ impl<A> Turn<A> {
                 self.failures_seen[lane] += 1;
                 self.step(now, Input::Commit { entries: &[], receipts: &receipts });
             }
+            Item::Changes(changes) => self.step(now, Input::Changes(&changes)),
             Item::Missed(missed) => self.step(now, Input::Missed(&missed)),
             Item::Answer(id, answer) => self.step(now, Input::Answer { id, answer: &answer }),
             Item::Presence(change) => self.step(now, Input::Presence(&change)),

@@ -490,7 +490,8 @@ impl World {
                 }
             }
             Item::Drain => self.oracle.draining(hub),
-            Item::Missed(_)
+            Item::Changes(_)
+            | Item::Missed(_)
             | Item::Presence(_)
             | Item::Typing(_)
             | Item::HubLost(_)

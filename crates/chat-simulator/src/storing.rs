@@ -7,7 +7,7 @@ use chat_core::{
     Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
     Subscription, Topic, TypingChange, Username,
 };
-use chat_shard::{Batch, Failure, deliveries, drafts_by_lane, receipts_by_shard, retried};
+use chat_shard::{Batch, Failure, Work, deliveries, drafts_by_lane, receipts_by_shard, retried};
 
 use crate::oracle::{Check, SendRef, ensure};
 use crate::planted::Bug;
@@ -37,9 +37,13 @@ impl World {
         }
         let boot = *boot;
         let mut failures = Vec::new();
-        let batch = queue.next_batch(lane, self.random.size(1, 40), &mut failures);
+        let work = queue.next(lane, self.random.size(1, 40), &mut failures);
         let is_stored = false;
-        running[lane] = batch.map(|batch| Running { batch, is_stored });
+        running[lane] = match work {
+            Some(Work::Batch(batch)) => Some(Running { batch, is_stored }),
+            // No change is queued yet.
+            Some(Work::Change(_)) | None => None,
+        };
         if running[lane].is_some() {
             let slow = self.random.chance(self.rates.slow) || self.is_log_out();
             let latency_ms = self.random.between(0, if slow { 7_000 } else { 8 });
@@ -242,7 +246,7 @@ impl World {
     ) {
         let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
         let entries = self.nodes[node].routing.entries_by_shard(entries, shards);
-        for (shard, item) in deliveries(entries, receipts_by_shard(receipts, origins, shards)) {
+        for (shard, item) in deliveries(&[], entries, receipts_by_shard(receipts, origins, shards)) {
             self.push(first + shard, item);
         }
     }

@@ -64,7 +64,7 @@ pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) state: NodeState,
     /// The drafts that wait for the log.
-    pub(crate) queue: LogQueue,
+    pub(crate) queue: LogQueue<()>,
     /// The batch of each lane that is being stored.
     pub(crate) running: Vec<Option<Running>>,
     /// The subscriptions of its hubs.

@@ -84,7 +84,7 @@ async fn a_server_that_cannot_store_messages_is_not_ready() {
     socket.send(&json!({ "text": "kept" })).await;
     assert_eq!(socket.next_of("message").await["text"], "kept");
     until(|| logs.with_message("messages are stored again").len() == 1).await;
-    assert_eq!(logs.with_message("messages are stored again")[0]["failed_batches"], 1);
+    assert_eq!(logs.with_message("messages are stored again")[0]["failed_attempts"], 1);
     assert_eq!(metric(&chat, "chat_entries_total").await, "1");
 }
 
