@@ -265,10 +265,23 @@ export class Person {
     assert.ok(response.ok(), await response.text());
   }
 
-  /** @param {string} where */
+  /**
+   * Opens an address. A user who goes to a room is one of its members.
+   * @param {string} where
+   */
   async goto(where) {
+    await this.joins(where);
     await this.page.goto(this.url + where);
     await this.isIn();
+  }
+
+  /**
+   * Becomes a member of the room that an address names, if there is one.
+   * @param {string} where
+   */
+  async joins(where) {
+    const name = where === "/" ? "default" : /^\/r\/([^#]+)/.exec(where)?.[1];
+    if (name) await this.context.request.put(`${this.url}/api/rooms/${name}/membership`, { failOnStatusCode: false }).catch(() => {});
   }
 
   /** Waits until the chat is there, and connected. */
@@ -322,11 +335,25 @@ export class Person {
   }
 
   /**
-   * Opens a conversation from the sidebar: `#default`, `@bob`.
+   * Opens a conversation from the sidebar, or by a link where it is not listed:
+   * `#default`, `@bob`.
    * @param {string} key
    */
   async open(key) {
-    await this.page.click(`#sidebar [data-key=${JSON.stringify(key)}]`);
+    const address = `/${key.startsWith("#") ? "r" : "u"}/${encodeURIComponent(key.slice(1))}`;
+    await this.joins(address);
+    const line = this.page.locator(`#sidebar [data-key=${JSON.stringify(key)}]`);
+    if (await line.count()) {
+      await line.click();
+    } else {
+      await this.page.evaluate((address) => {
+        const link = document.createElement("a");
+        link.href = address;
+        document.body.append(link);
+        link.click();
+        link.remove();
+      }, address);
+    }
     await this.page.waitForFunction((key) => document.querySelector("#sidebar [aria-current]")?.dataset.key === key, key);
     await this.isIn();
   }

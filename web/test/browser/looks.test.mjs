@@ -92,6 +92,7 @@ for (const colorScheme of ["light", "dark"]) {
 
 scenario("the sidebar opens and closes on a phone", async () => {
   const alice = await person(server.url, "alice", PHONE);
+  await alice.joins("/r/random");
   const { page } = alice;
   assert.equal(await page.locator("#sidebar").isVisible(), false);
   const focused = () => page.evaluate(() => document.activeElement?.id);
@@ -99,8 +100,8 @@ scenario("the sidebar opens and closes on a phone", async () => {
   await page.tap("#open-sidebar");
   await page.waitForSelector("#chat.sidebar-open");
   assert.equal(await focused(), "find");
-  await page.locator("[data-key='#music']").tap();
-  await page.waitForURL("**/r/music");
+  await page.locator("[data-key='#random']").tap();
+  await page.waitForURL("**/r/random");
   await page.waitForFunction(() => !document.querySelector("#chat.sidebar-open"));
   assert.notEqual(await focused(), "text");
   await page.tap("#text");
@@ -139,7 +140,7 @@ scenario("a chosen theme overrides the system's", async () => {
   await page.click("#me");
   await page.click("#settings [data-language=ru]");
   await page.waitForFunction(() => document.querySelector("#rooms-heading")?.textContent === "Комнаты");
-  await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Основная");
+  await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Общая");
 });
 
 scenario("the page can be installed", async () => {

@@ -25,7 +25,7 @@ async function listens({ page }) {
 /** Waits longer than a tab waits before it notifies. */
 function hasHadItsSay({ page }) {
   return page.evaluate(async () => {
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
     await navigator.serviceWorker.getRegistration();
     await navigator.locks.request("chat notify", () => {});
   });
@@ -58,7 +58,7 @@ scenario("a notification comes for a private message and a mention, and closes o
   await bob.goto("/r/default");
   await bob.say("nobody is meant");
   await bob.say("look, @alice");
-  await hasNotices(alice, "bob · Main: look, @alice");
+  await hasNotices(alice, "bob · General: look, @alice");
   await alice.open("#default");
   await hasNotices(alice);
   await bob.say("and @alice again, who is looking");

@@ -15,9 +15,11 @@ async function pressed({ page }, what, meanwhile) {
   await page.mouse.up();
 }
 
-/** A user who has joined two rooms. */
+/** A user who is a member of a room, and looks at another. */
 async function between(name, there) {
   const someone = await person(server.url, name, { path: `/r/${there}` });
+  await someone.say("I am here");
+  await someone.allStored();
   await someone.open("#games");
   return someone;
 }
@@ -74,6 +76,8 @@ scenario("a message changes only one line of the sidebar", async () => {
   const own = await Server.start("--database-url", "memory:");
   const bob = await person(own.url, "bob", { path: "/r/quiet" });
   const alice = await person(own.url, "alice", { path: "/r/quiet" });
+  await alice.say("I am here");
+  await alice.allStored();
   await alice.open("#games");
   await bob.say("once");
   await counts(alice, "#quiet", "1");
@@ -126,7 +130,6 @@ scenario("while the server is down, nobody is shown as online", async () => {
   await own.kill();
   await alice.page.waitForSelector("#subtitle.away");
   await alice.until(async () => (await dot.count()) === 0, "no dot is left");
-  assert.equal(await alice.page.locator("#sidebar .online-count:visible").count(), 0);
   assert.ok(await alice.page.locator("#here").isHidden());
   await own.restart();
   await dot.waitFor();
