@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::task::{Command, Task};
 use crate::{
-    Event, HistoryPage, Options, PageFrom, Refused, Seen, ServerUrl, ServerUrlError, Snapshot, Topic, Unsent,
+    Account, Event, HistoryPage, Level, Mark, NewMessage, Options, PageFrom, Refused, Seen, ServerUrl,
+    ServerUrlError, Snapshot, Topic, Unsent,
 };
 
 /// A handle to a client that connects, and connects again after each loss.
@@ -39,6 +40,7 @@ pub struct Client {
 pub struct Events {
     events: mpsc::Receiver<Event>,
     seen: Seen,
+    account: Account,
 }
 
 /// The credentials, caps and deadlines of a client.
@@ -115,6 +117,8 @@ pub struct Receipt {
     pub timestamp: u64,
     /// Whether an earlier attempt had stored it.
     pub duplicate: bool,
+    /// The mentioned users who are no members of the room, and are not notified.
+    pub not_members: Vec<String>,
 }
 
 /// Why a client could not connect.
@@ -205,7 +209,7 @@ impl Client {
             Ok(result) => result?,
             Err(_) => return Err(ConnectError::SignedOut { code: 1008 }),
         }
-        Ok((Self { commands }, Events { events: events_out, seen }))
+        Ok((Self { commands }, Events { events: events_out, seen, account: Account::default() }))
     }
 
     /// Joins a room for as long as the client exists; returns when it is joined.
@@ -231,6 +235,19 @@ impl Client {
         let _closed = self.commands.send(Command::Typing { topic, active }).await;
     }
 
+    /// Reports that the user has read a topic up to this number: see
+    /// [`Session::read`](crate::Session::read).
+    pub async fn read(&self, topic: Topic, upto: u64) {
+        // A closed client reads nothing.
+        let _closed = self.commands.send(Command::Read { topic, upto }).await;
+    }
+
+    /// Sets what the user is notified of in a topic: see
+    /// [`Session::set_level`](crate::Session::set_level).
+    pub async fn set_level(&self, topic: Topic, level: Level) {
+        let _closed = self.commands.send(Command::SetLevel { topic, level }).await;
+    }
+
     /// Sends a message; returns when it is committed, after restarts of the server
     /// if need be.
     ///
@@ -238,7 +255,7 @@ impl Client {
     ///
     /// See [`SendError`].
     pub async fn send(&self, to: Topic, text: impl Into<String>) -> Result<Receipt, SendError> {
-        self.send_as(to, text.into(), None).await
+        self.send_message(NewMessage::new(to, text)).await
     }
 
     /// Sends a message with the caller's own nonce, so that another run of the
@@ -253,11 +270,16 @@ impl Client {
         to: Topic,
         text: impl Into<String>,
     ) -> Result<Receipt, SendError> {
-        self.send_as(to, text.into(), Some(nonce.into())).await
+        self.send_message(NewMessage::new(to, text).nonce(nonce)).await
     }
 
-    async fn send_as(&self, to: Topic, text: String, nonce: Option<String>) -> Result<Receipt, SendError> {
-        self.call(|call| Command::Send { to, text, nonce, call }).await.unwrap_or(Err(SendError::Closed))
+    /// Sends a message that may mention users; returns when it is committed.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn send_message(&self, message: NewMessage) -> Result<Receipt, SendError> {
+        self.call(|call| Command::Send { message, call }).await.unwrap_or(Err(SendError::Closed))
     }
 
     /// Reads a page of history.
@@ -280,6 +302,13 @@ impl Client {
     /// another run of the program continues.
     pub async fn unsent(&self) -> Vec<Unsent> {
         self.call(|call| Command::Unsent { call }).await.unwrap_or_default()
+    }
+
+    /// The read marks and levels that the server may not have kept yet, for
+    /// [`Snapshot::marks`] of another run. A program that does without them may find
+    /// what was read in its last seconds unread.
+    pub async fn marks(&self) -> Vec<Mark> {
+        self.call(|call| Command::Marks { call }).await.unwrap_or_default()
     }
 
     /// Connects again with other credentials, after [`Event::SignedOut`].
@@ -307,6 +336,7 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         let event = self.events.recv().await?;
         self.seen.apply(&event);
+        self.account.apply(&event);
         Some(event)
     }
 
@@ -315,6 +345,11 @@ impl Events {
     /// and repeats nothing after a crash: see [`ClientOptions::snapshot`].
     pub fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// The user's rooms and conversations, by the events taken until now.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Access, Conversation, Counts, Level, Membership, Role};
+
 /// An event, in the order in which an application must handle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +19,13 @@ pub enum Event {
         conversations: Vec<Conversation>,
         /// Whether there are older ones.
         has_more: bool,
+        /// The user's rooms with the newest messages, at most 200; none if the server
+        /// lacks the feature `rooms`.
+        rooms: Vec<Membership>,
+        /// Whether the user is a member of further rooms.
+        has_more_rooms: bool,
+        /// What the server has beyond the first servers of protocol v2.
+        features: Features,
     },
     /// There is no connection. The session tries the next one by itself.
     Offline {
@@ -40,18 +49,28 @@ pub enum Event {
         epoch: String,
         /// The number of its last entry; entries up to it were sent before.
         seq: u64,
-        /// Whether all missed messages follow. Otherwise the latest 50 follow.
+        /// Whether all missed messages follow. Otherwise the latest ones follow: 50, or
+        /// [`Options::join_limit`](crate::Options::join_limit).
         recovered: bool,
         /// How many users are online in the room.
         online: u64,
         /// Their names, at most 200.
         members: Vec<String>,
     },
+    /// The replay behind a [`Joined`](Self::Joined) has ended, if the session joins
+    /// rooms [folded](crate::Options::fold): the next message is a new one.
+    Replayed {
+        /// The name of the room.
+        room: String,
+        /// The number up to which the application has everything of the room.
+        upto: u64,
+    },
     /// A room cannot be joined; no more events of it follow.
     NotJoined {
         /// The name of the room.
         room: String,
-        /// The server's code, such as `too_many_rooms`.
+        /// The server's code, such as `too_many_rooms`, or `forbidden` if only members
+        /// may read the room.
         code: String,
         /// A sentence for the user.
         message: String,
@@ -60,6 +79,11 @@ pub enum Event {
     Left {
         /// The name of the room.
         room: String,
+        /// Why the server ended it: `removed` (somebody removed this user), `closed`
+        /// (only members may read the room now), `left` (this user is no member any
+        /// more), or a later reason. Sends to the room that were not transmitted have
+        /// failed before. `None`: this application left.
+        reason: Option<String>,
     },
     /// The application must forget its messages of this topic: there is a new
     /// epoch, or messages are missing before the next one. The latest messages
@@ -88,13 +112,16 @@ pub enum Event {
         timestamp: u64,
         /// Whether an earlier attempt had stored it.
         duplicate: bool,
+        /// The mentioned users who are no members of the room, and are not notified.
+        not_members: Vec<String>,
     },
     /// A send failed and is not repeated.
     NotSent {
         /// The nonce of the send.
         nonce: String,
-        /// The server's code, such as `text_too_long`, or `other_user` if another
-        /// user has signed in.
+        /// The server's code, such as `text_too_long`, or `forbidden` (only members may
+        /// write to the room, or only moderators may mention everybody there), or
+        /// `other_user` if another user has signed in.
         code: String,
         /// A sentence for the user.
         message: String,
@@ -107,6 +134,58 @@ pub enum Event {
         room: String,
         /// The change.
         change: Presence,
+    },
+    /// The user has become a member of a room, or the room or the user's role in it was
+    /// changed.
+    Room {
+        /// The name of the room.
+        room: String,
+        /// Its title.
+        title: String,
+        /// Who may read it.
+        access: Access,
+        /// Whether nothing can be written to it any more.
+        archived: bool,
+        /// The user's role in it.
+        role: Role,
+    },
+    /// The user is no member of a room any more. An open room stays joined.
+    RoomGone {
+        /// The name of the room.
+        room: String,
+    },
+    /// Others wrote to a room of which the user is a member, and which is not joined on
+    /// this connection.
+    Activity {
+        /// The name of the room.
+        room: String,
+        /// The number of its last entry.
+        top: u64,
+        /// When its last message was stored, in whole seconds since 1970.
+        at: u64,
+        /// How many messages of others came since the last such event.
+        new: u64,
+        /// How many of them mention the user.
+        mentions: u64,
+    },
+    /// The user has read a topic, on this or another device, or the server has counted
+    /// what is unread. [`Account`](crate::Account) has the present counts.
+    Read {
+        /// The topic.
+        topic: Topic,
+        /// The user has read up to this number.
+        upto: u64,
+        /// The last number that `counts` include.
+        top: u64,
+        /// What was unread then; `None` if the server was not asked.
+        counts: Option<Counts>,
+    },
+    /// The user has chosen, on this or another device, what to be notified of.
+    Level {
+        /// Where.
+        topic: Topic,
+        /// What to be notified of.
+        level: Level,
     },
     /// Another user types, or no longer does. It is a hint that may be lost: an
     /// application ends it by itself after 6 s, and with a message of the user there.
@@ -179,15 +258,27 @@ pub struct Entry {
     pub timestamp: u64,
     /// Its author's id for the send; messages of v1 clients have none.
     pub nonce: Option<String>,
+    /// The users whom it mentions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<String>,
+    /// Whether it mentions every member of its room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mention_all: bool,
 }
 
-/// A private conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conversation {
-    /// The name of the other user.
-    pub with: String,
-    /// The number of its last entry.
-    pub seq: u64,
+/// What a server has beyond the first servers of protocol v2: its `hello.features`.
+/// A session asks a server for nothing else of that kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Features {
+    /// Messages mention users.
+    pub mentions: bool,
+    /// The server keeps how far the user has read each topic, and counts what is unread.
+    pub read: bool,
+    /// The server keeps of which rooms the user is a member; there are closed rooms.
+    pub rooms: bool,
+    /// Users see who types.
+    pub typing: bool,
 }
 
 /// A change of the users who are online in a room.
@@ -210,6 +301,10 @@ pub struct HistoryPage {
     pub epoch: String,
     /// The oldest number that the server still keeps.
     pub first: u64,
+    /// The first and the last number that a [folded](crate::Options::fold) page covers;
+    /// `None` if the page is not folded. The first is one more than the last if the page
+    /// covers none.
+    pub covers: Option<(u64, u64)>,
     /// The messages, in rising order.
     pub messages: Vec<Entry>,
     /// Whether there are more in the requested direction.

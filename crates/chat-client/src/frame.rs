@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Conversation, Entry, Presence, Topic};
+use crate::{
+    Access, Conversation, Counts, Entry, Features, Level, Membership, Presence, Role, Topic, account,
+};
 
 /// A frame that a client sends.
 #[derive(Serialize)]
@@ -16,6 +18,10 @@ pub(crate) enum Request<'a> {
         since: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        #[serde(skip_serializing_if = "is_false")]
+        fold: bool,
         #[serde(rename = "ref")]
         reference: String,
     },
@@ -28,6 +34,10 @@ pub(crate) enum Request<'a> {
         room: &'a str,
         text: &'a str,
         nonce: &'a str,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        mentions: &'a [String],
+        #[serde(skip_serializing_if = "is_false")]
+        mention_all: bool,
     },
     Private {
         to: &'a str,
@@ -45,6 +55,22 @@ pub(crate) enum Request<'a> {
         after: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
+        #[serde(skip_serializing_if = "is_false")]
+        fold: bool,
+        #[serde(rename = "ref")]
+        reference: String,
+    },
+    Read {
+        #[serde(flatten)]
+        of: Of<'a>,
+        upto: u64,
+        #[serde(rename = "ref")]
+        reference: String,
+    },
+    Level {
+        #[serde(flatten)]
+        of: Of<'a>,
+        level: Level,
         #[serde(rename = "ref")]
         reference: String,
     },
@@ -55,6 +81,23 @@ pub(crate) enum Request<'a> {
         to: Option<&'a str>,
         active: bool,
     },
+}
+
+/// The topic of a request.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Of<'a> {
+    Room(&'a str),
+    With(&'a str),
+}
+
+impl<'a> From<&'a Topic> for Of<'a> {
+    fn from(topic: &'a Topic) -> Self {
+        match topic {
+            Topic::Room(room) => Self::Room(room),
+            Topic::Private(with) => Self::With(with),
+        }
+    }
 }
 
 impl Request<'_> {
@@ -68,9 +111,12 @@ impl Request<'_> {
 pub(crate) enum Frame {
     Hello(Hello),
     Joined(Joined),
-    Left {
-        reference: Option<u64>,
+    /// The replay of a folded join has ended.
+    Replayed {
+        room: String,
+        upto: u64,
     },
+    Left(Left),
     Ack(Ack),
     History(History),
     Presence {
@@ -81,6 +127,35 @@ pub(crate) enum Frame {
         topic: Topic,
         user: String,
         active: bool,
+    },
+    /// A membership, or its room, has changed.
+    Membership {
+        room: String,
+        title: String,
+        access: Access,
+        archived: bool,
+        role: Role,
+    },
+    /// A membership has ended.
+    NotMember {
+        room: String,
+    },
+    Activity {
+        room: String,
+        top: u64,
+        at: u64,
+        new: u64,
+        mentions: u64,
+    },
+    Read {
+        topic: Topic,
+        upto: u64,
+        top: u64,
+        counts: Counts,
+    },
+    Level {
+        topic: Topic,
+        level: Level,
     },
     Error(Refusal),
     Reconnect {
@@ -110,12 +185,16 @@ pub(crate) struct Hello {
     pub(crate) heartbeat_seconds: Option<u64>,
     #[serde(default)]
     pub(crate) limits: Limits,
-    #[serde(default)]
-    pub(crate) features: Vec<String>,
+    #[serde(default, deserialize_with = "features")]
+    pub(crate) features: Features,
     #[serde(default)]
     pub(crate) privates: Vec<Conversation>,
     #[serde(default)]
     pub(crate) has_more: bool,
+    #[serde(default)]
+    pub(crate) rooms: Vec<Membership>,
+    #[serde(default)]
+    pub(crate) has_more_rooms: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +208,8 @@ pub(crate) struct Joined {
     pub(crate) room: String,
     pub(crate) epoch: String,
     pub(crate) seq: u64,
+    /// Of a folded join: the first number that the replay covers.
+    pub(crate) from: Option<u64>,
     pub(crate) recovered: bool,
     #[serde(default)]
     pub(crate) online: u64,
@@ -148,6 +229,8 @@ pub(crate) struct Ack {
     pub(crate) timestamp: u64,
     #[serde(default)]
     pub(crate) duplicate: bool,
+    #[serde(default)]
+    pub(crate) not_members: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -155,6 +238,8 @@ pub(crate) struct History {
     pub(crate) topic: Topic,
     pub(crate) epoch: String,
     pub(crate) first: u64,
+    /// Of a folded page: the numbers that it covers.
+    pub(crate) covers: Option<(u64, u64)>,
     /// The numbers of the page, each with its message unless it is of an
     /// unknown kind.
     pub(crate) entries: Vec<(u64, Option<Entry>)>,
@@ -196,10 +281,15 @@ pub(crate) fn parse(text: &str) -> Frame {
         "ack" => read(text, Frame::Ack),
         "hello" => read(text, Frame::Hello),
         "joined" => read(text, Frame::Joined),
-        "left" => read(text, |Left { reference }| Frame::Left { reference }),
+        "replayed" => read(text, |Replayed { room, upto }| Frame::Replayed { room, upto }),
+        "left" => read(text, Frame::Left),
         "history" => read(text, HistoryFields::frame),
         "presence" => read(text, PresenceFields::frame),
         "typing" => read(text, TypingFields::frame),
+        "room" => read(text, RoomFields::frame),
+        "activity" => read(text, ActivityFields::frame),
+        "read" => read(text, ReadFields::frame),
+        "level" => read(text, LevelFields::frame),
         "error" => read(text, Frame::Error),
         "reconnect" => read(text, |Reconnect { after_ms }| Frame::Reconnect { after_ms }),
         _ => numbered(text),
@@ -239,12 +329,17 @@ struct Message {
     #[serde(default)]
     timestamp: u64,
     nonce: Option<String>,
+    #[serde(default)]
+    mentions: Vec<String>,
+    #[serde(default)]
+    mention_all: bool,
 }
 
 impl Message {
     fn frame(self) -> Frame {
-        let Self { room, seq, from, text, timestamp, nonce } = self;
-        Frame::Room { room, seq, entry: Some(Entry { seq, from, text, timestamp, nonce }) }
+        let Self { room, seq, from, text, timestamp, nonce, mentions, mention_all } = self;
+        let entry = Entry { seq, from, text, timestamp, nonce, mentions, mention_all };
+        Frame::Room { room, seq, entry: Some(entry) }
     }
 }
 
@@ -262,15 +357,25 @@ struct Private {
 impl Private {
     fn frame(self) -> Frame {
         let Self { from, to, seq, text, timestamp, nonce } = self;
-        let entry = Some(Entry { seq, from: from.clone(), text, timestamp, nonce });
+        let (mentions, mention_all) = (Vec::new(), false);
+        let entry = Some(Entry { seq, from: from.clone(), text, timestamp, nonce, mentions, mention_all });
         Frame::Private { from, to, seq, entry }
     }
 }
 
-#[derive(Deserialize)]
-struct Left {
+#[derive(Debug, Deserialize)]
+pub(crate) struct Left {
+    pub(crate) room: Option<String>,
+    /// Why the server ended it, without a request.
+    pub(crate) reason: Option<String>,
     #[serde(rename = "ref", default, deserialize_with = "number")]
-    reference: Option<u64>,
+    pub(crate) reference: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Replayed {
+    room: String,
+    upto: u64,
 }
 
 #[derive(Deserialize)]
@@ -318,6 +423,93 @@ impl TypingFields {
 }
 
 #[derive(Deserialize)]
+struct RoomFields {
+    room: String,
+    member: Option<bool>,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    access: Access,
+    #[serde(default)]
+    archived: bool,
+    #[serde(default)]
+    role: Role,
+}
+
+impl RoomFields {
+    fn frame(self) -> Frame {
+        let Self { room, member, title, access, archived, role } = self;
+        if member == Some(false) {
+            Frame::NotMember { room }
+        } else {
+            Frame::Membership { room, title, access, archived, role }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ActivityFields {
+    room: String,
+    top: u64,
+    #[serde(default)]
+    at: u64,
+    #[serde(default)]
+    new: u64,
+    #[serde(default)]
+    mentions: u64,
+}
+
+impl ActivityFields {
+    fn frame(self) -> Frame {
+        let Self { room, top, at, new, mentions } = self;
+        Frame::Activity { room, top, at, new, mentions }
+    }
+}
+
+#[derive(Deserialize)]
+struct ReadFields {
+    room: Option<String>,
+    with: Option<String>,
+    upto: u64,
+    top: u64,
+    unread: u64,
+    #[serde(default)]
+    mentions: u64,
+}
+
+impl ReadFields {
+    fn frame(self) -> Frame {
+        let Self { upto, top, unread, mentions, .. } = self;
+        let counts = Counts { unread: account::capped(unread), mentions: account::capped(mentions) };
+        match topic(self.room, self.with) {
+            Some(topic) => Frame::Read { topic, upto, top, counts },
+            None => Frame::Unknown,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct LevelFields {
+    room: Option<String>,
+    with: Option<String>,
+    level: Level,
+}
+
+impl LevelFields {
+    fn frame(self) -> Frame {
+        match topic(self.room, self.with) {
+            Some(topic) => Frame::Level { topic, level: self.level },
+            None => Frame::Unknown,
+        }
+    }
+}
+
+/// The topic of a frame that names a room or the other user of a conversation.
+fn topic(room: Option<String>, with: Option<String>) -> Option<Topic> {
+    room.map(Topic::Room).or_else(|| with.map(Topic::Private))
+}
+
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Online {
     Is(bool),
@@ -330,6 +522,8 @@ struct HistoryFields {
     with: Option<String>,
     epoch: String,
     first: u64,
+    from: Option<u64>,
+    upto: Option<u64>,
     messages: Vec<serde_json::Value>,
     has_more: bool,
     #[serde(rename = "ref", default, deserialize_with = "number")]
@@ -338,11 +532,7 @@ struct HistoryFields {
 
 impl HistoryFields {
     fn frame(self) -> Frame {
-        let topic = match (self.room, self.with) {
-            (Some(room), _) => Topic::Room(room),
-            (None, Some(with)) => Topic::Private(with),
-            (None, None) => return Frame::Unknown,
-        };
+        let Some(topic) = topic(self.room, self.with) else { return Frame::Unknown };
         let is_message = |value: &serde_json::Value| {
             matches!(value.get("type").and_then(|kind| kind.as_str()), Some("message" | "private"))
         };
@@ -355,6 +545,7 @@ impl HistoryFields {
             topic,
             epoch: self.epoch,
             first: self.first,
+            covers: self.from.zip(self.upto),
             entries: entries.collect(),
             has_more: self.has_more,
             reference: self.reference,
@@ -366,4 +557,15 @@ impl HistoryFields {
 fn number<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<u64>, D::Error> {
     let text: Option<Cow<'de, str>> = Deserialize::deserialize(field)?;
     Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn features<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Features, D::Error> {
+    let names: Vec<Cow<'de, str>> = Deserialize::deserialize(field)?;
+    let has = |feature: &str| names.iter().any(|name| name == feature);
+    Ok(Features { mentions: has("mentions"), read: has("read"), rooms: has("rooms"), typing: has("typing") })
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

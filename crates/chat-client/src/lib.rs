@@ -15,7 +15,9 @@
 //! | [`Client`], [`Events`] | a task on tokio with a socket: join, send, wait for events |
 //! | [`Session`], [`Output`], [`Options`] | the rules alone, as a value: for other runtimes, simulators, thousands of clients in one task |
 //! | [`Event`] | the events for an application, in order |
-//! | [`Seen`], [`Snapshot`], [`Unsent`] | the state to save, so that another run continues |
+//! | [`Account`], [`Membership`], [`Conversation`] | the user's rooms and conversations, and what is unread, the same on every device |
+//! | [`NewMessage`] | a message with mentions |
+//! | [`Seen`], [`Snapshot`], [`Unsent`], [`Mark`] | the state to save, so that another run continues |
 //! | [`Rng`] | the random generator of a session, for programs that repeat runs from a seed |
 //! | [`sign_in()`] | a token for a name and a password |
 //!
@@ -30,6 +32,12 @@
 //!   whatever happens to the connection. Where that is impossible (the server no
 //!   longer keeps the missed messages, or has a new epoch), an [`Event::Reset`]
 //!   reports it before the latest messages follow.
+//! - What the user reads and chooses ([`Client::read`], [`Client::set_level`]) is sent
+//!   until the server keeps it. Rooms, marks and counts belong to the account: they are
+//!   the same on every device.
+//! - A room that this user may not read any more ([`Event::Left`] with a reason,
+//!   [`Event::NotJoined`] with `forbidden`) is not joined again, and its unsent messages
+//!   are reported as not sent.
 //! - Messages that are sent while a program does not run are not lost either, if
 //!   the program saves what it has [seen](Events::seen) and its
 //!   [unsent](Client::unsent) messages.
@@ -42,10 +50,12 @@
 //! arguments, so that a run can be repeated exactly. There is no TLS: give the
 //! address behind the proxy, or use your own socket with a [`Session`].
 
+mod account;
 #[cfg(feature = "socket")]
 mod client;
 mod event;
 mod frame;
+mod new_message;
 mod rng;
 mod seen;
 #[cfg(feature = "socket")]
@@ -54,15 +64,17 @@ mod session;
 #[cfg(feature = "socket")]
 mod sign_in;
 
+pub use account::{Access, Account, COUNT_MAX, Conversation, Counts, Level, Membership, Role};
 #[cfg(feature = "socket")]
 pub use client::{
     Client, ClientOptions, ConnectError, Credentials, Events, Receipt, RequestError, SendError,
 };
-pub use event::{Conversation, Entry, Event, HistoryPage, Presence, Topic};
+pub use event::{Entry, Event, Features, HistoryPage, Presence, Topic};
+pub use new_message::{MENTIONS_MAX, NewMessage};
 pub use rng::Rng;
 pub use seen::{CONVERSATIONS_MAX, Seen};
 #[cfg(feature = "socket")]
 pub use server_url::{ServerUrl, ServerUrlError};
-pub use session::{Options, Output, PageFrom, Refused, Session, Snapshot, Unsent};
+pub use session::{Mark, Options, Output, PageFrom, Refused, Session, Snapshot, Unsent};
 #[cfg(feature = "socket")]
 pub use sign_in::{SignInError, sign_in};

@@ -49,7 +49,7 @@ impl Seen {
     /// Takes note of an event that the application has handled.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Online { user, epoch, conversations, has_more } => {
+            Event::Online { user, epoch, conversations, has_more, .. } => {
                 self.hello(user, epoch, conversations, *has_more);
             }
             Event::Joined { room, epoch, seq, recovered, .. } => {
@@ -59,9 +59,10 @@ impl Seen {
                     *seen = Room { epoch: epoch.clone(), seq: (*seq == 0).then_some(0) };
                 }
             }
-            Event::NotJoined { room, .. } | Event::Left { room } => {
+            Event::NotJoined { room, .. } | Event::Left { room, .. } => {
                 self.rooms.remove(room);
             }
+            Event::Replayed { room, upto } => self.advance(&Topic::Room(room.clone()), *upto),
             Event::Reset { topic: Topic::Room(room) } => {
                 if let Some(seen) = self.rooms.get_mut(room) {
                     seen.seq = None;

@@ -2,6 +2,7 @@
 //! application has seen, and what to do when the connection is lost.
 
 mod connection;
+mod marks;
 mod options;
 mod outbox;
 mod privates;
@@ -12,14 +13,15 @@ mod snapshot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::connection::{ConnectionPhase, Server};
+use self::marks::Marks;
 pub use self::options::Options;
 use self::outbox::Outbox;
 use self::privates::CatchUp;
 use self::requests::{Expected, QueuedPage, Requests};
 use self::rooms::Room;
-pub use self::snapshot::{Snapshot, Unsent};
-use crate::frame::{self, Frame, Refusal, Request};
-use crate::{Event, Rng, Seen, Topic};
+pub use self::snapshot::{Mark, Snapshot, Unsent};
+use crate::frame::{self, Frame, Left, Refusal, Request};
+use crate::{Account, Event, Rng, Seen, Topic};
 
 /// The state machine of a client that connects again after each loss.
 ///
@@ -41,6 +43,7 @@ use crate::{Event, Rng, Seen, Topic};
 ///   comes once for each.
 /// - Each message of a joined room, and each private message, comes once and in
 ///   order, or an [`Event::Reset`] reports that some were missed.
+/// - A mark that [`read`](Self::read) set is sent until the server keeps it.
 /// - Everything that is kept has a cap: see [`Options`].
 #[derive(Debug)]
 pub struct Session {
@@ -54,6 +57,8 @@ pub struct Session {
     /// When something was last received from the server.
     received_ms: u64,
     seen: Seen,
+    account: Account,
+    marks: Marks,
     rooms: BTreeMap<String, Room>,
     /// The rooms for which a request is to be sent, now or later.
     rooms_due: BTreeSet<String>,
@@ -104,6 +109,12 @@ pub enum Refused {
     /// A nonce has 1 to 64 characters, and no control characters.
     #[error("a nonce has 1 to 64 characters, none of them a control character")]
     BadNonce,
+    /// Mention fewer users, or everybody.
+    #[error("a message mentions at most {max} users")]
+    TooManyMentions {
+        /// [`MENTIONS_MAX`](crate::MENTIONS_MAX).
+        max: usize,
+    },
     /// A send with this nonce has no answer yet: wait for it.
     #[error("a message with this nonce is being sent")]
     NonceInUse,
@@ -155,6 +166,8 @@ impl Session {
             failures: 0,
             received_ms: 0,
             seen: snapshot.seen,
+            account: Account::default(),
+            marks: Marks::restore(snapshot.marks),
             rooms_due: rooms.keys().cloned().collect(),
             rooms,
             outbox: Outbox::restore(snapshot.outbox),
@@ -166,7 +179,8 @@ impl Session {
 
     /// The state from which another run of the program continues.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { seen: self.seen.clone(), outbox: self.outbox.unsent().collect() }
+        let outbox = self.outbox.unsent().collect();
+        Snapshot { seen: self.seen.clone(), outbox, marks: self.marks.kept() }
     }
 
     /// The next thing to do.
@@ -190,6 +204,7 @@ impl Session {
                 self.answer_deadline_ms(),
                 self.outbox.next_ms(),
                 self.next_room_ms(),
+                self.next_mark_ms(),
                 if self.may_request_page() { self.catch_up.next_ms() } else { u64::MAX },
             ]
             .into_iter()
@@ -206,6 +221,11 @@ impl Session {
     /// How far the application has seen each topic.
     pub fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// The user's rooms and conversations, by the events that were put out.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Does what is due by now.
@@ -240,7 +260,7 @@ impl Session {
             Topic::Room(room) => (Some(room.as_str()), None),
             Topic::Private(to) => (None, Some(to.as_str())),
         };
-        if self.server.has_typing
+        if self.server.features.typing
             && matches!(self.connection, ConnectionPhase::Up { reconnect_at_ms: None, .. })
         {
             let frame = Request::Typing { room, to, active }.write();
@@ -257,7 +277,9 @@ impl Session {
                 self.private_entry(with, seq, entry, now_ms);
             }
             Frame::Joined(joined) => self.joined(joined, now_ms),
-            Frame::Left { reference } => {
+            Frame::Replayed { room, upto } => self.replayed(room, upto),
+            Frame::Left(Left { room: Some(room), reason: Some(reason), .. }) => self.ended(room, reason),
+            Frame::Left(Left { reference, .. }) => {
                 if let Some(Expected::Left(room)) = self.complete(reference, now_ms) {
                     self.left(&room, reference);
                 }
@@ -282,6 +304,15 @@ impl Session {
                     self.emit(Event::Typing { topic, user, active });
                 }
             }
+            Frame::Membership { room, title, access, archived, role } => {
+                self.emit(Event::Room { room, title, access, archived, role });
+            }
+            Frame::NotMember { room } => self.emit(Event::RoomGone { room }),
+            Frame::Activity { room, top, at, new, mentions } => {
+                self.emit(Event::Activity { room, top, at, new, mentions });
+            }
+            Frame::Read { topic, upto, top, counts } => self.read_elsewhere(topic, upto, top, counts),
+            Frame::Level { topic, level } => self.level_elsewhere(topic, level),
             Frame::Error(refusal) => self.refused(refusal, now_ms),
             Frame::Reconnect { after_ms } => self.reconnect_requested(after_ms, now_ms),
             Frame::Hello(_) | Frame::Unknown => {}
@@ -293,6 +324,9 @@ impl Session {
             return self.send_refused(refusal, now_ms);
         }
         let reference = refusal.reference;
+        if reference.is_some_and(|reference| self.mark_refused(reference, &refusal, now_ms)) {
+            return;
+        }
         match self.complete(reference, now_ms) {
             Some(Expected::Joined(room)) => self.join_refused(room, reference, refusal, now_ms),
             Some(Expected::Left(room)) => self.left(&room, reference),
@@ -311,6 +345,7 @@ impl Session {
             self.send_room_requests(now_ms);
             self.send_page_requests(now_ms);
             self.send_catch_up_requests(now_ms);
+            self.send_marks(now_ms);
             self.send_outbox(now_ms);
             // A room is left behind its last send, which may have been answered now.
             self.send_room_requests(now_ms);
@@ -320,6 +355,7 @@ impl Session {
     /// Puts out an event, and counts it as seen.
     fn emit(&mut self, event: Event) {
         self.seen.apply(&event);
+        self.account.apply(&event);
         self.out.push_back(Output::Event(event));
     }
 }

@@ -350,7 +350,7 @@ impl World {
                 shown.members = members.iter().cloned().collect();
                 shown.has_names = *online <= members_max;
             }
-            AppEvent::NotJoined { room, .. } | AppEvent::Left { room } => {
+            AppEvent::NotJoined { room, .. } | AppEvent::Left { room, .. } => {
                 self.apps[app].rooms.remove(room);
             }
             AppEvent::Reset { topic: place } => {

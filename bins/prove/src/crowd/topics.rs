@@ -45,10 +45,10 @@ impl Topics {
             ClientEvent::Joined { room, seq, recovered, .. } => {
                 Event::Joined { room: in_room(&room), seq, recovered }
             }
-            ClientEvent::Left { room } => Event::Left { room: in_room(&room) },
+            ClientEvent::Left { room, .. } => Event::Left { room: in_room(&room) },
             ClientEvent::Reset { topic } => Event::Reset { topic: (*self.of(&topic)).clone() },
             ClientEvent::Message { topic, entry } => {
-                let Entry { seq, from, text, timestamp, nonce } = entry;
+                let Entry { seq, from, text, timestamp, nonce, .. } = entry;
                 let content = ContentHash::of_v2(&from, &text, nonce.as_deref(), timestamp);
                 Event::Entry(Seen { topic: self.of(&topic), seq, content })
             }

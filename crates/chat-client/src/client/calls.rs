@@ -27,7 +27,7 @@ impl Calls {
     /// for a call only.
     pub(super) fn answer(&mut self, event: Event) -> Option<Event> {
         match &event {
-            Event::Stored { nonce, topic, seq, timestamp, duplicate } => {
+            Event::Stored { nonce, topic, seq, timestamp, duplicate, not_members } => {
                 if let Some(call) = self.sends.remove(nonce) {
                     let receipt = Receipt {
                         nonce: nonce.clone(),
@@ -35,6 +35,7 @@ impl Calls {
                         seq: *seq,
                         timestamp: *timestamp,
                         duplicate: *duplicate,
+                        not_members: not_members.clone(),
                     };
                     reply(call, Ok(receipt));
                 }
@@ -50,8 +51,9 @@ impl Calls {
                 let (code, message) = (code.clone(), message.clone());
                 self.answer_joins(room, &Err(RequestError::NotDone { code, message }));
             }
-            Event::Left { room } => {
-                let (code, message) = ("not_joined".to_owned(), "the room was left".to_owned());
+            Event::Left { room, reason } => {
+                let code = if reason.is_some() { "forbidden" } else { "not_joined" }.to_owned();
+                let message = "the room was left".to_owned();
                 self.answer_joins(room, &Err(RequestError::NotDone { code, message }));
             }
             _ => {}

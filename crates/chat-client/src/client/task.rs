@@ -13,7 +13,9 @@ use super::calls::{Calls, reply};
 use super::clock::Clock;
 use super::link::{Link, LinkEvent, OpenError, Opened, Socket};
 use super::{ClientOptions, ConnectError, Credentials, Receipt, RequestError, SendError};
-use crate::{Event, HistoryPage, Output, PageFrom, ServerUrl, Session, Topic, Unsent};
+use crate::{
+    Event, HistoryPage, Level, Mark, NewMessage, Output, PageFrom, ServerUrl, Session, Topic, Unsent,
+};
 
 /// A call of a handle.
 #[derive(Debug)]
@@ -29,10 +31,16 @@ pub(super) enum Command {
         topic: Topic,
         active: bool,
     },
+    Read {
+        topic: Topic,
+        upto: u64,
+    },
+    SetLevel {
+        topic: Topic,
+        level: Level,
+    },
     Send {
-        to: Topic,
-        text: String,
-        nonce: Option<String>,
+        message: NewMessage,
         call: oneshot::Sender<Result<Receipt, SendError>>,
     },
     History {
@@ -43,6 +51,9 @@ pub(super) enum Command {
     },
     Unsent {
         call: oneshot::Sender<Vec<Unsent>>,
+    },
+    Marks {
+        call: oneshot::Sender<Vec<Mark>>,
     },
     SignIn {
         credentials: Credentials,
@@ -218,7 +229,9 @@ impl Task {
             },
             Command::Leave { room } => self.session.leave(now_ms, &room),
             Command::Typing { topic, active } => self.session.typing(now_ms, &topic, active),
-            Command::Send { to, text, nonce, call } => match self.session.send(now_ms, to, text, nonce) {
+            Command::Read { topic, upto } => self.session.read(now_ms, &topic, upto),
+            Command::SetLevel { topic, level } => self.session.set_level(now_ms, &topic, level),
+            Command::Send { message, call } => match self.session.send_message(now_ms, message) {
                 Ok(nonce) => {
                     self.calls.sends.insert(nonce, call);
                 }
@@ -233,6 +246,7 @@ impl Task {
                 }
             }
             Command::Unsent { call } => reply(call, self.session.snapshot().outbox),
+            Command::Marks { call } => reply(call, self.session.snapshot().marks),
             Command::SignIn { credentials } => {
                 if let Credentials::Token(token) = &credentials {
                     self.token = Some(token.clone());
@@ -243,6 +257,7 @@ impl Task {
                 self.session.signed_in(now_ms);
             }
             Command::Close { call } => {
+                self.session.flush_marks(now_ms);
                 let deadline = Instant::now() + self.options.close_grace;
                 self.closing = Some(Closing { deadline, call });
             }

@@ -5,7 +5,7 @@ use super::outbox::Loss;
 use super::requests::Requests;
 use super::{CatchUp, Options, Output, Session};
 use crate::frame::{Hello, Refusal};
-use crate::{Event, Rng, Topic};
+use crate::{Event, Features, Rng, Topic};
 
 /// The phase of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +26,13 @@ pub(super) enum ConnectionPhase {
     SignedOut,
 }
 
-/// The server's limits, from its `hello`.
+/// The server's limits and features, from its `hello`.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) silence_max_ms: u64,
     pub(super) unanswered_max: usize,
     pub(super) message_max_bytes: usize,
-    /// It takes and sends `typing`.
-    pub(super) has_typing: bool,
+    pub(super) features: Features,
 }
 
 impl Server {
@@ -43,7 +42,7 @@ impl Server {
             silence_max_ms: u64::MAX,
             unanswered_max: UNANSWERED_MAX,
             message_max_bytes: MESSAGE_MAX_BYTES,
-            has_typing: false,
+            features: Features::default(),
         }
     }
 
@@ -53,12 +52,17 @@ impl Server {
             silence_max_ms: options.silence_max_ms.unwrap_or(heartbeat_ms.saturating_mul(2)),
             unanswered_max: hello.limits.unanswered_max.unwrap_or(UNANSWERED_MAX).max(1),
             message_max_bytes: hello.limits.message_max_bytes.unwrap_or(MESSAGE_MAX_BYTES),
-            has_typing: hello.features.iter().any(|feature| feature == "typing"),
+            features: hello.features,
         }
     }
 }
 
 impl Session {
+    /// What the server of the last `hello` has beyond the first servers of protocol v2.
+    pub fn features(&self) -> Features {
+        self.server.features
+    }
+
     /// Whether the server has sent `hello` on the present connection.
     pub fn is_online(&self) -> bool {
         matches!(self.connection, ConnectionPhase::Up { .. })
@@ -125,10 +129,15 @@ impl Session {
         self.connection = ConnectionPhase::Up { since_ms: now_ms, reconnect_at_ms: None };
         self.server = Server::of(&hello, &self.options);
         let is_other_user = self.seen.user().is_some_and(|before| before != hello.user);
+        let is_renumbered = self.seen.epoch().is_some_and(|before| before != hello.epoch);
+        if is_other_user || is_renumbered {
+            self.forget_marks(is_other_user);
+        }
         if is_other_user {
             self.fail_all_sends();
         }
         self.private_hello(hello);
+        self.marks_hello();
         if is_other_user {
             let rooms: Vec<String> = self.seen.rooms().map(str::to_owned).collect();
             for room in rooms {
@@ -162,6 +171,7 @@ impl Session {
         let loss = if code == Some(TOO_BIG) { Loss::MessageTooBig } else { Loss::Other };
         self.outbox_lost_connection(loss);
         self.rooms_lost_connection();
+        self.marks_lost_connection();
         self.history_lost_connection();
         self.catch_up = CatchUp::default();
         self.requests = Requests::after(&self.requests);

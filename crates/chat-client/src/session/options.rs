@@ -5,10 +5,20 @@
 pub struct Options {
     /// Sends without a final answer that are kept; one more is refused.
     pub outbox_max_messages: usize,
-    /// Bytes of text in these sends; a send beyond the cap is refused.
+    /// Bytes of text and mentioned names in these sends; a send beyond the cap is refused.
     pub outbox_max_bytes: usize,
     /// Rooms that a session joins; one more is refused.
     pub rooms_max: usize,
+    /// How many of a room's latest messages a join asks for, 0 to 100, where there is
+    /// nothing to resume; `None`: as many as the server likes (50). An earlier server
+    /// sends 50 in any case.
+    pub join_limit: Option<u32>,
+    /// Whether joins without anything to resume, and pages of history, are *folded*:
+    /// they contain messages only, and say which numbers they cover
+    /// ([`Event::Replayed`](crate::Event::Replayed),
+    /// [`HistoryPage::covers`](crate::HistoryPage::covers)). An earlier server sends
+    /// them unfolded.
+    pub fold: bool,
     /// Sends without an answer on a connection, if the server allows as many
     /// (its `limits.unanswered_max`); the rest waits.
     pub in_flight_max: usize,
@@ -40,6 +50,8 @@ impl Default for Options {
             outbox_max_messages: 1_000,
             outbox_max_bytes: 4 * 1024 * 1024,
             rooms_max: 1_000,
+            join_limit: None,
+            fold: false,
             in_flight_max: 32,
             history_max: 16,
             backoff_min_ms: 500,

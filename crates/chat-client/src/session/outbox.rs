@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use super::{Output, Refused, Session, Unsent};
 use crate::frame::{Ack, Refusal, Request};
-use crate::{Event, Rng, Topic};
+use crate::{Event, MENTIONS_MAX, NewMessage, Rng, Topic};
 
 /// Sends without a final answer; those in flight come first.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     items: VecDeque<Item>,
-    /// Bytes of text in `items`.
+    /// Bytes of texts and mentioned names in `items`.
     bytes: usize,
     in_flight: usize,
     /// A send was refused for the moment: nothing is sent before this time, nor
@@ -46,7 +46,7 @@ enum Cause {
 
 impl Outbox {
     pub(super) fn restore(unsent: Vec<Unsent>) -> Self {
-        let bytes = unsent.iter().map(|unsent| unsent.text.len()).sum();
+        let bytes = unsent.iter().map(Unsent::bytes).sum();
         let items = unsent.into_iter().map(|unsent| Item { unsent, in_flight: false }).collect();
         Self { items, bytes, ..Self::default() }
     }
@@ -82,7 +82,7 @@ impl Outbox {
     fn remove(&mut self, index: usize) -> Option<Unsent> {
         let item = self.items.remove(index)?;
         self.in_flight -= usize::from(item.in_flight);
-        self.bytes -= item.unsent.text.len();
+        self.bytes -= item.unsent.bytes();
         Some(item.unsent)
     }
 
@@ -98,15 +98,12 @@ impl Outbox {
 }
 
 impl Session {
-    /// Accepts a message to a room or a user. Returns its nonce, by which
-    /// [`Event::Stored`] or [`Event::NotSent`] names it. Callers may give their own
-    /// nonce, 1 to 64 characters that no other message of the user has: a message
-    /// with a nonce that the server knows is not stored again.
+    /// Accepts a message to a room or a user, which mentions nobody: see
+    /// [`send_message`](Self::send_message).
     ///
     /// # Errors
     ///
-    /// [`Refused::NotJoined`], [`Refused::OutboxFull`], [`Refused::BadNonce`],
-    /// [`Refused::NonceInUse`].
+    /// Those of [`send_message`](Self::send_message).
     pub fn send(
         &mut self,
         now_ms: u64,
@@ -114,17 +111,34 @@ impl Session {
         text: impl Into<String>,
         nonce: Option<String>,
     ) -> Result<String, Refused> {
-        let text = text.into();
+        self.send_message(now_ms, NewMessage { nonce, ..NewMessage::new(to, text) })
+    }
+
+    /// Accepts a message to a room or a user. Returns its nonce, by which
+    /// [`Event::Stored`] or [`Event::NotSent`] names it. A server without the feature
+    /// `mentions` is not told whom it mentions.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::NotJoined`], [`Refused::OutboxFull`], [`Refused::BadNonce`],
+    /// [`Refused::NonceInUse`], [`Refused::TooManyMentions`].
+    pub fn send_message(&mut self, now_ms: u64, message: NewMessage) -> Result<String, Refused> {
+        let NewMessage { to, text, nonce, mentions, mention_all } = message;
+        if mentions.len() > MENTIONS_MAX {
+            return Err(Refused::TooManyMentions { max: MENTIONS_MAX });
+        }
+        let mut unsent =
+            Unsent { nonce: String::new(), to, text, may_be_stored: false, mentions, mention_all };
         let options = &self.options;
         if self.outbox.len() >= options.outbox_max_messages
-            || self.outbox.bytes + text.len() > options.outbox_max_bytes
+            || self.outbox.bytes + unsent.bytes() > options.outbox_max_bytes
         {
             return Err(Refused::OutboxFull {
                 max_messages: options.outbox_max_messages,
                 max_bytes: options.outbox_max_bytes,
             });
         }
-        if let Topic::Room(room) = &to
+        if let Topic::Room(room) = &unsent.to
             && !self.accepts_sends(room)
         {
             return Err(Refused::NotJoined);
@@ -142,8 +156,8 @@ impl Session {
                 nonce
             }
         };
-        self.outbox.bytes += text.len();
-        let unsent = Unsent { nonce: nonce.clone(), to, text, may_be_stored: false };
+        unsent.nonce.clone_from(&nonce);
+        self.outbox.bytes += unsent.bytes();
         self.outbox.items.push_back(Item { unsent, in_flight: false });
         self.send_due(now_ms);
         Ok(nonce)
@@ -161,10 +175,12 @@ impl Session {
         while self.outbox.in_flight < max
             && let Some(item) = self.outbox.items.get(self.outbox.in_flight)
         {
-            let Unsent { nonce, to, text, .. } = &item.unsent;
+            let Unsent { nonce, to, text, mentions, mention_all, .. } = &item.unsent;
+            let (mentions, mention_all) =
+                if self.server.features.mentions { (&**mentions, *mention_all) } else { (&[][..], false) };
             let frame = match to {
                 Topic::Room(room) if !self.is_in(room) => return,
-                Topic::Room(room) => Request::Message { room, text, nonce }.write(),
+                Topic::Room(room) => Request::Message { room, text, nonce, mentions, mention_all }.write(),
                 Topic::Private(to) => Request::Private { to, text, nonce }.write(),
             };
             if frame.len() > self.server.message_max_bytes {
@@ -180,7 +196,7 @@ impl Session {
     }
 
     pub(super) fn acknowledged(&mut self, ack: Ack, now_ms: u64) {
-        let Ack { nonce, room, to, seq, timestamp, duplicate } = ack;
+        let Ack { nonce, room, to, seq, timestamp, duplicate, not_members } = ack;
         let Some(unsent) = self.outbox.position(&nonce).and_then(|index| self.outbox.remove(index)) else {
             return;
         };
@@ -191,7 +207,7 @@ impl Session {
             (None, Some(to)) => Topic::Private(to),
             (None, None) => unsent.to,
         };
-        self.emit(Event::Stored { nonce, topic, seq, timestamp, duplicate });
+        self.emit(Event::Stored { nonce, topic, seq, timestamp, duplicate, not_members });
     }
 
     pub(super) fn send_refused(&mut self, refusal: Refusal, now_ms: u64) {
@@ -205,6 +221,12 @@ impl Session {
         };
         if !refusal.is_retryable() && room.is_none() {
             return self.fail_send(index, &refusal.code, &refusal.message, Cause::Refusal);
+        }
+        if let Topic::Room(to) = &self.outbox.items[index].unsent.to
+            && !self.rooms.contains_key(to)
+        {
+            let cause = if room.is_some() { Cause::Refusal } else { Cause::Here };
+            return self.fail_send(index, FORBIDDEN, ENDED, cause);
         }
         if let Some(room) = room {
             // The server removed this client from the room without a frame.
@@ -235,13 +257,27 @@ impl Session {
             self.outbox.requeue(index);
         }
         self.outbox.retry_at_ms = None;
+        self.fail_sends(FORBIDDEN, ENDED, |session, _, room| !session.rooms.contains_key(room));
     }
 
     /// Fails every send to a room.
     pub(super) fn fail_sends_to_room(&mut self, room: &str, code: &str, message: &str) {
-        while let Some(index) =
-            self.outbox.items.iter().position(|item| matches!(&item.unsent.to, Topic::Room(to) if to == room))
-        {
+        self.fail_sends(code, message, |_, _, to| to == room);
+    }
+
+    /// Fails every send to a room that the server has ended, except those in flight:
+    /// the server still answers them.
+    pub(super) fn fail_waiting_sends_to_room(&mut self, room: &str) {
+        self.fail_sends(FORBIDDEN, ENDED, |_, item, to| to == room && !item.in_flight);
+    }
+
+    /// Fails every send to a room for which `is_failed` holds.
+    fn fail_sends(&mut self, code: &str, message: &str, is_failed: impl Fn(&Self, &Item, &str) -> bool) {
+        let is_due = |session: &Self, item: &Item| match &item.unsent.to {
+            Topic::Room(room) => is_failed(session, item, room),
+            Topic::Private(_) => false,
+        };
+        while let Some(index) = self.outbox.items.iter().position(|item| is_due(self, item)) {
             self.fail_send(index, code, message, Cause::Here);
         }
     }
@@ -270,6 +306,10 @@ fn make_nonce(rng: &mut Rng, now_ms: u64) -> String {
     format!("{time:012x}{:04x}{:016x}", rng.next_u64() >> 48, rng.next_u64())
 }
 
+/// The server's code for what the user may not do.
+const FORBIDDEN: &str = "forbidden";
+/// What [`FORBIDDEN`] means for a room that the server has ended.
+const ENDED: &str = "only members may write to this room";
 /// The server's code for a message that is too long.
 const TEXT_TOO_LONG: &str = "text_too_long";
 /// The protocol's limit for a nonce.

@@ -53,7 +53,7 @@ impl Session {
     /// Takes the list of conversations in `hello`: entries that were missed are read
     /// from the history, and live messages continue behind them.
     pub(super) fn private_hello(&mut self, hello: Hello) {
-        let Hello { user, epoch, privates: listed, has_more, .. } = hello;
+        let Hello { user, epoch, privates: listed, has_more, rooms, has_more_rooms, features, .. } = hello;
         let is_first = self.seen.epoch().is_none() || self.seen.user() != Some(&*user);
         let is_renumbered = !is_first && self.seen.epoch() != Some(&*epoch);
         let may_hide = has_more && self.seen.may_hide(&listed);
@@ -89,7 +89,8 @@ impl Session {
                 catch_up.unlisted_are_seen = !has_more;
             }
         }
-        self.emit(Event::Online { user, epoch, conversations: listed, has_more });
+        let conversations = listed;
+        self.emit(Event::Online { user, epoch, conversations, has_more, rooms, has_more_rooms, features });
         for with in resets {
             self.emit(Event::Reset { topic: Topic::Private(with) });
         }

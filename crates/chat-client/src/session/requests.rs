@@ -48,7 +48,7 @@ impl Requests {
         Self { last: other.last, ..Self::default() }
     }
 
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
@@ -106,6 +106,7 @@ impl Session {
         now_ms: u64,
     ) {
         self.requests.pages += 1;
+        let is_for_application = matches!(what, Expected::Page(_));
         let reference = self.expect(what, now_ms).to_string();
         let (room, with) = match topic {
             Topic::Room(room) => (Some(room.as_str()), None),
@@ -116,7 +117,9 @@ impl Session {
             PageFrom::Before(before) => (Some(before), None),
             PageFrom::After(after) => (None, Some(after)),
         };
-        self.transmit(&Request::History { room, with, before, after, limit, reference });
+        // What was missed is read densely, so that no number is missing.
+        let fold = self.options.fold && is_for_application;
+        self.transmit(&Request::History { room, with, before, after, limit, fold, reference });
     }
 
     /// Hands a page to the application.
@@ -125,6 +128,7 @@ impl Session {
             topic: page.topic,
             epoch: page.epoch,
             first: page.first,
+            covers: page.covers,
             messages: page.entries.into_iter().filter_map(|(_, entry)| entry).collect(),
             has_more: page.has_more,
         };

@@ -11,6 +11,8 @@ pub(super) struct Room {
     phase: Phase,
     /// The number of its last entry when it was joined.
     last_seq: u64,
+    /// A folded replay of it is arriving, in which numbers are missing.
+    is_folded: bool,
     /// It is to be left once every send to it is answered.
     leaving: bool,
     /// It is to be joined again once it is left.
@@ -141,6 +143,8 @@ impl Session {
             room: name,
             since,
             epoch: epoch.as_deref(),
+            limit: self.options.join_limit,
+            fold: self.options.fold && since.is_none(),
             reference: reference.to_string(),
         });
         self.set_phase(name, Phase::Joining(reference));
@@ -153,17 +157,26 @@ impl Session {
     }
 
     pub(super) fn joined(&mut self, joined: Joined, now_ms: u64) {
-        let Joined { room: name, epoch, seq, recovered, online, members, reference } = joined;
+        let Joined { room: name, epoch, seq, from, recovered, online, members, reference } = joined;
         self.complete(reference, now_ms);
         let Some(room) = self.rooms.get_mut(&name) else { return };
         if reference.is_none_or(|reference| room.phase != Phase::Joining(reference)) {
             return;
         }
         (room.phase, room.last_seq, room.failures) = (Phase::In, seq, 0);
+        room.is_folded = from.is_some();
         if !recovered && self.seen.room(&name).is_some() {
             self.emit(Event::Reset { topic: Topic::Room(name.clone()) });
         }
         self.emit(Event::Joined { room: name, epoch, seq, recovered, online, members });
+    }
+
+    /// Takes the end of a folded replay.
+    pub(super) fn replayed(&mut self, name: String, upto: u64) {
+        let Some(room) = self.rooms.get_mut(&name).filter(|room| room.phase == Phase::In) else { return };
+        if std::mem::take(&mut room.is_folded) {
+            self.emit(Event::Replayed { room: name, upto });
+        }
     }
 
     pub(super) fn join_refused(
@@ -205,13 +218,24 @@ impl Session {
         }
     }
 
+    /// The server has ended a room, for a user who may not read it any more: it is not
+    /// joined again. Sends that are on their way still have their answers.
+    pub(super) fn ended(&mut self, name: String, reason: String) {
+        if self.rooms.remove(&name).is_some() {
+            self.rooms_due.remove(&name);
+            self.fail_waiting_sends_to_room(&name);
+            self.emit(Event::Left { room: name, reason: Some(reason) });
+        }
+    }
+
     /// Takes an entry of a room; `None` is an entry of an unknown kind.
     pub(super) fn room_entry(&mut self, name: String, seq: u64, entry: Option<Entry>, now_ms: u64) {
         let Some(room) = self.rooms.get(&name).filter(|room| room.phase == Phase::In) else { return };
         let (seen, last_seq) = (self.seen.room(&name).and_then(|seen| seen.seq), room.last_seq);
+        let is_folded = room.is_folded && seq <= last_seq;
         let is_next = match seen {
             Some(seen) if seq <= seen => return,
-            Some(seen) => seq == seen + 1,
+            Some(seen) => is_folded || seq == seen + 1,
             None => seq <= last_seq + 1,
         };
         if !is_next {
@@ -248,7 +272,7 @@ impl Session {
     fn forget_room(&mut self, name: &str) {
         let Some(room) = self.rooms.remove(name) else { return };
         self.rooms_due.remove(name);
-        self.emit(Event::Left { room: name.to_owned() });
+        self.emit(Event::Left { room: name.to_owned(), reason: None });
         if room.rejoin || self.outbox.has_room(name) {
             // A message may have been accepted between a join and the leave after it.
             self.rooms.insert(name.to_owned(), Room { leaving: !room.rejoin, ..Room::default() });

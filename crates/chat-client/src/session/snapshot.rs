@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Seen, Topic};
+use crate::{Level, Seen, Topic};
 
 /// The state from which another session continues.
 ///
@@ -19,6 +19,9 @@ pub struct Snapshot {
     pub seen: Seen,
     /// The sends without a final answer, in order.
     pub outbox: Vec<Unsent>,
+    /// The read marks and levels that the server may not have kept yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
 }
 
 /// A send without a final answer.
@@ -32,4 +35,30 @@ pub struct Unsent {
     pub text: String,
     /// An earlier attempt was not answered: the server may have stored it.
     pub may_be_stored: bool,
+    /// The users whom it mentions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<String>,
+    /// Whether it mentions every member of its room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mention_all: bool,
+}
+
+/// What the user has read or chosen in a topic, and the server may not have kept yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The topic.
+    pub topic: Topic,
+    /// The number up to which the user has read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    /// What the user has chosen to be notified of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+}
+
+impl Unsent {
+    /// What it counts against [`Options::outbox_max_bytes`](crate::Options::outbox_max_bytes).
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len() + self.mentions.iter().map(String::len).sum::<usize>()
+    }
 }

@@ -91,6 +91,22 @@ impl Harness {
         self.receive_hello(Self::hello_frame("e", privates, false));
     }
 
+    /// Loses the connection, and is online on a server with all features, which lists
+    /// these rooms and conversations.
+    pub(crate) fn all_features(&mut self, rooms: Value, privates: Value) {
+        self.lose(None);
+        let connects = self.connects;
+        while self.connects == connects {
+            self.advance(100);
+        }
+        self.sent.clear();
+        let mut hello = Self::hello_frame("e", privates, false);
+        hello["features"] = json!(["mentions", "read", "rooms", "typing", "something new"]);
+        hello["rooms"] = rooms;
+        self.receive_hello(hello);
+        self.events.clear();
+    }
+
     pub(crate) fn receive_hello(&mut self, hello: Value) {
         self.session.opened(self.now_ms);
         self.frame(hello);
@@ -194,7 +210,14 @@ fn short(event: &Event) -> String {
         Event::SignedOut { code } => format!("signed out {code}"),
         Event::Joined { room, .. } => format!("joined {room}"),
         Event::NotJoined { room, code, .. } => format!("not joined {room} {code}"),
-        Event::Left { room } => format!("left {room}"),
+        Event::Left { room, reason: None } => format!("left {room}"),
+        Event::Left { room, reason: Some(reason) } => format!("left {room} {reason}"),
+        Event::Replayed { room, upto } => format!("replayed {room} {upto}"),
+        Event::Room { room, .. } => format!("member of {room}"),
+        Event::RoomGone { room } => format!("no member of {room}"),
+        Event::Activity { room, new, .. } => format!("{new} in {room}"),
+        Event::Read { topic, upto, .. } => format!("read {} {upto}", name(topic)),
+        Event::Level { topic, level } => format!("{level:?} of {}", name(topic)),
         Event::Reset { topic } => format!("reset {}", name(topic)),
         Event::Message { topic, entry } => format!("{} {}", name(topic), entry.seq),
         Event::Stored { nonce, seq, .. } => format!("stored {nonce} {seq}"),

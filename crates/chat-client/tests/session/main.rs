@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
+mod account;
 mod connection;
 mod harness;
 mod history;
+mod marks;
 mod privates;
 mod rooms;
 mod sends;

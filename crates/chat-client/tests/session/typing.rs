@@ -6,11 +6,7 @@ use serde_json::json;
 use crate::harness::{Harness, tech};
 
 fn with_typing(mut client: Harness) -> Harness {
-    client.lose(None);
-    client.advance(60_000);
-    let mut hello = Harness::hello_frame("e", json!([]), false);
-    hello["features"] = json!(["typing", "something new"]);
-    client.receive_hello(hello);
+    client.all_features(json!([]), json!([]));
     client.joined("tech", 0, true);
     client.events();
     client.sent();

@@ -1,0 +1,496 @@
+//! What the server keeps for the account of the user: rooms, conversations, and how far
+//! they are read.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{CONVERSATIONS_MAX, Entry, Event, Topic};
+
+/// The user's rooms and private conversations, on whichever device they were joined or
+/// read.
+///
+/// An account is made of events: a session keeps one for itself, and
+/// [`Events`](crate::Events) another one that is as far as the application. It lists
+/// what the last `hello` listed (the 200 rooms and the 200 conversations with the newest
+/// messages) and what came since. A server without the features `rooms` and `read` lists
+/// no rooms, and its conversations have no counts.
+///
+/// # Counts
+///
+/// A count is the number of messages of others above the user's mark: exact up to 99,
+/// and [`COUNT_MAX`] for all higher ones. `None` means that the server has not counted
+/// yet. One's own messages never count. When this program [reads](crate::Session::read)
+/// a part of what is unread, the rest is estimated from above where its messages were
+/// not delivered to this program, until the server counts the next time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    user: Option<String>,
+    has_more_rooms: bool,
+    has_more_conversations: bool,
+    /// The server counts.
+    has_counts: bool,
+    rooms: BTreeMap<String, (Info, Position)>,
+    conversations: BTreeMap<String, Position>,
+}
+
+/// A room in the user's list of rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The name of the room, which is part of its address.
+    pub room: String,
+    /// The title to show.
+    #[serde(default)]
+    pub title: String,
+    /// Who may read the room.
+    #[serde(default)]
+    pub access: Access,
+    /// Whether nothing can be written to the room any more.
+    #[serde(default)]
+    pub archived: bool,
+    /// The user's role in the room.
+    #[serde(default)]
+    pub role: Role,
+    /// The room's last number, as far as the client knows.
+    #[serde(default)]
+    pub top: u64,
+    /// When the room's last message was stored, in whole seconds since 1970; 0 if it has
+    /// none.
+    #[serde(default)]
+    pub at: u64,
+    /// The number up to which the user has read the room.
+    #[serde(default)]
+    pub read: u64,
+    /// How many messages of others are unread: see [`Account`].
+    #[serde(default, deserialize_with = "count")]
+    pub unread: Option<u8>,
+    /// How many of them mention the user.
+    #[serde(default, deserialize_with = "count")]
+    pub mentions: Option<u8>,
+    /// What the user is notified of.
+    #[serde(default = "level_of_rooms")]
+    pub level: Level,
+}
+
+/// A private conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The name of the other user.
+    pub with: String,
+    /// The number of its last entry.
+    pub seq: u64,
+    /// When its last message was stored, in whole seconds since 1970; 0 if the server
+    /// did not say.
+    #[serde(default)]
+    pub at: u64,
+    /// The number up to which the user has read it.
+    #[serde(default)]
+    pub read: u64,
+    /// How many messages of the other user are unread: see [`Account`].
+    #[serde(default, deserialize_with = "count")]
+    pub unread: Option<u8>,
+    /// What the user is notified of.
+    #[serde(default = "level_of_conversations")]
+    pub level: Level,
+}
+
+/// Who may read a room and write to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", from = "String")]
+pub enum Access {
+    /// Every user.
+    #[default]
+    Open,
+    /// Members only.
+    Closed,
+}
+
+/// The role of a member in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", from = "String")]
+pub enum Role {
+    /// Reads, writes, and adds members.
+    #[default]
+    Member,
+    /// Also changes the room, appoints moderators and removes members.
+    Moderator,
+}
+
+/// Which messages of a topic the user is notified of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", from = "String")]
+pub enum Level {
+    /// All messages: the default of private conversations.
+    All,
+    /// Messages that mention the user: the default of rooms.
+    Mentions,
+    /// None.
+    None,
+}
+
+/// How many messages of others are unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages of others above the user's mark, at most [`COUNT_MAX`].
+    pub unread: u8,
+    /// Those of them that mention the user, at most [`COUNT_MAX`].
+    pub mentions: u8,
+}
+
+/// The number at which counts stop: it means "more than 99".
+pub const COUNT_MAX: u8 = 100;
+
+impl Account {
+    /// Takes note of an event that the application has handled.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Online { .. } => self.hello(event),
+            Event::Room { room, title, access, archived, role } => {
+                let info = Info { title: title.clone(), access: *access, archived: *archived, role: *role };
+                self.set_room(room, info);
+            }
+            Event::RoomGone { room } | Event::Left { room, reason: Some(_) } => {
+                self.rooms.remove(room);
+            }
+            Event::Message { topic, entry } => self.message(topic, entry),
+            Event::Activity { room, top, at, new, mentions } => {
+                if let Some((_, position)) = self.rooms.get_mut(room) {
+                    position.add(*top, *at, Counts { unread: capped(*new), mentions: capped(*mentions) });
+                }
+            }
+            Event::Read { topic, upto, top, counts } => {
+                if let Some(position) = self.position(topic) {
+                    match counts {
+                        Some(counts) => position.counted(*upto, *top, *counts),
+                        None => position.read(*upto),
+                    }
+                }
+            }
+            Event::Level { topic, level } => {
+                if let Some(position) = self.position(topic) {
+                    position.level = *level;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The rooms of which the user is a member, in the order of their names.
+    pub fn rooms(&self) -> impl Iterator<Item = Membership> {
+        self.rooms.iter().map(|(room, (info, position))| position.membership(room, info))
+    }
+
+    /// The room of this name, if the user is known to be a member.
+    pub fn room(&self, name: &str) -> Option<Membership> {
+        let (info, position) = self.rooms.get(name)?;
+        Some(position.membership(name, info))
+    }
+
+    /// Whether the user is a member of further rooms, which have older messages.
+    pub fn has_more_rooms(&self) -> bool {
+        self.has_more_rooms
+    }
+
+    /// The private conversations, in the order of the names.
+    pub fn conversations(&self) -> impl Iterator<Item = Conversation> {
+        self.conversations.iter().map(|(with, position)| position.conversation(with))
+    }
+
+    /// The private conversation with the user of this name.
+    pub fn conversation(&self, with: &str) -> Option<Conversation> {
+        Some(self.conversations.get(with)?.conversation(with))
+    }
+
+    /// The number up to which the user has read a topic; `None` if it is not listed.
+    pub(crate) fn read(&self, topic: &Topic) -> Option<u64> {
+        Some(self.known(topic)?.read)
+    }
+
+    /// The last known number of a topic.
+    pub(crate) fn top(&self, topic: &Topic) -> Option<u64> {
+        Some(self.known(topic)?.top)
+    }
+
+    /// The level of a topic; `None` if it is not listed.
+    pub(crate) fn level(&self, topic: &Topic) -> Option<Level> {
+        Some(self.known(topic)?.level)
+    }
+
+    fn known(&self, topic: &Topic) -> Option<&Position> {
+        match topic {
+            Topic::Room(room) => self.rooms.get(room).map(|(_, position)| position),
+            Topic::Private(with) => self.conversations.get(with),
+        }
+    }
+
+    fn position(&mut self, topic: &Topic) -> Option<&mut Position> {
+        match topic {
+            Topic::Room(room) => self.rooms.get_mut(room).map(|(_, position)| position),
+            Topic::Private(with) => self.conversations.get_mut(with),
+        }
+    }
+
+    fn hello(&mut self, event: &Event) {
+        let Event::Online { user, features, rooms, has_more_rooms, conversations, has_more, .. } = event
+        else {
+            return;
+        };
+        *self = Self {
+            user: Some(user.clone()),
+            has_more_rooms: *has_more_rooms,
+            has_more_conversations: *has_more,
+            has_counts: features.read,
+            rooms: rooms.iter().map(|room| (room.room.clone(), (Info::of(room), room.into()))).collect(),
+            conversations: conversations.iter().map(|with| (with.with.clone(), with.into())).collect(),
+        };
+    }
+
+    fn set_room(&mut self, room: &str, info: Info) {
+        if let Some((known, _)) = self.rooms.get_mut(room) {
+            *known = info;
+            return;
+        }
+        // A room that `hello` did not list may be one of those that it left out.
+        let counts = (!self.has_more_rooms).then_some(Counts::default());
+        forget_oldest(&mut self.rooms, |(_, position)| position.at);
+        let position = Position { is_new: true, ..Position::new(Level::Mentions, counts) };
+        self.rooms.insert(room.to_owned(), (info, position));
+    }
+
+    fn message(&mut self, topic: &Topic, entry: &Entry) {
+        let user = self.user.as_deref();
+        let is_own = user == Some(&*entry.from);
+        let is_mention = entry.mention_all || entry.mentions.iter().any(|name| Some(&**name) == user);
+        let counts = Counts { unread: u8::from(!is_own), mentions: u8::from(!is_own && is_mention) };
+        if let Topic::Private(with) = topic
+            && !self.conversations.contains_key(with)
+        {
+            // What was before the first entry of an older conversation is unknown.
+            let before = if self.has_more_conversations { entry.seq.saturating_sub(1) } else { 0 };
+            let known = self.has_counts.then_some(Counts::default());
+            let position =
+                Position { top: before, read: before, counted: before, ..Position::new(Level::All, known) };
+            forget_oldest(&mut self.conversations, |position| position.at);
+            self.conversations.insert(with.clone(), position);
+        }
+        if let Some(position) = self.position(topic) {
+            position.add(entry.seq, entry.timestamp, counts);
+        }
+    }
+}
+
+/// What is known of a room beside its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Info {
+    title: String,
+    access: Access,
+    archived: bool,
+    role: Role,
+}
+
+impl Info {
+    fn of(membership: &Membership) -> Self {
+        let Membership { title, access, archived, role, .. } = membership;
+        Self { title: title.clone(), access: *access, archived: *archived, role: *role }
+    }
+}
+
+/// How far a topic goes, and how far the user has read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    top: u64,
+    /// Whole seconds since 1970.
+    at: u64,
+    read: u64,
+    level: Level,
+    /// Up to this number the server has counted, or this client no longer remembers
+    /// single messages.
+    counted: u64,
+    /// What is unread up to `counted`; `None`: the server has not counted.
+    counts: Option<Counts>,
+    /// What came after `counted` and is unread, in rising order; at most [`COUNT_MAX`]
+    /// items.
+    newer: VecDeque<Newer>,
+    /// The membership has just begun, with everything read; its first number is not
+    /// known yet.
+    is_new: bool,
+}
+
+/// Messages of others: one, or those of one frame `activity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Newer {
+    /// The number of the last one.
+    seq: u64,
+    counts: Counts,
+}
+
+impl Position {
+    fn new(level: Level, counts: Option<Counts>) -> Self {
+        Self { top: 0, at: 0, read: 0, level, counted: 0, counts, newer: VecDeque::new(), is_new: false }
+    }
+
+    /// The present counts.
+    fn counts(&self) -> Option<Counts> {
+        let newer = self.newer.iter().map(|newer| newer.counts);
+        Some(newer.fold(self.counts?, Counts::plus))
+    }
+
+    /// Takes note of messages up to this number, of which `counts` are those of others.
+    /// Those that are known already do not count again.
+    fn add(&mut self, seq: u64, at: u64, counts: Counts) {
+        self.at = self.at.max(at);
+        if seq <= self.top {
+            return;
+        }
+        let counts = if self.is_new { counts } else { counts.at_most(seq - self.top) };
+        if std::mem::take(&mut self.is_new) {
+            self.read = seq - u64::from(counts.unread.max(1)).min(seq);
+            self.counted = self.read;
+        }
+        self.top = seq;
+        if counts.unread > 0 && seq > self.read {
+            self.newer.push_back(Newer { seq, counts });
+        }
+        if self.newer.len() > usize::from(COUNT_MAX)
+            && let Some(oldest) = self.newer.pop_front()
+        {
+            self.counted = oldest.seq;
+            self.counts = self.counts.map(|counts| counts.plus(oldest.counts));
+        }
+    }
+
+    /// The user has read up to this number.
+    fn read(&mut self, upto: u64) {
+        if upto < self.read {
+            return;
+        }
+        (self.read, self.is_new) = (upto, false);
+        self.newer.retain(|newer| newer.seq > upto);
+        if upto >= self.counted {
+            (self.counted, self.counts) = (upto, Some(Counts::default()));
+        } else {
+            let left = self.counted - upto;
+            self.counts = self.counts.map(|counts| counts.at_most(left));
+        }
+    }
+
+    /// The user has read up to `upto`, and the server has counted up to `top`.
+    fn counted(&mut self, upto: u64, top: u64, counts: Counts) {
+        if upto < self.read {
+            return;
+        }
+        (self.read, self.is_new) = (upto, false);
+        (self.counted, self.counts) = (top, Some(counts));
+        self.top = self.top.max(top);
+        self.newer.retain(|newer| newer.seq > top.max(upto));
+    }
+
+    fn membership(&self, room: &str, info: &Info) -> Membership {
+        let counts = self.counts();
+        let title = if info.title.is_empty() { room } else { &info.title };
+        Membership {
+            room: room.to_owned(),
+            title: title.to_owned(),
+            access: info.access,
+            archived: info.archived,
+            role: info.role,
+            top: self.top,
+            at: self.at,
+            read: self.read,
+            unread: counts.map(|counts| counts.unread),
+            mentions: counts.map(|counts| counts.mentions),
+            level: self.level,
+        }
+    }
+
+    fn conversation(&self, with: &str) -> Conversation {
+        Conversation {
+            with: with.to_owned(),
+            seq: self.top,
+            at: self.at,
+            read: self.read,
+            unread: self.counts().map(|counts| counts.unread),
+            level: self.level,
+        }
+    }
+}
+
+impl From<&Membership> for Position {
+    fn from(room: &Membership) -> Self {
+        let Membership { top, at, read, unread, mentions, level, .. } = *room;
+        let counts = unread.map(|unread| Counts { unread, mentions: mentions.unwrap_or_default() });
+        Self { top, at, read, counted: top, ..Self::new(level, counts) }
+    }
+}
+
+impl From<&Conversation> for Position {
+    fn from(conversation: &Conversation) -> Self {
+        let Conversation { seq: top, at, read, unread, level, .. } = *conversation;
+        let counts = unread.map(|unread| Counts { unread, mentions: 0 });
+        Self { top, at, read, counted: top, ..Self::new(level, counts) }
+    }
+}
+
+impl Counts {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            unread: self.unread.saturating_add(other.unread).min(COUNT_MAX),
+            mentions: self.mentions.saturating_add(other.mentions).min(COUNT_MAX),
+        }
+    }
+
+    /// The same if no more than `messages` messages can be unread.
+    fn at_most(self, messages: u64) -> Self {
+        let unread = self.unread.min(capped(messages));
+        Self { unread, mentions: self.mentions.min(unread) }
+    }
+}
+
+impl From<String> for Access {
+    /// An access that a later version of the protocol adds is not for everybody.
+    fn from(name: String) -> Self {
+        if name == "open" { Self::Open } else { Self::Closed }
+    }
+}
+
+impl From<String> for Role {
+    fn from(name: String) -> Self {
+        if name == "moderator" { Self::Moderator } else { Self::Member }
+    }
+}
+
+impl From<String> for Level {
+    fn from(name: String) -> Self {
+        match &*name {
+            "all" => Self::All,
+            "none" => Self::None,
+            _ => Self::Mentions,
+        }
+    }
+}
+
+/// A count as it is kept: at most [`COUNT_MAX`].
+pub(crate) fn capped(count: u64) -> u8 {
+    u8::try_from(count).unwrap_or(COUNT_MAX).min(COUNT_MAX)
+}
+
+fn count<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u8>, D::Error> {
+    Ok(Option::<u64>::deserialize(field)?.map(capped))
+}
+
+fn level_of_rooms() -> Level {
+    Level::Mentions
+}
+
+fn level_of_conversations() -> Level {
+    Level::All
+}
+
+/// Makes place for one more item: at the cap, the one with the oldest message goes.
+fn forget_oldest<T>(items: &mut BTreeMap<String, T>, at: impl Fn(&T) -> u64) {
+    if items.len() >= CONVERSATIONS_MAX
+        && let Some(oldest) = items.iter().min_by_key(|(_, item)| at(item)).map(|(name, _)| name.clone())
+    {
+        items.remove(&oldest);
+    }
+}
