@@ -8,6 +8,14 @@
 #![doc = include_str!("../examples/bot.rs")]
 //! ```
 //!
+//! The server keeps what belongs to the user's account: the rooms of which the user is a
+//! member, how far each was read, and what is unread, the same on every device. This
+//! program shows it:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/unread.rs")]
+//! ```
+//!
 //! # Where to find what
 //!
 //! | | |

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use chat_client::{
-    Client, ClientOptions, ConnectError, Credentials, Event, Events, PageFrom, RequestError, SendError,
-    ServerUrl, SignInError, Topic, sign_in,
+    Client, ClientOptions, ConnectError, Credentials, Event, Events, Level, NewMessage, PageFrom,
+    RequestError, SendError, ServerUrl, SignInError, Topic, sign_in,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -47,7 +47,9 @@ impl Server {
         let mut socket = Socket(accept_hdr_async(stream, check).await.unwrap());
         socket
             .send(json!({"type": "hello", "user": "alice", "epoch": "e", "heartbeat_seconds": 45,
-                "limits": {}, "privates": [], "has_more": false}))
+                "limits": {}, "features": ["mentions", "read", "rooms"], "privates": [], "has_more": false,
+                "rooms": [{"room": "tech", "title": "Tech", "access": "open", "role": "member", "top": 0,
+                    "read": 0, "unread": 0, "mentions": 0, "level": "mentions"}], "has_more_rooms": false}))
             .await;
         socket
     }
@@ -185,6 +187,42 @@ async fn errors_reach_their_calls() {
         assert_eq!(page.messages, []);
     };
     tokio::join!(refuse, ask);
+}
+
+#[tokio::test]
+async fn rooms_marks_and_mentions_are_those_of_the_account() {
+    let (_server, client, mut events, mut socket) = in_room(options()).await;
+    for seq in 1..=3 {
+        socket.message(seq).await;
+    }
+    assert_eq!(numbers(&mut events, 3).await, [1, 2, 3]);
+    assert_eq!(events.account().room("tech").unwrap().unread, Some(3));
+    client.read(tech(), 2).await;
+    client.set_level(tech(), Level::All).await;
+    assert_eq!(socket.receive("read").await["upto"], 2);
+    assert_eq!(socket.receive("level").await["level"], "all");
+    let level = Event::Level { topic: tech(), level: Level::All };
+    while events.next().await.unwrap() != level {}
+    let room = events.account().room("tech").unwrap();
+    assert_eq!((&*room.title, room.read, room.unread, room.level), ("Tech", 2, Some(1), Level::All));
+    // The next mark would be sent half a second after the first.
+    client.read(tech(), 3).await;
+    assert_eq!(client.marks().await[0].read, Some(3));
+    let send = async {
+        let message = NewMessage::new(tech(), "@carol").mention("carol");
+        assert_eq!(client.send_message(message).await.unwrap().not_members, ["carol"]);
+    };
+    let acknowledge = async {
+        let send = socket.receive("message").await;
+        assert_eq!(send["mentions"], json!(["carol"]));
+        socket
+            .send(json!({"type": "ack", "nonce": send["nonce"], "room": "tech", "seq": 4, "timestamp": 1,
+                "duplicate": false, "not_members": ["carol"]}))
+            .await;
+    };
+    tokio::join!(send, acknowledge);
+    let (unsent, mark) = tokio::join!(client.close(), socket.receive("read"));
+    assert_eq!((unsent.len(), &mark["upto"]), (0, &json!(3)));
 }
 
 #[tokio::test]

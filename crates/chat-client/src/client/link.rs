@@ -109,11 +109,14 @@ impl Link {
         }
     }
 
-    /// Sends a close frame and waits until the server has closed the connection,
+    /// Writes what is queued, sends a close frame and waits until the server has closed the connection,
     /// or for [`CLOSE_TIMEOUT`].
     pub(super) async fn close(self) {
         if let Self::Open(mut socket) = self {
             let closing = async {
+                for message in std::mem::take(&mut socket.queue) {
+                    let _gone = socket.sink.feed(message).await;
+                }
                 // The server closes when it has answered everything it was sent.
                 let _gone = socket.sink.send(Message::Close(None)).await;
                 while let Some(Ok(_)) = socket.stream.next().await {}

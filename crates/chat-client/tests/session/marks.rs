@@ -194,11 +194,11 @@ fn mentions_are_kept_through_retries_and_runs() {
     client.session.send_message(client.now_ms, message).unwrap();
     client.collect();
     let frame = json!({"type": "message", "room": "tech", "text": "@bob", "nonce": "1", "mentions": ["bob"]});
-    assert_eq!(client.sent, [frame.clone()]);
+    assert_eq!(client.sent, std::slice::from_ref(&frame));
     client.sent.clear();
     client.unavailable("1");
     client.advance(3_000);
-    assert_eq!(client.sent, [frame.clone()]);
+    assert_eq!(client.sent, std::slice::from_ref(&frame));
     let all = NewMessage::new(tech(), "@all").nonce("2").mention_all();
     client.session.send_message(client.now_ms, all).unwrap();
     let snapshot = serde_json::to_string(&client.session.snapshot()).unwrap();
