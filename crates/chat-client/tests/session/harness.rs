@@ -94,17 +94,22 @@ impl Harness {
     /// Loses the connection, and is online on a server with all features, which lists
     /// these rooms and conversations.
     pub(crate) fn all_features(&mut self, rooms: Value, privates: Value) {
+        let mut hello = Self::hello_frame("e", privates, false);
+        hello["features"] = json!(["mentions", "read", "rooms", "typing", "something new"]);
+        hello["rooms"] = rooms;
+        self.lose_and_hello(hello);
+        self.events.clear();
+    }
+
+    /// Loses the connection, and gets this `hello` on the next one.
+    pub(crate) fn lose_and_hello(&mut self, hello: Value) {
         self.lose(None);
         let connects = self.connects;
         while self.connects == connects {
             self.advance(100);
         }
         self.sent.clear();
-        let mut hello = Self::hello_frame("e", privates, false);
-        hello["features"] = json!(["mentions", "read", "rooms", "typing", "something new"]);
-        hello["rooms"] = rooms;
         self.receive_hello(hello);
-        self.events.clear();
     }
 
     pub(crate) fn receive_hello(&mut self, hello: Value) {
@@ -119,13 +124,7 @@ impl Harness {
 
     /// Loses the connection and is online again.
     pub(crate) fn reconnect_at_ms(&mut self, privates: Value) {
-        self.lose(None);
-        let connects = self.connects;
-        while self.connects == connects {
-            self.advance(100);
-        }
-        self.sent.clear();
-        self.hello(privates);
+        self.lose_and_hello(Self::hello_frame("e", privates, false));
     }
 
     pub(crate) fn join(&mut self, room: &str) {

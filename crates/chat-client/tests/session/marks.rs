@@ -163,12 +163,9 @@ fn marks_of_another_numbering_or_user_are_dropped() {
     for (user, epoch) in [("alice", "f"), ("mallory", "e")] {
         let mut client = in_tech(9, 4, 3);
         read(&mut client, &tech(), 6);
-        client.lose(None);
-        client.advance(60_000);
-        client.sent.clear();
         let mut hello = Harness::hello_frame(epoch, json!([]), false);
         (hello["user"], hello["features"]) = (json!(user), json!(["read"]));
-        client.receive_hello(hello);
+        client.lose_and_hello(hello);
         assert_eq!(marks(&mut client), [json!(null); 0]);
     }
 }
