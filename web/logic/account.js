@@ -182,17 +182,19 @@ export class Account {
    */
   entry(key, entry) {
     const { kind, seq, from, timestamp } = entry;
+    const isMessage = kind !== "unknown";
     const place = this.of(key);
+    if (isMessage) place.at = Math.max(place.at, timestamp);
     if (seq > place.top) {
       place.top = seq;
-      if (kind !== "unknown") this.#arrived(place, timestamp);
+      if (isMessage) this.#arrived(place, timestamp);
       if (place.role === null) {
         place.read = seq;
-      } else if (kind !== "unknown" && from !== this.#user && seq > (place.read ??= seq - 1)) {
+      } else if (isMessage && from !== this.#user && seq > (place.read ??= seq - 1)) {
         this.#add(place, { seq, unread: 1, mentions: Number(this.isMentioned(entry)) });
       }
     }
-    if (from === this.#user && kind !== "unknown") {
+    if (from === this.#user && isMessage) {
       // A user who answers, even on another device, has read what is above.
       this.read(key, seq);
     }
@@ -400,8 +402,8 @@ export function isLoud({ unread, mentions, level }) {
  * @param {Place} place
  * @param {boolean} isMentioned
  */
-export function isWanted({ level }, isMentioned) {
-  return level === "all" || (level === "mentions" && isMentioned);
+export function isWanted({ role, level }, isMentioned) {
+  return role !== null && (level === "all" || (level === "mentions" && isMentioned));
 }
 
 /**

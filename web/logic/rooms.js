@@ -145,10 +145,12 @@ export class Rooms {
 
   /** Joins the rooms whose retry is due, and leaves those that were opened longest ago. */
   proceed() {
-    const others = [...this.all].filter(([name]) => !this.#outbox.hasUnsent(`#${name}`)).sort(([, a], [, b]) => b.opened - a.opened);
-    for (const [name] of this.all.size > JOINED_MAX ? others.slice(JOINED_MAX) : []) {
-      this.#connection.dropRequests(`#${name}`);
-      this.leave(name);
+    if (this.all.size > JOINED_MAX) {
+      const idle = [...this.all].filter(([name]) => !this.#outbox.hasUnsent(`#${name}`)).sort(([, a], [, b]) => b.opened - a.opened);
+      for (const [name] of idle.slice(JOINED_MAX)) {
+        this.#connection.dropRequests(`#${name}`);
+        this.leave(name);
+      }
     }
     if (this.#rejoinAt && this.#step.now >= this.#rejoinAt) {
       this.#rejoinAt = 0;

@@ -186,6 +186,8 @@ test("a new membership starts with everything read", () => {
   world.joined("cup", range(1, 4));
   world.message("cup", 5);
   assert.deepEqual([place(world, "#cup").role, counts(world, "#cup")], [null, [5, 0, 0]], "a room that is only looked at");
+  assert.equal(place(world, "#cup").at, 1005);
+  assert.ok(!isWanted(place(world, "#cup"), true));
   world.take();
   world.step({ type: "read", key: "#cup", seq: 5 });
   world.frame({ ...created, room: "cup", title: "Cup", access: "open" });
@@ -229,6 +231,8 @@ test("levels go both ways, and decide what is notified", () => {
   assert.equal(place(world, "@bob").level, "mentions", "`hello` does not undo it");
   world.frame({ type: "room", room: "later", title: "Later", access: "open", archived: false, role: "member" });
   assert.deepEqual(world.take(), [{ type: "level", room: "later", level: "none" }], "once the user is a member");
+  world.frame({ type: "room", room: "tea", title: "Tea", access: "open", archived: true, role: "moderator" });
+  assert.deepEqual([place(world, "#tea").archived, place(world, "#tea").role, place(world, "#tea").level], [true, "moderator", "mentions"]);
   const wanted = /** @type {const} */ (["all", "mentions", "none"]).map((level) => [false, true].map((isMentioned) => isWanted({ ...place(world, "#tea"), level }, isMentioned)));
   assert.deepEqual(wanted, [[true, true], [false, true], [false, false]]);
   assert.deepEqual([0, 1].map((mentions) => isLoud({ ...place(world, "#tea"), level: "none", unread: 3, mentions })), [false, true]);

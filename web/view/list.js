@@ -244,8 +244,12 @@ export class MessageList {
       this.#readUpTo = unread > 0 ? readUpTo : 0;
       this.#unread = unread;
       this.#seenUpTo = unread > 0 ? readUpTo : conversation.end;
-      // A reader who has gone elsewhere meanwhile stays there.
-      if (this.#isFollowing || this.#generation < 0) this.#generation = -1;
+      if (this.#isFollowing) {
+        this.#generation = -1;
+      } else if (this.#readUpTo > 0) {
+        // The reader has gone elsewhere meanwhile, and stays there.
+        this.#keepInView(() => this.#rows.remake(conversation, this.#readUpTo + 1, this.#readUpTo));
+      }
     }
   }
 
