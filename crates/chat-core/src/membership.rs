@@ -531,7 +531,8 @@ mod tests {
         Remove(Bob),
     }
 
-    /// The other user, whom a change is about.
+    /// The other user, whom a change is about. Without other words the room has another
+    /// moderator.
     #[derive(Clone, Copy, PartialEq, Debug)]
     enum Bob {
         HasNoAccount,
@@ -539,6 +540,7 @@ mod tests {
         IsMember,
         IsModerator,
         IsOnlyModerator,
+        IsMemberWithoutModerators,
     }
 
     /// The signs of the answers to all actors.
@@ -555,11 +557,11 @@ mod tests {
             let of_bob = |bob: Bob| ChangeFacts {
                 user: match bob {
                     Bob::HasNoAccount | Bob::IsNoMember => None,
-                    Bob::IsMember => Some(Role::Member),
+                    Bob::IsMember | Bob::IsMemberWithoutModerators => Some(Role::Member),
                     Bob::IsModerator | Bob::IsOnlyModerator => Some(Role::Moderator),
                 },
                 user_has_account: bob != Bob::HasNoAccount,
-                has_other_moderator: bob != Bob::IsOnlyModerator,
+                has_other_moderator: !matches!(bob, Bob::IsOnlyModerator | Bob::IsMemberWithoutModerators),
                 ..known
             };
             let (wanted, facts) = match want.clone() {
@@ -607,6 +609,7 @@ mod tests {
             (Want::Put(Bob::IsMember, None), "-++++", "-++-+"),
             (Want::Put(Bob::IsMember, member), "-++++", "-++-+"),
             (Want::Put(Bob::IsMember, moderator), "--+++", "--+-+"),
+            (Want::Put(Bob::IsMemberWithoutModerators, member), "-++++", "-++-+"),
             (Want::Put(Bob::IsModerator, None), "-++++", "-++-+"),
             (Want::Put(Bob::IsModerator, member), "--+++", "--+-+"),
             (Want::Put(Bob::IsModerator, moderator), "-++++", "-++-+"),

@@ -8,8 +8,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use chat_core::{
-    Body, Commit, Draft, DraftId, MessageText, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, RoomName,
-    SessionId, Topic, Username,
+    Access, Actor, Body, ChangeRefused, Commit, Draft, DraftId, Level, Mentions, MessageText, Nonce, Outcome,
+    Page, PageFrom, PageLimits, Pair, ReadState, Role, RoomChange, RoomInfo, RoomName, RoomPatch, SessionId,
+    Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores};
@@ -166,6 +167,172 @@ impl TestStore {
     pub(crate) async fn all(&self, topic: &Topic) -> Page {
         self.log.page(topic, PageFrom::After(0), ALL).await.unwrap()
     }
+
+    /// Makes accounts with these names, separated by spaces.
+    pub(crate) async fn accounts(&self, people: &str) {
+        for person in people.split_whitespace() {
+            self.account(person).await;
+        }
+    }
+
+    /// Appends messages to a room by one author, in one batch of checked drafts. Returns
+    /// the users who became members, as [`told`] has them.
+    pub(crate) async fn send(&self, room: &str, from: &str, count: usize, now_ms: u64) -> Vec<String> {
+        let drafts = vec![checked(draft(&self::room(room), from, "hi")); count];
+        let commit = self.log.append(&drafts, now_ms).await.unwrap();
+        let is_stored = |outcome: &Outcome| matches!(outcome, Outcome::Stored { .. });
+        assert!(commit.receipts.iter().all(|receipt| is_stored(&receipt.outcome)), "{commit:?}");
+        told(room, &commit.changes)
+    }
+
+    /// Makes a change at 1000 ms.
+    pub(crate) async fn change(&self, wanted: &WantedChange) -> Result<Vec<String>, ChangeRefused> {
+        self.change_at(wanted, 1000).await
+    }
+
+    /// Makes a change, and describes what it did as [`told`] does.
+    pub(crate) async fn change_at(
+        &self,
+        wanted: &WantedChange,
+        now_ms: u64,
+    ) -> Result<Vec<String>, ChangeRefused> {
+        let changes = self.log.change(wanted, now_ms).await.unwrap()?;
+        let room = wanted.room();
+        let info = self.rooms.find_room(room).await.unwrap().unwrap().info;
+        for change in &changes {
+            match change {
+                RoomChange::Info { info: said, .. } | RoomChange::Member { info: said, .. } => {
+                    assert_eq!(*said, info);
+                }
+                RoomChange::Gone { access, .. } => assert_eq!(*access, info.access),
+            }
+        }
+        Ok(told(room.as_str(), &changes))
+    }
+
+    /// The members of a room, as "alice moderator", in the order of the store.
+    pub(crate) async fn members(&self, room: &str) -> Vec<String> {
+        let room = room_name(room);
+        let members = self.rooms.members_of(&room, None, usize::MAX).await.unwrap();
+        let found = self.rooms.find_room(&room).await.unwrap();
+        assert_eq!(members.len() as u64, found.map_or(0, |room| room.members), "{members:?}");
+        members.iter().map(|(user, role)| format!("{} {}", user.as_str(), role.as_str())).collect()
+    }
+
+    /// Keeps one mark.
+    pub(crate) async fn keep(&self, user: &str, topic: &Topic, read: Option<u64>, level: Option<Level>) {
+        self.log.keep(&[mark(user, topic, read, level)]).await.unwrap();
+    }
+
+    /// The position of a user in a topic, as "read 3 of 7, 4 unread, 1 mention".
+    pub(crate) async fn position(&self, user: &str, topic: &Topic) -> String {
+        position(self.log.counts(&name(user), topic, 0).await.unwrap())
+    }
+}
+
+/// A position, as "read 3 of 7, 4 unread, 1 mention".
+pub(crate) fn position(state: ReadState) -> String {
+    let ReadState { top, read, counts } = state;
+    let mentions = match counts.mentions {
+        0 => String::new(),
+        1 => ", 1 mention".to_owned(),
+        more => format!(", {more} mentions"),
+    };
+    format!("read {read} of {top}, {} unread{mentions}", counts.unread)
+}
+
+/// Changes of a room in a few words, each with the number behind which it takes effect:
+/// "@3 bob member", "@3 bob left open", "@3 closed: Kitchen (for tea) of alice, bob".
+pub(crate) fn told(room: &str, changes: &[RoomChange]) -> Vec<String> {
+    let tell = |change: &RoomChange| {
+        assert_eq!(change.room(), &room_name(room));
+        match change {
+            RoomChange::Info { info, members, top, .. } => {
+                let archived = if info.archived { " archived" } else { "" };
+                let description = match info.description.as_str() {
+                    "" => String::new(),
+                    text => format!(" ({text})"),
+                };
+                let members = members.as_ref().map(|members| {
+                    let names: Vec<_> = members.iter().map(Username::as_str).collect();
+                    format!(" of {}", names.join(", "))
+                });
+                let (access, members) = (info.access.as_str(), members.unwrap_or_default());
+                format!("@{top} {access}{archived}: {}{description}{members}", info.title)
+            }
+            RoomChange::Member { user, role, top, .. } => {
+                format!("@{top} {} {}", user.as_str(), role.as_str())
+            }
+            RoomChange::Gone { user, reason, access, top, .. } => {
+                let reason = format!("{reason:?}").to_lowercase();
+                format!("@{top} {} {reason} {}", user.as_str(), access.as_str())
+            }
+        }
+    };
+    changes.iter().map(tell).collect()
+}
+
+pub(crate) fn room_name(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+/// A user who wants a change; "admin" is an administrator of the server.
+pub(crate) fn actor(user: &str) -> Actor {
+    Actor { user: name(user), is_administrator: user == "admin" }
+}
+
+/// To create a room of this name, with a title that is the name.
+pub(crate) fn create(room: &str, access: Access, by: &str, members: &[&str]) -> WantedChange {
+    let room = room_name(room);
+    let info = RoomInfo { access, ..RoomInfo::opened(&room) };
+    let members = members.iter().map(|member| name(member)).collect();
+    WantedChange::Create { room, info, members, by: name(by) }
+}
+
+pub(crate) fn patch(room: &str, by: &str, patch: RoomPatch) -> WantedChange {
+    WantedChange::Change { room: room_name(room), patch, by: actor(by) }
+}
+
+pub(crate) fn close(room: &str, by: &str) -> WantedChange {
+    patch(room, by, RoomPatch { access: Some(Access::Closed), ..RoomPatch::default() })
+}
+
+pub(crate) fn archive(room: &str, by: &str, archived: bool) -> WantedChange {
+    patch(room, by, RoomPatch { archived: Some(archived), ..RoomPatch::default() })
+}
+
+pub(crate) fn put(room: &str, by: &str, user: &str, role: Option<Role>) -> WantedChange {
+    WantedChange::Put { room: room_name(room), user: name(user), role, by: actor(by) }
+}
+
+pub(crate) fn remove(room: &str, by: &str, user: &str) -> WantedChange {
+    WantedChange::Remove { room: room_name(room), user: name(user), by: actor(by) }
+}
+
+pub(crate) fn leave(room: &str, user: &str) -> WantedChange {
+    remove(room, user, user)
+}
+
+pub(crate) fn mark(user: &str, topic: &Topic, read: Option<u64>, level: Option<Level>) -> UserMark {
+    UserMark { user: name(user), topic: topic.clone(), read, level }
+}
+
+/// A draft whose store must look at the room.
+pub(crate) fn checked(draft: Draft) -> Draft {
+    Draft { check: true, ..draft }
+}
+
+/// A draft that mentions these users, separated by spaces; "all" stands for all members.
+pub(crate) fn mention(draft: Draft, names: &str) -> Draft {
+    let text = MessageText::stored(draft.body.text());
+    let body = Body::Message { text, mentions: Some(Box::new(mentions(names))) };
+    Draft { body, check: true, ..draft }
+}
+
+/// These users, separated by spaces; "all" stands for all members.
+pub(crate) fn mentions(names: &str) -> Mentions {
+    let (all, names): (Vec<_>, Vec<_>) = names.split_whitespace().partition(|name| *name == "all");
+    Mentions { names: names.into_iter().map(name).collect(), all: !all.is_empty() }
 }
 
 pub(crate) fn name(name: &str) -> Username {

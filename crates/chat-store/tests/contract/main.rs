@@ -29,14 +29,30 @@ macro_rules! every_store {
     };
 }
 
+/// TEMPORARY: [`every_store`], once the stores in databases have rooms.
+macro_rules! every_store_with_rooms {
+    ($($test:ident),* $(,)?) => {
+        mod memory {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() { super::$test(crate::common::TestStore::memory().await).await }
+        )*}
+    };
+}
+
 mod accounts;
 mod append;
 mod conversations;
 mod directory;
 mod lifecycle;
+mod marks;
+mod members;
+mod mentions;
 mod names;
 mod nonces;
 mod pages;
 mod retention;
 mod roles;
+mod room_lists;
+mod rooms;
 mod sessions;
+mod special_rooms;
