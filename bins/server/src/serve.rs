@@ -82,6 +82,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         users: stores.users.clone(),
         sessions: stores.sessions.clone(),
         log: stores.log.clone(),
+        rooms: stores.rooms.clone(),
         passwords: Passwords::start(config.passwords)?,
         tokens: Tokens::new(&secret, config.tokens),
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_core::Username;
 use chat_shard::Shards;
-use chat_store::{EventLog, SessionRepository, UserRepository};
+use chat_store::{EventLog, RoomRepository, SessionRepository, UserRepository};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -30,6 +30,8 @@ pub struct Parts {
     pub sessions: Arc<dyn SessionRepository>,
     /// The log of messages.
     pub log: Arc<dyn EventLog>,
+    /// The rooms, for lists.
+    pub rooms: Arc<dyn RoomRepository>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.

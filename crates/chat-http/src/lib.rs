@@ -26,7 +26,8 @@
 //! let parts = Parts {
 //!     users: store.clone(),
 //!     sessions: store.clone(),
-//!     log: store,
+//!     log: store.clone(),
+//!     rooms: store,
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };
@@ -57,6 +58,7 @@ mod cookie;
 mod error;
 mod form;
 mod hex;
+mod member_filling;
 mod metrics;
 mod negotiation;
 mod options;

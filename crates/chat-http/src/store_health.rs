@@ -26,6 +26,8 @@ pub(crate) enum StoreUse {
     SessionCheck,
     /// The removal of old messages.
     Retention,
+    /// The filling of rooms with members.
+    Members,
 }
 
 struct Outage {
@@ -89,6 +91,7 @@ impl StoreUse {
             Self::Requests => "requests",
             Self::SessionCheck => "session check",
             Self::Retention => "retention",
+            Self::Members => "members",
         }
     }
 }

@@ -55,6 +55,7 @@ impl Chat {
             users: store.clone(),
             sessions: store.clone(),
             log: store.clone(),
+            rooms: Arc::new(chat_store::MemoryStore::default()),
             passwords: Passwords::start(PasswordsOptions {
                 cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
                 ..passwords
