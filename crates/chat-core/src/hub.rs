@@ -1,8 +1,8 @@
 //! The hub: which clients have joined which rooms, and how far each room has got.
 //!
 //! The state is in parts, each of which keeps its own invariants: [`Clients`],
-//! [`Users`], [`Rooms`], [`ConversationTable`], [`Presence`], [`Typing`],
-//! [`Drafts`], [`Reads`] and a few small ones. The steps that need several of them are
+//! [`Users`], [`Rooms`], [`ConversationTable`], [`Marks`], [`Presence`],
+//! [`Typing`], [`Drafts`], [`Reads`] and a few small ones. The steps that need several of them are
 //! methods of [`Hub`], in files by topic: `frames`, `sending`, `delivery`,
 //! `pages`, `replay`, `joining`, `greeting`, `history`, `connections`.
 
@@ -21,6 +21,7 @@ mod history;
 mod input;
 mod join;
 mod joining;
+mod marks;
 mod members;
 mod options;
 mod pages;
@@ -45,6 +46,7 @@ use self::drain::Drain;
 #[cfg(test)]
 pub(crate) use self::greeting::frame_max_bytes;
 pub use self::input::{Input, Now, Protocol};
+use self::marks::Marks;
 pub use self::options::{HubOptions, RoomCreation};
 use self::pausing::PauseQueues;
 #[cfg(feature = "planted-bugs")]
@@ -82,6 +84,7 @@ pub struct Hub {
     users: Users,
     rooms: Rooms,
     conversations: ConversationTable,
+    marks: Marks,
     presence: Presence,
     typing: Typing,
     drafts: Drafts,
@@ -110,6 +113,7 @@ impl Hub {
             users: Users::new(seed),
             rooms: Rooms::new(options.framing, options.recent, seed),
             conversations: ConversationTable::new(seed),
+            marks: Marks::new(seed),
             presence: Presence::new(seed),
             typing: Typing::new(seed),
             drafts: Drafts::new(&options),
@@ -175,7 +179,10 @@ impl Hub {
             Input::Typing(change) => self.remote_typing(change),
             Input::HubLost(hub) => self.hub_lost(hub),
             Input::Tick => self.tick(out),
-            Input::Drain => self.begin_drain(),
+            Input::Drain => {
+                self.begin_drain();
+                self.tick_marks(out);
+            }
         }
     }
 
@@ -198,7 +205,10 @@ impl Hub {
     /// When the next [`Input::Tick`] is due, on the monotonic clock.
     pub fn next_tick_ms(&self) -> u64 {
         let is_soon = self.paused.wait_for_time() || self.drain.has_begun() || self.replays.wait_for_turn();
-        self.ticked_ms + if is_soon { TICK_SOON_MS } else { TICK_MS }
+        let next_ms = self.ticked_ms + if is_soon { TICK_SOON_MS } else { TICK_MS };
+        // A mark is stored in time for the next connection of its user.
+        let marks_ms = self.marks.next_due_ms().map(|due_ms| due_ms.max(self.ticked_ms + TICK_SOON_MS));
+        marks_ms.map_or(next_ms, |marks_ms| marks_ms.min(next_ms))
     }
 
     /// The rooms that clients have joined, and how many users, each counted once.
@@ -236,6 +246,7 @@ impl Hub {
         self.cut_off_removed(out);
         self.continue_drain(out);
         self.tick_presence();
+        self.tick_marks(out);
         self.rooms.forget_idle(self.options.room_idle_ms, now_ms, out);
         self.revocations.forget_old(self.options.revoked_kept_ms, now_ms);
         if self.swept_ms + SWEEP_MS <= now_ms {
@@ -250,6 +261,7 @@ impl Hub {
         self.users.forget_idle(now_ms);
         self.conversations.forget_idle(self.options.conversation_idle_ms, now_ms);
         self.typing.forget_old(&self.options, now_ms);
+        self.marks.forget_idle(self.options.mark_idle_ms, now_ms);
         self.close_stuck(out);
         self.forget_greetings();
     }

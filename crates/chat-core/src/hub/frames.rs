@@ -4,6 +4,7 @@ use super::Hub;
 use super::client::{ClientProtocol, Send};
 use super::drafts::DraftOrigin;
 use super::join::JoinRequest;
+use super::marks::Said;
 use super::planted::planted;
 use super::reads::HistoryPage;
 use super::replies::NO_ACCOUNT;
@@ -105,8 +106,12 @@ impl Hub {
             Ok(v2::Request::Typing { target, active, reference }) => {
                 self.typing_request(id, target, active, &reference.into(), out);
             }
-            // Nothing is kept of them yet.
-            Ok(v2::Request::Read { .. } | v2::Request::Level { .. }) => {}
+            Ok(v2::Request::Read { place, upto, reference }) => {
+                self.mark_request(id, place, Said::Read(upto), reference.into(), out);
+            }
+            Ok(v2::Request::Level { place, level, reference }) => {
+                self.mark_request(id, place, Said::Level(level), reference.into(), out);
+            }
             Err(refusal) => match refusal.about {
                 About::Nonce(nonce) => self.refuse_send(id, refusal.code, refusal.message, nonce),
                 about => self.refuse(id, refusal.code, refusal.message, &about, None),

@@ -69,10 +69,11 @@ impl Hub {
         let Some(found) = self.clients.same(client) else { return };
         let user = found.user();
         let Some(prepared) = found.v2().and_then(|v2| v2.end_greeting(now_ms)) else { return };
-        self.send_hello(client.id, user, &prepared, out);
+        self.send_hello(client, user, &prepared, out);
     }
 
-    fn send_hello(&mut self, id: ClientId, slot: UserSlot, prepared: &Prepared, out: &mut Outputs) {
+    fn send_hello(&mut self, client: ClientRef, slot: UserSlot, prepared: &Prepared, out: &mut Outputs) {
+        let id = client.id;
         let Prepared { active, changes, conversations, memberships } = prepared;
         let user = self.users[slot].name().clone();
         let tops = self.conversation_tops(&user, active, conversations, out);
@@ -84,21 +85,53 @@ impl Hub {
         let mut shown: Vec<&(Pair, u64)> = tops.iter().collect();
         shown.sort_by_key(|(pair, _)| Reverse(at_ms(pair)));
         shown.truncate(shown_max);
+        // Places whose counts are not known as of the number that is shown.
+        let mut uncounted = Vec::new();
         let mut privates = Vec::with_capacity(shown.len());
         for (pair, seq) in shown {
-            let with = pair.other(&user);
+            let (with, topic) = (pair.other(&user), Topic::Pair(pair.clone()));
             let state = states.get(with);
+            let position = state.map(|state| {
+                let unread = state.unread.filter(|_| state.top == *seq);
+                self.position_in(&user, &topic, *seq, state.read, unread)
+            });
+            let unread = position.and_then(|(_, unread)| unread);
             privates.push(ConversationTop {
                 with: with.as_str(),
                 seq: *seq,
                 at: state.map(|state| state.at_ms / 1000),
-                read: state.map(|state| state.read),
-                unread: state.and_then(|state| state.unread),
-                level: state.map(|state| state.level),
+                read: position.map(|(read, _)| read),
+                unread,
+                level: state.map(|state| self.level_in(&user, &topic, state.level)),
             });
+            if unread.is_none() {
+                uncounted.push(topic);
+            }
         }
         let rooms_shown = rooms_that_fit(memberships.rooms.iter().take(self.options.hello_rooms));
-        let rooms = memberships.rooms[..rooms_shown].iter().map(listed_room).collect();
+        let mut rooms = Vec::with_capacity(rooms_shown);
+        for membership in &memberships.rooms[..rooms_shown] {
+            let topic = Topic::Room(membership.room.clone());
+            let (read, counts) =
+                self.position_in(&user, &topic, membership.top, membership.read, membership.counts);
+            let level = self.level_in(&user, &topic, membership.level);
+            rooms.push(ListedRoom {
+                room: membership.room.as_str(),
+                title: &membership.info.title,
+                access: membership.info.access,
+                archived: membership.info.archived,
+                role: membership.role,
+                top: membership.top,
+                at: (membership.at_ms > 0).then_some(membership.at_ms / 1000),
+                read,
+                unread: counts.map(|counts| counts.unread),
+                mentions: counts.map(|counts| counts.mentions),
+                level,
+            });
+            if counts.is_none() {
+                uncounted.push(topic);
+            }
+        }
         let rate = self.options.rate;
         let epoch = self.options.epoch.clone();
         let hello = Reply::Hello {
@@ -137,6 +170,9 @@ impl Hub {
         self.flush_client(id, out);
         if let Some(v2) = self.clients.v2(id) {
             v2.set_tops(tops);
+        }
+        for topic in uncounted {
+            self.send_counts(client, topic, out);
         }
         self.update_pause(id, out);
     }
@@ -197,23 +233,6 @@ impl Hub {
                 v2.forget_tops(until_ms);
             }
         }
-    }
-}
-
-fn listed_room(membership: &Membership) -> ListedRoom<'_> {
-    let Membership { room, info, role, level, top, at_ms, read, counts } = membership;
-    ListedRoom {
-        room: room.as_str(),
-        title: &info.title,
-        access: info.access,
-        archived: info.archived,
-        role: *role,
-        top: *top,
-        at: (*at_ms > 0).then_some(*at_ms / 1000),
-        read: *read,
-        unread: counts.map(|counts| counts.unread),
-        mentions: counts.map(|counts| counts.mentions),
-        level: *level,
     }
 }
 

@@ -13,7 +13,9 @@ use super::users::UserSlot;
 use crate::frame::Version;
 use crate::frame::v2::{ErrorCode, LeftReason, Reply, RoomWhat};
 use crate::outputs::Outputs;
-use crate::{Access, ClientId, CloseCode, Memberships, Role, RoomChange, RoomInfo, RoomName, Username};
+use crate::{
+    Access, ClientId, CloseCode, Memberships, Role, RoomChange, RoomInfo, RoomName, Topic, Username,
+};
 
 impl Hub {
     // The rooms that the hub watches.
@@ -113,7 +115,7 @@ impl Hub {
         };
         for (room, &top) in rooms.into_iter().zip(tops) {
             if top > 0 {
-                self.note_committed(&crate::Topic::Room(room), top, out);
+                self.note_committed(&Topic::Room(room), top, out);
             }
         }
     }
@@ -172,6 +174,7 @@ impl Hub {
                 {
                     self.remove_from_room(slot, user, (*reason).into(), out);
                 }
+                self.marks.forget(user, &Topic::Room(room.clone()));
                 self.send_to_user(user, &gone_frame(room));
             }
         }

@@ -68,6 +68,14 @@ pub struct HubOptions {
     /// The number of users in a room with many is shown at most this often, in
     /// milliseconds.
     pub count_every_ms: u64,
+    /// The mark of a user in a room or conversation is handed to the store, and counts are
+    /// read for the user's other clients, at most once in this, in milliseconds.
+    pub mark_every_ms: u64,
+    /// A mark that no client has set for this long is forgotten here, in milliseconds:
+    /// longer than the store may need to keep it, and a `hello` to be prepared.
+    pub mark_idle_ms: u64,
+    /// Marks of one user in memory; at the cap the oldest is handed to the store at once.
+    pub user_marks_max: usize,
     /// A user is shown as typing in a topic at most once in this, in milliseconds.
     pub typing_every_ms: u64,
     /// Clients show a user as typing for this long, in milliseconds: a fixed part of
@@ -167,6 +175,9 @@ impl Default for HubOptions {
             members_max: 200,
             offline_after_ms: 5_000,
             count_every_ms: 1_000,
+            mark_every_ms: 1_000,
+            mark_idle_ms: 60_000,
+            user_marks_max: 1_000,
             typing_every_ms: 2_000,
             typing_ends_ms: 6_000,
             typing_topics_max: 16,

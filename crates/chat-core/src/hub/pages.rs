@@ -32,6 +32,9 @@ impl Hub {
             Answered::Memberships(client, memberships) => self.memberships_read(client, memberships, out),
             Answered::Access(check, access) => self.access_read(check, access, out),
             Answered::Tops(rooms, tops) => self.tops_read(rooms, tops, out),
+            Answered::Counts(counted, state) => self.counts_read(counted, state, out),
+            Answered::RoomMark(check, access) => self.room_mark_checked(&check, access, out),
+            Answered::PairMark(check, state) => self.pair_mark_checked(&check, state, out),
         }
     }
 
@@ -51,6 +54,7 @@ impl Hub {
                 Retry::Memberships(client) => self.read_memberships(client, out),
                 Retry::Access(check) => self.read_access(check, out),
                 Retry::Tops(rooms) => self.read_tops(rooms, out),
+                Retry::Counts(counted) => self.retry_counts(counted, out),
             }
         }
     }

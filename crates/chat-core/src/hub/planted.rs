@@ -34,6 +34,10 @@ pub enum PlantedBug {
     NoRefusing,
     /// A resume is answered as complete, whatever the log still has.
     ResumeUnchecked,
+    /// A mark takes every number that a client says, also a lower one.
+    MarkGoesBack,
+    /// The other clients of a user are not sent how far the user has read.
+    ReadNotShown,
     /// A client that has left a room is still sent who types there.
     TypingAfterLeave,
 }

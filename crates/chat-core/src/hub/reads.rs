@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::client::ClientRef;
+use super::marks::{Counted, MarkCheck};
 use super::typing::TypingCheck;
 use crate::frame::v2::{About, Place};
 use crate::outputs::Outputs;
 use crate::{
-    Answer, Conversations, Memberships, Output, Page, PageFrom, PageLimits, Query, ReadId, RoomAccess,
-    RoomName, Topic, Username,
+    Answer, Conversations, Memberships, Output, Page, PageFrom, PageLimits, Query, ReadId, ReadState,
+    RoomAccess, RoomName, Topic, Username,
 };
 
 /// The reads of a hub: those that the log is working on, those beyond the cap,
@@ -44,6 +45,12 @@ pub(super) enum Answered<'a> {
     Access(AccessCheck, Option<&'a RoomAccess>),
     /// To learn what was committed in rooms before the hub was subscribed to them.
     Tops(Vec<RoomName>, Option<&'a [u64]>),
+    /// To show what a user has not read.
+    Counts(Counted, Option<&'a ReadState>),
+    /// To let a user set a mark in a room.
+    RoomMark(MarkCheck, Option<&'a RoomAccess>),
+    /// To let a user set a mark in a conversation.
+    PairMark(MarkCheck, Option<&'a ReadState>),
 }
 
 /// What a page is read for.
@@ -91,6 +98,7 @@ pub(super) enum Retry {
     Memberships(ClientRef),
     Access(AccessCheck),
     Tops(Vec<RoomName>),
+    Counts(Counted),
 }
 
 #[derive(Debug)]
@@ -100,6 +108,8 @@ enum Purpose {
     Memberships(ClientRef),
     Access(AccessCheck),
     Tops(Vec<RoomName>),
+    Counts(Counted),
+    Mark(MarkCheck),
 }
 
 impl Reads {
@@ -168,6 +178,23 @@ impl Reads {
         self.begin(Purpose::Tops(rooms.clone()), Query::Tops { rooms }, out);
     }
 
+    /// Begins to read what a user has not read.
+    pub(super) fn counts(&mut self, counted: Counted, out: &mut Outputs) {
+        let Counted { user, topic, read, .. } = &counted;
+        let query = Query::Counts { user: user.clone(), topic: topic.clone(), read: *read };
+        self.begin(Purpose::Counts(counted), query, out);
+    }
+
+    /// Begins to read whether a client's user may set a mark: as a member of a room, or in
+    /// a conversation that has entries.
+    pub(super) fn mark(&mut self, check: MarkCheck, user: Username, out: &mut Outputs) {
+        let query = match &check.topic {
+            Topic::Room(room) => Query::Access { user, room: room.clone() },
+            Topic::Pair(_) => Query::Counts { user, topic: check.topic.clone(), read: 0 },
+        };
+        self.begin(Purpose::Mark(check), query, out);
+    }
+
     /// Ends a read, and begins the next one that waits.
     ///
     /// # Panics
@@ -195,6 +222,11 @@ impl Reads {
             (Purpose::Access(check), Answer::Failed) => Answered::Access(check, None),
             (Purpose::Tops(rooms), Answer::Tops(tops)) => Answered::Tops(rooms, Some(tops)),
             (Purpose::Tops(rooms), Answer::Failed) => Answered::Tops(rooms, None),
+            (Purpose::Counts(counted), Answer::Counts(state)) => Answered::Counts(counted, Some(state)),
+            (Purpose::Counts(counted), Answer::Failed) => Answered::Counts(counted, None),
+            (Purpose::Mark(check), Answer::Access(access)) => Answered::RoomMark(check, Some(access)),
+            (Purpose::Mark(check), Answer::Counts(state)) => Answered::PairMark(check, Some(state)),
+            (Purpose::Mark(check), Answer::Failed) => Answered::PairMark(check, None),
             (purpose, answer) => panic!("{id:?} is for {purpose:?}, and the answer is {answer:?}"),
         }
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use chat_core::{
     Answer, Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions,
     Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Query, ReadId,
-    Receipt, RoomChange, RoomName, Seed, Subscription, Topic, TypingChange, Username, WantedChange, Write,
+    Receipt, RoomChange, RoomName, Seed, Subscription, Topic, TypingChange, UserMark, Username, WantedChange,
+    Write,
 };
 use serde_json::Value;
 
@@ -42,6 +43,10 @@ pub(crate) struct Scenario {
     pub(crate) subscriptions: BTreeSet<Subscription>,
     pub(crate) presence: Vec<PresenceChange>,
     pub(crate) typing: Vec<TypingChange>,
+    /// The marks that the hub has put out.
+    pub(crate) kept: Vec<UserMark>,
+    /// Marks do not reach the log.
+    pub(crate) lose_marks: bool,
     /// Private messages as they were committed, with the clients of their two
     /// users at that time.
     pub(crate) privates: Vec<(Arc<Entry>, Vec<ClientId>)>,
@@ -97,6 +102,8 @@ impl Scenario {
             subscriptions: BTreeSet::new(),
             presence: Vec::new(),
             typing: Vec::new(),
+            kept: Vec::new(),
+            lose_marks: false,
             privates: Vec::new(),
             clients: Vec::new(),
             out: Outputs::default(),
@@ -185,6 +192,12 @@ impl Scenario {
         let (id, query) = self.questions.pop_front().expect("a question is on its way");
         self.read_now(id, &query);
         self.perform_all();
+    }
+
+    /// The log fails the oldest question that is held back.
+    pub(crate) fn fail_question(&mut self) {
+        let (id, _) = self.questions.pop_front().expect("a question is on its way");
+        self.turn(Input::Answer { id, answer: &Answer::Failed });
     }
 
     /// The log makes a change of a room, and publishes it.
@@ -309,7 +322,12 @@ impl Scenario {
                     assert!(self.subscriptions.remove(&to), "{to:?} was not subscribed to");
                 }
                 Output::Presence(change) => self.presence.push(change),
-                Output::Keep(_) => {}
+                Output::Keep(mark) => {
+                    if !self.lose_marks {
+                        self.history.keep(&mark);
+                    }
+                    self.kept.push(mark);
+                }
                 Output::Typing(change) => self.typing.push(change),
             }
         }

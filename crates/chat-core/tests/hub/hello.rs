@@ -66,7 +66,9 @@ fn live_private_messages_continue_exactly_after_hello() {
     let phone = scenario.open_v2("alice");
     let frames = scenario.frames(phone);
     assert_eq!(frames[0]["privates"][0]["seq"], 3);
-    assert_eq!(short(&frames[1]), "4 bob to alice: 4");
+    // What is unread as of 3 is not known.
+    let rest: Vec<String> = frames[1..].iter().map(short).collect();
+    assert_eq!(rest, ["read bob up to 0 of 4: 4 and 0", "4 bob to alice: 4"]);
     let fifth = scenario.store_private("bob", "alice", "5");
     scenario.carry(&[&fifth]);
     assert_eq!(scenario.received(phone), ["5 bob to alice: 5"]);

@@ -56,6 +56,20 @@ pub(crate) fn short(frame: &Value) -> String {
             };
             format!("{who} {}{place}", if frame["active"] == true { "types" } else { "stops" })
         }
+        "read" => {
+            let (unread, mentions) = (&frame["unread"], &frame["mentions"]);
+            format!(
+                "read {} up to {} of {}: {unread} and {mentions}",
+                place(frame),
+                frame["upto"],
+                frame["top"]
+            )
+        }
+        "level" => format!("level of {}: {}", place(frame), text("level")),
+        "activity" => {
+            let (new, mentions) = (&frame["new"], &frame["mentions"]);
+            format!("activity {} up to {}: {new} and {mentions}", text("room"), frame["top"])
+        }
         "left" => format!("left {}", text("room")),
         "message" => format!("{} {}: {}", frame["seq"], text("from"), text("text")),
         "private" => format!("{} {} to {}: {}", frame["seq"], text("from"), text("to"), text("text")),
@@ -77,4 +91,9 @@ pub(crate) fn short(frame: &Value) -> String {
         }
         other => panic!("not a frame of protocol v2: {other}"),
     }
+}
+
+/// The room, or the other user of the conversation, that a frame is about.
+fn place(frame: &Value) -> &str {
+    frame["room"].as_str().or(frame["with"].as_str()).expect("a place")
 }
