@@ -51,18 +51,26 @@ export function mentions(text, name, names = [name]) {
 }
 
 /**
- * The users that a text mentions, for the server: those that were chosen while it was
- * written, and others whose names were typed.
+ * What is sent for a text: the users that it mentions, which the server finds in it
+ * only as they spell themselves.
  * @param {string} text
- * @param {Iterable<string>} names of users who may be mentioned
- * @param {boolean} mayMentionAll whether `@all` was chosen, and means every member
- * @returns {{ mentions?: string[], mentionAll?: boolean }} empty where there are none
+ * @param {object} people
+ * @param {Iterable<string>} people.names of users who may be mentioned
+ * @param {boolean} people.mentionAll whether `@all` means every member
+ * @param {number} people.max how many users a message may mention
+ * @returns {{ text: string, mentions?: string[], mentionAll?: boolean }} without what is empty
  */
-export function mentionedIn(text, names, mayMentionAll) {
-  const pieces = piecesOf(text, mayMentionAll ? [...names, EVERYBODY] : names);
-  const found = new Set(pieces.flatMap((piece) => (piece.kind === "mention" ? [piece.name] : [])));
-  const mentionAll = mayMentionAll && found.delete(EVERYBODY);
-  return { ...(found.size > 0 && { mentions: [...found] }), ...(mentionAll && { mentionAll }) };
+export function mentionedIn(text, { names, mentionAll, max }) {
+  const found = new Set();
+  for (const piece of piecesOf(text, mentionAll ? [...names, EVERYBODY] : names)) {
+    if (piece.kind === "mention") {
+      found.add(piece.name);
+      const exact = `@${piece.name}`;
+      if (!text.includes(exact)) text = text.replace(piece.text, () => exact);
+    }
+  }
+  const isAll = mentionAll && found.delete(EVERYBODY);
+  return { text, ...(found.size > 0 && { mentions: [...found].slice(0, max) }), ...(isAll && { mentionAll: true }) };
 }
 
 /**

@@ -120,14 +120,21 @@ test("addresses name conversations and back", () => {
   }
 });
 
-test("a text mentions the users whose whole names are in it, and everybody only if that was chosen", () => {
-  const names = ["bob", "Анна", "Анна Борисова"];
-  assert.deepEqual(mentionedIn("nobody@example.org", names, false), {});
-  assert.deepEqual(mentionedIn("@Анна Борисова, @bob, @bobby and @bob again", names, false), { mentions: ["Анна Борисова", "bob"] });
-  assert.deepEqual(mentionedIn("`@bob` is code", names, false), {});
-  assert.deepEqual(mentionedIn("@all of you", names, false), {});
-  assert.deepEqual(mentionedIn("@all of you, @bob", names, true), { mentions: ["bob"], mentionAll: true });
-  assert.deepEqual(mentionedIn("not any more", names, true), {});
+test("a text mentions the users whose whole names are in it, and everybody only where that may be", () => {
+  const names = ["bob", "Анна", "Анна Борисова", "$& Co"];
+  const mentioned = (/** @type {string} */ text, mentionAll = false) => mentionedIn(text, { names, mentionAll, max: 3 });
+  /** @type {[text: string, mentions?: string[]][]} */
+  const cases = [
+    ["nobody@example.org"],
+    ["@Анна Борисова, @bob, @bobby and @bob again", ["Анна Борисова", "bob"]],
+    ["`@bob` is code"],
+    ["@all of you"],
+  ];
+  for (const [text, mentions] of cases) assert.deepEqual(mentioned(text), { text, ...(mentions && { mentions }) });
+  assert.deepEqual(mentioned("@all of you, @bob", true), { text: "@all of you, @bob", mentions: ["bob"], mentionAll: true });
+  assert.deepEqual(mentioned("not any more", true), { text: "not any more" });
+  assert.deepEqual(mentioned("@BOB and @анна б. and @$& co"), { text: "@bob and @Анна б. and @$& Co", mentions: ["bob", "Анна", "$& Co"] }, "as they spell themselves");
+  assert.deepEqual(mentioned("@bob @Анна Борисова @$& Co @Анна").mentions, ["bob", "Анна Борисова", "$& Co"], "not more than the server takes");
 });
 
 test("messages of one author stand together for a while", () => {

@@ -291,7 +291,8 @@ export class Chat {
   #send(key, text, { mentions = [], mentionAll = false } = {}) {
     const isRoom = key.startsWith("#");
     const names = new Set([...this.#directory.names(key), ...mentions]);
-    this.#session.write(key, text, isRoom ? mentionedIn(text, names, mentionAll) : {});
+    const { text: said, ...mentioned } = isRoom ? mentionedIn(text, { names, mentionAll, max: this.#session.client.mentionsMax }) : { text };
+    this.#session.write(key, said, mentioned);
     this.#list.sent();
   }
 
