@@ -26,6 +26,8 @@ pub(super) struct OpenDraft {
     pub(super) bytes: usize,
     /// When it counts as failed, in milliseconds of the monotonic clock.
     pub(super) fails_at_ms: u64,
+    /// See [`Draft::check`](crate::Draft::check).
+    pub(super) check: bool,
 }
 
 /// What a draft's author needs when the receipt comes.

@@ -86,17 +86,18 @@ impl Hub {
             (DraftOrigin::V1 { .. }, Topic::Room(_)) => (None, None),
             (DraftOrigin::V2 { nonce, .. }, _) => (None, Some(nonce.clone())),
         };
+        let check = match &topic {
+            Topic::Room(room) => self.must_check(room, user),
+            Topic::Pair(_) => false,
+        };
         let draft = self.drafts.add(OpenDraft {
             author,
             topic: topic.clone(),
             origin,
             bytes: body.bytes(),
             fails_at_ms: self.now.mono_ms + self.options.append_timeout_ms,
+            check,
         });
-        let check = match &topic {
-            Topic::Room(room) => self.must_check(room, user),
-            Topic::Pair(_) => false,
-        };
         out.push(Output::Append(Draft { id: draft, topic, from, room, body, nonce, check }));
     }
 
@@ -105,12 +106,14 @@ impl Hub {
     /// The log answered a draft.
     pub(super) fn receipt(&mut self, receipt: &Receipt, out: &mut Outputs) {
         // One that timed out was answered then.
-        let Some(OpenDraft { author, topic, origin, .. }) = self.drafts.take(receipt.draft) else { return };
+        let Some(OpenDraft { author, topic, origin, check, .. }) = self.drafts.take(receipt.draft) else {
+            return;
+        };
         let is_there = self.clients.same(author).is_some();
         match (&receipt.outcome, origin) {
             (Outcome::Stored { seq, at_ms }, origin) => {
                 self.missed(&Missed { topic: topic.clone(), first: *seq, last: *seq }, out);
-                if let (Topic::Room(room), Some(client)) = (&topic, self.clients.same(author)) {
+                if check && let (Topic::Room(room), Some(client)) = (&topic, self.clients.same(author)) {
                     let user = client.user();
                     self.sender_is_member(room, user);
                 }
