@@ -16,6 +16,8 @@ pub(super) struct RoomTable {
     rooms: BTreeMap<RoomName, KeptRoom>,
     rooms_of: HashMap<Username, BTreeSet<RoomName>, Seed>,
     marks: HashMap<(Username, Topic), KeptMark, Seed>,
+    /// Counts new members, for their order.
+    joins: u64,
 }
 
 /// A room with a member or a message.
@@ -23,8 +25,7 @@ pub(super) struct RoomTable {
 pub struct KeptRoom {
     /// Its title and access.
     pub info: Arc<RoomInfo>,
-    /// The role of each member, and when the user became one, in milliseconds since 1970
-    /// (UTC).
+    /// The role of each member, and the member's position in the order of joining.
     pub members: BTreeMap<Username, (Role, u64)>,
     /// When the room was created, in milliseconds since 1970 (UTC).
     pub created_at_ms: u64,
@@ -44,6 +45,7 @@ impl RoomTable {
             rooms: BTreeMap::new(),
             rooms_of: HashMap::with_hasher(seed),
             marks: HashMap::with_hasher(seed),
+            joins: 0,
         }
     }
 
@@ -106,7 +108,8 @@ impl RoomTable {
             *known = role;
             return;
         }
-        kept.members.insert(user.clone(), (role, now_ms));
+        self.joins += 1;
+        kept.members.insert(user.clone(), (role, self.joins));
         self.rooms_of.entry(user.clone()).or_default().insert(room.clone());
         let topic = Topic::Room(room.clone());
         self.keep(&UserMark { user: user.clone(), topic, read: Some(top), level: None }, top);
@@ -202,7 +205,7 @@ impl RoomTable {
                     vec![RoomChange::Gone { room: room.clone(), user: user.clone(), reason, access, top }];
                 if was_last_moderator
                     && let Some((_, (role, _))) =
-                        kept.members.iter_mut().min_by_key(|(_, (_, joined_at_ms))| *joined_at_ms)
+                        kept.members.iter_mut().min_by_key(|(_, (_, joined))| *joined)
                 {
                     *role = Role::Moderator;
                 }

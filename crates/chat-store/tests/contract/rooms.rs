@@ -267,12 +267,12 @@ async fn the_longest_member_is_the_heir_of_the_last_moderator(store: TestStore) 
         ["@0 dave removed open", "@0 bob moderator"]
     );
     assert_eq!(store.members("kitchen").await, ["alice member", "bob moderator", "eve member"]);
-    // Of members who joined at the same time the first by name; the last one has no heir.
+    // First members joined in the order of their list; the last one has no heir.
     store.change_at(&create("garden", Access::Open, "eve", &["dave", "carol"]), 1).await.unwrap();
     for (person, told) in [
-        ("eve", &["@0 eve left open", "@0 carol moderator"][..]),
-        ("carol", &["@0 carol left open", "@0 dave moderator"]),
-        ("dave", &["@0 dave left open"]),
+        ("eve", &["@0 eve left open", "@0 dave moderator"][..]),
+        ("dave", &["@0 dave left open", "@0 carol moderator"]),
+        ("carol", &["@0 carol left open"]),
     ] {
         assert_eq!(store.change(&leave("garden", person)).await.unwrap(), told);
     }
