@@ -150,7 +150,7 @@ scenario("the list begins with what is unread, mentions before others", async ()
   const order = () => igor.page.$$eval("#rooms a", (all) => all.map(({ dataset }) => dataset.key));
   const begins = async (...names) => {
     const wanted = names.map((name) => `#${name}`);
-    await igor.until(async () => String((await order()).slice(0, wanted.length)) === String(wanted), `${wanted}, not ${await order()}`);
+    await igor.until(async () => String((await order()).slice(0, wanted.length)) === String(wanted), String(wanted));
   };
   await begins(third, second, first);
   const julia = await device("julia", `/r/${first}`);
@@ -167,6 +167,7 @@ scenario("a level that is chosen on one device holds on the other", async () => 
   const laptop = await device("kostja", `/r/${there}`);
   await laptop.say("I am here");
   await laptop.allStored();
+  await laptop.open("#default");
   const phone = await device("kostja");
   await laptop.page.evaluate((room) => {
     const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
@@ -187,7 +188,7 @@ scenario("it is seen who is typing, and nothing moves", async () => {
   await mila.allStored();
   const [nina, oleg] = [await device("nina", `/r/${there}`), await device("oleg", `/r/${there}`)];
   const shown = () => mila.page.textContent("#typing");
-  const isShown = (pattern) => mila.until(async () => pattern.test((await shown())?.replace(/[\u2068\u2069]/g, "") ?? ""), `${pattern}, not ${await shown()}`);
+  const isShown = (pattern) => mila.until(async () => pattern.test((await shown())?.replace(/[\u2068\u2069]/g, "") ?? ""), String(pattern));
   const place = () => mila.page.locator("#composer").boundingBox();
   // What the first view does without is there by then.
   for (const { page } of [mila, nina, oleg]) await page.waitForFunction(() => document.querySelector("#talk-menu"));

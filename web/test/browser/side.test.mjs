@@ -64,6 +64,8 @@ scenario("the latest conversation comes first in the sidebar, but not during a c
   await alice.until(async () => String(await order()) === "@carol,@bob", "then it comes first");
 
   // The focus stays on its line.
+  await alice.open("@carol");
+  await alice.open("#default");
   await line(alice, "@bob").focus();
   await bob.say("mine again");
   await alice.until(async () => String(await order()) === "@bob,@carol", "the latest is the first");

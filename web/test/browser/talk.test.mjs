@@ -94,7 +94,7 @@ scenario("messages in another room count as unread, and stand below a line", asy
 
 scenario("a muted room counts only mentions", async () => {
   const there = room();
-  const [alice, bob] = [await person(server.url, "alice", { path: `/r/${there}` }), await person(server.url, "bob", { path: `/r/${there}` })];
+  const [alice, bob] = [await person(server.url, "mute-alice", { path: `/r/${there}` }), await person(server.url, "bob", { path: `/r/${there}` })];
   await alice.say("I am here");
   await bob.sees("I am here");
   await alice.page.click("#talk-more");
@@ -109,7 +109,7 @@ scenario("a muted room counts only mentions", async () => {
   assert.ok(!(await alice.page.title()).startsWith("("));
   await alice.page.reload();
   await alice.isIn();
-  await bob.say("@alice, this is for you");
+  await bob.say("@mute-alice, this is for you");
   await alice.until(async () => (await badge.textContent()) === "@2", "she is named");
   await alice.until(async () => (await alice.page.title()).startsWith("(2)"), "the title counts");
   await alice.open(`#${there}`);
@@ -199,7 +199,7 @@ scenario("the sidebar shows drafts and unsent messages", async () => {
 
 scenario("the finder begins with unread and recent conversations", async () => {
   const [first, second, third] = [room(), room(), room()];
-  const alice = await person(server.url, "alice");
+  const alice = await person(server.url, "finding");
   for (const here of [first, second, third]) {
     await alice.open(`#${here}`);
     await alice.say("I am here");
@@ -292,6 +292,8 @@ scenario("a room is left once nothing is unsent, and Back does not join it again
   const alice = await person(network.url, "alice", { path: "/r/default" });
   await alice.open("#games");
   await alice.goto(`/r/${there}`);
+  await alice.say("hello");
+  await alice.allStored();
   network.down();
   await alice.page.waitForSelector("#subtitle.away");
   await alice.say("bye");
@@ -319,7 +321,7 @@ scenario("names that are words of JavaScript are names", async () => {
 
 scenario("rooms can be left, and the user can sign out", async () => {
   const there = room();
-  const alice = await person(server.url, "alice", { path: `/r/${there}` });
+  const alice = await person(server.url, "leaving", { path: `/r/${there}` });
   await alice.say("bye");
   await alice.page.click("#talk-more");
   await alice.page.click("#leave");
