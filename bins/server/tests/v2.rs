@@ -67,7 +67,7 @@ async fn hello_describes_the_server(setup: Setup) {
     assert_eq!(hello["heartbeat_seconds"], 45);
     assert_eq!(hello["limits"]["message_max_bytes"], 65_536);
     assert_eq!(hello["limits"]["frame_max_bytes"], 131_072);
-    assert_eq!(hello["features"], json!(["typing"]));
+    assert_eq!(hello["features"], json!(["mentions", "read", "typing", "rooms"]));
     assert_eq!((&hello["privates"], &hello["has_more"]), (&json!([]), &json!(false)));
 }
 

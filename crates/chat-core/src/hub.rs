@@ -7,6 +7,7 @@
 //! `pages`, `replay`, `joining`, `greeting`, `history`, `connections`.
 
 mod access;
+mod activity;
 mod client;
 mod clients;
 mod connections;
@@ -93,6 +94,8 @@ pub struct Hub {
     paused: PauseQueues,
     revocations: Revocations,
     drain: Drain,
+    /// Activity is to be shown at the end of this turn.
+    is_activity_due: bool,
     /// When the last tick was, in milliseconds of the monotonic clock.
     ticked_ms: u64,
     /// When idle and stuck state was last looked for, likewise.
@@ -122,6 +125,7 @@ impl Hub {
             paused: PauseQueues::default(),
             revocations: Revocations::default(),
             drain: Drain::default(),
+            is_activity_due: false,
             ticked_ms: 0,
             swept_ms: 0,
             scratch: Vec::new(),
@@ -192,6 +196,7 @@ impl Hub {
         self.continue_held_back(out);
         self.clients.flush_all(self.turn, out);
         self.rooms.flush_all(out);
+        self.show_activity(out);
         self.show_typing(out);
         self.turn += 1;
     }
@@ -247,6 +252,7 @@ impl Hub {
         self.continue_drain(out);
         self.tick_presence();
         self.tick_marks(out);
+        self.is_activity_due = true;
         self.rooms.forget_idle(self.options.room_idle_ms, now_ms, out);
         self.revocations.forget_old(self.options.revoked_kept_ms, now_ms);
         if self.swept_ms + SWEEP_MS <= now_ms {

@@ -171,6 +171,7 @@ impl Hub {
         if let Some(v2) = self.clients.v2(id) {
             v2.set_tops(tops);
         }
+        self.know_rooms(client, memberships);
         for topic in uncounted {
             self.send_counts(client, topic, out);
         }

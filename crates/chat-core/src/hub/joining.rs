@@ -115,6 +115,7 @@ impl Hub {
             // It was never sent that it has joined, nor were the others.
             return;
         }
+        self.know_room(id, slot);
         let name = self.users[user].name().clone();
         self.typist_left(id, slot, &name, out);
         if announced == Announced::No {

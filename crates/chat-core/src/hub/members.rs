@@ -86,8 +86,14 @@ impl Hub {
         {
             return;
         }
+        let is_new = self.rooms[slot].watcher(user).is_none();
         self.users.watch(user, slot);
         self.rooms.watch(slot, user, Watcher { role });
+        if is_new {
+            for id in self.users[user].clients().to_vec() {
+                self.know_room(id, slot);
+            }
+        }
     }
 
     fn unwatch(&mut self, slot: RoomSlot, user: UserSlot) {

@@ -76,6 +76,9 @@ pub struct HubOptions {
     pub mark_idle_ms: u64,
     /// Marks of one user in memory; at the cap the oldest is handed to the store at once.
     pub user_marks_max: usize,
+    /// The clients of a room's members that have not joined it are sent how many messages
+    /// came at most once in this, in milliseconds.
+    pub activity_every_ms: u64,
     /// A user is shown as typing in a topic at most once in this, in milliseconds.
     pub typing_every_ms: u64,
     /// Clients show a user as typing for this long, in milliseconds: a fixed part of
@@ -178,6 +181,7 @@ impl Default for HubOptions {
             mark_every_ms: 1_000,
             mark_idle_ms: 60_000,
             user_marks_max: 1_000,
+            activity_every_ms: 1_000,
             typing_every_ms: 2_000,
             typing_ends_ms: 6_000,
             typing_topics_max: 16,

@@ -34,6 +34,8 @@ pub enum PlantedBug {
     NoRefusing,
     /// A resume is answered as complete, whatever the log still has.
     ResumeUnchecked,
+    /// A user's own messages are counted as new.
+    OwnMessageCounted,
     /// A mark takes every number that a client says, also a lower one.
     MarkGoesBack,
     /// The other clients of a user are not sent how far the user has read.

@@ -12,6 +12,8 @@ use slab::Slab;
 
 pub use self::recent::RecentLimits;
 pub(super) use self::room::{Announced, Knowledge, Room, RoomReadFor, Watcher};
+use super::activity::Window;
+use super::client::ClientRef;
 use super::feed::Offer;
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
@@ -26,6 +28,8 @@ pub(super) struct Rooms {
     by_name: HashMap<RoomName, RoomSlot, Seed>,
     /// Rooms with pending frames. One that was put out early is named twice.
     dirty: Vec<RoomSlot>,
+    /// Rooms with a window of activity. One that was forgotten may still be named.
+    active: Vec<RoomSlot>,
     /// Rooms that became empty, with the time in milliseconds, in that order.
     emptied: VecDeque<(u64, RoomSlot)>,
     recent: RecentLimits,
@@ -57,6 +61,7 @@ impl Rooms {
             slab: Slab::new(),
             by_name: HashMap::with_hasher(seed),
             dirty: Vec::new(),
+            active: Vec::new(),
             emptied: VecDeque::new(),
             recent,
             recent_bytes: 0,
@@ -215,6 +220,9 @@ impl Rooms {
         if is_pending {
             self.mark_dirty(slot);
         }
+        if self.slab[slot.0].note_activity(entry, self.seed) {
+            self.active.push(slot);
+        }
         self.bound_recent(slot);
     }
 
@@ -235,6 +243,35 @@ impl Rooms {
         let held = room.recent_bytes();
         room.forget_before(first);
         self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
+    }
+
+    // Activity.
+
+    /// Notes that a client of a member knows of a room's messages up to `known`.
+    pub(super) fn know(&mut self, slot: RoomSlot, client: ClientRef, known: u64) {
+        let seed = self.seed;
+        if self.room_mut(slot).know(client, known, seed) {
+            self.active.push(slot);
+        }
+    }
+
+    /// Takes the rooms with a window of activity: each is to be [kept](Self::keep_active)
+    /// or its window to be [closed](Self::close_window).
+    pub(super) fn take_active(&mut self) -> Vec<RoomSlot> {
+        std::mem::take(&mut self.active)
+    }
+
+    pub(super) fn keep_active(&mut self, slot: RoomSlot) {
+        self.active.push(slot);
+    }
+
+    /// The window of a room; `None` also if the room was forgotten.
+    pub(super) fn window_mut(&mut self, slot: RoomSlot) -> Option<&mut Window> {
+        self.slab.get_mut(slot.0)?.window_mut()
+    }
+
+    pub(super) fn close_window(&mut self, slot: RoomSlot) {
+        self.room_mut(slot).close_window();
     }
 
     // The pages that are read.

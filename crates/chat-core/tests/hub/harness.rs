@@ -400,8 +400,12 @@ pub(crate) fn name(name: &str) -> Username {
     Username::parse(name).expect("a good name")
 }
 
-pub(crate) fn topic(room: &str) -> Topic {
-    Topic::Room(RoomName::parse(room).expect("a good name"))
+pub(crate) fn room(room: &str) -> RoomName {
+    RoomName::parse(room).expect("a good name")
+}
+
+pub(crate) fn topic(name: &str) -> Topic {
+    Topic::Room(room(name))
 }
 
 pub(crate) fn in_pair(pair: &Pair, user: &Username) -> bool {

@@ -1,6 +1,7 @@
 //! One hub with its log, clock and clients, all of them played: what each client
 //! receives, by topic.
 
+mod activity;
 mod failures;
 mod harness;
 mod hello;

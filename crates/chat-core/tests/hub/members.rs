@@ -8,7 +8,7 @@ use crate::harness::{Scenario, name};
 const ROOM: &str = "~den";
 
 fn room() -> RoomName {
-    RoomName::parse(ROOM).unwrap()
+    RoomName::parse(ROOM).expect("a good name")
 }
 
 fn by(user: &str) -> Actor {
@@ -23,7 +23,7 @@ fn with_closed_room() -> Scenario {
 }
 
 fn create(scenario: &mut Scenario, room: &str, access: Access, members: &[&str]) {
-    let room = RoomName::parse(room).unwrap();
+    let room = RoomName::parse(room).expect("a good name");
     let info = RoomInfo { access, title: String::from("The den"), ..RoomInfo::opened(&room) };
     let members = members.iter().map(|member| name(member)).collect();
     scenario.change(&WantedChange::Create { room, info, members, by: name("alice") });

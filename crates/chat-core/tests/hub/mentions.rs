@@ -1,14 +1,14 @@
 //! Messages that mention users.
 
-use chat_core::{Access, ClientId, RoomInfo, RoomName, WantedChange};
+use chat_core::{Access, ClientId, RoomInfo, WantedChange};
 use serde_json::{Value, json};
 
-use crate::harness::{Scenario, name};
+use crate::harness::{Scenario, name, room};
 
 /// A room of alice, bob and carol.
 fn with_room(access: Access) -> Scenario {
     let mut scenario = Scenario::new();
-    let room = RoomName::parse("tech").unwrap();
+    let room = room("tech");
     let info = RoomInfo { access, ..RoomInfo::opened(&room) };
     let members = vec![name("bob"), name("carol")];
     scenario.change(&WantedChange::Create { room, info, members, by: name("alice") });
@@ -18,7 +18,9 @@ fn with_room(access: Access) -> Scenario {
 /// A client sends a message to the room, with further fields.
 fn send(scenario: &mut Scenario, client: ClientId, text: &str, fields: Value) {
     let mut frame = json!({"type": "message", "room": "tech", "text": text, "nonce": text});
-    frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        frame[field] = value.clone();
+    }
     scenario.request(client, frame);
 }
 

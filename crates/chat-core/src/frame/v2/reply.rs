@@ -6,7 +6,6 @@ use super::{About, ErrorCode};
 use crate::{Access, Body, Entry, GoneReason, Level, Nonce, Role, Topic, Username};
 
 /// The frames of the server, except entries.
-#[cfg_attr(not(test), expect(dead_code, reason = "the hub does not send all of them yet"))]
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -197,7 +196,6 @@ pub(crate) enum Reply<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the hub has only some of them yet")]
 pub(crate) enum Feature {
     /// `mentions` and `mention_all` of messages.
     Mentions,
@@ -210,7 +208,7 @@ pub(crate) enum Feature {
 }
 
 /// What this server has.
-pub(crate) const FEATURES: &[Feature] = &[Feature::Typing];
+pub(crate) const FEATURES: &[Feature] = &[Feature::Mentions, Feature::Read, Feature::Typing, Feature::Rooms];
 
 /// The names of what a server has beyond the first version of v2, as `hello.features`
 /// lists them.

@@ -7,6 +7,8 @@ use hashbrown::HashMap;
 use super::recent::RecentLimits;
 use super::side::Side;
 use crate::frame::{Version, v1};
+use crate::hub::activity::Window;
+use crate::hub::client::ClientRef;
 use crate::hub::feed::{Feed, Offer};
 use crate::hub::users::UserSlot;
 use crate::outputs::Outputs;
@@ -27,6 +29,8 @@ pub(in crate::hub) struct Room {
     watchers: HashMap<UserSlot, Watcher, Seed>,
     /// The connections of each user in the room.
     connections: HashMap<UserSlot, Connections, Seed>,
+    /// What came for members that have not joined it, while anything did lately.
+    window: Option<Box<Window>>,
     /// Whether the list of rooms with pending frames has it.
     is_dirty: bool,
     /// The newest time shown in this room, in whole seconds since 1970: times
@@ -106,6 +110,7 @@ impl Room {
             info: Knowledge::Nothing,
             watchers: HashMap::with_hasher(seed),
             connections: HashMap::with_hasher(seed),
+            window: None,
             is_dirty: false,
             shown_s: 0,
             reads: Vec::new(),
@@ -309,6 +314,10 @@ impl Room {
         scratch: &mut Vec<u8>,
     ) {
         self.feed.start(page.last);
+        if let Some(window) = &mut self.window {
+            // A client's `hello` was older than this page.
+            page.entries.iter().for_each(|entry| window.note(entry));
+        }
         // Counted also if no client sees it: one that joins later gets these
         // entries from the log, and then notices.
         let newest_s = page.entries.iter().map(|entry| entry.at_ms / 1000).max();
@@ -401,6 +410,44 @@ impl Room {
             side.forget_recent();
         }
         bytes
+    }
+
+    // Activity.
+
+    /// Notes a message for the members that have not joined. Returns whether that opens a
+    /// window.
+    pub(super) fn note_activity(&mut self, entry: &Entry, seed: Seed) -> bool {
+        if self.watchers.is_empty() {
+            return false;
+        }
+        let is_new = self.window.is_none();
+        let before = entry.seq.saturating_sub(1);
+        self.window.get_or_insert_with(|| Box::new(Window::new(before, seed))).note(entry);
+        is_new
+    }
+
+    /// Notes that a client of a member knows of the messages up to `known`. Returns whether
+    /// that opens a window.
+    pub(super) fn know(&mut self, client: ClientRef, known: u64, seed: Seed) -> bool {
+        let top = self.feed.top().unwrap_or(known);
+        if self.window.is_none() && self.feed.top() == Some(known) {
+            return false;
+        }
+        let is_new = self.window.is_none();
+        self.window.get_or_insert_with(|| Box::new(Window::new(top, seed))).know(client, known);
+        is_new
+    }
+
+    pub(in crate::hub) fn window(&self) -> Option<&Window> {
+        self.window.as_deref()
+    }
+
+    pub(super) fn window_mut(&mut self) -> Option<&mut Window> {
+        self.window.as_deref_mut()
+    }
+
+    pub(super) fn close_window(&mut self) {
+        self.window = None;
     }
 
     // The pages that are read.
