@@ -87,6 +87,8 @@ export class Client {
   wakeAt = null;
   textMaxChars = 4096;
   conversations = new Conversations();
+  /** Users who are online as the server has said when it was asked. @type {Set<string>} */
+  online = new Set();
   /** How many users a message may mention. */
   mentionsMax = 20;
   outbox;
@@ -176,11 +178,11 @@ export class Client {
   }
 
   /**
-   * Whether a user is known to be online: in one of the joined rooms.
+   * Whether a user is known to be online: in one of the joined rooms, or as the server has said.
    * @param {string} name
    */
   isOnline(name) {
-    return [...this.rooms.values()].some((room) => room.isPresenceKnown && room.members.has(name));
+    return this.online.has(name) || [...this.rooms.values()].some((room) => room.isPresenceKnown && room.members.has(name));
   }
 
   /** @param {Input} input */

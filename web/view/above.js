@@ -4,6 +4,7 @@
 
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
 import { Typing } from "../logic/typing.js";
+import { ASKED_EVERY_MS, Presence } from "../presence.js";
 import { t } from "../words.js";
 import { act } from "./actions.js";
 import { choicesOf, Finder } from "./finder.js";
@@ -33,6 +34,7 @@ export class Above {
   #client;
   #hooks;
   #talkMenu;
+  #presence;
   #hereList;
 
   /**
@@ -46,9 +48,12 @@ export class Above {
     this.#client = client;
     this.#hooks = hooks;
     client.addTyping(Typing);
+    this.#presence = new Presence(client, hooks.changed);
+    setInterval(() => document.hidden || this.#presence.update(performance.now()), ASKED_EVERY_MS);
     this.finder = new Finder({ known: () => choicesOf(client, directory), chosen: hooks.go });
     this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink() });
     this.#hereList = new HereList(me, () => directory.currentRoom, (name) => hooks.go(`@${name}`));
+    hooks.changed();
   }
 
   /**
@@ -96,6 +101,7 @@ export class Above {
   /** Shows what has changed. */
   update() {
     this.#talkMenu.show();
+    this.#presence.update(performance.now());
     this.#hereList.update();
     const key = this.#directory.current;
     showTyping((key && this.#client.typing?.of(key)) || []);
