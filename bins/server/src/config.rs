@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_auth::{PasswordsOptions, SigningSecret, TokenOptions};
-use chat_core::{RateLimit, RoomName};
-use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, Registration, ShardOptions};
+use chat_core::{RateLimit, parse_new_room_name, parse_room_title};
+use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, Registration, RoomCreation, ShardOptions};
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
@@ -112,10 +112,19 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
         let url = PublicUrl::parse(url).map_err(|error| given.invalid(&settings::PUBLIC_URL, error))?;
         http.public_url = Some(url);
     }
+    let original_rooms = given.bool(&settings::ORIGINAL_ROOMS)?.unwrap_or(false);
+    if original_rooms {
+        http.rooms = ConfiguredRoom::original().into();
+    }
     if let Some(rooms) = given.rooms() {
-        let room = |room: &settings::Room| match RoomName::parse(&room.name) {
-            Ok(name) => Ok(ConfiguredRoom { name, title: room.title.clone() }),
-            Err(error) => Err(given.invalid_room(room, error)),
+        if original_rooms {
+            let message = "must be false where the file has [[rooms]]";
+            return Err(given.invalid(&settings::ORIGINAL_ROOMS, message));
+        }
+        let room = |room: &settings::Room| {
+            let name = parse_new_room_name(&room.name).map_err(|error| given.invalid_room(room, error))?;
+            let title = parse_room_title(&room.title).map_err(|error| given.invalid_room(room, error))?;
+            Ok(ConfiguredRoom { name, title })
         };
         http.rooms = rooms.iter().map(room).collect::<Result<_, _>>()?;
     }
@@ -128,6 +137,7 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
     set(&mut http.picture_threads, given.number(&settings::PICTURE_THREADS)?);
     set(&mut http.picture_queue_max, given.number(&settings::PICTURE_QUEUE_MAX)?);
     set(&mut http.registration, given.one_of(&settings::REGISTRATION)?.map(registration));
+    set(&mut http.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);
@@ -205,6 +215,13 @@ fn registration(name: &str) -> Registration {
     }
 }
 
+fn room_creation(name: &str) -> RoomCreation {
+    match name {
+        "administrators" => RoomCreation::Administrators,
+        _ => RoomCreation::Everybody,
+    }
+}
+
 /// The limit on frames of all kinds: each message is one, and the frames that
 /// accompany it must not slow it down.
 fn frame_rate(usual: Option<RateLimit>, messages: Option<RateLimit>) -> Option<RateLimit> {
@@ -231,7 +248,19 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:8080");
         assert_eq!(config.database_url, DatabaseUrl::Sqlite(PathBuf::from("data/chat.db")));
         assert_eq!(config.http.uploads_dir, PathBuf::from("uploads"));
-        assert_eq!(config.http.rooms.len(), 8);
+        assert_eq!(config.http.rooms, ConfiguredRoom::new_server());
+    }
+
+    #[test]
+    fn rooms_are_those_of_the_file_or_of_the_original() {
+        let rooms = |toml: &str| check(toml).map(|config| config.http.rooms);
+        assert_eq!(rooms("original_rooms = true").unwrap(), ConfiguredRoom::original());
+        let own = rooms("[[rooms]]\nname = \"a\"\ntitle = \"  A\"").unwrap();
+        assert_eq!((own.len(), own[0].name.as_str(), &*own[0].title), (1, "a", "A"));
+        assert_eq!(rooms("rooms = []").unwrap(), []);
+        assert_eq!(check("").unwrap().http.room_creation, RoomCreation::Everybody);
+        let config = check("room_creation = \"administrators\"").unwrap();
+        assert_eq!(config.http.room_creation, RoomCreation::Administrators);
     }
 
     #[test]
@@ -276,6 +305,10 @@ mod tests {
             ("registration = \"perhaps\"", "registration"),
             ("external_tokens = \"yes\"", "external_tokens"),
             ("rooms = [{ name = \"a\\nb\", title = \"x\" }]", "rooms"),
+            ("rooms = [{ name = \"~a\", title = \"x\" }]", "rooms"),
+            ("rooms = [{ name = \"a\", title = \" \" }]", "rooms"),
+            ("original_rooms = true\n[[rooms]]\nname = \"a\"\ntitle = \"x\"", "original_rooms"),
+            ("room_creation = \"nobody\"", "room_creation"),
         ] {
             let error = check(toml).err().expect(toml).to_string();
             assert!(error.starts_with(&format!("{setting} in chat.toml, line ")), "{toml}: {error}");

@@ -95,6 +95,10 @@ settings! {
         "Who can create an account: open for everybody, closed for the operator only (server user add)");
     RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",
         "Names that cannot be registered, separated by commas; names that look like them cannot either");
+    ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",
+        "Who can create rooms, also by opening a new name");
+    ORIGINAL_ROOMS = switch("original_rooms", "false",
+        "Whether the server creates the eight rooms of the original chat instead of default and random");
     RETENTION_ENTRIES = number("retention_entries", "COUNT", 1, 1_000 * MILLION, "all",
         "Number of newest messages that are kept of each room and each private conversation");
     RETENTION_DAYS = number("retention_days", "DAYS", 1, 36_500, "for ever",

@@ -48,6 +48,7 @@ mod membership;
 mod names;
 mod outputs;
 mod query;
+mod room_text;
 mod seed;
 mod skeleton;
 
@@ -75,5 +76,9 @@ pub use outputs::{
     ClientId, CloseCode, Output, Outputs, PresenceChange, PresenceKind, Subscription, TypingChange, Write,
 };
 pub use query::{Answer, Query, ReadId};
+pub use room_text::{
+    NewRoomNameError, RoomTextError, parse_new_room_name, parse_room_description, parse_room_title,
+    room_name_of_title,
+};
 pub use seed::Seed;
-pub use skeleton::Skeleton;
+pub use skeleton::{Skeleton, fold_case};

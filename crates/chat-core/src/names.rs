@@ -72,7 +72,7 @@ impl Username {
 
     /// The name in folded case, which is equal for all names that differ only in case.
     pub fn folded_case(&self) -> String {
-        skeleton::fold(&self.0.nfc().collect::<String>())
+        skeleton::fold_case(&self.0)
     }
 
     /// The name, in its exact spelling.
@@ -319,7 +319,7 @@ fn has_hidden_characters(name: &str) -> bool {
 /// Whether a character is in the control, format or separator categories, or is one of
 /// the code points that Unicode lists as Default_Ignorable although their category is a
 /// letter or a mark (DerivedCoreProperties.txt).
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     use GeneralCategory as G;
     matches!(
         c.general_category(),

@@ -51,8 +51,13 @@ fn key(name: &str) -> String {
     words.join(" ")
 }
 
+/// A text in NFC and in folded case, which is equal for texts that differ only in case.
+pub fn fold_case(text: &str) -> String {
+    fold(&text.nfc().collect::<String>())
+}
+
 /// Folds case by way of capital letters, so that `ς` and `σ` become the same.
-pub(crate) fn fold(text: &str) -> String {
+fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 

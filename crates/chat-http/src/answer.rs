@@ -31,6 +31,11 @@ impl Done {
     pub(crate) const REGISTERED: Self = Self { status: "registered" };
 }
 
+/// The body of a response that has nothing to say.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Nothing {}
+
 /// The body of a response: bytes in memory, or a file.
 pub(crate) type Body = Either<Full<Bytes>, FileBody>;
 

@@ -1,14 +1,14 @@
 //! The state that all requests share.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chat_auth::{Passwords, SignInLimiter, Tokens};
-use chat_core::Username;
-use chat_shard::Shards;
-use chat_store::{EventLog, RoomRepository, SessionRepository, UserRepository};
+use chat_core::{RoomName, Username};
+use chat_shard::{RoomInUse, Shards};
+use chat_store::{EventLog, RoomRepository, SessionRepository, StoreError, UserRepository};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -16,8 +16,10 @@ use tokio_util::task::TaskTracker;
 use crate::HttpOptions;
 use crate::avatar::{AvatarFolder, PictureQueue};
 use crate::cached::Cached;
+use crate::error::HttpError;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
+use crate::room_list::OpenRooms;
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
@@ -57,6 +59,10 @@ pub(crate) struct App {
     store_check: Cached<Result<(), Unready>>,
     /// The users who have a connection.
     online_users: Cached<Arc<HashSet<Username>>>,
+    /// The rooms in use.
+    rooms_in_use: Cached<RoomsInUse>,
+    /// The open rooms.
+    open_rooms: Cached<Result<Arc<OpenRooms>, Arc<StoreError>>>,
     pub(crate) options: HttpOptions,
     /// Tracks connections, upgrades, pictures, background tasks, and work that must be
     /// finished even if its client hangs up.
@@ -83,6 +89,8 @@ impl App {
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
             store_check: Cached::new(STORE_CHECK_LIFETIME),
             online_users: Cached::new(ONLINE_USERS_LIFETIME),
+            rooms_in_use: Cached::new(ROOMS_LIFETIME),
+            open_rooms: Cached::new(ROOMS_LIFETIME),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
             sign_in_failures: Arc::default(),
@@ -134,6 +142,52 @@ impl App {
         self.online_users.get(async { Arc::new(self.shards.online_users().await) }).await
     }
 
+    /// The rooms with users. All shards are asked at most once a second.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Task`].
+    pub(crate) async fn rooms_in_use(self: &Arc<Self>) -> Result<RoomsInUse, HttpError> {
+        let app = Arc::clone(self);
+        let ask = async move {
+            let in_use = app.shards.rooms().await;
+            let online = in_use.iter().map(|room| (room.name.clone(), room.online)).collect();
+            RoomsInUse { rooms: in_use.into(), online: Arc::new(online) }
+        };
+        self.rooms_in_use.get_detached(&self.tasks, ask).await.map_err(HttpError::Task)
+    }
+
+    /// All open rooms. They are read and sorted at most once a second, for all callers.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Store`], [`HttpError::Task`].
+    pub(crate) async fn open_rooms(self: &Arc<Self>) -> Result<Arc<OpenRooms>, HttpError> {
+        let app = Arc::clone(self);
+        let read = async move {
+            // Read before the shards are asked: a room that is closed meanwhile must not
+            // seem to be one that the store does not know.
+            let stored = app.parts.rooms.open_rooms(OPEN_ROOMS_MAX).await.map_err(Arc::new)?;
+            let in_use = app.rooms_in_use().await.map_err(unavailable)?;
+            let known: HashSet<&RoomName> = stored.iter().map(|room| &room.name).collect();
+            let opened = in_use.rooms.iter().filter(|room| !known.contains(&room.name));
+            let opened = opened.filter(|room| !room.name.is_made_by_server()).take(OPENED_ROOMS_MAX);
+            let mut open = Vec::new();
+            for RoomInUse { name, .. } in opened {
+                // Rooms with ordinary names may have been closed.
+                if app.parts.rooms.find_room(name).await.map_err(Arc::new)?.is_none() {
+                    open.push(name.clone());
+                }
+            }
+            let configured = app.options.rooms.clone();
+            let sort = move || OpenRooms::new(stored, &open, in_use.online, &configured);
+            let sorted = tokio::task::spawn_blocking(sort).await;
+            sorted.map(Arc::new).map_err(|error| unavailable(HttpError::Task(error)))
+        };
+        let open = self.open_rooms.get_detached(&self.tasks, read).await.map_err(HttpError::Task)?;
+        open.map_err(HttpError::Store)
+    }
+
     /// Whether cookies are for https only.
     pub(crate) fn cookies_are_secure(&self) -> bool {
         self.options.public_url.as_ref().is_some_and(|url| url.is_https())
@@ -150,6 +204,24 @@ impl App {
     }
 }
 
+/// The rooms with users, and how many users each has.
+#[derive(Clone)]
+pub(crate) struct RoomsInUse {
+    rooms: Arc<[RoomInUse]>,
+    pub(crate) online: Arc<HashMap<RoomName, usize>>,
+}
+
+fn unavailable(error: HttpError) -> Arc<StoreError> {
+    Arc::new(StoreError::Unavailable { source: Box::new(error) })
+}
+
+/// How long the lists of rooms are reused.
+const ROOMS_LIFETIME: Duration = Duration::from_secs(1);
+/// The most open rooms in lists and searches: about 300 bytes each. Of more, those with
+/// the newest messages are listed; the others are found by their names only.
+const OPEN_ROOMS_MAX: usize = 100_000;
+/// The most rooms in lists that have neither a member nor a message.
+const OPENED_ROOMS_MAX: usize = 100;
 /// How long the result of a check of the store is reused. Monitoring asks every few
 /// seconds.
 const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);

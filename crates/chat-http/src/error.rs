@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
-use chat_core::{RoomNameError, UsernameError};
-use chat_shard::causes;
+use chat_core::{ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
+use chat_shard::{ChangeError, causes};
 use chat_store::StoreError;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{Response, StatusCode};
@@ -77,6 +77,21 @@ pub(crate) enum HttpError {
     After,
 
     #[error(transparent)]
+    Change(#[from] ChangeRefused),
+    #[error("only members may see this room")]
+    NotMember,
+    #[error("only administrators create rooms here")]
+    RoomCreation,
+    #[error(transparent)]
+    NewRoomName(#[from] NewRoomNameError),
+    #[error(transparent)]
+    RoomText(#[from] RoomTextError),
+    #[error("the name of a closed room is made by the server")]
+    NameOfClosedRoom,
+    #[error("at most {max} members at once")]
+    TooManyMembers { max: usize },
+
+    #[error(transparent)]
     Room(#[from] RoomNameError),
     #[error("the room's name is not well encoded")]
     RoomEncoding,
@@ -141,8 +156,18 @@ impl HttpError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::MissingToken | Self::InvalidToken(_) | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::ForeignOrigin | Self::RegistrationClosed => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::UserNotFound | Self::SessionNotFound => StatusCode::NOT_FOUND,
+            Self::ForeignOrigin
+            | Self::RegistrationClosed
+            | Self::NotMember
+            | Self::RoomCreation
+            | Self::Change(ChangeRefused::Forbidden) => StatusCode::FORBIDDEN,
+            Self::NotFound
+            | Self::UserNotFound
+            | Self::SessionNotFound
+            | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => StatusCode::NOT_FOUND,
+            Self::Change(
+                ChangeRefused::Exists | ChangeRefused::StaysClosed | ChangeRefused::OnlyModerator,
+            ) => StatusCode::CONFLICT,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -165,6 +190,10 @@ impl HttpError {
             | Self::NameWithSearch
             | Self::TooManyNames { .. }
             | Self::After
+            | Self::NewRoomName(_)
+            | Self::RoomText(_)
+            | Self::NameOfClosedRoom
+            | Self::TooManyMembers { .. }
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)
@@ -225,6 +254,15 @@ impl From<StoreError> for HttpError {
             StoreError::NameTaken => Self::NameTaken,
             StoreError::NameConfusable => Self::NameConfusable,
             error => Self::Store(Arc::new(error)),
+        }
+    }
+}
+
+impl From<ChangeError> for HttpError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refused) => Self::Change(refused),
+            ChangeError::Unavailable => Self::StoreSilent,
         }
     }
 }

@@ -17,10 +17,12 @@ pub struct HttpOptions {
     /// and whether cookies are for https only. Without it, the origin must be that of the
     /// request's `Host`.
     pub public_url: Option<PublicUrl>,
-    /// Rooms that are always listed, in this order. By default the eight rooms of the
-    /// original.
+    /// Open rooms that the server creates at its start unless they exist, and that are
+    /// listed in this order before other rooms without messages.
     pub rooms: Vec<ConfiguredRoom>,
-    /// The most rooms in one listing. Configured rooms are listed even beyond it.
+    /// Who may create rooms.
+    pub room_creation: RoomCreation,
+    /// The most rooms in one page of a listing.
     pub rooms_max: usize,
     /// The options of sockets after the upgrade.
     pub shards: ShardOptions,
@@ -102,22 +104,10 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        let room = |name, title: &str| ConfiguredRoom {
-            name: RoomName::parse(name).expect("short and without control characters"),
-            title: title.to_owned(),
-        };
         Self {
             public_url: None,
-            rooms: vec![
-                room("default", "Основная"),
-                room("sports", "Спортивная"),
-                room("music", "Музыка"),
-                room("movies", "Фильмы"),
-                room("tech", "Технологии"),
-                room("games", "Игры"),
-                room("travel", "Путешествия"),
-                room("random", "Болталка"),
-            ],
+            rooms: ConfiguredRoom::new_server().into(),
+            room_creation: RoomCreation::Everybody,
             rooms_max: 200,
             shards: ShardOptions::default(),
             registration: Registration::Open,
@@ -165,13 +155,49 @@ pub enum Registration {
     Closed,
 }
 
-/// A room that is listed even while no client has joined it.
+/// Who may create rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomCreation {
+    /// Every user, also by opening a new name.
+    Everybody,
+    /// Administrators only.
+    Administrators,
+}
+
+/// A room that exists on every start of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredRoom {
     /// The name of the room, as in frames.
     pub name: RoomName,
-    /// The title that is shown to people.
+    /// The title that the room gets when it is created.
     pub title: String,
+}
+
+impl ConfiguredRoom {
+    /// The rooms of a new server. The page shows both titles in the language of the
+    /// visitor.
+    pub fn new_server() -> [Self; 2] {
+        [Self::new("default", "Общая"), Self::new("random", "Болталка")]
+    }
+
+    /// The rooms of the original chat.
+    pub fn original() -> [Self; 8] {
+        [
+            Self::new("default", "Основная"),
+            Self::new("sports", "Спортивная"),
+            Self::new("music", "Музыка"),
+            Self::new("movies", "Фильмы"),
+            Self::new("tech", "Технологии"),
+            Self::new("games", "Игры"),
+            Self::new("travel", "Путешествия"),
+            Self::new("random", "Болталка"),
+        ]
+    }
+
+    fn new(name: &str, title: &str) -> Self {
+        let name = RoomName::parse(name).expect("short and without control characters");
+        Self { name, title: title.to_owned() }
+    }
 }
 
 /// The URL under which users reach the server: an origin, without a path.

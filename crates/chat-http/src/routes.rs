@@ -3,9 +3,12 @@
 mod call;
 mod health;
 mod json;
+mod members;
 #[cfg(test)]
 mod published;
+mod query;
 mod register;
+mod room_call;
 mod rooms;
 mod sessions;
 mod sign_in;
@@ -40,7 +43,35 @@ const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
     Route { method: Method::GET, path: "/api/users", handler: |call| Box::pin(users::list(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
-    Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::rooms(call)) },
+    Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::list(call)) },
+    Route { method: Method::POST, path: "/api/rooms", handler: |call| Box::pin(rooms::create(call)) },
+    Route { method: Method::GET, path: "/api/rooms/{name}", handler: |call| Box::pin(rooms::show(call)) },
+    Route { method: Method::PATCH, path: "/api/rooms/{name}", handler: |call| Box::pin(rooms::change(call)) },
+    Route {
+        method: Method::GET,
+        path: "/api/rooms/{name}/members",
+        handler: |call| Box::pin(members::list(call)),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/api/rooms/{name}/members/{user}",
+        handler: |call| Box::pin(members::put(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/rooms/{name}/members/{user}",
+        handler: |call| Box::pin(members::remove(call)),
+    },
+    Route {
+        method: Method::PUT,
+        path: "/api/rooms/{name}/membership",
+        handler: |call| Box::pin(members::join(call)),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/api/rooms/{name}/membership",
+        handler: |call| Box::pin(members::leave(call)),
+    },
     Route { method: Method::GET, path: "/api/sessions", handler: |call| Box::pin(sessions::list(call)) },
     Route {
         method: Method::DELETE,
@@ -56,8 +87,8 @@ const ROUTES: &[Route] = &[
 
 struct Route {
     method: Method,
-    /// `{name}` matches one part of a path, up to the next `/`. The handler gets it with
-    /// its escapes.
+    /// `{name}` and `{user}` match one part of a path, up to the next `/`. The handler gets
+    /// them with their escapes.
     path: &'static str,
     handler: fn(Call) -> Answer,
 }
@@ -66,7 +97,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, HttpError>> + S
 
 /// Answers any request.
 pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), loggable(request.uri().path()));
     let answered = route(Arc::clone(&app), peer, request).await;
     if let Err(HttpError::Store(error)) = &answered {
         app.store_health.failed(StoreUse::Requests, error, Instant::now());
@@ -75,6 +106,14 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incomin
     answer::secure(&mut response);
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
+}
+
+/// A path as it is logged: without the names of rooms, which may be closed ones.
+fn loggable(path: &str) -> String {
+    if !path.starts_with("/api/rooms/") {
+        return path.to_owned();
+    }
+    ROUTER.at(path).map_or("/api/rooms/…", |found| found.value[0].path).to_owned()
 }
 
 async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
@@ -99,8 +138,9 @@ async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Resul
     let Some(route) = found.value.iter().find(|route| route.method == *method) else {
         return Err(HttpError::Method { allow: allow(found.value) });
     };
-    let part = found.params.get("name").unwrap_or_default().to_owned();
-    (route.handler)(Call { app, peer, request, part }).await
+    let part = |name| found.params.get(name).unwrap_or_default().to_owned();
+    let (part, user) = (part("name"), part("user"));
+    (route.handler)(Call { app, peer, request, part, user }).await
 }
 
 /// Whether a browser asks for a page that a person will look at, as opposed to a program

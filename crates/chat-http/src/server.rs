@@ -8,7 +8,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chat_shard::Shards;
+use chat_shard::{Shards, now_ms};
+use chat_store::StoreError;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -48,13 +49,17 @@ pub enum StartError {
     /// The threads of the shards cannot be started.
     #[error("the threads that own sockets cannot be started")]
     Shards(#[source] io::Error),
+    /// The configured rooms cannot be stored.
+    #[error("the rooms of the settings cannot be stored")]
+    Rooms(#[source] StoreError),
     /// The listener has no local address.
     #[error("the listener cannot be used")]
     Listener(#[source] io::Error),
 }
 
 impl Server {
-    /// Starts the shards and the background tasks, and accepts connections.
+    /// Creates the configured rooms, starts the shards and the background tasks, and
+    /// accepts connections.
     ///
     /// # Errors
     ///
@@ -68,6 +73,9 @@ impl Server {
         let avatars = AvatarFolder::open(&options, &*parts.users)
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
+        let rooms: Vec<_> =
+            options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
+        parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
         let shards = Shards::start(options.shards.clone(), parts.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);
         let metrics = Metrics::new(shards.metrics());

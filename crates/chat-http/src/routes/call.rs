@@ -17,6 +17,8 @@ pub(super) struct Call {
     pub(super) request: Request<Incoming>,
     /// The part of the path that the `{name}` of the route matched, with its escapes.
     pub(super) part: String,
+    /// That of `{user}`, likewise.
+    pub(super) user: String,
 }
 
 /// A header value that is always the same.

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_auth::{PasswordError, PasswordsError};
-use chat_core::{RoomNameError, UsernameError};
+use chat_core::{ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
 use chat_spec::{Document, tidy};
 use chat_store::StoreError;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{ROUTES, rooms, sessions, sign_in, sign_out, users};
-use crate::answer::Done;
+use super::{ROUTES, members, rooms, sessions, sign_in, sign_out, users};
+use crate::answer::{Done, Nothing};
 use crate::avatar::{AvatarError, PictureError};
 use crate::body::BodyError;
 use crate::error::{HttpError, Refused};
@@ -50,12 +50,17 @@ fn schemas() -> Value {
     written.subschema_for::<users::Profile<'_>>();
     written.subschema_for::<users::Me<'_>>();
     written.subschema_for::<users::UserList>();
+    written.subschema_for::<Nothing>();
     written.subschema_for::<rooms::RoomList>();
+    written.subschema_for::<members::MemberList<'_>>();
     written.subschema_for::<sessions::SessionList>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
     read.subschema_for::<Registration>();
+    read.subschema_for::<rooms::NewRoom>();
+    read.subschema_for::<rooms::RoomChanges>();
+    read.subschema_for::<members::NewRole>();
     let mut schemas = written.take_definitions(true);
     schemas.extend(read.take_definitions(true));
     let mut schemas = Value::Object(schemas);
@@ -102,6 +107,21 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::NameWithSearch
         | HttpError::TooManyNames { .. }
         | HttpError::After => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
+        HttpError::NotMember | HttpError::RoomCreation | HttpError::Change(ChangeRefused::Forbidden) => {
+            ("NotAllowed", "The user may not do this; or the request comes from a page of another site.")
+        }
+        HttpError::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => {
+            ("NoSuchRoom", "There is no such room, or no such user.")
+        }
+        HttpError::Change(
+            ChangeRefused::Exists | ChangeRefused::StaysClosed | ChangeRefused::OnlyModerator,
+        ) => ("Conflict", "The room is not in a state for this; the sentence says why."),
+        HttpError::NewRoomName(_)
+        | HttpError::RoomText(_)
+        | HttpError::NameOfClosedRoom
+        | HttpError::TooManyMembers { .. } => {
+            ("BadRoom", "The room, its name or the body is refused; the sentence says why.")
+        }
         HttpError::Room(_)
         | HttpError::RoomEncoding
         | HttpError::Handshake(_)
@@ -161,6 +181,24 @@ fn errors() -> Vec<HttpError> {
         HttpError::NameWithSearch,
         HttpError::TooManyNames { max: users::LIMIT_MAX },
         HttpError::After,
+        HttpError::NotMember,
+        HttpError::RoomCreation,
+        ChangeRefused::Forbidden.into(),
+        ChangeRefused::NoRoom.into(),
+        ChangeRefused::NoUser.into(),
+        ChangeRefused::Exists.into(),
+        ChangeRefused::StaysClosed.into(),
+        ChangeRefused::OnlyModerator.into(),
+        NewRoomNameError::Blank.into(),
+        NewRoomNameError::Dots.into(),
+        NewRoomNameError::MadeByServer.into(),
+        RoomTextError::BlankTitle.into(),
+        RoomTextError::TooLong { what: "title", max: chat_core::ROOM_TITLE_MAX_CHARS }.into(),
+        RoomTextError::TooLong { what: "description", max: chat_core::ROOM_DESCRIPTION_MAX_CHARS }.into(),
+        RoomTextError::Control { what: "title" }.into(),
+        RoomTextError::Control { what: "description" }.into(),
+        HttpError::NameOfClosedRoom,
+        HttpError::TooManyMembers { max: rooms::NEW_MEMBERS_MAX },
         RoomNameError::TooLong { max: chat_core::ROOM_NAME_MAX_CHARS }.into(),
         RoomNameError::Control.into(),
         HttpError::RoomEncoding,
@@ -183,8 +221,19 @@ fn responses() -> Value {
     for error in errors() {
         groups.entry(published_as(&error).0).or_default().push(error);
     }
-    // Registration is also refused by the check of the origin.
-    groups.entry("NoRegistration").or_default().push(HttpError::ForeignOrigin);
+    // Some calls are refused in several ways with the same status.
+    let bad_name = || {
+        let long = RoomNameError::TooLong { max: chat_core::ROOM_NAME_MAX_CHARS };
+        [long.into(), RoomNameError::Control.into(), HttpError::RoomEncoding]
+    };
+    for (group, errors) in [
+        ("NoRegistration", vec![HttpError::ForeignOrigin]),
+        ("NotAllowed", vec![HttpError::ForeignOrigin]),
+        ("BadRoom", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),
+        ("BadQuery", bad_name().into()),
+    ] {
+        groups.entry(group).or_default().extend(errors);
+    }
     let mut responses = json!({});
     for (name, errors) in groups {
         let (status, description) = (errors[0].status(), published_as(&errors[0]).1);
@@ -249,9 +298,9 @@ fn every_reference_is_defined() {
 fn every_route_is_in_the_document() {
     let document = Document::open(DOCUMENT);
     // The parts in braces have better names in the document.
-    let without_name = |path: &str| match (path.find('{'), path.find('}')) {
-        (Some(from), Some(to)) => format!("{}{{}}{}", &path[..from], &path[to + 1..]),
-        _ => path.to_owned(),
+    let without_name = |path: &str| -> String {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+        parts.collect::<Vec<_>>().join("/")
     };
     let table: BTreeSet<(String, String)> =
         ROUTES.iter().map(|route| (without_name(route.path), route.method.as_str().to_lowercase())).collect();

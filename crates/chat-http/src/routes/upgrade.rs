@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tungstenite::handshake::derive_accept_key;
 
 use super::call::{Call, fixed};
+use super::room_call;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::client_socket::ClientSocket;
@@ -56,6 +57,10 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     let accept = accept(request.headers())?;
     if signed_in.session.is_none() {
         ensure_account(&app, &signed_in.user).await?;
+    }
+    if let Protocol::V1 { room } = &protocol {
+        // A client of v1 could be told nothing after the upgrade. The hub checks again.
+        room_call::check_entry(&app, &signed_in, room).await?;
     }
     signed_in.note_seen(&app);
     let user = signed_in.user;

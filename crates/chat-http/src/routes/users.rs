@@ -10,6 +10,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::call::Call;
+use super::query;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
@@ -94,16 +95,12 @@ impl ListQuery {
     /// except `name`; unknown parameters are ignored.
     fn parse(query: &str) -> Result<Self, HttpError> {
         let (mut search, mut after, mut limit, mut names) = (None, None, LIMIT_DEFAULT, None::<Vec<String>>);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent::decode(value, true).ok_or(HttpError::QueryEncoding)?;
+        for parameter in query::parameters(query) {
+            let (key, value) = parameter?;
             match key {
                 "q" => search = Some(value),
                 "after" => after = Some(Username::known(&value).map_err(|_| HttpError::After)?),
-                "limit" => {
-                    limit =
-                        value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or(LIMIT)?;
-                }
+                "limit" => limit = query::limit(&value, LIMIT_MAX)?,
                 "name" => names.get_or_insert_default().push(value),
                 _ => {}
             }
@@ -131,7 +128,6 @@ impl ListQuery {
 /// The most users in one answer.
 pub(super) const LIMIT_MAX: usize = 100;
 const LIMIT_DEFAULT: usize = 50;
-const LIMIT: HttpError = HttpError::Limit { max: LIMIT_MAX };
 
 /// The user who asks.
 #[derive(Serialize)]

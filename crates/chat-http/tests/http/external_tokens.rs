@@ -27,7 +27,7 @@ async fn another_issuer_signs_in_its_own_users() {
 }
 
 /// The cookie with a token that another issuer signs.
-fn signed(claims: &Value) -> String {
+pub fn signed(claims: &Value) -> String {
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     format!("auth={}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap())
 }

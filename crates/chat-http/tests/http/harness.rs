@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
 use chat_http::{HttpOptions, Parts, Server};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -55,7 +56,7 @@ impl Chat {
             users: store.clone(),
             sessions: store.clone(),
             log: store.clone(),
-            rooms: Arc::new(chat_store::MemoryStore::default()),
+            rooms: store.clone(),
             passwords: Passwords::start(PasswordsOptions {
                 cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
                 ..passwords
@@ -102,6 +103,20 @@ impl Chat {
         }
         head += "\r\n";
         [head.as_bytes(), body].concat()
+    }
+
+    /// Calls with a JSON body; `Value::Null`: without one.
+    pub async fn json(&self, method: &str, path: &str, cookie: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let headers = [("Cookie", cookie), ("Content-Type", "application/json")];
+        self.call(method, path, &headers, body.as_bytes()).await
+    }
+
+    /// Creates a room, and returns its name.
+    pub async fn create_room(&self, cookie: &str, room: Value) -> String {
+        let reply = self.json("POST", "/api/rooms", cookie, room).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        reply.json()["name"].as_str().unwrap().to_owned()
     }
 
     pub async fn get(&self, path: &str, cookie: &str) -> Reply {

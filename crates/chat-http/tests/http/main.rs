@@ -17,6 +17,8 @@ mod pictures;
 mod published;
 mod registration;
 mod registration_form;
+mod room_lists;
+mod rooms;
 mod sessions;
 mod sign_in;
 mod sign_in_limits;

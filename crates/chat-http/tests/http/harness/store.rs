@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Pair, SessionId, Topic, Username};
+use chat_core::{
+    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, Pair, ReadState,
+    Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
+};
 use chat_store::{
-    EventLog, MemoryStore, NewUser, RoleChange, Session, SessionRepository, StoreError, StoreFuture, User,
-    UserRepository,
+    EventLog, ListedRoom, MemoryStore, NewUser, RoleChange, RoomRepository, Session, SessionRepository,
+    StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -37,6 +40,12 @@ pub struct Store {
     pub hashes_stay: AtomicBool,
     /// How often an account was looked up by a name.
     pub name_queries: AtomicUsize,
+    /// Every call about rooms fails.
+    pub rooms_out: AtomicBool,
+    /// How often the store was asked about a room.
+    pub room_queries: AtomicUsize,
+    /// How often all open rooms were read.
+    pub room_lists: AtomicUsize,
     /// How often the last use of a session was stored.
     pub touches: AtomicUsize,
     /// Sessions cannot be changed.
@@ -65,6 +74,14 @@ impl Store {
             return Box::pin(async { Err(StoreError::Unavailable { source: "disk on fire".into() }) });
         }
         answer
+    }
+
+    /// The answer to a call about rooms.
+    fn ask_of_room<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        if self.rooms_out.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(StoreError::Unavailable { source: "disk on fire".into() }) });
+        }
+        self.ask(answer)
     }
 
     /// The answer to a call that writes messages.
@@ -257,6 +274,52 @@ impl EventLog for Store {
         self.ask(self.memory.conversations(user, max))
     }
 
+    fn change<'a>(
+        &'a self,
+        wanted: &'a WantedChange,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+        self.write(self.memory.change(wanted, now_ms))
+    }
+
+    fn change_in_place(
+        &self,
+        wanted: &WantedChange,
+        now_ms: u64,
+        publish: &mut dyn FnMut(&[RoomChange]),
+    ) -> Option<Result<(), ChangeRefused>> {
+        if self.has_writer.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.memory.change_in_place(wanted, now_ms, publish)
+    }
+
+    fn memberships<'a>(
+        &'a self,
+        user: &'a Username,
+        limit: usize,
+        counted: usize,
+    ) -> StoreFuture<'a, Memberships> {
+        self.ask(self.memory.memberships(user, limit, counted))
+    }
+
+    fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+        self.room_queries.fetch_add(1, Ordering::Relaxed);
+        self.ask_of_room(self.memory.access(user, room))
+    }
+
+    fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+        self.ask(self.memory.tops(rooms))
+    }
+
+    fn counts<'a>(&'a self, user: &'a Username, topic: &'a Topic, read: u64) -> StoreFuture<'a, ReadState> {
+        self.ask(self.memory.counts(user, topic, read))
+    }
+
+    fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+        self.write(self.memory.keep(marks))
+    }
+
     fn epoch(&self) -> &str {
         self.memory.epoch()
     }
@@ -282,5 +345,34 @@ impl EventLog for Store {
             return None;
         }
         self.memory.append_in_place(drafts, now_ms, publish)
+    }
+}
+
+impl RoomRepository for Store {
+    fn find_room<'a>(&'a self, room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>> {
+        self.room_queries.fetch_add(1, Ordering::Relaxed);
+        self.ask_of_room(self.memory.find_room(room))
+    }
+
+    fn open_rooms(&self, max: usize) -> StoreFuture<'_, Vec<ListedRoom>> {
+        self.room_lists.fetch_add(1, Ordering::Relaxed);
+        self.ask_of_room(self.memory.open_rooms(max))
+    }
+
+    fn rooms_of<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Vec<ListedRoom>> {
+        self.ask_of_room(self.memory.rooms_of(user, max))
+    }
+
+    fn members_of<'a>(
+        &'a self,
+        room: &'a RoomName,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, Role)>> {
+        self.ask_of_room(self.memory.members_of(room, after, max))
+    }
+
+    fn add_rooms<'a>(&'a self, rooms: &'a [(RoomName, String)], now_ms: u64) -> StoreFuture<'a, ()> {
+        self.write(self.memory.add_rooms(rooms, now_ms))
     }
 }

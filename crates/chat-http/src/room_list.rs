@@ -1,0 +1,253 @@
+//! All open rooms, as they are listed for every user.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use chat_core::{RoomInfo, RoomName, fold_case};
+use chat_store::ListedRoom;
+
+use crate::ConfiguredRoom;
+
+/// All open rooms at one moment, in the order of lists, and how many users are in each
+/// room. It is made once for all callers.
+pub(crate) struct OpenRooms {
+    /// Sorted by [`place`].
+    rooms: Vec<(Place, ListedRoom)>,
+    /// The number of users in each room in use, also in closed ones.
+    online: Arc<HashMap<RoomName, usize>>,
+    /// The position of each configured room in the settings.
+    configured: HashMap<RoomName, u32>,
+    /// Made by the first search.
+    searchable: OnceLock<Searchable>,
+}
+
+/// The position of a room in a list: archived rooms are behind the others, those with the
+/// newest messages come first, then configured rooms in their order, then the others by
+/// name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) archived: bool,
+    /// Whether the list is that of somebody who is no member: one's own rooms come first.
+    pub(crate) is_others: bool,
+    pub(crate) newest_first: Reverse<u64>,
+    pub(crate) configured: u32,
+    pub(crate) name: RoomName,
+}
+
+impl OpenRooms {
+    /// `stored` are all open rooms of the store, and `opened` rooms that users have opened by
+    /// their names.
+    pub(crate) fn new(
+        stored: Vec<ListedRoom>,
+        opened: &[RoomName],
+        online: Arc<HashMap<RoomName, usize>>,
+        configured: &[ConfiguredRoom],
+    ) -> Self {
+        let configured = configured.iter().zip(0..).map(|(room, index)| (room.name.clone(), index)).collect();
+        let mut open = Self { rooms: Vec::new(), online, configured, searchable: OnceLock::new() };
+        let rooms = stored.into_iter().chain(opened.iter().map(room_opened_by_name));
+        let mut rooms: Vec<_> = rooms.map(|room| (open.place(&room, true), room)).collect();
+        rooms.sort_by(|(one, _), (other, _)| one.cmp(other));
+        open.rooms = rooms;
+        open
+    }
+
+    /// The number of users in a room.
+    pub(crate) fn online(&self, room: &RoomName) -> usize {
+        self.online.get(room).copied().unwrap_or(0)
+    }
+
+    /// A page of the list of a user whose own rooms are `own`: at most `max` rooms behind
+    /// `after` whose name or title contains `search`. One's own rooms come first, and
+    /// archived ones last. Each room is with its place and whether it is one's own.
+    pub(crate) fn page(
+        &self,
+        own: Vec<ListedRoom>,
+        search: Option<&str>,
+        after: Option<&Place>,
+        max: usize,
+    ) -> Vec<(Place, ListedRoom)> {
+        let own_names: HashSet<RoomName> = own.iter().map(|room| room.name.clone()).collect();
+        let mut own: Vec<_> = own
+            .into_iter()
+            .filter(|room| search.is_none_or(|search| searched_text(room).contains(search)))
+            .map(|room| (self.place(&room, false), room))
+            .filter(|(place, _)| after.is_none_or(|after| place > after))
+            .collect();
+        own.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let start = after.map_or(0, |after| self.rooms.partition_point(|(place, _)| place <= after));
+        let found = search.map(|search| self.found(search));
+        let others: Box<dyn Iterator<Item = &(Place, ListedRoom)>> = match &found {
+            None => Box::new(self.rooms[start..].iter()),
+            Some(found) => {
+                let found = &found[found.partition_point(|index| *index < start)..];
+                Box::new(found.iter().map(|index| &self.rooms[*index]))
+            }
+        };
+        // Sorted by place, and the first `max` of them have everything of the page.
+        let mut page: Vec<_> =
+            others.filter(|(_, room)| !own_names.contains(&room.name)).take(max).cloned().collect();
+        page.extend(own);
+        page.sort_by(|(one, _), (other, _)| one.cmp(other));
+        page.truncate(max);
+        page
+    }
+
+    fn place(&self, room: &ListedRoom, is_others: bool) -> Place {
+        Place {
+            archived: room.info.archived,
+            is_others,
+            newest_first: Reverse(room.at_ms),
+            configured: self.configured.get(&room.name).copied().unwrap_or(u32::MAX),
+            name: room.name.clone(),
+        }
+    }
+
+    /// The positions of the rooms that a search finds, in rising order.
+    fn found(&self, search: &str) -> Vec<usize> {
+        if search.contains('\n') {
+            return Vec::new();
+        }
+        let searchable =
+            self.searchable.get_or_init(|| Searchable::new(self.rooms.iter().map(|(_, room)| room)));
+        searchable.find(search)
+    }
+}
+
+/// A room that users have opened by its name, and that has no member and no message.
+pub(crate) fn room_opened_by_name(name: &RoomName) -> ListedRoom {
+    ListedRoom {
+        name: name.clone(),
+        info: Arc::new(RoomInfo::opened(name)),
+        members: 0,
+        at_ms: 0,
+        created_at_ms: 0,
+        created_by: None,
+    }
+}
+
+/// The text of a room in which a search looks: title and name, in folded case, each on a
+/// line of its own.
+fn searched_text(room: &ListedRoom) -> String {
+    let (title, name) = (&room.info.title, room.name.as_str());
+    if title == name { fold_case(title) } else { fold_case(&format!("{title}\n{name}")) }
+}
+
+/// The texts of all rooms in one, because looking through one text of some megabytes
+/// takes a millisecond.
+struct Searchable {
+    text: String,
+    /// Where the text of each room begins.
+    starts: Vec<usize>,
+}
+
+impl Searchable {
+    fn new<'a>(rooms: impl Iterator<Item = &'a ListedRoom>) -> Self {
+        let (mut text, mut starts) = (String::new(), Vec::new());
+        for room in rooms {
+            starts.push(text.len());
+            text.push_str(&searched_text(room));
+            text.push('\n');
+        }
+        Self { text, starts }
+    }
+
+    /// The positions of the rooms whose text contains `search`, which has no line end.
+    fn find(&self, search: &str) -> Vec<usize> {
+        let hits = self.text.match_indices(search);
+        let mut found: Vec<usize> =
+            hits.map(|(at, _)| self.starts.partition_point(|start| *start <= at) - 1).collect();
+        found.dedup();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chat_core::Access;
+
+    fn name(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    /// A room with a title, the time of its last message, and `archived`.
+    fn room(of: &str, title: &str, at_ms: u64, archived: bool) -> ListedRoom {
+        let info = RoomInfo { title: title.to_owned(), archived, ..RoomInfo::opened(&name(of)) };
+        ListedRoom { info: Arc::new(info), at_ms, ..room_opened_by_name(&name(of)) }
+    }
+
+    fn rooms() -> OpenRooms {
+        let configured = [
+            ConfiguredRoom { name: name("default"), title: "Общая".to_owned() },
+            ConfiguredRoom { name: name("random"), title: "Болталка".to_owned() },
+        ];
+        let online = [("fresh", 2), ("garden", 1), ("~closed", 1)];
+        let online = online.into_iter().map(|(of, online)| (name(of), online)).collect();
+        let stored = vec![
+            room("old", "Old stuff", 9, true),
+            room("garden", "Наш Сад", 5, false),
+            room("attic", "attic", 7, false),
+            room("random", "Болталка", 0, false),
+            room("default", "Общая", 0, false),
+        ];
+        OpenRooms::new(stored, &[name("fresh")], Arc::new(online), &configured)
+    }
+
+    fn names(page: &[(Place, ListedRoom)]) -> Vec<&str> {
+        page.iter().map(|(_, room)| room.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_newest_come_first_and_archived_rooms_last() {
+        let rooms = rooms();
+        let all = ["attic", "garden", "default", "random", "fresh", "old"];
+        assert_eq!(names(&rooms.page(Vec::new(), None, None, 200)), all);
+        assert_eq!(rooms.online(&name("garden")), 1);
+        assert_eq!(rooms.online(&name("attic")), 0);
+    }
+
+    #[test]
+    fn ones_own_rooms_come_before_others() {
+        let closed = ListedRoom {
+            info: Arc::new(RoomInfo { access: Access::Closed, ..RoomInfo::opened(&name("~x")) }),
+            ..room_opened_by_name(&name("~x"))
+        };
+        let own = vec![closed, room("gone", "Gone", 8, true), room("garden", "Наш Сад", 5, false)];
+        let rooms = rooms();
+        let all = ["garden", "~x", "attic", "default", "random", "fresh", "gone", "old"];
+        assert_eq!(names(&rooms.page(own.clone(), None, None, 200)), all);
+        for size in 1..=all.len() {
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let page = rooms.page(own.clone(), None, after.as_ref(), size);
+                let Some((last, _)) = page.last().cloned() else { break };
+                seen.extend(page.into_iter().map(|(_, room)| room.name.as_str().to_owned()));
+                after = Some(last);
+            }
+            assert_eq!(seen, all, "pages of {size}");
+        }
+    }
+
+    #[test]
+    fn a_search_looks_anywhere_in_titles_and_names() {
+        let rooms = rooms();
+        let own = vec![room("garden", "Наш Сад", 5, false)];
+        for (search, expected) in [
+            ("сад", &["garden"][..]),
+            ("ga", &["garden"]),
+            ("ol", &["old"]),
+            ("tt", &["attic"]),
+            ("а", &["garden", "default", "random"]),
+            ("d\no", &[]),
+            ("closed", &[]),
+        ] {
+            let search = fold_case(search);
+            assert_eq!(names(&rooms.page(own.clone(), Some(&search), None, 200)), expected, "{search}");
+        }
+        let first = rooms.page(own.clone(), Some("а"), None, 2);
+        let rest = rooms.page(own, Some("а"), Some(&first[1].0), 2);
+        assert_eq!((names(&first), names(&rest)), (vec!["garden", "default"], vec!["random"]));
+    }
+}
