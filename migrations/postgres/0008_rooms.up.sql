@@ -7,7 +7,7 @@ CREATE TABLE rooms (
     access      BIGINT NOT NULL CHECK (access IN (1, 2)), -- 1 open to everybody, 2 closed
     archived    BIGINT NOT NULL CHECK (archived IN (0, 1)),
     members     BIGINT NOT NULL, -- how many rows of `members` there are
-    joins       BIGINT NOT NULL, -- how often somebody became a member: the order of members
+    joins       BIGINT NOT NULL, -- how many there were so far: the order of members
     created_at  BIGINT NOT NULL, -- 0 if unknown
     created_by  TEXT COLLATE "C" -- NULL: somebody opened the room by its name
 );

@@ -7,7 +7,7 @@ CREATE TABLE rooms (
     access      INTEGER NOT NULL CHECK (access IN (1, 2)), -- 1 open to everybody, 2 closed
     archived    INTEGER NOT NULL CHECK (archived IN (0, 1)),
     members     INTEGER NOT NULL, -- how many rows of `members` there are
-    joins       INTEGER NOT NULL, -- how often somebody became a member: the order of members
+    joins       INTEGER NOT NULL, -- how many there were so far: the order of members
     created_at  INTEGER NOT NULL, -- 0 if unknown
     created_by  TEXT              -- NULL: somebody opened the room by its name
 ) STRICT, WITHOUT ROWID;

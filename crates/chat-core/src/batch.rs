@@ -57,7 +57,8 @@ pub enum Checked {
 }
 
 impl Checked {
-    fn includes(self, draft: &Draft) -> bool {
+    /// Whether this draft is one of them.
+    pub fn includes(self, draft: &Draft) -> bool {
         self == Self::All || draft.check || draft.body.mentions().is_some()
     }
 }

@@ -1,12 +1,14 @@
 //! A batch on its way into a database: the rows that are written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chat_core::{Commit, Entry, Topic};
+use chat_core::{Checked, Commit, Draft, Entry, RoomChange, Topic};
 
-use crate::StoreError;
+use crate::rooms::members::{self, NewMember};
 use crate::rows::TopicRow;
+use crate::statements::{Statements, Value, json};
+use crate::{StoreError, columns};
 
 /// The topics of a batch, after the new entries were counted in.
 pub(crate) type TopicRows = HashMap<Topic, TopicRow>;
@@ -32,4 +34,45 @@ pub(crate) fn find<'t>(topics: &'t TopicRows, topic: &Topic) -> Result<&'t Topic
     topics
         .get(topic)
         .ok_or(StoreError::Damaged { what: "a topic under another name than it was written with" })
+}
+
+/// Whether a topic of the batch is a closed or archived room, and one of its drafts was not
+/// judged by that: the batch must be judged again, with all drafts checked.
+pub(crate) fn must_check_all(drafts: &[Draft], topics: &TopicRows, checked: Checked) -> bool {
+    let is_special = |topic| topics.get(topic).is_some_and(|row| row.is_special);
+    topics.values().any(|row| row.is_special)
+        && drafts.iter().any(|draft| !checked.includes(draft) && is_special(&draft.topic))
+}
+
+/// Writes what most batches have nothing of: new members, and who was mentioned.
+pub(crate) async fn write_members_and_mentions<S: Statements>(
+    statements: &mut S,
+    commit: &Commit,
+    entries: &[NewEntry<'_>],
+    now_ms: u64,
+) -> Result<(), S::Error> {
+    let mut new = Vec::new();
+    for change in &commit.changes {
+        if let RoomChange::Member { room, user, role, top, .. } = change {
+            new.push(NewMember { room, user, role: *role, read: *top, joined_at_ms: now_ms });
+        }
+    }
+    if !new.is_empty() {
+        // Rooms that are opened by their first messages: the name is the title.
+        let rooms: BTreeSet<_> = new.iter().map(|new| (new.room.as_str(), new.room.as_str())).collect();
+        let rooms: Vec<_> = rooms.into_iter().collect();
+        let now = Value::Number(columns::column(now_ms));
+        statements.rows(S::SQL.add_rooms, &[Value::Text(&json(&rooms)?), now]).await?;
+        members::add(statements, &new).await?;
+    }
+    let mut mentions = Vec::new();
+    for new in entries {
+        for name in columns::mentioned(new.entry) {
+            mentions.push((new.topic, name, new.entry.seq, new.entry.from.as_str()));
+        }
+    }
+    if !mentions.is_empty() {
+        statements.rows(S::SQL.add_mentions, &[Value::Text(&json(&mentions)?)]).await?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Values of the chat as columns of a database, and back.
 
-use chat_core::{Body, MessageText, Pair, RoomName, Topic, Username};
+use chat_core::{Body, Entry, Mentions, MessageText, Pair, RoomName, Topic, Username};
 
 use crate::StoreError;
 
@@ -38,12 +38,46 @@ pub(crate) fn entry_kind(body: &Body) -> i64 {
     }
 }
 
-/// The body in the columns `kind, text` of an entry.
-pub(crate) fn body(kind: i64, text: &str) -> Result<Body, StoreError> {
+/// The body in the columns `kind, text, mentions` of an entry.
+pub(crate) fn body(kind: i64, text: &str, mentions: Option<&str>) -> Result<Body, StoreError> {
+    let text = MessageText::stored(text);
     match kind {
-        MESSAGE => Ok(Body::message(MessageText::stored(text))),
+        MESSAGE => Ok(Body::Message { text, mentions: mentions.map(parse_mentions).transpose()? }),
         _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
     }
+}
+
+/// The column `mentions` of an entry with this body.
+pub(crate) fn mentions(body: &Body) -> Option<String> {
+    let mentions = body.mentions()?;
+    let all = mentions.all.then_some(ALL);
+    let names: Vec<&str> = all.into_iter().chain(mentions.names.iter().map(Username::as_str)).collect();
+    Some(serde_json::Value::from(names).to_string())
+}
+
+/// The columns `username` of the rows of `mentions` for an entry. A message that mentions
+/// all is counted once for each user.
+pub(crate) fn mentioned(entry: &Entry) -> Vec<&str> {
+    match entry.body.mentions() {
+        None => Vec::new(),
+        Some(mentions) if mentions.all => vec![ALL],
+        Some(mentions) => {
+            let others = mentions.names.iter().filter(|name| **name != entry.from);
+            others.map(Username::as_str).collect()
+        }
+    }
+}
+
+fn parse_mentions(column: &str) -> Result<Box<Mentions>, StoreError> {
+    let damaged = |_| StoreError::Damaged { what: "the mentions of an entry" };
+    let mut mentions = Mentions::default();
+    for name in serde_json::from_str::<Vec<String>>(column).map_err(damaged)? {
+        match name.as_str() {
+            ALL => mentions.all = true,
+            name => mentions.names.push(username(name)?),
+        }
+    }
+    Ok(Box::new(mentions))
 }
 
 /// A number as a column. SQL has no unsigned integers; no log and no clock reaches
@@ -60,3 +94,5 @@ pub(crate) fn number(column: i64) -> Result<u64, StoreError> {
 const ROOM: i64 = 1;
 const PAIR: i64 = 2;
 const MESSAGE: i64 = 1;
+/// In place of a mentioned name; no user has it.
+const ALL: &str = "";

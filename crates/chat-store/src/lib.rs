@@ -52,9 +52,11 @@ mod postgres;
 mod private_files;
 mod repository;
 mod retention;
+mod rooms;
 mod rows;
 mod schema;
 mod sqlite;
+mod statements;
 mod stores;
 #[cfg(feature = "test-postgres")]
 pub mod test_postgres;

@@ -1,8 +1,6 @@
 //! The rows of both databases, mapped to the values of the chat.
 
-use chat_core::{
-    ConversationState, Conversations, Entry, FirstResult, Level, Nonce, SessionId, Topic, TopicEnd,
-};
+use chat_core::{Entry, FirstResult, Nonce, SessionId, Topic, TopicEnd};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Row, Type};
@@ -115,8 +113,8 @@ pub(crate) struct PageRow {
     pub(crate) entry: Option<Entry>,
 }
 
-/// The columns `last_seq, first_seq, seq, kind, sender, room, text, at, nonce`. Those
-/// of the entry are NULL where no entry matches.
+/// The columns `last_seq, first_seq, seq, kind, sender, room, text, at, nonce, mentions`.
+/// Those of the entry are NULL where no entry matches.
 pub(crate) fn page_row(topic: &Topic, row: &impl Columns) -> Result<PageRow, StoreError> {
     let last = row.number(0)?;
     let first = row.integer_or_null(1)?.map_or(Ok(last + 1), columns::number)?;
@@ -128,7 +126,7 @@ fn entry(topic: &Topic, seq: i64, row: &impl Columns) -> Result<Entry, StoreErro
     Ok(Entry {
         topic: topic.clone(),
         seq: columns::number(seq)?,
-        body: columns::body(row.integer(3)?, row.text(6)?)?,
+        body: columns::body(row.integer(3)?, row.text(6)?, row.text_or_null(9)?)?,
         from: columns::username(row.text(4)?)?,
         room: row.text_or_null(5)?.map(columns::room).transpose()?,
         at_ms: row.number(7)?,
@@ -151,12 +149,15 @@ pub(crate) fn first_result(row: &impl Columns) -> Result<(i64, FirstResult), Sto
 pub(crate) struct TopicRow {
     pub(crate) id: i64,
     pub(crate) end: TopicEnd,
+    /// The topic is a room that is closed or archived.
+    pub(crate) is_special: bool,
 }
 
-/// The columns `id, kind, name, other, last_seq, last_at`.
+/// The columns `id, kind, name, other, last_seq, last_at, special`.
 pub(crate) fn topic_row(row: &impl Columns) -> Result<(Topic, TopicRow), StoreError> {
     let end = TopicEnd { last: row.number(4)?, at_ms: row.number(5)? };
-    Ok((topic(row, 1)?, TopicRow { id: row.integer(0)?, end }))
+    let is_special = row.integer(6)? != 0;
+    Ok((topic(row, 1)?, TopicRow { id: row.integer(0)?, end, is_special }))
 }
 
 /// A topic and its oldest entry, if it has one.
@@ -180,17 +181,4 @@ pub(crate) fn oldest_entry(row: &impl Columns) -> Result<OldestEntry, StoreError
 /// The columns `seq, at` of an entry.
 pub(crate) fn seq_and_stamp(row: &impl Columns) -> Result<(u64, u64), StoreError> {
     Ok((row.number(0)?, row.number(1)?))
-}
-
-/// Rows `person, last_seq, last_at`; the query asked for one row more than `limit`.
-pub(crate) fn conversations(rows: &[impl Columns], limit: usize) -> Result<Conversations, StoreError> {
-    let state = |row| {
-        let (with, top) = (columns::username(Columns::text(row, 0)?)?, Columns::number(row, 1)?);
-        let at_ms = Columns::number(row, 2)?;
-        Ok(ConversationState { with, top, at_ms, read: 0, level: Level::All, unread: None })
-    };
-    Ok(Conversations {
-        latest: rows.iter().take(limit).map(state).collect::<Result<Vec<_>, StoreError>>()?,
-        has_more: rows.len() > limit,
-    })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{SessionId, Skeleton, Username};
 
-use super::{PostgresStore, names, roles, words};
+use super::{PostgresStore, names, roles, rooms, words};
 use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
@@ -72,7 +72,7 @@ impl UserRepository for PostgresStore {
             let remove =
                 || sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
             self.pool.row_under_lock(roles::ROLES_LOCK, remove).await?;
-            Ok(())
+            self.pool.attempts(move || rooms::remove_from_all(&self.pool, name)).await
         })
     }
 

@@ -4,14 +4,14 @@
 //! locks the rows of its topics in the order of topics, then its nonces in the order of
 //! nonces, so that transactions cannot deadlock.
 
-use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions};
+use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions, RoomName};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use crate::batch::{NewEntry, TopicRows, find, new_entries};
+use crate::batch::{NewEntry, TopicRows, find, must_check_all, new_entries, write_members_and_mentions};
 use crate::rows::{self, Columns as _};
-use crate::{StoreError, columns};
+use crate::{StoreError, columns, rooms};
 
 /// The mark on the first entry of a transaction, by which a lane resolves whether the
 /// transaction was committed. Nonces would not do, as v1 clients give none.
@@ -28,22 +28,40 @@ pub(super) async fn append(
     drafts: &[Draft],
     now_ms: u64,
 ) -> Result<(Commit, Option<Mark>), Failure> {
+    let mut checked = Checked::Hinted;
     loop {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        let facts = answer(connection, &Questions::about(drafts, Checked::Hinted)).await?;
-        let batch = Batch::decide(drafts, &facts, Checked::Hinted, now_ms);
+        let questions = Questions::about(drafts, checked);
+        lock(connection, &questions.rooms).await?;
+        let facts = answer(connection, &questions).await?;
+        let batch = Batch::decide(drafts, &facts, checked, now_ms);
         let topics = count_in(connection, &batch, now_ms).await?;
-        let mut commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
-        commit.changes.clear(); // TEMPORARY: until the members are stored
+        if must_check_all(drafts, &topics, checked) {
+            checked = Checked::All;
+            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
+            continue;
+        }
+        let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
         let entries = new_entries(&commit, &topics)?;
         let mark = insert_entries(connection, &entries).await?;
         if insert_nonces(connection, &entries).await? {
+            write_members_and_mentions(connection, &commit, &entries, now_ms).await?;
             return Ok((commit, mark));
         }
         // Another lane has committed one of the nonces, with another topic, since
         // this transaction looked. The next round finds it.
         sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
     }
+}
+
+/// Locks the rooms that are looked at, so that they and their members stay as they are
+/// until the end of the transaction.
+async fn lock(connection: &mut PgConnection, rooms: &[&RoomName]) -> Result<(), Failure> {
+    if !rooms.is_empty() {
+        let names = column(rooms, |room| room.as_str());
+        sqlx::query(LOCK).bind(names).execute(connection).await?;
+    }
+    Ok(())
 }
 
 impl Mark {
@@ -73,10 +91,11 @@ async fn answer<'a>(connection: &mut PgConnection, questions: &Questions<'a>) ->
     }
     if !questions.accounts.is_empty() {
         let names = column(&questions.accounts, |name| name.as_str());
-        for row in &sqlx::query(RECIPIENTS).bind(names).fetch_all(connection).await? {
+        for row in &sqlx::query(RECIPIENTS).bind(names).fetch_all(&mut *connection).await? {
             facts.accounts.extend(nth(&questions.accounts, row.integer(0)?));
         }
     }
+    rooms::read::facts(connection, questions, &mut facts).await?;
     Ok(facts)
 }
 
@@ -130,6 +149,7 @@ async fn insert_entries(
         .bind(column(entries, |new| new.entry.body.text()))
         .bind(column(entries, |new| new.entry.nonce.as_ref().map(|nonce| nonce.as_str())))
         .bind(batches)
+        .bind(column(entries, |new| columns::mentions(&new.entry.body)))
         .execute(connection)
         .await?;
     Ok(Some(mark))
@@ -178,11 +198,15 @@ const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, la
       ORDER BY d.position
          ON CONFLICT (kind, name, other) DO UPDATE
         SET last_seq = t.last_seq + excluded.last_seq, last_at = greatest(t.last_at, excluded.last_at)
-     RETURNING id, kind, name, other, last_seq, last_at";
+     RETURNING id, kind, name, other, last_seq, last_at, special";
 
-const INSERT_ENTRIES: &str = "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch)
+pub(super) const LOCK: &str = "SELECT 1 FROM topics WHERE kind = 1 AND name = ANY ($1) AND other = ''
+      ORDER BY name FOR UPDATE";
+
+const INSERT_ENTRIES: &str =
+    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions)
      SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
-                          $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])";
+                          $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (nonce, sender, topic, seq, at)
      SELECT d.nonce, d.sender, d.topic, d.seq, d.at

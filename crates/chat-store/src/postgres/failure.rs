@@ -5,7 +5,7 @@ use std::error::Error;
 use crate::{StoreError, cause};
 
 /// A failed attempt.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The server or the connection failed, or another transaction was first: a retry
     /// may succeed.
     Passing(Box<dyn Error + Send + Sync>),

@@ -3,7 +3,6 @@
 mod accounts;
 mod append;
 mod arrival;
-mod conversations;
 mod database;
 mod deadline;
 mod failure;
@@ -13,18 +12,24 @@ mod names;
 mod page;
 mod pool;
 mod roles;
+mod rooms;
 mod server_lock;
+mod statements;
 mod trim;
 mod words;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Topic, Username};
+use chat_core::{
+    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
+    RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
+};
 use futures_util::future::join_all;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
+use crate::rooms::read;
 use crate::rows::Columns as _;
 use crate::{EventLog, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
 pub use arrival::wait_until_reachable;
@@ -111,8 +116,6 @@ impl PostgresStore {
     }
 }
 
-impl crate::RoomRepository for PostgresStore {}
-
 impl EventLog for PostgresStore {
     /// Uses the lane of the first topic. A batch that also has topics of other lanes may
     /// wait for them.
@@ -140,7 +143,43 @@ impl EventLog for PostgresStore {
     }
 
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
-        Box::pin(conversations::conversations(&self.pool, user, limit))
+        Box::pin(read::conversations(&self.pool, user, limit))
+    }
+
+    /// Uses a connection of the pool. Each transaction locks the room's row in `topics`
+    /// before it looks at anything, so that a commit whose answer was lost is complete
+    /// when a repeated call looks.
+    fn change<'a>(
+        &'a self,
+        wanted: &'a WantedChange,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+        Box::pin(self.pool.attempts(move || rooms::change(&self.pool, wanted, now_ms)))
+    }
+
+    fn memberships<'a>(
+        &'a self,
+        user: &'a Username,
+        limit: usize,
+        counted: usize,
+    ) -> StoreFuture<'a, Memberships> {
+        Box::pin(read::memberships(&self.pool, user, limit, counted))
+    }
+
+    fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+        Box::pin(read::access(&self.pool, user, room))
+    }
+
+    fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(read::tops(&self.pool, rooms))
+    }
+
+    fn counts<'a>(&'a self, user: &'a Username, topic: &'a Topic, read: u64) -> StoreFuture<'a, ReadState> {
+        Box::pin(read::counts(&self.pool, user, topic, read))
+    }
+
+    fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+        Box::pin(async move { read::keep(&mut &self.pool, marks).await })
     }
 
     fn trim<'a>(

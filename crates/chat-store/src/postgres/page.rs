@@ -50,7 +50,7 @@ macro_rules! page_sql {
     ($bound:literal, $order:literal) => {
         concat!(
             "SELECT t.last_seq, (SELECT min(o.seq) FROM entries AS o WHERE o.topic = t.id),
-                    e.seq, e.kind, e.sender, e.room, e.text, e.at, e.nonce
+                    e.seq, e.kind, e.sender, e.room, e.text, e.at, e.nonce, e.mentions
                FROM topics AS t
                LEFT JOIN LATERAL (
                     SELECT *

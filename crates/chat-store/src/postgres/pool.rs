@@ -80,20 +80,29 @@ impl Pool {
         self.run(timeout, || self.attempt(query())).await
     }
 
-    async fn run<F>(
+    /// Makes attempts until one succeeds. An attempt that is dropped must not use its
+    /// connection again, and must be repeatable.
+    pub(super) async fn attempts<T, F>(&self, attempt: impl Fn() -> F + Send + Sync) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        self.run(self.call_timeout, attempt).await
+    }
+
+    async fn run<T, F>(
         &self,
         timeout: Duration,
         attempt: impl Fn() -> F + Send + Sync,
-    ) -> Result<Vec<PgRow>, StoreError>
+    ) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<Vec<PgRow>, Failure>> + Send,
+        F: Future<Output = Result<T, Failure>> + Send,
     {
         let mut deadline = Deadline::after(timeout);
         let permit = deadline.wait(self.free.acquire()).await?;
         let _permit = permit.map_err(|_| StoreError::unavailable("the store was closed"))?;
         loop {
             match deadline.attempt(self.attempt_timeout, attempt()).await {
-                Ok(rows) => return Ok(rows),
+                Ok(result) => return Ok(result),
                 Err(failure) => {
                     // If the server was restarted, the other connections are lost, too.
                     self.idle().clear();
@@ -106,7 +115,7 @@ impl Pool {
     async fn attempt(&self, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
         let mut connection = self.connection().await?;
         let rows = query.fetch_all(&mut connection).await?;
-        self.idle().push(connection);
+        self.put_back(connection);
         Ok(rows)
     }
 
@@ -117,16 +126,22 @@ impl Pool {
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut connection).await?;
         let rows = query.fetch_all(&mut connection).await?;
         sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
-        self.idle().push(connection);
+        self.put_back(connection);
         Ok(rows)
     }
 
-    async fn connection(&self) -> Result<PgConnection, Failure> {
+    /// Takes a connection for one attempt.
+    pub(super) async fn connection(&self) -> Result<PgConnection, Failure> {
         let idle = self.idle().pop();
         match idle {
             Some(connection) => Ok(connection),
             None => self.database.connect().await,
         }
+    }
+
+    /// Puts a connection back after an attempt that has ended all that it began.
+    pub(super) fn put_back(&self, connection: PgConnection) {
+        self.idle().push(connection);
     }
 
     /// Waits for statements that run, and closes the connections. Later calls fail.

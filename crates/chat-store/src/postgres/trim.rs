@@ -78,7 +78,12 @@ pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic
 pub(super) const REMOVE: &str = "WITH gone AS (
          DELETE FROM entries AS e USING unnest($1::bigint[], $2::bigint[]) AS d (topic, upto)
           WHERE e.topic = d.topic AND e.seq <= d.upto
-      RETURNING e.at, e.nonce, e.sender),
+      RETURNING e.at, e.nonce, e.sender, e.topic, e.seq, e.mentions),
+     unmentioned AS (
+         DELETE FROM mentions AS m
+          USING gone AS g, jsonb_array_elements_text(g.mentions::jsonb) AS name
+          WHERE g.mentions IS NOT NULL
+            AND m.topic = g.topic AND m.username = name AND m.seq = g.seq),
      kept AS (
          INSERT INTO outlived_nonces (at, nonce, sender)
          SELECT at, nonce, sender FROM gone WHERE nonce IS NOT NULL AND at >= $3

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::{SqliteStore, names, roles, words};
 use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
+use crate::rooms::members;
 use crate::{
     NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User,
     UserRepository, columns, rows,
@@ -193,6 +194,7 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
         .await
         .map_err(StoreError::unavailable)?;
     roles::remove(&mut *connection, name).await?;
+    members::remove_from_all(connection, name).await?;
     words::forget(&mut *connection, &[name.as_str()]).await?;
     // Another program may have added the account without a row in `names`.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }

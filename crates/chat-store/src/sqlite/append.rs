@@ -3,9 +3,10 @@
 use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions};
 use sqlx::sqlite::SqliteConnection;
 
-use crate::batch::{NewEntry, TopicRows, find, new_entries};
+use crate::batch::{NewEntry, TopicRows, find, must_check_all, new_entries, write_members_and_mentions};
 use crate::rows::{self, Columns as _};
-use crate::{StoreError, columns};
+use crate::statements::json;
+use crate::{StoreError, columns, rooms};
 
 /// Stores a batch inside the caller's transaction.
 pub(super) async fn append(
@@ -13,13 +14,34 @@ pub(super) async fn append(
     drafts: &[Draft],
     now_ms: u64,
 ) -> Result<Commit, StoreError> {
-    let facts = answer(connection, &Questions::about(drafts, Checked::Hinted)).await?;
-    let batch = Batch::decide(drafts, &facts, Checked::Hinted, now_ms);
+    if let Some(commit) = store(connection, drafts, Checked::Hinted, now_ms).await? {
+        return Ok(commit);
+    }
+    for statement in ["ROLLBACK", "BEGIN IMMEDIATE"] {
+        sqlx::query(statement).execute(&mut *connection).await.map_err(StoreError::unavailable)?;
+    }
+    let commit = store(connection, drafts, Checked::All, now_ms).await?;
+    commit.ok_or(StoreError::Damaged { what: "a checked batch that must be checked" })
+}
+
+/// Stores a batch; `None` if drafts must be checked that were not.
+async fn store(
+    connection: &mut SqliteConnection,
+    drafts: &[Draft],
+    checked: Checked,
+    now_ms: u64,
+) -> Result<Option<Commit>, StoreError> {
+    let facts = answer(connection, &Questions::about(drafts, checked)).await?;
+    let batch = Batch::decide(drafts, &facts, checked, now_ms);
     let topics = count_in(connection, &batch, now_ms).await?;
-    let mut commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
-    commit.changes.clear(); // TEMPORARY: until the members are stored
-    write(connection, &new_entries(&commit, &topics)?).await?;
-    Ok(commit)
+    if must_check_all(drafts, &topics, checked) {
+        return Ok(None);
+    }
+    let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
+    let entries = new_entries(&commit, &topics)?;
+    write(connection, &entries).await?;
+    write_members_and_mentions(connection, &commit, &entries, now_ms).await?;
+    Ok(Some(commit))
 }
 
 /// Inserts the new entries and their nonces.
@@ -53,13 +75,14 @@ async fn answer<'a>(
         let names: Vec<&str> = questions.accounts.iter().map(|name| name.as_str()).collect();
         let found = sqlx::query(RECIPIENTS)
             .bind(json(&names)?)
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await
             .map_err(StoreError::unavailable)?;
         for row in &found {
             facts.accounts.extend(nth(&questions.accounts, row.integer(0)?));
         }
     }
+    rooms::read::facts(connection, questions, &mut facts).await?;
     Ok(facts)
 }
 
@@ -104,6 +127,7 @@ fn entry_row<'a>(new: &NewEntry<'a>) -> impl serde::Serialize + use<'a> {
         entry.body.text(),
         columns::column(entry.at_ms),
         entry.nonce.as_ref().map(|nonce| nonce.as_str()),
+        columns::mentions(&entry.body),
     )
 }
 
@@ -140,18 +164,13 @@ const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2 FROM jsonb_each(?1) WHERE true
          ON CONFLICT (kind, name, other) DO UPDATE
         SET last_seq = last_seq + excluded.last_seq, last_at = max(last_at, excluded.last_at)
-     RETURNING id, kind, name, other, last_seq, last_at";
+     RETURNING id, kind, name, other, last_seq, last_at, special";
 
-const INSERT_ENTRIES: &str = "INSERT INTO entries (topic, seq, kind, sender, room, text, at, nonce)
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+const INSERT_ENTRIES: &str = "INSERT INTO entries (topic, seq, kind, sender, room, text, at, nonce, mentions)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+            value ->> 8
        FROM jsonb_each(?1)";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (sender, nonce, topic, seq, at)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
        FROM jsonb_each(?1)";
-
-/// A whole batch as one parameter. The statements read it with `jsonb_each`, which
-/// parses it once; `json_each` would print each row and parse it again.
-fn json(rows: &[impl serde::Serialize]) -> Result<String, StoreError> {
-    serde_json::to_string(rows).map_err(StoreError::unavailable)
-}

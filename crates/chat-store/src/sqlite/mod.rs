@@ -2,11 +2,12 @@
 
 mod accounts;
 mod append;
-mod conversations;
 mod file;
 mod names;
 mod page;
 mod roles;
+mod rooms;
+mod statements;
 mod trim;
 mod words;
 mod writer;
@@ -14,12 +15,16 @@ mod writer;
 use std::path::Path;
 use std::time::Duration;
 
-use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, Topic, Username};
+use chat_core::{
+    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
+    RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
+};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
 use crate::open_error::explained;
+use crate::rooms::read;
 use crate::{EventLog, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
 pub(crate) use file::DatabaseFile;
 use writer::Writer;
@@ -91,8 +96,6 @@ impl SqliteStore {
     }
 }
 
-impl crate::RoomRepository for SqliteStore {}
-
 impl EventLog for SqliteStore {
     fn append<'a>(&'a self, drafts: &'a [Draft], now_ms: u64) -> StoreFuture<'a, Commit> {
         Box::pin(async move {
@@ -110,7 +113,47 @@ impl EventLog for SqliteStore {
     }
 
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
-        Box::pin(conversations::conversations(&self.readers, user, limit))
+        Box::pin(read::conversations(&self.readers, user, limit))
+    }
+
+    fn change<'a>(
+        &'a self,
+        wanted: &'a WantedChange,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+        Box::pin(rooms::change(&self.writer, wanted, now_ms))
+    }
+
+    fn memberships<'a>(
+        &'a self,
+        user: &'a Username,
+        limit: usize,
+        counted: usize,
+    ) -> StoreFuture<'a, Memberships> {
+        Box::pin(read::memberships(&self.readers, user, limit, counted))
+    }
+
+    fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+        Box::pin(read::access(&self.readers, user, room))
+    }
+
+    fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(read::tops(&self.readers, rooms))
+    }
+
+    fn counts<'a>(&'a self, user: &'a Username, topic: &'a Topic, read: u64) -> StoreFuture<'a, ReadState> {
+        Box::pin(read::counts(&self.readers, user, topic, read))
+    }
+
+    fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            if marks.is_empty() {
+                return Ok(());
+            }
+            let mut writing = self.writer.begin().await?;
+            let work = read::keep(&mut writing.connection, marks).await;
+            writing.finish(work).await
+        })
     }
 
     fn trim<'a>(

@@ -6,6 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use super::writer::Writer;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
 use crate::rows::{self, Columns as _, OldestEntry};
+use crate::statements::json;
 use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
 
 pub(super) async fn trim(
@@ -96,7 +97,7 @@ async fn remove(
     now_ms: u64,
 ) -> Result<(u64, u64), StoreError> {
     let nonces_before = columns::column(nonces_before(now_ms));
-    let (mut count, mut forgotten, mut outlived) = (0, Vec::new(), Vec::new());
+    let (mut count, mut forgotten, mut outlived, mut mentions) = (0, Vec::new(), Vec::new(), Vec::new());
     for (topic, upto) in cuts {
         let gone = sqlx::query(REMOVE)
             .bind(topic)
@@ -106,6 +107,9 @@ async fn remove(
             .map_err(StoreError::unavailable)?;
         count += gone.len() as u64;
         for row in &gone {
+            if let Some(names) = row.text_or_null(3)? {
+                mentions.push((*topic, row.integer(4)?, names.to_owned()));
+            }
             let Some(nonce) = row.text_or_null(0)? else { continue };
             let (sender, at) = (row.text(1)?.to_owned(), row.integer(2)?);
             let kept = if at < nonces_before { &mut forgotten } else { &mut outlived };
@@ -118,6 +122,10 @@ async fn remove(
             let done = sqlx::query(sql).bind(nonces).execute(&mut *connection).await;
             done.map_err(StoreError::unavailable)?;
         }
+    }
+    if !mentions.is_empty() {
+        let done = sqlx::query(REMOVE_MENTIONS).bind(json(&mentions)?).execute(connection).await;
+        done.map_err(StoreError::unavailable)?;
     }
     Ok((count, forgotten.len() as u64))
 }
@@ -149,7 +157,12 @@ pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.
 pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = ?1 ORDER BY seq LIMIT ?2";
 
 pub(super) const REMOVE: &str =
-    "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at";
+    "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at, mentions, seq";
+
+/// Removes mentions; the parameter has rows `topic, seq, names`, with the names in JSON.
+pub(super) const REMOVE_MENTIONS: &str = "DELETE FROM mentions WHERE (topic, username, seq) IN
+     (SELECT d.value ->> 0, n.value, d.value ->> 1
+        FROM jsonb_each(?1) AS d CROSS JOIN jsonb_each(d.value ->> 2) AS n)";
 
 const KEEP_OUTLIVED: &str = "INSERT INTO outlived_nonces (at, nonce, sender)
      SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)";

@@ -71,6 +71,14 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// Rolls back.
+    pub(super) async fn roll_back(mut self) -> Result<(), StoreError> {
+        let end = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+        end.map_err(|error| StoreError::unavailable(error).in_file(self.path))?;
+        self.slot.connection = Some(self.connection);
+        Ok(())
+    }
+
     /// Commits if `work` succeeded, otherwise rolls back; returns the result of `work`.
     pub(super) async fn finish<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         let end = match &work {

@@ -29,16 +29,6 @@ macro_rules! every_store {
     };
 }
 
-/// TEMPORARY: [`every_store`], once the stores in databases have rooms.
-macro_rules! every_store_with_rooms {
-    ($($test:ident),* $(,)?) => {
-        mod memory {$(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() { super::$test(crate::common::TestStore::memory().await).await }
-        )*}
-    };
-}
-
 mod accounts;
 mod append;
 mod conversations;

@@ -6,7 +6,7 @@ use crate::common::{
     TestStore, archive, create, draft, leave, mark, name, pair, position, private, put, room,
 };
 
-every_store_with_rooms! {
+every_store! {
     a_mark_never_goes_back_and_is_clamped,
     a_mark_in_a_room_needs_a_membership,
     a_level_and_a_mark_are_kept_apart,

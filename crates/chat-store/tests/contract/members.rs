@@ -9,7 +9,7 @@ use crate::common::{
     room_name, stored, texts, told,
 };
 
-every_store_with_rooms! {
+every_store! {
     the_first_message_to_an_open_room_makes_one_a_member,
     a_new_member_has_read_what_was_there_before,
     a_batch_makes_one_a_member_once,

@@ -10,7 +10,7 @@ use crate::common::{
     put, room, stored,
 };
 
-every_store_with_rooms! {
+every_store! {
     mentions_come_back_as_they_were_written,
     names_without_an_account_are_dropped,
     who_is_no_member_is_named_in_open_rooms_and_dropped_in_closed_ones,

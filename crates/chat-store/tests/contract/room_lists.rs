@@ -8,7 +8,7 @@ use crate::common::{
     room_name,
 };
 
-every_store_with_rooms! {
+every_store! {
     memberships_are_listed_newest_first,
     a_membership_has_what_a_list_shows,
     conversations_have_positions,

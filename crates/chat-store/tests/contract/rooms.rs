@@ -6,7 +6,7 @@ use crate::common::{
     TestStore, archive, close, create, draft, leave, name, patch, put, remove, room, room_name, told,
 };
 
-every_store_with_rooms! {
+every_store! {
     a_room_is_created_with_a_moderator_and_members,
     a_name_that_is_taken_or_a_member_without_an_account_is_refused,
     a_repeated_creation_changes_nothing,

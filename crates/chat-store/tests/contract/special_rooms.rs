@@ -7,7 +7,7 @@ use crate::common::{
     remove, room, room_name, stored, texts,
 };
 
-every_store_with_rooms! {
+every_store! {
     only_members_write_to_a_closed_room,
     nobody_writes_to_an_archived_room,
     a_batch_with_a_refused_draft_stores_the_others_once,

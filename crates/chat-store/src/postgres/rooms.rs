@@ -1,0 +1,77 @@
+//! Changes of rooms, and their lists.
+//!
+//! A change is a transaction on a connection of the pool. Repeated after its answer was
+//! lost, it waits for the first one, as both lock the same row.
+
+use chat_core::{ChangeRefused, Role, RoomChange, RoomName, Username, WantedChange};
+
+use super::PostgresStore;
+use super::failure::Failure;
+use super::pool::Pool;
+use crate::rooms::{change as room_change, fill, members, read};
+use crate::{ListedRoom, RoomRepository, StoreFuture};
+
+/// Makes an attempt at a change; the transaction is rolled back if the change is refused.
+pub(super) async fn change(
+    pool: &Pool,
+    wanted: &WantedChange,
+    now_ms: u64,
+) -> Result<Result<Vec<RoomChange>, ChangeRefused>, Failure> {
+    let mut connection = pool.connection().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+    let result = room_change::change(&mut connection, wanted, now_ms).await?;
+    let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    sqlx::raw_sql(end).execute(&mut connection).await?;
+    pool.put_back(connection);
+    Ok(result)
+}
+
+/// Makes an attempt at removing a user from all rooms.
+pub(super) async fn remove_from_all(pool: &Pool, user: &Username) -> Result<(), Failure> {
+    let mut connection = pool.connection().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+    members::remove_from_all(&mut connection, user).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+    pool.put_back(connection);
+    Ok(())
+}
+
+async fn fill_step(pool: &Pool, max_entries: usize) -> Result<bool, Failure> {
+    let mut connection = pool.connection().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+    let has_more = fill::step(&mut connection, max_entries).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+    pool.put_back(connection);
+    Ok(has_more)
+}
+
+impl RoomRepository for PostgresStore {
+    fn find_room<'a>(&'a self, room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>> {
+        Box::pin(read::find_room(&self.pool, room))
+    }
+
+    fn open_rooms(&self, max: usize) -> StoreFuture<'_, Vec<ListedRoom>> {
+        Box::pin(read::open_rooms(&self.pool, max))
+    }
+
+    fn rooms_of<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Vec<ListedRoom>> {
+        Box::pin(read::rooms_of(&self.pool, user, max))
+    }
+
+    fn members_of<'a>(
+        &'a self,
+        room: &'a RoomName,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, Role)>> {
+        Box::pin(read::members_of(&self.pool, room, after, max))
+    }
+
+    fn add_rooms<'a>(&'a self, rooms: &'a [(RoomName, String)], now_ms: u64) -> StoreFuture<'a, ()> {
+        Box::pin(async move { read::add_rooms(&mut &self.pool, rooms, now_ms).await })
+    }
+
+    fn fill_members(&self, max_entries: usize) -> StoreFuture<'_, bool> {
+        Box::pin(self.pool.attempts(move || fill_step(&self.pool, max_entries)))
+    }
+}

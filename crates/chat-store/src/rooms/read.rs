@@ -1,0 +1,334 @@
+//! Reading rooms, members and what is unread; each is one statement, so that what it
+//! returns is of one moment.
+
+use std::collections::BTreeMap;
+
+use chat_core::{
+    Conversations, Facts, Memberships, Questions, ReadState, Role, RoomAccess, RoomFacts, RoomName, Topic,
+    UserMark, Username,
+};
+
+use super::{info, level_column, row};
+use crate::rows::Columns as _;
+use crate::statements::{Statements, Value, json};
+use crate::{ListedRoom, StoreError, columns};
+use Value::{Number, Text};
+
+/// Adds to the facts of a batch what is asked about rooms and members.
+pub(crate) async fn facts<'a, S: Statements>(
+    statements: &mut S,
+    questions: &Questions<'a>,
+    facts: &mut Facts<'a>,
+) -> Result<(), S::Error> {
+    if questions.rooms.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = questions.rooms.iter().map(|name| name.as_str()).collect();
+    for row in &statements.rows(S::SQL.room_facts, &[Text(&json(&names)?)]).await? {
+        if let Some(name) = nth(&questions.rooms, row.number(0)?) {
+            facts.rooms.insert(name, RoomFacts { info: info(row, 1)?, members: row.number(5)? });
+        }
+    }
+    let roles: Vec<_> = questions.roles.iter().map(|(room, user)| (room.as_str(), user.as_str())).collect();
+    for row in &statements.rows(S::SQL.roles, &[Text(&json(&roles)?)]).await? {
+        if let Some(question) = nth(&questions.roles, row.number(0)?) {
+            facts.roles.insert(*question, row::role(row, 1)?);
+        }
+    }
+    Ok(())
+}
+
+/// The value at a position from 0.
+fn nth<T>(values: &[T], position: u64) -> Option<&T> {
+    values.get(usize::try_from(position).ok()?)
+}
+
+/// Lists the private conversations of a user.
+pub(crate) async fn conversations<S: Statements>(
+    mut statements: S,
+    user: &Username,
+    limit: usize,
+) -> Result<Conversations, S::Error> {
+    let rows = statements.rows(CONVERSATIONS, &[Text(user.as_str()), one_more(limit)]).await?;
+    let latest = rows.iter().take(limit).map(row::conversation).collect::<Result<Vec<_>, _>>()?;
+    Ok(Conversations { latest, has_more: rows.len() > limit })
+}
+
+/// Lists the rooms of a user, and counts what is unread in the first `counted`.
+pub(crate) async fn memberships<S: Statements>(
+    mut statements: S,
+    user: &Username,
+    limit: usize,
+    counted: usize,
+) -> Result<Memberships, S::Error> {
+    let counted = columns::column(counted.min(limit) as u64);
+    let rows = statements.rows(MEMBERSHIPS, &[Text(user.as_str()), one_more(limit), Number(counted)]).await?;
+    let rooms = rows.iter().take(limit).map(row::membership).collect::<Result<Vec<_>, _>>()?;
+    Ok(Memberships { rooms, has_more: rows.len() > limit })
+}
+
+/// One row more than the limit shows whether there are more.
+fn one_more(limit: usize) -> Value<'static> {
+    Number(i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX))
+}
+
+/// Reads what a user may do in a room.
+pub(crate) async fn access<S: Statements>(
+    mut statements: S,
+    user: &Username,
+    room: &RoomName,
+) -> Result<RoomAccess, S::Error> {
+    let row = statements.row(ACCESS, &[Text(user.as_str()), Text(room.as_str())]).await?;
+    Ok(row::access(&row.ok_or(StoreError::Damaged { what: "no answer" })?)?)
+}
+
+/// Reads the last numbers of rooms.
+pub(crate) async fn tops<S: Statements>(mut statements: S, rooms: &[RoomName]) -> Result<Vec<u64>, S::Error> {
+    let mut tops = vec![0; rooms.len()];
+    if rooms.is_empty() {
+        return Ok(tops);
+    }
+    let names: Vec<&str> = rooms.iter().map(RoomName::as_str).collect();
+    for row in &statements.rows(S::SQL.tops, &[Text(&json(&names)?)]).await? {
+        if let Some(top) = usize::try_from(row.number(0)?).ok().and_then(|position| tops.get_mut(position)) {
+            *top = row.number(1)?;
+        }
+    }
+    Ok(tops)
+}
+
+/// Counts what a user, who has read at least up to `read`, has not read in a topic.
+pub(crate) async fn counts<S: Statements>(
+    mut statements: S,
+    user: &Username,
+    topic: &Topic,
+    read: u64,
+) -> Result<ReadState, S::Error> {
+    let (kind, name, other) = columns::topic_key(topic);
+    let values = [
+        Text(user.as_str()),
+        Number(kind),
+        Text(name),
+        Text(other),
+        Text(mark_name(user, topic)),
+        Number(columns::column(read)),
+    ];
+    let row = statements.row(COUNTS, &values).await?;
+    Ok(row.as_ref().map(row::read_state).transpose()?.unwrap_or_default())
+}
+
+/// The column `name` of a user's mark.
+fn mark_name<'a>(user: &Username, topic: &'a Topic) -> &'a str {
+    match topic {
+        Topic::Room(room) => room.as_str(),
+        Topic::Pair(pair) => pair.other(user).as_str(),
+    }
+}
+
+/// Keeps marks of users.
+pub(crate) async fn keep<S: Statements>(statements: &mut S, marks: &[UserMark]) -> Result<(), S::Error> {
+    // Each mark once, and in the order of the key: calls at the same time cannot deadlock.
+    let mut merged = BTreeMap::new();
+    for mark in marks {
+        let (kind, name, other) = columns::topic_key(&mark.topic);
+        let key = (mark.user.as_str(), kind, mark_name(&mark.user, &mark.topic));
+        let (_, _, read, level) = merged.entry(key).or_insert((name, other, 0, None));
+        *read = mark.read.map_or(*read, |seq| columns::column(seq).max(*read));
+        *level = mark.level.map(level_column).or(*level);
+    }
+    let rows: Vec<_> = merged
+        .into_iter()
+        .map(|((user, kind, mark), (name, other, read, level))| (user, kind, mark, name, other, read, level))
+        .collect();
+    if !rows.is_empty() {
+        statements.rows(S::SQL.keep, &[Text(&json(&rows)?)]).await?;
+    }
+    Ok(())
+}
+
+/// Finds a room.
+pub(crate) async fn find_room<S: Statements>(
+    mut statements: S,
+    room: &RoomName,
+) -> Result<Option<ListedRoom>, S::Error> {
+    let row = statements.row(FIND_ROOM, &[Text(room.as_str())]).await?;
+    Ok(row.as_ref().map(row::listed).transpose()?)
+}
+
+/// Lists open rooms.
+pub(crate) async fn open_rooms<S: Statements>(
+    mut statements: S,
+    max: usize,
+) -> Result<Vec<ListedRoom>, S::Error> {
+    let rows = statements.rows(OPEN_ROOMS, &[Number(columns::column(max as u64))]).await?;
+    Ok(rows.iter().map(row::listed).collect::<Result<_, _>>()?)
+}
+
+/// Lists rooms of a user.
+pub(crate) async fn rooms_of<S: Statements>(
+    mut statements: S,
+    user: &Username,
+    max: usize,
+) -> Result<Vec<ListedRoom>, S::Error> {
+    let values = [Text(user.as_str()), Number(columns::column(max as u64))];
+    let rows = statements.rows(ROOMS_OF, &values).await?;
+    Ok(rows.iter().map(row::listed).collect::<Result<_, _>>()?)
+}
+
+/// Lists members of a room after a name.
+pub(crate) async fn members_of<S: Statements>(
+    mut statements: S,
+    room: &RoomName,
+    after: Option<&Username>,
+    max: usize,
+) -> Result<Vec<(Username, Role)>, S::Error> {
+    let after = after.map_or("", Username::as_str);
+    let values = [Text(room.as_str()), Text(after), Number(columns::column(max as u64))];
+    let rows = statements.rows(MEMBERS_OF, &values).await?;
+    let member = |row| Ok((columns::username(S::Row::text(row, 0)?)?, row::role(row, 1)?));
+    Ok(rows.iter().map(member).collect::<Result<_, StoreError>>()?)
+}
+
+/// Adds the rooms that do not exist, without members.
+pub(crate) async fn add_rooms<S: Statements>(
+    statements: &mut S,
+    rooms: &[(RoomName, String)],
+    now_ms: u64,
+) -> Result<(), S::Error> {
+    let mut rows: Vec<(&str, &str)> =
+        rooms.iter().map(|(name, title)| (name.as_str(), title.as_str())).collect();
+    // Calls at the same time cannot deadlock.
+    rows.sort_unstable();
+    if !rows.is_empty() {
+        let values = [Text(&json(&rows)?), Number(columns::column(now_ms))];
+        statements.rows(S::SQL.add_rooms, &values).await?;
+    }
+    Ok(())
+}
+
+// LEFT JOIN instead of JOIN makes SQLite keep this order of the tables, and look each row
+// up by its key.
+
+/// Counts the messages of others above `s.start`, to 100.
+macro_rules! unread {
+    () => {
+        "(SELECT count(*) FROM (SELECT 1 FROM entries AS e
+            WHERE e.topic = s.id AND e.seq > s.start AND e.sender <> $1 LIMIT 100) AS others)"
+    };
+}
+
+/// Counts those of them that mention the user.
+macro_rules! mentions {
+    () => {
+        "(SELECT count(*) FROM (SELECT 1 FROM mentions AS e
+            WHERE e.topic = s.id AND e.username IN ('', $1) AND e.seq > s.start AND e.author <> $1
+            LIMIT 100) AS others)"
+    };
+}
+
+/// Where counting starts: at the mark, but it looks at the newest 10,000 messages at most,
+/// as a user's own messages are passed one by one.
+macro_rules! start {
+    () => {
+        "CASE WHEN read < top - 10000 THEN top - 10000 ELSE read END AS start"
+    };
+}
+
+/// The newest conversations, found by an index from either side, and what is unread.
+pub(crate) const CONVERSATIONS: &str = concat!(
+    "SELECT s.person, s.top, s.at, s.read, s.level, ",
+    unread!(),
+    " FROM (SELECT *, ",
+    start!(),
+    " FROM (SELECT c.id, c.person, c.top, c.at, k.level,
+                   CASE WHEN k.read_seq < c.top THEN k.read_seq
+                        WHEN k.read_seq IS NULL THEN 0 ELSE c.top END AS read
+              FROM (SELECT * FROM (
+                        SELECT id, other AS person, last_seq AS top, last_at AS at
+                          FROM topics WHERE kind = 2 AND name = $1
+                         ORDER BY last_at DESC, other LIMIT $2) AS lower
+                     UNION ALL
+                    SELECT * FROM (
+                        SELECT id, name, last_seq, last_at
+                          FROM topics WHERE kind = 2 AND other = $1 AND name <> $1
+                         ORDER BY last_at DESC, name LIMIT $2) AS higher
+                     ORDER BY at DESC, person LIMIT $2) AS c
+              LEFT JOIN marks AS k ON k.username = $1 AND k.kind = 2 AND k.name = c.person
+            ) AS r) AS s
+      ORDER BY s.at DESC, s.person"
+);
+
+pub(crate) const MEMBERSHIPS: &str = concat!(
+    "SELECT s.room, s.title, s.description, s.access, s.archived, s.role, s.level, s.top, s.at, s.read,
+            CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
+    unread!(),
+    " END, CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
+    mentions!(),
+    " END
+       FROM (SELECT *, ",
+    start!(),
+    ", row_number() OVER (ORDER BY at DESC, room) AS position
+               FROM (SELECT m.room, m.role, r.title, r.description, r.access, r.archived, t.id, k.level,
+                            coalesce(t.last_seq, 0) AS top, coalesce(t.last_at, 0) AS at,
+                            CASE WHEN k.read_seq < t.last_seq THEN k.read_seq
+                                 WHEN k.read_seq IS NULL THEN 0
+                                 ELSE coalesce(t.last_seq, 0) END AS read
+                       FROM members AS m
+                       LEFT JOIN rooms AS r ON r.name = m.room
+                       LEFT JOIN topics AS t ON t.kind = 1 AND t.name = m.room AND t.other = ''
+                       LEFT JOIN marks AS k ON k.username = $1 AND k.kind = 1 AND k.name = m.room
+                      WHERE m.username = $1) AS mine
+              ORDER BY at DESC, room LIMIT $2) AS s
+      ORDER BY s.position"
+);
+
+pub(crate) const COUNTS: &str = concat!(
+    "SELECT s.top, s.read, ",
+    unread!(),
+    ", ",
+    mentions!(),
+    " FROM (SELECT *, ",
+    start!(),
+    "   FROM (SELECT id, top, CASE WHEN kept < $6 THEN (CASE WHEN $6 < top THEN $6 ELSE top END)
+                              WHEN kept < top THEN kept ELSE top END AS read
+                FROM (SELECT t.id, t.last_seq AS top, coalesce(k.read_seq, 0) AS kept
+                        FROM topics AS t
+                        LEFT JOIN marks AS k ON k.username = $1 AND k.kind = $2 AND k.name = $5
+                       WHERE t.kind = $2 AND t.name = $3 AND t.other = $4) AS a) AS b) AS s"
+);
+
+pub(crate) const ACCESS: &str = "SELECT r.title, r.description, r.access, r.archived,
+            (SELECT role FROM members WHERE room = $2 AND username = $1),
+            EXISTS (SELECT 1 FROM administrators WHERE username = $1)
+              AND EXISTS (SELECT 1 FROM users WHERE username = $1)
+       FROM (SELECT 1 AS one) AS always LEFT JOIN rooms AS r ON r.name = $2";
+
+macro_rules! listed {
+    ($from_and_where:literal) => {
+        concat!(
+            "SELECT r.name, r.title, r.description, r.access, r.archived, r.members,
+                    coalesce(t.last_at, 0), r.created_at, r.created_by",
+            $from_and_where
+        )
+    };
+}
+
+pub(crate) const FIND_ROOM: &str = listed!(
+    " FROM rooms AS r LEFT JOIN topics AS t ON t.kind = 1 AND t.name = r.name AND t.other = ''
+     WHERE r.name = $1"
+);
+
+/// Looks at every room: it is called once in a while for all users together.
+const OPEN_ROOMS: &str = listed!(
+    " FROM rooms AS r LEFT JOIN topics AS t ON t.kind = 1 AND t.name = r.name AND t.other = ''
+     WHERE r.access = 1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $1"
+);
+
+pub(crate) const ROOMS_OF: &str = listed!(
+    " FROM members AS m LEFT JOIN rooms AS r ON r.name = m.room
+      LEFT JOIN topics AS t ON t.kind = 1 AND t.name = m.room AND t.other = ''
+     WHERE m.username = $1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $2"
+);
+
+pub(crate) const MEMBERS_OF: &str =
+    "SELECT username, role FROM members WHERE room = $1 AND username > $2 ORDER BY username LIMIT $3";

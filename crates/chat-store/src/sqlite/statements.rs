@@ -1,0 +1,39 @@
+//! Running statements that both databases understand.
+
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+
+use crate::StoreError;
+use crate::rooms::sql::{self, Sql};
+use crate::statements::{Statements, Value};
+
+/// Inside the caller's transaction.
+impl Statements for SqliteConnection {
+    type Row = SqliteRow;
+    type Error = StoreError;
+
+    const SQL: Sql = sql::SQLITE;
+
+    async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
+        query(sql, values).fetch_all(self).await.map_err(StoreError::unavailable)
+    }
+}
+
+/// Each statement on any of the connections.
+impl Statements for &SqlitePool {
+    type Row = SqliteRow;
+    type Error = StoreError;
+
+    const SQL: Sql = sql::SQLITE;
+
+    async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
+        query(sql, values).fetch_all(*self).await.map_err(StoreError::unavailable)
+    }
+}
+
+fn query<'a>(sql: &'static str, values: &[Value<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
+    values.iter().fold(sqlx::query(sql), |query, value| match *value {
+        Value::Text(text) => query.bind(text),
+        Value::Number(number) => query.bind(number),
+    })
+}

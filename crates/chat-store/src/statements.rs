@@ -1,0 +1,45 @@
+//! Statements that both databases understand, run on either of them.
+
+use crate::StoreError;
+use crate::rooms::sql::Sql;
+use crate::rows::Columns;
+
+/// A connection, or connections, to either database. What is made of several statements
+/// is made on one connection, in a transaction.
+///
+/// Parameters are written `$1`: SQLite understands Postgres's way.
+pub(crate) trait Statements: Send {
+    type Row: Columns + Send + Sync;
+    type Error: From<StoreError> + Send;
+
+    /// The statements that differ between the databases.
+    const SQL: Sql;
+
+    /// Runs a statement and returns its rows.
+    fn rows(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Self::Error>> + Send;
+
+    /// Runs a statement and returns its only row, if there is one.
+    fn row(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Option<Self::Row>, Self::Error>> + Send {
+        async move { Ok(self.rows(sql, values).await?.pop()) }
+    }
+}
+
+/// A parameter of a statement.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Text(&'a str),
+    Number(i64),
+}
+
+/// Rows as one parameter, in JSON: a statement is the same for any number of rows.
+pub(crate) fn json(rows: &[impl serde::Serialize]) -> Result<String, StoreError> {
+    serde_json::to_string(rows).map_err(StoreError::unavailable)
+}
