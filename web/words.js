@@ -111,7 +111,7 @@ export function count(number) {
 export function titleOf(name, title) {
   const builtIn = `${name} ${title}`;
   // The name of a closed room says nothing to a reader.
-  return (Object.hasOwn(t.roomTitles, builtIn) && t.roomTitles[builtIn]) || title || (name.startsWith("~") ? "" : name);
+  return (Object.hasOwn(t.roomTitles, builtIn) && t.roomTitles[builtIn]) || title || (name.startsWith("~") ? t.lockedRoom : name);
 }
 
 /**

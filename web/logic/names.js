@@ -24,28 +24,59 @@ export function mentionAt(text, caret) {
 }
 
 /**
- * The names to suggest: first names that begin with the query, then names in which
- * another word does. For an empty query, the latest authors come first.
- * @param {string} query
- * @param {object} people
- * @param {string} people.me is not suggested
- * @param {Iterable<string>} people.names in the order in which to suggest them
- * @param {Iterable<string>} people.authors the latest first
- * @returns {string[]}
+ * Who may be mentioned in a conversation.
+ * @typedef {object} People
+ * @property {string} me is not suggested
+ * @property {Iterable<string>} names in the order in which to suggest them
+ * @property {Iterable<string>} authors the latest first
+ * @property {Iterable<string> | null} [members] of the room; null: they are not known, or it is a private conversation
+ * @property {Iterable<string>} [others] users who are no members, and may be mentioned all the same
+ * @property {string[]} [everybody] words that mean every member, the first as it is written; empty: they may not be mentioned all at once
  */
-export function suggestionsFor(query, { me, names, authors }) {
+
+/** @typedef {{ name: string, kind: "member" | "everybody" | "other" }} Suggestion */
+
+/**
+ * Whom to suggest: first those whose names begin with the query, then those in whose
+ * names another word does; members of the room before others. For an empty query, the
+ * latest authors come first.
+ * @param {string} query
+ * @param {People} people
+ * @returns {Suggestion[]}
+ */
+export function suggestionsFor(query, { me, names, authors, members = null, others = [], everybody = [] }) {
   const wanted = folded(query);
+  const inRoom = members && new Set(members);
+  const isHere = (/** @type {string} */ name) => !inRoom || inRoom.has(name);
+  const here = fitting(wanted, [...(wanted ? [] : authors), ...(inRoom ?? names)].filter((name) => name !== me && isHere(name)));
+  const elsewhere = fitting(wanted, inRoom ? [...names, ...others].filter((name) => name !== me && !isHere(name)) : []);
+  const all = everybody.some((word) => folded(word).startsWith(wanted)) ? everybody.slice(0, 1) : [];
+  /** @type {Suggestion[]} */
+  const suggested = [
+    ...(wanted ? all : []).map((name) => ({ name, kind: /** @type {const} */ ("everybody") })),
+    ...here.map((name) => ({ name, kind: /** @type {const} */ ("member") })),
+    ...(wanted ? elsewhere : []).map((name) => ({ name, kind: /** @type {const} */ ("other") })),
+  ].slice(0, SUGGESTIONS_MAX - (wanted ? 0 : all.length));
+  if (!wanted) suggested.push(...all.map((name) => ({ name, kind: /** @type {const} */ ("everybody") })));
+  // If the only name that fits is typed completely, there is nothing left to choose.
+  return suggested.length === 1 && folded(suggested[0]?.name ?? "") === wanted ? [] : suggested;
+}
+
+/**
+ * The names in which a word begins with a text, those that begin with it first.
+ * @param {string} wanted
+ * @param {Iterable<string>} names
+ */
+function fitting(wanted, names) {
   /** @type {string[]} */
   const first = [];
   /** @type {string[]} */
   const then = [];
-  for (const name of new Set(wanted ? names : [...authors, ...names])) {
-    const at = name && name !== me ? wordAt(folded(name), wanted) : -1;
+  for (const name of new Set(names)) {
+    const at = name ? wordAt(folded(name), wanted) : -1;
     if (at >= 0) (at === 0 ? first : then).push(name);
   }
-  const suggested = [...first, ...then].slice(0, SUGGESTIONS_MAX);
-  // If the only name that fits is typed completely, there is nothing left to choose.
-  return suggested.length === 1 && folded(suggested[0] ?? "") === wanted ? [] : suggested;
+  return [...first, ...then];
 }
 
 /**

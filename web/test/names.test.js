@@ -12,7 +12,7 @@ import { mentions, piecesOf } from "../logic/text.js";
  */
 function offered(written, names, authors = []) {
   const typed = mentionAt(written.replace("|", ""), written.indexOf("|"));
-  return typed && suggestionsFor(typed.query, { me: "me", names, authors });
+  return typed && suggestionsFor(typed.query, { me: "me", names, authors }).map(({ name }) => name);
 }
 
 /**
@@ -52,6 +52,18 @@ test("names are suggested in which a word begins with the query", () => {
 
 test("for an empty query, the latest authors are suggested first", () => {
   assert.deepEqual(offered("@|", ["ann", "bob", "carol"], ["carol", "me", "dave", "carol"]), ["carol", "dave", "ann", "bob"]);
+});
+
+test("members are suggested first, then everybody is, and others once a letter is typed", () => {
+  const room = { me: "me", names: ["ann", "stranger"], authors: ["stranger", "bob"], members: ["ann", "bob", "me", "alan"], others: ["alice", "bob"], everybody: ["all", "everyone"] };
+  const kinds = (/** @type {string} */ query) => suggestionsFor(query, room).map(({ name, kind }) => `${kind} ${name}`);
+  assert.deepEqual(kinds(""), ["member bob", "member ann", "member alan", "everybody all"]);
+  assert.deepEqual(kinds("a"), ["everybody all", "member ann", "member alan", "other alice"]);
+  assert.deepEqual(kinds("EV"), ["everybody all"], "also by the word that the user sees");
+  assert.deepEqual(kinds("str"), ["other stranger"]);
+  assert.deepEqual(kinds("all"), [], "it is typed completely");
+  const large = { ...room, members: Array.from({ length: 9 }, (_, i) => `a${i}`) };
+  assert.deepEqual(suggestionsFor("", large).map(({ kind }) => kind).lastIndexOf("everybody"), 5, "the list is not longer for it");
 });
 
 test("a name that is typed completely is not suggested", () => {

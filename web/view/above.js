@@ -1,16 +1,23 @@
-// What the first view of the chat does without: the finder, the menu of the
-// conversation, the list of users who are in the room, and what buttons and
+// What the first view of the chat does without: the finder, the menu and the details
+// of the conversation, rooms and people to choose from, and what buttons and
 // shortcuts do.
 
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
 import { Typing } from "../logic/typing.js";
 import { ASKED_EVERY_MS, Presence } from "../presence.js";
 import { t } from "../words.js";
+import { Absent } from "./absent.js";
 import { act } from "./actions.js";
+import { Browse } from "./browse.js";
+import { Details } from "./details.js";
 import { choicesOf, Finder } from "./finder.js";
-import { HereList } from "./here.js";
+import { Foot } from "./foot.js";
+import { NewRoom } from "./new-room.js";
+import { NewTalk } from "./new-talk.js";
+import { addSymbols } from "./symbols.js";
 import { TalkMenu } from "./talk-menu.js";
 import { showTyping } from "./typing.js";
+import { Welcome } from "./welcome.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
@@ -35,10 +42,16 @@ export class Above {
   #hooks;
   #talkMenu;
   #presence;
-  #hereList;
+  newRoom;
+  newTalk;
+  browse;
+  details;
+  absent;
+  #foot;
+  #welcome;
 
   /**
-   * @param {string} me
+   * @param {import("../api.js").User} me
    * @param {Client} client
    * @param {Directory} directory
    * @param {Hooks} hooks
@@ -50,9 +63,19 @@ export class Above {
     client.addTyping(Typing);
     this.#presence = new Presence(client, hooks.changed);
     setInterval(() => document.hidden || this.#presence.update(performance.now()), ASKED_EVERY_MS);
-    this.finder = new Finder({ known: () => choicesOf(client, directory), chosen: hooks.go });
-    this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink() });
-    this.#hereList = new HereList(me, () => directory.currentRoom, (name) => hooks.go(`@${name}`));
+    addSymbols(SYMBOLS);
+    this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, chosen: hooks.go });
+    this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open() });
+    this.newRoom = new NewRoom(me.username, hooks.go);
+    this.newTalk = new NewTalk(hooks.go);
+    this.browse = new Browse(hooks.go);
+    this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave() });
+    this.absent = new Absent(directory, hooks.toast);
+    this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
+    this.#welcome = new Welcome(client, directory, {
+      newRoom: () => this.newRoom.open(),
+      invite: () => this.copy(new URL("/", location.href).href, t.addressCopied),
+    });
     hooks.changed();
   }
 
@@ -88,11 +111,14 @@ export class Above {
     this.copy(new URL(addressOf(this.#directory.current ?? `#${DEFAULT_ROOM}`), location.href).href);
   }
 
-  /** @param {string} address is shown if it cannot be copied */
-  async copy(address) {
+  /**
+   * @param {string} address is shown if it cannot be copied
+   * @param {string} [sentence]
+   */
+  async copy(address, sentence = t.copied) {
     try {
       await navigator.clipboard.writeText(address);
-      this.#hooks.toast(t.copied);
+      this.#hooks.toast(sentence);
     } catch {
       this.#hooks.toast(address);
     }
@@ -102,8 +128,19 @@ export class Above {
   update() {
     this.#talkMenu.show();
     this.#presence.update(performance.now());
-    this.#hereList.update();
+    this.#foot.update();
+    this.#welcome.update();
+    this.absent.update();
+    this.details.update();
     const key = this.#directory.current;
     showTyping((key && this.#client.typing?.of(key)) || []);
   }
 }
+
+const SYMBOLS = {
+  people: "M5.5 9a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM2.5 19c.8-3.3 3.3-4.8 6.5-4.8s5.7 1.5 6.5 4.8M15.5 5.8a3.5 3.5 0 0 1 0 6.4M18 14.7c1.8.7 3 2.1 3.5 4.3",
+  lock: "M6.5 10.5h11A1.5 1.5 0 0 1 19 12v7a1.5 1.5 0 0 1-1.5 1.5h-11A1.5 1.5 0 0 1 5 19v-7a1.5 1.5 0 0 1 1.5-1.5zM8 10.5v-3a4 4 0 0 1 8 0v3",
+  archive: "M4 5h16v4H4zM5.5 9v10h13V9M10 13h4",
+  leave: "M14 4.5H6v15h8M10 12h10M16.5 8.5 20 12l-3.5 3.5",
+  link: "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
+};

@@ -73,13 +73,13 @@ export class Chat {
       names: ({ key }) => this.#directory.names(key),
     });
     this.#composer = new Composer({
-      send: (key, text) => this.#send(key, text),
+      send: (key, text, mentionable) => this.#send(key, text, mentionable),
       draft: (key) => this.#memory.draft(key),
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
       typing: (key, isActive) => this.#session.step({ type: "typing", key, isActive }),
       scroll: (pages) => this.#list.scroll(pages),
       toMessages: () => this.#list.focusLast(),
-      people: () => this.#directory.nameable,
+      people: () => ({ ...this.#directory.nameable, place: client.account.isKept ? this.#directory.currentPlace : undefined }),
     });
     this.#listen();
   }
@@ -131,7 +131,7 @@ export class Chat {
   async #loadAbove() {
     if (this.#above) return this.#above;
     const [{ Above }] = await Promise.all([import("./above.js"), want("later")]);
-    return (this.#above ??= new Above(this.#user.username, this.#session.client, this.#directory, {
+    return (this.#above ??= new Above(this.#user, this.#session.client, this.#directory, {
       composer: this.#composer,
       step: (input) => this.#session.step(input),
       go: (key) => this.go(key),
@@ -227,6 +227,9 @@ export class Chat {
       case "read":
         if (client.account.of(output.key).unread === 0) this.#withdraw(output.key);
         break;
+      case "not-members":
+        this.#useAbove((above) => above.absent.note(output.key, output.names));
+        break;
       case "activity":
         this.#useNews((news) => news.active(output));
         break;
@@ -286,7 +289,7 @@ export class Chat {
   /**
    * @param {Key} key
    * @param {string} text
-   * @param {{ mentions?: string[], mentionAll?: boolean }} [chosen] the users that were chosen to be mentioned
+   * @param {{ mentions?: string[], mentionAll?: boolean }} [mentionable] users who may be mentioned beside those that are known here, and whether `@all` means every member
    */
   #send(key, text, { mentions = [], mentionAll = false } = {}) {
     const isRoom = key.startsWith("#");
@@ -308,9 +311,13 @@ export class Chat {
     addEventListener("online", () => this.#show(), { signal });
     addEventListener("offline", () => this.#show(), { signal });
     const failed = () => this.toast(t.somethingBroke);
-    for (const opener of ["talk-more", "here"]) {
-      openOnceLoaded(byId(opener, HTMLElement), () => this.#above !== null, () => this.#loadAbove(), failed);
-    }
+    openOnceLoaded(byId("talk-more", HTMLElement), () => this.#above !== null, () => this.#loadAbove(), failed);
+    /** @param {string} opener @param {(above: Above) => void} act */
+    const opens = (opener, act) => byId(opener, HTMLElement).addEventListener("click", () => this.#useAbove(act));
+    opens("new-room-open", (above) => above.newRoom.open());
+    opens("new-talk-open", (above) => above.newTalk.open());
+    opens("browse-open", (above) => above.browse.open());
+    opens("title", (above) => above.details.toggle());
     byId("skip", HTMLElement).addEventListener(
       "click",
       (event) => {
@@ -374,6 +381,8 @@ export class Chat {
     } else if (key === "Escape" && !document.querySelector(":popover-open")) {
       if (this.#sidebar.isOpen) {
         this.#sidebar.open(false);
+      } else if (this.#above?.details.isOpen) {
+        this.#above.details.close();
       } else {
         this.#list.toEnd();
         this.#composer.focus();
@@ -413,12 +422,17 @@ export class Chat {
     this.#composer.open(key, isRoom ? t.writeInRoom(title) : t.writeInPrivate(title));
     const { rooms, people } = this.#directory;
     this.#sidebar.show(rooms, people, key);
-    this.#header.show(key, title, this.#directory.currentRoom);
+    this.#header.show(key, title);
     if (this.#header.showState(key)) {
       // The reason why no messages come may be another one now.
       this.#list.update();
     }
     this.#above?.update();
+    const place = this.#directory.currentPlace;
+    if (!this.#above && client.account.isKept && place && (place.role === null || place.archived || place.top === 0)) {
+      // Something else than the box, or than an empty log, may stand there.
+      this.#useAbove(() => this.#show());
+    }
 
     const counted = [...rooms, ...people].filter((line) => line.isLoud);
     const isUnread = counted.some((line) => line.key !== key);

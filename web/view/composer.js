@@ -25,7 +25,7 @@ export class Composer {
 
   /**
    * @param {object} hooks
-   * @param {(key: Key, text: string) => void} hooks.send
+   * @param {(key: Key, text: string, mentionable: { mentions?: string[], mentionAll?: boolean }) => void} hooks.send
    * @param {(key: Key) => string} hooks.draft
    * @param {(key: Key, text: string) => void} hooks.keepDraft
    * @param {(key: Key, isActive: boolean) => void} hooks.typing the user types, or has emptied the box
@@ -100,7 +100,7 @@ export class Composer {
       this.#isChanged = true;
       this.#keepDraft();
       this.#show();
-      this.#hooks.send(this.#key, text);
+      this.#hooks.send(this.#key, text, this.#names ? { mentions: this.#names.known, mentionAll: this.#names.mayMentionAll } : {});
     }
     this.focus();
   }

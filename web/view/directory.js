@@ -39,11 +39,6 @@ export class Directory {
     this.#memory.last = key;
   }
 
-  /** The room that is open, if it is not a private conversation. */
-  get currentRoom() {
-    return this.current?.startsWith("#") ? this.#client.rooms.get(this.current.slice(1)) : undefined;
-  }
-
   /** The open conversation, as the account has it. */
   get currentPlace() {
     return this.current ? this.#client.account.places.get(this.current) : undefined;

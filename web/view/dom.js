@@ -75,20 +75,23 @@ export async function want(part) {
 /** @param {"door" | "later"} part a template of index.html */
 async function wantStyle(part) {
   const { content } = byId(`${part}-code`, HTMLTemplateElement);
-  const href = content.querySelector("[rel=stylesheet]")?.getAttribute("href");
-  const find = () => document.head.querySelector(`[href="${href}"]`);
-  if (!find()) {
+  const hrefs = Array.from(content.querySelectorAll("[rel=stylesheet]"), (link) => link.getAttribute("href"));
+  /** @param {string | null} href */
+  const find = (href) => document.head.querySelector(`[href="${href}"]`);
+  if (!hrefs.every(find)) {
     document.head.append(content.cloneNode(true));
   }
-  const link = find();
-  if (link instanceof HTMLLinkElement && !link.sheet) {
-    await new Promise((done, failed) => {
-      link.addEventListener("load", done);
-      link.addEventListener("error", () => {
-        link.remove();
-        failed(new Error(`${href} did not come`));
+  for (const href of hrefs) {
+    const link = find(href);
+    if (link instanceof HTMLLinkElement && !link.sheet) {
+      await new Promise((done, failed) => {
+        link.addEventListener("load", done);
+        link.addEventListener("error", () => {
+          link.remove();
+          failed(new Error(`${href} did not come`));
+        });
       });
-    });
+    }
   }
 }
 

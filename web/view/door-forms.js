@@ -3,12 +3,14 @@
 import { PictureCrop } from "./crop.js";
 import { byId, symbol } from "./dom.js";
 import { make } from "./make.js";
+import { addSymbols } from "./symbols.js";
 
 /**
  * Puts the forms into the door.
  * @param {HTMLElement} door
  */
 export function furnish(door) {
+  addSymbols(SYMBOLS);
   const toRegister = make("button", { type: "button", id: "to-register", "aria-controls": "register", "data-t": "newHere" });
   const toSignIn = make("button", { type: "button", id: "to-sign-in", "aria-controls": "sign-in", "data-t": "signIn" });
   const words = make("p", { id: "door-words" });
@@ -91,3 +93,8 @@ function passwordField(form, autocomplete) {
 function languageButton(code, name) {
   return make("button", { type: "button", class: "link", lang: code, "data-language": code }, name);
 }
+
+const SYMBOLS = {
+  eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12zM9.2 12a2.8 2.8 0 1 0 5.6 0 2.8 2.8 0 1 0-5.6 0z",
+  picture: "M8 9a4 4 0 1 0 8 0 4 4 0 1 0-8 0zM4.5 20c1-4 4-5.5 7.5-5.5s6.5 1.5 7.5 5.5",
+};

@@ -1,12 +1,14 @@
-// The finder: a dialog in which a conversation is found by a part of its name, or
-// a new one is opened.
+// The finder: a dialog in which a conversation is found by a part of its name, also
+// among the rooms and users that the user does not know yet, or a room is opened.
 
 import { isRoomName, NAME_MAX_CHARS } from "../logic/address.js";
 import { folded } from "../logic/text.js";
-import { t } from "../words.js";
-import { avatar } from "./avatar.js";
+import * as rooms from "../rooms.js";
+import { t, titleOf } from "../words.js";
+import { avatar, knowPicture } from "./avatar.js";
 import { element, isolated } from "./dom.js";
 import { make, mount } from "./make.js";
+import { Pages } from "./pages.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
@@ -23,15 +25,23 @@ export class Finder {
   /** @type {Choice[]} */
   #choices = [];
   #chosen = 0;
+  /** What the server has found. @type {Choice[]} */
+  #found = [];
+  /** Whether its answer is awaited. */
+  #isSearching = false;
+  /** Whether the user has chosen before the answer came. */
+  #isChosen = false;
+  #pages = new Pages(find, ({ items, isLoading }) => this.#answered(items, isLoading));
 
   /**
    * @param {object} hooks
    * @param {() => Choice[]} hooks.known all conversations, in the order in which to show them
+   * @param {() => boolean} hooks.hasDirectory whether the server finds users; else any name may be written to
    * @param {(key: Key) => void} hooks.chosen
    */
   constructor(hooks) {
     this.#hooks = hooks;
-    this.#text.addEventListener("input", () => this.#search());
+    this.#text.addEventListener("input", () => this.#typed());
     this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
     this.#list.addEventListener("click", (event) => {
       const option = event.target instanceof Element ? event.target.closest("li") : null;
@@ -47,8 +57,33 @@ export class Finder {
 
   open() {
     this.#text.value = "";
-    this.#search();
+    this.#typed();
     this.#dialog.showModal();
+  }
+
+  #typed() {
+    const query = this.#text.value.trim();
+    this.#isChosen = false;
+    this.#isSearching = query.replace(/^[#@]/, "") !== "" && this.#hooks.hasDirectory();
+    this.#isSearching ? this.#pages.type(query) : this.#pages.clear();
+    if (!this.#isSearching) this.#found = [];
+    this.#search();
+  }
+
+  /**
+   * @param {Choice[]} found
+   * @param {boolean} isLoading
+   */
+  #answered(found, isLoading) {
+    if (!isLoading) {
+      const chosen = this.#chosen > 0 ? this.#choices[this.#chosen]?.key : undefined;
+      this.#found = found;
+      this.#isSearching = false;
+      this.#search();
+      this.#chosen = Math.max(0, this.#choices.findIndex(({ key }) => key === chosen));
+      this.#mark();
+      if (this.#isChosen) this.#choose(this.#chosen);
+    }
   }
 
   #search() {
@@ -57,13 +92,15 @@ export class Finder {
     const known = this.#hooks.known().filter(({ title, key }) => folded(`${title}\n${key.slice(1)}`).includes(wanted));
     // Titles that begin with the text come before those that contain it.
     known.sort((a, b) => Number(!folded(a.title).startsWith(wanted)) - Number(!folded(b.title).startsWith(wanted)));
-    this.#choices = known.slice(0, CHOICES_MAX);
+    const found = this.#found.filter(({ key, title }) => folded(`${title}\n${key.slice(1)}`).includes(wanted) && !known.some((choice) => choice.key === key));
+    const all = [...known.slice(0, found.length > 0 ? KNOWN_MAX : CHOICES_MAX), ...found];
+    this.#choices = all.filter(({ key }) => (typed.startsWith("@") ? key.startsWith("@") : !typed.startsWith("#") || key.startsWith("#"))).slice(0, CHOICES_MAX);
     const name = typed.replace(/^[#@]/, "").trim();
     // The server keeps names of users in NFC, and names of rooms as they are.
     const person = name.normalize("NFC");
     for (const key of /** @type {Key[]} */ ([`#${name}`, `@${person}`])) {
-      const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && [...person].length <= NAME_MAX_CHARS;
-      if (isRoomName(name) && fits && !known.some((choice) => choice.key === key)) {
+      const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && !this.#hooks.hasDirectory() && [...person].length <= NAME_MAX_CHARS;
+      if (isRoomName(name) && fits && ![...known, ...found].some((choice) => choice.key === key)) {
         this.#choices.push({ key, title: key.slice(1), isNew: true });
       }
     }
@@ -93,11 +130,34 @@ export class Finder {
   /** @param {number} index */
   #choose(index) {
     const choice = this.#choices[index];
-    if (choice) {
+    if (this.#isSearching && (!choice || choice.isNew)) {
+      // A room is not opened before it is known whether there is somebody of this name.
+      this.#isChosen = true;
+    } else if (choice) {
       this.#dialog.close();
       this.#hooks.chosen(choice.key);
     }
   }
+}
+
+/**
+ * Asks the server for rooms and users.
+ * @param {string} query perhaps with a `#` or an `@`
+ * @returns {Promise<{ items: Choice[] }>}
+ */
+async function find(query) {
+  const q = query.replace(/^[#@]/, "");
+  const [places, people] = await Promise.all([
+    query.startsWith("@") ? [] : rooms.rooms({ q, limit: CHOICES_MAX }).then((page) => page.rooms),
+    query.startsWith("#") ? [] : rooms.users({ q, limit: CHOICES_MAX }).then((page) => page.users),
+  ]);
+  for (const { username, avatar: picture } of people) knowPicture(username, picture);
+  return {
+    items: [
+      ...places.map(({ name, title }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title) })),
+      ...people.map(({ username }) => ({ key: /** @type {const} */ (`@${username}`), title: username })),
+    ],
+  };
 }
 
 /**
@@ -146,6 +206,8 @@ export function choicesOf(client, { rooms, people, visited, current }) {
 }
 
 const CHOICES_MAX = 8;
+/** As many of them are known ones if others are found. */
+const KNOWN_MAX = 5;
 const TEXT = {
   id: "finder-text",
   role: "combobox",

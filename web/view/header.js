@@ -1,19 +1,16 @@
-// The header of a conversation: its title, the state of the connection, and who
-// is in the room.
+// The header of a conversation: its title, and the state of the connection.
 
-import { count, t } from "../words.js";
+import { t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { byId, element, symbol } from "./dom.js";
+import { byId } from "./dom.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
-/** @typedef {import("../logic/rooms.js").Room} Room */
 
 export class Header {
   #title = byId("title", HTMLElement);
   #subtitle = byId("subtitle", HTMLElement);
   #picture = byId("talk-picture", HTMLElement);
-  #here = byId("here", HTMLButtonElement);
   #elsewhere = byId("elsewhere", HTMLElement);
   #openSidebar = byId("open-sidebar", HTMLElement);
   #me;
@@ -31,23 +28,12 @@ export class Header {
   /**
    * @param {Key} key
    * @param {string} title
-   * @param {Room | undefined} room
    */
-  show(key, title, room) {
+  show(key, title) {
     if (this.#title.textContent !== title || this.#picture.dataset.key !== key) {
       this.#title.textContent = title;
       this.#picture.dataset.key = key;
       this.#picture.replaceChildren(key.startsWith("#") ? "" : avatar(key.slice(1)));
-    }
-    const members = [...(room?.members ?? [])];
-    this.#here.hidden = members.length === 0 || !room?.isPresenceKnown;
-    const faces = members.filter((name) => name !== this.#me).slice(0, FACES);
-    const shown = JSON.stringify([faces, room?.online, t.chat]);
-    if (this.#here.dataset.shown !== shown) {
-      this.#here.dataset.shown = shown;
-      const number = element("span", "number", count(room?.online ?? 0));
-      this.#here.ariaLabel = `${t.whoIsHere}: ${number.textContent}`;
-      this.#here.replaceChildren(...faces.map((name) => avatar(name, "small")), symbol("people"), number);
     }
   }
 
@@ -94,7 +80,8 @@ export class Header {
     }
     if (key.startsWith("#")) {
       const room = client.rooms.get(name);
-      if (room?.status === "refused") return [t.roomRefused, true];
+      // A server that keeps members has a page for it.
+      if (room?.status === "refused") return [client.account.isKept ? "\u00a0" : t.roomRefused, !client.account.isKept];
       return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", false];
     }
     if (name === this.#me) return [t.onlyYou, false];
@@ -121,5 +108,3 @@ export class Header {
 
 /** An interruption that ends within this time is not shown. */
 const QUIET_MS = 1_500;
-/** Pictures beside the number of users in the room. */
-const FACES = 3;

@@ -2,19 +2,26 @@
 // box, which gets all keys that choose no name.
 
 import { suggestionsFor, replacement, mentionAt } from "../logic/names.js";
+import { EVERYBODY } from "../logic/text.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { element, isolated, TOUCH } from "./dom.js";
+import { element, isolated, symbol, TOUCH } from "./dom.js";
+import { RoomPeople } from "./room-people.js";
 
-/** @typedef {Parameters<typeof suggestionsFor>[1]} People */
+/** @typedef {import("../logic/account.js").Place} Place */
+/** @typedef {import("../logic/names.js").Suggestion} Suggestion */
+/** @typedef {Pick<import("../logic/names.js").People, "me" | "names" | "authors"> & { place: Place | undefined }} People `place`: the open conversation; undefined: a server that keeps no members */
 
 export class Names {
   #text;
   #people;
   #list = element("ul", "menu names");
-  /** @type {string[]} */
+  #more = new RoomPeople(() => this.#typed && document.activeElement === this.#text && this.#offer());
+  /** @type {Suggestion[]} */
   #suggested = [];
   #chosen = 0;
+  /** Whether the user has chosen another one than the first, for what is typed now. */
+  #hasMoved = false;
   /** @type {import("../logic/names.js").Typed | null} */
   #typed = null;
   /** The index of an `@` for which the list was closed; -1: there is none. */
@@ -49,7 +56,7 @@ export class Names {
     this.#list.addEventListener("mousedown", (event) => event.preventDefault());
     this.#list.addEventListener("click", (event) => {
       const option = event.target instanceof Element ? event.target.closest("li") : null;
-      if (option) this.#choose(this.#suggested[Number(option.dataset.index)]);
+      if (option) this.#choose(this.#suggested[Number(option.dataset.index)]?.name);
     });
   }
 
@@ -62,8 +69,48 @@ export class Names {
     }
     if (this.#suggested.length === 0 || typed?.from !== this.#typed?.from || typed?.query !== this.#typed?.query) {
       this.#typed = typed;
-      this.#show(typed && this.#dismissedAt < 0 ? suggestionsFor(typed.query, this.#people()) : []);
+      this.#hasMoved = false;
+      this.#offer();
     }
+  }
+
+  /** Shows whom to mention, as far as that is known. */
+  #offer() {
+    const typed = this.#dismissedAt < 0 ? this.#typed : null;
+    const { place, ...people } = this.#people();
+    const room = place?.key.startsWith("#") ? place.key.slice(1) : null;
+    if (!typed || room === null) {
+      this.#show(typed ? suggestionsFor(typed.query, people) : []);
+      return;
+    }
+    const members = this.#more.membersOf(room)?.names ?? null;
+    const isOpen = place?.access === "open";
+    if (isOpen) this.#more.find(typed.query);
+    const suggested = suggestionsFor(typed.query, {
+      ...people,
+      ...(isOpen ? {} : { names: [] }),
+      members,
+      others: isOpen ? this.#more.found : [],
+      everybody: this.mayMentionAll ? [EVERYBODY, t.everybody] : [],
+    });
+    this.#show(suggested);
+  }
+
+  /** Whether every member of the open room may be mentioned at once: in a large one only by moderators. */
+  get mayMentionAll() {
+    const { place } = this.#people();
+    if (!place?.key.startsWith("#")) {
+      return false;
+    }
+    const members = this.#more.membersOf(place.key.slice(1));
+    return members !== null && (place.role === "moderator" || (members.isComplete && members.names.length <= ALL_MAX));
+  }
+
+  /** Names of users who may be mentioned in the open room, beside those that the chat knows. */
+  get known() {
+    const { place } = this.#people();
+    const members = place?.key.startsWith("#") ? this.#more.membersOf(place.key.slice(1)) : null;
+    return [...(members?.names ?? []), ...this.#more.found];
   }
 
   /** Closes the list: the box has another text. */
@@ -81,12 +128,13 @@ export class Names {
     switch (key) {
       case "ArrowDown":
       case "ArrowUp":
+        this.#hasMoved = true;
         this.#chosen += key === "ArrowDown" ? 1 : -1;
         this.#mark();
         break;
       case "Enter":
       case "Tab":
-        this.#choose(this.#suggested[this.#chosen]);
+        this.#choose(this.#suggested[this.#chosen]?.name);
         break;
       case "Escape":
         this.#dismiss();
@@ -116,16 +164,18 @@ export class Names {
     this.#show([]);
   }
 
-  /** @param {string[]} names */
-  #show(names) {
-    if (names.length === 0 && this.#suggested.length === 0) {
+  /** @param {Suggestion[]} suggested */
+  #show(suggested) {
+    if (suggested.length === 0 && this.#suggested.length === 0) {
       return;
     }
-    this.#suggested = names;
-    this.#chosen = 0;
-    this.#list.hidden = names.length === 0;
+    // Whom the user has moved to stays chosen when more is known.
+    const chosen = this.#hasMoved ? this.#suggested[this.#chosen]?.name : undefined;
+    this.#suggested = suggested;
+    this.#chosen = Math.max(0, suggested.findIndex(({ name }) => name === chosen));
+    this.#list.hidden = suggested.length === 0;
     this.#list.ariaLabel = t.whomToName;
-    this.#list.replaceChildren(...names.map(option));
+    this.#list.replaceChildren(...suggested.map(option));
     this.#mark();
   }
 
@@ -151,13 +201,18 @@ export class Names {
 }
 
 /**
- * @param {string} name
+ * @param {Suggestion} suggestion
  * @param {number} index
  */
-function option(name, index) {
-  const made = element("li", "", avatar(name, "small"), isolated(name, "title"));
+function option({ name, kind }, index) {
+  const isAll = kind === "everybody";
+  const made = element("li", "", isAll ? element("span", "sign", symbol("people")) : avatar(name, "small"), isolated(isAll ? `@${name}` : name, "title"));
+  if (kind !== "member") made.append(element("span", "quiet", isAll ? t.everybody : t.notInRoom));
   made.role = "option";
   made.id = `named-${index}`;
   made.dataset.index = String(index);
   return made;
 }
+
+/** In a room of more members, only moderators may mention all of them at once. */
+const ALL_MAX = 100;

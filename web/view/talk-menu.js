@@ -1,9 +1,11 @@
-// The menu of the open conversation: its link, its notifications, and leaving it.
+// The menu of the open conversation: its details, its link, its notifications, and
+// leaving it.
 
-import { call } from "../api.js";
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
+import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
+import { ask } from "./ask.js";
 import { make, mount } from "./make.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -11,28 +13,40 @@ import { make, mount } from "./make.js";
 /** @typedef {import("./directory.js").Directory} Directory */
 
 export class TalkMenu {
+  #details = make("button", { type: "button", id: "show-details", "data-t": "details" });
   #copyLink = make("button", { type: "button", id: "copy-link", "data-t": "copyLink" });
   #mute = make("input", { type: "checkbox", id: "mute" });
   #muteRoom = make("label", { class: "check", id: "mute-room" }, this.#mute, " ", make("span", { "data-t": "mute" }));
   #leave = make("button", { type: "button", id: "leave", "data-t": "leaveRoom" });
   #menu = mount(
-    make("div", { id: "talk-menu", class: "menu", popover: true, role: "dialog", "data-t-label": "more" }, this.#copyLink, this.#muteRoom, this.#leave),
+    make(
+      "div",
+      { id: "talk-menu", class: "menu", popover: true, role: "dialog", "data-t-label": "more" },
+      this.#details,
+      this.#copyLink,
+      this.#muteRoom,
+      this.#leave,
+    ),
   );
   #client;
   #directory;
+  #hooks;
 
   /**
    * @param {Client} client
    * @param {Directory} directory
    * @param {object} hooks
+   * @param {() => void} hooks.details
    * @param {() => void} hooks.copyLink
    * @param {(input: Input) => void} hooks.step
    * @param {() => void} hooks.left opens what the address names
    * @param {(sentence: string) => void} hooks.toast
    */
-  constructor(client, directory, { copyLink, step, left, toast }) {
+  constructor(client, directory, hooks) {
+    const { details, copyLink, step } = hooks;
     this.#client = client;
     this.#directory = directory;
+    this.#hooks = hooks;
     this.#copyLink.addEventListener("click", () => {
       this.#menu.hidePopover();
       copyLink();
@@ -41,27 +55,41 @@ export class TalkMenu {
       const key = directory.current;
       if (key) step({ type: "level", key, level: this.#mute.checked ? "none" : key.startsWith("#") ? "mentions" : "all" });
     });
-    this.#leave.addEventListener("click", async () => {
+    this.#details.addEventListener("click", () => {
       this.#menu.hidePopover();
-      const key = directory.current ?? "@";
-      const unsent = client.outbox.of(key).filter(({ state }) => state !== "stored").length;
-      if (unsent > 0) {
-        toast(t.leaveWaiting(unsent));
-      } else if (key.startsWith("#")) {
-        try {
-          await call(`/api/rooms/${encodeURIComponent(key.slice(1))}/membership`, { method: "DELETE" });
-        } catch (error) {
-          toast(wording(error)[1]);
-          return;
-        }
-        step({ type: "leave", room: key.slice(1) });
-        const next = directory.rooms.find((room) => room.key !== key)?.key ?? /** @type {const} */ (`#${DEFAULT_ROOM}`);
-        // In place of the room that was left, so that Back does not open it again.
-        history.replaceState(null, "", addressOf(next));
-        left();
-      }
+      details();
+    });
+    this.#leave.addEventListener("click", () => {
+      this.#menu.hidePopover();
+      this.leave();
     });
     this.show();
+  }
+
+  /** The user leaves the open room. */
+  async leave() {
+    const { step, left, toast } = this.#hooks;
+    const key = this.#directory.current ?? "@";
+    const unsent = this.#client.outbox.of(key).filter(({ state }) => state !== "stored").length;
+    if (unsent > 0) {
+      toast(t.leaveWaiting(unsent));
+      return;
+    }
+    const isClosed = this.#client.account.of(key).access === "closed";
+    if (!key.startsWith("#") || (isClosed && !(await ask(t.leaveQuestion, t.leaveRoom, t.leaveHint)))) {
+      return;
+    }
+    try {
+      await rooms.leave(key.slice(1));
+    } catch (error) {
+      toast(wording(error)[1]);
+      return;
+    }
+    step({ type: "leave", room: key.slice(1) });
+    const next = this.#directory.rooms.find((room) => room.key !== key)?.key ?? /** @type {const} */ (`#${DEFAULT_ROOM}`);
+    // In place of the room that was left, so that Back does not open it again.
+    history.replaceState(null, "", addressOf(next));
+    left();
   }
 
   /** Shows what can be done in the open conversation. */

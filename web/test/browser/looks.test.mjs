@@ -68,10 +68,18 @@ for (const colorScheme of ["light", "dark"]) {
         await page.keyboard.type("o");
         await isFine(page, `${name}: finder`);
         await page.keyboard.press("Escape");
-        await page.click("#here");
-        await page.locator("#here-list .person").first().waitFor();
-        await isFine(page, `${name}: who is here`);
-        await page.keyboard.press("Escape");
+        for (const [opener, part] of [["#new-room-open", "new-room"], ["#new-talk-open", "new-talk"], ["#browse-open", "browse"]]) {
+          if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
+          await page.click(opener);
+          await page.waitForSelector(`#${part}[open]`);
+          await isFine(page, `${name}: ${part}`);
+          await page.keyboard.press("Escape");
+          await page.waitForSelector(`#${part}`, { state: "hidden" });
+        }
+        await page.click("#title");
+        await page.waitForSelector("#details:not([hidden])");
+        await isFine(page, `${name}: details`);
+        await page.click("#close-details");
 
         network.down();
         await page.waitForSelector("#subtitle.away");

@@ -15,7 +15,7 @@ const INJECTION = "<img src=x onerror=a(1)>";
 async function two(there = room(), name = "bob", options = {}) {
   const alice = await person(server.url, "alice", { path: `/r/${there}`, ...options });
   const bob = await person(server.url, name, { path: `/r/${there}` });
-  await alice.page.waitForFunction(() => document.querySelector("#here .number")?.textContent === "2");
+  await alice.page.waitForFunction(() => document.querySelector("#subtitle")?.textContent === "2 here");
   await alice.page.bringToFront();
   await alice.page.focus("#text");
   return [alice, bob];
@@ -75,7 +75,7 @@ scenario("arrows move through the suggestions, Tab chooses, Esc closes them", as
   const there = room();
   for (const name of ["bobby", "bo-peep"]) await person(server.url, name, { path: `/r/${there}` });
   const alice = await person(server.url, "alice", { path: `/r/${there}` });
-  await alice.page.waitForFunction(() => document.querySelector("#here .number")?.textContent === "3");
+  await alice.page.waitForFunction(() => document.querySelector("#subtitle")?.textContent === "3 here");
   const { keyboard } = alice.page;
   await alice.page.focus("#text");
   await keyboard.type("@bo");
@@ -192,7 +192,7 @@ scenario("names may have spaces, any script and markup characters", async () => 
   const { keyboard } = alice.page;
   await person(server.url, INJECTION, { path: `/r/${there}` });
   await person(server.url, "Анна", { path: `/r/${there}` });
-  await alice.page.waitForFunction(() => document.querySelector("#here .number")?.textContent === "4");
+  await alice.page.waitForFunction(() => document.querySelector("#subtitle")?.textContent === "4 here");
   await keyboard.type("@бор");
   await isOffered(alice, "Анна Борисова");
   await keyboard.press("Enter");

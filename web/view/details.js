@@ -1,0 +1,161 @@
+// The panel beside a conversation: what it is about, who is in it, and what the user
+// is notified of. On a phone it covers the screen.
+
+import { t } from "../words.js";
+import { AboutRoom } from "./about-room.js";
+import { avatar } from "./avatar.js";
+import { byId, element, isolated, symbol } from "./dom.js";
+import { LevelChoice } from "./level-choice.js";
+import { make, mount } from "./make.js";
+import { MemberList } from "./member-list.js";
+
+/** @typedef {import("../logic/client.js").Client} Client */
+/** @typedef {import("../logic/client.js").Input} Input */
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("./directory.js").Directory} Directory */
+/** @typedef {EventTarget & { destroy: () => void }} CloseWatcher TypeScript's types lack it */
+
+/**
+ * @typedef {object} Hooks
+ * @property {(key: Key) => void} go opens a conversation
+ * @property {(input: Input) => void} step
+ * @property {() => void} changed
+ * @property {() => void} leave the user leaves the open room
+ * @property {(sentence: string) => void} toast
+ */
+
+export class Details {
+  #chat = byId("chat", HTMLElement);
+  #behind = [byId("talk", HTMLElement), byId("sidebar", HTMLElement)];
+  #close = make("button", { type: "button", id: "close-details", class: "icon", "data-t-label": "closeDetails" }, symbol("close"));
+  #person = make("div", { class: "person-about" });
+  #about;
+  #level;
+  #members;
+  #node;
+  #narrow = matchMedia("(width < 48rem)");
+  /** @type {CloseWatcher | null} */
+  #watcher = null;
+  /** What had the focus before. @type {Element | null} */
+  #opener = null;
+  /** @type {Key | null} */
+  #key = null;
+  #client;
+  #directory;
+
+  /**
+   * @param {{ username: string, role?: string }} me
+   * @param {Client} client
+   * @param {Directory} directory
+   * @param {Hooks} hooks
+   */
+  constructor(me, client, directory, hooks) {
+    this.#client = client;
+    this.#directory = directory;
+    const isAdministrator = me.role === "administrator";
+    this.#about = new AboutRoom(client, isAdministrator, { ...hooks, loaded: () => this.#members.load() });
+    this.#level = new LevelChoice((level) => this.#key && hooks.step({ type: "level", key: this.#key, level }));
+    this.#members = new MemberList(me.username, isAdministrator, client, {
+      ...hooks,
+      go: (key) => {
+        if (this.#narrow.matches) this.close();
+        hooks.go(key);
+      },
+    });
+    this.#node = mount(
+      make(
+        "aside",
+        { id: "details", class: "details", "aria-labelledby": "details-heading", hidden: true, tabindex: "-1" },
+        make("header", {}, make("h2", { id: "details-heading", "data-t": "details" }), this.#close),
+        make("div", { class: "details-body" }, this.#person, this.#about.node, this.#level.node, this.#members.node, this.#about.actions),
+      ),
+      this.#chat,
+    );
+    this.#close.addEventListener("click", () => this.close());
+    this.#narrow.addEventListener("change", () => this.#cover());
+    setInterval(() => this.isOpen && !document.hidden && this.#members.load(), MEMBERS_EVERY_MS);
+  }
+
+  get isOpen() {
+    return !this.#node.hidden;
+  }
+
+  toggle() {
+    this.isOpen ? this.close() : this.open();
+  }
+
+  open() {
+    this.#opener = document.activeElement;
+    this.#node.hidden = false;
+    this.#key = null;
+    this.#cover();
+    this.update();
+    this.#close.focus();
+  }
+
+  close() {
+    if (!this.isOpen) {
+      return;
+    }
+    const hadFocus = this.#node.contains(document.activeElement);
+    this.#node.hidden = true;
+    this.#cover();
+    if (hadFocus && this.#opener instanceof HTMLElement) this.#opener.focus({ preventScroll: true });
+  }
+
+  /** Shows what has changed. */
+  update() {
+    const key = this.#directory.current;
+    if (!this.isOpen || !key) {
+      return;
+    }
+    const { account, rooms } = this.#client;
+    const isRoom = key.startsWith("#");
+    const name = key.slice(1);
+    if (isRoom && account.isKept && rooms.get(name)?.status === "refused") {
+      this.close();
+      return;
+    }
+    const isNew = this.#key !== key;
+    this.#key = key;
+    const place = account.of(key);
+    this.#person.hidden = isRoom;
+    this.#about.node.hidden = this.#about.actions.hidden = this.#members.node.hidden = !isRoom;
+    this.#level.node.hidden = !account.isKept || place.role === null;
+    this.#level.show(place.level, isRoom);
+    if (!isRoom) this.#showPerson(name);
+    if (isRoom && isNew) this.#members.open(name);
+    if (isRoom) this.#about.show(name, isNew);
+    if (isRoom) this.#members.update();
+  }
+
+  /** @param {string} name */
+  #showPerson(name) {
+    const isOnline = this.#client.isOnline(name);
+    const shown = JSON.stringify([name, isOnline, t.chat]);
+    if (this.#person.dataset.shown !== shown) {
+      this.#person.dataset.shown = shown;
+      const words = isOnline ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo;
+      this.#person.replaceChildren(avatar(name, "large"), element("h3", "", isolated(name)), element("p", "quiet", name === this.#client.user ? t.onlyYou : words));
+    }
+  }
+
+  /** On a phone, nothing behind the panel can be reached, and the Back gesture closes it. */
+  #cover() {
+    const covers = this.isOpen && this.#narrow.matches;
+    this.#chat.classList.toggle("with-details", this.isOpen);
+    for (const behind of this.#behind) {
+      // The sidebar of a phone takes no focus while it is closed.
+      behind.inert = covers || (behind.id === "sidebar" && this.#narrow.matches);
+    }
+    this.#watcher?.destroy();
+    this.#watcher = null;
+    if (covers) {
+      const { CloseWatcher } = /** @type {Window & { CloseWatcher?: new () => CloseWatcher }} */ (window);
+      this.#watcher = CloseWatcher ? new CloseWatcher() : null;
+      this.#watcher?.addEventListener("close", () => this.close());
+    }
+  }
+}
+
+const MEMBERS_EVERY_MS = 30_000;

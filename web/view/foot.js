@@ -1,0 +1,173 @@
+// What stands in place of the box where the user may not write: a bar with which to
+// join, a sentence, or a page that says why the room cannot be read.
+
+import { DEFAULT_ROOM } from "../logic/address.js";
+import { standingOf } from "../logic/standing.js";
+import * as rooms from "../rooms.js";
+import { wording } from "../wording.js";
+import { t } from "../words.js";
+import { button, byId, element, isolated, symbol } from "./dom.js";
+
+/** @typedef {import("../logic/client.js").Client} Client */
+/** @typedef {import("../logic/client.js").Input} Input */
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("../logic/standing.js").Standing} Standing */
+/** @typedef {import("./composer.js").Composer} Composer */
+/** @typedef {import("./directory.js").Directory} Directory */
+
+export class Foot {
+  #composer = byId("composer", HTMLElement);
+  #bar = element("section", "foot");
+  #page = element("section", "refused");
+  #client;
+  #directory;
+  #hooks;
+  /** The conversation that is shown, and what the user may do there. @type {{ key: Key | null, standing: Standing }} */
+  #now = { key: null, standing: "write" };
+  #shown = "";
+  /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null } | null} */
+  #about = null;
+
+  /**
+   * @param {Client} client
+   * @param {Directory} directory
+   * @param {object} hooks
+   * @param {(key: Key) => void} hooks.go
+   * @param {(input: Input) => void} hooks.step
+   * @param {() => void} hooks.changed
+   * @param {() => void} hooks.browse
+   * @param {() => void} hooks.details
+   * @param {Composer} hooks.composer
+   */
+  constructor(client, directory, hooks) {
+    this.#client = client;
+    this.#directory = directory;
+    this.#hooks = hooks;
+    this.#bar.hidden = this.#page.hidden = true;
+    this.#composer.before(this.#bar);
+    byId("scroller", HTMLElement).after(this.#page);
+  }
+
+  /** Shows what has changed. */
+  update() {
+    const key = this.#directory.current;
+    const standing = this.#standing(key);
+    this.#now = { key, standing };
+    const room = this.#about?.key === key ? this.#about?.room : null;
+    const title = this.#directory.titleOf(key ?? "#");
+    const shown = JSON.stringify([key, standing, room, title, t.chat]);
+    if (this.#shown === shown) {
+      return;
+    }
+    this.#shown = shown;
+    const hadFocus = this.#composer.contains(document.activeElement) || this.#bar.contains(document.activeElement);
+    const isRefused = REFUSED.includes(standing);
+    this.#composer.hidden = standing !== "write";
+    this.#bar.hidden = standing === "write" || isRefused;
+    this.#page.hidden = !isRefused;
+    if (standing === "join" && key) {
+      this.#bar.replaceChildren(...this.#invitation(key, title, room?.members ?? null));
+    } else if (standing === "archived") {
+      this.#bar.replaceChildren(element("p", "", t.archivedHint));
+    } else if (isRefused) {
+      this.#page.replaceChildren(...this.#refusal(standing));
+    }
+    if (hadFocus) {
+      // The keyboard is where the user was, and not at the beginning of the page.
+      const next = (isRefused ? this.#page : this.#bar).querySelector(".primary");
+      standing === "write" ? this.#hooks.composer.offerFocus() : next instanceof HTMLElement && next.focus();
+    }
+  }
+
+  /**
+   * @param {Key | null} key
+   * @returns {Standing}
+   */
+  #standing(key) {
+    const { account, conversations, rooms: joined, state } = this.#client;
+    if (!key?.startsWith("#") || !account.isKept) {
+      return "write";
+    }
+    if (state !== "open") {
+      // What is written without a connection waits for it.
+      return this.#now.key === key ? this.#now.standing : "write";
+    }
+    const place = account.of(key);
+    if (this.#about?.key !== key || place.role !== null) {
+      this.#about = null;
+    }
+    if (place.role === null && !this.#about) {
+      this.#learn(key);
+    }
+    return standingOf({
+      place,
+      room: joined.get(key.slice(1)),
+      about: this.#about?.room ?? null,
+      end: conversations.get(key)?.end ?? 0,
+    });
+  }
+
+  /**
+   * Asks the server about a room of which the user is no member.
+   * @param {Key} key
+   */
+  async #learn(key) {
+    const about = { key, room: /** @type {rooms.Room | null} */ (null) };
+    this.#about = about;
+    try {
+      about.room = await rooms.room(key.slice(1));
+      this.#hooks.step({ type: "rooms", rooms: [about.room] });
+    } catch {
+      // The join says whether the room may be read; without the rest, the bar says less.
+    }
+    this.#hooks.changed();
+  }
+
+  /**
+   * @param {Key} key
+   * @param {string} title
+   * @param {number | null} members null: how many is not known
+   */
+  #invitation(key, title, members) {
+    const join = button("primary", t.join);
+    const wrong = element("p", "error");
+    wrong.role = "alert";
+    const about = button("about", isolated(title, "title"), element("small", "", members === null ? t.guestHint : `${t.members(members)} · ${t.guestHint}`));
+    about.title = t.details;
+    about.addEventListener("click", () => this.#hooks.details());
+    join.addEventListener("click", async () => {
+      if (join.ariaBusy === "true") return;
+      join.ariaBusy = "true";
+      try {
+        await rooms.join(key.slice(1));
+        const room = this.#about?.room;
+        if (room) this.#hooks.step({ type: "rooms", rooms: [{ ...room, member: true }] });
+        this.#hooks.changed();
+      } catch (error) {
+        wrong.textContent = wording(error)[1];
+      } finally {
+        join.ariaBusy = null;
+      }
+    });
+    return [about, join, wrong];
+  }
+
+  /** @param {Standing} standing */
+  #refusal(standing) {
+    /** @type {Record<string, [heading: string, hint: string]>} */
+    const words = {
+      forbidden: [t.refusedHeading, t.refusedHint],
+      removed: [t.removedHeading, t.removedHint],
+      closed: [t.closedHeading, t.refusedHint],
+      left: [t.leftHeading, t.refusedHint],
+    };
+    const [heading = "", hint = ""] = words[standing] ?? [];
+    const back = button("primary", t.toRoom(this.#directory.titleOf(`#${DEFAULT_ROOM}`)));
+    back.addEventListener("click", () => this.#hooks.go(`#${DEFAULT_ROOM}`));
+    const browse = button("plain", t.allRooms);
+    browse.addEventListener("click", () => this.#hooks.browse());
+    return [symbol("lock"), element("h2", "", heading), element("p", "", hint), element("div", "buttons", back, browse)];
+  }
+}
+
+const REFUSED = ["forbidden", "removed", "closed", "left"];

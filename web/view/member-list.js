@@ -1,0 +1,213 @@
+// The part of the details that lists the members of a room. Members add others;
+// moderators appoint and remove.
+
+import { ApiError } from "../api.js";
+import * as rooms from "../rooms.js";
+import { wording } from "../wording.js";
+import { count, t } from "../words.js";
+import { ask } from "./ask.js";
+import { avatar } from "./avatar.js";
+import { button, element, isolated, symbol } from "./dom.js";
+import { Lines } from "./lines.js";
+import { make, mount } from "./make.js";
+import { Pages } from "./pages.js";
+import { PeopleSearch } from "./people-search.js";
+
+/** @typedef {import("../logic/client.js").Client} Client */
+/** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {rooms.Member} Member */
+/** @typedef {Member & { isMe: boolean, mayChange: boolean }} Shown */
+
+export class MemberList {
+  #heading = make("h3", {});
+  #addOpener = make("button", { type: "button", class: "icon", id: "add-people", "data-t-label": "addPeople", "data-t-title": "addPeople", "aria-expanded": "false" }, symbol("plus"));
+  #adding = make("div", { class: "adding", hidden: true });
+  #list = make("ul", { id: "members", class: "members" });
+  #more = make("button", { type: "button", class: "link", "data-t": "showMore", hidden: true });
+  #wrong = make("p", { class: "error", role: "alert" });
+  #menu = mount(make("div", { id: "member-menu", class: "menu member-menu", popover: true }));
+  node = make(
+    "section",
+    { class: "part", "aria-labelledby": "members-heading" },
+    make("div", { class: "part-head" }, this.#heading, this.#addOpener),
+    this.#adding,
+    this.#wrong,
+    this.#list,
+    this.#more,
+  );
+  #search;
+  #lines;
+  #pages;
+  #room = "";
+  /** @type {Member[]} */
+  #members = [];
+  #hasMore = false;
+  #me;
+  #isAdministrator;
+  #client;
+  #hooks;
+
+  /**
+   * @param {string} me
+   * @param {boolean} isAdministrator
+   * @param {Client} client
+   * @param {object} hooks
+   * @param {(key: Key) => void} hooks.go
+   * @param {() => void} hooks.leave
+   */
+  constructor(me, isAdministrator, client, hooks) {
+    this.#me = me;
+    this.#isAdministrator = isAdministrator;
+    this.#client = client;
+    this.#hooks = hooks;
+    this.#heading.id = "members-heading";
+    this.#lines = new Lines(this.#list, (name) => this.#line(name));
+    this.#pages = new Pages(
+      async (_, after) => {
+        const { members: items, next } = await rooms.members(this.#room, { after });
+        return { items, next };
+      },
+      ({ items, hasMore, isLoading, error }) => {
+        if (isLoading) return;
+        this.#wrong.textContent = error ? wording(error)[1] : "";
+        this.#members = items;
+        this.#hasMore = hasMore;
+        this.update();
+      },
+    );
+    this.#search = new PeopleSearch("add", {
+      chosen: (name) => this.#act(() => rooms.putMember(this.#room, name), true),
+      isHidden: (name) => this.#members.some(({ username }) => username === name),
+    });
+    this.#adding.append(this.#search.node);
+    this.#addOpener.addEventListener("click", () => this.#showAdding(this.#adding.hidden));
+    this.#adding.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        this.#showAdding(false);
+        this.#addOpener.focus();
+      }
+    });
+    this.#more.addEventListener("click", () => this.#pages.more());
+    this.#list.addEventListener("click", ({ target }) => {
+      const chosen = target instanceof Element ? target.closest("button") : null;
+      const name = chosen?.closest("li")?.dataset.name;
+      if (!chosen || name === undefined) return;
+      chosen.matches(".more") ? this.#openMenu(chosen, name) : hooks.go(`@${name}`);
+    });
+  }
+
+  /** @param {string} room */
+  open(room) {
+    this.#room = room;
+    this.#members = [];
+    this.#hasMore = false;
+    this.#pages.clear();
+    this.#showAdding(false);
+    this.#wrong.textContent = "";
+    this.load();
+  }
+
+  /** Asks who the members are. Who has asked for more than one page sees the rest again. */
+  load() {
+    if (this.#members.length <= PAGE) return this.#pages.search("");
+    return Promise.resolve();
+  }
+
+  /** Shows what has changed. */
+  update() {
+    const { role } = this.#client.account.of(`#${this.#room}`);
+    const mayChange = role === "moderator" || (this.#isAdministrator && role !== null);
+    this.#addOpener.hidden = role === null;
+    this.#more.hidden = !this.#hasMore;
+    // Who is in the room just now is known at once; of the others, the server has told.
+    const room = this.#client.rooms.get(this.#room);
+    /** @param {Member} member */
+    const isOnline = ({ username, online }) => (room?.isPresenceKnown ? room.members.has(username) : false) || online;
+    const number = this.#members.length;
+    this.#heading.textContent = number > 0 ? `${t.membersHeading} · ${count(number)}${this.#hasMore ? "+" : ""}` : t.membersHeading;
+    this.#lines.show(
+      new Map(this.#members.map((member) => [member.username, { ...member, online: isOnline(member), isMe: member.username === this.#me, mayChange: mayChange && member.username !== this.#me }])),
+    );
+  }
+
+  /**
+   * @param {string} name
+   * @returns {import("./lines.js").Line<Shown>}
+   */
+  #line(name) {
+    const front = element("span", "with-presence", avatar(name, "small"));
+    const words = element("span", "quiet");
+    const write = button("person", front, isolated(name, "title"), words);
+    const more = button("icon more", symbol("more"));
+    const node = element("li", "", write, more);
+    node.dataset.name = name;
+    return {
+      node,
+      show: ({ role, online, isMe, mayChange }) => {
+        front.classList.toggle("online", online);
+        words.textContent = [...(isMe ? [t.you] : []), ...(role === "moderator" ? [t.moderator] : [])].join(" · ");
+        write.title = isMe ? "" : t.writePrivately;
+        more.hidden = !mayChange;
+        more.ariaLabel = `${t.more}: ${name}`;
+      },
+    };
+  }
+
+  /**
+   * @param {HTMLElement} opener
+   * @param {string} name
+   */
+  #openMenu(opener, name) {
+    const isModerator = this.#members.find(({ username }) => username === name)?.role === "moderator";
+    const appoint = button("", isModerator ? t.makeMember : t.makeModerator);
+    const remove = button("", t.removeFromRoom);
+    appoint.addEventListener("click", () => {
+      this.#menu.hidePopover();
+      this.#act(() => rooms.putMember(this.#room, name, isModerator ? "member" : "moderator"));
+    });
+    remove.addEventListener("click", async () => {
+      this.#menu.hidePopover();
+      const isClosed = this.#client.account.of(`#${this.#room}`).access === "closed";
+      if (await ask(t.removeQuestion(name), t.remove, isClosed ? t.removeClosedHint : t.removeOpenHint)) {
+        this.#act(() => rooms.removeMember(this.#room, name));
+      }
+    });
+    this.#menu.replaceChildren(appoint, remove);
+    this.#menu.showPopover();
+    const { bottom, right, top } = opener.getBoundingClientRect();
+    const { offsetHeight: height, offsetWidth: width } = this.#menu;
+    const isBelow = bottom + height < innerHeight;
+    this.#menu.style.inset = `${isBelow ? bottom : top - height}px auto auto ${Math.max(8, right - width)}px`;
+    appoint.focus();
+  }
+
+  /** @param {boolean} isShown */
+  #showAdding(isShown) {
+    this.#adding.hidden = !isShown;
+    this.#addOpener.ariaExpanded = String(isShown);
+    if (isShown) {
+      this.#search.reset();
+      this.#search.focus();
+    }
+  }
+
+  /**
+   * Changes the members, and shows them as they are then.
+   * @param {() => Promise<void>} change
+   * @param {boolean} [isAdding]
+   */
+  async #act(change, isAdding = false) {
+    try {
+      await change();
+      await this.#pages.search("");
+      if (isAdding) this.#search.reset();
+    } catch (error) {
+      const isGone = error instanceof ApiError && error.status === 403;
+      this.#wrong.textContent = isGone ? t.mayNotChange : wording(error)[1];
+    }
+  }
+}
+
+/** As many members are in a page of the server at least. */
+const PAGE = 50;

@@ -1,0 +1,173 @@
+// A box in which users of the directory are searched, with a list of those found.
+// The focus stays in the box; arrow keys choose.
+
+import * as rooms from "../rooms.js";
+import { wording } from "../wording.js";
+import { t } from "../words.js";
+import { avatar, knowPicture } from "./avatar.js";
+import { element, isolated } from "./dom.js";
+import { make } from "./make.js";
+import { Pages } from "./pages.js";
+
+/** @typedef {rooms.Found} Found */
+
+export class PeopleSearch {
+  node;
+  #text;
+  #list;
+  #words = make("p", { class: "quiet", role: "status" });
+  #hooks;
+  #pages;
+  /** @type {Found[]} */
+  #found = [];
+  #chosen = 0;
+  #id;
+
+  /**
+   * @param {string} id
+   * @param {object} hooks
+   * @param {(name: string) => void} hooks.chosen
+   * @param {(name: string) => boolean} [hooks.isHidden] whether a user is not to be found
+   * @param {boolean} [hooks.isQuiet] whether nothing is listed before the user types
+   */
+  constructor(id, hooks) {
+    this.#id = id;
+    this.#hooks = hooks;
+    this.#text = make("input", {
+      id: `${id}-text`,
+      type: "text",
+      role: "combobox",
+      "aria-expanded": "true",
+      "aria-controls": `${id}-list`,
+      "aria-autocomplete": "list",
+      autocomplete: "off",
+      autocapitalize: "none",
+      spellcheck: "false",
+      dir: "auto",
+      "data-t-label": "searchPeople",
+      "data-t-placeholder": "searchPeople",
+    });
+    this.#list = make("ul", { id: `${id}-list`, role: "listbox", class: "found", "data-t-label": "peopleFound" });
+    this.node = make("div", { class: "search" }, this.#text, this.#list, this.#words);
+    this.#pages = new Pages(
+      async (q, after) => {
+        const { users, next } = await rooms.users({ q, after });
+        for (const { username, avatar: picture } of users) knowPicture(username, picture);
+        return { items: users, next };
+      },
+      (shown) => this.#show(shown),
+    );
+    this.#text.addEventListener("input", () => this.#typed());
+    this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
+    // Pressing the list does not take the focus from the box.
+    this.#list.addEventListener("mousedown", (event) => event.preventDefault());
+    this.#list.addEventListener("click", ({ target }) => {
+      const option = target instanceof Element ? target.closest("li") : null;
+      if (option) this.#choose(Number(option.dataset.index));
+    });
+    this.#list.addEventListener("scroll", () => {
+      const { scrollTop, scrollHeight, clientHeight } = this.#list;
+      if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#pages.more();
+    });
+  }
+
+  /** Empties the box, and lists the first users. */
+  reset() {
+    this.#text.value = "";
+    this.#found = [];
+    this.#pages.clear();
+    this.#list.replaceChildren();
+    this.#words.textContent = "";
+    if (!this.#hooks.isQuiet) this.#pages.search("");
+  }
+
+  /** Lists again who is to be found. */
+  refresh() {
+    this.#mark();
+    for (const [index, option] of [...this.#list.children].entries()) {
+      const { username = "" } = this.#found[index] ?? {};
+      if (option instanceof HTMLElement) option.hidden = this.#hooks.isHidden?.(username) ?? false;
+    }
+  }
+
+  focus() {
+    this.#text.focus();
+  }
+
+  #typed() {
+    const query = this.#text.value.trim();
+    if (this.#hooks.isQuiet && !query) {
+      this.reset();
+    } else {
+      this.#pages.type(query.replace(/^@/, ""));
+    }
+  }
+
+  /** @param {import("./pages.js").Shown<Found>} shown */
+  #show({ items, isLoading, error }) {
+    if (isLoading) {
+      return;
+    }
+    const found = items.filter(({ username }) => !this.#hooks.isHidden?.(username));
+    const grows = found.length > this.#found.length && this.#found.every(({ username }, i) => username === found[i]?.username);
+    this.#found = found;
+    if (!grows) {
+      this.#chosen = 0;
+      this.#list.scrollTop = 0;
+    }
+    this.#list.replaceChildren(...found.map((user, index) => optionOf(this.#id, user, index)));
+    this.#words.textContent = error ? wording(error)[1] : found.length === 0 ? t.nobodyFound : "";
+    this.#mark();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keyDown(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.isComposing) {
+      return;
+    }
+    if (step && this.#found.length > 0) {
+      event.preventDefault();
+      this.#chosen = (this.#chosen + step + this.#found.length) % this.#found.length;
+      this.#mark();
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      this.#choose(this.#chosen);
+    }
+  }
+
+  #mark() {
+    for (const [index, option] of [...this.#list.children].entries()) {
+      option.ariaSelected = String(index === this.#chosen);
+      if (index === this.#chosen && this.#chosen > 0) option.scrollIntoView({ block: "nearest" });
+    }
+    this.#found.length > 0
+      ? this.#text.setAttribute("aria-activedescendant", `${this.#id}-${this.#chosen}`)
+      : this.#text.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {number} index */
+  #choose(index) {
+    const user = this.#found[index];
+    if (user && !this.#hooks.isHidden?.(user.username)) this.#hooks.chosen(user.username);
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {Found} user
+ * @param {number} index
+ */
+function optionOf(id, { username, online }, index) {
+  const made = element("li", "", element("span", "with-presence", avatar(username, "small")), isolated(username, "title"));
+  made.firstElementChild?.classList.toggle("online", online);
+  if (online) made.append(element("span", "quiet", t.online));
+  made.role = "option";
+  made.id = `${id}-${index}`;
+  made.dataset.index = String(index);
+  made.dataset.name = username;
+  return made;
+}
+
+/** The next page is asked for when so little of the list is below the view. */
+const NEAR_PX = 200;
