@@ -13,11 +13,11 @@ use chat_core::{
     Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores};
+use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores, migrations};
 use proxy::Proxy;
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use tempfile::TempDir;
 
 /// No limits.
@@ -65,6 +65,11 @@ impl TestStore {
 
     async fn open(url: DatabaseUrl, folder: TempDir, database: Option<TestDatabase>) -> Self {
         Self { stores: Stores::open(&url).await.unwrap(), url, folder, database }
+    }
+
+    /// The address of the database.
+    pub(crate) fn url(&self) -> &DatabaseUrl {
+        &self.url
     }
 
     /// The file of an SQLite database.
@@ -116,6 +121,12 @@ impl TestStore {
         let stored = retry.iter().filter(|outcome| matches!(outcome, Outcome::Stored { .. })).count();
         assert_eq!(stored, if count(&in_garden) == 1 { 0 } else { 2 }, "after {nonce}");
         is_dropped
+    }
+
+    /// The address of the database, after the store is closed, and what keeps it.
+    pub(crate) async fn closed(self) -> (DatabaseUrl, KeptDatabase) {
+        self.stores.close().await;
+        (self.url, KeptDatabase { folder: self.folder, database: self.database })
     }
 
     /// The same database after a restart.
@@ -227,6 +238,88 @@ impl TestStore {
     /// The position of a user in a topic, as "read 3 of 7, 4 unread, 1 mention".
     pub(crate) async fn position(&self, user: &str, topic: &Topic) -> String {
         position(self.log.counts(&name(user), topic, 0).await.unwrap())
+    }
+}
+
+/// A database that lives as long as this value.
+pub(crate) struct KeptDatabase {
+    folder: TempDir,
+    /// Dropped after what uses it.
+    database: Option<TestDatabase>,
+}
+
+/// A database with the schema of an earlier release.
+pub(crate) struct OldDatabase {
+    url: DatabaseUrl,
+    kept: KeptDatabase,
+}
+
+impl OldDatabase {
+    /// An empty database of each kind, with the schema of this version.
+    pub(crate) async fn of_each_kind(version: i64) -> Vec<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = DatabaseUrl::Sqlite(folder.path().join("chat.db"));
+        migrations::up(&sqlite).await.unwrap();
+        let mut all = vec![Self::of(sqlite, KeptDatabase { folder, database: None })];
+        if let Some(database) = TestDatabase::migrated() {
+            let (url, folder) = (database.url.clone(), tempfile::tempdir().unwrap());
+            all.push(Self::of(url, KeptDatabase { folder, database: Some(database) }));
+        }
+        for old in &all {
+            while migrations::down(&old.url).await.unwrap().unwrap().version > version + 1 {}
+        }
+        all
+    }
+
+    pub(crate) fn of(url: DatabaseUrl, kept: KeptDatabase) -> Self {
+        Self { url, kept }
+    }
+
+    /// The address of the database.
+    pub(crate) fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// Runs statements. `{created_at}` and `{zero}` stand for a column of accounts that has
+    /// a default on Postgres only, and its value.
+    pub(crate) async fn run(&self, sql: &str) {
+        let is_sqlite = matches!(self.url, DatabaseUrl::Sqlite(_));
+        let (column, value) = if is_sqlite { (", created_at", ", 0") } else { ("", "") };
+        let sql = AssertSqlSafe(sql.replace("{created_at}", column).replace("{zero}", value));
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => {
+                let mut program = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut program).await.unwrap();
+            }
+            _ => {
+                let mut program = self.postgres().connect().await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut program).await.unwrap();
+            }
+        }
+    }
+
+    /// The number that a query returns.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => {
+                let mut program = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+                sqlx::query(sql).fetch_one(&mut program).await.unwrap().get(0)
+            }
+            _ => {
+                let mut program = self.postgres().connect().await.unwrap();
+                sqlx::query(sql).fetch_one(&mut program).await.unwrap().get(0)
+            }
+        }
+    }
+
+    fn postgres(&self) -> PgConnectOptions {
+        self.kept.database.as_ref().unwrap().text.parse().unwrap()
+    }
+
+    /// The store on this database, after it was migrated.
+    pub(crate) async fn migrated(self) -> TestStore {
+        migrations::up(&self.url).await.unwrap();
+        TestStore::open(self.url, self.kept.folder, self.kept.database).await
     }
 }
 

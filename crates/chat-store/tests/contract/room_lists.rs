@@ -57,6 +57,7 @@ async fn memberships_are_listed_newest_first(store: TestStore) {
     store.change(&archive("a", "alice", true)).await.unwrap();
     store.change(&leave("d", "bob")).await.unwrap();
     assert_eq!(rooms(&of("bob", 9, 0).await), ["a", "~f", "b", "c", "e"]);
+    assert!(!of("bob", 5, 0).await.has_more);
     assert_eq!(rooms(&of("alice", 9, 0).await).len(), 6);
 }
 

@@ -1,0 +1,189 @@
+//! Backups of rooms, members, marks and mentions, between both kinds of database.
+
+// Clippy takes only `#[test]` functions for tests, not what they call.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use chat_core::{Access, Level, Outcome, Role};
+use chat_store::{Backup, DatabaseUrl, ExistingData, RestoreTarget, Retention, TrimPosition, migrations};
+use common::{
+    OldDatabase, TestStore, archive, checked, create, draft, leave, mention, name, pair, private, put, room,
+    room_name,
+};
+
+/// Writes a backup of a database that a store uses.
+async fn back_up(store: &TestStore, folder: &Path) -> PathBuf {
+    let file = folder.join("backup.db");
+    std::fs::write(&file, "").unwrap();
+    Backup::write(store.url(), &file, 5).await.unwrap().close().await.unwrap();
+    file
+}
+
+/// Restores a backup to a database, and opens it.
+async fn restore(file: &Path, target: TestStore, folder: &Path) -> TestStore {
+    let (url, kept) = target.closed().await;
+    let claim = RestoreTarget::claim(&url, ExistingData::Refuse).await.unwrap();
+    let copy = claim.copy_path(folder);
+    std::fs::write(&copy, "").unwrap();
+    let backup = Backup::read(file, &copy).await.unwrap();
+    claim.put(backup, ".before").await.unwrap();
+    OldDatabase::of(url, kept).migrated().await
+}
+
+/// Every kind of database to restore a backup of this store to.
+async fn targets() -> Vec<TestStore> {
+    [Some(TestStore::sqlite().await), TestStore::postgres().await].into_iter().flatten().collect()
+}
+
+const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "guest"];
+const ROOMS: [&str; 6] = ["kitchen", "~cellar", "attic", "garden", "Кухня '🍲'", "random"];
+
+/// Everything that a store tells of rooms, members, marks and mentions.
+async fn described(store: &TestStore) -> String {
+    let mut all = String::new();
+    writeln!(all, "{:#?}", store.rooms.open_rooms(99).await.unwrap()).unwrap();
+    for room in ROOMS.map(room_name) {
+        writeln!(all, "{:#?}", store.rooms.find_room(&room).await.unwrap()).unwrap();
+        writeln!(all, "{:?}", store.members(room.as_str()).await).unwrap();
+        writeln!(all, "{:#?}", store.all(&common::room(room.as_str())).await).unwrap();
+    }
+    writeln!(all, "{:?}", store.log.tops(&ROOMS.map(room_name)).await.unwrap()).unwrap();
+    for user in PEOPLE.map(name) {
+        writeln!(all, "{:#?}", store.log.memberships(&user, 99, 99).await.unwrap()).unwrap();
+        writeln!(all, "{:#?}", store.log.conversations(&user, 99).await.unwrap()).unwrap();
+        writeln!(all, "{:#?}", store.log.access(&user, &room_name("~cellar")).await.unwrap()).unwrap();
+    }
+    all
+}
+
+async fn filled(store: &TestStore) {
+    store.accounts("alice bob carol dave").await;
+    store.users.set_administrator(&name("dave"), true, 1).await.unwrap();
+    store.rooms.add_rooms(&[(room_name("random"), "Random".into())], 10).await.unwrap();
+    store.change_at(&create("kitchen", Access::Open, "alice", &["bob"]), 100).await.unwrap();
+    store.change_at(&create("~cellar", Access::Closed, "alice", &["carol", "bob"]), 200).await.unwrap();
+    store.change_at(&create("attic", Access::Open, "bob", &[]), 300).await.unwrap();
+    store.change(&archive("attic", "bob", true)).await.unwrap();
+    for (at_ms, from) in (1000..).zip(["alice", "guest", "carol", "bob", "alice"]) {
+        store.send("kitchen", from, 2, at_ms).await;
+    }
+    store.send("Кухня '🍲'", "dave", 1, 1500).await;
+    store.send("garden", "alice", 5, 1600).await;
+    store.send("garden", "bob", 1, 1601).await;
+    store.change(&leave("garden", "alice")).await.unwrap();
+    let cellar = room("~cellar");
+    let drafts = ["bob", "all", "bob all carol"].map(|names| mention(draft(&cellar, "alice", "hi"), names));
+    store.append(&drafts, 2000).await;
+    store.append(&[mention(draft(&room("kitchen"), "bob", "hi"), "dave carol")], 2001).await;
+    store.append(&[private("alice", "bob", "a"), private("bob", "alice", "b")], 2002).await;
+    store.append(&[private("carol", "bob", "c"), private("carol", "carol", "d")], 2003).await;
+    store.keep("bob", &room("kitchen"), Some(7), Some(Level::All)).await;
+    store.keep("carol", &cellar, Some(2), Some(Level::None)).await;
+    store.keep("bob", &pair("alice", "bob"), Some(1), Some(Level::None)).await;
+    // An oldest entry is not kept, and neither is its mention.
+    let retention = Retention { entries: Some(8), age_ms: None };
+    store.log.trim(&retention, TrimPosition::default(), 1_000_000_000, 100).await.unwrap();
+}
+
+#[tokio::test]
+async fn rooms_move_between_databases() {
+    for from in targets().await {
+        filled(&from).await;
+        let expected = described(&from).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = back_up(&from, folder.path()).await;
+        for target in targets().await {
+            let store = restore(&file, target, folder.path()).await;
+            assert_eq!(described(&store).await, expected);
+            // What is not told, but matters for what comes: closed rooms and archived ones
+            // are still seen by those who write to them, ...
+            for (room, person) in [("~cellar", "dave"), ("attic", "bob")] {
+                let draft = draft(&self::room(room), person, "hi");
+                assert_eq!(store.append(&[draft], 3000).await, [Outcome::Forbidden]);
+            }
+            // ... members are known, ...
+            assert_eq!(store.send("~cellar", "carol", 1, 3000).await, [""; 0]);
+            assert_eq!(
+                store.position("bob", &self::room("~cellar")).await,
+                "read 0 of 4, 4 unread, 3 mentions"
+            );
+            // ... and so is the one who has been a member for longest.
+            assert_eq!(
+                store.change(&leave("~cellar", "alice")).await.unwrap(),
+                ["@4 alice left closed", "@4 carol moderator"]
+            );
+            store.change(&put("garden", "dave", "dave", None)).await.unwrap();
+            store.change(&put("garden", "dave", "alice", None)).await.unwrap();
+            store.change(&put("garden", "admin", "dave", Some(Role::Moderator))).await.unwrap();
+            assert_eq!(
+                store.change(&leave("garden", "dave")).await.unwrap(),
+                ["@6 dave left open", "@6 bob moderator"]
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn members_that_are_not_filled_in_yet_are_so_after_a_restore() {
+    for old in OldDatabase::of_each_kind(7).await {
+        old.run(
+            "INSERT INTO users (username, password_hash{created_at}) VALUES
+                ('alice', '$x'{zero}), ('bob', '$x'{zero}), ('carol', '$x'{zero});
+             INSERT INTO topics (kind, name, other, last_seq, last_at) VALUES
+                (1, 'kitchen', '', 3, 3), (1, 'garden', '', 3, 3);
+             INSERT INTO entries (topic, seq, kind, sender, text, at) VALUES
+                (1, 1, 1, 'alice', 'a', 1), (1, 2, 1, 'bob', 'b', 2), (1, 3, 1, 'carol', 'c', 3),
+                (2, 1, 1, 'bob', 'a', 1), (2, 2, 1, 'alice', 'b', 2), (2, 3, 1, 'carol', 'c', 3)",
+        )
+        .await;
+        let from = old.migrated().await;
+        assert!(from.rooms.fill_members(2).await.unwrap());
+        from.change(&leave("kitchen", "alice")).await.unwrap();
+        from.change(&leave("garden", "carol")).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = back_up(&from, folder.path()).await;
+        for target in targets().await {
+            let store = restore(&file, target, folder.path()).await;
+            while store.rooms.fill_members(2).await.unwrap() {}
+            assert_eq!(store.members("kitchen").await, ["bob member", "carol member"]);
+            assert_eq!(store.members("garden").await, ["alice member", "bob member"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_the_last_release_is_restored() {
+    // The file that the last release wrote: its tables, without an epoch and sessions.
+    let old = OldDatabase::of_each_kind(7).await.swap_remove(0);
+    old.run(
+        "INSERT INTO users (username, password_hash, created_at) VALUES ('alice', '$x', 0), ('bob', '$x', 0);
+         INSERT INTO topics (kind, name, other, last_seq, last_at) VALUES
+            (1, 'kitchen', '', 2, 2), (2, 'alice', 'bob', 3, 3);
+         INSERT INTO entries (topic, seq, kind, sender, text, at) VALUES
+            (1, 1, 1, 'alice', 'a', 1), (1, 2, 1, 'bob', 'b', 2),
+            (2, 1, 1, 'alice', 'a', 1), (2, 2, 1, 'bob', 'b', 2), (2, 3, 1, 'alice', 'c', 3);
+         CREATE TABLE backup_pictures (name TEXT PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;
+         INSERT INTO meta (key, value) VALUES ('backup', '4')",
+    )
+    .await;
+    let DatabaseUrl::Sqlite(file) = old.url().clone() else { panic!("it is a file") };
+    assert!(!migrations::status(old.url()).await.unwrap()[7].applied);
+    for target in targets().await {
+        let folder = tempfile::tempdir().unwrap();
+        let store = restore(&file, target, folder.path()).await;
+        assert_eq!(store.rooms.open_rooms(9).await.unwrap().len(), 1);
+        while store.rooms.fill_members(1).await.unwrap() {}
+        assert_eq!(store.members("kitchen").await, ["alice member", "bob member"]);
+        assert_eq!(store.position("alice", &room("kitchen")).await, "read 2 of 2, 0 unread");
+        assert_eq!(store.position("bob", &pair("alice", "bob")).await, "read 3 of 3, 0 unread");
+        store.append(&[checked(draft(&room("kitchen"), "bob", "hi")), private("alice", "bob", "d")], 9).await;
+        assert_eq!(store.position("alice", &room("kitchen")).await, "read 2 of 3, 1 unread");
+        assert_eq!(store.position("bob", &pair("alice", "bob")).await, "read 3 of 4, 1 unread");
+    }
+    // The file itself stays as it is.
+    assert!(!migrations::status(old.url()).await.unwrap()[7].applied);
+}
