@@ -47,7 +47,7 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   await keys.press("Enter");
   await page.waitForURL("**/r/%D0%BA%D0%BD%D0%B8%D0%B3%D0%B8%20%26%20books");
   await page.waitForFunction(() => document.activeElement?.id === "text");
-  await keys.press("Alt+ArrowUp");
+  await keys.press("Alt+ArrowDown");
   await page.waitForFunction(() => location.pathname !== "/r/%D0%BA%D0%BD%D0%B8%D0%B3%D0%B8%20%26%20books");
   await bob.say("one more");
   await page.locator("[data-key='#default'] .badge").waitFor();
