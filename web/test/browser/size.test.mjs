@@ -36,6 +36,7 @@ scenario("the first view is at most 60 KB", async () => {
   alice.name = "alice";
   await register(server.url, "alice");
   await alice.signIn();
+  await alice.joins("/r/default");
   // The browser knows the user from an earlier visit, and nothing else.
   await alice.context.addInitScript(() => localStorage.setItem("user", '{"username":"alice","avatar":""}'));
   const chat = await measured(alice, "/r/default", (page) => page.waitForSelector("#messages .message"));
