@@ -150,7 +150,8 @@ impl History {
         self.rooms.change(wanted, account_exists, top, now_ms)
     }
 
-    /// Adds a room that is not there yet, without members.
+    /// Adds a room that is not there yet, without members. An open room that a user opened by
+    /// its name, and whose title is still the name, gets the title.
     pub fn open_room(&mut self, room: &RoomName, info: RoomInfo, now_ms: u64) {
         self.rooms.open(room, info, now_ms);
     }

@@ -322,7 +322,8 @@ pub trait RoomRepository: Send + Sync {
     }
 
     /// Adds the rooms of this list that do not exist, each as an open one with a title,
-    /// without members.
+    /// without members. An open room that users have opened by its name, and whose title is
+    /// still the name, gets the title.
     fn add_rooms<'a>(&'a self, _rooms: &'a [(RoomName, String)], _now_ms: u64) -> StoreFuture<'a, ()> {
         unbuilt()
     }

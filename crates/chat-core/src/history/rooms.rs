@@ -66,15 +66,21 @@ impl RoomTable {
         self.rooms_of.get(user).into_iter().flatten()
     }
 
-    /// Adds a room that is not there yet.
+    /// Adds a room that is not there yet. An open room that a user opened by its name, and
+    /// whose title is still the name, gets the title.
     pub(super) fn open(&mut self, room: &RoomName, info: RoomInfo, now_ms: u64) {
-        let kept = KeptRoom {
-            info: Arc::new(info),
+        let info = Arc::new(info);
+        let opened = || KeptRoom {
+            info: Arc::clone(&info),
             members: BTreeMap::new(),
             created_at_ms: now_ms,
             created_by: None,
         };
-        self.rooms.entry(room.clone()).or_insert(kept);
+        let kept = self.rooms.entry(room.clone()).or_insert_with(opened);
+        let is_untitled = kept.info.title == room.as_str() && kept.info.access == Access::Open;
+        if is_untitled && kept.created_by.is_none() && kept.info.title != info.title {
+            Arc::make_mut(&mut kept.info).title.clone_from(&info.title);
+        }
     }
 
     /// The number up to which a user has read a topic; never more than `top`.

@@ -189,7 +189,8 @@ pub(crate) async fn members_of<S: Statements>(
     Ok(rows.iter().map(member).collect::<Result<_, StoreError>>()?)
 }
 
-/// Adds the rooms that do not exist, without members.
+/// Adds the rooms that do not exist, without members, and gives titles to rooms that have
+/// none but their names.
 pub(crate) async fn add_rooms<S: Statements>(
     statements: &mut S,
     rooms: &[(RoomName, String)],
@@ -200,8 +201,9 @@ pub(crate) async fn add_rooms<S: Statements>(
     // Calls at the same time cannot deadlock.
     rows.sort_unstable();
     if !rows.is_empty() {
-        let values = [Text(&json(&rows)?), Number(columns::column(now_ms))];
-        statements.rows(S::SQL.add_rooms, &values).await?;
+        let rows = json(&rows)?;
+        statements.rows(S::SQL.add_rooms, &[Text(&rows), Number(columns::column(now_ms))]).await?;
+        statements.rows(S::SQL.title_rooms, &[Text(&rows)]).await?;
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ pub(crate) struct Sql {
     pub(crate) keep: &'static str,
     /// Adds open rooms that are not there: `name, title`, and the time.
     pub(crate) add_rooms: &'static str,
+    /// Gives titles to open rooms that users have opened by their names: `name, title`.
+    pub(crate) title_rooms: &'static str,
     /// Adds members of rooms, `room, username, role, joined_at, number`, and returns
     /// `room, username` of those who were none. The number is counted in the room from 1.
     pub(crate) add_members: &'static str,
@@ -50,6 +52,9 @@ pub(crate) const SQLITE: Sql = Sql {
     add_rooms: "INSERT INTO rooms (name, title, description, access, archived, members, joins, created_at)
      SELECT value ->> 0, value ->> 1, '', 1, 0, 0, 0, $2 FROM jsonb_each($1) WHERE true
          ON CONFLICT (name) DO NOTHING",
+    title_rooms: "UPDATE rooms AS r SET title = d.title
+       FROM (SELECT value ->> 0 AS name, value ->> 1 AS title FROM jsonb_each($1)) AS d
+      WHERE r.name = d.name AND r.title = r.name AND r.created_by IS NULL AND r.access = 1",
     add_members: "INSERT INTO members (room, username, role, joined_at, position)
      SELECT d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, r.joins + (d.value ->> 4)
        FROM jsonb_each($1) AS d CROSS JOIN rooms AS r ON r.name = d.value ->> 0 WHERE true
@@ -98,6 +103,9 @@ pub(crate) const POSTGRES: Sql = Sql {
        FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)
       ORDER BY d.position
          ON CONFLICT (name) DO NOTHING",
+    title_rooms: "UPDATE rooms AS r SET title = d.v ->> 1
+       FROM jsonb_array_elements($1::text::jsonb) AS d (v)
+      WHERE r.name = d.v ->> 0 AND r.title = r.name AND r.created_by IS NULL AND r.access = 1",
     add_members: "INSERT INTO members (room, username, role, joined_at, position)
      SELECT d.v ->> 0, d.v ->> 1, (d.v ->> 2)::bigint, (d.v ->> 3)::bigint, r.joins + (d.v ->> 4)::bigint
        FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)

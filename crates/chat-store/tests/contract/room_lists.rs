@@ -234,10 +234,12 @@ async fn configured_rooms_are_added_where_they_are_missing(store: TestStore) {
             |room: &ListedRoom| format!("{}: {} {}", room.name.as_str(), room.info.title, room.members);
         rooms.iter().map(show).collect::<Vec<_>>()
     };
-    let expected = ["kitchen: kitchen 1", "default: Общая 0", "random: It's \"random\" 0"];
+    // The first one was opened by its name, and had no other title.
+    let expected = ["kitchen: Tea 1", "default: Общая 0", "random: It's \"random\" 0"];
     assert_eq!(shown().await, expected);
     // At the next start nothing changes, also not what was renamed meanwhile.
-    store.rooms.add_rooms(&list(&[("default", "General"), ("random", "Random")]), 4000).await.unwrap();
+    let renamed = list(&[("default", "General"), ("random", "Random"), ("kitchen", "Coffee")]);
+    store.rooms.add_rooms(&renamed, 4000).await.unwrap();
     store.rooms.add_rooms(&[], 4000).await.unwrap();
     assert_eq!(shown().await, expected);
     let random = store.rooms.find_room(&room_name("random")).await.unwrap().unwrap();
