@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_auth::{PasswordsOptions, SigningSecret, TokenOptions};
-use chat_core::{RateLimit, parse_new_room_name, parse_room_title};
-use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, Registration, RoomCreation, ShardOptions};
+use chat_core::{RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
+use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, Registration, ShardOptions};
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
@@ -137,7 +137,7 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
     set(&mut http.picture_threads, given.number(&settings::PICTURE_THREADS)?);
     set(&mut http.picture_queue_max, given.number(&settings::PICTURE_QUEUE_MAX)?);
     set(&mut http.registration, given.one_of(&settings::REGISTRATION)?.map(registration));
-    set(&mut http.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
+    set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);
@@ -258,9 +258,9 @@ mod tests {
         let own = rooms("[[rooms]]\nname = \"a\"\ntitle = \"  A\"").unwrap();
         assert_eq!((own.len(), own[0].name.as_str(), &*own[0].title), (1, "a", "A"));
         assert_eq!(rooms("rooms = []").unwrap(), []);
-        assert_eq!(check("").unwrap().http.room_creation, RoomCreation::Everybody);
+        assert_eq!(check("").unwrap().http.shards.hub.room_creation, RoomCreation::Everybody);
         let config = check("room_creation = \"administrators\"").unwrap();
-        assert_eq!(config.http.room_creation, RoomCreation::Administrators);
+        assert_eq!(config.http.shards.hub.room_creation, RoomCreation::Administrators);
     }
 
     #[test]

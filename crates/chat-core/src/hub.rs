@@ -58,7 +58,7 @@ use self::reads::Reads;
 use self::replay::Replays;
 use self::revocations::Revocations;
 pub use self::rooms::RecentLimits;
-use self::rooms::Rooms;
+use self::rooms::{Knowledge, Rooms};
 use self::typing::Typing;
 use self::users::Users;
 use crate::outputs::Outputs;
@@ -219,6 +219,11 @@ impl Hub {
     /// The rooms that clients have joined, and how many users, each counted once.
     pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
         self.rooms.iter().filter(|room| room.online() > 0).map(|room| (room.name(), room.online()))
+    }
+
+    /// Whether a room has neither a member nor a message: users have opened it by its name.
+    pub fn is_new_room(&self, room: &RoomName) -> bool {
+        self.rooms.slot_of(room).is_some_and(|slot| *self.rooms[slot].info() == Knowledge::New)
     }
 
     /// The users who have a client on this hub, each once, in no order.

@@ -169,18 +169,8 @@ impl App {
             // seem to be one that the store does not know.
             let stored = app.parts.rooms.open_rooms(OPEN_ROOMS_MAX).await.map_err(Arc::new)?;
             let in_use = app.rooms_in_use().await.map_err(unavailable)?;
-            let known: HashSet<&RoomName> = stored.iter().map(|room| &room.name).collect();
-            let opened = in_use.rooms.iter().filter(|room| !known.contains(&room.name));
-            let opened = opened.filter(|room| !room.name.is_made_by_server()).take(OPENED_ROOMS_MAX);
-            let mut open = Vec::new();
-            for RoomInUse { name, .. } in opened {
-                // Rooms with ordinary names may have been closed.
-                if app.parts.rooms.find_room(name).await.map_err(Arc::new)?.is_none() {
-                    open.push(name.clone());
-                }
-            }
             let configured = app.options.rooms.clone();
-            let sort = move || OpenRooms::new(stored, &open, in_use.online, &configured);
+            let sort = move || OpenRooms::new(stored, &in_use.rooms, in_use.online, &configured);
             let sorted = tokio::task::spawn_blocking(sort).await;
             sorted.map(Arc::new).map_err(|error| unavailable(HttpError::Task(error)))
         };
@@ -220,8 +210,6 @@ const ROOMS_LIFETIME: Duration = Duration::from_secs(1);
 /// The most open rooms in lists and searches: about 300 bytes each. Of more, those with
 /// the newest messages are listed; the others are found by their names only.
 const OPEN_ROOMS_MAX: usize = 100_000;
-/// The most rooms in lists that have neither a member nor a message.
-const OPENED_ROOMS_MAX: usize = 100;
 /// How long the result of a check of the store is reused. Monitoring asks every few
 /// seconds.
 const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);

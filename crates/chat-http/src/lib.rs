@@ -78,5 +78,5 @@ mod unready;
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
-pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl, Registration, RoomCreation};
+pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl, Registration};
 pub use server::{Server, StartError};

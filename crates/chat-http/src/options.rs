@@ -20,8 +20,6 @@ pub struct HttpOptions {
     /// Open rooms that the server creates at its start unless they exist, and that are
     /// listed in this order before other rooms without messages.
     pub rooms: Vec<ConfiguredRoom>,
-    /// Who may create rooms.
-    pub room_creation: RoomCreation,
     /// The most rooms in one page of a listing.
     pub rooms_max: usize,
     /// The options of sockets after the upgrade.
@@ -107,7 +105,6 @@ impl Default for HttpOptions {
         Self {
             public_url: None,
             rooms: ConfiguredRoom::new_server().into(),
-            room_creation: RoomCreation::Everybody,
             rooms_max: 200,
             shards: ShardOptions::default(),
             registration: Registration::Open,
@@ -153,15 +150,6 @@ pub enum Registration {
     Open,
     /// Nobody: the operator creates accounts.
     Closed,
-}
-
-/// Who may create rooms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomCreation {
-    /// Every user, also by opening a new name.
-    Everybody,
-    /// Administrators only.
-    Administrators,
 }
 
 /// A room that exists on every start of the server.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use chat_core::{RoomInfo, RoomName, fold_case};
+use chat_shard::RoomInUse;
 use chat_store::ListedRoom;
 
 use crate::ConfiguredRoom;
@@ -36,17 +37,23 @@ pub(crate) struct Place {
 }
 
 impl OpenRooms {
-    /// `stored` are all open rooms of the store, and `opened` rooms that users have opened by
-    /// their names.
+    /// `stored` are all open rooms of the store; of the rooms in use, those that users have
+    /// opened by their names are added.
     pub(crate) fn new(
         stored: Vec<ListedRoom>,
-        opened: &[RoomName],
+        in_use: &[RoomInUse],
         online: Arc<HashMap<RoomName, usize>>,
         configured: &[ConfiguredRoom],
     ) -> Self {
         let configured = configured.iter().zip(0..).map(|(room, index)| (room.name.clone(), index)).collect();
+        let known: HashSet<&RoomName> = stored.iter().map(|room| &room.name).collect();
+        let opened: Vec<_> = in_use
+            .iter()
+            .filter(|room| room.is_new && !room.name.is_made_by_server() && !known.contains(&room.name))
+            .map(|room| room_opened_by_name(&room.name))
+            .collect();
         let mut open = Self { rooms: Vec::new(), online, configured, searchable: OnceLock::new() };
-        let rooms = stored.into_iter().chain(opened.iter().map(room_opened_by_name));
+        let rooms = stored.into_iter().chain(opened);
         let mut rooms: Vec<_> = rooms.map(|room| (open.place(&room, true), room)).collect();
         rooms.sort_by(|(one, _), (other, _)| one.cmp(other));
         open.rooms = rooms;
@@ -183,8 +190,9 @@ mod tests {
             ConfiguredRoom { name: name("default"), title: "Общая".to_owned() },
             ConfiguredRoom { name: name("random"), title: "Болталка".to_owned() },
         ];
-        let online = [("fresh", 2), ("garden", 1), ("~closed", 1)];
-        let online = online.into_iter().map(|(of, online)| (name(of), online)).collect();
+        let in_use = [("fresh", 2, true), ("garden", 1, false), ("plans", 1, false), ("~closed", 1, true)]
+            .map(|(of, online, is_new)| RoomInUse { name: name(of), online, is_new });
+        let online = in_use.iter().map(|room| (room.name.clone(), room.online)).collect();
         let stored = vec![
             room("old", "Old stuff", 9, true),
             room("garden", "Наш Сад", 5, false),
@@ -192,7 +200,7 @@ mod tests {
             room("random", "Болталка", 0, false),
             room("default", "Общая", 0, false),
         ];
-        OpenRooms::new(stored, &[name("fresh")], Arc::new(online), &configured)
+        OpenRooms::new(stored, &in_use, Arc::new(online), &configured)
     }
 
     fn names(page: &[(Place, ListedRoom)]) -> Vec<&str> {

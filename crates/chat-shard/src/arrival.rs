@@ -30,4 +30,7 @@ pub struct RoomInUse {
     pub name: RoomName,
     /// The number of users, each counted once.
     pub online: usize,
+    /// Whether the room has neither a member nor a message: users have opened it by its
+    /// name. Every other room is in the store.
+    pub is_new: bool,
 }

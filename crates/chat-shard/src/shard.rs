@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use chat_core::{Answer, ClientId, Hub, HubOptions, Input, Now, Output, Query, ReadId, Seed, Topic, Write};
+use chat_core::{
+    Answer, ClientId, Hub, HubOptions, Input, Now, Output, Query, ReadId, RoomName, Seed, Topic, Write,
+};
 use chat_store::EventLog;
 use slab::Slab;
 use tokio::net::TcpStream;
@@ -241,8 +243,13 @@ impl Shard {
                 self.draining.get_or_insert_default().answers.push(answer);
             }
             Some(Control::Rooms(answer)) => {
-                let rooms = self.turn.hub().rooms();
-                let rooms = rooms.map(|(name, online)| RoomInUse { name: name.clone(), online }).collect();
+                let hub = self.turn.hub();
+                let in_use = |(name, online): (&RoomName, _)| RoomInUse {
+                    name: name.clone(),
+                    online,
+                    is_new: hub.is_new_room(name),
+                };
+                let rooms = hub.rooms().map(in_use).collect();
                 // The receiver may be gone.
                 let _ = answer.send(rooms);
             }

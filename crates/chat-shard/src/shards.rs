@@ -201,6 +201,8 @@ impl Shards {
             let same = next.name == kept.name;
             if same {
                 kept.online += next.online;
+                // A shard that knows the room from the store is right.
+                kept.is_new &= next.is_new;
             }
             same
         });

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chat_core::{
-    Access, Actor, ChangeFacts, ChangeRefused, RoomAccess, RoomName, Username, WantedChange, judge_change,
+    Access, Actor, ChangeFacts, ChangeRefused, RoomAccess, RoomCreation, RoomName, Username, WantedChange,
+    judge_change,
 };
 use chat_shard::now_ms;
 use chat_store::ListedRoom;
@@ -13,9 +14,9 @@ use hyper::body::Incoming;
 use super::call::Call;
 use crate::app::App;
 use crate::error::HttpError;
+use crate::percent;
 use crate::room_list::room_opened_by_name;
 use crate::signed_in::SignedIn;
-use crate::{RoomCreation, percent};
 
 /// A request about a room that its user may read.
 pub(super) struct RoomCall {
@@ -119,7 +120,7 @@ async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<RoomAccess,
 /// [`HttpError::NotMember`], [`HttpError::RoomCreation`], [`HttpError::Store`].
 pub(super) async fn check_entry(app: &Arc<App>, me: &SignedIn, room: &RoomName) -> Result<(), HttpError> {
     let access = access(app, me, room).await?;
-    let may_open = access.is_administrator || app.options.room_creation == RoomCreation::Everybody;
+    let may_open = access.is_administrator || app.options.shards.hub.room_creation == RoomCreation::Everybody;
     if access.info.is_some() || may_open || app.rooms_in_use().await?.online.contains_key(room) {
         Ok(())
     } else {

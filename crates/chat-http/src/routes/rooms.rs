@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_core::{
-    Access, ChangeRefused, Role, RoomInfo, RoomName, RoomPatch, Username, WantedChange, fold_case,
-    parse_new_room_name, parse_room_description, parse_room_title, room_name_of_title,
+    Access, ChangeRefused, Role, RoomCreation, RoomInfo, RoomName, RoomPatch, Username, WantedChange,
+    fold_case, parse_new_room_name, parse_room_description, parse_room_title, room_name_of_title,
 };
 use chat_shard::ChangeError;
 use chat_store::ListedRoom;
@@ -17,7 +17,6 @@ use super::call::Call;
 use super::members::RoleName;
 use super::room_call::RoomCall;
 use super::{json, query};
-use crate::RoomCreation;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
@@ -214,7 +213,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, request.headers()).await?;
     let body = json::read(&app, request).await?;
     let new: NewRoom = json::parse(&body).ok_or(HttpError::InvalidJson)?;
-    if app.options.room_creation == RoomCreation::Administrators
+    if app.options.shards.hub.room_creation == RoomCreation::Administrators
         // A token without a session is another issuer's, who names any user.
         && !(me.session.is_some() && app.parts.users.is_administrator(&me.user).await?)
     {

@@ -3,8 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use chat_auth::{PasswordsOptions, TokenOptions};
-use chat_core::Username;
-use chat_http::RoomCreation;
+use chat_core::{RoomCreation, Username};
 use chat_store::UserRepository as _;
 use serde_json::{Value, json};
 
@@ -281,7 +280,7 @@ async fn a_store_that_is_out_opens_nothing() {
 
 #[tokio::test]
 async fn only_administrators_create_rooms_if_that_is_set() {
-    let chat = Chat::with(|options| options.room_creation = RoomCreation::Administrators).await;
+    let chat = Chat::with(|options| options.shards.hub.room_creation = RoomCreation::Administrators).await;
     let [alice, bob] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
     promote(&chat, "alice").await;
     let refusal = (403, "only administrators create rooms here".to_owned());
@@ -301,7 +300,7 @@ async fn only_administrators_create_rooms_if_that_is_set() {
 async fn a_user_of_another_issuer_is_no_administrator() {
     let external = TokenOptions { accept_external: true, ..TokenOptions::default() };
     let chat = Chat::with_auth(PasswordsOptions::default(), tokens_with(external), |options| {
-        options.room_creation = RoomCreation::Administrators;
+        options.shards.hub.room_creation = RoomCreation::Administrators;
     })
     .await;
     let alice = chat.sign_in("alice").await;

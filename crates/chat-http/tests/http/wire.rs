@@ -29,6 +29,34 @@ impl Wire {
         Self { stream }
     }
 
+    /// A socket over a connection that was upgraded.
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream }
+    }
+
+    /// Opens a socket that speaks v2, and waits for its `hello`.
+    pub async fn open_v2(chat: &Chat, cookie: &str) -> Self {
+        let mut stream = chat.connect().await;
+        let headers = [("Cookie", cookie), ("Sec-WebSocket-Protocol", "chat.v2")];
+        stream.write_all(handshake(chat, "/ws", &headers).as_bytes()).await.unwrap();
+        let reply = Reply::read_head(&mut stream).await;
+        assert_eq!(reply.status, 101, "{reply:?}");
+        let mut socket = Self { stream };
+        socket.next_of("hello").await;
+        socket
+    }
+
+    /// The next message.
+    pub async fn next(&mut self) -> Value {
+        loop {
+            let (opcode, payload) = self.read().await.expect("the socket is open");
+            assert_ne!(opcode, CLOSE, "{payload:?}");
+            if opcode == TEXT {
+                return serde_json::from_slice(&payload).unwrap();
+            }
+        }
+    }
+
     pub async fn send(&mut self, message: &Value) {
         self.write(TEXT, message.to_string().as_bytes()).await;
     }
@@ -70,12 +98,21 @@ impl Wire {
         }
     }
 
-    /// Writes one short frame, masked with zeros.
+    /// Writes one frame, masked with zeros.
     async fn write(&mut self, opcode: u8, payload: &[u8]) {
-        let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126).expect("a short one");
-        let head = [0x80 | opcode, 0x80 | length, 0, 0, 0, 0];
+        let length = u16::try_from(payload.len()).expect("a short one");
+        let mut frame = vec![0x80 | opcode];
+        match u8::try_from(length) {
+            Ok(length @ ..126) => frame.push(0x80 | length),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload);
         // If the socket is closed, the reader notices it.
-        let _ = self.stream.write_all(&[&head, payload].concat()).await;
+        let _ = self.stream.write_all(&frame).await;
     }
 
     async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
