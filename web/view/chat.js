@@ -313,7 +313,11 @@ export class Chat {
     const failed = () => this.toast(t.somethingBroke);
     openOnceLoaded(byId("talk-more", HTMLElement), () => this.#above !== null, () => this.#loadAbove(), failed);
     /** @param {string} opener @param {(above: Above) => void} act */
-    const opens = (opener, act) => byId(opener, HTMLElement).addEventListener("click", () => this.#useAbove(act));
+    const opens = (opener, act) =>
+      byId(opener, HTMLElement).addEventListener("click", () => {
+        this.#sidebar.open(false);
+        this.#useAbove(act);
+      });
     opens("new-room-open", (above) => above.newRoom.open());
     opens("new-talk-open", (above) => above.newTalk.open());
     opens("browse-open", (above) => above.browse.open());

@@ -21,6 +21,10 @@ export class PeopleSearch {
   /** @type {Found[]} */
   #found = [];
   #chosen = 0;
+  /** Whether the list does not show yet what was typed. */
+  #isSearching = false;
+  /** Whether the user has chosen before the answer came. */
+  #isChosen = false;
   #id;
 
   /**
@@ -74,6 +78,7 @@ export class PeopleSearch {
   /** Empties the box, and lists the first users. */
   reset() {
     this.#text.value = "";
+    this.#isSearching = this.#isChosen = false;
     this.#found = [];
     this.#pages.clear();
     this.#list.replaceChildren();
@@ -96,9 +101,11 @@ export class PeopleSearch {
 
   #typed() {
     const query = this.#text.value.trim();
+    this.#isChosen = false;
     if (this.#hooks.isQuiet && !query) {
       this.reset();
     } else {
+      this.#isSearching = true;
       this.#pages.type(query.replace(/^@/, ""));
     }
   }
@@ -118,6 +125,9 @@ export class PeopleSearch {
     this.#list.replaceChildren(...found.map((user, index) => optionOf(this.#id, user, index)));
     this.#words.textContent = error ? wording(error)[1] : found.length === 0 ? t.nobodyFound : "";
     this.#mark();
+    this.#isSearching = false;
+    if (this.#isChosen) this.#choose(0);
+    this.#isChosen = false;
   }
 
   /** @param {KeyboardEvent} event */
@@ -132,7 +142,7 @@ export class PeopleSearch {
       this.#mark();
     } else if (event.key === "Enter") {
       event.preventDefault();
-      this.#choose(this.#chosen);
+      this.#isSearching ? (this.#isChosen = true) : this.#choose(this.#chosen);
     }
   }
 

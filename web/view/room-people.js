@@ -83,7 +83,7 @@ export class RoomPeople {
   }
 }
 
-const PAGE = 200;
+const PAGE = 100;
 /** Of larger rooms, the directory finds the others. */
 const MEMBERS_MAX = 1_000;
 const KEPT_MS = 30_000;

@@ -284,6 +284,18 @@ export class Person {
     if (name) await this.context.request.put(`${this.url}/api/rooms/${name}/membership`, { failOnStatusCode: false }).catch(() => {});
   }
 
+  /**
+   * Sends a request of this user.
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [data]
+   */
+  async call(method, path, data) {
+    const response = await this.context.request.fetch(this.url + path, { method, ...(data ? { data } : {}) });
+    assert.ok(response.ok(), `${method} ${path}: ${response.status()} ${await response.text()}`);
+    return response.json();
+  }
+
   /** Waits until the chat is there, and connected. */
   async isIn() {
     await this.page.waitForSelector("#text", { state: "visible" });
