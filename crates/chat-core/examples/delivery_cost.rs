@@ -4,12 +4,14 @@
 //! ```text
 //! cargo build --release -p chat-core --example delivery_cost
 //! valgrind --tool=callgrind --callgrind-out-file=/dev/null \
-//!     target/release/examples/delivery_cost v2 100 32 200
+//!     target/release/examples/delivery_cost v2 100 32 200 0
 //! ```
 //!
 //! The arguments are the version of the protocol, clients in one room, messages
-//! in a turn, and turns. It prints how many deliveries were made. The difference
-//! of two runs with different numbers of turns leaves out the start.
+//! in a turn, turns of a millisecond each, and connected members of the room who have
+//! not joined it: they are sent `activity`, first after 500 turns, then every 1,000. It
+//! prints how many deliveries were made. The difference of two runs with different
+//! numbers of turns leaves out the start.
 
 #![expect(clippy::disallowed_macros, reason = "an example may print")]
 
@@ -22,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let is_v2 = arguments.first().is_none_or(|version| version == "v2");
     let (clients, messages, turns) = (number(1, 100)?, number(2, 32)?, number(3, 200)?);
+    let members = number(4, 0)?;
 
     let options = HubOptions { rate: None, frame_rate: None, ..HubOptions::default() };
     let mut shell = Shell {
@@ -32,12 +35,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         written: 0,
     };
     let room = RoomName::parse("kitchen")?;
-    for client in (0..clients).map(ClientId) {
-        let user = &Username::parse(&format!("user{}", client.0))?;
+    let names = (0..clients + members).map(|number| Username::parse(&format!("user{number}")));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let creation = WantedChange::Create {
+        room: room.clone(),
+        info: RoomInfo::opened(&room),
+        members: names[1..].to_vec(),
+        by: names[0].clone(),
+    };
+    shell.log.change(&creation, shell.now.wall_ms, |_| true)?;
+    for (client, user) in (0..clients + members).map(ClientId).zip(&names) {
         let protocol = if is_v2 { Protocol::V2 } else { Protocol::V1 { room: room.clone() } };
         shell.step(Input::Open { client, user, session: None, good_for_ms: None, protocol });
         shell.end_turn();
-        if is_v2 {
+        if is_v2 && client.0 < clients {
             shell.step(Input::Frame { client, text: r#"{"type":"join","room":"kitchen"}"# });
             shell.end_turn();
         }
@@ -57,6 +68,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shell.now.mono_ms += 1;
         shell.now.wall_ms += 1;
         shell.end_turn();
+        if shell.hub.next_tick_ms() <= shell.now.mono_ms {
+            shell.step(Input::Tick);
+            shell.end_turn();
+        }
     }
     println!("{} deliveries, {} bytes", shell.out.deliveries() - before, shell.written);
     Ok(())

@@ -17,17 +17,6 @@ use crate::{
     ROOM_NAME_MAX_CHARS, Topic, Username,
 };
 
-/// How many of these rooms fit into a `hello`, from the first on.
-fn rooms_that_fit<'a>(rooms: impl IntoIterator<Item = &'a Membership>) -> usize {
-    let mut bytes = 0;
-    let fits = |room: &&Membership| {
-        let names = escaped_bytes(room.room.as_str()) + escaped_bytes(&room.info.title);
-        bytes += LISTED_ROOM_BYTES + names;
-        bytes <= HELLO_ROOMS_BYTES
-    };
-    rooms.into_iter().take_while(fits).count()
-}
-
 impl Hub {
     /// Reads what a client's `hello` contains. The hub is subscribed to private
     /// messages already, so that none falls between the two.
@@ -235,6 +224,17 @@ impl Hub {
             }
         }
     }
+}
+
+/// How many of these rooms fit into a `hello`, from the first on.
+fn rooms_that_fit<'a>(rooms: impl IntoIterator<Item = &'a Membership>) -> usize {
+    let mut bytes = 0;
+    let fits = |room: &&Membership| {
+        let names = escaped_bytes(room.room.as_str()) + escaped_bytes(&room.info.title);
+        bytes += LISTED_ROOM_BYTES + names;
+        bytes <= HELLO_ROOMS_BYTES
+    };
+    rooms.into_iter().take_while(fits).count()
 }
 
 /// Bytes that no frame of the hub exceeds; `None` where its options allow larger ones.

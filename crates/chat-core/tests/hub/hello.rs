@@ -1,9 +1,9 @@
 //! The first frame of protocol v2.
 
-use chat_core::{Answer, Input};
+use chat_core::{Answer, Input, RoomInfo, WantedChange};
 use serde_json::json;
 
-use crate::harness::{EPOCH, Scenario, short};
+use crate::harness::{EPOCH, Scenario, name, room, short};
 
 #[test]
 fn hello_comes_first_and_lists_conversations() {
@@ -73,6 +73,37 @@ fn live_private_messages_continue_exactly_after_hello() {
     scenario.carry(&[&fifth]);
     assert_eq!(scenario.received(phone), ["5 bob to alice: 5"]);
     assert_eq!(scenario.received(alice), ["4 bob to alice: 4", "5 bob to alice: 5"]);
+}
+
+#[test]
+fn a_hello_lists_as_many_rooms_as_fit_into_a_frame() {
+    // Names and titles of usual length, and the longest ones.
+    for (title, name_of, is_complete) in [
+        ("Планы на отпуск 2027".to_owned(), (|n| format!("отпуск-{n}")) as fn(u32) -> String, true),
+        ("😀".repeat(64), |n| format!("{}{n:03}", "😀".repeat(61)), false),
+    ] {
+        let mut scenario = Scenario::new();
+        for number in 0..200 {
+            let room = room(&name_of(number));
+            let info = RoomInfo { title: title.clone(), ..RoomInfo::opened(&room) };
+            scenario.change(&WantedChange::Create { room, info, members: Vec::new(), by: name("alice") });
+            let other = if is_complete {
+                format!("друг {number}")
+            } else {
+                format!("{}{number:03}", "😀".repeat(21))
+            };
+            scenario.store_private(&other, "alice", "hi");
+        }
+        let alice = scenario.open_v2("alice");
+        let hello = scenario.frames(alice).remove(0);
+        let count = |list: &str| hello[list].as_array().map_or(0, Vec::len);
+        let bytes = hello.to_string().len();
+        assert!(bytes <= 128 * 1024, "{bytes} bytes");
+        assert_eq!(hello["limits"]["frame_max_bytes"], 128 * 1024);
+        assert_eq!((count("privates"), count("rooms") == 200), (200, is_complete), "{bytes} bytes");
+        assert_eq!(hello["has_more_rooms"], !is_complete);
+        assert!(count("rooms") >= 80, "{}", count("rooms"));
+    }
 }
 
 #[test]
