@@ -434,6 +434,11 @@ impl Hub {
 
     /// Reads counts again after a failure.
     pub(super) fn retry_counts(&mut self, mut counted: Counted, out: &mut Outputs) {
+        if let CountedFor::Client(client) = counted.to
+            && self.clients.same(client).is_none()
+        {
+            return;
+        }
         if let Some(mark) = self.marks.get_mut(&counted.user, &counted.topic) {
             counted.read = counted.read.max(mark.read);
             if let CountedFor::Others { read_by } = &mut counted.to {

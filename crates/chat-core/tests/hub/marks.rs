@@ -107,6 +107,12 @@ fn a_mark_never_goes_back() {
     assert_eq!(scenario.received(phone), ["read tech up to 3 of 4: 1 and 0"]);
     let tablet = scenario.open_v2("alice");
     assert_eq!(hello_of(&mut scenario, tablet)["read"], 3);
+    // And where the store does not have it yet.
+    scenario.lose_marks = true;
+    read(&mut scenario, phone, 4);
+    read(&mut scenario, laptop, 3);
+    let watch = scenario.open_v2("alice");
+    assert_eq!(hello_of(&mut scenario, watch)["read"], 4);
 }
 
 #[test]
