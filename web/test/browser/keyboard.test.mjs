@@ -18,8 +18,11 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   await keys.press("Tab");
   await keys.type(PASSWORD);
   await keys.press("Enter");
-  await page.waitForFunction(() => document.activeElement?.id === "text");
   await page.waitForFunction(() => document.querySelectorAll("#messages .message").length === 1);
+  // A guest joins, and gets the box.
+  await page.waitForFunction(() => document.activeElement?.matches(".foot button.primary"));
+  await keys.press("Enter");
+  await page.waitForFunction(() => document.activeElement?.id === "text");
   await keys.type("hello bob");
   await keys.press("Enter");
   await bob.sees("hello bob");
@@ -86,7 +89,7 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
       assert.ok(stop.isSeen && stop.isMarked, JSON.stringify(stop));
     }
   }
-  for (const stop of ["skip", "find", "me", "here", "talk-more", "text"]) assert.ok(stops.has(stop), `${stop} of ${[...stops]}`);
+  for (const stop of ["skip", "find", "new-room-open", "me", "title", "talk-more", "text"]) assert.ok(stops.has(stop), `${stop} of ${[...stops]}`);
 
   // Signs out in the menu.
   await page.focus("#me");

@@ -76,10 +76,10 @@ scenario("the latest conversation comes first in the sidebar, but not during a c
 scenario("a message changes only one line of the sidebar", async () => {
   // A server of its own: the users of other scenarios are still leaving their rooms.
   const own = await Server.start("--database-url", "memory:");
-  const bob = await person(own.url, "bob", { path: "/r/quiet" });
   const alice = await person(own.url, "alice", { path: "/r/quiet" });
   await alice.say("I am here");
   await alice.allStored();
+  const bob = await person(own.url, "bob", { path: "/r/quiet" });
   await alice.open("#games");
   await bob.say("once");
   await counts(alice, "#quiet", "1");
