@@ -2,6 +2,7 @@
 //! proxy in front of it, and record everything.
 
 mod bot;
+mod closed_room;
 mod device;
 mod habits;
 mod notebook;
@@ -10,23 +11,25 @@ mod topics;
 mod watcher;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chat_client::Rng;
-use chat_core::{PageFrom, PageLimits, Topic};
+use chat_core::{PageFrom, PageLimits, Topic, Username};
 use chat_store::{DatabaseUrl, Stores};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::bot::Bot;
+pub(crate) use self::closed_room::ClosedRoom;
 use self::device::{Device, Identity};
 pub(crate) use self::habits::{Habits, Pace};
 use self::notebook::Notebook;
 use self::watcher::Watcher;
-use crate::ledger::{Findings, Ledger, Send, Stored, V1Connection, between, in_room};
+use crate::ledger::{Findings, Ledger, Removal, Send, Stored, V1Connection, between, in_room};
 use crate::server::Server;
 
 /// What the clients do now.
@@ -65,6 +68,9 @@ pub(crate) struct Shared {
 pub(crate) struct Crowd {
     pub(crate) shared: Arc<Shared>,
     pub(crate) names: Vec<String>,
+    /// The names of all rooms.
+    rooms: Vec<String>,
+    removals: Vec<Removal>,
     phase: watch::Sender<Phase>,
     clients: Vec<JoinHandle<Notebook>>,
     watchers: Vec<JoinHandle<(Vec<Send>, Vec<V1Connection>)>>,
@@ -95,7 +101,9 @@ impl Crowd {
         let mut clients = Vec::new();
         for number in 0..habits.clients {
             let user = number % names.len();
-            let rooms = (0..habits.rooms_each).map(|turn| room((number + turn) % habits.rooms));
+            let rooms = (0..habits.rooms_each)
+                .map(|turn| room((number + turn) % habits.rooms))
+                .chain(habits.closed_room.clone());
             let friends = (1..=2).map(|step| names[(user + step) % names.len()].clone());
             let device = Device::new(
                 Identity {
@@ -137,7 +145,13 @@ impl Crowd {
             };
             watchers.push(tokio::spawn(watcher.run(phases.clone())));
         }
-        Self { shared, names, phase, clients, watchers }
+        let rooms = (0..habits.rooms).map(room).chain(habits.closed_room.clone()).collect();
+        Self { shared, names, rooms, removals: Vec::new(), phase, clients, watchers }
+    }
+
+    /// Takes note that a member was removed from a closed room.
+    pub(crate) fn removed(&mut self, removal: Removal) {
+        self.removals.push(removal);
     }
 
     /// The time since the start.
@@ -185,6 +199,7 @@ impl Crowd {
             let notebook = client.await.expect("clients do not panic");
             ledger.sends.extend(notebook.sends);
             ledger.given_up.extend(notebook.given_up);
+            ledger.readings.extend(notebook.readings);
             ledger.connections.extend(notebook.connections);
             ledger.apps.push(notebook.app);
         }
@@ -193,6 +208,12 @@ impl Crowd {
             ledger.sends.extend(sends);
             ledger.v1_connections.extend(connections);
         }
+        for removal in &self.removals {
+            // What was sent behind the removal is known only to the client that sent it.
+            ledger.sends.push(removal.next.clone());
+            ledger.apps.push(removal.app());
+        }
+        ledger.removals = self.removals;
         ledger
     }
 }
@@ -201,40 +222,40 @@ impl Crowd {
 /// with the store.
 pub(crate) async fn finish(
     crowd: Crowd,
-    rooms: usize,
     server: &mut Server,
     cuts: Vec<(Duration, Duration)>,
     timeout: Duration,
 ) -> Result<(Ledger, Findings), Box<dyn std::error::Error>> {
-    let names = crowd.names.clone();
+    let (names, rooms) = (crowd.names.clone(), crowd.rooms.clone());
     let mut ledger = crowd.end(timeout).await;
+    tokio::time::sleep(MARKS_KEPT).await;
     // A store belongs to one server at a time.
     server.kill().await?;
-    ledger.stored = read_store(&server.database(), rooms, &names).await?;
+    read_store(&mut ledger, &server.database(), &rooms, &names).await?;
     ledger.cuts = cuts;
     let findings = ledger.check();
     Ok((ledger, findings))
 }
 
-/// Reads every entry that may be in the store: of the rooms, and of each pair of
-/// users.
+/// Reads every entry that may be in the store, of the rooms and of each pair of users,
+/// and how far users have read.
 async fn read_store(
+    ledger: &mut Ledger,
     database: &DatabaseUrl,
-    rooms: usize,
+    rooms: &[String],
     names: &[String],
-) -> Result<Vec<Stored>, Box<dyn std::error::Error>> {
+) -> Result<(), Box<dyn std::error::Error>> {
     let stores = Stores::open(database).await?;
-    let mut topics: Vec<Topic> = (0..rooms).map(|number| in_room(&room(number))).collect();
+    let mut topics: Vec<Topic> = rooms.iter().map(|room| in_room(room)).collect();
     for (number, one) in names.iter().enumerate() {
         for other in &names[number..] {
             topics.push(between(one, other));
         }
     }
-    let mut all = Vec::new();
     let limits = PageLimits { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
     for topic in topics {
         let page = stores.log.page(&topic, PageFrom::After(0), limits).await?;
-        all.extend(page.entries.iter().map(|entry| Stored {
+        ledger.stored.extend(page.entries.iter().map(|entry| Stored {
             topic: topic.clone(),
             seq: entry.seq,
             from: entry.from.as_str().to_owned(),
@@ -243,8 +264,15 @@ async fn read_store(
             timestamp: entry.at_ms / 1000,
         }));
     }
+    for reading in &ledger.readings {
+        let key = (Arc::clone(&reading.user), reading.topic.clone());
+        if let Entry::Vacant(vacant) = ledger.marks.entry(key) {
+            let user = Username::known(&reading.user)?;
+            vacant.insert(stores.log.counts(&user, &reading.topic, 0).await?.read);
+        }
+    }
     stores.close().await;
-    Ok(all)
+    Ok(())
 }
 
 impl Shared {
@@ -274,5 +302,7 @@ fn room(number: usize) -> String {
     format!("room {number}")
 }
 
+/// How long it takes until a mark is kept: 2 s, and some time for a busy machine.
+const MARKS_KEPT: Duration = Duration::from_millis(2_500);
 /// How long it takes until the last messages of v1 are stored or lost.
 const V1_ENDS: Duration = Duration::from_millis(500);

@@ -16,6 +16,14 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
+impl Answer {
+    /// The body as JSON; `null` if it is none.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let body = self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).unwrap_or_default()
+    }
+}
+
 pub(crate) async fn get(server: SocketAddr, path: &str) -> io::Result<Answer> {
     send(server, &format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n")).await
 }
@@ -36,6 +44,23 @@ pub(crate) async fn account(server: SocketAddr, name: &str) -> io::Result<String
     let cookie = lines.filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
     let cookie = cookie.filter_map(|(_, cookie)| cookie.split(';').next()).next();
     cookie.map(str::to_owned).ok_or_else(|| io::Error::other(format!("no cookie: {}", answer.text)))
+}
+
+/// Sends JSON (none if it is `null`) to a call of the API, with the cookie of a session.
+pub(crate) async fn call(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    cookie: &str,
+    json: &serde_json::Value,
+) -> io::Result<Answer> {
+    let body = if json.is_null() { String::new() } else { json.to_string() };
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nCookie: {cookie}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    send(server, &format!("{head}{body}")).await
 }
 
 async fn post(server: SocketAddr, path: &str, kind: &str, body: &str) -> io::Result<Answer> {

@@ -8,7 +8,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -28,6 +28,12 @@ pub(crate) struct Ledger {
     pub(crate) connections: Vec<Connection>,
     /// The events of each client for its application.
     pub(crate) apps: Vec<AppLog>,
+    /// What users have read.
+    pub(crate) readings: Vec<Reading>,
+    /// How far the store says that users have read: for each of the readings.
+    pub(crate) marks: HashMap<(Arc<str>, Topic), u64>,
+    /// The members that were removed from closed rooms.
+    pub(crate) removals: Vec<Removal>,
     /// The messages that each connection of protocol v1 received.
     pub(crate) v1_connections: Vec<V1Connection>,
     /// The entries in the store, in the order of the numbers of each topic.
@@ -59,6 +65,26 @@ pub(crate) struct GivenUp {
     pub(crate) may_be_stored: bool,
 }
 
+/// A user has read a topic up to this number.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) user: Arc<str>,
+    pub(crate) topic: Topic,
+    pub(crate) upto: u64,
+}
+
+/// A member who was removed from a closed room.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    pub(crate) user: Arc<str>,
+    /// A message to the room that was sent when the removal was answered.
+    pub(crate) next: Send,
+    /// Its number: the removal took effect below it.
+    pub(crate) next_seq: u64,
+    /// When it was acknowledged.
+    pub(crate) at: Duration,
+}
+
 /// One connection of protocol v2.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Connection {
@@ -69,12 +95,13 @@ pub(crate) struct Connection {
 /// The checked part of a frame.
 #[derive(Debug, Clone)]
 pub(crate) enum Frame {
-    Hello { privates: Vec<(Topic, u64)>, has_more: bool },
+    Hello { privates: Vec<(Topic, u64)>, has_more: bool, reads: Vec<(Topic, u64)> },
     JoinRequest { reference: String, since: Option<u64>, epoch: Option<String> },
     Joined { reference: String, room: Topic, epoch: Arc<str>, seq: u64, recovered: bool },
     LeaveRequest { room: Topic },
     Left { room: Topic },
     Sent { nonce: String, topic: Arc<Topic> },
+    Read { topic: Arc<Topic>, upto: u64 },
     Ack { nonce: String, topic: Topic, seq: u64, duplicate: bool },
     Error { code: String, nonce: Option<String> },
     Entry(Seen),
@@ -161,6 +188,8 @@ pub(crate) enum Kind {
     Misnumbered,
     /// A resume left messages out.
     PartlyResumed,
+    /// A mark that a server should have kept is lower, or gone.
+    MarkLost,
     /// A send was never answered, or a client that stayed never saw a message.
     Stuck,
 }
@@ -194,6 +223,26 @@ pub(crate) struct Counts {
     pub(crate) stored: usize,
     /// Messages from after a power cut that are not in the store.
     pub(crate) after_cut: usize,
+}
+
+impl Removal {
+    /// The events of the client that sent [`next`](Self::next).
+    pub(crate) fn app(&self) -> AppLog {
+        let nonce = self.next.nonce.clone().unwrap_or_default();
+        let stored = Event::Stored { nonce, topic: Arc::new(self.next.topic.clone()), seq: self.next_seq };
+        let user = Arc::clone(&self.next.user);
+        AppLog { user, events: vec![(self.at, stored)], stayed_in: Vec::new() }
+    }
+}
+
+impl Frame {
+    /// Whether the client sent it.
+    pub(crate) fn is_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::JoinRequest { .. } | Self::LeaveRequest { .. } | Self::Sent { .. } | Self::Read { .. }
+        )
+    }
 }
 
 impl ContentHash {
@@ -256,7 +305,7 @@ impl fmt::Display for Counts {
     }
 }
 
-const KINDS: [(Kind, &str); 9] = [
+const KINDS: [(Kind, &str); 10] = [
     (Kind::Lost, "lost"),
     (Kind::Duplicated, "duplicated"),
     (Kind::Gap, "gaps"),
@@ -265,6 +314,7 @@ const KINDS: [(Kind, &str); 9] = [
     (Kind::Phantom, "phantoms"),
     (Kind::Misnumbered, "misnumbered"),
     (Kind::PartlyResumed, "partly resumed"),
+    (Kind::MarkLost, "marks lost"),
     (Kind::Stuck, "stuck"),
 ];
 

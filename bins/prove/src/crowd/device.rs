@@ -136,6 +136,9 @@ impl Device {
 
     /// Sends a message, and perhaps leaves or joins a room or crashes before.
     fn act(&mut self) {
+        if self.rng.random_bool(self.habits.reading) {
+            self.read();
+        }
         if self.rng.random_bool(self.habits.leaving) {
             let room = self.identity.rooms[self.rng.index(self.identity.rooms.len())].clone();
             if self.wanted.remove(&room) {
@@ -157,6 +160,31 @@ impl Device {
             let room = self.identity.rooms[0].clone();
             self.join(room);
         }
+    }
+
+    /// The user reads what there is of a topic.
+    fn read(&mut self) {
+        if !self.session.features().read {
+            return;
+        }
+        let Identity { rooms, friends, .. } = &self.identity;
+        let rooms = rooms.iter().cloned().map(ClientTopic::Room);
+        let topics: Vec<ClientTopic> = rooms.chain(friends.iter().map(ClientTopic::private)).collect();
+        let topic = &topics[self.rng.index(topics.len())];
+        let may_read = match topic {
+            ClientTopic::Room(room) => self.session.account().room(room).is_some(),
+            ClientTopic::Private(_) => true,
+        };
+        if let Some(upto) = self.session.seen().seq(topic).filter(|_| may_read) {
+            self.session.read(self.shared.now_ms(), topic, upto);
+            self.notebook.has_read(topic, upto);
+        }
+    }
+
+    /// The user may not read the closed room any more.
+    fn lose_room(&mut self, room: &str) {
+        self.identity.rooms.retain(|known| known != room);
+        self.wanted.remove(room);
     }
 
     fn join(&mut self, room: String) {
@@ -317,6 +345,11 @@ impl Device {
                 self.went_offline();
             }
             ClientEvent::Joined { .. } => count(&shared.joined),
+            ClientEvent::Left { room, reason: Some(_) } | ClientEvent::NotJoined { room, .. }
+                if self.habits.closed_room.as_ref() == Some(room) =>
+            {
+                self.lose_room(&room.clone());
+            }
             ClientEvent::Stored { duplicate, .. } => {
                 count(&shared.acked);
                 if *duplicate {

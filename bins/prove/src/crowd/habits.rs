@@ -20,6 +20,10 @@ pub(crate) struct Habits {
     pub(crate) pace: Pace,
     /// The share of messages that are private.
     pub(crate) private: f64,
+    /// How often a user reads a topic, for each message.
+    pub(crate) reading: f64,
+    /// A closed room that each client joins, too.
+    pub(crate) closed_room: Option<String>,
     /// How often a client leaves a room or joins it again, for each message.
     pub(crate) leaving: f64,
     /// How often a client ends and starts again from its snapshot, for each message.
@@ -55,6 +59,8 @@ impl Default for Habits {
             rooms_each: 3,
             pace: Pace::Rate(300.0),
             private: 0.15,
+            reading: 0.3,
+            closed_room: None,
             leaving: 0.02,
             crashing: 0.002,
             slow: 0.15,

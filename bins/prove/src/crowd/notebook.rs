@@ -8,7 +8,7 @@ use chat_client::{Event as ClientEvent, Topic as ClientTopic};
 use serde_json::Value;
 
 use super::topics::Topics;
-use crate::ledger::{AppLog, Connection, ContentHash, Frame, GivenUp, Seen, Send, between, in_room};
+use crate::ledger::{AppLog, Connection, ContentHash, Frame, GivenUp, Reading, Seen, Send, between, in_room};
 
 /// The records of one client.
 pub(crate) struct Notebook {
@@ -16,6 +16,7 @@ pub(crate) struct Notebook {
     topics: Topics,
     pub(crate) sends: Vec<Send>,
     pub(crate) given_up: Vec<GivenUp>,
+    pub(crate) readings: Vec<Reading>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) app: AppLog,
 }
@@ -26,6 +27,7 @@ impl Notebook {
             topics: Topics::new(Arc::clone(&user)),
             sends: Vec::new(),
             given_up: Vec::new(),
+            readings: Vec::new(),
             connections: Vec::new(),
             app: AppLog { user: Arc::clone(&user), ..AppLog::default() },
             user,
@@ -62,8 +64,22 @@ impl Notebook {
                 let topic = self.topics.of(&ClientTopic::private(string("to")));
                 self.record(at, Frame::Sent { nonce: string("nonce"), topic });
             }
+            Some("read") => {
+                let topic = match frame["room"].as_str() {
+                    Some(room) => self.topics.of(&ClientTopic::room(room)),
+                    None => self.topics.of(&ClientTopic::private(string("with"))),
+                };
+                let upto = frame["upto"].as_u64().unwrap_or_default();
+                self.record(at, Frame::Read { topic, upto });
+            }
             _ => {}
         }
+    }
+
+    /// Records that the user has read a topic.
+    pub(super) fn has_read(&mut self, topic: &ClientTopic, upto: u64) {
+        let (user, topic) = (Arc::clone(&self.user), (*self.topics.of(topic)).clone());
+        self.readings.push(Reading { user, topic, upto });
     }
 
     /// Records a frame of the server, and returns it if it is of a known type.
@@ -74,11 +90,17 @@ impl Notebook {
         let recorded = match string("type") {
             "hello" => {
                 let listed = frame["privates"].as_array().into_iter().flatten();
-                let listed = listed.filter_map(|top| Some((top["with"].as_str()?, top["seq"].as_u64()?)));
-                Frame::Hello {
-                    privates: listed.map(|(with, seq)| (between(&self.user, with), seq)).collect(),
-                    has_more: frame["has_more"] == true,
-                }
+                let listed: Vec<_> = listed
+                    .filter_map(|top| Some((between(&self.user, top["with"].as_str()?), top)))
+                    .collect();
+                let number = |value: &Value, field: &str| value[field].as_u64();
+                let rooms = frame["rooms"].as_array().into_iter().flatten();
+                let rooms = rooms.filter_map(|room| Some((in_room(room["room"].as_str()?), room)));
+                let reads = listed.iter().cloned().chain(rooms);
+                let reads = reads.filter_map(|(topic, top)| Some((topic, number(top, "read")?))).collect();
+                let privates = listed.into_iter();
+                let privates = privates.filter_map(|(pair, top)| Some((pair, number(top, "seq")?))).collect();
+                Frame::Hello { privates, has_more: frame["has_more"] == true, reads }
             }
             "joined" => Frame::Joined {
                 reference: string("ref").to_owned(),

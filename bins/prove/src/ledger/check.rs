@@ -2,6 +2,7 @@
 
 mod app;
 mod connection;
+mod marks;
 mod sequence;
 mod store;
 
@@ -28,6 +29,7 @@ impl Ledger {
             check.v1_connection(connection);
         }
         check.answers();
+        check.marks();
         Findings { counts: check.counts, unexpected: check.unexpected, violations: check.violations }
     }
 }
@@ -99,6 +101,12 @@ impl<'a> Check<'a> {
                 format!("{nonce} of {user} was acknowledged at {when:?} as {topic:?} {seq}"),
             ),
         }
+    }
+
+    /// Whether an entry was stored after this user was removed from its room.
+    fn is_after_removal(&self, user: &str, seen: &Seen) -> bool {
+        let mut removals = self.ledger.removals.iter().filter(|removal| *removal.user == *user);
+        removals.any(|removal| removal.next.topic == *seen.topic && removal.next_seq <= seen.seq)
     }
 
     /// Checks a received entry; without a `sequence` it was not for its recipient.

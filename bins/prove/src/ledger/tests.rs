@@ -44,7 +44,8 @@ fn good() -> Ledger {
     };
     let hello = |seq| {
         let privates = if seq > 0 { vec![(pair.clone(), seq)] } else { Vec::new() };
-        Frame::Hello { privates, has_more: false }
+        let reads = vec![(room.clone(), seq)];
+        Frame::Hello { privates, has_more: false, reads }
     };
     let request = |since: Option<u64>| Frame::JoinRequest {
         reference: "r".into(),
@@ -432,4 +433,64 @@ fn a_missing_answer_or_message_is_found() {
         ledger.apps[1].stayed_in.clear();
     });
     assert_eq!(kinds, []);
+}
+
+#[test]
+fn an_entry_from_after_a_removal_is_leaked() {
+    // The message behind the removal is `a3`, number 4; Bob has 4 and 5 after it.
+    let removal = |next_seq: u64| {
+        move |ledger: &mut Ledger| {
+            let next = ledger.sends[3].clone();
+            let (user, at) = ("bob".into(), Duration::ZERO);
+            ledger.removals.push(Removal { user, next, next_seq, at });
+        }
+    };
+    let kinds = found(removal(5));
+    assert!(kinds.contains(&Kind::Leaked), "{kinds:?}");
+    assert_eq!(found(removal(6)), []);
+    let kinds = found(|ledger| {
+        removal(5)(ledger);
+        let index = position(ledger, 2, "a4");
+        frames(ledger, 2).remove(index);
+    });
+    assert!(kinds.contains(&Kind::Leaked), "the application has it still: {kinds:?}");
+}
+
+#[test]
+fn a_mark_that_is_not_kept_is_lost() {
+    let room = || in_room("one");
+    let read = |ledger: &mut Ledger, kept: u64| {
+        ledger.readings.push(Reading { user: "bob".into(), topic: room(), upto: 2 });
+        ledger.readings.push(Reading { user: "bob".into(), topic: room(), upto: 4 });
+        ledger.marks.insert(("bob".into(), room()), kept);
+    };
+    assert_eq!(found(|ledger| read(ledger, 4)), []);
+    assert_eq!(found(|ledger| read(ledger, 3)), [Kind::MarkLost]);
+    // Those of a removed member are gone.
+    let kinds = found(|ledger| {
+        read(ledger, 0);
+        let next = ledger.sends[3].clone();
+        ledger.removals.push(Removal { user: "bob".into(), next, next_seq: 9, at: Duration::ZERO });
+    });
+    assert_eq!(kinds, []);
+}
+
+#[test]
+fn a_hello_below_a_kept_mark_is_found() {
+    // Bob reads up to 4 on his first connection, and the next hello shows 2.
+    let read = |sent_ms: u64, last_ms: u64, hello_ms: u64| {
+        move |ledger: &mut Ledger| {
+            let read = Frame::Read { topic: Arc::new(in_room("one")), upto: 4 };
+            let end = frames(ledger, 1).len() - 1;
+            frames(ledger, 1).insert(end, (Duration::from_millis(sent_ms), read));
+            frames(ledger, 1)[end - 2].0 = Duration::from_millis(last_ms);
+            for (at, _) in frames(ledger, 2) {
+                *at += Duration::from_millis(hello_ms);
+            }
+        }
+    };
+    assert_eq!(found(read(10, 5_000, 5_000)), [Kind::MarkLost]);
+    // The server was killed before it had kept it, or the hello is older.
+    assert_eq!(found(read(10, 1_000, 5_000)), []);
+    assert_eq!(found(read(10, 5_000, 1_000)), []);
 }

@@ -48,7 +48,7 @@ pub(crate) async fn clocks() -> Result<Verdict, Box<dyn Error>> {
         acked.push(crowd.count(|shared| &shared.acked) - before);
     }
     let offline = crowd.count(|shared| &shared.went_offline);
-    let (ledger, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    let (ledger, findings) = finish(crowd, &mut server, Vec::new(), DEADLINE).await?;
     print_findings(&findings);
     let mut times = HashMap::new();
     let mut backwards = 0;

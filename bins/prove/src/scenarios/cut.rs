@@ -61,7 +61,7 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
         server.restart().await?;
     }
     let count = cuts.len();
-    let (_, findings) = finish(crowd, habits.rooms, &mut server, cuts, DEADLINE).await?;
+    let (_, findings) = finish(crowd, &mut server, cuts, DEADLINE).await?;
     print_findings(&findings);
     let line = format!("SQLite on ext4: {count} power cuts, integrity_check ok {intact} times, {findings}");
     Ok(Verdict::of(findings.is_good() && intact == count, line))

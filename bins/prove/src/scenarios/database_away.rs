@@ -43,7 +43,7 @@ pub(crate) async fn database_away() -> Result<Verdict, Box<dyn Error>> {
         stopped.push(crowd.until(|shared| &shared.acked, acked + 50, DEADLINE).await);
     }
     let is_running = server.runs();
-    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    let (_, findings) = finish(crowd, &mut server, Vec::new(), DEADLINE).await?;
     print_findings(&findings);
     let seconds = |time: Option<Duration>| {
         time.map_or("never".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))

@@ -49,7 +49,7 @@ pub(crate) async fn everyone(options: &Everyone) -> Result<Verdict, Box<dyn Erro
     let logins = server.metric("chat_logins_total").await? as u64;
     let resident = server.resident_bytes()?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), TIMEOUT).await?;
+    let (_, findings) = finish(crowd, &mut server, Vec::new(), TIMEOUT).await?;
     print_findings(&findings);
     let line = format!(
         "everyone: {clients} clients resumed {:.1} s after KILL (started again after {:.1} s), {logins} passwords hashed, \

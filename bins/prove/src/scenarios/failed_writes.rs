@@ -64,7 +64,7 @@ async fn broken_disk() -> Result<Verdict, Box<dyn Error>> {
     kill_process(pid, Signal::INT)?;
     let again = crowd.until(|shared| &shared.acked, acked + 20, DEADLINE).await;
     strace.wait().await?;
-    conclude("EIO", crowd, &habits, &mut server, failed, repaired, again).await
+    conclude("EIO", crowd, &mut server, failed, repaired, again).await
 }
 
 async fn full_disk() -> Result<Verdict, Box<dyn Error>> {
@@ -89,7 +89,7 @@ async fn full_disk() -> Result<Verdict, Box<dyn Error>> {
     let (repaired, acked) = (crowd.now(), crowd.count(|shared| &shared.acked));
     std::fs::remove_file(&ballast)?;
     let again = crowd.until(|shared| &shared.acked, acked + 20, DEADLINE).await;
-    conclude("ENOSPC", crowd, &habits, &mut server, failed, repaired, again).await
+    conclude("ENOSPC", crowd, &mut server, failed, repaired, again).await
 }
 
 fn habits() -> Habits {
@@ -109,7 +109,6 @@ fn habits() -> Habits {
 async fn conclude(
     what: &str,
     crowd: Crowd,
-    habits: &Habits,
     server: &mut Server,
     failed: Duration,
     repaired: Duration,
@@ -117,7 +116,7 @@ async fn conclude(
 ) -> Result<Verdict, Box<dyn Error>> {
     let closed = crowd.shared.went_offline.load(Ordering::Relaxed);
     let unavailable = crowd.count(|shared| &shared.unavailable);
-    let (ledger, findings) = finish(crowd, habits.rooms, server, Vec::new(), DEADLINE).await?;
+    let (ledger, findings) = finish(crowd, server, Vec::new(), DEADLINE).await?;
     print_findings(&findings);
     let acks = acks_between(&ledger, failed + IN_TRANSIT, repaired);
     let again = again.map_or("never".to_owned(), |again| format!("{:.1} s", again.as_secs_f64()));

@@ -49,7 +49,7 @@ pub(crate) async fn graceful(workload: &Workload) -> Result<Verdict, Box<dyn Err
     server.restart().await?;
     let back =
         crowd.until(|shared| &shared.joined, joins, DEADLINE).await.ok_or("not every client is back")?;
-    let (ledger, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    let (ledger, findings) = finish(crowd, &mut server, Vec::new(), DEADLINE).await?;
     print_findings(&findings);
     let mut closed_after: Vec<Duration> = Vec::new();
     for connection in &ledger.connections {

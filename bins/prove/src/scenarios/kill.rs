@@ -8,7 +8,7 @@ use chat_client::Rng;
 
 use super::{DEADLINE, Verdict, print_findings};
 use crate::Workload;
-use crate::crowd::{Crowd, Habits, Pace, finish};
+use crate::crowd::{ClosedRoom, Crowd, Habits, Pace, finish};
 use crate::proxy::{Faults, Proxy};
 use crate::server::{Plan, Server};
 
@@ -18,11 +18,14 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
     let Some(mut server) = Server::start(Plan::new(workload.store, workload.shards)).await? else {
         return Ok(Verdict::NotRun(format!("kill on {:?}: it is not on this machine", workload.store)));
     };
-    let habits = workload.habits(seed);
-    let cookies = server.accounts(&habits.names()).await?;
+    let mut habits = workload.habits(seed);
+    let names = habits.names();
+    let cookies = server.accounts(&names).await?;
+    let room = ClosedRoom::create(server.address, &names, &cookies[0]).await?;
+    habits.closed_room = Some(room.name.clone());
     let faults = if workload.direct { Faults::NONE } else { Faults::MIXED };
     let proxy = Proxy::start(server.address, faults, seed).await?;
-    let crowd = Crowd::start(&habits, proxy.address, &cookies);
+    let mut crowd = Crowd::start(&habits, proxy.address, &cookies);
     let mut rng = Rng::for_part(seed, 77);
     let mut kills = 0;
     while kills < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
@@ -33,10 +36,14 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
         let down = if rng.random_bool(0.2) { rng.milliseconds(0..800) } else { Duration::ZERO };
         tokio::time::sleep(down).await;
         server.restart().await?;
+        if kills == workload.kills / 2 {
+            // A user with two clients, which may be offline at this moment.
+            room.remove(&names[names.len() / 4], &mut crowd).await?;
+        }
     }
     proxy.stop_faults();
     let took = crowd.now();
-    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    let (_, findings) = finish(crowd, &mut server, Vec::new(), DEADLINE).await?;
     let counts = &proxy.counts;
     println!(
         "  {:.0} s; proxy: {} connections, {} reset, {} black-holed, {} acknowledgements dropped",

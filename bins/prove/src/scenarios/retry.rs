@@ -39,7 +39,7 @@ pub(crate) async fn retry(options: &Retry) -> Result<Verdict, Box<dyn Error>> {
         kills += 1;
     }
     proxy.stop_faults();
-    let (_, findings) = finish(crowd, habits.rooms, &mut server, Vec::new(), DEADLINE).await?;
+    let (_, findings) = finish(crowd, &mut server, Vec::new(), DEADLINE).await?;
     print_findings(&findings);
     let counts = &findings.counts;
     let line = format!(

@@ -47,7 +47,7 @@ impl<'a> Check<'a> {
                 Event::Entry(seen) => {
                     let topic = &*seen.topic;
                     let is_allowed = match topic {
-                        Topic::Room(_) => rooms.contains(topic),
+                        Topic::Room(_) => rooms.contains(topic) && !self.is_after_removal(user, seen),
                         Topic::Pair(pair) => {
                             [pair.low(), pair.high()].iter().any(|name| name.as_str() == user)
                         }

@@ -22,7 +22,7 @@ impl<'a> Check<'a> {
         self.counts.connections += 1;
         for (when, frame) in &connection.frames {
             match frame {
-                Frame::Hello { privates, has_more } => {
+                Frame::Hello { privates, has_more, .. } => {
                     listed_all = !has_more;
                     pairs = privates.iter().map(|(pair, seq)| (pair, Sequence::after(*seq))).collect();
                 }
@@ -70,6 +70,7 @@ impl<'a> Check<'a> {
                 Frame::Entry(seen) => {
                     let topic = &*seen.topic;
                     let sequence = match topic {
+                        _ if self.is_after_removal(user, seen) => None,
                         Topic::Room(_) => rooms.get_mut(topic),
                         Topic::Pair(pair)
                             if [pair.low(), pair.high()].iter().any(|name| name.as_str() == user) =>
@@ -85,12 +86,15 @@ impl<'a> Check<'a> {
                 }
                 Frame::Error { code, nonce } => {
                     *self.counts.errors.entry(code.clone()).or_default() += 1;
-                    if code != "unavailable" && self.unexpected.len() < UNEXPECTED_MAX {
+                    let was_removed = self.ledger.removals.iter().any(|removal| *removal.user == *user);
+                    let is_expected = code == "unavailable"
+                        || (was_removed && matches!(&**code, "forbidden" | "not_joined" | "not_found"));
+                    if !is_expected && self.unexpected.len() < UNEXPECTED_MAX {
                         self.unexpected
                             .push(at(&format!("{code}: {}", connection.before(*when, nonce.as_deref()))));
                     }
                 }
-                Frame::LeaveRequest { .. } => {}
+                Frame::LeaveRequest { .. } | Frame::Read { .. } => {}
                 Frame::Reconnect => self.counts.reconnects += 1,
                 Frame::Closed { code } => {
                     if let Some(code) = code {
