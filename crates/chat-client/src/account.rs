@@ -13,7 +13,7 @@ use crate::{CONVERSATIONS_MAX, Entry, Event, Topic};
 /// An account is made of events: a session keeps one for itself, and
 /// [`Events`](crate::Events) another one that is as far as the application. It lists
 /// what the last `hello` listed (the 200 rooms and the 200 conversations with the newest
-/// messages) and what came since. A server without the features `rooms` and `read` lists
+/// messages) and what came since; older conversations stay if they were listed before. A server without the features `rooms` and `read` lists
 /// no rooms, and its conversations have no counts.
 ///
 /// # Counts
@@ -26,6 +26,7 @@ use crate::{CONVERSATIONS_MAX, Entry, Event, Topic};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     user: Option<String>,
+    epoch: Option<String>,
     has_more_rooms: bool,
     has_more_conversations: bool,
     /// The server counts.
@@ -231,17 +232,28 @@ impl Account {
     }
 
     fn hello(&mut self, event: &Event) {
-        let Event::Online { user, features, rooms, has_more_rooms, conversations, has_more, .. } = event
+        let Event::Online { user, epoch, features, rooms, has_more_rooms, conversations, has_more } = event
         else {
             return;
         };
+        let mut known = std::mem::take(&mut self.conversations);
+        // Those that are left out have no new messages.
+        let is_same = self.user.as_ref() == Some(user) && self.epoch.as_ref() == Some(epoch);
+        if !(is_same && *has_more) {
+            known.clear();
+        }
+        known.extend(conversations.iter().map(|with| (with.with.clone(), with.into())));
+        while known.len() > CONVERSATIONS_MAX {
+            forget_oldest(&mut known, |position| position.at);
+        }
         *self = Self {
             user: Some(user.clone()),
+            epoch: Some(epoch.clone()),
             has_more_rooms: *has_more_rooms,
             has_more_conversations: *has_more,
             has_counts: features.read,
             rooms: rooms.iter().map(|room| (room.room.clone(), (Info::of(room), room.into()))).collect(),
-            conversations: conversations.iter().map(|with| (with.with.clone(), with.into())).collect(),
+            conversations: known,
         };
     }
 

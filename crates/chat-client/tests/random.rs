@@ -1,16 +1,21 @@
 //! Sessions against the server's own hub under random faults: links that are slow
 //! and break, a log that fails or answers too late, servers and programs that
-//! crash and start again. A seed that fails can be run by itself:
+//! crash and start again, members who are added and removed, and marks of users with
+//! several devices. A seed that fails can be run by itself:
 //! `SEED=17 cargo test -p chat-client --test random`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use chat_client::{Event, Options, Output as Todo, Rng, Seen, Session, Snapshot, Topic as ClientTopic};
+use chat_client::{
+    Account, Event, Level, NewMessage, Options, Output as Todo, Rng, Seen, Session, Snapshot,
+    Topic as ClientTopic,
+};
 use chat_core::{
-    Answer, ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input, Now, Outcome,
-    Output, Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomName, Seed, Topic, Username,
+    Access, Actor, Answer, ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input,
+    Now, Outcome, Output, Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomInfo, RoomName, Seed,
+    Topic, UserMark, Username, WantedChange,
 };
 
 #[test]
@@ -32,9 +37,12 @@ fn nothing_is_lost_doubled_or_out_of_order() {
     }
     // A test without faults proves nothing.
     if std::env::var_os("SEED").is_none() {
-        let Total { stored, duplicates, seen, losses, restarts, crashes, resets } = total;
+        let Total { stored, duplicates, seen, losses, restarts, crashes, resets, .. } = total;
         assert!(stored > 20_000 && seen > 80_000 && losses > 1_000, "{total:?}");
         assert!(duplicates > 50 && restarts > 50 && crashes > 50 && resets > 10, "{total:?}");
+        let Total { reads, marks_lost, removals, ended, forbidden, activities, unread, .. } = total;
+        assert!(reads > 1_000 && marks_lost > 20 && activities > 100 && unread > 100, "{total:?}");
+        assert!(removals > 100 && ended > 20 && forbidden > 20, "{total:?}");
     }
 }
 
@@ -47,6 +55,18 @@ struct Total {
     restarts: u64,
     crashes: u64,
     resets: u64,
+    /// Calls that raised a mark.
+    reads: u64,
+    /// Marks that the server had not kept when it crashed.
+    marks_lost: u64,
+    removals: u64,
+    /// Rooms that the server ended for a client.
+    ended: u64,
+    /// Sends and joins that were refused.
+    forbidden: u64,
+    activities: u64,
+    /// Messages that were unread at the end.
+    unread: u64,
 }
 
 impl Total {
@@ -58,6 +78,13 @@ impl Total {
         self.restarts += other.restarts;
         self.crashes += other.crashes;
         self.resets += other.resets;
+        self.reads += other.reads;
+        self.marks_lost += other.marks_lost;
+        self.removals += other.removals;
+        self.ended += other.ended;
+        self.forbidden += other.forbidden;
+        self.activities += other.activities;
+        self.unread += other.unread;
     }
 }
 
@@ -71,11 +98,28 @@ struct World {
     drafts: Vec<(u64, Draft)>,
     /// Commits whose answers are late, and when they arrive.
     late: Vec<(u64, Commit)>,
+    /// Marks on their way to the store, and when they are kept.
+    marks: Vec<(u64, UserMark)>,
+    /// What is known about users.
+    model: Model,
     next_client: u32,
     apps: Vec<App>,
     /// How often faults happen, per thousand steps.
     rates: Rates,
     total: Total,
+}
+
+/// What users have done.
+#[derive(Default)]
+struct Model {
+    /// The last number of the closed room when a user was removed from it.
+    removed_at: BTreeMap<&'static str, u64>,
+    /// How far each user has read each topic, on any device.
+    read: BTreeMap<(&'static str, ClientTopic), u64>,
+    /// What each user has chosen.
+    levels: BTreeMap<(&'static str, ClientTopic), Level>,
+    /// Users read parts of what is unread, so that counts may be estimated.
+    reads_parts: bool,
 }
 
 struct Rates {
@@ -92,8 +136,16 @@ struct App {
     link: Option<Link>,
     /// How far it has seen each topic, kept by the application itself.
     seen: Seen,
+    /// The rooms and conversations of the account, kept by the application itself.
+    account: Account,
+    /// How far the user has read each topic on this device.
+    read: BTreeMap<ClientTopic, u64>,
+    /// The conversations that the last hello listed.
+    listed: BTreeSet<String>,
     /// The nonce, topic and number of each send, in order.
     sends: Vec<(String, ClientTopic, Option<u64>)>,
+    /// The nonces of sends that were refused for good.
+    refused: Vec<String>,
     /// The first hello listed all conversations.
     knew_all: Option<bool>,
 }
@@ -120,13 +172,25 @@ impl World {
         // Some seeds have no faults of one kind at all.
         let mut rate = |max: u64| if rng.index(4) == 0 { 0 } else { rng.between(0, max - 1) };
         let rates = Rates { cut: rate(12), fail: rate(200), crash: rate(6), restart: rate(8) };
+        let mut history =
+            History::new(Seed(3, 4), HistoryLimits { entries_per_topic: 10_000, topics: 1_000 });
+        let info = RoomInfo { access: Access::Closed, ..RoomInfo::opened(&closed()) };
+        let create = WantedChange::Create {
+            room: closed(),
+            info,
+            members: vec![name("bob"), name("carol")],
+            by: name("alice"),
+        };
+        history.change(&create, 1, exists).unwrap();
         Self {
             now_ms: 1_000_000,
             hub: hub(),
             out: Outputs::default(),
-            history: History::new(Seed(3, 4), HistoryLimits { entries_per_topic: 10_000, topics: 1_000 }),
+            history,
             drafts: Vec::new(),
             late: Vec::new(),
+            marks: Vec::new(),
+            model: Model { reads_parts: seed % 2 == 1, ..Model::default() },
             next_client: 0,
             apps,
             rates,
@@ -175,6 +239,7 @@ impl World {
                     app.seen.seq(&ClientTopic::room("r0"))
                 );
                 app.session = Session::restore(options(), self.rng.next_u64(), snapshot);
+                app.account = Account::default();
             }
         }
         if self.rng.chance(self.rates.crash) {
@@ -199,6 +264,8 @@ impl World {
             }
         }
         self.late.clear();
+        self.total.marks_lost += self.marks.len() as u64;
+        self.marks.clear();
         self.hub = hub();
         self.out = Outputs::default();
         for app in &mut self.apps {
@@ -217,7 +284,8 @@ impl World {
     fn act(&mut self) {
         let now_ms = self.now_ms;
         let index = self.rng.index(self.apps.len());
-        let room = ROOMS[self.rng.index(ROOMS.len())].to_owned();
+        let room =
+            [ROOMS[self.rng.index(ROOMS.len())], CLOSED][usize::from(self.rng.index(5) == 0)].to_owned();
         let person = USERS[self.rng.index(USERS.len())];
         let action = self.rng.index(100);
         let count = if self.rng.index(50) == 0 { 60 } else { 1 };
@@ -226,14 +294,54 @@ impl World {
             0..10 => app.session.join(now_ms, &room).unwrap(),
             10 => app.session.leave(now_ms, &room),
             11..40 => {
+                let mentioned = (action % 4 == 0).then_some(person);
                 for _ in 0..count {
-                    app.send(now_ms, ClientTopic::Room(room.clone()));
+                    app.send(now_ms, ClientTopic::Room(room.clone()), mentioned);
                 }
             }
-            40..55 => app.send(now_ms, ClientTopic::private(person)),
+            40..55 => app.send(now_ms, ClientTopic::private(person), None),
+            55..62 => {
+                let topic =
+                    if action % 2 == 0 { ClientTopic::Room(room) } else { ClientTopic::private(person) };
+                let back = self.rng.between(0, 5);
+                self.total.reads += u64::from(app.read(now_ms, topic, back, &mut self.model));
+            }
+            // Two devices that choose at the same time may disagree until the next hello.
+            62 if index != 1 => app.set_level(now_ms, ClientTopic::Room(room), &mut self.model),
+            63 | 64 if self.late.is_empty() => self.change_members(person),
             _ => {}
         }
         self.perform_session(index);
+    }
+
+    /// Adds a user to the closed room, or removes a member.
+    fn change_members(&mut self, person: &'static str) {
+        let (user, room) = (name(person), closed());
+        if person == "alice" {
+            return;
+        }
+        let is_member = self.is_member(person, CLOSED);
+        let leaves = is_member && self.rng.index(3) == 0;
+        let by = Actor { user: if leaves { user.clone() } else { name("alice") }, is_administrator: false };
+        let wanted = if is_member {
+            self.total.removals += 1;
+            let topic = Topic::Room(closed());
+            self.model.removed_at.insert(person, self.history.last_seq(&topic));
+            self.model.read.remove(&(person, ClientTopic::room(CLOSED)));
+            self.model.levels.remove(&(person, ClientTopic::room(CLOSED)));
+            WantedChange::Remove { room, user, by }
+        } else {
+            WantedChange::Put { room, user, role: None, by }
+        };
+        let now = self.now();
+        let changes = self.history.change(&wanted, now.wall_ms, exists).unwrap();
+        self.hub.step(now, Input::Changes(&changes), &mut self.out);
+        self.perform();
+    }
+
+    fn is_member(&self, user: &str, room: &str) -> bool {
+        let room = self.history.room(&RoomName::parse(room).unwrap());
+        room.is_some_and(|(room, _)| room.members.contains_key(&name(user)))
     }
 
     /// Lets a little time pass.
@@ -248,6 +356,9 @@ impl World {
             self.crash();
         }
         self.log_answers();
+        while self.marks.first().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms) {
+            self.history.keep(&self.marks.remove(0).1);
+        }
         for index in 0..self.apps.len() {
             self.carry_up(index);
             self.carry_down(index);
@@ -294,14 +405,22 @@ impl World {
             let receipts: Vec<_> = due.iter().map(|draft| Receipt::new(draft.id, Outcome::Failed)).collect();
             self.hub.step(now, Input::Commit { entries: &[], receipts: &receipts }, &mut self.out);
         } else if !due.is_empty() {
-            let Commit { entries, receipts, .. } = self.history.append(&due, now.wall_ms, exists);
-            self.hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut self.out);
+            let commit = self.history.append(&due, now.wall_ms, exists);
+            self.publish(&commit);
         }
         while self.late.first().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms) {
-            let (_, Commit { entries, receipts, .. }) = self.late.remove(0);
-            self.hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut self.out);
+            let (_, commit) = self.late.remove(0);
+            self.publish(&commit);
         }
         self.perform();
+    }
+
+    fn publish(&mut self, commit: &Commit) {
+        let Commit { entries, receipts, changes } = commit;
+        if !changes.is_empty() {
+            self.hub.step(self.now(), Input::Changes(changes), &mut self.out);
+        }
+        self.hub.step(self.now(), Input::Commit { entries, receipts }, &mut self.out);
     }
 
     fn carry_up(&mut self, index: usize) {
@@ -381,9 +500,19 @@ impl World {
                     self.total.losses += 1;
                     self.hang_up(index);
                 }
-                Todo::Event(event) => self.apps[index].take_event(&event, &self.history, &mut self.total),
+                Todo::Event(event) => {
+                    let user = self.apps[index].user;
+                    // A member reads everything; what a user was sent before the removal
+                    // may still arrive.
+                    let readable = match self.is_member(user, CLOSED) {
+                        true => u64::MAX,
+                        false => self.model.removed_at.get(user).copied().unwrap_or(0),
+                    };
+                    self.apps[index].take_event(&event, readable, &self.history, &mut self.total);
+                }
             }
         }
+        self.apps[index].check_marks();
     }
 
     fn connect(&mut self, index: usize) {
@@ -425,6 +554,11 @@ impl World {
                     let at_ms = self.drafts.last().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
                     self.drafts.push((at_ms, draft));
                 }
+                Output::Keep(mark) => {
+                    let at_ms = self.now_ms + self.rng.between(0, 900);
+                    let at_ms = self.marks.last().map_or(at_ms, |(last_ms, _)| at_ms.max(*last_ms));
+                    self.marks.push((at_ms, mark));
+                }
                 Output::Read { id, query } => {
                     let fails = self.rng.chance(self.rates.fail);
                     let answer = if fails { Answer::Failed } else { self.history.answer(&query) };
@@ -456,7 +590,10 @@ impl World {
         }
     }
 
-    fn check_end(&self) {
+    fn check_end(&mut self) {
+        for index in 0..self.apps.len() {
+            self.check_account(index);
+        }
         let mut numbers: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for app in &self.apps {
             assert!(app.session.is_online());
@@ -467,6 +604,9 @@ impl World {
             // Every send has an answer, and the sends to a topic are in order.
             let mut last: BTreeMap<&ClientTopic, u64> = BTreeMap::new();
             for (nonce, place, seq) in &app.sends {
+                if app.refused.contains(nonce) {
+                    continue;
+                }
                 let seq = seq.expect("answered");
                 let before = last.insert(place, seq);
                 assert!(
@@ -496,6 +636,56 @@ impl World {
     }
 }
 
+impl World {
+    /// Compares the account as a client knows it with the store.
+    fn check_account(&mut self, index: usize) {
+        let app = &self.apps[index];
+        let (user, account) = (app.user, app.session.account());
+        assert_eq!(app.account, *account, "{user}");
+        for room in ROOMS.into_iter().chain([CLOSED]) {
+            let known = account.room(room);
+            assert_eq!(known.is_some(), self.is_member(user, room), "{user} in {room}");
+            let Some(known) = known else { continue };
+            let topic = Topic::Room(RoomName::parse(room).unwrap());
+            let state = self.history.counts(&name(user), &topic, 0);
+            let what = format!("{user} in {room}: {known:?}, not {state:?}");
+            assert_eq!(known.read, state.read, "{what}");
+            // A room without messages since the membership began has shown no number yet.
+            assert!(known.top == state.top || known.top == 0, "{what}");
+            let (unread, mentions) = (known.unread.unwrap(), known.mentions.unwrap());
+            let (unread_is, mentions_are) = (state.counts.unread, state.counts.mentions);
+            if self.model.reads_parts {
+                assert!(unread >= unread_is && mentions >= mentions_are, "{what}");
+            } else {
+                assert_eq!((unread, mentions), (unread_is, mentions_are), "{what}");
+            }
+            self.total.unread += u64::from(unread_is);
+            if let Some(read) = self.model.read.get(&(user, ClientTopic::room(room))) {
+                assert!(state.read >= *read, "{what}: read up to {read}");
+            }
+            if let Some(level) = self.model.levels.get(&(user, ClientTopic::room(room))) {
+                assert_eq!(known.level, *level, "{what}");
+            }
+        }
+        for with in &app.listed {
+            let known = account.conversation(with).unwrap();
+            let topic = Topic::Pair(Pair::new(name(user), name(with)));
+            let state = self.history.counts(&name(user), &topic, 0);
+            let what = format!("{user} with {with}: {known:?}, not {state:?}");
+            assert_eq!((known.read, known.seq), (state.read, state.top), "{what}");
+            let unread = known.unread.unwrap();
+            if self.model.reads_parts {
+                assert!(unread >= state.counts.unread, "{what}");
+            } else {
+                assert_eq!(unread, state.counts.unread, "{what}");
+            }
+            if let Some(read) = self.model.read.get(&(user, ClientTopic::private(with))) {
+                assert!(state.read >= *read, "{what}: read up to {read}");
+            }
+        }
+    }
+}
+
 impl App {
     fn new(user: &'static str, seed: u64) -> Self {
         Self {
@@ -503,23 +693,106 @@ impl App {
             session: Session::new(options(), seed),
             link: None,
             seen: Seen::default(),
+            account: Account::default(),
+            read: BTreeMap::new(),
+            listed: BTreeSet::new(),
             sends: Vec::new(),
+            refused: Vec::new(),
             knew_all: None,
         }
     }
 
-    fn send(&mut self, now_ms: u64, to: ClientTopic) {
-        let text = format!("{} {}", self.user, self.sends.len());
+    fn send(&mut self, now_ms: u64, to: ClientTopic, mentioned: Option<&str>) {
+        let text = format!("{} {} @{}", self.user, self.sends.len(), mentioned.unwrap_or_default());
+        let mut message = NewMessage::new(to.clone(), text);
+        message.mentions.extend(mentioned.map(str::to_owned));
         // The outbox may be full, or the room not joined.
-        if let Ok(nonce) = self.session.send(now_ms, to.clone(), text, None) {
+        if let Ok(nonce) = self.session.send_message(now_ms, message) {
             self.sends.push((nonce, to, None));
         }
     }
 
-    fn take_event(&mut self, event: &Event, history: &History, total: &mut Total) {
+    /// The user reads everything that there is of a topic, or all but the last `back`
+    /// messages. Returns whether that raises the mark.
+    fn read(&mut self, now_ms: u64, topic: ClientTopic, back: u64, model: &mut Model) -> bool {
+        let Some(before) = self.read_mark(&topic) else { return false };
+        let seen = self.session.seen().seq(&topic).unwrap_or(0);
+        let upto = if model.reads_parts { seen.saturating_sub(back) } else { u64::MAX };
+        self.session.read(now_ms, &topic, upto);
+        let read = self.read_mark(&topic).unwrap();
+        for known in
+            [self.read.entry(topic.clone()).or_default(), model.read.entry((self.user, topic)).or_default()]
+        {
+            *known = (*known).max(read);
+        }
+        read > before
+    }
+
+    /// How far the user has read a topic, if it is listed.
+    fn read_mark(&self, topic: &ClientTopic) -> Option<u64> {
+        let account = self.session.account();
+        match topic {
+            ClientTopic::Room(room) => account.room(room).map(|room| room.read),
+            ClientTopic::Private(with) => account.conversation(with).map(|with| with.read),
+        }
+    }
+
+    fn set_level(&mut self, now_ms: u64, topic: ClientTopic, model: &mut Model) {
+        let ClientTopic::Room(room) = &topic else { return };
+        let Some(room) = self.session.account().room(room) else { return };
+        let level = if room.level == Level::All { Level::None } else { Level::All };
+        self.session.set_level(now_ms, &topic, level);
+        model.levels.insert((self.user, topic), level);
+    }
+
+    /// No mark that was set on this device goes back on it, whatever the server forgets.
+    fn check_marks(&self) {
+        let is_listed = |topic: &ClientTopic| match topic {
+            ClientTopic::Room(_) => true,
+            ClientTopic::Private(with) => self.listed.contains(with),
+        };
+        for (topic, read) in self.read.iter().filter(|(topic, _)| is_listed(topic)) {
+            let known = self.read_mark(topic);
+            assert!(known.is_none_or(|known| known >= *read), "{}: {topic:?} {known:?} {read}", self.user);
+        }
+    }
+
+    fn take_event(&mut self, event: &Event, readable: u64, history: &History, total: &mut Total) {
+        self.account.apply(event);
         match event {
-            Event::Online { has_more, .. } => {
+            Event::Online { has_more, conversations, .. } => {
                 self.knew_all.get_or_insert(!has_more);
+                self.listed = conversations.iter().map(|listed| listed.with.clone()).collect();
+            }
+            Event::Activity { .. } => total.activities += 1,
+            Event::NotSent { nonce, code, may_be_stored, .. } if code == "forbidden" => {
+                total.forbidden += 1;
+                let (_, topic, seq) = self.sends.iter().find(|(sent, ..)| sent == nonce).expect("was sent");
+                assert_eq!((topic, seq), (&ClientTopic::room(CLOSED), &None));
+                if !may_be_stored {
+                    let all = PageLimits { entries: 10_000, bytes: usize::MAX };
+                    let page = history.page(&Topic::Room(closed()), PageFrom::After(0), all);
+                    let is = |stored: &chat_core::Entry| {
+                        stored.from == name(self.user)
+                            && stored.nonce.as_ref().is_some_and(|stored| stored.as_str() == nonce)
+                    };
+                    assert!(!page.entries.iter().any(|stored| is(stored)), "{nonce} was stored");
+                }
+                self.refused.push(nonce.clone());
+            }
+            Event::NotJoined { room, code, .. } if room == CLOSED && code == "forbidden" => {
+                total.forbidden += 1;
+                self.read.remove(&ClientTopic::room(CLOSED));
+            }
+            Event::Left { room, reason: Some(_) } | Event::RoomGone { room } => {
+                assert_eq!(room, CLOSED);
+                total.ended += 1;
+                self.read.remove(&ClientTopic::room(CLOSED));
+            }
+            Event::Message { topic, entry }
+                if *topic == ClientTopic::room(CLOSED) && entry.seq > readable =>
+            {
+                panic!("{} was sent {} after the removal at {readable}", self.user, entry.seq);
             }
             Event::Message { topic: place, entry } => {
                 total.seen += 1;
@@ -539,6 +812,11 @@ impl App {
                     let stored = &page.entries[0];
                     assert_eq!((stored.seq, stored.body.text()), (entry.seq, &*entry.text));
                     assert_eq!(stored.nonce.as_ref().map(|nonce| nonce.as_str()), entry.nonce.as_deref());
+                    let mentions =
+                        stored.body.mentions().map(|mentions| &*mentions.names).unwrap_or_default();
+                    assert!(
+                        mentions.iter().map(Username::as_str).eq(entry.mentions.iter().map(|name| &**name))
+                    );
                 }
             }
             Event::Stored { nonce, topic: place, seq, duplicate, .. } => {
@@ -584,6 +862,10 @@ fn hub() -> Hub {
     Hub::new(options, Seed(1, 2))
 }
 
+fn closed() -> RoomName {
+    RoomName::parse(CLOSED).unwrap()
+}
+
 fn exists(_: &Username) -> bool {
     true
 }
@@ -593,4 +875,6 @@ fn name(name: &str) -> Username {
 }
 
 const ROOMS: [&str; 3] = ["r0", "r1", "r2"];
+/// The name of a closed room, which alice moderates.
+const CLOSED: &str = "~closed";
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];

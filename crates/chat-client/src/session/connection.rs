@@ -137,7 +137,7 @@ impl Session {
             self.fail_all_sends();
         }
         self.private_hello(hello);
-        self.marks_hello();
+        self.marks_hello(now_ms);
         if is_other_user {
             let rooms: Vec<String> = self.seen.rooms().map(str::to_owned).collect();
             for room in rooms {

@@ -8,8 +8,9 @@ use crate::{Counts, Event, Level, Topic};
 
 /// The read marks and levels that the server may not have kept yet.
 ///
-/// The server does not answer a mark, and keeps it within 2 s. A mark stays here until a
-/// later `hello` shows it, or the connection outlasts it by [`KEPT_AFTER_MS`].
+/// The server does not answer a mark, and keeps it within 2 s. A mark stays here until the
+/// connection has outlasted it by [`KEPT_AFTER_MS`]. That a `hello` shows it is not enough:
+/// the server may have it in memory only.
 #[derive(Debug)]
 pub(super) struct Marks {
     reads: BTreeMap<Topic, Pending<u64>>,
@@ -117,7 +118,8 @@ impl Session {
                 }
             }
             self.marks.look_up_due();
-            self.emit_read(topic.clone(), upto);
+            let top = self.account.top(topic).unwrap_or(upto);
+            self.emit(Event::Read { topic: topic.clone(), upto, top, counts: None });
         }
         self.send_due(now_ms);
     }
@@ -176,21 +178,30 @@ impl Session {
         if self.server.features.read { self.marks.due_ms } else { u64::MAX }
     }
 
-    /// Compares the marks with those of `hello`: those that it shows are kept, and the
-    /// others are sent again.
-    pub(super) fn marks_hello(&mut self) {
-        let account = &self.account;
-        self.marks.reads.retain(|topic, mark| account.read(topic).is_none_or(|read| read < mark.value));
-        self.marks.levels.retain(|topic, mark| account.level(topic) != Some(mark.value));
-        let reads: Vec<_> =
-            self.marks.reads.iter().map(|(topic, mark)| (topic.clone(), mark.value)).collect();
-        let levels: Vec<_> =
-            self.marks.levels.iter().map(|(topic, mark)| (topic.clone(), mark.value)).collect();
-        for (topic, upto) in reads {
-            self.emit_read(topic, upto);
+    /// Compares the marks with those of `hello`: those that it does not show are sent
+    /// again.
+    pub(super) fn marks_hello(&mut self, now_ms: u64) {
+        let Self { account, marks, .. } = self;
+        let mut events = Vec::new();
+        for (topic, mark) in &mut marks.reads {
+            if account.read(topic).is_some_and(|read| read >= mark.value) {
+                (mark.due_ms, mark.sent_ms) = (None, Some(now_ms));
+            } else {
+                let (topic, upto) = (topic.clone(), mark.value);
+                let top = account.top(&topic).unwrap_or(upto);
+                events.push(Event::Read { topic, upto, top, counts: None });
+            }
         }
-        for (topic, level) in levels {
-            self.emit(Event::Level { topic, level });
+        for (topic, mark) in &mut marks.levels {
+            if account.level(topic) == Some(mark.value) {
+                (mark.due_ms, mark.sent_ms) = (None, Some(now_ms));
+            } else {
+                events.push(Event::Level { topic: topic.clone(), level: mark.value });
+            }
+        }
+        marks.look_up_due();
+        for event in events {
+            self.emit(event);
         }
     }
 
@@ -226,9 +237,6 @@ impl Session {
 
     /// Takes a mark that another device set, or counts that the server has made.
     pub(super) fn read_elsewhere(&mut self, topic: Topic, upto: u64, top: u64, counts: Counts) {
-        if self.marks.reads.get(&topic).is_some_and(|mark| mark.value <= upto && mark.due_ms.is_none()) {
-            self.marks.reads.remove(&topic);
-        }
         self.emit(Event::Read { topic, upto, top, counts: Some(counts) });
     }
 
@@ -237,11 +245,6 @@ impl Session {
         self.marks.levels.remove(&topic);
         self.marks.look_up_due();
         self.emit(Event::Level { topic, level });
-    }
-
-    fn emit_read(&mut self, topic: Topic, upto: u64) {
-        let top = self.account.top(&topic).unwrap_or(upto);
-        self.emit(Event::Read { topic, upto, top, counts: None });
     }
 }
 

@@ -102,9 +102,16 @@ fn a_mark_is_repeated_until_the_server_shows_it() {
     // This time it kept the level, and another device has read further.
     let mut kept = listed("tech", 9, 8, 1);
     kept["level"] = json!("all");
-    client.all_features(json!([kept]), json!([]));
+    client.all_features(json!([kept.clone()]), json!([]));
     assert_eq!(marks(&mut client), [json!(null); 0]);
     assert_eq!(client.session.account().room("tech").unwrap().read, 8);
+    // It may have shown them from its memory only, and crashes again.
+    client.all_features(json!([listed("tech", 9, 4, 3)]), json!([]));
+    assert_eq!(marks(&mut client).len(), 2);
+    client.all_features(json!([kept]), json!([]));
+    client.advance(20_000);
+    client.session.received(client.now_ms);
+    client.lose(None);
     assert_eq!(client.session.snapshot().marks, []);
 }
 
