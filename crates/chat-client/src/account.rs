@@ -32,6 +32,8 @@ pub struct Account {
     /// The server counts.
     has_counts: bool,
     rooms: BTreeMap<String, (Info, Position)>,
+    /// The last numbers of the joined rooms, of which the user need not be a member.
+    joined: BTreeMap<String, u64>,
     conversations: BTreeMap<String, Position>,
 }
 
@@ -146,12 +148,27 @@ impl Account {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Online { .. } => self.hello(event),
+            Event::Joined { room, seq, .. } => {
+                self.joined.insert(room.clone(), *seq);
+                if let Some((_, position)) = self.rooms.get_mut(room).filter(|(_, known)| known.is_new) {
+                    position.begin(*seq);
+                }
+            }
+            Event::NotJoined { room, .. } => {
+                self.joined.remove(room);
+            }
             Event::Room { room, title, access, archived, role } => {
                 let info = Info { title: title.clone(), access: *access, archived: *archived, role: *role };
                 self.set_room(room, info);
             }
-            Event::RoomGone { room } | Event::Left { room, reason: Some(_) } => {
+            Event::RoomGone { room } => {
                 self.rooms.remove(room);
+            }
+            Event::Left { room, reason } => {
+                self.joined.remove(room);
+                if reason.is_some() {
+                    self.rooms.remove(room);
+                }
             }
             Event::Message { topic, entry } => self.message(topic, entry),
             Event::Activity { room, top, at, new, mentions } => {
@@ -217,6 +234,15 @@ impl Account {
         Some(self.known(topic)?.level)
     }
 
+    /// What a message adds to the counts of a topic: 1 if it is one of another user, and 1
+    /// if it mentions this user, too.
+    pub(crate) fn counts_of(&self, entry: &Entry) -> (u64, u64) {
+        let user = self.user.as_deref();
+        let is_others = user != Some(&*entry.from);
+        let is_mention = entry.mention_all || entry.mentions.iter().any(|name| Some(&**name) == user);
+        (u64::from(is_others), u64::from(is_others && is_mention))
+    }
+
     fn known(&self, topic: &Topic) -> Option<&Position> {
         match topic {
             Topic::Room(room) => self.rooms.get(room).map(|(_, position)| position),
@@ -236,13 +262,23 @@ impl Account {
         else {
             return;
         };
-        let mut known = std::mem::take(&mut self.conversations);
-        // Those that are left out have no new messages.
-        let is_same = self.user.as_ref() == Some(user) && self.epoch.as_ref() == Some(epoch);
-        if !(is_same && *has_more) {
-            known.clear();
+        let mut before = std::mem::take(&mut self.conversations);
+        if self.user.as_ref() != Some(user) || self.epoch.as_ref() != Some(epoch) {
+            before.clear();
         }
-        known.extend(conversations.iter().map(|with| (with.with.clone(), with.into())));
+        let listed = conversations.iter().map(|listed| {
+            let mut position = Position::from(listed);
+            let before = before.get(&listed.with).filter(|before| !before.is_guess);
+            if let Some(before) = before.filter(|_| listed.unread.is_none()) {
+                // The server may not know at this moment how far it was read.
+                position.read = position.read.max(before.read);
+            }
+            (listed.with.clone(), position)
+        });
+        let listed: Vec<_> = listed.collect();
+        // Those that are left out have no new messages.
+        let mut known = if *has_more { before } else { BTreeMap::new() };
+        known.extend(listed);
         while known.len() > CONVERSATIONS_MAX {
             forget_oldest(&mut known, |position| position.at);
         }
@@ -253,6 +289,7 @@ impl Account {
             has_more_conversations: *has_more,
             has_counts: features.read,
             rooms: rooms.iter().map(|room| (room.room.clone(), (Info::of(room), room.into()))).collect(),
+            joined: BTreeMap::new(),
             conversations: known,
         };
     }
@@ -265,25 +302,33 @@ impl Account {
         // A room that `hello` did not list may be one of those that it left out.
         let counts = (!self.has_more_rooms).then_some(Counts::default());
         forget_oldest(&mut self.rooms, |(_, position)| position.at);
-        let position = Position { is_new: true, ..Position::new(Level::Mentions, counts) };
+        let mut position = Position { is_new: true, ..Position::new(Level::Mentions, counts) };
+        if let Some(top) = self.joined.get(room) {
+            position.begin(*top);
+        }
         self.rooms.insert(room.to_owned(), (info, position));
     }
 
     fn message(&mut self, topic: &Topic, entry: &Entry) {
-        let user = self.user.as_deref();
-        let is_own = user == Some(&*entry.from);
-        let is_mention = entry.mention_all || entry.mentions.iter().any(|name| Some(&**name) == user);
-        let counts = Counts { unread: u8::from(!is_own), mentions: u8::from(!is_own && is_mention) };
+        let (new, mentions) = self.counts_of(entry);
+        let counts = Counts { unread: capped(new), mentions: capped(mentions) };
         if let Topic::Private(with) = topic
             && !self.conversations.contains_key(with)
         {
             // What was before the first entry of an older conversation is unknown.
             let before = if self.has_more_conversations { entry.seq.saturating_sub(1) } else { 0 };
             let known = self.has_counts.then_some(Counts::default());
-            let position =
-                Position { top: before, read: before, counted: before, ..Position::new(Level::All, known) };
+            let mut position = Position::new(Level::All, known);
+            if before > 0 {
+                position.begin(before);
+            }
             forget_oldest(&mut self.conversations, |position| position.at);
             self.conversations.insert(with.clone(), position);
+        }
+        if let Topic::Room(room) = topic
+            && let Some(top) = self.joined.get_mut(room)
+        {
+            *top = entry.seq.max(*top);
         }
         if let Some(position) = self.position(topic) {
             position.add(entry.seq, entry.timestamp, counts);
@@ -326,6 +371,8 @@ struct Position {
     /// The membership has just begun, with everything read; its first number is not
     /// known yet.
     is_new: bool,
+    /// The server has not said how far the user has read: `read` may be too high.
+    is_guess: bool,
 }
 
 /// Messages of others: one, or those of one frame `activity`.
@@ -338,7 +385,14 @@ struct Newer {
 
 impl Position {
     fn new(level: Level, counts: Option<Counts>) -> Self {
-        Self { top: 0, at: 0, read: 0, level, counted: 0, counts, newer: VecDeque::new(), is_new: false }
+        let newer = VecDeque::new();
+        Self { top: 0, at: 0, read: 0, level, counted: 0, counts, newer, is_new: false, is_guess: false }
+    }
+
+    /// As far as is known, everything up to this number was read.
+    fn begin(&mut self, top: u64) {
+        (self.top, self.read, self.counted) = (top, top, top);
+        (self.is_new, self.is_guess) = (false, true);
     }
 
     /// The present counts.
@@ -358,6 +412,7 @@ impl Position {
         if std::mem::take(&mut self.is_new) {
             self.read = seq - u64::from(counts.unread.max(1)).min(seq);
             self.counted = self.read;
+            self.is_guess = true;
         }
         self.top = seq;
         if counts.unread > 0 && seq > self.read {
@@ -376,7 +431,7 @@ impl Position {
         if upto < self.read {
             return;
         }
-        (self.read, self.is_new) = (upto, false);
+        (self.read, self.is_new, self.is_guess) = (upto, false, false);
         self.newer.retain(|newer| newer.seq > upto);
         if upto >= self.counted {
             (self.counted, self.counts) = (upto, Some(Counts::default()));
@@ -388,13 +443,19 @@ impl Position {
 
     /// The user has read up to `upto`, and the server has counted up to `top`.
     fn counted(&mut self, upto: u64, top: u64, counts: Counts) {
-        if upto < self.read {
+        let read = self.read;
+        let is_behind = upto < read && !self.is_guess;
+        // The server counted before it had this client's mark.
+        if is_behind && self.counts.is_some() {
             return;
         }
-        (self.read, self.is_new) = (upto, false);
+        (self.read, self.is_new, self.is_guess) = (upto, false, false);
         (self.counted, self.counts) = (top, Some(counts));
         self.top = self.top.max(top);
         self.newer.retain(|newer| newer.seq > top.max(upto));
+        if is_behind {
+            self.read(read);
+        }
     }
 
     fn membership(&self, room: &str, info: &Info) -> Membership {

@@ -136,8 +136,9 @@ impl Session {
         if is_other_user {
             self.fail_all_sends();
         }
+        self.marks_shown(&hello, now_ms);
         self.private_hello(hello);
-        self.marks_hello(now_ms);
+        self.show_marks();
         if is_other_user {
             let rooms: Vec<String> = self.seen.rooms().map(str::to_owned).collect();
             for room in rooms {

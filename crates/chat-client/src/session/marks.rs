@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Mark, Output, Session};
-use crate::frame::{Refusal, Request};
+use crate::frame::{Hello, Refusal, Request};
 use crate::{Counts, Event, Level, Topic};
 
 /// The read marks and levels that the server may not have kept yet.
@@ -178,29 +178,33 @@ impl Session {
         if self.server.features.read { self.marks.due_ms } else { u64::MAX }
     }
 
-    /// Compares the marks with those of `hello`: those that it does not show are sent
-    /// again.
-    pub(super) fn marks_hello(&mut self, now_ms: u64) {
-        let Self { account, marks, .. } = self;
-        let mut events = Vec::new();
-        for (topic, mark) in &mut marks.reads {
-            if account.read(topic).is_some_and(|read| read >= mark.value) {
+    /// Takes note of the marks that `hello` shows: they are not sent again.
+    pub(super) fn marks_shown(&mut self, hello: &Hello, now_ms: u64) {
+        let rooms = hello.rooms.iter().map(|room| (Topic::room(&*room.room), room.read, room.level));
+        let privates = hello.privates.iter();
+        let privates = privates.map(|listed| (Topic::private(&*listed.with), listed.read, listed.level));
+        for (topic, read, level) in rooms.chain(privates) {
+            if let Some(mark) = self.marks.reads.get_mut(&topic).filter(|mark| mark.value <= read) {
                 (mark.due_ms, mark.sent_ms) = (None, Some(now_ms));
-            } else {
-                let (topic, upto) = (topic.clone(), mark.value);
-                let top = account.top(&topic).unwrap_or(upto);
-                events.push(Event::Read { topic, upto, top, counts: None });
+            }
+            if let Some(mark) = self.marks.levels.get_mut(&topic).filter(|mark| mark.value == level) {
+                (mark.due_ms, mark.sent_ms) = (None, Some(now_ms));
             }
         }
-        for (topic, mark) in &mut marks.levels {
-            if account.level(topic) == Some(mark.value) {
-                (mark.due_ms, mark.sent_ms) = (None, Some(now_ms));
-            } else {
-                events.push(Event::Level { topic: topic.clone(), level: mark.value });
-            }
-        }
-        marks.look_up_due();
-        for event in events {
+        self.marks.look_up_due();
+    }
+
+    /// Shows the application the marks that `hello` did not show.
+    pub(super) fn show_marks(&mut self) {
+        let reads = self.marks.reads.iter().filter(|(_, mark)| mark.due_ms.is_some());
+        let reads = reads.map(|(topic, mark)| {
+            let (topic, upto) = (topic.clone(), mark.value);
+            let top = self.account.top(&topic).unwrap_or(upto);
+            Event::Read { topic, upto, top, counts: None }
+        });
+        let levels = self.marks.levels.iter().filter(|(_, mark)| mark.due_ms.is_some());
+        let levels = levels.map(|(topic, mark)| Event::Level { topic: topic.clone(), level: mark.value });
+        for event in reads.chain(levels).collect::<Vec<_>>() {
             self.emit(event);
         }
     }

@@ -230,7 +230,12 @@ impl Session {
 
     /// Takes an entry of a room; `None` is an entry of an unknown kind.
     pub(super) fn room_entry(&mut self, name: String, seq: u64, entry: Option<Entry>, now_ms: u64) {
-        let Some(room) = self.rooms.get(&name).filter(|room| room.phase == Phase::In) else { return };
+        let Some(room) = self.rooms.get(&name) else { return };
+        match room.phase {
+            Phase::In => {}
+            Phase::Leaving(_) => return self.entry_while_leaving(name, seq, entry),
+            Phase::Out { .. } | Phase::Joining(_) => return,
+        }
         let (seen, last_seq) = (self.seen.room(&name).and_then(|seen| seen.seq), room.last_seq);
         let is_folded = room.is_folded && seq <= last_seq;
         let is_next = match seen {
@@ -245,6 +250,16 @@ impl Session {
         match entry {
             Some(entry) => self.emit(Event::Message { topic, entry }),
             None => self.seen.advance(&topic, seq),
+        }
+    }
+
+    /// Takes an entry that the server sent before it took note that this client leaves the
+    /// room: the `activity` of the room continues behind it.
+    fn entry_while_leaving(&mut self, room: String, seq: u64, entry: Option<Entry>) {
+        let top = self.account.top(&Topic::Room(room.clone()));
+        if let Some(entry) = entry.filter(|_| top.is_some_and(|top| top < seq)) {
+            let (new, mentions) = self.account.counts_of(&entry);
+            self.emit(Event::Activity { room, top: seq, at: entry.timestamp, new, mentions });
         }
     }
 

@@ -30,7 +30,7 @@ fn hello_lists_the_rooms_and_conversations() {
     let left_out = json!({"room": "busy", "title": "Busy", "access": "open", "role": "member", "top": 5,
         "at": 6, "read": 2, "level": "none", "something new": {}});
     client.all_features(
-        json!([closed, left_out]),
+        json!([closed, left_out.clone()]),
         json!([{"with": "bob", "seq": 7, "at": 5, "read": 6, "unread": 1, "level": "mentions"}]),
     );
     let account = client.session.account();
@@ -53,9 +53,16 @@ fn hello_lists_the_rooms_and_conversations() {
     let bob = account.conversation("bob").unwrap();
     assert_eq!((bob.seq, bob.at, bob.read, bob.unread, bob.level), (7, 5, 6, Some(1), Level::Mentions));
     assert!(!account.has_more_rooms());
-    // The counts that were left out follow.
+    // The counts that were left out follow, …
     client.frame(json!({"type": "read", "room": "busy", "upto": 2, "top": 5, "unread": 250, "mentions": 2}));
     assert_eq!(counts(&client, "busy"), (Some(100), Some(2)));
+    // … also if the user reads meanwhile: at most one of the five is left.
+    client.all_features(json!([left_out]), json!([]));
+    client.session.read(client.now_ms, &Topic::room("busy"), 4);
+    client.collect();
+    assert_eq!(counts(&client, "busy"), (None, None));
+    client.frame(json!({"type": "read", "room": "busy", "upto": 2, "top": 5, "unread": 3, "mentions": 2}));
+    assert_eq!(counts(&client, "busy"), (Some(1), Some(1)));
 }
 
 #[test]
@@ -126,6 +133,26 @@ fn activity_counts_rooms_that_are_not_joined() {
     client.frame(activity(500, 400, 0));
     assert_eq!(counts(&client, "tech"), (Some(100), Some(2)));
     assert_eq!(client.session.account().room("tech").unwrap().at, 500);
+}
+
+#[test]
+fn a_message_on_its_way_while_the_room_is_left_counts() {
+    let mut client = Harness::in_room("tech");
+    client.all_features(json!([listed("tech", 4, 4, 0)]), json!([]));
+    client.joined("tech", 4, true);
+    for seq in 1..=5 {
+        message(&mut client, seq, "bob", &[]);
+    }
+    client.events();
+    client.session.leave(client.now_ms, "tech");
+    client.collect();
+    let reference = client.sent.last().unwrap()["ref"].clone();
+    message(&mut client, 6, "bob", &["alice"]);
+    message(&mut client, 7, "alice", &[]);
+    client.frame(json!({"type": "left", "room": "tech", "ref": reference}));
+    client.frame(json!({"type": "activity", "room": "tech", "top": 8, "at": 1, "new": 1, "mentions": 0}));
+    assert_eq!(client.events(), ["1 in tech", "0 in tech", "left tech", "1 in tech"]);
+    assert_eq!(counts(&client, "tech"), (Some(3), Some(1)));
 }
 
 #[test]
