@@ -150,6 +150,11 @@ impl History {
         self.rooms.change(wanted, account_exists, top, now_ms)
     }
 
+    /// Removes a user from all rooms, as if each were left, without a [`RoomChange`].
+    pub fn remove_from_rooms(&mut self, user: &Username) {
+        self.rooms.remove_from_all(user);
+    }
+
     /// Adds a room that is not there yet, without members. An open room that a user opened by
     /// its name, and whose title is still the name, gets the title.
     pub fn open_room(&mut self, room: &RoomName, info: RoomInfo, now_ms: u64) {

@@ -175,6 +175,7 @@ impl UserRepository for MemoryStore {
             let mut inner = self.lock();
             inner.users.remove(name);
             inner.administrators.remove(name);
+            inner.history.remove_from_rooms(name);
             Ok(())
         })
     }

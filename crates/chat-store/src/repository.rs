@@ -73,8 +73,10 @@ pub trait UserRepository: Send + Sync {
         new: &'a str,
     ) -> StoreFuture<'a, bool>;
 
-    /// Deletes an account, if there is one. Its messages stay, its name stays reserved,
-    /// and the caller [revokes](SessionRepository::revoke_sessions_of) its sessions.
+    /// Deletes an account, if there is one. Its messages stay, its name stays reserved, and
+    /// it leaves all rooms; where it was the only moderator, the longest member becomes one.
+    /// What it has read in private conversations stays, too. The caller
+    /// [revokes](SessionRepository::revoke_sessions_of) its sessions.
     fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()>;
 
     /// Lists at most `max` accounts after a name (`None`: from the first one), in an order

@@ -121,9 +121,25 @@ impl RoomTable {
         self.keep(&UserMark { user: user.clone(), topic, read: Some(top), level: None }, top);
     }
 
+    /// Removes a user from all rooms.
+    pub(super) fn remove_from_all(&mut self, user: &Username) {
+        for room in self.rooms_of.remove(user).unwrap_or_default() {
+            self.remove_member(&room, user);
+        }
+    }
+
+    /// Removes a user from a room. If the user was its only moderator, the longest member
+    /// becomes one.
     fn remove_member(&mut self, room: &RoomName, user: &Username) {
-        if let Some(kept) = self.rooms.get_mut(room) {
-            kept.members.remove(user);
+        if let Some(KeptRoom { members, .. }) = self.rooms.get_mut(room) {
+            let removed = members.remove(user);
+            let was_moderator = removed.is_some_and(|(role, _)| role == Role::Moderator);
+            if was_moderator
+                && members.values().all(|(role, _)| *role != Role::Moderator)
+                && let Some((role, _)) = members.values_mut().min_by_key(|(_, joined)| *joined)
+            {
+                *role = Role::Moderator;
+            }
         }
         if let Some(rooms) = self.rooms_of.get_mut(user) {
             rooms.remove(room);
@@ -204,17 +220,11 @@ impl RoomTable {
                 let was_member = facts.user.is_some();
                 let was_last_moderator = facts.user == Some(Role::Moderator) && !facts.has_other_moderator;
                 self.remove_member(room, user);
-                let Some(kept) = self.rooms.get_mut(room) else { return Ok(Vec::new()) };
+                let Some(kept) = self.rooms.get(room) else { return Ok(Vec::new()) };
                 let access = kept.info.access;
                 let reason = if *user == by.user { GoneReason::Left } else { GoneReason::Removed };
                 let mut changes =
                     vec![RoomChange::Gone { room: room.clone(), user: user.clone(), reason, access, top }];
-                if was_last_moderator
-                    && let Some((_, (role, _))) =
-                        kept.members.iter_mut().min_by_key(|(_, (_, joined))| *joined)
-                {
-                    *role = Role::Moderator;
-                }
                 // The only moderator may have become one by this change: it is said again.
                 if was_last_moderator || !was_member {
                     let mut moderators =

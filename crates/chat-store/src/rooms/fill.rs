@@ -4,9 +4,9 @@
 use chat_core::{Role, RoomName};
 
 use super::members::{self, NewMember};
-use crate::columns;
 use crate::rows::Columns as _;
 use crate::statements::{Statements, Value, json};
+use crate::{StoreError, columns};
 use Value::{Number, Text};
 
 /// Makes one step inside the caller's transaction. It looks at about `max` entries, and
@@ -54,9 +54,12 @@ async fn fill<S: Statements>(
     }
     let names: Vec<&str> = authors.iter().map(|(user, _)| user.as_str()).collect();
     let values = [Text(&json(&names)?), Text(room.as_str())];
+    let missing = statements.rows(S::SQL.missing_members, &values).await?;
+    let mut positions = missing.iter().map(|row| row.number(0)).collect::<Result<Vec<u64>, StoreError>>()?;
+    positions.sort_unstable();
     let mut new = Vec::new();
-    for row in &statements.rows(S::SQL.missing_members, &values).await? {
-        let author = usize::try_from(row.number(0)?).ok().and_then(|position| authors.get(position));
+    for position in positions {
+        let author = usize::try_from(position).ok().and_then(|position| authors.get(position));
         new.extend(author.map(|(user, joined_at_ms)| NewMember {
             room,
             user,
@@ -78,7 +81,7 @@ pub(crate) const NEXT_ROOM: &str =
 const IS_OPEN: &str = "SELECT 1 FROM rooms WHERE name = $1 AND access = 1";
 
 /// In the order of their first entries.
-const AUTHORS: &str = "SELECT sender, min(at), max(seq), count(*)
+pub(crate) const AUTHORS: &str = "SELECT sender, min(at), max(seq), count(*)
        FROM (SELECT sender, at, seq FROM entries WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS part
       GROUP BY sender ORDER BY min(seq)";
 

@@ -25,7 +25,7 @@ pub(crate) struct Sql {
     /// Adds mentions: `topic, username, seq, author`.
     pub(crate) add_mentions: &'static str,
     /// Of these names, the positions of those with an account who are no members of the
-    /// room `$2` and have not left it.
+    /// room `$2` and have not left it, in no order.
     pub(crate) missing_members: &'static str,
     /// Locks a row of `members_fill`, if there is one: `topic, seq`.
     pub(crate) fill_position: &'static str,
@@ -71,8 +71,7 @@ pub(crate) const SQLITE: Sql = Sql {
     missing_members: "SELECT d.key FROM jsonb_each($1) AS d
       CROSS JOIN users AS u ON u.username = d.value
       WHERE NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = $2 AND m.username = d.value)
-        AND NOT EXISTS (SELECT 1 FROM left_rooms AS l WHERE l.room = $2 AND l.username = d.value)
-      ORDER BY d.key",
+        AND NOT EXISTS (SELECT 1 FROM left_rooms AS l WHERE l.room = $2 AND l.username = d.value)",
     fill_position: "SELECT topic, seq FROM members_fill LIMIT 1",
 };
 
@@ -130,7 +129,6 @@ pub(crate) const POSTGRES: Sql = Sql {
        FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)
        JOIN users AS u ON u.username = d.name COLLATE \"default\"
       WHERE NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = $2 AND m.username = d.name)
-        AND NOT EXISTS (SELECT 1 FROM left_rooms AS l WHERE l.room = $2 AND l.username = d.name)
-      ORDER BY d.position",
+        AND NOT EXISTS (SELECT 1 FROM left_rooms AS l WHERE l.room = $2 AND l.username = d.name)",
     fill_position: "SELECT topic, seq FROM members_fill LIMIT 1 FOR UPDATE",
 };
