@@ -5,8 +5,9 @@
 /**
  * `write`: the box is there. `join`: the user reads as a guest. `archived`: nobody
  * writes. The others say why the room cannot be read: it is closed to the user
- * (`forbidden`), the user was `removed`, it was `closed`, or the user has `left` it.
- * @typedef {"write" | "join" | "archived" | "forbidden" | "removed" | "closed" | "left"} Standing
+ * (`forbidden`), there is none and the user may not make it (`missing`), the user was
+ * `removed`, it was `closed`, or the user has `left` it.
+ * @typedef {"write" | "join" | "archived" | "forbidden" | "missing" | "removed" | "closed" | "left"} Standing
  */
 
 /**
@@ -14,13 +15,15 @@
  * @param {Pick<Place, "role" | "archived">} known.place
  * @param {{ status: string, reason?: string } | undefined} known.room as this page has joined it
  * @param {{ members: number, archived: boolean } | null} known.about what the server says about it; null: not yet
+ * @param {boolean} [known.isMissing] whether the server says that there is no such room
  * @param {number} known.end the number of its last message
  * @returns {Standing}
  */
-export function standingOf({ place, room, about, end }) {
+export function standingOf({ place, room, about, isMissing = false, end }) {
   if (room?.status === "refused") {
     const { reason } = room;
-    return reason === "removed" || reason === "closed" || reason === "left" ? reason : "forbidden";
+    const isKnown = reason === "removed" || reason === "closed" || reason === "left";
+    return isKnown ? reason : isMissing ? "missing" : "forbidden";
   }
   if (place.archived || about?.archived) {
     return "archived";

@@ -23,4 +23,5 @@ test("a room that cannot be read says why", () => {
   for (const [reason, standing] of /** @type {const} */ ([["removed", "removed"], ["closed", "closed"], ["left", "left"], ["forbidden", "forbidden"], ["not_found", "forbidden"]])) {
     assert.equal(standingOf({ ...guest, room: { status: "refused", reason } }), standing);
   }
+  assert.equal(standingOf({ ...guest, room: { status: "refused", reason: "forbidden" }, isMissing: true }), "missing");
 });

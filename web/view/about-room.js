@@ -159,7 +159,7 @@ export class AboutRoom {
 
   /** @param {string | null} role */
   #mayEdit(role) {
-    return role === "moderator" || (this.#isAdministrator && role !== null) || (this.#isAdministrator && this.#room?.access === "open");
+    return role === "moderator" || this.#isAdministrator;
   }
 
   /** @param {boolean} isEditing */

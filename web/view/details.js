@@ -26,6 +26,7 @@ import { MemberList } from "./member-list.js";
 
 export class Details {
   #chat = byId("chat", HTMLElement);
+  #title = byId("title", HTMLElement);
   #behind = [byId("talk", HTMLElement), byId("sidebar", HTMLElement)];
   #close = make("button", { type: "button", id: "close-details", class: "icon", "data-t-label": "closeDetails" }, symbol("close"));
   #person = make("div", { class: "person-about" });
@@ -71,6 +72,8 @@ export class Details {
       ),
       this.#chat,
     );
+    this.#title.ariaExpanded = "false";
+    this.#title.setAttribute("aria-controls", "details");
     this.#close.addEventListener("click", () => this.close());
     this.#narrow.addEventListener("change", () => this.#cover());
     setInterval(() => this.isOpen && !document.hidden && this.#members.load(), MEMBERS_EVERY_MS);
@@ -144,6 +147,7 @@ export class Details {
   #cover() {
     const covers = this.isOpen && this.#narrow.matches;
     this.#chat.classList.toggle("with-details", this.isOpen);
+    this.#title.ariaExpanded = String(this.isOpen);
     for (const behind of this.#behind) {
       // The sidebar of a phone takes no focus while it is closed.
       behind.inert = covers || (behind.id === "sidebar" && this.#narrow.matches);

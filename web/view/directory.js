@@ -81,13 +81,14 @@ export class Directory {
    * @returns {Line}
    */
   #lineOf(place) {
-    const { key, unread, mentions, role } = place;
+    const { key, unread, mentions, access, role } = place;
     return {
       key,
       title: this.titleOf(key),
       unread,
       isMentioned: mentions > 0,
       isLoud: isLoud(place),
+      isClosed: access === "closed",
       isMember: role !== null,
       isOnline: key.startsWith("@") && this.#client.isOnline(key.slice(1)),
       unfinished: this.#unfinished(key),

@@ -1,6 +1,7 @@
 // What stands in place of the box where the user may not write: a bar with which to
 // join, a sentence, or a page that says why the room cannot be read.
 
+import { ApiError } from "../api.js";
 import { DEFAULT_ROOM } from "../logic/address.js";
 import { standingOf } from "../logic/standing.js";
 import * as rooms from "../rooms.js";
@@ -25,7 +26,7 @@ export class Foot {
   /** The conversation that is shown, and what the user may do there. @type {{ key: Key | null, standing: Standing }} */
   #now = { key: null, standing: "write" };
   #shown = "";
-  /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null } | null} */
+  /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null, isMissing: boolean } | null} */
   #about = null;
 
   /**
@@ -103,6 +104,7 @@ export class Foot {
       place,
       room: joined.get(key.slice(1)),
       about: this.#about?.room ?? null,
+      isMissing: this.#about?.isMissing,
       end: conversations.get(key)?.end ?? 0,
     });
   }
@@ -112,13 +114,14 @@ export class Foot {
    * @param {Key} key
    */
   async #learn(key) {
-    const about = { key, room: /** @type {rooms.Room | null} */ (null) };
+    const about = { key, room: /** @type {rooms.Room | null} */ (null), isMissing: false };
     this.#about = about;
     try {
       about.room = await rooms.room(key.slice(1));
       this.#hooks.step({ type: "rooms", rooms: [about.room] });
-    } catch {
+    } catch (error) {
       // The join says whether the room may be read; without the rest, the bar says less.
+      about.isMissing = error instanceof ApiError && (error.status === 404 || /^only administrators create/.test(error.sentence));
     }
     this.#hooks.changed();
   }
@@ -157,6 +160,7 @@ export class Foot {
     /** @type {Record<string, [heading: string, hint: string]>} */
     const words = {
       forbidden: [t.refusedHeading, t.refusedHint],
+      missing: [t.missingHeading, t.missingHint],
       removed: [t.removedHeading, t.removedHint],
       closed: [t.closedHeading, t.refusedHint],
       left: [t.leftHeading, t.refusedHint],
@@ -170,4 +174,4 @@ export class Foot {
   }
 }
 
-const REFUSED = ["forbidden", "removed", "closed", "left"];
+const REFUSED = ["forbidden", "missing", "removed", "closed", "left"];

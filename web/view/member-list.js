@@ -117,8 +117,9 @@ export class MemberList {
   /** Shows what has changed. */
   update() {
     const { role } = this.#client.account.of(`#${this.#room}`);
-    const mayChange = role === "moderator" || (this.#isAdministrator && role !== null);
-    this.#addOpener.hidden = role === null;
+    // Administrators may do what moderators may, in every room that they may read.
+    const mayChange = role === "moderator" || this.#isAdministrator;
+    this.#addOpener.hidden = role === null && !this.#isAdministrator;
     this.#more.hidden = !this.#hasMore;
     // Who is in the room just now is known at once; of the others, the server has told.
     const room = this.#client.rooms.get(this.#room);

@@ -18,6 +18,7 @@ import { Lines } from "./lines.js";
  * @property {number} unread
  * @property {boolean} isMentioned
  * @property {boolean} isLoud whether there is something unread that the user wants to know of
+ * @property {boolean} isClosed whether it is a room that only its members see
  * @property {boolean} isMember whether the room is one of the account
  * @property {boolean} isOnline whether it is a user who is online
  * @property {"failed" | "waiting" | "draft" | ""} unfinished whether there are messages that are not sent, or a draft
@@ -85,7 +86,7 @@ function lineOf(key) {
   const link = element("a", "line");
   link.href = addressOf(/** @type {Key} */ (key));
   link.dataset.key = key;
-  const front = isRoom ? element("span", "sign", "#") : element("span", "with-presence", avatar(key.slice(1), "small"));
+  const front = isRoom ? element("span", "sign") : element("span", "with-presence", avatar(key.slice(1), "small"));
   if (isRoom) front.ariaHidden = "true";
   const name = isolated("", "title");
   const mark = element("span");
@@ -95,11 +96,12 @@ function lineOf(key) {
   // The elements stay when their content changes: a click may begin on any of them.
   link.append(front, name, mark, number, spoken);
   /** @param {Line & { isCurrent: boolean }} line */
-  const show = ({ title, unread, isMentioned, isLoud, isMember, isOnline, unfinished, isCurrent }) => {
+  const show = ({ title, unread, isMentioned, isLoud, isClosed, isMember, isOnline, unfinished, isCurrent }) => {
     link.classList.toggle("unread", isLoud);
     link.classList.toggle("member", isMember);
     link.ariaCurrent = isCurrent ? "page" : null;
     front.classList.toggle("online", isOnline);
+    if (isRoom) front.replaceChildren(isClosed ? symbol("lock") : "#");
     name.textContent = title;
     const words = [];
     mark.hidden = !unfinished;

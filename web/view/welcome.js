@@ -2,7 +2,7 @@
 // them: which rooms there are, and how to begin.
 
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
-import { t } from "../words.js";
+import { t, titleOf } from "../words.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -35,7 +35,7 @@ export class Welcome {
   update() {
     const { current } = this.#directory;
     const isShown = current !== null && this.#isNew(current);
-    const shown = JSON.stringify([isShown, current, ROOMS.map((key) => this.#directory.titleOf(key)), t.chat]);
+    const shown = JSON.stringify([isShown, current, ROOMS.map((key) => this.#titleOf(key)), t.chat]);
     if (this.#shown !== shown) {
       this.#shown = shown;
       this.#node.hidden = !isShown;
@@ -61,10 +61,20 @@ export class Welcome {
     );
   }
 
+  /**
+   * The title of a room, also of one that the user has never opened.
+   * @param {Key} key
+   */
+  #titleOf(key) {
+    const name = key.slice(1);
+    const title = this.#directory.titleOf(key);
+    return title === name ? titleOf(name, BUILT_IN[name] ?? "") : title;
+  }
+
   /** @param {Key} current */
   #content(current) {
     const rooms = ROOMS.map((key) => {
-      const link = element("a", "", element("span", "sign", "#"), isolated(this.#directory.titleOf(key), "title"), element("small", "", t.roomHints[key.slice(1)] ?? ""));
+      const link = element("a", "", element("span", "sign", "#"), isolated(this.#titleOf(key), "title"), element("small", "", t.roomHints[key.slice(1)] ?? ""));
       link.href = addressOf(key);
       if (key === current) link.ariaCurrent = "page";
       return element("li", "", link);
@@ -79,3 +89,5 @@ export class Welcome {
 
 /** The rooms of a new server. @type {Key[]} */
 const ROOMS = [`#${DEFAULT_ROOM}`, "#random"];
+/** The titles that the server gives them. @type {Record<string, string>} */
+const BUILT_IN = { [DEFAULT_ROOM]: "Общая", random: "Болталка" };

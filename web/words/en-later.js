@@ -83,6 +83,8 @@ export const enLater = {
   archivedHint: "This room is archived: it can be read, but nobody writes in it.",
   refusedHeading: "This room is closed",
   refusedHint: "Only its members see it. Ask one of them to add you.",
+  missingHeading: "There is no such room",
+  missingHint: "Only administrators make new rooms here.",
   removedHeading: "You were removed from this room",
   removedHint: "You cannot read it any more. Any member can add you again.",
   closedHeading: "This room has been closed",

@@ -81,6 +81,9 @@ scenario("where only administrators make rooms, others are told", async () => {
   assert.equal(await alice.page.textContent("#new-room-title-error"), "");
   await alice.page.press("#new-room-title", "Enter");
   await alice.page.locator("#new-room footer .error", { hasText: "Only administrators" }).waitFor();
+  await alice.page.goto(`${own.url}/r/nowhere`);
+  await heading(alice).waitFor();
+  assert.equal(await heading(alice).textContent(), "There is no such room");
 });
 
 scenario("rooms are browsed, searched and joined", async () => {
@@ -250,7 +253,7 @@ scenario("the details say what a room is about, and members of it more than gues
   await bob.page.waitForSelector("#details", { state: "hidden" });
 
   await phone.page.locator("#details .actions button", { hasText: "Leave" }).click();
-  await phone.page.waitForURL("**/r/default");
+  await phone.page.waitForURL((url) => url.pathname !== pathOf(room));
   await line(bob, title).and(bob.page.locator(".member")).waitFor({ state: "hidden" });
 });
 

@@ -72,6 +72,23 @@ const PRIVATE = {
     ["Olga", "Peter", "Could you send me the photos from Sunday?"],
   ],
 };
+/** Rooms beside the first one: one of the user, one that only its members see, and one that the user may join. */
+const ROOMS = {
+  ru: {
+    music: { title: "Музыка", description: "Концерты и находки" },
+    closed: { title: "Подарок Марине", description: "Тсс!" },
+    books: { title: "Книжный клуб", description: "Читаем по книге в месяц и спорим о ней. Сейчас — «Двенадцать стульев»." },
+    bookTalk: ["Кто уже дочитал?", "Первая часть — лучшая", "Встречаемся в четверг"],
+    created: { title: "Огород", description: "Семена, рассада, лопаты" },
+  },
+  en: {
+    music: { title: "Music", description: "Concerts and finds" },
+    closed: { title: "Marina’s present", description: "Psst!" },
+    books: { title: "Book club", description: "One book a month, and an argument about it. At the moment: “Three Men in a Boat”." },
+    bookTalk: ["Who has finished it?", "The first part is the best", "We meet on Thursday"],
+    created: { title: "Garden", description: "Seeds, seedlings, spades" },
+  },
+};
 const OFFLINE = {
   ru: ["Я в метро, связи нет", "Допишу, когда выйду наверх"],
   en: ["I am on the underground, no signal", "It goes out once I am up again"],
@@ -118,16 +135,24 @@ async function take(language) {
     await people.get(from).allStored();
     await people.get(from).goto("/r/default");
   }
+  const words = ROOMS[language];
+  const everybody = [...people.keys()].filter((name) => name !== friend);
+  await people.get(friend).call("POST", "/api/rooms", { ...words.music, name: "music", members: everybody });
+  const closed = await people.get(friend).call("POST", "/api/rooms", { ...words.closed, access: "closed", members: everybody.filter((name) => !/^М|^M/.test(name)) });
+  await people.get(friend).call("POST", "/api/rooms", { ...words.books, name: "books", members: everybody.filter((name) => name !== me).slice(0, 3) });
+  await people.get(friend).pour("books", words.bookTalk);
   await people.get(friend).pour("music", [language === "ru" ? "Кто идёт на концерт?" : "Who comes to the concert?"]);
   for (const [name, text] of talk) {
     await people.get(name).say(text);
     await people.get(name).allStored();
   }
   await peter.open("#music");
-  await peter.open("#tech");
-  const beforeReading = await memory(peter.page);
+  await peter.open("#default");
   // Another room has unread messages.
   await people.get(friend).pour("music", language === "ru" ? ["Я!", "И я"] : ["I do!", "So do I"]);
+
+  const empty = await Server.start("--database-url", "memory:");
+  await register(empty.url, me);
 
   for (const [size, options] of Object.entries(SIZES)) {
     for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
@@ -147,7 +172,6 @@ async function take(language) {
       const someone = await look({ url: network.url }, { language, colorScheme, ...options });
       someone.name = me;
       await someone.signIn();
-      await someone.context.addInitScript(`if (!localStorage.length) for (const [key, value] of ${JSON.stringify(beforeReading)}) localStorage.setItem(key, value);`);
       await dress(someone.page, talk);
       await someone.goto(`/u/${encodeURIComponent(friend)}`);
       await shoot(someone.page, name("private"));
@@ -162,6 +186,8 @@ async function take(language) {
         await shoot(someone.page, name("drawer"));
         await someone.page.click("#close-sidebar");
       }
+      await shootRooms(someone, name, { words, me, books: "/r/books", closed: `/r/${closed.name}` });
+      await someone.goto("/r/default");
       network.down();
       await someone.page.waitForSelector("#subtitle.away");
       for (const text of OFFLINE[language]) await someone.say(text);
@@ -170,9 +196,61 @@ async function take(language) {
       await someone.page.waitForFunction(() => !document.querySelector("#subtitle.away"));
       await someone.allStored();
       await someone.context.close();
+
+      const first = await look(empty, { language, colorScheme, ...options });
+      first.name = me;
+      await first.signIn();
+      await first.goto("/");
+      await first.page.waitForSelector(".welcome h2");
+      await shoot(first.page, name("welcome"));
+      await first.context.close();
     }
   }
   await server.stop();
+  await empty.stop();
+}
+
+/**
+ * The views of rooms and people.
+ * @param {any} someone
+ * @param {(state: string) => string} name
+ * @param {any} rooms
+ */
+async function shootRooms(someone, name, { words, books, closed }) {
+  const { page } = someone;
+  const open = async (/** @type {string} */ opener, /** @type {string} */ dialog) => {
+    if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
+    await page.click(opener);
+    await page.waitForSelector(`${dialog}[open]`);
+  };
+  await open("#new-room-open", "#new-room");
+  await page.fill("#new-room-title", words.created.title);
+  await page.fill("#new-room-description", words.created.description);
+  await page.check("#new-room [value=closed]");
+  await page.fill("#new-room-people-text", "a");
+  await page.fill("#new-room-people-text", words === ROOMS.ru ? "о" : "o");
+  await page.locator("#new-room-people-list li").first().click();
+  await shoot(page, name("create"));
+  await page.keyboard.press("Escape");
+  await open("#new-talk-open", "#new-talk");
+  await page.locator("#directory-list li").first().waitFor();
+  await shoot(page, name("directory"));
+  await page.keyboard.press("Escape");
+  await open("#browse-open", "#browse");
+  await page.locator("#browse-list li").first().waitFor();
+  await shoot(page, name("browse"));
+  await page.keyboard.press("Escape");
+  await page.goto(someone.url + books);
+  await page.locator(".foot .primary").waitFor();
+  await shoot(page, name("preview"));
+  await page.goto(`${someone.url}/r/~0000000000000000000000`);
+  await page.locator(".refused h2").waitFor();
+  await shoot(page, name("refused"));
+  await someone.goto(closed);
+  await page.click("#title");
+  await page.locator("#members li").first().waitFor();
+  await shoot(page, name("details"));
+  await page.click("#close-details");
 }
 
 /**
@@ -181,11 +259,6 @@ async function take(language) {
  */
 function look(server, { language, ...options }) {
   return visitor(server.url, { locale: language === "ru" ? "ru-RU" : "en-GB", timezoneId: "UTC", ...options });
-}
-
-/** The storage of a browser, for another one of the same user. */
-function memory(page) {
-  return page.evaluate(() => Object.entries(localStorage));
 }
 
 /** Sets the times of the messages in the room. */
