@@ -416,10 +416,11 @@ pub(crate) fn checked(draft: Draft) -> Draft {
 }
 
 /// A draft that mentions these users, separated by spaces; "all" stands for all members.
+/// Such a draft is checked without being marked so.
 pub(crate) fn mention(draft: Draft, names: &str) -> Draft {
     let text = MessageText::stored(draft.body.text());
     let body = Body::Message { text, mentions: Some(Box::new(mentions(names))) };
-    Draft { body, check: true, ..draft }
+    Draft { body, ..draft }
 }
 
 /// These users, separated by spaces; "all" stands for all members.

@@ -37,6 +37,7 @@ mod lifecycle;
 mod marks;
 mod members;
 mod mentions;
+mod model;
 mod names;
 mod nonces;
 mod pages;

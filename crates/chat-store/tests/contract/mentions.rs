@@ -177,6 +177,8 @@ async fn mentions_are_counted_up_to_99(store: TestStore) {
     store.send("kitchen", "alice", 200, 1).await;
     store.keep("bob", &kitchen, Some(390), None).await;
     assert_eq!(store.position("bob", &kitchen).await, "read 390 of 600, 100 unread, 5 mentions");
+    store.append(&[to_kitchen("alice", "bob")], 1).await;
+    assert_eq!(store.position("bob", &kitchen).await, "read 390 of 601, 100 unread, 6 mentions");
 }
 
 async fn only_moderators_mention_all_of_many(store: TestStore) {

@@ -23,6 +23,7 @@ every_store! {
     a_room_survives_a_restart,
     changes_in_place_are_made_or_declined,
     concurrent_changes_count_every_member_once,
+    a_removed_account_leaves_its_rooms,
 }
 
 const MEMBER: Option<Role> = Some(Role::Member);
@@ -418,4 +419,20 @@ async fn concurrent_changes_count_every_member_once(store: TestStore) {
     let members = store.members("kitchen").await;
     assert!((9..=13).contains(&members.len()), "{members:?}");
     assert_eq!(store.all(&room("kitchen")).await.last, 25);
+}
+
+async fn a_removed_account_leaves_its_rooms(store: TestStore) {
+    store.accounts("alice bob carol").await;
+    store.change(&create("~cellar", Access::Closed, "alice", &["bob", "carol"])).await.unwrap();
+    store.send("kitchen", "alice", 1, 1).await;
+    store.send("kitchen", "bob", 1, 1).await;
+    store.users.remove_user(&name("alice")).await.unwrap();
+    assert_eq!(store.members("~cellar").await, ["bob moderator", "carol member"]);
+    assert_eq!(store.members("kitchen").await, ["bob member"]);
+    assert_eq!(store.log.memberships(&name("alice"), 9, 9).await.unwrap(), chat_core::Memberships::default());
+    // A new account with this name starts without them; its messages are still there.
+    store.users.recreate_user(&crate::common::newcomer("alice")).await.unwrap();
+    assert_eq!(store.rooms.rooms_of(&name("alice"), 9).await.unwrap(), []);
+    assert_eq!(store.all(&room("kitchen")).await.last, 2);
+    store.users.remove_user(&name("nobody")).await.unwrap();
 }
