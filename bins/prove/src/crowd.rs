@@ -71,6 +71,7 @@ pub(crate) struct Crowd {
     /// The names of all rooms.
     rooms: Vec<String>,
     removals: Vec<Removal>,
+    kills: Vec<Duration>,
     phase: watch::Sender<Phase>,
     clients: Vec<JoinHandle<Notebook>>,
     watchers: Vec<JoinHandle<(Vec<Send>, Vec<V1Connection>)>>,
@@ -146,7 +147,12 @@ impl Crowd {
             watchers.push(tokio::spawn(watcher.run(phases.clone())));
         }
         let rooms = (0..habits.rooms).map(room).chain(habits.closed_room.clone()).collect();
-        Self { shared, names, rooms, removals: Vec::new(), phase, clients, watchers }
+        Self { shared, names, rooms, removals: Vec::new(), kills: Vec::new(), phase, clients, watchers }
+    }
+
+    /// Takes note that the server is killed now.
+    pub(crate) fn server_is_killed(&mut self) {
+        self.kills.push(self.now());
     }
 
     /// Takes note that a member was removed from a closed room.
@@ -213,7 +219,7 @@ impl Crowd {
             ledger.sends.push(removal.next.clone());
             ledger.apps.push(removal.app());
         }
-        ledger.removals = self.removals;
+        (ledger.removals, ledger.kills) = (self.removals, self.kills);
         ledger
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     pub(crate) v1_connections: Vec<V1Connection>,
     /// The entries in the store, in the order of the numbers of each topic.
     pub(crate) stored: Vec<Stored>,
+    /// When the server was killed, if the run notes it.
+    pub(crate) kills: Vec<Duration>,
     /// Power cuts, each from the cut to the end of the server: what the server sent
     /// in between may be lost, as nothing can be stored any more.
     pub(crate) cuts: Vec<(Duration, Duration)>,
@@ -232,16 +234,6 @@ impl Removal {
         let stored = Event::Stored { nonce, topic: Arc::new(self.next.topic.clone()), seq: self.next_seq };
         let user = Arc::clone(&self.next.user);
         AppLog { user, events: vec![(self.at, stored)], stayed_in: Vec::new() }
-    }
-}
-
-impl Frame {
-    /// Whether the client sent it.
-    pub(crate) fn is_sent(&self) -> bool {
-        matches!(
-            self,
-            Self::JoinRequest { .. } | Self::LeaveRequest { .. } | Self::Sent { .. } | Self::Read { .. }
-        )
     }
 }
 

@@ -1,12 +1,12 @@
 //! How far users have read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chat_core::Topic;
 
 use super::Check;
-use crate::ledger::{Frame, Kind};
+use crate::ledger::{Connection, Frame, Kind};
 
 impl Check<'_> {
     /// Checks that no mark is lost: at the end the store has every one, as clients repeat
@@ -29,18 +29,19 @@ impl Check<'_> {
                 self.report(Kind::MarkLost, what);
             }
         }
+        if ledger.kills.is_empty() {
+            return;
+        }
         // By user: from when on a server must show which mark.
         let mut kept: HashMap<&str, Vec<(Duration, &Topic, u64)>> = HashMap::new();
         for connection in &ledger.connections {
-            let received = connection.frames.iter().rev();
-            let last =
-                received.filter(|(_, frame)| !frame.is_sent() && !matches!(frame, Frame::Closed { .. }));
-            let Some((last, _)) = last.take(1).next() else { continue };
-            for (at, frame) in &connection.frames {
+            for (index, (at, frame)) in connection.frames.iter().enumerate() {
                 if let Frame::Read { topic, upto } = frame
-                    && *at + KEPT_WITHIN <= *last
+                    && let Some(processed) = connection.processed(index)
+                    && !ledger.kills.iter().any(|kill| (*at..=processed + KEPT_WITHIN).contains(kill))
                 {
-                    kept.entry(&connection.user).or_default().push((*at + KEPT_WITHIN, topic, *upto));
+                    let marks = kept.entry(&connection.user).or_default();
+                    marks.push((processed + KEPT_WITHIN, topic, *upto));
                 }
             }
         }
@@ -60,6 +61,26 @@ impl Check<'_> {
                 }
             }
         }
+    }
+}
+
+impl Connection {
+    /// The time by which the server had processed the sent frame with this index: it had
+    /// acknowledged a later one.
+    fn processed(&self, index: usize) -> Option<Duration> {
+        let later = self.frames.iter().skip(index);
+        let sent: HashSet<&str> = later
+            .clone()
+            .filter_map(|(_, frame)| match frame {
+                Frame::Sent { nonce, .. } => Some(&**nonce),
+                _ => None,
+            })
+            .collect();
+        let mut acks = later.filter_map(|(at, frame)| match frame {
+            Frame::Ack { nonce, .. } if sent.contains(&**nonce) => Some(*at),
+            _ => None,
+        });
+        acks.next()
     }
 }
 
