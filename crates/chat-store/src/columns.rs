@@ -91,7 +91,8 @@ pub(crate) fn number(column: i64) -> Result<u64, StoreError> {
     u64::try_from(column).map_err(|_| StoreError::Damaged { what: "a negative number" })
 }
 
-const ROOM: i64 = 1;
+/// The column `kind` of a room.
+pub(crate) const ROOM: i64 = 1;
 const PAIR: i64 = 2;
 const MESSAGE: i64 = 1;
 /// In place of a mentioned name; no user has it.

@@ -358,6 +358,7 @@ async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
     store.users.set_administrator(&name("alice"), true, 1).await.unwrap();
     let url = DatabaseUrl::Sqlite(store.path());
     store.stores.clone().close().await;
+    assert_eq!(migrations::down(&url).await.unwrap().unwrap().name, "rooms");
     let undo = migrations::Undo::claim(&url).await.unwrap().unwrap();
     let losses: Vec<_> = undo.losses().iter().map(|loss| (loss.rows, loss.one)).collect();
     assert_eq!((undo.step().version, losses), (7, vec![(1, "role of an administrator")]));

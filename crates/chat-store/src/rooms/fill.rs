@@ -16,12 +16,18 @@ pub(crate) async fn step<S: Statements>(statements: &mut S, max: usize) -> Resul
     let (mut topic, mut seq) = (row.integer(0)?, row.integer(1)?);
     let mut left = columns::column(max.max(1) as u64);
     while left > 0 {
-        let Some(row) = statements.row(NEXT_ROOM, &[Number(topic)]).await? else {
+        let Some(row) = statements.row(NEXT_TOPIC, &[Number(topic)]).await? else {
             statements.rows("DELETE FROM members_fill", &[]).await?;
             statements.rows("DELETE FROM left_rooms", &[]).await?;
             return Ok(false);
         };
-        let (id, room) = (row.integer(0)?, columns::room(row.text(1)?)?);
+        let id = row.integer(0)?;
+        if row.integer(1)? != columns::ROOM {
+            (topic, seq) = (id + 1, 0);
+            left -= 1;
+            continue;
+        }
+        let room = columns::room(row.text(2)?)?;
         let after = if id == topic { seq } else { 0 };
         let (entries, last) = fill(statements, &room, id, after, left).await?;
         (topic, seq) = if entries == left { (id, last) } else { (id + 1, 0) };
@@ -75,8 +81,8 @@ async fn fill<S: Statements>(
 /// As many entries take about as long to look at as a room.
 const ROOM_COST: i64 = 10;
 
-pub(crate) const NEXT_ROOM: &str =
-    "SELECT id, name FROM topics WHERE id >= $1 AND kind = 1 ORDER BY id LIMIT 1";
+/// Looked for by its kind, too, the databases might find all rooms, to sort them.
+pub(crate) const NEXT_TOPIC: &str = "SELECT id, kind, name FROM topics WHERE id >= $1 ORDER BY id LIMIT 1";
 
 const IS_OPEN: &str = "SELECT 1 FROM rooms WHERE name = $1 AND access = 1";
 

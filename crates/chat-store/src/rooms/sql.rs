@@ -86,14 +86,15 @@ pub(crate) const POSTGRES: Sql = Sql {
     tops: "SELECT d.position - 1, t.last_seq
        FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)
        JOIN topics AS t ON t.kind = 1 AND t.name = d.name AND t.other = ''",
+    // With EXISTS, the planner might read all members into a hash table.
     keep: "INSERT INTO marks AS k (username, kind, name, read_seq, level)
      SELECT d.v ->> 0, (d.v ->> 1)::bigint, d.v ->> 2,
             least((d.v ->> 5)::bigint, coalesce((SELECT t.last_seq FROM topics AS t
                 WHERE t.kind = (d.v ->> 1)::bigint AND t.name = d.v ->> 3 AND t.other = d.v ->> 4), 0)),
             (d.v ->> 6)::bigint
        FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)
-      WHERE (d.v ->> 1)::bigint = 2 OR EXISTS (
-            SELECT 1 FROM members AS m WHERE m.room = d.v ->> 2 AND m.username = d.v ->> 0)
+       LEFT JOIN members AS m ON m.room = d.v ->> 2 AND m.username = d.v ->> 0
+      WHERE (d.v ->> 1)::bigint = 2 OR m.room IS NOT NULL
       ORDER BY d.position
          ON CONFLICT (username, kind, name) DO UPDATE
         SET read_seq = greatest(k.read_seq, excluded.read_seq), level = coalesce(excluded.level, k.level)",
@@ -124,11 +125,12 @@ pub(crate) const POSTGRES: Sql = Sql {
     add_mentions: "INSERT INTO mentions (topic, username, seq, author)
      SELECT (v ->> 0)::bigint, v ->> 1, (v ->> 2)::bigint, v ->> 3
        FROM jsonb_array_elements($1::text::jsonb) AS v",
-    // The original's names have the collation of the database.
+    // The original's names have the collation of the database. With EXISTS, the planner
+    // might read all members of the room.
     missing_members: "SELECT d.position - 1
        FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)
        JOIN users AS u ON u.username = d.name COLLATE \"default\"
-      WHERE NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = $2 AND m.username = d.name)
-        AND NOT EXISTS (SELECT 1 FROM left_rooms AS l WHERE l.room = $2 AND l.username = d.name)",
+      WHERE (SELECT m.role FROM members AS m WHERE m.room = $2 AND m.username = d.name) IS NULL
+        AND (SELECT l.room FROM left_rooms AS l WHERE l.room = $2 AND l.username = d.name) IS NULL",
     fill_position: "SELECT topic, seq FROM members_fill LIMIT 1 FOR UPDATE",
 };

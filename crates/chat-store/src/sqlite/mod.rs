@@ -258,7 +258,6 @@ mod tests {
                 sql::SQLITE.count_members,
                 sql::SQLITE.title_rooms,
                 sql::SQLITE.missing_members,
-                members::LOCK,
                 members::ROLE,
                 members::OTHER_MODERATOR,
                 members::ROOMS,
@@ -266,7 +265,7 @@ mod tests {
                 read::ACCESS,
                 read::FIND_ROOM,
                 read::MEMBERS_OF,
-                fill::NEXT_ROOM,
+                fill::NEXT_TOPIC,
             ] {
                 for step in plan(&store, sql).await {
                     assert!(!reads_all(&step) && !step.contains("B-TREE"), "{step}: {sql}");
