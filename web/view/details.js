@@ -115,11 +115,13 @@ export class Details {
     const { account, rooms } = this.#client;
     const isRoom = key.startsWith("#");
     const name = key.slice(1);
-    if (isRoom && account.isKept && rooms.get(name)?.status === "refused") {
+    const isNew = this.#key !== key;
+    const isLeft = isNew && this.#key !== null && this.#narrow.matches;
+    if (isLeft || (isRoom && account.isKept && rooms.get(name)?.status === "refused")) {
+      // What stands behind it now is what the user wants to see.
       this.close();
       return;
     }
-    const isNew = this.#key !== key;
     this.#key = key;
     const place = account.of(key);
     this.#person.hidden = isRoom;

@@ -135,7 +135,9 @@ export class Foot {
     const join = button("primary", t.join);
     const wrong = element("p", "error");
     wrong.role = "alert";
-    const about = button("about", isolated(title, "title"), element("small", "", members === null ? t.guestHint : `${t.members(members)} · ${t.guestHint}`));
+    const isFirst = [...this.#client.account.places.values()].every((place) => place.role === null || place.key.startsWith("@"));
+    const hint = isFirst ? t.joinHint : t.guestHint;
+    const about = button("about", isolated(title, "title"), element("small", "", members === null ? hint : `${t.members(members)} · ${hint}`));
     about.title = t.details;
     about.addEventListener("click", () => this.#hooks.details());
     join.addEventListener("click", async () => {

@@ -48,7 +48,9 @@ export class ListFrame {
     }
     this.#top.dataset.shown = shown;
     this.#top.className = `top ${kind}`;
-    const hint = isRoom ? t.emptyRoomHint : name === this.#me ? t.onlyYou : t.emptyPrivateHint;
+    // A link to a closed room invites nobody.
+    const isShared = isRoom && !name.startsWith("~");
+    const hint = isShared ? t.emptyRoomHint : isRoom ? "" : name === this.#me ? t.onlyYou : t.emptyPrivateHint;
     const lines = {
       empty: [element("p", "empty-head", isRoom ? t.emptyRoom : t.emptyPrivate), element("p", "", hint)],
       loading: [element("p", "", obstacle || t.loading)],
@@ -56,7 +58,7 @@ export class ListFrame {
       more: [],
     }[kind];
     this.#top.replaceChildren(...lines);
-    if (kind === "empty" && isRoom) {
+    if (kind === "empty" && isShared) {
       const copy = button("link", t.copyLink);
       copy.addEventListener("click", () => this.#invite());
       this.#top.append(copy);

@@ -86,15 +86,6 @@ export class PeopleSearch {
     if (!this.#hooks.isQuiet) this.#pages.search("");
   }
 
-  /** Lists again who is to be found. */
-  refresh() {
-    this.#mark();
-    for (const [index, option] of [...this.#list.children].entries()) {
-      const { username = "" } = this.#found[index] ?? {};
-      if (option instanceof HTMLElement) option.hidden = this.#hooks.isHidden?.(username) ?? false;
-    }
-  }
-
   focus() {
     this.#text.focus();
   }

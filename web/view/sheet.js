@@ -28,10 +28,6 @@ export class Sheet {
     this.node.addEventListener("click", (event) => event.target === this.node && this.close());
   }
 
-  get isOpen() {
-    return this.node.open;
-  }
-
   open() {
     if (!this.node.open) this.node.showModal();
   }

@@ -79,6 +79,7 @@ export const enLater = {
   roomExists: "There is a room with this title already.",
   mayNotCreate: "Only administrators make new rooms here.",
   mayNotChange: "Only moderators of the room may do this.",
+  joinHint: "join to write with everybody",
   guestHint: "you are reading as a guest",
   archivedHint: "This room is archived: it can be read, but nobody writes in it.",
   refusedHeading: "This room is closed",
