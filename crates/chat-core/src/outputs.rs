@@ -169,8 +169,9 @@ pub enum CloseCode {
     /// 1013: a message could not be stored, or the server is overloaded. The client
     /// should connect again.
     TryAgainLater,
-    /// 1013: the client did not take in time that it may not read a room any more. What
-    /// waits for it is dropped.
+    /// The client did not take in time that it may not read a room any more. What waits for
+    /// it is dropped, and its connection ends without a close frame, which it would not take
+    /// either (in frames for other transports, 1013).
     CutOff,
     /// 4001: signed out. The client should not connect again without signing in.
     SignedOut,

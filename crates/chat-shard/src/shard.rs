@@ -494,6 +494,6 @@ fn index(client: ClientId) -> usize {
 /// The most bytes that one read of a socket takes.
 const READ_BYTES: usize = 64 * 1024;
 /// The time between two checks of the sockets' deadlines, in milliseconds.
-const CHECK_MS: u64 = 1_000;
+const CHECK_MS: u64 = 500;
 /// The time that drained clients have to answer the close frame, in milliseconds.
 const GOODBYE_MS: u64 = 2_000;

@@ -162,6 +162,12 @@ impl Socket {
         if self.state != State::Open {
             return;
         }
+        if code == CloseCode::CutOff {
+            // It takes nothing, and thus no close frame. The system drops what it has not
+            // sent yet.
+            let _ = self.stream.set_zero_linger();
+            return self.cut_off();
+        }
         if code.drops_waiting_bytes() {
             self.outbox.cut();
         }
@@ -169,6 +175,11 @@ impl Socket {
             Some(Goodbye::Frame(code)) => self.close(code, "", Awaited::Nothing, options, now_ms),
             Some(Goodbye::Eof) => self.cut_off(),
             None => self.close(Some(code.code()), code.reason(), Awaited::Answer, options, now_ms),
+        }
+        if let State::Closing { until_ms, .. } = &mut self.state
+            && code == CloseCode::Removed
+        {
+            *until_ms = (*until_ms).min(now_ms + REMOVED_MS);
         }
     }
 
@@ -416,6 +427,9 @@ impl Pong {
 
 /// RFC 6455 §7.4.1.
 const CLOSE_NORMAL: u16 = 1000;
+/// A client that may not read its room any more has this long to take its close frame, in
+/// milliseconds. Deadlines are checked every 500 ms: it is cut off within a second.
+const REMOVED_MS: u64 = 500;
 
 /// Writes what the system takes at once, and returns how many bytes it took.
 fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {

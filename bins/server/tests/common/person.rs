@@ -134,11 +134,12 @@ impl Socket {
         }
     }
 
-    /// The next frame, which must have this type; presence is skipped.
+    /// The next frame, which must have this type; presence, and activity in other rooms, are
+    /// skipped.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let frame = self.next().await;
-            if frame["type"] != "presence" {
+            if frame["type"] == kind || (frame["type"] != "presence" && frame["type"] != "activity") {
                 assert_eq!(frame["type"], kind, "{frame}");
                 return frame;
             }

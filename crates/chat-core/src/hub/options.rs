@@ -52,7 +52,8 @@ pub struct HubOptions {
     /// Who may open a room by a name that no room has.
     pub room_creation: RoomCreation,
     /// A client that has not taken within this time that it may not read a room any more
-    /// is cut off, in milliseconds.
+    /// is cut off, in milliseconds. It is looked for at ticks, every 500 ms, so that it is
+    /// cut off within a second.
     pub removal_timeout_ms: u64,
     /// Messages of one page of history.
     pub history_max: usize,
@@ -172,7 +173,7 @@ impl Default for HubOptions {
             hello_rooms: 200,
             user_memberships_max: 1_000,
             room_creation: RoomCreation::Everybody,
-            removal_timeout_ms: 1_000,
+            removal_timeout_ms: 400,
             history_max: 100,
             client_history_reads_max: 2,
             members_max: 200,
