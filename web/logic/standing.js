@@ -16,7 +16,7 @@
  * @param {{ status: string, reason?: string } | undefined} known.room as this page has joined it
  * @param {{ members: number, archived: boolean } | null} known.about what the server says about it; null: not yet
  * @param {boolean} [known.isMissing] whether the server says that there is no such room
- * @param {number} known.end the number of its last message
+ * @param {number} known.end the number of its last message when this page joined it
  * @returns {Standing}
  */
 export function standingOf({ place, room, about, isMissing = false, end }) {

@@ -105,7 +105,8 @@ export class Foot {
       room: joined.get(key.slice(1)),
       about: this.#about?.room ?? null,
       isMissing: this.#about?.isMissing,
-      end: conversations.get(key)?.end ?? 0,
+      // A user who came first keeps the box when others write.
+      end: conversations.get(key)?.replayTo ?? 0,
     });
   }
 

@@ -84,7 +84,8 @@ scenario("own messages are never unread, on no device", async () => {
 scenario("a room that somebody opened stays listed, and its members see it without a reload", async () => {
   const there = room();
   const [ella, fedor] = [await device("ella"), await device("fedor")];
-  await ella.open(`#${there}`);
+  await ella.page.goto(`${server.url}/r/${there}`);
+  await ella.isIn();
   await ella.say("somebody should water it");
   await ella.allStored();
   await ella.open("#default");
@@ -108,6 +109,20 @@ scenario("a room that somebody opened stays listed, and its members see it witho
   await line(again, `#${there}`).waitFor();
   const { rooms } = await (await again.context.request.get(`${server.url}/api/rooms`)).json();
   assert.ok(rooms.some(({ name, member }) => name === there && member), "listed for all");
+});
+
+scenario("users who open a new room together both keep the box, and become members by writing", async () => {
+  const there = room();
+  const [uma, viktor] = [await device("uma"), await device("viktor")];
+  for (const someone of [uma, viktor]) {
+    await someone.page.goto(`${server.url}/r/${there}`);
+    await someone.isIn();
+  }
+  await uma.say("the first");
+  await viktor.sees("the first");
+  await viktor.say("the second");
+  await uma.sees("the second");
+  for (const someone of [uma, viktor]) await line(someone, `#${there}`).and(someone.page.locator(".member")).waitFor();
 });
 
 scenario("a mention reaches a member who has never opened the room on this device", async () => {

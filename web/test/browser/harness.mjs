@@ -276,12 +276,19 @@ export class Person {
   }
 
   /**
-   * Becomes a member of the room that an address names, if there is one.
+   * Becomes a member of the room that an address names. It is made if there is none.
    * @param {string} where
    */
   async joins(where) {
     const name = where === "/" ? "default" : /^\/r\/([^#]+)/.exec(where)?.[1];
-    if (name) await this.context.request.put(`${this.url}/api/rooms/${name}/membership`, { failOnStatusCode: false }).catch(() => {});
+    if (!name) return;
+    const { request } = this.context;
+    const join = () => request.put(`${this.url}/api/rooms/${name}/membership`).then((answer) => answer.status()).catch(() => 0);
+    if ((await join()) === 404) {
+      const title = decodeURIComponent(name);
+      await request.post(`${this.url}/api/rooms`, { data: { name: title, title } });
+      await join();
+    }
   }
 
   /**

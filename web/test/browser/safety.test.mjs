@@ -72,7 +72,7 @@ function elements(page) {
   return page.evaluate(() =>
     [...document.querySelectorAll("*")]
       .filter((element) => {
-        const isStrange = element.matches("iframe, object, embed, base, math, video, audio, marquee, style, animate, meta[http-equiv], body script, x, img:not([src^='/uploads/'], [src^='/assets/'])");
+        const isStrange = element.matches("iframe, object, embed, base, math, video, audio, marquee, style, animate, meta[http-equiv], body script, x, img:not([src^='/uploads/'], #door img)");
         const isArmed = element.getAttributeNames().some((name) => name.startsWith("on"));
         const isScript = /^(javascript|data|vbscript):/i.test(element.getAttribute("href") ?? element.getAttribute("src") ?? "");
         return isStrange || isArmed || isScript;
