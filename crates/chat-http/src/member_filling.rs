@@ -61,17 +61,44 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use chat_store::StoreFuture;
+    use chat_core::{Role, RoomName, Username};
+    use chat_store::{ListedRoom, MemoryStore, StoreFuture};
 
     use super::*;
 
     /// A store with work for three steps.
     #[derive(Default)]
     struct Rooms {
+        memory: MemoryStore,
         steps: AtomicUsize,
     }
 
     impl RoomRepository for Rooms {
+        fn find_room<'a>(&'a self, room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>> {
+            self.memory.find_room(room)
+        }
+
+        fn open_rooms(&self, max: usize) -> StoreFuture<'_, Vec<ListedRoom>> {
+            self.memory.open_rooms(max)
+        }
+
+        fn rooms_of<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Vec<ListedRoom>> {
+            self.memory.rooms_of(user, max)
+        }
+
+        fn members_of<'a>(
+            &'a self,
+            room: &'a RoomName,
+            after: Option<&'a Username>,
+            max: usize,
+        ) -> StoreFuture<'a, Vec<(Username, Role)>> {
+            self.memory.members_of(room, after, max)
+        }
+
+        fn add_rooms<'a>(&'a self, rooms: &'a [(RoomName, String)], now_ms: u64) -> StoreFuture<'a, ()> {
+            self.memory.add_rooms(rooms, now_ms)
+        }
+
         fn fill_members(&self, _max_entries: usize) -> StoreFuture<'_, bool> {
             Box::pin(async { Ok(self.steps.fetch_add(1, Ordering::Relaxed) < 2) })
         }

@@ -289,8 +289,9 @@ mod tests {
     use std::task::Waker;
 
     use chat_core::{
-        Access, Actor, Body, Commit, Conversations, DraftId, MessageText, Outcome, Page, PageFrom,
-        PageLimits, Receipt, RoomChange, RoomInfo, RoomName, Subscription, Username,
+        Access, Actor, Body, Commit, Conversations, DraftId, Memberships, MessageText, Outcome, Page,
+        PageFrom, PageLimits, ReadState, Receipt, RoomAccess, RoomChange, RoomInfo, RoomName, Subscription,
+        UserMark, Username,
     };
     use chat_store::{MemoryStore, StoreError, StoreFuture};
     use tokio::sync::Semaphore;
@@ -356,6 +357,36 @@ mod tests {
 
         fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
             self.memory.conversations(user, limit)
+        }
+
+        fn memberships<'a>(
+            &'a self,
+            user: &'a Username,
+            limit: usize,
+            counted: usize,
+        ) -> StoreFuture<'a, Memberships> {
+            self.memory.memberships(user, limit, counted)
+        }
+
+        fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+            self.memory.access(user, room)
+        }
+
+        fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+            self.memory.tops(rooms)
+        }
+
+        fn counts<'a>(
+            &'a self,
+            user: &'a Username,
+            topic: &'a Topic,
+            read: u64,
+        ) -> StoreFuture<'a, ReadState> {
+            self.memory.counts(user, topic, read)
+        }
+
+        fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+            self.memory.keep(marks)
         }
 
         fn epoch(&self) -> &str {

@@ -159,7 +159,10 @@ impl Drop for Handle {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
-    use chat_core::{Commit, Conversations, Draft, Page, PageFrom, PageLimits, RoomName, Topic, Username};
+    use chat_core::{
+        ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
+        RoomAccess, RoomChange, RoomName, Topic, Username, WantedChange,
+    };
     use chat_store::{MemoryStore, StoreError, StoreFuture};
     use tokio::time::Instant;
 
@@ -200,6 +203,40 @@ mod tests {
 
         fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
             self.memory.conversations(user, limit)
+        }
+
+        fn change<'a>(
+            &'a self,
+            wanted: &'a WantedChange,
+            now_ms: u64,
+        ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
+            self.memory.change(wanted, now_ms)
+        }
+
+        fn memberships<'a>(
+            &'a self,
+            user: &'a Username,
+            limit: usize,
+            counted: usize,
+        ) -> StoreFuture<'a, Memberships> {
+            self.memory.memberships(user, limit, counted)
+        }
+
+        fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+            self.memory.access(user, room)
+        }
+
+        fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+            self.memory.tops(rooms)
+        }
+
+        fn counts<'a>(
+            &'a self,
+            user: &'a Username,
+            topic: &'a Topic,
+            read: u64,
+        ) -> StoreFuture<'a, ReadState> {
+            self.memory.counts(user, topic, read)
         }
 
         fn epoch(&self) -> &str {

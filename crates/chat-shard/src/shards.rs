@@ -292,8 +292,8 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use chat_core::{
-        ChangeRefused, Commit, Conversations, Draft, Page, PageFrom, PageLimits, RoomChange, RoomInfo,
-        RoomName,
+        ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
+        RoomAccess, RoomChange, RoomInfo, RoomName, Topic, UserMark,
     };
     use chat_store::{MemoryStore, StoreFuture};
 
@@ -322,6 +322,36 @@ mod tests {
 
         fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
             self.0.conversations(user, limit)
+        }
+
+        fn memberships<'a>(
+            &'a self,
+            user: &'a Username,
+            limit: usize,
+            counted: usize,
+        ) -> StoreFuture<'a, Memberships> {
+            self.0.memberships(user, limit, counted)
+        }
+
+        fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
+            self.0.access(user, room)
+        }
+
+        fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
+            self.0.tops(rooms)
+        }
+
+        fn counts<'a>(
+            &'a self,
+            user: &'a Username,
+            topic: &'a Topic,
+            read: u64,
+        ) -> StoreFuture<'a, ReadState> {
+            self.0.counts(user, topic, read)
+        }
+
+        fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
+            self.0.keep(marks)
         }
 
         fn epoch(&self) -> &str {

@@ -1,7 +1,7 @@
-//! The stores of the chat: users, sessions and the log of messages. The traits are
-//! [`UserRepository`], [`SessionRepository`] and [`EventLog`]; [`MemoryStore`],
-//! [`SqliteStore`] and [`PostgresStore`] implement all three. One contract suite
-//! (`tests/contract`) tests that they behave alike.
+//! The stores of the chat: users, sessions, rooms and the log of messages. The traits are
+//! [`UserRepository`], [`SessionRepository`], [`RoomRepository`] and [`EventLog`];
+//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all four. One contract
+//! suite (`tests/contract`) tests that they behave alike.
 //!
 //! This is the only crate that knows SQL. It does not decide which user may read or
 //! write, does not hash passwords, and does not collect batches: its callers do, one

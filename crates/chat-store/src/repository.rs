@@ -193,11 +193,9 @@ pub trait EventLog: Send + Sync {
     /// arguments until it answers: a change that is made already answers the same.
     fn change<'a>(
         &'a self,
-        _wanted: &'a WantedChange,
-        _now_ms: u64,
-    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>> {
-        Box::pin(async { Err(StoreError::Unavailable { source: "not built yet".into() }) })
-    }
+        wanted: &'a WantedChange,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<RoomChange>, ChangeRefused>>;
 
     /// Makes a change at once, as [`append_in_place`](Self::append_in_place) stores a batch.
     fn change_in_place(
@@ -213,38 +211,23 @@ pub trait EventLog: Send + Sync {
     /// first. The first `counted` have [counts](chat_core::Membership::counts).
     fn memberships<'a>(
         &'a self,
-        _user: &'a Username,
-        _limit: usize,
-        _counted: usize,
-    ) -> StoreFuture<'a, Memberships> {
-        unbuilt()
-    }
+        user: &'a Username,
+        limit: usize,
+        counted: usize,
+    ) -> StoreFuture<'a, Memberships>;
 
     /// Reads what a user may do in a room.
-    fn access<'a>(&'a self, _user: &'a Username, _room: &'a RoomName) -> StoreFuture<'a, RoomAccess> {
-        unbuilt()
-    }
+    fn access<'a>(&'a self, user: &'a Username, room: &'a RoomName) -> StoreFuture<'a, RoomAccess>;
 
     /// Reads the last numbers of rooms, in their order; 0 for a room without entries.
-    fn tops<'a>(&'a self, _rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>> {
-        unbuilt()
-    }
+    fn tops<'a>(&'a self, rooms: &'a [RoomName]) -> StoreFuture<'a, Vec<u64>>;
 
     /// Counts what a user, who has read at least up to `read`, has not read in a topic.
-    fn counts<'a>(
-        &'a self,
-        _user: &'a Username,
-        _topic: &'a Topic,
-        _read: u64,
-    ) -> StoreFuture<'a, ReadState> {
-        unbuilt()
-    }
+    fn counts<'a>(&'a self, user: &'a Username, topic: &'a Topic, read: u64) -> StoreFuture<'a, ReadState>;
 
     /// Keeps marks of users in one transaction. A mark never goes back, is clamped to the
     /// last number of its topic, and is dropped if the user is no member of the room.
-    fn keep<'a>(&'a self, _marks: &'a [UserMark]) -> StoreFuture<'a, ()> {
-        unbuilt()
-    }
+    fn keep<'a>(&'a self, marks: &'a [UserMark]) -> StoreFuture<'a, ()>;
 
     /// Makes one step of a trim: removes entries that are not [kept](Retention) any more,
     /// the oldest of each topic first. It removes at most `max_entries` (at least 1), so
@@ -297,38 +280,28 @@ pub trait EventLog: Send + Sync {
 /// The rooms, as lists show them. They are changed through [`EventLog::change`].
 pub trait RoomRepository: Send + Sync {
     /// Finds a room.
-    fn find_room<'a>(&'a self, _room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>> {
-        unbuilt()
-    }
+    fn find_room<'a>(&'a self, room: &'a RoomName) -> StoreFuture<'a, Option<ListedRoom>>;
 
     /// Lists at most `max` open rooms: those that are not archived first, then those with
     /// the newest messages, then by name.
-    fn open_rooms(&self, _max: usize) -> StoreFuture<'_, Vec<ListedRoom>> {
-        unbuilt()
-    }
+    fn open_rooms(&self, max: usize) -> StoreFuture<'_, Vec<ListedRoom>>;
 
     /// Lists at most `max` rooms of a user, in the order of [`open_rooms`](Self::open_rooms).
-    fn rooms_of<'a>(&'a self, _user: &'a Username, _max: usize) -> StoreFuture<'a, Vec<ListedRoom>> {
-        unbuilt()
-    }
+    fn rooms_of<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Vec<ListedRoom>>;
 
     /// Lists at most `max` members of a room after a name (`None`: from the first one), in
     /// the order of their names.
     fn members_of<'a>(
         &'a self,
-        _room: &'a RoomName,
-        _after: Option<&'a Username>,
-        _max: usize,
-    ) -> StoreFuture<'a, Vec<(Username, Role)>> {
-        unbuilt()
-    }
+        room: &'a RoomName,
+        after: Option<&'a Username>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, Role)>>;
 
     /// Adds the rooms of this list that do not exist, each as an open one with a title,
     /// without members. An open room that users have opened by its name, and whose title is
     /// still the name, gets the title.
-    fn add_rooms<'a>(&'a self, _rooms: &'a [(RoomName, String)], _now_ms: u64) -> StoreFuture<'a, ()> {
-        unbuilt()
-    }
+    fn add_rooms<'a>(&'a self, rooms: &'a [(RoomName, String)], now_ms: u64) -> StoreFuture<'a, ()>;
 
     /// Makes one step of the work that a migration leaves: users become members of the
     /// rooms that they have written to. It looks at about `max_entries` entries, and
@@ -338,11 +311,6 @@ pub trait RoomRepository: Send + Sync {
     fn fill_members(&self, _max_entries: usize) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
-}
-
-/// TEMPORARY: until the SQL stores have it.
-fn unbuilt<'a, T: Default + Send + 'a>() -> StoreFuture<'a, T> {
-    Box::pin(async { Ok(T::default()) })
 }
 
 /// A room in a list.
