@@ -26,7 +26,7 @@ export class Foot {
   /** The conversation that is shown, and what the user may do there. @type {{ key: Key | null, standing: Standing }} */
   #now = { key: null, standing: "write" };
   #shown = "";
-  /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null, isMissing: boolean } | null} */
+  /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null, isAnswered: boolean, isMissing: boolean } | null} */
   #about = null;
 
   /**
@@ -100,7 +100,7 @@ export class Foot {
     if (place.role === null && !this.#about) {
       this.#learn(key);
     }
-    return standingOf({
+    const standing = standingOf({
       place,
       room: joined.get(key.slice(1)),
       about: this.#about?.room ?? null,
@@ -108,6 +108,9 @@ export class Foot {
       // A user who came first keeps the box when others write.
       end: conversations.get(key)?.replayTo ?? 0,
     });
+    // Whether the room is closed or missing, the answer says.
+    const isUnsure = standing === "forbidden" && this.#about?.isAnswered === false;
+    return !isUnsure ? standing : this.#now.key === key ? this.#now.standing : "write";
   }
 
   /**
@@ -115,7 +118,7 @@ export class Foot {
    * @param {Key} key
    */
   async #learn(key) {
-    const about = { key, room: /** @type {rooms.Room | null} */ (null), isMissing: false };
+    const about = { key, room: /** @type {rooms.Room | null} */ (null), isAnswered: false, isMissing: false };
     this.#about = about;
     try {
       about.room = await rooms.room(key.slice(1));
@@ -124,6 +127,7 @@ export class Foot {
       // The join says whether the room may be read; without the rest, the bar says less.
       about.isMissing = error instanceof ApiError && (error.status === 404 || /^only administrators create/.test(error.sentence));
     }
+    about.isAnswered = true;
     this.#hooks.changed();
   }
 
