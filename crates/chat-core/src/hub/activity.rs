@@ -100,10 +100,19 @@ impl Window {
         }
     }
 
-    /// Adds a message.
+    /// Adds a message. Those before it that the window has not seen count as messages of
+    /// others without mentions.
     pub(super) fn note(&mut self, entry: &Entry) {
         if entry.seq <= self.top {
             return;
+        }
+        let missing = entry.seq - self.top - 1;
+        if missing > 0 {
+            // No member was connected, or the room was read from a later message on.
+            for seen in self.recent.drain(..).filter(|seen| seen.seq > self.start) {
+                self.older.add(&seen);
+            }
+            self.older.messages += missing;
         }
         if self.recent.len() == RECENT_MAX
             && let Some(oldest) = self.recent.pop_front()
@@ -234,7 +243,8 @@ impl Hub {
                 }
                 let Some(window) = self.rooms.window_mut(slot) else { continue };
                 window.end_pass(now_ms);
-                if window.is_over() {
+                // A room that is being read may have had messages since a client's `hello`.
+                if window.is_over() && self.rooms[slot].top().is_some() {
                     self.rooms.close_window(slot);
                     continue;
                 }

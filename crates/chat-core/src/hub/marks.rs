@@ -423,6 +423,14 @@ impl Hub {
         if is_gone || planted!(self, ReadNotShown) {
             return self.look_at_mark(user, topic, out);
         }
+        // A later question, with a higher mark, may have been answered before.
+        let is_old = self.marks.get(user, topic).is_some_and(|mark| mark.read.min(state.top) > state.read);
+        if is_old && !planted!(self, MarkGoesBack) {
+            return match to {
+                CountedFor::Client(_) => self.retry_counts(counted, out),
+                CountedFor::Others { .. } => self.look_at_mark(user, topic, out),
+            };
+        }
         let upto = if planted!(self, MarkGoesBack) { *read } else { state.read };
         let Counts { unread, mentions } = state.counts;
         let frame = Reply::Read { of: place_of(topic, user), upto, top: state.top, unread, mentions };
