@@ -335,6 +335,9 @@ impl Session {
                 self.emit(Event::NoHistory { request, code, message });
             }
             Some(Expected::CatchUp(with)) => self.catch_up_refused(&with, &refusal, now_ms),
+            // The user was removed from a room meanwhile: the answer to a mark that a later
+            // one has replaced, or to typing, which has no `ref`.
+            None if ["not_found", "not_joined", "unavailable"].contains(&&*refusal.code) => {}
             None => self.emit(Event::Problem { code: refusal.code, message: refusal.message }),
         }
     }
