@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chat_core::{Commit, PresenceChange, RoomChange, Subscription, TypingChange};
 
 use crate::log_queue::Failure;
-use crate::routing::{Routing, changes_to_all, deliveries, receipts_by_shard, retried};
+use crate::routing::{Routing, retried};
 use crate::shared_inbox::{Item, SharedInbox};
 
 /// Carries commits to the shards that are subscribed to their topics.
@@ -36,19 +36,18 @@ impl Bus {
         self.lock().unsubscribe(shard, subscription);
     }
 
-    /// Pushes a commit to the shards that it concerns, see [`deliveries`].
+    /// Pushes a commit to the shards that it concerns, see [`Routing::deliveries`].
     pub(crate) fn publish(&self, commit: &Commit, origins: &[(usize, usize)]) {
-        let shards = self.inboxes.len();
-        let entries = self.lock().entries_by_shard(&commit.entries, shards);
-        let receipts = receipts_by_shard(&commit.receipts, origins, shards);
-        for (shard, item) in deliveries(&commit.changes, entries, receipts) {
+        let deliveries = self.lock().deliveries(commit, origins, self.inboxes.len());
+        for (shard, item) in deliveries {
             self.inboxes[shard].push(item);
         }
     }
 
     /// Pushes changes of rooms and of their members to all shards.
     pub(crate) fn publish_changes(&self, changes: &[RoomChange]) {
-        for (shard, item) in changes_to_all(changes, self.inboxes.len()) {
+        let items = self.lock().changes_to_all(changes, self.inboxes.len());
+        for (shard, item) in items {
             self.inboxes[shard].push(item);
         }
     }

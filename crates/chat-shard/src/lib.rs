@@ -5,7 +5,7 @@
 //! What decides is a plain value, without lock, task, socket or clock, and the simulator
 //! runs the same values: [`LogQueue`] (what waits for the log, and what fails with what), [`Marks`] (which marks of
 //! users wait for it),
-//! [`Routing`] and [`deliveries`] (which shard gets what of a commit, in which order),
+//! [`Routing`] (which shard gets what of a commit, in which order),
 //! [`Inbox`] (what waits for a shard), [`Turn`] (what a shard does with its hub), and of
 //! each socket [`Held`] (what its hub does not take yet) and [`Outbox`] (what the client
 //! does not take yet).
@@ -105,7 +105,7 @@ pub use marks::{MARKS_MAX, Marks};
 pub use outbox::{Outbox, Sent};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
-pub use routing::{Origins, Routing, changes_to_all, deliveries, receipts_by_shard, retried};
+pub use routing::{Origins, Routing, retried};
 pub use turn::{Action, Turn};
 
 #[cfg(feature = "sockets")]

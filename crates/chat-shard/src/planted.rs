@@ -22,6 +22,8 @@ pub enum PlantedBug {
     DropWhenSlow,
     /// A hub does not get to know that a session has ended.
     NoRevoked,
+    /// Changes of rooms are published to one shard only.
+    ChangeToOneShard,
     /// Changes of rooms are published before the entries that they follow.
     ChangeBeforeEntries,
     /// A change whose answer was lost is not repeated.

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use chat_core::{Entry, Missed, Outcome, Receipt, RoomChange, RoomName, Subscription, Topic, Username};
+use chat_core::{
+    Commit, Entry, Missed, Outcome, Receipt, RoomChange, RoomName, Subscription, Topic, Username,
+};
 
 use crate::inbox::Item;
+use crate::planted::{Planted, planted};
 
 /// The shards that are subscribed to each room and each user's conversations.
 #[derive(Default)]
@@ -14,12 +17,20 @@ pub struct Routing {
     /// A bit for each shard.
     rooms: HashMap<RoomName, u64>,
     users: HashMap<Username, u64>,
+    planted: Planted,
 }
 
 /// How many drafts of a batch came from which shard, in the batch's order.
 pub type Origins = Vec<(usize, usize)>;
 
 impl Routing {
+    /// The same with a bug on purpose.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn with_bug(self, bug: Option<crate::PlantedBug>) -> Self {
+        Self { planted: bug, ..self }
+    }
+
     /// Has a shard get what is committed there from now on.
     pub fn subscribe(&mut self, shard: usize, subscription: Subscription) {
         match subscription {
@@ -48,8 +59,40 @@ impl Routing {
         bits(shards)
     }
 
+    /// What is to be pushed to which of `shards` shards for a commit whose drafts came from
+    /// `origins`, in this order.
+    ///
+    /// All shards get the changes of rooms first, because they take effect before the
+    /// entries. Then all get their entries before any gets a receipt: what a client does
+    /// once its send is acknowledged (leave, most of all) must not overtake the message.
+    pub fn deliveries<C>(
+        &self,
+        commit: &Commit,
+        origins: &[(usize, usize)],
+        shards: usize,
+    ) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
+        let changes = self.changes_to_all(&commit.changes, shards);
+        let entries = self.entries_by_shard(&commit.entries, shards);
+        let receipts = receipts_by_shard(&commit.receipts, origins, shards);
+        changes.chain(entries_before_receipts(entries, receipts))
+    }
+
+    /// What is to be pushed to which of `shards` shards for changes of rooms: each shard gets
+    /// all of them, since each may have clients of their members.
+    pub fn changes_to_all<C>(
+        &self,
+        changes: &[RoomChange],
+        shards: usize,
+    ) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
+        let shards = if planted!(self.planted, ChangeToOneShard) { 1 } else { shards };
+        let changes: Option<Arc<[RoomChange]>> = (!changes.is_empty()).then(|| changes.into());
+        changes.into_iter().flat_map(move |changes| {
+            (0..shards).map(move |shard| (shard, Item::Changes(Arc::clone(&changes))))
+        })
+    }
+
     /// The entries that each of `shards` shards is subscribed to, in their order.
-    pub fn entries_by_shard(&self, entries: &[Arc<Entry>], shards: usize) -> Vec<Vec<Arc<Entry>>> {
+    fn entries_by_shard(&self, entries: &[Arc<Entry>], shards: usize) -> Vec<Vec<Arc<Entry>>> {
         let mut by_shard = vec![Vec::new(); shards];
         for entry in entries {
             for shard in self.subscribers(&entry.topic) {
@@ -62,7 +105,7 @@ impl Routing {
 
 /// The receipts of each of `shards` shards, in their order: those of a batch whose
 /// drafts came from `origins`.
-pub fn receipts_by_shard(
+pub(crate) fn receipts_by_shard(
     receipts: &[Receipt],
     origins: &[(usize, usize)],
     shards: usize,
@@ -77,28 +120,11 @@ pub fn receipts_by_shard(
     by_shard
 }
 
-/// What is to be pushed to which of `shards` shards for changes of rooms: each shard gets
-/// all of them, since each may have clients of their members.
-pub fn changes_to_all<C>(
-    changes: &[RoomChange],
-    shards: usize,
-) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
-    let changes: Option<Arc<[RoomChange]>> = (!changes.is_empty()).then(|| changes.into());
-    changes
-        .into_iter()
-        .flat_map(move |changes| (0..shards).map(move |shard| (shard, Item::Changes(Arc::clone(&changes)))))
-}
-
-/// What is to be pushed to which shard for a commit, in this order.
-///
-/// All shards get the changes first, because they take effect before the entries. Then all shards get their entries before any gets a receipt: what a client does once
-/// its send is acknowledged (leave, most of all) must not overtake the message.
-pub fn deliveries<C>(
-    changes: &[RoomChange],
+/// Pushes the entries of each shard before any receipts.
+fn entries_before_receipts<C>(
     entries: Vec<Vec<Arc<Entry>>>,
     receipts: Vec<Vec<Receipt>>,
 ) -> impl Iterator<Item = (usize, Item<C>)> + use<C> {
-    let changes = changes_to_all(changes, entries.len());
     let mut both: Vec<_> = std::iter::zip(entries, receipts).enumerate().collect();
     both.retain(|(_, (entries, receipts))| !entries.is_empty() || !receipts.is_empty());
     let is_for_one = both.len() == 1;
@@ -114,7 +140,7 @@ pub fn deliveries<C>(
     }
     let first = both.into_iter();
     let commits = first.map(|(shard, (entries, receipts))| (shard, Item::Commit { entries, receipts }));
-    changes.chain(commits).chain(later)
+    commits.chain(later)
 }
 
 /// The entries that a retry found stored, and that perhaps no shard has got: the
@@ -180,8 +206,8 @@ mod tests {
     ) -> Vec<(usize, Vec<u64>, Vec<u64>)> {
         let drafts: usize = origins.iter().map(|(_, count)| count).sum();
         let receipts: Vec<_> = (1..=drafts as u64).map(receipt).collect();
-        let entries = routing.entries_by_shard(entries, 3);
-        let deliveries = deliveries(&[], entries, receipts_by_shard(&receipts, origins, 3));
+        let commit = Commit { entries: entries.to_vec(), receipts, changes: Vec::new() };
+        let deliveries = routing.deliveries(&commit, origins, 3);
         let words = deliveries.map(|(shard, item): (_, Item<()>)| match item {
             Item::Commit { entries, receipts } => {
                 let seqs = entries.iter().map(|entry| entry.seq).collect();
@@ -233,15 +259,18 @@ mod tests {
     fn every_shard_gets_the_changes_of_a_commit_before_its_entries() {
         let (user, info) = (name("alice"), Arc::new(RoomInfo::opened(&room())));
         let change = RoomChange::Member { room: room(), user, role: Role::Member, info, top: 0 };
-        let entries = vec![Vec::new(), vec![entry(Topic::Room(room()), 1)]];
-        let receipts = receipts_by_shard(&[receipt(1)], &[(0, 1)], 2);
-        let items = deliveries(&[change], entries, receipts).map(|(shard, item): (_, Item<()>)| match item {
-            Item::Changes(changes) => (shard, format!("{} change", changes.len())),
-            Item::Commit { entries, receipts } => {
-                (shard, format!("{} entries, {} receipts", entries.len(), receipts.len()))
-            }
-            _ => panic!("something else"),
-        });
+        let mut routing = Routing::default();
+        routing.subscribe(1, Subscription::Room(room()));
+        let entries = vec![entry(Topic::Room(room()), 1)];
+        let commit = Commit { entries, receipts: vec![receipt(1)], changes: vec![change] };
+        let items =
+            routing.deliveries(&commit, &[(0, 1)], 2).map(|(shard, item): (_, Item<()>)| match item {
+                Item::Changes(changes) => (shard, format!("{} change", changes.len())),
+                Item::Commit { entries, receipts } => {
+                    (shard, format!("{} entries, {} receipts", entries.len(), receipts.len()))
+                }
+                _ => panic!("something else"),
+            });
         let items: Vec<_> = items.collect();
         let items: Vec<_> = items.iter().map(|(shard, words)| (*shard, words.as_str())).collect();
         assert_eq!(
