@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_client::{
-    Entry, Event as AppEvent, Options, Output, PageFrom, Presence, Session, Topic as ClientTopic,
+    Entry, Event as AppEvent, Level, NewMessage, Options, Output, PageFrom, Presence, Session,
+    Topic as ClientTopic,
 };
 use chat_core::{Pair, RoomName, SessionId, Topic, Username};
 
@@ -78,6 +79,8 @@ impl World {
                 hello_timeout_ms: self.random.between(1_500, 4_000),
                 silence_max_ms: Some(self.random.between(2_000, 4_000)),
                 answer_timeout_ms: self.random.between(7_000, 60_000),
+                fold: self.random.chance(300),
+                join_limit: self.random.chance(300).then(|| self.random.between(0, 30) as u32),
                 ..Options::default()
             };
             let session = Session::new(options.clone(), self.random.next_u64());
@@ -271,7 +274,20 @@ impl World {
                 let pair = Pair::new(user.clone(), Username::known(to).expect("a good name"));
                 self.send_in_app(app, ClientTopic::private(to), Topic::Pair(pair), padding);
             }
-            36..=45 => {
+            36..=42 => {
+                let topic = match self.random.chance(700) {
+                    true => ClientTopic::room(room),
+                    false => ClientTopic::private(self.some_user()),
+                };
+                if self.random.chance(800) {
+                    let upto = self.random.between(0, 80);
+                    self.apps[app].session.read(now_ms, &topic, upto);
+                } else {
+                    let level = [Level::All, Level::Mentions, Level::None][self.random.index(3)];
+                    self.apps[app].session.set_level(now_ms, &topic, level);
+                }
+            }
+            43..=48 => {
                 let topic = match self.random.chance(700) {
                     true => ClientTopic::room(rooms.first().map_or(room, String::as_str)),
                     false => ClientTopic::private(self.some_user()),
@@ -291,7 +307,14 @@ impl World {
         let user = self.apps[app].user.clone();
         let number = self.oracle.add_message(&user, APP_AUTHORS + app, topic);
         let now_ms = self.now_ms;
-        match self.apps[app].session.send(now_ms, to, text(number, padding), None) {
+        let mut text = text(number, padding);
+        let mentions = match &to {
+            ClientTopic::Room(_) => self.some_mentions(&mut text),
+            ClientTopic::Private(_) => Vec::new(),
+        };
+        let mut message = NewMessage::new(to, text);
+        message.mentions = mentions.into_iter().map(str::to_owned).collect();
+        match self.apps[app].session.send_message(now_ms, message) {
             Ok(nonce) => {
                 self.oracle.count("app sent");
                 self.apps[app].sent.insert(nonce, Sent { number, outcome: None });
@@ -338,14 +361,15 @@ impl World {
             }
             AppEvent::Joined { room, seq, recovered, online, members, .. } => {
                 let members_max = self.plan.options.members_max as u64;
+                let shows_none = *seq == 0 || self.apps[app].options.join_limit == Some(0);
                 let shown = self.apps[app].rooms.entry(room.clone()).or_default();
                 if *recovered {
                     ensure(shown.last.is_some_and(|last| last <= *seq), || {
                         format!("but {:?} is the last", shown.last)
                     })?;
                 } else {
-                    // Of an empty room, everything is shown.
-                    (shown.last, shown.start) = ((*seq == 0).then_some(0), *seq);
+                    // Where there is nothing to show, everything is shown.
+                    (shown.last, shown.start) = (shows_none.then_some(*seq), *seq);
                 }
                 shown.members = members.iter().cloned().collect();
                 shown.has_names = *online <= members_max;
@@ -413,6 +437,18 @@ impl World {
                 }
             }
             AppEvent::NoHistory { .. } => {}
+            AppEvent::Replayed { room, upto } => {
+                let shown = self.apps[app].rooms.get(room).ok_or("it is not in that room")?;
+                ensure(shown.last.is_none_or(|last| last == *upto), || {
+                    format!("{:?} is the last", shown.last)
+                })?;
+            }
+            // What they make of the account is compared at the end.
+            AppEvent::Room { .. }
+            | AppEvent::RoomGone { .. }
+            | AppEvent::Activity { .. }
+            | AppEvent::Read { .. }
+            | AppEvent::Level { .. } => {}
             AppEvent::Problem { .. } => return Err("one of the two sides is wrong".to_owned()),
             _ => return Err("the simulator does not know that event".to_owned()),
         }
@@ -485,6 +521,20 @@ impl World {
                     ensure(may_be_stored || !is_stored, || format!("{nonce} is stored"))?;
                 }
             }
+        }
+        let account = app.session.account();
+        let rooms = self.oracle.memberships(&app.user);
+        if app.session.features().rooms && !account.has_more_rooms() {
+            for (room, (role, info)) in &rooms {
+                let shown = account.room(room.as_str()).ok_or_else(|| format!("does not list {room}"))?;
+                let is_same = shown.title == info.title
+                    && shown.archived == info.archived
+                    && format!("{:?} {:?}", shown.access, shown.role)
+                        == format!("{:?} {role:?}", info.access);
+                ensure(is_same, || format!("shows {shown:?}, which is {info:?}, {role:?}"))?;
+            }
+            let extra = account.rooms().find(|shown| rooms.keys().all(|room| room.as_str() != shown.room));
+            ensure(extra.is_none(), || format!("lists {extra:?}"))?;
         }
         for (room, shown) in &app.rooms {
             ensure(app.session.is_in(room), || format!("is not in {room}"))?;

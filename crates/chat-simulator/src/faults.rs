@@ -1,7 +1,7 @@
 //! Faults: servers that crash and drain, partitions, outages, clocks; and their end.
 
 use chat_core::SessionId;
-use chat_shard::{LogQueue, Routing};
+use chat_shard::{LogQueue, MARKS_MAX, Marks, Routing};
 
 use crate::oracle::{Check, Expected, ensure};
 use crate::planted::with_bug;
@@ -74,7 +74,11 @@ impl World {
         this.state = NodeState::Up;
         this.queue = with_bug!(LogQueue::new(lanes, shards, drafts_max), self.bug);
         this.running = (0..lanes).map(|_| None).collect();
-        this.routing = Routing::default();
+        this.marks = with_bug!(Marks::new(MARKS_MAX), self.bug);
+        this.keeps_marks = false;
+        // Its hubs read the rooms and members as they are now.
+        this.due.clear();
+        this.routing = with_bug!(Routing::default(), self.bug);
         this.brought.clear();
         this.polled.clear();
         let boot = this.boot;
@@ -106,14 +110,22 @@ impl World {
         // The database may still commit the batches that were running.
         for lane in 0..self.plan.lanes {
             let running = self.nodes[node].running[lane].take();
-            if let Some(Running { batch, is_stored: false }) = running
-                && self.random.chance(500)
-                && !self.is_log_out()
-            {
-                self.oracle.count("orphan");
-                let late_ms = self.random.between(0, 2_000);
-                let sends = self.sends(node, &batch);
-                self.after(late_ms, Event::Orphan { drafts: batch.drafts, sends });
+            if self.is_log_out() || !self.random.chance(500) {
+                continue;
+            }
+            let late_ms = self.random.between(0, 2_000);
+            match running {
+                Some(Running::Batch { batch, is_stored: false }) => {
+                    self.oracle.count("orphan");
+                    let sends = self.sends(node, &batch);
+                    self.after(late_ms, Event::Orphan { drafts: batch.drafts, sends });
+                }
+                Some(Running::Change(change)) => {
+                    self.oracle.count("orphan change");
+                    let (wanted, now_ms) = (change.wanted, change.now_ms);
+                    self.after(late_ms, Event::OrphanChange { wanted, now_ms });
+                }
+                Some(Running::Batch { is_stored: true, .. } | Running::Pause) | None => {}
             }
         }
         self.stop(node);
@@ -156,6 +168,8 @@ impl World {
         }
         let mut hubs = self.hubs_of(node);
         if hubs.all(|hub| self.hubs[hub].turn.hub().is_drained() && self.sockets_of(hub).is_empty()) {
+            // A server that stops in order stores the marks that wait.
+            self.flush_marks(node);
             self.stop(node);
         }
     }
@@ -256,6 +270,10 @@ impl World {
             let waiting = self.sockets[socket].held.len();
             ensure(waiting == 0, || format!("{waiting} frames of socket {socket} were never taken"))?;
             self.oracle.is_complete(socket, Some(&expected))?;
+        }
+        for (user, topic, upto) in self.oracle.marks_said() {
+            let kept = self.log.read(&user, &topic);
+            ensure(kept >= upto, || format!("{user} has read {topic:?} up to {upto}, but {kept} is kept"))?;
         }
         self.check_apps(&expected)
     }

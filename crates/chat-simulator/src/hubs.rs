@@ -145,7 +145,7 @@ impl World {
                 }
             }
             Output::Presence(change) => self.tell_others(hub, change),
-            Output::Keep(_) => {}
+            Output::Keep(mark) => self.keep(hub, mark),
             Output::Typing(change) => self.carry_typing(hub, change),
         }
         Ok(())
@@ -208,9 +208,16 @@ impl World {
                 self.oracle.receive(socket, frame, self.now_ms)?;
             }
             match self.put_on_wire(socket, &chunk) {
-                Sent::Written => {}
+                Sent::Written => self.sockets[socket].taken_ms = self.now_ms,
                 sent => touched.push((socket, sent)),
             }
+        }
+        for (client, room) in self.oracle.take_removed() {
+            self.note(|| format!("    {client} was removed from {room}"));
+            let since_ms = self.now_ms;
+            let options = &self.plan.options;
+            let within_ms = options.removal_timeout_ms + TICK_MS + self.rates.turn_ms;
+            self.after(within_ms, Event::MustHaveTaken { socket: client, since_ms });
         }
         for (socket, sent) in touched {
             let Socket { id, outbox, .. } = &self.sockets[socket];
@@ -291,6 +298,7 @@ impl World {
             if *closed_by_hub {
                 continue;
             }
+            self.oracle.is_only_where_it_may(socket)?;
             clients += 1;
             ensure(!shell.revoked.contains(session), || format!("{id:?} of hub {hub} was signed out"))?;
             let is_paused = shell.turn.hub().is_paused(*id);
@@ -361,6 +369,7 @@ impl World {
             outbox: with_bug!(Outbox::new(Framing::Lines), self.bug),
             up_ms: self.now_ms,
             down_ms: self.now_ms,
+            taken_ms: self.now_ms,
         });
         self.note(|| format!("    {id:?} of hub {hub} is {socket}: {user} in {room:?}, for {good_for_ms:?}"));
         let protocol = room.map_or(Protocol::V2, |room| Protocol::V1 { room });
@@ -444,6 +453,7 @@ impl World {
             return Ok(());
         }
         reader.outbox.advance(bytes.len());
+        reader.taken_ms = self.now_ms;
         if !cut && !matches!(reader.kind, SocketKind::V1) {
             self.carry_down(socket, Rc::new(Chunk::parse(bytes)?));
         }
@@ -490,8 +500,12 @@ impl World {
                 }
             }
             Item::Drain => self.oracle.draining(hub),
-            Item::Changes(_)
-            | Item::Missed(_)
+            Item::Changes(changes) => {
+                for change in changes.iter() {
+                    self.oracle.told(hub, change);
+                }
+            }
+            Item::Missed(_)
             | Item::Presence(_)
             | Item::Typing(_)
             | Item::HubLost(_)
@@ -508,3 +522,6 @@ impl World {
         }
     }
 }
+
+/// A hub that has something to do at a time does it so late at most, in milliseconds.
+const TICK_MS: u64 = 520;

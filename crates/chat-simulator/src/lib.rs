@@ -22,6 +22,7 @@
 //! |---|---|
 //! | `world` | the events, in the order of (time, number) |
 //! | `hubs` | the hubs' shards, and sockets |
+//! | `calls` | changes of rooms and members, and marks |
 //! | `storing`, `log` | the log and its answers, the bus between the servers |
 //! | `people` | users with v1, and with v2 and any request |
 //! | `apps` | users with the real client, and what their applications show |
@@ -30,6 +31,7 @@
 //! | `planted` | bugs on purpose: each must be caught |
 
 mod apps;
+mod calls;
 mod faults;
 mod hubs;
 mod log;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chat_core::{
-    Answer, Commit, Draft, History, HistoryLimits, Nonce, PageFrom, Query, Seed, Topic, Username,
+    Answer, ChangeRefused, Commit, Draft, History, HistoryLimits, Nonce, PageFrom, Query, RoomAccess,
+    RoomChange, RoomName, Seed, Topic, UserMark, Username, WantedChange,
 };
 
 use crate::planted::Bug;
@@ -36,6 +37,30 @@ impl Log {
             return self.history.append(&drafts, wall_ms, account);
         }
         self.history.append(drafts, wall_ms, account)
+    }
+
+    /// Makes a change of a room in a transaction.
+    pub(crate) fn change(
+        &mut self,
+        wanted: &WantedChange,
+        now_ms: u64,
+    ) -> Result<Vec<RoomChange>, ChangeRefused> {
+        self.history.change(wanted, now_ms, |name| name.as_str() != NO_ACCOUNT)
+    }
+
+    /// Keeps marks in a transaction.
+    pub(crate) fn keep(&mut self, marks: &[UserMark]) {
+        marks.iter().for_each(|mark| self.history.keep(mark));
+    }
+
+    /// What a user may do in a room now.
+    pub(crate) fn access(&self, user: &Username, room: &RoomName) -> RoomAccess {
+        self.history.access(user, room)
+    }
+
+    /// The number up to which a user has read a topic.
+    pub(crate) fn read(&self, user: &Username, topic: &Topic) -> u64 {
+        self.history.counts(user, topic, 0).read
     }
 
     /// A new nonce, for a draft that has none.

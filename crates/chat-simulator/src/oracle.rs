@@ -1,6 +1,8 @@
 //! The oracle: what must be true at every step. It knows the log and the frames on the
 //! wire, and nothing of how a hub works.
 
+mod marks;
+mod rooms;
 mod v1;
 mod v2;
 
@@ -9,6 +11,8 @@ use std::sync::Arc;
 
 use chat_core::{Draft, Entry, HubOptions, Pair, RoomName, Topic, Username};
 
+use self::marks::Said;
+use self::rooms::Room;
 use self::v1::V1;
 pub(crate) use self::v2::V2;
 use crate::wire::{Frame, number};
@@ -41,6 +45,16 @@ pub(crate) struct Oracle {
     latest: BTreeMap<(Topic, usize), usize>,
     /// Sends that a hub was handed and has put out no draft for, by hub and message.
     handed: BTreeMap<(usize, usize), Vec<SendRef>>,
+    /// The rooms, as the committed changes make them.
+    rooms: BTreeMap<RoomName, Room>,
+    /// The hubs that have been told that a user may not read a room any more.
+    told: BTreeSet<(usize, RoomName, Username)>,
+    /// Connections that were just told so, with the room.
+    removed: Vec<(usize, RoomName)>,
+    /// How far users have read.
+    marks: Said,
+    /// The levels that users have ever chosen.
+    levels: BTreeSet<(Username, Topic, String)>,
     /// Hubs that drain: they no longer send presence.
     draining: BTreeSet<usize>,
     /// How often each kind of thing was seen: a check of something that never happens
@@ -122,6 +136,11 @@ impl Oracle {
             went: BTreeMap::new(),
             latest: BTreeMap::new(),
             handed: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            told: BTreeSet::new(),
+            removed: Vec::new(),
+            marks: Said::default(),
+            levels: BTreeSet::new(),
             draining: BTreeSet::new(),
             seen: BTreeMap::new(),
         }
@@ -191,7 +210,13 @@ impl Oracle {
     pub(crate) fn rebooted(&mut self, hub: usize) {
         self.shown.retain(|(of, _), _| *of != hub);
         self.handed.retain(|(of, _), _| *of != hub);
+        self.told.retain(|(of, ..)| *of != hub);
         self.draining.remove(&hub);
+    }
+
+    /// The connections that were told since the last call that they may not read a room.
+    pub(crate) fn take_removed(&mut self) -> Vec<(usize, RoomName)> {
+        std::mem::take(&mut self.removed)
     }
 
     /// Allows one more notice that a user has joined or left a room.
@@ -274,11 +299,12 @@ impl Oracle {
 
     /// Checks a new entry: the log numbers 1, 2, 3 …, stores nothing twice, and keeps the
     /// order of each sender.
-    pub(crate) fn committed(&mut self, entry: &Arc<Entry>) -> Check {
+    pub(crate) fn committed(&mut self, entry: &Arc<Entry>, now_ms: u64) -> Check {
         let (number, message) = self.message(entry.body.text())?;
         ensure(message.user == entry.from, || format!("{entry:?} was written by {}", message.user))?;
         ensure(message.stored.is_none(), || format!("{entry:?} was stored before"))?;
         ensure(message.topic == entry.topic, || format!("{entry:?} was meant for {:?}", message.topic))?;
+        self.may_write(entry, now_ms)?;
         let key = (entry.topic.clone(), message.author);
         let latest = self.latest.get(&key).copied();
         ensure(latest < Some(number) || message.refused, || format!("{entry:?} is behind a later message"))?;

@@ -13,6 +13,8 @@ use crate::world::{Chunk, Event, Incoming, NodeState, Socket, SocketKind, World}
 
 const USERS: [&str; 6] = ["ann", "ben", "cem", "dan", "eve", "fay"];
 const ROOMS: [&str; 4] = ["attic", "kitchen", "garden", "cellar"];
+/// Rooms that are closed from their creation on.
+pub(crate) const CLOSED_ROOMS: [&str; 2] = ["~den", "~nook"];
 /// The most sockets that are open at the same time, without those of the apps.
 const SOCKETS_MAX: usize = 12;
 /// The most messages of a [`Wild`] client without an answer.
@@ -47,6 +49,10 @@ impl World {
         }
         let pause_ms = self.random.between(0, self.rates.pause_ms);
         self.after(pause_ms, Event::Act);
+        if self.random.chance(self.rates.calls) {
+            self.call();
+            return Ok(());
+        }
         if !self.apps.is_empty() && self.random.chance(1000 - self.plan.v1.max(self.plan.wild)) {
             let app = self.random.index(self.apps.len());
             self.act_app(app);
@@ -129,7 +135,19 @@ impl World {
         }
         let (v1, wild) = (self.plan.v1, self.plan.wild);
         let speaks_v1 = v1 + wild == 0 || self.random.between(1, v1 + wild) <= v1;
-        let room = speaks_v1.then(|| RoomName::parse(ROOMS[self.random.index(3)]).expect("a good name"));
+        let name = match self.random.chance(200) {
+            true => CLOSED_ROOMS[self.random.index(CLOSED_ROOMS.len())],
+            false => ROOMS[self.random.index(ROOMS.len())],
+        };
+        let room = speaks_v1.then(|| RoomName::parse(name).expect("a good name"));
+        if let Some(room) = &room
+            && !self.log.access(&user, room).may_read(room)
+            // The room may be closed after the upgrade was answered.
+            && self.random.chance(800)
+        {
+            self.oracle.count("v1 forbidden");
+            return;
+        }
         let kind = if speaks_v1 { SocketKind::V1 } else { SocketKind::Wild(Box::default()) };
         self.open(node, &user, session, room, kind);
     }
@@ -162,12 +180,27 @@ impl World {
         self.random.size(0, if long { 250 } else { 10 })
     }
 
+    /// Adds the names of some users to a text, and returns them.
+    pub(crate) fn some_mentions(&mut self, text: &mut String) -> Vec<&'static str> {
+        let count = if self.random.chance(200) { self.random.between(1, 3) } else { 0 };
+        let mut names = Vec::new();
+        for _ in 0..count {
+            let name = self.some_user();
+            text.push_str(&format!(" @{name}"));
+            names.push(name);
+        }
+        names
+    }
+
     pub(crate) fn some_user(&mut self) -> &'static str {
         let other = self.random.index(USERS.len() + 1);
         USERS.get(other).copied().unwrap_or(NO_ACCOUNT)
     }
 
     pub(crate) fn some_room(&mut self) -> &'static str {
+        if self.random.chance(250) {
+            return CLOSED_ROOMS[self.random.index(CLOSED_ROOMS.len())];
+        }
         ROOMS[self.random.index(ROOMS.len())]
     }
 
@@ -209,7 +242,9 @@ impl World {
         wild.asked += 1;
         let reference = format!("r{}", wild.asked);
         let frame = match kind {
+            0..=4 if self.random.chance(300) => self.ask_to_mark(room, &reference),
             0..=14 => {
+                let wild = self.wild(socket);
                 let position = wild.rooms.get(room).copied().unwrap_or(3);
                 let mut frame = json!({ "type": "join", "room": room, "ref": reference });
                 if self.random.chance(600) {
@@ -219,6 +254,9 @@ impl World {
                     };
                     frame["since"] = since.into();
                     frame["epoch"] = if self.random.chance(50) { "second" } else { EPOCH }.into();
+                } else if self.random.chance(400) {
+                    frame["fold"] = self.random.chance(500).into();
+                    frame["limit"] = self.random.between(0, 30).into();
                 }
                 frame
             }
@@ -239,7 +277,9 @@ impl World {
                 let to = self.some_user();
                 return self.write_v2(socket, to, true);
             }
+            51..=57 => self.ask_to_mark(room, &reference),
             _ => {
+                let wild = self.wild(socket);
                 let known: Vec<String> = wild.rooms.keys().cloned().collect();
                 let room = if known.is_empty() || self.random.chance(50) {
                     room.to_owned()
@@ -265,6 +305,25 @@ impl World {
             1 => frame["after"] = seq.into(),
             2 => frame["limit"] = self.random.between(1, 60).into(),
             _ => {}
+        }
+        if self.random.chance(300) {
+            frame["fold"] = true.into();
+        }
+        frame
+    }
+
+    fn ask_to_mark(&mut self, room: &str, reference: &str) -> Value {
+        let mut frame = match self.random.chance(800) {
+            true => json!({ "type": "read", "upto": self.random.between(0, 80), "ref": reference }),
+            false => {
+                let level = ["all", "mentions", "none"][self.random.index(3)];
+                json!({ "type": "level", "level": level, "ref": reference })
+            }
+        };
+        if self.random.chance(700) {
+            frame["room"] = room.into();
+        } else {
+            frame["with"] = self.some_user().into();
         }
         frame
     }
@@ -297,11 +356,19 @@ impl World {
         };
         let number = self.oracle.add_message(&user, socket, topic);
         let nonce = format!("n{number}");
-        let text = text(number, padding);
+        let mut text = text(number, padding);
         let frame = if is_private {
             json!({ "type": "private", "to": to, "text": text, "nonce": nonce })
         } else {
-            json!({ "type": "message", "room": to, "text": text, "nonce": nonce })
+            let mentions = self.some_mentions(&mut text);
+            let mut frame = json!({ "type": "message", "room": to, "text": text, "nonce": nonce });
+            if !mentions.is_empty() {
+                frame["mentions"] = mentions.into();
+            }
+            if self.random.chance(50) {
+                frame["mention_all"] = true.into();
+            }
+            frame
         };
         let frame = frame.to_string();
         let wild = self.wild(socket);

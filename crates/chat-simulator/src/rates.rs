@@ -53,6 +53,8 @@ pub(crate) struct Rates {
     pub(crate) come: u64,
     pub(crate) go: u64,
     pub(crate) revoke: u64,
+    /// Actions of users: they make calls that change rooms or members.
+    pub(crate) calls: u64,
     /// A connection breaks, in half of the cases so that one side does not notice.
     pub(crate) reset: u64,
     /// A token is good for a few seconds only.
@@ -91,12 +93,13 @@ impl Rates {
             come: 10 + up_to(120),
             go: up_to(40),
             revoke: up_to(15),
+            calls: up_to(80),
             reset: up_to(40),
             short_tokens: up_to(300),
             client_restarts: up_to(20),
             clock_jumps: up_to(300),
             drains: up_to(100),
-            crashes: up_to(120),
+            crashes: up_to(200),
             partitions: up_to(150),
             outages: up_to(100),
             trims: up_to(300),
@@ -127,6 +130,7 @@ impl Rates {
             come: 0,
             go: 0,
             revoke: 0,
+            calls: 0,
             reset: 0,
             short_tokens: 0,
             client_restarts: 0,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use chat_core::{
     Answer, Commit, Draft, Entry, Missed, Outcome, PresenceChange, PresenceKind, Query, ReadId, Receipt,
-    Subscription, Topic, TypingChange, Username,
+    RoomChange, Subscription, Topic, TypingChange, Username,
 };
-use chat_shard::{Batch, Failure, Work, deliveries, drafts_by_lane, receipts_by_shard, retried};
+use chat_shard::{Batch, Failure, Work, drafts_by_lane, retried};
 
+use crate::calls::precedes;
 use crate::oracle::{Check, SendRef, ensure};
 use crate::planted::Bug;
 use crate::world::{Event, Item, NODES, Node, NodeState, Origin, Running, Shell, World};
@@ -30,7 +31,7 @@ impl World {
         }
     }
 
-    fn begin_commit(&mut self, node: usize, lane: usize) {
+    pub(crate) fn begin_commit(&mut self, node: usize, lane: usize) {
         let Node { queue, running, boot, .. } = &mut self.nodes[node];
         if running[lane].is_some() || queue.is_empty(lane) {
             return;
@@ -38,11 +39,10 @@ impl World {
         let boot = *boot;
         let mut failures = Vec::new();
         let work = queue.next(lane, self.random.size(1, 40), &mut failures);
-        let is_stored = false;
         running[lane] = match work {
-            Some(Work::Batch(batch)) => Some(Running { batch, is_stored }),
-            // No change is queued yet.
-            Some(Work::Change(_)) | None => None,
+            Some(Work::Batch(batch)) => Some(Running::Batch { batch, is_stored: false }),
+            Some(Work::Change(change)) => Some(Running::Change(change)),
+            None => None,
         };
         if running[lane].is_some() {
             let slow = self.random.chance(self.rates.slow) || self.is_log_out();
@@ -60,13 +60,17 @@ impl World {
         if self.nodes[node].boot != boot {
             return Ok(());
         }
-        let Some(Running { batch, .. }) = self.nodes[node].running[lane].take() else { return Ok(()) };
+        let batch = match self.nodes[node].running[lane].take() {
+            Some(Running::Batch { batch, .. }) => batch,
+            Some(Running::Change(change)) => return self.commit_change(node, lane, change),
+            Some(Running::Pause) | None => return Ok(()),
+        };
         if self.is_log_out() || self.random.chance(self.rates.fail) {
             self.oracle.count("batch failed");
             self.fail(node, lane, batch);
             return Ok(());
         }
-        let commit = self.store(&batch.drafts, &self.sends(node, &batch))?;
+        let commit = self.store(&batch.drafts, &self.sends(node, &batch), Some(node))?;
         if !self.random.chance(self.rates.lost_answer) {
             self.publish(node, lane, &commit, &batch);
         } else if self.random.chance(200) {
@@ -79,7 +83,7 @@ impl World {
             self.oracle.count("answer late");
             let resolved_ms = self.random.between(10, 3_000);
             let commit = Box::new(commit);
-            self.nodes[node].running[lane] = Some(Running { batch, is_stored: true });
+            self.nodes[node].running[lane] = Some(Running::Batch { batch, is_stored: true });
             self.after(resolved_ms, Event::Resolved { node, boot, lane, commit });
         } else {
             // The writer gives up: the batch is stored, but fails.
@@ -92,7 +96,7 @@ impl World {
     /// Publishes a commit whose answer was lost, once its outcome is resolved.
     pub(crate) fn resolved(&mut self, node: usize, boot: u64, lane: usize, commit: &Commit) {
         if self.nodes[node].boot == boot
-            && let Some(Running { batch, .. }) = self.nodes[node].running[lane].take()
+            && let Some(Running::Batch { batch, .. }) = self.nodes[node].running[lane].take()
         {
             self.publish(node, lane, commit, &batch);
         }
@@ -107,7 +111,13 @@ impl World {
     }
 
     /// Stores drafts in a transaction, whether or not its answer is lost.
-    pub(crate) fn store(&mut self, drafts: &[Draft], sends: &[SendRef]) -> Result<Commit, String> {
+    /// `own`: the server whose writer stores them, unless it has crashed.
+    pub(crate) fn store(
+        &mut self,
+        drafts: &[Draft],
+        sends: &[SendRef],
+        own: Option<usize>,
+    ) -> Result<Commit, String> {
         // The database has one clock: that of the first server.
         let wall_ms = self.wall_ms(0);
         let commit = self.log.append(drafts, wall_ms);
@@ -115,9 +125,10 @@ impl World {
             let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
             format!("    the log stores {:?}", stored.collect::<Vec<_>>())
         });
+        self.note_changes(&commit.changes, own)?;
         for entry in &commit.entries {
             (&entry.topic, entry.seq).hash(&mut self.hasher);
-            self.oracle.committed(entry)?;
+            self.oracle.committed(entry, self.now_ms)?;
             self.owe(entry);
         }
         for (&send, receipt) in std::iter::zip(sends, &commit.receipts) {
@@ -125,7 +136,8 @@ impl World {
                 Outcome::Stored { .. } => self.oracle.stored(send, true)?,
                 Outcome::Duplicate { .. } => self.oracle.stored(send, false)?,
                 Outcome::NoRecipient { .. } => self.oracle.has_no_recipient(send),
-                Outcome::Forbidden | Outcome::Failed => {}
+                Outcome::Forbidden => self.oracle.forbidden(send)?,
+                Outcome::Failed => {}
             }
         }
         Ok(commit)
@@ -152,7 +164,8 @@ impl World {
     /// Brings a commit to the hubs of its server, and its entries to the other server.
     fn publish(&mut self, node: usize, lane: usize, commit: &Commit, batch: &Batch) {
         self.nodes[node].queue.stored(batch);
-        self.bring(node, &commit.entries, &commit.receipts, &batch.origins);
+        let changes = self.take_due(node, &commit.changes);
+        self.bring(node, &changes, &commit.entries, &commit.receipts, &batch.origins);
         for Missed { topic, mut first, last } in retried(&commit.receipts, self.wall_ms(node)) {
             if let Topic::Pair(pair) = &topic {
                 // Entries before it may be missing as well.
@@ -195,7 +208,7 @@ impl World {
         self.begin_commit(node, lane);
     }
 
-    fn publish_failures(&mut self, node: usize, failures: impl IntoIterator<Item = Failure>) {
+    pub(crate) fn publish_failures(&mut self, node: usize, failures: impl IntoIterator<Item = Failure>) {
         let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
         for (shard, item) in failures.into_iter().flat_map(|failure| failure.into_items(shards)) {
             self.push(first + shard, item);
@@ -204,8 +217,9 @@ impl World {
 
     // The bus within a server.
 
-    /// Brings entries to the hubs of a server that are subscribed to them, and the
-    /// receipts of its own drafts behind them.
+    /// Brings changes to the hubs of a server, entries to those that are subscribed to them,
+    /// and the receipts of its own drafts behind them. Earlier changes of the rooms of these
+    /// entries come first.
     ///
     /// A private conversation begins on a hub with the first entry that it gets, so
     /// no entry may be brought behind a hole: the bus knows the last number that was
@@ -213,11 +227,17 @@ impl World {
     pub(crate) fn bring(
         &mut self,
         node: usize,
+        changes: &[RoomChange],
         entries: &[Arc<Entry>],
         receipts: &[Receipt],
         origins: &[(usize, usize)],
     ) {
         let mut ready = Vec::new();
+        for entry in entries {
+            if let Topic::Room(room) = &entry.topic {
+                self.bring_changes(node, |_, _, change| precedes(change, room, entry.seq));
+            }
+        }
         for entry in entries {
             if let Topic::Pair(pair) = &entry.topic {
                 let Some(brought) = self.nodes[node].brought.get_mut(pair) else { continue };
@@ -227,28 +247,33 @@ impl World {
                 let first = std::mem::replace(brought, entry.seq) + 1;
                 if first < entry.seq {
                     // Entries before it keep their order.
-                    self.deliver(node, &std::mem::take(&mut ready), &[], &[]);
+                    self.deliver(node, &[], &std::mem::take(&mut ready), &[], &[]);
                     self.miss(node, &entry.topic, first, entry.seq);
                     continue;
                 }
             }
             ready.push(Arc::clone(entry));
         }
-        self.deliver(node, &ready, receipts, origins);
+        self.deliver(node, changes, &ready, receipts, origins);
     }
 
     fn deliver(
         &mut self,
         node: usize,
+        changes: &[RoomChange],
         entries: &[Arc<Entry>],
         receipts: &[Receipt],
         origins: &[(usize, usize)],
     ) {
         let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
-        let entries = self.nodes[node].routing.entries_by_shard(entries, shards);
-        for (shard, item) in deliveries(&[], entries, receipts_by_shard(receipts, origins, shards)) {
+        let (entries, receipts, changes) = (entries.to_vec(), receipts.to_vec(), changes.to_vec());
+        let commit = Commit { entries, receipts, changes };
+        let items: Vec<(usize, Item)> =
+            self.nodes[node].routing.deliveries(&commit, origins, shards).collect();
+        for (shard, item) in items {
             self.push(first + shard, item);
         }
+        self.expect_removals(node, &commit.changes);
     }
 
     fn miss(&mut self, node: usize, topic: &Topic, first: u64, last: u64) {
@@ -310,6 +335,7 @@ impl World {
         if self.is_log_out() || self.bug == Some(Bug::NoPoll) {
             return;
         }
+        self.bring_changes(node, |_, is_own, _| !is_own);
         let hubs = self.hubs_of(node);
         let wanted = self.hubs[hubs].iter().flat_map(|shell| &shell.subscriptions);
         let rooms: Vec<Topic> = wanted
@@ -430,6 +456,12 @@ impl World {
     pub(crate) fn read(&mut self, origin: Origin, id: ReadId, query: &Query) {
         let fails = self.is_log_out() || self.random.chance(self.rates.read_fails);
         let answer = if fails { Answer::Failed } else { self.log.answer(query) };
+        if let Query::Page { topic: Topic::Room(room), .. } = query
+            && !fails
+        {
+            // A server knows who may get the entries that it reads.
+            self.bring_changes(self.hubs[origin.hub].node, |_, _, change| change.room() == room);
+        }
         // Answers may overtake each other on their way back.
         let back_ms = self.random.between(0, 15);
         self.after(back_ms, Event::Answer { origin, id, answer });
@@ -451,8 +483,15 @@ impl World {
     }
 }
 
+/// The last number of the room of a change.
+pub(crate) fn top(change: &RoomChange) -> u64 {
+    match change {
+        RoomChange::Info { top, .. } | RoomChange::Member { top, .. } | RoomChange::Gone { top, .. } => *top,
+    }
+}
+
 /// The lane of a topic.
-fn lane(topic: &Topic, lanes: usize) -> usize {
+pub(crate) fn lane(topic: &Topic, lanes: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     topic.hash(&mut hasher);
     (hasher.finish() % lanes as u64) as usize

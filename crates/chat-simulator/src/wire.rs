@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub(crate) struct Frame {
     #[serde(rename = "type")]
     pub(crate) kind: Kind,
-    pub(crate) from: Option<String>,
+    pub(crate) from: Option<From>,
     pub(crate) active: Option<bool>,
     pub(crate) to: Option<String>,
     pub(crate) text: Option<String>,
@@ -30,6 +30,26 @@ pub(crate) struct Frame {
     pub(crate) with: Option<String>,
     pub(crate) first: Option<u64>,
     pub(crate) messages: Option<Vec<Frame>>,
+    pub(crate) rooms: Option<Vec<Listed>>,
+    pub(crate) has_more_rooms: Option<bool>,
+    pub(crate) upto: Option<u64>,
+    pub(crate) top: Option<u64>,
+    pub(crate) unread: Option<u64>,
+    pub(crate) mentions: Option<Mentions>,
+    pub(crate) new: Option<u64>,
+    pub(crate) level: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) access: Option<String>,
+    pub(crate) archived: Option<bool>,
+    pub(crate) role: Option<String>,
+    pub(crate) member: Option<bool>,
+    #[serde(default)]
+    pub(crate) mention_all: bool,
+    #[serde(rename = "not_members")]
+    _not_members: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "at")]
+    _at: Option<u64>,
     pub(crate) code: Option<String>,
     #[serde(rename = "message")]
     _message: Option<String>,
@@ -52,6 +72,7 @@ pub(crate) struct Frame {
 pub(crate) enum Kind {
     Hello,
     Joined,
+    Replayed,
     Left,
     Message,
     Private,
@@ -60,6 +81,10 @@ pub(crate) enum Kind {
     History,
     Presence,
     Typing,
+    Read,
+    Activity,
+    Level,
+    Room,
     Error,
     Reconnect,
 }
@@ -69,6 +94,80 @@ pub(crate) enum Kind {
 pub(crate) struct Top {
     pub(crate) with: String,
     pub(crate) seq: u64,
+    pub(crate) read: Option<u64>,
+    pub(crate) unread: Option<u64>,
+    pub(crate) level: Option<String>,
+    #[serde(rename = "at")]
+    _at: Option<u64>,
+}
+
+/// A room in `hello`.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    pub(crate) room: String,
+    pub(crate) title: String,
+    pub(crate) access: String,
+    #[serde(default)]
+    pub(crate) archived: bool,
+    pub(crate) role: String,
+    pub(crate) top: u64,
+    pub(crate) read: u64,
+    pub(crate) unread: Option<u64>,
+    pub(crate) mentions: Option<u64>,
+    pub(crate) level: String,
+    #[serde(rename = "at")]
+    _at: Option<u64>,
+}
+
+/// The author of a message, or the first number that a folded answer covers.
+#[derive(Deserialize, Debug, Clone)]
+#[serde(untagged)]
+pub(crate) enum From {
+    Name(String),
+    Number(u64),
+}
+
+/// The users whom a message mentions, or the number of messages that mention the user.
+#[derive(Deserialize, Debug, Clone)]
+#[serde(untagged)]
+pub(crate) enum Mentions {
+    Names(Vec<String>),
+    Count(u64),
+}
+
+impl Frame {
+    /// The author of a message, or the user who types.
+    pub(crate) fn author(&self) -> Option<&str> {
+        match &self.from {
+            Some(From::Name(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The first number that a folded answer covers.
+    pub(crate) fn covers_from(&self) -> Option<u64> {
+        match self.from {
+            Some(From::Number(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The names of mentioned users.
+    pub(crate) fn mentioned(&self) -> &[String] {
+        match &self.mentions {
+            Some(Mentions::Names(names)) => names,
+            _ => &[],
+        }
+    }
+
+    /// How many messages mention the user.
+    pub(crate) fn mentions_counted(&self) -> Option<u64> {
+        match self.mentions {
+            Some(Mentions::Count(count)) => Some(count),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +190,11 @@ pub(crate) struct Request {
     pub(crate) since: Option<u64>,
     pub(crate) before: Option<u64>,
     pub(crate) after: Option<u64>,
+    pub(crate) limit: Option<u64>,
+    #[serde(default)]
+    pub(crate) fold: bool,
+    pub(crate) upto: Option<u64>,
+    pub(crate) level: Option<String>,
     #[serde(rename = "ref")]
     pub(crate) reference: Option<String>,
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use chat_client::Rng;
 use chat_core::{
-    Answer, ClientId, Draft, DraftId, Entry, Hub, HubOptions, Input, Now, Pair, Query, ReadId, RoomName,
-    Seed, SessionId, Subscription, Topic, Username,
+    Answer, ClientId, Draft, DraftId, Entry, Hub, HubOptions, Input, Now, Pair, Query, ReadId, RoomChange,
+    RoomName, Seed, SessionId, Subscription, Topic, Username, WantedChange,
 };
-use chat_shard::{Batch, Held, Inbox, LogQueue, Outbox, Routing, Turn};
+use chat_shard::{Batch, Held, Inbox, LogQueue, MARKS_MAX, Marks, Outbox, QueuedChange, Routing, Turn};
 
 use crate::log::Log;
 use crate::oracle::{Check, Oracle, SendRef, ensure};
@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) sockets: Vec<Socket>,
     pub(crate) apps: Vec<crate::apps::App>,
     pub(crate) log: Log,
+    /// All committed changes of rooms, in the order of their transactions.
+    pub(crate) changes: Vec<RoomChange>,
     /// Until then, the log answers nothing.
     pub(crate) out_until_ms: u64,
     pub(crate) oracle: Oracle,
@@ -63,10 +65,16 @@ pub(crate) struct World {
 pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) state: NodeState,
-    /// The drafts that wait for the log.
+    /// The drafts and changes that wait for the log.
     pub(crate) queue: LogQueue<()>,
-    /// The batch of each lane that is being stored.
+    /// What each lane does.
     pub(crate) running: Vec<Option<Running>>,
+    /// The marks that wait for the log.
+    pub(crate) marks: Marks,
+    pub(crate) keeps_marks: bool,
+    /// The changes, by their index, that its hubs do not have yet, and whether its own
+    /// writer has yet to publish each: it repeats those whose answers were lost.
+    pub(crate) due: BTreeMap<usize, bool>,
     /// The subscriptions of its hubs.
     pub(crate) routing: Routing,
     /// The offset of its wall clock, in milliseconds.
@@ -77,11 +85,14 @@ pub(crate) struct Node {
     pub(crate) polled: BTreeMap<Topic, u64>,
 }
 
-/// A batch on its way into the log.
-pub(crate) struct Running {
-    pub(crate) batch: Batch,
-    /// It is stored, but the answer was lost.
-    pub(crate) is_stored: bool,
+/// What a lane of the log does.
+pub(crate) enum Running {
+    /// It stores a batch. `is_stored`: the batch is stored, but the answer was lost.
+    Batch { batch: Batch, is_stored: bool },
+    /// It makes a change.
+    Change(QueuedChange<()>),
+    /// It pauses before it repeats a change.
+    Pause,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +168,8 @@ pub(crate) struct Socket {
     /// before it.
     pub(crate) up_ms: u64,
     pub(crate) down_ms: u64,
+    /// When the system last had taken all that was written to it.
+    pub(crate) taken_ms: u64,
 }
 
 pub(crate) enum SocketKind {
@@ -274,6 +287,37 @@ pub(crate) enum Event {
         drafts: Vec<Draft>,
         sends: Vec<SendRef>,
     },
+    /// A lane's pause is over.
+    Continue {
+        node: usize,
+        boot: u64,
+        lane: usize,
+    },
+    /// A change of a server that has crashed commits.
+    OrphanChange {
+        wanted: WantedChange,
+        now_ms: u64,
+    },
+    /// Changes arrive from the other server.
+    RemoteChanges {
+        node: usize,
+        boot: u64,
+    },
+    /// A server stores the marks that wait.
+    KeepMarks {
+        node: usize,
+        boot: u64,
+    },
+    /// A client may be in a room no more.
+    MustBeGone {
+        socket: usize,
+        room: RoomName,
+    },
+    /// A client must have taken what was written to it until then, or be cut off.
+    MustHaveTaken {
+        socket: usize,
+        since_ms: u64,
+    },
     Read {
         origin: Origin,
         id: ReadId,
@@ -355,6 +399,7 @@ impl World {
             sockets: Vec::new(),
             apps: Vec::new(),
             log: Log::new(settings.bug),
+            changes: Vec::new(),
             out_until_ms: 0,
             oracle,
             is_partitioned: false,
@@ -377,6 +422,9 @@ impl World {
                 state: NodeState::Down,
                 queue: LogQueue::new(1, 0, 0),
                 running: Vec::new(),
+                marks: Marks::new(MARKS_MAX),
+                keeps_marks: false,
+                due: BTreeMap::new(),
                 routing: Routing::default(),
                 wall_offset_ms: offset_ms,
                 brought: BTreeMap::new(),
@@ -479,7 +527,19 @@ impl World {
             }
             Event::Commit { node, boot, lane } => return self.commit(node, boot, lane),
             Event::Resolved { node, boot, lane, commit } => self.resolved(node, boot, lane, &commit),
-            Event::Orphan { drafts, sends } => return self.store(&drafts, &sends).map(|_| ()),
+            Event::Orphan { drafts, sends } => return self.store(&drafts, &sends, None).map(|_| ()),
+            Event::Continue { node, boot, lane } => self.continue_lane(node, boot, lane),
+            Event::OrphanChange { wanted, now_ms } => {
+                return self.make_change(&wanted, now_ms, None).map(|_| ());
+            }
+            Event::RemoteChanges { node, boot } => {
+                if self.nodes[node].boot == boot && !self.is_partitioned {
+                    self.bring_changes(node, |_, is_own, _| !is_own);
+                }
+            }
+            Event::KeepMarks { node, boot } => self.keep_marks(node, boot),
+            Event::MustBeGone { socket, room } => return self.check_gone(socket, &room),
+            Event::MustHaveTaken { socket, since_ms } => return self.check_taken(socket, since_ms),
             Event::Read { origin, id, query } => self.read(origin, id, &query),
             Event::Answer { origin, id, answer } => {
                 return self.in_boot(origin, |world, hub| {
@@ -489,7 +549,7 @@ impl World {
             }
             Event::Remote { node, boot, entry } => {
                 if self.nodes[node].boot == boot && self.nodes[node].state != NodeState::Down {
-                    self.bring(node, &[entry], &[], &[]);
+                    self.bring(node, &[], &[entry], &[], &[]);
                 }
             }
             Event::Bridge { node, bridge, item } => self.over_bridge(node, bridge, item),
@@ -574,6 +634,12 @@ impl World {
             Event::Commit { node, lane, .. } => format!("server {node} commits in lane {lane}"),
             Event::Resolved { node, lane, .. } => format!("server {node} resolves a commit of lane {lane}"),
             Event::Orphan { drafts, .. } => format!("an orphan commits: {} drafts", drafts.len()),
+            Event::Continue { node, lane, .. } => format!("server {node} goes on in lane {lane}"),
+            Event::OrphanChange { wanted, .. } => format!("an orphan commits: {wanted:?}"),
+            Event::RemoteChanges { node, .. } => format!("to server {node}: changes"),
+            Event::KeepMarks { node, .. } => format!("server {node} stores marks"),
+            Event::MustBeGone { socket, room } => format!("must be gone from {room}: {}", of(socket)),
+            Event::MustHaveTaken { socket, .. } => format!("must have taken: {}", of(socket)),
             Event::Read { origin, id, query } => format!("hub {} reads {query:?} ({id:?})", origin.hub),
             Event::Answer { origin, id, answer: Answer::Page(page) } => {
                 let what = (page.first, page.last, page.entries.len());

@@ -54,6 +54,10 @@ mod in_a_hub {
         that_takes_what_comes_behind_a_failure: Bug::Hub(PlantedBug::NoRefusing),
         that_does_not_check_a_resume: Bug::Hub(PlantedBug::ResumeUnchecked),
         that_shows_who_types_to_those_who_left: Bug::Hub(PlantedBug::TypingAfterLeave),
+        that_delivers_after_a_removal: Bug::Hub(PlantedBug::DeliverAfterRemoval),
+        whose_marks_go_back: Bug::Hub(PlantedBug::MarkGoesBack),
+        that_hides_what_was_read_elsewhere: Bug::Hub(PlantedBug::ReadNotShown),
+        that_counts_own_messages: Bug::Hub(PlantedBug::OwnMessageCounted),
     }
 }
 
@@ -73,5 +77,9 @@ mod in_a_shard {
         whose_slow_socket_drops: Bug::Shard(PlantedBug::DropWhenSlow),
         that_answers_a_sign_out_too_early: Bug::Shard(PlantedBug::AnswerBeforeTheEnd),
         that_ignores_a_sign_out: Bug::Shard(PlantedBug::NoRevoked),
+        whose_bus_tells_one_shard_of_a_change: Bug::Shard(PlantedBug::ChangeToOneShard),
+        whose_inbox_puts_a_change_before_entries: Bug::Shard(PlantedBug::ChangeBeforeEntries),
+        whose_writer_gives_a_change_up: Bug::Shard(PlantedBug::NoRepeat),
+        whose_last_mark_wins: Bug::Shard(PlantedBug::LastMarkWins),
     }
 }

@@ -34,6 +34,11 @@ impl V1 {
             notices: BTreeMap::new(),
         }
     }
+
+    /// Whether it has got anything of its room.
+    pub(super) fn is_in(&self) -> bool {
+        self.next.is_some() || !self.notices.is_empty()
+    }
 }
 
 impl Oracle {
@@ -65,14 +70,15 @@ impl Oracle {
         self.count("v1 message");
         let text = frame.text.as_deref().unwrap_or_default();
         let (_, message) = self.message(text)?;
-        ensure(frame.from.as_deref() == Some(message.user.as_str()), || {
-            format!("{} wrote it", message.user)
-        })?;
+        ensure(frame.author() == Some(message.user.as_str()), || format!("{} wrote it", message.user))?;
         let seq = message.stored.ok_or("it is not stored")?;
         let topic = message.topic.clone();
         let (last, first) = (self.last(&topic), self.first(&topic));
         let replay = self.options.join_replay_entries as u64;
         let hub = self.connections[connection].hub;
+        if let Topic::Room(room) = &topic {
+            self.may_get(&self.connections[connection].user, room, seq)?;
+        }
         let v1 = self.v1(connection);
         let is_here = matches!(&topic, Topic::Room(room) if *room == v1.room);
         ensure(is_here && frame.to.is_none(), || format!("it was for {topic:?}"))?;
@@ -106,7 +112,7 @@ impl Oracle {
         let topic = Topic::Pair(pair.clone());
         let first = self.first(&topic);
         let other = pair.other(&author).clone();
-        ensure(frame.from.as_deref() == Some(author.as_str()), || format!("{author} wrote it"))?;
+        ensure(frame.author() == Some(author.as_str()), || format!("{author} wrote it"))?;
         ensure(frame.to.as_deref() == Some(other.as_str()), || format!("it was for {other}"))?;
         let user = self.connections[connection].user.clone();
         let v1 = self.v1(connection);
@@ -132,7 +138,7 @@ impl Oracle {
         let joined = text == format!("присоединился к комнате {room}");
         let left = text == format!("покинул комнату {room}");
         ensure(joined != left, || "no such notice".to_owned())?;
-        let from = frame.from.clone().unwrap_or_default();
+        let from = frame.author().unwrap_or_default().to_owned();
         let user = Username::known(&from).map_err(|error| error.to_string())?;
         let seen = v1.notices.entry((from, joined)).or_insert(0);
         *seen += 1;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_core::{Pair, RoomName, Topic, Username};
 
+use super::marks::Shown;
 use super::{Check, Connection, Expected, Oracle, Speaks, ensure, in_pair};
 use crate::rates::EPOCH;
 use crate::wire::{Frame, Kind, Online, Request, number};
@@ -19,6 +20,16 @@ pub(crate) struct V2 {
     nameless: usize,
     /// The number of `typing` frames, each of which may be refused.
     typing: usize,
+    /// `read` and `level` frames, each of which may be refused, by their `ref`.
+    quiet: Vec<(String, Option<Topic>)>,
+    /// When it was greeted, in milliseconds.
+    pub(super) greeted_ms: u64,
+    /// The rooms of its user, as it was shown them: title, access, archived, role.
+    listed: BTreeMap<RoomName, (String, String, bool, String)>,
+    /// There are rooms that its `hello` left out.
+    may_lack_rooms: bool,
+    /// What it was shown of each place.
+    pub(super) shown: BTreeMap<Topic, Shown>,
     pub(crate) stays: BTreeMap<RoomName, Stay>,
     /// The last number of each conversation.
     privates: BTreeMap<Pair, u64>,
@@ -29,12 +40,14 @@ pub(crate) struct V2 {
 struct OpenRequest {
     reference: Option<String>,
     what: What,
+    /// When the hub was stepped with it, in milliseconds.
+    at_ms: u64,
 }
 
 enum What {
-    Join { room: String, since: Option<u64> },
+    Join { room: String, since: Option<u64>, limit: Option<u64>, fold: bool },
     Leave { room: String },
-    History { of: Option<Topic>, name: String, before: Option<u64>, after: Option<u64> },
+    History { of: Option<Topic>, name: String, before: Option<u64>, after: Option<u64>, fold: bool },
     Other,
 }
 
@@ -46,6 +59,8 @@ pub(crate) struct Stay {
     /// The number at which its replay ends.
     replay_end: u64,
     is_exact: bool,
+    /// It gets `replayed` before the first new entry.
+    is_folded: bool,
     timestamp: u64,
     online: usize,
     members: BTreeSet<String>,
@@ -63,18 +78,25 @@ impl V2 {
         comes.chain(std::mem::take(&mut self.stays).into_keys()).collect()
     }
 
+    /// It is not known any more up to where it has counted a room.
+    pub(super) fn forget_counted(&mut self, room: &RoomName) {
+        if let Some(shown) = self.shown.get_mut(&Topic::Room(room.clone())) {
+            shown.counted = None;
+        }
+    }
+
     pub(super) fn rooms(&self) -> Vec<RoomName> {
         self.stays.keys().cloned().collect()
     }
 
     /// Removes the request that a frame answers, by its `ref`.
-    fn answered(&mut self, frame: &Frame, fits: impl Fn(&What) -> bool) -> Result<What, String> {
+    fn answered(&mut self, frame: &Frame, fits: impl Fn(&What) -> bool) -> Result<OpenRequest, String> {
         let position = self
             .requests
             .iter()
             .position(|request| request.reference == frame.reference && fits(&request.what));
         match position {
-            Some(position) => Ok(self.requests.remove(position).what),
+            Some(position) => Ok(self.requests.remove(position)),
             None => Err("it answers nothing that was asked".to_owned()),
         }
     }
@@ -105,6 +127,24 @@ impl Oracle {
             self.v2(connection).typing += 1;
             return;
         }
+        if kind == "read" || kind == "level" {
+            let topic = match (&room, &with) {
+                (Some(room), _) => RoomName::parse(room).ok().map(Topic::Room),
+                (None, Some(with)) => {
+                    Username::known(with).ok().map(|with| Topic::Pair(Pair::new(user.clone(), with)))
+                }
+                (None, None) => None,
+            };
+            if let Some(topic) = &topic {
+                if let Some(upto) = request.upto {
+                    self.said(connection, topic, upto, now_ms);
+                } else if let Some(level) = request.level {
+                    self.levels.insert((user, topic.clone(), level));
+                }
+            }
+            self.v2(connection).quiet.push((reference.unwrap_or_default(), topic));
+            return;
+        }
         let room = room.unwrap_or_default();
         let what = match kind.as_str() {
             "message" | "private" if nonce.is_some() => {
@@ -112,13 +152,13 @@ impl Oracle {
                 match number {
                     Some(number) => self.hand(connection, number, nonce, now_ms),
                     // It has no number: it must be refused, by its nonce.
-                    None => self.add_request(connection, nonce, What::Other),
+                    None => self.add_request(connection, nonce, What::Other, now_ms),
                 }
                 return;
             }
             "join" => {
                 self.expect_notice_of(&room, &user, true);
-                What::Join { room, since }
+                What::Join { room, since, limit: request.limit, fold: request.fold }
             }
             "leave" => {
                 self.expect_notice_of(&room, &user, false);
@@ -129,7 +169,7 @@ impl Oracle {
                     Some(with) => Username::known(with).ok().map(|with| Topic::Pair(Pair::new(user, with))),
                     None => RoomName::parse(&room).ok().map(Topic::Room),
                 };
-                What::History { of, name: with.unwrap_or(room), before, after }
+                What::History { of, name: with.unwrap_or(room), before, after, fold: request.fold }
             }
             _ => What::Other,
         };
@@ -138,7 +178,7 @@ impl Oracle {
                 v2.nameless += 1;
             }
         } else {
-            self.add_request(connection, reference, what);
+            self.add_request(connection, reference, what, now_ms);
         }
     }
 
@@ -149,9 +189,9 @@ impl Oracle {
         }
     }
 
-    fn add_request(&mut self, connection: usize, reference: Option<String>, what: What) {
+    fn add_request(&mut self, connection: usize, reference: Option<String>, what: What, at_ms: u64) {
         if let Some(v2) = self.v2_mut(connection) {
-            v2.requests.push(OpenRequest { reference, what });
+            v2.requests.push(OpenRequest { reference, what, at_ms });
         }
     }
 
@@ -167,8 +207,13 @@ impl Oracle {
         ensure(v2.greeted != (frame.kind == Kind::Hello), || "hello comes first, and once".to_owned())?;
         ensure(!v2.dismissed, || "it got reconnect already".to_owned())?;
         match frame.kind {
-            Kind::Hello => self.hello(connection, frame),
+            Kind::Hello => self.hello(connection, frame, now_ms),
             Kind::Joined => self.joined(connection, frame),
+            Kind::Replayed => self.replayed(connection, frame),
+            Kind::Read => self.read(connection, frame),
+            Kind::Activity => self.activity(connection, frame),
+            Kind::Level => self.level(connection, frame),
+            Kind::Room => self.room(connection, frame),
             Kind::Left => self.left(connection, frame),
             Kind::Message => self.message_v2(connection, frame),
             Kind::Private => self.private_v2(connection, frame),
@@ -186,7 +231,7 @@ impl Oracle {
         }
     }
 
-    fn hello(&mut self, connection: usize, frame: &Frame) -> Check {
+    fn hello(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
         self.count("hello");
         let user = self.connections[connection].user.clone();
         ensure(frame.user.as_deref() == Some(user.as_str()), || "it is another user".to_owned())?;
@@ -200,18 +245,58 @@ impl Oracle {
             ensure(privates.insert(pair, top.seq).is_none(), || format!("{} twice", top.with))?;
         }
         let v2 = self.v2(connection);
-        (v2.greeted, v2.privates) = (true, privates);
+        (v2.greeted, v2.privates, v2.greeted_ms) = (true, privates, now_ms);
         v2.knows_all = frame.has_more == Some(false);
+        v2.may_lack_rooms = frame.has_more_rooms != Some(false);
+        for listed in frame.rooms.iter().flatten() {
+            let room = RoomName::parse(&listed.room).map_err(|error| error.to_string())?;
+            let (title, access, role) = (&listed.title, &listed.access, &listed.role);
+            v2.listed.insert(room, (title.clone(), access.clone(), listed.archived, role.clone()));
+        }
+        self.hello_marks(connection, frame)
+    }
+
+    /// It shows that its user's membership, or the room, has changed.
+    fn room(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("room");
+        let room = RoomName::parse(frame.room.as_deref().unwrap_or_default());
+        let room = room.map_err(|error| error.to_string())?;
+        let listed = &mut self.v2(connection).listed;
+        match (frame.member, &frame.title, &frame.access, &frame.role) {
+            (Some(false), None, None, None) => drop(listed.remove(&room)),
+            (None, Some(title), Some(access), Some(role)) => {
+                let archived = frame.archived.ok_or("without archived")?;
+                listed.insert(room, (title.clone(), access.clone(), archived, role.clone()));
+            }
+            _ => return Err("no such room".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Its folded replay has ended.
+    fn replayed(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("replayed");
+        let room = RoomName::parse(frame.room.as_deref().unwrap_or_default());
+        let topic = Topic::Room(room.map_err(|error| error.to_string())?);
+        let first = self.first(&topic);
+        let Topic::Room(room) = topic else { unreachable!("made above") };
+        let stay = self.v2(connection).stays.get_mut(&room).ok_or("it is not in that room")?;
+        ensure(std::mem::take(&mut stay.is_folded), || "its replay is not folded, or has ended".to_owned())?;
+        let end = stay.replay_end;
+        ensure(frame.upto == Some(end), || format!("its replay ends with {end}"))?;
+        let is_gone = stay.next <= end && end < first;
+        ensure(stay.next == end + 1 || is_gone, || format!("number {} is missing", stay.next))?;
+        stay.next = end + 1;
         Ok(())
     }
 
     fn joined(&mut self, connection: usize, frame: &Frame) -> Check {
         let room = frame.room.clone().unwrap_or_default();
         let replay = self.options.join_replay_entries as u64;
-        let members_max = self.options.members_max;
+        let (members_max, page_max) = (self.options.members_max, self.options.history_max as u64);
         let v2 = self.v2(connection);
-        let What::Join { since, .. } =
-            v2.answered(frame, |what| matches!(what, What::Join { room: of, .. } if *of == room))?
+        let What::Join { since, limit, fold, .. } =
+            v2.answered(frame, |what| matches!(what, What::Join { room: of, .. } if *of == room))?.what
         else {
             return Err("it answers no join".to_owned());
         };
@@ -231,9 +316,12 @@ impl Oracle {
             }
             (false, since) => {
                 self.count(if since.is_some() { "resume refused" } else { "joined" });
-                seq.saturating_sub(replay) + 1
+                // A refused resume is answered like a join, with its limit.
+                seq.saturating_sub(limit.map_or(replay, |limit| limit.min(page_max))) + 1
             }
         };
+        let covers = fold.then_some(next);
+        ensure(frame.covers_from() == covers, || format!("it covers {covers:?}"))?;
         let members: BTreeSet<String> = frame.members.iter().flatten().cloned().collect();
         let Some(Online::Count(online)) = frame.online else { return Err("how many are there?".to_owned()) };
         ensure(members.len() == online.min(members_max), || format!("{} of {online}", members.len()))?;
@@ -245,6 +333,7 @@ impl Oracle {
             next,
             replay_end: seq,
             is_exact: recovered,
+            is_folded: fold,
             timestamp: 0,
             online,
             members,
@@ -257,11 +346,25 @@ impl Oracle {
     fn left(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("left");
         let room = frame.room.clone().unwrap_or_default();
-        let v2 = self.v2(connection);
-        v2.answered(frame, |what| matches!(what, What::Leave { room: of } if *of == room))?;
         let name = RoomName::parse(&room).map_err(|error| error.to_string())?;
-        // A room that was left before it was joined has no stay.
+        let v2 = self.v2(connection);
+        if let Some(reason) = &frame.reason {
+            ensure(frame.reference.is_none(), || "it answers nothing".to_owned())?;
+            let known = ["removed", "closed", "left"].contains(&reason.as_str());
+            ensure(known, || "no such reason".to_owned())?;
+            // A join that was refused has no stay.
+            v2.stays.remove(&name);
+            self.removed.push((connection, name.clone()));
+            let user = self.connections[connection].user.clone();
+            self.count("removed");
+            // The change may have been made some time ago.
+            return ensure(self.was_forbidden(&user, &name, 0), || "its user may read the room".to_owned());
+        }
+        v2.answered(frame, |what| matches!(what, What::Leave { room: of } if *of == room))?;
+        // A room that was left before it was joined has no stay. Its hub may have been further
+        // than the client.
         v2.stays.remove(&name);
+        self.counts_from(connection, &name, None);
         Ok(())
     }
 
@@ -273,8 +376,10 @@ impl Oracle {
         self.is_entry(&topic, seq, frame)?;
         let first = self.first(&topic);
         let Topic::Room(name) = topic else { unreachable!("made above") };
+        self.may_get(&self.connections[connection].user, &name, seq)?;
         let v2 = self.v2(connection);
         let stay = v2.stays.get_mut(&name).ok_or("it is not in that room")?;
+        ensure(!stay.is_folded || seq <= stay.replay_end, || "its replay has not ended".to_owned())?;
         if stay.is_exact {
             ensure(seq == stay.next, || format!("it is number {seq}, not {}", stay.next))?;
         } else {
@@ -298,7 +403,8 @@ impl Oracle {
         let known = |name: &Option<String>| {
             Username::known(name.as_deref().unwrap_or_default()).map_err(|error| error.to_string())
         };
-        let pair = Pair::new(known(&frame.from)?, known(&frame.to)?);
+        let from = Username::known(frame.author().unwrap_or_default()).map_err(|error| error.to_string())?;
+        let pair = Pair::new(from, known(&frame.to)?);
         ensure(in_pair(&pair, &user), || "the conversation of others".to_owned())?;
         let topic = Topic::Pair(pair.clone());
         let seq = frame.seq.ok_or("without seq")?;
@@ -322,9 +428,17 @@ impl Oracle {
     fn is_entry(&self, topic: &Topic, seq: u64, frame: &Frame) -> Check {
         let entry = self.entry(topic, seq).ok_or("it is not stored")?;
         let is_same = frame.text.as_deref() == Some(entry.body.text())
-            && frame.from.as_deref() == Some(entry.from.as_str())
+            && frame.author() == Some(entry.from.as_str())
             && frame.timestamp == Some(entry.at_ms / 1000)
             && frame.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());
+        let (names, all) = match entry.body.mentions() {
+            Some(mentions) => (mentions.names.as_slice(), mentions.all),
+            None => (&[][..], false),
+        };
+        let is_same = is_same
+            && frame.mention_all == all
+            && std::iter::zip(names, frame.mentioned()).all(|(one, other)| one.as_str() == other)
+            && names.len() == frame.mentioned().len();
         ensure(is_same, || format!("the log has {entry:?}"))
     }
 
@@ -354,7 +468,9 @@ impl Oracle {
         let name = frame.room.as_ref().or(frame.with.as_ref()).ok_or("of what?")?;
         let v2 = self.v2(connection);
         let what = v2.answered(frame, |what| matches!(what, What::History { name: of, .. } if of == name))?;
-        let What::History { of, before, after, .. } = what else { return Err("not asked for".to_owned()) };
+        let What::History { of, before, after, fold, .. } = what.what else {
+            return Err("not asked for".to_owned());
+        };
         let messages = frame.messages.as_deref().unwrap_or_default();
         let Some(topic) = of else {
             return ensure(messages.is_empty(), || "nobody has that name".to_owned());
@@ -365,9 +481,18 @@ impl Oracle {
             let is_in = v2.stays.contains_key(room) || v2.requests.iter().any(comes);
             ensure(is_in, || "it is not in that room".to_owned())?;
         }
+        ensure(frame.covers_from().is_some() == fold && frame.upto.is_some() == fold, || {
+            "it covers what was not asked for".to_owned()
+        })?;
         let mut last = None;
         for message in messages {
             let seq = message.seq.ok_or("without seq")?;
+            if let Topic::Room(room) = &topic {
+                self.may_get(&self.connections[connection].user, room, seq)?;
+            }
+            if let (Some(from), Some(upto)) = (frame.covers_from(), frame.upto) {
+                ensure(from <= seq && seq <= upto, || format!("it covers {from} to {upto}"))?;
+            }
             self.is_entry(&topic, seq, message)?;
             ensure(last.is_none_or(|last| seq == last + 1), || format!("{seq} comes after {last:?}"))?;
             last = Some(seq);
@@ -414,7 +539,7 @@ impl Oracle {
     fn typing(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("typing");
         let own = self.connections[connection].user.clone();
-        let typist = frame.user.as_deref().or(frame.from.as_deref()).unwrap_or_default();
+        let typist = frame.user.as_deref().or(frame.author()).unwrap_or_default();
         let typist = Username::known(typist).map_err(|error| error.to_string())?;
         ensure(typist != own, || "it is itself who types".to_owned())?;
         ensure(frame.active.is_some() && frame.seq.is_none(), || "not as it must be".to_owned())?;
@@ -445,7 +570,31 @@ impl Oracle {
         });
         let Some(nonce) = &frame.nonce else {
             let v2 = self.v2(connection);
-            if v2.answered(frame, |_| true).is_ok() {
+            if let Ok(request) = v2.answered(frame, |_| true) {
+                if let What::Join { room, .. } = &request.what
+                    && let Ok(room) = RoomName::parse(room)
+                {
+                    let is_in = v2.stays.contains_key(&room);
+                    if !is_in {
+                        self.counts_from(connection, &room, None);
+                    }
+                    let user = self.connections[connection].user.clone();
+                    if code == "forbidden" {
+                        self.count("join forbidden");
+                        let was_forbidden = self.was_forbidden(&user, &room, request.at_ms);
+                        return ensure(was_forbidden, || format!("{user} may read {room}"));
+                    }
+                }
+                return Ok(());
+            }
+            if let Some(reference) = &frame.reference
+                && let Some(position) = v2.quiet.iter().position(|(quiet, _)| quiet == reference)
+            {
+                let (_, topic) = v2.quiet.remove(position);
+                ensure(code == "not_found" || code == "unavailable", || "it may set marks".to_owned())?;
+                if let Some(topic) = topic {
+                    self.unsaid(connection, &topic);
+                }
                 return Ok(());
             }
             if frame.reference.is_none() && v2.typing > 0 && code == "not_joined" {
@@ -530,6 +679,24 @@ impl Oracle {
             ensure(!stay.has_names || stay.members == names, || {
                 format!("says that {:?} are in {room}, but there are {people:?}", stay.members)
             })?;
+        }
+        if !v2.may_lack_rooms && expected.is_some() {
+            let rooms = self.memberships(user);
+            for (room, (role, info)) in &rooms {
+                let is = (
+                    info.title.clone(),
+                    info.access.as_str().to_owned(),
+                    info.archived,
+                    role.as_str().to_owned(),
+                );
+                let shown = v2.listed.get(room);
+                ensure(shown == Some(&is), || format!("was shown {shown:?} of {room}, which is {is:?}"))?;
+            }
+            let extra = v2.listed.keys().find(|room| !rooms.contains_key(room));
+            ensure(extra.is_none(), || format!("was shown {extra:?}, whose member its user is not"))?;
+        }
+        if expected.is_some() {
+            self.marks_are_complete(connection, v2)?;
         }
         for pair in self.pairs_of(user) {
             let topic = Topic::Pair(pair.clone());

@@ -1,0 +1,289 @@
+//! How far users have read, and what is unread.
+
+use std::collections::BTreeMap;
+
+use chat_core::{COUNT_MAX, Level, Pair, RoomName, Topic, Username};
+
+use super::v2::V2;
+use super::{Check, Connection, Oracle, Speaks, ensure};
+use crate::wire::Frame;
+
+/// What the users have said.
+#[derive(Default)]
+pub(super) struct Said {
+    /// The highest number that a client of a user has said, of each topic, clamped to the
+    /// topic's last one at that time; of a room also its last number when the user became
+    /// a member.
+    highest: BTreeMap<(Username, Topic), u64>,
+}
+
+impl Said {
+    /// A user became a member of a room, with everything up to `top` read.
+    pub(super) fn begin(&mut self, user: &Username, room: &RoomName, top: u64) {
+        let highest = self.highest.entry((user.clone(), Topic::Room(room.clone()))).or_insert(0);
+        *highest = (*highest).max(top);
+    }
+}
+
+/// What a connection was shown of a topic.
+#[derive(Default, Debug, Clone)]
+pub(super) struct Shown {
+    /// The number up to which its user has read.
+    read: u64,
+    /// The number up to which it knows what is new, without the rooms that it has joined;
+    /// `None` if the oracle cannot know it.
+    pub(super) counted: Option<u64>,
+    /// Its `hello` left the counts out, and no `read` came since.
+    lacks_counts: bool,
+    /// `counted` was said by `hello`: its hub may have to guess who wrote what came before
+    /// the hub had the room.
+    is_guessed: bool,
+    /// What it has said, if the server took it: the highest number, the highest one that was
+    /// not beyond the end, and when it said something last.
+    said: Option<(u64, u64, u64)>,
+}
+
+impl Oracle {
+    /// What is unread of a topic between two numbers, and how much of it mentions the user.
+    fn counts(&self, user: &Username, topic: &Topic, after: u64, upto: u64) -> (u64, u64) {
+        let entries = (after + 1..=upto).filter_map(|seq| self.entry(topic, seq));
+        let (mut unread, mut mentions) = (0, 0);
+        for entry in entries.filter(|entry| entry.from != *user) {
+            unread += 1;
+            let is_mentioned =
+                entry.body.mentions().is_some_and(|mentions| mentions.all || mentions.names.contains(user));
+            mentions += u64::from(is_mentioned);
+        }
+        (unread, mentions)
+    }
+
+    fn capped(&self, user: &Username, topic: &Topic, after: u64, upto: u64) -> (u64, u64) {
+        let (unread, mentions) = self.counts(user, topic, after, upto);
+        (unread.min(COUNT_MAX.into()), mentions.min(COUNT_MAX.into()))
+    }
+
+    /// The topic that a frame names.
+    fn place(&self, connection: usize, frame: &Frame) -> Result<Topic, String> {
+        let user = self.connections[connection].user.clone();
+        match (&frame.room, &frame.with) {
+            (Some(room), None) => RoomName::parse(room).map(Topic::Room).map_err(|error| error.to_string()),
+            (None, Some(with)) => {
+                let with = Username::known(with).map_err(|error| error.to_string())?;
+                Ok(Topic::Pair(Pair::new(user, with)))
+            }
+            _ => Err("of what?".to_owned()),
+        }
+    }
+
+    fn shown(&mut self, connection: usize, topic: &Topic) -> &mut Shown {
+        self.v2_of(connection).shown.entry(topic.clone()).or_default()
+    }
+
+    fn v2_of(&mut self, connection: usize) -> &mut V2 {
+        match &mut self.connections[connection].speaks {
+            Speaks::V2(v2) => v2,
+            Speaks::V1(_) => unreachable!("asked for v2 only"),
+        }
+    }
+
+    /// A hub is stepped with `read` of a client.
+    pub(super) fn said(&mut self, connection: usize, topic: &Topic, upto: u64, now_ms: u64) {
+        let user = self.connections[connection].user.clone();
+        let last = self.last(topic);
+        let highest = self.marks.highest.entry((user, topic.clone())).or_insert(0);
+        *highest = (*highest).max(upto);
+        let user = &self.connections[connection].user;
+        if !self.has_place(user, topic) {
+            return;
+        }
+        let said = &mut self.shown(connection, topic).said;
+        let (before, taken) = said.map_or((0, 0), |(before, taken, _)| (before, taken));
+        // A mark beyond the end is clamped to what is the end when its hub finds out.
+        let taken = if upto <= last { taken.max(upto) } else { taken };
+        *said = Some((upto.max(before), taken, now_ms));
+    }
+
+    /// The server has refused what a client said of a topic.
+    pub(super) fn unsaid(&mut self, connection: usize, topic: &Topic) {
+        self.shown(connection, topic).said = None;
+    }
+
+    /// Checks the positions of `hello`.
+    pub(super) fn hello_marks(&mut self, connection: usize, frame: &Frame) -> Check {
+        let user = self.connections[connection].user.clone();
+        for listed in frame.rooms.iter().flatten() {
+            let room = RoomName::parse(&listed.room).map_err(|error| error.to_string())?;
+            let topic = Topic::Room(room);
+            let last = self.last(&topic);
+            ensure(listed.top <= last, || format!("{topic:?} has {last} only"))?;
+            self.is_read(&user, &topic, listed.read)?;
+            self.is_level(&user, &topic, Some(&listed.level))?;
+            if let Some(unread) = listed.unread {
+                let is = (unread, listed.mentions.unwrap_or(0));
+                let counts = self.capped(&user, &topic, listed.read, listed.top);
+                ensure(is == counts, || {
+                    format!("{:?} are unread in {topic:?} from {} to {}", counts, listed.read, listed.top)
+                })?;
+            }
+            let lacks_counts = listed.unread.is_none();
+            let counted = Some(listed.top);
+            let shown = self.shown(connection, &topic);
+            *shown = Shown { read: listed.read, counted, lacks_counts, is_guessed: true, said: None };
+        }
+        for listed in frame.privates.iter().flatten() {
+            let with = Username::known(&listed.with).map_err(|error| error.to_string())?;
+            let topic = Topic::Pair(Pair::new(user.clone(), with));
+            let read = listed.read.unwrap_or(0);
+            self.is_read(&user, &topic, read)?;
+            self.is_level(&user, &topic, listed.level.as_deref())?;
+            let (most, _) = self.capped(&user, &topic, read, self.last(&topic));
+            ensure(listed.unread.unwrap_or(0) <= most, || format!("{most} at most are unread in {topic:?}"))?;
+            let shown = self.shown(connection, &topic);
+            // Conversations that began while it was read are listed without counts.
+            let lacks_counts = listed.unread.is_none() && listed.read.is_some();
+            *shown = Shown { read, lacks_counts, ..Shown::default() };
+        }
+        Ok(())
+    }
+
+    /// Checks that a user can have read up to a number.
+    fn is_read(&self, user: &Username, topic: &Topic, read: u64) -> Check {
+        let said = self.marks.highest.get(&(user.clone(), topic.clone())).copied().unwrap_or(0);
+        let most = said.min(self.last(topic));
+        ensure(read <= most, || format!("{user} has read {topic:?} up to {most} at most, not {read}"))
+    }
+
+    /// Checks `read`.
+    pub(super) fn read(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("read");
+        let topic = self.place(connection, frame)?;
+        let user = self.connections[connection].user.clone();
+        let (upto, top) = (frame.upto.ok_or("up to where?")?, frame.top.ok_or("without top")?);
+        let last = self.last(&topic);
+        ensure(upto <= top && top <= last, || format!("{last} is the last"))?;
+        self.is_read(&user, &topic, upto)?;
+        let is = (frame.unread.unwrap_or(0), frame.mentions_counted().unwrap_or(0));
+        let counts = self.capped(&user, &topic, upto, top);
+        ensure(is == counts, || format!("{counts:?} are unread"))?;
+        let shown = self.shown(connection, &topic);
+        let before = shown.read;
+        shown.lacks_counts = false;
+        shown.read = before.max(upto);
+        ensure(upto >= before, || format!("it was shown {before} before"))
+    }
+
+    /// Checks `activity`.
+    pub(super) fn activity(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("activity");
+        let topic = self.place(connection, frame)?;
+        let Topic::Room(room) = &topic else { return Err("of a pair".to_owned()) };
+        let user = self.connections[connection].user.clone();
+        let top = frame.top.ok_or("without top")?;
+        self.may_get(&user, room, top)?;
+        ensure(!self.v2_of(connection).stays.contains_key(room), || "it is in that room".to_owned())?;
+        let last = self.last(&topic);
+        ensure(top <= last, || format!("{last} is the last"))?;
+        let shown = self.shown(connection, &topic);
+        let before = shown.counted.replace(top);
+        let is_guessed = std::mem::take(&mut shown.is_guessed);
+        let is = (frame.new.unwrap_or(0), frame.mentions_counted().unwrap_or(0));
+        let (most, _) = self.counts(&user, &topic, before.unwrap_or(0), top);
+        match before {
+            Some(before) => {
+                let counts = self.counts(&user, &topic, before, top);
+                let may_be = is_guessed && counts.0 <= is.0 && is.0 <= top - before && is.1 <= counts.1;
+                ensure(is == counts || may_be, || format!("{counts:?} came since {before}"))
+            }
+            None => ensure(is.0 <= most, || format!("there are {most} only")),
+        }
+    }
+
+    /// Checks `level`.
+    pub(super) fn level(&mut self, connection: usize, frame: &Frame) -> Check {
+        self.count("level");
+        let topic = self.place(connection, frame)?;
+        let user = self.connections[connection].user.clone();
+        let level = frame.level.as_deref().ok_or("without level")?;
+        self.is_level(&user, &topic, Some(level))
+    }
+
+    /// Checks that a level is one that the user has chosen, or the default.
+    fn is_level(&self, user: &Username, topic: &Topic, level: Option<&str>) -> Check {
+        let level = level.unwrap_or(Level::default_of(topic).as_str());
+        let is_chosen = self.levels.contains(&(user.clone(), topic.clone(), level.to_owned()));
+        ensure(is_chosen || level == Level::default_of(topic).as_str(), || {
+            format!("{user} never chose {level}")
+        })
+    }
+
+    /// From which number on a connection that leaves a room counts what is new.
+    pub(super) fn counts_from(&mut self, connection: usize, room: &RoomName, from: Option<u64>) {
+        self.shown(connection, &Topic::Room(room.clone())).counted = from;
+    }
+
+    /// Checks, at the end, what a connection was shown.
+    pub(super) fn marks_are_complete(&self, connection: usize, v2: &V2) -> Check {
+        let Connection { user, hub, .. } = &self.connections[connection];
+        for (topic, shown) in &v2.shown {
+            if let Topic::Room(room) = topic {
+                let is_member = self.rooms.get(room).is_some_and(|room| room.members.contains_key(user));
+                if !is_member {
+                    continue;
+                }
+                if let (Some(counted), false) = (shown.counted, v2.stays.contains_key(room)) {
+                    let (new, _) = self.counts(user, topic, counted, self.last(topic));
+                    ensure(new == 0, || {
+                        format!("does not know of {new} messages in {room} since {counted}")
+                    })?;
+                }
+            }
+            ensure(!shown.lacks_counts, || format!("does not know what is unread in {topic:?}"))?;
+        }
+        // The marks of the user's other clients on the same hub.
+        for (other, there) in self.connections.iter().enumerate() {
+            let Speaks::V2(theirs) = &there.speaks else { continue };
+            if other == connection || there.closed || there.hub != *hub || there.user != *user {
+                continue;
+            }
+            for (topic, shown) in &theirs.shown {
+                let Some((_, said, at_ms)) = shown.said.filter(|(.., at_ms)| *at_ms > v2.greeted_ms) else {
+                    continue;
+                };
+                let mine = v2.shown.get(topic);
+                let knows = mine.map_or(0, |mine| mine.read.max(mine.said.map_or(0, |(said, ..)| said)));
+                ensure(knows >= said, || {
+                    format!(
+                        "does not know that {} has read {topic:?} up to {said} (at {at_ms} ms)",
+                        there.name
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The marks that the log must have at the end, because connections that stay have said
+    /// them: user, topic, and at least this number.
+    pub(crate) fn marks_said(&self) -> Vec<(Username, Topic, u64)> {
+        let mut said = Vec::new();
+        for there in self.connections.iter().filter(|there| !there.closed) {
+            let Speaks::V2(v2) = &there.speaks else { continue };
+            for (topic, shown) in &v2.shown {
+                if let Some((_, upto, _)) = shown.said
+                    && self.has_place(&there.user, topic)
+                {
+                    said.push((there.user.clone(), topic.clone(), upto));
+                }
+            }
+        }
+        said
+    }
+
+    /// Whether a user may have a mark in a topic.
+    fn has_place(&self, user: &Username, topic: &Topic) -> bool {
+        match topic {
+            Topic::Room(room) => self.rooms.get(room).is_some_and(|room| room.members.contains_key(user)),
+            Topic::Pair(_) => self.last(topic) > 0,
+        }
+    }
+}
