@@ -116,6 +116,8 @@ export class Names {
   /** Closes the list: the box has another text. */
   close() {
     this.#dismissedAt = -1;
+    // An answer about the text before must not open it again.
+    this.#typed = null;
     this.#show([]);
   }
 

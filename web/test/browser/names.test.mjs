@@ -75,6 +75,7 @@ scenario("arrows move through the suggestions, Tab chooses, Esc closes them", as
   const there = room();
   for (const name of ["bobby", "bo-peep"]) await person(server.url, name, { path: `/r/${there}` });
   const alice = await person(server.url, "alice", { path: `/r/${there}` });
+  await alice.joins("/");
   await alice.page.waitForFunction(() => document.querySelector("#subtitle")?.textContent === "3 here");
   const { keyboard } = alice.page;
   await alice.page.focus("#text");
@@ -136,7 +137,7 @@ scenario("a mouse chooses a suggestion, and an @ in a word suggests nothing", as
   assert.equal(await alice.page.evaluate(() => document.activeElement?.id), "text");
 
   await keyboard.type("@");
-  await isOffered(alice, "bob");
+  await isOffered(alice, "bob", "@all");
   await alice.page.locator("#title").click();
   await alice.page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
   await isOffered(alice);
@@ -156,7 +157,7 @@ scenario("the latest authors are suggested first, in a private conversation too"
   await bob.say("first");
   await alice.sees("first");
   await alice.page.keyboard.type("@");
-  await isOffered(alice, "bob");
+  await isOffered(alice, "bob", "@all");
   await alice.page.keyboard.press("Escape");
   await alice.page.fill("#text", "");
   await alice.goto("/u/bob");
@@ -239,14 +240,14 @@ for (const colorScheme of ["light", "dark"]) {
       await alice.page.locator(".message.mention span.mention-name").waitFor();
       const { page } = alice;
       await page.keyboard.type("@");
-      await isOffered(alice, "bob");
+      await isOffered(alice, "bob", "@all");
       await page.evaluate(AXE);
       const violations = await page.evaluate(async () => {
         const { violations } = await axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
         return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`));
       });
       assert.deepEqual(violations, []);
-      const row = await page.locator("#names [role=option]").boundingBox();
+      const row = await page.locator("#names [role=option]").first().boundingBox();
       assert.ok(row.height >= 44 && row.y > 0 && row.x >= 0, JSON.stringify(row));
       options.hasTouch ? await page.tap("#names [role=option]") : await page.click("#names [role=option]");
       assert.equal(await page.inputValue("#text"), "@bob ");
