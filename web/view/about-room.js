@@ -44,7 +44,7 @@ export class AboutRoom {
    * @param {(input: Input) => void} hooks.step
    * @param {() => void} hooks.changed
    * @param {() => void} hooks.leave
-   * @param {() => void} hooks.loaded
+   * @param {(room: Room) => void} hooks.loaded the server has told about the room
    * @param {(sentence: string) => void} hooks.toast
    */
   constructor(client, isAdministrator, hooks) {
@@ -105,6 +105,7 @@ export class AboutRoom {
   /** @param {Room} room */
   #take(room) {
     this.#room = room;
+    this.#hooks.loaded(room);
     this.#hooks.step({ type: "rooms", rooms: [room] });
     this.#hooks.changed();
   }

@@ -46,7 +46,15 @@ export class Browse {
         this.#show(items);
       },
     );
-    this.#text.addEventListener("input", () => this.#pages.type(this.#text.value.trim().replace(/^#/, "")));
+    this.#text.addEventListener("input", () => this.#pages.type(this.#query));
+    this.#text.addEventListener("keydown", async (event) => {
+      if (event.key === "Enter" && !event.isComposing) {
+        event.preventDefault();
+        // What the list shows may be the answer to another text.
+        await this.#pages.search(this.#query);
+        this.#list.querySelector("a")?.click();
+      }
+    });
     this.#more.addEventListener("click", () => this.#pages.more());
     this.#sheet.node.addEventListener("keydown", (event) => this.#keyDown(event));
     this.#list.addEventListener("click", (event) => this.#click(event));
@@ -57,6 +65,10 @@ export class Browse {
     this.#pages.search("");
     this.#sheet.open();
     this.#text.focus();
+  }
+
+  get #query() {
+    return this.#text.value.trim().replace(/^#/, "");
   }
 
   /** @param {Room[]} all */

@@ -54,7 +54,7 @@ export class Details {
     this.#client = client;
     this.#directory = directory;
     const isAdministrator = me.role === "administrator";
-    this.#about = new AboutRoom(client, isAdministrator, { ...hooks, loaded: () => this.#members.load() });
+    this.#about = new AboutRoom(client, isAdministrator, { ...hooks, loaded: (room) => this.#members.setTotal(room) });
     this.#level = new LevelChoice((level) => this.#key && hooks.step({ type: "level", key: this.#key, level }));
     this.#members = new MemberList(me.username, isAdministrator, client, {
       ...hooks,

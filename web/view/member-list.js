@@ -42,6 +42,8 @@ export class MemberList {
   /** @type {Member[]} */
   #members = [];
   #hasMore = false;
+  /** How many there are in all, as far as is known. */
+  #total = 0;
   #me;
   #isAdministrator;
   #client;
@@ -102,10 +104,16 @@ export class MemberList {
     this.#room = room;
     this.#members = [];
     this.#hasMore = false;
+    this.#total = 0;
     this.#pages.clear();
     this.#showAdding(false);
     this.#wrong.textContent = "";
     this.load();
+  }
+
+  /** @param {rooms.Room} room */
+  setTotal({ name, members }) {
+    if (name === this.#room) this.#total = members;
   }
 
   /** Asks who the members are. Who has asked for more than one page sees the rest again. */
@@ -125,8 +133,8 @@ export class MemberList {
     const room = this.#client.rooms.get(this.#room);
     /** @param {Member} member */
     const isOnline = ({ username, online }) => (room?.isPresenceKnown ? room.members.has(username) : false) || online;
-    const number = this.#members.length;
-    this.#heading.textContent = number > 0 ? `${t.membersHeading} · ${count(number)}${this.#hasMore ? "+" : ""}` : t.membersHeading;
+    const number = this.#hasMore ? Math.max(this.#total, this.#members.length) : this.#members.length;
+    this.#heading.textContent = number > 0 ? `${t.membersHeading} · ${count(number)}` : t.membersHeading;
     this.#lines.show(
       new Map(this.#members.map((member) => [member.username, { ...member, online: isOnline(member), isMe: member.username === this.#me, mayChange: mayChange && member.username !== this.#me }])),
     );

@@ -90,7 +90,7 @@ export const enLater = {
   removedHint: "You cannot read it any more. Any member can add you again.",
   closedHeading: "This room has been closed",
   leftHeading: "You have left this room",
-  toRoom: (title) => `To “${title}”`,
+  toRoom: (title) => `Go to “${title}”`,
   details: "Details",
   closeDetails: "Close the details",
   editRoom: "Change title and description",

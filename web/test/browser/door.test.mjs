@@ -125,6 +125,7 @@ scenario("too many failed attempts show when to try again", async () => {
 scenario("the forms suit password managers and screen readers", async () => {
   const { page } = await visitor(server.url);
   await page.goto(`${server.url}/`);
+  await page.waitForSelector("#register", { state: "visible" });
   const fields = await page.$$eval("form input:not([type=file]):not([type=range]):not(#finder-text)", (all) => all.map(({ name, autocomplete }) => `${name} ${autocomplete}`));
   assert.deepEqual(fields, ["username username", "password new-password", "username username", "password current-password"]);
   await page.getByRole("button", { name: "Show password" }).first().click();

@@ -111,6 +111,9 @@ scenario("rooms are browsed, searched and joined", async () => {
   await bob.page.click("#browse-open");
   await bob.page.fill("#browse-text", title);
   await found.getByRole("button", { name: "Open" }).waitFor();
+  await bob.page.fill("#browse-text", "random");
+  await bob.page.keyboard.press("Enter");
+  await bob.page.waitForURL("**/r/random");
 });
 
 scenario("a guest reads an open room, and joins to write", async () => {
