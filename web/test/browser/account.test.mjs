@@ -79,6 +79,16 @@ scenario("own messages are never unread, on no device", async () => {
   await counts(tablet, `#${there}`, "");
   await counts(tablet, "@denis", "");
   assert.equal(await tablet.page.locator("#sidebar .badge:visible").count(), 0);
+
+  // Nor those of a program that writes as this user, where no device shows the room.
+  for (const here of [phone, laptop]) {
+    await here.open(`#${there}`);
+    await here.open("#default");
+  }
+  await laptop.pour(there, ["from a program", "and again"]);
+  const denis = await device("denis", `/r/${there}`);
+  await denis.say("is that you?");
+  for (const here of [phone, laptop, tablet]) await counts(here, `#${there}`, "1");
 });
 
 scenario("a room that somebody opened stays listed, and its members see it without a reload", async () => {
