@@ -80,6 +80,24 @@ impl Client {
         Err("the server closed a socket".into())
     }
 
+    /// Receives until the server says that the user may not read the room any more, and for
+    /// 50 ms after that. Returns when that was, and how many messages came behind it; `None`
+    /// if the connection was closed.
+    pub(crate) async fn until_left(mut self) -> Option<(Instant, u64)> {
+        loop {
+            if let Message::Text(text) = self.socket.next().await?.ok()?
+                && text.contains("\"type\":\"left\"")
+            {
+                break;
+            }
+        }
+        let (left, mut after) = (Instant::now(), 0);
+        while let Ok(next) = tokio::time::timeout(Duration::from_millis(50), self.socket.next()).await {
+            after += u64::from(matches!(next?.ok()?, Message::Text(text) if parse(&text).is_some()));
+        }
+        Some((left, after))
+    }
+
     /// Sends and counts until all `expected` messages were received, or until the time
     /// is over.
     pub(crate) async fn run(

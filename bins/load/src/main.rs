@@ -8,6 +8,8 @@
 
 mod client;
 mod logins;
+mod removal;
+mod room_list;
 mod server;
 
 use std::error::Error;
@@ -19,6 +21,8 @@ use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Counts, Pace, Protocol};
 use crate::logins::Logins;
+use crate::removal::Removal;
+use crate::room_list::RoomListing;
 use crate::server::Server;
 
 /// Measures the chat server on this machine's loopback.
@@ -79,6 +83,12 @@ enum Load {
     /// Many sign-ins, at once or at a rate: measures the times of their answers, memory,
     /// and the latency of messages beside them.
     Logins(Logins),
+    /// A member is removed from a closed room with messages, again and again: measures when
+    /// the member's sockets are told.
+    Removal(Removal),
+    /// Many callers list the rooms of a server that has many: measures processor time of a
+    /// listing, and the times of the answers.
+    RoomList(RoomListing),
 }
 
 fn main() -> ExitCode {
@@ -106,6 +116,8 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
             flood(&server, cli.protocol, rooms, clients, in_flight, seconds).await
         }
         Load::Logins(options) => logins::logins(Arc::new(server), cli.protocol, &options).await,
+        Load::Removal(options) => removal::removal(&server, &options).await,
+        Load::RoomList(options) => room_list::room_list(&server, &options).await,
     }
 }
 

@@ -74,17 +74,18 @@ impl Server {
     }
 
     async fn post(&self, path: &str, kind: &str, body: &str) -> io::Result<String> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
+        self.call("POST", path, &format!("Content-Type: {kind}\r\n"), body).await
+    }
+
+    /// Sends a request with these header lines; returns the whole answer.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> io::Result<String> {
+        call(self.address, method, path, headers, body).await
     }
 
     /// User and system time that the server has used (proc(5), `stat`).
@@ -119,7 +120,27 @@ impl Server {
     }
 }
 
-fn expect_ok(answer: String) -> Result<String, Box<dyn Error>> {
+/// Sends a request with these header lines; returns the whole answer.
+pub(crate) async fn call(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<String> {
+    let mut stream = TcpStream::connect(server).await?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{headers}\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+pub(crate) fn expect_ok(answer: String) -> Result<String, Box<dyn Error>> {
     if answer.starts_with("HTTP/1.1 200") {
         Ok(answer)
     } else {
