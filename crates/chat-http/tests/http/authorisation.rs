@@ -346,7 +346,7 @@ async fn every_frame_about_a_room() {
             }
             let expected = match kind {
                 Kind::Closed => refused.replace("{}", expected),
-                _ => vec![expected; 5].join(" "),
+                _ => [expected; 5].join(" "),
             };
             assert_eq!(answers.join(" "), expected, "{frame:?} after a join, {kind:?}");
         }
