@@ -200,10 +200,10 @@ impl Hub {
                     self.rooms.learn(slot, Knowledge::Info(Arc::clone(info)));
                 }
                 let Some(user) = self.users.slot_of(user) else { return };
-                let has_v2 = self.has_v2(user);
                 let slot = match slot {
                     Some(slot) => slot,
-                    None if has_v2 && self.users[user].knows_memberships() => {
+                    // Also while the user has v1 clients only: the next v2 client relies on it.
+                    None if self.users[user].knows_memberships() => {
                         let slot = self.add_room(room, out);
                         self.rooms.learn(slot, Knowledge::Info(Arc::clone(info)));
                         self.rooms.start_at(slot, *top, self.now.wall_ms);
@@ -247,13 +247,6 @@ impl Hub {
             })
         };
         self.users.clients_of(user).iter().copied().filter(is_greeted).collect()
-    }
-
-    fn has_v2(&self, user: UserSlot) -> bool {
-        self.users[user]
-            .clients()
-            .iter()
-            .any(|&id| self.clients.get(id).is_some_and(|client| client.version() == Version::V2))
     }
 
     /// Takes all clients of a user out of a room that the user may not read any more.

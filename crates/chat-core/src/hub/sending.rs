@@ -116,6 +116,7 @@ impl Hub {
                 if check && let (Topic::Room(room), Some(client)) = (&topic, self.clients.same(author)) {
                     let user = client.user();
                     self.sender_is_member(room, user);
+                    self.check_membership(author, &topic, out);
                 }
                 if let DraftOrigin::V2 { nonce, .. } = origin
                     && self.clients.same(author).is_some()
@@ -176,7 +177,8 @@ impl Hub {
         let Some(client) = self.clients.same(author) else { return };
         let user = client.user();
         let is_known = self.rooms.slot_of(room).is_none_or(|slot| self.rooms[slot].watcher(user).is_some());
-        if !is_known {
+        // A hub does not watch all rooms of a user who has very many.
+        if !is_known && self.users[user].watched() < self.options.user_memberships_max {
             let question = self.reads.next_question();
             self.read_access(AccessCheck { client: author, room: room.clone(), question }, out);
         }
