@@ -1,6 +1,6 @@
 //! Faults: servers that crash and drain, partitions, outages, clocks; and their end.
 
-use chat_core::SessionId;
+use chat_core::{RoomChange, SessionId};
 use chat_shard::{LogQueue, MARKS_MAX, Marks, Routing};
 
 use crate::oracle::{Check, Expected, ensure};
@@ -258,6 +258,15 @@ impl World {
     pub(crate) fn check_the_end(&mut self) -> Check {
         self.check_idle()?;
         let mut expected = Expected::default();
+        for node in &self.nodes {
+            // Where the answer to a commit was lost, and its author never wrote there again,
+            // no hub of that server knows that the author is a member.
+            for (&index, _) in node.due.iter().filter(|(_, is_own)| **is_own) {
+                if let RoomChange::Member { room, user, .. } = &self.changes[index] {
+                    expected.unknown.insert((room.clone(), user.clone()));
+                }
+            }
+        }
         let there: Vec<usize> = (0..self.sockets.len())
             .filter(|&socket| self.sockets[socket].open && !self.sockets[socket].closed_by_hub)
             .collect();

@@ -464,6 +464,8 @@ impl Oracle {
 #[derive(Default)]
 pub(crate) struct Expected {
     pub(crate) people: BTreeMap<RoomName, BTreeSet<Username>>,
+    /// Members that their hubs may not know.
+    pub(crate) unknown: BTreeSet<(RoomName, Username)>,
 }
 
 pub(crate) fn in_pair(pair: &Pair, user: &Username) -> bool {

@@ -242,7 +242,7 @@ impl World {
         wild.asked += 1;
         let reference = format!("r{}", wild.asked);
         let frame = match kind {
-            0..=4 if self.random.chance(300) => self.ask_to_mark(room, &reference),
+            0..=4 if self.random.chance(300) => self.ask_to_mark(socket, room, &reference),
             0..=14 => {
                 let wild = self.wild(socket);
                 let position = wild.rooms.get(room).copied().unwrap_or(3);
@@ -277,7 +277,7 @@ impl World {
                 let to = self.some_user();
                 return self.write_v2(socket, to, true);
             }
-            51..=57 => self.ask_to_mark(room, &reference),
+            51..=57 => self.ask_to_mark(socket, room, &reference),
             _ => {
                 let wild = self.wild(socket);
                 let known: Vec<String> = wild.rooms.keys().cloned().collect();
@@ -312,20 +312,36 @@ impl World {
         frame
     }
 
-    fn ask_to_mark(&mut self, room: &str, reference: &str) -> Value {
+    fn ask_to_mark(&mut self, socket: usize, room: &str, reference: &str) -> Value {
+        let user = self.sockets[socket].user.clone();
+        let with = self.some_user();
+        let is_room = self.random.chance(700);
+        let topic = match is_room {
+            true => Topic::Room(RoomName::parse(room).expect("a good name")),
+            false => Topic::Pair(Pair::new(user, Username::known(with).expect("a good name"))),
+        };
         let mut frame = match self.random.chance(800) {
-            true => json!({ "type": "read", "upto": self.random.between(0, 80), "ref": reference }),
+            true => {
+                let upto = self.some_position(&topic);
+                json!({ "type": "read", "upto": upto, "ref": reference })
+            }
             false => {
                 let level = ["all", "mentions", "none"][self.random.index(3)];
                 json!({ "type": "level", "level": level, "ref": reference })
             }
         };
-        if self.random.chance(700) {
+        if is_room {
             frame["room"] = room.into();
         } else {
-            frame["with"] = self.some_user().into();
+            frame["with"] = with.into();
         }
         frame
+    }
+
+    /// A number up to which a user may have read a topic; seldom one beyond its end.
+    pub(crate) fn some_position(&mut self, topic: &Topic) -> u64 {
+        let last = self.oracle.last(topic);
+        if self.random.chance(30) { last + self.random.between(1, 40) } else { self.random.between(0, last) }
     }
 
     fn ask_wrongly(&mut self, reference: &str) -> Value {

@@ -1,11 +1,11 @@
 //! How far users have read, and what is unread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_core::{COUNT_MAX, Level, Pair, RoomName, Topic, Username};
 
 use super::v2::V2;
-use super::{Check, Connection, Oracle, Speaks, ensure};
+use super::{Check, Connection, Expected, Oracle, Speaks, ensure};
 use crate::wire::Frame;
 
 /// What the users have said.
@@ -15,6 +15,9 @@ pub(super) struct Said {
     /// topic's last one at that time; of a room also its last number when the user became
     /// a member.
     highest: BTreeMap<(Username, Topic), u64>,
+    /// The topics in which a user has said a number beyond the end: until its hub knows the
+    /// end, lower marks do nothing.
+    beyond: BTreeSet<(Username, Topic)>,
 }
 
 impl Said {
@@ -92,6 +95,10 @@ impl Oracle {
         let last = self.last(topic);
         let highest = self.marks.highest.entry((user, topic.clone())).or_insert(0);
         *highest = (*highest).max(upto);
+        let user = &self.connections[connection].user;
+        if upto > last {
+            self.marks.beyond.insert((user.clone(), topic.clone()));
+        }
         let user = &self.connections[connection].user;
         if !self.has_place(user, topic) {
             return;
@@ -191,7 +198,7 @@ impl Oracle {
         match before {
             Some(before) => {
                 let counts = self.counts(&user, &topic, before, top);
-                let may_be = is_guessed && counts.0 <= is.0 && is.0 <= top - before && is.1 <= counts.1;
+                let may_be = is_guessed && is.0 <= top - before && is.1 <= counts.1;
                 ensure(is == counts || may_be, || format!("{counts:?} came since {before}"))
             }
             None => ensure(is.0 <= most, || format!("there are {most} only")),
@@ -222,12 +229,12 @@ impl Oracle {
     }
 
     /// Checks, at the end, what a connection was shown.
-    pub(super) fn marks_are_complete(&self, connection: usize, v2: &V2) -> Check {
+    pub(super) fn marks_are_complete(&self, connection: usize, v2: &V2, expected: &Expected) -> Check {
         let Connection { user, hub, .. } = &self.connections[connection];
         for (topic, shown) in &v2.shown {
             if let Topic::Room(room) = topic {
                 let is_member = self.rooms.get(room).is_some_and(|room| room.members.contains_key(user));
-                if !is_member {
+                if !is_member || expected.unknown.contains(&(room.clone(), user.clone())) {
                     continue;
                 }
                 if let (Some(counted), false) = (shown.counted, v2.stays.contains_key(room)) {
@@ -246,6 +253,9 @@ impl Oracle {
                 continue;
             }
             for (topic, shown) in &theirs.shown {
+                if self.marks.beyond.contains(&(user.clone(), topic.clone())) {
+                    continue;
+                }
                 let Some((_, said, at_ms)) = shown.said.filter(|(.., at_ms)| *at_ms > v2.greeted_ms) else {
                     continue;
                 };
@@ -271,6 +281,7 @@ impl Oracle {
             for (topic, shown) in &v2.shown {
                 if let Some((_, upto, _)) = shown.said
                     && self.has_place(&there.user, topic)
+                    && !self.marks.beyond.contains(&(there.user.clone(), topic.clone()))
                 {
                     said.push((there.user.clone(), topic.clone(), upto));
                 }
