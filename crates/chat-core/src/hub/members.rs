@@ -156,6 +156,7 @@ impl Hub {
         match change {
             RoomChange::Info { room, info, members, .. } => {
                 if info.access == Access::Closed
+                    && !planted!(self, CheckAtJoinOnly)
                     && let Some(slot) = self.rooms.slot_of(room)
                 {
                     // Without the list of members the room was closed before.

@@ -16,6 +16,9 @@ pub enum PlantedBug {
     DeliverAfterLeave,
     /// A member who was removed from a closed room still gets its entries.
     DeliverAfterRemoval,
+    /// Membership is checked when a client joins only: a room that is closed keeps the
+    /// clients whose users are no members.
+    CheckAtJoinOnly,
     /// A private message is shown to its author before it is stored.
     ShowBeforeCommit,
     /// A replaying client whose socket is full skips the rest.
