@@ -261,7 +261,9 @@ impl World {
         for node in &self.nodes {
             // Where the answer to a commit was lost, and its author never wrote there again,
             // no hub of that server knows that the author is a member.
-            for (&index, _) in node.due.iter().filter(|(_, is_own)| **is_own) {
+            for (&index, _) in
+                node.due.iter().filter(|(index, is_own)| **is_own && self.joins.contains(index))
+            {
                 if let RoomChange::Member { room, user, .. } = &self.changes[index] {
                     expected.unknown.insert((room.clone(), user.clone()));
                 }

@@ -125,7 +125,9 @@ impl World {
             let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
             format!("    the log stores {:?}", stored.collect::<Vec<_>>())
         });
+        let first = self.changes.len();
         self.note_changes(&commit.changes, own)?;
+        self.joins.extend(first..self.changes.len());
         for entry in &commit.entries {
             (&entry.topic, entry.seq).hash(&mut self.hasher);
             self.oracle.committed(entry, self.now_ms)?;
@@ -235,7 +237,11 @@ impl World {
         let mut ready = Vec::new();
         for entry in entries {
             if let Topic::Room(room) = &entry.topic {
-                self.bring_changes(node, |_, _, change| precedes(change, room, entry.seq));
+                // A server's own writer publishes its own changes first.
+                let is_remote = origins.is_empty();
+                self.bring_changes(node, |_, is_own, change| {
+                    (is_remote || !is_own) && precedes(change, room, entry.seq)
+                });
             }
         }
         for entry in entries {

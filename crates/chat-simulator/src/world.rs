@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) log: Log,
     /// All committed changes of rooms, in the order of their transactions.
     pub(crate) changes: Vec<RoomChange>,
+    /// Those of them, by their index, that made the author of a message a member.
+    pub(crate) joins: BTreeSet<usize>,
     /// Until then, the log answers nothing.
     pub(crate) out_until_ms: u64,
     pub(crate) oracle: Oracle,
@@ -400,6 +402,7 @@ impl World {
             apps: Vec::new(),
             log: Log::new(settings.bug),
             changes: Vec::new(),
+            joins: BTreeSet::new(),
             out_until_ms: 0,
             oracle,
             is_partitioned: false,

@@ -42,7 +42,7 @@ pub(super) struct Shown {
     /// the hub had the room.
     is_guessed: bool,
     /// What it has said, if the server took it: the highest number, the highest one that was
-    /// not beyond the end, and when it said something last.
+    /// not beyond the end, and when it said that.
     said: Option<(u64, u64, u64)>,
 }
 
@@ -104,10 +104,10 @@ impl Oracle {
             return;
         }
         let said = &mut self.shown(connection, topic).said;
-        let (before, taken) = said.map_or((0, 0), |(before, taken, _)| (before, taken));
+        let (before, taken, at_ms) = said.unwrap_or((0, 0, now_ms));
         // A mark beyond the end is clamped to what is the end when its hub finds out.
-        let taken = if upto <= last { taken.max(upto) } else { taken };
-        *said = Some((upto.max(before), taken, now_ms));
+        let (taken, at_ms) = if upto <= last && upto > taken { (upto, now_ms) } else { (taken, at_ms) };
+        *said = Some((upto.max(before), taken, at_ms));
     }
 
     /// The server has refused what a client said of a topic.
