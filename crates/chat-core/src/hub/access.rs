@@ -46,7 +46,9 @@ impl Hub {
         }
         let Some(client) = self.clients.same(check.client) else { return };
         let (id, user) = (check.client.id, client.user());
-        let may_open = self.options.room_creation == RoomCreation::Everybody || access.is_administrator;
+        // A token without a session is another issuer's, who names any user.
+        let is_administrator = access.is_administrator && client.is_of_a_session();
+        let may_open = self.options.room_creation == RoomCreation::Everybody || is_administrator;
         // A room that was closed since has its members in a change that came meanwhile.
         let is_closed =
             matches!(self.rooms[slot].info(), Knowledge::Info(info) if info.access == Access::Closed);

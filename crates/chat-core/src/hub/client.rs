@@ -212,6 +212,11 @@ impl Client {
 
     // Its token.
 
+    /// Whether its token has a session: one of another issuer has none.
+    pub(super) fn is_of_a_session(&self) -> bool {
+        self.session.is_some()
+    }
+
     pub(super) fn has_session(&self, session: &SessionId) -> bool {
         self.session.as_ref() == Some(session)
     }
@@ -317,6 +322,13 @@ impl Client {
         self.must_take_by_ms.get_or_insert(due_ms);
     }
 
+    /// Forgets the time by which its socket must take everything, if the socket has.
+    pub(super) fn forget_taken(&mut self) {
+        if self.pending == 0 {
+            self.must_take_by_ms = None;
+        }
+    }
+
     /// Whether its socket has not taken in time what it must.
     pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
         self.pending > 0 && self.must_take_by_ms.is_some_and(|due_ms| due_ms <= now_ms)
@@ -354,9 +366,11 @@ impl Client {
         &self.rooms
     }
 
-    /// Begins to join a room; `question`: the store is asked whether the user may.
-    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, question: Option<u64>, now_ms: u64) {
-        self.rooms.push(JoinedRoom { room, join: Join::new(origin, question, now_ms) });
+    /// Begins to join a room. The number tells this join from others of the client;
+    /// `asks`: the store is asked whether the user may.
+    pub(super) fn join(&mut self, room: RoomSlot, origin: JoinOrigin, number: u64, asks: bool, now_ms: u64) {
+        let join = Join::new(origin, asks.then_some(number), now_ms);
+        self.rooms.push(JoinedRoom { room, join, number });
     }
 
     /// Starts the deadlines of its joins anew: until now its own socket was in the way.
@@ -364,6 +378,12 @@ impl Client {
         for joined in &mut self.rooms {
             joined.join.restart_deadline(now_ms);
         }
+    }
+
+    /// The number of the join by which it may read a room: the store is not asked any more.
+    pub(super) fn reading_join(&self, room: RoomSlot) -> Option<u64> {
+        let joined = self.rooms.iter().find(|joined| joined.room == room)?;
+        (!joined.join.is_asking()).then_some(joined.number)
     }
 
     /// How far it has got with joining a room, if it has joined it at all.

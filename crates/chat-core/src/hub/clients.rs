@@ -62,6 +62,13 @@ impl Clients {
         }
     }
 
+    /// Forgets for which clients a time was set to take a removal, if they have taken it.
+    pub(super) fn forget_taken_removals(&mut self) {
+        for client in self.iter_mut() {
+            client.forget_taken();
+        }
+    }
+
     /// The clients that have not taken in time that they may not read a room any more.
     pub(super) fn overdue_removals(&self, now_ms: u64) -> Vec<ClientId> {
         self.open().filter(|(_, client)| client.is_overdue(now_ms)).map(|(id, _)| id).collect()

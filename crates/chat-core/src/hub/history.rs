@@ -8,7 +8,7 @@ use super::replies::RETRY_AFTER_S;
 use crate::frame::escaped_bytes;
 use crate::frame::v2::{About, ErrorCode, MessageFields, Place, PlaceRef, Reply};
 use crate::outputs::Outputs;
-use crate::{ClientId, Entry, Page, PageFrom, PageLimits, Pair, Topic, Username};
+use crate::{ClientId, Entry, Page, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
 
 impl Hub {
     /// A client requests a page of history.
@@ -47,7 +47,11 @@ impl Hub {
         let client = client.reference();
         let limits = PageLimits { entries: limit, bytes: self.options.page_bytes };
         let from = requested.from;
-        let request = HistoryRequest { client, page: requested, about };
+        let join = match &requested.of {
+            Place::Room(room) => self.reading_join(id, room),
+            Place::With(_) => None,
+        };
+        let request = HistoryRequest { client, join, page: requested, about };
         self.reads.page(PagePurpose::History(Box::new(request)), topic, from, limits, out);
     }
 
@@ -95,6 +99,11 @@ impl Hub {
         }
     }
 
+    /// The number of the join by which a client may read a room.
+    fn reading_join(&self, id: ClientId, room: &RoomName) -> Option<u64> {
+        self.clients.get(id)?.reading_join(self.rooms.slot_of(room)?)
+    }
+
     /// The page was read; `None` if the log failed.
     pub(super) fn history_page(&mut self, request: &HistoryRequest, page: Option<&Page>, out: &mut Outputs) {
         let Some(client) = self.clients.same(request.client) else { return };
@@ -105,8 +114,8 @@ impl Hub {
                 let message = "the history cannot be read at this moment";
                 self.refuse(id, ErrorCode::Unavailable, message, &request.about, Some(RETRY_AFTER_S));
             }
-            // It has left the room meanwhile.
-            (Place::Room(room), _) if !self.has_joined(id, room) => {
+            // It has left the room meanwhile, or was removed.
+            (Place::Room(room), _) if self.reading_join(id, room) != request.join => {
                 self.refuse(id, ErrorCode::NotJoined, "join the room first", &request.about, None);
             }
             (_, Some(page)) => self.send_history(id, &request.page, page, &request.about),

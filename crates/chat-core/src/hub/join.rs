@@ -9,6 +9,8 @@ use crate::frame::v2::{About, Resume};
 pub(super) struct JoinedRoom {
     pub(super) room: RoomSlot,
     pub(super) join: Join,
+    /// Tells this join from earlier and later ones of the client.
+    pub(super) number: u64,
 }
 
 /// How far a client has got with joining a room. `progress_ms` is when it last

@@ -62,20 +62,21 @@ impl Hub {
     /// Lets a client join a room; its replay comes first.
     pub(super) fn join(&mut self, id: ClientId, room: &RoomName, origin: JoinOrigin, out: &mut Outputs) {
         let slot = self.rooms.slot_of(room).unwrap_or_else(|| self.add_room(room, out));
-        let question = self.must_ask(slot).then(|| self.reads.next_question());
+        let (number, asks) = (self.reads.next_question(), self.must_ask(slot));
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.join(slot, origin, question, self.now.mono_ms);
+        client.join(slot, origin, number, asks, self.now.mono_ms);
         let client = client.reference();
         self.enter_room(id, slot);
         // Rooms with names that the server makes are read for those who may.
         if self.rooms[slot].top().is_none() && !room.is_made_by_server() {
             self.read_newest(slot, out);
         }
-        match question {
-            Some(question) => {
-                self.read_access(AccessCheck { client, room: room.clone(), question }, out);
+        match asks {
+            true => {
+                let room = room.clone();
+                self.read_access(AccessCheck { client, room, question: number }, out);
             }
-            None => self.catch_up(id, slot, out),
+            false => self.catch_up(id, slot, out),
         }
     }
 
@@ -95,7 +96,7 @@ impl Hub {
 
     /// A client has left a room, or its connection is lost.
     pub(super) fn leave(&mut self, id: ClientId, user: UserSlot, joined: JoinedRoom, out: &mut Outputs) {
-        let JoinedRoom { room: slot, mut join } = joined;
+        let JoinedRoom { room: slot, mut join, .. } = joined;
         self.users.leave_room(user);
         if join.is_asking() {
             // The client was never in the room.

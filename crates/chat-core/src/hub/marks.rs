@@ -250,7 +250,8 @@ impl Hub {
             },
         };
         let may_set = match &topic {
-            Topic::Room(room) => self.is_member(user, room),
+            // The store knows of members that a migration has added since.
+            Topic::Room(room) => self.is_member(user, room).filter(|is_member| *is_member),
             Topic::Pair(_) if self.marks.get(&name, &topic).is_some() => Some(true),
             Topic::Pair(pair) => {
                 self.conversations.delivered_up_to(pair).is_some_and(|top| top > 0).then_some(true)

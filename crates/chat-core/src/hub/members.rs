@@ -42,14 +42,13 @@ impl Hub {
             let at_ms = self.now.mono_ms + self.options.read_retry_ms;
             return self.reads.retry_at(at_ms, Retry::Memberships(client));
         };
-        if !self.users[user].knows_memberships() {
-            self.users.know_memberships(user);
-            self.watch_all(user, memberships, out);
-            // Changes that came meanwhile are newer than the answer, or in it.
-            let changes = self.clients.v2(client.id).map(|v2| v2.changes_since_opened().to_vec());
-            for change in changes.unwrap_or_default() {
-                self.apply_to_watchers(&change, out);
-            }
+        // Each time: members that a migration adds in the background are in no change.
+        self.users.know_memberships(user);
+        self.watch_all(user, memberships, out);
+        // Changes that came meanwhile are newer than the answer, or in it.
+        let changes = self.clients.v2(client.id).map(|v2| v2.changes_since_opened().to_vec());
+        for change in changes.unwrap_or_default() {
+            self.apply_to_watchers(&change, out);
         }
         if let Some(v2) = self.clients.v2(client.id) {
             v2.set_memberships(memberships.clone());
@@ -128,10 +127,6 @@ impl Hub {
 
     /// The log stored a message of a user in a room: the user is a member.
     pub(super) fn sender_is_member(&mut self, room: &RoomName, user: UserSlot) {
-        // The rooms of others were read, and are kept current.
-        if self.users[user].knows_memberships() {
-            return;
-        }
         if let Some(slot) = self.rooms.slot_of(room)
             && self.rooms[slot].watcher(user).is_none()
         {
@@ -165,6 +160,13 @@ impl Hub {
                         for user in users {
                             if !members.contains(self.users[user].name()) {
                                 self.remove_from_room(slot, user, LeftReason::Closed, out);
+                            }
+                        }
+                        let watchers: Vec<UserSlot> =
+                            self.rooms[slot].watchers().map(|(user, _)| user).collect();
+                        for user in watchers {
+                            if !members.contains(self.users[user].name()) {
+                                self.unwatch(slot, user);
                             }
                         }
                     }
@@ -289,6 +291,7 @@ impl Hub {
         for id in self.clients.overdue_removals(self.now.mono_ms) {
             self.close(id, CloseCode::CutOff, out);
         }
+        self.clients.forget_taken_removals();
     }
 }
 

@@ -77,6 +77,9 @@ pub(super) struct AccessCheck {
 #[derive(Debug)]
 pub(super) struct HistoryRequest {
     pub(super) client: ClientRef,
+    /// Of a room: the join by which the client may read it. A client that was removed and
+    /// joins again is not sent what was read for its earlier join.
+    pub(super) join: Option<u64>,
     pub(super) page: HistoryPage,
     pub(super) about: About,
 }
@@ -160,8 +163,8 @@ impl Reads {
         self.begin(Purpose::Memberships(client), Query::Memberships { user, limit, counted }, out);
     }
 
-    /// A number for a question whether a client may read a room: an answer to an earlier
-    /// question of the client may be older than a change.
+    /// A number for a join, and for the question whether its client may read the room: an
+    /// answer to an earlier question of the client may be older than a change.
     pub(super) fn next_question(&mut self) -> u64 {
         self.questions += 1;
         self.questions

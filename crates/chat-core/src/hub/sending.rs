@@ -11,7 +11,9 @@ use super::reads::AccessCheck;
 use super::replies::{NO_ACCOUNT, RETRY_AFTER_S};
 use crate::frame::v2::{About, Ack, ErrorCode};
 use crate::outputs::Outputs;
-use crate::{Body, ClientId, CloseCode, Draft, Missed, Nonce, Outcome, Output, Receipt, Topic, Username};
+use crate::{
+    Body, ClientId, CloseCode, Draft, Missed, Nonce, Outcome, Output, Receipt, RoomName, Topic, Username,
+};
 
 impl Hub {
     // To the log.
@@ -82,6 +84,10 @@ impl Hub {
         let from = self.users[user].name().clone();
         self.typist_sends(user, &topic, out);
         let (room, nonce) = match (&origin, &topic) {
+            // The name of a closed room is not for the recipient.
+            (DraftOrigin::V1 { room, .. }, Topic::Pair(_)) if room.is_made_by_server() => {
+                (Some(RoomName::default()), None)
+            }
             (DraftOrigin::V1 { room, .. }, Topic::Pair(_)) => (Some(room.clone()), None),
             (DraftOrigin::V1 { .. }, Topic::Room(_)) => (None, None),
             (DraftOrigin::V2 { nonce, .. }, _) => (None, Some(nonce.clone())),

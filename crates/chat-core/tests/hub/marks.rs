@@ -315,6 +315,7 @@ fn a_removed_member_is_not_sent_counts_of_the_room() {
     scenario.change(&WantedChange::Remove { room, user: name("alice"), by });
     scenario.answer_question();
     read(&mut scenario, phone, 1);
+    scenario.answer_question();
     assert_eq!(scenario.received(laptop), [""; 0]);
     assert_eq!(scenario.received(phone), ["error not_found r"]);
     assert_eq!(scenario.history.counts(&name("alice"), &topic("tech"), 0).read, 0);

@@ -151,14 +151,22 @@ fn an_answer_that_is_older_than_a_removal_lets_nobody_in() {
 
 #[test]
 fn a_page_under_way_is_not_sent_to_a_removed_member() {
-    let mut scenario = with_closed_room();
-    scenario.store("alice", ROOM, "secret");
-    let bob = scenario.open_in_room("bob", ROOM);
-    scenario.hold_reads = true;
-    scenario.request(bob, json!({"type": "history", "room": ROOM, "ref": "h"}));
-    scenario.change(&remove("bob"));
-    scenario.read();
-    assert!(scenario.frames(bob).iter().all(|frame| frame["type"] != "history"));
+    for joins_again in [false, true] {
+        let mut scenario = with_closed_room();
+        let bob = scenario.open_in_room("bob", ROOM);
+        scenario.hold_reads = true;
+        scenario.request(bob, json!({"type": "history", "room": ROOM, "ref": "h"}));
+        scenario.change(&remove("bob"));
+        // What is read by now has messages from after the removal.
+        scenario.store("alice", ROOM, "secret");
+        if joins_again {
+            scenario.hold_questions = true;
+            scenario.join(bob, ROOM);
+        }
+        scenario.read();
+        let frames = scenario.frames(bob);
+        assert!(frames.iter().all(|frame| frame["type"] != "history"), "{frames:?}");
+    }
 }
 
 #[test]
@@ -285,4 +293,44 @@ fn a_duplicate_shows_that_its_author_is_a_member() {
     scenario.history.append(&[draft], scenario.now.wall_ms, |_| true);
     scenario.append(1);
     assert_eq!(scenario.notes(bob)[0]["role"], "member");
+}
+
+#[test]
+fn a_removal_that_was_taken_cuts_nobody_off_later() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_in_room("bob", ROOM);
+    // The socket takes `left` at once, and reports nothing.
+    scenario.change(&remove("bob"));
+    scenario.pass(3_000);
+    scenario.turn(Input::Pending { client: bob, bytes: 10_000 });
+    scenario.pass(1_000);
+    assert_eq!(scenario.close_code(bob), None);
+}
+
+#[test]
+fn members_of_a_migration_are_known_with_the_next_hello() {
+    let mut scenario = Scenario::new();
+    create(&mut scenario, "hall", Access::Open, &[]);
+    let phone = scenario.open_v2("bob");
+    scenario.frames(phone);
+    // The change is not published: a migration adds the member in the background.
+    let room = RoomName::parse("hall").unwrap();
+    scenario.make_change(&WantedChange::Put { room, user: name("bob"), role: None, by: by("bob") });
+    let desk = scenario.open_v2("bob");
+    scenario.frames(desk);
+    let hi = scenario.store("alice", "hall", "hi");
+    scenario.carry(&[&hi]);
+    scenario.pass(1_500);
+    assert_eq!(scenario.notes(desk).len(), 1);
+    scenario.request(phone, json!({"type": "read", "room": "hall", "upto": 1}));
+    assert_eq!(codes(&mut scenario, phone), [""; 0]);
+}
+
+#[test]
+fn a_recipient_does_not_learn_the_name_of_a_closed_room() {
+    let mut scenario = with_closed_room();
+    let (alice, carol) = (scenario.open("alice", ROOM), scenario.open("carol", "hall"));
+    scenario.send_private(alice, "carol", "psst");
+    let lines = scenario.lines(carol);
+    assert!(lines.iter().all(|line| !format!("{line:?}").contains(ROOM)), "{lines:?}");
 }
