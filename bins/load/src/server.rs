@@ -29,6 +29,7 @@ impl Server {
             // No setting of this program's environment changes what is measured.
             .env_clear()
             .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
+            .args(["--room-changes-per-minute", "1000000"])
             .args(["--shards", &shards.to_string()])
             .arg("--data-dir")
             .arg(folder.path().join("data"))

@@ -138,6 +138,7 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
     set(&mut http.picture_queue_max, given.number(&settings::PICTURE_QUEUE_MAX)?);
     set(&mut http.registration, given.one_of(&settings::REGISTRATION)?.map(registration));
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
+    set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);

@@ -70,7 +70,8 @@ settings! {
         "Seconds for which a starting server waits for a Postgres that cannot be reached yet");
     ALLOW_SECOND_SERVER = switch("allow_second_server", "false",
         "Whether the server starts although another one is connected to the same Postgres database; \
-         messages of the other server then arrive late, and its users are not shown as present");
+         messages of the other server then arrive late, its users are not shown as present, and who \
+         is removed from a room there reads on here");
     JWT_SECRET = text("jwt_secret", "TEXT", "generated once and stored in the data folder",
         "Secret that signs session tokens, at least 32 bytes").secret();
     EXTERNAL_TOKENS = bool("external_tokens", "false",
@@ -97,6 +98,8 @@ settings! {
         "Names that cannot be registered, separated by commas; names that look like them cannot either");
     ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",
         "Who can create rooms, also by opening a new name");
+    ROOM_CHANGES_PER_MINUTE = number("room_changes_per_minute", "COUNT", 1, MILLION, "120",
+        "Changes of rooms and their members that a user may make in a minute; as many at once");
     ORIGINAL_ROOMS = switch("original_rooms", "false",
         "Whether the server creates the eight rooms of the original chat instead of default and random");
     RETENTION_ENTRIES = number("retention_entries", "COUNT", 1, 1_000 * MILLION, "all",

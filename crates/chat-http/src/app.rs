@@ -19,6 +19,7 @@ use crate::cached::Cached;
 use crate::error::HttpError;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
+use crate::room_change_rate::RoomChangeRate;
 use crate::room_list::OpenRooms;
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
@@ -63,6 +64,7 @@ pub(crate) struct App {
     rooms_in_use: Cached<RoomsInUse>,
     /// The open rooms.
     open_rooms: Cached<Result<Arc<OpenRooms>, Arc<StoreError>>>,
+    pub(crate) room_change_rate: RoomChangeRate,
     pub(crate) options: HttpOptions,
     /// Tracks connections, upgrades, pictures, background tasks, and work that must be
     /// finished even if its client hangs up.
@@ -91,6 +93,7 @@ impl App {
             online_users: Cached::new(ONLINE_USERS_LIFETIME),
             rooms_in_use: Cached::new(ROOMS_LIFETIME),
             open_rooms: Cached::new(ROOMS_LIFETIME),
+            room_change_rate: RoomChangeRate::new(options.room_changes_per_minute),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
             sign_in_failures: Arc::default(),

@@ -41,6 +41,8 @@ pub(crate) enum HttpError {
     InvalidCredentials,
     #[error("too many failed sign-ins, please try again later")]
     TooManyFailures { retry_after_seconds: u64 },
+    #[error("too many changes of rooms, please try again later")]
+    TooManyChanges { retry_after_seconds: u64 },
     #[error("user not found")]
     UserNotFound,
     #[error("session not found")]
@@ -171,7 +173,7 @@ impl HttpError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyFailures { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFailures { .. } | Self::TooManyChanges { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Host
             | Self::InvalidJson
@@ -218,7 +220,7 @@ impl HttpError {
             Self::WebSocketVersion => {
                 vec![(SEC_WEBSOCKET_VERSION, fixed("13")), (UPGRADE, fixed("websocket"))]
             }
-            Self::TooManyFailures { retry_after_seconds } => {
+            Self::TooManyFailures { retry_after_seconds } | Self::TooManyChanges { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
             Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {

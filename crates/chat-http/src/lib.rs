@@ -65,6 +65,7 @@ mod options;
 mod origin;
 mod percent;
 mod retention;
+mod room_change_rate;
 mod room_list;
 mod routes;
 mod server;

@@ -22,6 +22,8 @@ pub struct HttpOptions {
     pub rooms: Vec<ConfiguredRoom>,
     /// The most rooms in one page of a listing.
     pub rooms_max: usize,
+    /// Changes of rooms and members that a user may make in a minute; as many at once.
+    pub room_changes_per_minute: u32,
     /// The options of sockets after the upgrade.
     pub shards: ShardOptions,
 
@@ -106,6 +108,7 @@ impl Default for HttpOptions {
             public_url: None,
             rooms: ConfiguredRoom::new_server().into(),
             rooms_max: 200,
+            room_changes_per_minute: 120,
             shards: ShardOptions::default(),
             registration: Registration::Open,
             // Names under which one could ask other users for their passwords.

@@ -130,6 +130,9 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
 /// Makes the user who asks a member of an open room.
 pub(super) async fn join(call: Call) -> Result<Response<Body>, HttpError> {
     let (call, _) = RoomCall::check(call).await?;
+    if call.access.role.is_some() {
+        return Ok(answer::json(StatusCode::OK, &Nothing {}));
+    }
     let user = call.by.user.clone();
     make_member(call, user, None).await
 }
@@ -155,6 +158,9 @@ pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
 /// Ends the membership of the user who asks.
 pub(super) async fn leave(call: Call) -> Result<Response<Body>, HttpError> {
     let (call, _) = RoomCall::check(call).await?;
+    if call.access.info.is_some() && call.access.role.is_none() {
+        return Ok(answer::json(StatusCode::OK, &Nothing {}));
+    }
     let user = call.by.user.clone();
     end_membership(call, user).await
 }

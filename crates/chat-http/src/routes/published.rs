@@ -88,6 +88,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::TooManyFailures { .. } => {
             ("TooManyFailures", "Too many sign-ins have failed: try again after `Retry-After` seconds.")
         }
+        HttpError::TooManyChanges { .. } => {
+            ("TooManyChanges", "The user changes rooms too fast: try again after `Retry-After` seconds.")
+        }
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
         HttpError::SessionNotFound => ("NoSuchSession", "The user has no such session (any more)."),
         HttpError::CredentialsRequired
@@ -153,6 +156,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::InvalidToken(None),
         HttpError::InvalidCredentials,
         HttpError::TooManyFailures { retry_after_seconds: 900 },
+        HttpError::TooManyChanges { retry_after_seconds: 1 },
         HttpError::UserNotFound,
         HttpError::SessionNotFound,
         HttpError::CredentialsRequired,

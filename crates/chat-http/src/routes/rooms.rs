@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chat_core::{
     Access, ChangeRefused, Role, RoomCreation, RoomInfo, RoomName, RoomPatch, Username, WantedChange,
@@ -233,6 +234,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
         (Access::Open, Some(name)) => Some(parse_new_room_name(name)?),
         (Access::Open, None) => None,
     };
+    app.room_change_rate.count(&me.user, Instant::now())?;
     let wanted = |room: RoomName| WantedChange::Create {
         room,
         info: info.clone(),
