@@ -98,7 +98,7 @@ settings! {
         "Names that cannot be registered, separated by commas; names that look like them cannot either");
     ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",
         "Who can create rooms, also by opening a new name");
-    ROOM_CHANGES_PER_MINUTE = number("room_changes_per_minute", "COUNT", 1, MILLION, "120",
+    ROOM_CHANGES_PER_MINUTE = number("room_changes_per_minute", "COUNT", 1, MILLION, "600",
         "Changes of rooms and their members that a user may make in a minute; as many at once");
     ORIGINAL_ROOMS = switch("original_rooms", "false",
         "Whether the server creates the eight rooms of the original chat instead of default and random");

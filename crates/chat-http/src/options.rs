@@ -108,7 +108,7 @@ impl Default for HttpOptions {
             public_url: None,
             rooms: ConfiguredRoom::new_server().into(),
             rooms_max: 200,
-            room_changes_per_minute: 120,
+            room_changes_per_minute: 600,
             shards: ShardOptions::default(),
             registration: Registration::Open,
             // Names under which one could ask other users for their passwords.
