@@ -48,7 +48,7 @@ async fn fill_all(rooms: &dyn RoomRepository, store_health: &StoreHealth) {
     }
 }
 
-/// Entries that are looked at in one transaction, which takes some 10 ms at most.
+/// Entries that are looked at in one part, each room in a transaction of its own.
 const ENTRIES_AT_ONCE: usize = 2_000;
 /// The pause after each part, as a multiple of the time that the part took …
 const PAUSE_FACTOR: u32 = 4;

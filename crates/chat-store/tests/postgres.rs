@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chat_core::{Draft, Outcome, Topic};
+use chat_core::{Access, Draft, Outcome, Topic};
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{StoreError, Stores};
 use common::proxy::Proxy;
-use common::{TestStore, WithNonce as _, batch, draft, room, texts};
+use common::{TestStore, WithNonce as _, batch, checked, draft, name, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -113,8 +114,8 @@ async fn a_nonce_in_many_lanes_at_once_is_stored_once() {
     assert_eq!(deadlocks(store).await, 0);
 }
 
-/// Batches with the same topics in all orders, some of them new: a transaction
-/// waits only for one that is further on in the order of topics.
+/// Batches with the same topics in all orders, some of them new and some looked at: a
+/// transaction waits only for one that is further on in the order of topics.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_lanes_leave_no_gap_and_never_deadlock() {
     const WRITERS: usize = 8;
@@ -135,7 +136,11 @@ async fn parallel_lanes_leave_no_gap_and_never_deadlock() {
                 let drafts: Vec<_> = topics
                     .iter()
                     .enumerate()
-                    .map(|(index, topic)| draft(topic, "alice", &text).nonce(&format!("{text}/{index}")))
+                    .map(|(index, topic)| {
+                        let check = (writer + batch + index) % 3 == 0;
+                        let draft = draft(topic, "alice", &text).nonce(&format!("{text}/{index}"));
+                        Draft { check, ..draft }
+                    })
                     .collect();
                 let commit = log.append(&drafts, 1).await.unwrap();
                 assert_eq!(commit.entries.len(), drafts.len());
@@ -158,6 +163,87 @@ async fn parallel_lanes_leave_no_gap_and_never_deadlock() {
         assert_eq!(store.all(&room(&format!("new {batch}"))).await.last, WRITERS as u64);
     }
     assert_eq!(deadlocks(store).await, 0);
+}
+
+/// The rows of rooms have another order than their names, in which batches lock them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_on_many_rooms_and_batches_never_deadlock() {
+    const ROOMS: [&str; 6] = ["f", "e", "d", "c", "b", "a"];
+    let Some(store) = TestStore::postgres().await else { return };
+    store.accounts("alice bob carol").await;
+    for room in ROOMS {
+        store
+            .append(&[draft(&self::room(room), "alice", "hi"), draft(&self::room(room), "bob", "hi")], 1)
+            .await;
+        store.change(&common::create(room, Access::Open, "carol", &[])).await.unwrap();
+    }
+    // Each new member and each member who leaves takes long enough for a batch to come
+    // between two rooms.
+    let slow = "INSERT INTO members_fill (topic, seq) VALUES (0, 0);
+                CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+                    BEGIN PERFORM pg_sleep(0.02); RETURN coalesce(NEW, OLD); END $$;
+                CREATE TRIGGER wait BEFORE INSERT OR DELETE ON members
+                    FOR EACH ROW EXECUTE FUNCTION wait();";
+    run(&mut other_program(&store).await, slow).await;
+    let is_done = Arc::new(AtomicBool::new(false));
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..3 {
+        let (log, is_done) = (Arc::clone(&store.log), Arc::clone(&is_done));
+        writers.spawn(async move {
+            while !is_done.load(Ordering::Relaxed) {
+                let mut drafts: Vec<_> =
+                    ROOMS.iter().map(|room| draft(&self::room(room), "carol", "hi")).collect();
+                // No room, the first or the last one is looked at.
+                drafts[writer / 2 * 5].check = writer > 0;
+                assert_eq!(log.append(&drafts, 2).await.unwrap().entries.len(), ROOMS.len());
+            }
+        });
+    }
+    while store.rooms.fill_members(1000).await.unwrap() {}
+    assert_eq!(store.members("a").await, ["alice member", "bob member", "carol moderator"]);
+    store.users.remove_user(&name("bob")).await.unwrap();
+    assert_eq!(store.members("f").await, ["alice member", "carol moderator"]);
+    is_done.store(true, Ordering::Relaxed);
+    writers.join_all().await;
+    assert_eq!(deadlocks(store).await, 0);
+}
+
+#[tokio::test]
+async fn a_room_that_becomes_closed_while_a_message_opens_it_stays_closed() {
+    let Some(store) = TestStore::postgres().await else { return };
+    let mut program = other_program(&store).await;
+    run(
+        &mut program,
+        "BEGIN; INSERT INTO topics (kind, name, other, last_seq, last_at, special)
+                VALUES (1, 'kitchen', '', 0, 0, 1)",
+    )
+    .await;
+    let drafts = [checked(draft(&room("kitchen"), "bob", "hi"))];
+    let mut waits = pin!(store.append(&drafts, 1));
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut waits).await.is_err());
+    run(
+        &mut program,
+        "INSERT INTO rooms (name, title, description, access, archived, members, joins, created_at)
+                VALUES ('kitchen', 'Kitchen', '', 2, 0, 0, 0, 1); COMMIT",
+    )
+    .await;
+    assert_eq!(waits.await, [Outcome::Forbidden]);
+}
+
+#[tokio::test]
+async fn forbidden_messages_leave_no_row_of_a_room_that_does_not_exist() {
+    let Some(store) = TestStore::postgres().await else { return };
+    let drafts = ["~nowhere", "kitchen"].map(|name| checked(draft(&room(name), "bob", "hi")));
+    let stored = Outcome::Stored { seq: 1, at_ms: 1 };
+    assert_eq!(store.append(&drafts, 1).await, [Outcome::Forbidden, stored]);
+    // A created room without a message keeps its row.
+    store.account("alice").await;
+    store.change(&common::create("~empty", Access::Closed, "alice", &[])).await.unwrap();
+    let drafts = ["~empty", "~nowhere", "kitchen"].map(|name| checked(draft(&room(name), "bob", "hi")));
+    store.append(&drafts, 2).await;
+    let names = "SELECT string_agg(name, ' ' ORDER BY name) FROM topics";
+    let row = sqlx::query(names).fetch_one(&mut other_program(&store).await).await.unwrap();
+    assert_eq!(row.get::<&str, _>(0), "kitchen ~empty");
 }
 
 /// The number of deadlocks that the database server resolved. The store retries, so

@@ -2,9 +2,12 @@
 //!
 //! Transactions of other lanes, and of other servers, may run at the same time. Each
 //! locks the rows of its topics in the order of topics, then its nonces in the order of
-//! nonces, so that transactions cannot deadlock.
+//! nonces, so that transactions cannot deadlock. Rooms come before pairs of users in this
+//! order: a batch whose rooms are looked at locks all of its rooms first.
 
-use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions, RoomName};
+use std::collections::BTreeSet;
+
+use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions, Topic};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
@@ -32,7 +35,9 @@ pub(super) async fn append(
     loop {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
         let questions = Questions::about(drafts, checked);
-        lock(connection, &questions.rooms).await?;
+        let rooms = if questions.rooms.is_empty() { BTreeSet::new() } else { room_names(drafts) };
+        let rooms: Vec<&str> = rooms.into_iter().collect();
+        let has_added = lock(connection, &rooms).await?;
         let facts = answer(connection, &questions).await?;
         let batch = Batch::decide(drafts, &facts, checked, now_ms);
         let topics = count_in(connection, &batch, now_ms).await?;
@@ -40,6 +45,9 @@ pub(super) async fn append(
             checked = Checked::All;
             sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
             continue;
+        }
+        if has_added {
+            sqlx::query(REMOVE_UNUSED).bind(&rooms).execute(&mut *connection).await?;
         }
         let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
         let entries = new_entries(&commit, &topics)?;
@@ -54,14 +62,31 @@ pub(super) async fn append(
     }
 }
 
-/// Locks the rooms that are looked at, so that they and their members stay as they are
-/// until the end of the transaction.
-async fn lock(connection: &mut PgConnection, rooms: &[&RoomName]) -> Result<(), Failure> {
-    if !rooms.is_empty() {
-        let names = column(rooms, |room| room.as_str());
-        sqlx::query(LOCK).bind(names).execute(connection).await?;
+/// The rooms of a batch, in the order of topics.
+fn room_names(drafts: &[Draft]) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for draft in drafts {
+        if let Topic::Room(room) = &draft.topic {
+            names.insert(room.as_str());
+        }
     }
-    Ok(())
+    names
+}
+
+/// Locks rooms at the beginning of a transaction, so that they and their members stay as
+/// they are until its end. Returns whether it has added rows that were missing, for which
+/// it begins the transaction again: each is added in its turn, not after the others.
+async fn lock(connection: &mut PgConnection, rooms: &[&str]) -> Result<bool, Failure> {
+    if rooms.is_empty() {
+        return Ok(false);
+    }
+    let locked = sqlx::query(LOCK).bind(rooms).execute(&mut *connection).await?;
+    if locked.rows_affected() == rooms.len() as u64 {
+        return Ok(false);
+    }
+    sqlx::raw_sql("ROLLBACK; BEGIN").execute(&mut *connection).await?;
+    sqlx::query(LOCK_OR_ADD).bind(rooms).execute(connection).await?;
+    Ok(true)
 }
 
 impl Mark {
@@ -202,6 +227,18 @@ const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, la
 
 pub(super) const LOCK: &str = "SELECT 1 FROM topics WHERE kind = 1 AND name = ANY ($1) AND other = ''
       ORDER BY name FOR UPDATE";
+
+/// Names in their order. The update, which changes nothing, locks a row that is there.
+const LOCK_OR_ADD: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at)
+     SELECT 1, d.name, '', 0, 0 FROM unnest($1::text[]) WITH ORDINALITY AS d (name, position)
+      ORDER BY d.position
+         ON CONFLICT (kind, name, other) DO UPDATE SET last_seq = t.last_seq";
+
+/// Rows that were added for messages that are forbidden. A room without a message has its
+/// row in `rooms`.
+pub(super) const REMOVE_UNUSED: &str = "DELETE FROM topics AS t
+      WHERE kind = 1 AND name = ANY ($1) AND other = '' AND last_seq = 0
+        AND (SELECT r.name FROM rooms AS r WHERE r.name = t.name) IS NULL";
 
 const INSERT_ENTRIES: &str =
     "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions)

@@ -287,6 +287,7 @@ mod tests {
                 (trim::REMOVE, 3),
                 (trim::FORGET, 2),
                 (append::LOCK, 1),
+                (append::REMOVE_UNUSED, 1),
                 (sql::POSTGRES.room_facts, 1),
                 (sql::POSTGRES.roles, 1),
                 (sql::POSTGRES.tops, 1),
@@ -316,6 +317,7 @@ mod tests {
                 // At most one page is sorted, by a key that is in order already. A bitmap
                 // loses this order, and is right only where none is needed.
                 let unordered = [
+                    append::REMOVE_UNUSED,
                     accounts::FIND_USER_IGNORING_CASE,
                     accounts::FIND_USERS,
                     accounts::REMOVE_USER,

@@ -36,13 +36,15 @@ pub(super) async fn remove_from_all(pool: &Pool, user: &Username) -> Result<(), 
     Ok(())
 }
 
-async fn fill_step(pool: &Pool, max_entries: usize) -> Result<bool, Failure> {
+/// Makes an attempt at a part of a step. Its commit does not wait for the disk: a part that
+/// a crash of the database server loses is made again, as its position is lost with it.
+async fn fill_part(pool: &Pool, max_entries: usize) -> Result<Option<usize>, Failure> {
     let mut connection = pool.connection().await?;
-    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
-    let has_more = fill::step(&mut connection, max_entries).await?;
+    sqlx::raw_sql("BEGIN; SET LOCAL synchronous_commit = off").execute(&mut connection).await?;
+    let left = fill::part(&mut connection, max_entries).await?;
     sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
     pool.put_back(connection);
-    Ok(has_more)
+    Ok(left)
 }
 
 impl RoomRepository for PostgresStore {
@@ -72,6 +74,14 @@ impl RoomRepository for PostgresStore {
     }
 
     fn fill_members(&self, max_entries: usize) -> StoreFuture<'_, bool> {
-        Box::pin(self.pool.attempts(move || fill_step(&self.pool, max_entries)))
+        Box::pin(async move {
+            let mut left = max_entries.max(1);
+            while left > 0 {
+                let part = self.pool.attempts(|| fill_part(&self.pool, left)).await?;
+                let Some(rest) = part else { return Ok(false) };
+                left = rest;
+            }
+            Ok(true)
+        })
     }
 }

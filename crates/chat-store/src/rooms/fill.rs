@@ -9,17 +9,19 @@ use crate::statements::{Statements, Value, json};
 use crate::{StoreError, columns};
 use Value::{Number, Text};
 
-/// Makes one step inside the caller's transaction. It looks at about `max` entries, and
-/// returns whether there is more to do.
-pub(crate) async fn step<S: Statements>(statements: &mut S, max: usize) -> Result<bool, S::Error> {
-    let Some(row) = statements.row(S::SQL.fill_position, &[]).await? else { return Ok(false) };
+/// Makes a part of a step inside the caller's transaction. It looks at no more than one
+/// room, as the order of rooms is not that in which batches lock them. Of the `max` entries
+/// that the step looks at, it returns how many are left; `None` if there is nothing more to
+/// do.
+pub(crate) async fn part<S: Statements>(statements: &mut S, max: usize) -> Result<Option<usize>, S::Error> {
+    let Some(row) = statements.row(S::SQL.fill_position, &[]).await? else { return Ok(None) };
     let (mut topic, mut seq) = (row.integer(0)?, row.integer(1)?);
-    let mut left = columns::column(max.max(1) as u64);
+    let mut left = columns::column(max as u64);
     while left > 0 {
         let Some(row) = statements.row(NEXT_TOPIC, &[Number(topic)]).await? else {
             statements.rows("DELETE FROM members_fill", &[]).await?;
             statements.rows("DELETE FROM left_rooms", &[]).await?;
-            return Ok(false);
+            return Ok(None);
         };
         let id = row.integer(0)?;
         if row.integer(1)? != columns::ROOM {
@@ -32,9 +34,11 @@ pub(crate) async fn step<S: Statements>(statements: &mut S, max: usize) -> Resul
         let (entries, last) = fill(statements, &room, id, after, left).await?;
         (topic, seq) = if entries == left { (id, last) } else { (id + 1, 0) };
         left -= entries + ROOM_COST;
+        break;
     }
     statements.rows(SET_POSITION, &[Number(topic), Number(seq)]).await?;
-    Ok(true)
+    // Less than none are left if the room cost more.
+    Ok(Some(usize::try_from(left).unwrap_or(0)))
 }
 
 /// Makes the authors of at most `max` entries members. Returns how many entries there were,

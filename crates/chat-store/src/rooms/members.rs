@@ -83,7 +83,7 @@ pub(crate) async fn remove_from_all<S: Statements>(
     statements: &mut S,
     user: &Username,
 ) -> Result<(), S::Error> {
-    // In the order of their names, as batches lock them.
+    // In the order of topics, as batches lock them.
     for row in &statements.rows(ROOMS, &[Text(user.as_str())]).await? {
         let room = columns::room(row.text(0)?)?;
         lock(statements, &room).await?;

@@ -1,6 +1,7 @@
 //! Changes of rooms, and their lists.
 
 use chat_core::{ChangeRefused, Role, RoomChange, RoomName, Username, WantedChange};
+use sqlx::sqlite::SqliteConnection;
 
 use super::SqliteStore;
 use super::writer::Writer;
@@ -19,6 +20,15 @@ pub(super) async fn change(
         Ok(Err(refused)) => writing.roll_back().await.map(|()| Err(refused)),
         Err(error) => writing.finish(Err(error)).await,
     }
+}
+
+async fn fill_step(connection: &mut SqliteConnection, max_entries: usize) -> Result<bool, StoreError> {
+    let mut left = max_entries.max(1);
+    while left > 0 {
+        let Some(rest) = fill::part(connection, left).await? else { return Ok(false) };
+        left = rest;
+    }
+    Ok(true)
 }
 
 impl RoomRepository for SqliteStore {
@@ -54,7 +64,7 @@ impl RoomRepository for SqliteStore {
     fn fill_members(&self, max_entries: usize) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
-            let work = fill::step(&mut writing.connection, max_entries).await;
+            let work = fill_step(&mut writing.connection, max_entries).await;
             writing.finish(work).await
         })
     }
