@@ -106,4 +106,4 @@ fn everything_happens() {
 
 /// The number of runs in an ordinary test; `cargo xtask test` runs more of them with
 /// optimisations.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 120;

@@ -80,7 +80,7 @@ impl Hub {
 
     /// Notes that a user is a member of an open room, whose change was not published: the
     /// answer to the commit was lost.
-    fn learn_membership(&mut self, slot: RoomSlot, user: UserSlot, access: &RoomAccess) {
+    pub(super) fn learn_membership(&mut self, slot: RoomSlot, user: UserSlot, access: &RoomAccess) {
         if let (Some(info), Some(role)) = (&access.info, access.role)
             && info.access == Access::Open
             && self.rooms[slot].watcher(user).is_none()

@@ -278,6 +278,14 @@ impl Hub {
         out: &mut Outputs,
     ) {
         let may_set = access.map(|access| access.role.is_some());
+        let room = match &check.topic {
+            Topic::Room(room) => self.rooms.slot_of(room),
+            Topic::Pair(_) => None,
+        };
+        if let (Some(access), Some(slot), Some(client)) = (access, room, self.clients.same(check.client)) {
+            let user = client.user();
+            self.learn_membership(slot, user, access);
+        }
         self.mark_checked(check, may_set, out);
     }
 

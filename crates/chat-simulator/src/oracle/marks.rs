@@ -44,6 +44,9 @@ pub(super) struct Shown {
     /// What it has said, if the server took it: the highest number, the highest one that was
     /// not beyond the end, and when it said that.
     said: Option<(u64, u64, u64)>,
+    /// The highest number that it has said, also where its user had no place: by the time
+    /// of the server's answer, the user may be a member.
+    tried: u64,
 }
 
 impl Oracle {
@@ -99,6 +102,8 @@ impl Oracle {
         if upto > last {
             self.marks.beyond.insert((user.clone(), topic.clone()));
         }
+        let shown = self.shown(connection, topic);
+        shown.tried = shown.tried.max(upto);
         let user = &self.connections[connection].user;
         if !self.has_place(user, topic) {
             return;
@@ -110,9 +115,11 @@ impl Oracle {
         *said = Some((upto.max(before), taken, at_ms));
     }
 
-    /// The server has refused what a client said of a topic.
-    pub(super) fn unsaid(&mut self, connection: usize, topic: &Topic) {
-        self.shown(connection, topic).said = None;
+    /// The server has refused what a client said of a topic. What it has said since, with a
+    /// higher number, is answered for itself.
+    pub(super) fn unsaid(&mut self, connection: usize, topic: &Topic, upto: u64) {
+        let said = &mut self.shown(connection, topic).said;
+        *said = said.filter(|(highest, ..)| *highest > upto);
     }
 
     /// Checks the positions of `hello`.
@@ -135,7 +142,7 @@ impl Oracle {
             let lacks_counts = listed.unread.is_none();
             let counted = Some(listed.top);
             let shown = self.shown(connection, &topic);
-            *shown = Shown { read: listed.read, counted, lacks_counts, is_guessed: true, said: None };
+            *shown = Shown { read: listed.read, counted, lacks_counts, is_guessed: true, ..Shown::default() };
         }
         for listed in frame.privates.iter().flatten() {
             let with = Username::known(&listed.with).map_err(|error| error.to_string())?;
@@ -260,7 +267,7 @@ impl Oracle {
                     continue;
                 };
                 let mine = v2.shown.get(topic);
-                let knows = mine.map_or(0, |mine| mine.read.max(mine.said.map_or(0, |(said, ..)| said)));
+                let knows = mine.map_or(0, |mine| mine.read.max(mine.tried));
                 ensure(knows >= said, || {
                     format!(
                         "does not know that {} has read {topic:?} up to {said} (at {at_ms} ms)",

@@ -21,7 +21,7 @@ pub(crate) struct V2 {
     /// The number of `typing` frames, each of which may be refused.
     typing: usize,
     /// `read` and `level` frames, each of which may be refused, by their `ref`.
-    quiet: Vec<(String, Option<Topic>)>,
+    quiet: Vec<(String, Option<(Topic, u64)>)>,
     /// When it was greeted, in milliseconds.
     pub(super) greeted_ms: u64,
     /// The rooms of its user, as it was shown them: title, access, archived, role.
@@ -142,7 +142,8 @@ impl Oracle {
                     self.levels.insert((user, topic.clone(), level));
                 }
             }
-            self.v2(connection).quiet.push((reference.unwrap_or_default(), topic));
+            let upto = request.upto.unwrap_or(0);
+            self.v2(connection).quiet.push((reference.unwrap_or_default(), topic.map(|topic| (topic, upto))));
             return;
         }
         let room = room.unwrap_or_default();
@@ -592,8 +593,8 @@ impl Oracle {
             {
                 let (_, topic) = v2.quiet.remove(position);
                 ensure(code == "not_found" || code == "unavailable", || "it may set marks".to_owned())?;
-                if let Some(topic) = topic {
-                    self.unsaid(connection, &topic);
+                if let Some((topic, upto)) = topic {
+                    self.unsaid(connection, &topic, upto);
                 }
                 return Ok(());
             }
