@@ -129,10 +129,21 @@ impl Window {
     /// Notes that a client knows of the messages up to `known`, which may be ahead of the
     /// window.
     pub(super) fn know(&mut self, client: ClientRef, known: u64) {
+        let noted = self.late.get(&client.id).filter(|late| late.client == client);
+        let known = noted.map_or(known, |late| known.max(late.known));
         if known == self.start {
             self.late.remove(&client.id);
         } else {
             self.late.insert(client.id, Late { client, known });
+        }
+    }
+
+    /// Notes that messages up to `top` came that were not added.
+    pub(super) fn skip_to(&mut self, top: u64) {
+        if top > self.top {
+            (self.start, self.top) = (top, top);
+            self.recent.clear();
+            self.older = Tally::new(*self.older.users.hasher());
         }
     }
 
@@ -243,8 +254,9 @@ impl Hub {
                 }
                 let Some(window) = self.rooms.window_mut(slot) else { continue };
                 window.end_pass(now_ms);
-                // A room that is being read may have had messages since a client's `hello`.
-                if window.is_over() && self.rooms[slot].top().is_some() {
+                let (is_over, start) = (window.is_over(), window.start);
+                // A client's `hello` may be ahead of the room, also after a page was read.
+                if is_over && self.rooms[slot].top() >= Some(start) {
                     self.rooms.close_window(slot);
                     continue;
                 }

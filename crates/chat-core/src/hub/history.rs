@@ -1,7 +1,7 @@
 //! Pages of history that v2 clients request.
 
 use super::Hub;
-use super::client::Client;
+use super::client::{Client, Paused};
 use super::join::WaitingHistory;
 use super::reads::{HistoryPage, HistoryRequest, PagePurpose};
 use super::replies::RETRY_AFTER_S;
@@ -96,6 +96,10 @@ impl Hub {
                 Some((code, message)) => self.refuse(id, code, message, &about, None),
                 None => self.history_request(id, page, limit, about, out),
             }
+        }
+        // The join may have been given up without a frame of the client or an answer.
+        if self.clients.get(id).is_some_and(|client| client.paused() == Some(Paused::Reading)) {
+            self.update_pause(id, out);
         }
     }
 

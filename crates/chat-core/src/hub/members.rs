@@ -14,7 +14,8 @@ use crate::frame::Version;
 use crate::frame::v2::{ErrorCode, LeftReason, Reply, RoomWhat};
 use crate::outputs::Outputs;
 use crate::{
-    Access, ClientId, CloseCode, Memberships, Role, RoomChange, RoomInfo, RoomName, Topic, Username,
+    Access, ClientId, CloseCode, Membership, Memberships, Role, RoomChange, RoomInfo, RoomName, Topic,
+    Username,
 };
 
 impl Hub {
@@ -42,13 +43,31 @@ impl Hub {
             let at_ms = self.now.mono_ms + self.options.read_retry_ms;
             return self.reads.retry_at(at_ms, Retry::Memberships(client));
         };
-        // Each time: members that a migration adds in the background are in no change.
-        self.users.know_memberships(user);
-        self.watch_all(user, memberships, out);
-        // Changes that came meanwhile are newer than the answer, or in it.
         let changes = self.clients.v2(client.id).map(|v2| v2.changes_since_opened().to_vec());
-        for change in changes.unwrap_or_default() {
-            self.apply_to_watchers(&change, out);
+        let changes = changes.unwrap_or_default();
+        if self.users[user].knows_memberships() {
+            let name = self.users[user].name().clone();
+            // Members that a migration adds in the background are in no change.
+            let is_missing = |membership: &&Membership| {
+                let slot = self.rooms.slot_of(&membership.room);
+                slot.is_none_or(|slot| self.rooms[slot].watcher(user).is_none())
+                    && !changes.iter().any(|change| {
+                        matches!(change, RoomChange::Gone { room, user, .. }
+                            if *room == membership.room && *user == name)
+                    })
+            };
+            let missing: Vec<Membership> = memberships.rooms.iter().filter(is_missing).cloned().collect();
+            self.watch_all(user, &missing, out);
+            for membership in &missing {
+                self.show_membership(client, user, membership);
+            }
+        } else {
+            self.users.know_memberships(user);
+            self.watch_all(user, &memberships.rooms, out);
+            // Changes that came meanwhile are newer than the answer, or in it.
+            for change in &changes {
+                self.apply_to_watchers(change, out);
+            }
         }
         if let Some(v2) = self.clients.v2(client.id) {
             v2.set_memberships(memberships.clone());
@@ -58,9 +77,9 @@ impl Hub {
 
     /// Watches the rooms of a user. How far the rooms are that the hub did not have is read
     /// once more, because entries may have been committed before the hub was subscribed.
-    fn watch_all(&mut self, user: UserSlot, memberships: &Memberships, out: &mut Outputs) {
+    fn watch_all(&mut self, user: UserSlot, memberships: &[Membership], out: &mut Outputs) {
         let mut added = Vec::new();
-        for membership in &memberships.rooms {
+        for membership in memberships {
             let slot = self.rooms.slot_of(&membership.room).unwrap_or_else(|| {
                 added.push(membership.room.clone());
                 self.add_room(&membership.room, out)
@@ -75,6 +94,32 @@ impl Hub {
         }
         if !added.is_empty() {
             self.read_tops(added, out);
+        }
+    }
+
+    /// Shows the user's other clients a membership of which the hub learned only by the
+    /// `hello` of this one: no change told them of it.
+    fn show_membership(&mut self, client: ClientRef, user: UserSlot, membership: &Membership) {
+        let Membership { room, info, role, top, .. } = membership;
+        // At the cap the hub does not watch it, and would show it with each `hello`.
+        if self.rooms.slot_of(room).is_none_or(|slot| self.rooms[slot].watcher(user).is_none()) {
+            return;
+        }
+        let name = self.users[user].name().clone();
+        self.send_to_user(&name, &member_frame(room, info, *role));
+        let change = RoomChange::Member {
+            room: room.clone(),
+            user: name,
+            role: *role,
+            info: Arc::clone(info),
+            top: *top,
+        };
+        for id in self.users[user].clients().to_vec() {
+            if id != client.id
+                && let Some(v2) = self.clients.v2(id)
+            {
+                v2.note_change(&change);
+            }
         }
     }
 

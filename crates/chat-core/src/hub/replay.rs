@@ -174,6 +174,9 @@ impl Hub {
         let mut frames = 0;
         for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= end) {
             self.options.framing.entry(&mut self.scratch, version, entry, entry.at_ms / 1000);
+            if version == Version::V1 {
+                self.rooms.note_shown(slot, entry.at_ms / 1000);
+            }
             cursor = entry.seq;
             frames += 1;
             // Written as JSON, a text may be six times as long as it is: then

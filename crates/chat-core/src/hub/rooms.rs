@@ -106,6 +106,11 @@ impl Rooms {
         self.room_mut(slot).start_at(top, at_ms);
     }
 
+    /// Notes the second of an entry that v1 clients are sent from the log.
+    pub(super) fn note_shown(&mut self, slot: RoomSlot, at_s: u64) {
+        self.room_mut(slot).note_shown(at_s);
+    }
+
     /// Adds a member with a client on this hub, or changes the role.
     pub(super) fn watch(&mut self, slot: RoomSlot, user: UserSlot, watcher: Watcher) {
         self.room_mut(slot).watch(user, watcher);

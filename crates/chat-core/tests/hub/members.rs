@@ -334,3 +334,37 @@ fn a_recipient_does_not_learn_the_name_of_a_closed_room() {
     let lines = scenario.lines(carol);
     assert!(lines.iter().all(|line| !format!("{line:?}").contains(ROOM)), "{lines:?}");
 }
+
+#[test]
+fn a_join_that_is_given_up_resumes_a_client_whose_history_waited_for_it() {
+    let mut scenario = with_closed_room();
+    let bob = scenario.open_v2("bob");
+    scenario.frames(bob);
+    scenario.hold_questions = true;
+    scenario.join(bob, ROOM);
+    for reference in ["h1", "h2"] {
+        scenario.request(bob, json!({"type": "history", "room": ROOM, "ref": reference}));
+    }
+    scenario.request(bob, json!({"type": "leave", "room": ROOM, "ref": "l"}));
+    assert_eq!(scenario.waiting(bob), 1);
+    scenario.pass(8_000);
+    assert_eq!(scenario.waiting(bob), 0);
+    let expected = ["\"not_joined\"", "\"not_joined\"", "\"unavailable\"", "\"not_joined\""];
+    assert_eq!(codes(&mut scenario, bob), expected);
+}
+
+#[test]
+fn times_do_not_run_backwards_in_a_room_of_which_a_member_is_new() {
+    let mut scenario = with_closed_room();
+    scenario.store("alice", ROOM, "secret");
+    // The clock of this server is behind.
+    scenario.now.wall_ms -= 3_600_000;
+    let carol = scenario.open_v2("carol");
+    scenario.frames(carol);
+    // The hub watches the room from its newest message on, without reading that.
+    scenario.change(&put("carol"));
+    let phone = scenario.open("carol", ROOM);
+    let times: Vec<_> = scenario.lines(phone).iter().map(|line| line.timestamp).collect();
+    assert_eq!(times.len(), 2);
+    assert!(times.is_sorted(), "{times:?}");
+}

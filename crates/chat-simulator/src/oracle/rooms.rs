@@ -87,6 +87,21 @@ impl Oracle {
                 }
             }
         }
+        if let RoomChange::Gone { user, .. } = change {
+            // The hub forgets the mark with the membership. If the user is a member again by
+            // now, what a client has said meanwhile belonged, for the hub, to the old one.
+            let topic = Topic::Room(room.clone());
+            self.marks.forget(hub, user, &topic);
+            for connection in
+                self.connections.iter_mut().filter(|there| there.hub == hub && there.user == *user)
+            {
+                if let Speaks::V2(v2) = &mut connection.speaks
+                    && let Some(shown) = v2.shown.get_mut(&topic)
+                {
+                    shown.forget_said();
+                }
+            }
+        }
         let outside: Vec<Username> = match change {
             RoomChange::Info { members: Some(members), info, .. } if info.access == Access::Closed => {
                 users().filter(|user| !members.contains(user)).collect()

@@ -163,6 +163,12 @@ impl Room {
     /// Adds a member with a client on this hub, or changes the role.
     pub(super) fn watch(&mut self, user: UserSlot, watcher: Watcher) {
         self.empty_since_ms = None;
+        if self.watchers.is_empty()
+            && let (Some(window), Some(top)) = (&mut self.window, self.feed.top())
+        {
+            // Messages that came while nobody watched are not in it.
+            window.skip_to(top);
+        }
         self.watchers.insert(user, watcher);
     }
 
@@ -186,6 +192,12 @@ impl Room {
             self.feed.start(top);
             self.shown_s = self.shown_s.max(at_ms / 1000);
         }
+    }
+
+    /// Notes that clients are sent an entry of the log that is not delivered now: of a
+    /// room that started at a known number, it may be newer than all that was shown.
+    pub(super) fn note_shown(&mut self, at_s: u64) {
+        self.shown_s = self.shown_s.max(at_s);
     }
 
     /// The number of the last entry that was delivered; `None` until the log was
