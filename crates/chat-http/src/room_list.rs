@@ -13,7 +13,7 @@ use crate::ConfiguredRoom;
 /// All open rooms at one moment, in the order of lists, and how many users are in each
 /// room. It is made once for all callers.
 pub(crate) struct OpenRooms {
-    /// Sorted by [`place`].
+    /// Sorted by [`Self::place`].
     rooms: Vec<(Place, ListedRoom)>,
     /// The number of users in each room in use, also in closed ones.
     online: Arc<HashMap<RoomName, usize>>,
