@@ -100,7 +100,7 @@ async fn no_step_is_undone_while_a_server_is_connected() {
 
         // A server that was killed is in nobody's way.
         server.kill().await;
-        let undone = printed(&migrate(&data, database(&server), &["down"]));
+        let undone = printed(&migrate(&data, database(&server), &["down", "--yes"]));
         assert!(undone.starts_with("Undone: "), "{undone}");
     }
 }
