@@ -114,6 +114,8 @@ scenario("while the server is down, nobody is shown as online", async () => {
   await alice.page.waitForSelector("#subtitle.away");
   await alice.until(async () => (await dot.count()) === 0, "no dot is left");
   await own.restart();
-  await dot.waitFor();
+  // The page asks who is online when it is connected again, which may be before bob is,
+  // and then every 30 s.
+  await dot.waitFor({ timeout: 45_000 });
   await alice.page.locator("#subtitle", { hasText: "here" }).waitFor();
 });
