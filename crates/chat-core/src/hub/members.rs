@@ -170,8 +170,12 @@ impl Hub {
         }
     }
 
-    /// The log stored a message of a user in a room: the user is a member.
+    /// The log stored a message of a user in a room: the user is a member. Of a user whose
+    /// rooms were read, the hub asks the store for the role instead, and shows it.
     pub(super) fn sender_is_member(&mut self, room: &RoomName, user: UserSlot) {
+        if self.users[user].knows_memberships() {
+            return;
+        }
         if let Some(slot) = self.rooms.slot_of(room)
             && self.rooms[slot].watcher(user).is_none()
         {

@@ -1,6 +1,6 @@
 //! Rooms with members: who may join, and what becomes of clients when that changes.
 
-use chat_core::{Access, Actor, ClientId, Input, RoomInfo, RoomName, RoomPatch, WantedChange};
+use chat_core::{Access, Actor, ClientId, Input, Role, RoomInfo, RoomName, RoomPatch, WantedChange};
 use serde_json::json;
 
 use crate::harness::{Scenario, name};
@@ -367,4 +367,22 @@ fn times_do_not_run_backwards_in_a_room_of_which_a_member_is_new() {
     let times: Vec<_> = scenario.lines(phone).iter().map(|line| line.timestamp).collect();
     assert_eq!(times.len(), 2);
     assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
+fn a_sender_whom_the_hub_does_not_know_as_a_member_is_shown_the_role() {
+    let mut scenario = Scenario::new();
+    create(&mut scenario, "hall", Access::Open, &[]);
+    let bob = scenario.open_in_room("bob", "hall");
+    // The changes are not published: the answers were lost.
+    for role in [None, Some(Role::Moderator)] {
+        let room = RoomName::parse("hall").unwrap();
+        scenario.make_change(&WantedChange::Put { room, user: name("bob"), role, by: administrator() });
+    }
+    scenario.send_v2(bob, "hall", "1");
+    assert_eq!(scenario.notes(bob)[0]["role"], "moderator");
+}
+
+fn administrator() -> Actor {
+    Actor { user: name("alice"), is_administrator: true }
 }
