@@ -215,7 +215,7 @@ impl Crowd {
             ledger.v1_connections.extend(connections);
         }
         for removal in &self.removals {
-            // What was sent behind the removal is known only to the client that sent it.
+            // A message that was sent behind the removal is known only to its own client.
             ledger.sends.push(removal.next.clone());
             ledger.apps.push(removal.app());
         }

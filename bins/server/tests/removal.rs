@@ -290,7 +290,7 @@ async fn a_removed_member_gets_nothing_more(setup: Setup) {
     assert_eq!(call(&bob, "GET", &path(&room), &Value::Null).await.status, 403);
     assert!(bob.open(&room).await.is_err());
 
-    // Who is added again reads the whole history.
+    // A user who is added again reads the whole history.
     let again = call(&chair, "PUT", &format!("{}/members/bob", path(&room)), &Value::Null).await;
     assert_eq!(again.status, 200);
     load.stop().await;

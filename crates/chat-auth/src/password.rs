@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// queue of passwords stays small.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 
-/// What is stored in place of a hash for an account whose user is signed in by another
+/// The text in place of a hash of an account whose user is signed in by another
 /// issuer. No password is right for it.
 pub const NO_PASSWORD: &str = "!";
 

@@ -45,7 +45,7 @@ pub struct Membership {
     /// The title to show.
     #[serde(default)]
     pub title: String,
-    /// Who may read the room.
+    /// The users who may read the room and write to it.
     #[serde(default)]
     pub access: Access,
     /// Whether nothing can be written to the room any more.
@@ -97,7 +97,7 @@ pub struct Conversation {
     pub level: Level,
 }
 
-/// Who may read a room and write to it.
+/// The users who may read a room and write to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", from = "String")]
 pub enum Access {
@@ -276,7 +276,7 @@ impl Account {
             (listed.with.clone(), position)
         });
         let listed: Vec<_> = listed.collect();
-        // Those that are left out have no new messages.
+        // Conversations that `hello` leaves out have no new messages.
         let mut known = if *has_more { before } else { BTreeMap::new() };
         known.extend(listed);
         while known.len() > CONVERSATIONS_MAX {
@@ -315,7 +315,7 @@ impl Account {
         if let Topic::Private(with) = topic
             && !self.conversations.contains_key(with)
         {
-            // What was before the first entry of an older conversation is unknown.
+            // The entries before the first one of an older conversation are unknown.
             let before = if self.has_more_conversations { entry.seq.saturating_sub(1) } else { 0 };
             let known = self.has_counts.then_some(Counts::default());
             let mut position = Position::new(Level::All, known);
@@ -336,7 +336,7 @@ impl Account {
     }
 }
 
-/// What is known of a room beside its numbers.
+/// The title, access and role of a room, without its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Info {
     title: String,

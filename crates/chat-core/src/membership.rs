@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{RoomName, Topic, Username};
 
-/// Who may read a room and write to it.
+/// The users who may read a room and write to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -248,7 +248,7 @@ pub enum RoomChange {
         user: Username,
         /// Why.
         reason: GoneReason,
-        /// Who may read the room.
+        /// The users who may read the room.
         access: Access,
         /// The room's last number.
         top: u64,

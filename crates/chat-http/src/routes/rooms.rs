@@ -143,7 +143,7 @@ impl Room {
     }
 }
 
-/// Who may read a room and write to it: every user, or its members only.
+/// The users who may read a room and write to it: all, or its members only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RoomAccess"))]
