@@ -283,6 +283,8 @@ export class Account {
       if (place.role === null) {
         // A new membership starts with everything read.
         this.#arrived(place, Math.max(...Array.from(this.places.values(), ({ at }) => at)));
+        // What was shown before this frame came may be behind the membership's beginning.
+        if (place.read !== null) this.#unsaid.add(place.key);
       }
       Object.assign(place, { title, access, archived, role });
     }

@@ -219,9 +219,12 @@ impl Account {
         Some(self.conversations.get(with)?.conversation(with))
     }
 
-    /// The number up to which the user has read a topic; `None` if it is not listed.
-    pub(crate) fn read(&self, topic: &Topic) -> Option<u64> {
-        Some(self.known(topic)?.read)
+    /// The number up to which the server is known to have the user's mark in a topic;
+    /// `None` if the topic is not listed, or its membership is so new that the number is
+    /// a guess.
+    pub(crate) fn known_read(&self, topic: &Topic) -> Option<u64> {
+        let position = self.known(topic)?;
+        (!position.is_new && !position.is_guess).then_some(position.read)
     }
 
     /// The last known number of a topic.

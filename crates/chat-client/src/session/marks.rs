@@ -108,7 +108,7 @@ impl Session {
     pub fn read(&mut self, now_ms: u64, topic: &Topic, upto: u64) {
         let top = self.account.top(topic).max(self.seen.seq(topic));
         let upto = top.map_or(upto, |top| upto.min(top));
-        let before = self.account.read(topic).max(self.marks.reads.get(topic).map(|mark| mark.value));
+        let before = self.account.known_read(topic).max(self.marks.reads.get(topic).map(|mark| mark.value));
         if upto > before.unwrap_or(0) {
             self.marks.forget_kept(self.received_ms);
             match self.marks.reads.get_mut(topic) {

@@ -60,6 +60,25 @@ fn a_mark_never_goes_back_and_ends_at_the_last_number() {
 }
 
 #[test]
+fn what_is_read_in_a_new_membership_is_said() {
+    let mut client = Harness::in_room("tech");
+    client.all_features(json!([]), json!([]));
+    client.joined("tech", 4, true);
+    (1..=4).for_each(|seq| client.room_message("tech", seq));
+    // This client does not know where the membership begins: at 4, or at 5.
+    client.room_message("tech", 5);
+    client.frame(json!({"type": "room", "room": "tech", "title": "tech", "access": "open",
+        "archived": false, "role": "member"}));
+    client.room_message("tech", 6);
+    client.sent();
+    read(&mut client, &tech(), 6);
+    assert_eq!(marks(&mut client), [read_frame(6)]);
+    client.advance(1_000);
+    read(&mut client, &tech(), 6);
+    assert_eq!(marks(&mut client), [] as [Value; 0]);
+}
+
+#[test]
 fn reading_a_part_leaves_the_rest_unread() {
     let mut client = in_tech(4, 1, 3);
     for seq in 5..=8 {
