@@ -427,7 +427,7 @@ impl World {
     }
 
     fn publish(&mut self, commit: &Commit) {
-        let Commit { entries, receipts, changes } = commit;
+        let Commit { entries, receipts, changes, .. } = commit;
         if !changes.is_empty() {
             self.hub.step(self.now(), Input::Changes(changes), &mut self.out);
         }

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match output {
             Output::Write(to) => print!("{:?} {}", out.recipients(&to), str::from_utf8(out.bytes(&to))?),
             Output::Append(draft) => {
-                let Commit { entries, receipts, changes } = log.append(&[draft], now.wall_ms, |_| true);
+                let Commit { entries, receipts, changes, .. } = log.append(&[draft], now.wall_ms, |_| true);
                 hub.step(now, Input::Changes(&changes), &mut out);
                 hub.step(now, Input::Commit { entries: &entries, receipts: &receipts }, &mut out);
             }

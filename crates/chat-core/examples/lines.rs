@@ -214,7 +214,7 @@ impl Server {
                 }
                 Output::Append(draft) => {
                     let commit = self.log.append(&[draft], now.wall_ms, |_| true);
-                    let Commit { entries, receipts, changes } = commit;
+                    let Commit { entries, receipts, changes, .. } = commit;
                     self.hub.step(now, Input::Changes(&changes), &mut self.out);
                     let input = Input::Commit { entries: &entries, receipts: &receipts };
                     self.hub.step(now, input, &mut self.out);

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::message::Target;
 use crate::{
-    Access, Body, Commit, Draft, Entry, MENTION_ALL_MEMBERS_MAX, Mentions, Nonce, Outcome, Receipt, Role,
-    RoomChange, RoomInfo, RoomName, Topic, Username,
+    Access, Body, Commit, Draft, Emoji, Entry, MENTION_ALL_MEMBERS_MAX, Mentions, Nonce, Outcome,
+    REACTION_USERS_SHOWN, ReactorsQuestion, Receipt, Remembered, Role, RoomChange, RoomInfo, RoomName, Stamp,
+    TargetFacts, Topic, Username,
 };
 
 /// A batch whose drafts are decided and whose new entries have no numbers yet.
@@ -20,6 +22,8 @@ pub struct Batch<'a> {
     /// The topics with new entries and how many each gets, in the order of their
     /// first drafts.
     additions: Vec<(&'a Topic, u64)>,
+    /// The messages that the batch changes.
+    targets: BTreeMap<(&'a Topic, u64), Target>,
 }
 
 /// What a log and its accounts hold before a batch: the answers to its [`Questions`].
@@ -36,6 +40,10 @@ pub struct Facts<'a> {
     pub rooms: BTreeMap<&'a RoomName, RoomFacts>,
     /// The roles in question.
     pub roles: BTreeMap<(&'a RoomName, &'a Username), Role>,
+    /// The names in question that are administrators.
+    pub administrators: BTreeSet<&'a Username>,
+    /// The messages in question that are kept, also deleted ones.
+    pub targets: BTreeMap<(&'a Topic, u64), TargetFacts>,
 }
 
 /// What a log knows of a room before a batch.
@@ -50,7 +58,7 @@ pub struct RoomFacts {
 /// Which drafts of a batch are judged by the state of their rooms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Checked {
-    /// Those with [`Draft::check`], and those that mention users.
+    /// Those with [`Draft::check`], those that mention users, and deletions.
     Hinted,
     /// All of them: a log has seen that a room is closed or archived.
     All,
@@ -59,8 +67,13 @@ pub enum Checked {
 impl Checked {
     /// Whether this draft is one of them.
     pub fn includes(self, draft: &Draft) -> bool {
-        self == Self::All || draft.check || draft.body.mentions().is_some()
+        self == Self::All || must_check(draft)
     }
+}
+
+/// Whether a draft is judged by the state of its room in any case.
+pub(crate) fn must_check(draft: &Draft) -> bool {
+    draft.check || draft.body.mentions().is_some() || matches!(draft.body, Body::Delete { .. })
 }
 
 /// The facts that a batch depends on, for a log that looks all of them up at once.
@@ -74,6 +87,14 @@ pub struct Questions<'a> {
     pub rooms: Vec<&'a RoomName>,
     /// Users who may be members of these rooms, each once: authors and mentioned users.
     pub roles: Vec<(&'a RoomName, &'a Username)>,
+    /// Users who may be administrators, each once.
+    pub administrators: Vec<&'a Username>,
+    /// Messages that are changed or answered, each once.
+    pub targets: Vec<(&'a Topic, u64)>,
+    /// Reactions that may be there, each once: see [`TargetFacts::reacted`].
+    pub reactions: Vec<(&'a Topic, u64, &'a Emoji, &'a Username)>,
+    /// See [`TargetFacts::reactors`].
+    pub reactors: Vec<ReactorsQuestion<'a>>,
 }
 
 /// The entry that was stored under a nonce.
@@ -100,16 +121,33 @@ enum Decision {
     /// The draft becomes an entry of the topic with this index in the additions.
     Store(usize, Admission),
     Answer(Outcome),
-    /// The draft with this index has the same nonce, and is stored.
+    /// The draft with this index has the same nonce.
     Repeat(usize),
+    /// This made what the draft wants.
+    IsSo(Earlier),
 }
 
-/// What a log knows when it judges a draft.
-pub(crate) trait Known {
+/// What a log knows when it judges a draft. `E` is a result that another draft had before.
+pub(crate) trait Known<E> {
     fn has_account(&self, name: &Username) -> bool;
+    fn is_administrator(&self, name: &Username) -> bool;
     /// A room that exists, and the number of its members.
     fn room(&self, name: &RoomName) -> Option<(&Arc<RoomInfo>, u64)>;
     fn role(&self, room: &RoomName, user: &Username) -> Option<Role>;
+    /// A message that was stored before the batch, and is kept.
+    fn message<'k>(&'k self, topic: &'k Topic, seq: u64) -> Option<KnownMessage<'k, E>>;
+    /// The reaction of a user to a message.
+    fn reaction(&self, topic: &Topic, seq: u64, emoji: &Emoji, user: &Username) -> Option<E>;
+    /// How many different emoji a message has, and whether this is one of them.
+    fn reactions(&self, topic: &Topic, seq: u64, emoji: &Emoji) -> (usize, bool);
+}
+
+/// A message that a change names.
+pub(crate) struct KnownMessage<'k, E> {
+    pub(crate) from: &'k Username,
+    pub(crate) at_ms: u64,
+    /// What deleted it.
+    pub(crate) deleted: Option<E>,
 }
 
 /// What a log does with one draft: the rule of [`Batch::decide`], for every log.
@@ -119,24 +157,98 @@ pub(crate) trait Known {
 pub(crate) fn judge<'d, E>(
     draft: &'d Draft,
     earlier: impl FnOnce(&'d Username, &'d Nonce) -> Option<E>,
-    known: &impl Known,
+    known: &impl Known<E>,
     check: bool,
+    now_ms: u64,
 ) -> Verdict<E> {
     if let Some(earlier) = draft.nonce.as_ref().and_then(|nonce| earlier(&draft.from, nonce)) {
         return Verdict::Repeat(earlier);
     }
-    match &draft.topic {
-        Topic::Pair(pair) if !known.has_account(pair.other(&draft.from)) => Verdict::NoRecipient,
+    if let Some(target) = draft.body.target() {
+        return judge_change(draft, target, known, check, now_ms);
+    }
+    let mut admission = match &draft.topic {
+        Topic::Pair(pair) if !known.has_account(pair.other(&draft.from)) => return Verdict::NoRecipient,
         Topic::Room(room) if check => match admit(draft, room, known) {
-            Some(admission) => Verdict::Store(admission),
-            None => Verdict::Forbidden,
+            Some(admission) => admission,
+            None => return Verdict::Forbidden,
         },
-        Topic::Pair(_) | Topic::Room(_) => Verdict::Store(Admission::default()),
+        Topic::Pair(_) | Topic::Room(_) => Admission::default(),
+    };
+    if let Body::Message { reply_to: Some(target), .. } = &draft.body {
+        admission.reply_to = Some(*target).filter(|target| known.message(&draft.topic, *target).is_some());
+    }
+    Verdict::Store(admission)
+}
+
+/// Judges a change of a message.
+fn judge_change<E>(
+    draft: &Draft,
+    target: u64,
+    known: &impl Known<E>,
+    check: bool,
+    now_ms: u64,
+) -> Verdict<E> {
+    let (topic, from) = (&draft.topic, &draft.from);
+    let mut admission = Admission::default();
+    let mut is_moderator = false;
+    if let Topic::Room(room) = topic
+        && check
+    {
+        let (role, found) = (known.role(room, from), known.room(room));
+        let is_closed = found.map_or(room.is_made_by_server(), |(info, _)| info.access == Access::Closed);
+        if is_closed && role.is_none() {
+            return Verdict::Forbidden;
+        }
+        let is_archived = found.is_some_and(|(info, _)| info.archived);
+        is_moderator = role == Some(Role::Moderator) || known.is_administrator(from);
+        if is_archived && !matches!(draft.body, Body::Delete { .. }) {
+            return Verdict::Forbidden;
+        }
+    }
+    let Some(message) = known.message(topic, target) else { return Verdict::NotFound };
+    match &draft.body {
+        Body::Message { .. } => Verdict::NotFound,
+        Body::Edit { .. } => {
+            let is_over = |edit_ms: u64| message.at_ms.saturating_add(edit_ms) < now_ms;
+            if message.deleted.is_some() {
+                return Verdict::NotFound;
+            }
+            if message.from != from || draft.rules.edit_ms.is_some_and(is_over) {
+                return Verdict::Forbidden;
+            }
+            if let (Topic::Room(room), Some(wanted)) = (topic, draft.body.mentions())
+                && !admit_mentions(draft, room, wanted, known, &mut admission)
+            {
+                return Verdict::Forbidden;
+            }
+            Verdict::Store(admission)
+        }
+        Body::Delete { .. } => match message.deleted {
+            _ if message.from != from && !is_moderator => Verdict::Forbidden,
+            Some(first) => Verdict::IsSo(first),
+            None => Verdict::Store(admission),
+        },
+        Body::React { emoji, .. } => {
+            let is_gone = |other: &Username| !known.has_account(other);
+            if message.deleted.is_some() || matches!(topic, Topic::Pair(pair) if is_gone(pair.other(from))) {
+                return Verdict::NotFound;
+            }
+            match (known.reaction(topic, target, emoji, from), known.reactions(topic, target, emoji)) {
+                (Some(first), _) => Verdict::IsSo(first),
+                (None, (count, false)) if count >= draft.rules.reactions_max => Verdict::TooMany,
+                (None, _) => Verdict::Store(admission),
+            }
+        }
+        Body::Unreact { emoji, .. } => match known.reaction(topic, target, emoji, from) {
+            Some(_) if message.deleted.is_none() => Verdict::Store(admission),
+            _ => Verdict::NotFound,
+        },
     }
 }
 
 /// Judges a message to a room by the state of the room; `None` if it is forbidden.
-fn admit(draft: &Draft, room: &RoomName, known: &impl Known) -> Option<Admission> {
+fn admit<E>(draft: &Draft, room: &RoomName, known: &impl Known<E>) -> Option<Admission> {
     let role = known.role(room, &draft.from);
     let found = known.room(room);
     let is_closed = match found {
@@ -152,39 +264,61 @@ fn admit(draft: &Draft, room: &RoomName, known: &impl Known) -> Option<Admission
         None => Arc::new(RoomInfo::opened(room)),
     });
     let mut admission = Admission { joins, ..Admission::default() };
-    if let Some(wanted) = draft.body.mentions() {
-        let members = found.map_or(0, |(_, members)| members);
-        if wanted.all && members > MENTION_ALL_MEMBERS_MAX && role != Some(Role::Moderator) {
-            return None;
-        }
-        let mut names: Vec<Username> = Vec::new();
-        for name in wanted.names.iter().filter(|name| known.has_account(name)) {
-            let is_member = *name == draft.from || known.role(room, name).is_some();
-            if names.contains(name) || (is_closed && !is_member) {
-                continue;
-            }
-            if !is_member {
-                admission.not_members.push(name.clone());
-            }
-            names.push(name.clone());
-        }
-        if wanted.all || !names.is_empty() {
-            admission.mentions = Some(Box::new(Mentions { names, all: wanted.all }));
-        }
+    match draft.body.mentions() {
+        Some(wanted) if !admit_mentions(draft, room, wanted, known, &mut admission) => None,
+        _ => Some(admission),
     }
-    Some(admission)
+}
+
+/// Judges the mentions of a text in a room. Returns whether they are allowed.
+fn admit_mentions<E>(
+    draft: &Draft,
+    room: &RoomName,
+    wanted: &Mentions,
+    known: &impl Known<E>,
+    admission: &mut Admission,
+) -> bool {
+    let from = &draft.from;
+    let found = known.room(room);
+    let is_closed = found.map_or(room.is_made_by_server(), |(info, _)| info.access == Access::Closed);
+    let members = found.map_or(0, |(_, members)| members);
+    let may_mention_all = || known.role(room, from) == Some(Role::Moderator) || known.is_administrator(from);
+    if wanted.all && members > MENTION_ALL_MEMBERS_MAX && !may_mention_all() {
+        return false;
+    }
+    let mut names: Vec<Username> = Vec::new();
+    for name in wanted.names.iter().filter(|name| known.has_account(name)) {
+        let is_member = name == from || known.role(room, name).is_some();
+        if names.contains(name) || (is_closed && !is_member) {
+            continue;
+        }
+        if !is_member {
+            admission.not_members.push(name.clone());
+        }
+        names.push(name.clone());
+    }
+    if wanted.all || !names.is_empty() {
+        admission.mentions = Some(Box::new(Mentions { names, all: wanted.all }));
+    }
+    true
 }
 
 /// The judgement of one draft.
 pub(crate) enum Verdict<E> {
     /// The draft becomes an entry.
     Store(Admission),
-    /// The draft repeats this earlier one.
+    /// The draft repeats this earlier one: it has the same nonce.
     Repeat(E),
+    /// What the change wants is so already, by this.
+    IsSo(E),
     /// The draft is a private message to a name without an account.
     NoRecipient,
-    /// The author may not write to the room.
+    /// The author may not write to the room, or not change the message.
     Forbidden,
+    /// See [`Outcome::NotFound`].
+    NotFound,
+    /// See [`Outcome::TooMany`].
+    TooMany,
 }
 
 /// How a draft becomes an entry.
@@ -194,6 +328,8 @@ pub(crate) struct Admission {
     pub(crate) joins: Option<Arc<RoomInfo>>,
     /// The mentions of the entry.
     pub(crate) mentions: Option<Box<Mentions>>,
+    /// The message that the new one answers.
+    pub(crate) reply_to: Option<u64>,
     /// See [`Receipt::not_members`].
     pub(crate) not_members: Vec<Username>,
 }
@@ -207,16 +343,49 @@ impl Admission {
     }
 }
 
-/// The facts before a batch, with the members that its drafts so far have added.
+/// The facts before a batch, with what its drafts so far have changed.
 struct Progress<'f, 'a> {
     facts: &'f Facts<'a>,
     /// The new members of each room.
     joined: BTreeMap<&'a RoomName, (Arc<RoomInfo>, BTreeSet<&'a Username>)>,
+    /// The changed messages.
+    changed: BTreeMap<(&'a Topic, u64), Changed<'a>>,
 }
 
-impl Known for Progress<'_, '_> {
+/// What the drafts so far have changed of a message. A draft is named by its index.
+#[derive(Default)]
+struct Changed<'a> {
+    deleted: Option<usize>,
+    /// `None`: the reaction was taken back.
+    reactions: BTreeMap<(&'a Emoji, &'a Username), Option<usize>>,
+    /// By how much the count of each emoji has changed.
+    counts: BTreeMap<&'a Emoji, i64>,
+}
+
+impl<'a> Changed<'a> {
+    fn note(&mut self, draft: &'a Draft, index: usize) {
+        match &draft.body {
+            Body::Message { .. } | Body::Edit { .. } => {}
+            Body::Delete { .. } => self.deleted = Some(index),
+            Body::React { emoji, .. } => {
+                self.reactions.insert((emoji, &draft.from), Some(index));
+                *self.counts.entry(emoji).or_default() += 1;
+            }
+            Body::Unreact { emoji, .. } => {
+                self.reactions.insert((emoji, &draft.from), None);
+                *self.counts.entry(emoji).or_default() -= 1;
+            }
+        }
+    }
+}
+
+impl Known<Earlier> for Progress<'_, '_> {
     fn has_account(&self, name: &Username) -> bool {
         self.facts.accounts.contains(name)
+    }
+
+    fn is_administrator(&self, name: &Username) -> bool {
+        self.facts.administrators.contains(name)
     }
 
     fn room(&self, name: &RoomName) -> Option<(&Arc<RoomInfo>, u64)> {
@@ -232,12 +401,50 @@ impl Known for Progress<'_, '_> {
         let has_joined = || self.joined.get(room).is_some_and(|(_, users)| users.contains(user));
         self.facts.roles.get(&(room, user)).copied().or_else(|| has_joined().then_some(Role::Member))
     }
+
+    fn message<'k>(&'k self, topic: &'k Topic, seq: u64) -> Option<KnownMessage<'k, Earlier>> {
+        let facts = self.facts.targets.get(&(topic, seq))?;
+        let stored = facts.state.deleted.map(|stamp| Earlier::stored(topic, stamp));
+        let changed = self.changed.get(&(topic, seq));
+        let deleted = stored.or_else(|| changed?.deleted.map(Earlier::InBatch));
+        Some(KnownMessage { from: &facts.from, at_ms: facts.at_ms, deleted })
+    }
+
+    fn reaction(&self, topic: &Topic, seq: u64, emoji: &Emoji, user: &Username) -> Option<Earlier> {
+        let changed = self.changed.get(&(topic, seq));
+        if let Some(last) = changed.and_then(|changed| changed.reactions.get(&(emoji, user))) {
+            return last.map(Earlier::InBatch);
+        }
+        let reacted = &self.facts.targets.get(&(topic, seq))?.reacted;
+        let stamp = reacted.get(&(emoji.clone(), user.clone()))?;
+        Some(Earlier::stored(topic, *stamp))
+    }
+
+    fn reactions(&self, topic: &Topic, seq: u64, emoji: &Emoji) -> (usize, bool) {
+        let stored = self.facts.targets.get(&(topic, seq)).map_or(&[][..], |facts| &facts.state.reactions);
+        let mut counts: BTreeMap<&Emoji, i64> = BTreeMap::new();
+        for reaction in stored {
+            counts.insert(&reaction.emoji, i64::try_from(reaction.count).unwrap_or(i64::MAX));
+        }
+        for (emoji, change) in self.changed.get(&(topic, seq)).into_iter().flat_map(|all| &all.counts) {
+            *counts.entry(emoji).or_default() += change;
+        }
+        counts.retain(|_, count| *count > 0);
+        (counts.len(), counts.contains_key(emoji))
+    }
 }
 
+/// What made a draft's result before.
 enum Earlier {
     Stored(FirstResult),
     /// The index of a draft in the same batch.
     InBatch(usize),
+}
+
+impl Earlier {
+    fn stored(topic: &Topic, Stamp { seq, at_ms }: Stamp) -> Self {
+        Self::Stored(FirstResult { topic: topic.clone(), seq, at_ms })
+    }
 }
 
 impl<'a> Questions<'a> {
@@ -245,21 +452,49 @@ impl<'a> Questions<'a> {
     pub fn about(drafts: &'a [Draft], checked: Checked) -> Self {
         let nonces = drafts.iter().filter_map(|draft| Some((&draft.from, draft.nonce.as_ref()?)));
         let mut accounts: BTreeSet<&Username> = drafts.iter().filter_map(Draft::recipient).collect();
-        let (mut rooms, mut roles) = (BTreeSet::new(), BTreeSet::new());
+        let (mut rooms, mut roles, mut administrators) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for draft in drafts.iter().filter(|draft| checked.includes(draft)) {
             let Topic::Room(room) = &draft.topic else { continue };
             rooms.insert(room);
             roles.insert((room, &draft.from));
+            if matches!(draft.body, Body::Delete { .. }) || draft.body.mentions().is_some_and(|all| all.all) {
+                administrators.insert(&draft.from);
+            }
             for name in draft.body.mentions().into_iter().flat_map(|mentions| &mentions.names) {
                 accounts.insert(name);
                 roles.insert((room, name));
             }
         }
+        let (mut targets, mut reactions, mut reactors) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        for draft in drafts {
+            let topic = &draft.topic;
+            if let Body::Message { reply_to: Some(target), .. } = &draft.body {
+                targets.insert((topic, *target));
+            }
+            let Some(target) = draft.body.target() else { continue };
+            targets.insert((topic, target));
+            if let Body::React { emoji, .. } | Body::Unreact { emoji, .. } = &draft.body {
+                reactions.insert((topic, target, emoji, &draft.from));
+            }
+            if let Body::Unreact { emoji, .. } = &draft.body {
+                *reactors.entry((topic, target, emoji)).or_insert(REACTION_USERS_SHOWN) += 1;
+            }
+        }
+        let reactors = reactors.into_iter().map(|((topic, target, emoji), limit)| ReactorsQuestion {
+            topic,
+            target,
+            emoji,
+            limit,
+        });
         Self {
             nonces: nonces.collect(),
             accounts: accounts.into_iter().collect(),
             rooms: rooms.into_iter().collect(),
             roles: roles.into_iter().collect(),
+            administrators: administrators.into_iter().collect(),
+            targets: targets.into_iter().collect(),
+            reactions: reactions.into_iter().collect(),
+            reactors: reactors.collect(),
         }
     }
 }
@@ -271,29 +506,47 @@ impl<'a> Batch<'a> {
     /// [`Outcome::Duplicate`] with the first result, whatever else the draft
     /// contains. Then a private message to a name without an account answers
     /// [`Outcome::NoRecipient`], a message to a room that its author may not write to
-    /// answers [`Outcome::Forbidden`], and their nonces stay unused. Every other draft is
+    /// answers [`Outcome::Forbidden`], and their nonces stay unused. Every other message is
     /// stored; its author becomes a member of the open room.
+    ///
+    /// A change is stored if its target was stored before the batch, is kept and not
+    /// deleted; else it answers [`Outcome::NotFound`]. The author of a message edits it, for
+    /// as long as the [rules](Draft::rules) say; the author, and in a room a moderator or an
+    /// administrator of the server, deletes it, also in an archived room. A message that is
+    /// deleted, and a reaction that is there, answer [`Outcome::Duplicate`] with what made
+    /// it so; nonces of such answers are [remembered](Commit::remembered).
     pub fn decide(drafts: &'a [Draft], facts: &Facts<'a>, checked: Checked, now_ms: u64) -> Self {
         let mut additions = Additions::default();
         let mut stored_nonces = BTreeMap::new();
         let mut decisions = Vec::with_capacity(drafts.len());
-        let mut known = Progress { facts, joined: BTreeMap::new() };
+        let mut known = Progress { facts, joined: BTreeMap::new(), changed: BTreeMap::new() };
         for (index, draft) in drafts.iter().enumerate() {
             let earlier = |author, nonce| {
                 let known = facts.first_results.get(&(author, nonce)).cloned().map(Earlier::Stored);
                 known.or_else(|| stored_nonces.get(&(author, nonce)).copied().map(Earlier::InBatch))
             };
-            let decision = match judge(draft, earlier, &known, checked.includes(draft)) {
+            let decision = match judge(draft, earlier, &known, checked.includes(draft), now_ms) {
                 Verdict::Repeat(Earlier::Stored(FirstResult { topic, seq, at_ms })) => {
                     Decision::Answer(Outcome::Duplicate { topic, seq, at_ms })
                 }
                 Verdict::Repeat(Earlier::InBatch(first)) => Decision::Repeat(first),
+                Verdict::IsSo(earlier) => {
+                    if let Some(nonce) = draft.nonce.as_ref().filter(|_| index + 1 < drafts.len()) {
+                        stored_nonces.insert((&draft.from, nonce), index);
+                    }
+                    Decision::IsSo(earlier)
+                }
+                Verdict::NotFound => Decision::Answer(Outcome::NotFound),
+                Verdict::TooMany => Decision::Answer(Outcome::TooMany),
                 Verdict::NoRecipient => Decision::Answer(Outcome::NoRecipient { at_ms: now_ms }),
                 Verdict::Forbidden => Decision::Answer(Outcome::Forbidden),
                 Verdict::Store(admission) => {
                     if let (Some(info), Topic::Room(room)) = (&admission.joins, &draft.topic) {
                         let new = || (Arc::clone(info), BTreeSet::new());
                         known.joined.entry(room).or_insert_with(new).1.insert(&draft.from);
+                    }
+                    if let Some(target) = draft.body.target() {
+                        known.changed.entry((&draft.topic, target)).or_default().note(draft, index);
                     }
                     // No later draft can repeat the nonce of the last one.
                     if let Some(nonce) = draft.nonce.as_ref().filter(|_| index + 1 < drafts.len()) {
@@ -304,7 +557,9 @@ impl<'a> Batch<'a> {
             };
             decisions.push(decision);
         }
-        Self { drafts, decisions, additions: additions.counts }
+        let targets = known.changed.into_keys();
+        let targets = targets.filter_map(|key| Some((key, Target::new(facts.targets.get(&key)?.clone()))));
+        Self { drafts, decisions, additions: additions.counts, targets: targets.collect() }
     }
 
     /// How many entries each topic gets, in the order of topics. Logs that lock
@@ -324,7 +579,7 @@ impl<'a> Batch<'a> {
     ///
     /// Those of `count_in`.
     pub fn number<E>(
-        self,
+        mut self,
         mut count_in: impl FnMut(&'a Topic, u64) -> Result<TopicEnd, E>,
     ) -> Result<Commit, E> {
         // The next number and the stamp of each topic.
@@ -336,24 +591,41 @@ impl<'a> Batch<'a> {
         let mut commit = Commit {
             entries: Vec::with_capacity(self.drafts.len()),
             receipts: Vec::with_capacity(self.drafts.len()),
-            changes: Vec::new(),
+            ..Commit::default()
         };
         for (draft, decision) in self.drafts.iter().zip(self.decisions) {
             let mut not_members = Vec::new();
+            let is_remembered = matches!(decision, Decision::IsSo(_));
             let outcome = match decision {
                 Decision::Store(topic, mut admission) => {
                     let (seq, at_ms) = &mut next[topic];
                     commit.changes.extend(admission.change(draft, *seq));
-                    not_members = admission.not_members;
-                    commit.entries.push(Arc::new(entry(draft, admission.mentions, *seq, *at_ms)));
+                    not_members = std::mem::take(&mut admission.not_members);
+                    let entry = entry(draft, &mut admission, *seq, *at_ms);
+                    if let Some(target) = entry.body.target()
+                        && let Some(target) = self.targets.get_mut(&(&draft.topic, target))
+                    {
+                        target.apply(&entry);
+                    }
+                    commit.entries.push(Arc::new(entry));
                     *seq += 1;
                     Outcome::Stored { seq: *seq - 1, at_ms: *at_ms }
                 }
                 Decision::Answer(outcome) => outcome,
-                Decision::Repeat(first) => repeated(&self.drafts[first], &commit.receipts[first].outcome),
+                Decision::IsSo(Earlier::Stored(FirstResult { topic, seq, at_ms })) => {
+                    Outcome::Duplicate { topic, seq, at_ms }
+                }
+                Decision::Repeat(first) | Decision::IsSo(Earlier::InBatch(first)) => {
+                    repeated(&self.drafts[first], &commit.receipts[first].outcome)
+                }
             };
+            if is_remembered {
+                commit.remembered.extend(remembered(draft, &outcome));
+            }
             commit.receipts.push(Receipt { draft: draft.id, outcome, not_members });
         }
+        let changed = self.targets.into_iter();
+        commit.changed = changed.map(|((topic, seq), target)| target.finish(topic.clone(), seq)).collect();
         Ok(commit)
     }
 }
@@ -396,9 +668,14 @@ impl<'a> Additions<'a> {
 }
 
 /// The entry that a draft becomes.
-pub(crate) fn entry(draft: &Draft, mentions: Option<Box<Mentions>>, seq: u64, at_ms: u64) -> Entry {
+pub(crate) fn entry(draft: &Draft, admission: &mut Admission, seq: u64, at_ms: u64) -> Entry {
+    let mentions = admission.mentions.take();
     let body = match &draft.body {
-        Body::Message { text, .. } => Body::Message { text: text.clone(), mentions },
+        Body::Message { text, .. } => {
+            Body::Message { text: text.clone(), mentions, reply_to: admission.reply_to, state: None }
+        }
+        Body::Edit { target, text, .. } => Body::Edit { target: *target, text: text.clone(), mentions },
+        Body::Delete { .. } | Body::React { .. } | Body::Unreact { .. } => draft.body.clone(),
     };
     Entry {
         topic: draft.topic.clone(),
@@ -409,6 +686,13 @@ pub(crate) fn entry(draft: &Draft, mentions: Option<Box<Mentions>>, seq: u64, at
         at_ms,
         nonce: draft.nonce.clone(),
     }
+}
+
+/// What a log remembers of a change that made what is so already.
+pub(crate) fn remembered(draft: &Draft, outcome: &Outcome) -> Option<Remembered> {
+    let Outcome::Duplicate { topic, seq, at_ms } = outcome else { return None };
+    let (from, nonce) = (draft.from.clone(), draft.nonce.clone()?);
+    Some(Remembered { from, nonce, topic: topic.clone(), seq: *seq, at_ms: *at_ms })
 }
 
 /// The outcome of a draft whose nonce an earlier draft of the batch has.

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Level, MessageText, Nonce, Pair, RoomChange, RoomName, Username};
+use crate::{
+    ChangeRules, ChangedMessage, Emoji, Level, MessageState, MessageText, Nonce, Pair, RoomChange, RoomName,
+    Username,
+};
 
 /// A numbered log: a room, or the private conversation of two users. Each topic
 /// has numbers of its own, 1, 2, 3 … without a gap.
@@ -38,17 +41,51 @@ pub struct Entry {
 
 /// The kind of an entry, and what an entry of this kind contains.
 ///
-/// Further kinds (edits, deletions, reactions) take numbers of the same log. A
-/// `match` on a body therefore names every kind instead of using `_`: the
-/// compiler then lists the code that a new kind concerns.
+/// All kinds but messages are changes: each names a message of its topic, its target, and
+/// takes a number of the same log. A `match` on a body names every kind instead of using
+/// `_`: the compiler then lists the code that a new kind concerns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
     /// A message.
     Message {
-        /// The text of the message.
+        /// The text of the message: as it is now, if the entry was read. Empty if the
+        /// message is deleted.
         text: MessageText,
         /// The users whom it mentions, if there are any.
         mentions: Option<Box<Mentions>>,
+        /// The number of the message in the same topic that it answers.
+        reply_to: Option<u64>,
+        /// What changes have made of it, if the entry was read and there were any.
+        state: Option<Box<MessageState>>,
+    },
+    /// The text and mentions of a message are replaced.
+    Edit {
+        /// The number of the message.
+        target: u64,
+        /// The new text; `None` in an entry that is read after the message was edited
+        /// again, deleted, or removed from the log.
+        text: Option<MessageText>,
+        /// The users whom the new text mentions, if there are any.
+        mentions: Option<Box<Mentions>>,
+    },
+    /// A message is taken back.
+    Delete {
+        /// The number of the message.
+        target: u64,
+    },
+    /// The author reacts to a message.
+    React {
+        /// The number of the message.
+        target: u64,
+        /// The reaction.
+        emoji: Emoji,
+    },
+    /// The author takes a reaction back.
+    Unreact {
+        /// The number of the message.
+        target: u64,
+        /// The reaction.
+        emoji: Emoji,
     },
 }
 
@@ -75,28 +112,58 @@ impl Mentions {
 impl Body {
     /// A message that mentions nobody.
     pub fn message(text: MessageText) -> Self {
-        Self::Message { text, mentions: None }
+        Self::Message { text, mentions: None, reply_to: None, state: None }
+    }
+
+    /// Whether it is a message, not a change of one.
+    pub fn is_message(&self) -> bool {
+        self.target().is_none()
+    }
+
+    /// The number of the message that it changes; `None` of a message.
+    pub fn target(&self) -> Option<u64> {
+        match self {
+            Self::Message { .. } => None,
+            Self::Edit { target, .. }
+            | Self::Delete { target }
+            | Self::React { target, .. }
+            | Self::Unreact { target, .. } => Some(*target),
+        }
     }
 
     /// The users whom it mentions.
     pub fn mentions(&self) -> Option<&Mentions> {
         match self {
-            Self::Message { mentions, .. } => mentions.as_deref(),
+            Self::Message { mentions, .. } | Self::Edit { mentions, .. } => mentions.as_deref(),
+            Self::Delete { .. } | Self::React { .. } | Self::Unreact { .. } => None,
         }
+    }
+
+    /// What changes have made of it: see [`Body::Message`].
+    pub fn state(&self) -> Option<&MessageState> {
+        match self {
+            Self::Message { state, .. } => state.as_deref(),
+            Self::Edit { .. } | Self::Delete { .. } | Self::React { .. } | Self::Unreact { .. } => None,
+        }
+    }
+
+    /// Whether it is a message that is deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.state().is_some_and(|state| state.deleted)
     }
 
     /// The size in bytes that size limits count (pages, inboxes, drafts without a
     /// receipt): the texts in it, without the fields that all entries have.
     pub fn bytes(&self) -> usize {
-        match self {
-            Self::Message { text, .. } => text.as_str().len(),
-        }
+        self.text().len()
     }
 
     /// The text in it; empty for a kind that has no text.
     pub fn text(&self) -> &str {
         match self {
-            Self::Message { text, .. } => text.as_str(),
+            Self::Message { text, .. } | Self::Edit { text: Some(text), .. } => text.as_str(),
+            Self::Edit { text: None, .. } | Self::Delete { .. } => "",
+            Self::React { emoji, .. } | Self::Unreact { emoji, .. } => emoji.as_str(),
         }
     }
 }
@@ -122,6 +189,8 @@ pub struct Draft {
     /// member, and the draft mentions nobody. It is a hint: a log that sees that a room
     /// is closed or archived looks anyway.
     pub check: bool,
+    /// The limits for a change.
+    pub rules: ChangeRules,
 }
 
 impl Draft {
@@ -169,7 +238,8 @@ pub enum Outcome {
         at_ms: u64,
     },
     /// The author used the nonce before: nothing new is stored, and this is the
-    /// first result, whatever topic and body the retry has.
+    /// first result, whatever topic and body the retry has. Or a change made what is so
+    /// already: the author's reaction is there, or the message is deleted, by this entry.
     Duplicate {
         /// The topic of the entry that was stored first.
         topic: Topic,
@@ -184,8 +254,14 @@ pub enum Outcome {
         at_ms: u64,
     },
     /// The author may not write to the room: it is closed, or archived, or has so many
-    /// members that only its moderators mention all of them.
+    /// members that only its moderators mention all of them. Or the author may not change
+    /// this message, or not any more.
     Forbidden,
+    /// A change names no message that is there: it was never stored, is deleted or no longer
+    /// kept; or the author takes back a reaction that is not there.
+    NotFound,
+    /// The message has as many different reactions as [`ChangeRules::reactions_max`].
+    TooMany,
     /// The draft is not stored: the log failed, or a draft before it in the same lane
     /// failed.
     Failed,
@@ -201,6 +277,27 @@ pub struct Commit {
     /// The users who became members by writing to an open room. These changes take
     /// effect before the entries.
     pub changes: Vec<RoomChange>,
+    /// The messages that the batch has changed, as they are after it, for the log to
+    /// write.
+    pub changed: Vec<ChangedMessage>,
+    /// Changes that made what is so already: the log stores their nonces with the
+    /// first results.
+    pub remembered: Vec<Remembered>,
+}
+
+/// The nonce of a change that stored nothing, and its result.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remembered {
+    /// The author.
+    pub from: Username,
+    /// The nonce.
+    pub nonce: Nonce,
+    /// The topic of the entry that made it so.
+    pub topic: Topic,
+    /// The number of that entry.
+    pub seq: u64,
+    /// See [`Entry::at_ms`].
+    pub at_ms: u64,
 }
 
 /// Committed entries that the bus did not carry to a hub, because its inbox was full
@@ -215,7 +312,7 @@ pub struct Missed {
     pub last: u64,
 }
 
-/// Which entries of a topic a page has.
+/// Which entries of a topic a page has. The page has all kinds of entries, without a gap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageFrom {
     /// The newest entries.
@@ -224,6 +321,20 @@ pub enum PageFrom {
     After(u64),
     /// The newest entries with a lower number than this.
     Before(u64),
+}
+
+/// Which messages of a topic a page has. The page has no changes; its messages are as they
+/// are now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MessagesFrom {
+    /// Neighbouring messages.
+    Page(PageFrom),
+    /// Half of the limit, rounded down, before this number, and the rest from it on. If one
+    /// side has fewer messages, the other has no more for that. The limit of bytes cuts the
+    /// messages that are farthest from the number, but for one message next to it.
+    Around(u64),
+    /// Those of these numbers that are there.
+    Numbers(Vec<u64>),
 }
 
 /// The size limits of a page. A page ends at the limit that is reached first, but has
@@ -236,16 +347,26 @@ pub struct PageLimits {
     pub bytes: usize,
 }
 
-/// Neighbouring entries of a topic, read from the log at one moment.
+/// Entries of a topic, read from the log at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Page {
-    /// The entries in rising order, without a gap.
+    /// The entries in rising order: without a gap, or messages only.
     pub entries: Vec<Arc<Entry>>,
     /// The oldest number that is kept in the topic; one more than `last` if none is.
     pub first: u64,
     /// The highest number given in the topic; 0 in a topic without entries so far.
     pub last: u64,
+    /// Of a page of messages: whether older ones than those in it are kept.
+    pub has_older: bool,
+    /// Of a page of messages: whether there are newer ones than those in it.
+    pub has_newer: bool,
+    /// Of [`PageFrom::Latest`] with all kinds of entries: the numbers of the newest
+    /// messages, in rising order, at most [`NEWEST_MESSAGES`].
+    pub newest: Vec<u64>,
 }
+
+/// The number of messages whose numbers a page of the newest entries has.
+pub const NEWEST_MESSAGES: usize = 100;
 
 /// The private conversations of one user, read from the log at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -5,7 +5,7 @@ mod published;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-use crate::{Body, DEFAULT_ROOM, Entry, RoomName, Topic};
+use crate::{DEFAULT_ROOM, Entry, RoomName, Topic};
 
 /// How a transport separates one message from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,14 +33,14 @@ impl Framing {
     /// as its time.
     pub(crate) fn entry(self, out: &mut Vec<u8>, version: Version, entry: &Entry, shown_s: u64) {
         let from = entry.from.as_str();
-        let Body::Message { text, .. } = &entry.body;
+        let text = entry.body.text();
         self.append(out, |out| match (version, &entry.topic) {
             (Version::V2, _) => v2::entry(out, entry),
-            (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text.as_str(), shown_s),
+            (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text, shown_s),
             (Version::V1, Topic::Pair(pair)) => {
                 let room = entry.room.as_ref().map_or(DEFAULT_ROOM, RoomName::as_str);
                 let to = pair.other(&entry.from).as_str();
-                v1::private(out, room, from, to, text.as_str(), shown_s);
+                v1::private(out, room, from, to, text, shown_s);
             }
         });
     }

@@ -1,21 +1,24 @@
 //! A log in memory.
 
+mod changes;
 mod rooms;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use self::changes::Kept;
 pub use self::rooms::KeptRoom;
 use self::rooms::RoomTable;
-use crate::batch::{self, Known, Verdict};
+use crate::batch::{self, Admission, FirstResult, Known, KnownMessage, Verdict};
 use crate::seed::Seed;
 use crate::{
-    Answer, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts, Draft, Entry,
-    Membership, Memberships, Mentions, Nonce, Outcome, Page, PageFrom, PageLimits, Query, ReadState, Receipt,
-    Role, RoomAccess, RoomChange, RoomInfo, RoomName, Topic, UserMark, Username, WantedChange,
+    Answer, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts, Draft, Emoji, Entry,
+    Membership, Memberships, MessagesFrom, NEWEST_MESSAGES, Nonce, Outcome, Page, PageFrom, PageLimits,
+    Query, Reaction, ReadState, Receipt, Role, RoomAccess, RoomChange, RoomInfo, RoomName, Stamp, Topic,
+    UserMark, Username, WantedChange,
 };
 
 /// A log in memory, as a plain value: it numbers and keeps entries, recognises
@@ -33,14 +36,17 @@ pub struct History {
     /// The highest key given in `written`.
     writes: u64,
     rooms: RoomTable,
+    /// The server's administrators.
+    administrators: BTreeSet<Username>,
 }
 
 /// How much a [`History`] keeps. Past a limit it removes entries, but never gives a
-/// number twice.
+/// number twice. It keeps at most [`CHANGES_PER_MESSAGE`] times as many entries as
+/// messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// The number of entries of one topic. Past it the oldest entry is removed with
-    /// its nonce, and [`Page::first`] moves up.
+    /// The number of messages of one topic. Past it the oldest message is removed with
+    /// its nonce and the changes before the next message, and [`Page::first`] moves up.
     pub entries_per_topic: usize,
     /// The number of topics with entries. Past it the topic that was written least
     /// recently loses all its entries and their nonces, but keeps its last number and
@@ -63,11 +69,20 @@ impl Default for HistoryLimits {
 
 type Nonces = HashMap<(Username, Nonce), Arc<Entry>, Seed>;
 
+/// How many entries a [`History`] keeps for each message that it may keep of a topic.
+pub const CHANGES_PER_MESSAGE: usize = 8;
+
 /// The numbers and entries of one topic.
 #[derive(Default)]
 struct Log {
     /// The newest entries, without a gap, up to `last`.
     entries: VecDeque<Arc<Entry>>,
+    /// How many of them are messages.
+    messages: usize,
+    /// The messages among them that were changed, by their numbers.
+    changed: BTreeMap<u64, Kept>,
+    /// Nonces of changes that made what was so already, by the entry that made it so.
+    remembered: BTreeMap<u64, Vec<(Username, Nonce)>>,
     last: u64,
     last_at_ms: u64,
     /// The key of the topic in [`History::written`], if it has entries.
@@ -84,6 +99,16 @@ impl History {
             written: BTreeMap::new(),
             writes: 0,
             rooms: RoomTable::new(seed),
+            administrators: BTreeSet::new(),
+        }
+    }
+
+    /// Makes a user an administrator of the server, or no longer one.
+    pub fn set_administrator(&mut self, user: &Username, is_administrator: bool) {
+        if is_administrator {
+            self.administrators.insert(user.clone());
+        } else {
+            self.administrators.remove(user);
         }
     }
 
@@ -100,15 +125,17 @@ impl History {
         let mut commit = Commit {
             entries: Vec::with_capacity(drafts.len()),
             receipts: Vec::with_capacity(drafts.len()),
-            changes: Vec::new(),
+            ..Commit::default()
         };
         for draft in drafts {
-            let earlier =
-                |author: &Username, nonce: &Nonce| self.nonces.get(&(author.clone(), nonce.clone()));
-            let known = KnownRooms { rooms: &self.rooms, account_exists: &account_exists };
-            let check = draft.check || draft.body.mentions().is_some() || self.is_special(&draft.topic);
+            let earlier = |author: &Username, nonce: &Nonce| {
+                let entry = self.nonces.get(&(author.clone(), nonce.clone()))?;
+                Some(FirstResult { topic: entry.topic.clone(), seq: entry.seq, at_ms: entry.at_ms })
+            };
+            let known = KnownHistory { history: self, account_exists: &account_exists, new: &commit.entries };
+            let check = batch::must_check(draft) || self.is_special(&draft.topic);
             let mut not_members = Vec::new();
-            let outcome = match batch::judge(draft, earlier, &known, check) {
+            let outcome = match batch::judge(draft, earlier, &known, check, now_ms) {
                 Verdict::Store(mut admission) => {
                     not_members = std::mem::take(&mut admission.not_members);
                     if admission.joins.is_some() {
@@ -118,16 +145,24 @@ impl History {
                         }
                         commit.changes.extend(change);
                     }
-                    let entry = self.store(draft, admission.mentions, now_ms);
+                    let entry = self.store(draft, admission, now_ms);
                     let stored = Outcome::Stored { seq: entry.seq, at_ms: entry.at_ms };
                     commit.entries.push(entry);
                     stored
                 }
-                Verdict::Repeat(first) => {
-                    Outcome::Duplicate { topic: first.topic.clone(), seq: first.seq, at_ms: first.at_ms }
+                Verdict::Repeat(FirstResult { topic, seq, at_ms }) => {
+                    Outcome::Duplicate { topic, seq, at_ms }
+                }
+                Verdict::IsSo(FirstResult { topic, seq, at_ms }) => {
+                    let outcome = Outcome::Duplicate { topic, seq, at_ms };
+                    self.remember(draft, seq);
+                    commit.remembered.extend(batch::remembered(draft, &outcome));
+                    outcome
                 }
                 Verdict::NoRecipient => Outcome::NoRecipient { at_ms: now_ms },
                 Verdict::Forbidden => Outcome::Forbidden,
+                Verdict::NotFound => Outcome::NotFound,
+                Verdict::TooMany => Outcome::TooMany,
             };
             commit.receipts.push(Receipt { draft: draft.id, outcome, not_members });
         }
@@ -182,6 +217,7 @@ impl History {
     pub fn answer(&self, query: &Query) -> Answer {
         match query {
             Query::Page { topic, from, limits } => Answer::Page(self.page(topic, *from, *limits)),
+            Query::Messages { topic, from, limits } => Answer::Page(self.messages(topic, from, *limits)),
             Query::Conversations { user, limit } => Answer::Conversations(self.conversations(user, *limit)),
             Query::Memberships { user, limit, counted } => {
                 Answer::Memberships(self.memberships(user, *limit, *counted))
@@ -195,7 +231,7 @@ impl History {
     /// Reads a page of a topic. An unknown topic is an empty one.
     pub fn page(&self, topic: &Topic, from: PageFrom, limits: PageLimits) -> Page {
         let Some(log) = self.topics.get(topic) else {
-            return Page { entries: Vec::new(), first: 1, last: 0 };
+            return Page { first: 1, ..Page::default() };
         };
         let mut bytes = 0_usize;
         let mut count = 0_usize;
@@ -220,7 +256,83 @@ impl History {
                 newest_first
             }
         };
-        Page { entries, first: log.first(), last: log.last }
+        let newest = match from {
+            PageFrom::Latest => log.newest(),
+            PageFrom::After(_) | PageFrom::Before(_) => Vec::new(),
+        };
+        Page { entries, first: log.first(), last: log.last, newest, ..Page::default() }
+    }
+
+    /// Reads messages of a topic, without the changes.
+    pub fn messages(&self, topic: &Topic, from: &MessagesFrom, limits: PageLimits) -> Page {
+        let Some(log) = self.topics.get(topic) else {
+            return Page { first: 1, ..Page::default() };
+        };
+        let mut page = Page { first: log.first(), last: log.last, ..Page::default() };
+        let older = |end: u64| log.entries.range(..log.index_of(end)).rev().filter(|e| e.body.is_message());
+        let newer = |start: u64| log.entries.range(log.index_of(start)..).filter(|e| e.body.is_message());
+        match *from {
+            MessagesFrom::Page(PageFrom::After(seq)) => {
+                page.has_older = older(seq.saturating_add(1)).next().is_some();
+                page.has_newer = take(&mut page.entries, newer(seq.saturating_add(1)), limits);
+            }
+            MessagesFrom::Page(PageFrom::Latest | PageFrom::Before(_)) => {
+                let end = match from {
+                    MessagesFrom::Page(PageFrom::Before(seq)) => *seq,
+                    _ => u64::MAX,
+                };
+                page.has_newer = newer(end).next().is_some();
+                page.has_older = take(&mut page.entries, older(end), limits);
+                page.entries.reverse();
+            }
+            MessagesFrom::Around(seq) => {
+                let before = limits.entries / 2;
+                let (mut left, mut right) = (older(seq).take(before + 1), newer(seq));
+                let mut near: Vec<&Arc<Entry>> = right.by_ref().take(limits.entries - before + 1).collect();
+                page.has_newer = near.len() > limits.entries - before;
+                near.truncate(limits.entries - before);
+                let mut far: Vec<&Arc<Entry>> = left.by_ref().collect();
+                page.has_older = far.len() > before;
+                far.truncate(before);
+                cut_around(&mut page, far, near, limits.bytes);
+            }
+            MessagesFrom::Numbers(ref seqs) => {
+                let found = seqs.iter().filter_map(|seq| log.message(*seq)).cloned();
+                page.entries = found.collect();
+                page.entries.sort_unstable_by_key(|entry| entry.seq);
+                page.entries.dedup_by_key(|entry| entry.seq);
+                let fitting = within(page.entries.iter(), limits).count();
+                page.entries.truncate(fitting);
+            }
+        }
+        page
+    }
+
+    /// The reactions to a message, and with which emoji a user has reacted; `None` if the
+    /// message is not there or deleted.
+    pub fn reactions(&self, topic: &Topic, seq: u64, user: &Username) -> Option<(Vec<Reaction>, Vec<Emoji>)> {
+        let log = self.topics.get(topic)?;
+        log.message(seq).filter(|message| !message.body.is_deleted())?;
+        let Some(kept) = log.changed.get(&seq) else { return Some(Default::default()) };
+        let reactions = kept.state.reactions.clone();
+        let mine = reactions.iter().map(|reaction| reaction.emoji.clone());
+        let mine = mine.filter(|emoji| kept.reaction(emoji, user).is_some()).collect();
+        Some((reactions, mine))
+    }
+
+    /// The users who reacted to a message with an emoji, after the reaction with the number
+    /// `after`, at most `max`, each with the number of the reaction.
+    pub fn reactors(
+        &self,
+        topic: &Topic,
+        seq: u64,
+        emoji: &Emoji,
+        after: u64,
+        max: usize,
+    ) -> Vec<(Username, u64)> {
+        let kept = self.topics.get(topic).and_then(|log| log.changed.get(&seq));
+        let users = kept.into_iter().flat_map(|kept| kept.reactors(emoji, after));
+        users.take(max).map(|(user, seq)| (user.clone(), seq)).collect()
     }
 
     /// Lists the private conversations of a user, at most `limit` of them.
@@ -296,7 +408,9 @@ impl History {
         let Some(log) = self.topics.get(topic) else { return ReadState::default() };
         let read = self.rooms.read(user, topic, log.last).max(read.min(log.last));
         let mut counts = Counts::default();
-        let unread = log.entries.range(log.index_of(read + 1)..).filter(|entry| entry.from != *user);
+        let unread = log.entries.range(log.index_of(read + 1)..);
+        let unread = unread.filter(|entry| entry.body.is_message() && !entry.body.is_deleted());
+        let unread = unread.filter(|entry| entry.from != *user);
         for entry in unread {
             counts.unread = (counts.unread + 1).min(COUNT_MAX);
             if entry.body.mentions().is_some_and(|mentions| mentions.contain(user)) {
@@ -321,23 +435,25 @@ impl History {
         }
     }
 
-    /// Removes the oldest entries of each topic with their nonces, while `is_removed`
-    /// is true of an entry and the last number of its topic, and at most `max` entries.
+    /// Removes the oldest entries of each topic with their nonces, and at most `max`
+    /// entries. `cut` is asked for each topic with the number of its oldest message among
+    /// the newest `messages` (1 if it has fewer; without `messages`, 1), and an entry: it is
+    /// removed while that is true.
     /// Returns the number of removed entries, and for each topic that lost some the
     /// oldest number kept.
     pub fn trim(
         &mut self,
         max: usize,
+        messages: Option<u64>,
         is_removed: impl Fn(&Entry, u64) -> bool,
     ) -> (usize, Vec<(Topic, u64)>) {
         let (mut count, mut trimmed, mut emptied) = (0, Vec::new(), Vec::new());
         for (key, topic) in &self.written {
             let Some(log) = self.topics.get_mut(topic) else { continue };
             let before = count;
-            while count < max
-                && let Some(oldest) = log.entries.pop_front_if(|oldest| is_removed(oldest, log.last))
-            {
-                remove_nonce(&mut self.nonces, &oldest);
+            let oldest_kept = messages.map_or(1, |messages| log.oldest_of(messages));
+            while count < max && log.entries.front().is_some_and(|oldest| is_removed(oldest, oldest_kept)) {
+                log.remove_oldest(&mut self.nonces);
                 count += 1;
             }
             if count > before {
@@ -359,11 +475,11 @@ impl History {
     }
 
     /// Gives a draft the next number of its topic, and keeps the entry.
-    fn store(&mut self, draft: &Draft, mentions: Option<Box<Mentions>>, now_ms: u64) -> Arc<Entry> {
+    fn store(&mut self, draft: &Draft, mut admission: Admission, now_ms: u64) -> Arc<Entry> {
         let log = self.topics.entry_ref(&draft.topic).or_default();
         log.last += 1;
         log.last_at_ms = log.last_at_ms.max(now_ms);
-        let entry = Arc::new(batch::entry(draft, mentions, log.last, log.last_at_ms));
+        let entry = Arc::new(batch::entry(draft, &mut admission, log.last, log.last_at_ms));
         // Most entries are for the topic that was written last: its key stays.
         if log.written != self.writes || log.entries.is_empty() {
             self.written.remove(&log.written);
@@ -375,10 +491,16 @@ impl History {
         if let Some(nonce) = &draft.nonce {
             self.nonces.insert((draft.from.clone(), nonce.clone()), Arc::clone(&entry));
         }
-        if log.entries.len() > self.limits.entries_per_topic
-            && let Some(oldest) = log.entries.pop_front()
-        {
-            remove_nonce(&mut self.nonces, &oldest);
+        if entry.body.is_message() {
+            log.messages += 1;
+        } else {
+            for replaced in log.apply(&draft.topic, &entry) {
+                replace_nonce(&mut self.nonces, &replaced);
+            }
+        }
+        let max = self.limits.entries_per_topic;
+        while log.messages > max || log.entries.len() > max.saturating_mul(CHANGES_PER_MESSAGE) {
+            log.remove_oldest(&mut self.nonces);
         }
         if self.written.len() > self.limits.topics {
             self.remove_a_topic();
@@ -386,34 +508,140 @@ impl History {
         entry
     }
 
+    /// Keeps the nonce of a change that made what is so already, by the entry with this
+    /// number.
+    fn remember(&mut self, draft: &Draft, seq: u64) {
+        let Some(nonce) = &draft.nonce else { return };
+        let Some(log) = self.topics.get_mut(&draft.topic) else { return };
+        let Some(entry) = log.entry(seq).cloned() else { return };
+        let key = (draft.from.clone(), nonce.clone());
+        log.remembered.entry(seq).or_default().push(key.clone());
+        self.nonces.insert(key, entry);
+    }
+
     /// Removes the entries of the topic that was written least recently.
     fn remove_a_topic(&mut self) {
         let Some((_, topic)) = self.written.pop_first() else { return };
         let Some(log) = self.topics.get_mut(&topic) else { return };
-        for entry in std::mem::take(&mut log.entries) {
-            remove_nonce(&mut self.nonces, &entry);
+        while !log.entries.is_empty() {
+            log.remove_oldest(&mut self.nonces);
         }
     }
 }
 
 /// What a history knows when it judges a draft.
-struct KnownRooms<'a, F> {
-    rooms: &'a RoomTable,
+struct KnownHistory<'a, F> {
+    history: &'a History,
     account_exists: &'a F,
+    /// The entries of the same batch: a change names an older one.
+    new: &'a [Arc<Entry>],
 }
 
-impl<F: Fn(&Username) -> bool> Known for KnownRooms<'_, F> {
+impl<F> KnownHistory<'_, F> {
+    fn found(&self, topic: &Topic, seq: u64) -> Option<(&Log, &Arc<Entry>)> {
+        let is_new = self.new.iter().any(|new| new.seq == seq && new.topic == *topic);
+        let log = self.history.topics.get(topic).filter(|_| !is_new)?;
+        Some((log, log.message(seq)?))
+    }
+}
+
+fn first_result(topic: &Topic, Stamp { seq, at_ms }: Stamp) -> FirstResult {
+    FirstResult { topic: topic.clone(), seq, at_ms }
+}
+
+impl<F: Fn(&Username) -> bool> Known<FirstResult> for KnownHistory<'_, F> {
     fn has_account(&self, name: &Username) -> bool {
         (self.account_exists)(name)
     }
 
+    fn is_administrator(&self, name: &Username) -> bool {
+        self.history.administrators.contains(name)
+    }
+
     fn room(&self, name: &RoomName) -> Option<(&Arc<RoomInfo>, u64)> {
-        self.rooms.get(name).map(|room| (&room.info, room.members.len() as u64))
+        self.history.rooms.get(name).map(|room| (&room.info, room.members.len() as u64))
     }
 
     fn role(&self, room: &RoomName, user: &Username) -> Option<Role> {
-        self.rooms.role(room, user)
+        self.history.rooms.role(room, user)
     }
+
+    fn message<'k>(&'k self, topic: &'k Topic, seq: u64) -> Option<KnownMessage<'k, FirstResult>> {
+        let (log, message) = self.found(topic, seq)?;
+        let deleted = log.changed.get(&seq).and_then(|kept| kept.state.deleted);
+        let deleted = deleted.map(|stamp| first_result(topic, stamp));
+        Some(KnownMessage { from: &message.from, at_ms: message.at_ms, deleted })
+    }
+
+    fn reaction(&self, topic: &Topic, seq: u64, emoji: &Emoji, user: &Username) -> Option<FirstResult> {
+        let (log, _) = self.found(topic, seq)?;
+        Some(first_result(topic, log.changed.get(&seq)?.reaction(emoji, user)?))
+    }
+
+    fn reactions(&self, topic: &Topic, seq: u64, emoji: &Emoji) -> (usize, bool) {
+        let kept = self.found(topic, seq).and_then(|(log, _)| log.changed.get(&seq));
+        let reactions = kept.map_or(&[][..], |kept| &kept.state.reactions);
+        (reactions.len(), reactions.iter().any(|reaction| reaction.emoji == *emoji))
+    }
+}
+
+/// Adds the entries that fit into a page. Returns whether there are more.
+fn take<'a>(
+    into: &mut Vec<Arc<Entry>>,
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    limits: PageLimits,
+) -> bool {
+    let mut entries = entries.peekable();
+    let mut bytes = 0_usize;
+    while let Some(entry) = entries.peek() {
+        bytes = bytes.saturating_add(entry.body.bytes());
+        if !into.is_empty() && (into.len() >= limits.entries || bytes > limits.bytes) {
+            return true;
+        }
+        into.extend(entries.next().cloned());
+    }
+    false
+}
+
+/// The first entries that fit into a page.
+fn within<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    limits: PageLimits,
+) -> impl Iterator<Item = &'a Arc<Entry>> {
+    let (mut bytes, mut count) = (0_usize, 0_usize);
+    entries.take_while(move |entry| {
+        bytes = bytes.saturating_add(entry.body.bytes());
+        count += 1;
+        count == 1 || (count <= limits.entries && bytes <= limits.bytes)
+    })
+}
+
+/// Fills a page with the messages before and from a number on, nearest first, as far as
+/// they fit: those of both sides in turn, those from the number on first.
+fn cut_around(page: &mut Page, older: Vec<&Arc<Entry>>, newer: Vec<&Arc<Entry>>, max_bytes: usize) {
+    let (mut older, mut newer) = (VecDeque::from(older), VecDeque::from(newer));
+    let mut entries = VecDeque::new();
+    let mut bytes = 0_usize;
+    let mut is_newer = true;
+    while let Some(entry) = match is_newer {
+        true => newer.front().or(older.front()),
+        false => older.front().or(newer.front()),
+    } {
+        bytes = bytes.saturating_add(entry.body.bytes());
+        if bytes > max_bytes && !entries.is_empty() {
+            break;
+        }
+        let takes_newer = if is_newer { !newer.is_empty() } else { older.is_empty() };
+        if takes_newer {
+            entries.extend(newer.pop_front().cloned());
+        } else if let Some(entry) = older.pop_front() {
+            entries.push_front(Arc::clone(entry));
+        }
+        is_newer = !is_newer;
+    }
+    page.has_older |= !older.is_empty();
+    page.has_newer |= !newer.is_empty();
+    page.entries = entries.into();
 }
 
 impl Log {
@@ -427,18 +655,59 @@ impl Log {
         let index = usize::try_from(seq.saturating_sub(self.first())).unwrap_or(usize::MAX);
         index.min(self.entries.len())
     }
+
+    /// The numbers of the newest messages, in rising order.
+    fn newest(&self) -> Vec<u64> {
+        let messages = self.entries.iter().rev().filter(|entry| entry.body.is_message());
+        let mut newest: Vec<u64> = messages.take(NEWEST_MESSAGES).map(|entry| entry.seq).collect();
+        newest.reverse();
+        newest
+    }
+
+    /// The number of the oldest of the newest `count` messages; 1 if there are fewer.
+    fn oldest_of(&self, count: u64) -> u64 {
+        if count == 0 {
+            return u64::MAX;
+        }
+        if self.messages as u64 <= count {
+            return 1;
+        }
+        let messages = self.entries.iter().rev().filter(|entry| entry.body.is_message());
+        let index = usize::try_from(count - 1).unwrap_or(usize::MAX);
+        messages.map(|entry| entry.seq).nth(index).unwrap_or(1)
+    }
+
+    /// Removes the oldest entry, with its nonces, and what depends on it.
+    fn remove_oldest(&mut self, nonces: &mut Nonces) {
+        let Some(oldest) = self.entries.pop_front() else { return };
+        if let Some(nonce) = &oldest.nonce {
+            nonces.remove(&(oldest.from.clone(), nonce.clone()));
+        }
+        for key in self.remembered.remove(&oldest.seq).into_iter().flatten() {
+            nonces.remove(&key);
+        }
+        if oldest.body.is_message() {
+            self.messages -= 1;
+            if let Some(edit) = self.forget_changes(&oldest) {
+                replace_nonce(nonces, &edit);
+            }
+        }
+    }
 }
 
-fn remove_nonce(nonces: &mut Nonces, entry: &Entry) {
-    if let Some(nonce) = &entry.nonce {
-        nonces.remove(&(entry.from.clone(), nonce.clone()));
+/// Replaces the entry of a nonce by what is left of it.
+fn replace_nonce(nonces: &mut Nonces, entry: &Arc<Entry>) {
+    if let Some(nonce) = &entry.nonce
+        && let Some(known) = nonces.get_mut(&(entry.from.clone(), nonce.clone()))
+    {
+        *known = Arc::clone(entry);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Body, DraftId, MessageText, Pair, RoomName};
+    use crate::{Body, ChangeRules, DraftId, MessageText, Pair, RoomName};
 
     const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
@@ -500,6 +769,7 @@ mod tests {
             body: Body::message(MessageText::stored(text)),
             nonce: nonce.map(|n| Nonce::parse(n).unwrap()),
             check: false,
+            rules: ChangeRules::default(),
         }
     }
 
@@ -659,13 +929,16 @@ mod tests {
         }
         test.send(&garden, "b");
         let old = |entry: &Entry, _: u64| entry.at_ms < 3000;
-        assert_eq!(test.history.trim(1, old), (1, vec![(kitchen.clone(), 2)]));
-        assert_eq!(test.history.trim(9, old), (1, vec![(kitchen.clone(), 3)]));
-        assert_eq!(test.history.trim(9, old), (0, vec![]));
+        assert_eq!(test.history.trim(1, None, old), (1, vec![(kitchen.clone(), 2)]));
+        assert_eq!(test.history.trim(9, None, old), (1, vec![(kitchen.clone(), 3)]));
+        assert_eq!(test.history.trim(9, None, old), (0, vec![]));
         assert_eq!((test.kept(&kitchen), test.kept(&garden)), ((3, 3), (1, 1)));
         assert_eq!(test.history.nonces.len(), 1);
         // A topic that lost all its entries continues its numbers.
-        assert_eq!(test.history.trim(9, |_, last| last == 1), (1, vec![(garden.clone(), 2)]));
+        assert_eq!(
+            test.history.trim(9, None, |entry, _| entry.topic == garden),
+            (1, vec![(garden.clone(), 2)])
+        );
         assert_eq!((test.kept(&garden), test.history.written.len()), ((2, 1), 1));
         assert_eq!(test.send(&garden, "c"), stored(2, 3000));
         assert_eq!((test.kept(&garden), test.history.written.len()), ((2, 2), 2));

@@ -45,6 +45,7 @@ mod frame;
 mod history;
 mod hub;
 mod membership;
+mod message;
 mod names;
 mod outputs;
 mod query;
@@ -54,12 +55,12 @@ mod skeleton;
 
 pub use batch::{Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use entry::{
-    Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions, Missed,
-    Outcome, Page, PageFrom, PageLimits, Receipt, Topic,
+    Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions,
+    MessagesFrom, Missed, NEWEST_MESSAGES, Outcome, Page, PageFrom, PageLimits, Receipt, Remembered, Topic,
 };
 pub use frame::Framing;
 pub use frame::v2::features;
-pub use history::{History, HistoryLimits, KeptRoom};
+pub use history::{CHANGES_PER_MESSAGE, History, HistoryLimits, KeptRoom};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
 pub use hub::{Hub, HubOptions, Input, Now, Protocol, RateLimit, RecentLimits, RoomCreation};
@@ -67,6 +68,10 @@ pub use membership::{
     Access, Actor, COUNT_MAX, ChangeFacts, ChangeRefused, Counts, GoneReason, Level, MENTION_ALL_MEMBERS_MAX,
     Membership, Memberships, ROOM_DESCRIPTION_MAX_CHARS, ROOM_TITLE_MAX_CHARS, ReadState, Role, RoomAccess,
     RoomChange, RoomInfo, RoomPatch, UserMark, WantedChange, judge_change,
+};
+pub use message::{
+    ChangeRules, ChangedMessage, Emoji, EmojiError, KeptState, MessageState, REACTION_USERS_SHOWN,
+    REACTIONS_MAX, Reaction, ReactorsQuestion, Stamp, TargetFacts,
 };
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,

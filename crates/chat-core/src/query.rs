@@ -1,11 +1,12 @@
 //! What a hub reads from the log.
 
 use crate::{
-    Conversations, Memberships, Page, PageFrom, PageLimits, ReadState, RoomAccess, RoomName, Topic, Username,
+    Conversations, Memberships, MessagesFrom, Page, PageFrom, PageLimits, ReadState, RoomAccess, RoomName,
+    Topic, Username,
 };
 
-/// A question to the log; each is answered by the [`Answer`] of the same name,
-/// or by [`Answer::Failed`].
+/// A question to the log; each is answered by the [`Answer`] of the same name
+/// ([`Query::Messages`] by [`Answer::Page`]), or by [`Answer::Failed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     /// A part of a topic.
@@ -15,6 +16,15 @@ pub enum Query {
         /// Where the page starts.
         from: PageFrom,
         /// How much it may hold.
+        limits: PageLimits,
+    },
+    /// Messages of a topic, without the changes.
+    Messages {
+        /// The room or conversation.
+        topic: Topic,
+        /// Which messages.
+        from: MessagesFrom,
+        /// How much the page may hold: [`PageLimits::entries`] counts messages.
         limits: PageLimits,
     },
     /// The private conversations of a user.
@@ -59,7 +69,7 @@ pub enum Query {
 /// The log's answer to a [`Query`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// To [`Query::Page`].
+    /// To [`Query::Page`] and [`Query::Messages`].
     Page(Page),
     /// To [`Query::Conversations`].
     Conversations(Conversations),

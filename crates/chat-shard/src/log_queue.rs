@@ -329,6 +329,7 @@ mod tests {
             body: Body::message(MessageText::stored("hi")),
             nonce: None,
             check: false,
+            rules: chat_core::ChangeRules::default(),
         }
     }
 

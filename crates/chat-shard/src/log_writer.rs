@@ -289,9 +289,9 @@ mod tests {
     use std::task::Waker;
 
     use chat_core::{
-        Access, Actor, Body, Commit, Conversations, DraftId, Memberships, MessageText, Outcome, Page,
-        PageFrom, PageLimits, ReadState, Receipt, RoomAccess, RoomChange, RoomInfo, RoomName, Subscription,
-        UserMark, Username,
+        Access, Actor, Body, ChangeRules, Commit, Conversations, DraftId, Memberships, MessageText, Outcome,
+        Page, PageFrom, PageLimits, ReadState, Receipt, RoomAccess, RoomChange, RoomInfo, RoomName,
+        Subscription, UserMark, Username,
     };
     use chat_store::{MemoryStore, StoreError, StoreFuture};
     use tokio::sync::Semaphore;
@@ -478,6 +478,7 @@ mod tests {
             body: Body::message(MessageText::stored(text)),
             nonce: None,
             check: false,
+            rules: ChangeRules::default(),
         }
     }
 

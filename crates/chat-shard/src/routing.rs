@@ -206,7 +206,7 @@ mod tests {
     ) -> Vec<(usize, Vec<u64>, Vec<u64>)> {
         let drafts: usize = origins.iter().map(|(_, count)| count).sum();
         let receipts: Vec<_> = (1..=drafts as u64).map(receipt).collect();
-        let commit = Commit { entries: entries.to_vec(), receipts, changes: Vec::new() };
+        let commit = Commit { entries: entries.to_vec(), receipts, ..Commit::default() };
         let deliveries = routing.deliveries(&commit, origins, 3);
         let words = deliveries.map(|(shard, item): (_, Item<()>)| match item {
             Item::Commit { entries, receipts } => {
@@ -262,7 +262,8 @@ mod tests {
         let mut routing = Routing::default();
         routing.subscribe(1, Subscription::Room(room()));
         let entries = vec![entry(Topic::Room(room()), 1)];
-        let commit = Commit { entries, receipts: vec![receipt(1)], changes: vec![change] };
+        let commit =
+            Commit { entries, receipts: vec![receipt(1)], changes: vec![change], ..Commit::default() };
         let items =
             routing.deliveries(&commit, &[(0, 1)], 2).map(|(shard, item): (_, Item<()>)| match item {
                 Item::Changes(changes) => (shard, format!("{} change", changes.len())),

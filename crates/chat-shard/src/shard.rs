@@ -376,7 +376,7 @@ impl Shard {
     /// Has the log answer a query. The answer comes back through the inbox, also if the
     /// read fails or its task is dropped.
     fn read(&self, id: ReadId, query: Query) {
-        if let Query::Page { .. } = query {
+        if let Query::Page { .. } | Query::Messages { .. } = query {
             self.parts.metrics.pages_read.inc();
         }
         let log = Arc::clone(&self.parts.log);
@@ -389,6 +389,9 @@ impl Shard {
                 match &query {
                     Query::Page { topic, from, limits } => {
                         log.page(topic, *from, *limits).await.map(Answer::Page)
+                    }
+                    Query::Messages { topic, from, limits } => {
+                        log.messages(topic, from, *limits).await.map(Answer::Page)
                     }
                     Query::Conversations { user, limit } => {
                         log.conversations(user, *limit).await.map(Answer::Conversations)
@@ -471,8 +474,10 @@ impl Drop for Reading {
 /// The kind of a query, and the topic or user that it is about, for the log.
 fn in_words(query: &Query) -> (&'static str, String) {
     match query {
-        Query::Page { topic: Topic::Room(room), .. } => ("page", room.to_string()),
-        Query::Page { topic: Topic::Pair(pair), .. } => {
+        Query::Page { topic: Topic::Room(room), .. } | Query::Messages { topic: Topic::Room(room), .. } => {
+            ("page", room.to_string())
+        }
+        Query::Page { topic: Topic::Pair(pair), .. } | Query::Messages { topic: Topic::Pair(pair), .. } => {
             ("page", format!("{} and {}", pair.low(), pair.high()))
         }
         Query::Conversations { user, .. } => ("conversations", user.to_string()),

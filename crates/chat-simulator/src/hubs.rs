@@ -105,7 +105,9 @@ impl World {
             Output::Append(_) => return Err(format!("hub {hub} has a draft among its outputs")),
             Output::Read { id, query } => {
                 match &query {
-                    Query::Page { topic, .. } => (id, topic).hash(&mut self.hasher),
+                    Query::Page { topic, .. } | Query::Messages { topic, .. } => {
+                        (id, topic).hash(&mut self.hasher)
+                    }
                     Query::Conversations { user, .. }
                     | Query::Memberships { user, .. }
                     | Query::Access { user, .. }

@@ -139,6 +139,8 @@ impl World {
                 Outcome::Duplicate { .. } => self.oracle.stored(send, false)?,
                 Outcome::NoRecipient { .. } => self.oracle.has_no_recipient(send),
                 Outcome::Forbidden => self.oracle.forbidden(send)?,
+                // Nobody sends changes of messages yet.
+                Outcome::NotFound | Outcome::TooMany => return Err(format!("{:?}", receipt.outcome)),
                 Outcome::Failed => {}
             }
         }
@@ -273,7 +275,7 @@ impl World {
     ) {
         let (first, shards) = (self.hubs_of(node).start, self.plan.shards);
         let (entries, receipts, changes) = (entries.to_vec(), receipts.to_vec(), changes.to_vec());
-        let commit = Commit { entries, receipts, changes };
+        let commit = Commit { entries, receipts, changes, ..Commit::default() };
         let items: Vec<(usize, Item)> =
             self.nodes[node].routing.deliveries(&commit, origins, shards).collect();
         for (shard, item) in items {

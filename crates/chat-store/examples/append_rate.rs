@@ -11,7 +11,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use chat_core::{Body, Draft, DraftId, MessageText, Nonce, RoomName, Topic, Username};
+use chat_core::{Body, ChangeRules, Draft, DraftId, MessageText, Nonce, RoomName, Topic, Username};
 use chat_store::test_postgres::TestCluster;
 use chat_store::{DatabaseUrl, EventLog, MemoryStore, SqliteOptions, SqliteStore, Stores};
 use futures_util::future::join_all;
@@ -147,6 +147,7 @@ impl Messages {
             body: Body::message(self.text.clone()),
             nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
             check: false,
+            rules: ChangeRules::default(),
         }
     }
 }

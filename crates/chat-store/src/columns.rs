@@ -35,6 +35,10 @@ pub(crate) fn room(name: &str) -> Result<RoomName, StoreError> {
 pub(crate) fn entry_kind(body: &Body) -> i64 {
     match body {
         Body::Message { .. } => MESSAGE,
+        Body::Edit { .. } => EDIT,
+        Body::Delete { .. } => DELETE,
+        Body::React { .. } => REACT,
+        Body::Unreact { .. } => UNREACT,
     }
 }
 
@@ -42,7 +46,10 @@ pub(crate) fn entry_kind(body: &Body) -> i64 {
 pub(crate) fn body(kind: i64, text: &str, mentions: Option<&str>) -> Result<Body, StoreError> {
     let text = MessageText::stored(text);
     match kind {
-        MESSAGE => Ok(Body::Message { text, mentions: mentions.map(parse_mentions).transpose()? }),
+        MESSAGE => {
+            let mentions = mentions.map(parse_mentions).transpose()?;
+            Ok(Body::Message { text, mentions, reply_to: None, state: None })
+        }
         _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
     }
 }
@@ -95,5 +102,9 @@ pub(crate) fn number(column: i64) -> Result<u64, StoreError> {
 pub(crate) const ROOM: i64 = 1;
 const PAIR: i64 = 2;
 const MESSAGE: i64 = 1;
+const EDIT: i64 = 2;
+const DELETE: i64 = 3;
+const REACT: i64 = 4;
+const UNREACT: i64 = 5;
 /// In place of a mentioned name; no user has it.
 const ALL: &str = "";

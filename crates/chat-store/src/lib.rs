@@ -10,7 +10,7 @@
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use chat_core::{Draft, DraftId, Body, MessageText, Outcome, PageFrom, PageLimits};
+//! use chat_core::{ChangeRules, Draft, DraftId, Body, MessageText, Outcome, PageFrom, PageLimits};
 //! use chat_core::{RoomName, Topic, Username};
 //! use chat_store::{DatabaseUrl, Stores};
 //!
@@ -24,6 +24,7 @@
 //!     body: Body::message(MessageText::parse("Привет!", 4096)?),
 //!     nonce: None,
 //!     check: true,
+//!     rules: ChangeRules::default(),
 //! };
 //! let commit = stores.log.append(&[draft], 1_795_371_797_000).await?;
 //! assert_eq!(commit.receipts[0].outcome, Outcome::Stored { seq: 1, at_ms: 1_795_371_797_000 });
@@ -67,8 +68,8 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
-    EventLog, ListedRoom, NewUser, RoleChange, RoomRepository, SESSIONS_LISTED_MAX, Session,
-    SessionRepository, StoreFuture, User, UserRepository,
+    EventLog, ListedRoom, MessageReactions, NewUser, RoleChange, RoomRepository, SESSIONS_LISTED_MAX,
+    Session, SessionRepository, StoreFuture, User, UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use sqlite::{SqliteOptions, SqliteStore};

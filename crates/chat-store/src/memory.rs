@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Access, ChangeRefused, Commit, Conversations, Draft, Entry, History, HistoryLimits, KeptRoom,
-    Memberships, Page, PageFrom, PageLimits, ReadState, Role, RoomAccess, RoomChange, RoomInfo, RoomName,
-    Seed, SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
+    Access, ChangeRefused, Commit, Conversations, Draft, Emoji, Entry, History, HistoryLimits, KeptRoom,
+    Memberships, MessagesFrom, Page, PageFrom, PageLimits, ReadState, Role, RoomAccess, RoomChange, RoomInfo,
+    RoomName, Seed, SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
 };
 use uuid::Uuid;
 
 use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
-    EventLog, ListedRoom, NewUser, Retention, RoleChange, RoomRepository, SESSIONS_LISTED_MAX, Session,
-    SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User, UserRepository,
+    EventLog, ListedRoom, MessageReactions, NewUser, Retention, RoleChange, RoomRepository,
+    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User,
+    UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -175,6 +176,7 @@ impl UserRepository for MemoryStore {
             let mut inner = self.lock();
             inner.users.remove(name);
             inner.administrators.remove(name);
+            inner.history.set_administrator(name, false);
             inner.history.remove_from_rooms(name);
             Ok(())
         })
@@ -239,11 +241,13 @@ impl UserRepository for MemoryStore {
                     return Ok(RoleChange::NoPassword);
                 }
                 inner.administrators.entry(name.clone()).or_insert(now_ms);
+                inner.history.set_administrator(name, true);
             } else {
                 if inner.administrators.len() == 1 && inner.administrators.contains_key(name) {
                     return Ok(RoleChange::LastAdministrator);
                 }
                 inner.administrators.remove(name);
+                inner.history.set_administrator(name, false);
             }
             Ok(RoleChange::Done)
         })
@@ -352,6 +356,38 @@ impl EventLog for MemoryStore {
         Box::pin(async move { Ok(self.lock().history.page(topic, from, limits)) })
     }
 
+    fn messages<'a>(
+        &'a self,
+        topic: &'a Topic,
+        from: &'a MessagesFrom,
+        limits: PageLimits,
+    ) -> StoreFuture<'a, Page> {
+        Box::pin(async move { Ok(self.lock().history.messages(topic, from, limits)) })
+    }
+
+    fn reactions<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        user: &'a Username,
+    ) -> StoreFuture<'a, Option<MessageReactions>> {
+        Box::pin(async move {
+            let found = self.lock().history.reactions(topic, seq, user);
+            Ok(found.map(|(reactions, mine)| MessageReactions { reactions, mine }))
+        })
+    }
+
+    fn reactors<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        emoji: &'a Emoji,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+        Box::pin(async move { Ok(self.lock().history.reactors(topic, seq, emoji, after, max)) })
+    }
+
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
         Box::pin(async move { Ok(self.lock().history.conversations(user, limit)) })
     }
@@ -416,8 +452,8 @@ impl EventLog for MemoryStore {
     ) -> StoreFuture<'a, Trimmed> {
         Box::pin(async move {
             let (max, cut) = (max_entries.max(1), Cut::of(retention, now_ms));
-            let is_removed = |entry: &Entry, last| cut.removes(entry.seq, entry.at_ms, last);
-            let (entries, topics) = self.lock().history.trim(max, is_removed);
+            let is_removed = |entry: &Entry, oldest_kept| cut.removes(entry.seq, entry.at_ms, oldest_kept);
+            let (entries, topics) = self.lock().history.trim(max, cut.messages(), is_removed);
             let next = (entries == max).then(TrimPosition::default);
             Ok(Trimmed { entries: entries as u64, nonces: 0, topics, next })
         })

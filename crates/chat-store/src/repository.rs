@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chat_core::{
-    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState, Role,
-    RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
+    ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
+    PageLimits, Reaction, ReadState, Role, RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic,
+    UserMark, Username, WantedChange,
 };
 
 use crate::{Retention, StoreError, TrimPosition, Trimmed};
@@ -182,6 +183,47 @@ pub trait EventLog: Send + Sync {
     /// Reads a page of a topic. An unknown topic is an empty one.
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page>;
 
+    /// Reads messages of a topic, as they are now, without the changes.
+    fn messages<'a>(
+        &'a self,
+        topic: &'a Topic,
+        from: &'a MessagesFrom,
+        limits: PageLimits,
+    ) -> StoreFuture<'a, Page> {
+        Box::pin(async move {
+            let MessagesFrom::Page(from) = *from else { return Ok(Page { first: 1, ..Page::default() }) };
+            let mut page = self.page(topic, from, limits).await?;
+            page.has_older = page.entries.first().is_some_and(|entry| entry.seq > page.first);
+            page.has_newer = page.entries.last().is_some_and(|entry| entry.seq < page.last);
+            Ok(page)
+        })
+    }
+
+    /// Reads the reactions to a message, and with which emoji `user` has reacted. `None` if
+    /// the message is not there, or deleted.
+    fn reactions<'a>(
+        &'a self,
+        _topic: &'a Topic,
+        _seq: u64,
+        _user: &'a Username,
+    ) -> StoreFuture<'a, Option<MessageReactions>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Lists at most `max` users who reacted to a message with an emoji, in the order of
+    /// their reactions, each with the number of the reaction; those after the number
+    /// `after`.
+    fn reactors<'a>(
+        &'a self,
+        _topic: &'a Topic,
+        _seq: u64,
+        _emoji: &'a Emoji,
+        _after: u64,
+        _max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// Lists the private conversations of a user, at most `limit` of them.
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations>;
 
@@ -328,6 +370,15 @@ pub struct ListedRoom {
     pub created_at_ms: u64,
     /// The creator; `None` if a user opened the room by its name.
     pub created_by: Option<Username>,
+}
+
+/// The reactions to a message, as one user sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MessageReactions {
+    /// All of them, in the order in which the count of each last rose from 0.
+    pub reactions: Vec<Reaction>,
+    /// The emoji with which the user has reacted.
+    pub mine: Vec<Emoji>,
 }
 
 /// A new account.

@@ -8,7 +8,8 @@ use chat_core::Topic;
 /// limit removes an entry before [`KEPT_AT_LEAST_MS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// The number of entries of each topic.
+    /// The number of messages of each topic. Changes before the oldest of them are removed,
+    /// too.
     pub entries: Option<u64>,
     /// The age that an entry may reach, in milliseconds.
     pub age_ms: Option<u64>,
@@ -81,10 +82,21 @@ impl Cut {
         }
     }
 
-    /// Whether an entry is removed, in a topic with this last number.
-    pub(crate) fn removes(&self, seq: u64, at_ms: u64, last: u64) -> bool {
-        let too_many = self.entries.is_some_and(|kept| last.saturating_sub(seq) >= kept);
-        at_ms < self.young_ms && (too_many || at_ms < self.old_ms)
+    /// The number of messages of each topic that are kept.
+    pub(crate) fn messages(&self) -> Option<u64> {
+        self.entries
+    }
+
+    /// The number of the oldest message that is kept of a topic with this last number and
+    /// without changes.
+    pub(crate) fn oldest_kept(&self, last: u64) -> u64 {
+        self.entries.map_or(1, |kept| (last + 1).saturating_sub(kept))
+    }
+
+    /// Whether an entry is removed, in a topic where this is the number of the oldest
+    /// message among those whose number is limited; 1 if it has fewer.
+    pub(crate) fn removes(&self, seq: u64, at_ms: u64, oldest_kept: u64) -> bool {
+        at_ms < self.young_ms && (seq < oldest_kept || at_ms < self.old_ms)
     }
 }
 
@@ -106,8 +118,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Adds the first entries of a topic (number and stamp) that `cut` removes.
-    pub(crate) fn add(&mut self, id: i64, topic: Topic, last: u64, oldest: &[(u64, u64)], cut: Cut) {
-        let removed = oldest.iter().take_while(|(seq, at_ms)| cut.removes(*seq, *at_ms, last));
+    pub(crate) fn add(&mut self, id: i64, topic: Topic, oldest_kept: u64, oldest: &[(u64, u64)], cut: Cut) {
+        let removed = oldest.iter().take_while(|(seq, at_ms)| cut.removes(*seq, *at_ms, oldest_kept));
         let (count, upto) = removed.fold((0, 0), |(count, _), (seq, _)| (count + 1, *seq));
         if count > 0 {
             self.entries += count;

@@ -1,7 +1,7 @@
 //! Tests of the rule for drafts.
 
 use super::*;
-use crate::{DraftId, MessageText, Pair};
+use crate::{ChangeRules, DraftId, MessageText, Pair};
 
 /// What a log knows: alice moderates the kitchen and the closed cellar, bob is a member
 /// of both, the attic is archived. Everybody has an account but "nobody" and "guest".
@@ -83,6 +83,7 @@ fn draft(room: &str, from: &str) -> Draft {
         body: Body::message(MessageText::stored("hi")),
         nonce: None,
         check: false,
+        rules: ChangeRules::default(),
     }
 }
 
@@ -100,7 +101,9 @@ fn nonce(draft: Draft, nonce: &str) -> Draft {
 
 /// A draft that mentions these users; "all" stands for all members.
 fn mention(draft: Draft, names: &str) -> Draft {
-    Draft { body: Body::Message { text: MessageText::stored("hi"), mentions: mentions(names) }, ..draft }
+    let text = MessageText::stored("hi");
+    let body = Body::Message { text, mentions: mentions(names), reply_to: None, state: None };
+    Draft { body, ..draft }
 }
 
 fn mentions(names: &str) -> Option<Box<Mentions>> {

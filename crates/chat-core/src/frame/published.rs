@@ -349,7 +349,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-const CODES: [ErrorCode; 9] = [
+const CODES: [ErrorCode; 10] = [
     ErrorCode::BadRequest,
     ErrorCode::UnknownType,
     ErrorCode::NotJoined,
@@ -358,6 +358,7 @@ const CODES: [ErrorCode; 9] = [
     ErrorCode::Forbidden,
     ErrorCode::TextTooLong,
     ErrorCode::TooManyRooms,
+    ErrorCode::TooMany,
     ErrorCode::Unavailable,
 ];
 

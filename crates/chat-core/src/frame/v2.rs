@@ -73,6 +73,8 @@ pub(crate) enum ErrorCode {
     TextTooLong,
     /// The connection or its user has joined as many rooms as they may.
     TooManyRooms,
+    /// The message has as many different reactions as it may have.
+    TooMany,
     /// The store cannot be written or read at this moment: try again.
     Unavailable,
 }

@@ -375,7 +375,7 @@ mod tests {
             seq,
             from: name(from),
             room: None,
-            body: Body::Message { text: MessageText::stored("hi"), mentions },
+            body: Body::Message { text: MessageText::stored("hi"), mentions, reply_to: None, state: None },
             at_ms: seq * 1_000,
             nonce: None,
         }

@@ -83,7 +83,7 @@ impl Hub {
             Ok(v2::Request::Message { room, text, nonce, mentions }) => {
                 self.count_message(user);
                 if self.has_joined(id, &room) {
-                    let body = Body::Message { text, mentions };
+                    let body = Body::Message { text, mentions, reply_to: None, state: None };
                     self.send(id, Send { topic: Topic::Room(room), body, nonce }, out);
                 } else {
                     self.refuse_send(id, ErrorCode::NotJoined, "join the room first", nonce);

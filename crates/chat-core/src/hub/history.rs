@@ -37,7 +37,7 @@ impl Hub {
                 Err(_) => {
                     // No account can have that name, which must look like an
                     // account without messages.
-                    let nothing = Page { entries: Vec::new(), first: 1, last: 0 };
+                    let nothing = Page { first: 1, ..Page::default() };
                     return self.send_history(id, &requested, &nothing, &about);
                 }
             },

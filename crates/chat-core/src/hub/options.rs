@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::planted::PlantedBug;
 use super::rate::RateLimit;
 use super::rooms::RecentLimits;
-use crate::Framing;
+use crate::{ChangeRules, Framing};
 
 /// The options of a hub. The defaults suit a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct HubOptions {
     pub user_memberships_max: usize,
     /// Who may open a room by a name that no room has.
     pub room_creation: RoomCreation,
+    /// The limits for changes of messages.
+    pub change_rules: ChangeRules,
     /// A client that has not taken within this time that it may not read a room any more
     /// is cut off, in milliseconds. It is looked for at ticks, every 500 ms, so that it is
     /// cut off within a second.
@@ -173,6 +175,7 @@ impl Default for HubOptions {
             hello_rooms: 200,
             user_memberships_max: 1_000,
             room_creation: RoomCreation::Everybody,
+            change_rules: ChangeRules::default(),
             removal_timeout_ms: 400,
             history_max: 100,
             client_history_reads_max: 2,

@@ -104,7 +104,16 @@ impl Hub {
             fails_at_ms: self.now.mono_ms + self.options.append_timeout_ms,
             check,
         });
-        out.push(Output::Append(Draft { id: draft, topic, from, room, body, nonce, check }));
+        out.push(Output::Append(Draft {
+            id: draft,
+            topic,
+            from,
+            room,
+            body,
+            nonce,
+            check,
+            rules: self.options.change_rules,
+        }));
     }
 
     // Back from the log.
@@ -158,6 +167,13 @@ impl Hub {
             (Outcome::Forbidden, DraftOrigin::V2 { nonce, .. }) if is_there => {
                 self.refuse_send(author.id, ErrorCode::Forbidden, "you may not write to this room", nonce);
             }
+            (Outcome::NotFound, DraftOrigin::V2 { nonce, .. }) if is_there => {
+                self.refuse_send(author.id, ErrorCode::NotFound, "there is no such message", nonce);
+            }
+            (Outcome::TooMany, DraftOrigin::V2 { nonce, .. }) if is_there => {
+                let message = "this message has too many different reactions";
+                self.refuse_send(author.id, ErrorCode::TooMany, message, nonce);
+            }
             // A v1 client can only learn of a failure by being closed.
             (Outcome::Failed, DraftOrigin::V1 { .. }) if is_there => {
                 self.close(author.id, CloseCode::TryAgainLater, out);
@@ -170,7 +186,14 @@ impl Hub {
                 self.send_unavailable(author.id, nonce);
             }
             // A v1 client is not told that its text was dropped.
-            (Outcome::NoRecipient { .. } | Outcome::Forbidden | Outcome::Failed, _) => {}
+            (
+                Outcome::NoRecipient { .. }
+                | Outcome::Forbidden
+                | Outcome::NotFound
+                | Outcome::TooMany
+                | Outcome::Failed,
+                _,
+            ) => {}
         }
         self.draft_answered(author, out);
     }

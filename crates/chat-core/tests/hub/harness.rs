@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::{
-    Answer, Body, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub, HubOptions,
-    Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange, Query, ReadId,
-    Receipt, RoomChange, RoomName, Seed, Subscription, Topic, TypingChange, UserMark, Username, WantedChange,
-    Write,
+    Answer, Body, ChangeRules, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub,
+    HubOptions, Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange,
+    Query, ReadId, Receipt, RoomChange, RoomName, Seed, Subscription, Topic, TypingChange, UserMark,
+    Username, WantedChange, Write,
 };
 use serde_json::Value;
 
@@ -133,6 +133,7 @@ impl Scenario {
             body: Body::message(MessageText::parse(text, 4096).expect("a good text")),
             nonce: None,
             check: false,
+            rules: ChangeRules::default(),
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);
         Arc::clone(&commit.entries[0])
@@ -152,7 +153,8 @@ impl Scenario {
     /// The log removes a room's entries below this number, and reports it.
     pub(crate) fn trim(&mut self, room: &str, first: u64) {
         let topic = topic(room);
-        let (_, topics) = self.history.trim(usize::MAX, |entry, _| entry.topic == topic && entry.seq < first);
+        let (_, topics) =
+            self.history.trim(usize::MAX, None, |entry, _| entry.topic == topic && entry.seq < first);
         self.turn(Input::Trimmed(&topics));
     }
 
@@ -301,7 +303,7 @@ impl Scenario {
                 }
                 Output::Append(draft) => self.drafts.push(draft),
                 Output::Read { id, query } => match &query {
-                    Query::Page { topic, .. } => {
+                    Query::Page { topic, .. } | Query::Messages { topic, .. } => {
                         self.pages_begun += 1;
                         assert!(self.is_wanted(topic), "read before it was subscribed to: {query:?}");
                         self.reads.push_back((id, query));
@@ -356,7 +358,8 @@ impl Scenario {
         let drafts: Vec<_> = self.drafts.drain(..count).collect();
         // No account has a name with a capital letter.
         let account = |name: &Username| !name.as_str().contains(char::is_uppercase);
-        let Commit { entries, receipts, changes } = self.history.append(&drafts, self.now.wall_ms, account);
+        let Commit { entries, receipts, changes, .. } =
+            self.history.append(&drafts, self.now.wall_ms, account);
         self.hub.step(self.now, Input::Changes(&changes), &mut self.out);
         let carried: Vec<_> =
             entries.into_iter().filter(|entry| !self.lose_entries && self.is_wanted(&entry.topic)).collect();

@@ -34,7 +34,7 @@ pub(super) async fn page(
         })
         .await?;
 
-    let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
+    let mut page = Page { first: 1, ..Page::default() };
     for row in &found {
         let row = rows::page_row(topic, row)?;
         (page.first, page.last) = (row.first, row.last);

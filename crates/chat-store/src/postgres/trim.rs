@@ -48,13 +48,14 @@ async fn plan(pool: &Pool, cut: Cut, mut after: i64, max: usize) -> Result<(Plan
     let mut plan = Plan::default();
     for row in &topics {
         let OldestEntry { id, topic, last, oldest } = rows::oldest_entry(row)?;
+        let oldest_kept = cut.oldest_kept(last);
         if let Some((seq, at_ms)) = oldest
-            && cut.removes(seq, at_ms, last)
+            && cut.removes(seq, at_ms, oldest_kept)
         {
             let left = columns::column((max - plan.entries) as u64);
             let found = pool.rows(|| sqlx::query(OLDEST_ENTRIES).bind(id).bind(left)).await?;
             let oldest = found.iter().map(rows::seq_and_stamp).collect::<Result<Vec<_>, _>>()?;
-            plan.add(id, topic, last, &oldest, cut);
+            plan.add(id, topic, oldest_kept, &oldest, cut);
             if plan.entries == max {
                 // The topic may have more entries to remove.
                 return Ok((plan, Stage::Topics { after }));

@@ -30,7 +30,7 @@ pub(super) async fn page(
         .bind(i64::try_from(limits.entries.max(1)).unwrap_or(i64::MAX))
         .fetch(readers);
 
-    let mut page = Page { entries: Vec::new(), first: 1, last: 0 };
+    let mut page = Page { first: 1, ..Page::default() };
     let mut bytes = 0_usize;
     while let Some(row) = found.try_next().await.map_err(StoreError::unavailable)? {
         let row = rows::page_row(topic, &row)?;

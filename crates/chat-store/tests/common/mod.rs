@@ -8,9 +8,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use chat_core::{
-    Access, Actor, Body, ChangeRefused, Commit, Draft, DraftId, Level, Mentions, MessageText, Nonce, Outcome,
-    Page, PageFrom, PageLimits, Pair, ReadState, Role, RoomChange, RoomInfo, RoomName, RoomPatch, SessionId,
-    Topic, UserMark, Username, WantedChange,
+    Access, Actor, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Level, Mentions, MessageText,
+    Nonce, Outcome, Page, PageFrom, PageLimits, Pair, ReadState, Role, RoomChange, RoomInfo, RoomName,
+    RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores, migrations};
@@ -419,7 +419,8 @@ pub(crate) fn checked(draft: Draft) -> Draft {
 /// Such a draft is checked without being marked so.
 pub(crate) fn mention(draft: Draft, names: &str) -> Draft {
     let text = MessageText::stored(draft.body.text());
-    let body = Body::Message { text, mentions: Some(Box::new(mentions(names))) };
+    let mentions = Some(Box::new(mentions(names)));
+    let body = Body::Message { text, mentions, reply_to: None, state: None };
     Draft { body, ..draft }
 }
 
@@ -450,6 +451,7 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
         body: Body::message(MessageText::stored(text)),
         nonce: None,
         check: false,
+        rules: ChangeRules::default(),
     }
 }
 

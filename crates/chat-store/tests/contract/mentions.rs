@@ -44,6 +44,8 @@ async fn mentions_come_back_as_they_were_written(store: TestStore) {
     let body = |mentions: &Mentions| chat_core::Body::Message {
         text: chat_core::MessageText::stored("@bob"),
         mentions: Some(Box::new(mentions.clone())),
+        reply_to: None,
+        state: None,
     };
     drafts.push(Draft { body: body(&with_space), ..to_kitchen("alice", "") });
     drafts.push(checked(draft(&room("kitchen"), "alice", "@bob in the text alone")));

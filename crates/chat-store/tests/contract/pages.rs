@@ -61,7 +61,7 @@ async fn an_unknown_topic_is_an_empty_one(store: TestStore) {
     for topic in [room("cellar"), pair("nobody", "noone")] {
         for from in [PageFrom::Latest, PageFrom::After(0), PageFrom::Before(9)] {
             let page = store.log.page(&topic, from, ALL).await.unwrap();
-            assert_eq!(page, Page { entries: vec![], first: 1, last: 0 });
+            assert_eq!(page, Page { first: 1, ..Page::default() });
         }
     }
 }

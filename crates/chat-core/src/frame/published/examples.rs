@@ -208,7 +208,8 @@ pub(super) fn v2_frames() -> Vec<Value> {
     frames.push(written(|out| v2::entry(out, &in_room("alice", 253, "Привет, мир!", Some("a1")))));
     let mentions = Mentions { names: vec![username("bob"), username("dave")], all: true };
     let text = MessageText::stored("@bob, @dave и все: смотрите");
-    let body = Body::Message { text, mentions: Some(Box::new(mentions)) };
+    let mentions = Some(Box::new(mentions));
+    let body = Body::Message { text, mentions, reply_to: None, state: None };
     let mentioning = Entry { body, ..in_room("alice", 253, "", Some("a1")) };
     frames.push(written(|out| v2::entry(out, &mentioning)));
     frames.push(written(|out| v2::entry(out, &in_room("bob", 254, "Привет!", None))));

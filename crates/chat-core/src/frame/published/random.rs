@@ -30,7 +30,8 @@ pub(super) fn entries() -> impl Strategy<Value = Entry> {
                 _ => Topic::Pair(Pair::new(username(&from), username(&other))),
             };
             let nonce = nonce.as_deref();
-            let body = Body::Message { text: MessageText::stored(&text), mentions };
+            let stored = MessageText::stored(&text);
+            let body = Body::Message { text: stored, mentions, reply_to: None, state: None };
             Entry { at_ms, body, ..entry(topic, &from, seq, &text, nonce) }
         },
     )

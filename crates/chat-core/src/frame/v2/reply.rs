@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::{About, ErrorCode};
-use crate::{Access, Body, Entry, GoneReason, Level, Nonce, Role, Topic, Username};
+use crate::{Access, Entry, GoneReason, Level, Nonce, Role, Topic, Username};
 
 /// The frames of the server, except entries.
 #[derive(Serialize)]
@@ -441,13 +441,13 @@ pub(crate) enum EntryFrame<'a> {
 impl<'a> From<&'a Entry> for EntryFrame<'a> {
     fn from(entry: &'a Entry) -> Self {
         let Entry { seq, from, body, .. } = entry;
-        let Body::Message { text, mentions } = body;
-        let (seq, text, timestamp) = (*seq, text.as_str(), entry.at_ms / 1000);
+        let (text, mentions) = (body.text(), body.mentions());
+        let (seq, timestamp) = (*seq, entry.at_ms / 1000);
         let nonce = entry.nonce.as_ref().map(Nonce::as_str);
         match &entry.topic {
             Topic::Room(room) => {
                 let (names, mention_all) =
-                    mentions.as_deref().map_or((&[][..], false), |mentions| (&mentions.names, mentions.all));
+                    mentions.map_or((&[][..], false), |mentions| (&mentions.names, mentions.all));
                 Self::Message {
                     room: room.as_str(),
                     seq,

@@ -1,0 +1,134 @@
+//! The changes of messages in a history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Log;
+use crate::message::Target;
+use crate::{Body, ChangedMessage, Emoji, Entry, KeptState, Stamp, TargetFacts, Topic, Username};
+
+/// What a history keeps of a changed message beside its entry.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) state: KeptState,
+    /// The users of each emoji, by the numbers of their reactions.
+    reacted: BTreeMap<Emoji, BTreeMap<u64, (Username, u64)>>,
+}
+
+impl Kept {
+    /// The reaction of a user.
+    pub(super) fn reaction(&self, emoji: &Emoji, user: &Username) -> Option<Stamp> {
+        let mut reactions = self.reacted.get(emoji)?.iter();
+        let (seq, (_, at_ms)) = reactions.find(|(_, (name, _))| name == user)?;
+        Some(Stamp { seq: *seq, at_ms: *at_ms })
+    }
+
+    /// The users of an emoji after a number, each with the number of the reaction.
+    pub(super) fn reactors(&self, emoji: &Emoji, after: u64) -> impl Iterator<Item = (&Username, u64)> {
+        let later = self.reacted.get(emoji).into_iter().flat_map(move |all| all.range(after + 1..));
+        later.map(|(seq, (user, _))| (user, *seq))
+    }
+
+    fn take_over(&mut self, changed: &ChangedMessage) {
+        self.state = changed.state.clone();
+        if changed.is_deleted {
+            self.reacted.clear();
+        }
+        for (emoji, user) in &changed.unreacted {
+            if let Some(users) = self.reacted.get_mut(emoji) {
+                users.retain(|_, (name, _)| name != user);
+            }
+        }
+        for (emoji, user, stamp) in &changed.reacted {
+            let users = self.reacted.entry(emoji.clone()).or_default();
+            users.insert(stamp.seq, (user.clone(), stamp.at_ms));
+        }
+        self.reacted.retain(|_, users| !users.is_empty());
+    }
+}
+
+impl Log {
+    /// A message that is kept, deleted or not.
+    pub(super) fn message(&self, seq: u64) -> Option<&Arc<Entry>> {
+        self.entry(seq).filter(|entry| entry.body.is_message())
+    }
+
+    pub(super) fn entry(&self, seq: u64) -> Option<&Arc<Entry>> {
+        let index = seq.checked_sub(self.first())?;
+        self.entries.get(usize::try_from(index).ok()?)
+    }
+
+    /// Applies a new change to its message. Returns the entries that are replaced, as they
+    /// are now: the message, and the edit before this change.
+    pub(super) fn apply(&mut self, topic: &Topic, change: &Entry) -> Vec<Arc<Entry>> {
+        let Some(seq) = change.body.target() else { return Vec::new() };
+        let Some(message) = self.message(seq).cloned() else { return Vec::new() };
+        let kept = self.changed.entry(seq).or_default();
+        let mut facts = TargetFacts {
+            from: message.from.clone(),
+            at_ms: message.at_ms,
+            state: kept.state.clone(),
+            reacted: BTreeMap::new(),
+            reactors: BTreeMap::new(),
+        };
+        if let Body::React { emoji, .. } | Body::Unreact { emoji, .. } = &change.body {
+            if let Some(stamp) = kept.reaction(emoji, &change.from) {
+                facts.reacted.insert((emoji.clone(), change.from.clone()), stamp);
+            }
+            if let Body::Unreact { .. } = change.body {
+                let users = kept.reactors(emoji, 0).map(|(user, _)| user.clone()).collect();
+                facts.reactors.insert(emoji.clone(), users);
+            }
+        }
+        let edit_before = kept.state.edited;
+        let mut target = Target::new(facts);
+        target.apply(change);
+        let changed = target.finish(topic.clone(), seq);
+        kept.take_over(&changed);
+        let state = kept.state.shown();
+        let mut replaced = Vec::new();
+        if let Some(text) = &changed.text {
+            let (text, mentions) = text.clone();
+            let reply_to = match &message.body {
+                Body::Message { reply_to, .. } if !changed.is_deleted => *reply_to,
+                _ => None,
+            };
+            let body = Body::Message { text, mentions, reply_to, state };
+            // What was taken back has no trace of the room in which v1 wrote it.
+            replaced.push(Arc::new(Entry { body, ..Entry::clone(&message) }));
+            replaced.extend(edit_before.and_then(|edit| self.without_text(edit.seq)));
+        } else if let Body::Message { text, mentions, reply_to, .. } = message.body.clone() {
+            let body = Body::Message { text, mentions, reply_to, state };
+            replaced.push(Arc::new(Entry { body, ..Entry::clone(&message) }));
+        }
+        for entry in &replaced {
+            self.replace(entry);
+        }
+        replaced
+    }
+
+    /// An edit without its text.
+    fn without_text(&self, seq: u64) -> Option<Arc<Entry>> {
+        let edit = self.entry(seq)?;
+        let target = edit.body.target()?;
+        let body = Body::Edit { target, text: None, mentions: None };
+        Some(Arc::new(Entry { body, ..Entry::clone(edit) }))
+    }
+
+    fn replace(&mut self, entry: &Arc<Entry>) {
+        let index = self.index_of(entry.seq);
+        if let Some(known) = self.entries.get_mut(index).filter(|known| known.seq == entry.seq) {
+            *known = Arc::clone(entry);
+        }
+    }
+
+    /// Forgets what was kept of a message that is removed. Returns the edit that loses its
+    /// text with it.
+    pub(super) fn forget_changes(&mut self, removed: &Entry) -> Option<Arc<Entry>> {
+        let kept = self.changed.remove(&removed.seq)?;
+        let edit = kept.state.edited.filter(|_| kept.state.deleted.is_none())?;
+        let edit = self.without_text(edit.seq)?;
+        self.replace(&edit);
+        Some(edit)
+    }
+}
