@@ -1,6 +1,6 @@
 //! Values of the chat as columns of a database, and back.
 
-use chat_core::{Body, Entry, Mentions, MessageText, Pair, RoomName, Topic, Username};
+use chat_core::{Body, Emoji, Entry, Mentions, MessageText, Pair, Reaction, RoomName, Topic, Username};
 
 use crate::StoreError;
 
@@ -52,6 +52,53 @@ pub(crate) fn body(kind: i64, text: &str, mentions: Option<&str>) -> Result<Body
         }
         _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
     }
+}
+
+/// The body in the columns `kind, target, emoji` of a change. `newest` are the text and the
+/// column `mentions` of the target, if it is not deleted and this is its newest edit.
+#[allow(dead_code)]
+pub(crate) fn change(
+    kind: i64,
+    target: u64,
+    emoji: Option<&str>,
+    newest: Option<(&str, Option<&str>)>,
+) -> Result<Body, StoreError> {
+    let emoji =
+        || emoji.map(Emoji::stored).ok_or(StoreError::Damaged { what: "a reaction without an emoji" });
+    match kind {
+        EDIT => {
+            let text = newest.map(|(text, _)| MessageText::stored(text));
+            let mentions = newest.and_then(|(_, mentions)| mentions).map(parse_mentions).transpose()?;
+            Ok(Body::Edit { target, text, mentions })
+        }
+        DELETE => Ok(Body::Delete { target }),
+        REACT => Ok(Body::React { target, emoji: emoji()? }),
+        UNREACT => Ok(Body::Unreact { target, emoji: emoji()? }),
+        _ => Err(StoreError::Damaged { what: "an unknown kind of change" }),
+    }
+}
+
+/// The column `reactions` of the state of a message.
+#[allow(dead_code)]
+pub(crate) fn reactions(reactions: &[Reaction]) -> Option<String> {
+    let row = |reaction: &Reaction| {
+        let users: Vec<&str> = reaction.users.iter().map(Username::as_str).collect();
+        serde_json::json!([reaction.emoji.as_str(), reaction.count, users])
+    };
+    let rows: Vec<serde_json::Value> = reactions.iter().map(row).collect();
+    (!rows.is_empty()).then(|| serde_json::Value::from(rows).to_string())
+}
+
+/// The reactions in the column `reactions` of the state of a message.
+pub(crate) fn parse_reactions(column: Option<&str>) -> Result<Vec<Reaction>, StoreError> {
+    let Some(column) = column else { return Ok(Vec::new()) };
+    let damaged = |_| StoreError::Damaged { what: "the reactions of a message" };
+    let rows: Vec<(String, u64, Vec<String>)> = serde_json::from_str(column).map_err(damaged)?;
+    let reaction = |(emoji, count, users): &(String, u64, Vec<String>)| {
+        let users = users.iter().map(|user| username(user)).collect::<Result<_, _>>()?;
+        Ok(Reaction { emoji: Emoji::stored(emoji), count: *count, users })
+    };
+    rows.iter().map(reaction).collect()
 }
 
 /// The column `mentions` of an entry with this body.
@@ -108,3 +155,22 @@ const REACT: i64 = 4;
 const UNREACT: i64 = 5;
 /// In place of a mentioned name; no user has it.
 const ALL: &str = "";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reactions_are_read_as_they_were_written() {
+        let user = |name: &str| Username::known(name).unwrap();
+        let written = [
+            Reaction { emoji: Emoji::stored("👍🏽"), count: 7, users: vec![user("Zoë"), user("a\"b")] },
+            Reaction { emoji: Emoji::stored("❤️"), count: 1, users: vec![user("al")] },
+        ];
+        let column = reactions(&written).unwrap();
+        assert_eq!(parse_reactions(Some(&column)).unwrap(), written);
+        assert_eq!(reactions(&[]), None);
+        assert_eq!(parse_reactions(None).unwrap(), []);
+        assert!(parse_reactions(Some("[[1]]")).is_err());
+    }
+}

@@ -140,7 +140,8 @@ mod tests {
     fn entries_too_old_or_too_many_are_removed_but_never_new_ones() {
         let now = 100 * KEPT_AT_LEAST_MS;
         let removes = |entries, age_ms, seq, age| {
-            Cut::of(&Retention { entries, age_ms }, now).removes(seq, now - age, 10)
+            let cut = Cut::of(&Retention { entries, age_ms }, now);
+            cut.removes(seq, now - age, cut.oldest_kept(10))
         };
         let (young, old) = (KEPT_AT_LEAST_MS, KEPT_AT_LEAST_MS + 1);
         assert!(!removes(None, None, 1, now));

@@ -1,6 +1,6 @@
 //! The rows of both databases, mapped to the values of the chat.
 
-use chat_core::{Entry, FirstResult, Nonce, SessionId, Topic, TopicEnd};
+use chat_core::{Entry, FirstResult, KeptState, Nonce, SessionId, Stamp, Topic, TopicEnd};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Row, Type};
@@ -131,6 +131,23 @@ fn entry(topic: &Topic, seq: i64, row: &impl Columns) -> Result<Entry, StoreErro
         room: row.text_or_null(5)?.map(columns::room).transpose()?,
         at_ms: row.number(7)?,
         nonce: row.text_or_null(8)?.and_then(Nonce::parse),
+    })
+}
+
+/// The columns `updated, edit_seq, edited_at, delete_seq, deleted_at, reactions` of the state
+/// of a message, from `index` on. They are NULL for a message that was never changed.
+#[allow(dead_code)]
+pub(crate) fn kept_state(row: &impl Columns, index: usize) -> Result<KeptState, StoreError> {
+    let Some(updated) = row.integer_or_null(index)? else { return Ok(KeptState::default()) };
+    let stamp = |index| match (row.integer_or_null(index)?, row.integer_or_null(index + 1)?) {
+        (Some(seq), Some(at)) => Ok(Some(Stamp { seq: columns::number(seq)?, at_ms: columns::number(at)? })),
+        _ => Ok(None),
+    };
+    Ok(KeptState {
+        updated: columns::number(updated)?,
+        edited: stamp(index + 1)?,
+        deleted: stamp(index + 3)?,
+        reactions: columns::parse_reactions(row.text_or_null(index + 5)?)?,
     })
 }
 

@@ -94,6 +94,16 @@ pub(crate) mod lost {
     };
     pub(crate) const MENTIONS: Counted =
         Counted { one: "mention of a user", many: "mentions of users", sql: "SELECT count(*) FROM mentions" };
+    pub(crate) const CHANGES: Counted = Counted {
+        one: "edit, deletion or reaction (it becomes a message \"…\")",
+        many: "edits, deletions and reactions (each becomes a message \"…\")",
+        sql: "SELECT count(*) FROM changes",
+    };
+    pub(crate) const REPLIES: Counted = Counted {
+        one: "reference of a reply to its message",
+        many: "references of replies to their messages",
+        sql: "SELECT count(*) FROM entries WHERE reply_to IS NOT NULL",
+    };
 }
 
 impl Step {

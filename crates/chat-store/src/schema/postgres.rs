@@ -112,4 +112,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/postgres/0008_rooms.down.sql"),
         loses: &[lost::CLOSED_ROOMS, lost::MEMBERSHIPS, lost::MENTIONS],
     },
+    Step {
+        version: 9,
+        name: "changes",
+        up: include_str!("../../../../migrations/postgres/0009_changes.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0009_changes.down.sql"),
+        loses: &[lost::CHANGES, lost::REPLIES],
+    },
 ];
