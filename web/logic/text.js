@@ -33,6 +33,15 @@ export function piecesOf(text, names = []) {
 }
 
 /**
+ * The pieces of a text in which nothing is code: together they are the text.
+ * @param {string} text
+ * @param {Iterable<string>} names
+ */
+export function plainPiecesOf(text, names) {
+  return linksIn(text, knownOf(text.includes("@") ? names : []));
+}
+
+/**
  * Whether a text consists of a few emoji, which are then shown large.
  * @param {string} text
  */
@@ -187,8 +196,11 @@ function withoutTail(link) {
   return link.slice(0, to);
 }
 
-/** @param {string} link */
-function hrefOf(link) {
+/**
+ * @param {string} link
+ * @returns the address, if it is one of the web without a name and a password
+ */
+export function hrefOf(link) {
   try {
     const url = new URL(link);
     const isPlain = (url.protocol === "https:" || url.protocol === "http:") && !url.username && !url.password;
@@ -208,7 +220,8 @@ function count(text, char) {
 
 /** Behind an `@`, it stands for every member of the room. */
 export const EVERYBODY = "all";
-const CODE = /\x60{3}(?:[a-z0-9+#-]*\n)?([\s\S]+?)\n?\x60{3}\n?|\x60([^\x60\n]+)\x60/g;
+/** Code: lines of it (1), or some words (2). */
+export const CODE = /\x60{3}(?:[a-z0-9+#-]*\n)?([\s\S]+?)\n?\x60{3}\n?|\x60([^\x60\n]+)\x60/g;
 // Bidi controls could make a link look like another.
 const LINK = /(?<![\p{L}\p{N}])https?:\/\/[^\s<>"\x60\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
 /** An `@` that may begin a mention, and is not in an e-mail address. */

@@ -72,8 +72,8 @@ export async function want(part) {
   await Promise.all([wantLaterWords(), wantStyle(part)]);
 }
 
-/** @param {"door" | "later"} part a template of index.html */
-async function wantStyle(part) {
+/** @param {"door" | "later" | "markdown"} part a template of index.html */
+export async function wantStyle(part) {
   const { content } = byId(`${part}-code`, HTMLTemplateElement);
   const hrefs = Array.from(content.querySelectorAll("[rel=stylesheet]"), (link) => link.getAttribute("href"));
   /** @param {string | null} href */

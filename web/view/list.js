@@ -4,7 +4,7 @@
 import { advance, dayNumberOf, isIn, NEAR_PX, pillsOf, rangeAround, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
 import { byId } from "./dom.js";
 import { ListFrame } from "./frame.js";
-import { turnFold } from "./message.js";
+import { onHeights, turnFold } from "./message.js";
 import { Rows } from "./rows.js";
 
 /** @typedef {import("../logic/client.js").Part} Part */
@@ -81,6 +81,10 @@ export class MessageList {
     this.#list.addEventListener("focusin", (event) => setTabStops(event.target, 0));
     this.#list.addEventListener("focusout", (event) => setTabStops(event.target, -1));
     this.#list.addEventListener("keydown", (event) => this.#key(event));
+    onHeights((change) => {
+      this.#keepInView(change);
+      this.update();
+    });
   }
 
   /**

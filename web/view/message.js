@@ -4,7 +4,7 @@ import { addressOf } from "../logic/address.js";
 import { EVERYBODY, isEmojiAlone, piecesOf } from "../logic/text.js";
 import { dayOf, fullTimeOf, t, timeOf } from "../words.js";
 import { avatar, tintOf } from "./avatar.js";
-import { button, element, isolated, symbol } from "./dom.js";
+import { button, element, isolated, symbol, wantStyle } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/conversation.js").Key} Key */
@@ -178,6 +178,15 @@ function textOf(text, mentioned, names) {
   if (isEmojiAlone(text)) {
     shown.classList.add("emoji");
   }
+  /** @param {{ text: string, name: string }} mention */
+  const mention = (mention) => (mentioned.includes(mention.name) ? element("span", "mention-name", mention.text) : personLink(mention));
+  if (MARKED.test(text)) {
+    if (markdown) {
+      shown.append(...markdown.shownOf(text, names, mention));
+      return shown;
+    }
+    wantMarkdown(shown, (markdown) => markdown.shownOf(text, names, mention));
+  }
   for (const piece of piecesOf(text, names)) {
     switch (piece.kind) {
       case "text":
@@ -189,19 +198,65 @@ function textOf(text, mentioned, names) {
       case "block":
         shown.append(element("pre", "", element("code", "", piece.text)));
         break;
-      case "link": {
-        const link = element("a", "", piece.text);
-        link.href = piece.href;
-        link.rel = "noopener noreferrer nofollow ugc";
-        link.target = "_blank";
-        shown.append(link);
+      case "link":
+        shown.append(linkTo(piece.href, piece.text));
         break;
-      }
       case "mention":
-        shown.append(mentioned.includes(piece.name) ? element("span", "mention-name", piece.text) : personLink(piece));
+        shown.append(mention(piece));
     }
   }
   return shown;
+}
+
+/**
+ * A link out of the chat.
+ * @param {string} href
+ * @param {...(Node | string)} children
+ */
+export function linkTo(href, ...children) {
+  const link = element("a", "", ...children);
+  link.href = href;
+  link.rel = "noopener noreferrer nofollow ugc";
+  link.target = "_blank";
+  return link;
+}
+
+/**
+ * What shows Markdown, once a message has needed it.
+ * @typedef {typeof import("./markdown.js")} Markdown
+ */
+
+/** @type {Markdown | null} */
+let markdown = null;
+/** Messages that are shown without their markup until it is there. @type {Map<HTMLElement, (markdown: Markdown) => Node[]>} */
+const unmarked = new Map();
+/** Calls a function that changes the height of messages. */
+let changing = (/** @type {() => void} */ change) => change();
+
+/** @param {(change: () => void) => void} change what keeps messages in view while their heights change */
+export function onHeights(change) {
+  changing = change;
+}
+
+/**
+ * @param {HTMLElement} shown
+ * @param {(markdown: Markdown) => Node[]} nodes
+ */
+function wantMarkdown(shown, nodes) {
+  if (unmarked.size === 0) {
+    Promise.all([import("./markdown.js"), wantStyle("markdown")]).then(
+      ([loaded]) => {
+        markdown = loaded;
+        changing(() => {
+          for (const [shown, nodes] of unmarked) if (shown.isConnected) shown.replaceChildren(...nodes(loaded));
+        });
+        unmarked.clear();
+      },
+      // Without a network: the next one tries again.
+      () => unmarked.clear(),
+    );
+  }
+  unmarked.set(shown, nodes);
 }
 
 /**
@@ -228,6 +283,8 @@ function statusOf(kind, words) {
   return status;
 }
 
+/** What may be markup. */
+const MARKED = /[*_~\x60]\S|^ {0,3}(?:>|(?:[-*]|\d{1,9}[.)])[ \t]+\S)|\]\(/m;
 /** A message longer than this begins folded. */
 const FOLDED_FROM_LENGTH = 1_400;
 const FOLDED_FROM_LINES = 18;

@@ -1,0 +1,106 @@
+// Messages with Markdown. Elements are made from the tree of `logic/markdown.js`:
+// nothing that a user writes is read as HTML.
+
+import { markedOf } from "../logic/markdown.js";
+import { element } from "./dom.js";
+import { linkTo } from "./message.js";
+
+/** @typedef {import("../logic/markdown.js").Marked} Marked */
+/** @typedef {(mention: { text: string, name: string }) => Node} MentionOf */
+/** @typedef {typeof import("./highlight.js")} Highlight */
+
+/** Shows code in colours, once a message has needed it. @type {Highlight | null} */
+let highlight = null;
+
+/**
+ * @param {string} text
+ * @param {Iterable<string>} names of users who may be mentioned in it
+ * @param {MentionOf} mention
+ * @returns {Node[]}
+ */
+export function shownOf(text, names, mention) {
+  return markedOf(text, names).map((node) => nodeOf(node, mention));
+}
+
+/**
+ * @param {Marked} node
+ * @param {MentionOf} mention
+ * @returns {Node}
+ */
+function nodeOf(node, mention) {
+  switch (node.kind) {
+    case "text":
+      return document.createTextNode(node.text);
+    case "mark":
+      return element("span", "mark", node.text);
+    case "code":
+      return element("code", "", node.text);
+    case "block":
+      return blockOf(node);
+    case "mention":
+      return mention(node);
+  }
+  const children = node.children.map((child) => nodeOf(child, mention));
+  switch (node.kind) {
+    case "link": {
+      const link = linkTo(node.href, ...children);
+      link.title = node.href;
+      return link;
+    }
+    case "item": {
+      const item = element("li", "", ...children);
+      if (node.number !== null) item.value = node.number;
+      return item;
+    }
+    default:
+      return element(TAGS[node.kind], "", ...children);
+  }
+}
+
+const TAGS = /** @type {const} */ ({ strong: "strong", emphasis: "em", delete: "s", quote: "blockquote", numbers: "ol", bullets: "ul" });
+
+/** @param {{ text: string, language: string }} block */
+function blockOf({ text, language }) {
+  const code = element("code", "", text);
+  if (language && text.length <= HIGHLIGHTED_MAX_LENGTH) {
+    if (highlight) {
+      highlight.show(code, text, language);
+    } else {
+      import("./highlight.js").then(
+        (loaded) => {
+          highlight = loaded;
+          loaded.show(code, text, language);
+        },
+        () => {},
+      );
+    }
+  }
+  return element("pre", "", code);
+}
+
+/** Puts the source of what is selected into the clipboard, with its markup. */
+document.addEventListener("copy", (event) => {
+  const selection = getSelection();
+  const list = document.getElementById("messages");
+  if (!selection || selection.isCollapsed || !list || !event.clipboardData || event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLInputElement) {
+    return;
+  }
+  const range = selection.getRangeAt(0);
+  const within = range.commonAncestorContainer;
+  if (!list.contains(within) || !range.cloneContents().querySelector(".mark")) {
+    return;
+  }
+  const message = (within instanceof Element ? within : within.parentElement)?.closest(".text");
+  let text = range.cloneContents().textContent ?? "";
+  if (!message) {
+    // Several messages: as the browser does, but with the markup.
+    list.classList.add("with-marks");
+    text = selection.toString();
+    list.classList.remove("with-marks");
+  }
+  event.clipboardData.setData("text/plain", text);
+  event.preventDefault();
+});
+
+/** Colouring more code at once would be noticed. */
+const HIGHLIGHTED_MAX_LENGTH = 10_000;
