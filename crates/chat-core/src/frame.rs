@@ -29,9 +29,13 @@ impl Version {
 }
 
 impl Framing {
-    /// Appends the frame of an entry. v1 shows `shown_s`, in seconds since 1970,
-    /// as its time.
-    pub(crate) fn entry(self, out: &mut Vec<u8>, version: Version, entry: &Entry, shown_s: u64) {
+    /// Appends the frame of an entry. v1 shows `shown_s`, in seconds since 1970, as its
+    /// time, and has no frame for changes and deleted messages: returns whether there is
+    /// one.
+    pub(crate) fn entry(self, out: &mut Vec<u8>, version: Version, entry: &Entry, shown_s: u64) -> bool {
+        if version == Version::V1 && (!entry.body.is_message() || entry.body.is_deleted()) {
+            return false;
+        }
         let from = entry.from.as_str();
         let text = entry.body.text();
         self.append(out, |out| match (version, &entry.topic) {
@@ -43,6 +47,7 @@ impl Framing {
                 v1::private(out, room, from, to, text, shown_s);
             }
         });
+        true
     }
 
     /// Appends one message, whose payload `write` appends.

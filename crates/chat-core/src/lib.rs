@@ -40,6 +40,7 @@
 //! before it opens a client. And nothing is kept: what must survive is in the log.
 
 mod batch;
+mod emoji;
 mod entry;
 mod frame;
 mod history;
@@ -54,6 +55,7 @@ mod seed;
 mod skeleton;
 
 pub use batch::{Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
+pub use emoji::{EMOJI_MAX_CHARS, Emoji, EmojiError};
 pub use entry::{
     Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions,
     MessagesFrom, Missed, NEWEST_MESSAGES, Outcome, Page, PageFrom, PageLimits, Receipt, Remembered, Topic,
@@ -70,8 +72,8 @@ pub use membership::{
     RoomChange, RoomInfo, RoomPatch, UserMark, WantedChange, judge_change,
 };
 pub use message::{
-    ChangeRules, ChangedMessage, Emoji, EmojiError, KeptState, MessageState, REACTION_USERS_SHOWN,
-    REACTIONS_MAX, Reaction, ReactorsQuestion, Stamp, TargetFacts,
+    ChangeRules, ChangedMessage, KeptState, MessageState, REACTION_USERS_SHOWN, REACTIONS_MAX, Reaction,
+    ReactorsQuestion, Stamp, TargetFacts,
 };
 pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,

@@ -1,49 +1,8 @@
 //! Messages as changes have made them: edited, deleted, with reactions.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 
-use crate::{Body, Entry, Mentions, MessageText, Topic, Username};
-
-/// One emoji, fully qualified.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Emoji(Arc<str>);
-
-/// A text that is not exactly one emoji.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not exactly one emoji")]
-pub struct EmojiError;
-
-impl Emoji {
-    /// The emoji in a text.
-    ///
-    /// # Errors
-    ///
-    /// The text is not exactly one emoji.
-    pub fn parse(text: &str) -> Result<Self, EmojiError> {
-        match text {
-            "" => Err(EmojiError),
-            text => Ok(Self(text.into())),
-        }
-    }
-
-    /// The emoji that a log has stored.
-    pub fn stored(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The emoji as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Emoji {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
+use crate::{Body, Emoji, Entry, Mentions, MessageText, Topic, Username};
 
 /// What changes have made of a message, as the log shows it when the message is read.
 /// A message that was never changed has none.

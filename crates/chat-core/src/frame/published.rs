@@ -17,11 +17,11 @@ use self::examples::{v1_frames, v2_frames, written};
 use self::random::{client_frames, content, replies, value_of};
 use super::v1;
 use super::v2::{self, About, EntryFrame, ErrorCode, MessageFields, REF_MAX_CHARS, Reply};
-use crate::{CloseCode, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS};
+use crate::{CloseCode, EMOJI_MAX_CHARS, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS};
 
 const DOCUMENT: &str = "asyncapi.yaml";
 
-/// It has the two schemas of an entry, which are published by name.
+/// It has the schemas of the kinds of entries, which are published by name.
 impl JsonSchema for MessageFields<'_> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Entry".into()
@@ -32,8 +32,8 @@ impl JsonSchema for MessageFields<'_> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let refs =
-            ["Message", "Private"].map(|name| json!({ "$ref": format!("#/components/schemas/{name}") }));
+        let refs = ["Message", "Private", "Edit", "Delete", "React", "Unreact"]
+            .map(|name| json!({ "$ref": format!("#/components/schemas/{name}") }));
         schemars::json_schema!({ "oneOf": refs })
     }
 }
@@ -50,7 +50,7 @@ struct Request {
     examples: &'static [&'static str],
 }
 
-const REQUESTS: [Request; 8] = [
+const REQUESTS: [Request; 12] = [
     Request {
         kind: "join",
         schema: "Join",
@@ -86,10 +86,11 @@ const REQUESTS: [Request; 8] = [
         schema: "SendMessage",
         summary: "Sends a message to a room that is joined.",
         required: &["room", "text", "nonce"],
-        optional: &["mentions", "mention_all"],
+        optional: &["reply_to", "mentions", "mention_all"],
         rule: || json!({ "not": { "required": ["to"] } }),
         examples: &[
             r#"{"type":"message","room":"tech","text":"Привет, мир!","nonce":"a1"}"#,
+            r#"{"type":"message","room":"tech","text":"И тебе.","nonce":"a4","reply_to":252}"#,
             r#"{"type":"message","room":"tech","text":"@bob, смотри","nonce":"a3","mentions":["bob"]}"#,
         ],
     },
@@ -98,9 +99,52 @@ const REQUESTS: [Request; 8] = [
         schema: "SendPrivate",
         summary: "Sends a private message to a user.",
         required: &["to", "text", "nonce"],
-        optional: &[],
+        optional: &["reply_to"],
         rule: || json!({}),
         examples: &[r#"{"type":"private","to":"bob","text":"Секретное сообщение","nonce":"a2"}"#],
+    },
+    Request {
+        kind: "edit",
+        schema: "SendEdit",
+        summary: "Replaces the text and mentions of a message of one's own, in a room that is joined or in \
+                  a private conversation.",
+        required: &["target", "text", "nonce"],
+        optional: &["room", "to", "mentions", "mention_all"],
+        rule: room_or_to,
+        examples: &[
+            r#"{"type":"edit","room":"tech","target":253,"text":"Привет, миры!","nonce":"a5"}"#,
+            r#"{"type":"edit","to":"bob","target":4,"text":"Секрет","nonce":"a6"}"#,
+        ],
+    },
+    Request {
+        kind: "delete",
+        schema: "SendDelete",
+        summary: "Takes a message back: one's own, or as a moderator of the room.",
+        required: &["target", "nonce"],
+        optional: &["room", "to"],
+        rule: room_or_to,
+        examples: &[
+            r#"{"type":"delete","room":"tech","target":253,"nonce":"a7"}"#,
+            r#"{"type":"delete","to":"bob","target":4,"nonce":"a8"}"#,
+        ],
+    },
+    Request {
+        kind: "react",
+        schema: "SendReact",
+        summary: "Reacts to a message.",
+        required: &["target", "emoji", "nonce"],
+        optional: &["room", "to"],
+        rule: room_or_to,
+        examples: &[r#"{"type":"react","room":"tech","target":253,"emoji":"❤️","nonce":"a9"}"#],
+    },
+    Request {
+        kind: "unreact",
+        schema: "SendUnreact",
+        summary: "Takes a reaction back.",
+        required: &["target", "emoji", "nonce"],
+        optional: &["room", "to"],
+        rule: room_or_to,
+        examples: &[r#"{"type":"unreact","room":"tech","target":253,"emoji":"❤️","nonce":"b1"}"#],
     },
     Request {
         kind: "history",
@@ -127,7 +171,7 @@ const REQUESTS: [Request; 8] = [
                   or no longer does.",
         required: &["active"],
         optional: &["room", "to", "ref"],
-        rule: || json!({ "oneOf": [{ "required": ["room"] }, { "required": ["to"] }] }),
+        rule: room_or_to,
         examples: &[
             r#"{"type":"typing","room":"tech","active":true}"#,
             r#"{"type":"typing","to":"bob","active":false}"#,
@@ -159,6 +203,11 @@ const REQUESTS: [Request; 8] = [
     },
 ];
 
+/// The rule of a frame that is for a room or else for one user.
+fn room_or_to() -> Value {
+    json!({ "oneOf": [{ "required": ["room"] }, { "required": ["to"] }] })
+}
+
 /// The rules for a field where a frame uses it, beside its type.
 fn narrowed(kind: &str, field: &str) -> Value {
     let no_control = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
@@ -170,6 +219,8 @@ fn narrowed(kind: &str, field: &str) -> Value {
         "to" => json!({ "pattern": "\\S" }),
         "with" if kind != "history" => json!({ "pattern": "\\S" }),
         "mentions" => json!({ "maxItems": MENTIONS_MAX }),
+        "target" => json!({ "minimum": 1 }),
+        "emoji" => json!({ "minLength": 1, "maxLength": EMOJI_MAX_CHARS }),
         "level" => json!({ "enum": ["all", "mentions", "none"] }),
         "limit" => json!({ "minimum": if kind == "history" { 1 } else { 0 }, "maximum": 100 }),
         _ => json!({}),

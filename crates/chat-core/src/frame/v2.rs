@@ -9,7 +9,7 @@ use serde::Serialize;
 pub use self::reply::features;
 pub(crate) use self::reply::{
     Ack, ConversationTop, FEATURES, Limits, MessageFields, PlaceRef, PresenceWhat, Reply, TypingIn, entry,
-    error,
+    entry_bytes, error,
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};

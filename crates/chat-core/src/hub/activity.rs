@@ -3,6 +3,8 @@
 //!
 //! A message is added to the window of its room, which costs the same however many members
 //! there are. When the window is shown, it is counted for each member who is connected.
+//! Changes of messages are entries of the window that do not count; a message that is
+//! deleted before the window is shown does not, either.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,17 +18,17 @@ use crate::frame::Version;
 use crate::frame::v2::Reply;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{ClientId, Entry, Memberships, Mentions, Username};
+use crate::{Body, ClientId, Entry, Memberships, Mentions, Username};
 
 /// What came in a room that members with clients here have not joined.
 #[derive(Debug)]
 pub(super) struct Window {
     /// Clients know of the messages up to here, except for those in `late`.
     start: u64,
-    /// The number and the time in milliseconds of the last message.
+    /// The number of the last entry, and the time in milliseconds of the last message.
     top: u64,
     at_ms: u64,
-    /// The newest messages in rising order, at most [`RECENT_MAX`]; also some before
+    /// The newest entries in rising order, at most [`RECENT_MAX`]; also some before
     /// `start`, which a late client may not know.
     recent: VecDeque<Seen>,
     /// The messages after `start` that are no longer in `recent`.
@@ -39,10 +41,12 @@ pub(super) struct Window {
     passes: u64,
 }
 
-/// A message in a window.
+/// An entry in a window.
 #[derive(Debug)]
 struct Seen {
     seq: u64,
+    /// It is a message, and not deleted.
+    counts: bool,
     from: Username,
     mentions: Option<Box<Mentions>>,
     /// The pass before which it came.
@@ -100,7 +104,7 @@ impl Window {
         }
     }
 
-    /// Adds a message. Those before it that the window has not seen count as messages of
+    /// Adds an entry. Those before it that the window has not seen count as messages of
     /// others without mentions.
     pub(super) fn note(&mut self, entry: &Entry) {
         if entry.seq <= self.top {
@@ -120,10 +124,19 @@ impl Window {
         {
             self.older.add(&oldest);
         }
-        let mentions = entry.body.mentions().cloned().map(Box::new);
-        let seen = Seen { seq: entry.seq, from: entry.from.clone(), mentions, pass: self.passes };
+        let counts = entry.body.is_message() && !entry.body.is_deleted();
+        let mentions = entry.body.mentions().filter(|_| counts).cloned().map(Box::new);
+        let seen = Seen { seq: entry.seq, counts, from: entry.from.clone(), mentions, pass: self.passes };
         self.recent.push_back(seen);
-        (self.top, self.at_ms) = (entry.seq, entry.at_ms);
+        self.top = entry.seq;
+        if entry.body.is_message() {
+            self.at_ms = entry.at_ms;
+        }
+        if let Body::Delete { target } = entry.body
+            && let Ok(index) = self.recent.binary_search_by_key(&target, |seen| seen.seq)
+        {
+            self.recent[index].counts = false;
+        }
     }
 
     /// Notes that a client knows of the messages up to `known`, which may be ahead of the
@@ -174,7 +187,7 @@ impl Window {
         let first = self.recent.front().map_or(self.top + 1, |seen| seen.seq);
         let mut news = News { new: first.saturating_sub(known.saturating_add(1)), mentions: 0 };
         for seen in self.recent.iter().rev().take_while(|seen| seen.seq > known) {
-            if seen.from != *user {
+            if seen.counts && seen.from != *user {
                 news.new += 1;
                 news.mentions += u64::from(seen.mentions.as_ref().is_some_and(|found| found.contain(user)));
             }
@@ -197,6 +210,9 @@ impl Tally {
     }
 
     fn add(&mut self, seen: &Seen) {
+        if !seen.counts {
+            return;
+        }
         self.messages += 1;
         let author = self.users.entry_ref(&seen.from).or_default();
         author.own += 1;
@@ -360,7 +376,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Body, MessageText, RoomName, Topic};
+    use crate::{Emoji, MessageText, RoomName, Topic};
 
     fn name(index: u8) -> Username {
         Username::parse(["alice", "bob", "carol", "dave"][usize::from(index % 4)]).unwrap()
@@ -387,8 +403,13 @@ mod tests {
 
     /// What came for a user after a number, counted one by one.
     fn counted(entries: &[Entry], known: u64, user: &Username) -> News {
-        let others: Vec<_> =
-            entries.iter().filter(|entry| entry.seq > known && entry.from != *user).collect();
+        let is_deleted = |seq: u64| {
+            entries.iter().any(|entry| matches!(entry.body, Body::Delete { target } if target == seq))
+        };
+        let counts = |entry: &&Entry| {
+            entry.body.is_message() && entry.seq > known && entry.from != *user && !is_deleted(entry.seq)
+        };
+        let others: Vec<_> = entries.iter().filter(counts).collect();
         let mentions = others.iter().filter_map(|entry| entry.body.mentions());
         let mentions = mentions.filter(|mentions| mentions.contain(user)).count();
         News { new: others.len() as u64, mentions: mentions as u64 }
@@ -400,16 +421,27 @@ mod tests {
         #[test]
         fn each_user_is_shown_what_others_wrote_since_it_was_last_shown(
             messages in prop::collection::vec(
-                (0..4_u8, prop::collection::btree_set(0..4_u8, 0..3), prop::bool::weighted(0.1)), 1..700,
+                (0..4_u8, prop::collection::btree_set(0..4_u8, 0..3), prop::bool::weighted(0.1), 0..12_u64),
+                1..700,
             ),
             passes in prop::collection::btree_set(0..700_usize, 0..6),
             known in 0..700_u64,
         ) {
             let mut window = Window::new(0, Seed(1, 2));
             let (mut entries, mut start) = (Vec::new(), 0);
-            for (index, (from, named, all)) in messages.iter().enumerate() {
+            for (index, (from, named, all, kind)) in messages.iter().enumerate() {
                 let named: Vec<u8> = named.iter().copied().collect();
-                let entry = entry(index as u64 + 1, *from, &named, *all);
+                let mut entry = entry(index as u64 + 1, *from, &named, *all);
+                let target = entry.seq.saturating_sub(*kind);
+                match kind {
+                    1..=3 => entry.body = Body::Delete { target },
+                    4 => entry.body = Body::React { target, emoji: Emoji::stored("👍") },
+                    5 => {
+                        let mentions = entry.body.mentions().cloned().map(Box::new);
+                        entry.body = Body::Edit { target, text: None, mentions };
+                    }
+                    _ => {}
+                }
                 window.note(&entry);
                 // An entry that is noted twice counts once.
                 window.note(&entry);

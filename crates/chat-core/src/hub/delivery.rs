@@ -75,7 +75,7 @@ impl Hub {
         }
     }
 
-    /// Sends a private message to every client of its two users.
+    /// Sends an entry of a private conversation to every client of its two users.
     pub(super) fn deliver_private(&mut self, entry: &Entry, out: &mut Outputs) {
         let Topic::Pair(pair) = &entry.topic else { return };
         let mut recipients = self.users.clients_of(pair.low()).to_vec();
@@ -97,9 +97,10 @@ impl Hub {
                 continue;
             }
             self.scratch.clear();
-            self.options.framing.entry(&mut self.scratch, version, entry, entry.at_ms / 1000);
-            let bytes = out.store(&self.scratch);
-            out.write(recipients, bytes, 1);
+            if self.options.framing.entry(&mut self.scratch, version, entry, entry.at_ms / 1000) {
+                let bytes = out.store(&self.scratch);
+                out.write(recipients, bytes, 1);
+            }
         }
     }
 

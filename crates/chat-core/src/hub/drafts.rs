@@ -28,6 +28,8 @@ pub(super) struct OpenDraft {
     pub(super) fails_at_ms: u64,
     /// See [`Draft::check`](crate::Draft::check).
     pub(super) check: bool,
+    /// Whether it is a message, not a change of one.
+    pub(super) is_message: bool,
 }
 
 /// What a draft's author needs when the receipt comes.

@@ -9,10 +9,10 @@ use super::planted::planted;
 use super::reads::HistoryPage;
 use super::replies::NO_ACCOUNT;
 use super::users::{UserRate, UserSlot};
-use crate::frame::v2::{self, About, ErrorCode};
+use crate::frame::v2::{self, About, ErrorCode, Place};
 use crate::frame::{v1, v1::Refusal};
 use crate::outputs::Outputs;
-use crate::{Body, ClientId, CloseCode, MessageText, Pair, RoomName, Topic, Username};
+use crate::{Body, ClientId, CloseCode, MessageText, Nonce, Pair, RoomName, Topic, Username};
 
 impl Hub {
     /// A client sent a frame.
@@ -80,24 +80,9 @@ impl Hub {
             Ok(v2::Request::Leave { room, reference }) => {
                 self.leave_request(id, &room, &reference.into(), out);
             }
-            Ok(v2::Request::Message { room, text, nonce, mentions }) => {
+            Ok(v2::Request::Send { place, body, nonce }) => {
                 self.count_message(user);
-                if self.has_joined(id, &room) {
-                    let body = Body::Message { text, mentions, reply_to: None, state: None };
-                    self.send(id, Send { topic: Topic::Room(room), body, nonce }, out);
-                } else {
-                    self.refuse_send(id, ErrorCode::NotJoined, "join the room first", nonce);
-                }
-            }
-            Ok(v2::Request::Private { to, text, nonce }) => {
-                self.count_message(user);
-                match Username::known(&to) {
-                    Ok(to) => {
-                        let topic = Topic::Pair(Pair::new(self.users[user].name().clone(), to));
-                        self.send(id, Send { topic, body: Body::message(text), nonce }, out);
-                    }
-                    Err(_) => self.refuse_send(id, ErrorCode::NotFound, NO_ACCOUNT, nonce),
-                }
+                self.send_request(id, user, place, body, nonce, out);
             }
             Ok(v2::Request::History { of, from, limit, fold, reference }) => {
                 self.users.count(user, UserRate::Pages, self.options.history_rate, now_ms);
@@ -117,6 +102,29 @@ impl Hub {
                 about => self.refuse(id, refusal.code, refusal.message, &about, None),
             },
         }
+    }
+
+    /// A v2 client sends a message or a change of one.
+    fn send_request(
+        &mut self,
+        id: ClientId,
+        user: UserSlot,
+        place: Place,
+        body: Body,
+        nonce: Nonce,
+        out: &mut Outputs,
+    ) {
+        let topic = match place {
+            Place::Room(room) if self.has_joined(id, &room) => Topic::Room(room),
+            Place::Room(_) => {
+                return self.refuse_send(id, ErrorCode::NotJoined, "join the room first", nonce);
+            }
+            Place::With(to) => match Username::known(&to) {
+                Ok(to) => Topic::Pair(Pair::new(self.users[user].name().clone(), to)),
+                Err(_) => return self.refuse_send(id, ErrorCode::NotFound, NO_ACCOUNT, nonce),
+            },
+        };
+        self.send(id, Send { topic, body, nonce }, out);
     }
 
     fn count_message(&mut self, user: UserSlot) {

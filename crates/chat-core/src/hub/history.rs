@@ -5,8 +5,7 @@ use super::client::{Client, Paused};
 use super::join::WaitingHistory;
 use super::reads::{HistoryPage, HistoryRequest, PagePurpose};
 use super::replies::RETRY_AFTER_S;
-use crate::frame::escaped_bytes;
-use crate::frame::v2::{About, ErrorCode, MessageFields, Place, PlaceRef, Reply};
+use crate::frame::v2::{self, About, ErrorCode, MessageFields, Place, PlaceRef, Reply};
 use crate::outputs::Outputs;
 use crate::{ClientId, Entry, Page, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
 
@@ -182,9 +181,7 @@ fn entries_within(page: &Page, from: PageFrom, max_bytes: usize) -> Vec<&Entry> 
     let mut bytes = 0;
     let mut fits = |entry: &&Entry| {
         let is_first = bytes == 0;
-        let names = entry.body.mentions().map_or(&[][..], |mentions| &mentions.names);
-        let mentions: usize = names.iter().map(|name| escaped_bytes(name.as_str())).sum();
-        bytes += MESSAGE_BYTES + escaped_bytes(entry.body.text()) + mentions;
+        bytes += v2::entry_bytes(entry) + 1;
         is_first || bytes <= max_bytes
     };
     let entries = page.entries.iter().map(|entry| &**entry);
@@ -197,6 +194,3 @@ fn entries_within(page: &Page, from: PageFrom, max_bytes: usize) -> Vec<&Entry> 
         }
     }
 }
-
-/// What a message takes beside its text and mentions, in bytes: names, nonce, field names.
-const MESSAGE_BYTES: usize = 600;

@@ -1,4 +1,4 @@
-//! From a message to a draft, and from its receipt back to the client.
+//! From a message or a change to a draft, and from its receipt back to the client.
 //!
 //! Credits bound what is on its way to the log: a client, a user or a hub that
 //! has too much of it is paused, and nothing is lost.
@@ -18,7 +18,7 @@ use crate::{
 impl Hub {
     // To the log.
 
-    /// Appends a message of a v2 client, unless its order demands that it is refused
+    /// Appends what a v2 client sends, unless its order demands that it is refused
     /// or waits.
     pub(super) fn send(&mut self, id: ClientId, send: Send, out: &mut Outputs) {
         let Some(client) = self.clients.get_mut(id) else { return };
@@ -68,7 +68,7 @@ impl Hub {
         top.unwrap_or(0) + 1
     }
 
-    /// Has the log store a message.
+    /// Has the log store a message or a change.
     pub(super) fn append(
         &mut self,
         id: ClientId,
@@ -82,7 +82,10 @@ impl Hub {
         let author = client.reference();
         let user = client.user();
         let from = self.users[user].name().clone();
-        self.typist_sends(user, &topic, out);
+        let is_message = body.is_message();
+        if is_message {
+            self.typist_sends(user, &topic, out);
+        }
         let (room, nonce) = match (&origin, &topic) {
             // The name of a closed room is not for the recipient.
             (DraftOrigin::V1 { room, .. }, Topic::Pair(_)) if room.is_made_by_server() => {
@@ -103,6 +106,7 @@ impl Hub {
             bytes: body.bytes(),
             fails_at_ms: self.now.mono_ms + self.options.append_timeout_ms,
             check,
+            is_message,
         });
         out.push(Output::Append(Draft {
             id: draft,
@@ -121,14 +125,20 @@ impl Hub {
     /// The log answered a draft.
     pub(super) fn receipt(&mut self, receipt: &Receipt, out: &mut Outputs) {
         // One that timed out was answered then.
-        let Some(OpenDraft { author, topic, origin, check, .. }) = self.drafts.take(receipt.draft) else {
+        let Some(OpenDraft { author, topic, origin, check, is_message, .. }) =
+            self.drafts.take(receipt.draft)
+        else {
             return;
         };
         let is_there = self.clients.same(author).is_some();
         match (&receipt.outcome, origin) {
             (Outcome::Stored { seq, at_ms }, origin) => {
                 self.missed(&Missed { topic: topic.clone(), first: *seq, last: *seq }, out);
-                if check && let (Topic::Room(room), Some(client)) = (&topic, self.clients.same(author)) {
+                // A change makes nobody a member.
+                if check
+                    && is_message
+                    && let (Topic::Room(room), Some(client)) = (&topic, self.clients.same(author))
+                {
                     let user = client.user();
                     self.sender_is_member(room, user);
                     self.check_membership(author, &topic, out);
@@ -151,7 +161,9 @@ impl Hub {
                 self.note_committed(topic, *seq, out);
                 if self.clients.same(author).is_some() {
                     self.acknowledge(author.id, &nonce, topic, *seq, *at_ms, Stored::Before);
-                    self.check_membership(author, topic, out);
+                    if is_message {
+                        self.check_membership(author, topic, out);
+                    }
                 }
             }
             (Outcome::NoRecipient { at_ms }, DraftOrigin::V1 { room, text }) => {
@@ -165,10 +177,15 @@ impl Hub {
                 self.refuse_send(author.id, ErrorCode::NotFound, NO_ACCOUNT, nonce);
             }
             (Outcome::Forbidden, DraftOrigin::V2 { nonce, .. }) if is_there => {
-                self.refuse_send(author.id, ErrorCode::Forbidden, "you may not write to this room", nonce);
+                let message = match is_message {
+                    true => "you may not write to this room",
+                    false => "you may not change this message so",
+                };
+                self.refuse_send(author.id, ErrorCode::Forbidden, message, nonce);
             }
             (Outcome::NotFound, DraftOrigin::V2 { nonce, .. }) if is_there => {
-                self.refuse_send(author.id, ErrorCode::NotFound, "there is no such message", nonce);
+                let message = "there is no such message, or no such reaction";
+                self.refuse_send(author.id, ErrorCode::NotFound, message, nonce);
             }
             (Outcome::TooMany, DraftOrigin::V2 { nonce, .. }) if is_there => {
                 let message = "this message has too many different reactions";

@@ -2,6 +2,7 @@
 //! receives, by topic.
 
 mod activity;
+mod changes;
 mod failures;
 mod harness;
 mod hello;

@@ -9,8 +9,8 @@ use crate::frame::v2::{
 };
 use crate::hub::frame_max_bytes;
 use crate::{
-    Access, Body, Entry, HubOptions, Level, MENTIONS_MAX, Mentions, MessageText, NONCE_MAX_CHARS, Nonce,
-    Pair, ROOM_NAME_MAX_CHARS, Role, RoomName, Topic, Username,
+    Access, Body, Emoji, Entry, HubOptions, Level, MENTIONS_MAX, Mentions, MessageState, MessageText,
+    NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, Reaction, Role, RoomName, Topic, Username,
 };
 
 pub(super) fn username(name: &str) -> Username {
@@ -214,5 +214,49 @@ pub(super) fn v2_frames() -> Vec<Value> {
     frames.push(written(|out| v2::entry(out, &mentioning)));
     frames.push(written(|out| v2::entry(out, &in_room("bob", 254, "Привет!", None))));
     frames.push(written(|out| v2::entry(out, &whispered(4, Some("a2")))));
+    frames.extend(changes().iter().map(|entry| written(|out| v2::entry(out, entry))));
     frames
+}
+
+/// A message as changes have made it, an answer to it, a deleted one, and changes of each kind.
+fn changes() -> Vec<Entry> {
+    let emoji = || Emoji::parse("❤").unwrap();
+    let reaction = Reaction { emoji: emoji(), count: 2, users: vec![username("bob"), username("dave")] };
+    let state = |state| Some(Box::new(state));
+    let edited = Body::Message {
+        text: MessageText::stored("Привет, миры!"),
+        mentions: None,
+        reply_to: None,
+        state: state(MessageState {
+            updated: 258,
+            edited_at_ms: Some(1_795_372_060_000),
+            deleted: false,
+            reactions: vec![reaction],
+        }),
+    };
+    let answer = Body::Message {
+        text: MessageText::stored("И тебе."),
+        mentions: None,
+        reply_to: Some(253),
+        state: None,
+    };
+    let deleted = Body::Message {
+        text: MessageText::stored(""),
+        mentions: None,
+        reply_to: None,
+        state: state(MessageState { updated: 5, deleted: true, ..MessageState::default() }),
+    };
+    let in_room = |from, seq, nonce, body| Entry { body, ..in_room(from, seq, "", Some(nonce)) };
+    let private = |seq, nonce, body| Entry { body, ..whispered(seq, Some(nonce)) };
+    let edit = |target, text| Body::Edit { target, text, mentions: None };
+    vec![
+        in_room("alice", 253, "a1", edited),
+        in_room("bob", 256, "b0", answer),
+        private(4, "a2", deleted),
+        in_room("alice", 255, "a5", edit(253, Some(MessageText::stored("Привет, миры!")))),
+        in_room("alice", 254, "a3", edit(253, None)),
+        private(5, "a8", Body::Delete { target: 4 }),
+        in_room("bob", 257, "a9", Body::React { target: 253, emoji: emoji() }),
+        in_room("bob", 259, "b1", Body::Unreact { target: 253, emoji: emoji() }),
+    ]
 }

@@ -9,7 +9,10 @@ use crate::frame::v2::{
     self, ConversationTop, FEATURES, LeftReason, Limits, ListedRoom, MessageFields, PlaceRef, PresenceWhat,
     Reply, RoomWhat, TypingIn,
 };
-use crate::{Access, Body, Entry, Level, Mentions, MessageText, Pair, Role, RoomName, Topic};
+use crate::{
+    Access, Body, Emoji, Entry, Level, Mentions, MessageState, MessageText, Pair, Reaction, Role, RoomName,
+    Topic,
+};
 
 pub(super) fn name() -> impl Strategy<Value = String> {
     "[ -~а-я👍\u{1}]{1,24}"
@@ -23,18 +26,49 @@ pub(super) fn entries() -> impl Strategy<Value = Entry> {
             Box::new(Mentions { names, all })
         },
     ));
-    (any::<bool>(), name(), name(), 1..1_u64 << 50, any::<u64>(), "\\PC{1,40}", nonce, mentions).prop_map(
-        |(is_private, from, other, seq, at_ms, text, nonce, mentions)| {
+    (any::<bool>(), name(), name(), 1..1_u64 << 50, any::<u64>(), "\\PC{1,40}", nonce, mentions, kinds())
+        .prop_map(|(is_private, from, other, seq, at_ms, text, nonce, mentions, kind)| {
             let topic = match RoomName::parse(&other) {
                 Ok(room) if !is_private => Topic::Room(room),
                 _ => Topic::Pair(Pair::new(username(&from), username(&other))),
             };
             let nonce = nonce.as_deref();
             let stored = MessageText::stored(&text);
-            let body = Body::Message { text: stored, mentions, reply_to: None, state: None };
+            let body = match kind {
+                Body::Message { reply_to, state, .. } => {
+                    Body::Message { text: stored, mentions, reply_to, state }
+                }
+                Body::Edit { target, text, .. } => {
+                    Body::Edit { target, text: text.map(|_| stored), mentions }
+                }
+                other => other,
+            };
             Entry { at_ms, body, ..entry(topic, &from, seq, &text, nonce) }
-        },
-    )
+        })
+}
+
+/// A body of each kind, with a text or without.
+fn kinds() -> impl Strategy<Value = Body> {
+    let emoji = || prop::sample::select(vec!["👍", "❤️", "🏳️‍🌈"]).prop_map(Emoji::stored);
+    let users = prop::collection::vec(name().prop_map(|name| username(&name)), 1..4);
+    let reaction =
+        (emoji(), 1..9_u64, users).prop_map(|(emoji, count, users)| Reaction { emoji, count, users });
+    let state = (1..99_u64, any::<Option<u64>>(), any::<bool>(), prop::collection::vec(reaction, 0..3))
+        .prop_map(|(updated, edited_at_ms, deleted, reactions)| {
+            Box::new(MessageState { updated, edited_at_ms, deleted, reactions })
+        });
+    let text = || MessageText::stored("");
+    prop_oneof![
+        4 => (any::<Option<u64>>(), proptest::option::of(state)).prop_map(move |(reply_to, state)| {
+            Body::Message { text: text(), mentions: None, reply_to, state }
+        }),
+        1 => (any::<u64>(), any::<bool>()).prop_map(move |(target, has_text)| {
+            Body::Edit { target, text: has_text.then(text), mentions: None }
+        }),
+        1 => any::<u64>().prop_map(|target| Body::Delete { target }),
+        1 => (any::<u64>(), emoji()).prop_map(|(target, emoji)| Body::React { target, emoji }),
+        1 => (any::<u64>(), emoji()).prop_map(|(target, emoji)| Body::Unreact { target, emoji }),
+    ]
 }
 
 /// Random content of the server's frames.
@@ -166,7 +200,8 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     let text = |regex| proptest::string::string_regex(regex).unwrap().prop_map(Value::from).boxed();
     let good = match field {
         "type" => prop::sample::select(vec![
-            "join", "leave", "message", "private", "history", "typing", "read", "level",
+            "join", "leave", "message", "private", "edit", "delete", "react", "unreact", "history", "typing",
+            "read", "level",
         ])
         .prop_map(Value::from)
         .boxed(),
@@ -176,6 +211,7 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
                 .prop_map(Value::from)
                 .boxed()
         }
+        "emoji" => prop::sample::select(vec!["👍", "❤", "❤️", "🏳️‍🌈", "", "👍🏽👍🏽👍🏽👍🏽👍🏽👍🏽"]).prop_map(Value::from).boxed(),
         "room" => text("[a-zа-я \u{7f}\u{1}]{0,3}|[а-я]{63,66}"),
         "nonce" => text("[a-z]{1,9}|[a-z]{1,9}|[a-z]{0,2}|[а-я]{63,66}|a\u{85}"),
         "ref" => text("[a-z\u{1}]{0,2}|[а-я]{63,66}"),
@@ -190,7 +226,8 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     };
     prop_oneof![
         60 => good,
-        1 => Just(json!("hi")),
+        // No schema can say which texts are an emoji.
+        1 => Just(json!(if field == "emoji" { "" } else { "hi" })),
         1 => Just(json!(7)),
         1 => Just(json!(-1)),
         1 => Just(json!(1.5)),
@@ -200,7 +237,7 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     .boxed()
 }
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 21] = [
     "type",
     "room",
     "to",
@@ -218,6 +255,9 @@ const FIELDS: [&str; 18] = [
     "level",
     "mentions",
     "mention_all",
+    "target",
+    "emoji",
+    "reply_to",
     "ref",
 ];
 

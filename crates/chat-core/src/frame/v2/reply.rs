@@ -1,9 +1,11 @@
 //! The frames that v2 clients are sent.
 
+use std::io;
+
 use serde::{Serialize, Serializer};
 
 use super::{About, ErrorCode};
-use crate::{Access, Entry, GoneReason, Level, Nonce, Role, Topic, Username};
+use crate::{Access, Body, Entry, GoneReason, Level, MessageText, Nonce, Reaction, Role, Topic, Username};
 
 /// The frames of the server, except entries.
 #[derive(Serialize)]
@@ -76,7 +78,7 @@ pub(crate) enum Reply<'a> {
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a str>,
     },
-    /// The acknowledgement of a message: it is stored for good.
+    /// The acknowledgement of a message or a change: it is stored for good.
     Ack {
         /// That of the send.
         nonce: &'a str,
@@ -87,7 +89,7 @@ pub(crate) enum Reply<'a> {
         /// When it was stored, in whole seconds since 1970.
         timestamp: u64,
         /// It was stored before: this is the first result, whatever this send
-        /// contained.
+        /// contained. Or what a change wants is so already, by this entry.
         duplicate: bool,
         /// Mentioned users who are no members of the room: they are not notified.
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -346,7 +348,7 @@ impl From<GoneReason> for LeftReason {
     }
 }
 
-/// The topic of an acknowledged message.
+/// The topic of an entry.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -355,6 +357,16 @@ pub(crate) enum Of<'a> {
     Room(&'a str),
     /// In the private conversation with this user.
     To(&'a str),
+}
+
+impl<'a> Of<'a> {
+    /// The topic of an entry, as the clients of its author are sent it.
+    fn topic(topic: &'a Topic, author: &Username) -> Self {
+        match topic {
+            Topic::Room(room) => Self::Room(room.as_str()),
+            Topic::Pair(pair) => Self::To(pair.other(author).as_str()),
+        }
+    }
 }
 
 /// A room, or a private conversation.
@@ -417,6 +429,23 @@ pub(crate) enum EntryFrame<'a> {
         /// It mentions every member of the room; else absent.
         #[serde(skip_serializing_if = "is_false")]
         mention_all: bool,
+        /// The number of the message that it answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<u64>,
+        /// When it was last edited, in whole seconds since 1970. This field and those
+        /// after it are in replays and pages only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edited: Option<u64>,
+        /// It is deleted: its text is empty. Else absent.
+        #[serde(skip_serializing_if = "is_false")]
+        deleted: bool,
+        /// Its reactions, in the order in which the count of each last rose from 0.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        reactions: Vec<ReactionShown<'a>>,
+        /// The highest number of a change that these fields contain; absent where there
+        /// was none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        updated: Option<u64>,
     },
     /// A private message.
     Private {
@@ -435,33 +464,185 @@ pub(crate) enum EntryFrame<'a> {
         /// The author's id for it; v1 clients give none.
         #[serde(skip_serializing_if = "Option::is_none")]
         nonce: Option<&'a str>,
+        /// The number of the message that it answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<u64>,
+        /// When it was last edited, in whole seconds since 1970. This field and those
+        /// after it are in replays and pages only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edited: Option<u64>,
+        /// It is deleted: its text is empty. Else absent.
+        #[serde(skip_serializing_if = "is_false")]
+        deleted: bool,
+        /// Its reactions, in the order in which the count of each last rose from 0.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        reactions: Vec<ReactionShown<'a>>,
+        /// The highest number of a change that these fields contain; absent where there
+        /// was none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        updated: Option<u64>,
     },
+    /// The text and mentions of a message are replaced.
+    Edit {
+        #[serde(flatten)]
+        of: Of<'a>,
+        /// Its number there: changes and messages are numbered together.
+        seq: u64,
+        /// The number of the message.
+        target: u64,
+        /// Its author, who is that of the message.
+        from: &'a str,
+        /// The new text; absent in replays and pages if the message was edited again or
+        /// deleted since, or is no longer kept.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
+        /// When it was stored, in whole seconds since 1970.
+        timestamp: u64,
+        /// The author's id for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+        /// The users whom the new text mentions.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<&'a str>,
+        /// It mentions every member of the room; else absent.
+        #[serde(skip_serializing_if = "is_false")]
+        mention_all: bool,
+    },
+    /// A message is taken back: its text, mentions, `reply_to`, `edited` and reactions
+    /// are gone.
+    Delete {
+        #[serde(flatten)]
+        of: Of<'a>,
+        /// Its number there: changes and messages are numbered together.
+        seq: u64,
+        /// The number of the message.
+        target: u64,
+        /// Who deleted it: the author of the message, or in a room a moderator or
+        /// administrator.
+        from: &'a str,
+        /// When it was stored, in whole seconds since 1970.
+        timestamp: u64,
+        /// The author's id for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+    },
+    /// A user reacts to a message.
+    React {
+        #[serde(flatten)]
+        of: Of<'a>,
+        /// Its number there: changes and messages are numbered together.
+        seq: u64,
+        /// The number of the message.
+        target: u64,
+        /// The user.
+        from: &'a str,
+        /// One emoji, fully qualified.
+        emoji: &'a str,
+        /// When it was stored, in whole seconds since 1970.
+        timestamp: u64,
+        /// The author's id for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+    },
+    /// A user takes a reaction back.
+    Unreact {
+        #[serde(flatten)]
+        of: Of<'a>,
+        /// Its number there: changes and messages are numbered together.
+        seq: u64,
+        /// The number of the message.
+        target: u64,
+        /// The user.
+        from: &'a str,
+        /// One emoji, fully qualified.
+        emoji: &'a str,
+        /// When it was stored, in whole seconds since 1970.
+        timestamp: u64,
+        /// The author's id for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nonce: Option<&'a str>,
+    },
+}
+
+/// The users who reacted to a message with one emoji.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ReactionShown<'a> {
+    /// The emoji, fully qualified.
+    emoji: &'a str,
+    /// How many users.
+    count: u64,
+    /// The first of them, at most 5.
+    users: Vec<&'a str>,
+}
+
+impl<'a> From<&'a Reaction> for ReactionShown<'a> {
+    fn from(reaction: &'a Reaction) -> Self {
+        let users = reaction.users.iter().map(Username::as_str).collect();
+        Self { emoji: reaction.emoji.as_str(), count: reaction.count, users }
+    }
 }
 
 impl<'a> From<&'a Entry> for EntryFrame<'a> {
     fn from(entry: &'a Entry) -> Self {
-        let Entry { seq, from, body, .. } = entry;
-        let (text, mentions) = (body.text(), body.mentions());
-        let (seq, timestamp) = (*seq, entry.at_ms / 1000);
+        let Entry { topic, seq, from, body, .. } = entry;
+        let (seq, timestamp, text) = (*seq, entry.at_ms / 1000, body.text());
         let nonce = entry.nonce.as_ref().map(Nonce::as_str);
-        match &entry.topic {
-            Topic::Room(room) => {
-                let (names, mention_all) =
-                    mentions.map_or((&[][..], false), |mentions| (&mentions.names, mentions.all));
-                Self::Message {
-                    room: room.as_str(),
-                    seq,
-                    from: from.as_str(),
-                    text,
-                    timestamp,
-                    nonce,
-                    mentions: names.iter().map(Username::as_str).collect(),
-                    mention_all,
+        let of = Of::topic(topic, from);
+        let from = from.as_str();
+        let (names, mention_all) =
+            body.mentions().map_or((&[][..], false), |mentions| (&mentions.names, mentions.all));
+        let mentions = names.iter().map(Username::as_str).collect();
+        match body {
+            Body::Message { reply_to, state, .. } => {
+                let reply_to = *reply_to;
+                let state = state.as_deref();
+                let edited = state.and_then(|state| Some(state.edited_at_ms? / 1000));
+                let deleted = state.is_some_and(|state| state.deleted);
+                let reactions = state.map_or(&[][..], |state| &state.reactions);
+                let reactions = reactions.iter().map(ReactionShown::from).collect();
+                let updated = state.map(|state| state.updated);
+                match of {
+                    Of::Room(room) => Self::Message {
+                        room,
+                        seq,
+                        from,
+                        text,
+                        timestamp,
+                        nonce,
+                        mentions,
+                        mention_all,
+                        reply_to,
+                        edited,
+                        deleted,
+                        reactions,
+                        updated,
+                    },
+                    Of::To(to) => Self::Private {
+                        from,
+                        to,
+                        seq,
+                        text,
+                        timestamp,
+                        nonce,
+                        reply_to,
+                        edited,
+                        deleted,
+                        reactions,
+                        updated,
+                    },
                 }
             }
-            Topic::Pair(pair) => {
-                let to = pair.other(from).as_str();
-                Self::Private { from: from.as_str(), to, seq, text, timestamp, nonce }
+            Body::Edit { target, text, .. } => {
+                let (target, text) = (*target, text.as_ref().map(MessageText::as_str));
+                Self::Edit { of, seq, target, from, text, timestamp, nonce, mentions, mention_all }
+            }
+            Body::Delete { target } => Self::Delete { of, seq, target: *target, from, timestamp, nonce },
+            Body::React { target, emoji } => {
+                Self::React { of, seq, target: *target, from, emoji: emoji.as_str(), timestamp, nonce }
+            }
+            Body::Unreact { target, emoji } => {
+                Self::Unreact { of, seq, target: *target, from, emoji: emoji.as_str(), timestamp, nonce }
             }
         }
     }
@@ -479,6 +660,27 @@ impl Serialize for MessageFields<'_> {
 /// Appends the JSON of an entry.
 pub(crate) fn entry(out: &mut Vec<u8>, entry: &Entry) {
     serde_json::to_writer(out, &MessageFields(entry)).expect(SERIALISES);
+}
+
+/// Bytes of the JSON of an entry: in a page, a comma comes to it.
+pub(crate) fn entry_bytes(entry: &Entry) -> usize {
+    let mut written = Counted(0);
+    serde_json::to_writer(&mut written, &MessageFields(entry)).expect(SERIALISES);
+    written.0
+}
+
+/// Counts the bytes that are written.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Reply<'_> {
@@ -519,10 +721,7 @@ pub(crate) struct Ack<'a> {
 
 impl<'a> From<Ack<'a>> for Reply<'a> {
     fn from(Ack { nonce, topic, author, seq, at_ms, duplicate, not_members }: Ack<'a>) -> Self {
-        let of = match topic {
-            Topic::Room(room) => Of::Room(room.as_str()),
-            Topic::Pair(pair) => Of::To(pair.other(author).as_str()),
-        };
+        let of = Of::topic(topic, author);
         let not_members = not_members.iter().map(Username::as_str).collect();
         Self::Ack { nonce: nonce.as_str(), of, seq, timestamp: at_ms / 1000, duplicate, not_members }
     }

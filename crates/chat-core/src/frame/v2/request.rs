@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::{About, ErrorCode, Place, REF_MAX_CHARS};
-use crate::{Level, MENTIONS_MAX, Mentions, MessageText, Nonce, PageFrom, RoomName, TextError, Username};
+use crate::{
+    Body, Emoji, Level, MENTIONS_MAX, Mentions, MessageText, Nonce, PageFrom, RoomName, TextError, Username,
+};
 
 /// A client's request.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,10 +23,8 @@ pub(crate) enum Request {
     },
     /// To leave a room.
     Leave { room: RoomName, reference: Option<String> },
-    /// To send a message to a room.
-    Message { room: RoomName, text: MessageText, nonce: Nonce, mentions: Option<Box<Mentions>> },
-    /// To send a message to one user, with the name as the client wrote it, trimmed.
-    Private { to: String, text: MessageText, nonce: Nonce },
+    /// To send a message to a room or to one user, or to change one that is there.
+    Send { place: Place, body: Body, nonce: Nonce },
     /// To read a page of a room or of a private conversation.
     History { of: Place, from: PageFrom, limit: usize, fold: bool, reference: Option<String> },
     /// To show the others that the user types, or no longer does.
@@ -71,6 +71,14 @@ pub(crate) fn parse(frame: &str, text_max_chars: usize, page_max: usize) -> Resu
         }
         Some("message") => message(fields, text_max_chars),
         Some("private") => private(fields, text_max_chars),
+        Some("edit") => edit(fields, text_max_chars),
+        Some("delete") => fields.change(|_, target, _| Ok(Body::Delete { target })),
+        Some("react") => {
+            fields.change(|fields, target, nonce| Ok(Body::React { target, emoji: fields.emoji(nonce)? }))
+        }
+        Some("unreact") => {
+            fields.change(|fields, target, nonce| Ok(Body::Unreact { target, emoji: fields.emoji(nonce)? }))
+        }
         Some("history") => history(fields, page_max),
         Some("typing") => typing(fields),
         Some("read") => read(fields),
@@ -114,28 +122,9 @@ fn message(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refus
         return Err(bad("a message to a room has no `to`"));
     }
     let room = parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?;
-    if fields.mentions.as_ref().is_some_and(|names| names.len() > MENTIONS_MAX) {
-        return Err(bad("a message mentions at most 20 users"));
-    }
-    let text = fields.text(text_max_chars, &nonce)?;
-    let mentions = mentions(&fields, &text);
-    Ok(Request::Message { room, text, nonce, mentions })
-}
-
-/// The users whom a message mentions: those names that its text contains as `@name`,
-/// each once.
-fn mentions(fields: &ClientFields, text: &MessageText) -> Option<Box<Mentions>> {
-    let mut names: Vec<Username> = Vec::new();
-    for name in fields.mentions.iter().flatten() {
-        if let Ok(name) = Username::known(name)
-            && text.as_str().contains(&format!("@{}", name.as_str()))
-            && !names.contains(&name)
-        {
-            names.push(name);
-        }
-    }
-    let all = fields.mention_all.unwrap_or(false);
-    (all || !names.is_empty()).then(|| Box::new(Mentions { names, all }))
+    let (text, mentions) = fields.text_and_mentions(text_max_chars, &nonce)?;
+    let body = Body::Message { text, mentions, reply_to: fields.reply_to(), state: None };
+    Ok(Request::Send { place: Place::Room(room), body, nonce })
 }
 
 fn private(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
@@ -145,7 +134,17 @@ fn private(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refus
         return Err(refusal(ErrorCode::BadRequest, "to is missing", About::Nonce(nonce)));
     }
     let text = fields.text(text_max_chars, &nonce)?;
-    Ok(Request::Private { to, text, nonce })
+    let body = Body::Message { text, mentions: None, reply_to: fields.reply_to(), state: None };
+    Ok(Request::Send { place: Place::With(to), body, nonce })
+}
+
+fn edit(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
+    fields.change(|fields, target, nonce| {
+        let (text, mentions) = fields.text_and_mentions(text_max_chars, nonce)?;
+        // A private message mentions nobody.
+        let mentions = mentions.filter(|_| fields.room.is_some());
+        Ok(Body::Edit { target, text: Some(text), mentions })
+    })
 }
 
 fn history(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
@@ -249,6 +248,14 @@ pub(crate) struct ClientFields {
     upto: Option<u64>,
     /// What the user is notified of: `all` messages, `mentions`, or `none`.
     level: Option<String>,
+    /// The number of the message that is changed, in the same room or conversation.
+    target: Option<u64>,
+    /// Exactly one emoji: any well-formed sequence of UTS #51 of at most 10 code points.
+    /// It is stored fully qualified.
+    emoji: Option<String>,
+    /// The number of the message that this one answers, in the same room or conversation.
+    /// Any other number is passed over.
+    reply_to: Option<u64>,
     /// Names that the text contains as `@name`, at most 20. Others are passed over.
     mentions: Option<Vec<String>>,
     /// Mentions every member of the room; in a room of more than 100 members only its
@@ -297,6 +304,64 @@ impl ClientFields {
         })
     }
 
+    /// A change of a message: its place and target are the same for each kind.
+    fn change(
+        self,
+        body: impl FnOnce(&Self, u64, &Nonce) -> Result<Body, Refusal>,
+    ) -> Result<Request, Refusal> {
+        let nonce = self.nonce()?;
+        let bad = |message| refusal(ErrorCode::BadRequest, message, About::Nonce(nonce.clone()));
+        let place = match (&self.room, &self.to) {
+            (Some(_), None) => Place::Room(parse_room(self.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?),
+            (None, Some(to)) if to.trim().is_empty() => return Err(bad("to is missing")),
+            (None, Some(to)) => Place::With(to.trim().to_owned()),
+            _ => return Err(bad("a change needs either `room` or `to`")),
+        };
+        let target = match self.target {
+            None => return Err(bad("target is missing")),
+            Some(0) => return Err(bad("target must be at least 1")),
+            Some(target) => target.min(SEQ_MAX),
+        };
+        let body = body(&self, target, &nonce)?;
+        Ok(Request::Send { place, body, nonce })
+    }
+
+    fn emoji(&self, nonce: &Nonce) -> Result<Emoji, Refusal> {
+        Emoji::parse(self.emoji.as_deref().unwrap_or("")).map_err(|_| {
+            refusal(ErrorCode::BadRequest, "emoji must be exactly one emoji", About::Nonce(nonce.clone()))
+        })
+    }
+
+    fn reply_to(&self) -> Option<u64> {
+        self.reply_to.filter(|target| (1..=SEQ_MAX).contains(target))
+    }
+
+    /// The text, and the users whom it mentions: those names that it contains as `@name`,
+    /// each once.
+    fn text_and_mentions(
+        &self,
+        max_chars: usize,
+        nonce: &Nonce,
+    ) -> Result<(MessageText, Option<Box<Mentions>>), Refusal> {
+        if self.mentions.as_ref().is_some_and(|names| names.len() > MENTIONS_MAX) {
+            let about = About::Nonce(nonce.clone());
+            return Err(refusal(ErrorCode::BadRequest, "a message mentions at most 20 users", about));
+        }
+        let text = self.text(max_chars, nonce)?;
+        let mut names: Vec<Username> = Vec::new();
+        for name in self.mentions.iter().flatten() {
+            if let Ok(name) = Username::known(name)
+                && text.as_str().contains(&format!("@{}", name.as_str()))
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        let all = self.mention_all.unwrap_or(false);
+        let mentions = (all || !names.is_empty()).then(|| Box::new(Mentions { names, all }));
+        Ok((text, mentions))
+    }
+
     fn text(&self, max_chars: usize, nonce: &Nonce) -> Result<MessageText, Refusal> {
         let text = self.text.as_deref().unwrap_or("");
         MessageText::parse(text, max_chars).map_err(|error| {
@@ -343,6 +408,8 @@ fn about_unreadable(frame: &str) -> About {
 
 /// Bytes of an epoch: it is a uuid, or what an embedding program chose.
 const EPOCH_MAX_BYTES: usize = 256;
+/// The highest number that a store can look for: no message has it.
+const SEQ_MAX: u64 = i64::MAX as u64;
 /// Messages of a history page, by default.
 const HISTORY_DEFAULT: usize = 50;
 /// The highest `limit` of a request.
@@ -414,11 +481,10 @@ mod tests {
         let text = MessageText::parse("hi", 10).unwrap();
         assert_eq!(
             parse_10(r#"{"type":"message","room":"tech","text":" hi ","nonce":"n"}"#),
-            Ok(Request::Message {
-                room: room("tech"),
-                text: text.clone(),
+            Ok(Request::Send {
+                place: Place::Room(room("tech")),
+                body: Body::message(text.clone()),
                 nonce: nonce("n"),
-                mentions: None
             })
         );
         for (fields, place) in [
@@ -436,8 +502,29 @@ mod tests {
         }
         assert_eq!(
             parse_10(r#"{"type":"private","to":" bob ","text":"hi","nonce":"n"}"#),
-            Ok(Request::Private { to: "bob".into(), text, nonce: nonce("n") })
+            Ok(Request::Send {
+                place: Place::With("bob".into()),
+                body: Body::message(text.clone()),
+                nonce: nonce("n")
+            })
         );
+        let emoji = Emoji::parse("❤").unwrap();
+        for (fields, place) in
+            [(r#""room":"tech""#, Place::Room(room("tech"))), (r#""to":" bob ""#, Place::With("bob".into()))]
+        {
+            let (of_edit, of_react) = (Some(text.clone()), emoji.clone());
+            for (fields_of_kind, body) in [
+                (r#""type":"edit","text":" hi ""#, Body::Edit { target: 7, text: of_edit, mentions: None }),
+                (r#""type":"delete""#, Body::Delete { target: 7 }),
+                (r#""type":"react","emoji":"❤""#, Body::React { target: 7, emoji: of_react }),
+                (r#""type":"unreact","emoji":"❤️""#, Body::Unreact { target: 7, emoji: emoji.clone() }),
+            ] {
+                assert_eq!(
+                    parse_10(&format!(r#"{{{fields_of_kind},"target":7,"nonce":"n",{fields}}}"#)),
+                    Ok(Request::Send { place: place.clone(), body, nonce: nonce("n") })
+                );
+            }
+        }
         for (fields, from, limit) in [
             ("", PageFrom::Latest, 50),
             (r#","before":9"#, PageFrom::Before(9), 50),
@@ -464,7 +551,7 @@ mod tests {
                 r#"{{"type":"message","room":"tech","nonce":"n","text":"@bob, @Анна Б. and carol",{fields}}}"#
             );
             match parse(&frame, 100, 100) {
-                Ok(Request::Message { mentions, .. }) => mentions.map(|mentions| {
+                Ok(Request::Send { body, .. }) => body.mentions().map(|mentions| {
                     let names = mentions.names.iter().map(|name| name.as_str().to_owned());
                     (names.collect::<Vec<_>>(), mentions.all)
                 }),
@@ -488,6 +575,37 @@ mod tests {
         };
         assert!(parse_10(&many(20)).is_ok());
         assert_eq!(code(&many(21)), (ErrorCode::BadRequest, About::Nonce(nonce("n"))));
+    }
+
+    #[test]
+    fn an_edit_mentions_users_in_a_room_only() {
+        let mentioned = |place: &str| {
+            let frame = format!(
+                r#"{{"type":"edit",{place},"target":1,"nonce":"n","text":"@bob","mentions":["bob","carol"]}}"#
+            );
+            match parse_10(&frame) {
+                Ok(Request::Send { body, .. }) => body.mentions().map(|mentions| mentions.names.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(mentioned(r#""room":"tech""#), Some(1));
+        assert_eq!(mentioned(r#""to":"bob""#), None);
+    }
+
+    #[test]
+    fn what_a_message_answers_is_never_an_error() {
+        for (sent, expected) in [("0", None), ("1", Some(1)), ("null", None), ("18446744073709551615", None)]
+        {
+            for fields in [r#""type":"message","room":"a""#, r#""type":"private","to":"bob""#] {
+                let frame = format!(r#"{{{fields},"text":"hi","nonce":"n","reply_to":{sent}}}"#);
+                match parse_10(&frame) {
+                    Ok(Request::Send { body: Body::Message { reply_to, .. }, .. }) => {
+                        assert_eq!(reply_to, expected, "{sent}");
+                    }
+                    other => panic!("{frame}: {other:?}"),
+                }
+            }
+        }
     }
 
     #[test]
@@ -540,6 +658,29 @@ mod tests {
             ),
             (
                 r#"{"type":"private","to":"a","text":"a","nonce":"n","mention_all":1}"#,
+                (BadRequest, about("n")),
+            ),
+            (r#"{"type":"delete","room":"a","target":1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"delete","room":"a","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","room":"a","target":0,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","room":"a","target":-1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","room":"a","target":"1","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","room":"","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","to":" ","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"delete","room":"a","to":"b","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"edit","room":"a","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"edit","room":"a","target":1,"text":" ","nonce":"n"}"#, (BadRequest, about("n"))),
+            (
+                r#"{"type":"edit","room":"a","target":1,"text":"12345678901","nonce":"n"}"#,
+                (TextTooLong, about("n")),
+            ),
+            (r#"{"type":"react","room":"a","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"react","room":"a","target":1,"emoji":"a","nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"react","room":"a","target":1,"emoji":7,"nonce":"n"}"#, (BadRequest, about("n"))),
+            (r#"{"type":"unreact","to":"a","target":1,"emoji":"🇽🇽","nonce":"n"}"#, (BadRequest, about("n"))),
+            (
+                r#"{"type":"message","room":"a","text":"a","nonce":"n","reply_to":"1"}"#,
                 (BadRequest, about("n")),
             ),
             (r#"{"type":"read","room":"a","ref":"r"}"#, (BadRequest, by_ref("r"))),

@@ -426,7 +426,7 @@ impl Room {
 
     // Activity.
 
-    /// Notes a message for the members that have not joined. Returns whether that opens a
+    /// Notes an entry for the members that have not joined. Returns whether that opens a
     /// window.
     pub(super) fn note_activity(&mut self, entry: &Entry, seed: Seed) -> bool {
         if self.watchers.is_empty() {

@@ -71,7 +71,8 @@ impl Side {
     }
 
     /// Makes the frame of the next entry, shown at `shown_s`. Returns whether it is
-    /// pending.
+    /// pending. An entry that this version does not show is among the recent ones, too,
+    /// without bytes.
     pub(super) fn deliver(
         &mut self,
         version: Version,
@@ -82,7 +83,7 @@ impl Side {
         scratch: &mut Vec<u8>,
     ) -> bool {
         let start = self.pending.len();
-        framing.entry(&mut self.pending, version, entry, shown_s);
+        let is_shown = framing.entry(&mut self.pending, version, entry, shown_s);
         if version == Version::V1 && shown_s > entry.at_ms / 1000 {
             // A notice was shown meanwhile; a replay has no notices.
             self.keep(version, entry, framing, recent, scratch);
@@ -90,8 +91,8 @@ impl Side {
             self.recent.push(entry.seq, &self.pending[start..], recent);
         }
         if self.has_live() {
-            self.pending_frames += 1;
-            true
+            self.pending_frames += u64::from(is_shown);
+            is_shown
         } else {
             self.pending.truncate(start);
             false

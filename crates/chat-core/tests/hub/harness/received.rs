@@ -73,6 +73,17 @@ pub(crate) fn short(frame: &Value) -> String {
         "left" => format!("left {}", text("room")),
         "message" => format!("{} {}: {}", frame["seq"], text("from"), text("text")),
         "private" => format!("{} {} to {}: {}", frame["seq"], text("from"), text("to"), text("text")),
+        "edit" => {
+            let new = frame["text"].as_str().map_or(String::new(), |text| format!(": {text}"));
+            format!("{} {} edits {}{new}", frame["seq"], text("from"), frame["target"])
+        }
+        "delete" => format!("{} {} deletes {}", frame["seq"], text("from"), frame["target"]),
+        "react" => {
+            format!("{} {} reacts {} to {}", frame["seq"], text("from"), text("emoji"), frame["target"])
+        }
+        "unreact" => {
+            format!("{} {} takes {} from {}", frame["seq"], text("from"), text("emoji"), frame["target"])
+        }
         "ack" => {
             let again = if frame["duplicate"] == true { " again" } else { "" };
             format!("ack {} {}{again}", text("nonce"), frame["seq"])
