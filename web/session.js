@@ -10,6 +10,7 @@ import { LOOK_EVERY_MS, Tabs } from "./tabs.js";
 /** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */
 /** @typedef {import("./logic/conversation.js").Key} Key */
+/** @typedef {import("./logic/outbox.js").ChangeKind} ChangeKind */
 /** @typedef {import("./logic/outbox.js").Item} Item */
 
 export class Session {
@@ -59,12 +60,25 @@ export class Session {
   /**
    * @param {Key} key
    * @param {string} text
-   * @param {Pick<Item, "mentions" | "mentionAll">} [mentions] whom it mentions
+   * @param {Pick<Item, "mentions" | "mentionAll" | "replyTo" | "replyToNonce">} [more] whom it mentions, and what it answers
    */
-  write(key, text, mentions) {
+  write(key, text, more) {
+    this.#send({ key, text, ...more });
+  }
+
+  /**
+   * Changes a message, which `target` or `targetNonce` names.
+   * @param {{ type: ChangeKind, key: Key, text?: string } & Pick<Item, "target" | "targetNonce" | "emoji" | "mentions" | "mentionAll">} change
+   */
+  change({ type, text = "", ...more }) {
+    this.#send({ kind: type, text, ...more });
+  }
+
+  /** @param {Omit<Item, "nonce" | "at" | "state">} what */
+  #send(what) {
     const at = this.client.outbox.timestampFor(Date.now());
     const random = crypto.getRandomValues(new Uint8Array(12));
-    this.step({ type: "send", item: { nonce: nonce(at, random), key, text, ...mentions, at, state: "waiting" } });
+    this.step({ type: "send", item: { ...what, nonce: nonce(at, random), at, state: "waiting" } });
   }
 
   /** Ends the session without telling the listener. */

@@ -2,6 +2,7 @@
 // last until the page is closed.
 
 /** @typedef {import("./logic/conversation.js").Key} Key */
+/** @typedef {{ kind: "reply" | "edit", seq?: number, nonce?: string }} DraftAbout the message by its number, or by its nonce while it has none */
 
 /** Settings of this browser, for all its users. */
 export const settings = {
@@ -77,6 +78,23 @@ export class Memory {
    */
   setDraft(key, text) {
     write(this.keyOf(`draft ${key}`), text || null);
+  }
+
+  /**
+   * What the draft is about: a message that it answers, or one that it edits.
+   * @param {Key} key
+   * @returns {DraftAbout | null}
+   */
+  draftAbout(key) {
+    return json(this.keyOf(`draft about ${key}`));
+  }
+
+  /**
+   * @param {Key} key
+   * @param {DraftAbout | null} about
+   */
+  setDraftAbout(key, about) {
+    write(this.keyOf(`draft about ${key}`), about && JSON.stringify(about));
   }
 
   /** Deletes drafts and what was open last: another user may be next. */

@@ -1,8 +1,8 @@
-// The outbox on the disk: IndexedDB, one record for each message that is not
-// known to be stored, with the tab that sends it.
+// The outbox on the disk: IndexedDB, one record for each message, and each change of
+// one, that is not known to be stored, with the tab that sends it.
 
 /** @typedef {import("./logic/outbox.js").Item} Item */
-/** @typedef {Item & { user: string, tab: string }} Record */
+/** @typedef {Item & { user: string | string[], tab: string }} Record */
 
 export class OutboxStore {
   #user;
@@ -21,13 +21,22 @@ export class OutboxStore {
 
   /** @param {Item} item */
   async keep(item) {
-    const record = { ...item, state: item.state === "failed" ? "failed" : "waiting", user: this.#user, tab: this.#tab };
+    const user = item.kind ? this.#changer : this.#user;
+    const record = { ...item, state: item.state === "failed" ? "failed" : "waiting", user, tab: this.#tab };
     await this.#run("readwrite", (store) => store.put(record));
   }
 
   /** @param {string} nonce */
   async drop(nonce) {
-    await this.#run("readwrite", (store) => store.delete([this.#user, nonce]));
+    await this.#run("readwrite", (store) => {
+      store.delete([this.#user, nonce]);
+      store.delete([this.#changer, nonce]);
+    });
+  }
+
+  /** Stands for the user in records of changes: a page of an earlier version would send those as messages. */
+  get #changer() {
+    return [this.#user, "changes"];
   }
 
   /** @returns {Promise<Set<string>>} the tabs whose messages are kept */
@@ -60,11 +69,14 @@ export class OutboxStore {
     /** @type {Record[]} */
     let records = [];
     await this.#run(mode, (store) => {
-      const request = store.getAll(IDBKeyRange.bound([this.#user], [this.#user, []]));
-      request.onsuccess = () => {
-        records = request.result;
-        act?.(store, records);
-      };
+      records = [];
+      for (const user of [this.#user, this.#changer]) {
+        const request = store.getAll(IDBKeyRange.bound([user], [user, []]));
+        request.onsuccess = () => {
+          records.push(...request.result);
+          act?.(store, request.result);
+        };
+      }
     });
     return records;
   }

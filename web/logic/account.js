@@ -1,6 +1,8 @@
 // What belongs to the account and is the same on every device: its rooms, how far
 // each conversation is read, what is unread in it, and what the user is notified of.
 
+import { isMessage } from "./changes.js";
+
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./connection.js").Step} Step */
 /** @typedef {import("./conversation.js").Conversations} Conversations */
@@ -25,7 +27,10 @@
  * @property {News[]} news what was counted since `hello`, the latest last
  */
 
-/** @typedef {{ seq: number, unread: number, mentions: number }} News messages of others up to a number */
+/**
+ * What an entry, or what was said about several up to a number, adds to the counts.
+ * @typedef {{ seq: number, message: number, unread: number, mentions: number }} News `message`: the number of the message that is counted; unread again it would not be
+ */
 
 /** Keeps the places of the account, and tells the server what was read here. */
 export class Account {
@@ -97,7 +102,7 @@ export class Account {
 
   /**
    * Whether an entry mentions the user, as the server says.
-   * @param {Entry} entry
+   * @param {Pick<Entry, "mentions" | "mentionAll">} entry
    */
   isMentioned({ mentions = [], mentionAll = false }) {
     return mentionAll || mentions.includes(this.#user);
@@ -182,21 +187,42 @@ export class Account {
    */
   entry(key, entry) {
     const { kind, seq, from, timestamp } = entry;
-    const isMessage = kind !== "unknown";
+    const isNew = isMessage(entry);
     const place = this.of(key);
-    if (isMessage) place.at = Math.max(place.at, timestamp);
+    if (isNew) place.at = Math.max(place.at, timestamp);
     if (seq > place.top) {
       place.top = seq;
-      if (isMessage) this.#arrived(place, timestamp);
+      if (isNew) this.#arrived(place, timestamp);
       if (place.role === null) {
         place.read = seq;
-      } else if (isMessage && from !== this.#user && seq > (place.read ??= seq - 1)) {
-        this.#add(place, { seq, unread: 1, mentions: Number(this.isMentioned(entry)) });
+      } else if (isNew && from !== this.#user && !entry.deleted && seq > (place.read ??= seq - 1)) {
+        this.#add(place, { seq, message: seq, unread: 1, mentions: Number(this.isMentioned(entry)) });
+      } else if (kind === "edit" || kind === "delete") {
+        this.#changed(place, entry);
       }
     }
-    if (from === this.#user && isMessage) {
+    if (from === this.#user && isNew) {
       // A user who answers, even on another device, has read what is above.
       this.read(key, seq);
+    }
+  }
+
+  /**
+   * Counts a change of a message that is unread.
+   * @param {Place} place
+   * @param {Entry} change
+   */
+  #changed(place, { kind, seq, target: message = 0, before, mentions, mentionAll, isReplaced }) {
+    // Own messages are read; one that is not in memory counts without a mention.
+    if (message <= (place.read ?? 0) || before?.from === this.#user || before?.deleted) {
+      return;
+    }
+    const was = Number(before !== undefined && this.isMentioned(before));
+    if (kind === "delete") {
+      this.#add(place, { seq, message, unread: -1, mentions: -was });
+    } else if (before && !isReplaced) {
+      const is = Number(this.isMentioned({ mentions, mentionAll }));
+      if (is !== was) this.#add(place, { seq, message, unread: 0, mentions: is - was });
     }
   }
 
@@ -205,7 +231,7 @@ export class Account {
     const place = this.of(`#${room}`);
     if (top > place.top) {
       place.read ??= top - unread;
-      this.#add(place, { seq: top, unread: Math.min(unread, top - place.top), mentions });
+      this.#add(place, { seq: top, message: top, unread: Math.min(unread, top - place.top), mentions });
       place.top = top;
       this.#arrived(place, at);
       this.#step.emit({ do: "activity", key: place.key, unread, mentions });
@@ -227,7 +253,7 @@ export class Account {
       // The counts are as of `top`; later messages may be here already.
       Object.assign(place, { unread, mentions });
       for (const news of place.news) {
-        if (news.seq > top && news.seq > upto) increase(place, news);
+        if (news.seq > top && news.message > upto) increase(place, news);
       }
       place.top = Math.max(place.top, top);
     } else {
@@ -356,13 +382,13 @@ export class Account {
    * @param {number} upto
    */
   #shrink(place, upto) {
-    const { first = 0, last = 0, entries = [] } = this.#conversations.get(place.key) ?? {};
+    const { from = 1, upto: last = 0, entries = [] } = this.#conversations.get(place.key) ?? {};
     const counted = { unread: 0, mentions: 0 };
     if (upto >= place.top) {
       Object.assign(place, counted);
-    } else if (entries.length > 0 && first <= upto + 1 && last >= place.top) {
-      for (const entry of entries.slice(upto + 1 - first)) {
-        if (entry.from !== this.#user && entry.kind !== "unknown") {
+    } else if (from <= upto + 1 && last >= place.top) {
+      for (const entry of entries) {
+        if (entry.seq > upto && entry.from !== this.#user && !entry.deleted) {
           increase(counted, { unread: 1, mentions: Number(this.isMentioned(entry)) });
         }
       }
@@ -414,8 +440,17 @@ export function isWanted({ role, level }, isMentioned) {
  * @param {{ unread: number, mentions: number }} more
  */
 function increase(counts, more) {
-  counts.unread = Math.min(UNREAD_MAX, counts.unread + more.unread);
-  counts.mentions = Math.min(UNREAD_MAX, counts.mentions + more.mentions);
+  counts.unread = sum(counts.unread, more.unread);
+  counts.mentions = sum(counts.mentions, more.mentions);
+}
+
+/**
+ * @param {number} count
+ * @param {number} more perhaps less than 0
+ */
+function sum(count, more) {
+  // Where there are that many or more, one less may be as many.
+  return count >= UNREAD_MAX && more < 0 ? count : Math.max(0, Math.min(UNREAD_MAX, count + more));
 }
 
 /**

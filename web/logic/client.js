@@ -3,6 +3,7 @@
 // performs. No DOM, no clock, no socket.
 
 import { Account } from "./account.js";
+import { withChanges } from "./changes.js";
 import { Connection, Step } from "./connection.js";
 import { Conversations } from "./conversation.js";
 import { Outbox } from "./outbox.js";
@@ -10,6 +11,7 @@ import { Reading } from "./reading.js";
 import { Rooms } from "./rooms.js";
 
 /** @typedef {import("./account.js").Level} Level */
+/** @typedef {import("./changes.js").Shown} Shown */
 /** @typedef {import("./conversation.js").Entry} Entry */
 /** @typedef {import("./conversation.js").Key} Key */
 /** @typedef {import("./outbox.js").Item} Item */
@@ -21,6 +23,9 @@ import { Rooms } from "./rooms.js";
  * says about the network. `foreground`: the page came to the front. `join`: the user
  * opens a room. `leave`: the page forgets a room. `read`: the user has read up to
  * `seq`. `typing`: whether the user types. `rooms`: what `GET /api/rooms` says.
+ * `send`: a message, or a change of one, is to be sent. `quotes`: replies that are shown
+ * quote messages. `reactions`: which reactions to a message are the user's, as the server
+ * was asked for it when the message was as the changes up to `updated` had made it.
  * `cancel-latest`: the newest page is no longer wanted.
  * @typedef {{ type: "start" }
  *   | { type: "opened" }
@@ -41,6 +46,8 @@ import { Rooms } from "./rooms.js";
  *   | { type: "typing", key: Key, isActive: boolean }
  *   | { type: "rooms", rooms: any[] }
  *   | { type: "load", key: Key, part: Part, seq?: number }
+ *   | { type: "quotes", key: Key, seqs: number[] }
+ *   | { type: "reactions", key: Key, seq: number, updated: number, mine: Map<string, boolean> }
  *   | { type: "cancel-latest", key: Key }} Input
  */
 
@@ -51,6 +58,9 @@ import { Rooms } from "./rooms.js";
  * `check-session`: ask the server whether the user is still signed in. `keep` and
  * `drop`: write an item to the store, delete it. `arrived`: an entry that the
  * server sent by itself; `isNews`: it is newer than what the connection began with.
+ * `changed`: a change of a message arrived, which is in its conversation by now. `refused`:
+ * a change that was made here is refused, and taken back; an edit or a deletion stays in
+ * the outbox.
  * `hello`: the rooms of the account are known. `read`: the user has read more, here or
  * elsewhere. `activity`: others have written in a room that is not joined. `membership`: the user has become a member of a room, is none any more,
  * or the room has changed. `left`: the server has ended the join of a room, as the
@@ -63,6 +73,8 @@ import { Rooms } from "./rooms.js";
  *   | { do: "keep", item: Item }
  *   | { do: "drop", nonce: string }
  *   | { do: "arrived", key: Key, entry: Entry, isNews: boolean }
+ *   | { do: "changed", key: Key, change: Entry }
+ *   | { do: "refused", key: Key, item: Item }
  *   | { do: "hello" }
  *   | { do: "read", key: Key }
  *   | { do: "activity", key: Key, unread: number, mentions: number }
@@ -91,6 +103,12 @@ export class Client {
   online = new Set();
   /** How many users a message may mention. */
   mentionsMax = 20;
+  /** How many different reactions a message may have. */
+  reactionsMax = 20;
+  /** For how long a message may be edited, in seconds. */
+  editSeconds = Infinity;
+  /** Whether the user is an administrator of the server. */
+  isAdministrator = false;
   outbox;
   account;
   /** Added later, as the first view does without it. @type {Typing | null} */
@@ -103,6 +121,7 @@ export class Client {
   /** @param {string} user who is signed in */
   constructor(user) {
     this.user = user;
+    this.conversations.user = user;
     this.#connection = new Connection(this.#step, user);
     this.outbox = new Outbox(this.#step, this.#connection);
     this.#rooms = new Rooms(this.#step, this.#connection, this.conversations, this.outbox);
@@ -170,6 +189,109 @@ export class Client {
    */
   isSeeking(key, seq) {
     return this.#reading.isSeeking(key, seq);
+  }
+
+  /** What the server has beyond the first version of the protocol. */
+  get features() {
+    return this.#connection.features;
+  }
+
+  /**
+   * A message as it is to be shown: as the log has it, with the changes that were made
+   * here and are on their way.
+   * @param {Key} key
+   * @param {Entry} entry
+   * @returns {Shown}
+   */
+  shown(key, entry) {
+    const changes = this.outbox.changesOf(key);
+    const own = changes.length === 0 ? changes : changes.filter(({ target, targetNonce }) => target === entry.seq || this.#isOwn(entry, targetNonce));
+    return withChanges({ ...entry, key }, own, this.user);
+  }
+
+  /**
+   * A message of the outbox as it is to be shown.
+   * @param {Item} item
+   * @returns {Shown}
+   */
+  shownItem({ nonce, key, text, mentions, mentionAll, replyTo, replyToNonce, at, seq = 0, state }) {
+    /** @type {Shown} */
+    const message = { key, kind: "message", seq, from: this.user, text, timestamp: at / 1000, nonce, mentions, mentionAll, replyTo, replyToNonce, updated: 0, state };
+    const own = this.outbox.changesOf(key).filter(({ target = -1, targetNonce }) => target === seq || targetNonce === nonce);
+    return withChanges(message, own, this.user);
+  }
+
+  /**
+   * The message that an element of the page shows.
+   * @param {Key} key
+   * @param {{ seq?: number, nonce?: string }} which its number, or the nonce of an own one
+   * @returns {Shown | undefined}
+   */
+  look(key, { seq = 0, nonce }) {
+    const item = nonce === undefined ? undefined : this.outbox.find(nonce);
+    const entries = this.conversations.get(key)?.entries ?? [];
+    const entry = this.conversations.get(key)?.at(seq) ?? entries.findLast((entry) => this.#isOwn(entry, nonce));
+    return entry ? this.shown(key, entry) : item && !item.kind ? this.shownItem(item) : undefined;
+  }
+
+  /**
+   * How a change names a message.
+   * @param {Shown} shown
+   * @returns {{ target: number } | { targetNonce: string }}
+   */
+  targetOf({ seq, nonce = "" }) {
+    return seq > 0 ? { target: seq } : { targetNonce: nonce };
+  }
+
+  /**
+   * What the user may do with a message. The server decides in the end.
+   * @param {Shown} shown
+   * @param {number} now Unix seconds
+   */
+  may({ key, seq, from, timestamp, deleted, state }, now) {
+    const { role, archived } = this.account.of(key);
+    const isThere = !deleted && state !== "failed";
+    const isMine = from === this.user;
+    const isModerator = key.startsWith("#") && (role === "moderator" || this.isAdministrator);
+    const has = (/** @type {string} */ feature) => isThere && this.features.has(feature);
+    return {
+      edit: has("edit") && isMine && !archived && now - timestamp <= this.editSeconds,
+      delete: has("delete") && (isMine || (isModerator && seq > 0)),
+      react: has("react") && !archived,
+      reply: has("reply") && !archived,
+    };
+  }
+
+  /**
+   * The newest own message that may be edited, among the last ones.
+   * @param {Key} key
+   * @param {number} now Unix seconds
+   * @returns {Shown | undefined}
+   */
+  lastEditable(key, now) {
+    const entries = this.conversations.get(key)?.entries.slice(-LAST_AMONG) ?? [];
+    const own = entries.filter(({ from }) => from === this.user).map((entry) => this.shown(key, entry));
+    const waiting = this.outbox.messagesOf(key).map((item) => this.shownItem(item));
+    return [...own, ...waiting].findLast((shown) => this.may(shown, now).edit);
+  }
+
+  /**
+   * The message that a reply answers.
+   * @param {Key} key
+   * @param {number} seq
+   * @returns {Entry | null | undefined} null: it is not there; undefined: that is not known yet
+   */
+  quote(key, seq) {
+    const quoted = this.conversations.get(key)?.quote(seq);
+    return quoted ? this.shown(key, quoted) : quoted;
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {string | undefined} nonce
+   */
+  #isOwn(entry, nonce) {
+    return nonce !== undefined && entry.nonce === nonce && entry.from === this.user;
   }
 
   /** Whether it is known who is online: not once the connection has been lost for a while. */
@@ -250,6 +372,7 @@ export class Client {
         this.account.know(input.rooms);
         break;
       case "send":
+        this.#number(input.item);
         if (this.outbox.add(input.item)) {
           this.#ensureConversation(input.item.key);
         }
@@ -267,10 +390,30 @@ export class Client {
       case "load":
         this.#reading.load(input.key, input.part, input.seq ?? 0);
         break;
+      case "quotes":
+        this.#reading.quotes(input.key, input.seqs);
+        break;
+      case "reactions":
+        this.conversations.get(input.key)?.knowMine(input.seq, input.updated, input.mine);
+        this.#step.show(input.key);
+        break;
       case "cancel-latest":
         this.#reading.cancelLatest(input.key);
         break;
     }
+  }
+
+  /**
+   * Names messages by their numbers where the log has them by now.
+   * @param {Item} item
+   */
+  #number(item) {
+    const { key, targetNonce, replyToNonce } = item;
+    const seqOf = (/** @type {string | undefined} */ nonce) =>
+      nonce !== undefined && !this.outbox.find(nonce) ? this.conversations.get(key)?.entries.findLast((entry) => this.#isOwn(entry, nonce))?.seq : undefined;
+    const [target, replyTo] = [seqOf(targetNonce), seqOf(replyToNonce)];
+    if (target) Object.assign(item, { target, targetNonce: undefined });
+    if (replyTo) Object.assign(item, { replyTo, replyToNonce: undefined });
   }
 
   /** Sends what can be sent by now, and finds out when the next timer is due. */
@@ -337,6 +480,9 @@ export class Client {
           this.account.joined(frame);
         }
         break;
+      case "replayed":
+        this.#reading.replayed(frame);
+        break;
       case "left":
         this.#left(frame);
         break;
@@ -384,7 +530,9 @@ export class Client {
     this.textMaxChars = hello.limits?.text_max_chars ?? this.textMaxChars;
     this.outbox.frameMaxBytes = hello.limits?.message_max_bytes ?? Infinity;
     this.mentionsMax = hello.limits?.mentions_max ?? this.mentionsMax;
-    this.#connection.hello(hello.heartbeat_seconds);
+    this.reactionsMax = hello.limits?.reactions_max ?? this.reactionsMax;
+    this.editSeconds = hello.limits?.edit_seconds ?? Infinity;
+    this.#connection.hello(hello);
     this.account.hello(hello);
     this.#reading.hello(hello);
     this.#rooms.hello();
@@ -454,6 +602,8 @@ export class Client {
   }
 }
 
+/** So many of the latest messages are looked through for one to edit. */
+const LAST_AMONG = 100;
 /** Close codes: the origin or the token is no longer accepted; the session has ended. */
 const POLICY = 1008;
 const SIGNED_OUT = 4001;

@@ -6,8 +6,8 @@
 /** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./conversation.js").Key} Key */
 
-/** @typedef {"join" | "probe" | "gap" | "end" | Part} Kind */
-/** @typedef {{ kind: Kind, key: Key, seq?: number, at: number, fresh?: boolean }} Request */
+/** @typedef {"join" | "probe" | "gap" | "end" | "quotes" | Part} Kind */
+/** @typedef {{ kind: Kind, key: Key, seq?: number, seqs?: number[], at: number, fresh?: boolean }} Request */
 
 export class Connection {
   /** `waiting` for the next attempt, `ended` for good. @type {"waiting" | "connecting" | "open" | "ended"} */
@@ -18,6 +18,8 @@ export class Connection {
   lostAt = 0;
   /** Whether `hello` has ever come. */
   hasConnected = false;
+  /** What the server has beyond the first version of the protocol. @type {Set<string>} */
+  features = new Set();
 
   #step;
   #user;
@@ -54,8 +56,9 @@ export class Connection {
     this.#receivedAt = this.#step.now;
   }
 
-  /** @param {number} heartbeatSeconds */
-  hello(heartbeatSeconds) {
+  /** @param {any} hello */
+  hello({ heartbeat_seconds: heartbeatSeconds, features = [] }) {
+    this.features = new Set(features);
     this.state = "open";
     this.hasConnected = true;
     this.lostAt = null;
@@ -172,7 +175,7 @@ export class Connection {
    * @param {Kind} kind
    * @param {Key} key
    * @param {object} frame
-   * @param {{ seq?: number, fresh?: boolean }} [more]
+   * @param {{ seq?: number, seqs?: number[], fresh?: boolean }} [more]
    */
   request(kind, key, frame, more = {}) {
     this.#refs += 1;
@@ -197,6 +200,28 @@ export class Connection {
    */
   hasRequest(key, kind) {
     return [...this.#requests.values()].some((request) => request.key === key && request.kind === kind);
+  }
+
+  /** Whether the server has replays and pages of messages only, without the changes. */
+  get folds() {
+    return ["edit", "delete", "react"].some((feature) => this.features.has(feature));
+  }
+
+  /**
+   * Whether messages of a conversation were requested and are not there yet.
+   * @param {Key} key
+   */
+  awaitsPage(key) {
+    return [...this.#requests.values()].some((request) => request.key === key && request.kind !== "join" && request.kind !== "probe");
+  }
+
+  /**
+   * Whether a message was requested by its number and is not there yet.
+   * @param {Key} key
+   * @param {number} seq
+   */
+  awaitsQuote(key, seq) {
+    return [...this.#requests.values()].some((request) => request.key === key && request.seqs?.includes(seq));
   }
 
   /** Whether a page of entries was requested and is not there yet. */

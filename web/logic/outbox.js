@@ -1,14 +1,23 @@
-// Messages that were written here and are not known to be stored.
+// Messages that were written here, and changes of messages that were made here, and
+// that are not known to be stored.
 
 /** @typedef {import("./connection.js").Connection} Connection */
 /** @typedef {import("./connection.js").Step} Step */
 /** @typedef {import("./conversation.js").Key} Key */
 
+/** @typedef {"edit" | "delete" | "react" | "unreact"} ChangeKind */
+
 /**
- * @typedef {object} Item
+ * @typedef {object} Item a message, or a change of one
  * @property {string} nonce
  * @property {Key} key
- * @property {string} text
+ * @property {ChangeKind} [kind] of a change; a message has none
+ * @property {string} text of a message or an edit; else empty
+ * @property {string} [emoji] of a reaction
+ * @property {number} [target] of a change: the number of its message
+ * @property {string} [targetNonce] of a change, while it waits for the acknowledgement of its message: that one's nonce
+ * @property {number} [replyTo] the number of the message that this one answers
+ * @property {string} [replyToNonce] the same, while it waits for the acknowledgement of that message
  * @property {string[]} [mentions] names of the users that it mentions
  * @property {boolean} [mentionAll] whether it mentions every member of the room
  * @property {number} at when it was written, Unix milliseconds
@@ -48,6 +57,16 @@ export class Outbox {
     return this.items.filter((item) => item.key === key);
   }
 
+  /** @param {Key} key */
+  messagesOf(key) {
+    return this.items.filter((item) => item.key === key && !item.kind);
+  }
+
+  /** @param {Key} key */
+  changesOf(key) {
+    return this.items.filter((item) => item.key === key && item.kind);
+  }
+
   /**
    * The time of a new item: after all items that are here, even if the clock was set
    * back in between.
@@ -68,6 +87,9 @@ export class Outbox {
     // An item adopted from a closed tab may be older than those that are here.
     const after = this.items.findLastIndex(({ at }) => at <= item.at);
     this.items.splice(after + 1, 0, item);
+    for (const { nonce, seq } of this.items) {
+      if (seq) this.#resolve(item, nonce, seq);
+    }
     this.#keep(item);
     return true;
   }
@@ -92,15 +114,23 @@ export class Outbox {
   discard(nonce) {
     const item = this.find(nonce);
     if (item && item.state !== "sending") {
-      this.#remove(nonce);
-      this.#step.emit({ do: "drop", nonce });
-      this.#step.show(item.key);
+      this.#drop(item);
+      // What was to happen to a message that does not come.
+      for (const { nonce } of this.#waitingFor(item)) this.discard(nonce);
     }
   }
 
   /**
-   * Sends the items that can be sent by now. An item that waits for its room delays
-   * only its own conversation.
+   * The items that wait for the acknowledgement of a message.
+   * @param {Item} message
+   */
+  #waitingFor({ nonce }) {
+    return this.items.filter((item) => item.targetNonce === nonce || item.replyToNonce === nonce);
+  }
+
+  /**
+   * Sends the items that can be sent by now. An item that waits for its room, or for
+   * the acknowledgement of its message, delays only its own conversation.
    * @param {(room: string) => boolean} isIn
    */
   proceed(isIn) {
@@ -110,14 +140,22 @@ export class Outbox {
     }
     this.#pausedUntil = 0;
     let free = IN_FLIGHT_MAX - this.items.filter(({ state }) => state === "sending").length;
+    /** Conversations with an item that waits for another one. @type {Set<Key>} */
+    const delayed = new Set();
     for (const item of this.items) {
-      const { key, nonce, text, state, mentions, mentionAll } = item;
-      const name = key.slice(1);
-      const isPrivate = key.startsWith("@");
-      if (free > 0 && state === "waiting" && (isPrivate || isIn(name))) {
-        const frame = isPrivate
-          ? { type: "private", to: name, text, nonce }
-          : { type: "message", room: name, text, nonce, ...(mentions && { mentions }), ...(mentionAll && { mention_all: true }) };
+      const { key, state } = item;
+      if (free > 0 && state === "waiting" && !delayed.has(key) && (key.startsWith("@") || isIn(key.slice(1)))) {
+        const awaited = item.targetNonce ?? item.replyToNonce;
+        if (awaited !== undefined) {
+          const message = this.find(awaited);
+          if (!message) {
+            this.#fail(item, "not_found");
+          } else if (message.state !== "failed") {
+            delayed.add(key);
+          }
+          continue;
+        }
+        const frame = frameOf(item);
         if (new TextEncoder().encode(JSON.stringify(frame)).length > this.frameMaxBytes) {
           // The server would close the connection instead of answering.
           this.#fail(item, "text_too_long");
@@ -156,7 +194,29 @@ export class Outbox {
     if (item.state !== "stored") {
       item.state = "stored";
       item.seq = seq;
+      // Kept before the message is dropped: if the page is closed in between, they still know it.
+      for (const waiting of this.#waitingFor(item)) {
+        this.#resolve(waiting, item.nonce, seq);
+        this.#keep(waiting);
+      }
       this.#step.emit({ do: "drop", nonce: item.nonce });
+    }
+  }
+
+  /**
+   * A message has its number: items that wait for it can be sent.
+   * @param {Item} item
+   * @param {string} nonce of the message
+   * @param {number} seq
+   */
+  #resolve(item, nonce, seq) {
+    if (item.targetNonce === nonce) {
+      item.target = seq;
+      delete item.targetNonce;
+    }
+    if (item.replyToNonce === nonce) {
+      item.replyTo = seq;
+      delete item.replyToNonce;
     }
   }
 
@@ -234,11 +294,29 @@ export class Outbox {
    * @param {string} code
    */
   #fail(item, code) {
-    if (item.state !== "stored") {
-      item.state = "failed";
-      item.reason = code;
+    if (item.state === "stored") {
+      return;
+    }
+    item.state = "failed";
+    item.reason = code;
+    if (item.kind) {
+      // Without a message there is nothing to take back. A reaction is not worth to be tried again.
+      const isOver = item.kind !== "edit" && (code === "not_found" || item.kind !== "delete");
+      this.#step.emit({ do: "refused", key: item.key, item });
+      isOver ? this.#drop(item) : this.#keep(item);
+    } else if (this.#waitingFor(item).some(({ kind }) => kind === "delete")) {
+      // The user has deleted it already.
+      this.discard(item.nonce);
+    } else {
       this.#keep(item);
     }
+  }
+
+  /** @param {Item} item */
+  #drop(item) {
+    this.#remove(item.nonce);
+    this.#step.emit({ do: "drop", nonce: item.nonce });
+    this.#step.show(item.key);
   }
 
   /** @param {Item} item */
@@ -256,6 +334,28 @@ export class Outbox {
 /** @param {Item} item */
 function isUnsent({ state }) {
   return state === "waiting" || state === "sending";
+}
+
+/**
+ * The frame that sends an item.
+ * @param {Item} item
+ */
+function frameOf({ key, kind, nonce, text, emoji, target, replyTo, mentions, mentionAll }) {
+  const name = key.slice(1);
+  const isPrivate = key.startsWith("@");
+  const mentioned = isPrivate ? {} : { ...(mentions && { mentions }), ...(mentionAll && { mention_all: true }) };
+  const where = isPrivate ? { to: name } : { room: name };
+  switch (kind) {
+    case "edit":
+      return { type: kind, ...where, target, text, nonce, ...mentioned };
+    case "delete":
+      return { type: kind, ...where, target, nonce };
+    case "react":
+    case "unreact":
+      return { type: kind, ...where, target, emoji, nonce };
+    default:
+      return { type: isPrivate ? "private" : "message", ...where, text, nonce, ...(replyTo && { reply_to: replyTo }), ...mentioned };
+  }
 }
 
 /**

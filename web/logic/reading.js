@@ -1,6 +1,7 @@
 // Reading: entries as they are delivered, gaps between them, and pages that the
 // user wants to see.
 
+import { isChange, isMessage } from "./changes.js";
 import { entryOf, PAGE } from "./conversation.js";
 
 /** @typedef {import("./account.js").Account} Account */
@@ -18,6 +19,8 @@ import { entryOf, PAGE } from "./conversation.js";
 export class Reading {
   /** The part of a conversation that the user waits to see, until it is there. @type {Map<Key, { part: "around" | "latest", seq: number }>} */
   #wanted = new Map();
+  /** Messages that replies quote and that were not asked for yet. @type {Map<Key, Set<number>>} */
+  #quoted = new Map();
   /** Conversations in which entries may be missing after `seen`. @type {Set<Key>} */
   #gaps = new Set();
   /** Private conversations whose last number was not in `hello`. @type {Set<Key>} */
@@ -127,7 +130,7 @@ export class Reading {
   }
 
   /** @param {any} joined the answer to a join: the room's entries follow */
-  joined({ room: name, epoch, seq, recovered }) {
+  joined({ room: name, epoch, seq, recovered, from }) {
     /** @type {Key} */
     const key = `#${name}`;
     const conversation = this.#conversations.of(key);
@@ -138,7 +141,9 @@ export class Reading {
         // The replay brings it.
         this.#wanted.delete(key);
       }
-      if (seq > 0) {
+      if (Number.isSafeInteger(from)) {
+        conversation.beginReplay(from, seq);
+      } else if (seq > 0) {
         this.#silent.set(key, this.#step.now + SILENT_MS);
       }
     }
@@ -146,6 +151,16 @@ export class Reading {
     conversation.replayTo = conversation.top;
     conversation.isLoaded = true;
     this.#step.show(key);
+  }
+
+  /** @param {any} replayed the end of a replay that contains messages only */
+  replayed({ room }) {
+    const conversation = this.#conversations.get(`#${room}`);
+    if (conversation?.isReplaying && this.#rooms.isIn(room)) {
+      conversation.endReplay();
+      this.#outbox.dropStored(conversation.key, conversation.seen ?? 0);
+      this.#step.show(conversation.key);
+    }
   }
 
   /** @param {Key} key */
@@ -169,6 +184,7 @@ export class Reading {
   /** @param {Key} key */
   #stop(key) {
     this.#wanted.delete(key);
+    this.#quoted.delete(key);
     this.#silent.delete(key);
     this.#connection.dropRequests(key);
   }
@@ -199,7 +215,7 @@ export class Reading {
     }
     const isNew = !this.#conversations.has(key);
     const conversation = this.#conversations.of(key);
-    const news = conversation.receive(entryOf(frame));
+    const news = this.#receive(conversation, entryOf(frame, this.#user));
     this.#received.add(key);
     this.#silent.delete(key);
     if (news === "gap") {
@@ -214,12 +230,23 @@ export class Reading {
 
   /**
    * @param {Conversation} conversation
+   * @param {Entry} entry
+   */
+  #receive(conversation, entry) {
+    conversation.isPageDue = this.#connection.awaitsPage(conversation.key);
+    return conversation.receive(entry);
+  }
+
+  /**
+   * @param {Conversation} conversation
    * @param {Entry[]} news
    */
   #arrived(conversation, news) {
     const { key } = conversation;
-    this.#arrivals += 1;
-    conversation.recency = this.#arrivals;
+    if (!news.every(isChange)) {
+      this.#arrivals += 1;
+      conversation.recency = this.#arrivals;
+    }
     for (const entry of news) {
       const mine = entry.from === this.#user && entry.nonce ? this.#outbox.find(entry.nonce) : undefined;
       if (mine) {
@@ -227,7 +254,8 @@ export class Reading {
         this.#outbox.stored(mine, entry.seq);
       }
       this.#account.entry(key, entry);
-      this.#step.emit({ do: "arrived", key, entry, isNews: entry.seq > conversation.replayTo });
+      const isNews = entry.seq > conversation.replayTo;
+      this.#step.emit(isChange(entry) ? { do: "changed", key, change: entry } : { do: "arrived", key, entry, isNews });
     }
     this.#outbox.dropStored(key, conversation.seen ?? 0);
     this.#step.show(key);
@@ -252,11 +280,35 @@ export class Reading {
     ) {
       return;
     }
-    const where = conversation.queryFor(part, seq);
+    const where = conversation.queryFor(part, seq, this.#connection.folds);
     if (where) {
-      this.#request(part, key, where, seq);
+      this.#request(part, key, this.#folded(where), { seq });
     }
     this.#step.show(key);
+  }
+
+  /**
+   * Asks for messages that replies quote, unless they are known.
+   * @param {Key} key
+   * @param {number[]} seqs
+   */
+  quotes(key, seqs) {
+    const conversation = this.#conversations.of(key);
+    for (const seq of seqs) {
+      if (conversation.quote(seq) === undefined && !this.#connection.awaitsQuote(key, seq)) {
+        this.#quoted.set(key, (this.#quoted.get(key) ?? new Set()).add(seq));
+      }
+    }
+  }
+
+  /**
+   * The fields of a request for messages without the changes.
+   * @template {object} T
+   * @param {T} where
+   * @returns {T & { fold?: true }}
+   */
+  #folded(where) {
+    return this.#connection.folds ? { ...where, fold: true } : where;
   }
 
   /**
@@ -304,6 +356,15 @@ export class Reading {
         return;
       }
     }
+    for (const [key, seqs] of this.#quoted) {
+      if (this.#mayRead(key)) {
+        const some = [...seqs].slice(0, QUOTES_AT_ONCE);
+        for (const seq of some) seqs.delete(seq);
+        if (seqs.size === 0) this.#quoted.delete(key);
+        this.#request("quotes", key, { ...this.#folded({ seqs: some }), limit: undefined }, { seqs: some });
+        return;
+      }
+    }
     for (const key of this.#gaps) {
       const conversation = this.#conversations.get(key);
       if (conversation?.isBehind && this.#mayRead(key)) {
@@ -330,18 +391,18 @@ export class Reading {
    * @param {Key} key
    */
   #mayRead(key) {
-    return key.startsWith("@") || this.#rooms.isIn(key.slice(1));
+    return key.startsWith("@") || (this.#rooms.isIn(key.slice(1)) && !this.#conversations.get(key)?.isReplaying);
   }
 
   /**
-   * @param {"gap" | "end" | Part} kind
+   * @param {"gap" | "end" | "quotes" | Part} kind
    * @param {Key} key
-   * @param {{ before?: number, after?: number, limit?: number }} where
-   * @param {number} [seq]
+   * @param {object} where
+   * @param {{ seq?: number, seqs?: number[] }} [more]
    */
-  #request(kind, key, where, seq) {
+  #request(kind, key, where, more) {
     const whose = key.startsWith("#") ? { room: key.slice(1) } : { with: key.slice(1) };
-    this.#connection.request(kind, key, { type: "history", ...whose, limit: PAGE, ...where }, { seq });
+    this.#connection.request(kind, key, { type: "history", ...whose, limit: PAGE, ...where }, more);
   }
 
   /**
@@ -350,24 +411,29 @@ export class Reading {
    * @param {Conversation} conversation
    * @param {any} frame
    */
-  page({ key, kind, seq }, conversation, frame) {
+  page({ key, kind, seq = 0, seqs = [] }, conversation, frame) {
     /** @type {Entry[]} */
-    const page = (frame.messages ?? []).map(entryOf);
+    const entries = (frame.messages ?? []).map((/** @type {any} */ entry) => entryOf(entry, this.#user));
     const first = Math.max(1, frame.first ?? 1);
     this.#connection.succeeded();
     if (kind === "gap") {
-      this.#fillGap(conversation, page);
+      this.#fillGap(conversation, entries);
     } else if (kind === "end") {
       // All of its entries may be too old to be kept.
-      this.#setEnd(conversation, page.at(-1)?.seq ?? first - 1);
+      this.#setEnd(conversation, entries.at(-1)?.seq ?? first - 1);
+    } else if (kind === "quotes") {
+      conversation.addQuotes(seqs, entries.filter(isMessage));
     } else if (kind !== "join" && kind !== "probe") {
       const wanted = this.#wanted.get(key);
       if (wanted?.part === kind && wanted.seq === seq) {
         this.#wanted.delete(key);
       }
-      const next = conversation.addPage(kind, page, first, Boolean(frame.has_more));
+      // Without `from` and `upto`, the page contains every entry.
+      const { from = entries[0]?.seq ?? 1, upto = entries.at(-1)?.seq ?? 0 } = frame;
+      const hasMore = kind === "around" ? (frame.has_more_before ?? from > first) : frame.has_more;
+      const next = conversation.addPage(kind, { messages: entries.filter(isMessage), from, upto }, first, Boolean(hasMore));
       if (next) {
-        this.load(key, next, 0);
+        this.load(key, next, next === kind ? seq : 0);
       }
     }
     this.#step.show(key);
@@ -380,7 +446,7 @@ export class Reading {
   #fillGap(conversation, page) {
     const { key, name, seen, isRoom, epoch, top } = conversation;
     for (const entry of page) {
-      const news = conversation.receive(entry);
+      const news = this.#receive(conversation, entry);
       if (Array.isArray(news)) {
         this.#arrived(conversation, news);
       }
@@ -405,7 +471,10 @@ export class Reading {
    * @param {Request} request
    * @param {any} error
    */
-  refused({ key, kind }, { code, retry_after: after }) {
+  refused({ key, kind, seqs = [] }, { code, retry_after: after }) {
+    if (kind === "quotes") {
+      this.quotes(key, seqs);
+    }
     if (code === "not_joined") {
       this.#rooms.rejoin(key.slice(1));
       return;
@@ -419,5 +488,7 @@ export class Reading {
   }
 }
 
+/** Quoted messages in one request: the server's limit. */
+const QUOTES_AT_ONCE = 50;
 /** The entries of a room follow `joined` within this time, unless there are none. */
 const SILENT_MS = 1_000;

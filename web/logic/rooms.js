@@ -235,8 +235,9 @@ export class Rooms {
     }
     room.status = "joining";
     const { seen, epoch } = this.#conversations.of(`#${name}`);
-    const from = seen !== null && epoch && !fresh ? { since: seen, epoch } : {};
-    this.#connection.request("join", `#${name}`, { type: "join", room: name, ...from }, { fresh: !("since" in from) });
+    const isResumed = seen !== null && epoch !== "" && !fresh;
+    const how = isResumed ? { since: seen, epoch } : this.#connection.folds ? { fold: true } : {};
+    this.#connection.request("join", `#${name}`, { type: "join", room: name, ...how }, { fresh: !isResumed });
   }
 
   #show() {

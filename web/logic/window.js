@@ -8,8 +8,8 @@
 /** @typedef {import("./conversation.js").Entry} Entry */
 /** @typedef {import("./outbox.js").Item} Item */
 
-/** @typedef {Pick<Conversation, "first" | "last" | "end" | "hasOlder" | "isAtEnd" | "isLoaded" | "epoch" | "at" | "entries">} Log */
-/** @typedef {{ first: number, last: number }} Range the numbers of the first and the last row; 0 and 0: no rows */
+/** @typedef {Pick<Conversation, "first" | "last" | "from" | "end" | "hasOlder" | "isAtEnd" | "isLoaded" | "epoch" | "at" | "indexOf" | "covers" | "entries">} Log */
+/** @typedef {{ first: number, last: number }} Range the numbers of the messages in the first and the last row; 0 and 0: no rows */
 /** @typedef {{ epoch: string, seq: number, offset: number }} Anchor a message, and how many pixels below the upper edge of the view it begins */
 
 /**
@@ -18,9 +18,20 @@
  * @param {number} seq
  * @returns {Range}
  */
-export function rangeAround({ first, last }, seq) {
-  const end = Math.min(last, seq + ROWS_AT_ONCE);
-  return { first: Math.max(first, Math.min(seq, end) - ROWS_AT_ONCE), last: end };
+export function rangeAround(log, seq) {
+  const last = log.entries.length - 1;
+  const at = Math.min(last, log.indexOf(seq));
+  return rangeOf(log, at - ROWS_AT_ONCE, at + ROWS_AT_ONCE);
+}
+
+/**
+ * @param {Log} log
+ * @param {number} first an index in the log's messages
+ * @param {number} last
+ * @returns {Range} as far as there are messages
+ */
+function rangeOf({ entries }, first, last) {
+  return { first: entries[Math.max(0, first)]?.seq ?? 0, last: entries[Math.min(entries.length - 1, last)]?.seq ?? 0 };
 }
 
 /**
@@ -46,33 +57,38 @@ export function advance(log, shown, { above, below, isFollowing }) {
   /** @type {Part[]} */
   const loads = [];
   if (log.last === 0) {
+    // The numbers in memory are those of changes only.
+    if (log.isLoaded && log.hasOlder) loads.push("older");
     return { range: shown, isRebuilt: false, isAnchored: false, loads };
   }
   if (shown.last < log.first || shown.last === 0) {
     return rebuilt(rangeAround(log, isFollowing || shown.last === 0 ? log.last : log.first));
   }
+  const newest = log.entries.length - 1;
+  const shownLast = Math.min(newest, log.indexOf(shown.last));
   // Memory may have dropped its oldest entries.
-  let first = Math.max(shown.first, log.first);
-  let { last } = shown;
+  let first = log.indexOf(shown.first);
+  let last = shownLast;
   if (above < REACH_PX) {
-    if (first > log.first) {
-      first = Math.max(log.first, first - ROWS_AT_ONCE);
+    if (first > 0) {
+      first = Math.max(0, first - ROWS_AT_ONCE);
       last = Math.min(last, first + ROWS_MAX - 1);
     } else if (log.hasOlder) {
       loads.push("older");
     }
   }
-  if (last < log.last && (isFollowing || below < REACH_PX)) {
-    const end = isFollowing ? log.last : Math.min(log.last, shown.last + ROWS_AT_ONCE);
-    if (end - shown.last > ROWS_MAX) {
+  if (last < newest && (isFollowing || below < REACH_PX)) {
+    const end = isFollowing ? newest : Math.min(newest, shownLast + ROWS_AT_ONCE);
+    if (end - shownLast > ROWS_MAX) {
       return rebuilt(rangeAround(log, log.last));
     }
     last = end;
     first = Math.max(first, last - ROWS_MAX + 1);
-  } else if (last === log.last && !log.isAtEnd && below < REACH_PX) {
+  } else if (last === newest && !log.isAtEnd && below < REACH_PX) {
     loads.push("newer");
   }
-  return { range: { first, last }, isRebuilt: false, isAnchored: !isFollowing || first < shown.first, loads };
+  const range = rangeOf(log, first, last);
+  return { range, isRebuilt: false, isAnchored: !isFollowing || range.first < shown.first, loads };
 }
 
 /**
@@ -92,9 +108,31 @@ function rebuilt(range) {
  * @param {number} wishes.readUpTo the number after which everything is new; 0: nothing is
  */
 export function startOf(log, { target, anchor, readUpTo }) {
-  if (target > 0 && log.at(target)) return target;
+  const found = target > 0 ? near(log, target) : 0;
+  if (found > 0) return found;
   if (anchor && isIn(log, anchor)) return anchor.seq;
-  return readUpTo > 0 && log.at(readUpTo + 1) ? readUpTo + 1 : log.last;
+  return (readUpTo > 0 && firstAfter(log, readUpTo)) || log.last;
+}
+
+/**
+ * The message at a number, or the nearest one where the number is a change.
+ * @param {Log} log
+ * @param {number} seq
+ * @returns {number} 0 if it is not in memory, or not there
+ */
+export function near(log, seq) {
+  if (!log.covers(seq)) return 0;
+  return log.entries[log.indexOf(seq)]?.seq ?? log.last;
+}
+
+/**
+ * The first message after a number, as far as that is known.
+ * @param {Log} log
+ * @param {number} seq
+ * @returns {number} 0 if there is none
+ */
+export function firstAfter(log, seq) {
+  return seq + 1 >= log.from ? (log.entries[log.indexOf(seq + 1)]?.seq ?? 0) : 0;
 }
 
 /**
@@ -158,22 +196,30 @@ export function lastInView(rows, bottomOf, edge) {
  */
 
 /**
- * @param {Pick<Conversation, "at">} log
- * @param {number} seq
+ * @param {Pick<Conversation, "entries">} log
+ * @param {number} index of the message in the log's messages
  * @param {boolean} isFirst whether its row is the first one, which has its day in any case
  * @param {number} readUpTo the number after which everything is new; 0: nothing is
- * @returns {Grouping | null} null for an entry that is not shown
+ * @param {(entry: Entry) => Entry} [shownOf] a message as it is shown
+ * @returns {Grouping | null} null where there is none
  */
-export function groupingOf(log, seq, isFirst, readUpTo) {
-  const entry = log.at(seq);
-  if (!entry || entry.kind === "unknown") {
+export function groupingOf({ entries }, index, isFirst, readUpTo, shownOf = (entry) => entry) {
+  const entry = entries[index];
+  if (!entry) {
     return null;
   }
-  const above = log.at(seq - 1);
+  const above = entries[index - 1];
   const isNewDay = isFirst || !above || dayNumberOf(above.timestamp) !== dayNumberOf(entry.timestamp);
-  const isFirstNew = readUpTo > 0 && seq === readUpTo + 1;
-  const isContinued = !isNewDay && !isFirstNew && above?.kind !== "unknown" && continues(above, entry);
-  return { entry, isNewDay, isFirstNew, isContinued };
+  const isFirstNew = readUpTo > 0 && entry.seq > readUpTo && (above?.seq ?? 0) <= readUpTo;
+  let isContinued = !isNewDay && !isFirstNew && continues(above, entry);
+  // A deleted message has no head: those below it repeat the author, unless there is one above it.
+  for (let i = index - 1; isContinued; i -= 1) {
+    const head = entries[i];
+    if (!head || index - i > DELETED_MAX || !continues(head, entry)) isContinued = false;
+    else if (!shownOf(head).deleted) break;
+    else if (readUpTo > 0 && head.seq > readUpTo && (entries[i - 1]?.seq ?? 0) <= readUpTo) isContinued = false;
+  }
+  return { entry: shownOf(entry), isNewDay, isFirstNew, isContinued };
 }
 
 /**
@@ -209,7 +255,7 @@ export function dayNumberOf(timestamp) {
 export function pillsOf(log, shown, { isFollowing, below, readUpTo }) {
   // A view that follows is at the end, or will be once that is loaded.
   const isFar = !isFollowing && (!log.isAtEnd || shown.last < log.last || below > FAR_PX);
-  return { toNewest: isFar && log.end > 0, toFirstNew: readUpTo > 0 && readUpTo + 1 < shown.first };
+  return { toNewest: isFar && log.end > 0, toFirstNew: readUpTo > 0 && (firstAfter(log, readUpTo) || readUpTo + 1) < shown.first };
 }
 
 /**
@@ -236,10 +282,13 @@ export function topOf(log, shown, hasWaiting) {
  * yet. They are there even where the end of the log is not, below a gap.
  * @param {Log} log
  * @param {Range} shown
- * @param {{ me: string, items: Item[] }} more
+ * @param {object} more
+ * @param {string} more.me
+ * @param {Item[]} more.items
+ * @param {(message: Entry | Item) => boolean} [more.isDeleted] whether it is shown as deleted
  * @returns {TailPart[]}
  */
-export function tailOf(log, shown, { me, items }) {
+export function tailOf(log, shown, { me, items, isDeleted = () => false }) {
   if (shown.last !== log.last) {
     return [];
   }
@@ -248,21 +297,24 @@ export function tailOf(log, shown, { me, items }) {
   if (items.length > 0 && shown.last > 0 && !log.isAtEnd) {
     tail.push({ kind: "gap" });
   }
-  /** @type {Pick<Entry, "from" | "timestamp"> | undefined} */
-  let above = log.isAtEnd ? log.entries.at(-1) : undefined;
+  const last = log.isAtEnd ? log.entries.at(-1) : undefined;
+  /** Below a deleted message, the author is repeated. @type {Pick<Entry, "from" | "timestamp"> | undefined} */
+  let above = last && { ...last, from: isDeleted(last) ? "" : last.from };
   for (const item of items) {
     const entry = { from: me, timestamp: item.at / 1000 };
     if (!above || dayNumberOf(above.timestamp) !== dayNumberOf(entry.timestamp)) {
       tail.push({ kind: "day", timestamp: entry.timestamp });
     }
     tail.push({ kind: "item", item, isContinued: continues(above, entry) });
-    above = entry;
+    above = { ...entry, from: isDeleted(item) ? "" : me };
   }
   return tail;
 }
 
 /** Messages of one author within this time stand together. */
 const TOGETHER_SECONDS = 300;
+/** So many deleted messages are looked through for an author above them. */
+const DELETED_MAX = 20;
 /** Rows added at once. */
 export const ROWS_AT_ONCE = 60;
 /** Rows in the page at most. */

@@ -16,8 +16,8 @@ const FAR = 10_000;
 function log(first, last, { end = last, hasOlder = first > 1 } = {}) {
   const conversation = new Conversation("#tea");
   conversation.epoch = "e1";
-  const entries = last === 0 ? [] : range(first, last).map((seq) => ({ kind: "message", seq, from: "bob", text: `text ${seq}`, timestamp: 1000 + seq }));
-  conversation.replace(entries, hasOlder);
+  const entries = last === 0 ? [] : range(first, last).map((seq) => ({ kind: "message", seq, from: "bob", text: `text ${seq}`, timestamp: 1000 + seq, updated: 0 }));
+  conversation.replace({ messages: entries, from: first, upto: last }, hasOlder);
   conversation.top = end;
   return conversation;
 }

@@ -101,9 +101,20 @@ export class Above {
    * Does what a button in a message says.
    * @param {string} action
    * @param {HTMLElement} item
+   * @param {HTMLElement} button
    */
-  act(action, item) {
-    act(action, item, { client: this.#client, ...this.#hooks });
+  act(action, item, button) {
+    act(action, item, button, { client: this.#client, ...this.#hooks });
+  }
+
+  /**
+   * Says that the server has refused a change, and that it is taken back.
+   * @param {import("../logic/outbox.js").Item} item
+   */
+  refused({ kind, reason = "" }) {
+    const reasons = /** @type {Record<string, string>} */ ({ ...t.reasons, ...t.changeReasons });
+    const what = kind === "edit" ? t.notEdited : kind === "delete" ? t.notDeleted : t.notReacted;
+    this.#hooks.toast(`${what}: ${(Object.hasOwn(reasons, reason) && reasons[reason]) || t.reasons.other}`);
   }
 
   /** Copies the address of the open conversation. */

@@ -8,14 +8,16 @@
 /**
  * @param {string} action the `data-act` of the button
  * @param {HTMLElement} item the message
+ * @param {HTMLElement} button
  * @param {object} chat
  * @param {Client} chat.client
  * @param {Composer} chat.composer
  * @param {(input: Input) => void} chat.step
  * @param {(key: Key) => void} chat.go
  */
-export function act(action, item, { client, composer, step, go }) {
+export function act(action, item, button, { client, composer, step, go }) {
   const { nonce = "", from = "" } = item.dataset;
+  const change = button.closest("[data-nonce]")?.getAttribute("data-nonce") ?? "";
   switch (action) {
     case "write":
       go(`@${from}`);
@@ -25,7 +27,8 @@ export function act(action, item, { client, composer, step, go }) {
       composer.focus();
       break;
     case "edit": {
-      const text = client.outbox.find(nonce)?.text ?? "";
+      const waiting = client.outbox.find(nonce);
+      const text = waiting ? client.shownItem(waiting).text : "";
       step({ type: "discard", nonce });
       composer.insert(text);
       break;
@@ -33,6 +36,18 @@ export function act(action, item, { client, composer, step, go }) {
     case "discard":
       step({ type: "discard", nonce });
       composer.focus();
+      break;
+    case "retry-change":
+      step({ type: "retry", nonce: change });
+      break;
+    case "take-change": {
+      const text = client.outbox.find(change)?.text ?? "";
+      step({ type: "discard", nonce: change });
+      composer.insert(text);
+      break;
+    }
+    case "discard-change":
+      step({ type: "discard", nonce: change });
       break;
   }
 }

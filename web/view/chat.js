@@ -14,10 +14,12 @@ import { Header } from "./header.js";
 import { MessageList } from "./list.js";
 import { Sidebar } from "./sidebar.js";
 
+/** @typedef {import("../logic/changes.js").Shown} Shown */
 /** @typedef {import("../logic/client.js").Output} Output */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./above.js").Above} Above */
+/** @typedef {import("./message.js").Quote} Quote */
 /** @typedef {import("./news.js").News} News */
 
 export class Chat {
@@ -61,14 +63,21 @@ export class Chat {
       missing: () => this.toast(t.messageGone),
       cancelLatest: ({ key }) => this.#session.step({ type: "cancel-latest", key }),
       obstacle: ({ key }) => this.#header.obstacle(key),
-      waiting: ({ key }) => client.outbox.of(key),
+      waiting: ({ key }) => client.outbox.messagesOf(key),
+      changes: ({ key }) => client.outbox.changesOf(key),
+      shown: ({ key }, entry) => client.shown(key, entry),
+      shownItem: (item) => client.shownItem(item),
+      quote: ({ key }, shown) => this.#quoteOf(key, shown),
+      quoted: ({ key }, seqs) => {
+        if (seqs.some((seq) => client.quote(key, seq) === undefined)) this.#session.step({ type: "quotes", key, seqs });
+      },
       isCurrent: (conversation) => this.#isCurrent(conversation),
       mark: ({ key }) => {
         const { read, unread } = client.account.of(key);
         return { readUpTo: read ?? 0, unread };
       },
       read: (conversation, seq) => this.#read(conversation, seq),
-      act: (action, item) => this.#useAbove((above) => above.act(action, item)),
+      act: (action, item, button) => this.#act(action, item, button),
       invite: () => this.#useAbove((above) => above.copyLink()),
       names: ({ key }) => this.#directory.names(key),
     });
@@ -220,6 +229,12 @@ export class Chat {
           this.#useNews((news) => news.arrived(output, isInView));
         }
         break;
+      case "changed":
+        if (output.change.kind === "delete") this.#withdraw(output.key, output.change.target);
+        break;
+      case "refused":
+        this.#useAbove((above) => above.refused(output.item));
+        break;
       case "hello":
         this.#composer.setMaxChars(client.textMaxChars);
         this.#completeRooms();
@@ -278,12 +293,66 @@ export class Chat {
     }
   }
 
-  /** @param {Key} [key] of a conversation whose notifications are closed; without one, all are */
-  async #withdraw(key) {
+  /**
+   * @param {Key} [key] of a conversation whose notifications are closed; without one, all are
+   * @param {number} [seq] of a message: only its notification is closed
+   */
+  async #withdraw(key, seq) {
     if ("Notification" in window && Notification.permission === "granted") {
       const { withdraw } = await import("./notifications.js").catch(() => ({ withdraw: () => {} }));
-      await withdraw(key);
+      await withdraw(key, seq);
     }
+  }
+
+  /**
+   * What a message answers, in words.
+   * @param {Key} key
+   * @param {Shown} shown
+   * @returns {Quote | undefined}
+   */
+  #quoteOf(key, { replyTo = 0, replyToNonce: nonce }) {
+    const { client } = this.#session;
+    if (replyTo === 0 && nonce === undefined) {
+      return undefined;
+    }
+    const found = replyTo > 0 ? client.quote(key, replyTo) : client.look(key, { nonce });
+    const line = found?.text.split("\n", 1)[0]?.slice(0, QUOTED_MAX_CHARS) ?? "";
+    const isGone = found === null || found?.deleted === true;
+    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : line;
+    return { seq: replyTo, from: found?.from ?? "", text, isGone };
+  }
+
+  /**
+   * Does what a button in a message says.
+   * @param {string} action
+   * @param {HTMLElement} item
+   * @param {HTMLElement} button
+   */
+  #act(action, item, button) {
+    const key = this.#current;
+    if (!key) return;
+    const { emoji = "", to = "0" } = button.dataset;
+    if (action === "jump") {
+      this.#list.toMessage(Number(to));
+    } else if (action === "toggle") {
+      this.toggle(key, { seq: Number(item.dataset.seq), nonce: item.dataset.nonce }, emoji);
+    } else {
+      this.#useAbove((above) => above.act(action, item, button));
+    }
+  }
+
+  /**
+   * Takes a reaction back if it is the user's, and else makes it.
+   * @param {Key} key
+   * @param {{ seq?: number, nonce?: string }} which the message
+   * @param {string} emoji
+   */
+  toggle(key, which, emoji) {
+    const { client } = this.#session;
+    const shown = client.look(key, which);
+    if (!shown || !client.may(shown, Date.now() / 1000).react) return;
+    const isThere = shown.reactions?.find((reaction) => reaction.emoji === emoji)?.mine;
+    this.#session.change({ type: isThere ? "unreact" : "react", key, ...client.targetOf(shown), emoji });
   }
 
   /**
@@ -447,3 +516,5 @@ export class Chat {
 }
 
 const DAY_EVERY_MS = 30_000;
+/** How much of a message a reply quotes. */
+const QUOTED_MAX_CHARS = 200;

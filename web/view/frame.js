@@ -4,10 +4,13 @@
 
 import { dayOf, t } from "../words.js";
 import { button, byId, element } from "./dom.js";
-import { dayItem, gapItem, showState, waitingItem } from "./message.js";
+import { dayItem, gapItem, messageItem, showState } from "./message.js";
 
+/** @typedef {import("../logic/changes.js").Shown} Shown */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
+/** @typedef {import("../logic/outbox.js").Item} Item */
 /** @typedef {import("../logic/window.js").TailPart} TailPart */
+/** @typedef {import("./message.js").Quote} Quote */
 
 export class ListFrame {
   #top = byId("top", HTMLElement);
@@ -69,14 +72,18 @@ export class ListFrame {
    * @param {TailPart[]} parts
    * @param {object} hooks
    * @param {() => Iterable<string>} hooks.names of users who may be mentioned
+   * @param {(item: Item) => Shown} hooks.shown
+   * @param {(shown: Shown) => Quote | undefined} hooks.quote what it answers
    * @param {(nonce: string | undefined) => void} hooks.focus gives the focus to a message that is in the log now
    */
-  showTail(parts, { names, focus }) {
+  showTail(parts, { names, shown: shownOf, quote, focus }) {
     const nodes = new Map(
       parts.map((part) => {
-        const key = keyOf(part);
-        const node = this.#tail.get(key) ?? this.#tailItem(part, names);
-        if (part.kind === "item") showState(node, part.item);
+        const shown = part.kind === "item" ? shownOf(part.item) : undefined;
+        const answered = shown && quote(shown);
+        const key = keyOf(part, shown, answered);
+        const node = this.#tail.get(key) ?? this.#tailItem(part, shown, answered, names);
+        if (part.kind === "item" && !shown?.deleted) showState(node, part.item);
         return [key, node];
       }),
     );
@@ -127,16 +134,18 @@ export class ListFrame {
 
   /**
    * @param {TailPart} part
+   * @param {Shown | undefined} shown of a message
+   * @param {Quote | undefined} quote
    * @param {() => Iterable<string>} names
    */
-  #tailItem(part, names) {
+  #tailItem(part, shown, quote, names) {
     switch (part.kind) {
       case "gap":
         return gapItem();
       case "day":
         return dayItem(part.timestamp);
       case "item":
-        return waitingItem(part.item, { me: this.#me, names: names(), isContinued: part.isContinued });
+        return messageItem(/** @type {Shown} */ (shown), { me: this.#me, names: names(), isContinued: part.isContinued, quote });
     }
   }
 }
@@ -154,14 +163,16 @@ function setText(element, text) {
 /**
  * What an element shows: parts with the same key have the same element.
  * @param {TailPart} part
+ * @param {Shown | undefined} shown of a message
+ * @param {Quote | undefined} quote
  */
-function keyOf(part) {
+function keyOf(part, shown, quote) {
   switch (part.kind) {
     case "gap":
       return "gap";
     case "day":
       return `day ${dayOf(part.timestamp)}`;
     case "item":
-      return `${part.isContinued ? "continued" : "item"} ${part.item.nonce}`;
+      return JSON.stringify([part.isContinued, { ...shown, state: "", seq: 0 }, quote]);
   }
 }

@@ -1,7 +1,7 @@
 // The messages of a conversation. Of those in memory only a window has rows in
 // the page; it moves along with the reader, and what is in view stays where it is.
 
-import { advance, dayNumberOf, isIn, NEAR_PX, pillsOf, rangeAround, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
+import { advance, dayNumberOf, firstAfter, isIn, near, NEAR_PX, pillsOf, rangeAround, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
 import { byId } from "./dom.js";
 import { ListFrame } from "./frame.js";
 import { onHeights, turnFold } from "./message.js";
@@ -9,7 +9,10 @@ import { Rows } from "./rows.js";
 
 /** @typedef {import("../logic/client.js").Part} Part */
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
+/** @typedef {import("../logic/conversation.js").Entry} Entry */
+/** @typedef {import("../logic/changes.js").Shown} Shown */
 /** @typedef {import("../logic/outbox.js").Item} Item */
+/** @typedef {import("./message.js").Quote} Quote */
 /** @typedef {import("../logic/window.js").Anchor} Anchor */
 
 /**
@@ -20,11 +23,16 @@ import { Rows } from "./rows.js";
  * @property {() => void} missing the message that was looked for is not there
  * @property {(conversation: Conversation) => void} cancelLatest the reader does not want to see the end after all
  * @property {(conversation: Conversation) => string} obstacle why nothing can be loaded, in words; empty where it can
- * @property {(conversation: Conversation) => Item[]} waiting
+ * @property {(conversation: Conversation) => Item[]} waiting messages that are not known to be stored
+ * @property {(conversation: Conversation) => Item[]} changes those of messages that are not known to be stored
+ * @property {(conversation: Conversation, entry: Entry) => Shown} shown a message with the changes that are on their way
+ * @property {(item: Item) => Shown} shownItem the same of a message that is on its way itself
+ * @property {(conversation: Conversation, shown: Shown) => Quote | undefined} quote what a message answers
+ * @property {(conversation: Conversation, seqs: number[]) => void} quoted messages are quoted by those in the page
  * @property {(conversation: Conversation) => boolean} isCurrent whether all is there that was written by now
  * @property {(conversation: Conversation) => { readUpTo: number, unread: number }} mark how far the user has read, and how many messages are unread
  * @property {(conversation: Conversation, seq: number) => void} read the reader has seen all up to there
- * @property {(act: string, item: HTMLElement) => void} act a button in a message was pressed
+ * @property {(act: string, item: HTMLElement, button: HTMLElement) => void} act a button in a message was pressed
  * @property {() => void} invite the user wants a link to the room
  * @property {(conversation: Conversation) => Iterable<string>} names of users who may be mentioned
  */
@@ -39,6 +47,10 @@ export class MessageList {
   #conversation = null;
   /** The generation of the conversation that the rows show. */
   #generation = -1;
+  /** The messages and changes that the rows show, as of the last `#refresh`. */
+  #shown = "";
+  /** Whether the pointer is pressed in the list: then no row is made again. */
+  #isPressed = false;
   /** Whether the conversation was just opened, and what was written before is still on its way. */
   #isSettling = false;
   /** Whether the view follows the end of the log. */
@@ -68,7 +80,7 @@ export class MessageList {
   /** @param {Hooks} hooks */
   constructor(hooks) {
     this.#hooks = hooks;
-    this.#rows = new Rows(this.#list, hooks.me, hooks.names);
+    this.#rows = new Rows(this.#list, hooks);
     this.#frame = new ListFrame(this.#list, hooks.me, {
       toNewest: () => this.toEnd(),
       toFirstNew: () => this.toMessage(this.#readUpTo + 1),
@@ -78,6 +90,10 @@ export class MessageList {
     // The keyboard of a phone makes the scroller smaller when it opens.
     new ResizeObserver(() => this.#isFollowing && this.#scrollToEnd()).observe(this.#scroller);
     this.#list.addEventListener("click", (event) => this.#click(event));
+    this.#list.addEventListener("pointerdown", () => (this.#isPressed = true));
+    for (const end of ["pointerup", "pointercancel", "contextmenu"]) {
+      addEventListener(end, () => this.#isPressed && setTimeout(() => this.#release(), CLICKED_AFTER_MS));
+    }
     this.#list.addEventListener("focusin", (event) => setTabStops(event.target, 0));
     this.#list.addEventListener("focusout", (event) => setTabStops(event.target, -1));
     this.#list.addEventListener("keydown", (event) => this.#key(event));
@@ -117,7 +133,7 @@ export class MessageList {
     this.#target = seq;
     this.#sought = 0;
     this.#isFollowing = false;
-    if (conversation.at(seq)) {
+    if (near(conversation, seq) > 0) {
       this.#generation = -1;
       this.update();
     } else {
@@ -193,6 +209,11 @@ export class MessageList {
     }
   }
 
+  #release() {
+    this.#isPressed = false;
+    this.update();
+  }
+
   #scrolled() {
     clearTimeout(this.#scrolling);
     this.#scrolling = setTimeout(() => {
@@ -219,7 +240,9 @@ export class MessageList {
     } else {
       this.#follow(conversation);
       this.#advance(conversation);
+      this.#refresh(conversation);
     }
+    this.#hooks.quoted(conversation, this.#rows.quoted(conversation));
     const items = this.#hooks.waiting(conversation);
     this.#showTail(conversation, items);
     this.#frame.showTop(conversation, topOf(conversation, this.#rows.range, items.length > 0), this.#hooks.obstacle(conversation));
@@ -234,6 +257,20 @@ export class MessageList {
     this.#showDay(conversation);
     this.#reportRead(conversation);
     this.#lastTop = this.#scroller.scrollTop;
+  }
+
+  /**
+   * Makes the rows again whose messages have changed.
+   * @param {Conversation} conversation
+   */
+  #refresh(conversation) {
+    const changes = this.#hooks.changes(conversation).map(({ nonce, state }) => nonce + state);
+    const shown = `${conversation.key} ${conversation.revision} ${changes}`;
+    if (shown !== this.#shown && !this.#isPressed) {
+      this.#shown = shown;
+      const refresh = () => this.#rows.refresh(conversation, this.#readUpTo);
+      this.#isFollowing ? refresh() : this.#keepInView(refresh);
+    }
   }
 
   /**
@@ -252,7 +289,7 @@ export class MessageList {
         this.#generation = -1;
       } else if (this.#readUpTo > 0) {
         // The reader has gone elsewhere meanwhile, and stays there.
-        this.#keepInView(() => this.#rows.remake(conversation, this.#readUpTo + 1, this.#readUpTo));
+        this.#keepInView(() => this.#rows.remake(conversation, firstAfter(conversation, this.#readUpTo), this.#readUpTo));
       }
     }
   }
@@ -264,7 +301,7 @@ export class MessageList {
    */
   #isTargetGone(conversation) {
     const seq = this.#target;
-    return seq > 0 && this.#sought === seq && !conversation.at(seq) && !this.#hooks.isSeeking(conversation, seq);
+    return seq > 0 && this.#sought === seq && near(conversation, seq) === 0 && !this.#hooks.isSeeking(conversation, seq);
   }
 
   /** @param {Conversation} conversation */
@@ -283,7 +320,7 @@ export class MessageList {
    */
   #startOf(conversation) {
     const target = this.#target;
-    if (target > 0 && !conversation.at(target) && conversation.isLoaded && this.#sought !== target) {
+    if (target > 0 && near(conversation, target) === 0 && conversation.isLoaded && this.#sought !== target) {
       this.#sought = target;
       this.#hooks.load(conversation, "around", target);
     }
@@ -298,7 +335,7 @@ export class MessageList {
    * @param {Conversation} conversation
    */
   #scrollToStart(conversation) {
-    const target = this.#target ? this.#rows.of(this.#target)?.item : null;
+    const target = this.#target ? this.#rows.of(near(conversation, this.#target))?.item : null;
     const anchor = this.#returnTo;
     const left = anchor ? this.#rows.of(anchor.seq)?.item : null;
     const line = this.#list.querySelector(".new-line");
@@ -401,9 +438,14 @@ export class MessageList {
    * @param {Item[]} items
    */
   #showTail(conversation, items) {
-    const { me, names } = this.#hooks;
-    this.#frame.showTail(tailOf(conversation, this.#rows.range, { me, items }), {
+    const { me, names, shown, shownItem, quote } = this.#hooks;
+    const isDeleted = (/** @type {Entry | Item} */ message) => ("kind" in message && "from" in message ? shown(conversation, message) : shownItem(message)).deleted === true;
+    // Only the newest own message says whether it is stored.
+    this.#list.classList.toggle("at-end", conversation.isAtEnd && this.#rows.range.last === conversation.last);
+    this.#frame.showTail(tailOf(conversation, this.#rows.range, { me, items, isDeleted }), {
       names: () => names(conversation),
+      shown: shownItem,
+      quote: (message) => quote(conversation, message),
       focus: (nonce) => this.#rows.withNonce(nonce)?.item?.focus({ preventScroll: true }),
     });
   }
@@ -411,7 +453,7 @@ export class MessageList {
   /** @param {Conversation} conversation */
   #showPills(conversation) {
     const reader = { isFollowing: this.#isFollowing, below: this.#below, readUpTo: this.#unread > 0 ? this.#readUpTo : 0 };
-    const unseen = Math.max(0, conversation.end - this.#seenUpTo);
+    const unseen = conversation.countAfter(this.#seenUpTo);
     this.#frame.showPills(pillsOf(conversation, this.#rows.range, reader), unseen, this.#unread);
   }
 
@@ -438,10 +480,10 @@ export class MessageList {
   }
 
   #removeLine() {
-    const first = this.#readUpTo + 1;
-    if (first > 1) {
+    if (this.#readUpTo > 0 && this.#conversation) {
+      const first = firstAfter(this.#conversation, this.#readUpTo);
       this.#readUpTo = 0;
-      if (this.#conversation) this.#rows.remake(this.#conversation, first, 0);
+      this.#rows.remake(this.#conversation, first, 0);
     }
   }
 
@@ -468,7 +510,7 @@ export class MessageList {
       turnFold(item);
       this.#isFollowing &&= item.classList.contains("folded");
     } else if (chosen instanceof HTMLElement && item) {
-      this.#hooks.act(chosen.dataset.act ?? "", item);
+      this.#hooks.act(chosen.dataset.act ?? "", item, chosen);
     }
   }
 
@@ -514,6 +556,8 @@ function today() {
   return dayNumberOf(Date.now() / 1000);
 }
 
+/** A click event comes right after the pointer is released; on a touch screen a little later. */
+const CLICKED_AFTER_MS = 100;
 /** How long a message that an address names is marked. */
 const TARGET_MS = 2_500;
 /** How far down the day above the messages reaches, and how long it stays. */

@@ -2,66 +2,81 @@
 
 import { addressOf } from "../logic/address.js";
 import { EVERYBODY, isEmojiAlone, piecesOf } from "../logic/text.js";
-import { dayOf, fullTimeOf, t, timeOf } from "../words.js";
+import { dayOf, fullTimeOf, listOf, t, timeOf } from "../words.js";
 import { avatar, tintOf } from "./avatar.js";
 import { button, element, isolated, symbol, wantStyle } from "./dom.js";
 
+/** @typedef {import("../logic/changes.js").Shown} Shown */
 /** @typedef {import("../logic/conversation.js").Entry} Entry */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("../logic/outbox.js").Item} Item */
 
 /**
- * @param {Entry} entry
- * @param {{ key: Key, me: string, names: Iterable<string>, isContinued: boolean }} where
+ * What a message answers.
+ * @typedef {object} Quote
+ * @property {number} seq 0: it has no number yet
+ * @property {string} from empty where the message is not there, or not known yet
+ * @property {string} text its first line
+ * @property {boolean} isGone whether it is deleted, or no longer kept
  */
-export function messageItem(entry, { key, me, names, isContinued }) {
-  const isMine = entry.from === me;
+
+/**
+ * @param {Shown} message of the log, or one that is not known to be stored
+ * @param {object} where
+ * @param {string} where.me
+ * @param {Iterable<string>} where.names of users who may be mentioned
+ * @param {boolean} where.isContinued whether its author is not repeated
+ * @param {Quote} [where.quote] what it answers
+ */
+export function messageItem(message, { me, names, isContinued, quote }) {
+  const { key, seq, from, state, nonce, deleted, pending, edited } = message;
+  const isMine = from === me;
+  const isWaiting = state !== undefined;
   const item = element("li", "message");
   item.tabIndex = -1;
-  item.dataset.seq = String(entry.seq);
-  item.dataset.from = entry.from;
-  if (isMine && entry.nonce) item.dataset.nonce = entry.nonce;
+  item.dataset.from = from;
+  if (!isWaiting) item.dataset.seq = String(seq);
+  if (isMine && nonce) item.dataset.nonce = nonce;
+  item.classList.toggle("pending", isWaiting);
   item.classList.toggle("mine", isMine);
-  if (isContinued) {
-    item.classList.add("continued");
-    item.append(timeLink(entry, key), element("span", "unseen", isolated(entry.from), ", "));
-  } else {
-    const head = element("div", "head", nameOf(entry.from, isMine), " ", timeLink(entry, key));
-    item.append(avatar(entry.from), head);
+  item.classList.toggle("changing", pending !== undefined);
+  item.classList.toggle("continued", isContinued || deleted === true);
+  const time = isWaiting ? element("time", "when", timeOf(message.timestamp)) : timeLink(message, key);
+  if (deleted) {
+    item.classList.add("deleted");
+    // Where its author is not above it, the line says whose it was.
+    const words = element("div", "gone", isContinued ? t.deleted : t.deletedOf(from));
+    words.dir = "auto";
+    item.append(time, words);
+    appendFailed(item, message);
+    return item;
   }
-  const mentioned = entry.mentionAll ? [EVERYBODY, me] : [me];
-  appendText(item, entry.text, mentioned, [...names, ...(entry.mentions ?? []), ...mentioned]);
-  if (isMine) {
-    item.append(statusOf("stored", t.stored));
-  } else {
-    item.classList.toggle("mention", item.querySelector("span.mention-name") !== null);
-  }
-  return item;
-}
-
-/**
- * A message that is not known to be stored yet.
- * @param {Item} waiting
- * @param {{ me: string, names: Iterable<string>, isContinued: boolean }} where
- */
-export function waitingItem(waiting, { me, names, isContinued }) {
-  const item = element("li", "message mine pending");
-  item.tabIndex = -1;
-  item.dataset.nonce = waiting.nonce;
-  item.dataset.from = me;
-  item.classList.toggle("continued", isContinued);
-  const time = element("time", "when", timeOf(waiting.at / 1000));
   if (isContinued) {
     item.append(time);
+    if (!isWaiting) item.append(element("span", "unseen", isolated(from), ", "));
   } else {
-    item.append(avatar(me), element("div", "head", nameOf(me, true), " ", time));
+    item.append(avatar(from), element("div", "head", nameOf(from, isMine), " ", time));
   }
-  appendText(item, waiting.text, [me], names);
-  showState(item, waiting);
+  if (quote) item.append(quoteOf(quote));
+  const mentioned = message.mentionAll ? [EVERYBODY, me] : [me];
+  const text = textOf(message.text, mentioned, [...names, ...(message.mentions ?? []), ...mentioned]);
+  if (edited === undefined) {
+    item.append(text);
+  } else {
+    const note = element("span", "edited", t.edited);
+    note.title = fullTimeOf(edited);
+    item.append(element("div", "body", text, " ", note));
+  }
+  if (isMine && !isWaiting) item.append(pending ? statusOf("waiting", t.waiting) : statusOf("stored", t.stored));
+  appendFold(item, message.text);
+  if (!isMine) item.classList.toggle("mention", item.querySelector("span.mention-name") !== null);
+  if (message.reactions?.length) item.append(reactionsOf(message.reactions));
+  appendFailed(item, message);
   return item;
 }
 
 /**
+ * Shows whether a message of the outbox is on its way.
  * @param {HTMLElement} item
  * @param {Item} waiting
  */
@@ -73,22 +88,76 @@ export function showState(item, { state, reason }) {
   item.dataset.state = shown;
   item.querySelector(".status, .not-sent")?.remove();
   if (shown === "failed") {
-    /** @type {Record<string, string>} */
-    const reasons = t.reasons;
-    const choices = /** @type {const} */ ([
-      ["retry", t.tryAgain],
-      ["edit", t.edit],
-      ["discard", t.discard],
-    ]).map(([act, word]) => {
-      const choice = button("link", word);
-      choice.dataset.act = act;
-      return choice;
-    });
-    const sentence = `${t.notSent}: ${(Object.hasOwn(reasons, reason ?? "") && reasons[reason ?? ""]) || reasons.other}`;
-    item.append(element("div", "not-sent", element("span", "", sentence), ...choices));
+    item.append(notSent(t.notSent, t.reasons, reason, [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
   } else {
-    item.append(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
+    item.querySelector(":scope > .text, :scope > .body")?.after(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
   }
+}
+
+/**
+ * Says below a message which changes of it the server has refused.
+ * @param {HTMLElement} item
+ * @param {Shown} message
+ */
+function appendFailed(item, { failed = [] }) {
+  for (const { nonce, kind, text, reason } of failed) {
+    const isEdit = kind === "edit";
+    const line = notSent(isEdit ? t.notEdited : t.notDeleted, { ...t.reasons, ...t.changeReasons }, reason, [
+      ["retry-change", t.tryAgain],
+      ...(isEdit ? /** @type {[string, string][]} */ ([["take-change", t.edit]]) : []),
+      ["discard-change", t.dropChange],
+    ]);
+    line.dataset.nonce = nonce;
+    if (isEdit) line.prepend(element("div", "refused-text", text));
+    item.append(line);
+  }
+}
+
+/**
+ * @param {string} what did not happen
+ * @param {Record<string, string>} reasons sentences by the code of the error
+ * @param {string | undefined} reason
+ * @param {[string, string][]} choices what the buttons do, and their words
+ */
+function notSent(what, reasons, reason, choices) {
+  const buttons = choices.map(([act, word]) => {
+    const choice = button("link", word);
+    choice.dataset.act = act;
+    return choice;
+  });
+  const sentence = `${what}: ${(Object.hasOwn(reasons, reason ?? "") && reasons[reason ?? ""]) || reasons.other}`;
+  return element("div", "not-sent", element("span", "", sentence), ...buttons);
+}
+
+/** @param {Quote} quote */
+function quoteOf({ seq, from, text, isGone }) {
+  const made = button("quote", element("span", "unseen", t.answerTo, " "));
+  if (from) {
+    const name = isolated(from, "name");
+    name.dataset.tint = String(tintOf(from));
+    made.append(name, " ");
+  }
+  const line = element("span", isGone ? "quoted gone" : "quoted", text);
+  line.dir = "auto";
+  made.append(line);
+  made.dataset.act = "jump";
+  made.dataset.to = String(seq);
+  made.tabIndex = -1;
+  return made;
+}
+
+/** @param {import("../logic/changes.js").Reaction[]} reactions */
+function reactionsOf(reactions) {
+  const chips = reactions.map(({ emoji, count, users, mine = false }) => {
+    const chip = button("chip", element("span", "emoji-sign", emoji), " ", element("span", "", String(count)));
+    chip.dataset.act = "toggle";
+    chip.dataset.emoji = emoji;
+    chip.ariaPressed = String(mine);
+    chip.title = t.reactedBy(listOf(users), count - users.length);
+    chip.tabIndex = -1;
+    return chip;
+  });
+  return element("div", "reactions", ...chips);
 }
 
 /** @param {number} timestamp */
@@ -152,13 +221,11 @@ export function turnFold(item) {
 }
 
 /**
+ * Lets a long message begin folded.
  * @param {HTMLElement} item
  * @param {string} text
- * @param {string[]} mentioned the names by which it may mention this user
- * @param {Iterable<string>} names
  */
-function appendText(item, text, mentioned, names) {
-  item.append(textOf(text, mentioned, names));
+function appendFold(item, text) {
   if (text.length > FOLDED_FROM_LENGTH || text.split("\n", FOLDED_FROM_LINES + 1).length > FOLDED_FROM_LINES) {
     const turn = button("link unfold");
     turn.dataset.act = "fold";

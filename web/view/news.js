@@ -3,6 +3,7 @@
 
 import { isWanted, SAID_EVERY_MS } from "../logic/account.js";
 import { addressOf } from "../logic/address.js";
+import { isMessage } from "../logic/changes.js";
 import { mentions } from "../logic/text.js";
 import { t, wantLaterWords } from "../words.js";
 import { byId, element } from "./dom.js";
@@ -44,7 +45,7 @@ export class News {
    */
   arrived({ key, entry }, isInView) {
     const { account } = this.#client;
-    if (entry.from === this.#me || entry.kind === "unknown") {
+    if (entry.from === this.#me || !isMessage(entry) || entry.deleted) {
       return;
     }
     if (isInView) {
@@ -82,7 +83,8 @@ export class News {
    */
   #notify(title, text, key, seq) {
     setTimeout(() => {
-      if (this.#notifies() && seq > (this.#client.account.of(key).read ?? 0)) notify(title, text, key, addressOf(key, seq));
+      const isDeleted = this.#client.conversations.get(key)?.at(seq)?.deleted;
+      if (this.#notifies() && !isDeleted && seq > (this.#client.account.of(key).read ?? 0)) notify(title, text, key, addressOf(key, seq));
     }, NOTIFIED_AFTER_MS);
   }
 

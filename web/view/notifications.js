@@ -21,11 +21,14 @@ export async function notify(title, body, conversation, address) {
   });
 }
 
-/** @param {string} [conversation] whose messages are all read; without one, all notifications are closed */
-export async function withdraw(conversation) {
+/**
+ * @param {string} [conversation] whose notification is closed; without one, all are
+ * @param {number} [seq] the notification is closed only if it is of this message
+ */
+export async function withdraw(conversation, seq) {
   const worker = await registration();
   for (const shown of (await worker?.getNotifications?.(conversation ? { tag: conversation } : {})) ?? []) {
-    shown.close();
+    if (seq === undefined || seqOf(shown.data) === seq) shown.close();
   }
 }
 

@@ -1,31 +1,41 @@
-// The rows of a message list: one for each number in the window, with the
+// The rows of a message list: one for each message in the window, with the
 // elements that it has in the page.
 
 import { groupingOf, lastInView } from "../logic/window.js";
 import { dayOf } from "../words.js";
-import { dayItem, messageItem, newItem } from "./message.js";
+import { dayItem, messageItem, newItem, turnFold } from "./message.js";
 
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/window.js").Range} Range */
 
-/** @typedef {{ seq: number, nodes: HTMLElement[], item: HTMLElement | null }} Row `item` is null for an entry that is not shown */
+/** @typedef {import("../logic/changes.js").Shown} Shown */
+/** @typedef {import("../logic/conversation.js").Entry} Entry */
+/** @typedef {import("../logic/window.js").Grouping} Grouping */
+/** @typedef {import("./message.js").Quote} Quote */
+
+/** @typedef {{ seq: number, nodes: HTMLElement[], item: HTMLElement, shown: string }} Row `shown`: what its elements show */
+
+/**
+ * @typedef {object} RowHooks
+ * @property {string} me
+ * @property {(conversation: Conversation) => Iterable<string>} names of users who may be mentioned
+ * @property {(conversation: Conversation, entry: Entry) => Shown} shown a message with the changes that are on their way
+ * @property {(conversation: Conversation, shown: Shown) => Quote | undefined} quote what a message answers
+ */
 
 export class Rows {
   #list;
-  #me;
-  #names;
+  #hooks;
   /** @type {Row[]} */
   #rows = [];
 
   /**
    * @param {HTMLElement} list
-   * @param {string} me
-   * @param {(conversation: Conversation) => Iterable<string>} names of users who may be mentioned
+   * @param {RowHooks} hooks
    */
-  constructor(list, me, names) {
+  constructor(list, hooks) {
     this.#list = list;
-    this.#me = me;
-    this.#names = names;
+    this.#hooks = hooks;
   }
 
   /** @returns {Range} */
@@ -35,7 +45,7 @@ export class Rows {
 
   /** @param {number} seq */
   of(seq) {
-    return this.#rows[seq - this.range.first];
+    return this.#rows.find((row) => row.seq === seq);
   }
 
   /**
@@ -43,7 +53,7 @@ export class Rows {
    * @param {number} y from the top of the page
    */
   at(y) {
-    return this.#rows.find(({ item }) => item && item.getBoundingClientRect().bottom > y);
+    return this.#rows.find(({ item }) => item.getBoundingClientRect().bottom > y);
   }
 
   /**
@@ -51,12 +61,12 @@ export class Rows {
    * @param {string | undefined} nonce
    */
   withNonce(nonce) {
-    return this.#rows.findLast(({ item }) => item?.dataset.nonce === nonce);
+    return this.#rows.findLast(({ item }) => item.dataset.nonce === nonce);
   }
 
   /** @param {number} edge the lower edge of the view, from the top of the page */
   lastInView(edge) {
-    return lastInView(this.#rows, ({ item }) => item?.getBoundingClientRect().bottom, edge);
+    return lastInView(this.#rows, ({ item }) => item.getBoundingClientRect().bottom, edge);
   }
 
   /** Removes all rows. */
@@ -78,12 +88,33 @@ export class Rows {
       return;
     }
     if (shown.last === 0) {
-      this.#add(conversation, first, last, readUpTo, false);
+      this.#add(conversation, conversation.indexOf(first), conversation.indexOf(last), readUpTo, false);
       return;
     }
     this.#dropUnless(({ seq }) => seq >= first && seq <= last);
-    if (first < shown.first) this.#add(conversation, first, shown.first - 1, readUpTo, true);
-    if (last > shown.last) this.#add(conversation, shown.last + 1, last, readUpTo, false);
+    if (first < shown.first) this.#add(conversation, conversation.indexOf(first), conversation.indexOf(shown.first) - 1, readUpTo, true);
+    if (last > shown.last) this.#add(conversation, conversation.indexOf(shown.last) + 1, conversation.indexOf(last), readUpTo, false);
+  }
+
+  /**
+   * Makes the rows again that show something else by now.
+   * @param {Conversation} conversation
+   * @param {number} readUpTo
+   */
+  refresh(conversation, readUpTo) {
+    for (const [at, row] of this.#rows.entries()) {
+      const grouping = this.#grouping(conversation, conversation.indexOf(row.seq), at === 0, readUpTo);
+      if (grouping && row.shown !== this.#stamp(conversation, grouping)) this.remake(conversation, row.seq, readUpTo);
+    }
+  }
+
+  /**
+   * The messages that the rows quote.
+   * @param {Conversation} conversation
+   * @returns {number[]}
+   */
+  quoted(conversation) {
+    return this.#rows.flatMap(({ seq }) => conversation.at(seq)?.replyTo ?? []);
   }
 
   /**
@@ -93,14 +124,14 @@ export class Rows {
    * @param {number} readUpTo
    */
   remake(conversation, seq, readUpTo) {
-    const index = seq - this.range.first;
+    const index = this.#rows.findIndex((row) => row.seq === seq);
     const row = this.#rows[index];
-    if (!row) {
+    const made = row && this.#make(conversation, conversation.indexOf(seq), index === 0, readUpTo);
+    if (!row || !made) {
       return;
     }
-    const made = this.#make(conversation, seq, index === 0, readUpTo);
     row.nodes[0]?.before(...made.nodes);
-    if (row.item?.contains(document.activeElement)) made.item?.focus({ preventScroll: true });
+    keepState(row.item, made.item);
     remove(row);
     this.#rows[index] = made;
   }
@@ -119,7 +150,7 @@ export class Rows {
 
   /**
    * @param {Conversation} conversation
-   * @param {number} first
+   * @param {number} first an index in the messages of the conversation
    * @param {number} last
    * @param {number} readUpTo
    * @param {boolean} isAbove
@@ -127,10 +158,12 @@ export class Rows {
   #add(conversation, first, last, readUpTo, isAbove) {
     const rows = [];
     const fragment = document.createDocumentFragment();
-    for (let seq = first; seq <= last; seq += 1) {
-      const row = this.#make(conversation, seq, seq === first && (isAbove || this.#rows.length === 0), readUpTo);
-      rows.push(row);
-      fragment.append(...row.nodes);
+    for (let index = first; index <= last; index += 1) {
+      const row = this.#make(conversation, index, index === first && (isAbove || this.#rows.length === 0), readUpTo);
+      if (row) {
+        rows.push(row);
+        fragment.append(...row.nodes);
+      }
     }
     const [next] = this.#rows;
     if (isAbove && next) {
@@ -155,23 +188,59 @@ export class Rows {
 
   /**
    * @param {Conversation} conversation
-   * @param {number} seq
+   * @param {number} index
    * @param {boolean} isFirst
    * @param {number} readUpTo
-   * @returns {Row}
+   * @returns {Row | null}
    */
-  #make(conversation, seq, isFirst, readUpTo) {
-    const grouping = groupingOf(conversation, seq, isFirst, readUpTo);
+  #make(conversation, index, isFirst, readUpTo) {
+    const grouping = this.#grouping(conversation, index, isFirst, readUpTo);
     if (!grouping) {
-      return { seq, nodes: [], item: null };
+      return null;
     }
     const { entry, isNewDay, isFirstNew, isContinued } = grouping;
+    const shown = this.#hooks.shown(conversation, entry);
     const nodes = [];
     if (isNewDay) nodes.push(dayItem(entry.timestamp));
     if (isFirstNew) nodes.push(newItem());
-    const item = messageItem(entry, { key: conversation.key, me: this.#me, names: this.#names(conversation), isContinued });
+    const { me, names, quote } = this.#hooks;
+    const item = messageItem(shown, { me, names: names(conversation), isContinued, quote: quote(conversation, shown) });
     nodes.push(item);
-    return { seq, nodes, item };
+    return { seq: entry.seq, nodes, item, shown: this.#stamp(conversation, grouping) };
+  }
+
+  /**
+   * @param {Conversation} conversation
+   * @param {number} index
+   * @param {boolean} isFirst
+   * @param {number} readUpTo
+   */
+  #grouping(conversation, index, isFirst, readUpTo) {
+    return groupingOf(conversation, index, isFirst, readUpTo, (entry) => this.#hooks.shown(conversation, entry));
+  }
+
+  /**
+   * @param {Conversation} conversation
+   * @param {Grouping} grouping
+   */
+  #stamp(conversation, grouping) {
+    return JSON.stringify([grouping, this.#hooks.quote(conversation, this.#hooks.shown(conversation, grouping.entry))]);
+  }
+}
+
+/**
+ * What a reader has done to an element goes over to the one that takes its place.
+ * @param {HTMLElement} old
+ * @param {HTMLElement} made
+ */
+function keepState(old, made) {
+  if (made.classList.contains("folded") && !old.classList.contains("folded")) turnFold(made);
+  made.classList.toggle("target", old.classList.contains("target"));
+  const focused = document.activeElement;
+  if (focused instanceof HTMLElement && old.contains(focused)) {
+    const { act, emoji } = focused.dataset;
+    const same = act && made.querySelector(`[data-act="${act}"]${emoji ? `[data-emoji="${emoji}"]` : ""}`);
+    (same instanceof HTMLElement ? same : made).focus({ preventScroll: true });
   }
 }
 
