@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{CONVERSATIONS_MAX, Entry, Event, Topic};
+use crate::{CONVERSATIONS_MAX, Change, ChangeKind, Entry, Event, Topic};
 
 /// The user's rooms and private conversations, on whichever device they were joined or
 /// read.
@@ -23,6 +23,10 @@ use crate::{CONVERSATIONS_MAX, Entry, Event, Topic};
 /// yet. One's own messages never count. When this program [reads](crate::Session::read)
 /// a part of what is unread, the rest is estimated from above where its messages were
 /// not delivered to this program, until the server counts the next time.
+///
+/// A deleted message is not unread, and an edit may add or remove a mention. A change of a
+/// message that was not delivered to this program may change what it does not know: then the
+/// counts hold again when the server counts the next time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     user: Option<String>,
@@ -171,6 +175,13 @@ impl Account {
                 }
             }
             Event::Message { topic, entry } => self.message(topic, entry),
+            Event::Change { topic, change } => self.change(topic, change),
+            Event::UnknownEntry { topic, seq } => {
+                self.joined_up_to(topic, *seq);
+                if let Some(position) = self.position(topic) {
+                    position.top = position.top.max(*seq);
+                }
+            }
             Event::Activity { room, top, at, new, mentions } => {
                 if let Some((_, position)) = self.rooms.get_mut(room) {
                     position.add(*top, *at, Counts { unread: capped(*new), mentions: capped(*mentions) });
@@ -238,12 +249,14 @@ impl Account {
     }
 
     /// What a message adds to the counts of a topic: 1 if it is one of another user, and 1
-    /// if it mentions this user, too.
+    /// if it mentions this user, too. A deleted one adds nothing.
     pub(crate) fn counts_of(&self, entry: &Entry) -> (u64, u64) {
-        let user = self.user.as_deref();
-        let is_others = user != Some(&*entry.from);
-        let is_mention = entry.mention_all || entry.mentions.iter().any(|name| Some(&**name) == user);
-        (u64::from(is_others), u64::from(is_others && is_mention))
+        let counts = self.user.as_deref() != Some(&*entry.from) && !entry.deleted;
+        (u64::from(counts), u64::from(counts && self.is_mentioned(&entry.mentions, entry.mention_all)))
+    }
+
+    fn is_mentioned(&self, mentions: &[String], mention_all: bool) -> bool {
+        mention_all || mentions.iter().any(|name| Some(&**name) == self.user.as_deref())
     }
 
     fn known(&self, topic: &Topic) -> Option<&Position> {
@@ -328,13 +341,42 @@ impl Account {
             forget_oldest(&mut self.conversations, |position| position.at);
             self.conversations.insert(with.clone(), position);
         }
+        self.joined_up_to(topic, entry.seq);
+        let is_others = self.user.as_deref() != Some(&*entry.from);
+        if let Some(position) = self.position(topic) {
+            if is_others {
+                position.delivered(entry, counts);
+            }
+            position.add(entry.seq, entry.timestamp, counts);
+        }
+    }
+
+    fn change(&mut self, topic: &Topic, change: &Change) {
+        self.joined_up_to(topic, change.seq);
+        let is_mention = match &change.kind {
+            ChangeKind::Edit { text: Some(_), mentions, mention_all } => {
+                Some(self.is_mentioned(mentions, *mention_all))
+            }
+            _ => None,
+        };
+        // In a conversation, the author deletes.
+        let is_others = matches!(topic, Topic::Private(_)) && self.user.as_deref() != Some(&*change.from);
+        if let Some(position) = self.position(topic) {
+            match (&change.kind, is_mention) {
+                (ChangeKind::Delete, _) => position.deleted(change, is_others),
+                (_, Some(is_mention)) => position.edited(change, is_mention),
+                _ => {}
+            }
+            position.top = position.top.max(change.seq);
+        }
+    }
+
+    /// Takes note of the last number of a joined room.
+    fn joined_up_to(&mut self, topic: &Topic, seq: u64) {
         if let Topic::Room(room) = topic
             && let Some(top) = self.joined.get_mut(room)
         {
-            *top = entry.seq.max(*top);
-        }
-        if let Some(position) = self.position(topic) {
-            position.add(entry.seq, entry.timestamp, counts);
+            *top = seq.max(*top);
         }
     }
 }
@@ -368,9 +410,12 @@ struct Position {
     counted: u64,
     /// What is unread up to `counted`; `None`: the server has not counted.
     counts: Option<Counts>,
-    /// What came after `counted` and is unread, in rising order; at most [`COUNT_MAX`]
-    /// items.
+    /// What came after `counted` and concerns what is unread, in rising order; at most
+    /// [`COUNT_MAX`] items.
     newer: VecDeque<Newer>,
+    /// The unread messages of others that were delivered to this program, the newest ones, at
+    /// most [`COUNT_MAX`].
+    delivered: BTreeMap<u64, Delivered>,
     /// The membership has just begun, with everything read; its first number is not
     /// known yet.
     is_new: bool,
@@ -378,18 +423,33 @@ struct Position {
     is_guess: bool,
 }
 
-/// Messages of others: one, or those of one frame `activity`.
+/// What an entry adds to the counts: a message of another user, those of one frame
+/// `activity`, or a change of such a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Newer {
-    /// The number of the last one.
+    /// The number of the entry; of `activity`, that of the last message.
     seq: u64,
-    counts: Counts,
+    /// The number of the message; that of the entry, unless it is a change.
+    message: u64,
+    unread: i16,
+    mentions: i16,
+}
+
+/// A message of another user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Delivered {
+    /// A change up to this number is in the counts, or in what is known of the message.
+    updated: u64,
+    /// Whether it mentions the user, as far as the counts contain it; `None` if it was
+    /// changed after the server had counted it, and before it was delivered.
+    is_mention: Option<bool>,
 }
 
 impl Position {
     fn new(level: Level, counts: Option<Counts>) -> Self {
-        let newer = VecDeque::new();
-        Self { top: 0, at: 0, read: 0, level, counted: 0, counts, newer, is_new: false, is_guess: false }
+        let (newer, delivered) = (VecDeque::new(), BTreeMap::new());
+        let (is_new, is_guess) = (false, false);
+        Self { top: 0, at: 0, read: 0, level, counted: 0, counts, newer, delivered, is_new, is_guess }
     }
 
     /// As far as is known, everything up to this number was read.
@@ -400,8 +460,70 @@ impl Position {
 
     /// The present counts.
     fn counts(&self) -> Option<Counts> {
-        let newer = self.newer.iter().map(|newer| newer.counts);
-        Some(newer.fold(self.counts?, Counts::plus))
+        Some(self.counts?.plus(&self.newer))
+    }
+
+    /// Takes note of a message of another user, before it is [added](Self::add).
+    fn delivered(&mut self, entry: &Entry, counts: Counts) {
+        if entry.seq <= self.read && !self.is_new {
+            return;
+        }
+        let is_counted = entry.seq <= self.top;
+        // The server has counted it as it was at `top`.
+        let (updated, is_mention) = match is_counted {
+            true => (self.top, (entry.updated <= self.top).then_some(counts.mentions > 0)),
+            false => (entry.updated, Some(counts.mentions > 0)),
+        };
+        if entry.deleted && (!is_counted || entry.updated <= self.top) {
+            return;
+        }
+        self.delivered.entry(entry.seq).or_insert(Delivered { updated, is_mention });
+        if self.delivered.len() > usize::from(COUNT_MAX) {
+            self.delivered.pop_first();
+        }
+    }
+
+    /// Takes note of the deletion of a message. `is_others`: it is known to be one of another
+    /// user.
+    fn deleted(&mut self, change: &Change, is_others: bool) {
+        let known = self.delivered.remove(&change.target);
+        let is_unread = change.target > self.read && change.seq > self.top;
+        if !is_unread || known.is_some_and(|known| change.seq <= known.updated) {
+            return;
+        }
+        if known.is_some() || (is_others && change.target <= self.counted) {
+            let mentions = known.and_then(|known| known.is_mention).unwrap_or(false);
+            self.push(Newer {
+                seq: change.seq,
+                message: change.target,
+                unread: -1,
+                mentions: -i16::from(mentions),
+            });
+        }
+    }
+
+    /// Takes note of an edit, after which the message mentions the user or does not.
+    fn edited(&mut self, change: &Change, is_mention: bool) {
+        let Some(known) = self.delivered.get_mut(&change.target) else { return };
+        if change.seq <= known.updated {
+            return;
+        }
+        known.updated = change.seq;
+        let was = known.is_mention.replace(is_mention);
+        if change.seq > self.top && was.is_some_and(|was| was != is_mention) {
+            let mentions = if is_mention { 1 } else { -1 };
+            self.push(Newer { seq: change.seq, message: change.target, unread: 0, mentions });
+        }
+    }
+
+    fn push(&mut self, newer: Newer) {
+        self.newer.push_back(newer);
+        if self.newer.len() > usize::from(COUNT_MAX)
+            && let Some(oldest) = self.newer.pop_front()
+        {
+            self.counted = oldest.seq;
+            self.counts = self.counts.map(|counts| counts.plus([&oldest]));
+        }
     }
 
     /// Takes note of messages up to this number, of which `counts` are those of others.
@@ -419,13 +541,8 @@ impl Position {
         }
         self.top = seq;
         if counts.unread > 0 && seq > self.read {
-            self.newer.push_back(Newer { seq, counts });
-        }
-        if self.newer.len() > usize::from(COUNT_MAX)
-            && let Some(oldest) = self.newer.pop_front()
-        {
-            self.counted = oldest.seq;
-            self.counts = self.counts.map(|counts| counts.plus(oldest.counts));
+            let (unread, mentions) = (i16::from(counts.unread), i16::from(counts.mentions));
+            self.push(Newer { seq, message: seq, unread, mentions });
         }
     }
 
@@ -435,7 +552,8 @@ impl Position {
             return;
         }
         (self.read, self.is_new, self.is_guess) = (upto, false, false);
-        self.newer.retain(|newer| newer.seq > upto);
+        self.newer.retain(|newer| newer.message > upto);
+        self.delivered.retain(|seq, _| *seq > upto);
         if upto >= self.counted {
             (self.counted, self.counts) = (upto, Some(Counts::default()));
         } else {
@@ -455,7 +573,8 @@ impl Position {
         (self.read, self.is_new, self.is_guess) = (upto, false, false);
         (self.counted, self.counts) = (top, Some(counts));
         self.top = self.top.max(top);
-        self.newer.retain(|newer| newer.seq > top.max(upto));
+        self.newer.retain(|newer| newer.seq > top && newer.message > upto);
+        self.delivered.retain(|seq, _| *seq > upto);
         if is_behind {
             self.read(read);
         }
@@ -508,11 +627,18 @@ impl From<&Conversation> for Position {
 }
 
 impl Counts {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            unread: self.unread.saturating_add(other.unread).min(COUNT_MAX),
-            mentions: self.mentions.saturating_add(other.mentions).min(COUNT_MAX),
-        }
+    /// The counts with these entries added. Nothing lowers a count that is [`COUNT_MAX`]
+    /// before: how many there are is not known.
+    fn plus<'a>(self, newer: impl IntoIterator<Item = &'a Newer> + Clone) -> Self {
+        let add = |count: u8, more: fn(&Newer) -> i16| {
+            let more: i64 = newer.clone().into_iter().map(|newer| i64::from(more(newer))).sum();
+            match count {
+                COUNT_MAX => COUNT_MAX,
+                count => capped(i64::from(count).saturating_add(more).try_into().unwrap_or(0)),
+            }
+        };
+        let unread = add(self.unread, |newer| newer.unread);
+        Self { unread, mentions: add(self.mentions, |newer| newer.mentions).min(unread) }
     }
 
     /// The same if no more than `messages` messages can be unread.

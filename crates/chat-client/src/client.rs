@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::task::{Command, Task};
 use crate::{
-    Account, Event, HistoryPage, Level, Mark, NewMessage, Options, PageFrom, Refused, Seen, ServerUrl,
-    ServerUrlError, Snapshot, Topic, Unsent,
+    Account, Event, HistoryPage, Level, Mark, NewChange, NewMessage, Options, PageFrom, Refused, Seen,
+    ServerUrl, ServerUrlError, Snapshot, Target, Topic, Unsent,
 };
 
 /// A handle to a client that connects, and connects again after each loss.
@@ -104,18 +104,19 @@ impl ClientOptions {
     }
 }
 
-/// Where a message is stored.
+/// Where a message or a change is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The nonce of the send.
     pub nonce: String,
-    /// The topic of the message.
+    /// The topic of the message or change.
     pub topic: Topic,
-    /// The number of the message in its topic.
+    /// The number of the message or change in its topic; of a change that was made already,
+    /// that of the first one.
     pub seq: u64,
     /// Whole seconds since 1970.
     pub timestamp: u64,
-    /// Whether an earlier attempt had stored it.
+    /// Whether an earlier attempt had stored it, or it was so already.
     pub duplicate: bool,
     /// The mentioned users who are no members of the room, and are not notified.
     pub not_members: Vec<String>,
@@ -142,7 +143,7 @@ pub enum ConnectError {
     },
 }
 
-/// Why a message has no receipt.
+/// Why a message or a change has no receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -280,6 +281,82 @@ impl Client {
     /// See [`SendError`].
     pub async fn send_message(&self, message: NewMessage) -> Result<Receipt, SendError> {
         self.call(|call| Command::Send { message, call }).await.unwrap_or(Err(SendError::Closed))
+    }
+
+    /// Changes a message; returns when the change is committed. See
+    /// [`Session::change`](crate::Session::change).
+    ///
+    /// ```no_run
+    /// # async fn example(client: chat_client::Client) -> Result<(), chat_client::SendError> {
+    /// use chat_client::{NewChange, Topic};
+    ///
+    /// let tech = Topic::room("tech");
+    /// let sent = client.send(tech.clone(), "the build is geen").await?;
+    /// client.edit(tech.clone(), sent.seq, "the build is green").await?;
+    /// client.react(tech.clone(), sent.seq, "🎉").await?;
+    /// // An edit that mentions somebody.
+    /// let edit = NewChange::edit(tech, sent.seq, "@bob, the build is green").mention("bob");
+    /// client.change(edit).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn change(&self, change: NewChange) -> Result<Receipt, SendError> {
+        self.call(|call| Command::Change { change, call }).await.unwrap_or(Err(SendError::Closed))
+    }
+
+    /// Replaces the text of one's own message: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn edit(
+        &self,
+        to: Topic,
+        target: impl Into<Target>,
+        text: impl Into<String>,
+    ) -> Result<Receipt, SendError> {
+        self.change(NewChange::edit(to, target, text)).await
+    }
+
+    /// Takes a message back: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn delete(&self, to: Topic, target: impl Into<Target>) -> Result<Receipt, SendError> {
+        self.change(NewChange::delete(to, target)).await
+    }
+
+    /// Reacts to a message with one emoji: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn react(
+        &self,
+        to: Topic,
+        target: impl Into<Target>,
+        emoji: impl Into<String>,
+    ) -> Result<Receipt, SendError> {
+        self.change(NewChange::react(to, target, emoji)).await
+    }
+
+    /// Takes a reaction back: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn unreact(
+        &self,
+        to: Topic,
+        target: impl Into<Target>,
+        emoji: impl Into<String>,
+    ) -> Result<Receipt, SendError> {
+        self.change(NewChange::unreact(to, target, emoji)).await
     }
 
     /// Reads a page of history.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Access, Conversation, Counts, Level, Membership, Role};
+use crate::{Access, Change, Conversation, Counts, Level, Membership, Role, Unsent};
 
 /// An event, in the order in which an application must handle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,20 +97,45 @@ pub enum Event {
     Message {
         /// The topic of the message.
         topic: Topic,
-        /// The message.
+        /// The message. One that was sent before may be in a newer state than the changes
+        /// that came until now: see [`Entry::updated`].
         entry: Entry,
+    },
+    /// A message is edited, deleted, or reacted to, also by this user. Each change comes
+    /// once, in the order of the messages and changes of its topic, whether the application
+    /// knows the message or not.
+    Change {
+        /// The topic of the message.
+        topic: Topic,
+        /// The change.
+        change: Change,
+    },
+    /// An entry of a kind that this version of the crate does not know has taken a number.
+    UnknownEntry {
+        /// Its topic.
+        topic: Topic,
+        /// Its number.
+        seq: u64,
+    },
+    /// A message or a change of this program was accepted, and waits to be sent or
+    /// answered. [`Stored`](Self::Stored) or [`NotSent`](Self::NotSent) follows.
+    Queued {
+        /// The send.
+        unsent: Unsent,
     },
     /// A send is committed.
     Stored {
         /// The nonce of the send.
         nonce: String,
-        /// The topic of the message.
+        /// The topic of the message or change.
         topic: Topic,
-        /// The number of the message in its topic.
+        /// The number of the message or change in its topic. Where the change was made
+        /// already (a reaction that is there, a message that is deleted), it is the number of
+        /// the first one.
         seq: u64,
         /// Whole seconds since 1970.
         timestamp: u64,
-        /// Whether an earlier attempt had stored it.
+        /// Whether an earlier attempt had stored it, or it was so already.
         duplicate: bool,
         /// The mentioned users who are no members of the room, and are not notified.
         not_members: Vec<String>,
@@ -120,8 +145,12 @@ pub enum Event {
         /// The nonce of the send.
         nonce: String,
         /// The server's code, such as `text_too_long`, or `forbidden` (only members may
-        /// write to the room, or only moderators may mention everybody there), or
-        /// `other_user` if another user has signed in.
+        /// write to the room, only moderators may mention everybody there, or this user may
+        /// not change the message), `not_found` (the message is not there, or deleted, or
+        /// there is nothing to take back), `too_many` (different reactions), `bad_request`
+        /// (such as a text that is not one emoji). Or the session's own: `other_user` if
+        /// another user has signed in, `not_sent` for a change of a message that was not
+        /// sent, `unsupported` if the server has no such change.
         code: String,
         /// A sentence for the user.
         message: String,
@@ -246,15 +275,17 @@ impl Topic {
 }
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its number in its topic.
     pub seq: u64,
     /// The name of its author.
     pub from: String,
-    /// Its text.
+    /// Its text; empty if it is deleted.
+    #[serde(default)]
     pub text: String,
     /// Whole seconds since 1970.
+    #[serde(default)]
     pub timestamp: u64,
     /// Its author's id for the send; messages of v1 clients have none.
     pub nonce: Option<String>,
@@ -264,17 +295,59 @@ pub struct Entry {
     /// Whether it mentions every member of its room.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mention_all: bool,
+    /// The number of the message in its topic that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<u64>,
+    /// When its newest edit was stored, in whole seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<u64>,
+    /// Whether it is deleted: then it has no text, mentions, `reply_to`, `edited` and
+    /// reactions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Its reactions, in the order in which the count of each last rose from 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<Reaction>,
+    /// The highest number of a change that its fields contain; 0 if it was not changed. A
+    /// change up to this number is applied already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub updated: u64,
 }
+
+/// The users who reacted to a message with one emoji.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// How many users reacted with it.
+    pub count: u64,
+    /// Names of the first of them, at most [`REACTION_USERS_SHOWN`]: a hint, which may
+    /// lack some. The server has all names (`GET /api/reactions`).
+    #[serde(default)]
+    pub users: Vec<String>,
+}
+
+/// How many users a [`Reaction`] names at most.
+pub const REACTION_USERS_SHOWN: usize = 5;
 
 /// What a server has beyond the first servers of protocol v2: its `hello.features`.
 /// A session asks a server for nothing else of that kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Features {
+    /// Messages are deleted.
+    pub delete: bool,
+    /// Messages are edited.
+    pub edit: bool,
     /// Messages mention users.
     pub mentions: bool,
+    /// Users react to messages.
+    pub react: bool,
     /// The server keeps how far the user has read each topic, and counts what is unread.
     pub read: bool,
+    /// Messages answer messages; pages of history begin around a number or have messages of
+    /// given numbers.
+    pub reply: bool,
     /// The server keeps of which rooms the user is a member; there are closed rooms.
     pub rooms: bool,
     /// Users see who types.
@@ -301,12 +374,25 @@ pub struct HistoryPage {
     pub epoch: String,
     /// The oldest number that the server still keeps.
     pub first: u64,
-    /// The first and the last number that a [folded](crate::Options::fold) page covers;
-    /// `None` if the page is not folded. The first is one more than the last if the page
-    /// covers none.
+    /// The first and the last number that the page covers. Of a
+    /// [folded](crate::Options::fold) page, the first is one more than the last if it covers
+    /// none; `None` if the server did not say, or the page has no entries.
     pub covers: Option<(u64, u64)>,
-    /// The messages, in rising order.
+    /// The messages, in rising order, as they were when the page was read.
     pub messages: Vec<Entry>,
-    /// Whether there are more in the requested direction.
+    /// The changes among its entries, if the page is not folded. The messages of the page
+    /// contain them already.
+    pub changes: Vec<Change>,
+    /// Whether there are more in the requested direction; for a page around a number, in
+    /// either direction.
     pub has_more: bool,
+    /// Of a page around a number: whether there are older messages.
+    pub has_more_before: bool,
+    /// Of a page around a number: whether there are newer messages.
+    pub has_more_after: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, Conversation, Counts, Entry, Features, Level, Membership, Presence, Role, Topic, account,
+    Access, Change, ChangeKind, Conversation, Counts, Entry, Event, Features, Level, Membership, Presence,
+    Reaction, Role, Topic, account,
 };
 
 /// A frame that a client sends.
@@ -38,10 +39,45 @@ pub(crate) enum Request<'a> {
         mentions: &'a [String],
         #[serde(skip_serializing_if = "is_false")]
         mention_all: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<u64>,
     },
     Private {
         to: &'a str,
         text: &'a str,
+        nonce: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<u64>,
+    },
+    Edit {
+        #[serde(flatten)]
+        to: SendTo<'a>,
+        target: u64,
+        text: &'a str,
+        nonce: &'a str,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        mentions: &'a [String],
+        #[serde(skip_serializing_if = "is_false")]
+        mention_all: bool,
+    },
+    Delete {
+        #[serde(flatten)]
+        to: SendTo<'a>,
+        target: u64,
+        nonce: &'a str,
+    },
+    React {
+        #[serde(flatten)]
+        to: SendTo<'a>,
+        target: u64,
+        emoji: &'a str,
+        nonce: &'a str,
+    },
+    Unreact {
+        #[serde(flatten)]
+        to: SendTo<'a>,
+        target: u64,
+        emoji: &'a str,
         nonce: &'a str,
     },
     History {
@@ -53,6 +89,10 @@ pub(crate) enum Request<'a> {
         before: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         after: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        around: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seqs: Option<&'a [u64]>,
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
         #[serde(skip_serializing_if = "is_false")]
@@ -81,6 +121,23 @@ pub(crate) enum Request<'a> {
         to: Option<&'a str>,
         active: bool,
     },
+}
+
+/// The topic of a send.
+#[derive(Serialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SendTo<'a> {
+    Room(&'a str),
+    To(&'a str),
+}
+
+impl<'a> From<&'a Topic> for SendTo<'a> {
+    fn from(topic: &'a Topic) -> Self {
+        match topic {
+            Topic::Room(room) => Self::Room(room),
+            Topic::Private(to) => Self::To(to),
+        }
+    }
 }
 
 /// The topic of a request.
@@ -161,21 +218,40 @@ pub(crate) enum Frame {
     Reconnect {
         after_ms: u64,
     },
-    /// An entry of a room; one of an unknown kind only takes its number.
+    /// An entry of a room.
     Room {
         room: String,
         seq: u64,
-        entry: Option<Entry>,
+        item: Item,
     },
     /// An entry of a private conversation.
     Private {
         from: String,
         to: String,
         seq: u64,
-        entry: Option<Entry>,
+        item: Item,
     },
     /// Of a later version of the protocol, and not about anything known here.
     Unknown,
+}
+
+/// An entry, by its kind.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Message(Entry),
+    Change(Change),
+    /// Of a kind that is not known here: it only takes its number.
+    Unknown,
+}
+
+impl Item {
+    pub(crate) fn event(self, topic: Topic, seq: u64) -> Event {
+        match self {
+            Self::Message(entry) => Event::Message { topic, entry },
+            Self::Change(change) => Event::Change { topic, change },
+            Self::Unknown => Event::UnknownEntry { topic, seq },
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -240,10 +316,11 @@ pub(crate) struct History {
     pub(crate) first: u64,
     /// Of a folded page: the numbers that it covers.
     pub(crate) covers: Option<(u64, u64)>,
-    /// The numbers of the page, each with its message unless it is of an
-    /// unknown kind.
-    pub(crate) entries: Vec<(u64, Option<Entry>)>,
+    /// The entries, each with its number.
+    pub(crate) entries: Vec<(u64, Item)>,
     pub(crate) has_more: bool,
+    pub(crate) has_more_before: bool,
+    pub(crate) has_more_after: bool,
     pub(crate) reference: Option<u64>,
 }
 
@@ -276,8 +353,7 @@ pub(crate) fn parse(text: &str) -> Frame {
     }
     let Ok(Kind { kind }) = serde_json::from_str(text) else { return Frame::Unknown };
     let frame = match &*kind {
-        "message" => read(text, Message::frame).or_else(|| numbered(text)),
-        "private" => read(text, Private::frame).or_else(|| numbered(text)),
+        "message" | "private" | "edit" | "delete" | "react" | "unreact" => entry(&kind, text),
         "ack" => read(text, Frame::Ack),
         "hello" => read(text, Frame::Hello),
         "joined" => read(text, Frame::Joined),
@@ -301,12 +377,27 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str, frame: impl FnOnce(T) -> Frame) -
     serde_json::from_str(text).ok().map(frame)
 }
 
+/// An entry of a known kind; of an unknown one if it lacks a field of its kind.
+fn entry(kind: &str, text: &str) -> Option<Frame> {
+    let Ok(fields) = serde_json::from_str::<EntryFields>(text) else { return numbered(text) };
+    let (seq, from) = (fields.seq, fields.from.clone());
+    match (fields.room.clone(), fields.to.clone()) {
+        (Some(room), _) if kind != "private" => {
+            Some(Frame::Room { room, seq, item: fields.item(kind).unwrap_or(Item::Unknown) })
+        }
+        (None, Some(to)) if kind != "message" => {
+            Some(Frame::Private { from, to, seq, item: fields.item(kind).unwrap_or(Item::Unknown) })
+        }
+        _ => numbered(text),
+    }
+}
+
 /// An entry of which only the number is understood.
 fn numbered(text: &str) -> Option<Frame> {
     let Numbers { room, from, to, seq } = serde_json::from_str(text).ok()?;
     match (room, from, to) {
-        (Some(room), _, _) => Some(Frame::Room { room, seq, entry: None }),
-        (None, Some(from), Some(to)) => Some(Frame::Private { from, to, seq, entry: None }),
+        (Some(room), _, _) => Some(Frame::Room { room, seq, item: Item::Unknown }),
+        (None, Some(from), Some(to)) => Some(Frame::Private { from, to, seq, item: Item::Unknown }),
         _ => None,
     }
 }
@@ -320,46 +411,64 @@ struct Numbers {
     seq: u64,
 }
 
+/// The fields of messages and changes.
 #[derive(Deserialize)]
-struct Message {
-    room: String,
-    seq: u64,
+struct EntryFields {
+    room: Option<String>,
     from: String,
-    text: String,
+    to: Option<String>,
+    seq: u64,
     #[serde(default)]
     timestamp: u64,
     nonce: Option<String>,
+    text: Option<String>,
     #[serde(default)]
     mentions: Vec<String>,
     #[serde(default)]
     mention_all: bool,
-}
-
-impl Message {
-    fn frame(self) -> Frame {
-        let Self { room, seq, from, text, timestamp, nonce, mentions, mention_all } = self;
-        let entry = Entry { seq, from, text, timestamp, nonce, mentions, mention_all };
-        Frame::Room { room, seq, entry: Some(entry) }
-    }
-}
-
-#[derive(Deserialize)]
-struct Private {
-    from: String,
-    to: String,
-    seq: u64,
-    text: String,
+    reply_to: Option<u64>,
+    edited: Option<u64>,
     #[serde(default)]
-    timestamp: u64,
-    nonce: Option<String>,
+    deleted: bool,
+    #[serde(default)]
+    reactions: Vec<Reaction>,
+    #[serde(default)]
+    updated: u64,
+    target: Option<u64>,
+    emoji: Option<String>,
 }
 
-impl Private {
-    fn frame(self) -> Frame {
-        let Self { from, to, seq, text, timestamp, nonce } = self;
-        let (mentions, mention_all) = (Vec::new(), false);
-        let entry = Some(Entry { seq, from: from.clone(), text, timestamp, nonce, mentions, mention_all });
-        Frame::Private { from, to, seq, entry }
+impl EntryFields {
+    /// `None` if a field of this kind is missing.
+    fn item(self, kind: &str) -> Option<Item> {
+        let Self { seq, from, timestamp, nonce, text, mentions, mention_all, deleted, .. } = self;
+        let kind = match kind {
+            "message" | "private" => {
+                let text = if deleted { text.unwrap_or_default() } else { text? };
+                let Self { reply_to, edited, reactions, updated, .. } = self;
+                return Some(Item::Message(Entry {
+                    seq,
+                    from,
+                    text,
+                    timestamp,
+                    nonce,
+                    mentions,
+                    mention_all,
+                    reply_to,
+                    edited,
+                    deleted,
+                    reactions,
+                    updated,
+                }));
+            }
+            "edit" => ChangeKind::Edit { text, mentions, mention_all },
+            "delete" => ChangeKind::Delete,
+            "react" => ChangeKind::React { emoji: self.emoji? },
+            "unreact" => ChangeKind::Unreact { emoji: self.emoji? },
+            _ => return None,
+        };
+        let target = self.target?;
+        Some(Item::Change(Change { seq, target, from, timestamp, nonce, kind }))
     }
 }
 
@@ -525,7 +634,12 @@ struct HistoryFields {
     from: Option<u64>,
     upto: Option<u64>,
     messages: Vec<serde_json::Value>,
+    #[serde(default)]
     has_more: bool,
+    #[serde(default)]
+    has_more_before: bool,
+    #[serde(default)]
+    has_more_after: bool,
     #[serde(rename = "ref", default, deserialize_with = "number")]
     reference: Option<u64>,
 }
@@ -533,13 +647,11 @@ struct HistoryFields {
 impl HistoryFields {
     fn frame(self) -> Frame {
         let Some(topic) = topic(self.room, self.with) else { return Frame::Unknown };
-        let is_message = |value: &serde_json::Value| {
-            matches!(value.get("type").and_then(|kind| kind.as_str()), Some("message" | "private"))
-        };
         let entries = self.messages.into_iter().filter_map(|value| {
             let seq = value.get("seq")?.as_u64()?;
-            let entry = is_message(&value).then(|| serde_json::from_value(value).ok()).flatten();
-            Some((seq, entry))
+            let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned();
+            let fields = serde_json::from_value::<EntryFields>(value).ok();
+            Some((seq, fields.and_then(|fields| fields.item(&kind)).unwrap_or(Item::Unknown)))
         });
         Frame::History(History {
             topic,
@@ -547,7 +659,9 @@ impl HistoryFields {
             first: self.first,
             covers: self.from.zip(self.upto),
             entries: entries.collect(),
-            has_more: self.has_more,
+            has_more: self.has_more || self.has_more_before || self.has_more_after,
+            has_more_before: self.has_more_before,
+            has_more_after: self.has_more_after,
             reference: self.reference,
         })
     }
@@ -562,7 +676,16 @@ fn number<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<u64>, D::
 fn features<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Features, D::Error> {
     let names: Vec<Cow<'de, str>> = Deserialize::deserialize(field)?;
     let has = |feature: &str| names.iter().any(|name| name == feature);
-    Ok(Features { mentions: has("mentions"), read: has("read"), rooms: has("rooms"), typing: has("typing") })
+    Ok(Features {
+        delete: has("delete"),
+        edit: has("edit"),
+        mentions: has("mentions"),
+        react: has("react"),
+        read: has("read"),
+        reply: has("reply"),
+        rooms: has("rooms"),
+        typing: has("typing"),
+    })
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -24,7 +24,7 @@
 //! | [`Session`], [`Output`], [`Options`] | the rules alone, as a value: for other runtimes, simulators, thousands of clients in one task |
 //! | [`Event`] | the events for an application, in order |
 //! | [`Account`], [`Membership`], [`Conversation`] | the user's rooms and conversations, and what is unread, the same on every device |
-//! | [`NewMessage`] | a message with mentions |
+//! | [`NewMessage`], [`NewChange`], [`Target`] | a message with mentions, or an answer; an edit, a deletion, a reaction |
 //! | [`Seen`], [`Snapshot`], [`Unsent`], [`Mark`] | the state to save, so that another run continues |
 //! | [`Rng`] | the random generator of a session, for programs that repeat runs from a seed |
 //! | [`sign_in()`] | a token for a name and a password |
@@ -40,6 +40,8 @@
 //!   whatever happens to the connection. Where that is impossible (the server no
 //!   longer keeps the missed messages, or has a new epoch), an [`Event::Reset`]
 //!   reports it before the latest messages follow.
+//! - So is a change of a message, behind the message that it changes, in the order of the
+//!   calls for one topic. What it changed comes as an event like a message does.
 //! - What the user reads and chooses ([`Client::read`], [`Client::set_level`]) is sent
 //!   until the server keeps it. Rooms, marks and counts belong to the account: they are
 //!   the same on every device.
@@ -59,6 +61,7 @@
 //! address behind the proxy, or use your own socket with a [`Session`].
 
 mod account;
+mod change;
 #[cfg(feature = "socket")]
 mod client;
 mod event;
@@ -73,16 +76,17 @@ mod session;
 mod sign_in;
 
 pub use account::{Access, Account, COUNT_MAX, Conversation, Counts, Level, Membership, Role};
+pub use change::{Change, ChangeKind, NewChange, Target, UnsentChange};
 #[cfg(feature = "socket")]
 pub use client::{
     Client, ClientOptions, ConnectError, Credentials, Events, Receipt, RequestError, SendError,
 };
-pub use event::{Entry, Event, Features, HistoryPage, Presence, Topic};
+pub use event::{Entry, Event, Features, HistoryPage, Presence, REACTION_USERS_SHOWN, Reaction, Topic};
 pub use new_message::{MENTIONS_MAX, NewMessage};
 pub use rng::Rng;
 pub use seen::{CONVERSATIONS_MAX, Seen};
 #[cfg(feature = "socket")]
 pub use server_url::{ServerUrl, ServerUrlError};
-pub use session::{Mark, Options, Output, PageFrom, Refused, Session, Snapshot, Unsent};
+pub use session::{Mark, Options, Output, PAGE_NUMBERS_MAX, PageFrom, Refused, Session, Snapshot, Unsent};
 #[cfg(feature = "socket")]
 pub use sign_in::{SignInError, sign_in};

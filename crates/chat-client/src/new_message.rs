@@ -28,6 +28,9 @@ pub struct NewMessage {
     /// only moderators may do so; the server refuses the message of another user with
     /// `forbidden`.
     pub mention_all: bool,
+    /// The number of the message in the same topic that it answers. The server leaves it
+    /// out if there is no such message; a server without the feature `reply` is not told.
+    pub reply_to: Option<u64>,
 }
 
 /// How many users a message mentions at most: the protocol's limit.
@@ -36,7 +39,7 @@ pub const MENTIONS_MAX: usize = 20;
 impl NewMessage {
     /// A message that mentions nobody.
     pub fn new(to: Topic, text: impl Into<String>) -> Self {
-        Self { to, text: text.into(), nonce: None, mentions: Vec::new(), mention_all: false }
+        Self { to, text: text.into(), nonce: None, mentions: Vec::new(), mention_all: false, reply_to: None }
     }
 
     /// Sets the [nonce](Self::nonce).
@@ -56,5 +59,12 @@ impl NewMessage {
     #[must_use]
     pub fn mention_all(self) -> Self {
         Self { mention_all: true, ..self }
+    }
+
+    /// Makes it an answer to the message with this number: see
+    /// [`reply_to`](Self::reply_to).
+    #[must_use]
+    pub fn reply_to(self, seq: u64) -> Self {
+        Self { reply_to: Some(seq), ..self }
     }
 }

@@ -72,6 +72,8 @@ impl Seen {
                 self.privates.remove(with);
             }
             Event::Message { topic, entry } => self.advance(topic, entry.seq),
+            Event::Change { topic, change } => self.advance(topic, change.seq),
+            Event::UnknownEntry { topic, seq } => self.advance(topic, *seq),
             _ => {}
         }
     }

@@ -118,6 +118,22 @@ pub enum Refused {
     /// A send with this nonce has no answer yet: wait for it.
     #[error("a message with this nonce is being sent")]
     NonceInUse,
+    /// This session is not sending a message with this nonce to this topic, and has not
+    /// just sent it: name the message by its number.
+    #[error("no message with this nonce is being sent there")]
+    UnknownMessage,
+    /// The server lacks a feature.
+    #[error("the server has no feature `{feature}`")]
+    Unsupported {
+        /// Its name in `hello.features`.
+        feature: &'static str,
+    },
+    /// Ask for fewer messages.
+    #[error("a request names at most {max} messages")]
+    TooManyNumbers {
+        /// [`PAGE_NUMBERS_MAX`].
+        max: usize,
+    },
     /// Wait until there is a connection.
     #[error("not connected")]
     Offline,
@@ -129,8 +145,8 @@ pub enum Refused {
     },
 }
 
-/// Which end of a page of history is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which entries a page of history has.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageFrom {
     /// The latest entries.
     Latest,
@@ -138,7 +154,16 @@ pub enum PageFrom {
     Before(u64),
     /// The entries after this number.
     After(u64),
+    /// Messages around this number: half of the limit, rounded down, before it, the rest
+    /// from it on. The server must have the feature `reply`.
+    Around(u64),
+    /// The messages with these numbers that are there, at most [`PAGE_NUMBERS_MAX`]. The
+    /// server must have the feature `reply`.
+    Numbers(Vec<u64>),
 }
+
+/// How many numbers a request for single messages names at most: the protocol's limit.
+pub const PAGE_NUMBERS_MAX: usize = 50;
 
 impl Session {
     /// A session that connects with its first tick. `seed` must be a different one
@@ -271,10 +296,10 @@ impl Session {
 
     fn handle(&mut self, frame: Frame, now_ms: u64) {
         match frame {
-            Frame::Room { room, seq, entry } => self.room_entry(room, seq, entry, now_ms),
-            Frame::Private { from, to, seq, entry } => {
+            Frame::Room { room, seq, item } => self.room_entry(room, seq, item, now_ms),
+            Frame::Private { from, to, seq, item } => {
                 let with = if self.seen.user() == Some(&*from) { to } else { from };
-                self.private_entry(with, seq, entry, now_ms);
+                self.private_entry(with, seq, item, now_ms);
             }
             Frame::Joined(joined) => self.joined(joined, now_ms),
             Frame::Replayed { room, upto } => self.replayed(room, upto),

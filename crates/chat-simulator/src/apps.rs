@@ -449,6 +449,7 @@ impl World {
             AppEvent::Room { .. }
             | AppEvent::RoomGone { .. }
             | AppEvent::Activity { .. }
+            | AppEvent::Queued { .. }
             | AppEvent::Read { .. }
             | AppEvent::Level { .. } => {}
             AppEvent::Problem { .. } => return Err("one of the two sides is wrong".to_owned()),

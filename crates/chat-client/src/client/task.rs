@@ -14,7 +14,8 @@ use super::clock::Clock;
 use super::link::{Link, LinkEvent, OpenError, Opened, Socket};
 use super::{ClientOptions, ConnectError, Credentials, Receipt, RequestError, SendError};
 use crate::{
-    Event, HistoryPage, Level, Mark, NewMessage, Output, PageFrom, ServerUrl, Session, Topic, Unsent,
+    Event, HistoryPage, Level, Mark, NewChange, NewMessage, Output, PageFrom, ServerUrl, Session, Topic,
+    Unsent,
 };
 
 /// A call of a handle.
@@ -41,6 +42,10 @@ pub(super) enum Command {
     },
     Send {
         message: NewMessage,
+        call: oneshot::Sender<Result<Receipt, SendError>>,
+    },
+    Change {
+        change: NewChange,
         call: oneshot::Sender<Result<Receipt, SendError>>,
     },
     History {
@@ -232,6 +237,12 @@ impl Task {
             Command::Read { topic, upto } => self.session.read(now_ms, &topic, upto),
             Command::SetLevel { topic, level } => self.session.set_level(now_ms, &topic, level),
             Command::Send { message, call } => match self.session.send_message(now_ms, message) {
+                Ok(nonce) => {
+                    self.calls.sends.insert(nonce, call);
+                }
+                Err(refused) => reply(call, Err(refused.into())),
+            },
+            Command::Change { change, call } => match self.session.change(now_ms, change) {
                 Ok(nonce) => {
                     self.calls.sends.insert(nonce, call);
                 }

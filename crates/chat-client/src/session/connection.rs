@@ -33,6 +33,8 @@ pub(super) struct Server {
     pub(super) unanswered_max: usize,
     pub(super) message_max_bytes: usize,
     pub(super) features: Features,
+    /// A server has sent `hello`.
+    pub(super) is_known: bool,
 }
 
 impl Server {
@@ -43,6 +45,7 @@ impl Server {
             unanswered_max: UNANSWERED_MAX,
             message_max_bytes: MESSAGE_MAX_BYTES,
             features: Features::default(),
+            is_known: false,
         }
     }
 
@@ -53,6 +56,7 @@ impl Server {
             unanswered_max: hello.limits.unanswered_max.unwrap_or(UNANSWERED_MAX).max(1),
             message_max_bytes: hello.limits.message_max_bytes.unwrap_or(MESSAGE_MAX_BYTES),
             features: hello.features,
+            is_known: true,
         }
     }
 }

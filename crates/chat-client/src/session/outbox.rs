@@ -1,12 +1,19 @@
 //! The outbox: sends in order, kept until each has its final answer.
+//!
+//! A change of an own message that has no number yet waits for it, and holds up what was
+//! sent to its topic later, but no other topic: a later send of another topic is moved in
+//! front of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Output, Refused, Session, Unsent};
-use crate::frame::{Ack, Refusal, Request};
-use crate::{Event, MENTIONS_MAX, NewMessage, Rng, Topic};
+use crate::frame::{Ack, Refusal, Request, SendTo};
+use crate::{
+    ChangeKind, Event, Features, MENTIONS_MAX, NewChange, NewMessage, Rng, Target, Topic, UnsentChange,
+};
 
-/// Sends without a final answer; those in flight come first.
+/// Sends without a final answer; those in flight come first, in the order in which they
+/// were transmitted. The sends to one topic are in the order of the calls.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     items: VecDeque<Item>,
@@ -18,6 +25,16 @@ pub(super) struct Outbox {
     retry_at_ms: Option<u64>,
     /// Temporary refusals since the last acknowledgement.
     failures: u32,
+    /// The messages that were stored last, for changes that name them by their nonces: the
+    /// application may not have handled their [`Event::Stored`] yet.
+    stored: VecDeque<StoredMessage>,
+}
+
+#[derive(Debug)]
+struct StoredMessage {
+    nonce: String,
+    topic: Topic,
+    seq: u64,
 }
 
 #[derive(Debug)]
@@ -79,6 +96,72 @@ impl Outbox {
         self.items.iter().position(|item| item.unsent.nonce == nonce)
     }
 
+    /// The message that a change is for, by its number if that is known; `None` if there is
+    /// no such message in the topic.
+    fn resolve(&self, to: &Topic, target: Target) -> Option<Target> {
+        let Target::Nonce(nonce) = &target else { return Some(target) };
+        if self.items.iter().any(|item| item.is_message(to, nonce)) {
+            return Some(target);
+        }
+        let stored = self.stored.iter().rev().find(|stored| stored.nonce == *nonce && stored.topic == *to)?;
+        Some(Target::Number(stored.seq))
+    }
+
+    /// Takes note of the number of a message, for the changes that wait for it. Returns
+    /// whether each of them is for a message of this topic.
+    fn message_stored(&mut self, nonce: &str, topic: &Topic, seq: u64) -> bool {
+        let mut is_theirs = true;
+        for item in &mut self.items {
+            if let Some(change) = &mut item.unsent.change
+                && matches!(&change.target, Target::Nonce(target) if target == nonce)
+            {
+                if item.unsent.to == *topic {
+                    change.target = Target::Number(seq);
+                } else {
+                    is_theirs = false;
+                }
+            }
+        }
+        if self.stored.len() >= STORED_MAX {
+            self.stored.pop_front();
+        }
+        self.stored.push_back(StoredMessage { nonce: nonce.to_owned(), topic: topic.clone(), seq });
+        is_theirs
+    }
+
+    /// The next send that does not wait for the number of a message. A change whose message
+    /// is not in front of it is one, too: it is to fail.
+    fn next(&self) -> Option<usize> {
+        let mut waiting: BTreeSet<&Topic> = BTreeSet::new();
+        for (index, item) in self.items.iter().enumerate().skip(self.in_flight) {
+            if waiting.contains(&item.unsent.to) {
+                continue;
+            }
+            match item.unsent.awaits() {
+                Some(nonce) if self.has_message_before(index, nonce) => {
+                    waiting.insert(&item.unsent.to);
+                }
+                _ => return Some(index),
+            }
+        }
+        None
+    }
+
+    fn has_message_before(&self, index: usize, nonce: &str) -> bool {
+        let to = &self.items[index].unsent.to;
+        self.items.iter().take(index).any(|item| item.is_message(to, nonce))
+    }
+
+    /// Moves a send behind those in flight, in front of those that wait, and marks it as
+    /// being in flight.
+    fn start(&mut self, index: usize) {
+        if let Some(mut item) = self.items.remove(index) {
+            item.in_flight = true;
+            self.items.insert(self.in_flight, item);
+            self.in_flight += 1;
+        }
+    }
+
     fn remove(&mut self, index: usize) -> Option<Unsent> {
         let item = self.items.remove(index)?;
         self.in_flight -= usize::from(item.in_flight);
@@ -95,6 +178,65 @@ impl Outbox {
             self.in_flight -= 1;
         }
     }
+}
+
+impl Item {
+    fn is_message(&self, to: &Topic, nonce: &str) -> bool {
+        self.unsent.change.is_none() && self.unsent.nonce == nonce && self.unsent.to == *to
+    }
+}
+
+impl Unsent {
+    /// The nonce of the message for whose number it waits.
+    fn awaits(&self) -> Option<&str> {
+        match &self.change.as_ref()?.target {
+            Target::Nonce(nonce) => Some(nonce),
+            Target::Number(_) => None,
+        }
+    }
+
+    /// The frame that sends it to a server with these features.
+    fn write(&self, features: Features) -> Result<String, CannotWrite> {
+        let Self { nonce, to, text, mentions, mention_all, change, .. } = self;
+        let known = |mentions, mention_all| match to {
+            Topic::Room(_) if features.mentions => (mentions, mention_all),
+            _ => (&[][..], false),
+        };
+        let Some(UnsentChange { target, kind }) = change else {
+            let reply_to = self.reply_to.filter(|_| features.reply);
+            let (mentions, mention_all) = known(&**mentions, *mention_all);
+            let request = match to {
+                Topic::Room(room) => Request::Message { room, text, nonce, mentions, mention_all, reply_to },
+                Topic::Private(to) => Request::Private { to, text, nonce, reply_to },
+            };
+            return Ok(request.write());
+        };
+        let Target::Number(target) = *target else { return Err(CannotWrite::NoMessage) };
+        if !kind.is_in(features) {
+            return Err(CannotWrite::Unsupported(kind.feature()));
+        }
+        let to = SendTo::from(to);
+        let request = match kind {
+            ChangeKind::Edit { text, mentions, mention_all } => {
+                let (mentions, mention_all) = known(&**mentions, *mention_all);
+                let text = text.as_deref().unwrap_or_default();
+                Request::Edit { to, target, text, nonce, mentions, mention_all }
+            }
+            ChangeKind::Delete => Request::Delete { to, target, nonce },
+            ChangeKind::React { emoji } => Request::React { to, target, emoji, nonce },
+            ChangeKind::Unreact { emoji } => Request::Unreact { to, target, emoji, nonce },
+        };
+        Ok(request.write())
+    }
+}
+
+/// Why a send is not sent to this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CannotWrite {
+    /// It changes a message that was not sent.
+    NoMessage,
+    /// The server lacks this feature.
+    Unsupported(&'static str),
 }
 
 impl Session {
@@ -123,12 +265,108 @@ impl Session {
     /// [`Refused::NotJoined`], [`Refused::OutboxFull`], [`Refused::BadNonce`],
     /// [`Refused::NonceInUse`], [`Refused::TooManyMentions`].
     pub fn send_message(&mut self, now_ms: u64, message: NewMessage) -> Result<String, Refused> {
-        let NewMessage { to, text, nonce, mentions, mention_all } = message;
-        if mentions.len() > MENTIONS_MAX {
-            return Err(Refused::TooManyMentions { max: MENTIONS_MAX });
+        let NewMessage { to, text, nonce, mentions, mention_all, reply_to } = message;
+        check_mentions(&mentions)?;
+        let (may_be_stored, change) = (false, None);
+        let unsent =
+            Unsent { nonce: String::new(), to, text, may_be_stored, mentions, mention_all, reply_to, change };
+        self.queue(now_ms, unsent, nonce)
+    }
+
+    /// Replaces the text of one's own message with one that mentions nobody: see
+    /// [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`change`](Self::change).
+    pub fn edit(
+        &mut self,
+        now_ms: u64,
+        to: Topic,
+        target: impl Into<Target>,
+        text: impl Into<String>,
+    ) -> Result<String, Refused> {
+        self.change(now_ms, NewChange::edit(to, target, text))
+    }
+
+    /// Takes a message back: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`change`](Self::change).
+    pub fn delete(&mut self, now_ms: u64, to: Topic, target: impl Into<Target>) -> Result<String, Refused> {
+        self.change(now_ms, NewChange::delete(to, target))
+    }
+
+    /// Reacts to a message with one emoji: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`change`](Self::change).
+    pub fn react(
+        &mut self,
+        now_ms: u64,
+        to: Topic,
+        target: impl Into<Target>,
+        emoji: impl Into<String>,
+    ) -> Result<String, Refused> {
+        self.change(now_ms, NewChange::react(to, target, emoji))
+    }
+
+    /// Takes a reaction back: see [`change`](Self::change).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`change`](Self::change).
+    pub fn unreact(
+        &mut self,
+        now_ms: u64,
+        to: Topic,
+        target: impl Into<Target>,
+        emoji: impl Into<String>,
+    ) -> Result<String, Refused> {
+        self.change(now_ms, NewChange::unreact(to, target, emoji))
+    }
+
+    /// Accepts a change of a message. Returns its nonce, by which [`Event::Stored`] or
+    /// [`Event::NotSent`] names it.
+    ///
+    /// Changes wait in the outbox like messages. What one calls for one topic is sent in that
+    /// order. A change of one's own message that is not stored yet
+    /// ([`Target::Nonce`]) is sent behind it: it waits, together with the later sends to the
+    /// same topic, until the message has its number, and fails with it. The message is sent
+    /// as it is, also if it is edited or deleted before it was transmitted: the server may
+    /// have an earlier attempt of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::UnknownMessage`]; [`Refused::Unsupported`], unless no server has said yet
+    /// which features it has; those of [`send_message`](Self::send_message).
+    pub fn change(&mut self, now_ms: u64, change: NewChange) -> Result<String, Refused> {
+        let NewChange { to, target, kind, nonce } = change;
+        if self.server.is_known && !kind.is_in(self.server.features) {
+            return Err(Refused::Unsupported { feature: kind.feature() });
         }
-        let mut unsent =
-            Unsent { nonce: String::new(), to, text, may_be_stored: false, mentions, mention_all };
+        if let ChangeKind::Edit { mentions, .. } = &kind {
+            check_mentions(mentions)?;
+        }
+        let target = self.outbox.resolve(&to, target).ok_or(Refused::UnknownMessage)?;
+        let unsent = Unsent {
+            nonce: String::new(),
+            to,
+            text: String::new(),
+            may_be_stored: false,
+            mentions: Vec::new(),
+            mention_all: false,
+            reply_to: None,
+            change: Some(UnsentChange { target, kind }),
+        };
+        self.queue(now_ms, unsent, nonce)
+    }
+
+    /// Queues a send with the caller's nonce, or with one that is made here. Returns the
+    /// nonce.
+    fn queue(&mut self, now_ms: u64, mut unsent: Unsent, nonce: Option<String>) -> Result<String, Refused> {
         let options = &self.options;
         if self.outbox.len() >= options.outbox_max_messages
             || self.outbox.bytes + unsent.bytes() > options.outbox_max_bytes
@@ -157,6 +395,7 @@ impl Session {
             }
         };
         unsent.nonce.clone_from(&nonce);
+        self.emit(Event::Queued { unsent: unsent.clone() });
         self.outbox.bytes += unsent.bytes();
         self.outbox.items.push_back(Item { unsent, in_flight: false });
         self.send_due(now_ms);
@@ -173,24 +412,33 @@ impl Session {
         }
         let max = self.options.in_flight_max.max(1).min(self.server.unanswered_max);
         while self.outbox.in_flight < max
-            && let Some(item) = self.outbox.items.get(self.outbox.in_flight)
+            && let Some(index) = self.outbox.next()
         {
-            let Unsent { nonce, to, text, mentions, mention_all, .. } = &item.unsent;
-            let (mentions, mention_all) =
-                if self.server.features.mentions { (&**mentions, *mention_all) } else { (&[][..], false) };
-            let frame = match to {
-                Topic::Room(room) if !self.is_in(room) => return,
-                Topic::Room(room) => Request::Message { room, text, nonce, mentions, mention_all }.write(),
-                Topic::Private(to) => Request::Private { to, text, nonce }.write(),
+            let unsent = &self.outbox.items[index].unsent;
+            if let Topic::Room(room) = &unsent.to
+                && !self.is_in(room)
+            {
+                return;
+            }
+            let frame = match unsent.write(self.server.features) {
+                Ok(frame) => frame,
+                Err(CannotWrite::NoMessage) => {
+                    self.fail_send(index, NOT_SENT, MESSAGE_NOT_SENT, Cause::Here);
+                    continue;
+                }
+                Err(CannotWrite::Unsupported(feature)) => {
+                    let message = format!("the server has no feature `{feature}`");
+                    self.fail_send(index, UNSUPPORTED, &message, Cause::Here);
+                    continue;
+                }
             };
             if frame.len() > self.server.message_max_bytes {
                 let message = format!("a message has at most {} bytes", self.server.message_max_bytes);
-                self.fail_send(self.outbox.in_flight, TEXT_TOO_LONG, &message, Cause::Here);
+                self.fail_send(index, TEXT_TOO_LONG, &message, Cause::Here);
                 continue;
             }
             self.start_answer_timer(now_ms);
-            self.outbox.items[self.outbox.in_flight].in_flight = true;
-            self.outbox.in_flight += 1;
+            self.outbox.start(index);
             self.out.push_back(Output::Transmit(frame));
         }
     }
@@ -207,7 +455,14 @@ impl Session {
             (None, Some(to)) => Topic::Private(to),
             (None, None) => unsent.to,
         };
+        let is_message = unsent.change.is_none();
+        let is_theirs = !is_message || self.outbox.message_stored(&nonce, &topic, seq);
+        let waited_for = nonce.clone();
         self.emit(Event::Stored { nonce, topic, seq, timestamp, duplicate, not_members });
+        if !is_theirs {
+            // The nonce was used before, for a message in another topic.
+            self.fail_changes_of(&waited_for);
+        }
     }
 
     pub(super) fn send_refused(&mut self, refusal: Refusal, now_ms: u64) {
@@ -244,7 +499,7 @@ impl Session {
     /// because a message was too big, the biggest one in flight fails.
     pub(super) fn outbox_lost_connection(&mut self, loss: Loss) {
         let sizes = self.outbox.items.iter().enumerate().filter(|(_, item)| item.in_flight);
-        let biggest = sizes.max_by_key(|(_, item)| item.unsent.text.len()).map(|(index, _)| index);
+        let biggest = sizes.max_by_key(|(_, item)| item.unsent.bytes()).map(|(index, _)| index);
         if let Some(biggest) = biggest.filter(|_| loss == Loss::MessageTooBig) {
             self.fail_send(
                 biggest,
@@ -295,8 +550,27 @@ impl Session {
         let may_be_stored = item.unsent.may_be_stored || (item.in_flight && cause != Cause::Refusal);
         let Some(unsent) = self.outbox.remove(index) else { return };
         let (code, message) = (code.to_owned(), message.to_owned());
-        self.emit(Event::NotSent { nonce: unsent.nonce, code, message, may_be_stored });
+        let nonce = unsent.nonce.clone();
+        self.emit(Event::NotSent { nonce, code, message, may_be_stored });
+        if unsent.change.is_none() {
+            self.fail_changes_of(&unsent.nonce);
+        }
     }
+
+    /// Fails the changes that wait for the number of a message, which it will not have.
+    fn fail_changes_of(&mut self, nonce: &str) {
+        while let Some(index) = self.outbox.items.iter().position(|item| item.unsent.awaits() == Some(nonce))
+        {
+            self.fail_send(index, NOT_SENT, MESSAGE_NOT_SENT, Cause::Here);
+        }
+    }
+}
+
+fn check_mentions(mentions: &[String]) -> Result<(), Refused> {
+    if mentions.len() > MENTIONS_MAX {
+        return Err(Refused::TooManyMentions { max: MENTIONS_MAX });
+    }
+    Ok(())
 }
 
 /// A nonce of 16 bytes as 32 hexadecimal digits: six bytes of time, so that a
@@ -312,6 +586,14 @@ const FORBIDDEN: &str = "forbidden";
 const ENDED: &str = "only members may write to this room";
 /// The server's code for a message that is too long.
 const TEXT_TOO_LONG: &str = "text_too_long";
+/// The session's own code for a change of a message that was not sent.
+const NOT_SENT: &str = "not_sent";
+const MESSAGE_NOT_SENT: &str = "the message that it changes was not sent";
+/// The session's own code for a change that the server does not have.
+const UNSUPPORTED: &str = "unsupported";
+/// How many stored messages can be named by their nonces: as many as wait in the events of
+/// an application, and some more.
+const STORED_MAX: usize = 300;
 /// The protocol's limit for a nonce.
 const NONCE_MAX_CHARS: usize = 64;
 

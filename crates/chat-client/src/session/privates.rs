@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::requests::Expected;
 use super::{PageFrom, Session};
-use crate::frame::{Hello, History, Refusal};
-use crate::{Entry, Event, Topic};
+use crate::frame::{Hello, History, Item, Refusal};
+use crate::{Event, Topic};
 
 /// The conversations whose messages are missing in part.
 #[derive(Debug, Default)]
@@ -106,13 +106,13 @@ impl Session {
         }
     }
 
-    /// Takes a live message; `None` is an entry of an unknown kind.
-    pub(super) fn private_entry(&mut self, with: String, seq: u64, entry: Option<Entry>, now_ms: u64) {
+    /// Takes a live entry.
+    pub(super) fn private_entry(&mut self, with: String, seq: u64, item: Item, now_ms: u64) {
         let seen = self.seen.private(&with);
         if let Some(missing) = self.catch_up.missing.get_mut(&with) {
             missing.known_seq = missing.known_seq.max(seq);
             if seen.is_some_and(|seen| seen + 1 == seq) && missing.start == Start::Seen {
-                self.emit_private(with, seq, entry);
+                self.emit(item.event(Topic::Private(with), seq));
             }
             return;
         }
@@ -129,7 +129,7 @@ impl Session {
             }
         };
         if seq == seen + 1 {
-            self.emit_private(with, seq, entry);
+            self.emit(item.event(Topic::Private(with), seq));
         } else if seq > seen {
             self.catch_up.add(&with, seq, Start::Seen);
             self.send_catch_up_requests(now_ms);
@@ -153,7 +153,7 @@ impl Session {
             };
             let limit = (start == Start::Seen).then_some(PAGE_MAX);
             let topic = Topic::Private(with.clone());
-            self.request_page(Expected::CatchUp(with), &topic, from, limit, now_ms);
+            self.request_page(Expected::CatchUp(with), &topic, &from, limit, now_ms);
         }
     }
 
@@ -174,13 +174,13 @@ impl Session {
             self.seen.advance(&topic, page.first - 1);
         }
         let page_last = page.entries.last().map(|(seq, _)| *seq);
-        for (seq, entry) in page.entries {
+        for (seq, item) in page.entries {
             match self.seen.private(with) {
                 Some(seen) if seq <= seen => continue,
                 Some(seen) if seq > seen + 1 => self.emit(Event::Reset { topic: topic.clone() }),
                 _ => {}
             }
-            self.emit_private(with.to_owned(), seq, entry);
+            self.emit(item.event(topic.clone(), seq));
         }
         let seen = self.seen.private(with);
         // If live messages came before the page, its `has_more` is out of date.
@@ -212,14 +212,6 @@ impl Session {
     fn request_again(&mut self, with: &str, at_ms: u64) {
         if let Some(missing) = self.catch_up.missing.get_mut(with) {
             missing.request_at_ms = Some(at_ms);
-        }
-    }
-
-    fn emit_private(&mut self, with: String, seq: u64, entry: Option<Entry>) {
-        let topic = Topic::Private(with);
-        match entry {
-            Some(entry) => self.emit(Event::Message { topic, entry }),
-            None => self.seen.advance(&topic, seq),
         }
     }
 }

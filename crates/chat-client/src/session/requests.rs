@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Output, PageFrom, Refused, Session};
-use crate::frame::{History, Request};
+use super::{Output, PAGE_NUMBERS_MAX, PageFrom, Refused, Session};
+use crate::frame::{History, Item, Request};
 use crate::{Event, HistoryPage, Topic};
 
 /// The requests without an answer, by their `ref`.
@@ -61,7 +61,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Refused::Offline`] and [`Refused::TooManyPages`].
+    /// [`Refused::Offline`], [`Refused::TooManyPages`], [`Refused::Unsupported`],
+    /// [`Refused::TooManyNumbers`].
     pub fn history(
         &mut self,
         now_ms: u64,
@@ -71,6 +72,12 @@ impl Session {
     ) -> Result<u64, Refused> {
         if !self.is_online() {
             return Err(Refused::Offline);
+        }
+        if matches!(from, PageFrom::Around(_) | PageFrom::Numbers(_)) && !self.server.features.reply {
+            return Err(Refused::Unsupported { feature: "reply" });
+        }
+        if matches!(&from, PageFrom::Numbers(seqs) if seqs.len() > PAGE_NUMBERS_MAX) {
+            return Err(Refused::TooManyNumbers { max: PAGE_NUMBERS_MAX });
         }
         let requested = self.requests.expected.values();
         let requested = requested.filter(|expected| matches!(expected, Expected::Page(_))).count();
@@ -87,7 +94,7 @@ impl Session {
         while self.may_request_page()
             && let Some(QueuedPage { request, topic, from, limit }) = self.history.pop_front()
         {
-            self.request_page(Expected::Page(request), &topic, from, limit, now_ms);
+            self.request_page(Expected::Page(request), &topic, &from, limit, now_ms);
         }
     }
 
@@ -101,7 +108,7 @@ impl Session {
         &mut self,
         what: Expected,
         topic: &Topic,
-        from: PageFrom,
+        from: &PageFrom,
         limit: Option<u32>,
         now_ms: u64,
     ) {
@@ -112,25 +119,44 @@ impl Session {
             Topic::Room(room) => (Some(room.as_str()), None),
             Topic::Private(with) => (None, Some(with.as_str())),
         };
-        let (before, after) = match from {
-            PageFrom::Latest => (None, None),
-            PageFrom::Before(before) => (Some(before), None),
-            PageFrom::After(after) => (None, Some(after)),
-        };
+        let (mut before, mut after, mut around, mut seqs) = (None, None, None, None);
+        match from {
+            PageFrom::Latest => {}
+            PageFrom::Before(seq) => before = Some(*seq),
+            PageFrom::After(seq) => after = Some(*seq),
+            PageFrom::Around(seq) => around = Some(*seq),
+            PageFrom::Numbers(numbers) => seqs = Some(&**numbers),
+        }
         // What was missed is read densely, so that no number is missing.
-        let fold = self.options.fold && is_for_application;
-        self.transmit(&Request::History { room, with, before, after, limit, fold, reference });
+        let is_of_messages = around.is_some() || seqs.is_some();
+        let fold = (self.options.fold && is_for_application) || is_of_messages;
+        let limit = limit.filter(|_| seqs.is_none());
+        let request = Request::History { room, with, before, after, around, seqs, limit, fold, reference };
+        self.transmit(&request);
     }
 
     /// Hands a page to the application.
     pub(super) fn page_received(&mut self, request: u64, page: History) {
+        let numbers = page.entries.first().zip(page.entries.last());
+        let covers = page.covers.or_else(|| numbers.map(|((first, _), (last, _))| (*first, *last)));
+        let (mut messages, mut changes) = (Vec::new(), Vec::new());
+        for (_, item) in page.entries {
+            match item {
+                Item::Message(entry) => messages.push(entry),
+                Item::Change(change) => changes.push(change),
+                Item::Unknown => {}
+            }
+        }
         let page = HistoryPage {
             topic: page.topic,
             epoch: page.epoch,
             first: page.first,
-            covers: page.covers,
-            messages: page.entries.into_iter().filter_map(|(_, entry)| entry).collect(),
+            covers,
+            messages,
+            changes,
             has_more: page.has_more,
+            has_more_before: page.has_more_before,
+            has_more_after: page.has_more_after,
         };
         self.emit(Event::History { request, page });
     }

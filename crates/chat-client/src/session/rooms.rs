@@ -2,8 +2,8 @@
 
 use super::requests::Expected;
 use super::{ConnectionPhase, Refused, Session};
-use crate::frame::{Joined, Refusal, Request};
-use crate::{Entry, Event, Topic};
+use crate::frame::{Item, Joined, Refusal, Request};
+use crate::{Event, Topic};
 
 /// A room that the application joined.
 #[derive(Debug, Default)]
@@ -228,12 +228,12 @@ impl Session {
         }
     }
 
-    /// Takes an entry of a room; `None` is an entry of an unknown kind.
-    pub(super) fn room_entry(&mut self, name: String, seq: u64, entry: Option<Entry>, now_ms: u64) {
+    /// Takes an entry of a room.
+    pub(super) fn room_entry(&mut self, name: String, seq: u64, item: Item, now_ms: u64) {
         let Some(room) = self.rooms.get(&name) else { return };
         match room.phase {
             Phase::In => {}
-            Phase::Leaving(_) => return self.entry_while_leaving(name, seq, entry),
+            Phase::Leaving(_) => return self.entry_while_leaving(name, seq, item),
             Phase::Out { .. } | Phase::Joining(_) => return,
         }
         let (seen, last_seq) = (self.seen.room(&name).and_then(|seen| seen.seq), room.last_seq);
@@ -246,18 +246,16 @@ impl Session {
         if !is_next {
             return self.resync(&name, now_ms);
         }
-        let topic = Topic::Room(name);
-        match entry {
-            Some(entry) => self.emit(Event::Message { topic, entry }),
-            None => self.seen.advance(&topic, seq),
-        }
+        self.emit(item.event(Topic::Room(name), seq));
     }
 
     /// Takes an entry that the server sent before it took note that this client leaves the
     /// room: the `activity` of the room continues behind it.
-    fn entry_while_leaving(&mut self, room: String, seq: u64, entry: Option<Entry>) {
+    fn entry_while_leaving(&mut self, room: String, seq: u64, item: Item) {
         let top = self.account.top(&Topic::Room(room.clone()));
-        if let Some(entry) = entry.filter(|_| top.is_some_and(|top| top < seq)) {
+        if let Item::Message(entry) = item
+            && top.is_some_and(|top| top < seq)
+        {
             let (new, mentions) = self.account.counts_of(&entry);
             self.emit(Event::Activity { room, top: seq, at: entry.timestamp, new, mentions });
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Level, Seen, Topic};
+use crate::{Level, Seen, Topic, UnsentChange};
 
 /// The state from which another session continues.
 ///
@@ -12,7 +12,8 @@ use crate::{Level, Seen, Topic};
 /// A snapshot of an earlier version of this crate can be read. An earlier version
 /// cannot read one of this version, which writes names that are newer (`private`,
 /// `privates`, `caught_up_at`): a program that goes back to an earlier version needs
-/// the snapshot that it saved there.
+/// the snapshot that it saved there. One with unsent changes of messages is refused by
+/// every version that does not know them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// How far the application has seen each topic; its rooms are joined again.
@@ -24,14 +25,16 @@ pub struct Snapshot {
     pub marks: Vec<Mark>,
 }
 
-/// A send without a final answer.
+/// A send without a final answer: a message, or a change of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsent {
     /// The nonce of the send.
     pub nonce: String,
     /// The topic it is sent to.
     pub to: Topic,
-    /// The text of the message.
+    /// The text of the message. A change has none here: an earlier version of this crate,
+    /// which would send it as a message, must not read it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
     /// An earlier attempt was not answered: the server may have stored it.
     pub may_be_stored: bool,
@@ -41,6 +44,13 @@ pub struct Unsent {
     /// Whether it mentions every member of its room.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mention_all: bool,
+    /// The number of the message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<u64>,
+    /// The change, if it is no message. Its `text`, `mentions` and `reply_to` above are
+    /// empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<UnsentChange>,
 }
 
 /// What the user has read or chosen in a topic, and the server may not have kept yet.
@@ -59,6 +69,7 @@ pub struct Mark {
 impl Unsent {
     /// What it counts against [`Options::outbox_max_bytes`](crate::Options::outbox_max_bytes).
     pub(super) fn bytes(&self) -> usize {
-        self.text.len() + self.mentions.iter().map(String::len).sum::<usize>()
+        let change = self.change.as_ref().map_or(0, |change| change.kind.bytes());
+        self.text.len() + self.mentions.iter().map(String::len).sum::<usize>() + change
     }
 }

@@ -101,9 +101,8 @@ fn live_messages_of_others_are_unread() {
             from: "bob".into(),
             text: "@all".into(),
             timestamp: 8,
-            nonce: None,
-            mentions: vec![],
-            mention_all: true
+            mention_all: true,
+            ..chat_client::Entry::default()
         }
     }));
     let room = client.session.account().room("tech").unwrap();

@@ -1,6 +1,6 @@
 //! A session whose server is played by the test.
 
-use chat_client::{Event, Options, Output, Presence, Session, Snapshot, Topic};
+use chat_client::{ChangeKind, Event, Options, Output, Presence, Session, Snapshot, Topic};
 use serde_json::{Value, json};
 
 /// A session, the time, and the outputs of the session.
@@ -95,7 +95,17 @@ impl Harness {
     /// these rooms and conversations.
     pub(crate) fn all_features(&mut self, rooms: Value, privates: Value) {
         let mut hello = Self::hello_frame("e", privates, false);
-        hello["features"] = json!(["mentions", "read", "rooms", "typing", "something new"]);
+        hello["features"] = json!([
+            "mentions",
+            "read",
+            "rooms",
+            "typing",
+            "edit",
+            "delete",
+            "react",
+            "reply",
+            "something new"
+        ]);
         hello["rooms"] = rooms;
         self.lose_and_hello(hello);
         self.events.clear();
@@ -169,7 +179,7 @@ impl Harness {
         let sent = std::mem::take(&mut self.sent);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let short = |frame: &Value| match frame["type"].as_str().unwrap() {
-            "message" | "private" => text(&frame["nonce"]),
+            "message" | "private" | "edit" | "delete" | "react" | "unreact" => text(&frame["nonce"]),
             "join" if frame["since"].is_null() => format!("join {}", text(&frame["room"])),
             "join" => format!("join {} since {}", text(&frame["room"]), frame["since"]),
             "history" if frame["after"].is_null() => format!("latest of {}", text(&frame["with"])),
@@ -180,8 +190,11 @@ impl Harness {
     }
 
     /// The events since the last call, in short.
+    /// [`Event::Queued`] is left out: it follows each call that sends.
     pub(crate) fn events(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.events).iter().map(short).collect()
+        let mut events = std::mem::take(&mut self.events);
+        events.retain(|event| !matches!(event, Event::Queued { .. }));
+        events.iter().map(short).collect()
     }
 
     /// Answers the last `history` request with this page.
@@ -219,6 +232,17 @@ fn short(event: &Event) -> String {
         Event::Level { topic, level } => format!("{level:?} of {}", name(topic)),
         Event::Reset { topic } => format!("reset {}", name(topic)),
         Event::Message { topic, entry } => format!("{} {}", name(topic), entry.seq),
+        Event::Change { topic, change } => {
+            let kind = match &change.kind {
+                ChangeKind::Edit { text: Some(text), .. } => format!("edit {text}"),
+                ChangeKind::Edit { text: None, .. } => "edit".to_owned(),
+                ChangeKind::React { emoji } => emoji.clone(),
+                ChangeKind::Unreact { emoji } => format!("no {emoji}"),
+                _ => "delete".to_owned(),
+            };
+            format!("{} {}: {kind} of {}", name(topic), change.seq, change.target)
+        }
+        Event::UnknownEntry { topic, seq } => format!("{} {seq}: unknown", name(topic)),
         Event::Stored { nonce, seq, .. } => format!("stored {nonce} {seq}"),
         Event::NotSent { nonce, code, may_be_stored, .. } => {
             format!("not sent {nonce} {code}{}", if *may_be_stored { " perhaps" } else { "" })

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod account;
+mod changes;
 mod connection;
 mod harness;
 mod history;

@@ -57,7 +57,9 @@ fn an_unknown_kind_takes_its_number() {
     client.frame(json!({"type": "sticker", "from": "bob", "to": "alice", "seq": 1}));
     client.room_message("tech", 4);
     client.private_message("bob", 2);
-    assert_eq!(client.events(), ["tech 1", "tech 4", "bob 2"]);
+    let passed = ["tech 1", "tech 2: unknown", "tech 3", "bob 1: unknown", "tech 4", "bob 2"];
+    assert_eq!(client.events(), passed);
+    assert_eq!(client.session.seen().seq(&tech()), Some(4));
 }
 
 #[test]
