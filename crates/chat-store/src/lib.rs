@@ -45,6 +45,7 @@ mod cause;
 mod columns;
 mod directory;
 mod error;
+mod list;
 mod memory;
 pub mod migrations;
 mod names;

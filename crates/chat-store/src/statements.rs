@@ -1,6 +1,7 @@
 //! Statements that both databases understand, run on either of them.
 
 use crate::StoreError;
+use crate::list::List;
 use crate::rooms::sql::Sql;
 use crate::rows::Columns;
 
@@ -30,6 +31,14 @@ pub(crate) trait Statements: Send {
     ) -> impl Future<Output = Result<Option<Self::Row>, Self::Error>> + Send {
         async move { Ok(self.rows(sql, values).await?.pop()) }
     }
+
+    /// Runs a statement that returns a list, and reads each of its rows.
+    fn list<T: Send>(
+        &mut self,
+        list: List,
+        values: &[Value<'_>],
+        read: impl Fn(&dyn Columns) -> Result<T, StoreError> + Send,
+    ) -> impl Future<Output = Result<Vec<T>, Self::Error>> + Send;
 }
 
 /// A parameter of a statement.

@@ -5,7 +5,9 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::failure::Failure;
 use super::pool::{Pool, Query};
 use crate::StoreError;
+use crate::list::List;
 use crate::rooms::sql::{self, Sql};
+use crate::rows::Columns;
 use crate::statements::{Statements, Value};
 
 /// Inside the caller's transaction.
@@ -18,6 +20,16 @@ impl Statements for PgConnection {
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, Failure> {
         Ok(query(sql, values).fetch_all(self).await?)
     }
+
+    async fn list<T: Send>(
+        &mut self,
+        list: List,
+        values: &[Value<'_>],
+        read: impl Fn(&dyn Columns) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, Failure> {
+        let rows = query(list.postgres, values).fetch_all(self).await?;
+        Ok(rows.iter().map(|row| read(row)).collect::<Result<_, StoreError>>()?)
+    }
 }
 
 /// Each statement on any of the connections, and again if its connection was lost.
@@ -29,6 +41,16 @@ impl Statements for &Pool {
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, StoreError> {
         Pool::rows(self, || query(sql, values)).await
+    }
+
+    async fn list<T: Send>(
+        &mut self,
+        list: List,
+        values: &[Value<'_>],
+        read: impl Fn(&dyn Columns) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = Pool::rows(self, || query(list.postgres, values)).await?;
+        rows.iter().map(|row| read(row)).collect()
     }
 }
 

@@ -123,7 +123,7 @@ impl Known {
     ) -> Result<Self, S::Error> {
         let name = wanted.room();
         let row = statements.row(FIND, &[Text(name.as_str())]).await?;
-        let room = row.as_ref().map(row::room).transpose()?;
+        let room = row.map(|row| row::room(&row)).transpose()?;
         let mut known = Self { room, ..Self::default() };
         match wanted {
             WantedChange::Create { members, by, .. } => {

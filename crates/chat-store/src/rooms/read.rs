@@ -9,7 +9,8 @@ use chat_core::{
 };
 
 use super::{info, level_column, row};
-use crate::rows::Columns as _;
+use crate::list::{List, left_join, list};
+use crate::rows::Columns;
 use crate::statements::{Statements, Value, json};
 use crate::{ListedRoom, StoreError, columns};
 use Value::{Number, Text};
@@ -49,9 +50,11 @@ pub(crate) async fn conversations<S: Statements>(
     user: &Username,
     limit: usize,
 ) -> Result<Conversations, S::Error> {
-    let rows = statements.rows(CONVERSATIONS, &[Text(user.as_str()), one_more(limit)]).await?;
-    let latest = rows.iter().take(limit).map(row::conversation).collect::<Result<Vec<_>, _>>()?;
-    Ok(Conversations { latest, has_more: rows.len() > limit })
+    let values = [Text(user.as_str()), one_more(limit)];
+    let mut latest = statements.list(CONVERSATIONS, &values, row::conversation).await?;
+    let has_more = latest.len() > limit;
+    latest.truncate(limit);
+    Ok(Conversations { latest, has_more })
 }
 
 /// Lists the rooms of a user, and counts what is unread in the first `counted`.
@@ -62,9 +65,11 @@ pub(crate) async fn memberships<S: Statements>(
     counted: usize,
 ) -> Result<Memberships, S::Error> {
     let counted = columns::column(counted.min(limit) as u64);
-    let rows = statements.rows(MEMBERSHIPS, &[Text(user.as_str()), one_more(limit), Number(counted)]).await?;
-    let rooms = rows.iter().take(limit).map(row::membership).collect::<Result<Vec<_>, _>>()?;
-    Ok(Memberships { rooms, has_more: rows.len() > limit })
+    let values = [Text(user.as_str()), one_more(limit), Number(counted)];
+    let mut rooms = statements.list(MEMBERSHIPS, &values, row::membership).await?;
+    let has_more = rooms.len() > limit;
+    rooms.truncate(limit);
+    Ok(Memberships { rooms, has_more })
 }
 
 /// One row more than the limit shows whether there are more.
@@ -89,9 +94,10 @@ pub(crate) async fn tops<S: Statements>(mut statements: S, rooms: &[RoomName]) -
         return Ok(tops);
     }
     let names: Vec<&str> = rooms.iter().map(RoomName::as_str).collect();
-    for row in &statements.rows(S::SQL.tops, &[Text(&json(&names)?)]).await? {
-        if let Some(top) = usize::try_from(row.number(0)?).ok().and_then(|position| tops.get_mut(position)) {
-            *top = row.number(1)?;
+    let known = |row: &dyn Columns| Ok((row.number(0)?, row.number(1)?));
+    for (position, known) in statements.list(TOPS, &[Text(&json(&names)?)], known).await? {
+        if let Some(top) = usize::try_from(position).ok().and_then(|position| tops.get_mut(position)) {
+            *top = known;
         }
     }
     Ok(tops)
@@ -114,7 +120,7 @@ pub(crate) async fn counts<S: Statements>(
         Number(columns::column(read)),
     ];
     let row = statements.row(COUNTS, &values).await?;
-    Ok(row.as_ref().map(row::read_state).transpose()?.unwrap_or_default())
+    Ok(row.map(|row| row::read_state(&row)).transpose()?.unwrap_or_default())
 }
 
 /// The column `name` of a user's mark.
@@ -152,7 +158,7 @@ pub(crate) async fn find_room<S: Statements>(
     room: &RoomName,
 ) -> Result<Option<ListedRoom>, S::Error> {
     let row = statements.row(FIND_ROOM, &[Text(room.as_str())]).await?;
-    Ok(row.as_ref().map(row::listed).transpose()?)
+    Ok(row.map(|row| row::listed(&row)).transpose()?)
 }
 
 /// Lists open rooms.
@@ -160,8 +166,7 @@ pub(crate) async fn open_rooms<S: Statements>(
     mut statements: S,
     max: usize,
 ) -> Result<Vec<ListedRoom>, S::Error> {
-    let rows = statements.rows(OPEN_ROOMS, &[Number(columns::column(max as u64))]).await?;
-    Ok(rows.iter().map(row::listed).collect::<Result<_, _>>()?)
+    statements.list(OPEN_ROOMS, &[Number(columns::column(max as u64))], row::listed).await
 }
 
 /// Lists rooms of a user.
@@ -171,8 +176,7 @@ pub(crate) async fn rooms_of<S: Statements>(
     max: usize,
 ) -> Result<Vec<ListedRoom>, S::Error> {
     let values = [Text(user.as_str()), Number(columns::column(max as u64))];
-    let rows = statements.rows(ROOMS_OF, &values).await?;
-    Ok(rows.iter().map(row::listed).collect::<Result<_, _>>()?)
+    statements.list(ROOMS_OF, &values, row::listed).await
 }
 
 /// Lists members of a room after a name.
@@ -184,9 +188,8 @@ pub(crate) async fn members_of<S: Statements>(
 ) -> Result<Vec<(Username, Role)>, S::Error> {
     let after = after.map_or("", Username::as_str);
     let values = [Text(room.as_str()), Text(after), Number(columns::column(max as u64))];
-    let rows = statements.rows(MEMBERS_OF, &values).await?;
-    let member = |row| Ok((columns::username(S::Row::text(row, 0)?)?, row::role(row, 1)?));
-    Ok(rows.iter().map(member).collect::<Result<_, StoreError>>()?)
+    let member = |row: &dyn Columns| Ok((columns::username(row.text(0)?)?, row::role(row, 1)?));
+    statements.list(MEMBERS_OF, &values, member).await
 }
 
 /// Adds the rooms that do not exist, without members, and gives titles to rooms that have
@@ -208,14 +211,15 @@ pub(crate) async fn add_rooms<S: Statements>(
     Ok(())
 }
 
-// LEFT JOIN instead of JOIN makes SQLite keep this order of the tables, and look each row
-// up by its key.
+// The queries that are not lists, too: LEFT JOIN instead of JOIN makes SQLite keep this
+// order of the tables, and look each row up by its key.
 
-/// Counts the messages of others above `s.start`, to 100.
+/// Counts the messages of others above `s.start`, to 100, from the oldest on: Postgres would
+/// otherwise look for all of them first.
 macro_rules! unread {
     () => {
         "(SELECT count(*) FROM (SELECT 1 FROM entries AS e
-            WHERE e.topic = s.id AND e.seq > s.start AND e.sender <> $1 LIMIT 100) AS others)"
+            WHERE e.topic = s.id AND e.seq > s.start AND e.sender <> $1 ORDER BY e.seq LIMIT 100) AS others)"
     };
 }
 
@@ -237,52 +241,80 @@ macro_rules! start {
 }
 
 /// The newest conversations, found by an index from either side, and what is unread.
-pub(crate) const CONVERSATIONS: &str = concat!(
-    "SELECT s.person, s.top, s.at, s.read, s.level, ",
-    unread!(),
-    " FROM (SELECT *, ",
-    start!(),
-    " FROM (SELECT c.id, c.person, c.top, c.at, k.level,
-                   CASE WHEN k.read_seq < c.top THEN k.read_seq
-                        WHEN k.read_seq IS NULL THEN 0 ELSE c.top END AS read
-              FROM (SELECT * FROM (
-                        SELECT id, other AS person, last_seq AS top, last_at AS at
-                          FROM topics WHERE kind = 2 AND name = $1
-                         ORDER BY last_at DESC, other LIMIT $2) AS lower
-                     UNION ALL
-                    SELECT * FROM (
-                        SELECT id, name, last_seq, last_at
-                          FROM topics WHERE kind = 2 AND other = $1 AND name <> $1
-                         ORDER BY last_at DESC, name LIMIT $2) AS higher
-                     ORDER BY at DESC, person LIMIT $2) AS c
-              LEFT JOIN marks AS k ON k.username = $1 AND k.kind = 2 AND k.name = c.person
-            ) AS r) AS s
-      ORDER BY s.at DESC, s.person"
-);
+macro_rules! conversations {
+    ($store:ident) => {
+        concat!(
+            " FROM (SELECT *, ",
+            start!(),
+            " FROM (SELECT c.id, c.person, c.top, c.at, k.level,
+                           CASE WHEN k.read_seq < c.top THEN k.read_seq
+                                WHEN k.read_seq IS NULL THEN 0 ELSE c.top END AS read
+                      FROM (SELECT * FROM (
+                                SELECT id, other AS person, last_seq AS top, last_at AS at
+                                  FROM topics WHERE kind = 2 AND name = $1
+                                 ORDER BY last_at DESC, other LIMIT $2) AS lower
+                             UNION ALL
+                            SELECT * FROM (
+                                SELECT id, name, last_seq, last_at
+                                  FROM topics WHERE kind = 2 AND other = $1 AND name <> $1
+                                 ORDER BY last_at DESC, name LIMIT $2) AS higher
+                             ORDER BY at DESC, person LIMIT $2) AS c",
+            left_join!($store, "marks", "k", "k.username = $1 AND k.kind = 2 AND k.name = c.person"),
+            ") AS r) AS s"
+        )
+    };
+}
 
-pub(crate) const MEMBERSHIPS: &str = concat!(
-    "SELECT s.room, s.title, s.description, s.access, s.archived, s.role, s.level, s.top, s.at, s.read,
-            CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
-    unread!(),
-    " END, CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
-    mentions!(),
-    " END
-       FROM (SELECT *, ",
-    start!(),
-    ", row_number() OVER (ORDER BY at DESC, room) AS position
+pub(crate) const CONVERSATIONS: List = list! {
+    columns: concat!("s.person, s.top, s.at, s.read, s.level, ", unread!()),
+    tables: conversations!(),
+    order: "s.at DESC, s.person"
+};
+
+macro_rules! memberships {
+    ($store:ident) => {
+        concat!(
+            " FROM (SELECT *, ",
+            start!(),
+            ", row_number() OVER (ORDER BY at DESC, room) AS position
                FROM (SELECT m.room, m.role, r.title, r.description, r.access, r.archived, t.id, k.level,
                             coalesce(t.last_seq, 0) AS top, coalesce(t.last_at, 0) AS at,
                             CASE WHEN k.read_seq < t.last_seq THEN k.read_seq
                                  WHEN k.read_seq IS NULL THEN 0
                                  ELSE coalesce(t.last_seq, 0) END AS read
-                       FROM members AS m
-                       LEFT JOIN rooms AS r ON r.name = m.room
-                       LEFT JOIN topics AS t ON t.kind = 1 AND t.name = m.room AND t.other = ''
-                       LEFT JOIN marks AS k ON k.username = $1 AND k.kind = 1 AND k.name = m.room
-                      WHERE m.username = $1) AS mine
-              ORDER BY at DESC, room LIMIT $2) AS s
-      ORDER BY s.position"
-);
+                       FROM members AS m",
+            left_join!($store, "rooms", "r", "r.name = m.room"),
+            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
+            left_join!($store, "marks", "k", "k.username = $1 AND k.kind = 1 AND k.name = m.room"),
+            " WHERE m.username = $1) AS mine
+              ORDER BY at DESC, room LIMIT $2) AS s"
+        )
+    };
+}
+
+pub(crate) const MEMBERSHIPS: List = list! {
+    columns: concat!(
+        "s.room, s.title, s.description, s.access, s.archived, s.role, s.level, s.top, s.at, s.read,
+         CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
+        unread!(),
+        " END, CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
+        mentions!(),
+        " END"
+    ),
+    tables: memberships!(),
+    order: "s.position"
+};
+
+/// The last numbers of rooms with these names: position, number.
+pub(crate) const TOPS: List = List {
+    sqlite: "SELECT json_group_array(json_array(d.key, t.last_seq)) FROM jsonb_each($1) AS d
+      CROSS JOIN topics AS t ON t.kind = 1 AND t.name = d.value AND t.other = ''",
+    postgres: concat!(
+        "SELECT d.position - 1, coalesce(t.last_seq, 0)
+           FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)",
+        left_join!(postgres, "topics", "t", "t.kind = 1 AND t.name = d.name AND t.other = ''")
+    ),
+};
 
 pub(crate) const COUNTS: &str = concat!(
     "SELECT s.top, s.read, ",
@@ -306,31 +338,51 @@ pub(crate) const ACCESS: &str = "SELECT r.title, r.description, r.access, r.arch
        FROM (SELECT 1 AS one) AS always LEFT JOIN rooms AS r ON r.name = $2";
 
 macro_rules! listed {
-    ($from_and_where:literal) => {
+    () => {
+        "f.name, f.title, f.description, f.access, f.archived, f.members, f.at, f.created_at, f.created_by"
+    };
+}
+
+pub(crate) const FIND_ROOM: &str =
+    "SELECT r.name, r.title, r.description, r.access, r.archived, r.members, coalesce(t.last_at, 0),
+            r.created_at, r.created_by
+       FROM rooms AS r LEFT JOIN topics AS t ON t.kind = 1 AND t.name = r.name AND t.other = ''
+      WHERE r.name = $1";
+
+macro_rules! open_rooms {
+    ($store:ident) => {
         concat!(
-            "SELECT r.name, r.title, r.description, r.access, r.archived, r.members,
-                    coalesce(t.last_at, 0), r.created_at, r.created_by",
-            $from_and_where
+            " FROM (SELECT r.*, coalesce(t.last_at, 0) AS at FROM rooms AS r",
+            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = r.name AND t.other = ''"),
+            " WHERE r.access = 1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $1) AS f"
         )
     };
 }
 
-pub(crate) const FIND_ROOM: &str = listed!(
-    " FROM rooms AS r LEFT JOIN topics AS t ON t.kind = 1 AND t.name = r.name AND t.other = ''
-     WHERE r.name = $1"
-);
-
 /// Looks at every room: it is called once in a while for all users together.
-const OPEN_ROOMS: &str = listed!(
-    " FROM rooms AS r LEFT JOIN topics AS t ON t.kind = 1 AND t.name = r.name AND t.other = ''
-     WHERE r.access = 1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $1"
-);
+const OPEN_ROOMS: List =
+    list! { columns: listed!(), tables: open_rooms!(), order: "f.archived, f.at DESC, f.name" };
 
-pub(crate) const ROOMS_OF: &str = listed!(
-    " FROM members AS m LEFT JOIN rooms AS r ON r.name = m.room
-      LEFT JOIN topics AS t ON t.kind = 1 AND t.name = m.room AND t.other = ''
-     WHERE m.username = $1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $2"
-);
+macro_rules! rooms_of {
+    ($store:ident) => {
+        concat!(
+            " FROM (SELECT r.*, coalesce(t.last_at, 0) AS at FROM members AS m",
+            left_join!($store, "rooms", "r", "r.name = m.room"),
+            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
+            " WHERE m.username = $1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $2) AS f"
+        )
+    };
+}
 
-pub(crate) const MEMBERS_OF: &str =
-    "SELECT username, role FROM members WHERE room = $1 AND username > $2 ORDER BY username LIMIT $3";
+pub(crate) const ROOMS_OF: List =
+    list! { columns: listed!(), tables: rooms_of!(), order: "f.archived, f.at DESC, f.name" };
+
+macro_rules! members_of {
+    ($store:ident) => {
+        " FROM (SELECT username, role FROM members WHERE room = $1 AND username > $2
+                 ORDER BY username LIMIT $3) AS f"
+    };
+}
+
+pub(crate) const MEMBERS_OF: List =
+    list! { columns: "f.username, f.role", tables: members_of!(), order: "f.username" };

@@ -36,7 +36,7 @@ pub(crate) fn level_column(level: Level) -> i64 {
 }
 
 /// The columns `title, description, access, archived` of a room, from `index` on.
-pub(crate) fn info(row: &impl Columns, index: usize) -> Result<Arc<RoomInfo>, StoreError> {
+pub(crate) fn info(row: &dyn Columns, index: usize) -> Result<Arc<RoomInfo>, StoreError> {
     let access = match row.integer(index + 2)? {
         OPEN => Access::Open,
         CLOSED => Access::Closed,
@@ -51,11 +51,11 @@ pub(crate) fn info(row: &impl Columns, index: usize) -> Result<Arc<RoomInfo>, St
 }
 
 /// A column `role`.
-pub(super) fn role(row: &impl Columns, index: usize) -> Result<Role, StoreError> {
+pub(super) fn role(row: &dyn Columns, index: usize) -> Result<Role, StoreError> {
     role_or_null(row, index)?.ok_or(StoreError::Damaged { what: "a member without a role" })
 }
 
-fn role_or_null(row: &impl Columns, index: usize) -> Result<Option<Role>, StoreError> {
+fn role_or_null(row: &dyn Columns, index: usize) -> Result<Option<Role>, StoreError> {
     match row.integer_or_null(index)? {
         None => Ok(None),
         Some(MEMBER) => Ok(Some(Role::Member)),
@@ -65,7 +65,7 @@ fn role_or_null(row: &impl Columns, index: usize) -> Result<Option<Role>, StoreE
 }
 
 /// A column `level`; NULL is the default of the topic.
-fn level(row: &impl Columns, index: usize, default: Level) -> Result<Level, StoreError> {
+fn level(row: &dyn Columns, index: usize, default: Level) -> Result<Level, StoreError> {
     match row.integer_or_null(index)? {
         None => Ok(default),
         Some(1) => Ok(Level::All),
@@ -76,7 +76,7 @@ fn level(row: &impl Columns, index: usize, default: Level) -> Result<Level, Stor
 }
 
 /// A column that counts to [`COUNT_MAX`](chat_core::COUNT_MAX); NULL was not counted.
-fn count(row: &impl Columns, index: usize) -> Result<Option<u8>, StoreError> {
+fn count(row: &dyn Columns, index: usize) -> Result<Option<u8>, StoreError> {
     let column = row.integer_or_null(index)?;
     column.map(|count| u8::try_from(count).map_err(|_| StoreError::Damaged { what: "a count" })).transpose()
 }
@@ -89,7 +89,7 @@ pub(crate) struct RoomRow {
 }
 
 /// The columns `title, description, access, archived, created_at, created_by`.
-pub(super) fn room(row: &impl Columns) -> Result<RoomRow, StoreError> {
+pub(super) fn room(row: &dyn Columns) -> Result<RoomRow, StoreError> {
     Ok(RoomRow {
         info: info(row, 0)?,
         created_at_ms: row.number(4)?,
@@ -99,7 +99,7 @@ pub(super) fn room(row: &impl Columns) -> Result<RoomRow, StoreError> {
 
 /// The columns `name, title, description, access, archived, members, last_at, created_at,
 /// created_by`.
-pub(super) fn listed(row: &impl Columns) -> Result<ListedRoom, StoreError> {
+pub(super) fn listed(row: &dyn Columns) -> Result<ListedRoom, StoreError> {
     Ok(ListedRoom {
         name: columns::room(row.text(0)?)?,
         info: info(row, 1)?,
@@ -112,7 +112,7 @@ pub(super) fn listed(row: &impl Columns) -> Result<ListedRoom, StoreError> {
 
 /// The columns `name, title, description, access, archived, role, level, top, at, read,
 /// unread, mentions`.
-pub(super) fn membership(row: &impl Columns) -> Result<Membership, StoreError> {
+pub(super) fn membership(row: &dyn Columns) -> Result<Membership, StoreError> {
     let room = columns::room(row.text(0)?)?;
     let counts = match (count(row, 10)?, count(row, 11)?) {
         (Some(unread), Some(mentions)) => Some(Counts { unread, mentions }),
@@ -132,7 +132,7 @@ pub(super) fn membership(row: &impl Columns) -> Result<Membership, StoreError> {
 }
 
 /// The columns `person, top, at, read, level, unread`.
-pub(super) fn conversation(row: &impl Columns) -> Result<ConversationState, StoreError> {
+pub(super) fn conversation(row: &dyn Columns) -> Result<ConversationState, StoreError> {
     Ok(ConversationState {
         with: columns::username(row.text(0)?)?,
         top: row.number(1)?,
@@ -144,7 +144,7 @@ pub(super) fn conversation(row: &impl Columns) -> Result<ConversationState, Stor
 }
 
 /// The columns `top, read, unread, mentions`.
-pub(super) fn read_state(row: &impl Columns) -> Result<ReadState, StoreError> {
+pub(super) fn read_state(row: &dyn Columns) -> Result<ReadState, StoreError> {
     let counts =
         Counts { unread: count(row, 2)?.unwrap_or_default(), mentions: count(row, 3)?.unwrap_or_default() };
     Ok(ReadState { top: row.number(0)?, read: row.number(1)?, counts })
@@ -152,7 +152,7 @@ pub(super) fn read_state(row: &impl Columns) -> Result<ReadState, StoreError> {
 
 /// The columns `title, description, access, archived, role, is_administrator`; the first
 /// four are NULL if there is no such room.
-pub(super) fn access(row: &impl Columns) -> Result<RoomAccess, StoreError> {
+pub(super) fn access(row: &dyn Columns) -> Result<RoomAccess, StoreError> {
     let info = if row.text_or_null(0)?.is_some() { Some(info(row, 0)?) } else { None };
     Ok(RoomAccess { info, role: role_or_null(row, 4)?, is_administrator: row.flag(5)? })
 }

@@ -7,8 +7,6 @@ pub(crate) struct Sql {
     pub(crate) room_facts: &'static str,
     /// The roles of these `room, username`: position, role.
     pub(crate) roles: &'static str,
-    /// The last numbers of these rooms: position, number.
-    pub(crate) tops: &'static str,
     /// Keeps marks: `username, kind, name, topic's name, topic's other, read, level`.
     pub(crate) keep: &'static str,
     /// Adds open rooms that are not there: `name, title`, and the time.
@@ -36,8 +34,6 @@ pub(crate) const SQLITE: Sql = Sql {
        FROM jsonb_each($1) AS d CROSS JOIN rooms AS r ON r.name = d.value",
     roles: "SELECT d.key, m.role FROM jsonb_each($1) AS d
       CROSS JOIN members AS m ON m.room = d.value ->> 0 AND m.username = d.value ->> 1",
-    tops: "SELECT d.key, t.last_seq FROM jsonb_each($1) AS d
-      CROSS JOIN topics AS t ON t.kind = 1 AND t.name = d.value AND t.other = ''",
     keep: "INSERT INTO marks (username, kind, name, read_seq, level)
      SELECT d.value ->> 0, d.value ->> 1, d.value ->> 2,
             min(d.value ->> 5, coalesce((SELECT t.last_seq FROM topics AS t WHERE t.kind = d.value ->> 1
@@ -83,9 +79,6 @@ pub(crate) const POSTGRES: Sql = Sql {
     roles: "SELECT d.position - 1, m.role
        FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)
        JOIN members AS m ON m.room = d.v ->> 0 AND m.username = d.v ->> 1",
-    tops: "SELECT d.position - 1, t.last_seq
-       FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)
-       JOIN topics AS t ON t.kind = 1 AND t.name = d.name AND t.other = ''",
     // With EXISTS, the planner might read all members into a hash table.
     keep: "INSERT INTO marks AS k (username, kind, name, read_seq, level)
      SELECT d.v ->> 0, (d.v ->> 1)::bigint, d.v ->> 2,

@@ -4,7 +4,9 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 
 use crate::StoreError;
+use crate::list::{self, List};
 use crate::rooms::sql::{self, Sql};
+use crate::rows::Columns;
 use crate::statements::{Statements, Value};
 
 /// Inside the caller's transaction.
@@ -17,6 +19,16 @@ impl Statements for SqliteConnection {
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
         query(sql, values).fetch_all(self).await.map_err(StoreError::unavailable)
     }
+
+    async fn list<T: Send>(
+        &mut self,
+        list: List,
+        values: &[Value<'_>],
+        read: impl Fn(&dyn Columns) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        let row = query(list.sqlite, values).fetch_one(self).await.map_err(StoreError::unavailable)?;
+        list::read_json(row.text(0)?, read)
+    }
 }
 
 /// Each statement on any of the connections.
@@ -28,6 +40,16 @@ impl Statements for &SqlitePool {
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
         query(sql, values).fetch_all(*self).await.map_err(StoreError::unavailable)
+    }
+
+    async fn list<T: Send>(
+        &mut self,
+        list: List,
+        values: &[Value<'_>],
+        read: impl Fn(&dyn Columns) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        let row = query(list.sqlite, values).fetch_one(*self).await.map_err(StoreError::unavailable)?;
+        list::read_json(row.text(0)?, read)
     }
 }
 
