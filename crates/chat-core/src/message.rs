@@ -133,6 +133,8 @@ pub struct ChangedMessage {
     pub topic: Topic,
     /// Its number.
     pub seq: u64,
+    /// Its author.
+    pub from: Username,
     /// What changes have made of it.
     pub state: KeptState,
     /// The text and mentions that replace those before; `None`: they stay. A message that
@@ -246,6 +248,7 @@ impl Target {
             }
             reacted.extend(stamp.map(|stamp| (emoji, user, stamp)));
         }
-        ChangedMessage { topic, seq, state: facts.state, text, is_deleted, unreacted, reacted }
+        let TargetFacts { from, state, .. } = facts;
+        ChangedMessage { topic, seq, from, state, text, is_deleted, unreacted, reacted }
     }
 }

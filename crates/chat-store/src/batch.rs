@@ -29,6 +29,47 @@ pub(crate) fn new_entries<'a>(
     commit.entries.iter().map(new).collect()
 }
 
+/// A row of `nonces`: the result of a draft with a nonce.
+pub(crate) struct NewNonce<'a> {
+    pub(crate) sender: &'a str,
+    pub(crate) nonce: &'a str,
+    /// The id of the topic's row.
+    pub(crate) topic: i64,
+    pub(crate) seq: u64,
+    pub(crate) at: i64,
+}
+
+/// The rows of the nonces of a batch: those of new entries, and those that are remembered.
+pub(crate) fn new_nonces<'a>(
+    commit: &'a Commit,
+    entries: &[NewEntry<'a>],
+    topics: &TopicRows,
+) -> Result<Vec<NewNonce<'a>>, StoreError> {
+    let mut nonces = Vec::with_capacity(entries.len());
+    for NewEntry { topic, entry } in entries {
+        if let Some(nonce) = &entry.nonce {
+            let (sender, nonce) = (entry.from.as_str(), nonce.as_str());
+            nonces.push(NewNonce {
+                sender,
+                nonce,
+                topic: *topic,
+                seq: entry.seq,
+                at: columns::column(entry.at_ms),
+            });
+        }
+    }
+    for remembered in &commit.remembered {
+        nonces.push(NewNonce {
+            sender: remembered.from.as_str(),
+            nonce: remembered.nonce.as_str(),
+            topic: find(topics, &remembered.topic)?.id,
+            seq: remembered.seq,
+            at: columns::column(remembered.at_ms),
+        });
+    }
+    Ok(nonces)
+}
+
 /// Finds the row of a topic of the batch.
 pub(crate) fn find<'t>(topics: &'t TopicRows, topic: &Topic) -> Result<&'t TopicRow, StoreError> {
     topics
@@ -44,7 +85,8 @@ pub(crate) fn must_check_all(drafts: &[Draft], topics: &TopicRows, checked: Chec
         && drafts.iter().any(|draft| !checked.includes(draft) && is_special(&draft.topic))
 }
 
-/// Writes what most batches have nothing of: new members, and who was mentioned.
+/// Writes what most batches have nothing of: new members, and who was mentioned in the new
+/// messages.
 pub(crate) async fn write_members_and_mentions<S: Statements>(
     statements: &mut S,
     commit: &Commit,
@@ -67,8 +109,9 @@ pub(crate) async fn write_members_and_mentions<S: Statements>(
     }
     let mut mentions = Vec::new();
     for new in entries {
-        for name in columns::mentioned(new.entry) {
-            mentions.push((new.topic, name, new.entry.seq, new.entry.from.as_str()));
+        let author = &new.entry.from;
+        for name in new.entry.body.mentions().into_iter().flat_map(|all| columns::mentioned(all, author)) {
+            mentions.push((new.topic, name, new.entry.seq, author.as_str()));
         }
     }
     if !mentions.is_empty() {

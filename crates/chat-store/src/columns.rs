@@ -1,6 +1,6 @@
 //! Values of the chat as columns of a database, and back.
 
-use chat_core::{Body, Emoji, Entry, Mentions, MessageText, Pair, Reaction, RoomName, Topic, Username};
+use chat_core::{Body, Emoji, Mentions, MessageText, Pair, Reaction, RoomName, Topic, Username};
 
 use crate::StoreError;
 
@@ -79,7 +79,6 @@ pub(crate) fn change(
 }
 
 /// The column `reactions` of the state of a message.
-#[allow(dead_code)]
 pub(crate) fn reactions(reactions: &[Reaction]) -> Option<String> {
     let row = |reaction: &Reaction| {
         let users: Vec<&str> = reaction.users.iter().map(Username::as_str).collect();
@@ -103,23 +102,31 @@ pub(crate) fn parse_reactions(column: Option<&str>) -> Result<Vec<Reaction>, Sto
 
 /// The column `mentions` of an entry with this body.
 pub(crate) fn mentions(body: &Body) -> Option<String> {
-    let mentions = body.mentions()?;
-    let all = mentions.all.then_some(ALL);
-    let names: Vec<&str> = all.into_iter().chain(mentions.names.iter().map(Username::as_str)).collect();
-    Some(serde_json::Value::from(names).to_string())
+    body.mentions().map(mentions_column)
 }
 
-/// The columns `username` of the rows of `mentions` for an entry. A message that mentions
-/// all is counted once for each user.
-pub(crate) fn mentioned(entry: &Entry) -> Vec<&str> {
-    match entry.body.mentions() {
-        None => Vec::new(),
-        Some(mentions) if mentions.all => vec![ALL],
-        Some(mentions) => {
-            let others = mentions.names.iter().filter(|name| **name != entry.from);
-            others.map(Username::as_str).collect()
-        }
+/// The column `reply_to` of an entry with this body.
+pub(crate) fn reply_to(body: &Body) -> Option<i64> {
+    match body {
+        Body::Message { reply_to, .. } => reply_to.map(column),
+        Body::Edit { .. } | Body::Delete { .. } | Body::React { .. } | Body::Unreact { .. } => None,
     }
+}
+
+/// The column `mentions` of an entry with these mentions.
+pub(crate) fn mentions_column(mentions: &Mentions) -> String {
+    let all = mentions.all.then_some(ALL);
+    let names: Vec<&str> = all.into_iter().chain(mentions.names.iter().map(Username::as_str)).collect();
+    serde_json::Value::from(names).to_string()
+}
+
+/// The columns `username` of the rows of `mentions` for a message of this author. A message
+/// that mentions all is counted once for each user.
+pub(crate) fn mentioned<'a>(mentions: &'a Mentions, author: &Username) -> Vec<&'a str> {
+    if mentions.all {
+        return vec![ALL];
+    }
+    mentions.names.iter().filter(|name| *name != author).map(Username::as_str).collect()
 }
 
 fn parse_mentions(column: &str) -> Result<Box<Mentions>, StoreError> {

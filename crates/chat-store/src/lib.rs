@@ -42,6 +42,7 @@
 mod backup;
 mod batch;
 mod cause;
+mod changes;
 mod columns;
 mod directory;
 mod error;

@@ -87,12 +87,6 @@ impl Cut {
         self.entries
     }
 
-    /// The number of the oldest message that is kept of a topic with this last number and
-    /// without changes.
-    pub(crate) fn oldest_kept(&self, last: u64) -> u64 {
-        self.entries.map_or(1, |kept| (last + 1).saturating_sub(kept))
-    }
-
     /// Whether an entry is removed, in a topic where this is the number of the oldest
     /// message among those whose number is limited; 1 if it has fewer.
     pub(crate) fn removes(&self, seq: u64, at_ms: u64, oldest_kept: u64) -> bool {
@@ -139,16 +133,15 @@ mod tests {
     #[test]
     fn entries_too_old_or_too_many_are_removed_but_never_new_ones() {
         let now = 100 * KEPT_AT_LEAST_MS;
-        let removes = |entries, age_ms, seq, age| {
-            let cut = Cut::of(&Retention { entries, age_ms }, now);
-            cut.removes(seq, now - age, cut.oldest_kept(10))
+        // An entry with the number 7, of this age.
+        let removes = |age_ms, oldest_kept, age| {
+            Cut::of(&Retention { entries: None, age_ms }, now).removes(7, now - age, oldest_kept)
         };
         let (young, old) = (KEPT_AT_LEAST_MS, KEPT_AT_LEAST_MS + 1);
-        assert!(!removes(None, None, 1, now));
-        assert!(removes(Some(3), None, 7, old) && !removes(Some(3), None, 8, old));
-        assert!(!removes(Some(3), None, 7, young));
-        assert!(removes(Some(0), None, 10, old) && !removes(Some(u64::MAX), None, 1, old));
-        assert!(removes(None, Some(2 * old), 10, 2 * old + 1) && !removes(None, Some(2 * old), 1, 2 * old));
-        assert!(!removes(None, Some(0), 1, young));
+        assert!(!removes(None, 1, now));
+        assert!(removes(None, 8, old) && !removes(None, 7, old));
+        assert!(!removes(None, 8, young));
+        assert!(removes(Some(2 * old), 1, 2 * old + 1) && !removes(Some(2 * old), 1, 2 * old));
+        assert!(!removes(Some(0), 1, young));
     }
 }

@@ -136,7 +136,6 @@ fn entry(topic: &Topic, seq: i64, row: &impl Columns) -> Result<Entry, StoreErro
 
 /// The columns `updated, edit_seq, edited_at, delete_seq, deleted_at, reactions` of the state
 /// of a message, from `index` on. They are NULL for a message that was never changed.
-#[allow(dead_code)]
 pub(crate) fn kept_state(row: &impl Columns, index: usize) -> Result<KeptState, StoreError> {
     let Some(updated) = row.integer_or_null(index)? else { return Ok(KeptState::default()) };
     let stamp = |index| match (row.integer_or_null(index)?, row.integer_or_null(index + 1)?) {
@@ -182,16 +181,20 @@ pub(crate) struct OldestEntry {
     pub(crate) id: i64,
     pub(crate) topic: Topic,
     pub(crate) last: u64,
-    /// The number and stamp of the entry.
+    /// The number and stamp of the entry, a message or a change.
     pub(crate) oldest: Option<(u64, u64)>,
 }
 
-/// The columns `id, kind, name, other, last_seq, seq, at`.
+/// The columns `id, kind, name, other, last_seq`, and `seq, at` of the oldest message and of
+/// the oldest change.
 pub(crate) fn oldest_entry(row: &impl Columns) -> Result<OldestEntry, StoreError> {
-    let oldest = match (row.integer_or_null(5)?, row.integer_or_null(6)?) {
-        (Some(seq), Some(at)) => Some((columns::number(seq)?, columns::number(at)?)),
-        _ => None,
-    };
+    let mut oldest = None;
+    for index in [5, 7] {
+        if let (Some(seq), Some(at)) = (row.integer_or_null(index)?, row.integer_or_null(index + 1)?) {
+            let entry = (columns::number(seq)?, columns::number(at)?);
+            oldest = Some(oldest.map_or(entry, |other| entry.min(other)));
+        }
+    }
     Ok(OldestEntry { id: row.integer(0)?, topic: topic(row, 1)?, last: row.number(4)?, oldest })
 }
 

@@ -1,6 +1,7 @@
 //! Statements that both databases understand, run on either of them.
 
 use crate::StoreError;
+use crate::changes::sql::ChangeSql;
 use crate::list::List;
 use crate::rooms::sql::Sql;
 use crate::rows::Columns;
@@ -15,6 +16,8 @@ pub(crate) trait Statements: Send {
 
     /// The statements that differ between the databases.
     const SQL: Sql;
+    /// Those about changes of messages.
+    const CHANGES: ChangeSql;
 
     /// Runs a statement and returns its rows.
     fn rows(

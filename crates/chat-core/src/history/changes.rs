@@ -95,7 +95,8 @@ impl Log {
             };
             let body = Body::Message { text, mentions, reply_to, state };
             // What was taken back has no trace of the room in which v1 wrote it.
-            replaced.push(Arc::new(Entry { body, ..Entry::clone(&message) }));
+            let room = message.room.clone().filter(|_| !changed.is_deleted);
+            replaced.push(Arc::new(Entry { body, room, ..Entry::clone(&message) }));
             replaced.extend(edit_before.and_then(|edit| self.without_text(edit.seq)));
         } else if let Body::Message { text, mentions, reply_to, .. } = message.body.clone() {
             let body = Body::Message { text, mentions, reply_to, state };

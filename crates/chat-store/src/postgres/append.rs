@@ -3,7 +3,10 @@
 //! Transactions of other lanes, and of other servers, may run at the same time. Each
 //! locks the rows of its topics in the order of topics, then its nonces in the order of
 //! nonces, so that transactions cannot deadlock. Rooms come before pairs of users in this
-//! order: a batch whose rooms are looked at locks all of its rooms first.
+//! order: a batch whose rooms are looked at locks all of its rooms first. A batch with
+//! changes or answers locks all of its topics first, so that their messages stay as they are
+//! while it is judged; the rows of messages and of their states are locked by who has locked
+//! their topic.
 
 use std::collections::BTreeSet;
 
@@ -12,49 +15,84 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::failure::Failure;
-use crate::batch::{NewEntry, TopicRows, find, must_check_all, new_entries, write_members_and_mentions};
+use super::pool::Query;
+use crate::batch::{
+    NewEntry, NewNonce, TopicRows, find, must_check_all, new_entries, new_nonces, write_members_and_mentions,
+};
 use crate::rows::{self, Columns as _};
-use crate::{StoreError, columns, rooms};
+use crate::{StoreError, changes, columns, rooms};
 
-/// The mark on the first entry of a transaction, by which a lane resolves whether the
-/// transaction was committed. Nonces would not do, as v1 clients give none.
+/// How a transaction ends.
+pub(super) enum Ending {
+    /// There is nothing to commit.
+    Nothing,
+    /// Stored again, the batch would have the same result: it has only nonces to remember.
+    Repeatable,
+    /// The outcome of a commit can be resolved by a mark.
+    Marked(Mark),
+}
+
+/// The mark on the first message of a transaction, or on its first change if it has no
+/// message, by which a lane resolves whether the transaction was committed. Nonces would not
+/// do, as v1 clients give none.
 pub(super) struct Mark {
     topic: i64,
     seq: i64,
     batch: String,
 }
 
-/// Begins a transaction and stores a batch in it, without the final commit. No mark is
-/// returned if there is nothing to commit.
+impl Mark {
+    fn on(first: &NewEntry<'_>) -> Self {
+        let batch = Uuid::now_v7().simple().to_string();
+        Self { topic: first.topic, seq: columns::column(first.entry.seq), batch }
+    }
+}
+
+/// Begins a transaction and stores a batch in it, without the final commit.
 pub(super) async fn append(
     connection: &mut PgConnection,
     drafts: &[Draft],
     now_ms: u64,
-) -> Result<(Commit, Option<Mark>), Failure> {
+) -> Result<(Commit, Ending), Failure> {
     let mut checked = Checked::Hinted;
     loop {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
         let questions = Questions::about(drafts, checked);
-        let rooms = if questions.rooms.is_empty() { BTreeSet::new() } else { room_names(drafts) };
-        let rooms: Vec<&str> = rooms.into_iter().collect();
-        let has_added = lock(connection, &rooms).await?;
-        let facts = answer(connection, &questions).await?;
+        let locked = Keys::of(&to_lock(drafts, &questions));
+        let (mut topics, has_added) = lock(connection, &locked).await?;
+        if must_check_all(drafts, &topics, checked) {
+            checked = Checked::All;
+            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
+            continue;
+        }
+        let facts = answer(connection, &questions, &topics).await?;
         let batch = Batch::decide(drafts, &facts, checked, now_ms);
-        let topics = count_in(connection, &batch, now_ms).await?;
+        topics.extend(count_in(connection, &batch, now_ms).await?);
         if must_check_all(drafts, &topics, checked) {
             checked = Checked::All;
             sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
             continue;
         }
         if has_added {
-            sqlx::query(REMOVE_UNUSED).bind(&rooms).execute(&mut *connection).await?;
+            locked.bind(sqlx::query(REMOVE_UNUSED)).execute(&mut *connection).await?;
         }
         let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
         let entries = new_entries(&commit, &topics)?;
-        let mark = insert_entries(connection, &entries).await?;
-        if insert_nonces(connection, &entries).await? {
-            write_members_and_mentions(connection, &commit, &entries, now_ms).await?;
-            return Ok((commit, mark));
+        let nonces = new_nonces(&commit, &entries, &topics)?;
+        let (changes, messages): (Vec<_>, Vec<_>) = entries.into_iter().partition(changes::is_change);
+        let mark = messages.first().or(changes.first()).map(Mark::on);
+        let batch_name = mark.as_ref().map(|mark| mark.batch.as_str());
+        insert_messages(connection, &messages, batch_name).await?;
+        if insert_nonces(connection, nonces).await? {
+            write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
+            let name = batch_name.filter(|_| messages.is_empty());
+            changes::write(connection, &commit, &changes, &topics, name).await?;
+            let ending = match mark {
+                Some(mark) => Ending::Marked(mark),
+                None if !commit.remembered.is_empty() => Ending::Repeatable,
+                None => Ending::Nothing,
+            };
+            return Ok((commit, ending));
         }
         // Another lane has committed one of the nonces, with another topic, since
         // this transaction looked. The next round finds it.
@@ -62,37 +100,62 @@ pub(super) async fn append(
     }
 }
 
-/// The rooms of a batch, in the order of topics.
-fn room_names(drafts: &[Draft]) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    for draft in drafts {
-        if let Topic::Room(room) = &draft.topic {
-            names.insert(room.as_str());
-        }
+/// The topics of a batch that are locked before it is judged, in the order of topics.
+fn to_lock<'a>(drafts: &'a [Draft], questions: &Questions<'_>) -> BTreeSet<&'a Topic> {
+    let topics = drafts.iter().map(|draft| &draft.topic);
+    match (questions.targets.is_empty(), questions.rooms.is_empty()) {
+        (false, _) => topics.collect(),
+        (true, false) => topics.filter(|topic| matches!(topic, Topic::Room(_))).collect(),
+        (true, true) => BTreeSet::new(),
     }
-    names
 }
 
-/// Locks rooms at the beginning of a transaction, so that they and their members stay as
-/// they are until its end. Returns whether it has added rows that were missing, for which
-/// it begins the transaction again: each is added in its turn, not after the others.
-async fn lock(connection: &mut PgConnection, rooms: &[&str]) -> Result<bool, Failure> {
-    if rooms.is_empty() {
-        return Ok(false);
+/// The keys of topics as three arrays.
+#[derive(Default)]
+struct Keys<'a> {
+    kinds: Vec<i64>,
+    names: Vec<&'a str>,
+    others: Vec<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(topics: &BTreeSet<&'a Topic>) -> Self {
+        let mut keys = Self::default();
+        for topic in topics {
+            let (kind, name, other) = columns::topic_key(topic);
+            keys.kinds.push(kind);
+            keys.names.push(name);
+            keys.others.push(other);
+        }
+        keys
     }
-    let locked = sqlx::query(LOCK).bind(rooms).execute(&mut *connection).await?;
-    if locked.rows_affected() == rooms.len() as u64 {
-        return Ok(false);
+
+    fn bind<'q>(&'q self, query: Query<'q>) -> Query<'q> {
+        query.bind(&self.kinds).bind(&self.names).bind(&self.others)
     }
-    sqlx::raw_sql("ROLLBACK; BEGIN").execute(&mut *connection).await?;
-    sqlx::query(LOCK_OR_ADD).bind(rooms).execute(connection).await?;
-    Ok(true)
+}
+
+/// Locks topics at the beginning of a transaction, so that they, their messages and the
+/// members of rooms stay as they are until its end. Returns their rows, and whether it has
+/// added rows that were missing, for which it begins the transaction again: each is added in
+/// its turn, not after the others.
+async fn lock(connection: &mut PgConnection, topics: &Keys<'_>) -> Result<(TopicRows, bool), Failure> {
+    if topics.kinds.is_empty() {
+        return Ok((TopicRows::new(), false));
+    }
+    let mut locked = topics.bind(sqlx::query(LOCK)).fetch_all(&mut *connection).await?;
+    let is_missing = locked.len() < topics.kinds.len();
+    if is_missing {
+        sqlx::raw_sql("ROLLBACK; BEGIN").execute(&mut *connection).await?;
+        locked = topics.bind(sqlx::query(LOCK_OR_ADD)).fetch_all(connection).await?;
+    }
+    Ok((locked.iter().map(rows::topic_row).collect::<Result<_, StoreError>>()?, is_missing))
 }
 
 impl Mark {
     /// Whether the transaction was committed. Its backend must be gone.
     pub(super) async fn is_stored(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
-        let found = sqlx::query("SELECT FROM entries WHERE topic = $1 AND seq = $2 AND batch = $3")
+        let found = sqlx::query(FIND_MARK)
             .bind(self.topic)
             .bind(self.seq)
             .bind(&self.batch)
@@ -103,7 +166,11 @@ impl Mark {
 }
 
 /// Looks up what the decisions about a batch depend on.
-async fn answer<'a>(connection: &mut PgConnection, questions: &Questions<'a>) -> Result<Facts<'a>, Failure> {
+async fn answer<'a>(
+    connection: &mut PgConnection,
+    questions: &Questions<'a>,
+    topics: &TopicRows,
+) -> Result<Facts<'a>, Failure> {
     let mut facts = Facts::default();
     if !questions.nonces.is_empty() {
         let nonces = column(&questions.nonces, |(_, nonce)| nonce.as_str());
@@ -121,6 +188,7 @@ async fn answer<'a>(connection: &mut PgConnection, questions: &Questions<'a>) ->
         }
     }
     rooms::read::facts(connection, questions, &mut facts).await?;
+    changes::facts(connection, questions, topics, &mut facts).await?;
     Ok(facts)
 }
 
@@ -152,18 +220,17 @@ async fn count_in(
     Ok(counted.iter().map(rows::topic_row).collect::<Result<_, StoreError>>()?)
 }
 
-async fn insert_entries(
+/// Inserts messages, with the name of the batch on the first one.
+async fn insert_messages(
     connection: &mut PgConnection,
     entries: &[NewEntry<'_>],
-) -> Result<Option<Mark>, Failure> {
-    let Some(first) = entries.first() else { return Ok(None) };
-    let mark = Mark {
-        topic: first.topic,
-        seq: columns::column(first.entry.seq),
-        batch: Uuid::now_v7().simple().to_string(),
-    };
+    batch: Option<&str>,
+) -> Result<(), Failure> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let mut batches = vec![None; entries.len()];
-    batches[0] = Some(mark.batch.as_str());
+    batches[0] = batch;
     sqlx::query(INSERT_ENTRIES)
         .bind(column(entries, |new| new.topic))
         .bind(column(entries, |new| columns::column(new.entry.seq)))
@@ -175,28 +242,25 @@ async fn insert_entries(
         .bind(column(entries, |new| new.entry.nonce.as_ref().map(|nonce| nonce.as_str())))
         .bind(batches)
         .bind(column(entries, |new| columns::mentions(&new.entry.body)))
+        .bind(column(entries, |new| columns::reply_to(&new.entry.body)))
         .execute(connection)
         .await?;
-    Ok(Some(mark))
+    Ok(())
 }
 
 /// Inserts the nonces; returns whether all of them were new. Where another transaction
 /// is about to store one of them, this waits for its end.
-async fn insert_nonces(connection: &mut PgConnection, entries: &[NewEntry<'_>]) -> Result<bool, Failure> {
-    let mut new: Vec<_> = entries
-        .iter()
-        .filter_map(|new| Some((new.entry.nonce.as_ref()?.as_str(), new.entry.from.as_str(), new)))
-        .collect();
+async fn insert_nonces(connection: &mut PgConnection, mut new: Vec<NewNonce<'_>>) -> Result<bool, Failure> {
     if new.is_empty() {
         return Ok(true);
     }
-    new.sort_unstable_by_key(|&(nonce, sender, _)| (nonce, sender));
+    new.sort_unstable_by_key(|new| (new.nonce, new.sender));
     let inserted = sqlx::query(INSERT_NONCES)
-        .bind(column(&new, |&(nonce, _, _)| nonce))
-        .bind(column(&new, |&(_, sender, _)| sender))
-        .bind(column(&new, |(_, _, new)| new.topic))
-        .bind(column(&new, |(_, _, new)| columns::column(new.entry.seq)))
-        .bind(column(&new, |(_, _, new)| columns::column(new.entry.at_ms)))
+        .bind(column(&new, |new| new.nonce))
+        .bind(column(&new, |new| new.sender))
+        .bind(column(&new, |new| new.topic))
+        .bind(column(&new, |new| columns::column(new.seq)))
+        .bind(column(&new, |new| new.at))
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected() == new.len() as u64)
@@ -225,25 +289,38 @@ const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, la
         SET last_seq = t.last_seq + excluded.last_seq, last_at = greatest(t.last_at, excluded.last_at)
      RETURNING id, kind, name, other, last_seq, last_at, special";
 
-pub(super) const LOCK: &str = "SELECT 1 FROM topics WHERE kind = 1 AND name = ANY ($1) AND other = ''
-      ORDER BY name FOR UPDATE";
+/// Topics in their order.
+pub(super) const LOCK: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, t.last_at, t.special
+       FROM unnest($1::bigint[], $2::text[], $3::text[])
+            WITH ORDINALITY AS d (kind, name, other, position)
+       JOIN topics AS t ON t.kind = d.kind AND t.name = d.name AND t.other = d.other
+      ORDER BY d.position FOR UPDATE OF t";
 
-/// Names in their order. The update, which changes nothing, locks a row that is there.
+/// Topics in their order. The update, which changes nothing, locks a row that is there.
 const LOCK_OR_ADD: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at)
-     SELECT 1, d.name, '', 0, 0 FROM unnest($1::text[]) WITH ORDINALITY AS d (name, position)
+     SELECT d.kind, d.name, d.other, 0, 0
+       FROM unnest($1::bigint[], $2::text[], $3::text[])
+            WITH ORDINALITY AS d (kind, name, other, position)
       ORDER BY d.position
-         ON CONFLICT (kind, name, other) DO UPDATE SET last_seq = t.last_seq";
+         ON CONFLICT (kind, name, other) DO UPDATE SET last_seq = t.last_seq
+     RETURNING id, kind, name, other, last_seq, last_at, special";
 
-/// Rows that were added for messages that are forbidden. A room without a message has its
-/// row in `rooms`.
+/// Rows that were added for drafts that are not stored. A room without a message has its row
+/// in `rooms`.
 pub(super) const REMOVE_UNUSED: &str = "DELETE FROM topics AS t
-      WHERE kind = 1 AND name = ANY ($1) AND other = '' AND last_seq = 0
-        AND (SELECT r.name FROM rooms AS r WHERE r.name = t.name) IS NULL";
+      USING unnest($1::bigint[], $2::text[], $3::text[]) AS d (kind, name, other)
+      WHERE t.kind = d.kind AND t.name = d.name AND t.other = d.other AND t.last_seq = 0
+        AND (t.kind = 2 OR (SELECT r.name FROM rooms AS r WHERE r.name = t.name) IS NULL)";
+
+pub(super) const FIND_MARK: &str = "SELECT 1 FROM entries WHERE topic = $1 AND seq = $2 AND batch = $3
+      UNION ALL
+     SELECT 1 FROM changes WHERE topic = $1 AND seq = $2 AND batch = $3";
 
 const INSERT_ENTRIES: &str =
-    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions)
+    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions, reply_to)
      SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
-                          $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])";
+                          $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+                          $11::bigint[])";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (nonce, sender, topic, seq, at)
      SELECT d.nonce, d.sender, d.topic, d.seq, d.at

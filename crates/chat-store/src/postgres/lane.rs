@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use super::PostgresOptions;
-use super::append::{self, Mark};
+use super::append::{self, Ending, Mark};
 use super::database::Database;
 use super::deadline::Deadline;
 use super::failure::Failure;
@@ -118,14 +118,20 @@ impl Slot {
             return Ok(commit);
         }
         self.abandoned = Some(session.backend.clone());
-        let (commit, mark) = append::append(&mut session.connection, drafts, now_ms).await?;
-        let commit = match mark {
+        let (commit, ending) = append::append(&mut session.connection, drafts, now_ms).await?;
+        let commit = match ending {
             // There is nothing to commit, so that the outcome does not matter.
-            None => {
+            Ending::Nothing => {
                 sqlx::raw_sql("ROLLBACK").execute(&mut session.connection).await?;
                 commit
             }
-            Some(mark) => {
+            // Neither does it here: the next attempt has the same result.
+            Ending::Repeatable => {
+                let end = sqlx::raw_sql("COMMIT").execute(&mut session.connection).await;
+                end.map_err(Failure::passing)?;
+                commit
+            }
+            Ending::Marked(mark) => {
                 let unresolved = unresolved.insert(Unresolved { commit, mark });
                 // Any error here leaves the outcome unknown: it may come after the
                 // commit.

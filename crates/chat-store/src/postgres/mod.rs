@@ -253,7 +253,11 @@ mod tests {
 
     use super::*;
     use crate::DatabaseUrl;
+    use crate::changes::sql::{ChangeSql, POSTGRES as CHANGES_SQL};
+    use crate::changes::trim as oldest;
     use crate::rooms::{fill, members, sql};
+
+    const CHANGES: ChangeSql = CHANGES_SQL;
     use crate::test_postgres::TestDatabase;
 
     /// The planner has no statistics of a new table, and poor ones of an almost empty
@@ -285,9 +289,21 @@ mod tests {
                 (trim::FIRST_ENTRIES, 2),
                 (trim::OLDEST_ENTRIES, 2),
                 (trim::REMOVE, 3),
+                (trim::LOCK, 1),
+                (CHANGES.administrators, 1),
+                (CHANGES.targets, 1),
+                (CHANGES.reacted, 1),
+                (CHANGES.reactors, 2),
+                (CHANGES.remove_mentions, 1),
+                (CHANGES.replace_texts, 1),
+                (CHANGES.remove_all_reactions, 1),
+                (CHANGES.remove_reactions, 1),
+                (oldest::CHANGES_AFTER, 2),
+                (oldest::MESSAGE_BEFORE, 3),
+                (append::FIND_MARK, 3),
                 (trim::FORGET, 2),
-                (append::LOCK, 1),
-                (append::REMOVE_UNUSED, 1),
+                (append::LOCK, 3),
+                (append::REMOVE_UNUSED, 3),
                 (sql::POSTGRES.room_facts, 1),
                 (sql::POSTGRES.roles, 1),
                 (read::TOPS.postgres, 1),
@@ -318,6 +334,10 @@ mod tests {
                 // loses this order, and is right only where none is needed.
                 let unordered = [
                     append::REMOVE_UNUSED,
+                    trim::LOCK,
+                    trim::REMOVE,
+                    oldest::CHANGES_AFTER,
+                    CHANGES.remove_all_reactions,
                     accounts::FIND_USER_IGNORING_CASE,
                     accounts::FIND_USERS,
                     accounts::REMOVE_USER,

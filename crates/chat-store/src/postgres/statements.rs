@@ -4,11 +4,12 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::failure::Failure;
 use super::pool::{Pool, Query};
-use crate::StoreError;
+use crate::changes::sql::ChangeSql;
 use crate::list::List;
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
+use crate::{StoreError, changes};
 
 /// Inside the caller's transaction.
 impl Statements for PgConnection {
@@ -16,6 +17,7 @@ impl Statements for PgConnection {
     type Error = Failure;
 
     const SQL: Sql = sql::POSTGRES;
+    const CHANGES: ChangeSql = changes::sql::POSTGRES;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, Failure> {
         Ok(query(sql, values).fetch_all(self).await?)
@@ -38,6 +40,7 @@ impl Statements for &Pool {
     type Error = StoreError;
 
     const SQL: Sql = sql::POSTGRES;
+    const CHANGES: ChangeSql = changes::sql::POSTGRES;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, StoreError> {
         Pool::rows(self, || query(sql, values)).await

@@ -1,12 +1,14 @@
 //! Storing a batch, with one statement for each step of the whole batch.
 
-use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions};
+use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions, Topic};
 use sqlx::sqlite::SqliteConnection;
 
-use crate::batch::{NewEntry, TopicRows, find, must_check_all, new_entries, write_members_and_mentions};
+use crate::batch::{
+    NewEntry, NewNonce, TopicRows, find, must_check_all, new_entries, new_nonces, write_members_and_mentions,
+};
 use crate::rows::{self, Columns as _};
 use crate::statements::json;
-use crate::{StoreError, columns, rooms};
+use crate::{StoreError, changes, columns, rooms};
 
 /// Stores a batch inside the caller's transaction.
 pub(super) async fn append(
@@ -31,31 +33,63 @@ async fn store(
     checked: Checked,
     now_ms: u64,
 ) -> Result<Option<Commit>, StoreError> {
-    let facts = answer(connection, &Questions::about(drafts, checked)).await?;
+    let questions = Questions::about(drafts, checked);
+    let mut topics = find_topics(connection, &questions).await?;
+    if must_check_all(drafts, &topics, checked) {
+        return Ok(None);
+    }
+    let facts = answer(connection, &questions, &topics).await?;
     let batch = Batch::decide(drafts, &facts, checked, now_ms);
-    let topics = count_in(connection, &batch, now_ms).await?;
+    topics.extend(count_in(connection, &batch, now_ms).await?);
     if must_check_all(drafts, &topics, checked) {
         return Ok(None);
     }
     let commit = batch.number(|topic, _| Ok::<_, StoreError>(find(&topics, topic)?.end))?;
     let entries = new_entries(&commit, &topics)?;
-    write(connection, &entries).await?;
-    write_members_and_mentions(connection, &commit, &entries, now_ms).await?;
+    let nonces = new_nonces(&commit, &entries, &topics)?;
+    let (changes, messages): (Vec<_>, Vec<_>) = entries.into_iter().partition(changes::is_change);
+    write(connection, &messages, &nonces).await?;
+    write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
+    changes::write(connection, &commit, &changes, &topics, None).await?;
     Ok(Some(commit))
 }
 
-/// Inserts the new entries and their nonces.
-async fn write(connection: &mut SqliteConnection, entries: &[NewEntry<'_>]) -> Result<(), StoreError> {
-    let entry_rows: Vec<_> = entries.iter().map(entry_row).collect();
-    insert(connection, INSERT_ENTRIES, &entry_rows).await?;
-    let nonce_rows: Vec<_> = entries.iter().filter_map(nonce_row).collect();
+/// Inserts the new messages, and the nonces of all entries.
+async fn write(
+    connection: &mut SqliteConnection,
+    messages: &[NewEntry<'_>],
+    nonces: &[NewNonce<'_>],
+) -> Result<(), StoreError> {
+    let message_rows: Vec<_> = messages.iter().map(entry_row).collect();
+    insert(connection, INSERT_ENTRIES, &message_rows).await?;
+    let nonce_rows: Vec<_> = nonces.iter().map(nonce_row).collect();
     insert(connection, INSERT_NONCES, &nonce_rows).await
+}
+
+/// Finds the topics in which messages are changed or answered.
+async fn find_topics(
+    connection: &mut SqliteConnection,
+    questions: &Questions<'_>,
+) -> Result<TopicRows, StoreError> {
+    let mut topics: Vec<&Topic> = questions.targets.iter().map(|(topic, _)| *topic).collect();
+    topics.dedup();
+    if topics.is_empty() {
+        return Ok(TopicRows::new());
+    }
+    let keys: Vec<_> = topics.into_iter().map(columns::topic_key).collect();
+    let found = sqlx::query(FIND_TOPICS)
+        .bind(json(&keys)?)
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    found.iter().map(rows::topic_row).collect()
 }
 
 /// Looks up what the decisions about a batch depend on.
 async fn answer<'a>(
     connection: &mut SqliteConnection,
     questions: &Questions<'a>,
+    topics: &TopicRows,
 ) -> Result<Facts<'a>, StoreError> {
     let mut facts = Facts::default();
     if !questions.nonces.is_empty() {
@@ -83,6 +117,7 @@ async fn answer<'a>(
         }
     }
     rooms::read::facts(connection, questions, &mut facts).await?;
+    changes::facts(connection, questions, topics, &mut facts).await?;
     Ok(facts)
 }
 
@@ -128,13 +163,12 @@ fn entry_row<'a>(new: &NewEntry<'a>) -> impl serde::Serialize + use<'a> {
         columns::column(entry.at_ms),
         entry.nonce.as_ref().map(|nonce| nonce.as_str()),
         columns::mentions(&entry.body),
+        columns::reply_to(&entry.body),
     )
 }
 
-fn nonce_row<'a>(new: &NewEntry<'a>) -> Option<impl serde::Serialize + use<'a>> {
-    let entry = new.entry;
-    let nonce = entry.nonce.as_ref()?.as_str();
-    Some((entry.from.as_str(), nonce, new.topic, entry.seq, columns::column(entry.at_ms)))
+fn nonce_row<'a>(new: &NewNonce<'a>) -> impl serde::Serialize + use<'a> {
+    (new.sender, new.nonce, new.topic, new.seq, new.at)
 }
 
 async fn insert(
@@ -159,6 +193,11 @@ pub(super) const KNOWN_NONCES: &str = "SELECT d.key, t.kind, t.name, t.other, n.
 pub(super) const RECIPIENTS: &str =
     "SELECT d.key FROM jsonb_each(?1) AS d CROSS JOIN users AS u ON u.username = d.value";
 
+pub(super) const FIND_TOPICS: &str =
+    "SELECT t.id, t.kind, t.name, t.other, t.last_seq, t.last_at, t.special FROM jsonb_each(?1) AS d
+      CROSS JOIN topics AS t
+         ON t.kind = d.value ->> 0 AND t.name = d.value ->> 1 AND t.other = d.value ->> 2";
+
 // "WHERE true" makes the parser take ON as a part of the INSERT.
 const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2 FROM jsonb_each(?1) WHERE true
@@ -166,9 +205,10 @@ const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at
         SET last_seq = last_seq + excluded.last_seq, last_at = max(last_at, excluded.last_at)
      RETURNING id, kind, name, other, last_seq, last_at, special";
 
-const INSERT_ENTRIES: &str = "INSERT INTO entries (topic, seq, kind, sender, room, text, at, nonce, mentions)
+const INSERT_ENTRIES: &str = "INSERT INTO entries
+            (topic, seq, kind, sender, room, text, at, nonce, mentions, reply_to)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-            value ->> 8
+            value ->> 8, value ->> 9
        FROM jsonb_each(?1)";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (sender, nonce, topic, seq, at)

@@ -219,7 +219,11 @@ async fn epoch(connection: &mut SqliteConnection) -> Result<String, StoreError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::changes::sql::{ChangeSql, SQLITE};
+    use crate::changes::trim as oldest;
     use crate::rooms::{fill, members, sql};
+
+    const CHANGES: ChangeSql = SQLITE;
 
     /// SQLite plans with the statistics that `PRAGMA optimize` made when the file was last
     /// closed, and reading all of an almost empty table looks cheap.
@@ -233,6 +237,21 @@ mod tests {
                 page::FORWARD,
                 page::BACKWARD,
                 append::KNOWN_NONCES,
+                append::FIND_TOPICS,
+                CHANGES.administrators,
+                CHANGES.targets,
+                CHANGES.reacted,
+                CHANGES.reactors,
+                CHANGES.remove_mentions,
+                CHANGES.replace_texts,
+                CHANGES.keep_states,
+                CHANGES.remove_all_reactions,
+                CHANGES.remove_reactions,
+                oldest::CHANGES_AFTER,
+                oldest::MESSAGE_BEFORE,
+                trim::REMOVE_CHANGES,
+                trim::REMOVE_STATES,
+                trim::REMOVE_REMEMBERED,
                 append::RECIPIENTS,
                 names::FIND,
                 accounts::FIND_USER_IGNORING_CASE,

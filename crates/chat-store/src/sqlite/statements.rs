@@ -3,11 +3,12 @@
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 
-use crate::StoreError;
+use crate::changes::sql::ChangeSql;
 use crate::list::{self, List};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
+use crate::{StoreError, changes};
 
 /// Inside the caller's transaction.
 impl Statements for SqliteConnection {
@@ -15,6 +16,7 @@ impl Statements for SqliteConnection {
     type Error = StoreError;
 
     const SQL: Sql = sql::SQLITE;
+    const CHANGES: ChangeSql = changes::sql::SQLITE;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
         query(sql, values).fetch_all(self).await.map_err(StoreError::unavailable)
@@ -37,6 +39,7 @@ impl Statements for &SqlitePool {
     type Error = StoreError;
 
     const SQL: Sql = sql::SQLITE;
+    const CHANGES: ChangeSql = changes::sql::SQLITE;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
         query(sql, values).fetch_all(*self).await.map_err(StoreError::unavailable)

@@ -4,9 +4,10 @@
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::writer::Writer;
+use crate::changes::trim::oldest_kept;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
-use crate::rows::{self, Columns as _, OldestEntry};
-use crate::statements::json;
+use crate::rows::{self, Columns as _};
+use crate::statements::{Statements, json};
 use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
 
 pub(super) async fn trim(
@@ -66,9 +67,10 @@ async fn plan(
         .map_err(StoreError::unavailable)?;
     let mut plan = Plan::default();
     for row in &topics {
-        let OldestEntry { id, topic, last, oldest } = rows::oldest_entry(row)?;
-        let oldest_kept = cut.oldest_kept(last);
-        if let Some((seq, at_ms)) = oldest
+        let entry = rows::oldest_entry(row)?;
+        let id = entry.id;
+        if let Some((seq, at_ms)) = entry.oldest
+            && let oldest_kept = oldest_kept(&mut &*readers, cut, &entry).await?
             && cut.removes(seq, at_ms, oldest_kept)
         {
             let found = sqlx::query(OLDEST_ENTRIES)
@@ -78,7 +80,7 @@ async fn plan(
                 .await
                 .map_err(StoreError::unavailable)?;
             let oldest = found.iter().map(rows::seq_and_stamp).collect::<Result<Vec<_>, _>>()?;
-            plan.add(id, topic, oldest_kept, &oldest, cut);
+            plan.add(id, entry.topic, oldest_kept, &oldest, cut);
             if plan.entries == max {
                 // The topic may have more entries to remove.
                 return Ok((plan, Stage::Topics { after }));
@@ -90,27 +92,38 @@ async fn plan(
     Ok((plan, next))
 }
 
-/// Removes entries inside the caller's transaction. Returns the numbers of removed
-/// entries and of removed nonces.
+/// Removes entries inside the caller's transaction, with what depends on them. Returns the
+/// numbers of removed entries and of removed nonces.
 async fn remove(
     connection: &mut SqliteConnection,
     cuts: &[(i64, u64)],
     now_ms: u64,
 ) -> Result<(u64, u64), StoreError> {
     let nonces_before = columns::column(nonces_before(now_ms));
-    let (mut count, mut forgotten, mut outlived, mut mentions) = (0, Vec::new(), Vec::new(), Vec::new());
+    let (mut count, mut forgotten, mut outlived) = (0, Vec::new(), Vec::new());
+    let (mut mentions, mut reactions) = (Vec::new(), Vec::new());
     for (topic, upto) in cuts {
-        let gone = sqlx::query(REMOVE)
-            .bind(topic)
-            .bind(columns::column(*upto))
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(StoreError::unavailable)?;
-        count += gone.len() as u64;
-        for row in &gone {
+        let mut upto_here = async |sql: &'static str| {
+            let query = sqlx::query(sql).bind(topic).bind(columns::column(*upto));
+            query.fetch_all(&mut *connection).await.map_err(StoreError::unavailable)
+        };
+        let messages = upto_here(REMOVE).await?;
+        let changes = upto_here(REMOVE_CHANGES).await?;
+        upto_here(REMOVE_STATES).await?;
+        let remembered = upto_here(REMOVE_REMEMBERED).await?;
+        count += (messages.len() + changes.len()) as u64;
+        for row in &messages {
             if let Some(names) = row.text_or_null(3)? {
                 mentions.push((*topic, row.integer(4)?, names.to_owned()));
             }
+        }
+        for row in &changes {
+            // Those to a message are removed with it, not all at once: each with its change.
+            if let Some(emoji) = row.text_or_null(3)? {
+                reactions.push((*topic, row.integer(4)?, emoji.to_owned(), row.text(1)?.to_owned()));
+            }
+        }
+        for row in messages.iter().chain(&changes).chain(&remembered) {
             let Some(nonce) = row.text_or_null(0)? else { continue };
             let (sender, at) = (row.text(1)?.to_owned(), row.integer(2)?);
             let kept = if at < nonces_before { &mut forgotten } else { &mut outlived };
@@ -125,7 +138,12 @@ async fn remove(
         }
     }
     if !mentions.is_empty() {
-        let done = sqlx::query(REMOVE_MENTIONS).bind(json(&mentions)?).execute(connection).await;
+        let done = sqlx::query(REMOVE_MENTIONS).bind(json(&mentions)?).execute(&mut *connection).await;
+        done.map_err(StoreError::unavailable)?;
+    }
+    if !reactions.is_empty() {
+        let remove = <SqliteConnection as Statements>::CHANGES.remove_reactions;
+        let done = sqlx::query(remove).bind(json(&reactions)?).execute(connection).await;
         done.map_err(StoreError::unavailable)?;
     }
     Ok((count, forgotten.len() as u64))
@@ -148,17 +166,30 @@ async fn forget(connection: &mut SqliteConnection, end: i64, max: usize) -> Resu
     Ok(over.len() as u64)
 }
 
-/// Topics, each with its oldest entry if it has one.
-pub(super) const FIRST_ENTRIES: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, e.seq, e.at
+/// Topics, each with its oldest message and its oldest change if it has one.
+pub(super) const FIRST_ENTRIES: &str =
+    "SELECT t.id, t.kind, t.name, t.other, t.last_seq, e.seq, e.at, c.seq, c.at
        FROM topics AS t
        LEFT JOIN entries AS e
          ON e.topic = t.id AND e.seq = (SELECT min(o.seq) FROM entries AS o WHERE o.topic = t.id)
+       LEFT JOIN changes AS c
+         ON c.topic = t.id AND c.seq = (SELECT min(o.seq) FROM changes AS o WHERE o.topic = t.id)
       WHERE t.id > ?1 ORDER BY t.id LIMIT ?2";
 
-pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = ?1 ORDER BY seq LIMIT ?2";
+/// SQLite merges what it reads in the order of two keys.
+pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = ?1
+      UNION ALL SELECT seq, at FROM changes WHERE topic = ?1 ORDER BY seq LIMIT ?2";
 
 pub(super) const REMOVE: &str =
     "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at, mentions, seq";
+
+pub(super) const REMOVE_CHANGES: &str = "DELETE FROM changes WHERE topic = ?1 AND seq <= ?2
+     RETURNING nonce, sender, at, CASE kind WHEN 4 THEN emoji END, target";
+
+pub(super) const REMOVE_STATES: &str = "DELETE FROM states WHERE topic = ?1 AND seq <= ?2";
+
+pub(super) const REMOVE_REMEMBERED: &str =
+    "DELETE FROM remembered_nonces WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at";
 
 /// Removes mentions; the parameter has rows `topic, seq, names`, with the names in JSON.
 pub(super) const REMOVE_MENTIONS: &str = "DELETE FROM mentions WHERE (topic, username, seq) IN
