@@ -4,20 +4,19 @@
 import * as api from "./api.js";
 import { Client } from "./logic/client.js";
 import { nonce } from "./logic/outbox.js";
-import { OutboxStore } from "./store.js";
-import { LOOK_EVERY_MS, Tabs } from "./tabs.js";
 
 /** @typedef {import("./logic/client.js").Input} Input */
 /** @typedef {import("./logic/client.js").Output} Output */
 /** @typedef {import("./logic/conversation.js").Key} Key */
 /** @typedef {import("./logic/outbox.js").ChangeKind} ChangeKind */
 /** @typedef {import("./logic/outbox.js").Item} Item */
+/** @typedef {import("./keeping.js").Keeping} Keeping */
 
 export class Session {
   client;
   #listener;
-  #store;
-  #tabs = new Tabs();
+  /** Loaded once there is something to keep. @type {Promise<Keeping> | null} */
+  #keeping = null;
   /** @type {WebSocket | null} */
   #socket = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -32,7 +31,6 @@ export class Session {
   constructor(user, listener) {
     this.client = new Client(user);
     this.#listener = listener;
-    this.#store = new OutboxStore(user, this.#tabs.name);
     const { signal } = this.#controller;
     const toForeground = () => this.step({ type: "foreground" });
     addEventListener("offline", () => this.step({ type: "offline" }), { signal });
@@ -42,19 +40,16 @@ export class Session {
     // The request renews a session of which half the lifetime is over: no user is
     // signed out in the middle of a conversation.
     const renewal = setInterval(() => this.#checkSession(), RENEWED_EVERY_MS);
-    const looking = setInterval(() => this.#adoptClosed(), LOOK_EVERY_MS);
+    // A tab that showed a page before may have left something that is not sent.
+    const adopting = setTimeout(() => this.#useKeeping(() => {}), hasStorage() ? 0 : LATER_AFTER_MS);
     signal.addEventListener("abort", () => {
       clearInterval(renewal);
-      clearInterval(looking);
+      clearTimeout(adopting);
     });
   }
 
-  async start() {
+  start() {
     this.step({ type: "start" });
-    // The messages of this tab from before its page was loaded again.
-    const previous = await this.#tabs.previous;
-    if (previous) await this.#adopt(new Set([previous]));
-    await this.#adoptClosed();
   }
 
   /**
@@ -122,11 +117,14 @@ export class Session {
       case "check-session":
         this.#checkSession();
         break;
-      case "keep":
-        this.#store.keep(output.item);
+      case "keep": {
+        // As it is now: it goes on changing.
+        const item = { ...output.item };
+        this.#useKeeping((keeping) => keeping.keep(item));
         break;
+      }
       case "drop":
-        this.#store.drop(output.nonce);
+        this.#useKeeping((keeping) => keeping.drop(output.nonce));
         break;
       default:
         this.#listener(output);
@@ -170,19 +168,25 @@ export class Session {
     }
   }
 
-  /** Adopts unsent messages of closed tabs. */
-  async #adoptClosed() {
-    const closed = await this.#tabs.closed(await this.#store.tabs());
-    if (closed.size > 0) await this.#adopt(closed);
-  }
-
-  /** @param {Set<string>} tabs */
-  async #adopt(tabs) {
-    for (const item of await this.#store.adopt(tabs)) {
-      this.step({ type: "send", item });
-    }
+  /** @param {(keeping: Keeping) => void} act */
+  #useKeeping(act) {
+    const adopt = (/** @type {Item} */ item) => this.step({ type: "send", item });
+    this.#keeping ??= import("./keeping.js").then(({ Keeping }) => new Keeping(this.client.user, adopt, this.#controller.signal));
+    // Without a network it may fail, and may be tried again.
+    this.#keeping.then(act, () => (this.#keeping = null));
   }
 }
+
+function hasStorage() {
+  try {
+    return sessionStorage.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** What the first view does without is loaded after this time. */
+const LATER_AFTER_MS = 3_000;
 
 const RENEWED_EVERY_MS = 3_600_000;
 

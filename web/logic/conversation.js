@@ -347,6 +347,7 @@ export class Conversation {
     this.entries.push(...messages.filter(({ seq }) => seq > this.upto));
     this.upto = Math.max(this.upto, upto);
     this.#reached();
+    this.isLoaded ||= !this.#isEmpty;
     return true;
   }
 

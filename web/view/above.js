@@ -14,6 +14,8 @@ import { choicesOf, Finder } from "./finder.js";
 import { Foot } from "./foot.js";
 import { NewRoom } from "./new-room.js";
 import { NewTalk } from "./new-talk.js";
+import { Reactions } from "./reactions.js";
+import { sentenceOf } from "./refused.js";
 import { addSymbols } from "./symbols.js";
 import { TalkMenu } from "./talk-menu.js";
 import { showTyping } from "./typing.js";
@@ -30,6 +32,7 @@ import { Welcome } from "./welcome.js";
  * @property {(key: Key) => void} go opens a conversation
  * @property {Composer} composer
  * @property {(input: Input) => void} step
+ * @property {import("../session.js").Session["change"]} change
  * @property {() => void} left opens what the address names
  * @property {() => void} changed
  * @property {(sentence: string) => void} toast
@@ -48,6 +51,7 @@ export class Above {
   details;
   absent;
   #foot;
+  #reactions;
   #welcome;
 
   /**
@@ -72,6 +76,7 @@ export class Above {
     this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave() });
     this.absent = new Absent(directory, hooks.toast);
     this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
+    this.#reactions = new Reactions(client, directory, hooks);
     this.#welcome = new Welcome(client, directory, {
       newRoom: () => this.newRoom.open(),
       invite: () => this.copy(new URL("/", location.href).href, t.addressCopied),
@@ -104,17 +109,15 @@ export class Above {
    * @param {HTMLElement} button
    */
   act(action, item, button) {
-    act(action, item, button, { client: this.#client, ...this.#hooks });
+    act(action, item, button, { client: this.#client, directory: this.#directory, ...this.#hooks });
   }
 
   /**
    * Says that the server has refused a change, and that it is taken back.
    * @param {import("../logic/outbox.js").Item} item
    */
-  refused({ kind, reason = "" }) {
-    const reasons = /** @type {Record<string, string>} */ ({ ...t.reasons, ...t.changeReasons });
-    const what = kind === "edit" ? t.notEdited : kind === "delete" ? t.notDeleted : t.notReacted;
-    this.#hooks.toast(`${what}: ${(Object.hasOwn(reasons, reason) && reasons[reason]) || t.reasons.other}`);
+  refused({ kind, reason }) {
+    this.#hooks.toast(sentenceOf(kind, reason));
   }
 
   /** Copies the address of the open conversation. */
@@ -140,6 +143,7 @@ export class Above {
     this.#talkMenu.show();
     this.#presence.update(performance.now());
     this.#foot.update();
+    this.#reactions.update();
     this.#welcome.update();
     this.absent.update();
     this.details.update();

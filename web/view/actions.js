@@ -13,9 +13,11 @@
  * @param {Client} chat.client
  * @param {Composer} chat.composer
  * @param {(input: Input) => void} chat.step
+ * @param {import("../session.js").Session["change"]} chat.change
+ * @param {import("./directory.js").Directory} chat.directory
  * @param {(key: Key) => void} chat.go
  */
-export function act(action, item, button, { client, composer, step, go }) {
+export function act(action, item, button, { client, composer, directory, step, change: send, go }) {
   const { nonce = "", from = "" } = item.dataset;
   const change = button.closest("[data-nonce]")?.getAttribute("data-nonce") ?? "";
   switch (action) {
@@ -37,6 +39,16 @@ export function act(action, item, button, { client, composer, step, go }) {
       step({ type: "discard", nonce });
       composer.focus();
       break;
+    case "toggle": {
+      const key = directory.current;
+      const shown = key && client.look(key, { seq: Number(item.dataset.seq), nonce: item.dataset.nonce });
+      const { emoji = "" } = button.dataset;
+      if (shown && client.may(shown, Date.now() / 1000).react) {
+        const isMine = shown.reactions?.find((reaction) => reaction.emoji === emoji)?.mine;
+        send({ type: isMine ? "unreact" : "react", key, ...client.targetOf(shown), emoji });
+      }
+      break;
+    }
     case "retry-change":
       step({ type: "retry", nonce: change });
       break;

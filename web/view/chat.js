@@ -143,6 +143,7 @@ export class Chat {
     return (this.#above ??= new Above(this.#user, this.#session.client, this.#directory, {
       composer: this.#composer,
       step: (input) => this.#session.step(input),
+      change: (change) => this.#session.change(change),
       go: (key) => this.go(key),
       left: () => this.#openAddress(),
       changed: () => this.#show(),
@@ -329,30 +330,11 @@ export class Chat {
    * @param {HTMLElement} button
    */
   #act(action, item, button) {
-    const key = this.#current;
-    if (!key) return;
-    const { emoji = "", to = "0" } = button.dataset;
     if (action === "jump") {
-      this.#list.toMessage(Number(to));
-    } else if (action === "toggle") {
-      this.toggle(key, { seq: Number(item.dataset.seq), nonce: item.dataset.nonce }, emoji);
+      this.#list.toMessage(Number(button.dataset.to));
     } else {
       this.#useAbove((above) => above.act(action, item, button));
     }
-  }
-
-  /**
-   * Takes a reaction back if it is the user's, and else makes it.
-   * @param {Key} key
-   * @param {{ seq?: number, nonce?: string }} which the message
-   * @param {string} emoji
-   */
-  toggle(key, which, emoji) {
-    const { client } = this.#session;
-    const shown = client.look(key, which);
-    if (!shown || !client.may(shown, Date.now() / 1000).react) return;
-    const isThere = shown.reactions?.find((reaction) => reaction.emoji === emoji)?.mine;
-    this.#session.change({ type: isThere ? "unreact" : "react", key, ...client.targetOf(shown), emoji });
   }
 
   /**

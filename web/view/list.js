@@ -88,7 +88,10 @@ export class MessageList {
     });
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     // The keyboard of a phone makes the scroller smaller when it opens.
-    new ResizeObserver(() => this.#isFollowing && this.#scrollToEnd()).observe(this.#scroller);
+    const sizes = new ResizeObserver(() => this.#isFollowing && this.#scrollToEnd());
+    sizes.observe(this.#scroller);
+    // Messages may grow later.
+    sizes.observe(this.#list);
     this.#list.addEventListener("click", (event) => this.#click(event));
     this.#list.addEventListener("pointerdown", () => (this.#isPressed = true));
     for (const end of ["pointerup", "pointercancel", "contextmenu"]) {

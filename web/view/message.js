@@ -29,7 +29,7 @@ import { button, element, isolated, symbol, wantStyle } from "./dom.js";
  * @param {Quote} [where.quote] what it answers
  */
 export function messageItem(message, { me, names, isContinued, quote }) {
-  const { key, seq, from, state, nonce, deleted, pending, edited } = message;
+  const { key, seq, from, state, nonce, deleted, pending, failed, edited } = message;
   const isMine = from === me;
   const isWaiting = state !== undefined;
   const item = element("li", "message");
@@ -41,6 +41,7 @@ export function messageItem(message, { me, names, isContinued, quote }) {
   item.classList.toggle("mine", isMine);
   item.classList.toggle("changing", pending !== undefined);
   item.classList.toggle("continued", isContinued || deleted === true);
+  if (failed) import("./refused.js").then(({ appendRefused }) => appendRefused(item, failed)).catch(() => {});
   const time = isWaiting ? element("time", "when", timeOf(message.timestamp)) : timeLink(message, key);
   if (deleted) {
     item.classList.add("deleted");
@@ -48,7 +49,6 @@ export function messageItem(message, { me, names, isContinued, quote }) {
     const words = element("div", "gone", isContinued ? t.deleted : t.deletedOf(from));
     words.dir = "auto";
     item.append(time, words);
-    appendFailed(item, message);
     return item;
   }
   if (isContinued) {
@@ -71,7 +71,6 @@ export function messageItem(message, { me, names, isContinued, quote }) {
   appendFold(item, message.text);
   if (!isMine) item.classList.toggle("mention", item.querySelector("span.mention-name") !== null);
   if (message.reactions?.length) item.append(reactionsOf(message.reactions));
-  appendFailed(item, message);
   return item;
 }
 
@@ -88,44 +87,24 @@ export function showState(item, { state, reason }) {
   item.dataset.state = shown;
   item.querySelector(".status, .not-sent")?.remove();
   if (shown === "failed") {
-    item.append(notSent(t.notSent, t.reasons, reason, [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
+    const reasons = /** @type {Record<string, string>} */ (t.reasons);
+    const sentence = `${t.notSent}: ${(Object.hasOwn(reasons, reason ?? "") && reasons[reason ?? ""]) || reasons.other}`;
+    item.append(notSent(sentence, [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
   } else {
     item.querySelector(":scope > .text, :scope > .body")?.after(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
   }
 }
 
 /**
- * Says below a message which changes of it the server has refused.
- * @param {HTMLElement} item
- * @param {Shown} message
- */
-function appendFailed(item, { failed = [] }) {
-  for (const { nonce, kind, text, reason } of failed) {
-    const isEdit = kind === "edit";
-    const line = notSent(isEdit ? t.notEdited : t.notDeleted, { ...t.reasons, ...t.changeReasons }, reason, [
-      ["retry-change", t.tryAgain],
-      ...(isEdit ? /** @type {[string, string][]} */ ([["take-change", t.edit]]) : []),
-      ["discard-change", t.dropChange],
-    ]);
-    line.dataset.nonce = nonce;
-    if (isEdit) line.prepend(element("div", "refused-text", text));
-    item.append(line);
-  }
-}
-
-/**
- * @param {string} what did not happen
- * @param {Record<string, string>} reasons sentences by the code of the error
- * @param {string | undefined} reason
+ * @param {string} sentence what did not happen, and why
  * @param {[string, string][]} choices what the buttons do, and their words
  */
-function notSent(what, reasons, reason, choices) {
+export function notSent(sentence, choices) {
   const buttons = choices.map(([act, word]) => {
     const choice = button("link", word);
     choice.dataset.act = act;
     return choice;
   });
-  const sentence = `${what}: ${(Object.hasOwn(reasons, reason ?? "") && reasons[reason ?? ""]) || reasons.other}`;
   return element("div", "not-sent", element("span", "", sentence), ...buttons);
 }
 
@@ -148,11 +127,14 @@ function quoteOf({ seq, from, text, isGone }) {
 
 /** @param {import("../logic/changes.js").Reaction[]} reactions */
 function reactionsOf(reactions) {
-  const chips = reactions.map(({ emoji, count, users, mine = false }) => {
+  const chips = reactions.map(({ emoji, count, users, mine }) => {
     const chip = button("chip", element("span", "emoji-sign", emoji), " ", element("span", "", String(count)));
     chip.dataset.act = "toggle";
     chip.dataset.emoji = emoji;
-    chip.ariaPressed = String(mine);
+    chip.ariaPressed = String(mine === true);
+    // Who else, and whether the user has, must be asked for.
+    chip.classList.toggle("some", users.length < count);
+    chip.classList.toggle("unsure", mine === undefined);
     chip.title = t.reactedBy(listOf(users), count - users.length);
     chip.tabIndex = -1;
     return chip;

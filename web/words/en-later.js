@@ -161,4 +161,14 @@ export const enLater = {
     ["Esc", "to the latest messages, and to the box"],
     ["?", "this list (while the box has no focus)"],
   ],
+
+  dropChange: "Never mind",
+  notEdited: "Not changed",
+  notDeleted: "Not deleted",
+  notReacted: "No reaction",
+  changeReasons: {
+    not_found: "the message is no longer there.",
+    forbidden: "you may not do that any more.",
+    too_many: "there are too many different reactions.",
+  },
 };
