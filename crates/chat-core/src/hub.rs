@@ -37,6 +37,7 @@ mod revocations;
 mod rooms;
 mod send_order;
 mod sending;
+mod taken_back;
 mod typing;
 mod users;
 
@@ -114,13 +115,13 @@ impl Hub {
             turn: 1,
             clients: Clients::default(),
             users: Users::new(seed),
-            rooms: Rooms::new(options.framing, options.recent, seed),
+            rooms: Rooms::new(&options, seed),
             conversations: ConversationTable::new(seed),
             marks: Marks::new(seed),
             presence: Presence::new(seed),
             typing: Typing::new(seed),
             drafts: Drafts::new(&options),
-            reads: Reads::new(options.reads_max),
+            reads: Reads::new(&options, seed),
             replays: Replays::default(),
             paused: PauseQueues::default(),
             revocations: Revocations::default(),

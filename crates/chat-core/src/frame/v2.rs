@@ -16,7 +16,7 @@ pub(super) use self::reply::{EntryFrame, Of};
 pub(crate) use self::reply::{LeftReason, ListedRoom, RoomWhat};
 #[cfg(test)]
 pub(super) use self::request::ClientFields;
-pub(crate) use self::request::{Request, Resume, parse};
+pub(crate) use self::request::{HistoryRange, Request, Resume, SEQS_MAX, parse};
 use crate::{Nonce, RoomName};
 
 /// Where something is: a room, or the private conversation with another user.

@@ -9,11 +9,12 @@ use super::planted::planted;
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
 use crate::outputs::Outputs;
-use crate::{ClientId, Entry, MessageText, Missed, Pair, RoomName, Topic};
+use crate::{Body, ClientId, Entry, MessageText, Missed, Pair, RoomName, Topic};
 
 impl Hub {
     /// An entry was committed; it may have come before, or too early.
     pub(super) fn committed(&mut self, entry: &Arc<Entry>, out: &mut Outputs) {
+        self.note_taken_back(entry);
         match &entry.topic {
             Topic::Room(name) => {
                 let Some(slot) = self.rooms.slot_of(name) else { return };
@@ -21,9 +22,15 @@ impl Hub {
                 if self.committed_with_bugs(slot, entry) {
                     return;
                 }
+                let is_expected = entry.seq <= self.rooms[slot].committed() + 1;
                 match self.rooms.offer(slot, entry) {
                     Offer::Next | Offer::Known => {}
-                    Offer::Hole => self.catch_up_room(slot, out),
+                    Offer::Hole => {
+                        if !is_expected {
+                            self.reads.note_lost(&entry.topic, entry.seq - 1);
+                        }
+                        self.catch_up_room(slot, out);
+                    }
                 }
             }
             Topic::Pair(pair) => {
@@ -37,8 +44,17 @@ impl Hub {
         }
     }
 
+    /// Notes an entry that takes something back, for the pages that are being read.
+    pub(super) fn note_taken_back(&mut self, entry: &Arc<Entry>) {
+        match entry.body {
+            Body::Edit { .. } | Body::Delete { .. } => self.reads.note_taken_back(entry),
+            Body::Message { .. } | Body::React { .. } | Body::Unreact { .. } => {}
+        }
+    }
+
     /// Entries were committed that the bus does not carry to this hub.
     pub(super) fn missed(&mut self, missed: &Missed, out: &mut Outputs) {
+        self.reads.note_lost(&missed.topic, missed.last);
         match &missed.topic {
             Topic::Room(_) => self.note_committed(&missed.topic, missed.last, out),
             Topic::Pair(pair) => {

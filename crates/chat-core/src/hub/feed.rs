@@ -33,6 +33,11 @@ impl Feed {
         self.top
     }
 
+    /// The highest number known to be committed.
+    pub(super) fn committed(&self) -> u64 {
+        self.committed
+    }
+
     /// Classifies an entry; [`Offer::Next`] moves the feed to it.
     pub(super) fn offer(&mut self, seq: u64) -> Offer {
         self.committed = self.committed.max(seq);

@@ -84,9 +84,9 @@ impl Hub {
                 self.count_message(user);
                 self.send_request(id, user, place, body, nonce, out);
             }
-            Ok(v2::Request::History { of, from, limit, fold, reference }) => {
+            Ok(v2::Request::History { of, range, limit, fold, reference }) => {
                 self.users.count(user, UserRate::Pages, self.options.history_rate, now_ms);
-                self.history_request(id, HistoryPage { of, from, fold }, limit, reference.into(), out);
+                self.history_request(id, HistoryPage { of, range, fold }, limit, reference.into(), out);
             }
             Ok(v2::Request::Typing { target, active, reference }) => {
                 self.typing_request(id, target, active, &reference.into(), out);

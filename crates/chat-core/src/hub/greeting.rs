@@ -14,7 +14,7 @@ use crate::frame::v2::{ConversationTop, FEATURES, Limits, ListedRoom, REF_MAX_CH
 use crate::outputs::Outputs;
 use crate::{
     ClientId, CloseCode, ConversationState, Conversations, MENTIONS_MAX, Membership, NONCE_MAX_CHARS, Pair,
-    ROOM_NAME_MAX_CHARS, Topic, Username,
+    REACTION_USERS_SHOWN, ROOM_NAME_MAX_CHARS, Topic, Username,
 };
 
 impl Hub {
@@ -241,7 +241,8 @@ fn rooms_that_fit<'a>(rooms: impl IntoIterator<Item = &'a Membership>) -> usize 
 pub(crate) fn frame_max_bytes(options: &HubOptions) -> Option<usize> {
     // A text is no longer as the hub writes it than as its client wrote it.
     let text = options.message_max_bytes.min(ESCAPED_BYTES * options.text_max_chars);
-    let message = text + MENTIONS_MAX * NAME_BYTES + OTHER_BYTES;
+    let reactions = options.change_rules.reactions_max * REACTION_BYTES;
+    let message = text + MENTIONS_MAX * NAME_BYTES + reactions + OTHER_BYTES;
     let page = options.page_bytes.max(message) + OTHER_BYTES * options.history_max;
     let hello = options.hello_conversations * CONVERSATION_BYTES + HELLO_ROOMS_BYTES + HELLO_BYTES;
     let joined = options.members_max * NAME_BYTES + OTHER_BYTES;
@@ -259,9 +260,11 @@ const ESCAPED_BYTES: usize = 6;
 /// history counts for it: room, author and nonce of the longest characters. All of
 /// `joined` but its list fits, too.
 const OTHER_BYTES: usize = 300;
-/// A name in `joined` or in a message's mentions, in bytes: 24 characters, each as long
+/// A name in `joined`, or in a message's mentions or reactions, in bytes: 24 characters, each as long
 /// as possible.
 const NAME_BYTES: usize = 150;
+/// A reaction to a message, in bytes: an emoji of ten code points, and five names.
+const REACTION_BYTES: usize = 100 + REACTION_USERS_SHOWN * NAME_BYTES;
 /// A conversation in `hello`, in bytes: a name, three numbers and the level.
 const CONVERSATION_BYTES: usize = 300;
 /// All of `hello` but its lists, in bytes.

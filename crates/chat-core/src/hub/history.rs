@@ -1,13 +1,18 @@
 //! Pages of history that v2 clients request.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::Hub;
 use super::client::{Client, Paused};
 use super::join::WaitingHistory;
-use super::reads::{HistoryPage, HistoryRequest, PagePurpose};
+use super::reads::{HistoryPage, HistoryRequest, PagePurpose, QueryFrom};
 use super::replies::RETRY_AFTER_S;
-use crate::frame::v2::{self, About, ErrorCode, MessageFields, Place, PlaceRef, Reply};
+use crate::frame::v2::{
+    self, About, ErrorCode, HistoryRange, MessageFields, Place, PlaceRef, Reply, SEQS_MAX,
+};
 use crate::outputs::Outputs;
-use crate::{ClientId, Entry, Page, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
+use crate::{ClientId, Entry, MessagesFrom, Page, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
 
 impl Hub {
     /// A client requests a page of history.
@@ -37,21 +42,46 @@ impl Hub {
                     // No account can have that name, which must look like an
                     // account without messages.
                     let nothing = Page { first: 1, ..Page::default() };
-                    return self.send_history(id, &requested, &nothing, &about);
+                    return self.send_history(id, &requested, limit, &nothing, &about);
                 }
             },
         };
         let Some(client) = self.clients.get_mut(id) else { return };
         client.begin_read();
         let client = client.reference();
-        let limits = PageLimits { entries: limit, bytes: self.options.page_bytes };
-        let from = requested.from;
+        let (from, limits) = self.history_query(&requested, limit);
         let join = match &requested.of {
             Place::Room(room) => self.reading_join(id, room),
             Place::With(_) => None,
         };
-        let request = HistoryRequest { client, join, page: requested, about };
+        let request = HistoryRequest { client, join, page: requested, limit, about };
         self.reads.page(PagePurpose::History(Box::new(request)), topic, from, limits, out);
+    }
+
+    /// What is read for a request.
+    fn history_query(&self, requested: &HistoryPage, limit: usize) -> (QueryFrom, PageLimits) {
+        let bytes = self.options.page_bytes;
+        // All of so many entries: what is left out depends on them.
+        let all = |entries: usize| PageLimits { entries, bytes: entries * 4 * self.options.text_max_chars };
+        match (&requested.range, requested.fold) {
+            (HistoryRange::Page(from), false) => {
+                (QueryFrom::Entries(*from), PageLimits { entries: limit, bytes })
+            }
+            (HistoryRange::Page(from), true) => {
+                (QueryFrom::Messages(MessagesFrom::Page(*from)), PageLimits { entries: limit, bytes })
+            }
+            (HistoryRange::Around(seq), false) => {
+                let from_it_on = limit - limit / 2;
+                let before = PageFrom::Before(seq.saturating_add(from_it_on as u64));
+                (QueryFrom::Entries(before), all(limit))
+            }
+            (HistoryRange::Around(seq), true) => {
+                (QueryFrom::Messages(MessagesFrom::Around(*seq)), PageLimits { entries: limit, bytes })
+            }
+            (HistoryRange::Seqs(seqs), _) => {
+                (QueryFrom::Messages(MessagesFrom::Numbers(seqs.clone())), all(SEQS_MAX))
+            }
+        }
     }
 
     /// Keeps a request until the store has answered whether the client may read the room.
@@ -121,27 +151,28 @@ impl Hub {
             (Place::Room(room), _) if self.reading_join(id, room) != request.join => {
                 self.refuse(id, ErrorCode::NotJoined, "join the room first", &request.about, None);
             }
-            (_, Some(page)) => self.send_history(id, &request.page, page, &request.about),
+            (_, Some(page)) => {
+                self.send_history(id, &request.page, request.limit, page, &request.about);
+            }
         }
         self.update_pause(id, out);
     }
 
-    fn send_history(&mut self, id: ClientId, requested: &HistoryPage, page: &Page, about: &About) {
-        let from = requested.from;
-        let entries = entries_within(page, from, self.options.page_bytes);
-        let has_more = entries.len() < page.entries.len()
-            || match from {
-                PageFrom::After(after) => entries.last().map_or(after, |entry| entry.seq) < page.last,
-                PageFrom::Latest => entries.first().is_some_and(|entry| entry.seq > page.first),
-                PageFrom::Before(before) => {
-                    entries.first().map_or(before.min(page.last + 1), |entry| entry.seq) > page.first
-                }
-            };
-        let covered = requested.fold.then(|| covered(page, from, &entries, has_more));
+    fn send_history(
+        &mut self,
+        id: ClientId,
+        requested: &HistoryPage,
+        limit: usize,
+        page: &Page,
+        about: &About,
+    ) {
+        let part = Part::new(requested, limit, page, self.options.page_bytes);
+        let covered = part.covered(requested, page);
         let of = match &requested.of {
             Place::Room(room) => PlaceRef::Room(room.as_str()),
             Place::With(name) => PlaceRef::With(name),
         };
+        let is_around = matches!(requested.range, HistoryRange::Around(_));
         let epoch = self.options.epoch.clone();
         let reply = Reply::History {
             of,
@@ -149,48 +180,114 @@ impl Hub {
             first: page.first,
             from: covered.as_ref().map(|(from, _)| *from),
             upto: covered.as_ref().map(|(_, upto)| *upto),
-            messages: entries.into_iter().map(MessageFields).collect(),
-            has_more,
+            messages: part.entries.iter().map(|entry| MessageFields(entry)).collect(),
+            has_more: match requested.range {
+                HistoryRange::Page(PageFrom::After(_)) | HistoryRange::Seqs(_) => part.has_newer,
+                HistoryRange::Page(PageFrom::Latest | PageFrom::Before(_)) => part.has_older,
+                HistoryRange::Around(_) => part.has_older || part.has_newer,
+            },
+            has_more_before: is_around.then_some(part.has_older),
+            has_more_after: is_around.then_some(part.has_newer),
             reference: about.reference(),
         };
         self.reply(id, &reply);
     }
 }
 
-/// The first and the last number that a page covers with the entries that are sent of
-/// it; the first is one more than the last if it covers none. Neighbouring pages meet.
-fn covered(page: &Page, from: PageFrom, sent: &[&Entry], has_more: bool) -> (u64, u64) {
-    let upto = match from {
-        PageFrom::Latest => page.last,
-        PageFrom::Before(before) => page.last.min(before.saturating_sub(1)),
-        // Behind the last one sent there may be some that are no longer kept.
-        PageFrom::After(after) => match sent.last() {
-            Some(last) if has_more => last.seq,
-            _ => after.max(page.last),
-        },
-    };
-    match from {
-        PageFrom::After(after) => (after.saturating_add(1), upto),
-        PageFrom::Latest | PageFrom::Before(_) => (sent.first().map_or(upto + 1, |first| first.seq), upto),
+/// The part of a page that is sent in one frame.
+struct Part<'a> {
+    entries: &'a [Arc<Entry>],
+    /// Whether there are older ones than these …
+    has_older: bool,
+    /// … and newer ones. Of messages by their numbers: whether some did not fit.
+    has_newer: bool,
+}
+
+impl<'a> Part<'a> {
+    /// What fits into a frame of so many bytes, but at least one entry if there are any: as
+    /// JSON, a text may be six times as long as in the page.
+    fn new(requested: &HistoryPage, limit: usize, page: &'a Page, max_bytes: usize) -> Self {
+        let all = &page.entries[..];
+        let is_folded = requested.fold || matches!(requested.range, HistoryRange::Seqs(_));
+        let (entries, start) = match requested.range {
+            HistoryRange::Page(PageFrom::After(_)) | HistoryRange::Seqs(_) => (all, 0),
+            HistoryRange::Page(PageFrom::Latest | PageFrom::Before(_)) => (all, all.len()),
+            HistoryRange::Around(seq) => {
+                let start = all.partition_point(|entry| entry.seq < seq);
+                // Where fewer follow, the page has more before than requested.
+                let left_out = start.saturating_sub(limit / 2);
+                (&all[left_out..], start - left_out)
+            }
+        };
+        let kept = fitting(entries, start, max_bytes);
+        let (is_cut_before, is_cut_after) = (kept.start > 0, kept.end < entries.len());
+        let entries = &entries[kept];
+        let (has_older, has_newer) = match (is_folded, &requested.range) {
+            (_, HistoryRange::Seqs(_)) => (false, is_cut_after),
+            (true, _) => (page.has_older || is_cut_before, page.has_newer || is_cut_after),
+            // The log has no gap.
+            (false, range) => match (entries.first(), entries.last()) {
+                (Some(first), Some(last)) => (first.seq > page.first, last.seq < page.last),
+                _ => {
+                    let after = match range {
+                        HistoryRange::Page(PageFrom::After(after)) => *after,
+                        HistoryRange::Page(PageFrom::Before(seq)) | HistoryRange::Around(seq) => {
+                            seq.saturating_sub(1)
+                        }
+                        HistoryRange::Page(PageFrom::Latest) | HistoryRange::Seqs(_) => page.last,
+                    };
+                    (page.first <= page.last.min(after), after.max(page.first.saturating_sub(1)) < page.last)
+                }
+            },
+        };
+        Self { entries, has_older, has_newer }
+    }
+
+    /// The first and the last number that a folded answer covers; the first is one more than
+    /// the last if it covers none. Neighbouring pages meet.
+    fn covered(&self, requested: &HistoryPage, page: &Page) -> Option<(u64, u64)> {
+        if !requested.fold {
+            return None;
+        }
+        // Behind the last message there may be changes, and numbers that are no longer kept.
+        let upto = |end: u64| match self.entries.last() {
+            Some(last) if self.has_newer => last.seq,
+            _ => end,
+        };
+        let (least, upto) = match requested.range {
+            HistoryRange::Seqs(_) => return None,
+            HistoryRange::Page(PageFrom::After(after)) => {
+                return Some((after.saturating_add(1), upto(page.last.max(after))));
+            }
+            HistoryRange::Page(PageFrom::Before(before)) => {
+                let upto = page.last.min(before.saturating_sub(1));
+                (upto + 1, upto)
+            }
+            HistoryRange::Page(PageFrom::Latest) => (page.last + 1, page.last),
+            HistoryRange::Around(_) => (page.last + 1, upto(page.last)),
+        };
+        Some((self.entries.first().map_or(least, |first| first.seq), upto))
     }
 }
 
-/// The entries of a page that fit into one frame, those next to where the page
-/// starts: as JSON, a text may be six times as long.
-fn entries_within(page: &Page, from: PageFrom, max_bytes: usize) -> Vec<&Entry> {
+/// The entries that fit into so many bytes, those next to `start` first, from `start` on and
+/// before it in turn; at least one if there are any.
+fn fitting(entries: &[Arc<Entry>], start: usize, max_bytes: usize) -> Range<usize> {
+    let mut kept = start..start;
     let mut bytes = 0;
-    let mut fits = |entry: &&Entry| {
-        let is_first = bytes == 0;
-        bytes += v2::entry_bytes(entry) + 1;
-        is_first || bytes <= max_bytes
-    };
-    let entries = page.entries.iter().map(|entry| &**entry);
-    match from {
-        PageFrom::After(_) => entries.take_while(&mut fits).collect(),
-        PageFrom::Latest | PageFrom::Before(_) => {
-            let mut newest_first: Vec<_> = entries.rev().take_while(&mut fits).collect();
-            newest_first.reverse();
-            newest_first
+    let mut is_after = true;
+    while kept.len() < entries.len() {
+        let takes_after = kept.start == 0 || is_after && kept.end < entries.len();
+        let next = if takes_after { kept.end } else { kept.start - 1 };
+        bytes += v2::entry_bytes(&entries[next]) + 1;
+        if bytes > max_bytes && !kept.is_empty() {
+            break;
         }
+        match takes_after {
+            true => kept.end += 1,
+            false => kept.start -= 1,
+        }
+        is_after = !is_after;
     }
+    kept
 }

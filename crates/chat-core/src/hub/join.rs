@@ -1,6 +1,6 @@
 //! How far a client has got with joining a room.
 
-use super::reads::HistoryPage;
+use super::reads::{HistoryPage, TopicPage};
 use super::rooms::{Announced, RoomSlot};
 use crate::frame::v2::{About, Resume};
 
@@ -35,8 +35,8 @@ pub(super) enum Join {
     /// client has missed is still stored.
     Checking { request: Box<JoinRequest>, since: u64, progress_ms: u64 },
     /// The client has been sent everything up to `cursor`. `reading`: the page
-    /// after it is being read. `fold_end`: the last number of a folded replay, which
-    /// has not ended.
+    /// after it is being read. `fold_end`: the last number of a replay of messages,
+    /// which has not ended; every replay of a v1 client begins as one.
     Replaying { cursor: u64, reading: bool, kind: ReplayKind, fold_end: Option<u64>, progress_ms: u64 },
     /// The client gets entries as they are delivered.
     Live,
@@ -55,11 +55,19 @@ pub(super) enum JoinOrigin {
 #[derive(Debug)]
 pub(super) struct JoinRequest {
     pub(super) resume: Option<Resume>,
-    /// How many of the newest messages, if it does not resume; `None`: the default.
+    /// How many of the newest entries, if it does not resume; `None`: the default.
     pub(super) limit: Option<usize>,
-    /// The answer names the numbers that the replay covers, and its end is sent.
+    /// The replay has messages only, of which `limit` is the number; the answer names the
+    /// numbers that it covers, and its end is sent.
     pub(super) fold: bool,
     pub(super) about: About,
+}
+
+impl JoinRequest {
+    /// How many of the newest entries, or messages, it is for.
+    pub(super) fn limit_or(&self, default: usize) -> usize {
+        self.limit.unwrap_or(default)
+    }
 }
 
 /// A request for history that waits until its client may read the room.
@@ -166,9 +174,15 @@ impl Join {
         matches!(self, Self::Live)
     }
 
-    /// Whether the client has everything up to `after`, and is to be sent more.
-    pub(super) fn is_replaying_after(&self, after: u64) -> bool {
-        matches!(self, Self::Replaying { cursor, .. } if *cursor == after)
+    /// The page that a replaying client needs next.
+    pub(super) fn next_page(&self) -> Option<TopicPage> {
+        match *self {
+            Self::Replaying { cursor, fold_end: None, .. } => Some(TopicPage::After(cursor)),
+            Self::Replaying { cursor, fold_end: Some(end), .. } => {
+                Some(TopicPage::Messages { after: cursor, end })
+            }
+            Self::Asking { .. } | Self::Waiting { .. } | Self::Checking { .. } | Self::Live => None,
+        }
     }
 
     /// A v1 client is announced when it is live, a v2 client with its `joined`.
@@ -238,15 +252,16 @@ impl Join {
         };
     }
 
-    /// The page after this number was read, or could not be. Returns whether the
-    /// client waited for it; a join that was being checked waits to be judged.
-    pub(super) fn end_read(&mut self, after: u64) -> bool {
+    /// This page was read, or could not be. Returns whether the client waited for it; a
+    /// join that was being checked waits to be judged.
+    pub(super) fn end_read(&mut self, page: TopicPage) -> bool {
+        let is_next = self.next_page() == Some(page);
         match std::mem::replace(self, Self::Live) {
-            Self::Checking { request, since, progress_ms } if since == after => {
+            Self::Checking { request, since, progress_ms } if page == TopicPage::After(since) => {
                 *self = Self::Waiting { origin: JoinOrigin::V2(request), progress_ms };
                 true
             }
-            Self::Replaying { cursor, reading: true, kind, fold_end, progress_ms } if cursor == after => {
+            Self::Replaying { cursor, reading: true, kind, fold_end, progress_ms } if is_next => {
                 *self = Self::Replaying { cursor, reading: false, kind, fold_end, progress_ms };
                 true
             }
@@ -279,22 +294,19 @@ impl Join {
         }
     }
 
-    /// The last number that a replaying client may be sent: the end of its folded
-    /// replay, or `top`.
-    pub(super) fn replay_end(&self, top: u64) -> u64 {
-        match self {
-            Self::Replaying { fold_end: Some(end), .. } => top.min(*end),
-            _ => top,
-        }
-    }
-
-    /// Ends a folded replay that has reached its last number, which is returned. All
-    /// entries after it must come.
+    /// Ends a replay of messages that has reached its last number. Returns that number if a
+    /// v2 client is to be sent it: all entries after it must come.
     pub(super) fn end_fold(&mut self) -> Option<u64> {
         match self {
             Self::Replaying { cursor, kind, fold_end, .. } if fold_end.is_some_and(|end| end <= *cursor) => {
-                *kind = ReplayKind::V2(Continuity::Required);
-                fold_end.take()
+                let end = fold_end.take();
+                match kind {
+                    ReplayKind::V1 => None,
+                    ReplayKind::V2(continuity) => {
+                        *continuity = Continuity::Required;
+                        end
+                    }
+                }
             }
             _ => None,
         }

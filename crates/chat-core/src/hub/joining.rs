@@ -3,7 +3,7 @@
 use super::Hub;
 use super::join::{Continuity, Join, JoinOrigin, JoinRequest, JoinedRoom, Recovery};
 use super::planted::planted;
-use super::reads::AccessCheck;
+use super::reads::{AccessCheck, TopicPage};
 use super::replies::RETRY_AFTER_S;
 use super::rooms::{Announced, RoomReadFor, RoomSlot};
 use super::users::UserSlot;
@@ -134,6 +134,12 @@ impl Hub {
             return;
         }
         let Some(join) = self.clients.join_in(id, slot) else { return };
+        if let Some(request) = join.request()
+            && request.fold
+            && self.rooms[slot].newest_after(request.limit_or(self.options.join_replay_entries)).is_none()
+        {
+            return self.read_newest(slot, out);
+        }
         let since = match join.request().and_then(|request| request.resume.as_ref()) {
             Some(resume)
                 if *resume.epoch == *self.options.epoch
@@ -143,11 +149,11 @@ impl Hub {
             }
             _ => return self.send_joined(id, slot, Recovery::Newest, top, out),
         };
-        if since == top || self.rooms[slot].recent_after(Version::V2, since, top).is_some() {
+        if since == top || self.rooms[slot].recent(Version::V2, since, top).is_some() {
             return self.send_joined(id, slot, Recovery::Complete { since }, top, out);
         }
         join.check(since);
-        self.read_after(slot, since, RoomReadFor::Clients, out);
+        self.read_room(slot, TopicPage::After(since), RoomReadFor::Clients, out);
     }
 
     /// Answers a v2 client's join, and announces the client to the others. From
@@ -164,16 +170,20 @@ impl Hub {
         let (epoch, now_ms) = (self.options.epoch.clone(), self.now.mono_ms);
         let Some(join) = self.clients.join_in(id, slot) else { return };
         let request = join.request();
-        let limit = request.and_then(|request| request.limit).unwrap_or(self.options.join_replay_entries);
-        let fold_end = request.is_some_and(|request| request.fold).then_some(top);
-        let (about, cursor) = match recovery {
+        let default = self.options.join_replay_entries;
+        let limit = request.map_or(default, |request| request.limit_or(default));
+        // How many are wanted was known when the join was judged.
+        let fold_after = request.filter(|request| request.fold);
+        let fold_after = fold_after.map(|_| self.rooms[slot].newest_after(limit).unwrap_or(top));
+        let about = match recovery {
             Recovery::Complete { since } => {
                 let progress_ms = join.progress_ms().unwrap_or(now_ms);
-                (join.begin_replay(since, Continuity::Required, None, progress_ms), since)
+                join.begin_replay(since, Continuity::Required, None, progress_ms)
             }
             Recovery::Newest => {
-                let cursor = top.saturating_sub(limit as u64);
-                (join.begin_replay(cursor, Continuity::NotYet, fold_end, now_ms), cursor)
+                let cursor = fold_after.unwrap_or(top.saturating_sub(limit as u64));
+                let fold_end = fold_after.map(|_| top);
+                join.begin_replay(cursor, Continuity::NotYet, fold_end, now_ms)
             }
         };
         let room = self.rooms[slot].name().clone();
@@ -182,7 +192,7 @@ impl Hub {
             room: room.as_str(),
             epoch: &epoch,
             seq: top,
-            from: fold_end.map(|_| cursor + 1),
+            from: fold_after.map(|after| after + 1),
             recovered: recovery != Recovery::Newest,
             online,
             members: members.iter().map(Username::as_str).collect(),

@@ -3,11 +3,11 @@
 use super::Hub;
 use super::feed::Offer;
 use super::planted::planted;
-use super::reads::{Answered, PagePurpose, Retry};
+use super::reads::{Answered, PagePurpose, QueryFrom, Retry, TopicPage};
 use super::rooms::{RoomReadFor, RoomSlot};
 use crate::frame::Version;
 use crate::outputs::Outputs;
-use crate::{Answer, ClientId, CloseCode, Page, PageFrom, PageLimits, Pair, ReadId, Topic};
+use crate::{Answer, ClientId, CloseCode, MessagesFrom, Page, PageFrom, PageLimits, Pair, ReadId, Topic};
 
 /// Whether a read brought a topic further.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,11 +21,16 @@ impl Hub {
     /// The log answered a read.
     pub(super) fn answer(&mut self, id: ReadId, answer: &Answer, out: &mut Outputs) {
         match self.reads.end(id, answer, out) {
-            Answered::Page(PagePurpose::Topic { topic, from }, page) => {
-                self.topic_page(id, topic, from, page, out);
+            Answered::Page(PagePurpose::Topic { topic, page: which }, page) => {
+                self.topic_page(id, topic, which, page.as_deref(), out);
             }
-            Answered::Page(PagePurpose::History(request), page) => self.history_page(&request, page, out),
-            Answered::Page(PagePurpose::Typing(check), page) => self.typing_checked(&check, page, out),
+            Answered::Page(PagePurpose::History(request), page) => {
+                self.history_page(&request, page.as_deref(), out);
+            }
+            Answered::Page(PagePurpose::Typing(check), page) => {
+                self.typing_checked(&check, page.as_deref(), out);
+            }
+            Answered::NotYet => {}
             Answered::Conversations(client, conversations) => {
                 self.conversations_read(client, conversations, out);
             }
@@ -63,7 +68,7 @@ impl Hub {
         &mut self,
         id: ReadId,
         topic: Topic,
-        from: PageFrom,
+        which: TopicPage,
         page: Option<&Page>,
         out: &mut Outputs,
     ) {
@@ -71,11 +76,11 @@ impl Hub {
             Topic::Room(name) => match self.rooms.slot_of(name) {
                 Some(slot) => {
                     self.rooms.end_read(slot, id);
-                    self.room_page(slot, from, page, out)
+                    self.room_page(slot, which, page, out)
                 }
                 None => Progress::Made,
             },
-            Topic::Pair(pair) => self.conversation_page(pair, from, page, out),
+            Topic::Pair(pair) => self.conversation_page(pair, which, page, out),
         };
         if progress == Progress::Stuck && !planted!(self, NoReadRetry) {
             self.reads.retry_at(self.now.mono_ms + self.options.read_retry_ms, Retry::Topic(topic));
@@ -91,50 +96,91 @@ impl Hub {
             return;
         }
         match room.top() {
-            Some(top) => self.read_after(slot, top, RoomReadFor::Feed, out),
+            Some(top) => self.read_room(slot, TopicPage::After(top), RoomReadFor::Feed, out),
             None => self.read_newest(slot, out),
         }
     }
 
-    /// Reads a room's newest entries, to learn how far it is.
+    /// Reads a room's newest entries, to learn how far it is, and where its newest messages
+    /// are.
     pub(super) fn read_newest(&mut self, slot: RoomSlot, out: &mut Outputs) {
-        if !self.rooms[slot].is_being_read() {
-            let id = self.read_room(slot, PageFrom::Latest, out);
-            self.rooms.begin_read(slot, id, None, RoomReadFor::Feed);
-        }
+        let purpose = match self.rooms[slot].top() {
+            Some(_) => RoomReadFor::Clients,
+            None => RoomReadFor::Feed,
+        };
+        // Messages that are delivered meanwhile count, too.
+        self.rooms.keep_newest(slot);
+        self.read_room(slot, TopicPage::Newest, purpose, out);
     }
 
-    /// Reads the page after a number, once for all that need it.
-    pub(super) fn read_after(&mut self, slot: RoomSlot, after: u64, purpose: RoomReadFor, out: &mut Outputs) {
-        if !self.rooms.shares_read(slot, after, purpose) {
-            let id = self.read_room(slot, PageFrom::After(after), out);
-            self.rooms.begin_read(slot, id, Some(after), purpose);
+    /// Reads a page of a room, once for all that need it.
+    pub(super) fn read_room(
+        &mut self,
+        slot: RoomSlot,
+        page: TopicPage,
+        purpose: RoomReadFor,
+        out: &mut Outputs,
+    ) {
+        if !self.rooms.shares_read(slot, page, purpose) {
+            let topic = Topic::Room(self.rooms[slot].name().clone());
+            let id = self.read_topic(topic, page, out);
+            self.rooms.begin_read(slot, id, page, purpose);
         }
-    }
-
-    fn read_room(&mut self, slot: RoomSlot, from: PageFrom, out: &mut Outputs) -> ReadId {
-        let topic = Topic::Room(self.rooms[slot].name().clone());
-        self.read_topic(topic, from, out)
     }
 
     fn room_page(
         &mut self,
         slot: RoomSlot,
-        from: PageFrom,
+        which: TopicPage,
         page: Option<&Page>,
         out: &mut Outputs,
     ) -> Progress {
-        let Some(top_before) = self.rooms[slot].top() else {
-            let Some(page) = page else { return Progress::Stuck };
-            self.rooms.start(slot, page);
-            for client in self.rooms[slot].joining() {
-                self.catch_up(client, slot, out);
-            }
-            self.catch_up_room(slot, out);
-            return Progress::Made;
-        };
-        let PageFrom::After(after) = from else { return Progress::Made };
-        let mut waiting = self.end_reads_of_clients(slot, after);
+        match which {
+            TopicPage::Newest => self.newest_page(slot, page, out),
+            TopicPage::After(after) => self.page_after(slot, after, page, out),
+            TopicPage::Messages { end, .. } => self.messages_page(slot, which, end, page, out),
+        }
+    }
+
+    fn newest_page(&mut self, slot: RoomSlot, page: Option<&Page>, out: &mut Outputs) -> Progress {
+        let Some(page) = page else { return Progress::Stuck };
+        match self.rooms[slot].top() {
+            Some(_) => self.rooms.learn_newest(slot, page),
+            None => self.rooms.start(slot, page),
+        }
+        for client in self.rooms[slot].joining() {
+            self.catch_up(client, slot, out);
+        }
+        self.catch_up_room(slot, out);
+        Progress::Made
+    }
+
+    /// The messages for folded replays up to `end` were read.
+    fn messages_page(
+        &mut self,
+        slot: RoomSlot,
+        which: TopicPage,
+        end: u64,
+        page: Option<&Page>,
+        out: &mut Outputs,
+    ) -> Progress {
+        let mut waiting = self.end_reads_of_clients(slot, which);
+        let Some(page) = page.filter(|page| page.last >= end) else { return Progress::Stuck };
+        waiting.retain(|&client| self.is_v1(client) || self.can_take_replay(client, out));
+        for version in Version::ALL {
+            self.replay_page(slot, version, which, page, &waiting, out);
+        }
+        for &client in &waiting {
+            self.catch_up(client, slot, out);
+        }
+        Progress::Made
+    }
+
+    /// The entries after a number were read.
+    fn page_after(&mut self, slot: RoomSlot, after: u64, page: Option<&Page>, out: &mut Outputs) -> Progress {
+        let which = TopicPage::After(after);
+        let Some(top_before) = self.rooms[slot].top() else { return Progress::Made };
+        let mut waiting = self.end_reads_of_clients(slot, which);
         let Some(page) = page else { return Progress::Stuck };
         if top_before < after {
             // A client is further than the hub.
@@ -148,7 +194,7 @@ impl Hub {
             self.judge_resume(client, slot, after, page, out);
         }
         for version in Version::ALL {
-            self.replay_page(slot, version, after, page, &waiting, out);
+            self.replay_page(slot, version, which, page, &waiting, out);
         }
         for &client in &waiting {
             self.catch_up(client, slot, out);
@@ -173,10 +219,10 @@ impl Hub {
         self.clients.get(id).is_some_and(|client| client.version() == Version::V1)
     }
 
-    /// The clients for which the page after this number was read.
-    fn end_reads_of_clients(&mut self, slot: RoomSlot, after: u64) -> Vec<ClientId> {
+    /// The clients for which this page was read.
+    fn end_reads_of_clients(&mut self, slot: RoomSlot, page: TopicPage) -> Vec<ClientId> {
         let mut clients = self.rooms[slot].joining();
-        clients.retain(|&id| self.clients.join_in(id, slot).is_some_and(|join| join.end_read(after)));
+        clients.retain(|&id| self.clients.join_in(id, slot).is_some_and(|join| join.end_read(page)));
         clients
     }
 
@@ -191,7 +237,9 @@ impl Hub {
             }
         }
         for entry in &page.entries {
-            self.rooms.offer(slot, entry);
+            if self.rooms.offer(slot, entry) == Offer::Next {
+                self.note_taken_back(entry);
+            }
         }
     }
 
@@ -200,14 +248,14 @@ impl Hub {
     /// Reads what a conversation is missing, unless that is being read.
     pub(super) fn catch_up_conversation(&mut self, pair: &Pair, out: &mut Outputs) {
         if let Some(after) = self.conversations.begin_read(pair) {
-            self.read_topic(Topic::Pair(pair.clone()), PageFrom::After(after), out);
+            self.read_topic(Topic::Pair(pair.clone()), TopicPage::After(after), out);
         }
     }
 
     fn conversation_page(
         &mut self,
         pair: &Pair,
-        from: PageFrom,
+        which: TopicPage,
         page: Option<&Page>,
         out: &mut Outputs,
     ) -> Progress {
@@ -220,11 +268,12 @@ impl Hub {
             // users the conversation is forgotten.
             let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
             if conversation.feed.offer(entry.seq) == Offer::Next {
+                self.note_taken_back(entry);
                 self.deliver_private(entry, out);
             }
         }
         let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
-        if matches!(from, PageFrom::After(after) if page.last <= after) && conversation.feed.is_behind() {
+        if matches!(which, TopicPage::After(after) if page.last <= after) && conversation.feed.is_behind() {
             return Progress::Stuck;
         }
         self.catch_up_conversation(pair, out);
@@ -232,9 +281,16 @@ impl Hub {
     }
 
     /// Begins to read a page of a room or conversation.
-    fn read_topic(&mut self, topic: Topic, from: PageFrom, out: &mut Outputs) -> ReadId {
+    fn read_topic(&mut self, topic: Topic, page: TopicPage, out: &mut Outputs) -> ReadId {
         let limits = PageLimits { entries: self.options.page_entries, bytes: self.options.page_bytes };
-        let purpose = PagePurpose::Topic { topic: topic.clone(), from };
+        let purpose = PagePurpose::Topic { topic: topic.clone(), page };
+        let from = match page {
+            TopicPage::Newest => QueryFrom::Entries(PageFrom::Latest),
+            TopicPage::After(after) => QueryFrom::Entries(PageFrom::After(after)),
+            TopicPage::Messages { after, .. } => {
+                QueryFrom::Messages(MessagesFrom::Page(PageFrom::After(after)))
+            }
+        };
         self.reads.page(purpose, topic, from, limits, out)
     }
 }

@@ -45,6 +45,16 @@ pub enum PlantedBug {
     ReadNotShown,
     /// A client that has left a room is still sent who types there.
     TypingAfterLeave,
+    /// Recent frames that show what was taken back are kept.
+    StaleRecentFrame,
+    /// An edit of a message does not drop the recent frames of earlier edits, and a page
+    /// keeps their texts.
+    OldEditText,
+    /// A page that was read before something in it was taken back is used as it is.
+    StalePage,
+    /// A folded replay of messages as they were continues after the newest entry, also if
+    /// that has changed them meanwhile.
+    FoldToTheTop,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -1,24 +1,30 @@
 //! Reads of the log.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use slab::Slab;
 
 use super::client::ClientRef;
 use super::marks::{Counted, MarkCheck};
+use super::options::HubOptions;
+use super::taken_back::{Check, TakenBack};
 use super::typing::TypingCheck;
-use crate::frame::v2::{About, Place};
+use crate::frame::v2::{About, HistoryRange, Place};
 use crate::outputs::Outputs;
+use crate::seed::Seed;
 use crate::{
-    Answer, Conversations, Memberships, Output, Page, PageFrom, PageLimits, Query, ReadId, ReadState,
-    RoomAccess, RoomName, Topic, Username,
+    Answer, Conversations, Entry, Memberships, MessagesFrom, Output, Page, PageFrom, PageLimits, Query,
+    ReadId, ReadState, RoomAccess, RoomName, Topic, Username,
 };
 
 /// The reads of a hub: those that the log is working on, those beyond the cap,
 /// and those to be tried again.
 ///
 /// Each read has a purpose, which is of one kind with its query: what is begun
-/// by [`page`](Reads::page) ends as [`Answered::Page`].
+/// by [`page`](Reads::page) ends as [`Answered::Page`]. A page that was read before
+/// something in it was taken back comes without that.
 pub(super) struct Reads {
     /// Reads that the log may work on at the same time.
     running_max: usize,
@@ -32,11 +38,18 @@ pub(super) struct Reads {
     retries: VecDeque<(u64, Retry)>,
     /// Counts the questions whether a client may read a room.
     questions: u64,
+    /// What was taken back while pages are read.
+    taken_back: TakenBack,
+    /// See `PlantedBug::StalePage`.
+    #[cfg(feature = "planted-bugs")]
+    planted: Option<crate::PlantedBug>,
 }
 
 /// An answered read: its purpose, and what was read; `None` if the log failed.
 pub(super) enum Answered<'a> {
-    Page(PagePurpose, Option<&'a Page>),
+    Page(PagePurpose, Option<Cow<'a, Page>>),
+    /// Nothing: something in the page may be taken back by now, and it is read again.
+    NotYet,
     /// For the `hello` of a client.
     Conversations(ClientRef, Option<&'a Conversations>),
     /// For the `hello` of a client.
@@ -57,11 +70,22 @@ pub(super) enum Answered<'a> {
 #[derive(Debug)]
 pub(super) enum PagePurpose {
     /// To bring a room or conversation, and the clients that replay it, up to date.
-    Topic { topic: Topic, from: PageFrom },
+    Topic { topic: Topic, page: TopicPage },
     /// To answer a client's `history` request.
     History(Box<HistoryRequest>),
     /// To learn whether a conversation in which a user types has any entries.
     Typing(TypingCheck),
+}
+
+/// Which page of a topic is read to bring the topic, or clients that replay it, up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TopicPage {
+    /// The newest entries, to learn how far the topic is.
+    Newest,
+    /// The entries after this number.
+    After(u64),
+    /// The messages after a number, for clients whose folded replays go up to `end`.
+    Messages { after: u64, end: u64 },
 }
 
 /// A client that waits for the answer whether its user may read a room.
@@ -81,6 +105,7 @@ pub(super) struct HistoryRequest {
     /// joins again is not sent what was read for its earlier join.
     pub(super) join: Option<u64>,
     pub(super) page: HistoryPage,
+    pub(super) limit: usize,
     pub(super) about: About,
 }
 
@@ -88,8 +113,8 @@ pub(super) struct HistoryRequest {
 #[derive(Debug)]
 pub(super) struct HistoryPage {
     pub(super) of: Place,
-    pub(super) from: PageFrom,
-    /// The answer names the numbers that it covers.
+    pub(super) range: HistoryRange,
+    /// The answer has messages only, and names the numbers that it covers.
     pub(super) fold: bool,
 }
 
@@ -106,7 +131,7 @@ pub(super) enum Retry {
 
 #[derive(Debug)]
 enum Purpose {
-    Page(PagePurpose),
+    Page(PagePurpose, Box<PageQuery>),
     Conversations(ClientRef),
     Memberships(ClientRef),
     Access(AccessCheck),
@@ -115,11 +140,43 @@ enum Purpose {
     Mark(MarkCheck),
 }
 
+/// What page is read.
+#[derive(Debug, Clone)]
+pub(super) struct PageQuery {
+    topic: Topic,
+    from: QueryFrom,
+    limits: PageLimits,
+    /// It was read, and is read again.
+    is_again: bool,
+}
+
+/// Where a page begins, and what it has.
+#[derive(Debug, Clone)]
+pub(super) enum QueryFrom {
+    /// All entries.
+    Entries(PageFrom),
+    /// Messages only.
+    Messages(MessagesFrom),
+}
+
+impl PageQuery {
+    fn query(&self) -> Query {
+        let (topic, limits) = (self.topic.clone(), self.limits);
+        match &self.from {
+            QueryFrom::Entries(from) => Query::Page { topic, from: *from, limits },
+            QueryFrom::Messages(from) => Query::Messages { topic, from: from.clone(), limits },
+        }
+    }
+}
+
 impl Reads {
-    /// No reads yet; the log will work on `running_max` at the same time.
-    pub(super) fn new(running_max: usize) -> Self {
+    /// No reads yet.
+    pub(super) fn new(options: &HubOptions, seed: Seed) -> Self {
         Self {
-            running_max,
+            taken_back: TakenBack::new(seed),
+            #[cfg(feature = "planted-bugs")]
+            planted: options.planted,
+            running_max: options.reads_max,
             running: 0,
             open: Slab::new(),
             waiting: VecDeque::new(),
@@ -133,11 +190,25 @@ impl Reads {
         &mut self,
         purpose: PagePurpose,
         topic: Topic,
-        from: PageFrom,
+        from: QueryFrom,
         limits: PageLimits,
         out: &mut Outputs,
     ) -> ReadId {
-        self.begin(Purpose::Page(purpose), Query::Page { topic, from, limits }, out)
+        self.taken_back.begin_read(&topic);
+        let page = PageQuery { topic, from, limits, is_again: false };
+        let query = page.query();
+        self.begin(Purpose::Page(purpose, Box::new(page)), query, out)
+    }
+
+    /// Notes an edit or a deletion that is committed: pages that are being read may be older.
+    pub(super) fn note_taken_back(&mut self, change: &Arc<Entry>) {
+        self.taken_back.note(change);
+    }
+
+    /// Notes that entries up to a number are committed which the bus did not carry here:
+    /// they may take something back.
+    pub(super) fn note_lost(&mut self, topic: &Topic, upto: u64) {
+        self.taken_back.note_lost(topic, upto);
     }
 
     /// Begins to read the conversations of a user, for a client's `hello`.
@@ -205,14 +276,30 @@ impl Reads {
     /// If no such read is open, or the answer is of another kind than its query.
     pub(super) fn end<'a>(&mut self, id: ReadId, answer: &'a Answer, out: &mut Outputs) -> Answered<'a> {
         let slot = usize::try_from(id.0).expect("ids are slots");
-        let purpose = self.open.try_remove(slot).unwrap_or_else(|| panic!("{id:?} is not open"));
+        let purpose = self.open.get_mut(slot).unwrap_or_else(|| panic!("{id:?} is not open"));
+        let mut checked = None;
+        if let (Purpose::Page(_, query), Answer::Page(page)) = (purpose, answer) {
+            checked = check(&self.taken_back, query, page);
+            #[cfg(feature = "planted-bugs")]
+            if self.planted == Some(crate::PlantedBug::StalePage) {
+                checked = Some(Cow::Borrowed(page));
+            }
+            if checked.is_none() && !std::mem::replace(&mut query.is_again, true) {
+                out.push(Output::Read { id, query: query.query() });
+                return Answered::NotYet;
+            }
+        }
+        let purpose = self.open.remove(slot);
+        if let Purpose::Page(_, query) = &purpose {
+            self.taken_back.end_read(&query.topic);
+        }
         self.running -= 1;
         if let Some((id, query)) = self.waiting.pop_front() {
             self.run(id, query, out);
         }
         match (purpose, answer) {
-            (Purpose::Page(purpose), Answer::Page(page)) => Answered::Page(purpose, Some(page)),
-            (Purpose::Page(purpose), Answer::Failed) => Answered::Page(purpose, None),
+            (Purpose::Page(purpose, _), Answer::Page(_)) => Answered::Page(purpose, checked),
+            (Purpose::Page(purpose, _), Answer::Failed) => Answered::Page(purpose, None),
             (Purpose::Conversations(client), Answer::Conversations(conversations)) => {
                 Answered::Conversations(client, Some(conversations))
             }
@@ -260,20 +347,40 @@ impl Reads {
     }
 }
 
+/// A page without what was taken back since it was read. `None`: it is to be read again, or
+/// counts as failed if it was.
+fn check<'a>(taken_back: &TakenBack, query: &PageQuery, page: &'a Page) -> Option<Cow<'a, Page>> {
+    match taken_back.check(&query.topic, page) {
+        Check::Good => Some(Cow::Borrowed(page)),
+        Check::Patched(page) => Some(Cow::Owned(page)),
+        // The bus drops entries again and again: what the hub knows must do.
+        Check::Unsure if query.is_again => {
+            let patched = taken_back.patch(&query.topic, page);
+            Some(patched.map_or(Cow::Borrowed(page), Cow::Owned))
+        }
+        Check::Unsure | Check::Stale => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{ClientId, RoomName};
 
+    fn one_at_a_time() -> Reads {
+        Reads::new(&HubOptions { reads_max: 1, ..HubOptions::default() }, Seed(1, 2))
+    }
+
     fn read_page(reads: &mut Reads, out: &mut Outputs) -> ReadId {
         let topic = Topic::Room(RoomName::default());
-        let purpose = PagePurpose::Topic { topic: topic.clone(), from: PageFrom::Latest };
-        reads.page(purpose, topic, PageFrom::Latest, PageLimits { entries: 1, bytes: 1 }, out)
+        let purpose = PagePurpose::Topic { topic: topic.clone(), page: TopicPage::Newest };
+        let from = QueryFrom::Entries(PageFrom::Latest);
+        reads.page(purpose, topic, from, PageLimits { entries: 1, bytes: 1 }, out)
     }
 
     #[test]
     fn reads_beyond_the_cap_begin_when_others_end() {
-        let (mut reads, mut out) = (Reads::new(1), Outputs::default());
+        let (mut reads, mut out) = (one_at_a_time(), Outputs::default());
         let first = read_page(&mut reads, &mut out);
         let client = ClientRef { id: ClientId(7), generation: 1 };
         reads.conversations(client, Username::parse("alice").unwrap(), 9, &mut out);
@@ -290,7 +397,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "and the answer is Conversations")]
     fn an_answer_of_another_kind_is_loud() {
-        let (mut reads, mut out) = (Reads::new(1), Outputs::default());
+        let (mut reads, mut out) = (one_at_a_time(), Outputs::default());
         let id = read_page(&mut reads, &mut out);
         reads.end(id, &Answer::Conversations(Conversations::default()), &mut out);
     }
@@ -298,7 +405,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "is not open")]
     fn a_second_answer_is_loud() {
-        let (mut reads, mut out) = (Reads::new(1), Outputs::default());
+        let (mut reads, mut out) = (one_at_a_time(), Outputs::default());
         let id = read_page(&mut reads, &mut out);
         reads.end(id, &Answer::Failed, &mut out);
         reads.end(id, &Answer::Failed, &mut out);

@@ -4,13 +4,14 @@
 //! only while its socket takes them, and it goes live in the step in which the
 //! rest is among the room's recent frames.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::Hub;
 use super::client::ClientRef;
 use super::join::{Continuity, Join, JoinOrigin, Recovery, ReplayKind};
 use super::planted::planted;
+use super::reads::TopicPage;
 use super::rooms::{RoomReadFor, RoomSlot};
 use crate::frame::Version;
 use crate::outputs::Outputs;
@@ -31,7 +32,7 @@ struct RecentInArena {
     slot: RoomSlot,
     version: Version,
     after: u64,
-    top: u64,
+    upto: u64,
     /// See [`Outputs::generation`].
     generation: u64,
     bytes: Range<u32>,
@@ -51,9 +52,12 @@ impl Hub {
         let Some(top) = self.rooms[slot].top() else { return };
         match self.clients.join_in(id, slot) {
             Some(join @ Join::Waiting { origin: JoinOrigin::V1, .. }) => {
-                let cursor = top.saturating_sub(self.options.join_replay_entries as u64);
-                let (kind, progress_ms) = (ReplayKind::V1, self.now.mono_ms);
-                *join = Join::Replaying { cursor, reading: false, kind, fold_end: None, progress_ms };
+                let limit = self.options.join_replay_entries;
+                let Some(cursor) = self.rooms[slot].newest_after(limit) else {
+                    return self.read_newest(slot, out);
+                };
+                let (kind, progress_ms, fold_end) = (ReplayKind::V1, self.now.mono_ms, Some(top));
+                *join = Join::Replaying { cursor, reading: false, kind, fold_end, progress_ms };
             }
             Some(Join::Waiting { origin: JoinOrigin::V2(_), .. }) => self.answer_join(id, slot, top, out),
             Some(Join::Asking { .. } | Join::Checking { .. } | Join::Replaying { .. } | Join::Live)
@@ -70,9 +74,10 @@ impl Hub {
         let Some(client) = self.clients.get_mut(id) else { return };
         let (pending, version) = (client.pending(), client.version());
         let Some(join) = client.join_in(slot) else { return };
-        let end = join.replay_end(top);
-        let Join::Replaying { cursor, reading, kind, .. } = join else { return };
-        let (after, kind) = (*cursor, *kind);
+        let Some(next_page) = join.next_page() else { return };
+        let Join::Replaying { cursor, reading, kind, fold_end, .. } = join else { return };
+        let (after, kind, is_folded) = (*cursor, *kind, fold_end.is_some());
+        let end = fold_end.map_or(top, |end| end.min(top));
         if planted!(self, SkipWhenSlow) && pending >= page_bytes {
             *cursor = top;
         }
@@ -80,16 +85,21 @@ impl Hub {
             return;
         }
         if after < end {
-            if self.rooms[slot].recent_after(version, after, end).is_none() {
+            let room = &self.rooms[slot];
+            let recent = match is_folded {
+                true => room.recent_messages(version, after, end),
+                false => room.recent(version, after, end),
+            };
+            let Some(count) = recent.map(|frames| frames.count) else {
                 *reading = true;
-                return self.read_after(slot, after, RoomReadFor::Clients, out);
-            }
+                return self.read_room(slot, next_page, RoomReadFor::Clients, out);
+            };
             if !self.can_take_replay(id, out) {
                 return;
             }
             let bytes = self.recent_in_arena(slot, version, after, end, out);
             self.count_in_turn(id, bytes.len());
-            out.write([id], bytes, end - after);
+            out.write([id], bytes, count);
         }
         let Some(join) = self.clients.join_in(id, slot) else { return };
         join.advance(end, end.saturating_sub(after), self.now.mono_ms);
@@ -112,20 +122,20 @@ impl Hub {
         slot: RoomSlot,
         version: Version,
         after: u64,
-        top: u64,
+        upto: u64,
         out: &mut Outputs,
     ) -> Range<u32> {
         let generation = out.generation();
         if let Some(last) = &self.replays.last
-            && (last.slot, last.version, last.after, last.top, last.generation)
-                == (slot, version, after, top, generation)
+            && (last.slot, last.version, last.after, last.upto, last.generation)
+                == (slot, version, after, upto, generation)
         {
             return last.bytes.clone();
         }
-        let frames = self.rooms[slot].recent_after(version, after, top);
-        let bytes = out.store(frames.unwrap_or_default());
+        let frames = self.rooms[slot].recent(version, after, upto);
+        let bytes = out.store(frames.map_or(&[], |frames| frames.bytes));
         let bytes_again = bytes.clone();
-        self.replays.last = Some(RecentInArena { slot, version, after, top, generation, bytes });
+        self.replays.last = Some(RecentInArena { slot, version, after, upto, generation, bytes });
         bytes_again
     }
 
@@ -134,7 +144,7 @@ impl Hub {
         &mut self,
         slot: RoomSlot,
         version: Version,
-        after: u64,
+        which: TopicPage,
         page: &Page,
         waiting: &[ClientId],
         out: &mut Outputs,
@@ -142,59 +152,56 @@ impl Hub {
         // All entries of the page are at most the room's top by now, so that no
         // client gets one of them again when it is live.
         let top = self.rooms[slot].top().unwrap_or(0);
-        // The clients by the number at which their replays end: most have the same.
-        let mut by_end: BTreeMap<u64, Vec<ClientId>> = BTreeMap::new();
-        for &id in waiting {
-            if let Some(client) = self.clients.get_mut(id)
-                && client.version() == version
-                && let Some(join) = client.join_in(slot)
-                && join.is_replaying_after(after)
-            {
-                by_end.entry(join.replay_end(top)).or_default().push(id);
-            }
+        let (after, end) = match which {
+            TopicPage::Newest => return,
+            TopicPage::After(after) => (after, top),
+            TopicPage::Messages { after, end } => (after, end),
+        };
+        let mut clients = waiting.to_vec();
+        clients.retain(|&id| {
+            let client = self.clients.get_mut(id).filter(|client| client.version() == version);
+            let join = client.and_then(|client| client.join_in(slot));
+            join.is_some_and(|join| join.next_page() == Some(which))
+        });
+        if clients.is_empty() {
+            return;
         }
-        for (end, clients) in by_end {
-            self.replay_page_to(slot, version, after..end, page, &clients, out);
-        }
-    }
-
-    /// Sends the entries of a page after `range.start`, up to `range.end`.
-    fn replay_page_to(
-        &mut self,
-        slot: RoomSlot,
-        version: Version,
-        range: Range<u64>,
-        page: &Page,
-        clients: &[ClientId],
-        out: &mut Outputs,
-    ) {
-        let (after, end) = (range.start, range.end);
+        let entries = page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= end);
         self.scratch.clear();
-        let mut cursor = after;
-        let mut frames = 0;
-        for entry in page.entries.iter().filter(|entry| entry.seq > after && entry.seq <= end) {
-            self.options.framing.entry(&mut self.scratch, version, entry, entry.at_ms / 1000);
-            if version == Version::V1 {
-                self.rooms.note_shown(slot, entry.at_ms / 1000);
-            }
-            cursor = entry.seq;
-            frames += 1;
+        let (mut cursor, mut frames, mut is_cut) = (after, 0, false);
+        for entry in entries {
             // Written as JSON, a text may be six times as long as it is: then
             // the rest is for another page.
             if self.scratch.len() >= self.options.page_bytes {
+                is_cut = true;
                 break;
             }
+            cursor = entry.seq;
+            let at_s = entry.at_ms / 1000;
+            frames += u64::from(self.options.framing.entry(&mut self.scratch, version, entry, at_s));
+            if version == Version::V1 {
+                self.rooms.note_shown(slot, at_s);
+            }
         }
-        if page.entries.iter().all(|entry| entry.seq > end) {
-            // Those up to the end are no longer kept.
+        let has_more = match which {
+            TopicPage::Messages { .. } => {
+                is_cut || page.has_newer && page.entries.last().is_some_and(|last| last.seq <= end)
+            }
+            // Those up to the end may be no longer kept.
+            TopicPage::After(_) | TopicPage::Newest => page.entries.iter().any(|entry| entry.seq <= end),
+        };
+        if !has_more {
             cursor = cursor.max(page.last.min(end));
+            if planted!(self, FoldToTheTop) && cursor == end {
+                cursor = top;
+            }
         }
         let bytes = out.store(&self.scratch);
-        for &id in clients {
+        for &id in &clients {
             self.count_in_turn(id, bytes.len());
         }
         out.write(clients.iter().copied(), bytes, frames);
-        for &id in clients {
+        for &id in &clients {
             if let Some(join) = self.clients.join_in(id, slot) {
                 join.advance(cursor, frames, self.now.mono_ms);
             }

@@ -1,5 +1,6 @@
 //! The rooms of a hub.
 
+mod newest;
 mod recent;
 mod room;
 mod side;
@@ -15,6 +16,8 @@ pub(super) use self::room::{Announced, Knowledge, Room, RoomReadFor, Watcher};
 use super::activity::Window;
 use super::client::ClientRef;
 use super::feed::Offer;
+use super::options::HubOptions;
+use super::reads::TopicPage;
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
 use crate::outputs::Outputs;
@@ -41,6 +44,8 @@ pub(super) struct Rooms {
     seed: Seed,
     /// A frame that is not for a room's pending ones is made here.
     scratch: Vec<u8>,
+    #[cfg(feature = "planted-bugs")]
+    planted: Option<crate::PlantedBug>,
 }
 
 /// A room's number in its hub, free again once the room is forgotten.
@@ -56,19 +61,21 @@ impl Index<RoomSlot> for Rooms {
 }
 
 impl Rooms {
-    pub(super) fn new(framing: Framing, recent: RecentLimits, seed: Seed) -> Self {
+    pub(super) fn new(options: &HubOptions, seed: Seed) -> Self {
         Self {
             slab: Slab::new(),
             by_name: HashMap::with_hasher(seed),
             dirty: Vec::new(),
             active: Vec::new(),
             emptied: VecDeque::new(),
-            recent,
+            recent: options.recent,
             recent_bytes: 0,
             recent_hand: 0,
-            framing,
+            framing: options.framing,
             seed,
             scratch: Vec::new(),
+            #[cfg(feature = "planted-bugs")]
+            planted: options.planted,
         }
     }
 
@@ -88,6 +95,8 @@ impl Rooms {
     /// Adds a room that is not there yet.
     pub(super) fn add(&mut self, name: &RoomName, now_ms: u64) -> RoomSlot {
         let slot = RoomSlot(self.slab.insert(Room::new(name.clone(), self.seed, now_ms)));
+        #[cfg(feature = "planted-bugs")]
+        self.slab[slot.0].plant(self.planted);
         self.by_name.insert(name.clone(), slot);
         // It is forgotten if nobody enters it.
         self.emptied.push_back((now_ms, slot));
@@ -240,6 +249,20 @@ impl Rooms {
         self.bound_recent(slot);
     }
 
+    /// Takes what is new to a room, which has started, from its newest page.
+    pub(super) fn learn_newest(&mut self, slot: RoomSlot, page: &Page) {
+        let room = &mut self.slab[slot.0];
+        let held = room.recent_bytes();
+        room.learn_newest(page, self.framing, self.recent, &mut self.scratch);
+        self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
+        self.bound_recent(slot);
+    }
+
+    /// From now on the numbers of a room's newest messages are kept, if it has started.
+    pub(super) fn keep_newest(&mut self, slot: RoomSlot) {
+        self.room_mut(slot).keep_newest();
+    }
+
     /// Drops recent frames of entries that the log no longer keeps: they must not
     /// be replayed from memory.
     pub(super) fn forget_before(&mut self, name: &RoomName, first: u64) {
@@ -283,14 +306,8 @@ impl Rooms {
 
     /// Notes that a page of a room is being read: until the answer, the room is not
     /// forgotten.
-    pub(super) fn begin_read(
-        &mut self,
-        slot: RoomSlot,
-        id: ReadId,
-        after: Option<u64>,
-        purpose: RoomReadFor,
-    ) {
-        self.room_mut(slot).begin_read(id, after, purpose);
+    pub(super) fn begin_read(&mut self, slot: RoomSlot, id: ReadId, page: TopicPage, purpose: RoomReadFor) {
+        self.room_mut(slot).begin_read(id, page, purpose);
     }
 
     /// Notes that a read of a room was answered.
@@ -298,10 +315,9 @@ impl Rooms {
         self.room_mut(slot).end_read(id);
     }
 
-    /// Whether the page of a room after a number is being read; from now on also for
-    /// `purpose`.
-    pub(super) fn shares_read(&mut self, slot: RoomSlot, after: u64, purpose: RoomReadFor) -> bool {
-        self.room_mut(slot).shares_read(after, purpose)
+    /// Whether a page of a room is being read; from now on also for `purpose`.
+    pub(super) fn shares_read(&mut self, slot: RoomSlot, page: TopicPage, purpose: RoomReadFor) -> bool {
+        self.room_mut(slot).shares_read(page, purpose)
     }
 
     // Frames.

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::client::Client;
 #[cfg(feature = "planted-bugs")]
 use super::planted::planted;
-use super::reads::PagePurpose;
+use super::reads::{PagePurpose, QueryFrom};
 use super::rooms::RoomSlot;
 use super::users::UserSlot;
 use super::{Hub, HubOptions};
@@ -182,7 +182,8 @@ impl Hub {
             episode.state = State::Checking;
             let check = TypingCheck { user, topic: topic.clone() };
             let limits = PageLimits { entries: 1, bytes: 1 };
-            self.reads.page(PagePurpose::Typing(check), topic, PageFrom::Latest, limits, out);
+            let from = QueryFrom::Entries(PageFrom::Latest);
+            self.reads.page(PagePurpose::Typing(check), topic, from, limits, out);
         }
     }
 

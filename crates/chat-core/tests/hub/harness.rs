@@ -8,10 +8,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chat_core::{
-    Answer, Body, ChangeRules, ClientId, Commit, Draft, DraftId, Entry, Framing, History, HistoryLimits, Hub,
-    HubOptions, Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom, Pair, PresenceChange,
-    Query, ReadId, Receipt, RoomChange, RoomName, Seed, Subscription, Topic, TypingChange, UserMark,
-    Username, WantedChange, Write,
+    Answer, Body, ChangeRules, ClientId, Commit, Draft, DraftId, Emoji, Entry, Framing, History,
+    HistoryLimits, Hub, HubOptions, Input, MessageText, Missed, Now, Outcome, Output, Outputs, PageFrom,
+    Pair, PresenceChange, Query, ReadId, Receipt, RoomChange, RoomName, Seed, Subscription, Topic,
+    TypingChange, UserMark, Username, WantedChange, Write,
 };
 use serde_json::Value;
 
@@ -125,18 +125,43 @@ impl Scenario {
     }
 
     fn store_in(&mut self, from: &str, topic: Topic, text: &str) -> Arc<Entry> {
+        let text = MessageText::parse(text, 4096).expect("a good text");
+        self.store_body(from, topic, Body::message(text)).expect("it is stored")
+    }
+
+    /// The log stores an edit of a message of a room that another hub sent; it is not
+    /// carried to this hub.
+    pub(crate) fn store_edit(&mut self, from: &str, room: &str, target: u64, text: &str) -> Arc<Entry> {
+        let text = Some(MessageText::parse(text, 4096).expect("a good text"));
+        self.store_body(from, topic(room), Body::Edit { target, text, mentions: None }).expect("it is stored")
+    }
+
+    /// Likewise a deletion.
+    pub(crate) fn store_delete(&mut self, from: &str, room: &str, target: u64) -> Arc<Entry> {
+        self.store_body(from, topic(room), Body::Delete { target }).expect("it is stored")
+    }
+
+    /// Likewise a reaction.
+    pub(crate) fn store_react(&mut self, from: &str, room: &str, target: u64, emoji: &str) -> Arc<Entry> {
+        let emoji = Emoji::parse(emoji).expect("an emoji");
+        self.store_body(from, topic(room), Body::React { target, emoji }).expect("it is stored")
+    }
+
+    /// The log stores an entry that another hub sent; it is not carried to this hub. `None`
+    /// if it is refused.
+    pub(crate) fn store_body(&mut self, from: &str, topic: Topic, body: Body) -> Option<Arc<Entry>> {
         let draft = Draft {
             id: DraftId(u64::MAX),
             topic,
             from: name(from),
             room: None,
-            body: Body::message(MessageText::parse(text, 4096).expect("a good text")),
+            body,
             nonce: None,
             check: false,
             rules: ChangeRules::default(),
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);
-        Arc::clone(&commit.entries[0])
+        commit.entries.first().cloned()
     }
 
     /// The bus carries entries to the hub.
@@ -177,6 +202,13 @@ impl Scenario {
         let (id, query) = self.reads.pop_front().expect("a read is on its way");
         self.read_now(id, &query);
         self.perform_all();
+    }
+
+    /// The log reads what the oldest read that is held back asks for, and has not answered
+    /// yet.
+    pub(crate) fn take_answer(&mut self) -> (ReadId, Answer) {
+        let (id, query) = self.reads.pop_front().expect("a read is on its way");
+        (id, self.history.answer(&query))
     }
 
     /// The log answers the two oldest reads for a `hello` that are held back.

@@ -1,5 +1,6 @@
 //! Pages of history.
 
+use chat_core::ClientId;
 use serde_json::{Value, json};
 
 use crate::harness::{EPOCH, Scenario};
@@ -165,4 +166,171 @@ fn a_folded_page_that_is_cut_meets_the_next_one() {
         pages += 1;
     }
     assert!(pages > 10, "{pages}");
+}
+
+/// Ten messages, a reaction after each of them, and the fifth message deleted.
+fn changed_room(scenario: &mut Scenario) {
+    for n in 0..10 {
+        scenario.store("bob", "tech", &n.to_string());
+        scenario.store_react("carol", "tech", 2 * n + 1, "👍");
+    }
+    scenario.store_delete("bob", "tech", 9);
+}
+
+fn page(scenario: &mut Scenario, client: ClientId, fields: Value) -> String {
+    let mut frame = json!({"type": "history", "room": "tech", "ref": "h"});
+    frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    scenario.request(client, frame);
+    scenario.received(client).remove(0)
+}
+
+#[test]
+fn folded_pages_have_messages_only_and_meet_exactly() {
+    let mut scenario = Scenario::new();
+    changed_room(&mut scenario);
+    let alice = scenario.open_in_room("alice", "tech");
+    for (fields, expected) in [
+        (json!({}), "history [17 19] of 17-21 and more"),
+        (json!({"before": 17}), "history [13 15] of 13-16 and more"),
+        (json!({"before": 5}), "history [1 3] of 1-4"),
+        (json!({"before": 2}), "history [1] of 1-1"),
+        (json!({"before": 1}), "history [] of 1-0"),
+        (json!({"after": 0}), "history [1 3] of 1-3 and more"),
+        (json!({"after": 3}), "history [5 7] of 4-7 and more"),
+        (json!({"after": 16}), "history [17 19] of 17-21"),
+        (json!({"after": 19}), "history [] of 20-21"),
+    ] {
+        let mut requested = json!({"fold": true, "limit": 2});
+        requested.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        assert_eq!(page(&mut scenario, alice, requested), expected, "{fields}");
+    }
+    // Dense pages are as they were.
+    assert_eq!(page(&mut scenario, alice, json!({"limit": 3})), "history [19 20 21] and more");
+    scenario.trim("tech", 6);
+    for (fields, expected) in [
+        (json!({"before": 9}), "history [7] of 7-8"),
+        (json!({"before": 7}), "history [] of 7-6"),
+        (json!({"after": 2}), "history [7 9] of 3-9 and more"),
+    ] {
+        let mut requested = json!({"fold": true, "limit": 2});
+        requested.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        assert_eq!(page(&mut scenario, alice, requested), expected, "{fields}");
+    }
+}
+
+#[test]
+fn history_around_a_number() {
+    let mut scenario = Scenario::new();
+    changed_room(&mut scenario);
+    let alice = scenario.open_in_room("alice", "tech");
+    for (around, limit, fold, expected) in [
+        (9, 5, true, "history [5 7 9 11 13] of 5-13 and more, before: true, after: true"),
+        (10, 5, true, "history [7 9 11 13 15] of 7-15 and more, before: true, after: true"),
+        (9, 1, true, "history [9] of 9-9 and more, before: true, after: true"),
+        (1, 4, true, "history [1 3] of 1-3 and more, before: false, after: true"),
+        (19, 5, true, "history [15 17 19] of 15-21 and more, before: true, after: false"),
+        (1_000, 4, true, "history [17 19] of 17-21 and more, before: true, after: false"),
+        (5, 100, true, "history [1 3 5 7 9 11 13 15 17 19] of 1-21, before: false, after: false"),
+        // Every entry.
+        (9, 5, false, "history [7 8 9 10 11] and more, before: true, after: true"),
+        (9, 1, false, "history [9] and more, before: true, after: true"),
+        (2, 6, false, "history [1 2 3 4] and more, before: false, after: true"),
+        (20, 6, false, "history [17 18 19 20 21] and more, before: true, after: false"),
+        (22, 4, false, "history [20 21] and more, before: true, after: false"),
+        (1_000, 4, false, "history [20 21] and more, before: true, after: false"),
+        (1_000, 1, false, "history [] and more, before: true, after: false"),
+        (u64::MAX, 4, false, "history [20 21] and more, before: true, after: false"),
+        (0, 4, false, "history [1] and more, before: false, after: true"),
+    ] {
+        let fields = json!({"around": around, "limit": limit, "fold": fold});
+        assert_eq!(page(&mut scenario, alice, fields.clone()), expected, "{fields}");
+    }
+    scenario.trim("tech", 9);
+    let fields = json!({"around": 4, "limit": 4, "fold": false});
+    let expected = "history [] and more, before: false, after: true";
+    assert_eq!(page(&mut scenario, alice, fields), expected);
+    scenario.request(alice, json!({"type": "history", "with": "nobody", "around": 7, "fold": true}));
+    assert_eq!(scenario.received(alice), ["history [] of 1-0, before: false, after: false"]);
+}
+
+/// What is farthest is left out, by the bytes of the frame.
+#[test]
+fn history_around_a_number_is_cut_from_the_outside_in() {
+    let mut scenario = Scenario::new();
+    for _ in 0..30 {
+        scenario.store("bob", "tech", &format!("x{}x", "\u{1}".repeat(3_000)));
+    }
+    let alice = scenario.open_in_room("alice", "tech");
+    for fold in [true, false] {
+        scenario.request(alice, json!({"type": "history", "room": "tech", "around": 15, "fold": fold}));
+        let frame = scenario.frames(alice).remove(0);
+        assert!(frame.to_string().len() <= 64 * 1024);
+        let seqs: Vec<_> = frame["messages"].as_array().unwrap().iter().map(|m| m["seq"].clone()).collect();
+        assert_eq!(seqs, [14, 15, 16], "fold: {fold}");
+        assert_eq!((&frame["has_more_before"], &frame["has_more_after"]), (&json!(true), &json!(true)));
+    }
+}
+
+#[test]
+fn history_by_numbers_has_the_messages_that_are_there() {
+    let mut scenario = Scenario::new();
+    changed_room(&mut scenario);
+    let alice = scenario.open_in_room("alice", "tech");
+    for fold in [true, false] {
+        let requested = json!({"seqs": [9, 4, 3, 1_000, 9, 0, u64::MAX], "fold": fold});
+        assert_eq!(page(&mut scenario, alice, requested), "history [3 9]");
+    }
+    assert_eq!(page(&mut scenario, alice, json!({"seqs": []})), "history []");
+    scenario.request(alice, json!({"type": "history", "room": "tech", "seqs": [9]}));
+    let frame = scenario.frames(alice).remove(0);
+    assert_eq!((&frame["messages"][0]["deleted"], &frame["messages"][0]["text"]), (&json!(true), &json!("")));
+    for bad in
+        [json!({"seqs": [1], "before": 3}), json!({"seqs": vec![1; 51]}), json!({"around": 1, "after": 1})]
+    {
+        assert_eq!(page(&mut scenario, alice, bad), "error bad_request h");
+    }
+    // Those that do not fit are asked for again.
+    for _ in 22..=41 {
+        scenario.store("bob", "tech", &"\u{1}".repeat(4_000));
+    }
+    let mut missing: Vec<u64> = (1..=41).collect();
+    let mut got = Vec::new();
+    loop {
+        scenario.request(alice, json!({"type": "history", "room": "tech", "seqs": missing, "ref": "h"}));
+        let frame = scenario.frames(alice).remove(0);
+        assert!(frame.to_string().len() <= 64 * 1024);
+        let seqs = frame["messages"].as_array().unwrap().iter().map(|m| m["seq"].as_u64().unwrap());
+        got.extend(seqs);
+        missing.retain(|seq| !got.contains(seq));
+        if frame["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(got, (1..=19).step_by(2).chain(22..=41).collect::<Vec<_>>());
+}
+
+/// Long names of many reactions count, too.
+#[test]
+fn a_page_of_reactions_fits_into_a_frame() {
+    let mut scenario = Scenario::new();
+    let names: Vec<String> = (0..5).map(|n| format!("{n}{}", "\u{1d400}".repeat(23))).collect();
+    let emoji: Vec<String> = (0..20).map(|n| char::from_u32(0x1F600 + n).unwrap().to_string()).collect();
+    for message in 0..60 {
+        let target = scenario.store("bob", "tech", &message.to_string()).seq;
+        for (name, emoji) in names.iter().flat_map(|name| emoji.iter().map(move |emoji| (name, emoji))) {
+            scenario.store_react(name, "tech", target, emoji);
+        }
+    }
+    let alice = scenario.open_in_room("alice", "tech");
+    let (mut before, mut messages) = (1_000_000, 0);
+    while before > 1 {
+        let request =
+            json!({"type": "history", "room": "tech", "before": before, "fold": true, "limit": 100});
+        scenario.request(alice, request);
+        let frame = scenario.frames(alice).remove(0);
+        assert!(frame.to_string().len() <= 64 * 1024 + 1_000, "{}", frame.to_string().len());
+        messages += frame["messages"].as_array().unwrap().len();
+        before = frame["from"].as_u64().unwrap();
+    }
+    assert_eq!(messages, 60);
 }

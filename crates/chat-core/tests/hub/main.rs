@@ -21,4 +21,5 @@ mod reads;
 mod resume;
 mod sessions;
 mod stopping;
+mod taken_back;
 mod typing;

@@ -182,6 +182,8 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             upto: is.then_some(seq),
             messages: entries.iter().map(MessageFields).collect(),
             has_more: is,
+            has_more_before: is.then_some(is),
+            has_more_after: (!is).then_some(is),
             reference,
         },
         Reply::Presence { room: text, what },

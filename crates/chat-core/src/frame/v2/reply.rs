@@ -104,16 +104,23 @@ pub(crate) enum Reply<'a> {
         /// The oldest number still kept.
         first: u64,
         /// Of a folded page: the first number that it covers; one more than `upto`
-        /// if it covers none.
+        /// if it covers none. Absent with `seqs`.
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<u64>,
         /// Of a folded page: the last number that it covers.
         #[serde(skip_serializing_if = "Option::is_none")]
         upto: Option<u64>,
-        /// In rising order.
+        /// In rising order: of a folded page, and with `seqs`, messages only.
         messages: Vec<MessageFields<'a>>,
-        /// There are more in the requested direction.
+        /// There are more in the requested direction; with `around`, in one of both. With
+        /// `seqs`: not all of them fitted, and the client asks again for the others.
         has_more: bool,
+        /// With `around`: there are more before the first one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        has_more_before: Option<bool>,
+        /// With `around`: there are more after the last one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        has_more_after: Option<bool>,
         /// That of the request.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a str>,

@@ -26,13 +26,24 @@ pub(crate) enum Request {
     /// To send a message to a room or to one user, or to change one that is there.
     Send { place: Place, body: Body, nonce: Nonce },
     /// To read a page of a room or of a private conversation.
-    History { of: Place, from: PageFrom, limit: usize, fold: bool, reference: Option<String> },
+    History { of: Place, range: HistoryRange, limit: usize, fold: bool, reference: Option<String> },
     /// To show the others that the user types, or no longer does.
     Typing { target: Place, active: bool, reference: Option<String> },
     /// To note that the user has read up to a number.
     Read { place: Place, upto: u64, reference: Option<String> },
     /// To choose what the user is notified of.
     Level { place: Place, level: Level, reference: Option<String> },
+}
+
+/// Which part of a room or conversation a client requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HistoryRange {
+    /// Neighbouring entries.
+    Page(PageFrom),
+    /// The entries on both sides of a number.
+    Around(u64),
+    /// The messages with these numbers, at most [`SEQS_MAX`].
+    Seqs(Vec<u64>),
 }
 
 /// How much of a room a client has already.
@@ -155,18 +166,26 @@ fn history(fields: ClientFields, page_max: usize) -> Result<Request, Refusal> {
         (None, Some(with)) => Place::With(with.trim().to_owned()),
         _ => return Err(bad("history needs either `room` or `with`")),
     };
-    let from = match (fields.before, fields.after) {
-        (None, None) => PageFrom::Latest,
-        (Some(before), None) => PageFrom::Before(before),
-        (None, Some(after)) => PageFrom::After(after),
-        (Some(_), Some(_)) => return Err(bad("history takes either `before` or `after`")),
+    let range = match (fields.before, fields.after, fields.around, fields.seqs) {
+        (None, None, None, None) => HistoryRange::Page(PageFrom::Latest),
+        (Some(before), None, None, None) => HistoryRange::Page(PageFrom::Before(before)),
+        (None, Some(after), None, None) => HistoryRange::Page(PageFrom::After(after)),
+        (None, None, Some(around), None) => HistoryRange::Around(around.min(SEQ_MAX)),
+        (None, None, None, Some(seqs)) if seqs.len() > SEQS_MAX => {
+            return Err(bad("history brings at most 50 messages by their numbers"));
+        }
+        (None, None, None, Some(mut seqs)) => {
+            seqs.retain(|seq| *seq <= SEQ_MAX);
+            HistoryRange::Seqs(seqs)
+        }
+        _ => return Err(bad("history takes one of `before`, `after`, `around` and `seqs`")),
     };
     let limit = match fields.limit {
         None => HISTORY_DEFAULT.min(page_max),
         Some(0) => return Err(bad("limit must be at least 1")),
         Some(limit) => page_limit(limit, page_max).ok_or_else(|| bad(LIMIT_TOO_HIGH))?,
     };
-    Ok(Request::History { of, from, limit, fold: fields.fold.unwrap_or(false), reference })
+    Ok(Request::History { of, range, limit, fold: fields.fold.unwrap_or(false), reference })
 }
 
 /// How many messages a request is for; `None` if the protocol allows no such number. A
@@ -236,11 +255,18 @@ pub(crate) struct ClientFields {
     before: Option<u64>,
     /// Entries with higher numbers than this, from the lowest on.
     after: Option<u64>,
+    /// Entries on both sides of this number: half of `limit`, rounded down, with lower
+    /// numbers, the rest from it on. The answer leaves out those that are farthest from
+    /// it where it would be longer than 64 KiB.
+    around: Option<u64>,
+    /// The numbers of messages, at most 50: the answer has those that are there.
+    seqs: Option<Vec<u64>>,
     /// How many at most, up to 100; 50 by default, and never more than
     /// `limits.history_max`.
     limit: Option<u64>,
-    /// Messages only: the answer names the numbers that it covers, and those of
-    /// them that come without a message are changes, or no longer kept.
+    /// Messages only, of which `limit` is the number: the answer names the numbers that
+    /// it covers, and those of them that come without a message are changes, or no
+    /// longer kept. Not with `since`.
     fold: Option<bool>,
     /// Whether the user types.
     active: Option<bool>,
@@ -412,6 +438,8 @@ const EPOCH_MAX_BYTES: usize = 256;
 const SEQ_MAX: u64 = i64::MAX as u64;
 /// Messages of a history page, by default.
 const HISTORY_DEFAULT: usize = 50;
+/// The number of messages that a request names by their numbers.
+pub(crate) const SEQS_MAX: usize = 50;
 /// The highest `limit` of a request.
 const LIMIT_MAX: usize = 100;
 const LIMIT_TOO_HIGH: &str = "limit must be at most 100";
@@ -525,17 +553,19 @@ mod tests {
                 );
             }
         }
-        for (fields, from, limit) in [
-            ("", PageFrom::Latest, 50),
-            (r#","before":9"#, PageFrom::Before(9), 50),
-            (r#","after":9,"limit":7"#, PageFrom::After(9), 7),
-            (r#","limit":100"#, PageFrom::Latest, 100),
+        for (fields, range, limit) in [
+            ("", HistoryRange::Page(PageFrom::Latest), 50),
+            (r#","before":9"#, HistoryRange::Page(PageFrom::Before(9)), 50),
+            (r#","after":9,"limit":7"#, HistoryRange::Page(PageFrom::After(9)), 7),
+            (r#","limit":100"#, HistoryRange::Page(PageFrom::Latest), 100),
+            (r#","around":9,"before":null"#, HistoryRange::Around(9), 50),
+            (r#","seqs":[9,4]"#, HistoryRange::Seqs(vec![9, 4]), 50),
         ] {
             assert_eq!(
                 parse_10(&format!(r#"{{"type":"history","with":"bob"{fields}}}"#)),
                 Ok(Request::History {
                     of: Place::With("bob".into()),
-                    from,
+                    range,
                     limit,
                     fold: false,
                     reference: None
@@ -642,6 +672,12 @@ mod tests {
             (r#"{"type":"history","ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"history","room":"a","with":"b"}"#, (BadRequest, About::Nothing)),
             (r#"{"type":"history","room":"a","before":1,"after":1}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"history","room":"a","before":1,"around":1}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"history","room":"a","after":1,"seqs":[1]}"#, (BadRequest, About::Nothing)),
+            (r#"{"type":"history","room":"a","around":1,"seqs":[1],"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"history","room":"a","around":-1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"history","room":"a","seqs":[-1],"ref":"r"}"#, (BadRequest, by_ref("r"))),
+            (r#"{"type":"history","room":"a","seqs":7,"ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"history","room":"a","limit":0}"#, (BadRequest, About::Nothing)),
             (r#"{"type":"history","room":"a","limit":101,"ref":"r"}"#, (BadRequest, by_ref("r"))),
             (r#"{"type":"history","room":"a","fold":1,"ref":"r"}"#, (BadRequest, by_ref("r"))),
@@ -700,6 +736,12 @@ mod tests {
         ] {
             assert_eq!(code(frame), expected, "{frame}");
         }
+        let many = |count: usize| {
+            let seqs = vec!["1"; count].join(",");
+            parse_10(&format!(r#"{{"type":"history","room":"a","seqs":[{seqs}]}}"#))
+        };
+        assert!(many(0).is_ok() && many(50).is_ok());
+        assert_eq!(many(51).unwrap_err().code, BadRequest);
         let long = format!(r#"{{"type":"leave","room":"a","ref":"{}"}}"#, "r".repeat(65));
         assert_eq!(code(&long), (BadRequest, About::Nothing));
         let long = format!(r#"{{"type":"message","room":"a","text":"a","nonce":"{}"}}"#, "n".repeat(65));

@@ -1,11 +1,15 @@
 //! The recent frames of a room.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use crate::{Body, Entry};
 
 /// The frames of a room's newest entries, ready to be sent, in one piece.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// The numbers of the entries, which rise by one, and where each frame starts.
+    /// The numbers of the entries, which rise by one, and where each frame starts. An
+    /// entry that is not shown to the clients has an empty frame.
     frames: VecDeque<Frame>,
     /// The frames, after `gone` bytes of frames that were dropped.
     bytes: Vec<u8>,
@@ -29,15 +33,41 @@ pub struct RecentLimits {
 struct Frame {
     seq: u64,
     start: usize,
+    /// The message whose text it may show: the entry itself, or the message that it edits;
+    /// 0 if it shows none.
+    text_of: u64,
+}
+
+impl Frame {
+    fn new(entry: &Entry, start: usize) -> Self {
+        let text_of = match &entry.body {
+            Body::Message { .. } => entry.seq,
+            Body::Edit { target, .. } => *target,
+            Body::Delete { .. } | Body::React { .. } | Body::Unreact { .. } => 0,
+        };
+        Self { seq: entry.seq, start, text_of }
+    }
+
+    fn is_message(&self) -> bool {
+        self.text_of == self.seq
+    }
+}
+
+/// Frames that are ready to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::hub) struct RecentFrames<'a> {
+    pub(in crate::hub) bytes: &'a [u8],
+    /// How many frames these are.
+    pub(in crate::hub) count: u64,
 }
 
 impl Recent {
     /// Adds the frame of the next entry.
-    pub(super) fn push(&mut self, seq: u64, frame: &[u8], limits: RecentLimits) {
-        if self.frames.back().is_some_and(|last| last.seq + 1 != seq) {
+    pub(super) fn push(&mut self, entry: &Entry, frame: &[u8], limits: RecentLimits) {
+        if self.frames.back().is_some_and(|last| last.seq + 1 != entry.seq) {
             self.clear();
         }
-        self.frames.push_back(Frame { seq, start: self.bytes.len() });
+        self.frames.push_back(Frame::new(entry, self.bytes.len()));
         self.bytes.extend_from_slice(frame);
         while self.frames.len() > limits.entries || self.bytes.len() - self.gone > limits.bytes {
             self.frames.pop_front();
@@ -62,18 +92,52 @@ impl Recent {
         }
     }
 
-    /// The frames of the entries from `seq` up to `top`, if it has all of them.
-    pub(super) fn from(&self, seq: u64, top: u64) -> Option<&[u8]> {
-        let (first, last) = (self.frames.front()?.seq, self.frames.back()?.seq);
-        if top > last {
-            return None;
+    /// Drops the frames up to the newest one that may show a text of this message.
+    pub(super) fn forget_text_of(&mut self, target: u64) {
+        if let Some(newest) = self.frames.iter().rev().find(|frame| frame.text_of == target) {
+            self.forget_before(newest.seq + 1);
         }
-        let start = |seq: u64| {
+    }
+
+    /// See `PlantedBug::OldEditText`.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn forget_message(&mut self, target: u64) {
+        if self.frames.iter().any(|frame| frame.seq == target) {
+            self.forget_before(target + 1);
+        }
+    }
+
+    /// The frames of the entries with these numbers, if it has all of them.
+    pub(super) fn range(&self, seqs: RangeInclusive<u64>) -> Option<RecentFrames<'_>> {
+        let (frames, end) = self.indices(seqs)?;
+        let start = self.frames.get(*frames.start())?.start;
+        let starts = self.frames.range(frames).map(|frame| frame.start);
+        // An empty frame starts where the next one does.
+        let ends = starts.clone().skip(1).chain([end]);
+        let count = starts.zip(ends).filter(|(start, end)| start < end).count() as u64;
+        Some(RecentFrames { bytes: self.bytes.get(start..end)?, count })
+    }
+
+    /// Whether it has the frames of all entries with these numbers, and all of them are
+    /// messages.
+    pub(super) fn has_only_messages(&self, seqs: RangeInclusive<u64>) -> bool {
+        self.indices(seqs).is_some_and(|(frames, _)| self.frames.range(frames).all(Frame::is_message))
+    }
+
+    /// The indices of the frames with these numbers, and where the last of them ends.
+    fn indices(&self, seqs: RangeInclusive<u64>) -> Option<(RangeInclusive<usize>, usize)> {
+        let first = self.frames.front()?.seq;
+        let index = |seq: u64| {
             let index = usize::try_from(seq.checked_sub(first)?).ok()?;
-            self.frames.get(index).map(|frame| frame.start)
+            (index < self.frames.len()).then_some(index)
         };
-        let end = if top == last { self.bytes.len() } else { start(top + 1)? };
-        self.bytes.get(start(seq)?..end)
+        let (from, upto) = (index(*seqs.start())?, index(*seqs.end())?);
+        let end = self.frames.get(upto + 1).map_or(self.bytes.len(), |next| next.start);
+        (from <= upto).then_some((from..=upto, end))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
     }
 
     /// Bytes of memory in use.

@@ -1,19 +1,22 @@
 //! One room of a hub.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::recent::RecentLimits;
+use super::newest::Newest;
+use super::recent::{RecentFrames, RecentLimits};
 use super::side::Side;
 use crate::frame::{Version, v1};
 use crate::hub::activity::Window;
 use crate::hub::client::ClientRef;
 use crate::hub::feed::{Feed, Offer};
+use crate::hub::reads::TopicPage;
 use crate::hub::users::UserSlot;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{Access, ClientId, Entry, Framing, Page, ReadId, Role, RoomInfo, RoomName, Username};
+use crate::{Access, Body, ClientId, Entry, Framing, Page, ReadId, Role, RoomInfo, RoomName, Username};
 
 /// A room that clients of this hub have joined, or had until a moment ago.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(in crate::hub) struct Room {
     name: RoomName,
     /// Which entries were delivered, and which are missing.
     feed: Feed,
+    /// The numbers of its newest messages, once a client needed them.
+    newest: Option<Newest>,
     /// The joined clients and their frames, for each version of the protocol.
     sides: [Side; 2],
     /// What the store knows of it, once that was read; every change since is applied.
@@ -45,6 +50,8 @@ pub(in crate::hub) struct Room {
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
     forgot: bool,
+    #[cfg(feature = "planted-bugs")]
+    planted: Option<crate::PlantedBug>,
 }
 
 /// What a hub knows of a room beside its entries.
@@ -77,9 +84,7 @@ struct Connections {
 #[derive(Debug)]
 struct RoomRead {
     id: ReadId,
-    /// The number it starts after; `None`: the newest entries, to learn how far
-    /// the room is.
-    after: Option<u64>,
+    page: TopicPage,
     purpose: RoomReadFor,
 }
 
@@ -106,6 +111,7 @@ impl Room {
         Self {
             name,
             feed: Feed::default(),
+            newest: None,
             sides: Default::default(),
             info: Knowledge::Nothing,
             watchers: HashMap::with_hasher(seed),
@@ -118,6 +124,8 @@ impl Room {
             is_used: true,
             #[cfg(feature = "planted-bugs")]
             forgot: false,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 
@@ -211,6 +219,11 @@ impl Room {
         self.feed.is_behind()
     }
 
+    /// The highest number that is known to be committed.
+    pub(in crate::hub) fn committed(&self) -> u64 {
+        self.feed.committed()
+    }
+
     /// Classifies an entry by its number: see [`Feed::offer`].
     pub(super) fn offer(&mut self, seq: u64) -> Offer {
         self.feed.offer(seq)
@@ -223,13 +236,35 @@ impl Room {
 
     /// Skips missing entries: see [`Feed::skip_to`].
     pub(super) fn skip_to(&mut self, seq: u64) -> bool {
-        self.feed.skip_to(seq)
+        let skips = self.feed.skip_to(seq);
+        if skips && let Some(newest) = &mut self.newest {
+            newest.forget_before(seq + 1);
+        }
+        skips
+    }
+
+    /// The number after which its newest `limit` messages begin: they are the messages from
+    /// there up to its top. `None` if the log must be asked.
+    pub(in crate::hub) fn newest_after(&self, limit: usize) -> Option<u64> {
+        self.newest.as_ref()?.start_of(limit, self.feed.top()?)
+    }
+
+    /// From now on the numbers of its newest messages are kept.
+    pub(super) fn keep_newest(&mut self) {
+        if let (None, Some(top)) = (&self.newest, self.feed.top()) {
+            self.newest = Some(Newest::after(top));
+        }
     }
 
     /// See `PlantedBug::ReadBeforeSubscribe`.
     #[cfg(feature = "planted-bugs")]
     pub(super) fn forgot_mut(&mut self) -> &mut bool {
         &mut self.forgot
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn plant(&mut self, bug: Option<crate::PlantedBug>) {
+        self.planted = bug;
     }
 
     // Its clients.
@@ -307,6 +342,15 @@ impl Room {
     ) -> bool {
         self.shown_s = self.shown_s.max(entry.at_ms / 1000);
         self.is_used = true;
+        match &entry.body {
+            Body::Message { .. } => {
+                if let Some(newest) = &mut self.newest {
+                    newest.push(entry.seq);
+                }
+            }
+            Body::Edit { target, .. } | Body::Delete { target } => self.take_back(*target),
+            Body::React { .. } | Body::Unreact { .. } => {}
+        }
         let mut is_pending = false;
         for version in Version::ALL {
             let side = &mut self.sides[version as usize];
@@ -326,17 +370,43 @@ impl Room {
         scratch: &mut Vec<u8>,
     ) {
         self.feed.start(page.last);
+        let mut newest = Newest::after(page.last);
+        newest.learn(page);
+        self.newest = Some(newest);
         if let Some(window) = &mut self.window {
             // A client's `hello` was older than this page.
             page.entries.iter().for_each(|entry| window.note(entry));
         }
+        self.keep_page(page, framing, recent, scratch);
+    }
+
+    /// Takes what is new to the room, which has started, from its newest page.
+    pub(super) fn learn_newest(
+        &mut self,
+        page: &Page,
+        framing: Framing,
+        recent: RecentLimits,
+        scratch: &mut Vec<u8>,
+    ) {
+        let Some(top) = self.feed.top() else { return };
+        if let Some(newest) = &mut self.newest {
+            newest.learn(page);
+        }
+        self.feed.note_committed(page.last);
+        if page.last == top {
+            self.keep_page(page, framing, recent, scratch);
+        }
+    }
+
+    /// Makes recent frames of a page that ends with the newest entry.
+    fn keep_page(&mut self, page: &Page, framing: Framing, recent: RecentLimits, scratch: &mut Vec<u8>) {
         // Counted also if no client sees it: one that joins later gets these
         // entries from the log, and then notices.
         let newest_s = page.entries.iter().map(|entry| entry.at_ms / 1000).max();
         self.shown_s = self.shown_s.max(newest_s.unwrap_or(0));
         for version in Version::ALL {
             let side = &mut self.sides[version as usize];
-            if !side.is_empty() {
+            if !side.is_empty() && !side.has_recent() {
                 for entry in &page.entries {
                     side.keep(version, entry, framing, recent, scratch);
                 }
@@ -394,9 +464,23 @@ impl Room {
 
     // Its recent frames.
 
-    /// The recent frames after a number up to the newest one, if all are there.
-    pub(in crate::hub) fn recent_after(&self, version: Version, after: u64, top: u64) -> Option<&[u8]> {
-        self.side(version).recent_after(after, top)
+    /// The recent frames of the entries after a number, up to another one, if all are there.
+    /// A room that lacks entries has none: one of them may take back what they show.
+    pub(in crate::hub) fn recent(&self, version: Version, after: u64, upto: u64) -> Option<RecentFrames<'_>> {
+        self.side(version).recent(after.saturating_add(1)..=upto).filter(|_| !self.is_behind())
+    }
+
+    /// Like [`recent`](Self::recent), of a replay of messages: the entries in between have
+    /// no frames, or there are none.
+    pub(in crate::hub) fn recent_messages(
+        &self,
+        version: Version,
+        after: u64,
+        upto: u64,
+    ) -> Option<RecentFrames<'_>> {
+        let seqs: RangeInclusive<u64> = after.saturating_add(1)..=upto;
+        let is_folded = version == Version::V1 || self.side(version).has_only_messages(seqs);
+        self.recent(version, after, upto).filter(|_| is_folded)
     }
 
     /// Bytes of recent frames.
@@ -406,8 +490,27 @@ impl Room {
 
     /// Drops the recent frames of entries below `first`.
     pub(super) fn forget_before(&mut self, first: u64) {
+        if let Some(newest) = &mut self.newest {
+            newest.forget_before(first);
+        }
         for side in &mut self.sides {
             side.forget_before(first);
+        }
+    }
+
+    /// Drops the recent frames up to the newest one that may show a text of this message.
+    fn take_back(&mut self, target: u64) {
+        for side in &mut self.sides {
+            #[cfg(feature = "planted-bugs")]
+            match self.planted {
+                Some(crate::PlantedBug::StaleRecentFrame) => continue,
+                Some(crate::PlantedBug::OldEditText) => {
+                    side.forget_message(target);
+                    continue;
+                }
+                _ => {}
+            }
+            side.forget_text_of(target);
         }
     }
 
@@ -465,8 +568,8 @@ impl Room {
     // The pages that are read.
 
     /// Notes a page that is being read.
-    pub(super) fn begin_read(&mut self, id: ReadId, after: Option<u64>, purpose: RoomReadFor) {
-        self.reads.push(RoomRead { id, after, purpose });
+    pub(super) fn begin_read(&mut self, id: ReadId, page: TopicPage, purpose: RoomReadFor) {
+        self.reads.push(RoomRead { id, page, purpose });
     }
 
     pub(super) fn end_read(&mut self, id: ReadId) {
@@ -482,10 +585,9 @@ impl Room {
         self.reads.iter().any(|read| read.purpose == RoomReadFor::Feed)
     }
 
-    /// Whether the page after this number is being read; from now on also for
-    /// `purpose`.
-    pub(super) fn shares_read(&mut self, after: u64, purpose: RoomReadFor) -> bool {
-        let Some(read) = self.reads.iter_mut().find(|read| read.after == Some(after)) else { return false };
+    /// Whether this page is being read; from now on also for `purpose`.
+    pub(super) fn shares_read(&mut self, page: TopicPage, purpose: RoomReadFor) -> bool {
+        let Some(read) = self.reads.iter_mut().find(|read| read.page == page) else { return false };
         if purpose == RoomReadFor::Feed {
             read.purpose = purpose;
         }

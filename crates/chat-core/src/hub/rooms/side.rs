@@ -1,6 +1,8 @@
 //! The clients of one room and one version of the protocol.
 
-use super::recent::{Recent, RecentLimits};
+use std::ops::RangeInclusive;
+
+use super::recent::{Recent, RecentFrames, RecentLimits};
 use crate::frame::Version;
 use crate::outputs::Outputs;
 use crate::{ClientId, Entry, Framing};
@@ -88,7 +90,7 @@ impl Side {
             // A notice was shown meanwhile; a replay has no notices.
             self.keep(version, entry, framing, recent, scratch);
         } else {
-            self.recent.push(entry.seq, &self.pending[start..], recent);
+            self.recent.push(entry, &self.pending[start..], recent);
         }
         if self.has_live() {
             self.pending_frames += u64::from(is_shown);
@@ -110,7 +112,7 @@ impl Side {
     ) {
         scratch.clear();
         framing.entry(scratch, version, entry, entry.at_ms / 1000);
-        self.recent.push(entry.seq, scratch, recent);
+        self.recent.push(entry, scratch, recent);
     }
 
     /// Writes a frame for the live clients.
@@ -146,9 +148,18 @@ impl Side {
         self.live.extend(self.fresh.drain(..).map(|(client, _)| client));
     }
 
-    /// The recent frames after a number up to the newest one, if all are there.
-    pub(super) fn recent_after(&self, after: u64, top: u64) -> Option<&[u8]> {
-        self.recent.from(after.saturating_add(1), top)
+    /// The recent frames of the entries with these numbers, if all are there.
+    pub(super) fn recent(&self, seqs: RangeInclusive<u64>) -> Option<RecentFrames<'_>> {
+        self.recent.range(seqs)
+    }
+
+    /// Whether these entries are among the recent frames, and all of them are messages.
+    pub(super) fn has_only_messages(&self, seqs: RangeInclusive<u64>) -> bool {
+        self.recent.has_only_messages(seqs)
+    }
+
+    pub(super) fn has_recent(&self) -> bool {
+        !self.recent.is_empty()
     }
 
     pub(super) fn recent_bytes(&self) -> usize {
@@ -158,6 +169,17 @@ impl Side {
     /// Drops the recent frames of entries below `first`.
     pub(super) fn forget_before(&mut self, first: u64) {
         self.recent.forget_before(first);
+    }
+
+    /// Drops the recent frames up to the newest one that may show a text of this message.
+    pub(super) fn forget_text_of(&mut self, target: u64) {
+        self.recent.forget_text_of(target);
+    }
+
+    /// See `PlantedBug::OldEditText`.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn forget_message(&mut self, target: u64) {
+        self.recent.forget_message(target);
     }
 
     /// Drops all recent frames.

@@ -71,7 +71,12 @@ pub(crate) fn short(frame: &Value) -> String {
             format!("activity {} up to {}: {new} and {mentions}", text("room"), frame["top"])
         }
         "left" => format!("left {}", text("room")),
-        "message" => format!("{} {}: {}", frame["seq"], text("from"), text("text")),
+        "message" => {
+            let deleted = if frame["deleted"] == true { " (deleted)" } else { "" };
+            let edited = if frame["edited"].is_null() { "" } else { " (edited)" };
+            let updated = frame["updated"].as_u64().map_or(String::new(), |seq| format!(" (as of {seq})"));
+            format!("{} {}: {}{edited}{deleted}{updated}", frame["seq"], text("from"), text("text"))
+        }
         "private" => format!("{} {} to {}: {}", frame["seq"], text("from"), text("to"), text("text")),
         "edit" => {
             let new = frame["text"].as_str().map_or(String::new(), |text| format!(": {text}"));
@@ -98,6 +103,10 @@ pub(crate) fn short(frame: &Value) -> String {
             let more = if frame["has_more"] == true { " and more" } else { "" };
             let covers = frame["from"].as_u64();
             let covers = covers.map_or(String::new(), |from| format!(" of {from}-{}", frame["upto"]));
+            let more = match (frame["has_more_before"].as_bool(), frame["has_more_after"].as_bool()) {
+                (Some(before), Some(after)) => format!("{more}, before: {before}, after: {after}"),
+                _ => more.to_owned(),
+            };
             format!("history [{}]{covers}{more}", seqs.join(" "))
         }
         other => panic!("not a frame of protocol v2: {other}"),
