@@ -157,6 +157,10 @@ fn shards(given: &Given, options: &mut ShardOptions) -> Result<(), SettingError>
     let count: Option<usize> = given.number(&settings::SHARDS)?;
     set(&mut options.shards, count.and_then(NonZeroUsize::new));
     set(&mut options.outbox_max_bytes, given.number(&settings::OUTBOX_MAX_BYTES)?);
+    let edit_seconds: Option<u64> = given.number(&settings::EDIT_SECONDS)?;
+    options.hub.change_rules.edit_ms =
+        edit_seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds * 1000);
+    set(&mut options.hub.change_rules.reactions_max, given.number(&settings::REACTIONS_MAX)?);
     set(&mut options.hub.user_clients_max, given.number(&settings::USER_CLIENTS_MAX)?);
 
     set(&mut options.message_max_bytes, given.number(&settings::MESSAGE_MAX_BYTES)?);
@@ -310,6 +314,10 @@ mod tests {
             ("rooms = [{ name = \"a\", title = \" \" }]", "rooms"),
             ("original_rooms = true\n[[rooms]]\nname = \"a\"\ntitle = \"x\"", "original_rooms"),
             ("room_creation = \"nobody\"", "room_creation"),
+            ("edit_seconds = -1", "edit_seconds"),
+            ("edit_seconds = 9999999999", "edit_seconds"),
+            ("reactions_max = 0", "reactions_max"),
+            ("reactions_max = 51", "reactions_max"),
         ] {
             let error = check(toml).err().expect(toml).to_string();
             assert!(error.starts_with(&format!("{setting} in chat.toml, line ")), "{toml}: {error}");
@@ -322,6 +330,15 @@ mod tests {
         assert!(check("").unwrap().http.retention.keeps_all());
         let http = check("retention_entries = 5\nretention_days = 7").unwrap().http;
         assert_eq!((http.retention.entries, http.retention.age_ms), (Some(5), Some(604_800_000)));
+    }
+
+    #[test]
+    fn messages_are_edited_for_ever_or_for_as_long_as_is_set() {
+        let rules = |toml: &str| check(toml).unwrap().http.shards.hub.change_rules;
+        assert_eq!((rules("").edit_ms, rules("").reactions_max), (None, 20));
+        assert_eq!(rules("edit_seconds = 0").edit_ms, None);
+        let rules = rules("edit_seconds = 900\nreactions_max = 5");
+        assert_eq!((rules.edit_ms, rules.reactions_max), (Some(900_000), 5));
     }
 
     #[test]

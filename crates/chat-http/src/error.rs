@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
-use chat_core::{ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
+use chat_core::{ChangeRefused, EmojiError, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
 use chat_shard::{ChangeError, causes};
 use chat_store::StoreError;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -77,6 +77,14 @@ pub(crate) enum HttpError {
     TooManyNames { max: usize },
     #[error("after is not the next of an earlier page")]
     After,
+    #[error("either room or with is needed")]
+    RoomOrWith,
+    #[error("seq must be the number of a message")]
+    Seq,
+    #[error(transparent)]
+    Emoji(EmojiError),
+    #[error("there is no such message")]
+    MessageNotFound,
 
     #[error(transparent)]
     Change(#[from] ChangeRefused),
@@ -166,6 +174,7 @@ impl HttpError {
             Self::NotFound
             | Self::UserNotFound
             | Self::SessionNotFound
+            | Self::MessageNotFound
             | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => StatusCode::NOT_FOUND,
             Self::Change(
                 ChangeRefused::Exists | ChangeRefused::StaysClosed | ChangeRefused::OnlyModerator,
@@ -192,6 +201,9 @@ impl HttpError {
             | Self::NameWithSearch
             | Self::TooManyNames { .. }
             | Self::After
+            | Self::RoomOrWith
+            | Self::Seq
+            | Self::Emoji(_)
             | Self::NewRoomName(_)
             | Self::RoomText(_)
             | Self::NameOfClosedRoom

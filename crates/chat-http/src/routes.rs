@@ -7,6 +7,7 @@ mod members;
 #[cfg(test)]
 mod published;
 mod query;
+mod reactions;
 mod register;
 mod room_call;
 mod rooms;
@@ -72,6 +73,7 @@ const ROUTES: &[Route] = &[
         path: "/api/rooms/{name}/membership",
         handler: |call| Box::pin(members::leave(call)),
     },
+    Route { method: Method::GET, path: "/api/reactions", handler: |call| Box::pin(reactions::list(call)) },
     Route { method: Method::GET, path: "/api/sessions", handler: |call| Box::pin(sessions::list(call)) },
     Route {
         method: Method::DELETE,

@@ -10,7 +10,7 @@ use super::reads::Retry;
 use super::users::UserSlot;
 use super::{Hub, HubOptions};
 use crate::frame::escaped_bytes;
-use crate::frame::v2::{ConversationTop, FEATURES, Limits, ListedRoom, REF_MAX_CHARS, Reply};
+use crate::frame::v2::{ConversationTop, FEATURES, HAS_CHANGES, Limits, ListedRoom, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
 use crate::{
     ClientId, CloseCode, ConversationState, Conversations, MENTIONS_MAX, Membership, NONCE_MAX_CHARS, Pair,
@@ -121,7 +121,7 @@ impl Hub {
                 uncounted.push(topic);
             }
         }
-        let rate = self.options.rate;
+        let (rate, rules) = (self.options.rate, self.options.change_rules);
         let epoch = self.options.epoch.clone();
         let hello = Reply::Hello {
             protocol: 2,
@@ -136,6 +136,8 @@ impl Hub {
                 room_name_max_chars: ROOM_NAME_MAX_CHARS,
                 rooms_max: self.options.client_rooms_max,
                 mentions_max: MENTIONS_MAX,
+                reactions_max: HAS_CHANGES.then_some(rules.reactions_max),
+                edit_seconds: rules.edit_ms.filter(|_| HAS_CHANGES).map(|edit_ms| edit_ms / 1000),
                 history_max: self.options.history_max,
                 resume_max_messages: self.options.resume_max_messages,
                 unanswered_max: self.options.client_unanswered_max,
@@ -239,10 +241,7 @@ fn rooms_that_fit<'a>(rooms: impl IntoIterator<Item = &'a Membership>) -> usize 
 
 /// Bytes that no frame of the hub exceeds; `None` where its options allow larger ones.
 pub(crate) fn frame_max_bytes(options: &HubOptions) -> Option<usize> {
-    // A text is no longer as the hub writes it than as its client wrote it.
-    let text = options.message_max_bytes.min(ESCAPED_BYTES * options.text_max_chars);
-    let reactions = options.change_rules.reactions_max * REACTION_BYTES;
-    let message = text + MENTIONS_MAX * NAME_BYTES + reactions + OTHER_BYTES;
+    let message = message_max_bytes(options);
     let page = options.page_bytes.max(message) + OTHER_BYTES * options.history_max;
     let hello = options.hello_conversations * CONVERSATION_BYTES + HELLO_ROOMS_BYTES + HELLO_BYTES;
     let joined = options.members_max * NAME_BYTES + OTHER_BYTES;
@@ -252,19 +251,29 @@ pub(crate) fn frame_max_bytes(options: &HubOptions) -> Option<usize> {
     (largest <= FRAME_MAX_BYTES).then_some(FRAME_MAX_BYTES)
 }
 
+/// Bytes that no frame of a message exceeds.
+fn message_max_bytes(options: &HubOptions) -> usize {
+    // A text is no longer as the hub writes it than as its client wrote it.
+    let text = options.message_max_bytes.min(ESCAPED_BYTES * options.text_max_chars);
+    let reaction = REACTION_USERS_SHOWN * NAME_BYTES + REACTION_BYTES;
+    let reactions = options.change_rules.reactions_max * reaction;
+    text + MENTIONS_MAX * NAME_BYTES + reactions + MESSAGE_BYTES
+}
+
 /// Bytes of a frame of the server, as `hello` names them.
 const FRAME_MAX_BYTES: usize = 128 * 1024;
 /// Bytes of one character as JSON: `\u0001`.
 const ESCAPED_BYTES: usize = 6;
-/// What a message takes beside its text and mentions, in bytes, above what a page of
-/// history counts for it: room, author and nonce of the longest characters. All of
-/// `joined` but its list fits, too.
+/// All of `joined` or `history` but their lists, in bytes, and more than that.
 const OTHER_BYTES: usize = 300;
 /// A name in `joined`, or in a message's mentions or reactions, in bytes: 24 characters, each as long
 /// as possible.
 const NAME_BYTES: usize = 150;
-/// A reaction to a message, in bytes: an emoji of ten code points, and five names.
-const REACTION_BYTES: usize = 100 + REACTION_USERS_SHOWN * NAME_BYTES;
+/// A reaction without its users, in bytes: 10 code points, and a number.
+const REACTION_BYTES: usize = 110;
+/// A message without its text, mentions and reactions, in bytes: room, author and nonce of
+/// the longest characters, six numbers, and the names of all fields.
+const MESSAGE_BYTES: usize = 1_300;
 /// A conversation in `hello`, in bytes: a name, three numbers and the level.
 const CONVERSATION_BYTES: usize = 300;
 /// All of `hello` but its lists, in bytes.
@@ -276,3 +285,48 @@ const HELLO_ROOMS_BYTES: usize = 64 * 1024;
 const LISTED_ROOM_BYTES: usize = 260;
 /// A committed entry is carried to this hub sooner than this, in milliseconds.
 const TOPS_KEPT_MS: u64 = 120_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::v2::entry_bytes;
+    use crate::{
+        Body, EMOJI_MAX_CHARS, Emoji, Entry, Mentions, MessageState, MessageText, Nonce, Reaction, RoomName,
+    };
+
+    #[test]
+    fn the_largest_message_is_no_larger_than_is_counted() {
+        let options = HubOptions::default();
+        let rules = options.change_rules;
+        let name = Username::known(&"\u{1F600}".repeat(24)).unwrap();
+        let emoji = Emoji::stored(&"\u{1F600}".repeat(EMOJI_MAX_CHARS));
+        let reaction = Reaction { emoji, count: u64::MAX, users: vec![name.clone(); REACTION_USERS_SHOWN] };
+        let state = MessageState {
+            updated: u64::MAX,
+            edited_at_ms: Some(u64::MAX),
+            deleted: true,
+            reactions: vec![reaction; rules.reactions_max],
+        };
+        let entry = Entry {
+            topic: Topic::Room(RoomName::parse(&"\u{1F600}".repeat(ROOM_NAME_MAX_CHARS)).unwrap()),
+            seq: u64::MAX,
+            from: name.clone(),
+            room: None,
+            body: Body::Message {
+                text: MessageText::stored(&"\u{1}".repeat(options.text_max_chars)),
+                mentions: Some(Box::new(Mentions { names: vec![name; MENTIONS_MAX], all: true })),
+                reply_to: Some(u64::MAX),
+                state: Some(Box::new(state)),
+            },
+            at_ms: u64::MAX,
+            nonce: Nonce::parse(&"\u{1}".repeat(NONCE_MAX_CHARS)),
+        };
+        let (bytes, counted) = (entry_bytes(&entry), message_max_bytes(&options));
+        assert!(bytes <= counted && counted < bytes + 20_000, "{bytes} of {counted}");
+        assert_eq!(frame_max_bytes(&options), Some(FRAME_MAX_BYTES));
+        // Also with the most reactions that a setting allows.
+        let mut options = options;
+        options.change_rules.reactions_max = 50;
+        assert_eq!(frame_max_bytes(&options), Some(FRAME_MAX_BYTES));
+    }
+}

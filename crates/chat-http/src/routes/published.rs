@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{ROUTES, members, rooms, sessions, sign_in, sign_out, users};
+use super::{ROUTES, members, reactions, rooms, sessions, sign_in, sign_out, users};
 use crate::answer::{Done, Nothing};
 use crate::avatar::{AvatarError, PictureError};
 use crate::body::BodyError;
@@ -54,6 +54,7 @@ fn schemas() -> Value {
     written.subschema_for::<rooms::RoomList>();
     written.subschema_for::<members::MemberList<'_>>();
     written.subschema_for::<sessions::SessionList>();
+    written.subschema_for::<reactions::ReactionList>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
@@ -92,6 +93,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("TooManyChanges", "The user changes rooms too fast: try again after `Retry-After` seconds.")
         }
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
+        HttpError::MessageNotFound => ("NoSuchMessage", "There is no such message (any more)."),
         HttpError::SessionNotFound => ("NoSuchSession", "The user has no such session (any more)."),
         HttpError::CredentialsRequired
         | HttpError::Username(_)
@@ -109,7 +111,10 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Limit { .. }
         | HttpError::NameWithSearch
         | HttpError::TooManyNames { .. }
-        | HttpError::After => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
+        | HttpError::After
+        | HttpError::RoomOrWith
+        | HttpError::Seq
+        | HttpError::Emoji(_) => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
         HttpError::NotMember | HttpError::RoomCreation | HttpError::Change(ChangeRefused::Forbidden) => {
             ("NotAllowed", "The user may not do this; or the request comes from a page of another site.")
         }
@@ -185,6 +190,10 @@ fn errors() -> Vec<HttpError> {
         HttpError::NameWithSearch,
         HttpError::TooManyNames { max: users::LIMIT_MAX },
         HttpError::After,
+        HttpError::RoomOrWith,
+        HttpError::Seq,
+        HttpError::Emoji(chat_core::EmojiError),
+        HttpError::MessageNotFound,
         HttpError::NotMember,
         HttpError::RoomCreation,
         ChangeRefused::Forbidden.into(),

@@ -108,7 +108,11 @@ impl RoomCall {
 }
 
 /// What a user may do in a room that the user may read.
-async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<RoomAccess, HttpError> {
+///
+/// # Errors
+///
+/// [`HttpError::NotMember`], [`HttpError::Store`].
+pub(super) async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<RoomAccess, HttpError> {
     let mut access = app.parts.log.access(&me.user, room).await?;
     // A token without a session is another issuer's, who names any user.
     access.is_administrator &= me.session.is_some();

@@ -255,13 +255,13 @@ async fn answer(socket: &mut Wire, mut frame: Value) -> String {
     // A nonce is used once by each user.
     let marker = format!("{:016x}", rand::random::<u64>());
     match frame["type"].as_str().unwrap() {
-        "message" | "private" => frame["nonce"] = json!(marker),
+        "message" | "private" | "edit" | "delete" | "react" | "unreact" => frame["nonce"] = json!(marker),
         _ => frame["ref"] = json!(marker),
     }
     let fence = format!("fence {marker}");
     socket.send(&frame).await;
     let waits =
-        matches!(frame["type"].as_str().unwrap(), "join" | "history" | "message" | "private" | "leave");
+        frame["nonce"] == marker || matches!(frame["type"].as_str().unwrap(), "join" | "history" | "leave");
     if !waits {
         socket.send(&json!({ "type": "fence", "ref": fence })).await;
     }
@@ -270,7 +270,9 @@ async fn answer(socket: &mut Wire, mut frame: Value) -> String {
         if next["ref"] == fence {
             return "silence".to_owned();
         }
-        if next["ref"] == marker || (next["nonce"] == marker && next["type"] != "message") {
+        if next["ref"] == marker
+            || (next["nonce"] == marker && (next["type"] == "ack" || next["type"] == "error"))
+        {
             let code = next["code"].as_str();
             return code.or(next["type"].as_str()).unwrap().to_owned();
         }
@@ -296,6 +298,19 @@ async fn every_frame_about_a_room() {
         ),
         (
             json!({ "type": "typing", "active": true }),
+            "not_joined not_joined not_joined not_joined not_joined",
+        ),
+        (
+            json!({ "type": "edit", "target": 1, "text": "hi" }),
+            "not_joined not_joined not_joined not_joined not_joined",
+        ),
+        (json!({ "type": "delete", "target": 1 }), "not_joined not_joined not_joined not_joined not_joined"),
+        (
+            json!({ "type": "react", "target": 1, "emoji": "👍" }),
+            "not_joined not_joined not_joined not_joined not_joined",
+        ),
+        (
+            json!({ "type": "unreact", "target": 1, "emoji": "👍" }),
             "not_joined not_joined not_joined not_joined not_joined",
         ),
         (json!({ "type": "leave" }), "not_joined not_joined not_joined not_joined not_joined"),
@@ -352,6 +367,95 @@ async fn every_frame_about_a_room() {
         }
     }
 }
+
+/// Changes of a message that `member` has written, and the reactions to it.
+#[tokio::test]
+async fn every_change_of_a_message() {
+    let cast = Cast::new().await;
+    let message_in = async |kind: Kind| {
+        let room = cast.room(if kind == Kind::Closed { kind } else { Kind::Open }).await;
+        let mut author = Wire::open_v2(&cast.chat, cast.cookie("member")).await;
+        for frame in [
+            json!({ "type": "join", "room": room }),
+            json!({ "type": "message", "room": room, "text": "hi" }),
+            json!({ "type": "react", "room": room, "target": 1, "emoji": "👍" }),
+        ] {
+            assert!(matches!(&*answer(&mut author, frame).await, "joined" | "ack"));
+        }
+        if kind == Kind::Archived {
+            let archive = json!({ "archived": true });
+            assert_eq!(
+                cast.chat.json("PATCH", &path(&room), cast.cookie("chair"), archive).await.status,
+                200
+            );
+        }
+        room
+    };
+    // Columns: outsider, member, who is the author, moderator, administrator who is a member,
+    // and one who is none. The closed room refuses the first and the last one.
+    for (frame, expected) in [
+        (
+            json!({ "type": "edit", "target": 1, "text": "hello" }),
+            [
+                "forbidden ack forbidden forbidden forbidden",
+                "forbidden ack forbidden forbidden forbidden",
+                NONE,
+            ],
+        ),
+        (
+            json!({ "type": "delete", "target": 1 }),
+            ["forbidden ack ack ack ack", "forbidden ack ack ack forbidden", "forbidden ack ack ack ack"],
+        ),
+        (
+            json!({ "type": "react", "target": 1, "emoji": "🎉" }),
+            ["ack ack ack ack ack", "forbidden ack ack ack forbidden", NONE],
+        ),
+        (
+            json!({ "type": "unreact", "target": 1, "emoji": "👍" }),
+            [
+                "not_found ack not_found not_found not_found",
+                "forbidden ack not_found not_found forbidden",
+                NONE,
+            ],
+        ),
+        (
+            json!({ "type": "message", "text": "hello", "reply_to": 1 }),
+            ["ack ack ack ack ack", "forbidden ack ack ack forbidden", NONE],
+        ),
+    ] {
+        for (kind, expected) in [Kind::Open, Kind::Closed, Kind::Archived].into_iter().zip(expected) {
+            let mut answers = Vec::new();
+            for name in &USERS[1..] {
+                let room = message_in(kind).await;
+                let mut socket = Wire::open_v2(&cast.chat, cast.cookie(name)).await;
+                let joined = answer(&mut socket, json!({ "type": "join", "room": room })).await;
+                let mut frame = frame.clone();
+                frame["room"] = json!(room);
+                answers.push(match &*joined {
+                    "joined" => answer(&mut socket, frame).await,
+                    _ => joined,
+                });
+            }
+            assert_eq!(answers.join(" "), expected, "{frame}, {kind:?}");
+        }
+    }
+    for (kind, expected) in [
+        (Kind::Open, "401 200 200 200 200 200"),
+        (Kind::Closed, "401 403 200 200 200 403"),
+        (Kind::Archived, "401 200 200 200 200 200"),
+    ] {
+        let target = format!("/api/reactions?room={}&seq=1", crate::rooms::encoded(&message_in(kind).await));
+        let mut statuses = Vec::new();
+        for cookie in &cast.cookies {
+            let headers = [("Cookie", cookie.as_str())];
+            let reply = cast.chat.call("GET", &target, &headers[usize::from(cookie.is_empty())..], b"").await;
+            statuses.push(reply.status.to_string());
+        }
+        assert_eq!(statuses.join(" "), expected, "{kind:?}");
+    }
+}
+
+const NONE: &str = "forbidden forbidden forbidden forbidden forbidden";
 
 /// Who gets a message that the moderator sends: on a connection that has joined (`live`), on
 /// one that has not (`activity`), by a later join (`replay`).

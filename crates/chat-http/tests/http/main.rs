@@ -16,6 +16,7 @@ mod origins;
 mod pages;
 mod pictures;
 mod published;
+mod reactions;
 mod registration;
 mod registration_form;
 mod room_lists;

@@ -148,7 +148,7 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             user: text,
             epoch: text,
             heartbeat_seconds: seq,
-            limits: Limits { rate_burst: rate, rate_per_second: rate, ..limits() },
+            limits: Limits { rate_burst: rate, rate_per_second: rate, edit_seconds: listed, ..limits() },
             features: if is { FEATURES } else { &[] },
             rooms,
             has_more_rooms: is,

@@ -206,6 +206,14 @@ pub(crate) enum Reply<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Feature {
+    /// The frame `edit`, and `edited` of messages.
+    Edit,
+    /// The frame `delete`, and `deleted` of messages.
+    Delete,
+    /// The frames `react` and `unreact`, and `reactions` of messages.
+    React,
+    /// `reply_to` of messages.
+    Reply,
     /// `mentions` and `mention_all` of messages.
     Mentions,
     /// The frames `read`, `activity` and `level`, and counts in `hello`.
@@ -217,12 +225,25 @@ pub(crate) enum Feature {
 }
 
 /// What this server has.
-pub(crate) const FEATURES: &[Feature] = &[Feature::Mentions, Feature::Read, Feature::Typing, Feature::Rooms];
+pub(crate) const FEATURES: &[Feature] = {
+    use Feature::{Delete, Edit, Mentions, React, Read, Reply, Rooms, Typing};
+    match HAS_CHANGES {
+        true => &[Edit, Delete, React, Reply, Mentions, Read, Typing, Rooms],
+        false => &[Mentions, Read, Typing, Rooms],
+    }
+};
+
+/// Whether clients are told that messages can be answered and changed.
+pub(crate) const HAS_CHANGES: bool = false;
 
 /// The names of what a server has beyond the first version of v2, as `hello.features`
 /// lists them.
 pub fn features() -> impl Iterator<Item = &'static str> {
     FEATURES.iter().map(|feature| match feature {
+        Feature::Edit => "edit",
+        Feature::Delete => "delete",
+        Feature::React => "react",
+        Feature::Reply => "reply",
         Feature::Mentions => "mentions",
         Feature::Read => "read",
         Feature::Typing => "typing",
@@ -248,6 +269,13 @@ pub(crate) struct Limits {
     pub(crate) rooms_max: usize,
     /// Users whom one message may mention by name.
     pub(crate) mentions_max: usize,
+    /// Different emoji with which users may react to one message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reactions_max: Option<usize>,
+    /// For how many seconds after it was stored a message may be edited; absent where it
+    /// always may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) edit_seconds: Option<u64>,
     /// Entries of one page.
     pub(crate) history_max: usize,
     /// Entries that a client may have missed, and still gets all of them when it

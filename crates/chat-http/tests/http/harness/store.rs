@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chat_core::{
-    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, Pair, ReadState,
-    Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
+    ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
+    PageLimits, Pair, ReadState, Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark,
+    Username, WantedChange,
 };
 use chat_store::{
-    EventLog, ListedRoom, MemoryStore, NewUser, RoleChange, RoomRepository, Session, SessionRepository,
-    StoreError, StoreFuture, User, UserRepository,
+    EventLog, ListedRoom, MemoryStore, MessageReactions, NewUser, RoleChange, RoomRepository, Session,
+    SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -268,6 +269,35 @@ impl EventLog for Store {
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
         self.ask(self.memory.page(topic, from, limits))
+    }
+
+    fn messages<'a>(
+        &'a self,
+        topic: &'a Topic,
+        from: &'a MessagesFrom,
+        limits: PageLimits,
+    ) -> StoreFuture<'a, Page> {
+        self.ask(self.memory.messages(topic, from, limits))
+    }
+
+    fn reactions<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        user: &'a Username,
+    ) -> StoreFuture<'a, Option<MessageReactions>> {
+        self.ask(self.memory.reactions(topic, seq, user))
+    }
+
+    fn reactors<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        emoji: &'a Emoji,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+        self.ask(self.memory.reactors(topic, seq, emoji, after, max))
     }
 
     fn conversations<'a>(&'a self, user: &'a Username, max: usize) -> StoreFuture<'a, Conversations> {
