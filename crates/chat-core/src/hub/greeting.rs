@@ -266,8 +266,8 @@ const FRAME_MAX_BYTES: usize = 128 * 1024;
 const ESCAPED_BYTES: usize = 6;
 /// All of `joined` or `history` but their lists, in bytes, and more than that.
 const OTHER_BYTES: usize = 300;
-/// A name in `joined`, or in a message's mentions or reactions, in bytes: 24 characters, each as long
-/// as possible.
+/// A name in `joined`, or in a message's mentions or reactions, in bytes: 24 characters,
+/// each as long as possible.
 const NAME_BYTES: usize = 150;
 /// A reaction without its users, in bytes: 10 code points, and a number.
 const REACTION_BYTES: usize = 110;
