@@ -238,6 +238,37 @@ impl Target {
         }
     }
 
+    /// A message as it was read, with its state: the users of a reaction that it does not
+    /// name are not known.
+    pub(crate) fn read(message: &Entry) -> Self {
+        let shown = message.body.state().cloned().unwrap_or_default();
+        let stamp = |at_ms| Stamp { seq: 0, at_ms };
+        let all_named =
+            shown.reactions.iter().filter(|reaction| reaction.users.len() as u64 == reaction.count);
+        let reactors = all_named.map(|reaction| (reaction.emoji.clone(), reaction.users.clone())).collect();
+        Self::new(TargetFacts {
+            from: message.from.clone(),
+            at_ms: message.at_ms,
+            state: KeptState {
+                updated: shown.updated,
+                edited: shown.edited_at_ms.map(stamp),
+                deleted: shown.deleted.then(|| stamp(0)),
+                reactions: shown.reactions,
+            },
+            reacted: BTreeMap::new(),
+            reactors,
+        })
+    }
+
+    /// Whether it names the first users of each reaction: after one of them has taken the
+    /// reaction back, it may not know the next one.
+    pub(crate) fn names_first_users(&self) -> bool {
+        let are_named = |reaction: &Reaction| {
+            reaction.users.len() as u64 == reaction.count.min(REACTION_USERS_SHOWN as u64)
+        };
+        self.facts.state.reactions.iter().all(are_named)
+    }
+
     /// What the log writes, once all changes of the batch are applied.
     pub(crate) fn finish(self, topic: Topic, seq: u64) -> ChangedMessage {
         let Self { facts, text, is_deleted, touched } = self;

@@ -9,12 +9,12 @@ use super::planted::planted;
 use super::users::UserSlot;
 use crate::frame::{Version, v1};
 use crate::outputs::Outputs;
-use crate::{Body, ClientId, Entry, MessageText, Missed, Pair, RoomName, Topic};
+use crate::{ClientId, Entry, MessageText, Missed, Pair, RoomName, Topic};
 
 impl Hub {
     /// An entry was committed; it may have come before, or too early.
     pub(super) fn committed(&mut self, entry: &Arc<Entry>, out: &mut Outputs) {
-        self.note_taken_back(entry);
+        self.note_change(entry);
         match &entry.topic {
             Topic::Room(name) => {
                 let Some(slot) = self.rooms.slot_of(name) else { return };
@@ -44,11 +44,11 @@ impl Hub {
         }
     }
 
-    /// Notes an entry that takes something back, for the pages that are being read.
-    pub(super) fn note_taken_back(&mut self, entry: &Arc<Entry>) {
-        match entry.body {
-            Body::Edit { .. } | Body::Delete { .. } => self.reads.note_taken_back(entry),
-            Body::Message { .. } | Body::React { .. } | Body::Unreact { .. } => {}
+    /// Notes an entry that changes a message, for the pages that are being read: it may take
+    /// back what they show.
+    pub(super) fn note_change(&mut self, entry: &Arc<Entry>) {
+        if !entry.body.is_message() {
+            self.reads.note_change(entry);
         }
     }
 

@@ -264,9 +264,12 @@ impl<'a> Part<'a> {
                 (upto + 1, upto)
             }
             HistoryRange::Page(PageFrom::Latest) => (page.last + 1, page.last),
-            HistoryRange::Around(_) => (page.last + 1, upto(page.last)),
+            // There is no message between this number and the next one in the answer.
+            HistoryRange::Around(seq) if !self.entries.is_empty() => (seq.max(1), upto(page.last)),
+            HistoryRange::Around(_) => (page.last + 1, page.last),
         };
-        Some((self.entries.first().map_or(least, |first| first.seq), upto))
+        let first = self.entries.first().map_or(least, |first| first.seq);
+        Some((first.min(least), upto))
     }
 }
 

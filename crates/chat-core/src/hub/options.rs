@@ -34,8 +34,9 @@ pub struct HubOptions {
     pub history_rate: Option<RateLimit>,
     /// Rooms that all v2 connections of a user together may have joined.
     pub user_rooms_max: usize,
-    /// Messages that a client gets when it joins a room, unless it has some of
-    /// them already.
+    /// Entries that a client gets when it joins a room, unless it has some of them
+    /// already. Clients that are sent messages only get so many messages, at most
+    /// [`NEWEST_MESSAGES`](crate::NEWEST_MESSAGES).
     pub join_replay_entries: usize,
     /// Messages that a v2 client may have missed, and still gets all of them
     /// when it joins again.

@@ -238,7 +238,7 @@ impl Hub {
         }
         for entry in &page.entries {
             if self.rooms.offer(slot, entry) == Offer::Next {
-                self.note_taken_back(entry);
+                self.note_change(entry);
             }
         }
     }
@@ -268,7 +268,7 @@ impl Hub {
             // users the conversation is forgotten.
             let Some(conversation) = self.conversations.get_mut(pair) else { return Progress::Made };
             if conversation.feed.offer(entry.seq) == Offer::Next {
-                self.note_taken_back(entry);
+                self.note_change(entry);
                 self.deliver_private(entry, out);
             }
         }

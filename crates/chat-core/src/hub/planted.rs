@@ -47,8 +47,8 @@ pub enum PlantedBug {
     TypingAfterLeave,
     /// Recent frames that show what was taken back are kept.
     StaleRecentFrame,
-    /// An edit of a message does not drop the recent frames of earlier edits, and a page
-    /// keeps their texts.
+    /// An edit or a deletion of a message drops the recent frame of the message only, not
+    /// those of earlier edits.
     OldEditText,
     /// A page that was read before something in it was taken back is used as it is.
     StalePage,

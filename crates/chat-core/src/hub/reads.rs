@@ -200,8 +200,8 @@ impl Reads {
         self.begin(Purpose::Page(purpose, Box::new(page)), query, out)
     }
 
-    /// Notes an edit or a deletion that is committed: pages that are being read may be older.
-    pub(super) fn note_taken_back(&mut self, change: &Arc<Entry>) {
+    /// Notes a change of a message that is committed: pages that are being read may be older.
+    pub(super) fn note_change(&mut self, change: &Arc<Entry>) {
         self.taken_back.note(change);
     }
 
@@ -350,15 +350,10 @@ impl Reads {
 /// A page without what was taken back since it was read. `None`: it is to be read again, or
 /// counts as failed if it was.
 fn check<'a>(taken_back: &TakenBack, query: &PageQuery, page: &'a Page) -> Option<Cow<'a, Page>> {
-    match taken_back.check(&query.topic, page) {
+    match taken_back.check(&query.topic, page, query.is_again) {
         Check::Good => Some(Cow::Borrowed(page)),
         Check::Patched(page) => Some(Cow::Owned(page)),
-        // The bus drops entries again and again: what the hub knows must do.
-        Check::Unsure if query.is_again => {
-            let patched = taken_back.patch(&query.topic, page);
-            Some(patched.map_or(Cow::Borrowed(page), Cow::Owned))
-        }
-        Check::Unsure | Check::Stale => None,
+        Check::Stale => None,
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use crate::message::Target;
 use crate::seed::Seed;
-use crate::{Body, Entry, MessageState, MessageText, Page, Topic};
+use crate::{Body, Entry, Page, Topic};
 
-/// The edits and deletions that a hub has got of each topic since a page of it is being read.
+/// The changes of messages that a hub has got of each topic since a page of it is being
+/// read.
 #[derive(Debug)]
 pub(super) struct TakenBack {
     topics: HashMap<Topic, TopicChanges, Seed>,
@@ -19,11 +21,12 @@ pub(super) struct TakenBack {
 struct TopicChanges {
     /// How many pages are being read.
     reads: usize,
-    /// The newest edits and deletions, at most [`CHANGES_MAX`], in the order in which they
-    /// came.
+    /// The newest changes, at most [`CHANGES_MAX`], in the order in which they came.
     changes: VecDeque<Arc<Entry>>,
-    /// There was one with this number that is not in `changes`.
+    /// Changes up to this number may lack in `changes` …
     dropped: u64,
+    /// … and edits and deletions up to this one.
+    dropped_texts: u64,
     /// There may have been others up to this number, which the bus did not carry here.
     lost: u64,
 }
@@ -31,13 +34,11 @@ struct TopicChanges {
 /// What is to be done with a page.
 #[derive(Debug)]
 pub(super) enum Check {
-    /// Nothing in it was taken back.
+    /// It may be used: nothing in it was taken back, as far as is known.
     Good,
     /// This is to be used in its place.
     Patched(Page),
-    /// Something in it may be taken back that the hub has not got: it is to be read again.
-    Unsure,
-    /// Something in it may be taken back that the hub has got and forgotten: likewise.
+    /// It is to be read again: something in it was taken back, or may be.
     Stale,
 }
 
@@ -60,18 +61,17 @@ impl TakenBack {
         }
     }
 
-    /// Notes an edit or a deletion that is committed.
+    /// Notes a change that is committed.
     pub(super) fn note(&mut self, change: &Arc<Entry>) {
         let Some(topic) = self.topics.get_mut(&change.topic) else { return };
         if let Body::Edit { text: None, .. } = change.body {
             // It was edited again: the message has another text by now.
-            topic.dropped = topic.dropped.max(change.seq);
-            return;
+            return topic.drop(change);
         }
         if topic.changes.len() == CHANGES_MAX
             && let Some(oldest) = topic.changes.pop_front()
         {
-            topic.dropped = topic.dropped.max(oldest.seq);
+            topic.drop(&oldest);
         }
         topic.changes.push_back(Arc::clone(change));
     }
@@ -83,82 +83,84 @@ impl TakenBack {
         }
     }
 
-    /// Looks for what was taken back since a page was read.
-    pub(super) fn check(&self, topic: &Topic, page: &Page) -> Check {
+    /// Looks for what was taken back since a page was read. `is_again`: it was read twice, and
+    /// what the bus did not carry here does not count any more, because it may drop entries
+    /// again and again.
+    pub(super) fn check(&self, topic: &Topic, page: &Page, is_again: bool) -> Check {
         let Some(known) = self.topics.get(topic) else { return Check::Good };
-        if page.last < known.dropped {
+        let is_unsure = page.last < known.lost;
+        if page.last < known.dropped_texts || is_unsure && !is_again {
             return Check::Stale;
         }
-        if page.last < known.lost {
-            return Check::Unsure;
-        }
-        match patched(page, &known.changes) {
-            Some(page) => Check::Patched(page),
-            None => Check::Good,
-        }
-    }
-
-    /// Like [`check`](Self::check), also if the bus did not carry everything here.
-    pub(super) fn patch(&self, topic: &Topic, page: &Page) -> Option<Page> {
-        patched(page, &self.topics.get(topic)?.changes)
-    }
-}
-
-/// A page as it is after changes that are newer; `None` if they concern nothing in it.
-fn patched(page: &Page, changes: &VecDeque<Arc<Entry>>) -> Option<Page> {
-    let mut newer: Vec<&Entry> =
-        changes.iter().map(|change| &**change).filter(|change| change.seq > page.last).collect();
-    newer.sort_unstable_by_key(|change| change.seq);
-    let mut patched: Option<Page> = None;
-    for change in newer {
-        for index in 0..page.entries.len() {
-            let entries = &patched.as_ref().unwrap_or(page).entries;
-            if let Some(body) = body_after(&entries[index], change, page.last) {
-                let entry = Entry { body, ..Entry::clone(&entries[index]) };
-                patched.get_or_insert_with(|| page.clone()).entries[index] = Arc::new(entry);
+        let mut newer: Vec<&Entry> =
+            known.changes.iter().map(|change| &**change).filter(|change| change.seq > page.last).collect();
+        newer.sort_unstable_by_key(|change| change.seq);
+        newer.dedup_by_key(|change| change.seq);
+        let mut patched: Option<Page> = None;
+        for (index, entry) in page.entries.iter().enumerate() {
+            let Some(shown) = shows_text_of(entry) else { continue };
+            let concerns = |change: &&&Entry| change.body.target() == Some(shown);
+            if !newer.iter().filter(concerns).any(|change| takes_back(change)) {
+                continue;
             }
+            let body = match &entry.body {
+                // Its state must have all changes up to that one.
+                Body::Message { .. } if is_unsure || page.last < known.dropped => None,
+                Body::Message { .. } => {
+                    after(entry, newer.iter().copied().filter(|change| concerns(&change)))
+                }
+                _ => Some(Body::Edit { target: shown, text: None, mentions: None }),
+            };
+            let Some(body) = body else { return Check::Stale };
+            let entry = Entry { body, ..Entry::clone(entry) };
+            patched.get_or_insert_with(|| page.clone()).entries[index] = Arc::new(entry);
         }
+        patched.map_or(Check::Good, Check::Patched)
     }
-    patched
 }
 
-/// What a newer edit or deletion makes of an entry in a page that goes up to `last`; `None`
-/// if it concerns another message.
-fn body_after(entry: &Entry, change: &Entry, last: u64) -> Option<Body> {
-    let target = change.body.target()?;
+impl TopicChanges {
+    fn drop(&mut self, change: &Entry) {
+        self.dropped = self.dropped.max(change.seq);
+        if takes_back(change) {
+            self.dropped_texts = self.dropped_texts.max(change.seq);
+        }
+    }
+}
+
+/// Whether a change takes the text of a message back.
+fn takes_back(change: &Entry) -> bool {
+    matches!(change.body, Body::Edit { .. } | Body::Delete { .. })
+}
+
+/// The message whose text an entry shows.
+fn shows_text_of(entry: &Entry) -> Option<u64> {
     match &entry.body {
-        Body::Edit { target: edited, text: Some(_), .. } if *edited == target => {
-            Some(Body::Edit { target, text: None, mentions: None })
+        Body::Message { .. } => Some(entry.seq),
+        Body::Edit { target, text: Some(_), .. } => Some(*target),
+        Body::Edit { text: None, .. } | Body::Delete { .. } | Body::React { .. } | Body::Unreact { .. } => {
+            None
         }
-        Body::Message { reply_to, state, .. } if entry.seq == target => match &change.body {
-            Body::Edit { text: Some(text), mentions, .. } => {
-                // `updated` stays: reactions before this edit, which the page lacks, are
-                // still to be applied, and the edit once more.
-                let mut state = state
-                    .clone()
-                    .unwrap_or_else(|| Box::new(MessageState { updated: last, ..MessageState::default() }));
-                state.edited_at_ms = Some(change.at_ms);
-                let (text, mentions) = (text.clone(), mentions.clone());
-                Some(Body::Message { text, mentions, reply_to: *reply_to, state: Some(state) })
-            }
-            Body::Delete { .. } => {
-                let deleted = MessageState { updated: change.seq, deleted: true, ..MessageState::default() };
-                let state = Some(Box::new(deleted));
-                let text = MessageText::stored("");
-                Some(Body::Message { text, mentions: None, reply_to: None, state })
-            }
-            Body::Edit { text: None, .. }
-            | Body::Message { .. }
-            | Body::React { .. }
-            | Body::Unreact { .. } => None,
-        },
-        Body::Message { .. }
-        | Body::Edit { .. }
-        | Body::Delete { .. }
-        | Body::React { .. }
-        | Body::Unreact { .. } => None,
     }
 }
 
-/// Edits and deletions of one topic that are kept while pages of it are read.
+/// A message after newer changes of it, which have the order of their numbers; `None` if they
+/// do not say all that it shows.
+fn after<'a>(message: &Entry, changes: impl Iterator<Item = &'a Entry>) -> Option<Body> {
+    let Body::Message { text, mentions, reply_to, .. } = &message.body else { return None };
+    let mut target = Target::read(message);
+    for change in changes {
+        target.apply(change);
+        if !target.names_first_users() {
+            return None;
+        }
+    }
+    let changed = target.finish(message.topic.clone(), message.seq);
+    let reply_to = reply_to.filter(|_| !changed.is_deleted);
+    let state = changed.state.shown();
+    let (text, mentions) = changed.text.unwrap_or_else(|| (text.clone(), mentions.clone()));
+    Some(Body::Message { text, mentions, reply_to, state })
+}
+
+/// Changes of one topic that are kept while pages of it are read.
 const CHANGES_MAX: usize = 256;

@@ -179,7 +179,9 @@ fn changed_room(scenario: &mut Scenario) {
 
 fn page(scenario: &mut Scenario, client: ClientId, fields: Value) -> String {
     let mut frame = json!({"type": "history", "room": "tech", "ref": "h"});
-    frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        frame[field] = value.clone();
+    }
     scenario.request(client, frame);
     scenario.received(client).remove(0)
 }
@@ -229,6 +231,8 @@ fn history_around_a_number() {
         (9, 1, true, "history [9] of 9-9 and more, before: true, after: true"),
         (1, 4, true, "history [1 3] of 1-3 and more, before: false, after: true"),
         (19, 5, true, "history [15 17 19] of 15-21 and more, before: true, after: false"),
+        (4, 1, true, "history [5] of 4-5 and more, before: true, after: true"),
+        (0, 1, true, "history [1] of 1-1 and more, before: false, after: true"),
         (1_000, 4, true, "history [17 19] of 17-21 and more, before: true, after: false"),
         (5, 100, true, "history [1 3 5 7 9 11 13 15 17 19] of 1-21, before: false, after: false"),
         // Every entry.

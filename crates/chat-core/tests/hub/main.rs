@@ -18,6 +18,7 @@ mod presence;
 mod private_messages;
 mod properties;
 mod reads;
+mod replicas;
 mod resume;
 mod sessions;
 mod stopping;
