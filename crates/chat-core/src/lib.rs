@@ -49,6 +49,7 @@ mod membership;
 mod message;
 mod names;
 mod outputs;
+mod page;
 mod query;
 mod room_text;
 mod seed;
@@ -82,6 +83,7 @@ pub use names::{
 pub use outputs::{
     ClientId, CloseCode, Output, Outputs, PresenceChange, PresenceKind, Subscription, TypingChange, Write,
 };
+pub use page::{within_limits, within_limits_around};
 pub use query::{Answer, Query, ReadId};
 pub use room_text::{
     NewRoomNameError, RoomTextError, parse_new_room_name, parse_room_description, parse_room_title,
