@@ -617,7 +617,7 @@ impl Log {
         if count == 0 {
             return u64::MAX;
         }
-        if self.messages as u64 <= count {
+        if (self.messages as u64) < count {
             return 1;
         }
         let messages = self.entries.iter().rev().filter(|entry| entry.body.is_message());

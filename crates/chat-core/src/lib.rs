@@ -55,7 +55,7 @@ mod room_text;
 mod seed;
 mod skeleton;
 
-pub use batch::{Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
+pub use batch::{Addition, Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use emoji::{EMOJI_MAX_CHARS, Emoji, EmojiError};
 pub use entry::{
     Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions,

@@ -74,8 +74,8 @@ pub(crate) async fn messages<S: Statements>(
             Ok(Page { entries, first: head.first, last: head.last, has_older, has_newer, ..Page::default() })
         }
         MessagesFrom::Around(seq) => {
-            let older_max = limits.entries / 2;
-            let newer_max = limits.entries - older_max;
+            let older_max = entries / 2;
+            let newer_max = entries - older_max;
             let values = [Number(bound(*seq)), one_more(older_max), one_more(newer_max)];
             let Found { head, mut entries } =
                 read(statements, S::PAGES.messages_around, topic, &values, limits).await?;
@@ -204,7 +204,8 @@ async fn read<S: Statements>(
         let entry = entry(topic, row)?;
         bytes = bytes.saturating_add(entry.body.bytes());
         found.entries.push(Arc::new(entry));
-        let is_full = bytes > limits.bytes && found.head.is_some() && !is_around;
+        // The second entry shows that there are more than the first, however long that is.
+        let is_full = bytes > limits.bytes && found.entries.len() > 1 && found.head.is_some() && !is_around;
         Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
     statements.each(sql, &all, row).await?;

@@ -141,7 +141,8 @@ pub(crate) struct TopicRow {
     pub(crate) is_special: bool,
 }
 
-/// The columns `id, kind, name, other, last_seq, last_at, special`.
+/// The columns `id, kind, name, other, last_seq, at, special`; `at` is the time of the newest
+/// entry.
 pub(crate) fn topic_row(row: &impl Columns) -> Result<(Topic, TopicRow), StoreError> {
     let end = TopicEnd { last: row.number(4)?, at_ms: row.number(5)? };
     let is_special = row.integer(6)? != 0;

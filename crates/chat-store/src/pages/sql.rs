@@ -196,7 +196,8 @@ macro_rules! entries {
     };
 }
 
-/// Of rows in an order, those before the limit of bytes, and the first one that exceeds it.
+/// Of rows in an order, those before the limit of bytes, and the next one or two: the first
+/// row is in a page however long it is, and one more shows that there are more.
 macro_rules! within_bytes {
     ($rows:expr, $order:literal, $bytes:literal) => {
         concat!(
@@ -204,7 +205,7 @@ macro_rules! within_bytes {
                      updated, edited_at, deleted, reactions
                 FROM (SELECT *, sum(bytes) OVER (ORDER BY seq",
             $order,
-            " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM (",
+            " ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before FROM (",
             $rows,
             ") AS near) AS counted WHERE before IS NULL OR before <= ",
             $bytes
@@ -345,7 +346,7 @@ pub(crate) const SQLITE: Pages = Pages {
 };
 
 /// These apply the limit of bytes, too, since Postgres sends all rows whether they are read
-/// or not. The first row that exceeds it is the last one: it shows that there are more.
+/// or not.
 pub(crate) const POSTGRES: Pages = Pages {
     latest: entries!(postgres, "9223372036854775807", newest!("json_agg(n.seq)::text"), below!(), " DESC"),
     before: entries!(postgres, "9223372036854775807", "NULL", below!(), " DESC"),
