@@ -152,8 +152,11 @@ impl Account {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Online { .. } => self.hello(event),
-            Event::Joined { room, seq, .. } => {
+            Event::Joined { room, seq, recovered, .. } => {
                 self.joined.insert(room.clone(), *seq);
+                if let Some((_, position)) = self.rooms.get_mut(room).filter(|_| !recovered) {
+                    position.delivered.clear();
+                }
                 if let Some((_, position)) = self.rooms.get_mut(room).filter(|(_, known)| known.is_new) {
                     position.begin(*seq);
                 }
@@ -172,6 +175,12 @@ impl Account {
                 self.joined.remove(room);
                 if reason.is_some() {
                     self.rooms.remove(room);
+                }
+            }
+            // Changes of the messages that were delivered may be missing.
+            Event::Reset { topic } => {
+                if let Some(position) = self.position(topic) {
+                    position.delivered.clear();
                 }
             }
             Event::Message { topic, entry } => self.message(topic, entry),
@@ -279,11 +288,24 @@ impl Account {
             return;
         };
         let mut before = std::mem::take(&mut self.conversations);
+        let mut rooms_before = std::mem::take(&mut self.rooms);
         if self.user.as_ref() != Some(user) || self.epoch.as_ref() != Some(epoch) {
             before.clear();
+            rooms_before.clear();
         }
+        let room = |room: &Membership| {
+            let mut position = Position::from(room);
+            if let Some((_, before)) = rooms_before.get_mut(&room.room) {
+                position.take_delivered(before);
+            }
+            (room.room.clone(), (Info::of(room), position))
+        };
+        let rooms = rooms.iter().map(room).collect();
         let listed = conversations.iter().map(|listed| {
             let mut position = Position::from(listed);
+            if let Some(before) = before.get_mut(&listed.with) {
+                position.take_delivered(before);
+            }
             let before = before.get(&listed.with).filter(|before| !before.is_guess);
             if let Some(before) = before.filter(|_| listed.unread.is_none()) {
                 // The server may not know at this moment how far it was read.
@@ -304,7 +326,7 @@ impl Account {
             has_more_rooms: *has_more_rooms,
             has_more_conversations: *has_more,
             has_counts: features.read,
-            rooms: rooms.iter().map(|room| (room.room.clone(), (Info::of(room), room.into()))).collect(),
+            rooms,
             joined: BTreeMap::new(),
             conversations: known,
         };
@@ -481,6 +503,13 @@ impl Position {
         if self.delivered.len() > usize::from(COUNT_MAX) {
             self.delivered.pop_first();
         }
+    }
+
+    /// Remembers the messages that were delivered on an earlier connection. What has changed
+    /// them since is delivered behind them.
+    fn take_delivered(&mut self, before: &mut Self) {
+        self.delivered = std::mem::take(&mut before.delivered);
+        self.delivered.retain(|seq, _| *seq > self.read);
     }
 
     /// Takes note of the deletion of a message. `is_others`: it is known to be one of another

@@ -374,9 +374,10 @@ pub struct HistoryPage {
     pub epoch: String,
     /// The oldest number that the server still keeps.
     pub first: u64,
-    /// The first and the last number that the page covers. Of a
-    /// [folded](crate::Options::fold) page, the first is one more than the last if it covers
-    /// none; `None` if the server did not say, or the page has no entries.
+    /// The first and the last number that the page covers: entries between them that are
+    /// missing here are changes, or are no longer kept. The first is one more than the last if
+    /// a [folded](crate::Options::fold) page covers none. `None` if the page has messages of
+    /// given numbers, or no entries.
     pub covers: Option<(u64, u64)>,
     /// The messages, in rising order, as they were when the page was read.
     pub messages: Vec<Entry>,

@@ -24,6 +24,7 @@
 //! | [`Session`], [`Output`], [`Options`] | the rules alone, as a value: for other runtimes, simulators, thousands of clients in one task |
 //! | [`Event`] | the events for an application, in order |
 //! | [`Account`], [`Membership`], [`Conversation`] | the user's rooms and conversations, and what is unread, the same on every device |
+//! | [`Timeline`], [`Shown`] | the messages of a topic as edits, deletions and reactions have made them, and what is not sent yet |
 //! | [`NewMessage`], [`NewChange`], [`Target`] | a message with mentions, or an answer; an edit, a deletion, a reaction |
 //! | [`Seen`], [`Snapshot`], [`Unsent`], [`Mark`] | the state to save, so that another run continues |
 //! | [`Rng`] | the random generator of a session, for programs that repeat runs from a seed |
@@ -54,6 +55,15 @@
 //! - Everything that is kept has a cap ([`Options`], [`ClientOptions`]). At a cap
 //!   the caller is refused or the server has to wait; nothing is dropped.
 //!
+//! # Messages that change
+//!
+//! The entries of a room or conversation are messages and changes of messages: edits,
+//! deletions, reactions. All of them have numbers of one log and come as events
+//! ([`Event::Message`], [`Event::Change`]). A message that is read from the log is in the state
+//! that changes have made of it, so that a change may come that its message contains already:
+//! [`Timeline`] has the rule, and shows each message as the log gives it. A program that only
+//! reads messages as they come, as the bot above does, needs none of this.
+//!
 //! # What this crate is not
 //!
 //! A session has no clock, randomness, socket or task: time and a seed come in as
@@ -74,6 +84,7 @@ mod server_url;
 mod session;
 #[cfg(feature = "socket")]
 mod sign_in;
+mod timeline;
 
 pub use account::{Access, Account, COUNT_MAX, Conversation, Counts, Level, Membership, Role};
 pub use change::{Change, ChangeKind, NewChange, Target, UnsentChange};
@@ -90,3 +101,4 @@ pub use server_url::{ServerUrl, ServerUrlError};
 pub use session::{Mark, Options, Output, PAGE_NUMBERS_MAX, PageFrom, Refused, Session, Snapshot, Unsent};
 #[cfg(feature = "socket")]
 pub use sign_in::{SignInError, sign_in};
+pub use timeline::{KEPT_CHANGES_MAX, MESSAGES_MAX, Shown, Timeline};

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use chat_client::{
-    Client, ClientOptions, ConnectError, Credentials, Event, Events, Level, NewMessage, PageFrom,
-    RequestError, SendError, ServerUrl, SignInError, Topic, sign_in,
+    Client, ClientOptions, ConnectError, Credentials, Event, Events, Level, NewChange, NewMessage, PageFrom,
+    Refused, RequestError, SendError, ServerUrl, SignInError, Target, Timeline, Topic, sign_in,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ impl Server {
         let mut socket = Socket(accept_hdr_async(stream, check).await.unwrap());
         socket
             .send(json!({"type": "hello", "user": "alice", "epoch": "e", "heartbeat_seconds": 45,
-                "limits": {}, "features": ["mentions", "read", "rooms"], "privates": [], "has_more": false,
+                "limits": {}, "features": ["mentions", "read", "rooms", "edit", "react"], "privates": [], "has_more": false,
                 "rooms": [{"room": "tech", "title": "Tech", "access": "open", "role": "member", "top": 0,
                     "read": 0, "unread": 0, "mentions": 0, "level": "mentions"}], "has_more_rooms": false}))
             .await;
@@ -223,6 +223,55 @@ async fn rooms_marks_and_mentions_are_those_of_the_account() {
     tokio::join!(send, acknowledge);
     let (unsent, mark) = tokio::join!(client.close(), socket.receive("read"));
     assert_eq!((unsent.len(), &mark["upto"]), (0, &json!(3)));
+}
+
+#[tokio::test]
+async fn a_message_is_changed_and_shown() {
+    let (_server, client, mut events, mut socket) = in_room(options()).await;
+    let mut timeline = Timeline::new("alice", tech());
+    let changes = async {
+        // The edit waits for the message, of which the caller knows the nonce.
+        let edit = client.change(NewChange::edit(tech(), Target::Nonce("n".into()), "hello"));
+        let (sent, edited) = tokio::join!(client.send_once("n", tech(), "hullo"), edit);
+        assert_eq!((sent.unwrap().seq, edited.unwrap().seq), (1, 2));
+        let reacted = client.react(tech(), 1, "👍👍").await;
+        assert!(matches!(reacted, Err(SendError::NotSent { code, .. }) if code == "bad_request"));
+        let deleted = client.delete(tech(), 1).await;
+        assert_eq!(deleted, Err(SendError::Refused(Refused::Unsupported { feature: "delete" })));
+    };
+    let serve = async {
+        let send = socket.receive("message").await;
+        socket
+            .send(json!({"type": "message", "room": "tech", "seq": 1, "from": "alice", "text": "hullo",
+                "timestamp": 1, "nonce": "n"}))
+            .await;
+        socket.ack(&send, 1).await;
+        let edit = socket.receive("edit").await;
+        assert_eq!((&edit["target"], &edit["text"]), (&json!(1), &json!("hello")));
+        socket
+            .send(json!({"type": "edit", "room": "tech", "seq": 2, "from": "alice", "target": 1,
+                "text": "hello", "timestamp": 1, "nonce": edit["nonce"]}))
+            .await;
+        socket.ack(&edit, 2).await;
+        let react = socket.receive("react").await;
+        socket
+            .send(json!({"type": "error", "code": "bad_request", "message": "no", "nonce": react["nonce"]}))
+            .await;
+    };
+    tokio::join!(changes, serve);
+    let mut shown = Vec::new();
+    let mut refused = false;
+    while !refused {
+        let event = events.next().await.unwrap();
+        refused = matches!(event, Event::NotSent { .. });
+        timeline.apply(&event);
+        let message = timeline.shown().last();
+        shown.extend(message.map(|message| (message.entry.text.clone(), message.pending.len())));
+    }
+    shown.dedup();
+    let expected = [("hullo", 1), ("hello", 2), ("hello", 1), ("hello", 0), ("hello", 1), ("hello", 0)];
+    assert_eq!(shown, expected.map(|(text, pending)| (text.to_owned(), pending)));
+    assert_eq!(timeline.message(1).unwrap().updated, 2);
 }
 
 #[tokio::test]

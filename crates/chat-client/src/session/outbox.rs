@@ -3,6 +3,10 @@
 //! A change of an own message that has no number yet waits for it, and holds up what was
 //! sent to its topic later, but no other topic: a later send of another topic is moved in
 //! front of it.
+//!
+//! Changes of one message are sent one at a time. A refusal leaves no trace: if it is lost
+//! with the connection, and a later change of the message was stored, the repeated one would
+//! be made behind that.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -141,10 +145,22 @@ impl Outbox {
                 Some(nonce) if self.has_message_before(index, nonce) => {
                     waiting.insert(&item.unsent.to);
                 }
+                None if self.is_being_changed(&item.unsent) => {
+                    waiting.insert(&item.unsent.to);
+                }
                 _ => return Some(index),
             }
         }
         None
+    }
+
+    /// Whether another change of the same message is in flight.
+    fn is_being_changed(&self, unsent: &Unsent) -> bool {
+        let Some(change) = &unsent.change else { return false };
+        let is_of_it = |other: &Unsent| {
+            other.to == unsent.to && other.change.as_ref().is_some_and(|other| other.target == change.target)
+        };
+        self.items.iter().take(self.in_flight).any(|item| is_of_it(&item.unsent))
     }
 
     fn has_message_before(&self, index: usize, nonce: &str) -> bool {
@@ -334,7 +350,8 @@ impl Session {
     /// Changes wait in the outbox like messages. What one calls for one topic is sent in that
     /// order. A change of one's own message that is not stored yet
     /// ([`Target::Nonce`]) is sent behind it: it waits, together with the later sends to the
-    /// same topic, until the message has its number, and fails with it. The message is sent
+    /// same topic, until the message has its number, and fails with it. Likewise it waits for
+    /// the answer to an earlier change of the same message. The message is sent
     /// as it is, also if it is edited or deleted before it was transmitted: the server may
     /// have an earlier attempt of it.
     ///

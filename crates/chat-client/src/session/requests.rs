@@ -137,8 +137,12 @@ impl Session {
 
     /// Hands a page to the application.
     pub(super) fn page_received(&mut self, request: u64, page: History) {
+        // The numbers of a page that is not folded have no gap.
         let numbers = page.entries.first().zip(page.entries.last());
-        let covers = page.covers.or_else(|| numbers.map(|((first, _), (last, _))| (*first, *last)));
+        let numbers = numbers.map(|((first, _), (last, _))| (*first, *last));
+        let is_dense =
+            |(first, last): &(u64, u64)| last.wrapping_sub(*first) + 1 == page.entries.len() as u64;
+        let covers = page.covers.or_else(|| numbers.filter(is_dense));
         let (mut messages, mut changes) = (Vec::new(), Vec::new());
         for (_, item) in page.entries {
             match item {

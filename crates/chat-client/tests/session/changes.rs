@@ -55,9 +55,9 @@ fn changes_are_sent_as_the_protocol_has_them() {
     let mut client = in_room();
     let now_ms = client.now_ms;
     client.change(NewChange::edit(tech(), 7, "@bob").mention("bob").mention_all(), "1");
-    client.change(NewChange::delete(tech(), 7), "2");
+    client.change(NewChange::delete(tech(), 6), "2");
     client.change(NewChange::react(bob(), 3, "👍"), "3");
-    client.session.unreact(now_ms, bob(), 3, "👍").unwrap();
+    client.session.unreact(now_ms, bob(), 4, "👍").unwrap();
     client.collect();
     let made = client.sent[3]["nonce"].clone();
     assert_eq!(
@@ -65,9 +65,9 @@ fn changes_are_sent_as_the_protocol_has_them() {
         [
             json!({"type": "edit", "room": "tech", "target": 7, "text": "@bob", "nonce": "1",
                 "mentions": ["bob"], "mention_all": true}),
-            json!({"type": "delete", "room": "tech", "target": 7, "nonce": "2"}),
+            json!({"type": "delete", "room": "tech", "target": 6, "nonce": "2"}),
             json!({"type": "react", "to": "bob", "target": 3, "emoji": "👍", "nonce": "3"}),
-            json!({"type": "unreact", "to": "bob", "target": 3, "emoji": "👍", "nonce": made}),
+            json!({"type": "unreact", "to": "bob", "target": 4, "emoji": "👍", "nonce": made}),
         ]
     );
     for (number, seq) in [("1", 8), ("2", 9)] {
@@ -77,7 +77,7 @@ fn changes_are_sent_as_the_protocol_has_them() {
     client.session.send_message(now_ms, reply).unwrap();
     client.session.send_message(now_ms, NewMessage::new(bob(), "x").reply_to(3).nonce("5")).unwrap();
     // A conversation has no mentions.
-    client.change(NewChange::edit(bob(), 3, "@bob").mention("bob"), "6");
+    client.change(NewChange::edit(bob(), 5, "@bob").mention("bob"), "6");
     client.ack("3", 1);
     client.collect();
     assert_eq!(
@@ -85,7 +85,7 @@ fn changes_are_sent_as_the_protocol_has_them() {
         [
             json!({"type": "message", "room": "tech", "text": "x", "nonce": "4", "reply_to": 7}),
             json!({"type": "private", "to": "bob", "text": "x", "nonce": "5", "reply_to": 3}),
-            json!({"type": "edit", "to": "bob", "target": 3, "text": "@bob", "nonce": "6"}),
+            json!({"type": "edit", "to": "bob", "target": 5, "text": "@bob", "nonce": "6"}),
         ]
     );
     assert_eq!(client.events(), ["stored 1 8", "stored 2 9", "stored 3 1"]);
@@ -107,6 +107,7 @@ fn a_change_waits_for_its_message_and_other_topics_do_not() {
     );
     assert_eq!(client.sent(), ["2", "3"]);
     // The event of the message may not have been handled yet.
+    client.ack("2", 12);
     client.edit(tech(), nonce("1"), "6");
     assert_eq!(client.frames()[0]["target"], 11);
     assert_eq!(client.session.edit(client.now_ms, bob(), nonce("1"), "x"), Err(Refused::UnknownMessage));
@@ -115,7 +116,7 @@ fn a_change_waits_for_its_message_and_other_topics_do_not() {
     client.frame(json!({"type": "ack", "nonce": "4", "to": "carol", "seq": 1, "timestamp": 1,
         "duplicate": true}));
     assert_eq!(client.sent(), [""; 0]);
-    assert_eq!(client.events(), ["stored 1 11", "stored 4 1", "not sent 5 not_sent"]);
+    assert_eq!(client.events(), ["stored 1 11", "stored 2 12", "stored 4 1", "not sent 5 not_sent"]);
 }
 
 #[test]
@@ -129,6 +130,10 @@ fn a_change_fails_with_its_message() {
     client.refuse("1", "text_too_long");
     assert_eq!(client.sent(), ["4"]);
     assert_eq!(client.events(), ["not sent 1 text_too_long", "not sent 2 not_sent", "not sent 3 not_sent"]);
+    // It need not be online for that.
+    client.edit(tech(), nonce("4"), "5");
+    client.lose(Some(1009));
+    assert_eq!(client.events(), ["not sent 4 text_too_long", "not sent 5 not_sent", "offline"]);
 }
 
 #[test]
@@ -144,16 +149,16 @@ fn after_unavailable_and_a_loss_changes_keep_their_nonces_and_their_order() {
     client.advance(2_000);
     assert_eq!(client.sent(), ["1", "3"]);
     client.ack("1", 1);
-    assert_eq!(client.sent(), ["2", "4"]);
+    // A refusal of the first may be lost: the second must not be stored before it is known.
+    assert_eq!(client.sent(), ["2"]);
     client.unavailable("2");
-    client.unavailable("4");
     client.lose_and_hello({
         let mut hello = Harness::hello_frame("e", json!([]), false);
         hello["features"] = json!(["edit", "delete"]);
         hello
     });
     client.joined("tech", 1, true);
-    assert_eq!(client.sent(), ["join tech since 0", "3", "2", "4"]);
+    assert_eq!(client.sent(), ["join tech since 0", "3", "2"]);
     // A duplicate is as good.
     client.frame(json!({"type": "ack", "nonce": "2", "room": "tech", "seq": 2, "timestamp": 1,
         "duplicate": true}));
@@ -166,8 +171,8 @@ fn after_unavailable_and_a_loss_changes_keep_their_nonces_and_their_order() {
 fn final_refusals_end_a_change() {
     let mut client = in_room();
     let codes = ["not_found", "forbidden", "too_many", "bad_request"];
-    for code in codes {
-        client.change(NewChange::react(tech(), 1, "👍"), code);
+    for (seq, code) in codes.iter().enumerate() {
+        client.change(NewChange::react(tech(), seq as u64, "👍"), code);
     }
     for code in codes {
         client.refuse(code, code);
@@ -373,13 +378,17 @@ fn a_deleted_message_is_not_unread() {
     // The server has counted before the deletion.
     client.frame(json!({"type": "read", "room": "tech", "upto": 1, "top": 5, "unread": 3, "mentions": 3}));
     assert_eq!(counts(&client), (Some(2), Some(2)));
+    // The user has read a deleted message, too.
+    client.frame(json!({"type": "read", "room": "tech", "upto": 3, "top": 5, "unread": 1, "mentions": 1}));
+    assert_eq!(counts(&client), (Some(1), Some(1)));
+    client.entry("message", 8, json!({"text": "x", "mentions": ["alice"]}));
     // Own messages do not count, deleted or not.
-    client.entry("message", 8, json!({"text": "x", "from": "alice"}));
-    client.entry("delete", 9, json!({"target": 8, "from": "alice"}));
+    client.entry("message", 9, json!({"text": "x", "from": "alice"}));
+    client.entry("delete", 10, json!({"target": 9, "from": "alice"}));
     assert_eq!(counts(&client), (Some(2), Some(2)));
-    client.session.read(client.now_ms, &tech(), 9);
+    client.session.read(client.now_ms, &tech(), 10);
     assert_eq!(counts(&client), (Some(0), Some(0)));
-    assert_eq!(client.session.account().room("tech").unwrap().top, 9);
+    assert_eq!(client.session.account().room("tech").unwrap().top, 10);
 }
 
 #[test]

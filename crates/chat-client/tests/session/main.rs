@@ -12,4 +12,5 @@ mod privates;
 mod rooms;
 mod sends;
 mod snapshots;
+mod timeline;
 mod typing;

@@ -46,7 +46,6 @@ pub(super) const TABLES: &[Table] = &[
             ("last_seq", Number),
             ("last_at", Number),
             ("special", Number),
-            ("changed_at", Number),
         ],
         order: "id",
     },

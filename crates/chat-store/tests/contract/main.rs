@@ -31,7 +31,6 @@ macro_rules! every_store {
 
 mod accounts;
 mod append;
-mod changed_pages;
 mod conversations;
 mod directory;
 mod lifecycle;
