@@ -1,7 +1,7 @@
 //! Sessions against the server's own hub under random faults: links that are slow
 //! and break, a log that fails or answers too late, servers and programs that
-//! crash and start again, members who are added and removed, and marks of users with
-//! several devices. A seed that fails can be run by itself:
+//! crash and start again, members who are added and removed, marks of users with
+//! several devices, and messages that are edited, deleted and reacted to. A seed that fails can be run by itself:
 //! `SEED=17 cargo test -p chat-client --test random`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_client::{
-    Account, Event, Level, NewMessage, Options, Output as Todo, Rng, Seen, Session, Snapshot,
+    Account, COUNT_MAX, Change, ChangeKind, Entry as ClientEntry, Event, Level, NewChange, NewMessage,
+    Options, Output as Todo, PageFrom as ClientPage, Rng, Seen, Session, Snapshot, Target, Timeline,
     Topic as ClientTopic,
 };
 use chat_core::{
-    Access, Actor, Answer, ClientId, Commit, Draft, Framing, History, HistoryLimits, Hub, HubOptions, Input,
-    Now, Outcome, Output, Outputs, PageFrom, PageLimits, Pair, Protocol, Receipt, RoomInfo, RoomName, Seed,
-    Topic, UserMark, Username, WantedChange,
+    Access, Actor, Answer, Body, ChangeRules, ClientId, Commit, Draft, Entry, Framing, History,
+    HistoryLimits, Hub, HubOptions, Input, Now, Outcome, Output, Outputs, PageFrom, PageLimits, Pair,
+    Protocol, ReadId, Receipt, RoomInfo, RoomName, Seed, Topic, UserMark, Username, WantedChange,
 };
 
 #[test]
@@ -43,6 +44,9 @@ fn nothing_is_lost_doubled_or_out_of_order() {
         let Total { reads, marks_lost, removals, ended, forbidden, activities, unread, .. } = total;
         assert!(reads > 1_000 && marks_lost > 20 && activities > 100 && unread > 100, "{total:?}");
         assert!(removals > 100 && ended > 20 && forbidden > 20, "{total:?}");
+        let Total { changes, refused, pages, compared, counted, .. } = total;
+        assert!(changes > 3_000 && refused > 300 && pages > 500, "{total:?}");
+        assert!(compared > 1_000 && counted > 20, "{total:?}");
     }
 }
 
@@ -67,6 +71,16 @@ struct Total {
     activities: u64,
     /// Messages that were unread at the end.
     unread: u64,
+    /// Changes of messages that were stored.
+    changes: u64,
+    /// Changes of messages that were refused.
+    refused: u64,
+    /// Pages of history that were taken into timelines.
+    pages: u64,
+    /// Changed messages in the timelines at the end.
+    compared: u64,
+    /// Topics whose counts were exact at the end although unread messages were changed.
+    counted: u64,
 }
 
 impl Total {
@@ -85,6 +99,11 @@ impl Total {
         self.forbidden += other.forbidden;
         self.activities += other.activities;
         self.unread += other.unread;
+        self.changes += other.changes;
+        self.refused += other.refused;
+        self.pages += other.pages;
+        self.compared += other.compared;
+        self.counted += other.counted;
     }
 }
 
@@ -98,6 +117,8 @@ struct World {
     drafts: Vec<(u64, Draft)>,
     /// Commits whose answers are late, and when they arrive.
     late: Vec<(u64, Commit)>,
+    /// Answers of the log on their way to the hub, and when they arrive.
+    answers: Vec<(u64, ReadId, Answer)>,
     /// Marks on their way to the store, and when they are kept.
     marks: Vec<(u64, UserMark)>,
     /// What is known about users.
@@ -143,6 +164,23 @@ struct App {
     /// The topics whose counts are estimates: this device has read a part of what the
     /// server had counted, or an `activity` may include what the server had counted.
     estimated: BTreeSet<ClientTopic>,
+    /// The topics in which changes may have changed the counts in a way that this device does
+    /// not know.
+    inexact: BTreeSet<ClientTopic>,
+    /// The topics in which unread messages were changed since the last hello.
+    changed: BTreeSet<ClientTopic>,
+    /// The number up to which the server had counted each room at the last hello.
+    counted_to: BTreeMap<ClientTopic, u64>,
+    /// The messages of rooms that came since the last gap, and the changes in their states.
+    delivered: BTreeMap<(ClientTopic, u64), u64>,
+    /// What the user sees of each topic.
+    timelines: BTreeMap<ClientTopic, Timeline>,
+    /// Joins and pages are folded.
+    folds: bool,
+    /// The rooms whose folded replay is arriving.
+    folding: BTreeSet<String>,
+    /// The rooms whose resume was refused: their replay is not folded.
+    refused_resumes: BTreeSet<String>,
     /// The topics that the server has counted since the last `activity`.
     counted: BTreeSet<ClientTopic>,
     /// The rooms of which the user has become a member since the last hello: which of
@@ -152,6 +190,8 @@ struct App {
     listed: BTreeSet<String>,
     /// The nonce, topic and number of each send, in order.
     sends: Vec<(String, ClientTopic, Option<u64>)>,
+    /// The nonces of those sends that are changes.
+    change_nonces: BTreeSet<String>,
     /// The nonces of sends that were refused for good.
     refused: Vec<String>,
     /// The first hello listed all conversations.
@@ -175,8 +215,15 @@ enum Down {
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let mut app = |user| App::new(user, rng.next_u64());
-        let apps = vec![app("alice"), app("alice"), app("bob"), app("carol"), app("dave")];
+        let mut app = |user, folds| App::new(user, rng.next_u64(), folds);
+        let folds = seed.is_multiple_of(3);
+        let apps = vec![
+            app("alice", !folds),
+            app("alice", folds),
+            app("bob", folds),
+            app("carol", !folds),
+            app("dave", folds),
+        ];
         // Some seeds have no faults of one kind at all.
         let mut rate = |max: u64| if rng.index(4) == 0 { 0 } else { rng.between(0, max - 1) };
         let rates = Rates { cut: rate(12), fail: rate(200), crash: rate(6), restart: rate(8) };
@@ -197,6 +244,7 @@ impl World {
             history,
             drafts: Vec::new(),
             late: Vec::new(),
+            answers: Vec::new(),
             marks: Vec::new(),
             model: Model { reads_parts: seed % 2 == 1, ..Model::default() },
             next_client: 0,
@@ -246,8 +294,14 @@ impl World {
                     snapshot.seen.seq(&ClientTopic::room("r0")),
                     app.seen.seq(&ClientTopic::room("r0"))
                 );
-                app.session = Session::restore(options(), self.rng.next_u64(), snapshot);
+                app.timelines = timelines(app.user);
+                for timeline in app.timelines.values_mut() {
+                    snapshot.outbox.iter().for_each(|unsent| timeline.queue(unsent));
+                }
+                app.session = Session::restore(options(app.folds), self.rng.next_u64(), snapshot);
                 app.account = Account::default();
+                app.delivered.clear();
+                app.folding.clear();
             }
         }
         if self.rng.chance(self.rates.crash) {
@@ -272,6 +326,7 @@ impl World {
             }
         }
         self.late.clear();
+        self.answers.clear();
         self.total.marks_lost += self.marks.len() as u64;
         self.marks.clear();
         self.hub = hub();
@@ -297,7 +352,8 @@ impl World {
         let person = USERS[self.rng.index(USERS.len())];
         let action = self.rng.index(100);
         let count = if self.rng.index(50) == 0 { 60 } else { 1 };
-        let app = &mut self.apps[index];
+        let Self { apps, rng, .. } = self;
+        let app = &mut apps[index];
         match action {
             0..10 => app.session.join(now_ms, &room).unwrap(),
             10 => app.session.leave(now_ms, &room),
@@ -320,6 +376,16 @@ impl World {
             // Two devices that choose at the same time may disagree until the next hello.
             62 if index != 1 => app.set_level(now_ms, ClientTopic::Room(room), &mut self.model),
             63 | 64 if self.late.is_empty() => self.change_members(person),
+            65..80 => {
+                let private = ClientTopic::private(person);
+                let topic = if action < 75 { ClientTopic::Room(room) } else { private };
+                app.change(now_ms, topic, person, rng);
+            }
+            80..85 => {
+                let private = ClientTopic::private(person);
+                let topic = if action < 83 { ClientTopic::Room(room) } else { private };
+                app.ask_page(now_ms, &topic, rng);
+            }
             _ => {}
         }
         self.perform_session(index);
@@ -367,6 +433,11 @@ impl World {
             self.crash();
         }
         self.log_answers();
+        while let Some(index) = self.answers.iter().position(|(at_ms, ..)| *at_ms <= self.now_ms) {
+            let (_, id, answer) = self.answers.remove(index);
+            self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
+            self.perform();
+        }
         while self.marks.first().is_some_and(|(at_ms, _)| *at_ms <= self.now_ms) {
             self.history.keep(&self.marks.remove(0).1);
         }
@@ -552,7 +623,7 @@ impl World {
                     let bytes = std::str::from_utf8(self.out.bytes(&write)).unwrap().to_owned();
                     for client in self.out.recipients(&write).to_vec() {
                         for frame in bytes.lines() {
-                            self.down(client, Down::Frame(frame.to_owned()));
+                            self.down(client, Down::Frame(with_features(frame)));
                         }
                     }
                 }
@@ -573,7 +644,11 @@ impl World {
                 Output::Read { id, query } => {
                     let fails = self.rng.chance(self.rates.fail);
                     let answer = if fails { Answer::Failed } else { self.history.answer(&query) };
-                    self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
+                    if self.rng.index(2) == 0 {
+                        self.answers.push((self.now_ms + self.rng.between(0, 200), id, answer));
+                    } else {
+                        self.hub.step(now, Input::Answer { id, answer: &answer }, &mut self.out);
+                    }
                 }
                 _ => {}
             }
@@ -604,6 +679,7 @@ impl World {
     fn check_end(&mut self) {
         for index in 0..self.apps.len() {
             self.check_account(index);
+            self.check_timelines(index);
         }
         let mut numbers: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for app in &self.apps {
@@ -613,13 +689,21 @@ impl World {
                 assert_eq!(app.seen.seq(&place), app.session.seen().seq(&place));
             }
             // Every send has an answer, and the sends to a topic are in order.
-            let mut last: BTreeMap<&ClientTopic, u64> = BTreeMap::new();
+            // So are the changes of a message. If the refusal of one is lost, it may be stored
+            // behind later sends that do not concern that message.
+            let mut last: BTreeMap<(&ClientTopic, Option<u64>), u64> = BTreeMap::new();
             for (nonce, place, seq) in &app.sends {
                 if app.refused.contains(nonce) {
                     continue;
                 }
                 let seq = seq.expect("answered");
-                let before = last.insert(place, seq);
+                let entry = entry(&self.history, &app.topic(place), seq).expect("it is stored");
+                if entry.nonce.as_ref().is_none_or(|stored| stored.as_str() != nonce) {
+                    // It was so already.
+                    assert!(matches!(entry.body, Body::Delete { .. } | Body::React { .. }), "{entry:?}");
+                    continue;
+                }
+                let before = last.insert((place, entry.body.target()), seq);
                 assert!(
                     before.is_none_or(|before| before < seq),
                     "{}: {nonce} is {seq} of {place:?}, behind {before:?}",
@@ -668,10 +752,17 @@ impl World {
             if app.begun.contains(room) {
                 continue;
             }
-            if app.estimated.contains(&ClientTopic::room(room)) {
+            let place = ClientTopic::room(room);
+            // Other devices do not tell what is deleted in a room that is not joined.
+            let is_unknown = !app.session.is_in(room)
+                && app.has_changes(&self.history, &place, app.counted_to.get(&place).copied(), u64::MAX);
+            if is_unknown || app.inexact.contains(&place) {
+                assert!(unread >= unread_is, "{what}");
+            } else if app.estimated.contains(&place) {
                 assert!(unread >= unread_is && mentions >= mentions_are, "{what}");
             } else {
                 assert_eq!((unread, mentions), (unread_is, mentions_are), "{what}");
+                self.total.counted += u64::from(app.changed.contains(&place) && unread > 0);
             }
             self.total.unread += u64::from(unread_is);
             if let Some(read) = self.model.read.get(&(user, ClientTopic::room(room))) {
@@ -688,10 +779,12 @@ impl World {
             let what = format!("{user} with {with}: {known:?}, not {state:?}");
             assert_eq!((known.read, known.seq), (state.read, state.top), "{what}");
             let unread = known.unread.unwrap();
-            if app.estimated.contains(&ClientTopic::private(with)) {
+            let place = ClientTopic::private(with);
+            if app.estimated.contains(&place) || app.inexact.contains(&place) {
                 assert!(unread >= state.counts.unread, "{what}");
             } else {
                 assert_eq!(unread, state.counts.unread, "{what}");
+                self.total.counted += u64::from(app.changed.contains(&place));
             }
             if let Some(read) = self.model.read.get(&(user, ClientTopic::private(with))) {
                 assert!(state.read >= *read, "{what}: read up to {read}");
@@ -700,20 +793,60 @@ impl World {
     }
 }
 
+impl World {
+    /// Compares what a user sees with the log.
+    fn check_timelines(&mut self, index: usize) {
+        let app = &self.apps[index];
+        for (place, timeline) in &app.timelines {
+            let topic = app.topic(place);
+            for shown in timeline.shown() {
+                assert_eq!(shown.pending, Vec::<&chat_client::Unsent>::new(), "{} in {place:?}", app.user);
+                let stored = entry(&self.history, &topic, shown.entry.seq).expect("it is in the log");
+                let (mut seen, mut state) = (shown.entry.into_owned(), client_entry(&stored));
+                // Names are a hint: some may be missing, and none is wrong.
+                for (seen, state) in seen.reactions.iter_mut().zip(&mut state.reactions) {
+                    assert!(
+                        state.users.len() < 5 || seen.users.iter().all(|user| state.users.contains(user))
+                    );
+                    seen.users.clear();
+                    state.users.clear();
+                }
+                assert_eq!(seen, state, "{} in {place:?}", app.user);
+                self.total.compared += u64::from(state.updated > 0);
+            }
+            // A room that is joined, or a conversation, is shown to its end.
+            if let ClientTopic::Room(room) = place
+                && !app.session.is_in(room)
+            {
+                assert_eq!(timeline.messages().count(), 0);
+            }
+        }
+    }
+}
+
 impl App {
-    fn new(user: &'static str, seed: u64) -> Self {
+    fn new(user: &'static str, seed: u64, folds: bool) -> Self {
         Self {
             user,
-            session: Session::new(options(), seed),
+            session: Session::new(options(folds), seed),
             link: None,
             seen: Seen::default(),
             account: Account::default(),
             read: BTreeMap::new(),
             estimated: BTreeSet::new(),
+            inexact: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            counted_to: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            timelines: timelines(user),
+            folds,
+            folding: BTreeSet::new(),
+            refused_resumes: BTreeSet::new(),
             counted: BTreeSet::new(),
             begun: BTreeSet::new(),
             listed: BTreeSet::new(),
             sends: Vec::new(),
+            change_nonces: BTreeSet::new(),
             refused: Vec::new(),
             knew_all: None,
         }
@@ -726,6 +859,95 @@ impl App {
         // The outbox may be full, or the room not joined.
         if let Ok(nonce) = self.session.send_message(now_ms, message) {
             self.sends.push((nonce, to, None));
+        }
+    }
+
+    /// Changes a message of a topic: one that the user sees, one that may not exist, or one
+    /// that is not stored yet.
+    fn change(&mut self, now_ms: u64, to: ClientTopic, mentioned: &str, rng: &mut Rng) {
+        let kind = rng.index(10);
+        let own_only = kind < 5 && rng.index(5) > 0;
+        let unsent = self.session.snapshot().outbox;
+        let unsent: Vec<_> =
+            unsent.iter().filter(|unsent| unsent.to == to && unsent.change.is_none()).collect();
+        let seen = self.timelines[&to].messages();
+        let seen: Vec<u64> =
+            seen.filter(|entry| !own_only || entry.from == self.user).map(|entry| entry.seq).collect();
+        let target = match rng.index(8) {
+            0 => Target::Number(rng.between(1, self.session.seen().seq(&to).unwrap_or(0) + 3)),
+            1..4 if !unsent.is_empty() => Target::Nonce(unsent[rng.index(unsent.len())].nonce.clone()),
+            _ if seen.is_empty() => return,
+            // Mostly one of the latest.
+            1..6 => Target::Number(seen[seen.len() - 1 - rng.index(seen.len().min(5))]),
+            _ => Target::Number(seen[rng.index(seen.len())]),
+        };
+        let emoji = EMOJI[rng.index(EMOJI.len())];
+        let text = format!("{} edits {} @{mentioned}", self.user, self.sends.len());
+        let change = match kind {
+            0..3 if rng.index(2) == 0 => NewChange::edit(to.clone(), target, text).mention(mentioned),
+            0..3 => NewChange::edit(to.clone(), target, text),
+            3..5 => NewChange::delete(to.clone(), target),
+            5..8 => NewChange::react(to.clone(), target, emoji),
+            _ => NewChange::unreact(to.clone(), target, emoji),
+        };
+        if let Ok(nonce) = self.session.change(now_ms, change) {
+            self.change_nonces.insert(nonce.clone());
+            self.sends.push((nonce, to, None));
+        }
+    }
+
+    fn ask_page(&mut self, now_ms: u64, topic: &ClientTopic, rng: &mut Rng) {
+        let seq = rng.between(0, self.session.seen().seq(topic).unwrap_or(0) + 1);
+        let from = match rng.index(6) {
+            0 => ClientPage::Latest,
+            1 => ClientPage::After(seq),
+            2 => ClientPage::Around(seq),
+            3 => ClientPage::Numbers((0..5).map(|_| rng.between(1, seq + 1)).collect()),
+            _ => ClientPage::Before(seq),
+        };
+        let limit = Some(rng.between(1, 30) as u32);
+        if let Ok(request) = self.session.history(now_ms, topic.clone(), from, limit)
+            && let Some(timeline) = self.timelines.get_mut(topic)
+        {
+            timeline.ask(request);
+        }
+    }
+
+    /// Whether messages of a topic were edited or deleted by entries after `after`, up to
+    /// `upto`.
+    fn has_changes(&self, history: &History, place: &ClientTopic, after: Option<u64>, upto: u64) -> bool {
+        let all = PageLimits { entries: usize::MAX, bytes: usize::MAX };
+        let page = history.page(&self.topic(place), PageFrom::After(after.unwrap_or(0)), all);
+        let is_change = |entry: &Entry| matches!(entry.body, Body::Edit { .. } | Body::Delete { .. });
+        page.entries.iter().any(|entry| entry.seq <= upto && is_change(entry))
+    }
+
+    /// Takes note of what a change may do to counts, before the account does.
+    fn changes(&mut self, place: &ClientTopic, change: &Change) {
+        let (read, unread, top) = match place {
+            ClientTopic::Room(room) => {
+                let Some(known) = self.account.room(room) else { return };
+                (known.read, known.unread, known.top)
+            }
+            ClientTopic::Private(with) => {
+                let Some(known) = self.account.conversation(with) else { return };
+                (known.read, known.unread, known.seq)
+            }
+        };
+        let is_counted = matches!(change.kind, ChangeKind::Edit { .. } | ChangeKind::Delete);
+        if !is_counted || change.target <= read || change.seq <= top {
+            return;
+        }
+        self.changed.insert(place.clone());
+        let is_known = match place {
+            ClientTopic::Room(_) => {
+                let state = self.delivered.get(&(place.clone(), change.target));
+                state.is_some_and(|updated| *updated < change.seq)
+            }
+            ClientTopic::Private(_) => true,
+        };
+        if !is_known || unread == Some(COUNT_MAX) {
+            self.inexact.insert(place.clone());
         }
     }
 
@@ -793,9 +1015,20 @@ impl App {
     }
 
     fn take_event(&mut self, event: &Event, readable: u64, history: &History, total: &mut Total) {
+        if let Event::Change { topic, change } = event {
+            self.changes(topic, change);
+        }
         self.account.apply(event);
+        for timeline in self.timelines.values_mut() {
+            timeline.apply(event);
+        }
         match event {
-            Event::Online { has_more, conversations, .. } => {
+            Event::Online { has_more, conversations, rooms, .. } => {
+                self.inexact.clear();
+                self.changed.clear();
+                self.folding.clear();
+                let counted = rooms.iter().map(|room| (ClientTopic::room(&*room.room), room.top));
+                self.counted_to = counted.collect();
                 self.knew_all.get_or_insert(!has_more);
                 self.listed = conversations.iter().map(|listed| listed.with.clone()).collect();
                 self.estimated.clear();
@@ -834,19 +1067,19 @@ impl App {
                     self.estimated.insert(topic);
                 }
             }
+            Event::NotSent { nonce, code, may_be_stored, .. } if self.change_nonces.contains(nonce) => {
+                total.refused += 1;
+                assert!(["not_found", "forbidden", "too_many", "not_sent"].contains(&&**code), "{event:?}");
+                let (_, topic, seq) = self.sends.iter().find(|(sent, ..)| sent == nonce).expect("was sent");
+                assert_eq!(seq, &None);
+                assert!(*may_be_stored || !self.is_stored(history, topic, nonce), "{nonce} was stored");
+                self.refused.push(nonce.clone());
+            }
             Event::NotSent { nonce, code, may_be_stored, .. } if code == "forbidden" => {
                 total.forbidden += 1;
                 let (_, topic, seq) = self.sends.iter().find(|(sent, ..)| sent == nonce).expect("was sent");
                 assert_eq!((topic, seq), (&ClientTopic::room(CLOSED), &None));
-                if !may_be_stored {
-                    let all = PageLimits { entries: 10_000, bytes: usize::MAX };
-                    let page = history.page(&Topic::Room(closed()), PageFrom::After(0), all);
-                    let is = |stored: &chat_core::Entry| {
-                        stored.from == name(self.user)
-                            && stored.nonce.as_ref().is_some_and(|stored| stored.as_str() == nonce)
-                    };
-                    assert!(!page.entries.iter().any(|stored| is(stored)), "{nonce} was stored");
-                }
+                assert!(*may_be_stored || !self.is_stored(history, topic, nonce), "{nonce} was stored");
                 self.refused.push(nonce.clone());
             }
             Event::NotJoined { room, code, .. } if room == CLOSED && code == "forbidden" => {
@@ -863,10 +1096,41 @@ impl App {
             {
                 panic!("{} was sent {} after the removal at {readable}", self.user, entry.seq);
             }
+            Event::Joined { room, recovered: false, seq, .. } => {
+                let place = ClientTopic::room(room);
+                if self.has_changes(history, &place, self.counted_to.get(&place).copied(), *seq) {
+                    self.inexact.insert(place.clone());
+                }
+                self.delivered.retain(|(known, _), _| *known != place);
+                let is_refused = self.refused_resumes.remove(room);
+                if self.folds && !is_refused {
+                    self.folding.insert(room.clone());
+                }
+            }
+            Event::Replayed { room, .. } => {
+                self.folding.remove(room);
+            }
+            Event::History { .. } => total.pages += 1,
+            Event::Change { topic: place, change } => {
+                let last = self.seen.seq(place);
+                let is_folded = matches!(place, ClientTopic::Room(room) if self.folding.contains(room));
+                assert!(!is_folded, "{} in {place:?}: {change:?}", self.user);
+                assert!(
+                    last.is_none_or(|last| change.seq == last + 1),
+                    "{} in {place:?} {last:?}",
+                    self.user
+                );
+                let stored = entry(history, &self.topic(place), change.seq).expect("it is in the log");
+                assert_eq!(stored.body.target(), Some(change.target));
+                assert_eq!((stored.from.as_str(), stored.at_ms / 1_000), (&*change.from, change.timestamp));
+            }
             Event::Message { topic: place, entry } => {
                 total.seen += 1;
+                self.delivered.insert((place.clone(), entry.seq), entry.updated);
                 if let Some(last) = self.seen.seq(place) {
-                    assert_eq!(entry.seq, last + 1, "{} in {place:?}", self.user);
+                    let is_folded = matches!(place, ClientTopic::Room(room) if self.folding.contains(room));
+                    let is_next = entry.seq == last + 1 || (is_folded && entry.seq > last);
+                    assert!(is_next, "{} in {place:?}: {} {last}", self.user, entry.seq);
                 } else if self.knew_all == Some(true)
                     && let ClientTopic::Private(_) = place
                     && self.seen.seq(place).is_none()
@@ -879,22 +1143,32 @@ impl App {
                 // It may have been trimmed while it was on its way.
                 if page.first <= entry.seq {
                     let stored = &page.entries[0];
-                    assert_eq!((stored.seq, stored.body.text()), (entry.seq, &*entry.text));
-                    assert_eq!(stored.nonce.as_ref().map(|nonce| nonce.as_str()), entry.nonce.as_deref());
-                    let mentions =
-                        stored.body.mentions().map(|mentions| &*mentions.names).unwrap_or_default();
-                    assert!(
-                        mentions.iter().map(Username::as_str).eq(entry.mentions.iter().map(|name| &**name))
-                    );
+                    let state = client_entry(stored);
+                    if state.updated == entry.updated {
+                        assert_eq!(state, *entry);
+                    }
+                    assert!(state.updated >= entry.updated);
+                    assert_eq!((state.seq, state.nonce), (entry.seq, entry.nonce.clone()));
                 }
             }
             Event::Stored { nonce, topic: place, seq, duplicate, .. } => {
                 total.stored += 1;
                 total.duplicates += u64::from(*duplicate);
+                total.changes += u64::from(self.change_nonces.contains(nonce));
                 let send = self.sends.iter_mut().find(|(sent, ..)| sent == nonce).expect("was sent");
                 assert_eq!((&send.1, send.2.replace(*seq)), (place, None), "two answers");
             }
-            Event::Reset { .. } => total.resets += 1,
+            Event::Reset { topic } => {
+                total.resets += 1;
+                match topic {
+                    ClientTopic::Private(_) => drop(self.inexact.insert(topic.clone())),
+                    ClientTopic::Room(room) if self.seen.seq(topic).is_some() => {
+                        self.refused_resumes.insert(room.clone());
+                    }
+                    ClientTopic::Room(_) => {}
+                }
+                self.delivered.retain(|(known, _), _| known != topic);
+            }
             Event::NotSent { .. }
             | Event::NotJoined { .. }
             | Event::SignedOut { .. }
@@ -906,6 +1180,16 @@ impl App {
         self.seen.apply(event);
     }
 
+    /// Whether a send of the user is in the log.
+    fn is_stored(&self, history: &History, place: &ClientTopic, nonce: &str) -> bool {
+        let all = PageLimits { entries: usize::MAX, bytes: usize::MAX };
+        let page = history.page(&self.topic(place), PageFrom::After(0), all);
+        page.entries.iter().any(|stored| {
+            stored.from == name(self.user)
+                && stored.nonce.as_ref().is_some_and(|stored| stored.as_str() == nonce)
+        })
+    }
+
     fn topic(&self, place: &ClientTopic) -> Topic {
         match place {
             ClientTopic::Room(room) => Topic::Room(RoomName::parse(room).unwrap()),
@@ -914,9 +1198,63 @@ impl App {
     }
 }
 
-fn options() -> Options {
+/// An entry of the log.
+fn entry(history: &History, topic: &Topic, seq: u64) -> Option<std::sync::Arc<Entry>> {
+    let limits = PageLimits { entries: 1, bytes: 1 };
+    let page = history.page(topic, PageFrom::After(seq.checked_sub(1)?), limits);
+    page.entries.into_iter().find(|entry| entry.seq == seq)
+}
+
+/// A message of the log, as a client has it.
+fn client_entry(entry: &Entry) -> ClientEntry {
+    let state = entry.body.state().cloned().unwrap_or_default();
+    let mentions = entry.body.mentions().cloned().unwrap_or_default();
+    let reactions = state.reactions.iter().map(|reaction| chat_client::Reaction {
+        emoji: reaction.emoji.as_str().to_owned(),
+        count: reaction.count,
+        users: reaction.users.iter().map(|user| user.as_str().to_owned()).collect(),
+    });
+    ClientEntry {
+        seq: entry.seq,
+        from: entry.from.as_str().to_owned(),
+        text: entry.body.text().to_owned(),
+        timestamp: entry.at_ms / 1_000,
+        nonce: entry.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
+        mentions: mentions.names.iter().map(|name| name.as_str().to_owned()).collect(),
+        mention_all: mentions.all,
+        reply_to: match &entry.body {
+            Body::Message { reply_to, .. } => *reply_to,
+            _ => None,
+        },
+        edited: state.edited_at_ms.map(|at_ms| at_ms / 1_000),
+        deleted: state.deleted,
+        reactions: reactions.collect(),
+        updated: state.updated,
+    }
+}
+
+/// Timelines of all topics.
+fn timelines(user: &str) -> BTreeMap<ClientTopic, Timeline> {
+    let rooms = ROOMS.into_iter().chain([CLOSED]).map(ClientTopic::room);
+    let topics = rooms.chain(USERS.map(ClientTopic::private));
+    topics.map(|topic| (topic.clone(), Timeline::new(user, topic))).collect()
+}
+
+/// The hub's `hello` names the features only where the whole server has them.
+fn with_features(frame: &str) -> String {
+    let mut hello: serde_json::Value = serde_json::from_str(frame).unwrap();
+    if hello["type"] != "hello" {
+        return frame.to_owned();
+    }
+    for feature in ["edit", "delete", "react", "reply"] {
+        hello["features"].as_array_mut().unwrap().push(feature.into());
+    }
+    hello.to_string()
+}
+
+fn options(fold: bool) -> Options {
     // Half-open links are noticed soon, as a run is only a few minutes long.
-    Options { silence_max_ms: Some(5_000), answer_timeout_ms: 12_000, ..Options::default() }
+    Options { silence_max_ms: Some(5_000), answer_timeout_ms: 12_000, fold, ..Options::default() }
 }
 
 fn hub() -> Hub {
@@ -926,6 +1264,7 @@ fn hub() -> Hub {
         rate: None,
         resume_max_messages: 150,
         hello_conversations: 2,
+        change_rules: ChangeRules { edit_ms: None, reactions_max: 3 },
         ..HubOptions::default()
     };
     Hub::new(options, Seed(1, 2))
@@ -946,4 +1285,5 @@ fn name(name: &str) -> Username {
 const ROOMS: [&str; 3] = ["r0", "r1", "r2"];
 /// The name of a closed room, which alice moderates.
 const CLOSED: &str = "~closed";
+const EMOJI: [&str; 4] = ["👍", "🎉", "😀", "🚀"];
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
