@@ -44,7 +44,16 @@ async function asset(request) {
   if (kept && !request.url.includes("/assets/debug/")) {
     return kept;
   }
-  return fetch(request).catch(() => kept ?? Response.error());
+  const response = await fetch(request).catch(() => kept ?? Response.error());
+  if (isLarge(request.url) && response.ok) {
+    await (await caches.open(CACHE)).put(request, response.clone());
+  }
+  return response;
+}
+
+/** Whether a file is kept only once it was needed. */
+function isLarge(path) {
+  return path.includes("/vendor/");
 }
 
 /** The page from the server, or the kept one if the server gives no good answer, or none in time. */
@@ -65,7 +74,7 @@ async function page(event) {
 /** How long to wait for the server: a connection may exist and bring nothing. */
 const ANSWER_MS = 4_000;
 
-/** Keeps a page with all files that it names, and deletes the others. */
+/** Keeps a page with all files that it names, but for large ones, and deletes the others. */
 async function keep(response) {
   if (!response.ok) {
     return;
@@ -74,7 +83,7 @@ async function keep(response) {
   const named = [...new Set(Array.from(html.matchAll(/"(\/assets\/[^"#]+)"/g), ([, path]) => path))];
   const cache = await caches.open(CACHE);
   const kept = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname));
-  await cache.addAll(named.filter((path) => !kept.has(path)));
+  await cache.addAll(named.filter((path) => !kept.has(path) && !isLarge(path)));
   await cache.put("/", response);
   for (const path of kept) {
     if (path !== "/" && !named.includes(path)) {

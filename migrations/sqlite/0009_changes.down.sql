@@ -10,5 +10,7 @@ DROP TABLE remembered_nonces;
 DROP TABLE reactions;
 DROP TABLE states;
 DROP TABLE changes;
+UPDATE topics SET last_at = changed_at WHERE changed_at > last_at;
+ALTER TABLE topics DROP COLUMN changed_at;
 ALTER TABLE entries DROP COLUMN deleted;
 ALTER TABLE entries DROP COLUMN reply_to;

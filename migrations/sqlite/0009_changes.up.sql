@@ -3,6 +3,9 @@
 ALTER TABLE entries ADD COLUMN reply_to INTEGER;
 -- 1: the message is deleted; its text is empty, and it has nothing else. NULL: it is not.
 ALTER TABLE entries ADD COLUMN deleted INTEGER;
+-- When the newest change was stored. `last_at` is about messages: a change moves no
+-- conversation up.
+ALTER TABLE topics ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0;
 
 -- The entries that change a message. They share the numbers of a topic with the messages in
 -- `entries`: each number is in one of the two. The text of an edit is that of its target,

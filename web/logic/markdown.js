@@ -58,6 +58,7 @@ class Reader {
   #pieces = [];
   /** The text with letters in place of links and mentions: no character of these is markup. */
   #masked = "";
+  #markupLeft = MARKUP_MAX;
 
   /**
    * @param {string} text
@@ -110,15 +111,17 @@ class Reader {
     const nodes = [];
     let kind = /** @type {Run} */ ("text");
     let start = from;
+    let count = 0;
     for (let at = from; at < to; ) {
       const next = this.#masked.indexOf("\n", at) + 1;
       const end = next > 0 && next <= to ? next : to;
       const line = this.#masked.slice(at, end);
       /** @type {Run} */
       const here = QUOTE.test(line) ? "quote" : ITEM.test(line) || (kind === "list" && INDENTED.test(line)) ? "list" : "text";
-      if (here !== kind) {
+      count += 1;
+      if (here !== kind || (count > RUN_LINES && !INDENTED.test(line))) {
         nodes.push(...this.#run(kind, start, at));
-        [kind, start] = [here, at];
+        [kind, start, count] = [here, at, 1];
       }
       at = end;
     }
@@ -134,10 +137,11 @@ class Reader {
    */
   #run(kind, from, to) {
     const text = this.#masked.slice(from, to);
-    // The time of the parser grows with the square of the markup.
-    if (from === to || (text.match(MARKUP)?.length ?? 0) > MARKUP_MAX || NESTED.test(text)) {
+    const markup = text.match(MARKUP)?.length ?? 0;
+    if (from === to || markup > this.#markupLeft || NESTED.test(text)) {
       return this.#plain(from, to);
     }
+    this.#markupLeft -= markup;
     const root = /** @type {Parsed} */ (
       fromMarkdown(text, {
         extensions: [gfmStrikethrough({ singleTilde: false }), { disable: { null: kind === "text" ? [...OFF, "blockQuote", "list"] : OFF } }],
@@ -397,8 +401,10 @@ const QUOTE = /^ {0,3}>/;
 const ITEM = /^ {0,3}(?:[-*]|\d{1,9}[.)])[ \t]+\S/;
 const INDENTED = /^(?: {2}|\t)\s*\S/;
 const MARKUP = /[*_~\x60[\]>\\]|^\s*[-+\d]/gm;
-/** A text with more markup than anybody needs is shown without. */
+/** What a text has beyond this much markup is shown without. */
 const MARKUP_MAX = 300;
+/** Lines that are parsed together: the time of the parser grows with their square. */
+const RUN_LINES = 40;
 /** Quotes and lists in each other, deeper than anybody reads. */
 const NESTED = /^[ \t]*(?:(?:[>*+-]|\d{1,9}[.)])[ \t]*){7}|^[ \t]{20,}[-*+\d]/m;
 /** A backslash that keeps the next character from being markup. `_` is left out, as it stands in names of files. */

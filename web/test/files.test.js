@@ -43,13 +43,13 @@ test("the first view preloads exactly the modules that it imports", () => {
   assert.deepEqual(named("door"), without(needs("view/door.js").add("view/door.js")));
   const languages = ["ru", "en", "ru-later", "en-later"];
   for (const language of languages) assert.deepEqual(named(language), [`words/${language}.js`]);
-  const later = ["chat", "door", "later", ...languages].flatMap((part) => named(part));
+  const later = ["chat", "door", "later", "markdown", "rare", ...languages].flatMap((part) => named(part));
   assert.deepEqual(named().filter((file) => !later.includes(file)), [...app].toSorted());
 });
 
-test("modules in logic/ use no DOM, no clock and no other modules", () => {
+test("modules in logic/ use no DOM, no clock and no other modules of the page", () => {
   for (const file of modules.filter((name) => name.startsWith("logic/"))) {
-    for (const needed of needs(file)) assert.ok(needed.startsWith("logic/"), `${file} needs ${needed}`);
+    for (const needed of needs(file)) assert.match(needed, /^(logic|vendor)\//, `${file} needs ${needed}`);
     const code = read(file).replace(/\/\*[^]*?\*\/|^ *\/\/.*$/gm, "");
     assert.doesNotMatch(code, /\b(document|window|localStorage|indexedDB|WebSocket|setTimeout|Date\.now|Math\.random|performance)\b/, file);
   }
@@ -59,7 +59,7 @@ test("index.html has no inline code, and no module makes markup from text", () =
   const page = read("index.html");
   assert.doesNotMatch(page, /\son\w+=|<style|style=|javascript:/i);
   for (const [tag] of page.matchAll(/<script[^>]*>/g)) assert.match(tag, /src="\/assets\//);
-  for (const file of modules) assert.doesNotMatch(read(file), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, file);
+  for (const file of modules.filter((file) => file !== "vendor/highlight.js")) assert.doesNotMatch(read(file), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, file);
 });
 
 test("both languages have the same words", async () => {

@@ -12,6 +12,7 @@ import { Browse } from "./browse.js";
 import { Details } from "./details.js";
 import { choicesOf, Finder } from "./finder.js";
 import { Foot } from "./foot.js";
+import { MessageActions } from "./message-actions.js";
 import { NewRoom } from "./new-room.js";
 import { NewTalk } from "./new-talk.js";
 import { Reactions } from "./reactions.js";
@@ -32,10 +33,12 @@ import { Welcome } from "./welcome.js";
  * @property {(key: Key) => void} go opens a conversation
  * @property {Composer} composer
  * @property {(input: Input) => void} step
- * @property {import("../session.js").Session["change"]} change
  * @property {() => void} left opens what the address names
  * @property {() => void} changed
  * @property {(sentence: string) => void} toast
+ * @property {import("../settings.js").Memory} memory
+ * @property {import("./message-actions.js").Hooks["change"]} change
+ * @property {import("./message-actions.js").Hooks["said"]} said
  */
 
 export class Above {
@@ -50,6 +53,7 @@ export class Above {
   browse;
   details;
   absent;
+  messages;
   #foot;
   #reactions;
   #welcome;
@@ -75,6 +79,7 @@ export class Above {
     this.browse = new Browse(hooks.go);
     this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave() });
     this.absent = new Absent(directory, hooks.toast);
+    this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
     this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
     this.#reactions = new Reactions(client, directory, hooks);
     this.#welcome = new Welcome(client, directory, {
@@ -147,6 +152,7 @@ export class Above {
     this.#welcome.update();
     this.absent.update();
     this.details.update();
+    this.messages.update();
     const key = this.#directory.current;
     showTyping((key && this.#client.typing?.of(key)) || []);
   }

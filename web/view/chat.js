@@ -19,6 +19,7 @@ import { Sidebar } from "./sidebar.js";
 /** @typedef {import("../logic/conversation.js").Conversation} Conversation */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./above.js").Above} Above */
+/** @typedef {import("./composer.js").Mentionable} Mentionable */
 /** @typedef {import("./message.js").Quote} Quote */
 /** @typedef {import("./news.js").News} News */
 
@@ -82,12 +83,14 @@ export class Chat {
       names: ({ key }) => this.#directory.names(key),
     });
     this.#composer = new Composer({
-      send: (key, text, mentionable) => this.#send(key, text, mentionable),
+      send: (key, text, mentionable, about) => this.#send(key, text, mentionable, about),
+      about: (key) => this.#memory.draftAbout(key),
       draft: (key) => this.#memory.draft(key),
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
       typing: (key, isActive) => this.#session.step({ type: "typing", key, isActive }),
       scroll: (pages) => this.#list.scroll(pages),
       toMessages: () => this.#list.focusLast(),
+      editLast: () => this.#useAbove((above) => above.messages.editLast() || this.#list.focusLast()),
       people: () => ({ ...this.#directory.nameable, place: client.account.isKept ? this.#directory.currentPlace : undefined }),
     });
     this.#listen();
@@ -117,6 +120,7 @@ export class Chat {
    * @param {boolean} isLeft whether the user signs out: another user may be next
    */
   async end(isLeft) {
+    this.#above?.messages.flush();
     this.#composer.close();
     if (isLeft) this.#memory.forget();
     this.#controller.abort();
@@ -148,6 +152,8 @@ export class Chat {
       left: () => this.#openAddress(),
       changed: () => this.#show(),
       toast: (sentence) => this.toast(sentence),
+      memory: this.#memory,
+      said: (key, text, mentionable) => this.#said(key, text, mentionable),
     }));
   }
 
@@ -340,14 +346,29 @@ export class Chat {
   /**
    * @param {Key} key
    * @param {string} text
-   * @param {{ mentions?: string[], mentionAll?: boolean }} [mentionable] users who may be mentioned beside those that are known here, and whether `@all` means every member
+   * @param {Mentionable} mentionable
+   * @param {import("../settings.js").DraftAbout | null} about the message that it answers
    */
-  #send(key, text, { mentions = [], mentionAll = false } = {}) {
-    const isRoom = key.startsWith("#");
-    const names = new Set([...this.#directory.names(key), ...mentions]);
-    const { text: said, ...mentioned } = isRoom ? mentionedIn(text, { names, mentionAll, max: this.#session.client.mentionsMax }) : { text };
-    this.#session.write(key, said, mentioned);
+  #send(key, text, mentionable, about) {
+    const { text: said, ...mentioned } = this.#said(key, text, mentionable);
+    const { seq, nonce } = about ?? {};
+    this.#session.write(key, said, { ...mentioned, ...(seq ? { replyTo: seq } : nonce && { replyToNonce: nonce }) });
     this.#list.sent();
+    if (about) {
+      this.#memory.setDraftAbout(key, null);
+      this.#show();
+    }
+  }
+
+  /**
+   * What is sent for a text.
+   * @param {Key} key
+   * @param {string} text
+   * @param {Mentionable} mentionable
+   */
+  #said(key, text, { mentions = [], mentionAll = false }) {
+    const names = new Set([...this.#directory.names(key), ...mentions]);
+    return key.startsWith("#") ? mentionedIn(text, { names, mentionAll, max: this.#session.client.mentionsMax }) : { text };
   }
 
   #listen() {
@@ -373,6 +394,8 @@ export class Chat {
     opens("new-talk-open", (above) => above.newTalk.open());
     opens("browse-open", (above) => above.browse.open());
     opens("title", (above) => above.details.toggle());
+    // The bar of a message must not wait for what is loaded later.
+    for (const event of ["pointerover", "focusin"]) byId("messages", HTMLElement).addEventListener(event, () => this.#useAbove(() => {}), { once: true });
     byId("skip", HTMLElement).addEventListener(
       "click",
       (event) => {

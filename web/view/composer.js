@@ -5,8 +5,10 @@ import { t } from "../words.js";
 import { byId, TOUCH, want } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("../settings.js").DraftAbout} DraftAbout */
 /** @typedef {import("./names.js").Names} Names */
 /** @typedef {import("./names.js").People} People */
+/** @typedef {{ mentions?: string[], mentionAll?: boolean }} Mentionable users who may be mentioned beside those that the chat knows, and whether `@all` means every member */
 
 export class Composer {
   #form = byId("composer", HTMLFormElement);
@@ -22,15 +24,19 @@ export class Composer {
   #saving;
   /** Whether the text differs from the kept draft. */
   #isChanged = false;
+  /** What becomes of the text, while it is that of a message that is edited. @type {{ save: (text: string, mentionable: Mentionable) => void, cancel: () => void } | null} */
+  editing = null;
 
   /**
    * @param {object} hooks
-   * @param {(key: Key, text: string, mentionable: { mentions?: string[], mentionAll?: boolean }) => void} hooks.send
+   * @param {(key: Key, text: string, mentionable: Mentionable, about: DraftAbout | null) => void} hooks.send
+   * @param {(key: Key) => DraftAbout | null} hooks.about the message that the draft answers
    * @param {(key: Key) => string} hooks.draft
    * @param {(key: Key, text: string) => void} hooks.keepDraft
    * @param {(key: Key, isActive: boolean) => void} hooks.typing the user types, or has emptied the box
    * @param {(pages: number) => void} hooks.scroll
    * @param {() => void} hooks.toMessages
+   * @param {() => void} hooks.editLast
    * @param {() => People} hooks.people
    */
   constructor(hooks) {
@@ -52,6 +58,7 @@ export class Composer {
    */
   open(key, placeholder) {
     if (this.#key !== key) {
+      this.editing?.cancel();
       this.#keepDraft();
       this.#key = key;
       this.#text.value = this.#hooks.draft(key);
@@ -64,6 +71,7 @@ export class Composer {
 
   /** Empties the box: another user may be next. */
   close() {
+    this.editing?.cancel();
     this.#keepDraft();
     this.#key = null;
     this.#text.value = "";
@@ -85,6 +93,29 @@ export class Composer {
     this.focus();
   }
 
+  /**
+   * Puts the text of a message in place of the draft.
+   * @param {string} text
+   * @param {NonNullable<Composer["editing"]>} editing
+   */
+  edit(text, editing) {
+    this.#keepDraft();
+    this.editing = editing;
+    this.#text.value = text;
+    this.#show();
+    this.focus();
+    this.#text.setSelectionRange(text.length, text.length);
+  }
+
+  /** Puts the draft back. */
+  endEdit() {
+    this.editing = null;
+    this.#isChanged = false;
+    this.#text.value = this.#key ? this.#hooks.draft(this.#key) : "";
+    this.#names?.close();
+    this.#show();
+  }
+
   /** @param {number} maxChars */
   setMaxChars(maxChars) {
     this.#maxChars = maxChars;
@@ -94,13 +125,17 @@ export class Composer {
   #send() {
     const text = this.#text.value.trim();
     const chars = charsOf(text);
-    if (this.#key && chars > 0 && chars <= this.#maxChars) {
+    const mentionable = this.#names ? { mentions: this.#names.known, mentionAll: this.#names.mayMentionAll } : {};
+    if (this.editing) {
+      if (chars <= this.#maxChars) this.editing.save(text, mentionable);
+    } else if (this.#key && chars > 0 && chars <= this.#maxChars) {
+      const about = this.#hooks.about(this.#key);
       this.#text.value = "";
       this.#names?.close();
       this.#isChanged = true;
       this.#keepDraft();
       this.#show();
-      this.#hooks.send(this.#key, text, this.#names ? { mentions: this.#names.known, mentionAll: this.#names.mayMentionAll } : {});
+      this.#hooks.send(this.#key, text, mentionable, about);
     }
     this.focus();
   }
@@ -112,9 +147,9 @@ export class Composer {
       // Enter also ends a word in an input method, and is the only way to a new line on a touch screen.
       event.preventDefault();
       this.#send();
-    } else if (key === "ArrowUp" && this.#text.value === "" && !altKey && !ctrlKey && !metaKey) {
+    } else if (key === "ArrowUp" && this.#text.value === "" && !this.editing && !altKey && !ctrlKey && !metaKey) {
       event.preventDefault();
-      this.#hooks.toMessages();
+      shiftKey ? this.#hooks.toMessages() : this.#hooks.editLast();
     } else if ((key === "PageUp" || key === "PageDown") && !ctrlKey) {
       event.preventDefault();
       this.#hooks.scroll(key === "PageUp" ? -1 : 1);
@@ -124,7 +159,7 @@ export class Composer {
   #changed() {
     this.#isChanged = true;
     this.#show();
-    if (this.#key) this.#hooks.typing(this.#key, this.#text.value.trim() !== "");
+    if (this.#key && !this.editing) this.#hooks.typing(this.#key, this.#text.value.trim() !== "");
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#keepDraft(), DRAFT_AFTER_MS);
     if (!this.#names && this.#text.value.includes("@")) {
@@ -141,7 +176,7 @@ export class Composer {
   #keepDraft() {
     clearTimeout(this.#saving);
     // A draft that was not changed here may have been sent from another tab.
-    if (this.#key && this.#isChanged) {
+    if (this.#key && this.#isChanged && !this.editing) {
       this.#isChanged = false;
       this.#hooks.keepDraft(this.#key, this.#text.value);
     }

@@ -19,11 +19,19 @@ use crate::{
 pub struct Batch<'a> {
     drafts: &'a [Draft],
     decisions: Vec<Decision>,
-    /// The topics with new entries and how many each gets, in the order of their
-    /// first drafts.
-    additions: Vec<(&'a Topic, u64)>,
+    /// The topics with new entries, in the order of their first drafts.
+    additions: Vec<(&'a Topic, Addition)>,
     /// The messages that the batch changes.
     targets: BTreeMap<(&'a Topic, u64), Target>,
+}
+
+/// How many entries a topic gets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Addition {
+    /// All of them.
+    pub entries: u64,
+    /// Those that are messages.
+    pub messages: u64,
 }
 
 /// What a log and its accounts hold before a batch: the answers to its [`Questions`].
@@ -552,7 +560,7 @@ impl<'a> Batch<'a> {
                     if let Some(nonce) = draft.nonce.as_ref().filter(|_| index + 1 < drafts.len()) {
                         stored_nonces.insert((&draft.from, nonce), index);
                     }
-                    Decision::Store(additions.add(&draft.topic), admission)
+                    Decision::Store(additions.add(&draft.topic, draft.body.is_message()), admission)
                 }
             };
             decisions.push(decision);
@@ -564,7 +572,7 @@ impl<'a> Batch<'a> {
 
     /// How many entries each topic gets, in the order of topics. Logs that lock
     /// topics in this order cannot deadlock.
-    pub fn additions(&self) -> impl ExactSizeIterator<Item = (&'a Topic, u64)> {
+    pub fn additions(&self) -> impl ExactSizeIterator<Item = (&'a Topic, Addition)> {
         let mut additions = self.additions.clone();
         additions.sort_unstable();
         additions.into_iter()
@@ -585,8 +593,8 @@ impl<'a> Batch<'a> {
         // The next number and the stamp of each topic.
         let mut next = Vec::with_capacity(self.additions.len());
         for (topic, count) in self.additions {
-            let end = count_in(topic, count)?;
-            next.push(((end.last + 1).saturating_sub(count), end.at_ms));
+            let end = count_in(topic, count.entries)?;
+            next.push(((end.last + 1).saturating_sub(count.entries), end.at_ms));
         }
         let mut commit = Commit {
             entries: Vec::with_capacity(self.drafts.len()),
@@ -636,7 +644,7 @@ impl<'a> Batch<'a> {
 /// at only where the topic is not that of the draft before.
 #[derive(Default)]
 struct Additions<'a> {
-    counts: Vec<(&'a Topic, u64)>,
+    counts: Vec<(&'a Topic, Addition)>,
     last: usize,
     /// The position of each topic in `counts`; empty while there is one topic.
     index: BTreeMap<&'a Topic, usize>,
@@ -644,7 +652,7 @@ struct Additions<'a> {
 
 impl<'a> Additions<'a> {
     /// Counts one more entry of a topic, and returns the topic's position.
-    fn add(&mut self, topic: &'a Topic) -> usize {
+    fn add(&mut self, topic: &'a Topic, is_message: bool) -> usize {
         let is_last = self.counts.get(self.last).is_some_and(|(last, _)| *last == topic);
         if !is_last {
             if let [(only, _)] = self.counts[..] {
@@ -653,7 +661,7 @@ impl<'a> Additions<'a> {
             self.last = match self.index.get(topic) {
                 Some(&position) => position,
                 None => {
-                    self.counts.push((topic, 0));
+                    self.counts.push((topic, Addition::default()));
                     let position = self.counts.len() - 1;
                     if position > 0 {
                         self.index.insert(topic, position);
@@ -662,7 +670,9 @@ impl<'a> Additions<'a> {
                 }
             };
         }
-        self.counts[self.last].1 += 1;
+        let addition = &mut self.counts[self.last].1;
+        addition.entries += 1;
+        addition.messages += u64::from(is_message);
         self.last
     }
 }

@@ -13,6 +13,7 @@ use self::changes::Kept;
 pub use self::rooms::KeptRoom;
 use self::rooms::RoomTable;
 use crate::batch::{self, Admission, FirstResult, Known, KnownMessage, Verdict};
+use crate::page::{within_limits, within_limits_around};
 use crate::seed::Seed;
 use crate::{
     Answer, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts, Draft, Emoji, Entry,
@@ -84,7 +85,10 @@ struct Log {
     /// Nonces of changes that made what was so already, by the entry that made it so.
     remembered: BTreeMap<u64, Vec<(Username, Nonce)>>,
     last: u64,
+    /// The stamp of the newest entry.
     last_at_ms: u64,
+    /// The stamp of the newest message.
+    message_at_ms: u64,
     /// The key of the topic in [`History::written`], if it has entries.
     written: u64,
 }
@@ -233,25 +237,14 @@ impl History {
         let Some(log) = self.topics.get(topic) else {
             return Page { first: 1, ..Page::default() };
         };
-        let mut bytes = 0_usize;
-        let mut count = 0_usize;
-        let mut fits = |entry: &&Arc<Entry>| {
-            bytes = bytes.saturating_add(entry.body.bytes());
-            count += 1;
-            count == 1 || (count <= limits.entries && bytes <= limits.bytes)
-        };
         let entries = match from {
-            PageFrom::After(seq) => {
-                let start = log.index_of(seq.saturating_add(1));
-                log.entries.range(start..).take_while(&mut fits).cloned().collect()
-            }
+            PageFrom::After(seq) => fill(log.entries.range(log.index_of(seq.saturating_add(1))..), limits).0,
             PageFrom::Latest | PageFrom::Before(_) => {
                 let end = match from {
                     PageFrom::Before(seq) => log.index_of(seq),
                     _ => log.entries.len(),
                 };
-                let mut newest_first: Vec<_> =
-                    log.entries.range(..end).rev().take_while(&mut fits).cloned().collect();
+                let (mut newest_first, _) = fill(log.entries.range(..end).rev(), limits);
                 newest_first.reverse();
                 newest_first
             }
@@ -274,7 +267,7 @@ impl History {
         match *from {
             MessagesFrom::Page(PageFrom::After(seq)) => {
                 page.has_older = older(seq.saturating_add(1)).next().is_some();
-                page.has_newer = take(&mut page.entries, newer(seq.saturating_add(1)), limits);
+                (page.entries, page.has_newer) = fill(newer(seq.saturating_add(1)), limits);
             }
             MessagesFrom::Page(PageFrom::Latest | PageFrom::Before(_)) => {
                 let end = match from {
@@ -282,26 +275,29 @@ impl History {
                     _ => u64::MAX,
                 };
                 page.has_newer = newer(end).next().is_some();
-                page.has_older = take(&mut page.entries, older(end), limits);
+                (page.entries, page.has_older) = fill(older(end), limits);
                 page.entries.reverse();
             }
             MessagesFrom::Around(seq) => {
-                let before = limits.entries / 2;
-                let (mut left, mut right) = (older(seq).take(before + 1), newer(seq));
-                let mut near: Vec<&Arc<Entry>> = right.by_ref().take(limits.entries - before + 1).collect();
-                page.has_newer = near.len() > limits.entries - before;
-                near.truncate(limits.entries - before);
-                let mut far: Vec<&Arc<Entry>> = left.by_ref().collect();
-                page.has_older = far.len() > before;
-                far.truncate(before);
-                cut_around(&mut page, far, near, limits.bytes);
+                let max = limits.entries.max(1);
+                let (older_max, newer_max) = (max / 2, max - max / 2);
+                let (older_count, newer_count) = within_limits_around(
+                    older(seq).map(Arc::as_ref).take(older_max),
+                    newer(seq).map(Arc::as_ref).take(newer_max),
+                    limits.bytes,
+                );
+                page.entries = older(seq).take(older_count).cloned().collect();
+                page.entries.reverse();
+                page.entries.extend(newer(seq).take(newer_count).cloned());
+                page.has_older = older(seq).nth(older_count).is_some();
+                page.has_newer = newer(seq).nth(newer_count).is_some();
             }
             MessagesFrom::Numbers(ref seqs) => {
                 let found = seqs.iter().filter_map(|seq| log.message(*seq)).cloned();
                 page.entries = found.collect();
                 page.entries.sort_unstable_by_key(|entry| entry.seq);
                 page.entries.dedup_by_key(|entry| entry.seq);
-                let fitting = within(page.entries.iter(), limits).count();
+                let fitting = within_limits(page.entries.iter().map(Arc::as_ref), limits);
                 page.entries.truncate(fitting);
             }
         }
@@ -423,9 +419,10 @@ impl History {
         ReadState { top: log.last, read, counts }
     }
 
-    /// When the last entry of a topic was stored; 0 if none was.
+    /// When the last message of a topic was stored; 0 if none was. A change moves no
+    /// conversation up.
     fn at_ms(&self, topic: &Topic) -> u64 {
-        self.topics.get(topic).map_or(0, |log| log.last_at_ms)
+        self.topics.get(topic).map_or(0, |log| log.message_at_ms)
     }
 
     fn is_special(&self, topic: &Topic) -> bool {
@@ -493,6 +490,7 @@ impl History {
         }
         if entry.body.is_message() {
             log.messages += 1;
+            log.message_at_ms = entry.at_ms;
         } else {
             for replaced in log.apply(&draft.topic, &entry) {
                 replace_nonce(&mut self.nonces, &replaced);
@@ -585,63 +583,13 @@ impl<F: Fn(&Username) -> bool> Known<FirstResult> for KnownHistory<'_, F> {
     }
 }
 
-/// Adds the entries that fit into a page. Returns whether there are more.
-fn take<'a>(
-    into: &mut Vec<Arc<Entry>>,
-    entries: impl Iterator<Item = &'a Arc<Entry>>,
+/// The entries that a page has of these, in their order, and whether there are more.
+fn fill<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>> + Clone,
     limits: PageLimits,
-) -> bool {
-    let mut entries = entries.peekable();
-    let mut bytes = 0_usize;
-    while let Some(entry) = entries.peek() {
-        bytes = bytes.saturating_add(entry.body.bytes());
-        if !into.is_empty() && (into.len() >= limits.entries || bytes > limits.bytes) {
-            return true;
-        }
-        into.extend(entries.next().cloned());
-    }
-    false
-}
-
-/// The first entries that fit into a page.
-fn within<'a>(
-    entries: impl Iterator<Item = &'a Arc<Entry>>,
-    limits: PageLimits,
-) -> impl Iterator<Item = &'a Arc<Entry>> {
-    let (mut bytes, mut count) = (0_usize, 0_usize);
-    entries.take_while(move |entry| {
-        bytes = bytes.saturating_add(entry.body.bytes());
-        count += 1;
-        count == 1 || (count <= limits.entries && bytes <= limits.bytes)
-    })
-}
-
-/// Fills a page with the messages before and from a number on, nearest first, as far as
-/// they fit: those of both sides in turn, those from the number on first.
-fn cut_around(page: &mut Page, older: Vec<&Arc<Entry>>, newer: Vec<&Arc<Entry>>, max_bytes: usize) {
-    let (mut older, mut newer) = (VecDeque::from(older), VecDeque::from(newer));
-    let mut entries = VecDeque::new();
-    let mut bytes = 0_usize;
-    let mut is_newer = true;
-    while let Some(entry) = match is_newer {
-        true => newer.front().or(older.front()),
-        false => older.front().or(newer.front()),
-    } {
-        bytes = bytes.saturating_add(entry.body.bytes());
-        if bytes > max_bytes && !entries.is_empty() {
-            break;
-        }
-        let takes_newer = if is_newer { !newer.is_empty() } else { older.is_empty() };
-        if takes_newer {
-            entries.extend(newer.pop_front().cloned());
-        } else if let Some(entry) = older.pop_front() {
-            entries.push_front(Arc::clone(entry));
-        }
-        is_newer = !is_newer;
-    }
-    page.has_older |= !older.is_empty();
-    page.has_newer |= !newer.is_empty();
-    page.entries = entries.into();
+) -> (Vec<Arc<Entry>>, bool) {
+    let fitting = within_limits(entries.clone().map(Arc::as_ref), limits);
+    (entries.clone().take(fitting).cloned().collect(), entries.clone().nth(fitting).is_some())
 }
 
 impl Log {
@@ -669,7 +617,7 @@ impl Log {
         if count == 0 {
             return u64::MAX;
         }
-        if self.messages as u64 <= count {
+        if (self.messages as u64) < count {
             return 1;
         }
         let messages = self.entries.iter().rev().filter(|entry| entry.body.is_message());

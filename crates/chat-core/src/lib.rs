@@ -49,12 +49,13 @@ mod membership;
 mod message;
 mod names;
 mod outputs;
+mod page;
 mod query;
 mod room_text;
 mod seed;
 mod skeleton;
 
-pub use batch::{Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
+pub use batch::{Addition, Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use emoji::{EMOJI_MAX_CHARS, Emoji, EmojiError};
 pub use entry::{
     Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions,
@@ -82,6 +83,7 @@ pub use names::{
 pub use outputs::{
     ClientId, CloseCode, Output, Outputs, PresenceChange, PresenceKind, Subscription, TypingChange, Write,
 };
+pub use page::{within_limits, within_limits_around};
 pub use query::{Answer, Query, ReadId};
 pub use room_text::{
     NewRoomNameError, RoomTextError, parse_new_room_name, parse_room_description, parse_room_title,

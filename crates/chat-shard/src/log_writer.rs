@@ -289,11 +289,11 @@ mod tests {
     use std::task::Waker;
 
     use chat_core::{
-        Access, Actor, Body, ChangeRules, Commit, Conversations, DraftId, Memberships, MessageText, Outcome,
-        Page, PageFrom, PageLimits, ReadState, Receipt, RoomAccess, RoomChange, RoomInfo, RoomName,
-        Subscription, UserMark, Username,
+        Access, Actor, Body, ChangeRules, Commit, Conversations, DraftId, Emoji, Memberships, MessageText,
+        MessagesFrom, Outcome, Page, PageFrom, PageLimits, ReadState, Receipt, RoomAccess, RoomChange,
+        RoomInfo, RoomName, Subscription, UserMark, Username,
     };
-    use chat_store::{MemoryStore, StoreError, StoreFuture};
+    use chat_store::{MemoryStore, MessageReactions, StoreError, StoreFuture};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -353,6 +353,35 @@ mod tests {
 
         fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
             self.memory.page(topic, from, limits)
+        }
+
+        fn messages<'a>(
+            &'a self,
+            topic: &'a Topic,
+            from: &'a MessagesFrom,
+            limits: PageLimits,
+        ) -> StoreFuture<'a, Page> {
+            self.memory.messages(topic, from, limits)
+        }
+
+        fn reactions<'a>(
+            &'a self,
+            topic: &'a Topic,
+            seq: u64,
+            user: &'a Username,
+        ) -> StoreFuture<'a, Option<MessageReactions>> {
+            self.memory.reactions(topic, seq, user)
+        }
+
+        fn reactors<'a>(
+            &'a self,
+            topic: &'a Topic,
+            seq: u64,
+            emoji: &'a Emoji,
+            after: u64,
+            max: usize,
+        ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+            self.memory.reactors(topic, seq, emoji, after, max)
         }
 
         fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {

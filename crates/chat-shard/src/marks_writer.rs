@@ -160,10 +160,10 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use chat_core::{
-        ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
-        RoomAccess, RoomChange, RoomName, Topic, Username, WantedChange,
+        ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
+        PageLimits, ReadState, RoomAccess, RoomChange, RoomName, Topic, Username, WantedChange,
     };
-    use chat_store::{MemoryStore, StoreError, StoreFuture};
+    use chat_store::{MemoryStore, MessageReactions, StoreError, StoreFuture};
     use tokio::time::Instant;
 
     use super::*;
@@ -199,6 +199,35 @@ mod tests {
 
         fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
             self.memory.page(topic, from, limits)
+        }
+
+        fn messages<'a>(
+            &'a self,
+            topic: &'a Topic,
+            from: &'a MessagesFrom,
+            limits: PageLimits,
+        ) -> StoreFuture<'a, Page> {
+            self.memory.messages(topic, from, limits)
+        }
+
+        fn reactions<'a>(
+            &'a self,
+            topic: &'a Topic,
+            seq: u64,
+            user: &'a Username,
+        ) -> StoreFuture<'a, Option<MessageReactions>> {
+            self.memory.reactions(topic, seq, user)
+        }
+
+        fn reactors<'a>(
+            &'a self,
+            topic: &'a Topic,
+            seq: u64,
+            emoji: &'a Emoji,
+            after: u64,
+            max: usize,
+        ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+            self.memory.reactors(topic, seq, emoji, after, max)
         }
 
         fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {

@@ -292,10 +292,10 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use chat_core::{
-        ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
-        RoomAccess, RoomChange, RoomInfo, RoomName, Topic, UserMark,
+        ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
+        PageLimits, ReadState, RoomAccess, RoomChange, RoomInfo, RoomName, Topic, UserMark,
     };
-    use chat_store::{MemoryStore, StoreFuture};
+    use chat_store::{MemoryStore, MessageReactions, StoreFuture};
 
     use super::*;
 
@@ -318,6 +318,35 @@ mod tests {
 
         fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
             self.0.page(topic, from, limits)
+        }
+
+        fn messages<'a>(
+            &'a self,
+            topic: &'a Topic,
+            from: &'a MessagesFrom,
+            limits: PageLimits,
+        ) -> StoreFuture<'a, Page> {
+            self.0.messages(topic, from, limits)
+        }
+
+        fn reactions<'a>(
+            &'a self,
+            topic: &'a Topic,
+            seq: u64,
+            user: &'a Username,
+        ) -> StoreFuture<'a, Option<MessageReactions>> {
+            self.0.reactions(topic, seq, user)
+        }
+
+        fn reactors<'a>(
+            &'a self,
+            topic: &'a Topic,
+            seq: u64,
+            emoji: &'a Emoji,
+            after: u64,
+            max: usize,
+        ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+            self.0.reactors(topic, seq, emoji, after, max)
         }
 
         fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {

@@ -1,6 +1,8 @@
 //! Values of the chat as columns of a database, and back.
 
-use chat_core::{Body, Emoji, Mentions, MessageText, Pair, Reaction, RoomName, Topic, Username};
+use chat_core::{
+    Body, Emoji, Mentions, MessageState, MessageText, Pair, Reaction, RoomName, Topic, Username,
+};
 
 use crate::StoreError;
 
@@ -42,21 +44,19 @@ pub(crate) fn entry_kind(body: &Body) -> i64 {
     }
 }
 
-/// The body in the columns `kind, text, mentions` of an entry.
-pub(crate) fn body(kind: i64, text: &str, mentions: Option<&str>) -> Result<Body, StoreError> {
-    let text = MessageText::stored(text);
-    match kind {
-        MESSAGE => {
-            let mentions = mentions.map(parse_mentions).transpose()?;
-            Ok(Body::Message { text, mentions, reply_to: None, state: None })
-        }
-        _ => Err(StoreError::Damaged { what: "an unknown kind of entry" }),
-    }
+/// The body in the columns `text, mentions, reply_to` of a message, with its state.
+pub(crate) fn message(
+    text: &str,
+    mentions: Option<&str>,
+    reply_to: Option<u64>,
+    state: Option<Box<MessageState>>,
+) -> Result<Body, StoreError> {
+    let mentions = mentions.map(parse_mentions).transpose()?;
+    Ok(Body::Message { text: MessageText::stored(text), mentions, reply_to, state })
 }
 
 /// The body in the columns `kind, target, emoji` of a change. `newest` are the text and the
 /// column `mentions` of the target, if it is not deleted and this is its newest edit.
-#[allow(dead_code)]
 pub(crate) fn change(
     kind: i64,
     target: u64,
@@ -98,6 +98,13 @@ pub(crate) fn parse_reactions(column: Option<&str>) -> Result<Vec<Reaction>, Sto
         Ok(Reaction { emoji: Emoji::stored(emoji), count: *count, users })
     };
     rows.iter().map(reaction).collect()
+}
+
+/// Emoji in JSON.
+pub(crate) fn parse_emoji(json: &str) -> Result<Vec<Emoji>, StoreError> {
+    let damaged = |_| StoreError::Damaged { what: "the emoji of a user" };
+    let texts: Vec<String> = serde_json::from_str(json).map_err(damaged)?;
+    Ok(texts.iter().map(|text| Emoji::stored(text)).collect())
 }
 
 /// The column `mentions` of an entry with this body.
@@ -155,7 +162,8 @@ pub(crate) fn number(column: i64) -> Result<u64, StoreError> {
 /// The column `kind` of a room.
 pub(crate) const ROOM: i64 = 1;
 const PAIR: i64 = 2;
-const MESSAGE: i64 = 1;
+/// The column `kind` of a message.
+pub(crate) const MESSAGE: i64 = 1;
 const EDIT: i64 = 2;
 const DELETE: i64 = 3;
 const REACT: i64 = 4;

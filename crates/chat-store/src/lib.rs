@@ -51,6 +51,7 @@ mod memory;
 pub mod migrations;
 mod names;
 mod open_error;
+mod pages;
 mod postgres;
 mod private_files;
 mod repository;

@@ -189,40 +189,28 @@ pub trait EventLog: Send + Sync {
         topic: &'a Topic,
         from: &'a MessagesFrom,
         limits: PageLimits,
-    ) -> StoreFuture<'a, Page> {
-        Box::pin(async move {
-            let MessagesFrom::Page(from) = *from else { return Ok(Page { first: 1, ..Page::default() }) };
-            let mut page = self.page(topic, from, limits).await?;
-            page.has_older = page.entries.first().is_some_and(|entry| entry.seq > page.first);
-            page.has_newer = page.entries.last().is_some_and(|entry| entry.seq < page.last);
-            Ok(page)
-        })
-    }
+    ) -> StoreFuture<'a, Page>;
 
     /// Reads the reactions to a message, and with which emoji `user` has reacted. `None` if
     /// the message is not there, or deleted.
     fn reactions<'a>(
         &'a self,
-        _topic: &'a Topic,
-        _seq: u64,
-        _user: &'a Username,
-    ) -> StoreFuture<'a, Option<MessageReactions>> {
-        Box::pin(async { Ok(None) })
-    }
+        topic: &'a Topic,
+        seq: u64,
+        user: &'a Username,
+    ) -> StoreFuture<'a, Option<MessageReactions>>;
 
     /// Lists at most `max` users who reacted to a message with an emoji, in the order of
     /// their reactions, each with the number of the reaction; those after the number
     /// `after`.
     fn reactors<'a>(
         &'a self,
-        _topic: &'a Topic,
-        _seq: u64,
-        _emoji: &'a Emoji,
-        _after: u64,
-        _max: usize,
-    ) -> StoreFuture<'a, Vec<(Username, u64)>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
+        topic: &'a Topic,
+        seq: u64,
+        emoji: &'a Emoji,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, u64)>>;
 
     /// Lists the private conversations of a user, at most `limit` of them.
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations>;

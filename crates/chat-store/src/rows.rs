@@ -1,6 +1,6 @@
 //! The rows of both databases, mapped to the values of the chat.
 
-use chat_core::{Entry, FirstResult, KeptState, Nonce, SessionId, Stamp, Topic, TopicEnd};
+use chat_core::{FirstResult, KeptState, SessionId, Stamp, Topic, TopicEnd};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Row, Type};
@@ -106,34 +106,6 @@ pub(crate) fn known_name(row: &impl Columns) -> Result<KnownName, StoreError> {
     Ok(KnownName { has_account: row.flag(0)?, is_known: row.flag(1)?, is_confusable: row.flag(2)? })
 }
 
-/// One row of a page: the ends of the topic, and an entry if one matches.
-pub(crate) struct PageRow {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) entry: Option<Entry>,
-}
-
-/// The columns `last_seq, first_seq, seq, kind, sender, room, text, at, nonce, mentions`.
-/// Those of the entry are NULL where no entry matches.
-pub(crate) fn page_row(topic: &Topic, row: &impl Columns) -> Result<PageRow, StoreError> {
-    let last = row.number(0)?;
-    let first = row.integer_or_null(1)?.map_or(Ok(last + 1), columns::number)?;
-    let seq = row.integer_or_null(2)?;
-    Ok(PageRow { first, last, entry: seq.map(|seq| entry(topic, seq, row)).transpose()? })
-}
-
-fn entry(topic: &Topic, seq: i64, row: &impl Columns) -> Result<Entry, StoreError> {
-    Ok(Entry {
-        topic: topic.clone(),
-        seq: columns::number(seq)?,
-        body: columns::body(row.integer(3)?, row.text(6)?, row.text_or_null(9)?)?,
-        from: columns::username(row.text(4)?)?,
-        room: row.text_or_null(5)?.map(columns::room).transpose()?,
-        at_ms: row.number(7)?,
-        nonce: row.text_or_null(8)?.and_then(Nonce::parse),
-    })
-}
-
 /// The columns `updated, edit_seq, edited_at, delete_seq, deleted_at, reactions` of the state
 /// of a message, from `index` on. They are NULL for a message that was never changed.
 pub(crate) fn kept_state(row: &impl Columns, index: usize) -> Result<KeptState, StoreError> {
@@ -169,7 +141,8 @@ pub(crate) struct TopicRow {
     pub(crate) is_special: bool,
 }
 
-/// The columns `id, kind, name, other, last_seq, last_at, special`.
+/// The columns `id, kind, name, other, last_seq, at, special`; `at` is the time of the newest
+/// entry.
 pub(crate) fn topic_row(row: &impl Columns) -> Result<(Topic, TopicRow), StoreError> {
     let end = TopicEnd { last: row.number(4)?, at_ms: row.number(5)? };
     let is_special = row.integer(6)? != 0;

@@ -1,8 +1,11 @@
 //! Statements that both databases understand, run on either of them.
 
+use std::ops::ControlFlow;
+
 use crate::StoreError;
 use crate::changes::sql::ChangeSql;
 use crate::list::List;
+use crate::pages::sql::Pages;
 use crate::rooms::sql::Sql;
 use crate::rows::Columns;
 
@@ -18,6 +21,10 @@ pub(crate) trait Statements: Send {
     const SQL: Sql;
     /// Those about changes of messages.
     const CHANGES: ChangeSql;
+    /// The statements of pages.
+    const PAGES: Pages;
+    /// Whether those take the limit of bytes.
+    const LIMITS_BYTES: bool;
 
     /// Runs a statement and returns its rows.
     fn rows(
@@ -34,6 +41,14 @@ pub(crate) trait Statements: Send {
     ) -> impl Future<Output = Result<Option<Self::Row>, Self::Error>> + Send {
         async move { Ok(self.rows(sql, values).await?.pop()) }
     }
+
+    /// Runs a statement and reads its rows, until `read` breaks off.
+    fn each(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl FnMut(&dyn Columns) -> Result<ControlFlow<()>, StoreError> + Send,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Runs a statement that returns a list, and reads each of its rows.
     fn list<T: Send>(

@@ -28,7 +28,7 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   await bob.sees("hello bob");
 
   // Among the messages, and back by typing.
-  await keys.press("ArrowUp");
+  await keys.press("Shift+ArrowUp");
   assert.equal(await page.evaluate(() => document.activeElement?.querySelector(".text")?.textContent), "hello bob");
   await keys.press("ArrowUp");
   await keys.press("Tab");
@@ -60,7 +60,7 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   // Opens and closes the list of shortcuts.
   await page.waitForFunction(() => document.querySelectorAll("#messages .message").length > 1);
   await page.waitForFunction(() => document.activeElement?.id === "text");
-  await keys.press("ArrowUp");
+  await keys.press("Shift+ArrowUp");
   await page.waitForFunction(() => document.activeElement?.closest("#messages"));
   await keys.press("?");
   await page.waitForSelector("#keys[open]");

@@ -65,7 +65,7 @@ scenario("a mention is chosen by keyboard, and marked for the mentioned user", a
   assert.equal(await alice.page.locator("#messages .message.mention").count(), 0);
 
   // The Tab key stops at it, and it opens the conversation with the mentioned user.
-  await keyboard.press("ArrowUp");
+  await keyboard.press("Shift+ArrowUp");
   for (let i = 0; i < 4 && !(await name.evaluate((link) => link === document.activeElement)); i += 1) await keyboard.press("Tab");
   await keyboard.press("Enter");
   await alice.page.waitForURL("**/u/bob");

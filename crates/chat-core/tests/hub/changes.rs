@@ -1,6 +1,6 @@
 //! Messages that are answered, edited, deleted and reacted to.
 
-use chat_core::{ClientId, RoomInfo, WantedChange};
+use chat_core::{ClientId, Input, RateLimit, RoomInfo, WantedChange};
 use serde_json::{Value, json};
 
 use crate::harness::{Scenario, name, room};
@@ -307,7 +307,7 @@ fn v1_clients_get_no_change_and_the_newest_text() {
     change(&mut scenario, alice, "edit", 1, "e", json!({"text": "edited"}));
     change(&mut scenario, alice, "delete", 2, "d", json!({}));
     change(&mut scenario, bob, "react", 3, "r", json!({"emoji": "👍"}));
-    assert_eq!(scenario.received(old), [const { String::new() }; 0]);
+    assert!(scenario.received(old).is_empty());
     scenario.send(old, "still here");
     assert_eq!(scenario.received(old), ["dave: still here"]);
     assert_eq!(scenario.received(bob).last().map(String::as_str), Some("7 dave: still here"));
@@ -333,17 +333,20 @@ fn a_change_makes_nobody_a_member() {
     let [alice, bob, _] = three_in_room(&mut scenario);
     scenario.send_v2(alice, "tech", "hi");
     received(&mut scenario, [alice, bob]);
+    scenario.hold_questions = true;
     change(&mut scenario, bob, "react", 1, "r", json!({"emoji": "👍"}));
     change(&mut scenario, bob, "react", 1, "r", json!({"emoji": "👍"}));
+    assert_eq!(scenario.questions.len(), 0, "the store is not asked whether he is one");
+    scenario.hold_questions = false;
     assert_eq!(scenario.received(bob), ["ack r 2", "2 bob reacts 👍 to 1", "ack r 2 again"]);
-    assert_eq!(scenario.notes(bob), [const { Value::Null }; 0]);
+    assert!(scenario.notes(bob).is_empty());
     let hello = scenario.open_v2("bob");
     assert_eq!(scenario.frames(hello)[0]["rooms"], json!([]));
     // Neither does the hub take bob for one.
     scenario.request(bob, json!({"type": "leave", "room": "tech"}));
     scenario.send_v2(alice, "tech", "more");
     scenario.pass(2_000);
-    assert_eq!(scenario.notes(bob), [const { Value::Null }; 0]);
+    assert!(scenario.notes(bob).is_empty());
 }
 
 #[test]
@@ -370,4 +373,204 @@ fn changes_are_no_activity_and_a_message_deleted_at_once_is_none() {
     scenario.send_v2(alice, "tech", "c");
     change(&mut scenario, alice, "delete", 4, "d", json!({}));
     assert_eq!(activity(&mut scenario), [(json!(1), json!(0))]);
+}
+
+#[test]
+fn a_message_is_edited_for_as_long_as_is_set_and_deleted_always() {
+    let mut scenario = Scenario::with(|options| options.change_rules.edit_ms = Some(10_000));
+    let [alice, _, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    scenario.pass(10_000);
+    scenario.frames(alice);
+    change(&mut scenario, alice, "edit", 1, "e1", json!({"text": "in time"}));
+    assert_eq!(scenario.received(alice)[0], "ack e1 2");
+    scenario.pass(1);
+    change(&mut scenario, alice, "edit", 1, "e2", json!({"text": "late"}));
+    assert_eq!(scenario.received(alice), ["error forbidden e2"]);
+    change(&mut scenario, alice, "edit", 1, "e1", json!({"text": "late"}));
+    assert_eq!(scenario.received(alice), ["ack e1 2 again"]);
+    change(&mut scenario, alice, "delete", 1, "d", json!({}));
+    assert_eq!(scenario.received(alice)[0], "ack d 3");
+}
+
+#[test]
+fn changes_count_against_the_rate_and_none_is_lost() {
+    let limit = RateLimit { burst: 3, per_second: 1 };
+    let mut scenario = Scenario::with(|options| options.rate = Some(limit));
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    for emoji in ["👍", "🎉", "❤", "🚀"] {
+        change(&mut scenario, alice, "react", 1, emoji, json!({"emoji": emoji}));
+    }
+    assert_eq!(scenario.waiting(alice), 2);
+    // Others are not held up.
+    change(&mut scenario, bob, "react", 1, "b", json!({"emoji": "👍"}));
+    assert_eq!(scenario.frames(bob).len(), 5);
+    scenario.pass(3_000);
+    assert_eq!(scenario.waiting(alice), 0);
+    let acks: Vec<_> =
+        scenario.received(alice).into_iter().filter(|frame| frame.starts_with("ack")).collect();
+    assert_eq!(acks, ["ack hi 1", "ack 👍 2", "ack 🎉 3", "ack ❤ 5", "ack 🚀 6"]);
+}
+
+#[test]
+fn changes_and_messages_keep_their_order() {
+    let mut scenario = Scenario::new();
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    scenario.received(bob);
+    scenario.hold_appends = true;
+    scenario.send_v2(alice, "tech", "before");
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "edited"}));
+    scenario.send_v2(alice, "tech", "between");
+    change(&mut scenario, alice, "delete", 1, "d", json!({}));
+    assert_eq!(scenario.drafts.len(), 4);
+    scenario.append(3);
+    scenario.append(1);
+    assert_eq!(
+        scenario.received(bob),
+        ["2 alice: before", "3 alice edits 1: edited", "4 alice: between", "5 alice deletes 1"]
+    );
+}
+
+#[test]
+fn the_thirty_third_change_waits_for_a_receipt() {
+    let mut scenario = Scenario::with(|options| options.rate = None);
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    scenario.hold_appends = true;
+    for n in 0..33 {
+        change(&mut scenario, bob, "edit", 1, &format!("e{n}"), json!({"text": "x"}));
+    }
+    assert_eq!((scenario.drafts.len(), scenario.waiting(bob)), (32, 1));
+    scenario.append(1);
+    assert_eq!((scenario.drafts.len(), scenario.waiting(bob)), (32, 0));
+}
+
+#[test]
+fn a_change_waits_for_the_sends_to_another_topic() {
+    let mut scenario = Scenario::with(|options| options.topics_side_by_side = true);
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_private_v2(alice, "bob", "hi");
+    received(&mut scenario, [alice, bob]);
+    scenario.hold_appends = true;
+    scenario.send_v2(alice, "tech", "first");
+    change_in(&mut scenario, alice, json!({"to": "bob"}), "edit", 1, "e", json!({"text": "x"}));
+    scenario.send_v2(alice, "tech", "last");
+    assert_eq!((scenario.drafts.len(), scenario.waiting(alice)), (1, 1));
+    for _ in 0..3 {
+        scenario.append(1);
+    }
+    assert_eq!(scenario.received(bob), ["1 alice: first", "2 alice edits 1: x", "2 alice: last"]);
+    // The first one fails: the change is not stored before it is repeated.
+    scenario.received(alice);
+    scenario.send_v2(alice, "tech", "lost");
+    change_in(&mut scenario, alice, json!({"to": "bob"}), "delete", 1, "d", json!({}));
+    scenario.fail(1);
+    assert_eq!(scenario.received(alice), ["error unavailable lost", "error unavailable d"]);
+}
+
+#[test]
+fn after_unavailable_no_change_is_stored_before_the_retry() {
+    let mut scenario = Scenario::new();
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    received(&mut scenario, [alice, bob]);
+    scenario.hold_appends = true;
+    change(&mut scenario, alice, "edit", 1, "1", json!({"text": "a"}));
+    change(&mut scenario, alice, "react", 1, "2", json!({"emoji": "👍"}));
+    scenario.fail(2);
+    scenario.send_v2(alice, "tech", "3");
+    assert_eq!(
+        scenario.received(alice),
+        ["error unavailable 1", "error unavailable 2", "error unavailable 3"]
+    );
+    scenario.hold_appends = false;
+    change(&mut scenario, alice, "edit", 1, "1", json!({"text": "a"}));
+    change(&mut scenario, alice, "react", 1, "2", json!({"emoji": "👍"}));
+    scenario.send_v2(alice, "tech", "3");
+    assert_eq!(scenario.received(bob), ["2 alice edits 1: a", "3 alice reacts 👍 to 1", "4 alice: 3"]);
+}
+
+#[test]
+fn a_change_whose_answer_is_late_is_unavailable_and_its_retry_a_duplicate() {
+    let mut scenario = Scenario::new();
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    received(&mut scenario, [alice, bob]);
+    scenario.hold_appends = true;
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "a"}));
+    scenario.pass(5_500);
+    assert_eq!(scenario.received(alice), ["error unavailable e"]);
+    scenario.append(1);
+    scenario.hold_appends = false;
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "a"}));
+    assert_eq!(scenario.received(alice), ["2 alice edits 1: a", "ack e 2 again"]);
+    assert_eq!(scenario.received(bob), ["2 alice edits 1: a"]);
+}
+
+#[test]
+fn the_receipt_of_an_unseen_change_has_it_read() {
+    let mut scenario = Scenario::new();
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    scenario.send_private_v2(alice, "bob", "psst");
+    received(&mut scenario, [alice, bob]);
+    scenario.lose_entries = true;
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "a"}));
+    change_in(&mut scenario, bob, json!({"to": "alice"}), "react", 1, "r", json!({"emoji": "👍"}));
+    assert_eq!(scenario.received(bob), ["2 alice edits 1: a", "ack r 2", "2 bob reacts 👍 to 1"]);
+}
+
+#[test]
+fn draining_acknowledges_changes_and_takes_no_more() {
+    let mut scenario = Scenario::new();
+    let [alice, bob, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "hi");
+    received(&mut scenario, [alice, bob]);
+    scenario.hold_appends = true;
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "last"}));
+    scenario.turn(Input::Drain);
+    scenario.pass(500);
+    change(&mut scenario, alice, "delete", 1, "d", json!({}));
+    assert_eq!((scenario.drafts.len(), scenario.waiting(alice)), (1, 1));
+    scenario.append(1);
+    let frames = scenario.received(alice);
+    assert!(frames.contains(&"ack e 2".to_owned()), "{frames:?}");
+    assert_eq!(frames.last().map(String::as_str), Some("reconnect"));
+    assert_eq!(scenario.close_code(alice), Some(1012));
+}
+
+#[test]
+fn a_v1_replay_has_the_newest_texts_without_deleted_messages() {
+    let mut scenario = Scenario::new();
+    let [alice, _, _] = three_in_room(&mut scenario);
+    for nonce in ["a", "b", "c"] {
+        scenario.send_v2(alice, "tech", nonce);
+    }
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "edited"}));
+    change(&mut scenario, alice, "delete", 2, "d", json!({}));
+    change(&mut scenario, alice, "react", 3, "r", json!({"emoji": "👍"}));
+    let old = scenario.open("dave", "tech");
+    assert_eq!(scenario.received(old), ["alice: edited", "alice: c", "+dave"]);
+    // Also from memory.
+    let old = scenario.open("erin", "tech");
+    assert_eq!(scenario.received(old), ["alice: edited", "alice: c", "+erin"]);
+}
+
+#[test]
+fn a_client_that_was_away_gets_the_changes_with_its_resume() {
+    let mut scenario = Scenario::new();
+    let [alice, _, _] = three_in_room(&mut scenario);
+    scenario.send_v2(alice, "tech", "a");
+    scenario.send_v2(alice, "tech", "b");
+    change(&mut scenario, alice, "edit", 1, "e", json!({"text": "edited"}));
+    change(&mut scenario, alice, "react", 2, "r", json!({"emoji": "👍"}));
+    let back = scenario.open_v2("bob");
+    scenario.frames(back);
+    scenario.resume(back, "tech", 1);
+    assert_eq!(
+        scenario.received(back),
+        ["joined tech at 4 complete", "2 alice: b", "3 alice edits 1: edited", "4 alice reacts 👍 to 2"]
+    );
 }

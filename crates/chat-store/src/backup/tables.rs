@@ -46,6 +46,7 @@ pub(super) const TABLES: &[Table] = &[
             ("last_seq", Number),
             ("last_at", Number),
             ("special", Number),
+            ("changed_at", Number),
         ],
         order: "id",
     },

@@ -205,7 +205,7 @@ async fn count_in(
     now_ms: u64,
 ) -> Result<TopicRows, Failure> {
     let additions: Vec<_> =
-        batch.additions().map(|(topic, count)| (columns::topic_key(topic), columns::column(count))).collect();
+        batch.additions().map(|(topic, addition)| (columns::topic_key(topic), addition)).collect();
     if additions.is_empty() {
         return Ok(TopicRows::new());
     }
@@ -213,7 +213,9 @@ async fn count_in(
         .bind(column(&additions, |((kind, _, _), _)| *kind))
         .bind(column(&additions, |((_, name, _), _)| *name))
         .bind(column(&additions, |((_, _, other), _)| *other))
-        .bind(column(&additions, |(_, count)| *count))
+        .bind(column(&additions, |(_, addition)| columns::column(addition.entries)))
+        .bind(column(&additions, |(_, addition)| addition.messages > 0))
+        .bind(column(&additions, |(_, addition)| addition.messages < addition.entries))
         .bind(columns::column(now_ms))
         .fetch_all(connection)
         .await?;
@@ -280,14 +282,19 @@ pub(super) const RECIPIENTS: &str =
     "SELECT d.position FROM unnest($1::text[]) WITH ORDINALITY AS d (name, position)
        JOIN users AS u ON u.username = d.name";
 
-const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at)
-     SELECT d.kind, d.name, d.other, d.count, $5
-       FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])
-            WITH ORDINALITY AS d (kind, name, other, count, position)
+const COUNT_IN: &str = "INSERT INTO topics AS t (kind, name, other, last_seq, last_at, changed_at)
+     SELECT d.kind, d.name, d.other, d.count, CASE WHEN d.has_messages THEN $7 ELSE 0 END,
+            CASE WHEN d.has_changes THEN $7 ELSE 0 END
+       FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bool[], $6::bool[])
+            WITH ORDINALITY AS d (kind, name, other, count, has_messages, has_changes, position)
       ORDER BY d.position
          ON CONFLICT (kind, name, other) DO UPDATE
-        SET last_seq = t.last_seq + excluded.last_seq, last_at = greatest(t.last_at, excluded.last_at)
-     RETURNING id, kind, name, other, last_seq, last_at, special";
+        SET last_seq = t.last_seq + excluded.last_seq,
+            last_at = CASE excluded.last_at WHEN 0 THEN t.last_at
+                      ELSE greatest(t.last_at, t.changed_at, excluded.last_at) END,
+            changed_at = CASE excluded.changed_at WHEN 0 THEN t.changed_at
+                         ELSE greatest(t.last_at, t.changed_at, excluded.changed_at) END
+     RETURNING id, kind, name, other, last_seq, greatest(last_at, changed_at), special";
 
 /// Topics in their order.
 pub(super) const LOCK: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq, t.last_at, t.special

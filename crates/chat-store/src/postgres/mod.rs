@@ -9,7 +9,6 @@ mod failure;
 mod lane;
 mod maintenance;
 mod names;
-mod page;
 mod pool;
 mod roles;
 mod rooms;
@@ -22,16 +21,20 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use chat_core::{
-    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
-    RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
+    ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
+    PageLimits, ReadState, RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
 };
 use futures_util::future::join_all;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
+use crate::pages;
 use crate::rooms::read;
 use crate::rows::Columns as _;
-use crate::{EventLog, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
+use crate::{
+    EventLog, MessageReactions, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed,
+    schema,
+};
 pub use arrival::wait_until_reachable;
 use database::Database;
 use lane::Lane;
@@ -139,7 +142,36 @@ impl EventLog for PostgresStore {
     }
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
-        Box::pin(page::page(&self.pool, topic, from, limits))
+        Box::pin(pages::page(&self.pool, topic, from, limits))
+    }
+
+    fn messages<'a>(
+        &'a self,
+        topic: &'a Topic,
+        from: &'a MessagesFrom,
+        limits: PageLimits,
+    ) -> StoreFuture<'a, Page> {
+        Box::pin(pages::messages(&self.pool, topic, from, limits))
+    }
+
+    fn reactions<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        user: &'a Username,
+    ) -> StoreFuture<'a, Option<MessageReactions>> {
+        Box::pin(pages::reactions(&self.pool, topic, seq, user))
+    }
+
+    fn reactors<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        emoji: &'a Emoji,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+        Box::pin(pages::reactors(&self.pool, topic, seq, emoji, after, max))
     }
 
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
@@ -270,8 +302,15 @@ mod tests {
         for analyze in ["SELECT", "ANALYZE"] {
             sqlx::raw_sql(analyze).execute(&mut connection).await.unwrap();
             for (sql, values) in [
-                (page::FORWARD, 6),
-                (page::BACKWARD, 6),
+                (pages::sql::POSTGRES.latest, 6),
+                (pages::sql::POSTGRES.before, 6),
+                (pages::sql::POSTGRES.after, 6),
+                (pages::sql::POSTGRES.messages_before, 6),
+                (pages::sql::POSTGRES.messages_after, 6),
+                (pages::sql::POSTGRES.messages_around, 7),
+                (pages::sql::POSTGRES.messages_numbered, 5),
+                (pages::sql::POSTGRES.reactions, 5),
+                (pages::sql::REACTORS.postgres, 7),
                 (append::KNOWN_NONCES, 2),
                 (append::RECIPIENTS, 1),
                 (accounts::FIND_USER, 1),

@@ -1,11 +1,14 @@
 //! Running statements that both databases understand.
 
+use std::ops::ControlFlow;
+
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::failure::Failure;
 use super::pool::{Pool, Query};
 use crate::changes::sql::ChangeSql;
 use crate::list::List;
+use crate::pages::{self, sql::Pages};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
@@ -18,6 +21,8 @@ impl Statements for PgConnection {
 
     const SQL: Sql = sql::POSTGRES;
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
+    const PAGES: Pages = pages::sql::POSTGRES;
+    const LIMITS_BYTES: bool = true;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, Failure> {
         Ok(query(sql, values).fetch_all(self).await?)
@@ -32,6 +37,16 @@ impl Statements for PgConnection {
         let rows = query(list.postgres, values).fetch_all(self).await?;
         Ok(rows.iter().map(|row| read(row)).collect::<Result<_, StoreError>>()?)
     }
+
+    async fn each(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&dyn Columns) -> Result<ControlFlow<()>, StoreError> + Send,
+    ) -> Result<(), Failure> {
+        let rows = query(sql, values).fetch_all(self).await?;
+        Ok(rows.iter().try_for_each(|row| read(row).map(drop))?)
+    }
 }
 
 /// Each statement on any of the connections, and again if its connection was lost.
@@ -41,6 +56,8 @@ impl Statements for &Pool {
 
     const SQL: Sql = sql::POSTGRES;
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
+    const PAGES: Pages = pages::sql::POSTGRES;
+    const LIMITS_BYTES: bool = true;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, StoreError> {
         Pool::rows(self, || query(sql, values)).await
@@ -54,6 +71,16 @@ impl Statements for &Pool {
     ) -> Result<Vec<T>, StoreError> {
         let rows = Pool::rows(self, || query(list.postgres, values)).await?;
         rows.iter().map(|row| read(row)).collect()
+    }
+
+    async fn each(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&dyn Columns) -> Result<ControlFlow<()>, StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let rows = Pool::rows(self, || query(sql, values)).await?;
+        rows.iter().try_for_each(|row| read(row).map(drop))
     }
 }
 

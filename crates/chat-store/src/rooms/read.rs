@@ -214,12 +214,13 @@ pub(crate) async fn add_rooms<S: Statements>(
 // The queries that are not lists, too: LEFT JOIN instead of JOIN makes SQLite keep this
 // order of the tables, and look each row up by its key.
 
-/// Counts the messages of others above `s.start`, to 100, from the oldest on: Postgres would
+/// Counts the messages of others above `s.start` that are not deleted, to 100, from the oldest on: Postgres would
 /// otherwise look for all of them first.
 macro_rules! unread {
     () => {
         "(SELECT count(*) FROM (SELECT 1 FROM entries AS e
-            WHERE e.topic = s.id AND e.seq > s.start AND e.sender <> $1 ORDER BY e.seq LIMIT 100) AS others)"
+            WHERE e.topic = s.id AND e.seq > s.start AND e.sender <> $1 AND e.deleted IS NULL
+            ORDER BY e.seq LIMIT 100) AS others)"
     };
 }
 

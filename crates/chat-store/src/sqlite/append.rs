@@ -1,6 +1,6 @@
 //! Storing a batch, with one statement for each step of the whole batch.
 
-use chat_core::{Batch, Checked, Commit, Draft, Facts, Questions, Topic};
+use chat_core::{Addition, Batch, Checked, Commit, Draft, Facts, Questions, Topic};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::batch::{
@@ -134,9 +134,10 @@ async fn count_in(
 ) -> Result<TopicRows, StoreError> {
     let additions: Vec<_> = batch
         .additions()
-        .map(|(topic, count)| {
+        .map(|(topic, addition)| {
             let (kind, name, other) = columns::topic_key(topic);
-            (kind, name, other, count)
+            let Addition { entries, messages } = addition;
+            (kind, name, other, entries, messages > 0, messages < entries)
         })
         .collect();
     if additions.is_empty() {
@@ -199,11 +200,17 @@ pub(super) const FIND_TOPICS: &str =
          ON t.kind = d.value ->> 0 AND t.name = d.value ->> 1 AND t.other = d.value ->> 2";
 
 // "WHERE true" makes the parser take ON as a part of the INSERT.
-const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at)
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2 FROM jsonb_each(?1) WHERE true
+const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at, changed_at)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3,
+            CASE WHEN value ->> 4 THEN ?2 ELSE 0 END, CASE WHEN value ->> 5 THEN ?2 ELSE 0 END
+       FROM jsonb_each(?1) WHERE true
          ON CONFLICT (kind, name, other) DO UPDATE
-        SET last_seq = last_seq + excluded.last_seq, last_at = max(last_at, excluded.last_at)
-     RETURNING id, kind, name, other, last_seq, last_at, special";
+        SET last_seq = last_seq + excluded.last_seq,
+            last_at = CASE excluded.last_at WHEN 0 THEN last_at
+                      ELSE max(last_at, changed_at, excluded.last_at) END,
+            changed_at = CASE excluded.changed_at WHEN 0 THEN changed_at
+                         ELSE max(last_at, changed_at, excluded.changed_at) END
+     RETURNING id, kind, name, other, last_seq, max(last_at, changed_at), special";
 
 const INSERT_ENTRIES: &str = "INSERT INTO entries
             (topic, seq, kind, sender, room, text, at, nonce, mentions, reply_to)

@@ -4,7 +4,6 @@ mod accounts;
 mod append;
 mod file;
 mod names;
-mod page;
 mod roles;
 mod rooms;
 mod statements;
@@ -16,16 +15,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use chat_core::{
-    ChangeRefused, Commit, Conversations, Draft, Memberships, Page, PageFrom, PageLimits, ReadState,
-    RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
+    ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
+    PageLimits, ReadState, RoomAccess, RoomChange, RoomName, Topic, UserMark, Username, WantedChange,
 };
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use uuid::Uuid;
 
 use crate::open_error::explained;
+use crate::pages;
 use crate::rooms::read;
-use crate::{EventLog, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
+use crate::{EventLog, MessageReactions, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
 pub(crate) use file::DatabaseFile;
 use writer::Writer;
 
@@ -109,7 +109,36 @@ impl EventLog for SqliteStore {
     }
 
     fn page<'a>(&'a self, topic: &'a Topic, from: PageFrom, limits: PageLimits) -> StoreFuture<'a, Page> {
-        Box::pin(page::page(&self.readers, topic, from, limits))
+        Box::pin(pages::page(&self.readers, topic, from, limits))
+    }
+
+    fn messages<'a>(
+        &'a self,
+        topic: &'a Topic,
+        from: &'a MessagesFrom,
+        limits: PageLimits,
+    ) -> StoreFuture<'a, Page> {
+        Box::pin(pages::messages(&self.readers, topic, from, limits))
+    }
+
+    fn reactions<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        user: &'a Username,
+    ) -> StoreFuture<'a, Option<MessageReactions>> {
+        Box::pin(pages::reactions(&self.readers, topic, seq, user))
+    }
+
+    fn reactors<'a>(
+        &'a self,
+        topic: &'a Topic,
+        seq: u64,
+        emoji: &'a Emoji,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<(Username, u64)>> {
+        Box::pin(pages::reactors(&self.readers, topic, seq, emoji, after, max))
     }
 
     fn conversations<'a>(&'a self, user: &'a Username, limit: usize) -> StoreFuture<'a, Conversations> {
@@ -234,8 +263,8 @@ mod tests {
         for _ in 0..2 {
             let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
             for sql in [
-                page::FORWARD,
-                page::BACKWARD,
+                pages::sql::SQLITE.messages_numbered,
+                pages::sql::SQLITE.reactions,
                 append::KNOWN_NONCES,
                 append::FIND_TOPICS,
                 CHANGES.administrators,
@@ -289,8 +318,27 @@ mod tests {
                     assert!(!reads_all(&step) && !step.contains("B-TREE"), "{step}: {sql}");
                 }
             }
+            // These merge rows that are in order already; only the head, one row, is sorted.
+            for sql in [
+                pages::sql::SQLITE.latest,
+                pages::sql::SQLITE.before,
+                pages::sql::SQLITE.after,
+                pages::sql::SQLITE.messages_before,
+                pages::sql::SQLITE.messages_after,
+            ] {
+                let plan = plan(&store, sql).await;
+                assert!(!plan.iter().any(|step| reads_all(step)), "{plan:#?}: {sql}");
+                assert_eq!(plan.iter().filter(|step| step.contains("B-TREE")).count(), 1, "{plan:#?}");
+            }
+            // Both sides are found by the key.
+            let plan_around = plan(&store, pages::sql::SQLITE.messages_around).await;
+            let by_key =
+                |step: &&String| step.starts_with("SEARCH entries USING PRIMARY KEY (topic=? AND seq");
+            assert_eq!(plan_around.iter().filter(by_key).count(), 2, "{plan_around:#?}");
+            assert!(!plan_around.iter().any(|step| step.contains("B-TREE")), "{plan_around:#?}");
             // These sort what they found by an index.
             for sql in [
+                pages::sql::REACTORS.sqlite,
                 read::CONVERSATIONS.sqlite,
                 read::MEMBERSHIPS.sqlite,
                 read::ROOMS_OF.sqlite,
@@ -313,7 +361,10 @@ mod tests {
 
     /// Whether a step of a plan reads all of a table, and not of a subquery or a parameter.
     fn reads_all(step: &str) -> bool {
-        let subqueries = ["lower", "higher", "c", "f", "s", "others", "always", "mine", "part"];
+        let subqueries = [
+            "lower", "higher", "c", "f", "s", "ends", "topic", "head", "known", "bounded", "n", "o", "d",
+            "others", "always", "mine", "part",
+        ];
         step.strip_prefix("SCAN ").is_some_and(|of| {
             let is_subquery = subqueries.contains(&of) || of.starts_with("(subquery");
             !is_subquery && !of.contains("VIRTUAL TABLE") && of != "CONSTANT ROW"

@@ -1,10 +1,14 @@
 //! Running statements that both databases understand.
 
+use std::ops::ControlFlow;
+
+use futures_util::TryStreamExt as _;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 
 use crate::changes::sql::ChangeSql;
 use crate::list::{self, List};
+use crate::pages::{self, sql::Pages};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
@@ -17,6 +21,8 @@ impl Statements for SqliteConnection {
 
     const SQL: Sql = sql::SQLITE;
     const CHANGES: ChangeSql = changes::sql::SQLITE;
+    const PAGES: Pages = pages::sql::SQLITE;
+    const LIMITS_BYTES: bool = false;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
         query(sql, values).fetch_all(self).await.map_err(StoreError::unavailable)
@@ -31,6 +37,21 @@ impl Statements for SqliteConnection {
         let row = query(list.sqlite, values).fetch_one(self).await.map_err(StoreError::unavailable)?;
         list::read_json(row.text(0)?, read)
     }
+
+    async fn each(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&dyn Columns) -> Result<ControlFlow<()>, StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let mut rows = query(sql, values).fetch(self);
+        while let Some(row) = rows.try_next().await.map_err(StoreError::unavailable)? {
+            if read(&row)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Each statement on any of the connections.
@@ -40,6 +61,8 @@ impl Statements for &SqlitePool {
 
     const SQL: Sql = sql::SQLITE;
     const CHANGES: ChangeSql = changes::sql::SQLITE;
+    const PAGES: Pages = pages::sql::SQLITE;
+    const LIMITS_BYTES: bool = false;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
         query(sql, values).fetch_all(*self).await.map_err(StoreError::unavailable)
@@ -53,6 +76,21 @@ impl Statements for &SqlitePool {
     ) -> Result<Vec<T>, StoreError> {
         let row = query(list.sqlite, values).fetch_one(*self).await.map_err(StoreError::unavailable)?;
         list::read_json(row.text(0)?, read)
+    }
+
+    async fn each(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&dyn Columns) -> Result<ControlFlow<()>, StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let mut rows = query(sql, values).fetch(*self);
+        while let Some(row) = rows.try_next().await.map_err(StoreError::unavailable)? {
+            if read(&row)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

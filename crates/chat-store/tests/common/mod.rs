@@ -8,9 +8,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use chat_core::{
-    Access, Actor, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Level, Mentions, MessageText,
-    Nonce, Outcome, Page, PageFrom, PageLimits, Pair, ReadState, Role, RoomChange, RoomInfo, RoomName,
-    RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
+    Access, Actor, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Emoji, Level, Mentions,
+    MessageText, MessagesFrom, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, ReadState, Role, RoomChange,
+    RoomInfo, RoomName, RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores, migrations};
@@ -173,6 +173,10 @@ impl TestStore {
     pub(crate) async fn append(&self, drafts: &[Draft], now_ms: u64) -> Vec<Outcome> {
         let commit = self.log.append(drafts, now_ms).await.unwrap();
         commit.receipts.into_iter().map(|receipt| receipt.outcome).collect()
+    }
+
+    pub(crate) async fn messages(&self, topic: &Topic, from: MessagesFrom, limits: PageLimits) -> Page {
+        self.log.messages(topic, &from, limits).await.unwrap()
     }
 
     pub(crate) async fn all(&self, topic: &Topic) -> Page {
@@ -455,6 +459,40 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
     }
 }
 
+/// A draft that replaces the text of a message.
+pub(crate) fn edit(topic: &Topic, from: &str, target: u64, text: &str) -> Draft {
+    let text = Some(MessageText::stored(text));
+    Draft { body: Body::Edit { target, text, mentions: None }, ..draft(topic, from, "") }
+}
+
+/// A draft that takes a message back.
+pub(crate) fn delete(topic: &Topic, from: &str, target: u64) -> Draft {
+    Draft { body: Body::Delete { target }, ..draft(topic, from, "") }
+}
+
+/// A draft of a reaction to a message.
+pub(crate) fn react(topic: &Topic, from: &str, target: u64, emoji: &str) -> Draft {
+    let emoji = Emoji::stored(emoji);
+    Draft { body: Body::React { target, emoji }, ..draft(topic, from, "") }
+}
+
+/// A draft that takes a reaction back.
+pub(crate) fn unreact(topic: &Topic, from: &str, target: u64, emoji: &str) -> Draft {
+    let emoji = Emoji::stored(emoji);
+    Draft { body: Body::Unreact { target, emoji }, ..draft(topic, from, "") }
+}
+
+/// A message that answers another one of its topic.
+pub(crate) fn reply(draft: Draft, to: u64) -> Draft {
+    let body = match draft.body {
+        Body::Message { text, mentions, state, .. } => {
+            Body::Message { text, mentions, reply_to: Some(to), state }
+        }
+        body => body,
+    };
+    Draft { body, ..draft }
+}
+
 /// A batch that touches every table of the log.
 pub(crate) fn batch(nonce: &str) -> Vec<Draft> {
     vec![
@@ -490,6 +528,48 @@ impl WithNonce for Draft {
     fn nonce(self, nonce: &str) -> Self {
         Self { nonce: Some(Nonce::parse(nonce).unwrap()), ..self }
     }
+}
+
+/// The entries of a page, each in a few words: "1 alice: hi", "2 edits 1: ho", "3 deletes 1",
+/// "4 bob 👍 1", "5 bob not 👍 1"; of changed messages also "edited", "deleted", the
+/// reactions as "👍2 (bob, carol)", and the number up to which they are changed as "@5".
+pub(crate) fn described(page: &Page) -> Vec<String> {
+    let describe = |entry: &std::sync::Arc<chat_core::Entry>| {
+        let (seq, from, text) = (entry.seq, entry.from.as_str(), entry.body.text());
+        match &entry.body {
+            Body::Message { reply_to, state, mentions, .. } => {
+                let mut words = format!("{seq} {from}: {text}");
+                if let Some(to) = reply_to {
+                    words += &format!(" re {to}");
+                }
+                if let Some(mentions) = mentions {
+                    let names: Vec<_> = mentions.names.iter().map(Username::as_str).collect();
+                    words += &format!(" to {}", names.join(", "));
+                }
+                if let Some(state) = state {
+                    if let Some(at) = state.edited_at_ms {
+                        words += &format!(" edited at {at}");
+                    }
+                    if state.deleted {
+                        words += " deleted";
+                    }
+                    for reaction in &state.reactions {
+                        let users: Vec<_> = reaction.users.iter().map(Username::as_str).collect();
+                        words +=
+                            &format!(" {}{} ({})", reaction.emoji.as_str(), reaction.count, users.join(", "));
+                    }
+                    words += &format!(" @{}", state.updated);
+                }
+                words
+            }
+            Body::Edit { target, text: None, .. } => format!("{seq} edits {target}"),
+            Body::Edit { target, .. } => format!("{seq} edits {target}: {text}"),
+            Body::Delete { target } => format!("{seq} deletes {target}"),
+            Body::React { target, .. } => format!("{seq} {from} {text} {target}"),
+            Body::Unreact { target, .. } => format!("{seq} {from} not {text} {target}"),
+        }
+    };
+    page.entries.iter().map(describe).collect()
 }
 
 /// The texts of a page.

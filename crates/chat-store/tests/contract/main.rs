@@ -31,6 +31,7 @@ macro_rules! every_store {
 
 mod accounts;
 mod append;
+mod changed_pages;
 mod conversations;
 mod directory;
 mod lifecycle;

@@ -7,15 +7,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chat_core::{
-    Access, Draft, Level, PageFrom, PageLimits, Role, RoomInfo, RoomName, RoomPatch, Topic, UserMark,
-    WantedChange,
+    Access, Body, ChangeRules, Commit, Draft, Emoji, Level, MessagesFrom, Outcome, PageFrom, PageLimits,
+    Role, RoomInfo, RoomName, RoomPatch, Topic, UserMark, WantedChange,
 };
 use chat_store::{MemoryStore, Retention, Stores, TrimPosition};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::common::{
-    TestStore, WithNonce as _, actor, draft, mark, mention, name, newcomer, pair, room_name,
+    TestStore, WithNonce as _, actor, delete, draft, edit, mark, mention, name, newcomer, pair, react, reply,
+    room_name, unreact,
 };
 
 every_store! {
@@ -30,7 +31,7 @@ async fn every_answer_is_that_of_the_store_in_memory(store: TestStore) {
         }
         Err(_) => 0..SEEDS,
     };
-    let (mut changed, mut refused) = (0, 0);
+    let (mut changed, mut refused, mut edited) = (0, 0, 0);
     for seed in seeds {
         let store = store.another().await;
         let mut run = Run::new(seed, store.stores.clone()).await;
@@ -41,16 +42,21 @@ async fn every_answer_is_that_of_the_store_in_memory(store: TestStore) {
         }
         run.compare_all().await;
         changed += run.changed;
+        edited += run.edited;
         refused += run.refused;
         store.stores.clone().close().await;
     }
     // A run in which little happens proves little.
-    let enough = changed > 50 && refused > 50;
-    assert!(enough || std::env::var("SEED").is_ok(), "{changed} changes, {refused} refused");
+    let enough = changed > 50 && refused > 50 && edited > 50;
+    assert!(
+        enough || std::env::var("SEED").is_ok(),
+        "{changed} changes, {refused} refused, {edited} changes of messages"
+    );
 }
 
-const SEEDS: u64 = 2;
+const SEEDS: u64 = 3;
 const STEPS: usize = 150;
+const ONE: PageLimits = PageLimits { entries: 1, bytes: usize::MAX };
 
 const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "admin"];
 /// Users without an account.
@@ -70,6 +76,8 @@ struct Run {
     nonces: u64,
     changed: usize,
     refused: usize,
+    /// Changes of messages that were stored.
+    edited: usize,
 }
 
 impl Run {
@@ -84,7 +92,7 @@ impl Run {
         }
         let rng = SplitMix64::seed_from_u64(seed);
         let sent = VecDeque::new();
-        Self { seed, step: 0, rng, now_ms: 1000, both, sent, nonces: 0, changed: 0, refused: 0 }
+        Self { seed, step: 0, rng, now_ms: 1000, both, sent, nonces: 0, changed: 0, refused: 0, edited: 0 }
     }
 
     /// A number below `end`.
@@ -128,7 +136,52 @@ impl Run {
         }
     }
 
-    fn draft(&mut self) -> Draft {
+    /// A message, or a change of one.
+    async fn draft(&mut self) -> Draft {
+        let mut draft = self.message();
+        // A retry stays as it was.
+        if self.sent.iter().any(|sent| sent.nonce.is_some() && sent.nonce == draft.nonce) && self.one_in(2) {
+            return draft;
+        }
+        let top = self.both[1].log.page(&draft.topic, PageFrom::Latest, ONE).await.unwrap().last;
+        // Mostly one that is there, sometimes one that is gone or not there yet.
+        let end = if self.one_in(8) { 60 } else { top.min(20) };
+        let target = (top + 1).saturating_sub(self.below(end as usize + 1) as u64);
+        let mut from = draft.from.as_str().to_owned();
+        let after = PageFrom::After(target.saturating_sub(1));
+        let found = self.both[1].log.page(&draft.topic, after, ONE).await.unwrap();
+        if let Some(entry) = found.entries.first()
+            && self.one_in(2)
+        {
+            entry.from.as_str().clone_into(&mut from);
+        }
+        let emoji = self.pick(&["👍", "🎉", "❤️", "😀"]);
+        let (topic, id, nonce, check) = (draft.topic.clone(), draft.id, draft.nonce.clone(), draft.check);
+        let changed = match self.below(12) {
+            0 => edit(&topic, &from, target, self.text()),
+            1 => Draft { body: self.edit_with_mentions(target), ..draft.clone() },
+            2 => delete(&topic, &from, target),
+            3..7 => react(&topic, &from, target, emoji),
+            7..9 => unreact(&topic, &from, target, emoji),
+            9 => reply(draft, target),
+            _ => draft,
+        };
+        draft = Draft { id, nonce, check, ..changed };
+        draft.rules = ChangeRules { edit_ms: self.pick(&[None, Some(20)]), reactions_max: 1 + self.below(3) };
+        draft
+    }
+
+    fn edit_with_mentions(&mut self, target: u64) -> Body {
+        let mentions = crate::common::mentions(self.pick(&["alice bob", "all", "carol nobody"]));
+        let text = Some(chat_core::MessageText::stored(self.text()));
+        Body::Edit { target, text, mentions: Some(Box::new(mentions)) }
+    }
+
+    fn text(&mut self) -> &'static str {
+        self.pick(&["hi", "a longer text", "Привет", "🙂"])
+    }
+
+    fn message(&mut self) -> Draft {
         if !self.sent.is_empty() && self.one_in(8) {
             let retry = self.below(self.sent.len());
             let mut retry = self.sent[retry].clone();
@@ -139,8 +192,8 @@ impl Run {
         }
         let from = self.person();
         let mut draft = match self.topic() {
-            Topic::Pair(_) => draft(&pair(from, self.person()), from, "hi"),
-            room @ Topic::Room(_) => draft(&room, from, "hi"),
+            Topic::Pair(_) => draft(&pair(from, self.person()), from, self.text()),
+            room @ Topic::Room(_) => draft(&room, from, self.text()),
         };
         draft.check = !self.one_in(3);
         if self.one_in(4) {
@@ -162,7 +215,7 @@ impl Run {
     async fn append(&mut self) {
         let mut drafts = Vec::new();
         for _ in 0..=self.below(6) {
-            drafts.push(self.draft());
+            drafts.push(self.draft().await);
         }
         // A hub clears the check only of members of open rooms that exist.
         let memory = &self.both[1];
@@ -175,8 +228,16 @@ impl Run {
             }
         }
         let now_ms = self.now_ms;
-        let commits = self.both.each_ref().map(|store| store.log.append(&drafts, now_ms));
-        self.same(commits, &drafts).await;
+        // What a log writes for changed messages is its own business.
+        let commits = self.both.each_ref().map(|store| async {
+            let commit = store.log.append(&drafts, now_ms).await?;
+            Ok(Commit { changed: Vec::new(), remembered: Vec::new(), ..commit })
+        });
+        let commit = self.same(commits, &drafts).await;
+        let is_stored = |outcome: &Outcome| matches!(outcome, Outcome::Stored { .. });
+        for (draft, receipt) in drafts.iter().zip(&commit.receipts) {
+            self.edited += usize::from(!draft.body.is_message() && is_stored(&receipt.outcome));
+        }
     }
 
     async fn wanted(&mut self) -> WantedChange {
@@ -299,10 +360,34 @@ impl Run {
         let user = name(user);
         let counts = self.both.each_ref().map(|store| store.log.counts(&user, &topic, read));
         self.same(counts, &(&user, &topic, read)).await;
-        let from = self.pick(&[PageFrom::Latest, PageFrom::After(3), PageFrom::Before(40)]);
-        let limits = PageLimits { entries: 1 + self.below(20), bytes: usize::MAX };
-        let pages = self.both.each_ref().map(|store| store.log.page(&topic, from, limits));
-        self.same(pages, &topic).await;
+        self.compare_pages(&topic).await;
+    }
+
+    async fn compare_pages(&mut self, topic: &Topic) {
+        let number = self.below(60) as u64;
+        let from = self.pick(&[PageFrom::Latest, PageFrom::After(number), PageFrom::Before(number)]);
+        let bytes = if self.one_in(2) { usize::MAX } else { self.below(60) };
+        let limits = PageLimits { entries: self.below(20), bytes };
+        let pages = self.both.each_ref().map(|store| store.log.page(topic, from, limits));
+        let page = self.same(pages, &(topic, from, limits)).await;
+        let messages = match self.below(3) {
+            0 => MessagesFrom::Page(from),
+            1 => MessagesFrom::Around(number),
+            _ => MessagesFrom::Numbers((0..self.below(9)).map(|_| self.below(60) as u64).collect()),
+        };
+        let pages = self.both.each_ref().map(|store| store.log.messages(topic, &messages, limits));
+        self.same(pages, &(topic, &messages, limits)).await;
+        let seq = page.last.saturating_sub(self.below(12) as u64);
+        let user = name(self.pick(&PEOPLE));
+        let reactions = self.both.each_ref().map(|store| store.log.reactions(topic, seq, &user));
+        let found = self.same(reactions, &(topic, seq, &user)).await.unwrap_or_default();
+        let emoji = found.reactions.first().map_or(Emoji::stored("👍"), |first| first.emoji.clone());
+        let (after, max) = (self.below(60) as u64, 1 + self.below(4));
+        for after in [0, after] {
+            let reactors =
+                self.both.each_ref().map(|store| store.log.reactors(topic, seq, &emoji, after, max));
+            self.same(reactors, &(topic, seq, &emoji, after)).await;
+        }
     }
 
     async fn compare_all(&mut self) {
@@ -311,6 +396,7 @@ impl Run {
         }
         for room in ROOMS.map(room_name) {
             self.compare_room(&room).await;
+            self.compare_pages(&Topic::Room(room)).await;
         }
     }
 

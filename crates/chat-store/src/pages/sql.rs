@@ -1,0 +1,383 @@
+//! The statements of pages.
+//!
+//! Messages and changes share the numbers of a topic, without a gap: a page of all kinds is
+//! a range of numbers. Its bounds are known before either table is read, so that it costs
+//! the same however many changes lie between two messages.
+
+use crate::list::{List, left_join, list};
+
+/// The statements of one database. Each takes `kind, name, other` of the topic, and ends
+/// with the limit of bytes where [`LIMITS_BYTES`](crate::statements::Statements).
+pub(crate) struct Pages {
+    /// The newest entries, in falling order: an upper bound, and how many.
+    pub(crate) latest: &'static str,
+    /// Entries below a number, in falling order, and how many.
+    pub(crate) before: &'static str,
+    /// Entries above a number, in rising order, and how many.
+    pub(crate) after: &'static str,
+    /// Messages below a number, in falling order, and how many.
+    pub(crate) messages_before: &'static str,
+    /// Messages above a number, in rising order, and how many.
+    pub(crate) messages_after: &'static str,
+    /// Messages around a number, in no order: how many below it, and from it on.
+    pub(crate) messages_around: &'static str,
+    /// Messages with numbers in JSON, in no order.
+    pub(crate) messages_numbered: &'static str,
+    /// Of a message with a number: its reactions, and the emoji of a user in JSON.
+    pub(crate) reactions: &'static str,
+}
+
+/// The row of the topic, and its oldest number: with those of both tables.
+macro_rules! known_topic {
+    () => {
+        "SELECT t.id, t.last_seq, coalesce((SELECT min(ends.seq) FROM (
+                SELECT min(x.seq) AS seq FROM entries AS x WHERE x.topic = t.id
+                 UNION ALL SELECT min(x.seq) FROM changes AS x WHERE x.topic = t.id) AS ends),
+            t.last_seq + 1) AS first
+           FROM topics AS t WHERE t.kind = $1 AND t.name = $2 AND t.other = $3"
+    };
+}
+
+macro_rules! topic {
+    () => {
+        concat!("WITH topic AS MATERIALIZED (", known_topic!(), ")")
+    };
+}
+
+/// The numbers of a page above a number.
+macro_rules! above {
+    () => {
+        concat!(
+            "SELECT *, low + $5 - 1 AS high FROM (
+                SELECT *, CASE WHEN $4 + 1 < first THEN first ELSE $4 + 1 END AS low
+                  FROM (",
+            known_topic!(),
+            ") AS known) AS bounded"
+        )
+    };
+}
+
+/// The numbers of a page below a number.
+macro_rules! below {
+    () => {
+        concat!(
+            "SELECT *, high - $5 + 1 AS low FROM (
+                SELECT *, CASE WHEN $4 > last_seq THEN last_seq ELSE $4 - 1 END AS high
+                  FROM (",
+            known_topic!(),
+            ") AS known) AS bounded"
+        )
+    };
+}
+
+/// The row about the topic. Its number puts it before all others.
+macro_rules! head {
+    ($seq:literal, $has_others:expr, $newest:expr) => {
+        concat!(
+            " SELECT head.last_seq, head.first, ",
+            $seq,
+            ", ",
+            $has_others,
+            ", NULL, NULL, NULL, ",
+            $newest,
+            ", NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM topic AS head"
+        )
+    };
+}
+
+macro_rules! newest {
+    ($collected:literal) => {
+        concat!(
+            "(SELECT ",
+            $collected,
+            " FROM (SELECT x.seq FROM entries AS x WHERE x.topic = head.id ORDER BY x.seq DESC LIMIT (SELECT 100)) AS n)"
+        )
+    };
+}
+
+/// The columns of a message.
+macro_rules! message {
+    () => {
+        "e.seq, e.kind, e.sender, e.at, e.nonce, e.text, e.mentions, e.reply_to AS about, e.room AS place,
+         s.updated, s.edited_at, e.deleted, s.reactions"
+    };
+}
+
+macro_rules! state {
+    ($store:ident) => {
+        left_join!($store, "states", "s", "s.topic = e.topic AND s.seq = e.seq")
+    };
+}
+
+/// The columns of a change. The newest edit of a message has the text of the message.
+macro_rules! change {
+    () => {
+        "c.seq, c.kind, c.sender, c.at, c.nonce, o.text, o.mentions, c.target, c.emoji, NULL, NULL, NULL, NULL"
+    };
+}
+
+macro_rules! edited {
+    ($store:ident) => {
+        concat!(
+            left_join!(
+                $store,
+                "states",
+                "s",
+                "s.topic = c.topic AND s.seq = CASE c.kind WHEN 2 THEN c.target END
+                   AND s.edit_seq = c.seq AND s.delete_seq IS NULL"
+            ),
+            left_join!($store, "entries", "o", "o.topic = s.topic AND o.seq = s.seq")
+        )
+    };
+}
+
+macro_rules! in_page {
+    ($table:literal) => {
+        concat!(
+            $table,
+            ".topic = (SELECT id FROM topic) AND ",
+            $table,
+            ".seq BETWEEN (SELECT low FROM topic) AND (SELECT high FROM topic)"
+        )
+    };
+}
+
+/// A page of all kinds.
+macro_rules! entries {
+    (sqlite, $first:literal, $newest:expr, $topic:expr, $order:literal) => {
+        concat!(
+            "WITH topic AS MATERIALIZED (",
+            $topic,
+            ")",
+            head!($first, "0", $newest),
+            " UNION ALL SELECT NULL, NULL, ",
+            message!(),
+            " FROM entries AS e",
+            state!(sqlite),
+            " WHERE ",
+            in_page!("e"),
+            " UNION ALL SELECT NULL, NULL, ",
+            change!(),
+            " FROM changes AS c",
+            edited!(sqlite),
+            " WHERE ",
+            in_page!("c"),
+            " ORDER BY 3",
+            $order
+        )
+    };
+    (postgres, $first:literal, $newest:expr, $topic:expr, $order:literal) => {
+        concat!(
+            "WITH topic AS MATERIALIZED (",
+            $topic,
+            ")",
+            head!($first, "0", $newest),
+            within_bytes!(
+                concat!(
+                    "SELECT ",
+                    message!(),
+                    ", octet_length(e.text) AS bytes FROM entries AS e",
+                    state!(postgres),
+                    " WHERE ",
+                    in_page!("e"),
+                    " UNION ALL SELECT ",
+                    change!(),
+                    ", coalesce(octet_length(o.text), octet_length(c.emoji), 0) FROM changes AS c",
+                    edited!(postgres),
+                    " WHERE ",
+                    in_page!("c")
+                ),
+                $order,
+                "$6"
+            ),
+            " ORDER BY 3",
+            $order
+        )
+    };
+}
+
+/// Of rows in an order, those before the limit of bytes, and the next one or two: the first
+/// row is in a page however long it is, and one more shows that there are more.
+macro_rules! within_bytes {
+    ($rows:expr, $order:literal, $bytes:literal) => {
+        concat!(
+            " UNION ALL SELECT NULL, NULL, seq, kind, sender, at, nonce, text, mentions, about, place,
+                     updated, edited_at, deleted, reactions
+                FROM (SELECT *, sum(bytes) OVER (ORDER BY seq",
+            $order,
+            " ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before FROM (",
+            $rows,
+            ") AS near) AS counted WHERE before IS NULL OR before <= ",
+            $bytes
+        )
+    };
+}
+
+/// A page of messages, and whether there are messages on the other side.
+macro_rules! messages {
+    (sqlite, $first:literal, $side:literal, $other_side:literal, $order:literal) => {
+        concat!(
+            topic!(),
+            head!($first, has_others!($other_side), "NULL"),
+            " UNION ALL SELECT NULL, NULL, ",
+            message!(),
+            " FROM entries AS e",
+            state!(sqlite),
+            " WHERE e.topic = (SELECT id FROM topic) AND e.seq ",
+            $side,
+            " $4 ORDER BY 3",
+            $order,
+            " LIMIT $5 + 1"
+        )
+    };
+    (postgres, $first:literal, $side:literal, $other_side:literal, $order:literal) => {
+        concat!(
+            topic!(),
+            head!($first, has_others!($other_side), "NULL"),
+            some_messages!(postgres, $side, $order, "$5", "$6"),
+            " ORDER BY 3",
+            $order
+        )
+    };
+}
+
+macro_rules! has_others {
+    ($other_side:literal) => {
+        concat!(
+            "CASE WHEN EXISTS (SELECT 1 FROM entries AS x WHERE x.topic = head.id AND x.seq ",
+            $other_side,
+            " $4) THEN 1 ELSE 0 END"
+        )
+    };
+}
+
+/// The messages nearest to a number on one side of it.
+macro_rules! some_messages {
+    (sqlite, $side:literal, $order:literal, $limit:literal) => {
+        concat!(
+            " UNION ALL SELECT NULL, NULL, ",
+            message!(),
+            " FROM (SELECT * FROM entries WHERE topic = (SELECT id FROM topic) AND seq ",
+            $side,
+            " $4 ORDER BY seq",
+            $order,
+            " LIMIT ",
+            $limit,
+            ") AS e",
+            state!(sqlite)
+        )
+    };
+    (postgres, $side:literal, $order:literal, $limit:literal, $bytes:literal) => {
+        some_messages!(
+            postgres_rows,
+            concat!("(SELECT * FROM entries WHERE topic = (SELECT id FROM topic) AND seq ", $side),
+            concat!(" $4 ORDER BY seq", $order, " LIMIT ", $limit, ")"),
+            $order,
+            $bytes
+        )
+    };
+    (postgres_rows, $from:expr, $rest:expr, $order:literal, $bytes:literal) => {
+        within_bytes!(
+            concat!(
+                "SELECT ",
+                message!(),
+                ", octet_length(e.text) AS bytes FROM ",
+                $from,
+                $rest,
+                " AS e",
+                state!(postgres)
+            ),
+            $order,
+            $bytes
+        )
+    };
+}
+
+/// The reactions to a message that is not deleted, and the emoji of a user.
+macro_rules! reactions {
+    ($store:ident, $mine:literal) => {
+        concat!(
+            "SELECT s.reactions, (SELECT ",
+            $mine,
+            ") FROM entries AS e",
+            state!($store),
+            " WHERE e.topic = (SELECT id FROM topics WHERE kind = $1 AND name = $2 AND other = $3)
+                AND e.seq = $4 AND e.deleted IS NULL"
+        )
+    };
+}
+
+macro_rules! reactors {
+    ($store:ident) => {
+        " FROM (SELECT username, seq FROM reactions
+                 WHERE topic = (SELECT id FROM topics WHERE kind = $1 AND name = $2 AND other = $3)
+                   AND target = $4 AND emoji = $5 AND seq > $6
+                 ORDER BY seq LIMIT $7) AS f"
+    };
+}
+
+pub(crate) const SQLITE: Pages = Pages {
+    latest: entries!(sqlite, "9223372036854775807", newest!("json_group_array(n.seq)"), below!(), " DESC"),
+    before: entries!(sqlite, "9223372036854775807", "NULL", below!(), " DESC"),
+    after: entries!(sqlite, "-1", "NULL", above!(), ""),
+    messages_before: messages!(sqlite, "9223372036854775807", "<", ">=", " DESC"),
+    messages_after: messages!(sqlite, "-1", ">", "<=", ""),
+    messages_around: concat!(
+        topic!(),
+        head!("-1", "0", "NULL"),
+        some_messages!(sqlite, "<", " DESC", "$5"),
+        some_messages!(sqlite, ">=", "", "$6")
+    ),
+    messages_numbered: concat!(
+        topic!(),
+        head!("-1", "0", "NULL"),
+        " UNION ALL SELECT NULL, NULL, ",
+        message!(),
+        " FROM jsonb_each($4) AS d
+           CROSS JOIN entries AS e ON e.topic = (SELECT id FROM topic) AND e.seq = d.value",
+        state!(sqlite)
+    ),
+    reactions: reactions!(
+        sqlite,
+        "json_group_array(d.value ->> 0) FROM json_each(s.reactions) AS d
+          WHERE EXISTS (SELECT 1 FROM reactions AS r WHERE r.topic = e.topic AND r.target = e.seq
+                           AND r.emoji = d.value ->> 0 AND r.username = $5)"
+    ),
+};
+
+/// These apply the limit of bytes, too, since Postgres sends all rows whether they are read
+/// or not.
+pub(crate) const POSTGRES: Pages = Pages {
+    latest: entries!(postgres, "9223372036854775807", newest!("json_agg(n.seq)::text"), below!(), " DESC"),
+    before: entries!(postgres, "9223372036854775807", "NULL", below!(), " DESC"),
+    after: entries!(postgres, "-1", "NULL", above!(), ""),
+    messages_before: messages!(postgres, "9223372036854775807", "<", ">=", " DESC"),
+    messages_after: messages!(postgres, "-1", ">", "<=", ""),
+    messages_around: concat!(
+        topic!(),
+        head!("-1", "0", "NULL"),
+        some_messages!(postgres, "<", " DESC", "$5", "$7"),
+        some_messages!(postgres, ">=", "", "$6", "$7")
+    ),
+    messages_numbered: concat!(
+        topic!(),
+        head!("-1", "0", "NULL"),
+        some_messages!(
+            postgres_rows,
+            "(SELECT e.* FROM jsonb_array_elements_text($4::text::jsonb) AS d (seq)",
+            " CROSS JOIN LATERAL (SELECT * FROM entries AS e
+                 WHERE e.topic = (SELECT id FROM topic) AND e.seq = d.seq::bigint OFFSET 0) AS e)",
+            "",
+            "$5"
+        )
+    ),
+    reactions: reactions!(
+        postgres,
+        "json_agg(d.v ->> 0)::text FROM jsonb_array_elements(s.reactions::jsonb) AS d (v)
+          WHERE (SELECT r.seq FROM reactions AS r WHERE r.topic = e.topic AND r.target = e.seq
+                    AND r.emoji = d.v ->> 0 AND r.username = $5) IS NOT NULL"
+    ),
+};
+
+/// The users who reacted to a message with an emoji after a number: how many.
+pub(crate) const REACTORS: List = list! { columns: "f.username, f.seq", tables: reactors!(), order: "f.seq" };
