@@ -2,7 +2,7 @@
 
 import { addressOf } from "../logic/address.js";
 import { EVERYBODY, isEmojiAlone, piecesOf } from "../logic/text.js";
-import { dayOf, fullTimeOf, listOf, t, timeOf } from "../words.js";
+import { dayOf, fullTimeOf, t, timeOf } from "../words.js";
 import { avatar, tintOf } from "./avatar.js";
 import { button, element, isolated, symbol, wantStyle } from "./dom.js";
 
@@ -45,6 +45,7 @@ export function messageItem(message, { me, names, isContinued, quote }) {
   const time = isWaiting ? element("time", "when", timeOf(message.timestamp)) : timeLink(message, key);
   if (deleted) {
     item.classList.add("deleted");
+    item.classList.toggle("first", !isContinued);
     // Where its author is not above it, the line says whose it was.
     const words = element("div", "gone", isContinued ? t.deleted : t.deletedOf(from));
     words.dir = "auto";
@@ -135,7 +136,7 @@ function reactionsOf(reactions) {
     // Who else, and whether the user has, must be asked for.
     chip.classList.toggle("some", users.length < count);
     chip.classList.toggle("unsure", mine === undefined);
-    chip.title = t.reactedBy(listOf(users), count - users.length);
+    chip.title = t.reactedBy(users, count - users.length);
     chip.tabIndex = -1;
     return chip;
   });

@@ -1,7 +1,7 @@
 // Who has reacted to a message, where its entry in the log says only some names.
 
 import { reactionsTo } from "../reactions.js";
-import { listOf, t } from "../words.js";
+import { t } from "../words.js";
 import { byId } from "./dom.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -66,7 +66,7 @@ export class Reactions {
         const shown = this.#list.querySelector(`[data-seq="${seq}"] .chip[data-emoji="${emoji}"]`);
         if (shown instanceof HTMLElement && key === this.#directory.current) {
           const names = users.slice(0, NAMES_MAX);
-          shown.title = t.reactedBy(listOf(names), count - names.length);
+          shown.title = t.reactedBy(names, count - names.length);
           shown.classList.remove("some");
         }
       }

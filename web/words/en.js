@@ -68,7 +68,7 @@ export const en = {
   deletedOf: (name) => `${name}: message deleted`,
   quoteGone: "That message is no longer there",
   answerTo: "Answer to",
-  reactedBy: (names, others) => (others > 0 ? `${names} and ${others} more` : names),
+  reactedBy: (names, others) => names.join(", ") + (others > 0 ? ` and ${others} more` : ""),
   reasons: {
     not_found: "there is no user with this name.",
     text_too_long: "it is too long.",

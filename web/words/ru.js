@@ -68,7 +68,7 @@ export const ru = {
   deletedOf: (/** @type {string} */ name) => `${name}: сообщение удалено`,
   quoteGone: "Этого сообщения больше нет",
   answerTo: "Ответ на",
-  reactedBy: (/** @type {string} */ names, /** @type {number} */ others) => (others > 0 ? `${names} и ещё ${others}` : names),
+  reactedBy: (/** @type {string[]} */ names, /** @type {number} */ others) => names.join(", ") + (others > 0 ? ` и ещё ${others}` : ""),
   reasons: {
     not_found: "пользователя с таким именем нет.",
     text_too_long: "слишком длинно.",
