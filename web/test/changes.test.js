@@ -157,6 +157,30 @@ test("a change is shown at once, sent, and shown from the log", () => {
   assert.deepEqual([chips(shown(world, 2)), world.client.outbox.items], [["👍1 mine"], []]);
 });
 
+test("an own edit that is stored does not hide a later one", () => {
+  const world = inTea([500]);
+  make(world, { kind: "edit", nonce: "n1", target: 40, text: "here" });
+  world.frame({ type: "ack", nonce: "n1", room: "tea", seq: 501, timestamp: 1, duplicate: false });
+  world.take();
+  world.step({ type: "load", key: "#tea", part: "around", seq: 40 });
+  const messages = [{ type: "message", seq: 40, from: "alice", text: "elsewhere", timestamp: 40, edited: 41, updated: 502 }];
+  world.frame({ type: "history", room: "tea", epoch: "e1", first: 1, from: 40, upto: 40, messages, ref: world.take()[0].ref });
+  assert.equal(shown(world, 40).text, "elsewhere");
+});
+
+test("a private conversation of which a page is in memory misses no change", () => {
+  const world = inTea();
+  world.frame({ type: "private", from: "bob", to: "alice", seq: 1, text: "one", timestamp: 1 });
+  world.cut();
+  world.client.conversations.get("@bob")?.restart("e1", 1);
+  world.open({ features: FEATURES, privates: [{ with: "bob", seq: 1 }] });
+  world.take();
+  world.client.conversations.get("@bob")?.append({ messages: [], from: 1, upto: 1 });
+  world.cut();
+  world.open({ features: FEATURES, privates: [{ with: "bob", seq: 4 }] });
+  assert.ok(world.take().some((frame) => frame.with === "bob" && frame.after === 1), "what came meanwhile is asked for");
+});
+
 test("a reaction that is there, and one that is taken back in time, change nothing that is shown", () => {
   const world = inTea();
   change(world, "react", 6, 2, { emoji: "👍", from: "alice" });
@@ -366,6 +390,8 @@ test("what is deleted, or mentions the user no more, no longer counts as unread"
   assert.deepEqual(counts(), [1, 1], "it was read");
   world.frame({ type: "read", room: "tea", upto: 5, top: 7, unread: 2, mentions: 1 });
   assert.deepEqual(counts(), [1, 1], "the counts of the server are older than the changes");
+  world.frame({ type: "read", room: "tea", upto: 6, top: 7, unread: 1, mentions: 0 });
+  assert.deepEqual(counts(), [1, 1], "what was deleted is read there");
   world.step({ type: "read", key: "#tea", seq: 7 });
   assert.deepEqual(counts(), [0, 0]);
 });
