@@ -53,14 +53,21 @@ async function reads(someone, locator, text) {
   await someone.until(async () => (await locator.count()) > 0 && (await locator.first().textContent())?.trim() === text, `${someone.name} reads ${text}`);
 }
 
+/** Waits until what can be done with messages is loaded. */
+function canAct({ page }) {
+  return page.waitForSelector("#message-menu", { state: "attached" });
+}
+
 /** Presses a key in a message. */
 async function press(someone, text, key) {
+  await canAct(someone);
   await message(someone, text).focus();
   await someone.page.keyboard.press(key);
 }
 
 /** Edits the last own message. */
 async function editLast(someone, text) {
+  await canAct(someone);
   await someone.page.focus("#text");
   await someone.page.keyboard.press("ArrowUp");
   await someone.page.waitForSelector("#about:not([hidden])");
@@ -134,7 +141,7 @@ scenario("what is changed without a network is changed once and in order, even i
   await alice.allStored();
   await sends(bob, "away", [{ type: "react", target: 2, emoji: "👍" }]);
   await alice.page.waitForSelector(".chip");
-  await alice.page.evaluate(() => navigator.serviceWorker.ready);
+  await canAct(alice);
   network.down();
   await alice.page.waitForSelector("#subtitle.away");
   await alice.say("one");
