@@ -181,6 +181,7 @@ scenario("a change that is refused is taken back, and says why", async () => {
   const network = await Network.before(server);
   const away = await device(network.url, "alice", path);
   await away.page.waitForSelector(".chip");
+  await canAct(away);
   network.down();
   await away.page.waitForSelector("#subtitle.away");
   await away.page.click(".chip");
