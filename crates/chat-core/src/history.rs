@@ -497,7 +497,10 @@ impl History {
             }
         }
         let max = self.limits.entries_per_topic;
-        while log.messages > max || log.entries.len() > max.saturating_mul(CHANGES_PER_MESSAGE) {
+        if log.messages > max {
+            log.remove_oldest_message(&mut self.nonces);
+        }
+        while log.entries.len() > max.saturating_mul(CHANGES_PER_MESSAGE) {
             log.remove_oldest(&mut self.nonces);
         }
         if self.written.len() > self.limits.topics {
@@ -623,6 +626,17 @@ impl Log {
         let messages = self.entries.iter().rev().filter(|entry| entry.body.is_message());
         let index = usize::try_from(count - 1).unwrap_or(usize::MAX);
         messages.map(|entry| entry.seq).nth(index).unwrap_or(1)
+    }
+
+    /// Removes the oldest message, and the changes before the next one.
+    fn remove_oldest_message(&mut self, nonces: &mut Nonces) {
+        let messages = self.messages;
+        while self.messages == messages && !self.entries.is_empty() {
+            self.remove_oldest(nonces);
+        }
+        while self.entries.front().is_some_and(|oldest| !oldest.body.is_message()) {
+            self.remove_oldest(nonces);
+        }
     }
 
     /// Removes the oldest entry, with its nonces, and what depends on it.
@@ -901,5 +915,89 @@ mod tests {
         assert_eq!(test.append(&[draft(&kitchen, "alice", "c", Some("n"))]), [stored(3, 1000)]);
         assert_eq!(test.kept(&kitchen), (4, 3));
         assert!(test.history.nonces.is_empty());
+    }
+
+    fn change(topic: &Topic, from: &str, body: Body) -> Draft {
+        Draft { body, ..draft(topic, from, "", None) }
+    }
+
+    fn edit(topic: &Topic, target: u64, text: &str) -> Draft {
+        change(topic, "alice", Body::Edit { target, text: Some(MessageText::stored(text)), mentions: None })
+    }
+
+    /// The texts of all entries, `-` for an edit without one.
+    fn texts(history: &History, topic: &Topic) -> Vec<String> {
+        let page = history.page(topic, PageFrom::After(0), ALL);
+        let text = |entry: &Arc<Entry>| match &entry.body {
+            Body::Edit { text: None, .. } => "-".to_owned(),
+            body => body.text().to_owned(),
+        };
+        page.entries.iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_was_taken_back_is_nowhere_in_the_history() {
+        let mut test = TestHistory::new();
+        let kitchen = room("kitchen");
+        test.append(&[draft(&kitchen, "alice", "secret", Some("m"))]);
+        for (text, nonce) in [("secret too", "e1"), ("secret three", "e2")] {
+            test.append(&[Draft { nonce: Nonce::parse(nonce), ..edit(&kitchen, 1, text) }]);
+        }
+        assert_eq!(texts(&test.history, &kitchen), ["secret three", "-", "secret three"]);
+        test.append(&[change(&kitchen, "alice", Body::Delete { target: 1 })]);
+        assert_eq!(texts(&test.history, &kitchen), ["", "-", "-", ""]);
+        let kept = test.history.nonces.values().chain(&test.history.topics[&kitchen].entries);
+        assert!(kept.clone().count() == 7 && kept.clone().all(|entry| !entry.body.text().contains("secret")));
+        // The nonces still have their results.
+        let retry = test.append(&[draft(&kitchen, "alice", "x", Some("e1"))]);
+        assert_eq!(retry, [duplicate(&kitchen, 2, 1000)]);
+    }
+
+    #[test]
+    fn past_the_limit_a_message_is_removed_with_the_changes_before_the_next_one() {
+        let mut test = TestHistory::with(HistoryLimits { entries_per_topic: 2, topics: 9 });
+        let kitchen = room("kitchen");
+        let react = |target, nonce| Draft {
+            nonce: Nonce::parse(nonce),
+            ..change(&kitchen, "alice", Body::React { target, emoji: Emoji::stored("👍") })
+        };
+        test.send(&kitchen, "a");
+        test.append(&[edit(&kitchen, 1, "b")]);
+        test.append(&[react(1, "r")]);
+        test.append(&[react(1, "again")]);
+        test.send(&kitchen, "c");
+        test.append(&[edit(&kitchen, 1, "d")]);
+        assert_eq!(test.kept(&kitchen), (1, 5));
+        test.send(&kitchen, "e");
+        assert_eq!(
+            (test.kept(&kitchen), texts(&test.history, &kitchen).concat()),
+            ((4, 6), "c-e".to_owned())
+        );
+        assert!(test.history.nonces.is_empty() && test.history.topics[&kitchen].changed.is_empty());
+        // A message with many changes goes in the end, too.
+        for _ in 0..20 {
+            test.append(&[edit(&kitchen, 6, "f")]);
+        }
+        let (first, last) = test.kept(&kitchen);
+        assert!(last + 1 - first <= 2 * CHANGES_PER_MESSAGE as u64, "{first}..={last}");
+    }
+
+    #[test]
+    fn a_trim_counts_messages() {
+        let mut test = TestHistory::new();
+        let kitchen = room("kitchen");
+        test.send(&kitchen, "a");
+        test.append(&[edit(&kitchen, 1, "b")]);
+        test.send(&kitchen, "c");
+        test.append(&[edit(&kitchen, 3, "d")]);
+        let before = |entry: &Entry, oldest_kept| entry.seq < oldest_kept;
+        assert_eq!(test.history.trim(9, Some(2), before), (0, vec![]));
+        // One at a time: the changes before the oldest message go, too.
+        assert_eq!(test.history.trim(1, Some(1), before).0, 1);
+        assert_eq!(test.history.trim(1, Some(1), before).0, 1);
+        assert_eq!(test.history.trim(1, Some(1), before).0, 0);
+        assert_eq!(texts(&test.history, &kitchen), ["d", "d"]);
+        assert_eq!(test.history.trim(9, Some(0), before).0, 2);
+        assert_eq!(test.kept(&kitchen), (5, 4));
     }
 }

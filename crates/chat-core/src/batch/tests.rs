@@ -3,6 +3,8 @@
 use super::*;
 use crate::{ChangeRules, DraftId, MessageText, Pair};
 
+mod changes;
+
 /// What a log knows: alice moderates the kitchen and the closed cellar, bob is a member
 /// of both, the attic is archived. Everybody has an account but "nobody" and "guest".
 struct TestLog {
@@ -10,6 +12,11 @@ struct TestLog {
     rooms: Vec<(RoomName, RoomFacts)>,
     roles: Vec<(RoomName, Username, Role)>,
     first_results: Vec<(Username, Nonce, FirstResult)>,
+    administrators: Vec<Username>,
+    /// The messages of the kitchen, the cellar and the attic.
+    messages: Vec<(u64, TargetFacts)>,
+    /// Their reactions, in the order of their numbers.
+    reactions: Vec<(u64, Emoji, Username, Stamp)>,
 }
 
 impl TestLog {
@@ -29,6 +36,9 @@ impl TestLog {
             rooms: rooms.into(),
             roles: roles.into_iter().flatten().collect(),
             first_results: Vec::new(),
+            administrators: Vec::new(),
+            messages: Vec::new(),
+            reactions: Vec::new(),
         }
     }
 
@@ -55,6 +65,25 @@ impl TestLog {
         for key @ (room, user) in questions.roles {
             let known = self.roles.iter().find(|known| known.0 == *room && known.1 == *user);
             facts.roles.extend(known.map(|known| (key, known.2)));
+        }
+        let is_asked = |name: &&Username| self.administrators.contains(name);
+        facts.administrators.extend(questions.administrators.into_iter().filter(is_asked));
+        for key @ (_, seq) in questions.targets {
+            let known = self.messages.iter().find(|known| known.0 == seq);
+            facts.targets.extend(known.map(|known| (key, known.1.clone())));
+        }
+        for (topic, target, emoji, user) in questions.reactions {
+            let known = self.reactions.iter().find(|of| (of.0, &of.1, &of.2) == (target, emoji, user));
+            if let (Some(known), Some(facts)) = (known, facts.targets.get_mut(&(topic, target))) {
+                facts.reacted.insert((emoji.clone(), user.clone()), known.3);
+            }
+        }
+        for ReactorsQuestion { topic, target, emoji, limit } in questions.reactors {
+            let known = self.reactions.iter().filter(|of| (of.0, &of.1) == (target, emoji));
+            if let Some(facts) = facts.targets.get_mut(&(topic, target)) {
+                let users = known.take(limit).map(|of| of.2.clone()).collect();
+                facts.reactors.insert(emoji.clone(), users);
+            }
         }
         let batch = Batch::decide(drafts, &facts, checked, 5);
         batch.number(|_, count| Ok::<_, ()>(TopicEnd { last: 10 + count, at_ms: 7 })).unwrap()
