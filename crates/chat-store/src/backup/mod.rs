@@ -35,8 +35,10 @@ pub struct Backup {
 pub struct BackupContents {
     /// The number of accounts.
     pub accounts: u64,
-    /// The number of messages.
+    /// The number of messages, also deleted ones.
     pub entries: u64,
+    /// The number of edits, deletions and reactions.
+    pub changes: u64,
     /// The number of pictures.
     pub pictures: u64,
     /// When the backup was made, in milliseconds since 1970 (UTC); `None` for the
@@ -196,6 +198,7 @@ impl Backup {
         Ok(BackupContents {
             accounts: self.count("SELECT count(*) FROM users").await?,
             entries: self.count("SELECT count(*) FROM entries").await?,
+            changes: self.count("SELECT count(*) FROM changes").await?,
             pictures,
             made_at_ms: self.made_at_ms,
         })

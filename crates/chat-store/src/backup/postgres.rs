@@ -116,7 +116,8 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
 
 /// The tables that a restore empties, in addition to `users`.
 const REPLACED: &str = "names, name_words, administrators, sessions, topics, entries, nonces,
-    outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms";
+    outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
+    reactions, remembered_nonces";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

@@ -227,7 +227,6 @@ async fn run<S: Statements>(
 }
 
 /// Whether a batch has replaced or removed a text.
-#[allow(dead_code)]
 pub(crate) fn redacts(commit: &Commit) -> bool {
     commit.changed.iter().any(|message| message.text.is_some())
 }

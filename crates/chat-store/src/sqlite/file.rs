@@ -89,6 +89,8 @@ impl DatabaseFile {
             .foreign_keys(true)
             // With NORMAL, a power failure loses acknowledged commits.
             .synchronous(SqliteSynchronous::Full)
+            // What is deleted or replaced is overwritten with zeros, not only marked as free.
+            .pragma("secure_delete", "ON")
             // The same on macOS, where fsync alone does not reach the disk.
             .pragma("fullfsync", "ON")
             .optimize_on_close(true, None)

@@ -3,7 +3,9 @@
 mod accounts;
 mod append;
 mod file;
+mod leftovers;
 mod names;
+mod redaction;
 mod roles;
 mod rooms;
 mod statements;
@@ -12,6 +14,7 @@ mod words;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::{
@@ -25,8 +28,12 @@ use uuid::Uuid;
 use crate::open_error::explained;
 use crate::pages;
 use crate::rooms::read;
-use crate::{EventLog, MessageReactions, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, schema};
+use crate::{
+    EventLog, MessageReactions, Retention, StoreError, StoreFuture, TrimPosition, Trimmed, changes, schema,
+};
 pub(crate) use file::DatabaseFile;
+use leftovers::Pages;
+use redaction::Redaction;
 use writer::Writer;
 
 /// A store of users, sessions and the log in one SQLite file: the default store.
@@ -40,9 +47,14 @@ use writer::Writer;
 /// connection would rarely find the WAL idle, which is necessary to start the WAL over:
 /// the WAL would grow for as long as messages are written. Made by the writer, it stays
 /// at about 4 MB, and drafts that arrive during a checkpoint form one larger batch.
+///
+/// A text that was replaced or deleted is overwritten (`secure_delete`), and is in no file
+/// any more after [`SqliteOptions::redact_within`], when another checkpoint truncates the WAL
+/// and copies of rows that SQLite left in its pages are overwritten.
 pub struct SqliteStore {
     epoch: String,
-    writer: Writer,
+    writer: Arc<Writer>,
+    redaction: Redaction,
     readers: SqlitePool,
 }
 
@@ -55,12 +67,17 @@ pub struct SqliteOptions {
     /// The number of connections that read, each with a thread of its own, opened when
     /// needed.
     pub readers_max: u32,
+    /// The time after which a text that was replaced or deleted is in no file any more, if no
+    /// reader holds the checkpoint back: then it is tried again every 2 s. Each round costs a
+    /// few flushes of the disk, for which drafts wait, and reads the whole file once beside
+    /// them; there is at most one in this time, and none if no text was taken back.
+    pub redact_within: Duration,
 }
 
 impl Default for SqliteOptions {
-    /// 5 s, after which a draft fails; 4 connections.
+    /// 5 s, after which a draft fails; 4 connections; 20 s.
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), readers_max: 4 }
+        Self { busy_timeout: Duration::from_secs(5), readers_max: 4, redact_within: Duration::from_secs(20) }
     }
 }
 
@@ -84,12 +101,17 @@ impl SqliteStore {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(file.reading());
-        Ok(Self { epoch, writer: Writer::new(connection, file), readers })
+        let pages =
+            Pages::open(file.path()).map_err(|error| StoreError::cannot_open(path.display(), error))?;
+        let writer = Arc::new(Writer::new(connection, file, options.busy_timeout));
+        let redaction = Redaction::start(&writer, pages, options.redact_within);
+        Ok(Self { epoch, writer, redaction, readers })
     }
 
     /// Waits for calls that run, closes the file and releases it. Later calls fail with
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
+        self.redaction.close().await;
         self.readers.close().await;
         // The last connection to close removes the WAL, and must be able to write.
         self.writer.close().await;
@@ -104,7 +126,11 @@ impl EventLog for SqliteStore {
             }
             let mut writing = self.writer.begin().await?;
             let work = append::append(&mut writing.connection, drafts, now_ms).await;
-            writing.finish(work).await
+            let commit = writing.finish(work).await?;
+            if changes::redacts(&commit) {
+                self.redaction.request();
+            }
+            Ok(commit)
         })
     }
 

@@ -1,13 +1,17 @@
 //! The connection that writes.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::DatabaseFile;
+use super::leftovers::Pages;
 use crate::StoreError;
+use crate::rows::Columns as _;
 
 /// The connection that writes. SQLite allows one writer at a time, and waiting for a
 /// tokio lock costs less than SQLite's own waiting, which sleeps.
@@ -19,6 +23,8 @@ use crate::StoreError;
 /// finds one that an earlier caller left open.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
+    /// The time that a statement waits for a lock of another program.
+    busy_timeout: Duration,
     slot: Mutex<Slot>,
 }
 
@@ -29,9 +35,13 @@ struct Slot {
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, file: DatabaseFile) -> Self {
+    pub(super) fn new(connection: SqliteConnection, file: DatabaseFile, busy_timeout: Duration) -> Self {
         let options = file.writing();
-        Self { options, slot: Mutex::new(Slot { connection: Some(connection), file: Some(file) }) }
+        Self {
+            options,
+            busy_timeout,
+            slot: Mutex::new(Slot { connection: Some(connection), file: Some(file) }),
+        }
     }
 
     /// Waits for the connection and begins a transaction with the right to write. One
@@ -50,6 +60,57 @@ impl Writer {
         Ok(Writing { path: self.options.get_filename(), slot, connection })
     }
 
+    /// Removes the texts that were replaced or deleted before from the WAL, and their copies
+    /// from the pages of the database. Returns whether it did: readers of an older state hold
+    /// it back. Drafts wait only while the WAL is emptied and copies are overwritten.
+    pub(super) async fn redact(&self, pages: &Arc<Pages>) -> Result<bool, StoreError> {
+        if !self.with_empty_wal(None).await? {
+            return Ok(false);
+        }
+        // All copies are in the file now. New ones are not made of texts that are gone, so
+        // that batches may be stored while it is read.
+        let reading = Arc::clone(pages);
+        let found = tokio::task::spawn_blocking(move || reading.find());
+        let found = found.await.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)?;
+        Ok(found.is_empty() || self.with_empty_wal(Some((Arc::clone(pages), found))).await?)
+    }
+
+    /// Copies the WAL into the database, truncates it, and then overwrites copies of rows in
+    /// these pages. Returns whether it did.
+    async fn with_empty_wal(&self, leftovers: Option<(Arc<Pages>, Vec<u64>)>) -> Result<bool, StoreError> {
+        let mut slot = self.slot.lock().await;
+        if slot.file.is_none() {
+            return Ok(true);
+        }
+        let path = self.options.get_filename();
+        let failed = |error| StoreError::unavailable(error).in_file(path);
+        let mut connection = match slot.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await.map_err(failed)?,
+        };
+        set_busy_timeout(&mut connection, CHECKPOINT_WAIT).await.map_err(failed)?;
+        let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
+        let mut is_done = checkpoint.map_err(failed)?.integer(0)? == 0;
+        set_busy_timeout(&mut connection, self.busy_timeout).await.map_err(failed)?;
+        if is_done && let Some((pages, found)) = leftovers {
+            // Until the end of this transaction no other program writes either: the WAL
+            // stays empty, and nobody copies it into the pages.
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
+            let mut wal = path.as_os_str().to_owned();
+            wal.push("-wal");
+            is_done = std::fs::metadata(wal).is_ok_and(|wal| wal.len() == 0);
+            if is_done {
+                let work = tokio::task::spawn_blocking(move || pages.overwrite(&found));
+                work.await.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)?;
+            }
+            sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
+            // The pages in the cache still have the copies.
+            sqlx::query("PRAGMA shrink_memory").execute(&mut connection).await.map_err(failed)?;
+        }
+        slot.connection = Some(connection);
+        Ok(is_done)
+    }
+
     /// Waits for the transaction that runs, closes the connection and releases the file.
     /// Errors are only logged: everything acknowledged is on the disk.
     pub(super) async fn close(&self) {
@@ -61,6 +122,14 @@ impl Writer {
         }
         slot.file = None;
     }
+}
+
+/// The time that a checkpoint waits for readers; most reads take less. Drafts wait as long.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(50);
+
+async fn set_busy_timeout(connection: &mut SqliteConnection, time: Duration) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(format!("PRAGMA busy_timeout = {}", time.as_millis()));
+    sqlx::raw_sql(sql).execute(connection).await.map(drop)
 }
 
 /// A transaction that writes. Dropping it rolls it back.

@@ -4,13 +4,14 @@
 
 pub(crate) mod proxy;
 
+use std::fmt::Write as _;
 use std::ops::Deref;
 use std::path::PathBuf;
 
 use chat_core::{
-    Access, Actor, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Emoji, Level, Mentions,
-    MessageText, MessagesFrom, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, ReadState, Role, RoomChange,
-    RoomInfo, RoomName, RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
+    Access, Actor, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Emoji, Entry, Level, Mentions,
+    MessageText, MessagesFrom, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, Reaction, ReadState, Role,
+    RoomChange, RoomInfo, RoomName, RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores, migrations};
@@ -181,6 +182,18 @@ impl TestStore {
 
     pub(crate) async fn all(&self, topic: &Topic) -> Page {
         self.log.page(topic, PageFrom::After(0), ALL).await.unwrap()
+    }
+
+    /// All entries of a topic, as [`line`] has them.
+    pub(crate) async fn lines(&self, topic: &Topic) -> Vec<String> {
+        self.all(topic).await.entries.iter().map(|entry| line(entry)).collect()
+    }
+
+    /// The messages of a topic as they are now, as [`line`] has them.
+    pub(crate) async fn shown(&self, topic: &Topic) -> Vec<String> {
+        let from = MessagesFrom::Page(PageFrom::After(0));
+        let page = self.log.messages(topic, &from, ALL).await.unwrap();
+        page.entries.iter().map(|entry| line(entry)).collect()
     }
 
     /// Makes accounts with these names, separated by spaces.
@@ -491,6 +504,40 @@ pub(crate) fn reply(draft: Draft, to: u64) -> Draft {
         body => body,
     };
     Draft { body, ..draft }
+}
+
+/// An entry in a line: `3 alice: hi re 1 edited@5 👍2 alice,bob updated 7`, `4 alice edits 3: hi`,
+/// `5 alice edits 3` without its text, `6 bob deletes 3`, `7 bob reacts 👍 to 3`.
+pub(crate) fn line(entry: &Entry) -> String {
+    let mut line = format!("{} {}", entry.seq, entry.from.as_str());
+    let mentions = entry.body.mentions().map(|mentions| {
+        let names: Vec<&str> = mentions.names.iter().map(Username::as_str).collect();
+        format!(" @{}{}", names.join(","), if mentions.all { "all" } else { "" })
+    });
+    match &entry.body {
+        Body::Message { text, reply_to, .. } => {
+            write!(line, ": {}", text.as_str()).unwrap();
+            reply_to.iter().for_each(|to| write!(line, " re {to}").unwrap());
+        }
+        Body::Edit { target, text, .. } => {
+            write!(line, " edits {target}").unwrap();
+            text.iter().for_each(|text| write!(line, ": {}", text.as_str()).unwrap());
+        }
+        Body::Delete { target } => write!(line, " deletes {target}").unwrap(),
+        Body::React { target, emoji } => write!(line, " reacts {} to {target}", emoji.as_str()).unwrap(),
+        Body::Unreact { target, emoji } => write!(line, " unreacts {} to {target}", emoji.as_str()).unwrap(),
+    }
+    line.extend(mentions);
+    if let Some(state) = entry.body.state() {
+        state.edited_at_ms.iter().for_each(|at| write!(line, " edited@{at}").unwrap());
+        line.push_str(if state.deleted { " deleted" } else { "" });
+        for Reaction { emoji, count, users } in &state.reactions {
+            let users: Vec<&str> = users.iter().map(Username::as_str).collect();
+            write!(line, " {}{count} {}", emoji.as_str(), users.join(",")).unwrap();
+        }
+        write!(line, " updated {}", state.updated).unwrap();
+    }
+    line
 }
 
 /// A batch that touches every table of the log.

@@ -32,6 +32,7 @@ macro_rules! every_store {
 mod accounts;
 mod append;
 mod changed_pages;
+mod changes;
 mod conversations;
 mod directory;
 mod lifecycle;
