@@ -10,7 +10,7 @@ import { make, mount } from "./make.js";
 
 export class MessageMenu {
   #actions;
-  #menu = mount(make("div", { id: "message-menu", class: "menu", popover: true, role: "menu", "data-t-label": "messageActions" }), byId("talk", HTMLElement));
+  #menu = mount(make("div", { id: "message-menu", class: "menu message-menu", popover: true, role: "menu", "data-t-label": "messageActions" }), byId("talk", HTMLElement));
   #sheet = mount(make("dialog", { id: "message-sheet", class: "lower-sheet", "data-t-label": "messageActions" }));
   /** @type {Element | null} */
   #opener = null;
