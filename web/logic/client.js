@@ -235,47 +235,6 @@ export class Client {
   }
 
   /**
-   * How a change names a message.
-   * @param {Shown} shown
-   * @returns {{ target: number } | { targetNonce: string }}
-   */
-  targetOf({ seq, nonce = "" }) {
-    return seq > 0 ? { target: seq } : { targetNonce: nonce };
-  }
-
-  /**
-   * What the user may do with a message. The server decides in the end.
-   * @param {Shown} shown
-   * @param {number} now Unix seconds
-   */
-  may({ key, seq, from, timestamp, deleted, state }, now) {
-    const { role, archived } = this.account.of(key);
-    const isThere = !deleted && state !== "failed";
-    const isMine = from === this.user;
-    const isModerator = key.startsWith("#") && (role === "moderator" || this.isAdministrator);
-    const has = (/** @type {string} */ feature) => isThere && this.features.has(feature);
-    return {
-      edit: has("edit") && isMine && !archived && now - timestamp <= this.editSeconds,
-      delete: has("delete") && (isMine || (isModerator && seq > 0)),
-      react: has("react") && !archived,
-      reply: has("reply") && !archived,
-    };
-  }
-
-  /**
-   * The newest own message that may be edited, among the last ones.
-   * @param {Key} key
-   * @param {number} now Unix seconds
-   * @returns {Shown | undefined}
-   */
-  lastEditable(key, now) {
-    const entries = this.conversations.get(key)?.entries.slice(-LAST_AMONG) ?? [];
-    const own = entries.filter(({ from }) => from === this.user).map((entry) => this.shown(key, entry));
-    const waiting = this.outbox.messagesOf(key).map((item) => this.shownItem(item));
-    return [...own, ...waiting].findLast((shown) => this.may(shown, now).edit);
-  }
-
-  /**
    * The message that a reply answers.
    * @param {Key} key
    * @param {number} seq
@@ -602,8 +561,6 @@ export class Client {
   }
 }
 
-/** So many of the latest messages are looked through for one to edit. */
-const LAST_AMONG = 100;
 /** Close codes: the origin or the token is no longer accepted; the session has ended. */
 const POLICY = 1008;
 const SIGNED_OUT = 4001;

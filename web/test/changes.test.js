@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { lastEditable, may, targetOf } from "../logic/changing.js";
 import { Client } from "../logic/client.js";
 import { Link, Log } from "./log-server.js";
 import { range, World } from "./world.js";
@@ -410,15 +411,15 @@ test("what the user may do with a message", () => {
   const world = inTea([], { limits: { edit_seconds: 100 }, rooms: [{ room: "tea", title: "Tea", top: 0, at: 0, read: 0, unread: 0, level: "all" }] });
   world.message("tea", 1, { from: "alice", timestamp: 1000 });
   world.message("tea", 2);
-  const may = (/** @type {number} */ seq, now = 1050) => Object.entries(world.client.may(shown(world, seq), now)).filter(([, is]) => is).map(([what]) => what);
-  assert.deepEqual([may(1), may(1, 1101), may(2)], [["edit", "delete", "react", "reply"], ["delete", "react", "reply"], ["react", "reply"]]);
-  assert.equal(world.client.lastEditable("#tea", 1050)?.seq, 1);
+  const mayDo = (/** @type {number} */ seq, now = 1050) => Object.entries(may(world.client, shown(world, seq), now)).filter(([, is]) => is).map(([what]) => what);
+  assert.deepEqual([mayDo(1), mayDo(1, 1101), mayDo(2)], [["edit", "delete", "react", "reply"], ["delete", "react", "reply"], ["react", "reply"]]);
+  assert.equal(lastEditable(world.client, "#tea", 1050)?.seq, 1);
   world.client.account.of("#tea").role = "moderator";
-  assert.deepEqual(may(2), ["delete", "react", "reply"]);
+  assert.deepEqual(mayDo(2), ["delete", "react", "reply"]);
   change(world, "delete", 3, 2);
-  assert.deepEqual(may(2), []);
+  assert.deepEqual(mayDo(2), []);
   world.open({ features: [] });
-  assert.deepEqual(may(1), [], "of a server that has none of it");
+  assert.deepEqual(mayDo(1), [], "of a server that has none of it");
 });
 
 /** @param {number} seed */
@@ -523,14 +524,14 @@ class Device {
     if (!key) return;
     const messages = [...(client.conversations.get(key)?.entries ?? []).map((entry) => client.shown(key, entry)), ...client.outbox.messagesOf(key).map((item) => client.shownItem(item))];
     const chosen = messages[Math.max(0, messages.length - 1 - random(12))];
-    const about = chosen && client.targetOf(chosen);
+    const about = chosen && targetOf(chosen);
     const item = { key, text: "", nonce: `${this.user} ${made++}`, at: client.outbox.timestampFor(this.now), state: "waiting" };
     const send = (/** @type {any} */ more) => this.step({ type: "send", item: { ...item, ...more } });
     const what = random(16);
     if (what < 4) send({ text: item.nonce });
     else if (what < 5 && chosen) send({ text: item.nonce, ...(chosen.seq ? { replyTo: chosen.seq } : { replyToNonce: chosen.nonce }) });
-    else if (what < 7 && chosen && (client.may(chosen, 0).edit || random(5) === 0)) send({ kind: "edit", text: item.nonce, ...about });
-    else if (what < 8 && chosen && (client.may(chosen, 0).delete || random(5) === 0)) send({ kind: "delete", ...about });
+    else if (what < 7 && chosen && (may(client, chosen, 0).edit || random(5) === 0)) send({ kind: "edit", text: item.nonce, ...about });
+    else if (what < 8 && chosen && (may(client, chosen, 0).delete || random(5) === 0)) send({ kind: "delete", ...about });
     else if (what < 12 && chosen) {
       const emoji = EMOJI[random(EMOJI.length)];
       const isMine = chosen.reactions?.find((reaction) => reaction.emoji === emoji)?.mine;

@@ -10,8 +10,10 @@ import { Absent } from "./absent.js";
 import { act } from "./actions.js";
 import { Browse } from "./browse.js";
 import { Details } from "./details.js";
+import { byId } from "./dom.js";
 import { choicesOf, Finder } from "./finder.js";
 import { Foot } from "./foot.js";
+import { useKeys } from "./list-keys.js";
 import { MessageActions } from "./message-actions.js";
 import { NewRoom } from "./new-room.js";
 import { NewTalk } from "./new-talk.js";
@@ -79,6 +81,7 @@ export class Above {
     this.browse = new Browse(hooks.go);
     this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave() });
     this.absent = new Absent(directory, hooks.toast);
+    useKeys(byId("messages", HTMLElement));
     this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
     this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
     this.#reactions = new Reactions(client, directory, hooks);

@@ -1,5 +1,7 @@
 // What the buttons in a message do.
 
+import { may, targetOf } from "../logic/changing.js";
+
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
 /** @typedef {import("../logic/conversation.js").Key} Key */
@@ -43,9 +45,9 @@ export function act(action, item, button, { client, composer, directory, step, c
       const key = directory.current;
       const shown = key && client.look(key, { seq: Number(item.dataset.seq), nonce: item.dataset.nonce });
       const { emoji = "" } = button.dataset;
-      if (shown && client.may(shown, Date.now() / 1000).react) {
+      if (shown && may(client, shown, Date.now() / 1000).react) {
         const isMine = shown.reactions?.find((reaction) => reaction.emoji === emoji)?.mine;
-        send({ type: isMine ? "unreact" : "react", key, ...client.targetOf(shown), emoji });
+        send({ type: isMine ? "unreact" : "react", key, ...targetOf(shown), emoji });
       }
       break;
     }

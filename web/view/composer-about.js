@@ -1,5 +1,6 @@
 // What stands above the box while a message is edited or answered.
 
+import { targetOf } from "../logic/changing.js";
 import { t } from "../words.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 
@@ -123,7 +124,7 @@ export class About {
     if (shown && text === "") {
       this.#hooks.remove(shown);
     } else if (shown && text !== shown.text.trim()) {
-      this.#hooks.change({ type: "edit", key: shown.key, ...this.#client.targetOf(shown), ...this.#hooks.said(shown.key, text, mentionable) });
+      this.#hooks.change({ type: "edit", key: shown.key, ...targetOf(shown), ...this.#hooks.said(shown.key, text, mentionable) });
     }
   }
 }

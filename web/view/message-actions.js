@@ -2,6 +2,7 @@
 // it. Its bar, its menu and the keys lead here.
 
 import { addressOf } from "../logic/address.js";
+import { lastEditable, may, targetOf } from "../logic/changing.js";
 import { t } from "../words.js";
 import { ask } from "./ask.js";
 import { byId } from "./dom.js";
@@ -64,7 +65,7 @@ export class MessageActions {
     this.#about = new About(client, directory, { ...hooks, remove: (shown) => this.#askToDelete(shown) });
     this.#undo = new Undo(this.#messages, {
       key: () => directory.current,
-      remove: (shown) => hooks.change({ type: "delete", key: shown.key, ...client.targetOf(shown) }),
+      remove: (shown) => hooks.change({ type: "delete", key: shown.key, ...targetOf(shown) }),
     });
     this.#menu = new MessageMenu(this);
     this.#bar = new MessageBar(this.#messages, this);
@@ -107,7 +108,7 @@ export class MessageActions {
   may(item) {
     const shown = this.shown(item);
     const isRefused = item.dataset.state === "failed" || this.#undo.has(item);
-    return shown && !isRefused ? this.#client.may(shown, Date.now() / 1000) : NOTHING;
+    return shown && !isRefused ? may(this.#client, shown, Date.now() / 1000) : NOTHING;
   }
 
   /**
@@ -176,7 +177,7 @@ export class MessageActions {
     if (shown) {
       const isMine = shown.reactions?.some((reaction) => reaction.emoji === emoji && reaction.mine) ?? false;
       if (!isMine) this.use.add(emoji);
-      if (!isMine || !isOnly) this.#hooks.change({ type: isMine ? "unreact" : "react", key: shown.key, ...this.#client.targetOf(shown), emoji });
+      if (!isMine || !isOnly) this.#hooks.change({ type: isMine ? "unreact" : "react", key: shown.key, ...targetOf(shown), emoji });
     }
   }
 
@@ -194,7 +195,7 @@ export class MessageActions {
    */
   editLast() {
     const key = this.#directory.current;
-    const shown = key && this.#client.lastEditable(key, Date.now() / 1000);
+    const shown = key && lastEditable(this.#client, key, Date.now() / 1000);
     if (shown) this.#about.edit(shown);
     return Boolean(shown);
   }
