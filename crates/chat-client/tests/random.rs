@@ -373,8 +373,11 @@ impl World {
                 let back = self.rng.between(0, 5);
                 self.total.reads += u64::from(app.read(now_ms, topic, back, &mut self.model));
             }
-            // Two devices that choose at the same time may disagree until the next hello.
-            62 if index != 1 => app.set_level(now_ms, ClientTopic::Room(room), &mut self.model),
+            // Two devices that choose at the same time may disagree until the next hello, and
+            // what a user chooses who does not know of the removal yet is not kept.
+            62 if index != 1 && !(room == CLOSED && self.model.removed_at.contains_key(app.user)) => {
+                app.set_level(now_ms, ClientTopic::Room(room), &mut self.model);
+            }
             63 | 64 if self.late.is_empty() => self.change_members(person),
             65..80 => {
                 let private = ClientTopic::private(person);
