@@ -17,7 +17,7 @@ use chat_store::{
     DatabaseUrl, EventLog, NewUser, PostgresOptions, PostgresStore, StoreError, Stores, UserRepository as _,
 };
 use common::proxy::{FATES, Fate, Proxy};
-use common::{ALL, WithNonce as _, draft, name, room, texts};
+use common::{ALL, WithNonce as _, draft, edit, name, react, room, texts, unreact};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -132,6 +132,40 @@ async fn a_commit_whose_answer_was_lost_is_stored_once_and_reported_once() {
             expected.extend([text("without"), text("with")]);
             assert_eq!(texts(&all(&store).await), expected, "{fate:?}");
         }
+    }
+    store.close().await;
+}
+
+/// Batches of changes alone, and of nothing but nonces to remember.
+#[tokio::test]
+async fn a_commit_of_changes_whose_answer_was_lost_is_stored_once_and_reported_once() {
+    let Some(database) = TestDatabase::migrated() else { return };
+    let proxy = Proxy::before(&database).await;
+    let store = PostgresStore::open(&proxy.url(), quick()).await.unwrap();
+    let kitchen = room("kitchen");
+    append(&store, &[draft(&kitchen, "alice", "first")]).await.unwrap();
+    let mut last = 1;
+    for fate in FATES {
+        let drafts = [
+            edit(&kitchen, "alice", 1, &format!("{fate:?}")),
+            react(&kitchen, "bob", 1, "👍").nonce(&format!("{fate:?}")),
+        ];
+        proxy.next_commit(fate);
+        let outcomes = append(&store, &drafts).await;
+        assert!(proxy.has_applied_fate());
+        assert_eq!(outcomes.unwrap(), stored([last + 1, last + 2]), "{fate:?}");
+        let again = react(&kitchen, "bob", 1, "👍").nonce(&format!("{fate:?} again"));
+        let duplicate = Outcome::Duplicate { topic: kitchen.clone(), seq: last + 2, at_ms: 1000 };
+        proxy.next_commit(fate);
+        let outcomes = append(&store, std::slice::from_ref(&again)).await;
+        assert!(proxy.has_applied_fate());
+        assert_eq!(outcomes.unwrap(), [duplicate.clone()], "{fate:?}");
+        // The nonce is remembered: what is sent with it later is not judged again.
+        append(&store, &[unreact(&kitchen, "bob", 1, "👍")]).await.unwrap();
+        assert_eq!(append(&store, &[again]).await.unwrap(), [duplicate], "{fate:?}");
+        last += 3;
+        assert_eq!(all(&store).await.last, last, "{fate:?}");
+        assert_eq!(texts(&all(&store).await)[0], format!("{fate:?}"));
     }
     store.close().await;
 }
