@@ -35,10 +35,17 @@ impl Hub {
             }
             Topic::Pair(pair) => {
                 let Some(slot) = self.conversation(pair, entry.seq) else { return };
-                match self.conversations[slot].feed.offer(entry.seq) {
+                let feed = &mut self.conversations[slot].feed;
+                let is_expected = entry.seq <= feed.committed() + 1;
+                match feed.offer(entry.seq) {
                     Offer::Next => self.deliver_private(entry, out),
                     Offer::Known => {}
-                    Offer::Hole => self.catch_up_conversation(pair, out),
+                    Offer::Hole => {
+                        if !is_expected {
+                            self.reads.note_lost(&entry.topic, entry.seq - 1);
+                        }
+                        self.catch_up_conversation(pair, out);
+                    }
                 }
             }
         }
@@ -54,15 +61,14 @@ impl Hub {
 
     /// Entries were committed that the bus does not carry to this hub.
     pub(super) fn missed(&mut self, missed: &Missed, out: &mut Outputs) {
+        // Also of a conversation that is only read, and of numbers behind which others came.
         self.reads.note_lost(&missed.topic, missed.last);
-        match &missed.topic {
-            Topic::Room(_) => self.note_committed(&missed.topic, missed.last, out),
-            Topic::Pair(pair) => {
-                let Some(slot) = self.conversation(pair, missed.first) else { return };
-                self.conversations[slot].feed.note_committed(missed.last);
-                self.catch_up_conversation(pair, out);
-            }
+        if let Topic::Pair(pair) = &missed.topic
+            && self.conversation(pair, missed.first).is_none()
+        {
+            return;
         }
+        self.note_committed(&missed.topic, missed.last, out);
     }
 
     /// An entry is known to be committed in a topic: if this hub has the topic, it
@@ -71,11 +77,17 @@ impl Hub {
         match topic {
             Topic::Room(name) => {
                 let Some(slot) = self.rooms.slot_of(name) else { return };
+                if seq > self.rooms[slot].committed() {
+                    self.reads.note_lost(topic, seq);
+                }
                 self.rooms.note_committed(slot, seq);
                 self.catch_up_room(slot, out);
             }
             Topic::Pair(pair) => {
                 let Some(conversation) = self.conversations.get_mut(pair) else { return };
+                if seq > conversation.feed.committed() {
+                    self.reads.note_lost(topic, seq);
+                }
                 conversation.feed.note_committed(seq);
                 self.catch_up_conversation(pair, out);
             }

@@ -272,3 +272,29 @@ fn a_page_whose_reactions_are_not_known_is_read_again() {
         assert_eq!((&message["text"], &message["updated"]), (&json!("new"), &json!(19)));
     }
 }
+
+/// The hub learns of a deletion in a conversation only by the number of a later message.
+#[test]
+fn a_page_of_a_conversation_with_a_gap_behind_it_is_read_again() {
+    let mut scenario = Scenario::new();
+    let alice = scenario.open_v2("alice");
+    let one = scenario.store_private("bob", "alice", "secret 1");
+    scenario.carry(&[&one]);
+    scenario.frames(alice);
+    scenario.hold_reads = true;
+    scenario.request(alice, json!({"type": "history", "with": "bob", "ref": "h"}));
+    let (id, answer) = scenario.take_answer();
+    scenario.store_body("bob", one.topic.clone(), chat_core::Body::Delete { target: 1 }).unwrap();
+    let later = scenario.store_private("bob", "alice", "later");
+    scenario.carry(&[&later]);
+    scenario.turn(Input::Answer { id, answer: &answer });
+    scenario.hold_reads = false;
+    scenario.pass(0);
+    while !scenario.reads.is_empty() {
+        scenario.read();
+    }
+    let frames = scenario.frames(alice);
+    assert!(!format!("{frames:?}").contains("secret"), "{frames:?}");
+    let page = frames.iter().find(|frame| frame["type"] == "history").unwrap();
+    assert_eq!(page["messages"].as_array().unwrap().len(), 3);
+}
