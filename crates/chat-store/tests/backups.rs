@@ -9,10 +9,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chat_core::{Access, Level, Outcome, Role};
-use chat_store::{Backup, DatabaseUrl, ExistingData, RestoreTarget, Retention, TrimPosition, migrations};
+use chat_store::{
+    Backup, DatabaseUrl, ExistingData, NONCES_KEPT_MS, RestoreTarget, Retention, TrimPosition, migrations,
+};
 use common::{
-    OldDatabase, TestStore, archive, checked, create, draft, leave, mention, name, pair, private, put, room,
-    room_name,
+    OldDatabase, TestStore, WithNonce as _, archive, checked, create, delete, draft, duplicate, edit, leave,
+    mention, name, pair, private, put, react, reply, room, room_name, stored, unreact,
 };
 
 /// Writes a backup of a database that a store uses.
@@ -87,6 +89,36 @@ async fn filled(store: &TestStore) {
     // An oldest entry is not kept, and neither is its mention.
     let retention = Retention { entries: Some(8), age_ms: None };
     store.log.trim(&retention, TrimPosition::default(), 1_000_000_000, 100).await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_of_messages_move_between_databases() {
+    for from in targets().await {
+        let kitchen = room("kitchen");
+        from.send("kitchen", "alice", 3, 1000).await;
+        let once = |nonce| react(&kitchen, "bob", 1, "👍").nonce(nonce);
+        let answer = reply(draft(&kitchen, "bob", "b"), 2);
+        from.append(&[edit(&kitchen, "alice", 1, "a"), once("first"), answer], 2000).await;
+        from.append(&[react(&kitchen, "carol", 1, "👍"), delete(&kitchen, "alice", 3), once("again")], 3000)
+            .await;
+        let expected = (from.lines(&kitchen).await, from.shown(&kitchen).await);
+        let folder = tempfile::tempdir().unwrap();
+        let file = back_up(&from, folder.path()).await;
+        for target in targets().await {
+            let store = restore(&file, target, folder.path()).await;
+            assert_eq!((store.lines(&kitchen).await, store.shown(&kitchen).await), expected);
+            // The reactions of each user, and nonces, are known.
+            let first = duplicate(&kitchen, 5, 2000);
+            let batch = [unreact(&kitchen, "bob", 1, "👍"), once("first"), once("again")];
+            assert_eq!(store.append(&batch, 4000).await, [stored(9, 4000), first.clone(), first]);
+            assert_eq!(store.shown(&kitchen).await[0], "1 alice: a edited@2000 👍1 carol updated 9");
+            // The remembered nonce is removed with the entry that it names.
+            let retention = Retention { entries: Some(0), age_ms: None };
+            let now_ms = NONCES_KEPT_MS + 10_000;
+            let trimmed = store.log.trim(&retention, TrimPosition::default(), now_ms, 100).await.unwrap();
+            assert_eq!((trimmed.entries, trimmed.nonces), (9, 2));
+        }
+    }
 }
 
 #[tokio::test]
