@@ -22,6 +22,7 @@ on_every_setup!(
     presence_reaches_all_shards,
     typing_reaches_all_shards,
     a_folded_join_ends,
+    changes_are_kept_and_shown_to_both_versions,
     errors_close_nothing,
     a_frame_that_is_too_big_closes_the_connection,
     signing_out_closes_the_connection,
@@ -67,7 +68,10 @@ async fn hello_describes_the_server(setup: Setup) {
     assert_eq!(hello["heartbeat_seconds"], 45);
     assert_eq!(hello["limits"]["message_max_bytes"], 65_536);
     assert_eq!(hello["limits"]["frame_max_bytes"], 131_072);
-    assert_eq!(hello["features"], json!(["mentions", "read", "typing", "rooms"]));
+    assert_eq!(
+        hello["features"],
+        json!(["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms"])
+    );
     assert_eq!((&hello["privates"], &hello["has_more"]), (&json!([]), &json!(false)));
 }
 
@@ -353,6 +357,53 @@ async fn a_folded_join_ends(setup: Setup) {
     assert_eq!((&joined["seq"], &joined["from"]), (&json!(3), &json!(2)));
     assert_eq!((&bob.next().await["seq"], &bob.next().await["seq"]), (&json!(2), &json!(3)));
     assert_eq!(bob.next().await, json!({ "type": "replayed", "room": "tech", "upto": 3 }));
+}
+
+async fn changes_are_kept_and_shown_to_both_versions(setup: Setup) {
+    let mut server = TestServer::start_with(setup, &["--reactions-max", "1"]).await;
+    let (mut alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let mut socket = alice.enter_v2("tech").await;
+    let mut reader = bob.enter_v2("tech").await;
+    for nonce in ["a", "b"] {
+        stored(&mut socket, "tech", nonce).await;
+    }
+    let change = |kind: &str, target: u64, nonce: &str, emoji: &str| json!({ "type": kind, "room": "tech", "target": target, "nonce": nonce, "text": "edited", "emoji": emoji });
+    for (frame, expected) in [
+        (change("edit", 1, "e", "👍"), "ack"),
+        (change("react", 1, "r", "❤"), "ack"),
+        (change("react", 1, "r2", "👍"), "too_many"),
+        (change("delete", 2, "d", "👍"), "ack"),
+        (change("edit", 2, "e2", "👍"), "not_found"),
+    ] {
+        socket.send(&frame).await;
+        let answer = socket.until_answered(frame["nonce"].as_str().unwrap()).await.pop().unwrap();
+        assert!(answer["type"] == expected || answer["code"] == expected, "{frame}: {answer}");
+    }
+    for (kind, seq) in [("message", 1), ("message", 2), ("edit", 3), ("react", 4), ("delete", 5)] {
+        assert_eq!(reader.next_of(kind).await["seq"], seq);
+    }
+    if setup.store != Store::Memory {
+        server.kill_and_restart().await;
+        alice = alice.on(server.address);
+    }
+    let (mut socket, hello) = alice.open_v2().await;
+    assert_eq!(hello["limits"]["reactions_max"], 1);
+    socket.send(&json!({ "type": "join", "room": "tech", "fold": true })).await;
+    while socket.next().await["type"] != "replayed" {}
+    socket.send(&change("delete", 2, "d2", "👍")).await;
+    let ack = socket.until_answered("d2").await.pop().unwrap();
+    assert_eq!((&ack["seq"], &ack["duplicate"]), (&json!(5), &json!(true)));
+    socket.send(&json!({ "type": "history", "room": "tech", "fold": true, "ref": "h" })).await;
+    let page = socket.next_of("history").await;
+    let messages = page["messages"].as_array().unwrap();
+    assert_eq!(seqs(messages), [1, 2]);
+    let heart = json!([{ "emoji": "❤\u{FE0F}", "count": 1, "users": ["alice"] }]);
+    assert_eq!((&messages[0]["text"], &messages[0]["reactions"]), (&json!("edited"), &heart));
+    assert_eq!((&messages[1]["text"], &messages[1]["deleted"]), (&json!(""), &json!(true)));
+    // A v1 client sees the newest text only.
+    let (_, mut old) = server.in_room("carol", "tech").await;
+    old.say("hi").await;
+    old.expect("carol", "hi").await;
 }
 
 async fn errors_close_nothing(setup: Setup) {

@@ -10,7 +10,7 @@ use super::reads::Retry;
 use super::users::UserSlot;
 use super::{Hub, HubOptions};
 use crate::frame::escaped_bytes;
-use crate::frame::v2::{ConversationTop, FEATURES, HAS_CHANGES, Limits, ListedRoom, REF_MAX_CHARS, Reply};
+use crate::frame::v2::{ConversationTop, FEATURES, Limits, ListedRoom, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
 use crate::{
     ClientId, CloseCode, ConversationState, Conversations, MENTIONS_MAX, Membership, NONCE_MAX_CHARS, Pair,
@@ -136,8 +136,8 @@ impl Hub {
                 room_name_max_chars: ROOM_NAME_MAX_CHARS,
                 rooms_max: self.options.client_rooms_max,
                 mentions_max: MENTIONS_MAX,
-                reactions_max: HAS_CHANGES.then_some(rules.reactions_max),
-                edit_seconds: rules.edit_ms.filter(|_| HAS_CHANGES).map(|edit_ms| edit_ms / 1000),
+                reactions_max: rules.reactions_max,
+                edit_seconds: rules.edit_ms.map(|edit_ms| edit_ms / 1000),
                 history_max: self.options.history_max,
                 resume_max_messages: self.options.resume_max_messages,
                 unanswered_max: self.options.client_unanswered_max,

@@ -1,7 +1,7 @@
 //! The first frame of protocol v2.
 
-use chat_core::{Answer, Input, RoomInfo, WantedChange};
-use serde_json::json;
+use chat_core::{Answer, ChangeRules, Input, RoomInfo, WantedChange};
+use serde_json::{Value, json};
 
 use crate::harness::{EPOCH, Scenario, name, room, short};
 
@@ -103,6 +103,24 @@ fn a_hello_lists_as_many_rooms_as_fit_into_a_frame() {
         assert_eq!((count("privates"), count("rooms") == 200), (200, is_complete), "{bytes} bytes");
         assert_eq!(hello["has_more_rooms"], !is_complete);
         assert!(count("rooms") >= 80, "{}", count("rooms"));
+    }
+}
+
+#[test]
+fn hello_has_what_clients_may_change() {
+    for (edit_ms, seconds) in [(None, Value::Null), (Some(900_000), json!(900))] {
+        let rules = ChangeRules { edit_ms, reactions_max: 7 };
+        let mut scenario = Scenario::with(|options| options.change_rules = rules);
+        let alice = scenario.open_v2("alice");
+        let hello = scenario.frames(alice).remove(0);
+        let limits = &hello["limits"];
+        assert_eq!((&limits["reactions_max"], &limits["edit_seconds"]), (&json!(7), &seconds));
+        for feature in ["edit", "delete", "react", "reply"] {
+            assert!(
+                hello["features"].as_array().is_some_and(|all| all.contains(&json!(feature))),
+                "{feature}"
+            );
+        }
     }
 }
 

@@ -139,7 +139,7 @@ pub(super) struct Me<'a> {
     avatar: String,
     /// What the user may do on this server.
     role: UserRole,
-    /// What this server can do beyond the first version of the protocol v2; none yet.
+    /// What this server can do beyond the first version of the protocol v2, as in `hello`.
     features: Vec<&'static str>,
 }
 

@@ -64,7 +64,7 @@ pub(super) fn limits() -> Limits {
         room_name_max_chars: ROOM_NAME_MAX_CHARS,
         rooms_max: options.client_rooms_max,
         mentions_max: MENTIONS_MAX,
-        reactions_max: Some(options.change_rules.reactions_max),
+        reactions_max: options.change_rules.reactions_max,
         edit_seconds: None,
         history_max: options.history_max,
         resume_max_messages: options.resume_max_messages,

@@ -225,16 +225,16 @@ pub(crate) enum Feature {
 }
 
 /// What this server has.
-pub(crate) const FEATURES: &[Feature] = {
-    use Feature::{Delete, Edit, Mentions, React, Read, Reply, Rooms, Typing};
-    match HAS_CHANGES {
-        true => &[Edit, Delete, React, Reply, Mentions, Read, Typing, Rooms],
-        false => &[Mentions, Read, Typing, Rooms],
-    }
-};
-
-/// Whether clients are told that messages can be answered and changed.
-pub(crate) const HAS_CHANGES: bool = false;
+pub(crate) const FEATURES: &[Feature] = &[
+    Feature::Edit,
+    Feature::Delete,
+    Feature::React,
+    Feature::Reply,
+    Feature::Mentions,
+    Feature::Read,
+    Feature::Typing,
+    Feature::Rooms,
+];
 
 /// The names of what a server has beyond the first version of v2, as `hello.features`
 /// lists them.
@@ -270,8 +270,7 @@ pub(crate) struct Limits {
     /// Users whom one message may mention by name.
     pub(crate) mentions_max: usize,
     /// Different emoji with which users may react to one message.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reactions_max: Option<usize>,
+    pub(crate) reactions_max: usize,
     /// For how many seconds after it was stored a message may be edited; absent where it
     /// always may.
     #[serde(skip_serializing_if = "Option::is_none")]
