@@ -12,25 +12,46 @@ use tokio_util::task::TaskTracker;
 /// computation runs wait for its result, so that many callers cost as much as one.
 pub(crate) struct Cached<T> {
     lifetime: Duration,
-    last: Arc<Mutex<Option<(Instant, T)>>>,
+    rest: u32,
+    last: Arc<Mutex<Option<Last<T>>>>,
+}
+
+struct Last<T> {
+    computed_at: Instant,
+    /// The time that the computation took.
+    took: Duration,
+    result: T,
+}
+
+impl<T> Last<T> {
+    fn is_young(&self, lifetime: Duration, rest: u32) -> bool {
+        self.computed_at.elapsed() < lifetime.max(self.took * rest)
+    }
 }
 
 impl<T: Clone> Cached<T> {
     /// Results are reused for `lifetime`.
     pub(crate) fn new(lifetime: Duration) -> Self {
-        Self { lifetime, last: Arc::default() }
+        Self { lifetime, rest: 0, last: Arc::default() }
+    }
+
+    /// Results are also reused for `rest` times as long as their computation took, so that
+    /// an expensive one takes a small share of the time.
+    pub(crate) fn resting(self, rest: u32) -> Self {
+        Self { rest, ..self }
     }
 
     /// The last result if it is young enough, otherwise that of `compute`.
     pub(crate) async fn get(&self, compute: impl Future<Output = T>) -> T {
         let mut last = self.last.lock().await;
-        if let Some((at, result)) = &*last
-            && at.elapsed() < self.lifetime
+        if let Some(last) = &*last
+            && last.is_young(self.lifetime, self.rest)
         {
-            return result.clone();
+            return last.result.clone();
         }
+        let started = Instant::now();
         let result = compute.await;
-        *last = Some((Instant::now(), result.clone()));
+        *last = Some(Last { computed_at: Instant::now(), took: started.elapsed(), result: result.clone() });
         result
     }
 
@@ -49,14 +70,16 @@ impl<T: Clone> Cached<T> {
         T: Send + 'static,
     {
         let mut last = Arc::clone(&self.last).lock_owned().await;
-        if let Some((at, result)) = &*last
-            && at.elapsed() < self.lifetime
+        if let Some(last) = &*last
+            && last.is_young(self.lifetime, self.rest)
         {
-            return Ok(result.clone());
+            return Ok(last.result.clone());
         }
         let computed = tasks.spawn(async move {
+            let started = Instant::now();
             let result = compute.await;
-            *last = Some((Instant::now(), result.clone()));
+            *last =
+                Some(Last { computed_at: Instant::now(), took: started.elapsed(), result: result.clone() });
             result
         });
         computed.await
@@ -80,6 +103,17 @@ mod tests {
         let never_cached = Cached::new(Duration::ZERO);
         assert_eq!(never_cached.get(slow(4)).await, 4);
         assert_eq!(never_cached.get(slow(5)).await, 5);
+    }
+
+    #[test]
+    fn the_result_of_a_slow_computation_is_reused_for_longer() {
+        let seconds = Duration::from_secs;
+        let is_young = |ago, took| {
+            let computed_at = Instant::now() - seconds(ago);
+            Last { computed_at, took: seconds(took), result: () }.is_young(seconds(10), 20)
+        };
+        assert!(is_young(9, 0) && !is_young(11, 0));
+        assert!(is_young(39, 2) && !is_young(41, 2));
     }
 
     #[tokio::test]

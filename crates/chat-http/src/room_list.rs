@@ -13,12 +13,22 @@ use crate::ConfiguredRoom;
 /// All open rooms at one moment, in the order of lists, and how many users are in each
 /// room. It is made once for all callers.
 pub(crate) struct OpenRooms {
-    /// Sorted by [`Self::place`].
-    rooms: Vec<(Place, ListedRoom)>,
+    rooms: SortedRooms,
     /// The number of users in each room in use, also in closed ones.
     online: Arc<HashMap<RoomName, usize>>,
     /// The position of each configured room in the settings.
     configured: HashMap<RoomName, u32>,
+}
+
+/// The rooms of which one user is a member.
+pub(crate) struct OwnRooms {
+    rooms: SortedRooms,
+    names: HashSet<RoomName>,
+}
+
+/// Rooms in the order of their places.
+struct SortedRooms {
+    rooms: Vec<(Place, ListedRoom)>,
     /// Made by the first search.
     searchable: OnceLock<Searchable>,
 }
@@ -52,12 +62,16 @@ impl OpenRooms {
             .filter(|room| room.is_new && !room.name.is_made_by_server() && !known.contains(&room.name))
             .map(|room| room_opened_by_name(&room.name))
             .collect();
-        let mut open = Self { rooms: Vec::new(), online, configured, searchable: OnceLock::new() };
         let rooms = stored.into_iter().chain(opened);
-        let mut rooms: Vec<_> = rooms.map(|room| (open.place(&room, true), room)).collect();
-        rooms.sort_by(|(one, _), (other, _)| one.cmp(other));
-        open.rooms = rooms;
-        open
+        let rooms = SortedRooms::new(rooms.map(|room| (place(&configured, &room, true), room)));
+        Self { rooms, online, configured }
+    }
+
+    /// The rooms of which a user is a member, open or closed.
+    pub(crate) fn own(&self, own: Vec<ListedRoom>) -> OwnRooms {
+        let names = own.iter().map(|room| room.name.clone()).collect();
+        let own = own.into_iter().map(|room| (place(&self.configured, &room, false), room));
+        OwnRooms { rooms: SortedRooms::new(own), names }
     }
 
     /// The number of users in a room.
@@ -65,60 +79,67 @@ impl OpenRooms {
         self.online.get(room).copied().unwrap_or(0)
     }
 
-    /// A page of the list of a user whose own rooms are `own`: at most `max` rooms behind
-    /// `after` whose name or title contains `search`. One's own rooms come first, and
-    /// archived ones last. Each room is with its place and whether it is one's own.
-    pub(crate) fn page(
-        &self,
-        own: Vec<ListedRoom>,
-        search: Option<&str>,
-        after: Option<&Place>,
+    /// A page of the list of a user with these own rooms: at most `max` rooms behind `after`
+    /// whose name or title contains `search`. One's own rooms come first, and archived ones
+    /// last.
+    pub(crate) fn page<'a>(
+        &'a self,
+        own: &'a OwnRooms,
+        search: Option<&'a str>,
+        after: Option<&'a Place>,
         max: usize,
-    ) -> Vec<(Place, ListedRoom)> {
-        let own_names: HashSet<RoomName> = own.iter().map(|room| room.name.clone()).collect();
-        let mut own: Vec<_> = own
-            .into_iter()
-            .filter(|room| search.is_none_or(|search| searched_text(room).contains(search)))
-            .map(|room| (self.place(&room, false), room))
-            .filter(|(place, _)| after.is_none_or(|after| place > after))
-            .collect();
-        own.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let start = after.map_or(0, |after| self.rooms.partition_point(|(place, _)| place <= after));
-        let found = search.map(|search| self.found(search));
-        let others: Box<dyn Iterator<Item = &(Place, ListedRoom)>> = match &found {
-            None => Box::new(self.rooms[start..].iter()),
-            Some(found) => {
-                let found = &found[found.partition_point(|index| *index < start)..];
-                Box::new(found.iter().map(|index| &self.rooms[*index]))
-            }
+    ) -> Vec<&'a (Place, ListedRoom)> {
+        let others = |archived| {
+            let others = self.rooms.part(archived, search, after);
+            others.filter(|(_, room)| !own.names.contains(&room.name))
         };
-        // Sorted by place, and the first `max` of them have everything of the page.
-        let mut page: Vec<_> =
-            others.filter(|(_, room)| !own_names.contains(&room.name)).take(max).cloned().collect();
-        page.extend(own);
-        page.sort_by(|(one, _), (other, _)| one.cmp(other));
-        page.truncate(max);
-        page
+        // The order of places. Only as many rooms are looked at as the page has.
+        let active = own.rooms.part(false, search, after).chain(others(false));
+        let archived = own.rooms.part(true, search, after).chain(others(true));
+        active.chain(archived).take(max).collect()
+    }
+}
+
+fn place(configured: &HashMap<RoomName, u32>, room: &ListedRoom, is_others: bool) -> Place {
+    Place {
+        archived: room.info.archived,
+        is_others,
+        newest_first: Reverse(room.at_ms),
+        configured: configured.get(&room.name).copied().unwrap_or(u32::MAX),
+        name: room.name.clone(),
+    }
+}
+
+impl SortedRooms {
+    fn new(rooms: impl Iterator<Item = (Place, ListedRoom)>) -> Self {
+        let mut rooms: Vec<_> = rooms.collect();
+        rooms.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Self { rooms, searchable: OnceLock::new() }
     }
 
-    fn place(&self, room: &ListedRoom, is_others: bool) -> Place {
-        Place {
-            archived: room.info.archived,
-            is_others,
-            newest_first: Reverse(room.at_ms),
-            configured: self.configured.get(&room.name).copied().unwrap_or(u32::MAX),
-            name: room.name.clone(),
+    /// The archived rooms or the others, behind a place, that a search finds.
+    fn part<'a>(
+        &'a self,
+        archived: bool,
+        search: Option<&'a str>,
+        after: Option<&Place>,
+    ) -> Box<dyn Iterator<Item = &'a (Place, ListedRoom)> + 'a> {
+        let active = self.rooms.partition_point(|(place, _)| !place.archived);
+        let (start, end) = if archived { (active, self.rooms.len()) } else { (0, active) };
+        let start =
+            after.map_or(start, |after| start.max(self.rooms.partition_point(|(place, _)| place <= after)));
+        if start >= end {
+            return Box::new(std::iter::empty());
         }
-    }
-
-    /// The positions of the rooms that a search finds, in rising order.
-    fn found(&self, search: &str) -> Vec<usize> {
-        if search.contains('\n') {
-            return Vec::new();
+        match search {
+            None => Box::new(self.rooms[start..end].iter()),
+            Some(search) => {
+                let rooms = || self.rooms.iter().map(|(_, room)| room);
+                let searchable = self.searchable.get_or_init(|| Searchable::new(rooms()));
+                let found = searchable.find(search, start).take_while(move |index| *index < end);
+                Box::new(found.map(|index| &self.rooms[index]))
+            }
         }
-        let searchable =
-            self.searchable.get_or_init(|| Searchable::new(self.rooms.iter().map(|(_, room)| room)));
-        searchable.find(search)
     }
 }
 
@@ -160,13 +181,18 @@ impl Searchable {
         Self { text, starts }
     }
 
-    /// The positions of the rooms whose text contains `search`, which has no line end.
-    fn find(&self, search: &str) -> Vec<usize> {
-        let hits = self.text.match_indices(search);
-        let mut found: Vec<usize> =
-            hits.map(|(at, _)| self.starts.partition_point(|start| *start <= at) - 1).collect();
-        found.dedup();
-        found
+    /// The positions of the rooms whose text contains `search`, from `start` on, in rising
+    /// order. The text is searched as far as they are taken.
+    fn find<'a>(&'a self, search: &'a str, start: usize) -> impl Iterator<Item = usize> + 'a {
+        let mut next = start;
+        std::iter::from_fn(move || {
+            // No room has a line end in it.
+            let from = *self.starts.get(next).filter(|_| !search.contains('\n'))?;
+            let at = from + self.text[from..].find(search)?;
+            let found = self.starts.partition_point(|start| *start <= at) - 1;
+            next = found + 1;
+            Some(found)
+        })
     }
 }
 
@@ -203,7 +229,7 @@ mod tests {
         OpenRooms::new(stored, &in_use, Arc::new(online), &configured)
     }
 
-    fn names(page: &[(Place, ListedRoom)]) -> Vec<&str> {
+    fn names<'a>(page: &[&'a (Place, ListedRoom)]) -> Vec<&'a str> {
         page.iter().map(|(_, room)| room.name.as_str()).collect()
     }
 
@@ -211,7 +237,7 @@ mod tests {
     fn the_newest_come_first_and_archived_rooms_last() {
         let rooms = rooms();
         let all = ["attic", "garden", "default", "random", "fresh", "old"];
-        assert_eq!(names(&rooms.page(Vec::new(), None, None, 200)), all);
+        assert_eq!(names(&rooms.page(&rooms.own(Vec::new()), None, None, 200)), all);
         assert_eq!(rooms.online(&name("garden")), 1);
         assert_eq!(rooms.online(&name("attic")), 0);
     }
@@ -224,13 +250,14 @@ mod tests {
         };
         let own = vec![closed, room("gone", "Gone", 8, true), room("garden", "Наш Сад", 5, false)];
         let rooms = rooms();
+        let own = rooms.own(own);
         let all = ["garden", "~x", "attic", "default", "random", "fresh", "gone", "old"];
-        assert_eq!(names(&rooms.page(own.clone(), None, None, 200)), all);
+        assert_eq!(names(&rooms.page(&own, None, None, 200)), all);
         for size in 1..=all.len() {
             let (mut seen, mut after) = (Vec::new(), None);
             loop {
-                let page = rooms.page(own.clone(), None, after.as_ref(), size);
-                let Some((last, _)) = page.last().cloned() else { break };
+                let page = rooms.page(&own, None, after.as_ref(), size);
+                let Some((last, _)) = page.last().copied().cloned() else { break };
                 seen.extend(page.into_iter().map(|(_, room)| room.name.as_str().to_owned()));
                 after = Some(last);
             }
@@ -241,7 +268,7 @@ mod tests {
     #[test]
     fn a_search_looks_anywhere_in_titles_and_names() {
         let rooms = rooms();
-        let own = vec![room("garden", "Наш Сад", 5, false)];
+        let own = rooms.own(vec![room("garden", "Наш Сад", 5, false)]);
         for (search, expected) in [
             ("сад", &["garden"][..]),
             ("ga", &["garden"]),
@@ -252,10 +279,10 @@ mod tests {
             ("closed", &[]),
         ] {
             let search = fold_case(search);
-            assert_eq!(names(&rooms.page(own.clone(), Some(&search), None, 200)), expected, "{search}");
+            assert_eq!(names(&rooms.page(&own, Some(&search), None, 200)), expected, "{search}");
         }
-        let first = rooms.page(own.clone(), Some("а"), None, 2);
-        let rest = rooms.page(own, Some("а"), Some(&first[1].0), 2);
+        let first = rooms.page(&own, Some("а"), None, 2);
+        let rest = rooms.page(&own, Some("а"), Some(&first[1].0), 2);
         assert_eq!((names(&first), names(&rest)), (vec!["garden", "default"], vec!["random"]));
     }
 }

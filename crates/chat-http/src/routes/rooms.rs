@@ -30,15 +30,15 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, request.headers()).await?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default(), app.options.rooms_max)?;
     let open = app.open_rooms().await?;
-    let own = app.parts.rooms.rooms_of(&me.user, OWN_ROOMS_MAX).await?;
+    let own = app.own_rooms(&me.user, &open).await?;
     // One more shows whether there is another page.
-    let mut page = open.page(own, query.search.as_deref(), query.after.as_ref(), query.limit + 1);
+    let mut page = open.page(&own, query.search.as_deref(), query.after.as_ref(), query.limit + 1);
     let has_more = page.len() > query.limit;
     page.truncate(query.limit);
     let next = page.last().filter(|_| has_more).map(|(place, _)| written(place));
     let rooms = page
         .into_iter()
-        .map(|(place, room)| Room::new(&room, open.online(&room.name), !place.is_others, None))
+        .map(|(place, room)| Room::new(room, open.online(&room.name), !place.is_others, None))
         .collect();
     Ok(answer::json(StatusCode::OK, &RoomList { rooms, next }))
 }
@@ -86,9 +86,6 @@ fn read(next: &str) -> Option<Place> {
         name: parts.next().filter(|name| !name.is_empty()).and_then(|name| RoomName::parse(name).ok())?,
     })
 }
-
-/// The most rooms of one user that are listed as the user's own.
-const OWN_ROOMS_MAX: usize = 10_000;
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
