@@ -272,6 +272,11 @@ export class Outbox {
     return this.items.filter(isUnsent).length;
   }
 
+  /** How many of them are messages. */
+  get unsentMessages() {
+    return this.items.filter((item) => isUnsent(item) && !item.kind).length;
+  }
+
   /**
    * Whether something waits for a conversation, or is being sent to it.
    * @param {Key} key

@@ -42,7 +42,7 @@ export class Chat {
   #controller = new AbortController();
 
   /**
-   * @param {import("../api.js").User} user
+   * @param {import("../api.js").User & { role?: string }} user
    * @param {object} hooks
    * @param {() => void} hooks.signedOut
    * @param {() => void} hooks.showKeys
@@ -55,6 +55,7 @@ export class Chat {
       output.do === "signed-out" ? hooks.signedOut() : this.#handle(output);
     });
     const { client } = this.#session;
+    client.isAdministrator = user.role === "administrator";
     this.#directory = new Directory(user.username, client, this.#memory);
     this.#header = new Header(user.username, client);
     this.#list = new MessageList({

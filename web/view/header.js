@@ -73,7 +73,7 @@ export class Header {
     const client = this.#client;
     const name = key.slice(1);
     if (this.#isAway) {
-      const unsent = client.outbox.unsent;
+      const unsent = client.outbox.unsentMessages;
       const state = !navigator.onLine ? t.offline : client.hasConnected ? t.noConnection : t.connecting;
       const more = unsent > 0 ? t.waitingHere(unsent) : client.hasConnected ? t.tryingAgain : "";
       return [more ? `${state} · ${more}` : state, true];

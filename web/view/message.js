@@ -88,25 +88,10 @@ export function showState(item, { state, reason }) {
   item.dataset.state = shown;
   item.querySelector(".status, .not-sent")?.remove();
   if (shown === "failed") {
-    const reasons = /** @type {Record<string, string>} */ (t.reasons);
-    const sentence = `${t.notSent}: ${(Object.hasOwn(reasons, reason ?? "") && reasons[reason ?? ""]) || reasons.other}`;
-    item.append(notSent(sentence, [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
+    import("./refused.js").then(({ appendFailed }) => appendFailed(item, reason)).catch(() => {});
   } else {
     item.querySelector(":scope > .text, :scope > .body")?.after(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
   }
-}
-
-/**
- * @param {string} sentence what did not happen, and why
- * @param {[string, string][]} choices what the buttons do, and their words
- */
-export function notSent(sentence, choices) {
-  const buttons = choices.map(([act, word]) => {
-    const choice = button("link", word);
-    choice.dataset.act = act;
-    return choice;
-  });
-  return element("div", "not-sent", element("span", "", sentence), ...buttons);
 }
 
 /** @param {Quote} quote */

@@ -1,10 +1,21 @@
-// What the user reads when the server has refused a change of a message.
+// What the user reads when the server has refused a message, or a change of one.
 
 import { t, wantLaterWords } from "../words.js";
-import { element } from "./dom.js";
-import { notSent } from "./message.js";
+import { button, element } from "./dom.js";
 
 /** @typedef {import("../logic/outbox.js").Item} Item */
+
+/**
+ * Says in a message that it was refused, and what can be done.
+ * @param {HTMLElement} message
+ * @param {string} [reason] the code of the error
+ */
+export async function appendFailed(message, reason) {
+  await wantLaterWords();
+  if (message.dataset.state === "failed" && !message.querySelector(":scope > .not-sent")) {
+    message.append(lineOf(sentenceOf(undefined, reason), [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
+  }
+}
 
 /**
  * Says below a message which changes of it were refused, and what can be done.
@@ -21,7 +32,7 @@ export async function appendRefused(message, refused) {
       ...(isEdit ? /** @type {[string, string][]} */ ([["take-change", t.edit]]) : []),
       ["discard-change", t.dropChange],
     ];
-    const line = notSent(sentenceOf(kind, reason), choices);
+    const line = lineOf(sentenceOf(kind, reason), choices);
     line.dataset.nonce = nonce;
     if (isEdit) line.prepend(element("div", "refused-text", text));
     message.append(line);
@@ -29,11 +40,24 @@ export async function appendRefused(message, refused) {
 }
 
 /**
- * @param {Item["kind"]} kind
+ * @param {Item["kind"]} kind of a change; undefined: a message
  * @param {string} [reason] the code of the error
  */
 export function sentenceOf(kind, reason = "") {
-  const reasons = /** @type {Record<string, string>} */ ({ ...t.reasons, ...t.changeReasons });
-  const what = kind === "edit" ? t.notEdited : kind === "delete" ? t.notDeleted : t.notReacted;
+  const reasons = /** @type {Record<string, string>} */ (kind ? { ...t.reasons, ...t.changeReasons } : t.reasons);
+  const what = kind === undefined ? t.notSent : kind === "edit" ? t.notEdited : kind === "delete" ? t.notDeleted : t.notReacted;
   return `${what}: ${(Object.hasOwn(reasons, reason) && reasons[reason]) || t.reasons.other}`;
+}
+
+/**
+ * @param {string} sentence
+ * @param {[string, string][]} choices what the buttons do, and their words
+ */
+function lineOf(sentence, choices) {
+  const buttons = choices.map(([act, word]) => {
+    const choice = button("link", word);
+    choice.dataset.act = act;
+    return choice;
+  });
+  return element("div", "not-sent", element("span", "", sentence), ...buttons);
 }

@@ -197,4 +197,14 @@ export const enLater = {
     forbidden: "you may not do that any more.",
     too_many: "there are too many different reactions.",
   },
+  tryAgain: "Try again",
+  edit: "Edit",
+  discard: "Delete",
+  reasons: {
+    not_found: "there is no user with this name.",
+    text_too_long: "it is too long.",
+    forbidden: "you may not write here.",
+    bad_request: "this text is not accepted.",
+    other: "the server did not accept it.",
+  },
 };
