@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { person, register, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:");
-const LIMIT_BYTES = 64_000;
+const LIMIT_BYTES = 64 * 1024;
 
 /** Counts bytes on the wire, with headers, and requests of a page. */
 async function measured(someone, path, isThere) {
