@@ -213,8 +213,10 @@ scenario("fingers: a long press opens a sheet, a swipe answers", async () => {
   const wire = await alice.context.newCDPSession(page);
   const touch = (type, ...touchPoints) => wire.send("Input.dispatchTouchEvent", { type, touchPoints });
   const middle = async (text) => {
-    const { x, y, height } = await message(alice, text).locator(".text").boundingBox();
-    return { x: x + 100, y: y + height / 2 };
+    let box;
+    // A row may be made again between finding it and looking at it.
+    await alice.until(async () => (box = await message(alice, text).locator(".text").boundingBox()) !== null, text);
+    return { x: box.x + 100, y: box.y + box.height / 2 };
   };
   const press = async (text) => {
     await touch("touchStart", await middle(text));
@@ -387,7 +389,9 @@ for (const colorScheme of ["light", "dark"]) {
         await page.keyboard.press("Escape");
       } else {
         const wire = await alice.context.newCDPSession(page);
-        const { x, y, height } = await own.boundingBox();
+        let box;
+        await alice.until(async () => (box = await own.boundingBox()) !== null, "a message");
+        const { x, y, height } = box;
         await wire.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: [{ x: x + 120, y: y + height / 2 }] });
         await page.waitForSelector("#message-sheet[open]");
         await wire.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
