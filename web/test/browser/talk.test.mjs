@@ -227,7 +227,7 @@ scenario("a refused message says why, and can be edited", async () => {
   await alice.page.click(".not-sent [data-act=retry]");
   await alice.page.locator(".not-sent").waitFor();
   await alice.page.click(".not-sent [data-act=edit]");
-  assert.equal(await alice.page.inputValue("#text"), "are you there?");
+  await alice.until(async () => (await alice.page.inputValue("#text")) === "are you there?", "the text is in the box");
   assert.deepEqual(await alice.waiting(), []);
   await alice.page.fill("#text", "");
 });
