@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_client::{
-    Entry, Event as AppEvent, Level, NewMessage, Options, Output, PageFrom, Presence, Session,
-    Topic as ClientTopic,
+    Change, ChangeKind, Entry, Event as AppEvent, Level, NewChange, NewMessage, Options, Output, PageFrom,
+    Presence, Session, Target, Topic as ClientTopic,
 };
-use chat_core::{Pair, RoomName, SessionId, Topic, Username};
+use chat_core::{Body, Pair, RoomName, SessionId, Topic, Username};
 
-use crate::oracle::{Check, Expected, ensure};
+use crate::oracle::{Check, Expected, What, ensure};
 use crate::people::users;
 use crate::planted::Bug;
-use crate::wire::{NO_ACCOUNT, text};
+use crate::timelines::{Timelines, is_version};
+use crate::wire::NO_ACCOUNT;
 use crate::world::{Chunk, Event, Incoming, Node, NodeState, SocketKind, World};
 
 /// A user, and the application on one of their devices.
@@ -34,6 +35,10 @@ pub(crate) struct App {
     /// There are conversations that no `hello` has listed.
     may_lack: bool,
     sent: BTreeMap<String, Sent>,
+    timelines: Timelines,
+    /// The rooms of which the server has counted what is unread, and nothing happened since
+    /// that lets the client guess.
+    counted: BTreeSet<String>,
 }
 
 /// The part of a room that an application shows.
@@ -43,12 +48,15 @@ struct RoomShown {
     last: Option<u64>,
     /// The room's last number at that start.
     start: u64,
+    /// Its replay is folded and has not ended.
+    is_folded: bool,
     members: BTreeSet<String>,
     has_names: bool,
 }
 
 struct Sent {
     number: usize,
+    topic: ClientTopic,
     /// The outcome that the application got, if any.
     outcome: Option<Outcome>,
 }
@@ -62,11 +70,24 @@ enum Outcome {
 /// The number of the first app as an author; sockets have lower ones.
 const APP_AUTHORS: usize = 1 << 40;
 
+impl App {
+    /// The number up to which it has everything of a topic; 0 if it does not know.
+    fn position(&self, place: &ClientTopic) -> u64 {
+        match place {
+            ClientTopic::Room(room) => {
+                let shown = self.rooms.get(room).filter(|shown| !shown.is_folded);
+                shown.and_then(|shown| shown.last).unwrap_or(0)
+            }
+            ClientTopic::Private(with) => self.people.get(with).copied().unwrap_or(0),
+        }
+    }
+}
+
 impl World {
     pub(crate) fn make_apps(&mut self) {
         for app in 0..self.plan.apps {
             let all: Vec<Username> = users().collect();
-            let user = all[self.random.index(all.len())].clone();
+            let user = self.random.index(all.len());
             let backoff_max_ms = self.random.between(600, BACKOFF_MAX_MS);
             let options = Options {
                 outbox_max_messages: self.random.size(5, 60),
@@ -85,8 +106,8 @@ impl World {
             };
             let session = Session::new(options.clone(), self.random.next_u64());
             self.apps.push(App {
-                session_id: SessionId::new(&format!("{user} app {app}")),
-                user,
+                session_id: SessionId::new(&format!("{} app {app}", all[user])),
+                user: all[user].clone(),
                 session,
                 options,
                 socket: None,
@@ -99,6 +120,8 @@ impl World {
                 since: None,
                 may_lack: false,
                 sent: BTreeMap::new(),
+                timelines: Timelines::new(&all[user]),
+                counted: BTreeSet::new(),
             });
             self.after(0, Event::Wake { app, number: 0 });
         }
@@ -196,6 +219,7 @@ impl World {
                     self.note(|| format!("    app {app} gets {event:?}"));
                     let checked = self.show(app, &event);
                     checked
+                        .and_then(|()| self.show_in_timeline(app, &event))
                         .map_err(|why| format!("app {app} ({}) got {event:?}: {why}", self.apps[app].user))?;
                 }
             }
@@ -250,7 +274,6 @@ impl World {
         let now_ms = self.now_ms;
         let kind = self.random.between(0, 99);
         let room = self.some_room();
-        let padding = self.padding();
         let rooms: Vec<String> = self.apps[app].rooms.keys().cloned().collect();
         let user = self.apps[app].user.clone();
         match kind {
@@ -262,17 +285,22 @@ impl World {
                     false => ClientTopic::private(self.some_user()),
                 };
                 let seq = self.random.between(0, 80);
-                let from = match self.random.between(0, 2) {
+                let from = match self.random.between(0, 4) {
                     0 => PageFrom::Latest,
                     1 => PageFrom::Before(seq),
-                    _ => PageFrom::After(seq),
+                    2 => PageFrom::After(seq),
+                    3 => PageFrom::Around(seq),
+                    _ => PageFrom::Numbers((0..self.random.between(0, 8)).map(|n| seq / 2 + n * n).collect()),
                 };
-                let _ = self.apps[app].session.history(now_ms, place, from, None);
+                let app = &mut self.apps[app];
+                if let Ok(request) = app.session.history(now_ms, place.clone(), from, None) {
+                    app.timelines.ask(place, request);
+                }
             }
             15..=35 => {
                 let to = self.some_user();
                 let pair = Pair::new(user.clone(), Username::known(to).expect("a good name"));
-                self.send_in_app(app, ClientTopic::private(to), Topic::Pair(pair), padding);
+                self.send_in_app(app, ClientTopic::private(to), Topic::Pair(pair));
             }
             36..=42 => {
                 let topic = match self.random.chance(700) {
@@ -300,28 +328,61 @@ impl World {
             _ => {
                 let room = if rooms.is_empty() { room } else { &rooms[self.random.index(rooms.len())] };
                 let topic = Topic::Room(RoomName::parse(room).expect("a good name"));
-                self.send_in_app(app, ClientTopic::room(room), topic, padding);
+                self.send_in_app(app, ClientTopic::room(room), topic);
             }
         }
     }
 
-    fn send_in_app(&mut self, app: usize, to: ClientTopic, topic: Topic, padding: usize) {
+    fn send_in_app(&mut self, app: usize, to: ClientTopic, topic: Topic) {
         let user = self.apps[app].user.clone();
-        let number = self.oracle.add_message(&user, APP_AUTHORS + app, topic);
+        let (number, sent) = self.some_act(&user, APP_AUTHORS + app, &topic);
         let now_ms = self.now_ms;
-        let mut text = text(number, padding);
-        let mentions = match &to {
-            ClientTopic::Room(_) => self.some_mentions(&mut text),
-            ClientTopic::Private(_) => Vec::new(),
+        let place = to.clone();
+        let queued = match sent.what {
+            What::Message { reply_to } => {
+                let mut message = NewMessage::new(to, sent.text.unwrap_or_default());
+                message.mentions = sent.mentions.into_iter().map(str::to_owned).collect();
+                (message.mention_all, message.reply_to) = (sent.mention_all, reply_to);
+                self.apps[app].session.send_message(now_ms, message)
+            }
+            what => {
+                let kind = match what {
+                    What::Message { .. } | What::Delete { .. } => ChangeKind::Delete,
+                    What::Edit { .. } => ChangeKind::Edit {
+                        text: sent.text,
+                        mentions: sent.mentions.into_iter().map(str::to_owned).collect(),
+                        mention_all: sent.mention_all,
+                    },
+                    What::React { emoji, .. } => ChangeKind::React { emoji: emoji.to_owned() },
+                    What::Unreact { emoji, .. } => ChangeKind::Unreact { emoji: emoji.to_owned() },
+                };
+                let target = self.target_in_app(app, number, &to, what);
+                let change = NewChange { to, target, kind, nonce: None };
+                self.apps[app].session.change(now_ms, change)
+            }
         };
-        let mut message = NewMessage::new(to, text);
-        message.mentions = mentions.into_iter().map(str::to_owned).collect();
-        match self.apps[app].session.send_message(now_ms, message) {
+        match queued {
             Ok(nonce) => {
                 self.oracle.count("app sent");
-                self.apps[app].sent.insert(nonce, Sent { number, outcome: None });
+                self.oracle.name_act(number, &nonce);
+                self.apps[app].sent.insert(nonce, Sent { number, topic: place, outcome: None });
             }
             Err(_) => self.oracle.count("app refused"),
+        }
+    }
+
+    /// The message that a change is of: sometimes one that is being sent.
+    fn target_in_app(&mut self, app: usize, number: usize, to: &ClientTopic, what: What) -> Target {
+        let unsent = self.apps[app].sent.iter().find(|(_, sent)| {
+            sent.outcome.is_none() && sent.topic == *to && self.oracle.is_of_message(sent.number)
+        });
+        match unsent.map(|(nonce, sent)| (nonce.clone(), sent.number)) {
+            Some((nonce, of)) if self.random.chance(300) => {
+                self.oracle.name_target(number, of);
+                self.oracle.count("app changed an unsent message");
+                Target::Nonce(nonce)
+            }
+            _ => Target::Number(what.target().unwrap_or(0)),
         }
     }
 
@@ -331,6 +392,7 @@ impl World {
         self.note(|| format!("    app {app} starts again"));
         self.hang_up(app);
         let seed = self.random.next_u64();
+        let keeps = self.random.chance(500);
         let this = &mut self.apps[app];
         this.attempts += 1;
         let mut snapshot = this.session.snapshot();
@@ -338,6 +400,11 @@ impl World {
             snapshot.outbox.clear();
         }
         this.session = Session::restore(this.options.clone(), seed, snapshot);
+        // It may have kept what it shows, too.
+        match keeps {
+            true => this.timelines.end(),
+            false => this.timelines = Timelines::new(&this.user),
+        }
         this.wakes += 1;
         this.is_signed_out = false;
         let number = this.wakes;
@@ -363,6 +430,7 @@ impl World {
             }
             AppEvent::Joined { room, seq, recovered, online, members, .. } => {
                 let members_max = self.plan.options.members_max as u64;
+                let is_folded = self.apps[app].options.fold;
                 let shows_none = *seq == 0 || self.apps[app].options.join_limit == Some(0);
                 let shown = self.apps[app].rooms.entry(room.clone()).or_default();
                 if *recovered {
@@ -372,6 +440,7 @@ impl World {
                 } else {
                     // Where there is nothing to show, everything is shown.
                     (shown.last, shown.start) = (shows_none.then_some(*seq), *seq);
+                    shown.is_folded = is_folded;
                 }
                 shown.members = members.iter().cloned().collect();
                 shown.has_names = *online <= members_max;
@@ -393,22 +462,19 @@ impl World {
             AppEvent::Message { topic: place, entry } => {
                 self.oracle.count("app message");
                 self.check_entry(app, place, entry)?;
-                let this = &mut self.apps[app];
-                let last = match place {
-                    ClientTopic::Room(room) => {
-                        let shown = this.rooms.get_mut(room).ok_or("it is not in that room")?;
-                        shown.last.replace(entry.seq)
-                    }
-                    ClientTopic::Private(with) => this.people.insert(with.clone(), entry.seq),
-                };
-                ensure(last.is_none_or(|last| entry.seq == last + 1), || format!("{last:?} was the last"))?;
+                self.comes_next(app, place, entry.seq)?;
             }
+            AppEvent::Change { topic: place, change } => {
+                self.oracle.count("app change");
+                self.check_change(app, place, change)?;
+                self.comes_next(app, place, change.seq)?;
+            }
+            AppEvent::UnknownEntry { .. } => return Err("a kind that the client does not know".to_owned()),
             AppEvent::Stored { nonce, topic: place, seq, .. } => {
                 let sent = self.outcome(app, nonce, Outcome::Stored)?;
                 let topic = self.topic(app, place)?;
-                let entry = self.oracle.entry(&topic, *seq).ok_or("it is not stored")?;
-                let is_it = crate::wire::number(entry.body.text()) == Some(sent);
-                ensure(is_it, || format!("that is {entry:?}"))?;
+                let is_it = self.oracle.stands_for(sent, &topic, *seq);
+                ensure(is_it, || format!("that is {:?}", self.oracle.entry(&topic, *seq)))?;
             }
             AppEvent::NotSent { nonce, may_be_stored, .. } => {
                 self.oracle.count("app not sent");
@@ -437,13 +503,18 @@ impl World {
                 for entry in &page.messages {
                     self.check_entry(app, &page.topic, entry)?;
                 }
+                for change in &page.changes {
+                    self.check_change(app, &page.topic, change)?;
+                }
             }
             AppEvent::NoHistory { .. } => {}
             AppEvent::Replayed { room, upto } => {
-                let shown = self.apps[app].rooms.get(room).ok_or("it is not in that room")?;
-                ensure(shown.last.is_none_or(|last| last == *upto), || {
-                    format!("{:?} is the last", shown.last)
-                })?;
+                let shown = self.apps[app].rooms.get_mut(room).ok_or("it is not in that room")?;
+                shown.is_folded = false;
+                let last = shown.last.replace(*upto);
+                let topic = self.topic(app, &ClientTopic::room(room.clone()))?;
+                let is_next = last.is_none_or(|last| self.oracle.only_changes(&topic, last + 1, *upto));
+                ensure(is_next, || format!("{last:?} is the last"))?;
             }
             // What they make of the account is compared at the end.
             AppEvent::Room { .. }
@@ -485,11 +556,91 @@ impl World {
         }
     }
 
-    /// Checks an entry that an application shows against the log.
+    /// Applies an event to the timelines, and checks what they show of the messages that it
+    /// concerns.
+    fn show_in_timeline(&mut self, app: usize, event: &AppEvent) -> Check {
+        let App { counted, session, .. } = &mut self.apps[app];
+        match event {
+            AppEvent::Online { rooms, .. } => {
+                *counted =
+                    rooms.iter().filter(|room| room.unread.is_some()).map(|r| r.room.clone()).collect();
+            }
+            // Not if the user has read further by now.
+            AppEvent::Read { topic: ClientTopic::Room(room), upto, counts: Some(_), .. }
+                if session.account().room(room).is_some_and(|known| known.read <= *upto) =>
+            {
+                counted.insert(room.clone());
+            }
+            AppEvent::Read { topic: ClientTopic::Room(room), .. }
+            | AppEvent::Joined { room, recovered: false, .. }
+            | AppEvent::Left { room, .. }
+            | AppEvent::Room { room, .. }
+            | AppEvent::Activity { room, .. } => {
+                counted.remove(room);
+            }
+            _ => {}
+        }
+        let Some((place, seqs)) = self.apps[app].timelines.apply(event, self.bug) else { return Ok(()) };
+        let topic = self.topic(app, &place)?;
+        let this = &self.apps[app];
+        let position = this.position(&place);
+        for shown in seqs.into_iter().filter_map(|seq| this.timelines.message(&place, seq)) {
+            is_version(&self.oracle, &topic, shown)?;
+            let last = self.oracle.last_effective(&topic, shown.seq, position);
+            ensure(shown.updated >= last, || format!("it shows {shown:?} without its change {last}"))?;
+        }
+        let is_at_top = position > 0 && position == self.oracle.last(&topic);
+        if is_at_top && self.random.chance(50) && !self.apps[app].timelines.is_asked(&place) {
+            self.oracle.count("app at the top");
+            self.apps[app].timelines.are_complete(&place, &topic, &self.oracle)?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of the next entry of a topic.
+    fn comes_next(&mut self, app: usize, place: &ClientTopic, seq: u64) -> Check {
+        let topic = self.topic(app, place)?;
+        let this = &mut self.apps[app];
+        let (last, is_folded) = match place {
+            ClientTopic::Room(room) => {
+                let shown = this.rooms.get_mut(room).ok_or("it is not in that room")?;
+                (shown.last.replace(seq), shown.is_folded)
+            }
+            ClientTopic::Private(with) => (this.people.insert(with.clone(), seq), false),
+        };
+        let is_next = last.is_none_or(|last| {
+            seq == last + 1
+                || (is_folded && seq > last && self.oracle.only_changes(&topic, last + 1, seq - 1))
+        });
+        ensure(is_next, || format!("{last:?} was the last"))
+    }
+
+    /// Checks a message that an application gets against the log.
     fn check_entry(&self, app: usize, place: &ClientTopic, shown: &Entry) -> Check {
         let topic = self.topic(app, place)?;
         let entry = self.oracle.entry(&topic, shown.seq).ok_or("it is not stored")?;
-        let is_same = shown.text == entry.body.text()
+        let is_same = shown.from == entry.from.as_str()
+            && shown.timestamp == entry.at_ms / 1000
+            && shown.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());
+        ensure(is_same, || format!("the log has {entry:?}"))?;
+        is_version(&self.oracle, &topic, shown)
+    }
+
+    /// Checks a change that an application gets against the log.
+    fn check_change(&self, app: usize, place: &ClientTopic, shown: &Change) -> Check {
+        let topic = self.topic(app, place)?;
+        let entry = self.oracle.entry(&topic, shown.seq).ok_or("it is not stored")?;
+        let is_same = match (&entry.body, &shown.kind) {
+            (Body::Edit { text: Some(text), .. }, ChangeKind::Edit { text: shown, .. }) => {
+                shown.as_ref().is_none_or(|shown| shown == text.as_str())
+            }
+            (Body::Delete { .. }, ChangeKind::Delete) => true,
+            (Body::React { emoji, .. }, ChangeKind::React { emoji: shown })
+            | (Body::Unreact { emoji, .. }, ChangeKind::Unreact { emoji: shown }) => shown == emoji.as_str(),
+            _ => false,
+        };
+        let is_same = is_same
+            && entry.body.target() == Some(shown.target)
             && shown.from == entry.from.as_str()
             && shown.timestamp == entry.at_ms / 1000
             && shown.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());
@@ -550,6 +701,10 @@ impl World {
             ensure(shown.last.unwrap_or(0) == last || (is_gone && shown.start == last), || {
                 format!("shows {:?} of {last} in {room}", shown.last)
             })?;
+            if shown.last == Some(last) {
+                app.timelines.are_complete(&ClientTopic::room(room.clone()), &topic, &self.oracle)?;
+                self.counts_are_right(app, room, &topic)?;
+            }
             let Topic::Room(name) = topic else { continue };
             let people = expected.people.get(&name).ok_or("is in a room that nobody is in")?;
             let names: BTreeSet<String> = people.iter().map(ToString::to_string).collect();
@@ -569,8 +724,26 @@ impl World {
             ensure(is_old || is_hidden || shown == last || is_gone || with == NO_ACCOUNT, || {
                 format!("shows {shown} of {last} with {with}")
             })?;
+            if shown == last {
+                app.timelines.are_complete(&ClientTopic::private(with), &topic, &self.oracle)?;
+            }
         }
         Ok(())
+    }
+
+    /// Checks what an application counts as unread in a room that it has joined. A message
+    /// that it was not sent may be counted after it was deleted, until the server counts again.
+    fn counts_are_right(&self, app: &App, room: &str, topic: &Topic) -> Check {
+        let Some(shown) = app.session.account().room(room) else { return Ok(()) };
+        let (Some(unread), last) = (shown.unread.map(u64::from), self.oracle.last(topic)) else {
+            return Ok(());
+        };
+        if !app.counted.contains(room) || self.oracle.has_guessed() {
+            return Ok(());
+        }
+        let counts = self.oracle.counts(&app.user, topic, shown.read, last, 0).capped();
+        let is_right = (counts.least.0..=counts.most.0).contains(&unread);
+        ensure(is_right, || format!("counts {unread} unread in {room} after {}, not {counts:?}", shown.read))
     }
 }
 

@@ -51,7 +51,8 @@ impl World {
         self.log.trim(&topic, keep);
         let first = self.log.first(&topic);
         self.note(|| format!("    {topic:?} is kept from {first} on"));
-        self.oracle.trimmed(&topic, first);
+        let now_ms = self.now_ms;
+        self.oracle.trimmed(&topic, first, now_ms);
         // One server does it, and only its own hubs get to know.
         let node = self.random.index(NODES);
         if self.nodes[node].state != NodeState::Down {

@@ -48,6 +48,7 @@ impl World {
                 Action::Answer(session) => self.revocation_answered(hub, &session)?,
             }
         }
+        self.oracle.turn_ended(hub);
         for id in std::mem::take(&mut self.hubs[hub].gone) {
             self.hubs[hub].sockets[id.0 as usize] = None;
         }
@@ -115,7 +116,9 @@ impl World {
                     Query::Tops { rooms } => (id, rooms).hash(&mut self.hasher),
                 }
                 self.count_read(hub)?;
-                if let Query::Page { topic: topic @ Topic::Room(_), .. } = &query {
+                if let Query::Page { topic: topic @ Topic::Room(_), .. }
+                | Query::Messages { topic: topic @ Topic::Room(_), .. } = &query
+                {
                     // An entry that is committed between the two would be lost. (The client
                     // that wanted the page may have gone, and the hub have unsubscribed.)
                     let shell = &self.hubs[hub];
@@ -143,7 +146,9 @@ impl World {
                 let (node, shard) = self.shard(hub);
                 self.nodes[node].routing.unsubscribe(shard, &to);
                 if let Subscription::Room(room) = to {
-                    self.hubs[hub].forgot.insert(Topic::Room(room));
+                    let topic = Topic::Room(room);
+                    self.oracle.unsubscribed(hub, &topic);
+                    self.hubs[hub].forgot.insert(topic);
                 }
             }
             Output::Presence(change) => self.tell_others(hub, change),
@@ -487,9 +492,11 @@ impl World {
     /// Notes for the oracle what an item changes.
     fn observe(&mut self, hub: usize, item: &Item, now: Now) {
         match item {
-            Item::Commit { receipts, .. } | Item::Failure { receipts, .. } => {
-                self.note_receipts(hub, receipts)
+            Item::Commit { entries, receipts, .. } => {
+                self.oracle.given(hub, entries);
+                self.note_receipts(hub, receipts);
             }
+            Item::Failure { receipts, .. } => self.note_receipts(hub, receipts),
             Item::Answer(..) => self.hubs[hub].reads -= 1,
             Item::Revoke(sessions) => self.hubs[hub].revoked.extend(sessions.iter().cloned()),
             Item::Renew(session, good_until_ms) => {

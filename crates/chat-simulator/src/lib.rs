@@ -25,11 +25,13 @@
 //! | `calls` | changes of rooms and members, and marks |
 //! | `storing`, `log` | the log and its answers, the bus between the servers |
 //! | `people` | users with v1, and with v2 and any request |
-//! | `apps` | users with the real client, and what their applications show |
+//! | `acts` | what users do in a topic: messages, answers, changes of messages |
+//! | `apps`, `timelines` | users with the real client, and what their applications show |
 //! | `faults` | servers that crash and drain, partitions, outages, clocks, retention |
 //! | `oracle` | the checks of every step, and of the end |
 //! | `planted` | bugs on purpose: each must be caught |
 
+mod acts;
 mod apps;
 mod calls;
 mod faults;
@@ -40,6 +42,7 @@ mod people;
 mod planted;
 mod rates;
 mod storing;
+mod timelines;
 mod wire;
 mod world;
 

@@ -2,17 +2,24 @@
 //! wire, and nothing of how a hub works.
 
 mod marks;
+mod messages;
+mod pages;
 mod rooms;
+mod rule;
+mod taken_back;
 mod v1;
 mod v2;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chat_core::{Draft, Entry, HubOptions, Pair, RoomName, Topic, Username};
+use chat_core::{Body, Draft, Entry, HubOptions, Nonce, Pair, RoomName, Topic, Username};
 
 use self::marks::Said;
+use self::messages::TopicLog;
 use self::rooms::Room;
+pub(crate) use self::rule::{ADMINISTRATOR, Tops};
+use self::taken_back::TakenBack;
 use self::v1::V1;
 pub(crate) use self::v2::V2;
 use crate::wire::{Frame, number};
@@ -25,25 +32,29 @@ pub(crate) struct Oracle {
     options: HubOptions,
     /// The longest duration of a turn: a hub's frames may be as late, in ms.
     turn_ms: u64,
-    /// All messages of users. Every text is unique and has its index here.
-    messages: Vec<Message>,
-    /// The entries of each topic, from `seq` 1.
-    logs: BTreeMap<Topic, Vec<Arc<Entry>>>,
+    /// All messages of users, and changes of messages. Every text is unique and has its
+    /// index here.
+    acts: Vec<Act>,
+    /// The index of each nonce there.
+    named: BTreeMap<(Username, String), usize>,
+    logs: BTreeMap<Topic, TopicLog>,
     /// The oldest number that is still kept.
     kept: BTreeMap<Topic, u64>,
-    /// The entry of each nonce.
+    /// The entry for which each nonce stands.
     nonces: BTreeMap<(Username, String), (Topic, u64)>,
     pub(crate) connections: Vec<Connection>,
-    /// The newest message of each room that a client of each hub got.
+    /// The newest entry of each room that a client of each hub got.
     shown: BTreeMap<(usize, RoomName), u64>,
+    /// What each hub knows to be edited away or deleted.
+    taken_back: TakenBack,
     /// Who has ever typed where.
     typists: BTreeSet<(Topic, Username)>,
     /// How many connections of each user joined each room, and how many left it.
     came: BTreeMap<(RoomName, Username), u64>,
     went: BTreeMap<(RoomName, Username), u64>,
-    /// The latest message that was stored, of each topic and author.
+    /// The latest act that was stored, of each topic and author.
     latest: BTreeMap<(Topic, usize), usize>,
-    /// Sends that a hub was handed and has put out no draft for, by hub and message.
+    /// Sends that a hub was handed and has put out no draft for, by hub and act.
     handed: BTreeMap<(usize, usize), Vec<SendRef>>,
     /// The rooms, as the committed changes make them.
     rooms: BTreeMap<RoomName, Room>,
@@ -62,19 +73,79 @@ pub(crate) struct Oracle {
     pub(crate) seen: BTreeMap<&'static str, u64>,
 }
 
-/// A message of a user, however often it is sent.
-struct Message {
+/// A message, or a change of one, of a user, however often it is sent.
+struct Act {
     user: Username,
-    /// The number of the sender whose messages keep their order.
+    /// The number of the sender whose acts keep their order.
     author: usize,
     topic: Topic,
+    what: What,
+    /// The message that it changes, where that had no number yet.
+    of: Option<usize>,
     nonce: Option<String>,
     stored: Option<u64>,
     /// One of its sends was answered with `error`.
     refused: bool,
+    /// Another connection of its user sends it once more: it has no order.
+    is_repeated: bool,
+    /// How the log has refused it.
+    refusals: BTreeSet<&'static str>,
 }
 
-/// One send of a message.
+/// What a user does in a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Message { reply_to: Option<u64> },
+    Edit { target: u64 },
+    Delete { target: u64 },
+    React { target: u64, emoji: &'static str },
+    Unreact { target: u64, emoji: &'static str },
+}
+
+impl What {
+    /// The message that it changes.
+    pub(crate) fn target(self) -> Option<u64> {
+        match self {
+            Self::Message { .. } => None,
+            Self::Edit { target }
+            | Self::Delete { target }
+            | Self::React { target, .. }
+            | Self::Unreact { target, .. } => Some(target),
+        }
+    }
+
+    fn with_target(self, target: u64) -> Self {
+        match self {
+            Self::Message { .. } => self,
+            Self::Edit { .. } => Self::Edit { target },
+            Self::Delete { .. } => Self::Delete { target },
+            Self::React { emoji, .. } => Self::React { target, emoji },
+            Self::Unreact { emoji, .. } => Self::Unreact { target, emoji },
+        }
+    }
+
+    /// Whether a draft or an entry is that, with the text of this number. An entry answers
+    /// the message that was wanted, or none.
+    fn is(self, number: usize, body: &Body) -> bool {
+        let is_text = |text: &str| crate::wire::number(text) == Some(number);
+        match (self, body) {
+            (Self::Message { reply_to: wanted }, Body::Message { text, reply_to, state, .. }) => {
+                is_text(text.as_str()) && (reply_to.is_none() || *reply_to == wanted) && state.is_none()
+            }
+            (Self::Edit { target: wanted }, Body::Edit { target, text: Some(text), .. }) => {
+                *target == wanted && is_text(text.as_str())
+            }
+            (Self::Delete { target: wanted }, Body::Delete { target }) => *target == wanted,
+            (Self::React { target: wanted, emoji: with }, Body::React { target, emoji })
+            | (Self::Unreact { target: wanted, emoji: with }, Body::Unreact { target, emoji }) => {
+                *target == wanted && emoji.as_str() == with
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One send of an act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SendRef {
     pub(crate) connection: usize,
@@ -125,12 +196,14 @@ impl Oracle {
         Self {
             options,
             turn_ms,
-            messages: Vec::new(),
+            acts: Vec::new(),
+            named: BTreeMap::new(),
             logs: BTreeMap::new(),
             kept: BTreeMap::new(),
             nonces: BTreeMap::new(),
             connections: Vec::new(),
             shown: BTreeMap::new(),
+            taken_back: TakenBack::default(),
             typists: BTreeSet::new(),
             came: BTreeMap::new(),
             went: BTreeMap::new(),
@@ -151,18 +224,57 @@ impl Oracle {
         self.draining.insert(hub);
     }
 
-    /// Adds a message of a user, and returns the number for its text.
-    pub(crate) fn add_message(&mut self, user: &Username, author: usize, topic: Topic) -> usize {
+    /// Adds an act of a user, and returns the number for its text.
+    pub(crate) fn add_act(&mut self, user: &Username, author: usize, topic: Topic, what: What) -> usize {
         let user = user.clone();
-        self.messages.push(Message { user, author, topic, nonce: None, stored: None, refused: false });
-        self.messages.len() - 1
+        self.acts.push(Act {
+            user,
+            author,
+            topic,
+            what,
+            of: None,
+            nonce: None,
+            stored: None,
+            refused: false,
+            is_repeated: false,
+            refusals: BTreeSet::new(),
+        });
+        self.acts.len() - 1
+    }
+
+    /// Notes that an act changes a message that is not stored yet.
+    pub(crate) fn name_target(&mut self, number: usize, of: usize) {
+        self.acts[number].of = Some(of);
+    }
+
+    /// What a user wants, with the number of the message.
+    fn wanted(&self, act: &Act) -> What {
+        match act.of.and_then(|of| self.acts[of].stored) {
+            Some(target) => act.what.with_target(target),
+            None => act.what,
+        }
+    }
+
+    /// Notes the nonce under which an act is sent.
+    pub(crate) fn name_act(&mut self, number: usize, nonce: &str) {
+        let act = &mut self.acts[number];
+        act.nonce = Some(nonce.to_owned());
+        self.named.insert((act.user.clone(), nonce.to_owned()), number);
+    }
+
+    /// Notes that an act is sent once more by another connection of its user.
+    pub(crate) fn sent_again(&mut self, nonce: &str, user: &Username) {
+        if let Some(&number) = self.named.get(&(user.clone(), nonce.to_owned())) {
+            self.acts[number].is_repeated = true;
+        }
     }
 
     pub(crate) fn opened_v1(&mut self, hub: usize, node: usize, user: &Username, room: &RoomName) -> usize {
         let replay = self.options.join_replay_entries as u64;
         let shown = self.shown.get(&(hub, room.clone())).copied().unwrap_or(0);
+        let earliest = self.oldest_of(&Topic::Room(room.clone()), replay, shown);
         *self.came.entry((room.clone(), user.clone())).or_insert(0) += 1;
-        let speaks = Speaks::V1(Box::new(V1::new(room.clone(), shown.saturating_sub(replay) + 1)));
+        let speaks = Speaks::V1(Box::new(V1::new(room.clone(), earliest)));
         let what = format!("{user} in {room} on hub {hub} of server {node}");
         self.opened(hub, user, speaks, &what)
     }
@@ -211,6 +323,7 @@ impl Oracle {
         self.shown.retain(|(of, _), _| *of != hub);
         self.handed.retain(|(of, _), _| *of != hub);
         self.told.retain(|(of, ..)| *of != hub);
+        self.taken_back.forget_hub(hub);
         self.draining.remove(&hub);
     }
 
@@ -227,15 +340,12 @@ impl Oracle {
 
     /// Notes that a hub is stepped with a message of a v1 connection.
     pub(crate) fn handed_v1(&mut self, connection: usize, text: &str, now_ms: u64) {
-        if let Some(number) = number(text).filter(|number| *number < self.messages.len()) {
+        if let Some(number) = number(text).filter(|number| *number < self.acts.len()) {
             self.hand(connection, number, None, now_ms);
         }
     }
 
     fn hand(&mut self, connection: usize, number: usize, nonce: Option<String>, now_ms: u64) {
-        if self.messages[number].nonce.is_none() {
-            self.messages[number].nonce.clone_from(&nonce);
-        }
         let Connection { hub, sends, .. } = &mut self.connections[connection];
         let send = SendRef { connection, index: sends.len() };
         sends.push(Send {
@@ -252,9 +362,12 @@ impl Oracle {
 
     /// Finds the send of a draft that a hub has put out.
     pub(crate) fn drafted(&mut self, hub: usize, draft: &Draft, now_ms: u64) -> Result<SendRef, String> {
-        let (number, message) = self.message(draft.body.text())?;
-        ensure(message.user == draft.from, || format!("{} wrote {draft:?}", message.user))?;
-        ensure(message.topic == draft.topic, || format!("{draft:?} was meant for {:?}", message.topic))?;
+        let (number, act) = self.act_of(&draft.from, draft.nonce.as_ref(), &draft.body)?;
+        ensure(act.user == draft.from, || format!("{} wrote {draft:?}", act.user))?;
+        ensure(act.topic == draft.topic, || format!("{draft:?} was meant for {:?}", act.topic))?;
+        let wanted = self.wanted(act);
+        ensure(wanted.is(number, &draft.body), || format!("{draft:?} was meant as {wanted:?}"))?;
+        ensure(draft.rules == self.options.change_rules, || format!("{draft:?} is under other rules"))?;
         // Each connection's drafts come in the order of its sends, without those that
         // were refused, perhaps in this turn.
         let connections = &self.connections;
@@ -291,38 +404,63 @@ impl Oracle {
         self.connections[send.connection].unanswered.retain(|(index, _)| *index != send.index);
     }
 
-    fn message(&self, text: &str) -> Result<(usize, &Message), String> {
+    /// The act with a text.
+    fn act_of_text(&self, text: &str) -> Result<(usize, &Act), String> {
         let number = number(text).ok_or_else(|| format!("no user sent {text:?}"))?;
-        let message = self.messages.get(number).ok_or_else(|| format!("no user sent {text:?}"))?;
-        Ok((number, message))
+        let act = self.acts.get(number).ok_or_else(|| format!("no user sent {text:?}"))?;
+        Ok((number, act))
+    }
+
+    /// The act that a draft or an entry is, by its nonce or else by its text.
+    fn act_of(&self, from: &Username, nonce: Option<&Nonce>, body: &Body) -> Result<(usize, &Act), String> {
+        let key = nonce.map(|nonce| (from.clone(), nonce.as_str().to_owned()));
+        match key.and_then(|key| self.named.get(&key)) {
+            Some(&number) => Ok((number, &self.acts[number])),
+            None => self.act_of_text(body.text()),
+        }
     }
 
     /// Checks a new entry: the log numbers 1, 2, 3 …, stores nothing twice, and keeps the
     /// order of each sender.
-    pub(crate) fn committed(&mut self, entry: &Arc<Entry>, now_ms: u64) -> Check {
-        let (number, message) = self.message(entry.body.text())?;
-        ensure(message.user == entry.from, || format!("{entry:?} was written by {}", message.user))?;
-        ensure(message.stored.is_none(), || format!("{entry:?} was stored before"))?;
-        ensure(message.topic == entry.topic, || format!("{entry:?} was meant for {:?}", message.topic))?;
-        self.may_write(entry, now_ms)?;
-        let key = (entry.topic.clone(), message.author);
+    pub(crate) fn committed(&mut self, entry: &Arc<Entry>, tops: &Tops, now_ms: u64) -> Check {
+        let (number, act) = self.act_of(&entry.from, entry.nonce.as_ref(), &entry.body)?;
+        ensure(act.user == entry.from, || format!("{entry:?} was written by {}", act.user))?;
+        ensure(act.stored.is_none(), || format!("{entry:?} was stored before"))?;
+        ensure(act.topic == entry.topic, || format!("{entry:?} was meant for {:?}", act.topic))?;
+        let wanted = self.wanted(act);
+        ensure(wanted.is(number, &entry.body), || format!("{entry:?} was meant as {wanted:?}"))?;
+        if let Body::Message { reply_to, .. } = &entry.body {
+            self.may_write(entry, now_ms)?;
+            let wanted = match act.what {
+                What::Message { reply_to } => reply_to,
+                _ => None,
+            };
+            let answers = wanted.filter(|target| self.is_target(&entry.topic, *target, tops));
+            ensure(*reply_to == answers, || format!("{entry:?} answers {answers:?}"))?;
+        }
+        let key = (entry.topic.clone(), act.author);
         let latest = self.latest.get(&key).copied();
-        ensure(latest < Some(number) || message.refused, || format!("{entry:?} is behind a later message"))?;
-        self.latest.insert(key, latest.unwrap_or(0).max(number));
-        let message = &self.messages[number];
-        if let Some(nonce) = message.nonce.clone() {
+        if !act.is_repeated {
+            // What the log has refused may be sent again later, and be stored.
+            let has_order = !act.refused && act.refusals.is_empty();
+            ensure(latest < Some(number) || !has_order, || format!("{entry:?} is behind a later act"))?;
+            self.latest.insert(key, latest.unwrap_or(0).max(number));
+        }
+        let act = &self.acts[number];
+        if let Some(nonce) = act.nonce.clone() {
             let key = (entry.from.clone(), nonce);
             let place = (entry.topic.clone(), entry.seq);
             let before = self.nonces.insert(key, place);
             ensure(before.is_none(), || format!("{entry:?} has a nonce that is at {before:?} already"))?;
         }
         let log = self.logs.entry(entry.topic.clone()).or_default();
-        ensure(entry.seq == log.len() as u64 + 1, || format!("{entry:?} comes after {} others", log.len()))?;
-        ensure(log.last().is_none_or(|last| last.at_ms <= entry.at_ms), || {
+        let count = log.entries.len();
+        ensure(entry.seq == count as u64 + 1, || format!("{entry:?} comes after {count} others"))?;
+        ensure(log.entries.last().is_none_or(|last| last.at_ms <= entry.at_ms), || {
             format!("{entry:?} is older than the one before")
         })?;
-        log.push(Arc::clone(entry));
-        self.messages[number].stored = Some(entry.seq);
+        log.push(entry, now_ms);
+        self.acts[number].stored = Some(entry.seq);
         Ok(())
     }
 
@@ -334,10 +472,10 @@ impl Oracle {
             let same = |send: &Send| send.number == this.number;
             let first_sent = connection.sends.iter().position(same).unwrap_or(send.index);
             let is_v2 = matches!(connection.speaks, Speaks::V2(_));
-            let topic = &self.messages[this.number].topic;
+            let topic = &self.acts[this.number].topic;
             for (index, other) in connection.sends.iter().enumerate() {
                 // v1 keeps the order of each room and conversation only.
-                if !is_v2 && self.messages[other.number].topic != *topic {
+                if !is_v2 && self.acts[other.number].topic != *topic {
                     continue;
                 }
                 if index > send.index
@@ -356,7 +494,9 @@ impl Oracle {
                     let since = &connection.sends[index + 1..=send.index];
                     since.iter().any(|again| again.nonce == other.nonce)
                 };
-                let is_there = self.messages[other.number].stored.is_some()
+                let is_there = self.is_stored(other.number)
+                    || self.acts[other.number].is_repeated
+                    || self.acts[this.number].is_repeated
                     || other.has_no_recipient
                     || other.nonce.as_ref().is_some_and(|nonce| connection.given_up.contains(nonce));
                 ensure(this.at_ms >= may_go_on_ms || is_there || was_sent_again(), || {
@@ -376,13 +516,25 @@ impl Oracle {
         self.connections[send.connection].sends[send.index].has_no_recipient = true;
     }
 
+    /// Notes that the log refuses a change for good.
+    pub(crate) fn refused(&mut self, send: SendRef, code: &'static str) {
+        let send = &mut self.connections[send.connection].sends[send.index];
+        send.has_no_recipient = true;
+        self.acts[send.number].refusals.insert(code);
+    }
+
     /// Notes that the log has dropped the entries before `first`.
-    pub(crate) fn trimmed(&mut self, topic: &Topic, first: u64) {
-        self.kept.insert(topic.clone(), first);
+    pub(crate) fn trimmed(&mut self, topic: &Topic, first: u64, now_ms: u64) {
+        let before = self.kept.insert(topic.clone(), first);
+        if before != Some(first) {
+            self.logs.entry(topic.clone()).or_default().trims.push((now_ms, first));
+        }
     }
 
     /// Checks a frame that is written to a connection.
     pub(crate) fn receive(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
+        self.has_no_trace(self.connections[connection].hub, frame)
+            .map_err(|why| format!("{} got {why}: {frame:?}", self.connections[connection].name))?;
         let to = &self.connections[connection];
         let is_late = to.expires_ms.is_some_and(|expires_ms| expires_ms + self.turn_ms < now_ms);
         let checked = if to.closed {
@@ -426,7 +578,7 @@ impl Oracle {
     }
 
     pub(crate) fn last(&self, topic: &Topic) -> u64 {
-        self.logs.get(topic).map_or(0, |log| log.len() as u64)
+        self.logs.get(topic).map_or(0, |log| log.entries.len() as u64)
     }
 
     /// The oldest number of a topic that is kept.
@@ -435,16 +587,35 @@ impl Oracle {
     }
 
     pub(crate) fn entry(&self, topic: &Topic, seq: u64) -> Option<&Arc<Entry>> {
-        self.logs.get(topic)?.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+        self.logs.get(topic)?.entry(seq)
     }
 
     pub(crate) fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.logs.keys()
     }
 
-    /// Whether a message is in the log.
+    /// Whether an act is in the log, or what it wants was so already.
     pub(crate) fn is_stored(&self, number: usize) -> bool {
-        self.messages[number].stored.is_some()
+        let act = &self.acts[number];
+        let key = act.nonce.clone().map(|nonce| (act.user.clone(), nonce));
+        act.stored.is_some() || key.is_some_and(|key| self.nonces.contains_key(&key))
+    }
+
+    /// Whether an act is a message.
+    pub(crate) fn is_of_message(&self, number: usize) -> bool {
+        self.acts[number].what.target().is_none()
+    }
+
+    /// Whether an acknowledgement of an act names this entry.
+    pub(crate) fn stands_for(&self, number: usize, topic: &Topic, seq: u64) -> bool {
+        let act = &self.acts[number];
+        let key = act.nonce.clone().map(|nonce| (act.user.clone(), nonce));
+        key.and_then(|key| self.nonces.get(&key)) == Some(&(topic.clone(), seq))
+    }
+
+    /// Whether there are no messages between two numbers, or they are no longer kept.
+    pub(crate) fn only_changes(&self, topic: &Topic, from: u64, upto: u64) -> bool {
+        self.messages_in(topic, from.max(self.first(topic)), upto).next().is_none()
     }
 
     /// The private conversations of a user that have entries.

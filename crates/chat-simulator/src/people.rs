@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chat_core::{Pair, RoomName, SessionId, Topic, Username};
 use serde_json::{Value, json};
 
-use crate::oracle::Check;
+use crate::oracle::{Check, What};
 use crate::rates::EPOCH;
 use crate::wire::{Kind, NO_ACCOUNT, text};
 use crate::world::{Chunk, Event, Incoming, NodeState, Socket, SocketKind, World};
@@ -219,10 +219,12 @@ impl World {
         let frame = if kind < 30 {
             let to = self.some_user();
             let pair = Pair::new(user.clone(), Username::parse(to).expect("a good name"));
-            let text = text(self.oracle.add_message(&user, socket, Topic::Pair(pair)), padding);
+            let what = What::Message { reply_to: None };
+            let text = text(self.oracle.add_act(&user, socket, Topic::Pair(pair), what), padding);
             json!({ "type": "private", "text": text, "to": to, "from": "root" })
         } else {
-            let text = text(self.oracle.add_message(&user, socket, Topic::Room(room)), padding);
+            let what = What::Message { reply_to: None };
+            let text = text(self.oracle.add_act(&user, socket, Topic::Room(room), what), padding);
             json!({ "type": "message", "text": text })
         };
         Some(frame.to_string())
@@ -300,10 +302,18 @@ impl World {
             frame["with"] = self.some_user().into();
         }
         let seq = self.random.between(0, 80);
-        match self.random.between(0, 3) {
+        match self.random.between(0, 5) {
             0 => frame["before"] = seq.into(),
             1 => frame["after"] = seq.into(),
             2 => frame["limit"] = self.random.between(1, 60).into(),
+            3 => {
+                frame["around"] = seq.into();
+                frame["limit"] = self.random.between(1, 60).into();
+            }
+            4 => {
+                let seqs: Vec<u64> = (0..self.random.between(1, 9)).map(|n| seq / 2 + n * n).collect();
+                frame["seqs"] = seqs.into();
+            }
             _ => {}
         }
         if self.random.chance(300) {
@@ -345,19 +355,19 @@ impl World {
     }
 
     fn ask_wrongly(&mut self, reference: &str) -> Value {
-        match self.random.between(0, 5) {
+        match self.random.between(0, 6) {
             0 => json!({}),
             1 => json!({ "type": "dance", "ref": reference }),
             2 => json!({ "type": "join", "room": "", "ref": reference }),
             3 => json!({ "type": "message", "room": "attic", "text": " ", "nonce": reference }),
             4 => json!({ "type": "history", "room": "attic", "with": "ann", "ref": reference }),
-            _ => json!({ "type": "join", "room": "attic", "since": 3, "ref": reference }),
+            5 => json!({ "type": "join", "room": "attic", "since": 3, "ref": reference }),
+            _ => json!({ "type": "react", "room": "attic", "target": 1, "emoji": "ab", "nonce": reference }),
         }
     }
 
     fn write_v2(&mut self, socket: usize, to: &str, is_private: bool) -> Option<String> {
         let user = self.sockets[socket].user.clone();
-        let padding = self.padding();
         // A user may send more before they have sent again what failed: the hub must
         // refuse that.
         let goes_on = self.random.chance(200);
@@ -370,23 +380,20 @@ impl World {
         } else {
             Topic::Room(RoomName::parse(to).expect("a good name"))
         };
-        let number = self.oracle.add_message(&user, socket, topic);
-        let nonce = format!("n{number}");
-        let mut text = text(number, padding);
-        let frame = if is_private {
-            json!({ "type": "private", "to": to, "text": text, "nonce": nonce })
-        } else {
-            let mentions = self.some_mentions(&mut text);
-            let mut frame = json!({ "type": "message", "room": to, "text": text, "nonce": nonce });
-            if !mentions.is_empty() {
-                frame["mentions"] = mentions.into();
+        let (nonce, frame) = match self.some_repeated(&user) {
+            Some(repeated) => repeated,
+            None => {
+                let (number, sent) = self.some_act(&user, socket, &topic);
+                let nonce = format!("n{number}");
+                self.oracle.name_act(number, &nonce);
+                let mut frame = sent.frame(&topic, &user);
+                frame["nonce"] = nonce.as_str().into();
+                (nonce, frame.to_string())
             }
-            if self.random.chance(50) {
-                frame["mention_all"] = true.into();
-            }
-            frame
         };
-        let frame = frame.to_string();
+        if self.random.chance(self.rates.again) {
+            self.again.push((user, nonce.clone(), frame.clone()));
+        }
         let wild = self.wild(socket);
         wild.outbox.push((nonce, frame.clone()));
         wild.waiting += 1;
@@ -396,6 +403,18 @@ impl World {
             self.send_up(socket, Incoming::Frame(frame.clone()));
         }
         Some(frame)
+    }
+
+    /// A send of a user that is repeated, much later or on another connection.
+    fn some_repeated(&mut self, user: &Username) -> Option<(String, String)> {
+        if !self.random.chance(self.rates.again * 2) {
+            return None;
+        }
+        let position = self.again.iter().position(|(by, ..)| by == user)?;
+        let (_, nonce, frame) = self.again.remove(position);
+        self.oracle.sent_again(&nonce, user);
+        self.oracle.count("sent again");
+        Some((nonce, frame))
     }
 
     /// Sends everything that has no answer again.
@@ -432,7 +451,11 @@ impl World {
                 Kind::Hello => wild.is_greeted = true,
                 Kind::Joined => drop(wild.rooms.insert(room, frame.seq.unwrap_or(0))),
                 Kind::Left => drop(wild.rooms.remove(&room)),
-                Kind::Message => drop(wild.rooms.insert(room, frame.seq.unwrap_or(0))),
+                Kind::Message | Kind::Edit | Kind::Delete | Kind::React | Kind::Unreact
+                    if frame.room.is_some() =>
+                {
+                    wild.rooms.insert(room, frame.seq.unwrap_or(0));
+                }
                 Kind::Ack | Kind::Error
                     if frame.nonce.as_ref().is_some_and(|nonce| nonce.starts_with('n')) =>
                 {

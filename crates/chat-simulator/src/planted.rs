@@ -17,6 +17,20 @@ pub enum Bug {
     Shard(chat_shard::PlantedBug),
     /// The log stores a nonce twice.
     NoDedupe,
+    /// The log applies changes to its messages some time after it has stored them.
+    AppliedBeside,
+    /// The log counts a reaction again that is there.
+    DoubleReaction,
+    /// The log stores an edit of a message of another user.
+    EditByAnother,
+    /// The log keeps the texts of edits that were replaced or deleted.
+    OldEditText,
+    /// The log does not remember the nonces of changes that stored nothing.
+    ForgetAnswers,
+    /// The author of a change becomes a member of the room.
+    ChangeJoins,
+    /// A client applies changes that the state of a message contains already.
+    AppliedTwice,
     /// The log claims to keep entries that it has dropped.
     NoFirst,
     /// No server looks for entries that the bus between the servers has lost.

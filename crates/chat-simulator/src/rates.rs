@@ -1,7 +1,7 @@
 //! The limits and fault rates of a world, which its seed decides.
 
 use chat_client::Rng;
-use chat_core::{Framing, HubOptions, RateLimit, RecentLimits};
+use chat_core::{ChangeRules, Framing, HubOptions, RateLimit, RecentLimits};
 use chat_shard::ENTRY_BYTES;
 
 /// The properties of a world that stay the same from its beginning to its end.
@@ -55,6 +55,19 @@ pub(crate) struct Rates {
     pub(crate) revoke: u64,
     /// Actions of users: they make calls that change rooms or members.
     pub(crate) calls: u64,
+    /// What users send: changes of messages, the rest are messages.
+    pub(crate) edits: u64,
+    pub(crate) deletes: u64,
+    pub(crate) reactions: u64,
+    pub(crate) unreactions: u64,
+    /// Messages: they answer another.
+    pub(crate) replies: u64,
+    /// Changes: of a message that is not among the newest.
+    pub(crate) old: u64,
+    /// Edits and deletions: of a message of anybody.
+    pub(crate) foreign: u64,
+    /// Sends: they are repeated on another connection, whether or not they were answered.
+    pub(crate) again: u64,
     /// A connection breaks, in half of the cases so that one side does not notice.
     pub(crate) reset: u64,
     /// A token is good for a few seconds only.
@@ -94,6 +107,14 @@ impl Rates {
             go: up_to(40),
             revoke: up_to(15),
             calls: up_to(80),
+            edits: up_to(200),
+            deletes: up_to(120),
+            reactions: up_to(200),
+            unreactions: up_to(100),
+            replies: up_to(300),
+            old: up_to(600),
+            foreign: up_to(200),
+            again: up_to(60),
             reset: up_to(40),
             short_tokens: up_to(300),
             client_restarts: up_to(20),
@@ -131,6 +152,14 @@ impl Rates {
             go: 0,
             revoke: 0,
             calls: 0,
+            edits: 0,
+            deletes: 0,
+            reactions: 0,
+            unreactions: 0,
+            replies: 0,
+            old: 0,
+            foreign: 0,
+            again: 0,
             reset: 0,
             short_tokens: 0,
             client_restarts: 0,
@@ -214,6 +243,10 @@ fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
         room_idle_ms: random.between(0, 5_000),
         conversation_idle_ms: random.between(6_000, 15_000),
         drain_spread_per_client_ms: random.between(0, 200),
+        change_rules: ChangeRules {
+            edit_ms: random.chance(300).then(|| random.between(500, 8_000)),
+            reactions_max: random.size(1, 5),
+        },
         ..HubOptions::default()
     }
 }

@@ -120,27 +120,39 @@ impl World {
     ) -> Result<Commit, String> {
         // The database has one clock: that of the first server.
         let wall_ms = self.wall_ms(0);
-        let commit = self.log.append(drafts, wall_ms);
+        let commit = self.log.append(drafts, wall_ms, self.now_ms);
         self.note(|| {
             let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
             format!("    the log stores {:?}", stored.collect::<Vec<_>>())
         });
         let first = self.changes.len();
+        for change in &commit.changes {
+            let by_message = |entry: &Arc<Entry>| entry.body.is_message() && is_join(change, entry);
+            ensure(commit.entries.iter().any(by_message), || format!("{change:?} without a message"))?;
+        }
         self.note_changes(&commit.changes, own)?;
         self.joins.extend(first..self.changes.len());
-        for entry in &commit.entries {
-            (&entry.topic, entry.seq).hash(&mut self.hasher);
-            self.oracle.committed(entry, self.now_ms)?;
-            self.owe(entry);
+        let tops = self.oracle.tops(drafts);
+        let mut entries = commit.entries.iter();
+        for (draft, receipt) in std::iter::zip(drafts, &commit.receipts) {
+            self.oracle.judged(draft, &receipt.outcome, &tops, wall_ms)?;
+            if let Outcome::Stored { seq, .. } = receipt.outcome {
+                let entry = entries.next().ok_or("an entry is missing")?;
+                ensure(entry.seq == seq, || format!("{entry:?} is not number {seq}"))?;
+                (&entry.topic, entry.seq).hash(&mut self.hasher);
+                self.oracle.committed(entry, &tops, self.now_ms)?;
+                self.owe(entry);
+            }
         }
+        ensure(entries.next().is_none(), || "an entry has no receipt".to_owned())?;
         for (&send, receipt) in std::iter::zip(sends, &commit.receipts) {
             match receipt.outcome {
                 Outcome::Stored { .. } => self.oracle.stored(send, true)?,
                 Outcome::Duplicate { .. } => self.oracle.stored(send, false)?,
                 Outcome::NoRecipient { .. } => self.oracle.has_no_recipient(send),
                 Outcome::Forbidden => self.oracle.forbidden(send)?,
-                // Nobody sends changes of messages yet.
-                Outcome::NotFound | Outcome::TooMany => return Err(format!("{:?}", receipt.outcome)),
+                Outcome::NotFound => self.oracle.refused(send, "not_found"),
+                Outcome::TooMany => self.oracle.refused(send, "too_many"),
                 Outcome::Failed => {}
             }
         }
@@ -463,8 +475,9 @@ impl World {
 
     pub(crate) fn read(&mut self, origin: Origin, id: ReadId, query: &Query) {
         let fails = self.is_log_out() || self.random.chance(self.rates.read_fails);
-        let answer = if fails { Answer::Failed } else { self.log.answer(query) };
-        if let Query::Page { topic: Topic::Room(room), .. } = query
+        let answer = if fails { Answer::Failed } else { self.log.answer(query, self.now_ms) };
+        if let Query::Page { topic: Topic::Room(room), .. } | Query::Messages { topic: Topic::Room(room), .. } =
+            query
             && !fails
         {
             // A server knows who may get the entries that it reads.
@@ -489,6 +502,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whether a change makes the author of an entry a member of its room.
+fn is_join(change: &RoomChange, entry: &Entry) -> bool {
+    let is_room = matches!(&entry.topic, Topic::Room(room) if room == change.room());
+    is_room && matches!(change, RoomChange::Member { user, .. } if *user == entry.from)
 }
 
 /// The last number of the room of a change.

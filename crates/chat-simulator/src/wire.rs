@@ -17,12 +17,26 @@ pub(crate) struct Frame {
     pub(crate) room: Option<String>,
     pub(crate) seq: Option<u64>,
     pub(crate) nonce: Option<String>,
+    pub(crate) target: Option<u64>,
+    pub(crate) emoji: Option<String>,
+    pub(crate) reply_to: Option<u64>,
+    /// The time of the newest edit, in seconds since 1970.
+    pub(crate) edited: Option<u64>,
+    #[serde(default)]
+    pub(crate) deleted: bool,
+    pub(crate) reactions: Option<Vec<ShownReaction>>,
+    /// The last change that the state of a message contains.
+    pub(crate) updated: Option<u64>,
     #[serde(rename = "ref")]
     pub(crate) reference: Option<String>,
     pub(crate) epoch: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) privates: Option<Vec<Top>>,
     pub(crate) has_more: Option<bool>,
+    #[serde(rename = "has_more_before")]
+    _has_more_before: Option<bool>,
+    #[serde(rename = "has_more_after")]
+    _has_more_after: Option<bool>,
     pub(crate) recovered: Option<bool>,
     pub(crate) online: Option<Online>,
     pub(crate) members: Option<Vec<String>>,
@@ -76,6 +90,10 @@ pub(crate) enum Kind {
     Left,
     Message,
     Private,
+    Edit,
+    Delete,
+    React,
+    Unreact,
     System,
     Ack,
     History,
@@ -87,6 +105,15 @@ pub(crate) enum Kind {
     Room,
     Error,
     Reconnect,
+}
+
+/// The reactions to a message with one emoji.
+#[derive(Deserialize, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShownReaction {
+    pub(crate) emoji: String,
+    pub(crate) count: u64,
+    pub(crate) users: Vec<String>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -190,6 +217,8 @@ pub(crate) struct Request {
     pub(crate) since: Option<u64>,
     pub(crate) before: Option<u64>,
     pub(crate) after: Option<u64>,
+    pub(crate) around: Option<u64>,
+    pub(crate) seqs: Option<Vec<u64>>,
     pub(crate) limit: Option<u64>,
     #[serde(default)]
     pub(crate) fold: bool,

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) bridge_ms: [u64; NODES],
     /// The sessions that were signed out.
     pub(crate) revoked: BTreeSet<SessionId>,
+    /// Sends that their users may repeat on another connection: nonce and frame.
+    pub(crate) again: Vec<(Username, String, String)>,
     /// The last id of a hub: none is used twice.
     pub(crate) hub_ids: u32,
     pub(crate) calm: bool,
@@ -410,6 +412,7 @@ impl World {
             bridge: 0,
             bridge_ms: [0; NODES],
             revoked: BTreeSet::new(),
+            again: Vec::new(),
             hub_ids: 0,
             calm: false,
             summary: Summary::default(),

@@ -30,6 +30,13 @@ each_is_caught! {
     a_bus_that_is_never_healed: Bug::NoPoll,
     a_server_whose_loss_is_not_published: Bug::NoHubLost,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
+    a_log_that_applies_changes_later: Bug::AppliedBeside,
+    a_log_that_counts_a_reaction_again: Bug::DoubleReaction,
+    a_log_that_lets_anybody_edit: Bug::EditByAnother,
+    a_log_that_keeps_the_texts_of_old_edits: Bug::OldEditText,
+    a_log_that_forgets_what_it_has_answered: Bug::ForgetAnswers,
+    a_log_whose_changes_make_members: Bug::ChangeJoins,
+    a_client_that_applies_changes_twice: Bug::AppliedTwice,
 }
 
 #[cfg(feature = "planted-bugs")]
@@ -59,6 +66,10 @@ mod in_a_hub {
         whose_marks_go_back: Bug::Hub(PlantedBug::MarkGoesBack),
         that_hides_what_was_read_elsewhere: Bug::Hub(PlantedBug::ReadNotShown),
         that_counts_own_messages: Bug::Hub(PlantedBug::OwnMessageCounted),
+        whose_recent_frames_show_what_was_taken_back: Bug::Hub(PlantedBug::StaleRecentFrame),
+        whose_recent_frames_show_old_edits: Bug::Hub(PlantedBug::OldEditText),
+        whose_pages_show_what_was_taken_back: Bug::Hub(PlantedBug::StalePage),
+        whose_folded_replays_skip_changes: Bug::Hub(PlantedBug::FoldToTheTop),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_core::{COUNT_MAX, Level, Pair, RoomName, Topic, Username};
+use chat_core::{Body, COUNT_MAX, Entry, Level, Pair, RoomName, Topic, Username};
 
 use super::v2::V2;
 use super::{Check, Connection, Expected, Oracle, Speaks, ensure};
@@ -66,23 +66,68 @@ pub(super) struct Shown {
     tried: u64,
 }
 
-impl Oracle {
-    /// What is unread of a topic between two numbers, and how much of it mentions the user.
-    fn counts(&self, user: &Username, topic: &Topic, after: u64, upto: u64) -> (u64, u64) {
-        let entries = (after + 1..=upto).filter_map(|seq| self.entry(topic, seq));
-        let (mut unread, mut mentions) = (0, 0);
-        for entry in entries.filter(|entry| entry.from != *user) {
-            unread += 1;
-            let is_mentioned =
-                entry.body.mentions().is_some_and(|mentions| mentions.all || mentions.names.contains(user));
-            mentions += u64::from(is_mentioned);
-        }
-        (unread, mentions)
+/// Unread messages, and those of them that mention the user: at least, and at most, because
+/// some were deleted or edited, or are no longer kept, since they may have been counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) least: (u64, u64),
+    pub(crate) most: (u64, u64),
+}
+
+impl Counts {
+    fn contain(&self, (unread, mentions): (u64, u64)) -> bool {
+        (self.least.0..=self.most.0).contains(&unread) && (self.least.1..=self.most.1).contains(&mentions)
     }
 
-    fn capped(&self, user: &Username, topic: &Topic, after: u64, upto: u64) -> (u64, u64) {
-        let (unread, mentions) = self.counts(user, topic, after, upto);
-        (unread.min(COUNT_MAX.into()), mentions.min(COUNT_MAX.into()))
+    /// With the highest numbers that are counted.
+    pub(crate) fn capped(self) -> Self {
+        let max = u64::from(COUNT_MAX);
+        let cap = |(unread, mentions): (u64, u64)| (unread.min(max), mentions.min(max));
+        Self { least: cap(self.least), most: cap(self.most) }
+    }
+}
+
+impl Oracle {
+    /// What is unread of a topic between two numbers, and how much of it mentions the user,
+    /// if it was counted since a time, in milliseconds.
+    pub(crate) fn counts(
+        &self,
+        user: &Username,
+        topic: &Topic,
+        after: u64,
+        upto: u64,
+        since_ms: u64,
+    ) -> Counts {
+        let mut counts = Counts::default();
+        let Some(log) = self.logs.get(topic) else { return counts };
+        // What was no longer kept at that time is not counted, and need not be if it is gone since.
+        let old = log.trims.iter().filter(|(at_ms, _)| *at_ms < since_ms).map(|(_, first)| *first);
+        let (old, first) = (old.max().unwrap_or(1), self.first(topic));
+        for seq in (after + 1).max(old)..=upto.min(self.last(topic)) {
+            let Some(entry) = log.entry(seq).filter(|entry| entry.from != *user) else { continue };
+            let deleted_ms = log.deleted_ms.get(&seq);
+            if !entry.body.is_message() || deleted_ms.is_some_and(|at_ms| *at_ms < since_ms) {
+                continue;
+            }
+            let is_sure = seq >= first && deleted_ms.is_none();
+            let edits = log.changes(seq).iter().filter_map(|change| log.entry(*change));
+            let edits = edits.filter(|change| matches!(change.body, Body::Edit { .. }));
+            let mention = |entry: &Entry| entry.body.mentions().is_some_and(|all| all.contain(user));
+            let mut texts = std::iter::once(entry).chain(edits).map(|entry| mention(entry));
+            let first_mentions = texts.next() == Some(true);
+            let (any, all) =
+                texts.fold((first_mentions, first_mentions), |(any, all), one| (any || one, all && one));
+            counts.most.0 += 1;
+            counts.most.1 += u64::from(any);
+            counts.least.0 += u64::from(is_sure);
+            counts.least.1 += u64::from(is_sure && all);
+        }
+        counts
+    }
+
+    /// Whether a hub had to guess what is new.
+    pub(crate) fn has_guessed(&self) -> bool {
+        self.marks.guesses > 0
     }
 
     /// The topic that a frame names.
@@ -148,7 +193,8 @@ impl Oracle {
     }
 
     /// Checks the positions of `hello`.
-    pub(super) fn hello_marks(&mut self, connection: usize, frame: &Frame) -> Check {
+    pub(super) fn hello_marks(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
+        let since_ms = now_ms.saturating_sub(COUNTED_MS);
         let user = self.connections[connection].user.clone();
         for listed in frame.rooms.iter().flatten() {
             let room = RoomName::parse(&listed.room).map_err(|error| error.to_string())?;
@@ -159,8 +205,8 @@ impl Oracle {
             self.is_level(&user, &topic, Some(&listed.level))?;
             if let Some(unread) = listed.unread {
                 let is = (unread, listed.mentions.unwrap_or(0));
-                let counts = self.capped(&user, &topic, listed.read, listed.top);
-                ensure(is == counts, || {
+                let counts = self.counts(&user, &topic, listed.read, listed.top, since_ms).capped();
+                ensure(counts.contain(is), || {
                     format!("{:?} are unread in {topic:?} from {} to {}", counts, listed.read, listed.top)
                 })?;
             }
@@ -175,7 +221,7 @@ impl Oracle {
             let read = listed.read.unwrap_or(0);
             self.is_read(&user, &topic, read)?;
             self.is_level(&user, &topic, listed.level.as_deref())?;
-            let (most, _) = self.capped(&user, &topic, read, self.last(&topic));
+            let (most, _) = self.counts(&user, &topic, read, self.last(&topic), since_ms).most;
             ensure(listed.unread.unwrap_or(0) <= most, || format!("{most} at most are unread in {topic:?}"))?;
             let shown = self.shown(connection, &topic);
             // Conversations that began while it was read are listed without counts.
@@ -193,7 +239,7 @@ impl Oracle {
     }
 
     /// Checks `read`.
-    pub(super) fn read(&mut self, connection: usize, frame: &Frame) -> Check {
+    pub(super) fn read(&mut self, connection: usize, frame: &Frame, now_ms: u64) -> Check {
         self.count("read");
         let topic = self.place(connection, frame)?;
         let user = self.connections[connection].user.clone();
@@ -202,8 +248,9 @@ impl Oracle {
         ensure(upto <= top && top <= last, || format!("{last} is the last"))?;
         self.is_read(&user, &topic, upto)?;
         let is = (frame.unread.unwrap_or(0), frame.mentions_counted().unwrap_or(0));
-        let counts = self.capped(&user, &topic, upto, top);
-        ensure(is == counts, || format!("{counts:?} are unread"))?;
+        let since_ms = now_ms.saturating_sub(COUNTED_MS);
+        let counts = self.counts(&user, &topic, upto, top, since_ms).capped();
+        ensure(counts.contain(is), || format!("{counts:?} are unread"))?;
         let shown = self.shown(connection, &topic);
         let before = shown.read;
         shown.lacks_counts = false;
@@ -228,9 +275,10 @@ impl Oracle {
         let is = (frame.new.unwrap_or(0), frame.mentions_counted().unwrap_or(0));
         match before {
             Some(before) => {
-                let counts = self.counts(&user, &topic, before, top);
-                let may_be = is.0 <= top.saturating_sub(before) && is.1 <= counts.1;
-                if is == counts || (is_guessed && may_be) {
+                // What was counted when it came may be deleted by now.
+                let counts = self.counts(&user, &topic, before, top, 0);
+                let may_be = is.0 <= top.saturating_sub(before) && is.1 <= counts.most.1;
+                if counts.contain(is) || (is_guessed && may_be) {
                     return Ok(());
                 }
                 // A hub that had the room without a member's client does not know who wrote
@@ -238,7 +286,9 @@ impl Oracle {
                 self.marks.guesses += 1;
                 let shown = self.seen.get("activity").copied().unwrap_or(0);
                 let is_rare = self.marks.guesses * 50 <= shown + 50;
-                ensure(may_be && is.0 > counts.0 && is_rare, || format!("{counts:?} came since {before}"))
+                ensure(may_be && is.0 > counts.most.0 && is_rare, || {
+                    format!("{counts:?} came since {before}")
+                })
             }
             // Its hub may have to guess who wrote what came before the hub had the room.
             None => ensure(is.0 <= top, || format!("there are {top} only")),
@@ -278,7 +328,7 @@ impl Oracle {
                     continue;
                 }
                 if let (Some(counted), false) = (shown.counted, v2.stays.contains_key(room)) {
-                    let (new, _) = self.counts(user, topic, counted, self.last(topic));
+                    let (new, _) = self.counts(user, topic, counted, self.last(topic), 0).least;
                     ensure(new == 0, || {
                         format!("does not know of {new} messages in {room} since {counted}")
                     })?;
@@ -338,3 +388,7 @@ impl Oracle {
         }
     }
 }
+
+/// What is counted was read from the log at most this long before it is sent, in
+/// milliseconds: a read takes up to three seconds, and `hello` waits for several.
+const COUNTED_MS: u64 = 10_000;

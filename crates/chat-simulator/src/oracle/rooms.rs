@@ -185,7 +185,11 @@ impl Oracle {
         connection.sends[send.index].has_no_recipient = true;
         let number = connection.sends[send.index].number;
         let user = connection.user.clone();
-        let Topic::Room(room) = &self.messages[number].topic else {
+        self.acts[number].refusals.insert("forbidden");
+        if self.acts[number].what.target().is_some() {
+            return Ok(());
+        }
+        let Topic::Room(room) = &self.acts[number].topic else {
             return Err("a private message is forbidden".to_owned());
         };
         let is_archived =

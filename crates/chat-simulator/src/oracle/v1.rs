@@ -44,6 +44,9 @@ impl V1 {
 impl Oracle {
     /// Notes a private message that a connection must get if it stays.
     pub(crate) fn owe(&mut self, connection: usize, entry: &Entry) {
+        if !entry.body.is_message() {
+            return;
+        }
         let number = number(entry.body.text()).expect("it was committed");
         if let Speaks::V1(v1) = &mut self.connections[connection].speaks {
             v1.owed.insert(number);
@@ -69,12 +72,17 @@ impl Oracle {
     fn message_v1(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("v1 message");
         let text = frame.text.as_deref().unwrap_or_default();
-        let (_, message) = self.message(text)?;
-        ensure(frame.author() == Some(message.user.as_str()), || format!("{} wrote it", message.user))?;
-        let seq = message.stored.ok_or("it is not stored")?;
-        let topic = message.topic.clone();
-        let (last, first) = (self.last(&topic), self.first(&topic));
+        let (_, act) = self.act_of_text(text)?;
+        ensure(frame.author() == Some(act.user.as_str()), || format!("{} wrote it", act.user))?;
+        let (topic, seq) = self.shown_by(text)?;
+        let last = self.last(&topic);
         let replay = self.options.join_replay_entries as u64;
+        let latest = self.oldest_of(&topic, replay, last);
+        let next = match &self.connections[connection].speaks {
+            Speaks::V1(v1) => v1.next,
+            Speaks::V2(_) => None,
+        };
+        let skips = self.may_skip(&topic, next.unwrap_or(latest), seq);
         let hub = self.connections[connection].hub;
         if let Topic::Room(room) = &topic {
             self.may_get(&self.connections[connection].user, room, seq)?;
@@ -85,32 +93,35 @@ impl Oracle {
         in_time(v1, frame)?;
         match v1.next {
             // v1 has no frame that says that an entry is no longer kept.
-            Some(next) => ensure(seq == next || (seq > next && seq <= first), || {
-                format!("it is number {seq}, not {next}")
+            Some(next) => ensure(seq >= next && skips, || format!("it is number {seq}, not {next}"))?,
+            None => ensure(v1.earliest <= seq && skips, || {
+                format!("it begins with {seq}, not with one of {}..={latest}", v1.earliest)
             })?,
-            None => {
-                let latest = (last.saturating_sub(replay) + 1).max(first);
-                ensure(v1.earliest <= seq && seq <= latest, || {
-                    format!("it begins with {seq}, not with one of {}..={latest}", v1.earliest)
-                })?;
-            }
         }
         v1.next = Some(seq + 1);
         let room = v1.room.clone();
         let shown = self.shown.entry((hub, room)).or_insert(0);
         *shown = (*shown).max(seq);
+        self.has_reached(hub, &topic, seq);
         Ok(())
     }
 
     fn private_v1(&mut self, connection: usize, frame: &Frame) -> Check {
         self.count("v1 private");
         let text = frame.text.as_deref().unwrap_or_default();
-        let (number, message) = self.message(text)?;
-        let author = message.user.clone();
-        let Topic::Pair(pair) = message.topic.clone() else { return Err("it was public".to_owned()) };
-        let seq = message.stored;
+        let (number, act) = self.act_of_text(text)?;
+        let author = act.user.clone();
+        let Topic::Pair(pair) = act.topic.clone() else { return Err("it was public".to_owned()) };
+        let (seq, number) = match act.what.target() {
+            None => (act.stored, number),
+            // It is shown with its newest text.
+            Some(_) => {
+                let (topic, seq) = self.shown_by(text)?;
+                let (number, _) = self.act_of_text(self.entry(&topic, seq).ok_or("?")?.body.text())?;
+                (Some(seq), number)
+            }
+        };
         let topic = Topic::Pair(pair.clone());
-        let first = self.first(&topic);
         let other = pair.other(&author).clone();
         ensure(frame.author() == Some(author.as_str()), || format!("{author} wrote it"))?;
         ensure(frame.to.as_deref() == Some(other.as_str()), || format!("it was for {other}"))?;
@@ -123,9 +134,16 @@ impl Oracle {
         ensure(in_pair(&pair, &user), || "the conversation of others".to_owned())?;
         let seq = seq.ok_or("it is not stored")?;
         let Some(last) = v1.privates.insert(pair, seq) else { return Ok(()) };
-        ensure(seq == last + 1 || (seq > last && seq <= first), || {
+        ensure(seq > last && self.may_skip(&topic, last + 1, seq), || {
             format!("it is number {seq}, and number {last} came before")
         })
+    }
+
+    /// Whether v1 may leave out the entries from one number to before another: changes,
+    /// messages that are deleted, and those that are no longer kept.
+    fn may_skip(&self, topic: &Topic, from: u64, to: u64) -> bool {
+        let from = from.max(self.first(topic));
+        (from..to).all(|seq| !self.is_message(topic, seq) || self.is_deleted(topic, seq))
     }
 
     fn notice(&mut self, connection: usize, frame: &Frame) -> Check {
@@ -152,17 +170,20 @@ impl Oracle {
         let topic = Topic::Room(v1.room.clone());
         let last = self.last(&topic);
         let is_empty = v1.next.is_none() && self.first(&topic) > last;
-        let next = v1.next.unwrap_or(1);
-        let is_behind = next <= last && next >= self.first(&topic);
-        ensure(next == last + 1 || is_empty || !is_behind, || {
+        let replay = self.options.join_replay_entries as u64;
+        let next = v1.next.unwrap_or_else(|| self.oldest_of(&topic, replay, last));
+        let is_behind = !self.may_skip(&topic, next, last + 1);
+        let is_gone = next < self.first(&topic);
+        ensure(is_empty || is_gone || !is_behind, || {
             format!("waits for number {next} of {last} in {}", v1.room)
         })?;
         let user = &self.connections[connection].user;
         let came = v1.notices.contains_key(&(user.to_string(), true));
         ensure(came, || "never saw its own notice".to_owned())?;
         let is_kept = |number: &&usize| {
-            let message = &self.messages[**number];
-            message.stored.is_some_and(|seq| seq >= self.first(&message.topic))
+            let act = &self.acts[**number];
+            let is_there = |seq| seq >= self.first(&act.topic) && !self.is_deleted(&act.topic, seq);
+            act.stored.is_some_and(is_there)
         };
         let lacks: Vec<_> = v1.owed.difference(&v1.got).filter(is_kept).collect();
         ensure(lacks.is_empty(), || format!("never got the private messages {lacks:?}"))

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chat_core::{Pair, RoomName, Topic, Username};
 
 use super::marks::Shown;
+use super::pages::{Asked, PageRequest};
 use super::{Check, Connection, Expected, Oracle, Speaks, ensure, in_pair};
 use crate::rates::EPOCH;
 use crate::wire::{Frame, Kind, Online, Request, number};
@@ -15,7 +16,7 @@ pub(crate) struct V2 {
     /// It got `reconnect`: only the close may follow.
     dismissed: bool,
     /// Requests without an answer.
-    requests: Vec<OpenRequest>,
+    pub(super) requests: Vec<OpenRequest>,
     /// The number of frames without `ref` and nonce, which must be refused.
     nameless: usize,
     /// The number of `typing` frames, each of which may be refused.
@@ -30,6 +31,9 @@ pub(crate) struct V2 {
     may_lack_rooms: bool,
     /// What it was shown of each place.
     pub(super) shown: BTreeMap<Topic, Shown>,
+    /// The messages that it shows, each with the number of the last change that it was
+    /// shown of it.
+    pub(super) shows: BTreeMap<Topic, BTreeMap<u64, u64>>,
     pub(crate) stays: BTreeMap<RoomName, Stay>,
     /// The last number of each conversation.
     privates: BTreeMap<Pair, u64>,
@@ -37,17 +41,17 @@ pub(crate) struct V2 {
     knows_all: bool,
 }
 
-struct OpenRequest {
+pub(super) struct OpenRequest {
     reference: Option<String>,
-    what: What,
+    pub(super) what: What,
     /// When the hub was stepped with it, in milliseconds.
-    at_ms: u64,
+    pub(super) at_ms: u64,
 }
 
-enum What {
+pub(super) enum What {
     Join { room: String, since: Option<u64>, limit: Option<u64>, fold: bool },
     Leave { room: String },
-    History { of: Option<Topic>, name: String, before: Option<u64>, after: Option<u64>, fold: bool },
+    History(PageRequest),
     Other,
 }
 
@@ -89,8 +93,30 @@ impl V2 {
         self.stays.keys().cloned().collect()
     }
 
+    /// The number up to which it has everything of a topic, if that is known: what it has
+    /// of a message lacks no change up to there.
+    pub(super) fn position(&self, topic: &Topic) -> Option<u64> {
+        match topic {
+            Topic::Room(room) => {
+                let stay = self.stays.get(room)?;
+                Some(if stay.is_folded { stay.replay_end } else { stay.next - 1 })
+            }
+            Topic::Pair(pair) => self.privates.get(pair).copied().or(self.knows_all.then_some(0)),
+        }
+    }
+
+    /// It is in a room no more.
+    fn end_stay(&mut self, room: &RoomName) {
+        self.stays.remove(room);
+        self.shows.remove(&Topic::Room(room.clone()));
+    }
+
     /// Removes the request that a frame answers, by its `ref`.
-    fn answered(&mut self, frame: &Frame, fits: impl Fn(&What) -> bool) -> Result<OpenRequest, String> {
+    pub(super) fn answered(
+        &mut self,
+        frame: &Frame,
+        fits: impl Fn(&What) -> bool,
+    ) -> Result<OpenRequest, String> {
         let position = self
             .requests
             .iter()
@@ -148,8 +174,10 @@ impl Oracle {
         }
         let room = room.unwrap_or_default();
         let what = match kind.as_str() {
-            "message" | "private" if nonce.is_some() => {
-                let number = request.text.as_deref().and_then(number).filter(|&n| n < self.messages.len());
+            "message" | "private" | "edit" | "delete" | "react" | "unreact" if nonce.is_some() => {
+                let named = nonce.clone().and_then(|nonce| self.named.get(&(user, nonce)).copied());
+                let number = named.or_else(|| request.text.as_deref().and_then(number));
+                let number = number.filter(|&number| number < self.acts.len());
                 match number {
                     Some(number) => self.hand(connection, number, nonce, now_ms),
                     // It has no number: it must be refused, by its nonce.
@@ -170,7 +198,16 @@ impl Oracle {
                     Some(with) => Username::known(with).ok().map(|with| Topic::Pair(Pair::new(user, with))),
                     None => RoomName::parse(&room).ok().map(Topic::Room),
                 };
-                What::History { of, name: with.unwrap_or(room), before, after, fold: request.fold }
+                let asked = match (before, after, request.around, request.seqs) {
+                    (Some(before), ..) => Asked::Before(before),
+                    (None, Some(after), ..) => Asked::After(after),
+                    (None, None, Some(around), _) => Asked::Around(around),
+                    (None, None, None, Some(numbers)) => Asked::Numbers(numbers),
+                    (None, None, None, None) => Asked::Latest,
+                };
+                let position = of.as_ref().and_then(|of| self.v2(connection).position(of));
+                let (limit, fold, name) = (request.limit, request.fold, with.unwrap_or(room));
+                What::History(PageRequest { of, name, asked, limit, fold, position })
             }
             _ => What::Other,
         };
@@ -196,7 +233,7 @@ impl Oracle {
         }
     }
 
-    fn v2(&mut self, connection: usize) -> &mut V2 {
+    pub(super) fn v2(&mut self, connection: usize) -> &mut V2 {
         match &mut self.connections[connection].speaks {
             Speaks::V2(v2) => v2,
             Speaks::V1(_) => unreachable!("asked for v2 only"),
@@ -211,13 +248,14 @@ impl Oracle {
             Kind::Hello => self.hello(connection, frame, now_ms),
             Kind::Joined => self.joined(connection, frame),
             Kind::Replayed => self.replayed(connection, frame),
-            Kind::Read => self.read(connection, frame),
+            Kind::Read => self.read(connection, frame, now_ms),
             Kind::Activity => self.activity(connection, frame),
             Kind::Level => self.level(connection, frame),
             Kind::Room => self.room(connection, frame),
             Kind::Left => self.left(connection, frame),
-            Kind::Message => self.message_v2(connection, frame),
-            Kind::Private => self.private_v2(connection, frame),
+            Kind::Message | Kind::Private | Kind::Edit | Kind::Delete | Kind::React | Kind::Unreact => {
+                self.entry_v2(connection, frame)
+            }
             Kind::Ack => self.ack(connection, frame),
             Kind::History => self.history(connection, frame),
             Kind::Presence => self.presence(connection, frame),
@@ -254,7 +292,7 @@ impl Oracle {
             let (title, access, role) = (&listed.title, &listed.access, &listed.role);
             v2.listed.insert(room, (title.clone(), access.clone(), listed.archived, role.clone()));
         }
-        self.hello_marks(connection, frame)
+        self.hello_marks(connection, frame, now_ms)
     }
 
     /// It shows that its user's membership, or the room, has changed.
@@ -279,16 +317,15 @@ impl Oracle {
         self.count("replayed");
         let room = RoomName::parse(frame.room.as_deref().unwrap_or_default());
         let topic = Topic::Room(room.map_err(|error| error.to_string())?);
-        let first = self.first(&topic);
-        let Topic::Room(room) = topic else { unreachable!("made above") };
-        let stay = self.v2(connection).stays.get_mut(&room).ok_or("it is not in that room")?;
+        let Topic::Room(room) = &topic else { unreachable!("made above") };
+        let stay = self.v2(connection).stays.get_mut(room).ok_or("it is not in that room")?;
         ensure(std::mem::take(&mut stay.is_folded), || "its replay is not folded, or has ended".to_owned())?;
-        let end = stay.replay_end;
-        ensure(frame.upto == Some(end), || format!("its replay ends with {end}"))?;
-        let is_gone = stay.next <= end && end < first;
-        ensure(stay.next == end + 1 || is_gone, || format!("number {} is missing", stay.next))?;
+        let (next, end) = (stay.next, stay.replay_end);
         stay.next = end + 1;
-        Ok(())
+        stay.is_exact = true;
+        ensure(frame.upto == Some(end), || format!("its replay ends with {end}"))?;
+        let lacks = self.messages_in(&topic, next.max(self.first(&topic)), end).next();
+        ensure(lacks.is_none(), || format!("number {lacks:?} is missing"))
     }
 
     fn joined(&mut self, connection: usize, frame: &Frame) -> Check {
@@ -318,16 +355,32 @@ impl Oracle {
             (false, since) => {
                 self.count(if since.is_some() { "resume refused" } else { "joined" });
                 // A refused resume is answered like a join, with its limit.
-                seq.saturating_sub(limit.map_or(replay, |limit| limit.min(page_max))) + 1
+                let limit = limit.map_or(replay, |limit| limit.min(page_max));
+                match fold {
+                    true => self.oldest_of(&topic, limit, seq),
+                    false => seq.saturating_sub(limit) + 1,
+                }
             }
         };
-        let covers = fold.then_some(next);
-        ensure(frame.covers_from() == covers, || format!("it covers {covers:?}"))?;
+        let next = if fold {
+            let from = frame.covers_from().ok_or("without from")?;
+            // It begins with a message; older ones may be no longer kept.
+            let kept = self.messages_in(&topic, next.max(self.first(&topic)), seq).next().unwrap_or(seq + 1);
+            ensure((next..=kept).contains(&from), || format!("it covers {next} or {kept} on"))?;
+            from
+        } else {
+            ensure(frame.covers_from().is_none(), || "it is not folded".to_owned())?;
+            next
+        };
         let members: BTreeSet<String> = frame.members.iter().flatten().cloned().collect();
         let Some(Online::Count(online)) = frame.online else { return Err("how many are there?".to_owned()) };
         ensure(members.len() == online.min(members_max), || format!("{} of {online}", members.len()))?;
         let user = self.connections[connection].user.clone();
         let is_draining = self.draining.contains(&self.connections[connection].hub);
+        if self.may_read(&user, &name) {
+            // The hub knows by the log's answer, too, that its user may read the room.
+            self.told.remove(&(self.connections[connection].hub, name.clone(), user.clone()));
+        }
         let is_among = members.contains(user.as_str()) || online > members_max || is_draining;
         ensure(is_among, || "without itself".to_owned())?;
         let stay = Stay {
@@ -340,6 +393,7 @@ impl Oracle {
             members,
             has_names: online <= members_max,
         };
+        self.v2(connection).shows.remove(&topic);
         self.v2(connection).stays.insert(name, stay);
         Ok(())
     }
@@ -354,7 +408,7 @@ impl Oracle {
             let known = ["removed", "closed", "left"].contains(&reason.as_str());
             ensure(known, || "no such reason".to_owned())?;
             // A join that was refused has no stay.
-            v2.stays.remove(&name);
+            v2.end_stay(&name);
             self.removed.push((connection, name.clone()));
             let user = self.connections[connection].user.clone();
             self.count("removed");
@@ -364,56 +418,79 @@ impl Oracle {
         v2.answered(frame, |what| matches!(what, What::Leave { room: of } if *of == room))?;
         // A room that was left before it was joined has no stay. Its hub may have been further
         // than the client.
-        v2.stays.remove(&name);
+        v2.end_stay(&name);
         self.counts_from(connection, &name, None);
         Ok(())
     }
 
-    fn message_v2(&mut self, connection: usize, frame: &Frame) -> Check {
-        self.count("v2 message");
-        let name = RoomName::parse(frame.room.as_deref().unwrap_or_default());
-        let topic = Topic::Room(name.map_err(|error| error.to_string())?);
+    /// A message, or a change of one.
+    fn entry_v2(&mut self, connection: usize, frame: &Frame) -> Check {
         let seq = frame.seq.ok_or("without seq")?;
+        let topic = match &frame.room {
+            Some(room) => Topic::Room(RoomName::parse(room).map_err(|error| error.to_string())?),
+            None => {
+                let known = |name: &str| Username::known(name).map_err(|error| error.to_string());
+                let from = known(frame.author().unwrap_or_default())?;
+                Topic::Pair(Pair::new(from, known(frame.to.as_deref().unwrap_or_default())?))
+            }
+        };
         self.is_entry(&topic, seq, frame)?;
-        let first = self.first(&topic);
-        let Topic::Room(name) = topic else { unreachable!("made above") };
-        self.may_get(&self.connections[connection].user, &name, seq)?;
-        let v2 = self.v2(connection);
-        let stay = v2.stays.get_mut(&name).ok_or("it is not in that room")?;
-        ensure(!stay.is_folded || seq <= stay.replay_end, || "its replay has not ended".to_owned())?;
-        if stay.is_exact {
-            ensure(seq == stay.next, || format!("it is number {seq}, not {}", stay.next))?;
-        } else {
-            // Its first: one of the newest, unless those are no longer kept.
-            let is_next = seq == stay.next || (seq > stay.next && seq <= first);
-            ensure(is_next, || format!("it begins with {seq}, not with {}", stay.next))?;
+        match &topic {
+            Topic::Room(name) => self.room_entry(connection, name, &topic, frame)?,
+            Topic::Pair(pair) => self.private_entry(connection, pair, &topic, frame)?,
         }
+        let hub = self.connections[connection].hub;
+        self.has_reached(hub, &topic, seq);
+        self.shows(connection, &topic, frame)
+    }
+
+    fn room_entry(&mut self, connection: usize, name: &RoomName, topic: &Topic, frame: &Frame) -> Check {
+        self.count(match frame.kind {
+            Kind::Message => "v2 message",
+            _ => "v2 change",
+        });
+        let seq = frame.seq.unwrap_or(0);
+        self.may_get(&self.connections[connection].user, name, seq)?;
+        let first = self.first(topic);
+        let stay = self.v2(connection).stays.get(name).ok_or("it is not in that room")?;
+        let Stay { next, replay_end, is_exact, is_folded, .. } = *stay;
+        let is_in_fold = is_folded && seq <= replay_end;
+        ensure(!is_folded || is_in_fold, || "its replay has not ended".to_owned())?;
+        let is_message = frame.kind == Kind::Message;
+        ensure(is_message || !is_in_fold, || "its replay is folded".to_owned())?;
+        // The oldest entries may be no longer kept by the time that they are read.
+        let is_next = match is_in_fold {
+            true => seq >= next && self.messages_in(topic, next.max(first), seq - 1).next().is_none(),
+            false => seq == next || (!is_exact && seq > next && seq <= first),
+        };
+        ensure(is_next, || format!("it is number {seq}, not {next}"))?;
+        if is_in_fold {
+            let sent_after = self.last_change(topic, seq, replay_end);
+            ensure(frame.updated.unwrap_or(0) >= sent_after, || format!("it lacks its change {sent_after}"))?;
+        }
+        let stay = self.v2(connection).stays.get_mut(name).ok_or("it is not in that room")?;
         (stay.next, stay.is_exact) = (seq + 1, true);
         let timestamp = frame.timestamp.unwrap_or(0);
         ensure(stay.timestamp <= timestamp, || format!("it saw {} before", stay.timestamp))?;
         stay.timestamp = timestamp;
         let hub = self.connections[connection].hub;
-        let shown = self.shown.entry((hub, name)).or_insert(0);
+        let shown = self.shown.entry((hub, name.clone())).or_insert(0);
         *shown = (*shown).max(seq);
         Ok(())
     }
 
-    fn private_v2(&mut self, connection: usize, frame: &Frame) -> Check {
-        self.count("v2 private");
+    fn private_entry(&mut self, connection: usize, pair: &Pair, topic: &Topic, frame: &Frame) -> Check {
+        self.count(match frame.kind {
+            Kind::Private => "v2 private",
+            _ => "v2 private change",
+        });
         let user = self.connections[connection].user.clone();
-        let known = |name: &Option<String>| {
-            Username::known(name.as_deref().unwrap_or_default()).map_err(|error| error.to_string())
-        };
-        let from = Username::known(frame.author().unwrap_or_default()).map_err(|error| error.to_string())?;
-        let pair = Pair::new(from, known(&frame.to)?);
-        ensure(in_pair(&pair, &user), || "the conversation of others".to_owned())?;
-        let topic = Topic::Pair(pair.clone());
-        let seq = frame.seq.ok_or("without seq")?;
-        self.is_entry(&topic, seq, frame)?;
-        let first = self.first(&topic);
+        ensure(in_pair(pair, &user), || "the conversation of others".to_owned())?;
+        let seq = frame.seq.unwrap_or(0);
+        let first = self.first(topic);
         let v2 = self.v2(connection);
         let knows_all = v2.knows_all;
-        let last = match v2.privates.get(&pair) {
+        let last = match v2.privates.get(pair) {
             Some(&last) => last,
             None if knows_all => 0,
             None => seq - 1,
@@ -421,26 +498,41 @@ impl Oracle {
         ensure(seq == last + 1 || (seq > last && seq <= first), || {
             format!("it is number {seq}, and number {last} came before")
         })?;
-        v2.privates.insert(pair, seq);
+        v2.privates.insert(pair.clone(), seq);
         Ok(())
     }
 
-    /// Checks a frame against the log's entry.
-    fn is_entry(&self, topic: &Topic, seq: u64, frame: &Frame) -> Check {
-        let entry = self.entry(topic, seq).ok_or("it is not stored")?;
-        let is_same = frame.text.as_deref() == Some(entry.body.text())
-            && frame.author() == Some(entry.from.as_str())
-            && frame.timestamp == Some(entry.at_ms / 1000)
-            && frame.nonce.as_deref() == entry.nonce.as_ref().map(|nonce| nonce.as_str());
-        let (names, all) = match entry.body.mentions() {
-            Some(mentions) => (mentions.names.as_slice(), mentions.all),
-            None => (&[][..], false),
+    /// Notes what a connection is shown of a message, by an entry in the order of its topic.
+    fn shows(&mut self, connection: usize, topic: &Topic, frame: &Frame) -> Check {
+        let seq = frame.seq.unwrap_or(0);
+        let Some(target) = frame.target else {
+            let updated = frame.updated.unwrap_or(0);
+            let shows = self.v2(connection).shows.entry(topic.clone()).or_default();
+            let shown = shows.entry(seq).or_insert(updated);
+            *shown = (*shown).max(updated);
+            return Ok(());
         };
-        let is_same = is_same
-            && frame.mention_all == all
-            && std::iter::zip(names, frame.mentioned()).all(|(one, other)| one.as_str() == other)
-            && names.len() == frame.mentioned().len();
-        ensure(is_same, || format!("the log has {entry:?}"))
+        let shows = self.v2(connection).shows.get(topic);
+        let Some(&updated) = shows.and_then(|shows| shows.get(&target)) else { return Ok(()) };
+        if seq > updated {
+            let next = self.next_change(topic, target, updated);
+            ensure(next == Some(seq), || format!("it was not shown the change {next:?} of {target}"))?;
+            let shows = self.v2(connection).shows.entry(topic.clone()).or_default();
+            shows.insert(target, seq);
+        }
+        Ok(())
+    }
+
+    /// Checks that a connection that has everything of a topic shows each message as it is.
+    fn shows_as_it_is(&self, v2: &V2, topic: &Topic) -> Check {
+        let first = self.first(topic);
+        for (seq, updated) in v2.shows.get(topic).into_iter().flatten().filter(|(seq, _)| **seq >= first) {
+            let last = self.last_change(topic, *seq, u64::MAX);
+            ensure(*updated == last, || {
+                format!("shows {seq} of {topic:?} after its change {updated}, not {last}")
+            })?;
+        }
+        Ok(())
     }
 
     fn ack(&mut self, connection: usize, frame: &Frame) -> Check {
@@ -462,51 +554,6 @@ impl Oracle {
         ensure(is_right && frame.seq == Some(*seq), || format!("it is {topic:?} {seq}"))?;
         let entry = self.entry(topic, *seq).ok_or("it is not in the log")?;
         ensure(frame.timestamp == Some(entry.at_ms / 1000), || format!("the log has {entry:?}"))
-    }
-
-    fn history(&mut self, connection: usize, frame: &Frame) -> Check {
-        self.count("history");
-        let name = frame.room.as_ref().or(frame.with.as_ref()).ok_or("of what?")?;
-        let v2 = self.v2(connection);
-        let what = v2.answered(frame, |what| matches!(what, What::History { name: of, .. } if of == name))?;
-        let What::History { of, before, after, fold, .. } = what.what else {
-            return Err("not asked for".to_owned());
-        };
-        let messages = frame.messages.as_deref().unwrap_or_default();
-        let Some(topic) = of else {
-            return ensure(messages.is_empty(), || "nobody has that name".to_owned());
-        };
-        if let Topic::Room(room) = &topic {
-            // It may ask as soon as it has asked to come in.
-            let comes = |request: &OpenRequest| matches!(&request.what, What::Join { room: of, .. } if of == room.as_str());
-            let is_in = v2.stays.contains_key(room) || v2.requests.iter().any(comes);
-            ensure(is_in, || "it is not in that room".to_owned())?;
-        }
-        ensure(frame.covers_from().is_some() == fold && frame.upto.is_some() == fold, || {
-            "it covers what was not asked for".to_owned()
-        })?;
-        let mut last = None;
-        for message in messages {
-            let seq = message.seq.ok_or("without seq")?;
-            if let Topic::Room(room) = &topic {
-                self.may_get(&self.connections[connection].user, room, seq)?;
-            }
-            if let (Some(from), Some(upto)) = (frame.covers_from(), frame.upto) {
-                ensure(from <= seq && seq <= upto, || format!("it covers {from} to {upto}"))?;
-            }
-            self.is_entry(&topic, seq, message)?;
-            ensure(last.is_none_or(|last| seq == last + 1), || format!("{seq} comes after {last:?}"))?;
-            last = Some(seq);
-        }
-        let seqs = (messages.first().and_then(|m| m.seq), last);
-        if let ((Some(from), Some(to)), frame_first) = (seqs, frame.first.unwrap_or(0)) {
-            ensure(from >= frame_first, || "older than the first".to_owned())?;
-            ensure(before.is_none_or(|before| to < before), || "not before".to_owned())?;
-            // The next one, unless it is no longer kept.
-            let next = after.map_or(from, |after| (after + 1).max(frame_first));
-            ensure(from == next, || format!("it begins with {from}, not {next}"))?;
-        }
-        Ok(())
     }
 
     fn presence(&mut self, connection: usize, frame: &Frame) -> Check {
@@ -617,7 +664,15 @@ impl Oracle {
         };
         sends[index].answered = true;
         let number = sends[index].number;
-        self.messages[number].refused = true;
+        self.acts[number].refused = true;
+        let is_of_log = ["not_found", "too_many"].contains(&code) || code == "forbidden";
+        let is_change = self.acts[number].what.target().is_some();
+        ensure(!is_change || !is_of_log || self.acts[number].refusals.contains(code), || {
+            format!("the log has not refused number {number} so")
+        })?;
+        if is_change {
+            self.count("change refused");
+        }
         if code != "unavailable" {
             self.connections[connection].given_up.insert(nonce.clone());
         }
@@ -633,6 +688,7 @@ impl Oracle {
             };
             *row = Some((first_ms, now_ms));
             let since_ms = Some(first_ms);
+            let is_stored = self.is_stored(number);
             let sends = &mut self.connections[connection].sends;
             sends[index].unavailable_ms = since_ms;
             let from = index + 1;
@@ -641,9 +697,9 @@ impl Oracle {
             let until = again.map_or(sends.len(), |again| from + again);
             let behind = sends[from..until].iter().find(|later| later.stored && later.number != number);
             if let Some(behind) = behind
-                && self.messages[number].stored.is_none()
+                && !is_stored
                 && !sends[index].has_no_recipient
-                && self.messages[behind.number].stored.is_some()
+                && self.acts[behind.number].stored.is_some()
             {
                 let was_first = false;
                 let later = behind.number;
@@ -671,6 +727,7 @@ impl Oracle {
             ensure(stay.next == last + 1 || is_gone, || {
                 format!("waits for number {} of {last} in {room}", stay.next)
             })?;
+            self.shows_as_it_is(v2, &topic)?;
             let Some(expected) = expected else { continue };
             let people = expected.people.get(room).ok_or("is in a room that nobody is in")?;
             ensure(stay.online == people.len(), || {
@@ -698,6 +755,9 @@ impl Oracle {
             ensure(got == last || got + 1 < self.first(&topic), || {
                 format!("has {got} of {last} private messages of {pair:?}")
             })?;
+            if got == last {
+                self.shows_as_it_is(v2, &topic)?;
+            }
         }
         Ok(())
     }
