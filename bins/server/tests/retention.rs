@@ -28,6 +28,7 @@ async fn store_messages(stores: &Stores, topic: Topic, nonces: impl Iterator<Ite
             body: Body::message(MessageText::parse(&nonce, 100).unwrap()),
             nonce: Nonce::parse(&nonce),
             check: false,
+            may_administer: true,
             rules: chat_core::ChangeRules::default(),
         })
         .collect();

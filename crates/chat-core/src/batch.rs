@@ -209,7 +209,7 @@ fn judge_change<E>(
             return Verdict::Forbidden;
         }
         let is_archived = found.is_some_and(|(info, _)| info.archived);
-        is_moderator = role == Some(Role::Moderator) || known.is_administrator(from);
+        is_moderator = role == Some(Role::Moderator) || is_administrator(draft, known);
         if is_archived && !matches!(draft.body, Body::Delete { .. }) {
             return Verdict::Forbidden;
         }
@@ -290,7 +290,8 @@ fn admit_mentions<E>(
     let found = known.room(room);
     let is_closed = found.map_or(room.is_made_by_server(), |(info, _)| info.access == Access::Closed);
     let members = found.map_or(0, |(_, members)| members);
-    let may_mention_all = || known.role(room, from) == Some(Role::Moderator) || known.is_administrator(from);
+    let may_mention_all =
+        || known.role(room, from) == Some(Role::Moderator) || is_administrator(draft, known);
     if wanted.all && members > MENTION_ALL_MEMBERS_MAX && !may_mention_all() {
         return false;
     }
@@ -309,6 +310,11 @@ fn admit_mentions<E>(
         admission.mentions = Some(Box::new(Mentions { names, all: wanted.all }));
     }
     true
+}
+
+/// Whether the author of a draft has the rights of an administrator.
+fn is_administrator<E>(draft: &Draft, known: &impl Known<E>) -> bool {
+    draft.may_administer && known.is_administrator(&draft.from)
 }
 
 /// The judgement of one draft.
@@ -465,7 +471,9 @@ impl<'a> Questions<'a> {
             let Topic::Room(room) = &draft.topic else { continue };
             rooms.insert(room);
             roles.insert((room, &draft.from));
-            if matches!(draft.body, Body::Delete { .. }) || draft.body.mentions().is_some_and(|all| all.all) {
+            let is_delete = matches!(draft.body, Body::Delete { .. });
+            let mentions_all = draft.body.mentions().is_some_and(|mentions| mentions.all);
+            if draft.may_administer && (is_delete || mentions_all) {
                 administrators.insert(&draft.from);
             }
             for name in draft.body.mentions().into_iter().flat_map(|mentions| &mentions.names) {

@@ -189,6 +189,10 @@ pub struct Draft {
     /// member, and the draft mentions nobody. It is a hint: a log that sees that a room
     /// is closed or archived looks anyway.
     pub check: bool,
+    /// Whether the author has the rights of an administrator of the server, if the log
+    /// finds that the name is one. A hub clears it where the token has no session: another
+    /// issuer names any user.
+    pub may_administer: bool,
     /// The limits for a change.
     pub rules: ChangeRules,
 }

@@ -731,6 +731,7 @@ mod tests {
             body: Body::message(MessageText::stored(text)),
             nonce: nonce.map(|n| Nonce::parse(n).unwrap()),
             check: false,
+            may_administer: true,
             rules: ChangeRules::default(),
         }
     }

@@ -329,6 +329,7 @@ mod tests {
             body: Body::message(MessageText::stored("hi")),
             nonce: None,
             check: false,
+            may_administer: true,
             rules: chat_core::ChangeRules::default(),
         }
     }

@@ -507,6 +507,7 @@ mod tests {
             body: Body::message(MessageText::stored(text)),
             nonce: None,
             check: false,
+            may_administer: true,
             rules: ChangeRules::default(),
         }
     }

@@ -147,6 +147,7 @@ impl Messages {
             body: Body::message(self.text.clone()),
             nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
             check: false,
+            may_administer: false,
             rules: ChangeRules::default(),
         }
     }

@@ -24,6 +24,7 @@
 //!     body: Body::message(MessageText::parse("Привет!", 4096)?),
 //!     nonce: None,
 //!     check: true,
+//!     may_administer: false,
 //!     rules: ChangeRules::default(),
 //! };
 //! let commit = stores.log.append(&[draft], 1_795_371_797_000).await?;

@@ -112,6 +112,7 @@ fn draft(room: &str, from: &str) -> Draft {
         body: Body::message(MessageText::stored("hi")),
         nonce: None,
         check: false,
+        may_administer: true,
         rules: ChangeRules::default(),
     }
 }
@@ -321,6 +322,18 @@ fn only_moderators_mention_all_of_more_than_100_members() {
     let to_all = mention(draft("pantry", "p0"), "all");
     let commit = TestLog::new().append(&[&crowd[..], &[to_all]].concat(), Checked::Hinted);
     assert_eq!(commit.receipts.last().unwrap().outcome, Outcome::Forbidden);
+}
+
+#[test]
+fn an_administrator_mentions_all_unless_another_issuer_names_them() {
+    let mut log = TestLog::new().members(101);
+    log.administrators = vec![name("bob")];
+    let all = mention(draft("kitchen", "bob"), "all");
+    let by_host = Draft { may_administer: false, ..all.clone() };
+    assert!(Questions::about(&[by_host.clone()], Checked::All).administrators.is_empty());
+    // The log may know the name for another draft of the batch.
+    let commit = log.append(&[by_host, all], Checked::Hinted);
+    assert_eq!(outcomes(&commit), [Outcome::Forbidden, stored(11)]);
 }
 
 #[test]

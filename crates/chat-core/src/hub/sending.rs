@@ -79,6 +79,7 @@ impl Hub {
     ) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.begin_draft();
+        let may_administer = client.is_of_a_session();
         let author = client.reference();
         let user = client.user();
         let from = self.users[user].name().clone();
@@ -116,6 +117,7 @@ impl Hub {
             body,
             nonce,
             check,
+            may_administer,
             rules: self.options.change_rules,
         }));
     }

@@ -252,6 +252,23 @@ fn a_moderator_deletes_the_messages_of_others_and_edits_none() {
     }
 }
 
+/// Another issuer signs tokens for any name, without a session.
+#[test]
+fn an_administrator_deletes_with_a_token_of_a_session_only() {
+    let mut scenario = Scenario::new();
+    scenario.history.set_administrator(&name("admin"), true);
+    let bob = scenario.open_in_room("bob", "tech");
+    scenario.send_v2(bob, "tech", "hi");
+    let by_host = scenario.open_in_room("admin", "tech");
+    let admin = scenario.open_v2_with("admin", "s1");
+    scenario.join(admin, "tech");
+    scenario.frames(admin);
+    change(&mut scenario, by_host, "delete", 1, "n", json!({}));
+    assert_eq!(scenario.received(by_host), ["error forbidden n"]);
+    change(&mut scenario, admin, "delete", 1, "n", json!({}));
+    assert_eq!(scenario.received(by_host), ["2 admin deletes 1"]);
+}
+
 #[test]
 fn in_a_pair_both_get_changes_and_only_the_author_deletes() {
     let mut scenario = Scenario::new();

@@ -158,6 +158,7 @@ impl Scenario {
             body,
             nonce: None,
             check: false,
+            may_administer: true,
             rules: ChangeRules::default(),
         };
         let commit = self.history.append(&[draft], self.now.wall_ms, |_| true);

@@ -115,6 +115,7 @@ async fn many_users_are_listed_in_pages() {
         body,
         nonce: None,
         check: false,
+        may_administer: true,
         rules: ChangeRules::default(),
     };
     let reaction =

@@ -468,6 +468,7 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
         body: Body::message(MessageText::stored(text)),
         nonce: None,
         check: false,
+        may_administer: true,
         rules: ChangeRules::default(),
     }
 }

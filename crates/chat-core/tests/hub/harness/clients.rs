@@ -34,6 +34,11 @@ impl Scenario {
         self.open_as(user, Protocol::V2, None, None)
     }
 
+    /// Opens one whose token has a session.
+    pub(crate) fn open_v2_with(&mut self, user: &str, session: &str) -> ClientId {
+        self.open_as(user, Protocol::V2, Some(session), None)
+    }
+
     /// The frames `room` and `activity` that a client has received and the test has not
     /// looked at.
     pub(crate) fn notes(&mut self, client: ClientId) -> Vec<Value> {
