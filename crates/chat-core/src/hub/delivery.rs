@@ -71,6 +71,16 @@ impl Hub {
         self.note_committed(&missed.topic, missed.last, out);
     }
 
+    /// An entry from a client of this hub is committed; it has mostly come before.
+    pub(super) fn note_stored(&mut self, topic: &Topic, seq: u64, out: &mut Outputs) {
+        if let Topic::Pair(pair) = topic
+            && self.conversation(pair, seq).is_none()
+        {
+            return;
+        }
+        self.note_committed(topic, seq, out);
+    }
+
     /// An entry is known to be committed in a topic: if this hub has the topic, it
     /// reads what it is missing.
     pub(super) fn note_committed(&mut self, topic: &Topic, seq: u64, out: &mut Outputs) {
@@ -171,6 +181,11 @@ impl Hub {
             return Some(slot);
         }
         let is_here = self.users.is_online(pair.low()) || self.users.is_online(pair.high());
-        is_here.then(|| self.conversations.add(pair, first, now_ms))
+        if !is_here {
+            return None;
+        }
+        // Nobody has looked for gaps before it, and pages may be on their way.
+        self.reads.note_lost(&Topic::Pair(pair.clone()), first.saturating_sub(1));
+        Some(self.conversations.add(pair, first, now_ms))
     }
 }

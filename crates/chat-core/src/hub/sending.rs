@@ -135,7 +135,7 @@ impl Hub {
         let is_there = self.clients.same(author).is_some();
         match (&receipt.outcome, origin) {
             (Outcome::Stored { seq, at_ms }, origin) => {
-                self.missed(&Missed { topic: topic.clone(), first: *seq, last: *seq }, out);
+                self.note_stored(&topic, *seq, out);
                 // A change makes nobody a member.
                 if check
                     && is_message

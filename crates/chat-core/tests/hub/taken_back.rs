@@ -273,28 +273,56 @@ fn a_page_whose_reactions_are_not_known_is_read_again() {
     }
 }
 
-/// The hub learns of a deletion in a conversation only by the number of a later message.
+/// The hub learns of a deletion in a conversation only by the number of a later message,
+/// which may also be the first that it gets of the conversation.
 #[test]
 fn a_page_of_a_conversation_with_a_gap_behind_it_is_read_again() {
-    let mut scenario = Scenario::new();
-    let alice = scenario.open_v2("alice");
-    let one = scenario.store_private("bob", "alice", "secret 1");
-    scenario.carry(&[&one]);
-    scenario.frames(alice);
-    scenario.hold_reads = true;
-    scenario.request(alice, json!({"type": "history", "with": "bob", "ref": "h"}));
-    let (id, answer) = scenario.take_answer();
-    scenario.store_body("bob", one.topic.clone(), chat_core::Body::Delete { target: 1 }).unwrap();
-    let later = scenario.store_private("bob", "alice", "later");
-    scenario.carry(&[&later]);
-    scenario.turn(Input::Answer { id, answer: &answer });
-    scenario.hold_reads = false;
-    scenario.pass(0);
-    while !scenario.reads.is_empty() {
-        scenario.read();
+    for is_known in [true, false] {
+        let mut scenario = Scenario::new();
+        let alice = scenario.open_v2("alice");
+        let one = scenario.store_private("bob", "alice", "secret 1");
+        if is_known {
+            scenario.carry(&[&one]);
+        }
+        scenario.frames(alice);
+        scenario.hold_reads = true;
+        scenario.request(alice, json!({"type": "history", "with": "bob", "ref": "h"}));
+        let (id, answer) = scenario.take_answer();
+        scenario.store_body("bob", one.topic.clone(), chat_core::Body::Delete { target: 1 }).unwrap();
+        let later = scenario.store_private("bob", "alice", "later");
+        scenario.carry(&[&later]);
+        scenario.turn(Input::Answer { id, answer: &answer });
+        scenario.hold_reads = false;
+        scenario.pass(0);
+        while !scenario.reads.is_empty() {
+            scenario.read();
+        }
+        let frames = scenario.frames(alice);
+        assert!(!format!("{frames:?}").contains("secret"), "{frames:?}");
+        let page = frames.iter().find(|frame| frame["type"] == "history").unwrap();
+        assert_eq!(page["messages"].as_array().unwrap().len(), 3);
     }
-    let frames = scenario.frames(alice);
-    assert!(!format!("{frames:?}").contains("secret"), "{frames:?}");
-    let page = frames.iter().find(|frame| frame["type"] == "history").unwrap();
-    assert_eq!(page["messages"].as_array().unwrap().len(), 3);
+}
+
+/// What clients of this hub send comes with its receipt: it hides nothing.
+#[test]
+fn a_receipt_of_a_message_has_no_page_read_again() {
+    for place in [json!({"room": "tech"}), json!({"with": "bob"})] {
+        let mut room = Room::new();
+        let Room { scenario, alice } = &mut room;
+        scenario.send_private_v2(*alice, "bob", "one");
+        scenario.frames(*alice);
+        scenario.hold_reads = true;
+        let before = scenario.pages_begun;
+        let mut request = json!({"type": "history", "ref": "h"});
+        request.as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+        scenario.request(*alice, request);
+        let (id, answer) = scenario.take_answer();
+        scenario.send_v2(*alice, "tech", "two");
+        scenario.send_private_v2(*alice, "bob", "two");
+        scenario.frames(*alice);
+        scenario.turn(Input::Answer { id, answer: &answer });
+        assert_eq!(scenario.frames(*alice).pop().expect("a page")["type"], "history", "{place}");
+        assert_eq!(scenario.pages_begun, before + 1, "{place}");
+    }
 }
