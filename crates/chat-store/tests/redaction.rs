@@ -97,6 +97,39 @@ async fn texts_that_were_taken_back_are_in_no_file() {
     assert_eq!(found(&path), 0);
 }
 
+/// The row of a database that says that a round is due.
+async fn is_due(path: &Path) -> bool {
+    let mut reader = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let query = sqlx::query("SELECT count(*) FROM meta WHERE key = 'redaction'");
+    query.fetch_one(&mut reader).await.unwrap().get::<i64, _>(0) == 1
+}
+
+/// In a copy of the files, as a crash leaves them: the WAL still has the text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_that_was_not_finished_is_due_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+    let kitchen = room("kitchen");
+    store.append(&[draft(&kitchen, "alice", SECRET)], 1000).await.unwrap();
+    assert!(!is_due(&path).await);
+    store.append(&[delete(&kitchen, "alice", 1)], 2000).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(folder.path().join("chat.db-wal"), folder.path().join("copy.db-wal")).unwrap();
+    store.close().await;
+    assert!(found(&copy) > 0 && is_due(&path).await);
+    let options = SqliteOptions { redact_within: Duration::from_millis(100), ..SqliteOptions::default() };
+    let store = SqliteStore::open(&copy, options).await.unwrap();
+    until_gone(&copy).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while is_due(&copy).await {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    store.close().await;
+}
+
 /// Also before the checkpoint.
 #[tokio::test]
 async fn a_backup_has_nothing_of_a_text_that_was_taken_back() {

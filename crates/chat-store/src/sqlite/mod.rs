@@ -48,9 +48,15 @@ use writer::Writer;
 /// the WAL would grow for as long as messages are written. Made by the writer, it stays
 /// at about 4 MB, and drafts that arrive during a checkpoint form one larger batch.
 ///
-/// A text that was replaced or deleted is overwritten (`secure_delete`), and is in no file
-/// any more after [`SqliteOptions::redact_within`], when another checkpoint truncates the WAL
-/// and copies of rows that SQLite left in its pages are overwritten.
+/// A text that was replaced or deleted is overwritten (`secure_delete`). After
+/// [`SqliteOptions::redact_within`] another checkpoint truncates the WAL. Then the file is
+/// read, and copies of rows that SQLite left in its pages are overwritten (only on Unix): a
+/// few at a time, between drafts. The pause between two readings is thirty times as long as
+/// the first took, so that the text is in no file after 60 s, if the file is read within
+/// 1 s (some GB in the cache of the system, or on a fast disk) and has few such copies. That
+/// is not so the first time after an update from a version without `secure_delete`, when all
+/// copies of all texts that were ever moved are overwritten; copies behind the end of a text
+/// that is longer than a page are not found then.
 pub struct SqliteStore {
     epoch: String,
     writer: Arc<Writer>,
@@ -67,10 +73,11 @@ pub struct SqliteOptions {
     /// The number of connections that read, each with a thread of its own, opened when
     /// needed.
     pub readers_max: u32,
-    /// The time after which a text that was replaced or deleted is in no file any more, if no
-    /// reader holds the checkpoint back: then it is tried again every 2 s. Each round costs a
-    /// few flushes of the disk, for which drafts wait, and reads the whole file once beside
-    /// them; there is at most one in this time, and none if no text was taken back.
+    /// The time after which a text that was replaced or deleted is not in the WAL any more, if
+    /// no reader holds the checkpoint back: then it is tried again every 2 s. Each round costs
+    /// a few flushes of the disk, for which drafts wait; there is at most one in this time, and
+    /// none if no text was taken back. Then the whole file is read beside the drafts, which
+    /// takes at most a thirtieth of the time.
     pub redact_within: Duration,
 }
 
@@ -101,10 +108,11 @@ impl SqliteStore {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(file.reading());
+        let is_due = redaction::is_due(&mut connection).await.map_err(|error| explained(path, error))?;
         let pages =
             Pages::open(file.path()).map_err(|error| StoreError::cannot_open(path.display(), error))?;
         let writer = Arc::new(Writer::new(connection, file, options.busy_timeout));
-        let redaction = Redaction::start(&writer, pages, options.redact_within);
+        let redaction = Redaction::start(&writer, pages, options.redact_within, is_due);
         Ok(Self { epoch, writer, redaction, readers })
     }
 
@@ -125,9 +133,13 @@ impl EventLog for SqliteStore {
                 return Ok(Commit::default());
             }
             let mut writing = self.writer.begin().await?;
-            let work = append::append(&mut writing.connection, drafts, now_ms).await;
+            let mut work = append::append(&mut writing.connection, drafts, now_ms).await;
+            let redacts = work.as_ref().is_ok_and(changes::redacts);
+            if redacts && let Err(error) = redaction::ask(&mut writing.connection).await {
+                work = Err(error);
+            }
             let commit = writing.finish(work).await?;
-            if changes::redacts(&commit) {
+            if redacts {
                 self.redaction.request();
             }
             Ok(commit)

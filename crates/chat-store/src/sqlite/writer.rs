@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::DatabaseFile;
 use super::leftovers::Pages;
+use super::redaction;
 use crate::StoreError;
 use crate::rows::Columns as _;
 
@@ -60,27 +61,28 @@ impl Writer {
         Ok(Writing { path: self.options.get_filename(), slot, connection })
     }
 
-    /// Removes the texts that were replaced or deleted before from the WAL, and their copies
-    /// from the pages of the database. Returns whether it did: readers of an older state hold
-    /// it back. Drafts wait only while the WAL is emptied and copies are overwritten.
-    pub(super) async fn redact(&self, pages: &Arc<Pages>) -> Result<bool, StoreError> {
-        if !self.with_empty_wal(None).await? {
-            return Ok(false);
-        }
-        // All copies are in the file now. New ones are not made of texts that are gone, so
-        // that batches may be stored while it is read.
-        let reading = Arc::clone(pages);
-        let found = tokio::task::spawn_blocking(move || reading.find());
-        let found = found.await.map_err(StoreError::unavailable)?.map_err(StoreError::unavailable)?;
-        Ok(found.is_empty() || self.with_empty_wal(Some((Arc::clone(pages), found))).await?)
+    /// Removes the texts that were replaced or deleted before from the WAL, and returns how far
+    /// redaction [was asked for](super::redaction::ASK) until then. `None` if readers of an
+    /// older state hold it back. Drafts wait meanwhile.
+    pub(super) async fn truncate_wal(&self) -> Result<Option<String>, StoreError> {
+        self.with_empty_wal(None).await
+    }
+
+    /// Overwrites the copies of rows in a few pages of the database. Returns whether it did:
+    /// readers of an older state hold it back. Drafts wait meanwhile.
+    pub(super) async fn overwrite(&self, pages: &Arc<Pages>, found: Vec<u64>) -> Result<bool, StoreError> {
+        Ok(self.with_empty_wal(Some((Arc::clone(pages), found))).await?.is_some())
     }
 
     /// Copies the WAL into the database, truncates it, and then overwrites copies of rows in
-    /// these pages. Returns whether it did.
-    async fn with_empty_wal(&self, leftovers: Option<(Arc<Pages>, Vec<u64>)>) -> Result<bool, StoreError> {
+    /// these pages. Returns how far redaction was asked for, or `None` if it could not.
+    async fn with_empty_wal(
+        &self,
+        leftovers: Option<(Arc<Pages>, Vec<u64>)>,
+    ) -> Result<Option<String>, StoreError> {
         let mut slot = self.slot.lock().await;
         if slot.file.is_none() {
-            return Ok(true);
+            return Ok(None);
         }
         let path = self.options.get_filename();
         let failed = |error| StoreError::unavailable(error).in_file(path);
@@ -88,6 +90,8 @@ impl Writer {
             Some(connection) => connection,
             None => self.options.connect().await.map_err(failed)?,
         };
+        let asked = sqlx::query(redaction::ASKED).fetch_optional(&mut connection).await.map_err(failed)?;
+        let asked = asked.map_or(Ok(String::new()), |row| row.text(0).map(str::to_owned))?;
         set_busy_timeout(&mut connection, CHECKPOINT_WAIT).await.map_err(failed)?;
         let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await;
         let mut is_done = checkpoint.map_err(failed)?.integer(0)? == 0;
@@ -108,7 +112,14 @@ impl Writer {
             sqlx::query("PRAGMA shrink_memory").execute(&mut connection).await.map_err(failed)?;
         }
         slot.connection = Some(connection);
-        Ok(is_done)
+        Ok(is_done.then_some(asked))
+    }
+
+    /// Notes that all copies of what redaction was asked for are gone.
+    pub(super) async fn redacted(&self, asked: &str) -> Result<(), StoreError> {
+        let mut writing = self.begin().await?;
+        let done = sqlx::query(redaction::DONE).bind(asked).execute(&mut writing.connection).await;
+        writing.finish(done.map(drop).map_err(StoreError::unavailable)).await
     }
 
     /// Waits for the transaction that runs, closes the connection and releases the file.
