@@ -50,7 +50,7 @@ async fn store(
     let (changes, messages): (Vec<_>, Vec<_>) = entries.into_iter().partition(changes::is_change);
     write(connection, &messages, &nonces).await?;
     write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
-    changes::write(connection, &commit, &changes, &topics, None).await?;
+    changes::write(connection, &commit, &changes, &topics, None, now_ms).await?;
     Ok(Some(commit))
 }
 

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, iter};
 
 /// The file of a database. It stays open as long as SQLite has the file: a process that
 /// closes a file loses its locks on it, whoever took them.
@@ -145,7 +145,7 @@ const PAGES_MAX: u64 = 0x0200_0000;
 /// The unused bytes of a page that are not 0.
 fn leftovers(page: &[u8], number: u64, usable: usize, free: &FreePages) -> Vec<Range<usize>> {
     let mut unused = match free.get(&number) {
-        Some(start) => vec![*start..usable],
+        Some(start) => iter::once(*start..usable).collect(),
         None => unused(page, number == 0, usable),
     };
     let is_left = |range: &Range<usize>| {
@@ -173,7 +173,7 @@ fn unused(page: &[u8], is_first: bool, usable: usize) -> Vec<Range<usize>> {
     if start > rows || rows > usable {
         return Vec::new();
     }
-    let mut unused = vec![start..rows];
+    let mut unused: Vec<_> = iter::once(start..rows).collect();
     // Each block begins with the offset of the next one, which is higher, and its length.
     let (mut block, mut end) = (number(header + 1), rows);
     while block >= end && block + 4 <= usable {
