@@ -57,6 +57,6 @@ CREATE TABLE remembered_nonces (
     seq    BIGINT NOT NULL,
     nonce  TEXT COLLATE "C" NOT NULL,
     sender TEXT COLLATE "C" NOT NULL,
-    at     BIGINT NOT NULL, -- when that entry was stored
+    at     BIGINT NOT NULL, -- when it was remembered
     PRIMARY KEY (topic, seq, nonce, sender)
 );

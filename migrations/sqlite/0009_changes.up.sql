@@ -56,6 +56,6 @@ CREATE TABLE remembered_nonces (
     seq    INTEGER NOT NULL,
     nonce  TEXT    NOT NULL,
     sender TEXT    NOT NULL,
-    at     INTEGER NOT NULL, -- when that entry was stored
+    at     INTEGER NOT NULL, -- when it was remembered
     PRIMARY KEY (topic, seq, nonce, sender)
 ) STRICT, WITHOUT ROWID;

@@ -159,7 +159,7 @@ async fn a_commit_of_changes_whose_answer_was_lost_is_stored_once_and_reported_o
         proxy.next_commit(fate);
         let outcomes = append(&store, std::slice::from_ref(&again)).await;
         assert!(proxy.has_applied_fate());
-        assert_eq!(outcomes.unwrap(), [duplicate.clone()], "{fate:?}");
+        assert_eq!(outcomes.unwrap(), std::slice::from_ref(&duplicate), "{fate:?}");
         // The nonce is remembered: what is sent with it later is not judged again.
         append(&store, &[unreact(&kitchen, "bob", 1, "👍")]).await.unwrap();
         assert_eq!(append(&store, &[again]).await.unwrap(), [duplicate], "{fate:?}");

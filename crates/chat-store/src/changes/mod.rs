@@ -122,6 +122,7 @@ pub(crate) async fn write<S: Statements>(
     changes: &[NewEntry<'_>],
     topics: &TopicRows,
     mark: Option<&str>,
+    now_ms: u64,
 ) -> Result<(), S::Error> {
     if !changes.is_empty() {
         let row = |(index, new): (usize, &NewEntry<'_>)| {
@@ -154,7 +155,8 @@ pub(crate) async fn write<S: Statements>(
     let mut remembered = Vec::with_capacity(commit.remembered.len());
     for nonce in &commit.remembered {
         let topic = find(topics, &nonce.topic)?.id;
-        let at = columns::column(nonce.at_ms);
+        // It is kept for seven days from now on, however old that entry is.
+        let at = columns::column(now_ms);
         remembered.push((topic, nonce.seq, nonce.nonce.as_str(), nonce.from.as_str(), at));
     }
     run(statements, S::CHANGES.add_remembered, &remembered).await

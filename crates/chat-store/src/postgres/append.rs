@@ -86,7 +86,7 @@ pub(super) async fn append(
         if insert_nonces(connection, nonces).await? {
             write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
             let name = batch_name.filter(|_| messages.is_empty());
-            changes::write(connection, &commit, &changes, &topics, name).await?;
+            changes::write(connection, &commit, &changes, &topics, name, now_ms).await?;
             let ending = match mark {
                 Some(mark) => Ending::Marked(mark),
                 None if !commit.remembered.is_empty() => Ending::Repeatable,

@@ -214,30 +214,30 @@ pub(crate) async fn add_rooms<S: Statements>(
 // The queries that are not lists, too: LEFT JOIN instead of JOIN makes SQLite keep this
 // order of the tables, and look each row up by its key.
 
-/// Counts the messages of others above `s.start` that are not deleted, to 100, from the oldest on: Postgres would
-/// otherwise look for all of them first.
+/// Counts the messages of others above `s.read` that are not deleted, to 100. It looks at the
+/// oldest 10,000 messages of all users above, in the order of the key: a user's own messages
+/// are passed one by one.
 macro_rules! unread {
     () => {
-        "(SELECT count(*) FROM (SELECT 1 FROM entries AS e
-            WHERE e.topic = s.id AND e.seq > s.start AND e.sender <> $1 AND e.deleted IS NULL
-            ORDER BY e.seq LIMIT 100) AS others)"
+        "(SELECT count(*) FROM (SELECT 1 FROM (SELECT e.sender, e.deleted FROM entries AS e
+                WHERE e.topic = s.id AND e.seq > s.read ORDER BY e.seq LIMIT 10000) AS part
+            WHERE part.sender <> $1 AND part.deleted IS NULL LIMIT 100) AS others)"
     };
 }
 
-/// Counts those of them that mention the user.
+/// Counts those of them that mention the user: among the oldest 10,000 mentions by all users
+/// of each kind, of the user or of all.
 macro_rules! mentions {
     () => {
-        "(SELECT count(*) FROM (SELECT 1 FROM mentions AS e
-            WHERE e.topic = s.id AND e.username IN ('', $1) AND e.seq > s.start AND e.author <> $1
-            LIMIT 100) AS others)"
-    };
-}
-
-/// Where counting starts: at the mark, but it looks at the newest 10,000 messages at most,
-/// as a user's own messages are passed one by one.
-macro_rules! start {
-    () => {
-        "CASE WHEN read < top - 10000 THEN top - 10000 ELSE read END AS start"
+        "(SELECT count(*) FROM (SELECT 1 FROM (
+                SELECT * FROM (SELECT e.author FROM mentions AS e
+                    WHERE e.topic = s.id AND e.username = '' AND e.seq > s.read
+                    ORDER BY e.seq LIMIT 10000) AS part
+                UNION ALL
+                SELECT * FROM (SELECT e.author FROM mentions AS e
+                    WHERE e.topic = s.id AND e.username = $1 AND e.seq > s.read
+                    ORDER BY e.seq LIMIT 10000) AS part) AS part
+            WHERE part.author <> $1 LIMIT 100) AS others)"
     };
 }
 
@@ -245,8 +245,6 @@ macro_rules! start {
 macro_rules! conversations {
     ($store:ident) => {
         concat!(
-            " FROM (SELECT *, ",
-            start!(),
             " FROM (SELECT c.id, c.person, c.top, c.at, k.level,
                            CASE WHEN k.read_seq < c.top THEN k.read_seq
                                 WHEN k.read_seq IS NULL THEN 0 ELSE c.top END AS read
@@ -261,7 +259,7 @@ macro_rules! conversations {
                                  ORDER BY last_at DESC, name LIMIT $2) AS higher
                              ORDER BY at DESC, person LIMIT $2) AS c",
             left_join!($store, "marks", "k", "k.username = $1 AND k.kind = 2 AND k.name = c.person"),
-            ") AS r) AS s"
+            ") AS s"
         )
     };
 }
@@ -275,9 +273,7 @@ pub(crate) const CONVERSATIONS: List = list! {
 macro_rules! memberships {
     ($store:ident) => {
         concat!(
-            " FROM (SELECT *, ",
-            start!(),
-            ", row_number() OVER (ORDER BY at DESC, room) AS position
+            " FROM (SELECT *, row_number() OVER (ORDER BY at DESC, room) AS position
                FROM (SELECT m.room, m.role, r.title, r.description, r.access, r.archived, t.id, k.level,
                             coalesce(t.last_seq, 0) AS top, coalesce(t.last_at, 0) AS at,
                             CASE WHEN k.read_seq < t.last_seq THEN k.read_seq
@@ -322,14 +318,12 @@ pub(crate) const COUNTS: &str = concat!(
     unread!(),
     ", ",
     mentions!(),
-    " FROM (SELECT *, ",
-    start!(),
-    "   FROM (SELECT id, top, CASE WHEN kept < $6 THEN (CASE WHEN $6 < top THEN $6 ELSE top END)
+    " FROM (SELECT id, top, CASE WHEN kept < $6 THEN (CASE WHEN $6 < top THEN $6 ELSE top END)
                               WHEN kept < top THEN kept ELSE top END AS read
                 FROM (SELECT t.id, t.last_seq AS top, coalesce(k.read_seq, 0) AS kept
                         FROM topics AS t
                         LEFT JOIN marks AS k ON k.username = $1 AND k.kind = $2 AND k.name = $5
-                       WHERE t.kind = $2 AND t.name = $3 AND t.other = $4) AS a) AS b) AS s"
+                       WHERE t.kind = $2 AND t.name = $3 AND t.other = $4) AS a) AS s"
 );
 
 pub(crate) const ACCESS: &str = "SELECT r.title, r.description, r.access, r.archived,

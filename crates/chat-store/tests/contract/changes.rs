@@ -574,7 +574,7 @@ async fn nonces_of_changes_outlive_them(store: TestStore) {
     one(&store, react(&kitchen, "bob", 1, "👍").nonce("a"), 2000).await;
     one(&store, react(&kitchen, "bob", 1, "👍").nonce("b"), 2000).await;
     one(&store, delete(&kitchen, "bob", 3).nonce("c"), 3000).await;
-    one(&store, delete(&kitchen, "bob", 3).nonce("d"), 3000).await;
+    one(&store, delete(&kitchen, "bob", 3).nonce("d"), 5000).await;
     assert_eq!(trim(&store, 0, OLD_MS, 9).await.0, 5);
     if !store.is_kept() {
         // A memory store forgets a nonce with its entry.
@@ -589,7 +589,10 @@ async fn nonces_of_changes_outlive_them(store: TestStore) {
     assert_eq!(trim(&store, 0, 2001 + NONCES_KEPT_MS, 9).await, (0, 2));
     assert_eq!(one(&store, draft(&kitchen, "bob", "x").nonce("b"), OLD_MS).await, stored(6, OLD_MS));
     assert_eq!(one(&store, draft(&kitchen, "bob", "x").nonce("d"), OLD_MS).await, second);
-    assert_eq!(trim(&store, 9, 3001 + NONCES_KEPT_MS, 9).await, (0, 2));
+    assert_eq!(trim(&store, 9, 3001 + NONCES_KEPT_MS, 9).await, (0, 1));
+    // It was remembered later than its entry was stored.
+    assert_eq!(one(&store, draft(&kitchen, "bob", "x").nonce("d"), OLD_MS).await, second);
+    assert_eq!(trim(&store, 9, 5001 + NONCES_KEPT_MS, 9).await, (0, 1));
     // Entries that are older than seven days take their nonces with them.
     one(&store, react(&kitchen, "bob", 6, "👍").nonce("e"), OLD_MS).await;
     one(&store, react(&kitchen, "bob", 6, "👍").nonce("f"), OLD_MS).await;

@@ -3,7 +3,7 @@
 use chat_core::{Access, Level, Topic};
 
 use crate::common::{
-    TestStore, archive, create, draft, leave, mark, name, pair, position, private, put, room,
+    TestStore, archive, create, draft, leave, mark, name, pair, position, private, put, react, room, unreact,
 };
 
 every_store! {
@@ -13,6 +13,7 @@ every_store! {
     a_batch_of_marks_may_repeat_a_place,
     a_user_may_have_read_more_than_is_kept,
     unread_messages_are_counted_up_to_99,
+    changes_hide_no_unread_messages,
     own_messages_do_not_count,
     a_pair_starts_unread,
     marks_of_other_users_and_topics_are_apart,
@@ -170,6 +171,20 @@ async fn unread_messages_are_counted_up_to_99(store: TestStore) {
         let state = store.log.counts(&name("bob"), &kitchen, 0).await.unwrap();
         assert_eq!(state.counts.unread, expected);
     }
+}
+
+async fn changes_hide_no_unread_messages(store: TestStore) {
+    store.accounts("alice bob").await;
+    let kitchen = room("kitchen");
+    store.change(&create("kitchen", Access::Open, "alice", &["bob"])).await.unwrap();
+    store.send("kitchen", "alice", 3, 1).await;
+    let changes = [react(&kitchen, "carol", 2, "👍"), unreact(&kitchen, "carol", 2, "👍")];
+    for _ in 0..11 {
+        store.append(&vec![changes.clone(); 500].concat(), 1).await;
+    }
+    assert_eq!(store.position("bob", &kitchen).await, "read 0 of 11003, 3 unread");
+    let rooms = store.log.memberships(&name("bob"), 1, 1).await.unwrap().rooms;
+    assert_eq!(rooms[0].counts.unwrap().unread, 3);
 }
 
 async fn own_messages_do_not_count(store: TestStore) {
