@@ -3,8 +3,8 @@
 //!
 //! A message is added to the window of its room, which costs the same however many members
 //! there are. When the window is shown, it is counted for each member who is connected.
-//! Changes of messages are entries of the window that do not count; a message that is
-//! deleted before the window is shown does not, either.
+//! Changes of messages do not count; a message that is deleted before the window is shown
+//! does not, either.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,9 +28,13 @@ pub(super) struct Window {
     /// The number of the last entry, and the time in milliseconds of the last message.
     top: u64,
     at_ms: u64,
-    /// The newest entries in rising order, at most [`RECENT_MAX`]; also some before
+    /// The newest messages in rising order, at most [`RECENT_MAX`]; also some before
     /// `start`, which a late client may not know.
     recent: VecDeque<Seen>,
+    /// All messages after this number are in `recent`.
+    reach: u64,
+    /// The pass before which the newest entry came, unless that is long ago.
+    newest_pass: Option<u64>,
     /// The messages after `start` that are no longer in `recent`.
     older: Tally,
     /// Clients that know of the messages up to another number than `start`.
@@ -41,11 +45,11 @@ pub(super) struct Window {
     passes: u64,
 }
 
-/// An entry in a window.
+/// A message in a window.
 #[derive(Debug)]
 struct Seen {
     seq: u64,
-    /// It is a message, and not deleted.
+    /// It is not deleted.
     counts: bool,
     from: Username,
     mentions: Option<Box<Mentions>>,
@@ -97,6 +101,8 @@ impl Window {
             top: start,
             at_ms: 0,
             recent: VecDeque::new(),
+            reach: start,
+            newest_pass: None,
             older: Tally::new(seed),
             late: BTreeMap::new(),
             shown_ms: None,
@@ -105,7 +111,7 @@ impl Window {
     }
 
     /// Adds an entry. Those before it that the window has not seen count as messages of
-    /// others without mentions.
+    /// others without mentions: rather too many than that one is missed.
     pub(super) fn note(&mut self, entry: &Entry) {
         if entry.seq <= self.top {
             return;
@@ -117,26 +123,33 @@ impl Window {
                 self.older.add(&seen);
             }
             self.older.messages += missing;
+            self.reach = entry.seq - 1;
         }
-        if self.recent.len() == RECENT_MAX
-            && let Some(oldest) = self.recent.pop_front()
-            && oldest.seq > self.start
-        {
-            self.older.add(&oldest);
-        }
-        let counts = entry.body.is_message() && !entry.body.is_deleted();
-        let mentions = entry.body.mentions().filter(|_| counts).cloned().map(Box::new);
-        let seen = Seen { seq: entry.seq, counts, from: entry.from.clone(), mentions, pass: self.passes };
-        self.recent.push_back(seen);
-        self.top = entry.seq;
+        (self.top, self.newest_pass) = (entry.seq, Some(self.passes));
         if entry.body.is_message() {
             self.at_ms = entry.at_ms;
+            self.add_message(entry);
         }
         if let Body::Delete { target } = entry.body
             && let Ok(index) = self.recent.binary_search_by_key(&target, |seen| seen.seq)
         {
             self.recent[index].counts = false;
         }
+    }
+
+    fn add_message(&mut self, message: &Entry) {
+        if self.recent.len() == RECENT_MAX
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.reach = oldest.seq;
+            if oldest.seq > self.start {
+                self.older.add(&oldest);
+            }
+        }
+        let counts = !message.body.is_deleted();
+        let mentions = message.body.mentions().filter(|_| counts).cloned().map(Box::new);
+        let (seq, from) = (message.seq, message.from.clone());
+        self.recent.push_back(Seen { seq, counts, from, mentions, pass: self.passes });
     }
 
     /// Notes that a client knows of the messages up to `known`, which may be ahead of the
@@ -154,7 +167,7 @@ impl Window {
     /// Notes that messages up to `top` came that were not added.
     pub(super) fn skip_to(&mut self, top: u64) {
         if top > self.top {
-            (self.start, self.top) = (top, top);
+            (self.start, self.top, self.reach) = (top, top, top);
             self.recent.clear();
             self.older = Tally::new(*self.older.users.hasher());
         }
@@ -166,7 +179,7 @@ impl Window {
 
     /// Whether nothing in it is needed any more.
     fn is_over(&self) -> bool {
-        !self.has_news() && self.recent.is_empty()
+        !self.has_news() && self.recent.is_empty() && self.newest_pass.is_none()
     }
 
     /// What came for the clients that know of the messages up to `start`. From here on
@@ -181,11 +194,11 @@ impl Window {
         (tally, std::mem::take(&mut self.late))
     }
 
-    /// What came for one user after the message `known`. Where `recent` does not reach back
-    /// that far, all messages before it count as those of others without mentions.
+    /// What came for one user after the number `known`. Where `recent` does not reach back
+    /// that far, all entries before it count as messages of others without mentions: rather
+    /// too many than that one is missed.
     fn news_after(&self, known: u64, user: &Username) -> News {
-        let first = self.recent.front().map_or(self.top + 1, |seen| seen.seq);
-        let mut news = News { new: first.saturating_sub(known.saturating_add(1)), mentions: 0 };
+        let mut news = News { new: self.reach.saturating_sub(known), mentions: 0 };
         for seen in self.recent.iter().rev().take_while(|seen| seen.seq > known) {
             if seen.counts && seen.from != *user {
                 news.new += 1;
@@ -200,7 +213,10 @@ impl Window {
         self.shown_ms = Some(now_ms);
         self.passes += 1;
         let (start, until) = (self.start, self.passes.saturating_sub(PASSES_KEPT));
-        while self.recent.pop_front_if(|seen| seen.seq <= start && seen.pass < until).is_some() {}
+        while let Some(seen) = self.recent.pop_front_if(|seen| seen.seq <= start && seen.pass < until) {
+            self.reach = seen.seq;
+        }
+        self.newest_pass.take_if(|pass| *pass < until);
     }
 }
 
@@ -459,7 +475,8 @@ mod tests {
             for user in (0..4).map(name) {
                 let news = window.news_after(known, &user);
                 let exact = counted(&entries, known, &user);
-                if entries.len() as u64 <= known + RECENT_MAX as u64 {
+                let messages = entries.iter().filter(|entry| entry.body.is_message() && entry.seq > known);
+                if messages.count() <= RECENT_MAX {
                     prop_assert_eq!(news, exact);
                 } else {
                     prop_assert!(news.new >= exact.new && news.mentions <= exact.mentions);
