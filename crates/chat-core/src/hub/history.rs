@@ -61,8 +61,10 @@ impl Hub {
     /// What is read for a request.
     fn history_query(&self, requested: &HistoryPage, limit: usize) -> (QueryFrom, PageLimits) {
         let bytes = self.options.page_bytes;
-        // All of so many entries: what is left out depends on them.
-        let all = |entries: usize| PageLimits { entries, bytes: entries * 4 * self.options.text_max_chars };
+        let text_bytes = 4 * self.options.text_max_chars;
+        // More than fits into a frame, whatever the next text is: what a read leaves out is
+        // noticed as what does not fit.
+        let more_than_fits = bytes + bytes.max(text_bytes);
         match (&requested.range, requested.fold) {
             (HistoryRange::Page(from), false) => {
                 (QueryFrom::Entries(*from), PageLimits { entries: limit, bytes })
@@ -73,13 +75,16 @@ impl Hub {
             (HistoryRange::Around(seq), false) => {
                 let from_it_on = limit - limit / 2;
                 let before = PageFrom::Before(seq.saturating_add(from_it_on as u64));
-                (QueryFrom::Entries(before), all(limit))
+                // All from the number on, which are read first.
+                let bytes = from_it_on * text_bytes + more_than_fits;
+                (QueryFrom::Entries(before), PageLimits { entries: limit, bytes })
             }
             (HistoryRange::Around(seq), true) => {
                 (QueryFrom::Messages(MessagesFrom::Around(*seq)), PageLimits { entries: limit, bytes })
             }
             (HistoryRange::Seqs(seqs), _) => {
-                (QueryFrom::Messages(MessagesFrom::Numbers(seqs.clone())), all(SEQS_MAX))
+                let limits = PageLimits { entries: SEQS_MAX, bytes: more_than_fits };
+                (QueryFrom::Messages(MessagesFrom::Numbers(seqs.clone())), limits)
             }
         }
     }
