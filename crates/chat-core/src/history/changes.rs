@@ -5,28 +5,36 @@ use std::sync::Arc;
 
 use super::Log;
 use crate::message::Target;
-use crate::{Body, ChangedMessage, Emoji, Entry, KeptState, Stamp, TargetFacts, Topic, Username};
+use crate::{
+    Body, ChangedMessage, Emoji, Entry, KeptState, REACTION_USERS_SHOWN, Stamp, TargetFacts, Topic, Username,
+};
 
 /// What a history keeps of a changed message beside its entry.
 #[derive(Default)]
 pub(super) struct Kept {
     pub(super) state: KeptState,
-    /// The users of each emoji, by the numbers of their reactions.
-    reacted: BTreeMap<Emoji, BTreeMap<u64, (Username, u64)>>,
+    reacted: BTreeMap<Emoji, Reactors>,
+}
+
+/// The users of one emoji.
+#[derive(Default)]
+struct Reactors {
+    reactions: BTreeMap<Username, Stamp>,
+    /// By the numbers of their reactions.
+    in_order: BTreeMap<u64, Username>,
 }
 
 impl Kept {
     /// The reaction of a user.
     pub(super) fn reaction(&self, emoji: &Emoji, user: &Username) -> Option<Stamp> {
-        let mut reactions = self.reacted.get(emoji)?.iter();
-        let (seq, (_, at_ms)) = reactions.find(|(_, (name, _))| name == user)?;
-        Some(Stamp { seq: *seq, at_ms: *at_ms })
+        self.reacted.get(emoji)?.reactions.get(user).copied()
     }
 
     /// The users of an emoji after a number, each with the number of the reaction.
     pub(super) fn reactors(&self, emoji: &Emoji, after: u64) -> impl Iterator<Item = (&Username, u64)> {
-        let later = self.reacted.get(emoji).into_iter().flat_map(move |all| all.range(after + 1..));
-        later.map(|(seq, (user, _))| (user, *seq))
+        let all = self.reacted.get(emoji).into_iter();
+        let later = all.flat_map(move |all| all.in_order.range(after.saturating_add(1)..));
+        later.map(|(seq, user)| (user, *seq))
     }
 
     fn take_over(&mut self, changed: &ChangedMessage) {
@@ -35,15 +43,18 @@ impl Kept {
             self.reacted.clear();
         }
         for (emoji, user) in &changed.unreacted {
-            if let Some(users) = self.reacted.get_mut(emoji) {
-                users.retain(|_, (name, _)| name != user);
+            if let Some(all) = self.reacted.get_mut(emoji)
+                && let Some(stamp) = all.reactions.remove(user)
+            {
+                all.in_order.remove(&stamp.seq);
             }
         }
         for (emoji, user, stamp) in &changed.reacted {
-            let users = self.reacted.entry(emoji.clone()).or_default();
-            users.insert(stamp.seq, (user.clone(), stamp.at_ms));
+            let all = self.reacted.entry(emoji.clone()).or_default();
+            all.reactions.insert(user.clone(), *stamp);
+            all.in_order.insert(stamp.seq, user.clone());
         }
-        self.reacted.retain(|_, users| !users.is_empty());
+        self.reacted.retain(|_, all| !all.reactions.is_empty());
     }
 }
 
@@ -76,7 +87,9 @@ impl Log {
                 facts.reacted.insert((emoji.clone(), change.from.clone()), stamp);
             }
             if let Body::Unreact { .. } = change.body {
-                let users = kept.reactors(emoji, 0).map(|(user, _)| user.clone()).collect();
+                // One of them goes.
+                let users = kept.reactors(emoji, 0).take(REACTION_USERS_SHOWN + 1);
+                let users = users.map(|(user, _)| user.clone()).collect();
                 facts.reactors.insert(emoji.clone(), users);
             }
         }
