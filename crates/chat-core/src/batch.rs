@@ -642,6 +642,7 @@ impl<'a> Batch<'a> {
         }
         let changed = self.targets.into_iter();
         commit.changed = changed.map(|((topic, seq), target)| target.finish(topic.clone(), seq)).collect();
+        commit.take_back();
         Ok(commit)
     }
 }

@@ -1,5 +1,6 @@
 //! Entries, the drafts that they are made from, and the results of a log.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -287,6 +288,23 @@ pub struct Commit {
     /// Changes that made what is so already: the log stores their nonces with the
     /// first results.
     pub remembered: Vec<Remembered>,
+}
+
+impl Commit {
+    /// Takes the texts out of the edits that a later entry of the commit takes back: the
+    /// entries are as the log shows them from here on. A [`Batch`](crate::Batch) does it; who
+    /// delivers what a [`History`](crate::History) has stored must do it.
+    pub fn take_back(&mut self) {
+        let mut newer = BTreeSet::new();
+        for entry in self.entries.iter_mut().rev() {
+            let (Body::Edit { target, .. } | Body::Delete { target }) = entry.body else { continue };
+            let is_newest = newer.insert((entry.topic.clone(), target));
+            if !is_newest && matches!(entry.body, Body::Edit { .. }) {
+                let body = Body::Edit { target, text: None, mentions: None };
+                *entry = Arc::new(Entry { body, ..Entry::clone(entry) });
+            }
+        }
+    }
 }
 
 /// The nonce of a change that stored nothing, and its result.

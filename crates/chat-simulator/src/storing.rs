@@ -120,7 +120,7 @@ impl World {
     ) -> Result<Commit, String> {
         // The database has one clock: that of the first server.
         let wall_ms = self.wall_ms(0);
-        let commit = self.log.append(drafts, wall_ms, self.now_ms);
+        let mut commit = self.log.append(drafts, wall_ms, self.now_ms);
         self.note(|| {
             let stored = commit.entries.iter().map(|e| (&e.topic, e.seq, e.body.text()));
             format!("    the log stores {:?}", stored.collect::<Vec<_>>())
@@ -156,6 +156,7 @@ impl World {
                 Outcome::Failed => {}
             }
         }
+        commit.take_back();
         Ok(commit)
     }
 

@@ -85,7 +85,9 @@ impl Default for MemoryStore {
 impl Inner {
     fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Commit {
         let users = &self.users;
-        self.history.append(drafts, now_ms, |name| users.contains_key(name))
+        let mut commit = self.history.append(drafts, now_ms, |name| users.contains_key(name));
+        commit.take_back();
+        commit
     }
 
     fn change(&mut self, wanted: &WantedChange, now_ms: u64) -> Result<Vec<RoomChange>, ChangeRefused> {

@@ -20,6 +20,7 @@ every_store! {
     remembered_nonces_survive_a_restart,
     a_batch_changes_a_message_several_times,
     a_change_names_a_message_from_before_its_batch,
+    what_a_batch_takes_back_is_not_delivered,
     an_answer_names_an_earlier_message_or_nothing,
     changes_are_judged_by_the_state_of_their_room,
     a_room_that_was_closed_meanwhile_takes_no_change_of_strangers,
@@ -330,6 +331,21 @@ async fn a_change_names_a_message_from_before_its_batch(store: TestStore) {
     // A change is no message.
     assert_eq!(one(&store, delete(&kitchen, "alice", 5), 2000).await, Outcome::NotFound);
     assert_eq!(one(&store, react(&kitchen, "alice", 5, "👍"), 2000).await, Outcome::NotFound);
+}
+
+async fn what_a_batch_takes_back_is_not_delivered(store: TestStore) {
+    let kitchen = with_messages(&store).await;
+    let batch = [
+        edit(&kitchen, "alice", 1, "a"),
+        edit(&kitchen, "alice", 2, "b"),
+        edit(&kitchen, "alice", 1, "c"),
+        edit(&kitchen, "bob", 3, "d"),
+        delete(&kitchen, "alice", 2),
+    ];
+    let commit = store.log.append(&batch, 2000).await.unwrap();
+    let committed: Vec<String> = commit.entries.iter().map(|entry| crate::common::line(entry)).collect();
+    assert_eq!(committed[..3], ["4 alice edits 1", "5 alice edits 2", "6 alice edits 1: c"]);
+    assert_eq!(committed, store.lines(&kitchen).await[3..]);
 }
 
 async fn an_answer_names_an_earlier_message_or_nothing(store: TestStore) {

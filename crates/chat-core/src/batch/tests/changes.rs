@@ -226,6 +226,24 @@ fn the_last_text_counts_and_a_deletion_takes_it() {
     assert!(state.deleted && state.edited_at_ms.is_none());
 }
 
+/// Nothing is delivered of what the same batch takes back.
+#[test]
+fn an_edit_that_its_batch_takes_back_has_no_text() {
+    let mut mentioning = edit("bob", ON, "a");
+    mentioning.body =
+        Body::Edit { target: ON, text: Some(MessageText::stored("a")), mentions: mentions("alice") };
+    let texts = |drafts: &[Draft]| -> Vec<String> {
+        let commit = log().append(drafts, Checked::Hinted);
+        let bare = |entry: &&Arc<Entry>| entry.body.text().is_empty();
+        assert!(commit.entries.iter().filter(bare).all(|entry| entry.body.mentions().is_none()));
+        commit.entries.iter().map(|entry| entry.body.text().to_owned()).collect()
+    };
+    let edits = [mentioning, edit("bob", ON, "b"), react("bob", "👀")];
+    assert_eq!(texts(&edits[..1]), ["a"]);
+    assert_eq!(texts(&edits), ["", "b", "👀"]);
+    assert_eq!(texts(&[&edits[1..], &[delete("bob", ON)]].concat()), ["", "👀", ""]);
+}
+
 #[test]
 fn a_batch_asks_for_the_messages_that_it_changes_or_answers() {
     let answer = |target| {
