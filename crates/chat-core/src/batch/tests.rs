@@ -330,7 +330,7 @@ fn an_administrator_mentions_all_unless_another_issuer_names_them() {
     log.administrators = vec![name("bob")];
     let all = mention(draft("kitchen", "bob"), "all");
     let by_host = Draft { may_administer: false, ..all.clone() };
-    assert!(Questions::about(&[by_host.clone()], Checked::All).administrators.is_empty());
+    assert!(Questions::about(std::slice::from_ref(&by_host), Checked::All).administrators.is_empty());
     // The log may know the name for another draft of the batch.
     let commit = log.append(&[by_host, all], Checked::Hinted);
     assert_eq!(outcomes(&commit), [Outcome::Forbidden, stored(11)]);
