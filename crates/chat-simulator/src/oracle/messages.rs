@@ -127,11 +127,12 @@ impl<'a> Version<'a> {
 
     /// Whether these are its reactions. Of the users, the first five are named.
     fn has_reactions(&self, shown: &[ShownReaction]) -> bool {
-        let is_same = |((emoji, users), shown): (&(&str, Vec<(&Username, u64)>), &ShownReaction)| {
-            let names = users.iter().take(NAMED).map(|(user, _)| user.as_str());
-            *emoji == shown.emoji && users.len() as u64 == shown.count && names.eq(shown.users.iter())
-        };
-        self.reactions.len() == shown.len() && std::iter::zip(&self.reactions, shown).all(is_same)
+        let mut both = std::iter::zip(&self.reactions, shown);
+        self.reactions.len() == shown.len()
+            && both.all(|((emoji, users), shown)| {
+                let names = users.iter().take(NAMED).map(|(user, _)| user.as_str());
+                *emoji == shown.emoji && users.len() as u64 == shown.count && names.eq(shown.users.iter())
+            })
     }
 }
 
