@@ -62,6 +62,12 @@ async fn users<'a>(
             let next = Position { seq: after, emoji: reaction.emoji.clone() };
             return Ok((pages, Some(next.written())));
         }
+        // The message has the names of the first users: few need not be looked up.
+        if after == 0 && reaction.users.len() as u64 == reaction.count && reaction.users.len() <= left {
+            left -= reaction.users.len();
+            pages.push((*reaction, reaction.users.iter().map(|user| user.as_str().to_owned()).collect()));
+            continue;
+        }
         // One more shows whether there are further users.
         let mut users = app.parts.log.reactors(topic, seq, &reaction.emoji, after, left + 1).await?;
         let has_more = users.len() > left;
