@@ -2,24 +2,24 @@
 //! proxy in front of it, and record everything.
 
 mod bot;
+mod changes;
 mod closed_room;
 mod device;
 mod habits;
 mod notebook;
 pub(crate) mod socket;
+mod stored;
 mod topics;
 mod watcher;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chat_client::Rng;
-use chat_core::{PageFrom, PageLimits, Topic, Username};
-use chat_store::{DatabaseUrl, Stores};
+use chat_core::Topic;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -29,7 +29,8 @@ use self::device::{Device, Identity};
 pub(crate) use self::habits::{Habits, Pace};
 use self::notebook::Notebook;
 use self::watcher::Watcher;
-use crate::ledger::{Findings, Ledger, Removal, Send, Stored, V1Connection, between, in_room};
+use crate::ledger::{Findings, Ledger, Removal, Send, V1Connection};
+use crate::remains::Places;
 use crate::server::Server;
 
 /// What the clients do now.
@@ -237,48 +238,35 @@ pub(crate) async fn finish(
     tokio::time::sleep(MARKS_KEPT).await;
     // A store belongs to one server at a time.
     server.kill().await?;
-    read_store(&mut ledger, &server.database(), &rooms, &names).await?;
+    stored::read(&mut ledger, &server.database(), &rooms, &names).await?;
     ledger.cuts = cuts;
     let findings = ledger.check();
     Ok((ledger, findings))
 }
 
-/// Reads every entry that may be in the store, of the rooms and of each pair of users,
-/// and how far users have read.
-async fn read_store(
-    ledger: &mut Ledger,
-    database: &DatabaseUrl,
-    rooms: &[String],
-    names: &[String],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let stores = Stores::open(database).await?;
-    let mut topics: Vec<Topic> = rooms.iter().map(|room| in_room(room)).collect();
-    for (number, one) in names.iter().enumerate() {
-        for other in &names[number..] {
-            topics.push(between(one, other));
-        }
-    }
-    let limits = PageLimits { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
-    for topic in topics {
-        let page = stores.log.page(&topic, PageFrom::After(0), limits).await?;
-        ledger.stored.extend(page.entries.iter().map(|entry| Stored {
-            topic: topic.clone(),
-            seq: entry.seq,
-            from: entry.from.as_str().to_owned(),
-            text: entry.body.text().to_owned(),
-            nonce: entry.nonce.as_ref().map(|nonce| nonce.as_str().to_owned()),
-            timestamp: entry.at_ms / 1000,
-        }));
-    }
-    for reading in &ledger.readings {
-        let key = (Arc::clone(&reading.user), reading.topic.clone());
-        if let Entry::Vacant(vacant) = ledger.marks.entry(key) {
-            let user = Username::known(&reading.user)?;
-            vacant.insert(stores.log.counts(&user, &reading.topic, 0).await?.read);
-        }
-    }
-    stores.close().await;
-    Ok(())
+/// Ends a run like [`finish`], and looks for texts that were taken back: in what the server
+/// still answers to a member of all rooms with this cookie, and in the files of its store
+/// (of SQLite only if `files` is true: that takes a minute).
+pub(crate) async fn finish_and_look(
+    crowd: Crowd,
+    server: &mut Server,
+    cookie: &str,
+    files: bool,
+    timeout: Duration,
+) -> Result<(Ledger, Findings), Box<dyn std::error::Error>> {
+    let (names, rooms) = (crowd.names.clone(), crowd.rooms.clone());
+    let mut ledger = crowd.end(timeout).await;
+    let mut places = Places::look(server, &rooms, cookie, files).await?;
+    tokio::time::sleep(MARKS_KEPT).await;
+    server.kill().await?;
+    stored::read(&mut ledger, &server.database(), &rooms, &names).await?;
+    places.look_after_vacuum(server);
+    let texts = ledger.taken_back();
+    let remains = places.find(&texts);
+    println!("  {} texts taken back, looked for in {} KiB", texts.len(), places.bytes() >> 10);
+    ledger.remains = remains;
+    let findings = ledger.check();
+    Ok((ledger, findings))
 }
 
 impl Shared {

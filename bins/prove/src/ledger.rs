@@ -5,6 +5,7 @@
 //! its connections.
 
 mod check;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::{Pair, RoomName, Topic, Username};
+
+pub(crate) use self::state::State;
 
 /// The records of all clients, and the entries in the store afterwards. Every time
 /// is counted from the start of the run, by a clock that never goes back.
@@ -38,6 +41,10 @@ pub(crate) struct Ledger {
     pub(crate) v1_connections: Vec<V1Connection>,
     /// The entries in the store, in the order of the numbers of each topic.
     pub(crate) stored: Vec<Stored>,
+    /// Where different ways to read the same entries differ, each in a sentence.
+    pub(crate) differing_reads: Vec<String>,
+    /// Texts that were taken back and are still found, each with the place.
+    pub(crate) remains: Vec<String>,
     /// When the server was killed, if the run notes it.
     pub(crate) kills: Vec<Duration>,
     /// Power cuts, each from the cut to the end of the server: what the server sent
@@ -52,10 +59,67 @@ pub(crate) struct Send {
     pub(crate) client: usize,
     pub(crate) user: Arc<str>,
     pub(crate) topic: Topic,
-    /// A text that no other send has.
+    /// A text that no other send has; empty where there is none.
     pub(crate) text: String,
+    pub(crate) what: Wanted,
     /// `None` for v1, where nothing is repeated.
     pub(crate) nonce: Option<String>,
+}
+
+/// What a send is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Message,
+    /// A message that answers the one with this number, which is stored.
+    Answer(u64),
+    Edit(Target),
+    Delete(Target),
+    React(Target, String),
+    Unreact(Target, String),
+}
+
+/// The message that a send changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Number(u64),
+    /// The nonce of a message of the same user.
+    Nonce(String),
+}
+
+impl Wanted {
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Message | Self::Answer(_) => None,
+            Self::Edit(target) | Self::Delete(target) | Self::React(target, _) | Self::Unreact(target, _) => {
+                Some(target)
+            }
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Message | Self::Answer(_) => "message",
+            Self::Edit(_) => "edit",
+            Self::Delete(_) => "delete",
+            Self::React(..) => "react",
+            Self::Unreact(..) => "unreact",
+        }
+    }
+
+    fn emoji(&self) -> Option<&str> {
+        match self {
+            Self::React(_, emoji) | Self::Unreact(_, emoji) => Some(emoji),
+            Self::Message | Self::Answer(_) | Self::Edit(_) | Self::Delete(_) => None,
+        }
+    }
+
+    /// The number of the message that a message answers.
+    fn reply_to(&self) -> Option<u64> {
+        match self {
+            Self::Answer(seq) => Some(*seq),
+            _ => None,
+        }
+    }
 }
 
 /// A send that a client reported as failed for good.
@@ -117,9 +181,14 @@ pub(crate) struct Seen {
     pub(crate) topic: Arc<Topic>,
     pub(crate) seq: u64,
     pub(crate) content: ContentHash,
+    /// The last change that the state of a message contains; 0 without one.
+    pub(crate) updated: u64,
+    /// What changes have made of a message.
+    pub(crate) state: ContentHash,
 }
 
-/// A hash of the content of an entry: its author, text, nonce and time.
+/// A hash of the content of an entry: its kind, author, text, nonce and time, and of a
+/// change its target and emoji.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ContentHash(u64);
 
@@ -131,6 +200,17 @@ pub(crate) struct AppLog {
     /// The rooms that it was in at the end. If there are any, it must have seen every
     /// message of them and of its private conversations.
     pub(crate) stayed_in: Vec<Topic>,
+    /// The messages that it showed at the end: text and state of each.
+    pub(crate) shows: Vec<Shows>,
+}
+
+/// A message that an application shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Shows {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) seq: u64,
+    pub(crate) text: String,
+    pub(crate) state: State,
 }
 
 /// The checked part of an event.
@@ -159,9 +239,50 @@ pub(crate) struct Stored {
     pub(crate) topic: Topic,
     pub(crate) seq: u64,
     pub(crate) from: String,
+    /// The text as it is now.
     pub(crate) text: String,
     pub(crate) nonce: Option<String>,
     pub(crate) timestamp: u64,
+    pub(crate) what: What,
+}
+
+/// The kind of an entry in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    Message(State),
+    Edit { target: u64 },
+    Delete { target: u64 },
+    React { target: u64, emoji: String },
+    Unreact { target: u64, emoji: String },
+}
+
+impl What {
+    fn target(&self) -> Option<u64> {
+        match self {
+            Self::Message(_) => None,
+            Self::Edit { target }
+            | Self::Delete { target }
+            | Self::React { target, .. }
+            | Self::Unreact { target, .. } => Some(*target),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "message",
+            Self::Edit { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::React { .. } => "react",
+            Self::Unreact { .. } => "unreact",
+        }
+    }
+
+    fn emoji(&self) -> Option<&str> {
+        match self {
+            Self::React { emoji, .. } | Self::Unreact { emoji, .. } => Some(emoji),
+            Self::Message(_) | Self::Edit { .. } | Self::Delete { .. } => None,
+        }
+    }
 }
 
 /// A broken promise.
@@ -184,6 +305,10 @@ pub(crate) enum Kind {
     Reordered,
     /// A client received a message that was not for it.
     Leaked,
+    /// A message is stored or shown in another state than its changes make it.
+    WrongState,
+    /// A text that was taken back is still there.
+    Remains,
     /// A stored message was sent by no client, or was refused for good.
     Phantom,
     /// An acknowledgement or a frame has another number than the store.
@@ -223,6 +348,10 @@ pub(crate) struct Counts {
     pub(crate) closes: BTreeMap<u16, usize>,
     pub(crate) reconnects: usize,
     pub(crate) stored: usize,
+    /// Those of them that change a message.
+    pub(crate) changes: usize,
+    /// Messages that applications showed at the end.
+    pub(crate) shown: usize,
     /// Messages from after a power cut that are not in the store.
     pub(crate) after_cut: usize,
 }
@@ -233,14 +362,22 @@ impl Removal {
         let nonce = self.next.nonce.clone().unwrap_or_default();
         let stored = Event::Stored { nonce, topic: Arc::new(self.next.topic.clone()), seq: self.next_seq };
         let user = Arc::clone(&self.next.user);
-        AppLog { user, events: vec![(self.at, stored)], stayed_in: Vec::new() }
+        AppLog { user, events: vec![(self.at, stored)], ..AppLog::default() }
     }
 }
 
 impl ContentHash {
     /// The content as v2 shows it, with nonce and time.
-    pub(crate) fn of_v2(from: &str, text: &str, nonce: Option<&str>, timestamp: u64) -> Self {
-        Self::hashed((from, text, nonce, timestamp))
+    pub(crate) fn of_v2(
+        from: &str,
+        text: Option<&str>,
+        nonce: Option<&str>,
+        timestamp: u64,
+        kind: &str,
+        target: Option<u64>,
+        emoji: Option<&str>,
+    ) -> Self {
+        Self::hashed((from, text, nonce, timestamp, kind, target, emoji))
     }
 
     /// The content as v1 shows it, without a nonce.
@@ -252,6 +389,13 @@ impl ContentHash {
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
         Self(hasher.finish())
+    }
+}
+
+impl Ledger {
+    /// The texts that were taken back by the end.
+    pub(crate) fn taken_back(&self) -> Vec<&str> {
+        check::logs(self).values().flat_map(|log| log.taken_back().collect::<Vec<_>>()).collect()
     }
 }
 
@@ -271,8 +415,8 @@ impl fmt::Display for Findings {
         write!(f, "{} acknowledged", self.counts.acknowledged)?;
         for (kind, name) in KINDS {
             let count = self.count(kind);
-            // The first five are always shown, the others only if there are any.
-            if kind <= Kind::Leaked || count > 0 {
+            // The first seven are always shown, the others only if there are any.
+            if kind <= Kind::Remains || count > 0 {
                 write!(f, ", {count} {name}")?;
             }
         }
@@ -282,13 +426,15 @@ impl fmt::Display for Findings {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sends, retries, duplicate_acks, deliveries, connections, resumed, stored, .. } = self;
+        let Self {
+            sends, retries, duplicate_acks, deliveries, connections, resumed, stored, changes, ..
+        } = self;
         write!(
             f,
-            "{sends} sent, {stored} stored, {deliveries} deliveries over {connections} connections, \
+            "{sends} sent, {stored} stored ({changes} changes), {deliveries} deliveries over {connections} connections, \
              {resumed} resumes ({} refused), {retries} retries ({duplicate_acks} were stored before), \
-             {} reconnect frames",
-            self.refused_resumes, self.reconnects
+             {} reconnect frames, {} messages shown at the end",
+            self.refused_resumes, self.reconnects, self.shown
         )?;
         if self.after_cut > 0 {
             write!(f, ", {} after a cut and not stored", self.after_cut)?;
@@ -297,12 +443,14 @@ impl fmt::Display for Counts {
     }
 }
 
-const KINDS: [(Kind, &str); 10] = [
+const KINDS: [(Kind, &str); 12] = [
     (Kind::Lost, "lost"),
     (Kind::Duplicated, "duplicated"),
     (Kind::Gap, "gaps"),
     (Kind::Reordered, "reordered"),
     (Kind::Leaked, "leaked"),
+    (Kind::WrongState, "wrong states"),
+    (Kind::Remains, "remains"),
     (Kind::Phantom, "phantoms"),
     (Kind::Misnumbered, "misnumbered"),
     (Kind::PartlyResumed, "partly resumed"),

@@ -12,6 +12,7 @@ mod ledger;
 mod mount;
 mod proxy;
 mod raw;
+mod remains;
 mod scenarios;
 mod server;
 
@@ -101,6 +102,9 @@ pub(crate) struct Workload {
     /// Connects the clients directly, without the faulty network.
     #[arg(long)]
     pub(crate) direct: bool,
+    /// Whether the files of SQLite are searched for what was taken back, a minute later.
+    #[arg(skip = true)]
+    pub(crate) files: bool,
 }
 
 #[derive(Args)]

@@ -39,18 +39,25 @@ impl RawConnection {
         Ok(self.socket.send(Message::text(frame.to_string())).await?)
     }
 
+    /// The next frame.
+    pub(crate) async fn next(&mut self) -> Result<Value, Failure> {
+        while let Some(message) = self.socket.next().await {
+            if let Message::Text(text) = message? {
+                return Ok(serde_json::from_str(&text)?);
+            }
+        }
+        Err("the server closed".into())
+    }
+
     /// The next frame of this type; frames before it are skipped.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Result<Value, Failure> {
         let next = async {
-            while let Some(message) = self.socket.next().await {
-                if let Message::Text(text) = message? {
-                    let frame: Value = serde_json::from_str(&text)?;
-                    if frame["type"] == kind {
-                        return Ok(frame);
-                    }
+            loop {
+                let frame = self.next().await?;
+                if frame["type"] == kind {
+                    return Ok(frame);
                 }
             }
-            Err("the server closed".into())
         };
         tokio::time::timeout(TIMEOUT, next).await.unwrap_or_else(|_| Err(format!("no {kind}").into()))
     }

@@ -49,7 +49,7 @@ impl fmt::Display for Verdict {
 pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
     let mut verdicts = Vec::new();
     for store in [Store::Sqlite, Store::Postgres] {
-        let workload = Workload { store, kills: 8, minutes: 0.3, ..Workload::default() };
+        let workload = Workload { store, kills: 8, minutes: 0.3, files: false, ..Workload::default() };
         verdicts.push(kill::kill(&workload).await?);
     }
     Ok(verdicts)
@@ -89,6 +89,7 @@ impl Default for Workload {
             minutes: 30.0,
             seed: None,
             direct: false,
+            files: true,
         }
     }
 }

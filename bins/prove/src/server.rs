@@ -95,6 +95,15 @@ impl Server {
         self.plan.data.clone().unwrap_or_else(|| self.folder.path().join("data"))
     }
 
+    pub(crate) fn store(&self) -> Store {
+        self.plan.store
+    }
+
+    /// The files of the tables of a Postgres after a `VACUUM`, each with its name.
+    pub(crate) fn files_after_vacuum(&self) -> Option<Vec<(String, Vec<u8>)>> {
+        Some(self.cluster.as_ref()?.files_after_vacuum(self.database.as_ref()?))
+    }
+
     /// A temporary folder for files of the run.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::notebook::Notebook;
 use super::topics::Topics;
 use super::{Phase, Shared};
-use crate::ledger::{AppLog, Event, GivenUp, Send, in_room};
+use crate::ledger::{AppLog, Event, GivenUp, Send, Wanted, in_room};
 
 pub(super) struct Bot {
     pub(super) client: usize,
@@ -90,6 +90,7 @@ impl Bot {
             user: Arc::clone(&self.user),
             topic: in_room(&room),
             text: text.clone(),
+            what: Wanted::Message,
             nonce: Some(nonce.clone()),
         });
         match client.send_once(nonce.clone(), ClientTopic::Room(room), text).await {

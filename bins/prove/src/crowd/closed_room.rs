@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Crowd;
 use crate::http;
-use crate::ledger::{Removal, Send, in_room};
+use crate::ledger::{Removal, Send, Wanted, in_room};
 
 /// A closed room. Its first member moderates it.
 pub(crate) struct ClosedRoom {
@@ -61,6 +61,7 @@ impl ClosedRoom {
             user: Arc::clone(&self.moderator),
             topic: in_room(&self.name),
             text,
+            what: Wanted::Message,
             nonce: Some(nonce),
         };
         crowd.removed(Removal { user: user.into(), next, next_seq: receipt.seq, at: crowd.now() });

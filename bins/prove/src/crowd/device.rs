@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chat_client::{Event as ClientEvent, Output, Rng, Session, Topic as ClientTopic};
+use chat_client::{Event as ClientEvent, NewMessage, Output, Rng, Session, Timeline, Topic as ClientTopic};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::changes::Changeable;
 use super::notebook::Notebook;
 use super::socket::{Link, LinkEvent};
 use super::{Habits, Pace, Phase, Shared};
-use crate::ledger::{Frame, Send, between, in_room};
+use crate::ledger::{Frame, Send, Wanted, between, in_room};
 
 /// The user of a device, and the rooms and users it sends to.
 pub(super) struct Identity {
@@ -25,15 +26,27 @@ pub(super) struct Identity {
     pub(super) is_slow: bool,
 }
 
+impl Identity {
+    fn timelines(&self) -> Vec<Timeline> {
+        let rooms = self.rooms.iter().cloned().map(ClientTopic::Room);
+        let topics = rooms.chain(self.friends.iter().map(ClientTopic::private));
+        topics.map(|topic| Timeline::new(&*self.user, topic)).collect()
+    }
+}
+
 pub(super) struct Device {
     identity: Identity,
     habits: Habits,
     shared: Arc<Shared>,
     rng: Rng,
     session: Session,
+    /// The messages that the user may change.
+    pub(super) changeable: Changeable,
     /// The rooms that the user wants to be in now.
     wanted: BTreeSet<String>,
     notebook: Notebook,
+    /// What the application shows of each room and conversation.
+    timelines: Vec<Timeline>,
     link: Link,
     is_online: bool,
     /// How many messages were sent.
@@ -57,6 +70,8 @@ impl Device {
             reads_from: now,
             habits: habits.clone(),
             notebook: Notebook::new(Arc::clone(&identity.user)),
+            changeable: Changeable::default(),
+            timelines: identity.timelines(),
             identity,
             shared,
             rng,
@@ -98,6 +113,9 @@ impl Device {
         if !self.is_caught_up {
             // The state is needed to find the reason.
             eprintln!("client {} has not caught up: {:?}", self.identity.client, self.session);
+        }
+        for timeline in &self.timelines {
+            self.notebook.shows(timeline);
         }
         self.notebook.app.stayed_in = self.identity.rooms.iter().map(|room| in_room(room)).collect();
         self.notebook
@@ -153,9 +171,9 @@ impl Device {
         let is_private = !self.identity.friends.is_empty() && self.rng.random_bool(self.habits.private);
         if is_private {
             let friend = self.identity.friends[self.rng.index(self.identity.friends.len())].clone();
-            self.send(ClientTopic::Private(friend));
+            self.write(ClientTopic::Private(friend));
         } else if let Some(room) = self.wanted.iter().nth(self.rng.index(self.wanted.len())).cloned() {
-            self.send(ClientTopic::Room(room));
+            self.write(ClientTopic::Room(room));
         } else {
             let room = self.identity.rooms[0].clone();
             self.join(room);
@@ -209,24 +227,56 @@ impl Device {
         }
     }
 
+    /// Sends a message, or changes one.
+    fn write(&mut self, to: ClientTopic) {
+        let changes = self.rng.random_bool(self.habits.changing);
+        if !changes || !self.change(&to) {
+            self.send(to);
+        }
+    }
+
     fn send(&mut self, to: ClientTopic) {
-        let text = format!(
-            "{}.{} says {}{}",
-            self.identity.user,
-            self.identity.client,
-            self.sent,
-            "x".repeat(self.habits.padding)
-        );
-        let topic = match &to {
+        let text = self.text("says");
+        let mut message = NewMessage::new(to.clone(), text.clone());
+        if self.rng.random_bool(0.1) {
+            message.reply_to = self.changeable.any(&mut self.rng, &to).map(|known| known.seq);
+        }
+        let reply_to = message.reply_to;
+        // A full outbox refuses; the next message is sent later.
+        if let Ok(nonce) = self.session.send_message(self.shared.now_ms(), message) {
+            self.changeable.sends(&to, &nonce);
+            self.note(&to, text, reply_to.map_or(Wanted::Message, Wanted::Answer), nonce);
+        }
+    }
+
+    /// Changes a message of a topic. Returns whether there is one.
+    fn change(&mut self, to: &ClientTopic) -> bool {
+        let text = self.text("edits");
+        let Some((change, wanted)) = self.changeable.some_change(&mut self.rng, to, &text) else {
+            return false;
+        };
+        let text = if matches!(wanted, Wanted::Edit(_)) { text } else { String::new() };
+        if let Ok(nonce) = self.session.change(self.shared.now_ms(), change) {
+            self.note(to, text, wanted, nonce);
+        }
+        true
+    }
+
+    /// A text that no other send has.
+    fn text(&self, does: &str) -> String {
+        let Identity { user, client, .. } = &self.identity;
+        format!("{user}.{client} {does} {}.{}", self.sent, "x".repeat(self.habits.padding))
+    }
+
+    /// Takes note of a send.
+    fn note(&mut self, to: &ClientTopic, text: String, what: Wanted, nonce: String) {
+        self.sent += 1;
+        let topic = match to {
             ClientTopic::Room(room) => in_room(room),
             ClientTopic::Private(with) => between(&self.identity.user, with),
         };
-        // A full outbox refuses; the next message is sent later.
-        if let Ok(nonce) = self.session.send(self.shared.now_ms(), to, text.clone(), None) {
-            self.sent += 1;
-            let (client, user) = (self.identity.client, Arc::clone(&self.identity.user));
-            self.notebook.sends.push(Send { client, user, topic, text, nonce: Some(nonce) });
-        }
+        let (client, user) = (self.identity.client, Arc::clone(&self.identity.user));
+        self.notebook.sends.push(Send { client, user, topic, text, what, nonce: Some(nonce) });
     }
 
     /// Joins all rooms, sends a final message to each topic, and waits until every
@@ -356,7 +406,13 @@ impl Device {
                     count(&shared.duplicates);
                 }
             }
+            ClientEvent::Message { topic, entry } => {
+                self.changeable.shows(topic, entry, &self.identity.user);
+            }
             _ => {}
+        }
+        for timeline in &mut self.timelines {
+            timeline.apply(&event);
         }
         self.notebook.event(self.shared.elapsed(), event);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Habits {
     pub(crate) pace: Pace,
     /// The share of messages that are private.
     pub(crate) private: f64,
+    /// The share of sends that change a message.
+    pub(crate) changing: f64,
     /// How often a user reads a topic, for each message.
     pub(crate) reading: f64,
     /// A closed room that each client joins, too.
@@ -59,6 +61,7 @@ impl Default for Habits {
             rooms_each: 3,
             pace: Pace::Rate(300.0),
             private: 0.15,
+            changing: 0.35,
             reading: 0.3,
             closed_room: None,
             leaving: 0.02,

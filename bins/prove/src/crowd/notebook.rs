@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_client::{Event as ClientEvent, Topic as ClientTopic};
+use chat_client::{Event as ClientEvent, Timeline, Topic as ClientTopic};
 use serde_json::Value;
 
-use super::topics::Topics;
-use crate::ledger::{AppLog, Connection, ContentHash, Frame, GivenUp, Reading, Seen, Send, between, in_room};
+use super::topics::{self, Topics};
+use crate::ledger::{
+    AppLog, Connection, ContentHash, Frame, GivenUp, Reading, Seen, Send, Shows, State, between, in_room,
+};
 
 /// The records of one client.
 pub(crate) struct Notebook {
@@ -56,12 +58,11 @@ impl Notebook {
                 },
             ),
             Some("leave") => self.record(at, Frame::LeaveRequest { room: in_room(&string("room")) }),
-            Some("message") => {
-                let topic = self.topics.of(&ClientTopic::room(string("room")));
-                self.record(at, Frame::Sent { nonce: string("nonce"), topic });
-            }
-            Some("private") => {
-                let topic = self.topics.of(&ClientTopic::private(string("to")));
+            Some("message" | "private" | "edit" | "delete" | "react" | "unreact") => {
+                let topic = match frame["room"].as_str() {
+                    Some(room) => self.topics.of(&ClientTopic::room(room)),
+                    None => self.topics.of(&ClientTopic::private(string("to"))),
+                };
                 self.record(at, Frame::Sent { nonce: string("nonce"), topic });
             }
             Some("read") => {
@@ -123,18 +124,22 @@ impl Notebook {
                 Frame::Error { code: string("code").to_owned(), nonce }
             }
             "reconnect" => Frame::Reconnect,
-            "message" | "private" => {
-                let topic = match string("type") {
-                    "message" => self.topics.of(&ClientTopic::room(string("room"))),
-                    _ => self.topics.between(string("from"), string("to")),
+            kind @ ("message" | "private" | "edit" | "delete" | "react" | "unreact") => {
+                let topic = match frame["room"].as_str() {
+                    Some(room) => self.topics.of(&ClientTopic::room(room)),
+                    None => self.topics.between(string("from"), string("to")),
                 };
                 let content = ContentHash::of_v2(
                     string("from"),
-                    string("text"),
+                    frame["text"].as_str(),
                     frame["nonce"].as_str(),
                     frame["timestamp"].as_u64().unwrap_or_default(),
+                    if kind == "private" { "message" } else { kind },
+                    frame["target"].as_u64(),
+                    frame["emoji"].as_str(),
                 );
-                Frame::Entry(Seen { topic, seq, content })
+                let state = state(&frame);
+                Frame::Entry(Seen { topic, seq, content, updated: state.updated, state: state.hash() })
             }
             _ => return None,
         };
@@ -153,9 +158,33 @@ impl Notebook {
         }
     }
 
+    /// Records the messages that an application shows of a topic.
+    pub(super) fn shows(&mut self, timeline: &Timeline) {
+        let topic = self.topics.of(timeline.topic());
+        self.app.shows.extend(timeline.messages().map(|entry| Shows {
+            topic: Arc::clone(&topic),
+            seq: entry.seq,
+            text: entry.text.clone(),
+            state: topics::state(entry),
+        }));
+    }
+
     fn record(&mut self, at: Duration, frame: Frame) {
         if let Some(connection) = self.connections.last_mut() {
             connection.frames.push((at, frame));
         }
+    }
+}
+
+/// What a frame shows that changes have made of a message.
+fn state(frame: &Value) -> State {
+    let reactions = frame["reactions"].as_array().into_iter().flatten();
+    let reaction = |shown: &Value| Some((shown["emoji"].as_str()?.to_owned(), shown["count"].as_u64()?));
+    State {
+        edited: frame["edited"].as_u64(),
+        deleted: frame["deleted"] == true,
+        reactions: reactions.filter_map(reaction).collect(),
+        updated: frame["updated"].as_u64().unwrap_or_default(),
+        reply_to: frame["reply_to"].as_u64(),
     }
 }

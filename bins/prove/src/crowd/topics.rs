@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chat_client::{Entry, Event as ClientEvent, Topic as ClientTopic};
+use chat_client::{Change, ChangeKind, Entry, Event as ClientEvent, Topic as ClientTopic};
 use chat_core::Topic;
 
-use crate::ledger::{ContentHash, Event, Seen, between, in_room};
+use crate::ledger::{ContentHash, Event, Seen, State, between, in_room};
 
 /// The topics of one client.
 pub(crate) struct Topics {
@@ -48,14 +48,43 @@ impl Topics {
             ClientEvent::Left { room, .. } => Event::Left { room: in_room(&room) },
             ClientEvent::Reset { topic } => Event::Reset { topic: (*self.of(&topic)).clone() },
             ClientEvent::Message { topic, entry } => {
-                let Entry { seq, from, text, timestamp, nonce, .. } = entry;
-                let content = ContentHash::of_v2(&from, &text, nonce.as_deref(), timestamp);
-                Event::Entry(Seen { topic: self.of(&topic), seq, content })
+                let topic = self.of(&topic);
+                let Entry { seq, from, text, timestamp, nonce, .. } = &entry;
+                let (text, nonce, kind) = (Some(&**text), nonce.as_deref(), "message");
+                let content = ContentHash::of_v2(from, text, nonce, *timestamp, kind, None, None);
+                let state = state(&entry);
+                Event::Entry(Seen { topic, seq: *seq, content, updated: state.updated, state: state.hash() })
+            }
+            ClientEvent::Change { topic, change } => {
+                let topic = self.of(&topic);
+                let Change { seq, target, from, timestamp, nonce, kind } = change;
+                let (name, text, emoji) = match &kind {
+                    ChangeKind::Edit { text, .. } => ("edit", text.as_deref(), None),
+                    ChangeKind::Delete => ("delete", None, None),
+                    ChangeKind::React { emoji } => ("react", None, Some(&**emoji)),
+                    ChangeKind::Unreact { emoji } => ("unreact", None, Some(&**emoji)),
+                    _ => return None,
+                };
+                let (nonce, target) = (nonce.as_deref(), Some(target));
+                let content = ContentHash::of_v2(&from, text, nonce, timestamp, name, target, emoji);
+                let state = State::default();
+                Event::Entry(Seen { topic, seq, content, updated: 0, state: state.hash() })
             }
             ClientEvent::Stored { nonce, topic, seq, .. } => {
                 Event::Stored { nonce, topic: self.of(&topic), seq }
             }
             _ => return None,
         })
+    }
+}
+
+/// What a client shows that changes have made of a message.
+pub(crate) fn state(entry: &Entry) -> State {
+    State {
+        edited: entry.edited,
+        deleted: entry.deleted,
+        reactions: entry.reactions.iter().map(|shown| (shown.emoji.clone(), shown.count)).collect(),
+        updated: entry.updated,
+        reply_to: entry.reply_to,
     }
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::socket::{Protocol, connect};
 use super::{Phase, Shared};
-use crate::ledger::{ContentHash, Send, V1Connection, between, in_room};
+use crate::ledger::{ContentHash, Send, V1Connection, Wanted, between, in_room};
 
 pub(super) struct Watcher {
     pub(super) client: usize,
@@ -80,7 +80,8 @@ impl Watcher {
                     let text = format!("{} says by v1 {} {}", self.user, self.client, sends.len());
                     let frame = json!({ "type": "message", "text": text }).to_string();
                     let (client, user) = (self.client, Arc::clone(&self.user));
-                    sends.push(Send { client, user, topic: in_room(&self.room), text, nonce: None });
+                    let (topic, what) = (in_room(&self.room), Wanted::Message);
+                    sends.push(Send { client, user, topic, text, what, nonce: None });
                     if socket.send(Message::text(frame)).await.is_err() {
                         return;
                     }

@@ -4,6 +4,7 @@ mod app;
 mod connection;
 mod marks;
 mod sequence;
+mod states;
 mod store;
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use chat_core::Topic;
 
 use self::sequence::Sequence;
-use super::{ContentHash, Counts, Findings, Kind, Ledger, Seen, Stored, Violation};
+use super::state::Logs;
+use super::{ContentHash, Counts, Findings, Kind, Ledger, Seen, Send, Stored, Target, Violation, What};
 
 impl Ledger {
     /// Checks everything.
@@ -30,15 +32,41 @@ impl Ledger {
         }
         check.answers();
         check.marks();
+        check.states();
         Findings { counts: check.counts, unexpected: check.unexpected, violations: check.violations }
     }
+}
+
+/// The sends that have a nonce, by user and nonce.
+fn sends(ledger: &Ledger) -> HashMap<(&str, &str), &Send> {
+    let mut sends = HashMap::new();
+    for send in &ledger.sends {
+        if let Some(nonce) = &send.nonce {
+            sends.insert((&*send.user, &**nonce), send);
+        }
+    }
+    sends
+}
+
+/// The stored entries of each topic.
+pub(super) fn logs(ledger: &Ledger) -> Logs<'_> {
+    let sends = sends(ledger);
+    let mut logs = Logs::default();
+    for stored in &ledger.stored {
+        let key = stored.nonce.as_ref().map(|nonce| (&*stored.from, &**nonce));
+        let send = key.and_then(|key| sends.get(&key)).copied();
+        logs.entry(&stored.topic).or_default().add(stored, send);
+    }
+    logs
 }
 
 /// A check in progress: the store by several keys, and the findings so far.
 struct Check<'a> {
     ledger: &'a Ledger,
     /// The stored entries of each topic.
-    entries: HashMap<&'a Topic, Vec<&'a Stored>>,
+    logs: Logs<'a>,
+    /// The sends that have a nonce, by user and nonce.
+    sends: HashMap<(&'a str, &'a str), &'a Send>,
     by_content: HashMap<ContentHash, &'a Stored>,
     by_v1_content: HashMap<ContentHash, &'a Stored>,
     by_nonce: HashMap<(&'a str, &'a str), &'a Stored>,
@@ -54,21 +82,32 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn new(ledger: &'a Ledger) -> Self {
-        let mut entries: HashMap<&Topic, Vec<&Stored>> = HashMap::new();
-        let (mut by_content, mut by_v1_content, mut by_nonce) =
-            (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut by_content, mut by_v1_content) = (HashMap::new(), HashMap::new());
+        let logs = logs(ledger);
+        let named = |stored: &'a Stored| Some(((&*stored.from, &**stored.nonce.as_ref()?), stored));
+        let mut by_nonce = HashMap::new();
+        for (key, stored) in ledger.stored.iter().filter_map(named) {
+            by_nonce.entry(key).or_insert(stored);
+        }
         for stored in &ledger.stored {
-            entries.entry(&stored.topic).or_default().push(stored);
-            by_content.entry(stored.content()).or_insert(stored);
-            by_v1_content.entry(ContentHash::of_v1(&stored.from, &stored.text)).or_insert(stored);
-            if let Some(nonce) = &stored.nonce {
-                by_nonce.entry((&*stored.from, &**nonce)).or_insert(stored);
+            let log = &logs[&stored.topic];
+            let text = match stored.what {
+                What::Message(_) | What::Edit { .. } => Some(log.text(stored)),
+                What::Delete { .. } | What::React { .. } | What::Unreact { .. } => None,
+            };
+            by_content.entry(stored.content(text)).or_insert(stored);
+            let message = stored.what.target().map_or(Some(stored), |target| log.at(target));
+            if let (Some(text), Some(message)) = (text, message) {
+                by_v1_content.entry(ContentHash::of_v1(&message.from, text)).or_insert(message);
             }
         }
-        let counts = Counts { sends: ledger.sends.len(), stored: ledger.stored.len(), ..Counts::default() };
+        let changes = ledger.stored.iter().filter(|stored| stored.what.target().is_some()).count();
+        let (sent, stored) = (ledger.sends.len(), ledger.stored.len());
+        let counts = Counts { sends: sent, stored, changes, ..Counts::default() };
         Self {
             ledger,
-            entries,
+            logs,
+            sends: sends(ledger),
             by_content,
             by_v1_content,
             by_nonce,
@@ -95,6 +134,7 @@ impl<'a> Check<'a> {
                     format!("{nonce} of {user} was acknowledged as {topic:?} {seq}: it is {}", stored.name());
                 self.report(Kind::Misnumbered, what);
             }
+            None if self.was_so(user, nonce, topic, seq) => {}
             None if self.is_after_cut(when) => self.counts.after_cut += 1,
             None => self.report(
                 Kind::Lost,
@@ -112,11 +152,18 @@ impl<'a> Check<'a> {
     /// Checks a received entry; without a `sequence` it was not for its recipient.
     fn entry(&mut self, sequence: Option<&mut Sequence>, seen: &Seen, when: Duration, at: &str) {
         self.counts.deliveries += 1;
-        let Seen { topic, seq, content } = seen;
+        let Seen { topic, seq, content, .. } = seen;
         let stored = self.at(topic, *seq);
         match stored {
-            Some(stored) if stored.content() == *content => {}
+            Some(stored) if self.logs[&**topic].may_be_shown(stored, seen) => {
+                if !self.logs[&**topic].is_right_state(stored, seen) {
+                    self.report(Kind::WrongState, format!("{} is shown otherwise, {at}", stored.name()));
+                }
+            }
             _ => match self.by_content.get(content) {
+                Some(other) if other.topic == **topic && other.seq == *seq => {
+                    self.report(Kind::WrongState, format!("{} has another text, {at}", other.name()));
+                }
                 Some(other) => {
                     let what = format!("{} was shown as {topic:?} {seq}, {at}", other.name());
                     self.report(Kind::Misnumbered, what);
@@ -164,12 +211,20 @@ impl<'a> Check<'a> {
 
     /// The stored entry with this number.
     fn at(&self, topic: &Topic, seq: u64) -> Option<&'a Stored> {
-        let entries = self.entries.get(topic)?;
-        let guess = entries.get(usize::try_from(seq.checked_sub(1)?).ok()?);
-        match guess {
-            Some(stored) if stored.seq == seq => Some(stored),
-            // Numbers are missing or doubled.
-            _ => entries.iter().find(|stored| stored.seq == seq).copied(),
+        self.logs.get(topic)?.at(seq)
+    }
+
+    /// Whether a change that has no entry wanted what this entry had made so.
+    fn was_so(&self, user: &str, nonce: &str, topic: &Topic, seq: u64) -> bool {
+        let Some(send) = self.sends.get(&(user, nonce)) else { return false };
+        self.at(topic, seq).is_some_and(|stored| stored.is_what(send, self.target(send)))
+    }
+
+    /// The number of the message that a send changes.
+    fn target(&self, send: &Send) -> Option<u64> {
+        match send.what.target()? {
+            Target::Number(seq) => Some(*seq),
+            Target::Nonce(nonce) => Some(self.by_nonce.get(&(&*send.user, &**nonce))?.seq),
         }
     }
 
@@ -179,12 +234,8 @@ impl<'a> Check<'a> {
 }
 
 impl Stored {
-    fn content(&self) -> ContentHash {
-        ContentHash::of_v2(&self.from, &self.text, self.nonce.as_deref(), self.timestamp)
-    }
-
     fn name(&self) -> String {
         let text: String = self.text.chars().take(40).collect();
-        format!("{:?} {} ({}: {text:?})", self.topic, self.seq, self.from)
+        format!("{:?} {} ({} of {}: {text:?})", self.topic, self.seq, self.what.kind(), self.from)
     }
 }

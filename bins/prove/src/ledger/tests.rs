@@ -17,7 +17,8 @@ fn good() -> Ledger {
         (1, "bob", &pair, "p2"),
     ] {
         let nonce = Some(format!("n-{text}"));
-        ledger.sends.push(Send { client, user: user.into(), topic: topic.clone(), text: text.into(), nonce });
+        let (user, topic, text, what) = (user.into(), topic.clone(), text.into(), Wanted::Message);
+        ledger.sends.push(Send { client, user, topic, text, what, nonce });
     }
     let stored = |topic: &Topic, seq, from: &str, text: &str| Stored {
         topic: topic.clone(),
@@ -26,6 +27,7 @@ fn good() -> Ledger {
         text: text.into(),
         nonce: Some(format!("n-{text}")),
         timestamp: 100 + seq,
+        what: What::Message(State::default()),
     };
     ledger.stored = vec![
         stored(&room, 1, "alice", "a1"),
@@ -122,7 +124,8 @@ fn good() -> Ledger {
         ("bob", [vec![online(), in_at(1, false)], bob.to_vec(), again.to_vec(), bob_again.to_vec()].concat()),
     ] {
         let events = (0..).map(Duration::from_millis).zip(events).collect();
-        ledger.apps.push(AppLog { user: user.into(), events, stayed_in: vec![room.clone()] });
+        let stayed_in = vec![room.clone()];
+        ledger.apps.push(AppLog { user: user.into(), events, stayed_in, shows: Vec::new() });
     }
     let v1_message = |index: usize| {
         let Stored { topic, from, text, .. } = &ledger.stored[index];
@@ -134,9 +137,9 @@ fn good() -> Ledger {
 }
 
 fn shown(stored: &Stored) -> Seen {
-    let Stored { topic, seq, from, text, nonce, timestamp } = stored;
-    let content = ContentHash::of_v2(from, text, nonce.as_deref(), *timestamp);
-    Seen { topic: Arc::new(topic.clone()), seq: *seq, content }
+    let content = stored.content(Some(&stored.text));
+    let state = State::default().hash();
+    Seen { topic: Arc::new(stored.topic.clone()), seq: stored.seq, content, updated: 0, state }
 }
 
 /// The kinds of the violations after a change, each once.
@@ -167,7 +170,10 @@ fn a_good_ledger_is_good() {
     let Counts { sends, acknowledged, retries, duplicate_acks, resumed, connections, .. } = findings.counts;
     assert_eq!((sends, acknowledged, retries, duplicate_acks, resumed, connections), (7, 7, 2, 2, 1, 3));
     let line = findings.to_string();
-    assert_eq!(line, "7 acknowledged, 0 lost, 0 duplicated, 0 gaps, 0 reordered, 0 leaked");
+    assert_eq!(
+        line,
+        "7 acknowledged, 0 lost, 0 duplicated, 0 gaps, 0 reordered, 0 leaked, 0 wrong states, 0 remains"
+    );
 }
 
 #[test]
@@ -215,7 +221,8 @@ fn another_content_under_a_seen_number_is_a_loss() {
     let kinds = found(|ledger| {
         let index = position(ledger, 1, "a2");
         if let Frame::Entry(seen) = &mut frames(ledger, 1)[index].1 {
-            seen.content = ContentHash::of_v2("alice", "something else", Some("n-a2"), 103);
+            let text = Some("something else");
+            seen.content = ContentHash::of_v2("alice", text, Some("n-a2"), 103, "message", None, None);
         }
     });
     assert_eq!(kinds, [Kind::Lost]);
@@ -507,4 +514,211 @@ fn a_hello_below_a_kept_mark_is_found() {
     assert_eq!(found(read(1_000, 5_000, true)), []);
     assert_eq!(found(read(5_000, 1_000, true)), []);
     assert_eq!(found(read(5_000, 5_000, false)), []);
+}
+
+/// Alice writes a message and an answer to it, edits the first twice and deletes the second;
+/// Bob reacts. He sees it all as it comes, and again on a second connection.
+fn changed() -> Ledger {
+    let room = in_room("one");
+    let mut ledger = Ledger::default();
+    let of = |nonce: &str| Target::Nonce(nonce.into());
+    for (client, user, text, nonce, what) in [
+        (0, "alice", "m1", "n-m1", Wanted::Message),
+        (0, "alice", "m2", "n-m2", Wanted::Answer(1)),
+        (0, "alice", "e1", "n-e1", Wanted::Edit(of("n-m1"))),
+        (0, "alice", "e2", "n-e2", Wanted::Edit(Target::Number(1))),
+        (1, "bob", "", "n-r1", Wanted::React(Target::Number(1), "👍".into())),
+        (0, "alice", "", "n-d1", Wanted::Delete(of("n-m2"))),
+        (1, "bob", "", "n-r2", Wanted::React(Target::Number(1), "👍".into())),
+    ] {
+        let (user, topic, text, nonce) = (user.into(), room.clone(), text.into(), Some(nonce.into()));
+        ledger.sends.push(Send { client, user, topic, text, what, nonce });
+    }
+    let stored = |seq, from: &str, text: &str, nonce: &str, what| Stored {
+        topic: room.clone(),
+        seq,
+        from: from.into(),
+        text: text.into(),
+        nonce: Some(nonce.into()),
+        timestamp: 100 + seq,
+        what,
+    };
+    let first =
+        State { edited: Some(104), reactions: vec![("👍".into(), 1)], updated: 5, ..State::default() };
+    let second = State { deleted: true, updated: 6, ..State::default() };
+    ledger.stored = vec![
+        stored(1, "alice", "e2", "n-m1", What::Message(first.clone())),
+        stored(2, "alice", "", "n-m2", What::Message(second.clone())),
+        stored(3, "alice", "", "n-e1", What::Edit { target: 1 }),
+        stored(4, "alice", "e2", "n-e2", What::Edit { target: 1 }),
+        stored(5, "bob", "", "n-r1", What::React { target: 1, emoji: "👍".into() }),
+        stored(6, "alice", "", "n-d1", What::Delete { target: 2 }),
+    ];
+    let seen = |index: usize, text: Option<&str>, state: &State| {
+        let stored = &ledger.stored[index];
+        let content = stored.content(text);
+        let (topic, seq) = (Arc::new(room.clone()), stored.seq);
+        Seen { topic, seq, content, updated: state.updated, state: state.hash() }
+    };
+    let none = State::default();
+    let live = [
+        seen(0, Some("m1"), &none),
+        seen(1, Some("m2"), &State { reply_to: Some(1), ..State::default() }),
+        seen(2, Some("e1"), &none),
+        seen(3, Some("e2"), &none),
+        seen(4, None, &none),
+        seen(5, None, &none),
+    ];
+    let again = [
+        seen(0, Some("e2"), &first),
+        seen(1, Some(""), &second),
+        seen(2, None, &none),
+        seen(3, Some("e2"), &none),
+        seen(4, None, &none),
+        seen(5, None, &none),
+    ];
+    let joined = |seq| Frame::Joined {
+        reference: "r".into(),
+        room: room.clone(),
+        epoch: "e".into(),
+        seq,
+        recovered: false,
+    };
+    let hello = || Frame::Hello { privates: Vec::new(), has_more: false, reads: Vec::new() };
+    let sent = |nonce: &str| Frame::Sent { nonce: nonce.into(), topic: Arc::new(room.clone()) };
+    let ack =
+        |nonce: &str, seq, duplicate| Frame::Ack { nonce: nonce.into(), topic: room.clone(), seq, duplicate };
+    let mut bob = vec![hello(), joined(0)];
+    bob.extend(live.into_iter().map(Frame::Entry));
+    // His second reaction was there already.
+    bob.extend([sent("n-r1"), ack("n-r1", 5, false), sent("n-r2"), ack("n-r2", 5, true)]);
+    let mut alice = vec![hello()];
+    for (seq, nonce) in (1..).zip(["n-m1", "n-m2", "n-e1", "n-e2", "n-r1", "n-d1"]) {
+        if nonce != "n-r1" {
+            alice.extend([sent(nonce), ack(nonce, seq, false)]);
+        }
+    }
+    let mut bob_again = vec![hello(), joined(6)];
+    bob_again.extend(again.into_iter().map(Frame::Entry));
+    for (user, frames) in [("bob", bob), ("bob", bob_again), ("alice", alice)] {
+        let frames = (0..).map(Duration::from_millis).zip(frames).collect();
+        ledger.connections.push(Connection { user: user.into(), frames });
+    }
+    let shows = [(1, "e2", first), (2, "", second)].map(|(seq, text, state)| Shows {
+        topic: Arc::new(room.clone()),
+        seq,
+        text: text.into(),
+        state,
+    });
+    ledger.apps.push(AppLog { user: "bob".into(), shows: shows.to_vec(), ..AppLog::default() });
+    ledger
+}
+
+/// The kinds of the violations after a change of that ledger, each once.
+fn found_in_changed(change: impl FnOnce(&mut Ledger)) -> Vec<Kind> {
+    let mut ledger = changed();
+    change(&mut ledger);
+    let mut kinds: Vec<Kind> = ledger.check().violations.iter().map(|violation| violation.kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds
+}
+
+fn seen_mut(ledger: &mut Ledger, connection: usize, index: usize) -> &mut Seen {
+    match &mut frames(ledger, connection)[index].1 {
+        Frame::Entry(seen) => seen,
+        other => panic!("{other:?} is no entry"),
+    }
+}
+
+#[test]
+fn a_good_ledger_with_changes_is_good() {
+    let ledger = changed();
+    let findings = ledger.check();
+    assert_eq!(findings.violations, []);
+    assert_eq!((findings.counts.changes, findings.counts.shown), (4, 2));
+    let mut texts = ledger.taken_back();
+    texts.sort_unstable();
+    assert_eq!(texts, ["e1", "m1", "m2"]);
+}
+
+#[test]
+fn a_wrong_state_is_found() {
+    // In the store: a reaction that is counted twice, an edit without its time, a deleted
+    // message with a text.
+    let stored = |change: fn(&mut Stored)| move |ledger: &mut Ledger| change(&mut ledger.stored[0]);
+    let state = |stored: &mut Stored, change: fn(&mut State)| match &mut stored.what {
+        What::Message(state) => change(state),
+        _ => panic!("no message"),
+    };
+    let twice = move |ledger: &mut Ledger| state(&mut ledger.stored[0], |state| state.reactions[0].1 = 2);
+    assert_eq!(found_in_changed(twice), [Kind::WrongState]);
+    let unedited = move |ledger: &mut Ledger| state(&mut ledger.stored[0], |state| state.edited = None);
+    assert_eq!(found_in_changed(unedited), [Kind::WrongState]);
+    assert_eq!(found_in_changed(stored(|stored| stored.text = "m1".into())), [Kind::WrongState]);
+    // What an application shows at the end, also after the last change came.
+    assert_eq!(found_in_changed(|ledger| ledger.apps[0].shows[1].text = "m2".into()), [Kind::WrongState]);
+    let old = |ledger: &mut Ledger| ledger.apps[0].shows[0].state.reactions.clear();
+    assert_eq!(found_in_changed(old), [Kind::WrongState]);
+    // A replay with a newer number than its state, and with an older text.
+    let newer = |ledger: &mut Ledger| seen_mut(ledger, 1, 2).updated = 4;
+    assert_eq!(found_in_changed(newer), [Kind::WrongState]);
+    let older = |ledger: &mut Ledger| {
+        let content = ledger.stored[0].content(Some("m1"));
+        seen_mut(ledger, 1, 2).content = content;
+    };
+    assert_eq!(found_in_changed(older), [Kind::WrongState]);
+    // Two ways to read the store that differ.
+    let differs = |ledger: &mut Ledger| ledger.differing_reads.push("1 is 2".into());
+    assert_eq!(found_in_changed(differs), [Kind::WrongState]);
+}
+
+#[test]
+fn a_change_is_lost_doubled_or_made_up() {
+    // Acknowledged, and not stored.
+    let lost = |ledger: &mut Ledger| {
+        ledger.stored.pop();
+        let what = What::Message(State { reply_to: Some(1), ..State::default() });
+        ledger.stored[1] = Stored { text: "m2".into(), what, ..ledger.stored[1].clone() };
+        ledger.apps.clear();
+        ledger.connections.remove(1);
+        frames(ledger, 0).retain(|(_, frame)| !matches!(frame, Frame::Entry(seen) if seen.seq == 6));
+    };
+    assert_eq!(found_in_changed(lost), [Kind::Lost]);
+    // A second reaction of the same send.
+    let doubled = |ledger: &mut Ledger| {
+        let again = Stored { seq: 7, ..ledger.stored[4].clone() };
+        ledger.stored.push(again);
+    };
+    assert!(found_in_changed(doubled).contains(&Kind::Duplicated));
+    // A change of another message than the one that was meant, and of another kind.
+    let elsewhere = |ledger: &mut Ledger| ledger.stored[5].what = What::Delete { target: 1 };
+    assert!(found_in_changed(elsewhere).contains(&Kind::Phantom));
+    let other = |ledger: &mut Ledger| {
+        ledger.stored[4].what = What::React { target: 1, emoji: "🎉".into() };
+    };
+    assert!(found_in_changed(other).contains(&Kind::Phantom));
+    // An answer to another message than the one that was meant.
+    let answers = |ledger: &mut Ledger| ledger.sends[0].what = Wanted::Answer(2);
+    assert!(found_in_changed(answers).contains(&Kind::Phantom));
+    // An acknowledgement by an entry that did not make it so.
+    let by_other = |ledger: &mut Ledger| {
+        let last = frames(ledger, 0).len() - 1;
+        if let Frame::Ack { seq, .. } = &mut frames(ledger, 0)[last].1 {
+            *seq = 4;
+        }
+    };
+    assert_eq!(found_in_changed(by_other), [Kind::Lost]);
+    // An edit that is shown without its text, although it is the newest.
+    let bare = |ledger: &mut Ledger| {
+        let content = ledger.stored[3].content(None);
+        seen_mut(ledger, 1, 5).content = content;
+    };
+    assert_eq!(found_in_changed(bare), [Kind::Lost]);
+}
+
+#[test]
+fn a_text_that_remains_is_found() {
+    let kinds = found_in_changed(|ledger| ledger.remains.push("m1 is in the file".into()));
+    assert_eq!(kinds, [Kind::Remains]);
 }

@@ -8,7 +8,7 @@ use chat_client::Rng;
 
 use super::{DEADLINE, Verdict, print_findings};
 use crate::Workload;
-use crate::crowd::{ClosedRoom, Crowd, Habits, Pace, finish};
+use crate::crowd::{ClosedRoom, Crowd, Habits, Pace, finish_and_look};
 use crate::proxy::{Faults, Proxy};
 use crate::server::{Plan, Server};
 
@@ -44,7 +44,7 @@ pub(crate) async fn kill(workload: &Workload) -> Result<Verdict, Box<dyn Error>>
     }
     proxy.stop_faults();
     let took = crowd.now();
-    let (_, findings) = finish(crowd, &mut server, Vec::new(), DEADLINE).await?;
+    let (_, findings) = finish_and_look(crowd, &mut server, &cookies[0], workload.files, DEADLINE).await?;
     let counts = &proxy.counts;
     println!(
         "  {:.0} s; proxy: {} connections, {} reset, {} black-holed, {} acknowledgements dropped",

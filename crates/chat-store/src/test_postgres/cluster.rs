@@ -88,6 +88,22 @@ impl TestCluster {
         self.signal("-CONT");
     }
 
+    /// The files of the tables and indexes of a database after a `VACUUM FULL`, each with its
+    /// name. (`VACUUM` alone frees the space of removed rows, and leaves their bytes there
+    /// until it is used.)
+    pub fn files_after_vacuum(&self, database: &TestDatabase) -> Vec<(String, Vec<u8>)> {
+        run(&database.text, "VACUUM FULL".to_owned());
+        // The first removes the files before, the second is for the rest.
+        for _ in 0..2 {
+            run(&self.address(), "CHECKPOINT".to_owned());
+        }
+        let databases = fs::read_dir(self.data().join("base")).expect("it has databases");
+        let files = databases.flatten().flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten());
+        let read =
+            |file: fs::DirEntry| Some((file.path().display().to_string(), fs::read(file.path()).ok()?));
+        files.flatten().filter_map(read).collect()
+    }
+
     fn initialise(&self, durable: bool) {
         let done = self
             .programs

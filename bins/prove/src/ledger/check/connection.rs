@@ -87,7 +87,10 @@ impl<'a> Check<'a> {
                 Frame::Error { code, nonce } => {
                     *self.counts.errors.entry(code.clone()).or_default() += 1;
                     let was_removed = self.ledger.removals.iter().any(|removal| *removal.user == *user);
+                    let send = nonce.as_ref().and_then(|nonce| self.sends.get(&(user, &**nonce)));
+                    let is_change = send.is_some_and(|send| send.what.target().is_some());
                     let is_expected = code == "unavailable"
+                        || (is_change && matches!(&**code, "forbidden" | "not_found" | "too_many"))
                         || (was_removed && matches!(&**code, "forbidden" | "not_joined" | "not_found"));
                     if !is_expected && self.unexpected.len() < UNEXPECTED_MAX {
                         self.unexpected

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chat_core::Topic;
 
 use super::Check;
-use crate::ledger::{Kind, Stored};
+use crate::ledger::{Kind, Send, Stored, What};
 
 impl Check<'_> {
     /// Checks the stored entries by themselves, and against the sends.
@@ -30,7 +30,8 @@ impl Check<'_> {
         let mut nonces = HashSet::new();
         let mut latest: HashMap<(&Topic, usize), (usize, &str)> = HashMap::new();
         for stored in &ledger.stored {
-            let Stored { topic, seq, from, text, nonce, .. } = stored;
+            let Stored { topic, seq, from, nonce, .. } = stored;
+            let text = self.logs[topic].text(stored);
             let end = ends.entry(topic).or_default();
             let expected = *end + 1;
             *end = (*end).max(*seq);
@@ -43,16 +44,29 @@ impl Check<'_> {
                 );
             }
             let is_new = nonce.as_ref().is_none_or(|nonce| nonces.insert((from, nonce)));
-            if !texts.insert(text) || !is_new {
+            let has_text = matches!(stored.what, What::Message(_) | What::Edit { .. });
+            if (has_text && !texts.insert(text)) || !is_new {
                 self.report(Kind::Duplicated, format!("{} is stored twice", stored.name()));
                 continue;
             }
             let sent = match nonce {
                 Some(nonce) => sends_by_nonce.get(&(&**from, &**nonce)),
-                None => sends_by_text.get(&(&**from, &**text)),
+                None => sends_by_text.get(&(&**from, text)),
             };
-            let Some((index, send)) = sent.filter(|(_, send)| send.topic == *topic && send.text == *text)
-            else {
+            let is_what = |send: &Send| {
+                let is_same =
+                    send.what.kind() == stored.what.kind() && send.what.emoji() == stored.what.emoji();
+                is_same
+                    && match &stored.what {
+                        What::Message(state) => {
+                            let is_gone = state.deleted || !ledger.cuts.is_empty();
+                            is_gone || state.reply_to == send.what.reply_to()
+                        }
+                        change => self.target(send) == change.target(),
+                    }
+            };
+            let fits = |send: &Send| send.topic == *topic && send.text == *text && is_what(send);
+            let Some((index, send)) = sent.filter(|(_, send)| fits(send)) else {
                 self.report(Kind::Phantom, format!("no client sent {}", stored.name()));
                 continue;
             };
