@@ -39,9 +39,10 @@ impl Said {
 }
 
 impl Shown {
-    /// Its hub has forgotten the mark of its user.
+    /// Its hub has forgotten the mark of its user, and sends no counts that `hello` left out.
     pub(super) fn forget_said(&mut self) {
         self.said = None;
+        self.lacks_counts = false;
     }
 }
 
@@ -282,10 +283,11 @@ impl Oracle {
                     return Ok(());
                 }
                 // A hub that had the room without a member's client does not know who wrote
-                // what: it counts such messages as those of others. That is rare.
+                // what, or what is a change: it counts such numbers as messages of others.
+                // That is rare.
                 self.marks.guesses += 1;
                 let shown = self.seen.get("activity").copied().unwrap_or(0);
-                let is_rare = self.marks.guesses * 50 <= shown + 50;
+                let is_rare = self.marks.guesses * 25 <= shown + 75;
                 ensure(may_be && is.0 > counts.most.0 && is_rare, || {
                     format!("{counts:?} came since {before}")
                 })

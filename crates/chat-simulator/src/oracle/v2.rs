@@ -302,7 +302,12 @@ impl Oracle {
         let room = room.map_err(|error| error.to_string())?;
         let listed = &mut self.v2(connection).listed;
         match (frame.member, &frame.title, &frame.access, &frame.role) {
-            (Some(false), None, None, None) => drop(listed.remove(&room)),
+            (Some(false), None, None, None) => {
+                listed.remove(&room);
+                // A `hello` before it may have promised counts of the membership that is over.
+                let shown = self.v2(connection).shown.get_mut(&Topic::Room(room));
+                shown.into_iter().for_each(Shown::forget_said);
+            }
             (None, Some(title), Some(access), Some(role)) => {
                 let archived = frame.archived.ok_or("without archived")?;
                 listed.insert(room, (title.clone(), access.clone(), archived, role.clone()));
