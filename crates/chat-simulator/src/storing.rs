@@ -480,6 +480,7 @@ impl World {
         if let Query::Page { topic: Topic::Room(room), .. } | Query::Messages { topic: Topic::Room(room), .. } =
             query
             && !fails
+            && self.hubs[origin.hub].boot == origin.boot
         {
             // A server knows who may get the entries that it reads.
             self.bring_changes(self.hubs[origin.hub].node, |_, _, change| change.room() == room);
