@@ -71,8 +71,9 @@ enum Greeting {
     /// Its conversations are being read. No other frame may be sent yet.
     Preparing {
         opened_ms: u64,
-        /// Conversations in which entries were delivered meanwhile.
-        active: Vec<Pair>,
+        /// Conversations in which entries were delivered meanwhile, and the number of the
+        /// last one of each.
+        active: Vec<(Pair, u64)>,
         /// Changes of rooms meanwhile that may concern the user.
         changes: Vec<RoomChange>,
         conversations: Option<Conversations>,
@@ -90,8 +91,9 @@ enum Greeting {
 /// What a `hello` is made of.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// Conversations in which entries were delivered while it was prepared.
-    pub(super) active: Vec<Pair>,
+    /// Conversations in which entries were delivered while it was prepared, and the number
+    /// of the last one of each.
+    pub(super) active: Vec<(Pair, u64)>,
     /// Changes of rooms meanwhile.
     pub(super) changes: Vec<RoomChange>,
     pub(super) conversations: Conversations,
@@ -534,8 +536,9 @@ impl V2 {
     pub(super) fn offer_private(&mut self, pair: &Pair, seq: u64) -> PrivateOffer {
         match &mut self.greeting {
             Greeting::Preparing { active, .. } => {
-                if !active.contains(pair) {
-                    active.push(pair.clone());
+                match active.iter_mut().find(|(known, _)| known == pair) {
+                    Some((_, last)) => *last = seq.max(*last),
+                    None => active.push((pair.clone(), seq)),
                 }
                 PrivateOffer::Later { active: active.len() }
             }

@@ -175,15 +175,16 @@ impl Hub {
     fn conversation_tops(
         &mut self,
         user: &Username,
-        active: &[Pair],
+        active: &[(Pair, u64)],
         conversations: &Conversations,
         out: &mut Outputs,
     ) -> Vec<(Pair, u64)> {
-        let mut tops: Vec<(Pair, u64)> = active.iter().map(|pair| (pair.clone(), 0)).collect();
+        // A conversation that is forgotten since was delivered up to there.
+        let mut tops: Vec<(Pair, u64)> = active.to_vec();
         for conversation in &conversations.latest {
             let pair = Pair::new(user.clone(), conversation.with.clone());
             match tops.iter_mut().find(|(known, _)| *known == pair) {
-                Some((_, top)) => *top = conversation.top,
+                Some((_, top)) => *top = conversation.top.max(*top),
                 None => tops.push((pair, conversation.top)),
             }
         }

@@ -1,6 +1,6 @@
 //! The first frame of protocol v2.
 
-use chat_core::{Answer, ChangeRules, Input, RoomInfo, WantedChange};
+use chat_core::{Answer, ChangeRules, Input, Query, RoomInfo, WantedChange};
 use serde_json::{Value, json};
 
 use crate::harness::{EPOCH, Scenario, name, room, short};
@@ -73,6 +73,26 @@ fn live_private_messages_continue_exactly_after_hello() {
     scenario.carry(&[&fifth]);
     assert_eq!(scenario.received(phone), ["5 bob to alice: 5"]);
     assert_eq!(scenario.received(alice), ["4 bob to alice: 4", "5 bob to alice: 5"]);
+}
+
+#[test]
+fn a_late_hello_knows_what_was_delivered_in_a_conversation_that_is_forgotten_since() {
+    let mut scenario = Scenario::with(|options| options.conversation_idle_ms = 2_000);
+    scenario.store_private("bob", "alice", "1");
+    scenario.hold_reads = true;
+    let alice = scenario.open_v2("alice");
+    let is_conversations = |(_, query): &(_, Query)| matches!(query, Query::Conversations { .. });
+    let position = scenario.hellos.iter().position(is_conversations).unwrap();
+    let (id, query) = scenario.hellos.remove(position).unwrap();
+    let answer = scenario.history.answer(&query);
+    scenario.turn(Input::Answer { id, answer: &answer });
+    let second = scenario.store_private("bob", "alice", "2");
+    scenario.carry(&[&second]);
+    scenario.pass(5_000);
+    let (id, query) = scenario.hellos.pop_front().unwrap();
+    let answer = scenario.history.answer(&query);
+    scenario.turn(Input::Answer { id, answer: &answer });
+    assert_eq!(scenario.frames(alice)[0]["privates"][0]["seq"], 2);
 }
 
 #[test]
