@@ -586,7 +586,15 @@ impl World {
         let position = this.position(&place);
         for shown in seqs.into_iter().filter_map(|seq| this.timelines.message(&place, seq)) {
             is_version(&self.oracle, &topic, shown)?;
-            let last = self.oracle.last_effective(&topic, shown.seq, position);
+            let came = match event {
+                AppEvent::Change { change, .. }
+                    if !matches!(change.kind, ChangeKind::Edit { text: None, .. }) =>
+                {
+                    change.seq
+                }
+                _ => 0,
+            };
+            let last = self.oracle.last_effective(&topic, shown.seq, position).max(came);
             ensure(shown.updated >= last, || format!("it shows {shown:?} without its change {last}"))?;
         }
         let is_at_top = position > 0 && position == self.oracle.last(&topic);

@@ -100,9 +100,10 @@ impl Timelines {
 pub(crate) fn is_version(oracle: &Oracle, topic: &Topic, shown: &Entry) -> Check {
     let version = oracle.shown_version(topic, shown.seq, shown.updated, &shown.text);
     let version = version.ok_or("it is no message")?;
-    // An edit comes without its text if another change that takes it back follows.
-    let is_passing =
-        shown.text != version.text && oracle.is_taken_back_after(topic, shown.seq, shown.updated);
+    // A timeline leaves the message as it is at an edit without its text.
+    let is_passing = shown.text != version.text
+        && oracle.may_lack_text(topic, shown.seq, shown.updated)
+        && oracle.had_text(topic, shown.seq, shown.updated, &shown.text);
     let reactions = version.reactions.iter().map(|(emoji, users)| (*emoji, users.len() as u64));
     let is_same = (is_passing || shown.text == version.text)
         && shown.updated == version.updated

@@ -186,19 +186,34 @@ impl Oracle {
         count.checked_sub(1).map_or(0, |index| changes[index])
     }
 
-    /// The last change of a message up to a number that a client needs: not an edit whose text
-    /// was taken back since.
+    /// The last change of a message up to a number that a client must have applied: not an edit
+    /// that may come without its text.
     pub(crate) fn last_effective(&self, topic: &Topic, seq: u64, upto: u64) -> u64 {
         let changes = self.logs.get(topic).map_or(&[][..], |log| log.changes(seq));
         let is_effective = |change: &u64| {
             let is_edit = self.entry(topic, *change).is_some_and(|it| matches!(it.body, Body::Edit { .. }));
-            !is_edit || !self.is_taken_back_after(topic, seq, *change)
+            !is_edit || !self.may_lack_text(topic, seq, *change)
         };
         changes.iter().rev().copied().filter(|change| *change <= upto).find(is_effective).unwrap_or(0)
     }
 
+    /// Whether the edits of a message up to a number may come without their texts: a change
+    /// after it takes the text back, or the message is no longer kept.
+    pub(crate) fn may_lack_text(&self, topic: &Topic, seq: u64, upto: u64) -> bool {
+        seq < self.first(topic) || self.is_taken_back_after(topic, seq, upto)
+    }
+
+    /// Whether a message had a text at one of its changes up to a number.
+    pub(crate) fn had_text(&self, topic: &Topic, seq: u64, upto: u64, text: &str) -> bool {
+        let changes = self.logs.get(topic).map_or(&[][..], |log| log.changes(seq));
+        let edits = changes.iter().copied().take_while(|change| *change <= upto);
+        std::iter::once(seq).chain(edits).filter_map(|seq| self.entry(topic, seq)).any(|entry| {
+            matches!(entry.body, Body::Message { .. } | Body::Edit { .. }) && entry.body.text() == text
+        })
+    }
+
     /// Whether a change of a message after a number takes its text back.
-    pub(crate) fn is_taken_back_after(&self, topic: &Topic, seq: u64, after: u64) -> bool {
+    fn is_taken_back_after(&self, topic: &Topic, seq: u64, after: u64) -> bool {
         let changes = self.logs.get(topic).map_or(&[][..], |log| log.changes(seq));
         let mut later = changes.iter().filter(|change| **change > after);
         later.any(|change| {
