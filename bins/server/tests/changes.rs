@@ -305,7 +305,7 @@ async fn a_delete_takes_everything_back(setup: Setup) {
     assert!(!json!(replay).to_string().contains("secret"));
     assert_eq!(seqs(&replay[1..]), (1..=gone).collect::<Vec<_>>());
 
-    // What is so already stores nothing.
+    // A second deletion stores nothing.
     let again = a.ask(delete(second)).await;
     assert_eq!(
         (&again["type"], &again["seq"], &again["duplicate"]),
@@ -587,7 +587,7 @@ async fn a_folded_join_brings_messages_only(setup: Setup) {
             // The page before meets it exactly.
             let page = line.history(json!({ "room": "tech", "before": from, "fold": true })).await;
             assert_eq!((&page["upto"], page["messages"].as_array().unwrap().len()), (&json!(from - 1), 0));
-            // What is live follows.
+            // Live entries follow the replay.
             let next = a.say("tech", "live").await;
             assert_eq!(next, last + 1);
             assert_eq!(line.entry(next).await["text"], "live");

@@ -20,7 +20,7 @@ pub struct Change {
     pub timestamp: u64,
     /// The user's id for the send.
     pub nonce: Option<String>,
-    /// What it changes.
+    /// The message that it changes.
     pub kind: ChangeKind,
 }
 
@@ -191,6 +191,6 @@ impl NewChange {
 pub struct UnsentChange {
     /// The message that it changes.
     pub target: Target,
-    /// What it changes.
+    /// The message that it changes.
     pub kind: ChangeKind,
 }

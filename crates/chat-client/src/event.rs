@@ -387,9 +387,9 @@ pub struct HistoryPage {
     /// Whether there are more in the requested direction; for a page around a number, in
     /// either direction.
     pub has_more: bool,
-    /// Of a page around a number: whether there are older messages.
+    /// Whether there are older messages than those of a page around a number.
     pub has_more_before: bool,
-    /// Of a page around a number: whether there are newer messages.
+    /// Whether there are newer messages than those of a page around a number.
     pub has_more_after: bool,
 }
 
