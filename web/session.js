@@ -55,7 +55,7 @@ export class Session {
   /**
    * @param {Key} key
    * @param {string} text
-   * @param {Pick<Item, "mentions" | "mentionAll" | "replyTo" | "replyToNonce">} [more] whom it mentions, and what it answers
+   * @param {Pick<Item, "mentions" | "mentionAll" | "replyTo" | "replyToNonce" | "files">} [more] whom it mentions, what it answers, and its files
    */
   write(key, text, more) {
     this.#send({ key, text, ...more });

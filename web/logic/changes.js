@@ -149,5 +149,5 @@ export function withChanges(message, items, user) {
 /** How many names the server says with a reaction. */
 const USERS_MAX = 5;
 /** What a deletion takes, beside the text. */
-const NOTHING = { edited: undefined, reactions: undefined, mentions: undefined, mentionAll: undefined, replyTo: undefined };
+const NOTHING = { edited: undefined, reactions: undefined, mentions: undefined, mentionAll: undefined, replyTo: undefined, files: undefined };
 const CHANGES = new Set(["edit", "delete", "react", "unreact"]);

@@ -14,6 +14,7 @@ import { Rooms } from "./rooms.js";
 /** @typedef {import("./changes.js").Shown} Shown */
 /** @typedef {import("./conversation.js").Entry} Entry */
 /** @typedef {import("./conversation.js").Key} Key */
+/** @typedef {import("./outbox.js").FileOf} FileOf */
 /** @typedef {import("./outbox.js").Item} Item */
 /** @typedef {import("./typing.js").Typing} Typing */
 
@@ -23,7 +24,8 @@ import { Rooms } from "./rooms.js";
  * says about the network. `foreground`: the page came to the front. `join`: the user
  * opens a room. `leave`: the page forgets a room. `read`: the user has read up to
  * `seq`. `typing`: whether the user types. `rooms`: what `GET /api/rooms` says.
- * `send`: a message, or a change of one, is to be sent. `quotes`: replies that are shown
+ * `send`: a message, or a change of one, is to be sent. `files`: what has become of the
+ * files of a message; `reason`: the code why one of them cannot be sent. `quotes`: replies that are shown
  * quote messages. `reactions`: which reactions to a message are the user's, as the server
  * was asked for it when the message was as the changes up to `updated` had made it.
  * `cancel-latest`: the newest page is no longer wanted.
@@ -39,6 +41,7 @@ import { Rooms } from "./rooms.js";
  *   | { type: "join", room: string }
  *   | { type: "leave", room: string }
  *   | { type: "send", item: Item }
+ *   | { type: "files", nonce: string, files: FileOf[], reason?: string }
  *   | { type: "retry", nonce: string }
  *   | { type: "discard", nonce: string }
  *   | { type: "read", key: Key, seq: number }
@@ -105,6 +108,8 @@ export class Client {
   mentionsMax = 20;
   /** How many different reactions a message may have. */
   reactionsMax = 20;
+  /** What the server allows, as `hello` says it. @type {Record<string, number | undefined>} */
+  limits = {};
   /** For how long a message may be edited, in seconds. */
   editSeconds = Infinity;
   /** Whether the user is an administrator of the server. */
@@ -214,9 +219,9 @@ export class Client {
    * @param {Item} item
    * @returns {Shown}
    */
-  shownItem({ nonce, key, text, mentions, mentionAll, replyTo, replyToNonce, at, seq = 0, state }) {
+  shownItem({ nonce, key, text, mentions, mentionAll, replyTo, replyToNonce, files, at, seq = 0, state }) {
     /** @type {Shown} */
-    const message = { key, kind: "message", seq, from: this.user, text, timestamp: at / 1000, nonce, mentions, mentionAll, replyTo, replyToNonce, updated: 0, state };
+    const message = { key, kind: "message", seq, from: this.user, text, timestamp: at / 1000, nonce, mentions, mentionAll, replyTo, replyToNonce, files, updated: 0, state };
     const own = this.outbox.changesOf(key).filter(({ target = -1, targetNonce }) => target === seq || targetNonce === nonce);
     return withChanges(message, own, this.user);
   }
@@ -335,6 +340,9 @@ export class Client {
         if (this.outbox.add(input.item)) {
           this.#ensureConversation(input.item.key);
         }
+        break;
+      case "files":
+        this.outbox.setFiles(input.nonce, input.files, input.reason);
         break;
       case "retry": {
         const item = this.outbox.retry(input.nonce);
@@ -486,11 +494,13 @@ export class Client {
       this.#connection.end();
       return;
     }
-    this.textMaxChars = hello.limits?.text_max_chars ?? this.textMaxChars;
-    this.outbox.frameMaxBytes = hello.limits?.message_max_bytes ?? Infinity;
-    this.mentionsMax = hello.limits?.mentions_max ?? this.mentionsMax;
-    this.reactionsMax = hello.limits?.reactions_max ?? this.reactionsMax;
-    this.editSeconds = hello.limits?.edit_seconds ?? Infinity;
+    const limits = hello.limits ?? {};
+    this.limits = limits;
+    this.textMaxChars = limits.text_max_chars ?? this.textMaxChars;
+    this.outbox.frameMaxBytes = limits.message_max_bytes ?? Infinity;
+    this.mentionsMax = limits.mentions_max ?? this.mentionsMax;
+    this.reactionsMax = limits.reactions_max ?? this.reactionsMax;
+    this.editSeconds = limits.edit_seconds ?? Infinity;
     this.#connection.hello(hello);
     this.account.hello(hello);
     this.#reading.hello(hello);

@@ -14,6 +14,7 @@ import { applied, isChange, isMessage, isMine } from "./changes.js";
  * @property {string[]} [mentions] names of the users that the server says it mentions
  * @property {boolean} [mentionAll] whether it mentions every member of the room
  * @property {number} [replyTo] the number of the message that it answers
+ * @property {import("./outbox.js").FileOf[]} [files]
  * @property {number} [edited] when it was last edited, Unix seconds
  * @property {boolean} [deleted]
  * @property {import("./changes.js").Reaction[]} [reactions]
@@ -554,8 +555,8 @@ export function entryOf(frame, user) {
     return entry;
   }
   if ((type === "message" || type === "private") && typeof text === "string") {
-    const { reply_to: replyTo, edited, deleted, reactions, updated = 0 } = frame;
-    Object.assign(entry, { kind: type, replyTo, edited, deleted, updated });
+    const { reply_to: replyTo, files, edited, deleted, reactions, updated = 0 } = frame;
+    Object.assign(entry, { kind: type, replyTo, files, edited, deleted, updated });
     if (reactions) {
       entry.reactions = reactions.map((/** @type {any} */ { emoji, count, users = [] }) => ({ emoji, count, users, mine: isMine({ emoji, count, users }, user) }));
     }

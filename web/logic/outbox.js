@@ -8,6 +8,17 @@
 /** @typedef {"edit" | "delete" | "react" | "unreact"} ChangeKind */
 
 /**
+ * @typedef {object} FileOf a file of a message
+ * @property {string} [id] its name on the server; none until it is uploaded
+ * @property {string} [local] its name in this browser, where its bytes are here
+ * @property {string} name
+ * @property {string} type `type/subtype`
+ * @property {number} size in bytes
+ * @property {number} [width] of a picture, in pixels
+ * @property {number} [height]
+ */
+
+/**
  * @typedef {object} Item a message, or a change of one
  * @property {string} nonce
  * @property {Key} key
@@ -20,6 +31,7 @@
  * @property {string} [replyToNonce] the same, while it waits for the acknowledgement of that message
  * @property {string[]} [mentions] names of the users that it mentions
  * @property {boolean} [mentionAll] whether it mentions every member of the room
+ * @property {FileOf[]} [files] of a message; it is sent once all of them are uploaded
  * @property {number} at when it was written, Unix milliseconds
  * @property {"waiting" | "sending" | "stored" | "failed"} state
  * @property {string} [reason] the code of the error, once it failed
@@ -121,6 +133,20 @@ export class Outbox {
   }
 
   /**
+   * Takes over what has become of the files of a message.
+   * @param {string} nonce
+   * @param {FileOf[]} files
+   * @param {string} [reason] why one of them cannot be sent
+   */
+  setFiles(nonce, files, reason) {
+    const item = this.find(nonce);
+    if (item && item.state !== "stored") {
+      item.files = files;
+      reason ? this.#fail(item, reason) : this.#keep(item);
+    }
+  }
+
+  /**
    * The items that wait for the acknowledgement of a message.
    * @param {Item} message
    */
@@ -130,7 +156,8 @@ export class Outbox {
 
   /**
    * Sends the items that can be sent by now. An item that waits for its room, or for
-   * the acknowledgement of its message, delays only its own conversation.
+   * the acknowledgement of its message, delays only its own conversation; a message that
+   * waits for its files delays only later messages there.
    * @param {(room: string) => boolean} isIn
    */
   proceed(isIn) {
@@ -142,8 +169,12 @@ export class Outbox {
     let free = IN_FLIGHT_MAX - this.items.filter(({ state }) => state === "sending").length;
     /** Conversations with an item that waits for another one. @type {Set<Key>} */
     const delayed = new Set();
+    /** Conversations with a message that waits for its files. @type {Set<Key>} */
+    const uploading = new Set();
     for (const item of this.items) {
-      const { key, state } = item;
+      const { key, state, kind, files } = item;
+      if (state === "waiting" && files?.some(({ id }) => !id)) uploading.add(key);
+      if (!kind && uploading.has(key)) continue;
       if (free > 0 && state === "waiting" && !delayed.has(key) && (key.startsWith("@") || isIn(key.slice(1)))) {
         const awaited = item.targetNonce ?? item.replyToNonce;
         if (awaited !== undefined) {
@@ -345,7 +376,7 @@ function isUnsent({ state }) {
  * The frame that sends an item.
  * @param {Item} item
  */
-function frameOf({ key, kind, nonce, text, emoji, target, replyTo, mentions, mentionAll }) {
+function frameOf({ key, kind, nonce, text, emoji, target, replyTo, mentions, mentionAll, files }) {
   const name = key.slice(1);
   const isPrivate = key.startsWith("@");
   const mentioned = isPrivate ? {} : { ...(mentions && { mentions }), ...(mentionAll && { mention_all: true }) };
@@ -359,7 +390,7 @@ function frameOf({ key, kind, nonce, text, emoji, target, replyTo, mentions, men
     case "unreact":
       return { type: kind, ...where, target, emoji, nonce };
     default:
-      return { type: isPrivate ? "private" : "message", ...where, text, nonce, ...(replyTo && { reply_to: replyTo }), ...mentioned };
+      return { type: isPrivate ? "private" : "message", ...where, text, nonce, ...(replyTo && { reply_to: replyTo }), ...(files && { files: files.map(({ id }) => id) }), ...mentioned };
   }
 }
 
