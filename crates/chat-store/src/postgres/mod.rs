@@ -356,6 +356,7 @@ mod tests {
                 (members::ROOMS, 1),
                 (read::CONVERSATIONS.postgres, 2),
                 (read::MEMBERSHIPS.postgres, 3),
+                (read::MEMBERSHIPS_BY_POSITION.postgres, 3),
                 (read::COUNTS, 6),
                 (read::ACCESS, 2),
                 (read::FIND_ROOM, 1),
@@ -382,12 +383,19 @@ mod tests {
                     accounts::REMOVE_USER,
                     members::ROOMS,
                     read::MEMBERSHIPS.postgres,
+                    read::MEMBERSHIPS_BY_POSITION.postgres,
                     read::ROOMS_OF.postgres,
                 ];
                 let needs_order = !unordered.contains(&sql);
                 let mut bad = vec!["Seq Scan", "Hash Join", "Merge Join"];
                 // A join with a filter looks at many rows of one side for each of the other.
-                let lists = [read::CONVERSATIONS, read::MEMBERSHIPS, read::ROOMS_OF, read::TOPS];
+                let lists = [
+                    read::CONVERSATIONS,
+                    read::MEMBERSHIPS,
+                    read::MEMBERSHIPS_BY_POSITION,
+                    read::ROOMS_OF,
+                    read::TOPS,
+                ];
                 let is_list = lists.iter().any(|list| list.postgres == sql);
                 bad.extend(is_list.then_some("Join Filter"));
                 bad.extend(needs_order.then_some("Bitmap"));

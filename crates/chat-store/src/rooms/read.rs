@@ -52,6 +52,7 @@ pub(crate) async fn conversations<S: Statements>(
 ) -> Result<Conversations, S::Error> {
     let values = [Text(user.as_str()), one_more(limit)];
     let mut latest = statements.list(CONVERSATIONS, &values, row::conversation).await?;
+    latest.sort_unstable_by(|a, b| b.at_ms.cmp(&a.at_ms).then_with(|| a.with.cmp(&b.with)));
     let has_more = latest.len() > limit;
     latest.truncate(limit);
     Ok(Conversations { latest, has_more })
@@ -64,9 +65,18 @@ pub(crate) async fn memberships<S: Statements>(
     limit: usize,
     counted: usize,
 ) -> Result<Memberships, S::Error> {
-    let counted = columns::column(counted.min(limit) as u64);
-    let values = [Text(user.as_str()), one_more(limit), Number(counted)];
+    let counted = counted.min(limit);
+    let first = Number(columns::column(counted as u64));
+    // Most users have no more rooms than are counted, and need no positions.
+    let are_all_alike = counted == 0 || counted == limit;
+    let most = if are_all_alike { limit } else { counted };
+    let values = [Text(user.as_str()), one_more(most), first];
     let mut rooms = statements.list(MEMBERSHIPS, &values, row::membership).await?;
+    if !are_all_alike && rooms.len() > counted {
+        let values = [Text(user.as_str()), one_more(limit), first];
+        rooms = statements.list(MEMBERSHIPS_BY_POSITION, &values, row::membership).await?;
+    }
+    rooms.sort_unstable_by(|a, b| b.at_ms.cmp(&a.at_ms).then_with(|| a.room.cmp(&b.room)));
     let has_more = rooms.len() > limit;
     rooms.truncate(limit);
     Ok(Memberships { rooms, has_more })
@@ -266,41 +276,67 @@ macro_rules! conversations {
 
 pub(crate) const CONVERSATIONS: List = list! {
     columns: concat!("s.person, s.top, s.at, s.read, s.level, ", unread!()),
-    tables: conversations!(),
-    order: "s.at DESC, s.person"
+    tables: conversations!()
 };
 
-macro_rules! memberships {
+/// The rooms of a user, in no order.
+macro_rules! mine {
     ($store:ident) => {
         concat!(
-            " FROM (SELECT *, row_number() OVER (ORDER BY at DESC, room) AS position
-               FROM (SELECT m.room, m.role, r.title, r.description, r.access, r.archived, t.id, k.level,
-                            coalesce(t.last_seq, 0) AS top, coalesce(t.last_at, 0) AS at,
-                            CASE WHEN k.read_seq < t.last_seq THEN k.read_seq
-                                 WHEN k.read_seq IS NULL THEN 0
-                                 ELSE coalesce(t.last_seq, 0) END AS read
-                       FROM members AS m",
+            "(SELECT m.room, m.role, r.title, r.description, r.access, r.archived, t.id, k.level,
+                     coalesce(t.last_seq, 0) AS top, coalesce(t.last_at, 0) AS at,
+                     CASE WHEN k.read_seq < t.last_seq THEN k.read_seq
+                          WHEN k.read_seq IS NULL THEN 0
+                          ELSE coalesce(t.last_seq, 0) END AS read
+                FROM members AS m",
             left_join!($store, "rooms", "r", "r.name = m.room"),
             left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
             left_join!($store, "marks", "k", "k.username = $1 AND k.kind = 1 AND k.name = m.room"),
-            " WHERE m.username = $1) AS mine
-              ORDER BY at DESC, room LIMIT $2) AS s"
+            " WHERE m.username = $1) AS mine"
         )
     };
 }
 
-pub(crate) const MEMBERSHIPS: List = list! {
-    columns: concat!(
-        "s.room, s.title, s.description, s.access, s.archived, s.role, s.level, s.top, s.at, s.read,
-         CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
-        unread!(),
-        " END, CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
-        mentions!(),
-        " END"
-    ),
-    tables: memberships!(),
-    order: "s.position"
-};
+macro_rules! memberships {
+    ($store:ident) => {
+        concat!(
+            " FROM (SELECT *, CASE WHEN $3 = 0 THEN 1 ELSE 0 END AS position FROM ",
+            mine!($store),
+            " ORDER BY at DESC, room LIMIT $2) AS s"
+        )
+    };
+}
+
+macro_rules! memberships_by_position {
+    ($store:ident) => {
+        concat!(
+            " FROM (SELECT *, row_number() OVER (ORDER BY at DESC, room) AS position FROM ",
+            mine!($store),
+            " ORDER BY at DESC, room LIMIT $2) AS s"
+        )
+    };
+}
+
+/// The columns of a membership; what is unread is counted if its position is at most `$3`.
+macro_rules! membership {
+    () => {
+        concat!(
+            "s.room, s.title, s.description, s.access, s.archived, s.role, s.level, s.top, s.at, s.read,
+             CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
+            unread!(),
+            " END, CASE WHEN s.position > $3 THEN NULL WHEN s.top = s.read THEN 0 ELSE ",
+            mentions!(),
+            " END"
+        )
+    };
+}
+
+/// The newest memberships, all of them counted, or none if `$3` is 0.
+pub(crate) const MEMBERSHIPS: List = list! { columns: membership!(), tables: memberships!() };
+
+/// The newest memberships, the first of them counted.
+pub(crate) const MEMBERSHIPS_BY_POSITION: List =
+    list! { columns: membership!(), tables: memberships_by_position!() };
 
 /// The last numbers of rooms with these names: position, number.
 pub(crate) const TOPS: List = List {

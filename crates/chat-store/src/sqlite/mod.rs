@@ -379,6 +379,7 @@ mod tests {
                 pages::sql::REACTORS.sqlite,
                 read::CONVERSATIONS.sqlite,
                 read::MEMBERSHIPS.sqlite,
+                read::MEMBERSHIPS_BY_POSITION.sqlite,
                 read::ROOMS_OF.sqlite,
                 read::MEMBERS_OF.sqlite,
                 fill::AUTHORS,
