@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_core::{RoomName, Username};
+use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{RoomInUse, Shards};
 use chat_store::{EventLog, RoomRepository, SessionRepository, StoreError, UserRepository};
 use tokio::sync::Semaphore;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
-use crate::avatar::{AvatarFolder, PictureQueue};
+use crate::avatar::AvatarFolder;
 use crate::cached::Cached;
 use crate::error::HttpError;
 use crate::metrics::Metrics;
@@ -87,7 +88,12 @@ impl App {
             parts,
             shards,
             avatars,
-            pictures: PictureQueue::new(&options, tasks.clone()),
+            pictures: PictureQueue::new(
+                options.picture_threads,
+                options.picture_queue_max,
+                picture_limits(&options),
+                tasks.clone(),
+            ),
             metrics,
             connection_permits: Arc::new(Semaphore::new(options.max_connections)),
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
@@ -249,6 +255,14 @@ impl App {
 pub(crate) struct RoomsInUse {
     rooms: Arc<[RoomInUse]>,
     pub(crate) online: Arc<HashMap<RoomName, usize>>,
+}
+
+fn picture_limits(options: &HttpOptions) -> PictureLimits {
+    PictureLimits {
+        pixels_max: options.picture_pixels_max,
+        side_max: options.picture_side_max,
+        memory_max: options.picture_memory_max,
+    }
 }
 
 type CachedOwnRooms = Cached<Result<Arc<OwnRooms>, Arc<StoreError>>>;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use image::ImageError;
+use chat_pictures::{PictureError, QueueFull};
 
 /// Why an avatar is refused, or cannot be stored or served. The sentences about the
 /// avatar itself are shown to people.
@@ -31,21 +31,8 @@ pub(crate) enum AvatarError {
     Io(#[from] io::Error),
 }
 
-/// Why an uploaded picture is refused. The sentences are shown to people.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PictureError {
-    /// The picture, or one of its sides, has too many pixels.
-    #[error("the avatar has too many pixels (max {max_megapixels} megapixels, {max_side} on a side)")]
-    TooManyPixels {
-        /// The most pixels that are accepted, in millions.
-        max_megapixels: u64,
-        /// The most pixels on one side.
-        max_side: u32,
-    },
-    /// Decoding would take more memory than allowed.
-    #[error("the avatar takes too much memory to read, please send a smaller picture")]
-    TooMuchMemory,
-    /// The file does not follow its format.
-    #[error("the avatar is a damaged picture")]
-    Damaged(#[source] Option<ImageError>),
+impl From<QueueFull> for AvatarError {
+    fn from(_: QueueFull) -> Self {
+        Self::Busy
+    }
 }

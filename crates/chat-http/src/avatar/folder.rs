@@ -144,11 +144,10 @@ async fn recover(
 
 #[cfg(test)]
 mod tests {
+    use chat_pictures::{ImageFormat, PictureLimits};
     use chat_store::{MemoryStore, NewUser};
-    use image::ImageFormat;
 
     use super::*;
-    use crate::avatar::picture::PictureLimits;
 
     #[tokio::test]
     async fn a_crash_leaves_no_account_without_its_picture_and_no_other_file() {

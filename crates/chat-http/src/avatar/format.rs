@@ -1,14 +1,6 @@
-//! The formats of pictures that are accepted and served.
+//! The formats of pictures that are served.
 
 use image::ImageFormat;
-
-/// Formats that every browser shows and that cannot carry script.
-const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP];
-
-/// The format of a file that begins with these bytes; `None` if it is not accepted.
-pub(super) fn format_of_bytes(head: &[u8]) -> Option<ImageFormat> {
-    image::guess_format(head).ok().filter(|format| FORMATS.contains(format))
-}
 
 /// The format that a file name's extension stands for; `None` if the name cannot be
 /// that of a served picture. Such a name contains nothing that could lead out of the
@@ -65,25 +57,6 @@ mod tests {
             ".a.part",
         ] {
             assert_eq!(format_of_name(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_picture_is_judged_by_its_bytes() {
-        assert_eq!(format_of_bytes(b"\x89PNG\r\n\x1a\n"), Some(ImageFormat::Png));
-        assert_eq!(format_of_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF"), Some(ImageFormat::Jpeg));
-        assert_eq!(format_of_bytes(b"GIF89a"), Some(ImageFormat::Gif));
-        assert_eq!(format_of_bytes(b"RIFF\x10\0\0\0WEBPVP8L"), Some(ImageFormat::WebP));
-        for other in [
-            &b"<svg xmlns="[..],
-            b"<!DOCTYPE html>",
-            b"BM",
-            b"II*\0\x08\0\0\0\0\0\0\0",
-            b"%PDF-1.7",
-            b"PK\x03\x04",
-            b"",
-        ] {
-            assert_eq!(format_of_bytes(other), None, "{other:?}");
         }
     }
 }

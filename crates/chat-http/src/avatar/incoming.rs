@@ -1,13 +1,15 @@
 //! An avatar while it is received.
 
-use image::ImageFormat;
+use std::io::{Read as _, Seek as _};
+
+use chat_pictures::{ImageFormat, PictureError, PictureLimits, PictureTurn, format_of_bytes};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::AvatarError;
-use super::format::format_of_bytes;
 use super::part_file::PartFile;
+use super::picture::Picture;
 
 /// An avatar of which some chunks have arrived. Dropping this value removes its file.
 pub(crate) struct IncomingAvatar {
@@ -75,10 +77,33 @@ impl IncomingAvatar {
 
 /// A complete file that begins like a picture. Dropping this value removes the file.
 pub(crate) struct ReceivedAvatar {
-    pub(super) file: std::fs::File,
-    pub(super) format: ImageFormat,
+    file: std::fs::File,
+    format: ImageFormat,
     _guard: PartFile,
     _permit: OwnedSemaphorePermit,
+}
+
+impl ReceivedAvatar {
+    /// The picture of an upload, whose file is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::Picture`] and [`AvatarError::Io`].
+    pub(crate) async fn picture(self, turn: PictureTurn) -> Result<Picture, AvatarError> {
+        match turn.run(move |limits| self.read(limits)).await? {
+            Some(made) => made,
+            // A decoder panics on a file that it does not expect.
+            None => Err(PictureError::Damaged(None).into()),
+        }
+    }
+
+    fn read(&self, limits: PictureLimits) -> Result<Picture, AvatarError> {
+        // Its size was limited when it was written.
+        let mut file = Vec::with_capacity(self.file.metadata()?.len().try_into().unwrap_or(0));
+        (&self.file).rewind()?;
+        (&self.file).read_to_end(&mut file)?;
+        Ok(Picture::read(&file, self.format, limits)?)
+    }
 }
 
 /// More bytes than any accepted format needs to be recognised.

@@ -5,8 +5,10 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use chat_pictures::format_of_bytes;
+
 use super::blocking::blocking;
-use super::format::{format_of_bytes, format_of_name};
+use super::format::format_of_name;
 use super::part_file::{PartFile, PartPurpose};
 
 /// The content of the avatar with this file name; `None` if the file does not exist or

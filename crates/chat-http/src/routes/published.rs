@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_auth::{PasswordError, PasswordsError};
 use chat_core::{ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
+use chat_pictures::PictureError;
 use chat_spec::{Document, tidy};
 use chat_store::StoreError;
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{ROUTES, members, reactions, rooms, sessions, sign_in, sign_out, users};
 use crate::answer::{Done, Nothing};
-use crate::avatar::{AvatarError, PictureError};
+use crate::avatar::AvatarError;
 use crate::body::BodyError;
 use crate::error::{HttpError, Refused};
 use crate::{HttpOptions, ShardOptions};

@@ -10,14 +10,16 @@ use super::call::Call;
 use crate::Registration;
 use crate::answer::{self, Body, Done};
 use crate::app::App;
+use crate::avatar::AvatarError;
 use crate::body::RequestBody;
+use crate::client_address::client_address;
 use crate::error::HttpError;
 use crate::form::RegistrationForm;
 
 /// Creates an account. Cheap checks come first; the picture and the hash are made last. A
 /// registration that is refused leaves nothing behind.
 pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, request, .. } = call;
+    let Call { app, peer, request, .. } = call;
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &app.options);
     if app.options.registration == Registration::Closed {
@@ -42,7 +44,12 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     }
     app.parts.users.check_new_name(&username).await?;
     let picture = match avatar {
-        Some(avatar) => Some(app.pictures.make(avatar).await?),
+        Some(avatar) => {
+            // There is no user yet: addresses share out the turns.
+            let address = client_address(peer, &head.headers, &app.options.trusted_proxies);
+            let turn = app.pictures.turn(&address.to_string()).await.map_err(AvatarError::from)?;
+            Some(avatar.picture(turn).await?)
+        }
         None => None,
     };
     let password_hash = app.parts.passwords.hash(password).await?;

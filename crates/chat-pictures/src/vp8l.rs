@@ -5,7 +5,7 @@
 //! metadata and chunks only, and the `image` crate does not call it; the other decoders
 //! of WebP are bindings to libwebp, which is written in C.
 
-use super::error::PictureError;
+use crate::error::PictureError;
 
 /// A reader of a lossless stream, up to where its pixels begin.
 ///
@@ -13,7 +13,7 @@ use super::error::PictureError;
 /// no header says so; image-webp 0.2 allocates all of them without a limit. This reader
 /// does the part of the decoder's work that comes before, without tables and without a
 /// picture.
-pub(super) struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     bits: Bits<'a>,
     /// Bytes of the tables read so far.
     bytes: u64,
@@ -30,7 +30,7 @@ impl<'a> Scan<'a> {
     /// [`PictureError::TooMuchMemory`] if the tables take more than `bytes_max` or more
     /// than `work` symbols have to be read, [`PictureError::Damaged`] if the stream does
     /// not follow its format.
-    pub(super) fn table_bytes(
+    pub(crate) fn table_bytes(
         stream: &'a [u8],
         (width, height): (u64, u64),
         bytes_max: u64,

@@ -1,14 +1,14 @@
 //! The headers of a WebP, read before it is decoded.
 
-use super::error::PictureError;
-use super::vp8l::Scan;
+use crate::error::PictureError;
+use crate::vp8l::Scan;
 
 /// What the decoder says of a WebP before it decodes it.
-pub(super) struct WebpHeader {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) has_alpha: bool,
-    pub(super) is_animated: bool,
+pub(crate) struct WebpHeader {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) has_alpha: bool,
+    pub(crate) is_animated: bool,
 }
 
 impl WebpHeader {
@@ -23,7 +23,7 @@ impl WebpHeader {
     ///
     /// [`PictureError::TooMuchMemory`] if the code tables take more than `bytes_max`,
     /// [`PictureError::Damaged`] if a picture inside is larger than the whole.
-    pub(super) fn extra_bytes(&self, file: &[u8], bytes_max: u64) -> Result<u64, PictureError> {
+    pub(crate) fn extra_bytes(&self, file: &[u8], bytes_max: u64) -> Result<u64, PictureError> {
         let pixels = u64::from(self.width) * u64::from(self.height);
         let (mut lossless, mut alpha) = (false, false);
         let mut tables = 0;

@@ -5,7 +5,7 @@
 
 /// What the segments of a JPEG declare, from its start to its end (ITU-T T.81,
 /// annex B).
-pub(super) struct JpegHeader {
+pub(crate) struct JpegHeader {
     /// The number of coefficients of the whole picture.
     coefficients: u64,
     /// Whether the coefficients come in more than one scan, so that the decoder keeps
@@ -16,7 +16,7 @@ pub(super) struct JpegHeader {
 impl JpegHeader {
     /// Reads all segments; `None` if the file has no end marker, where the decoder would
     /// paint the missing part grey.
-    pub(super) fn read(file: &[u8]) -> Option<Self> {
+    pub(crate) fn read(file: &[u8]) -> Option<Self> {
         let mut header = Self { coefficients: 0, many_scans: false };
         let mut rest = file.strip_prefix(&[0xff, START])?;
         let mut scans = 0;
@@ -45,7 +45,7 @@ impl JpegHeader {
     }
 
     /// Bytes that the decoder allocates for coefficients.
-    pub(super) fn coefficient_bytes(&self) -> u64 {
+    pub(crate) fn coefficient_bytes(&self) -> u64 {
         if self.many_scans { 2 * self.coefficients } else { 0 }
     }
 }
