@@ -49,6 +49,7 @@ async function start() {
   } catch (error) {
     const isSignedOut = error instanceof api.ApiError && error.status === 401;
     const known = settings.user;
+    if (isSignedOut) forgetKept();
     if (!isSignedOut && known) {
       // The server does not answer: what is written now is sent once it does.
       await begin(known);
@@ -62,8 +63,13 @@ async function start() {
 
 /** Opens the chat of the user who is signed in. */
 async function enter() {
-  const user = await api.me();
-  if (settings.user && settings.user.username !== user.username) {
+  const known = settings.user;
+  const asked = api.me();
+  // What is kept does not wait for a slow server. A session that has ended ends the chat then.
+  const isKept = known && known.username === settings.kept;
+  const user = await (isKept ? Promise.race([asked, new Promise((done) => setTimeout(done, SHOWN_AFTER_MS, known))]) : asked);
+  if (known && known.username !== user.username) {
+    forgetKept();
     history.replaceState(null, "", targetOf(location)?.key.startsWith("@") ? "/" : location.href);
   }
   await begin(user);
@@ -92,9 +98,16 @@ async function end(isLeft = false) {
   try {
     await chat?.end(isLeft || isLeaving);
   } finally {
+    await forgetKept();
     history.replaceState(null, "", "/");
     location.reload();
   }
+}
+
+/** Deletes the messages that this browser keeps. What is left is deleted before others are kept. */
+async function forgetKept() {
+  settings.kept = null;
+  await import("./kept-store.js").then(({ deleteKept }) => deleteKept()).catch(() => {});
 }
 
 /** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
@@ -128,6 +141,9 @@ async function showLanguage() {
   if (!chat) document.title = t.chat;
   (await menu)?.retranslate();
 }
+
+/** The chat of a user of whom messages are kept opens after this time even without an answer. */
+const SHOWN_AFTER_MS = 700;
 
 /** On some phones the keyboard covers the page instead of making it smaller. */
 function fitKeyboard() {

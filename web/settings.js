@@ -30,6 +30,13 @@ export const settings = {
     write("user", value && JSON.stringify(value));
     if (value) write("name", value.username);
   },
+  /** The user of whom this browser keeps messages. @returns {string | null} */
+  get kept() {
+    return read("kept");
+  },
+  set kept(value) {
+    write("kept", value);
+  },
   /** The name of the user who was signed in last. */
   get name() {
     return read("name") ?? this.user?.username ?? null;

@@ -501,11 +501,28 @@ export class Client {
     this.mentionsMax = limits.mentions_max ?? this.mentionsMax;
     this.reactionsMax = limits.reactions_max ?? this.reactionsMax;
     this.editSeconds = limits.edit_seconds ?? Infinity;
+    const isFirst = !this.hasConnected;
     this.#connection.hello(hello);
     this.account.hello(hello);
+    if (isFirst) this.#skip();
     this.#reading.hello(hello);
     this.#rooms.hello();
     this.#step.emit({ do: "hello" });
+  }
+
+  /** Begins anew in conversations that were kept from an earlier visit, and have many new messages. */
+  #skip() {
+    for (const conversation of this.conversations.values()) {
+      const { key, isRoom, seen } = conversation;
+      const { top = 0 } = this.account.places.get(key) ?? {};
+      if (seen !== null && top - seen > RESUMED_MAX) {
+        conversation.seen = null;
+        if (!isRoom) {
+          conversation.top = top;
+          this.#reading.load(key, "latest", 0);
+        }
+      }
+    }
   }
 
   /** @param {any} left the answer to `leave`, or the end of a join that this page did not ask for */
@@ -571,6 +588,8 @@ export class Client {
   }
 }
 
+/** Kept messages that are further behind are replaced by the newest ones, instead of being continued. */
+export const RESUMED_MAX = 200;
 /** Close codes: the origin or the token is no longer accepted; the session has ended. */
 const POLICY = 1008;
 const SIGNED_OUT = 4001;

@@ -4,7 +4,7 @@
 import { addressOf, DEFAULT_ROOM, targetOf } from "../logic/address.js";
 import { mentionedIn } from "../logic/text.js";
 import { Session } from "../session.js";
-import { Memory } from "../settings.js";
+import { Memory, settings } from "../settings.js";
 import { t } from "../words.js";
 import { Attention } from "./attention.js";
 import { Composer } from "./composer.js";
@@ -37,6 +37,10 @@ export class Chat {
   #above = null;
   /** Made when the first message comes. @type {Promise<News> | null} */
   #news = null;
+  /** What the browser keeps. @type {import("../kept.js").KeptMessages | null} */
+  #kept = null;
+  /** The conversation that is to be opened. */
+  #wanted = "";
   #attention = new Attention();
   #isShowDue = false;
   #controller = new AbortController();
@@ -111,6 +115,7 @@ export class Chat {
   }
 
   start() {
+    if (settings.kept === this.#user.username) this.#loadKept();
     this.#session.start();
     this.#openAddress();
     this.#composer.offerFocus();
@@ -158,6 +163,20 @@ export class Chat {
     }));
   }
 
+  /** Shows what this browser keeps of the account, and keeps what comes. */
+  async #loadKept() {
+    const { KeptMessages } = await import("../kept.js");
+    if (!this.#kept && !this.#controller.signal.aborted) {
+      const changed = () => {
+        this.#list.update();
+        this.#show();
+      };
+      const hooks = { current: () => this.#current, step: this.#session.step.bind(this.#session), changed };
+      this.#kept = new KeptMessages(this.#session.client, hooks, this.#controller.signal);
+      await this.#kept.begin();
+    }
+  }
+
   /** The language has changed. */
   retranslate() {
     this.#list.retranslate();
@@ -194,8 +213,14 @@ export class Chat {
    * @param {Key} key
    * @param {number} seq
    */
-  #open(key, seq) {
+  async #open(key, seq) {
     const { client } = this.#session;
+    this.#wanted = key;
+    const restored = this.#kept?.restore(key);
+    // A join that comes after it brings only what is new.
+    if (restored && (await restored, this.#wanted !== key)) {
+      return;
+    }
     const isRoom = key.startsWith("#");
     if (isRoom) {
       this.#session.step({ type: "join", room: key.slice(1) });
@@ -230,6 +255,7 @@ export class Chat {
   /** @param {Output} output */
   #handle(output) {
     const { client } = this.#session;
+    this.#kept?.handle(output);
     switch (output.do) {
       case "arrived":
         if (output.isNews) {
@@ -406,7 +432,7 @@ export class Chat {
       { signal },
     );
     const later = setTimeout(() => {
-      Promise.all([this.#loadAbove(), this.#composer.loadNames()]).catch(() => {});
+      Promise.all([this.#loadAbove(), this.#composer.loadNames(), this.#loadKept()]).catch(() => {});
     }, LATER_AFTER_MS);
     const refresh = setInterval(() => {
       // By now it may be another day.

@@ -75,7 +75,8 @@ export class Header {
     if (this.#isAway) {
       const unsent = client.outbox.unsentMessages;
       const state = !navigator.onLine ? t.offline : client.hasConnected ? t.noConnection : t.connecting;
-      const more = unsent > 0 ? t.waitingHere(unsent) : client.hasConnected ? t.tryingAgain : "";
+      const isKept = client.conversations.get(key)?.isLoaded;
+      const more = unsent > 0 ? t.waitingHere(unsent) : client.hasConnected ? t.tryingAgain : isKept ? t.kept : "";
       return [more ? `${state} · ${more}` : state, true];
     }
     if (key.startsWith("#")) {

@@ -35,6 +35,7 @@ export const en = {
   noConnection: "no connection",
   tryingAgain: "trying again…",
   offline: "offline",
+  kept: "messages kept on this device",
   waitingHere: (n) => `${n} ${plural(n, "message", "messages")} waiting`,
 
   messages: "Messages",

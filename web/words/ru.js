@@ -35,6 +35,7 @@ export const ru = {
   noConnection: "нет связи",
   tryingAgain: "подключаемся снова…",
   offline: "нет сети",
+  kept: "сообщения, сохранённые на устройстве",
   waitingHere: (/** @type {number} */ n) => `${n} ${plural(n, "сообщение ждёт", "сообщения ждут", "сообщений ждут")}`,
 
   messages: "Сообщения",
