@@ -2,7 +2,6 @@
 // accounts and sessions are in `account.js`. No DOM.
 
 /** @typedef {{ username: string, avatar: string }} User `avatar` is empty where there is none. */
-/** @typedef {{ name: string, title: string, online: number }} Room */
 
 /** A request that failed. `status` is the HTTP status, or 0 if there was no answer. */
 export class ApiError extends Error {
@@ -30,11 +29,6 @@ export async function me() {
  */
 export async function user(name) {
   return call(`/api/users/${encodeURIComponent(name)}`);
-}
-
-/** @returns {Promise<Room[]>} */
-export async function rooms() {
-  return (await call("/api/rooms")).rooms;
 }
 
 /**

@@ -6,11 +6,10 @@ import { mentionedIn } from "../logic/text.js";
 import { Session } from "../session.js";
 import { Memory, settings } from "../settings.js";
 import { t } from "../words.js";
-import { Attention } from "./attention.js";
 import { Composer } from "./composer.js";
 import { Directory } from "./directory.js";
 import { byId, LATER_AFTER_MS, openOnceLoaded, want } from "./dom.js";
-import { Header } from "./header.js";
+import { Attention, Header } from "./header.js";
 import { MessageList } from "./list.js";
 import { Sidebar } from "./sidebar.js";
 
