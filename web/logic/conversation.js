@@ -56,6 +56,8 @@ export class Conversation {
   kept = 1;
   /** Entries up to this number were stored before this connection: they are no news. */
   replayTo = 0;
+  /** The last number of a room's log when this page began to follow it; a resume keeps it. */
+  start = 0;
   /** Whether the server has answered what is in it. */
   isLoaded = false;
   /** The messages with the numbers from `from` to `upto`, in rising order. @type {Entry[]} */
@@ -153,7 +155,7 @@ export class Conversation {
     this.seen = top === 0 ? 0 : null;
     this.top = top;
     this.kept = 1;
-    this.replayTo = top;
+    this.replayTo = this.start = top;
     this.isLoaded = false;
     this.#forget(1);
     this.hasOlder = false;

@@ -16,10 +16,11 @@
  * @param {{ status: string, reason?: string } | undefined} known.room as this page has joined it
  * @param {{ members: number, archived: boolean } | null} known.about what the server says about it; null: not yet
  * @param {boolean} [known.isMissing] whether the server says that there is no such room
- * @param {number} known.end the number of its last message when this page joined it
+ * @param {number} known.start the last number of its log when this page began to follow it
+ * @param {number} [known.writers] how many users have written in it since
  * @returns {Standing}
  */
-export function standingOf({ place, room, about, isMissing = false, end }) {
+export function standingOf({ place, room, about, isMissing = false, start, writers = 0 }) {
   if (room?.status === "refused") {
     const { reason } = room;
     const isKnown = reason === "removed" || reason === "closed" || reason === "left";
@@ -28,6 +29,8 @@ export function standingOf({ place, room, about, isMissing = false, end }) {
   if (place.archived || about?.archived) {
     return "archived";
   }
-  // A room without members and messages is the user's who writes first.
-  return place.role === null && (end > 0 || (about?.members ?? 0) > 0) ? "join" : "write";
+  // A room without members and messages is the user's who writes first, and who came
+  // first keeps the box when others write. As writing makes members, and the server may
+  // have been asked only after that, as many members as writers are no sign of others.
+  return place.role === null && (start > 0 || (about?.members ?? 0) > writers) ? "join" : "write";
 }

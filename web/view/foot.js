@@ -28,6 +28,8 @@ export class Foot {
   #shown = "";
   /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null, isAnswered: boolean, isMissing: boolean } | null} */
   #about = null;
+  /** Rooms of which the user was a member: after leaving one, the user is a guest. @type {Set<Key>} */
+  #joined = new Set();
 
   /**
    * @param {Client} client
@@ -94,6 +96,8 @@ export class Foot {
       return this.#now.key === key ? this.#now.standing : "write";
     }
     const place = account.of(key);
+    const { start = 0, entries = [] } = conversations.get(key) ?? {};
+    if (place.role !== null) this.#joined.add(key);
     if (this.#about?.key !== key || place.role !== null) {
       this.#about = null;
     }
@@ -105,8 +109,8 @@ export class Foot {
       room: joined.get(key.slice(1)),
       about: this.#about?.room ?? null,
       isMissing: this.#about?.isMissing,
-      // A user who came first keeps the box when others write.
-      end: conversations.get(key)?.replayTo ?? 0,
+      start,
+      writers: start > 0 || this.#joined.has(key) ? 0 : new Set(entries.map(({ from }) => from)).size,
     });
     // Whether the room is closed or missing, the answer says.
     const isUnsure = standing === "forbidden" && this.#about?.isAnswered === false;

@@ -303,10 +303,11 @@ export class Person {
     return response.json();
   }
 
-  /** Waits until the chat is there, and connected. */
+  /** Waits until the chat is there, and connected, and the server has said what is in the conversation. */
   async isIn() {
     await this.page.waitForSelector("#text", { state: "visible" });
-    await this.page.waitForFunction(() => document.querySelector("#top:not(.loading), #messages li") !== null && document.querySelector("#subtitle.away") === null);
+    // Before the first frame is drawn, `#top` has no state.
+    await this.page.waitForFunction(() => document.querySelector("#top[data-shown]:not(.loading), #messages li") !== null && document.querySelector("#subtitle.away") === null);
   }
 
   /** Another tab of the same browser. */
