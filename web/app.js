@@ -5,20 +5,19 @@ import * as api from "./api.js";
 import { targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
-import { byId, isolated, LATER_AFTER_MS, openOnceLoaded, symbol, want } from "./view/dom.js";
+import { byId, isolated, LATER_AFTER_MS, symbol, want, wantStyle } from "./view/dom.js";
 import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
 /** @typedef {import("./view/door.js").Door} Door */
-/** @typedef {import("./view/menu.js").Menu} Menu */
+/** @typedef {import("./view/settings-dialog.js").SettingsDialog} SettingsDialog */
 
 /** @type {Chat | null} */
 let chat = null;
 /** @type {Door | null} */
 let door = null;
-/** Made when it is first opened. @type {Promise<Menu> | null} */
-let menu = null;
-let isMenuThere = false;
+/** Made when it is first wanted. @type {Promise<SettingsDialog> | null} */
+let dialog = null;
 /** Whether the user is signing out: that may end the connection before the request is answered. */
 let isLeaving = false;
 
@@ -40,7 +39,7 @@ document.addEventListener("click", async ({ target }) => {
     showLanguage();
   }
 });
-openOnceLoaded(me, () => isMenuThere, theMenu, () => chat?.toast(t.somethingBroke));
+me.addEventListener("click", () => openSettings());
 byId("find", HTMLElement).addEventListener("click", () => chat?.find());
 
 async function start() {
@@ -83,10 +82,10 @@ async function begin(user) {
   door?.close();
   frame.hidden = false;
   me.replaceChildren(avatar(user.username, "small"), isolated(user.username, "title"), symbol("more"));
-  chat = new Chat(user, { signedOut: () => end(), showKeys: async () => (await theMenu()).showKeys() });
+  chat = new Chat(user, { signedOut: () => end(), settings: openSettings });
   chat.start();
   // Not only when it is opened: the server may have another version by then.
-  setTimeout(theMenu, LATER_AFTER_MS);
+  setTimeout(theSettings, LATER_AFTER_MS);
 }
 
 /**
@@ -118,17 +117,21 @@ async function openDoor(error) {
   door.open(error);
 }
 
-function theMenu() {
-  menu ??= Promise.all([import("./view/menu.js"), want("later")]).then(([{ Menu }]) => {
-    isMenuThere = true;
-    return new Menu(() => chat, {
-      leaving: (value) => (isLeaving = value),
-      signedOut: () => end(true),
-    });
-  });
+/** @param {import("./view/settings-dialog.js").PageName} [page] */
+function openSettings(page) {
+  theSettings().then(
+    (dialog) => dialog.open(page),
+    () => chat?.toast(t.somethingBroke),
+  );
+}
+
+function theSettings() {
+  dialog ??= Promise.all([import("./view/settings-dialog.js"), want("later"), wantStyle("door")]).then(
+    ([{ SettingsDialog }]) => new SettingsDialog(() => chat, { leaving: (value) => (isLeaving = value), signedOut: () => end(true) }),
+  );
   // Without a network it fails, and may be tried again.
-  menu.catch(() => (menu = null));
-  return menu;
+  dialog.catch(() => (dialog = null));
+  return dialog;
 }
 
 async function showLanguage() {
@@ -139,7 +142,7 @@ async function showLanguage() {
     choice.ariaPressed = String(choice instanceof HTMLElement && choice.dataset.language === language);
   }
   if (!chat) document.title = t.chat;
-  (await menu)?.retranslate();
+  (await dialog)?.retranslate();
 }
 
 /** The chat of a user of whom messages are kept opens after this time even without an answer. */

@@ -41,6 +41,7 @@ import { Welcome } from "./welcome.js";
  * @property {import("../settings.js").Memory} memory
  * @property {import("./message-actions.js").Hooks["change"]} change
  * @property {import("./message-actions.js").Hooks["said"]} said
+ * @property {(page?: import("./settings-dialog.js").PageName) => void} settings opens them
  */
 
 export class Above {

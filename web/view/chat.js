@@ -48,7 +48,7 @@ export class Chat {
    * @param {import("../api.js").User & { role?: string }} user
    * @param {object} hooks
    * @param {() => void} hooks.signedOut
-   * @param {() => void} hooks.showKeys
+   * @param {(page?: import("./settings-dialog.js").PageName) => void} hooks.settings opens them
    */
   constructor(user, hooks) {
     this.#user = user;
@@ -159,6 +159,7 @@ export class Chat {
       toast: (sentence) => this.toast(sentence),
       memory: this.#memory,
       said: (key, text, mentionable) => this.#said(key, text, mentionable),
+      settings: this.#hooks.settings,
     }));
   }
 
@@ -494,7 +495,7 @@ export class Chat {
     } else if (!isWriting && !ctrlKey && !metaKey && !altKey && key.length === 1 && key !== " ") {
       if (key === "?") {
         event.preventDefault();
-        this.#hooks.showKeys();
+        this.#hooks.settings("keys");
       } else if (!document.querySelector(":popover-open")) {
         // What the user types belongs into the box.
         this.#composer.focus();

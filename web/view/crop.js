@@ -3,8 +3,10 @@
 import { button, element, symbol } from "./dom.js";
 import { t } from "../words.js";
 
-/** A part of a form. `picture()` returns the chosen square. */
+/** A part of a form. `picture()` returns the chosen square. The event `picture`: another one was chosen, or none is any more. */
 export class PictureCrop extends HTMLElement {
+  /** What is said while none is chosen. */
+  hint = () => t.pictureHint;
   /** @type {ImageBitmap | null} */
   #image = null;
   /** The part of the shorter side that is visible: 1 is all of it. */
@@ -21,8 +23,12 @@ export class PictureCrop extends HTMLElement {
   #title = element("span", "label");
   #hint = element("small");
   #wrong = element("p", "error");
+  #stage = button("crop-stage", this.#canvas, symbol("picture"));
 
   connectedCallback() {
+    if (this.#stage.isConnected) {
+      return;
+    }
     this.#file.type = "file";
     this.#file.accept = "image/png,image/jpeg,image/gif,image/webp";
     this.#file.tabIndex = -1;
@@ -34,7 +40,7 @@ export class PictureCrop extends HTMLElement {
     this.#zoomer.step = "0.01";
     this.#canvas.width = VIEW_PX;
     this.#canvas.height = VIEW_PX;
-    const stage = button("crop-stage", this.#canvas, symbol("picture"));
+    const stage = this.#stage;
     const words = element("div", "crop-words", this.#title, this.#hint, element("div", "crop-buttons", this.#choose, this.#remove), this.#zoomer);
     this.replaceChildren(stage, words, this.#wrong, this.#file);
 
@@ -68,15 +74,27 @@ export class PictureCrop extends HTMLElement {
   retranslate() {
     const has = this.#image !== null;
     this.#title.textContent = t.picture;
-    this.#hint.textContent = has ? t.moveIt : t.pictureHint;
+    this.#hint.textContent = has ? t.moveIt : this.hint();
     this.#choose.textContent = has ? t.otherPicture : t.choosePicture;
     this.#remove.textContent = t.removePicture;
     this.#zoomer.ariaLabel = t.zoom;
     this.#zoomer.hidden = !has;
     this.#remove.hidden = !has;
     this.classList.toggle("has-picture", has);
-    const stage = this.querySelector(".crop-stage");
-    if (stage) stage.ariaLabel = has ? t.moveIt : t.choosePicture;
+    this.#stage.ariaLabel = has ? t.moveIt : t.choosePicture;
+  }
+
+  get hasPicture() {
+    return this.#image !== null;
+  }
+
+  /** @param {Node} face is shown while none is chosen */
+  set face(face) {
+    this.#stage.replaceChildren(this.#canvas, face);
+  }
+
+  focusChoice() {
+    this.#choose.focus();
   }
 
   clear() {
@@ -84,7 +102,12 @@ export class PictureCrop extends HTMLElement {
     this.#image = null;
     this.#file.value = "";
     this.#wrong.textContent = "";
+    this.#changed();
+  }
+
+  #changed() {
     this.retranslate();
+    this.dispatchEvent(new Event("picture"));
   }
 
   /** @param {string} sentence */
@@ -127,7 +150,7 @@ export class PictureCrop extends HTMLElement {
     this.#zoomer.value = "1";
     this.#x = 0.5;
     this.#y = 0.5;
-    this.retranslate();
+    this.#changed();
     this.#draw();
   }
 

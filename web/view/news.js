@@ -1,5 +1,5 @@
-// What tells the user of a new message: announcements of a screen reader, and
-// notifications.
+// What tells the user of a new message: announcements of a screen reader,
+// notifications, and a sound.
 
 import { isWanted, SAID_EVERY_MS } from "../logic/account.js";
 import { addressOf } from "../logic/address.js";
@@ -8,6 +8,7 @@ import { mentions } from "../logic/text.js";
 import { t, wantLaterWords } from "../words.js";
 import { byId, element } from "./dom.js";
 import { notify } from "./notifications.js";
+import { chime, hasSound } from "./sound.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Output} Output */
@@ -59,7 +60,7 @@ export class News {
   /** @param {Extract<Output, { do: "activity" }>} activity in a room of which this page knows only the numbers */
   async active({ key, unread, mentions }) {
     const place = this.#client.account.of(key);
-    if (this.#notifies() && isWanted(place, mentions > 0)) {
+    if ((this.#notifies() || hasSound()) && isWanted(place, mentions > 0)) {
       await wantLaterWords();
       this.#notify(this.#directory.titleOf(key), mentions > 0 ? t.mentionsHere(mentions) : t.messagesHere(unread), key, place.top);
     }
@@ -75,7 +76,8 @@ export class News {
   }
 
   /**
-   * Shows a notification, unless the message is read by then, here or elsewhere.
+   * Shows a notification and makes a sound, as the user has chosen, unless the message
+   * is read by then, here or elsewhere.
    * @param {string} title
    * @param {string} text
    * @param {Key} key
@@ -84,7 +86,9 @@ export class News {
   #notify(title, text, key, seq) {
     setTimeout(() => {
       const isDeleted = this.#client.conversations.get(key)?.at(seq)?.deleted;
-      if (this.#notifies() && !isDeleted && seq > (this.#client.account.of(key).read ?? 0)) notify(title, text, key, addressOf(key, seq));
+      if (isDeleted || seq <= (this.#client.account.of(key).read ?? 0)) return;
+      if (this.#notifies()) notify(title, text, key, addressOf(key, seq));
+      if (hasSound()) chime().catch(() => {});
     }, NOTIFIED_AFTER_MS);
   }
 

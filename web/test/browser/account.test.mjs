@@ -161,8 +161,7 @@ scenario("a mention reaches a member who has never opened the room on this devic
   await laptop.context.close();
   const phone = await device("gleb", "/r/default", { permissions: ["notifications"] });
   await phone.page.evaluate(() => navigator.serviceWorker.ready);
-  await phone.page.click("#me");
-  await phone.page.locator("#keys-list kbd").first().waitFor({ state: "attached" });
+  await phone.settings("notices");
   await phone.page.check("#notifies");
   await phone.page.keyboard.press("Escape");
   const hanna = await device("hanna", `/r/${there}`);

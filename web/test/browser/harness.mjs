@@ -310,6 +310,16 @@ export class Person {
     await this.page.waitForFunction(() => document.querySelector("#top[data-shown]:not(.loading), #messages li") !== null && document.querySelector("#subtitle.away") === null);
   }
 
+  /**
+   * Opens a page of the settings.
+   * @param {string} [page]
+   */
+  async settings(page) {
+    await this.page.click("#me");
+    await this.page.waitForSelector("#settings[open]");
+    if (page) await this.page.click(`#settings [data-page=${page}]`);
+  }
+
   /** Another tab of the same browser. */
   async tab(where = "/") {
     const other = new Person(this.name, this.context, await newPage(this.context), this.url);

@@ -63,9 +63,9 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   await keys.press("Shift+ArrowUp");
   await page.waitForFunction(() => document.activeElement?.closest("#messages"));
   await keys.press("?");
-  await page.waitForSelector("#keys[open]");
+  await page.locator("#settings[open] #keys-list kbd").first().waitFor();
   await keys.press("Escape");
-  await page.waitForSelector("#keys:not([open])", { state: "attached" });
+  await page.waitForSelector("#settings:not([open])", { state: "attached" });
 
   // Every element that gets the focus is visible.
   await keys.press("Escape");
@@ -91,10 +91,10 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   }
   for (const stop of ["skip", "find", "new-room-open", "me", "title", "talk-more", "text"]) assert.ok(stops.has(stop), `${stop} of ${[...stops]}`);
 
-  // Signs out in the menu.
+  // Signs out in the settings.
   await page.focus("#me");
   await keys.press("Enter");
-  await page.waitForSelector("#settings:popover-open");
+  await page.waitForSelector("#settings[open]");
   for (let i = 0; i < 20 && (await focused()) !== "sign-out"; i += 1) await keys.press("Tab");
   assert.equal(await focused(), "sign-out");
   await keys.press("Enter");

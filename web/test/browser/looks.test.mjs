@@ -55,14 +55,16 @@ for (const colorScheme of ["light", "dark"]) {
           await page.waitForSelector("#chat.sidebar-open");
           await isFine(page, `${name}: drawer`);
         }
-        await page.click("#me");
-        await page.click("#sessions-part summary");
-        await page.locator("#sessions li").first().waitFor();
-        await isFine(page, `${name}: menu`);
-        await page.click("#show-keys");
-        await page.waitForSelector("#keys[open]");
-        await isFine(page, `${name}: shortcuts`);
+        await alice.settings();
+        await isFine(page, `${name}: settings`);
+        for (const part of ["profile", "password", "look", "notices", "devices", ...(size === "1280" ? ["keys"] : [])]) {
+          await page.click(`#settings [data-page=${part}]`);
+          if (part === "devices") await page.locator("#sessions li").first().waitFor();
+          await isFine(page, `${name}: settings, ${part}`);
+          if (size === "390") await page.click("#settings .back");
+        }
         await page.keyboard.press("Escape");
+        await page.waitForSelector("#settings:not([open])", { state: "attached" });
         await page.keyboard.press("Control+k");
         await page.waitForSelector("#finder[open]");
         await page.keyboard.type("o");
@@ -138,14 +140,14 @@ scenario("a chosen theme overrides the system's", async () => {
   const { page } = alice;
   const background = () => page.evaluate(() => getComputedStyle(document.querySelector("#talk")).backgroundColor);
   const light = await background();
-  await page.click("#me");
+  await alice.settings("look");
   await page.click("[data-theme-choice=dark]");
   const dark = await background();
   assert.notEqual(dark, light);
   await page.reload();
   await alice.isIn();
   assert.equal(await background(), dark);
-  await page.click("#me");
+  await alice.settings("look");
   await page.click("#settings [data-language=ru]");
   await page.waitForFunction(() => document.querySelector("#rooms-heading")?.textContent === "Комнаты");
   await page.waitForFunction(() => document.querySelector("#title")?.textContent === "Общая");

@@ -13,11 +13,10 @@ async function listener(name) {
   return someone;
 }
 
-async function listens({ page }) {
+async function listens(someone) {
+  const { page } = someone;
   await page.evaluate(() => navigator.serviceWorker.ready);
-  await page.click("#me");
-  // The menu's code comes when it is first opened, and fills this list.
-  await page.locator("#keys-list kbd").first().waitFor({ state: "attached" });
+  await someone.settings("notices");
   await page.check("#notifies");
   await page.keyboard.press("Escape");
 }

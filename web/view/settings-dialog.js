@@ -1,0 +1,211 @@
+// The settings: one dialog with a page for each group. A phone shows either the list
+// of pages or one of them.
+
+import * as account from "../account.js";
+import { ApiError } from "../api.js";
+import { settings } from "../settings.js";
+import { wording } from "../wording.js";
+import { t, translate } from "../words.js";
+import { ask } from "./ask.js";
+import { avatar } from "./avatar.js";
+import { isolated, symbol, TOUCH } from "./dom.js";
+import { make, mount } from "./make.js";
+import { DevicesPage } from "./settings-devices.js";
+import { KeysPage } from "./settings-keys.js";
+import { LookPage } from "./settings-look.js";
+import { NoticesPage } from "./settings-notices.js";
+import { PasswordPage } from "./settings-password.js";
+import { ProfilePage } from "./settings-profile.js";
+import { addSymbols } from "./symbols.js";
+
+/** @typedef {import("./chat.js").Chat} Chat */
+/** @typedef {"profile" | "password" | "look" | "notices" | "devices" | "keys"} PageName */
+
+/**
+ * @typedef {object} Page
+ * @property {HTMLElement} node
+ * @property {() => void} [open] it comes into view
+ * @property {() => void} [close] it is left
+ * @property {() => void} [retranslate] the language has changed
+ */
+
+export class SettingsDialog {
+  #chat;
+  #hooks;
+  /** @type {Record<PageName, Page>} */
+  #pages;
+  #links;
+  #back = make("button", { type: "button", class: "icon back", "data-t-label": "back" }, symbol("back"));
+  #heading = make("h3", { id: "settings-page-heading" });
+  #body = make("div", { class: "settings-body" });
+  #me = make("div", { class: "settings-me" });
+  #signOut = make("button", { type: "button", id: "sign-out" }, symbol("leave"), make("span", { "data-t": "signOut" }));
+  #node;
+  /** The page in view; null: the list of pages. @type {PageName | null} */
+  #page = null;
+  #narrow = matchMedia("(width < 48rem)");
+
+  /**
+   * @param {() => Chat | null} chat the open chat
+   * @param {object} hooks
+   * @param {(isLeaving: boolean) => void} hooks.leaving signing out has begun, or has failed
+   * @param {() => void} hooks.signedOut
+   */
+  constructor(chat, hooks) {
+    addSymbols(SYMBOLS);
+    this.#chat = chat;
+    this.#hooks = hooks;
+    this.#pages = {
+      profile: new ProfilePage(),
+      password: new PasswordPage(),
+      look: new LookPage(),
+      notices: new NoticesPage(chat),
+      devices: new DevicesPage(),
+      keys: new KeysPage(),
+    };
+    this.#links = PAGES.map(([page, word]) =>
+      make("button", { type: "button", "data-page": page }, symbol(page), make("span", { "data-t": word }), symbol("next")),
+    );
+    const closers = [0, 1].map(() => make("button", { type: "button", class: "icon", "data-t-label": "close" }, symbol("close")));
+    this.#node = mount(
+      make(
+        "dialog",
+        { id: "settings", class: "sheet settings", "aria-labelledby": "settings-heading", closedby: "any" },
+        make(
+          "nav",
+          { "aria-labelledby": "settings-heading" },
+          make("header", {}, make("h2", { id: "settings-heading", "data-t": "settings" }), closers[0] ?? ""),
+          this.#me,
+          make("ul", {}, ...this.#links.map((link) => make("li", {}, link))),
+          this.#signOut,
+        ),
+        make(
+          "section",
+          { "aria-labelledby": "settings-page-heading" },
+          make("header", {}, this.#back, this.#heading, closers[1] ?? ""),
+          this.#body,
+        ),
+      ),
+    );
+    for (const closer of closers) closer.addEventListener("click", () => this.#node.close());
+    for (const link of this.#links) link.addEventListener("click", () => this.#show(/** @type {PageName} */ (link.dataset.page)));
+    this.#back.addEventListener("click", () => this.#toList());
+    this.#signOut.addEventListener("click", () => this.#askSignOut());
+    // For browsers without `closedby`.
+    this.#node.addEventListener("click", ({ target }) => target === this.#node && this.#node.close());
+    // The Back gesture of a phone, and Escape.
+    this.#node.addEventListener("cancel", (event) => {
+      if (event.target === this.#node && this.#narrow.matches && this.#page !== null) {
+        event.preventDefault();
+        this.#toList();
+      }
+    });
+    this.#node.addEventListener("close", ({ target }) => target === this.#node && this.#leave());
+    this.#narrow.addEventListener("change", () => this.#node.open && this.#page === null && this.#show("profile"));
+  }
+
+  /** @param {PageName} [page] */
+  open(page) {
+    const { username } = settings.user ?? { username: "" };
+    this.#me.replaceChildren(avatar(username), isolated(username, "title"));
+    for (const link of this.#links) link.hidden = link.dataset.page === "keys" && TOUCH.matches;
+    if (!this.#node.open) this.#node.showModal();
+    if (page) this.#show(page);
+    else if (this.#narrow.matches) this.#toList();
+    else this.#show("profile");
+  }
+
+  retranslate() {
+    for (const page of Object.values(this.#pages)) page.retranslate?.();
+    this.#showHeading();
+  }
+
+  /** @param {PageName} page */
+  #show(page) {
+    if (this.#page !== page) {
+      this.#leave();
+      this.#page = page;
+      this.#body.replaceChildren(this.#pages[page].node);
+      this.#body.scrollTop = 0;
+      // A page without controls is scrolled by keys all the same.
+      this.#body.tabIndex = page === "keys" ? 0 : -1;
+      translate(this.#body);
+      this.#pages[page].retranslate?.();
+      this.#pages[page].open?.();
+    }
+    this.#mark();
+    (this.#narrow.matches ? this.#back : this.#linkOf(page))?.focus();
+  }
+
+  #toList() {
+    const page = this.#page;
+    this.#leave();
+    this.#mark();
+    (this.#linkOf(page) ?? this.#links[0])?.focus();
+  }
+
+  /** The page is no longer in view. */
+  #leave() {
+    if (this.#page) this.#pages[this.#page].close?.();
+    this.#page = null;
+  }
+
+  #mark() {
+    this.#node.classList.toggle("on-page", this.#page !== null);
+    for (const link of this.#links) link.ariaCurrent = link.dataset.page === this.#page ? "page" : null;
+    this.#showHeading();
+  }
+
+  #showHeading() {
+    const word = PAGES.find(([page]) => page === this.#page)?.[1];
+    this.#heading.textContent = word ? t[word] : "";
+  }
+
+  /** @param {PageName | null} page */
+  #linkOf(page) {
+    return this.#links.find((link) => link.dataset.page === page);
+  }
+
+  async #askSignOut() {
+    const unsent = this.#chat()?.unsent ?? 0;
+    if (unsent > 0 && !(await ask(t.signOutWaiting(unsent), t.signOut))) {
+      return;
+    }
+    this.#hooks.leaving(true);
+    try {
+      await account.logout();
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 401)) {
+        this.#hooks.leaving(false);
+        this.#node.close();
+        this.#chat()?.toast(wording(error)[1]);
+        return;
+      }
+    }
+    this.#hooks.signedOut();
+  }
+}
+
+/** @type {[page: PageName, word: "profile" | "passwordPage" | "theme" | "notices" | "sessions" | "shortcuts"][]} */
+const PAGES = [
+  ["profile", "profile"],
+  ["password", "passwordPage"],
+  ["look", "theme"],
+  ["notices", "notices"],
+  ["devices", "sessions"],
+  ["keys", "shortcuts"],
+];
+
+const SYMBOLS = {
+  back: "M19 12H5M11.5 5.5 5 12l6.5 6.5",
+  next: "m9.5 6 6 6-6 6",
+  profile: "M8 9a4 4 0 1 0 8 0 4 4 0 1 0-8 0zM4.5 20c1-4 4-5.5 7.5-5.5s6.5 1.5 7.5 5.5",
+  picture: "M8 9a4 4 0 1 0 8 0 4 4 0 1 0-8 0zM4.5 20c1-4 4-5.5 7.5-5.5s6.5 1.5 7.5 5.5",
+  password: "M4 15.5a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM10 13l8.5-8.5M15.5 7.5 18 10",
+  look: "M3.5 12a8.5 8.5 0 1 0 17 0 8.5 8.5 0 1 0-17 0zM12 3.5v17M12 8l6.5-1.5M12 12.5l8.3-1.5M12 17l6.5-1.5",
+  notices: "M6 16.5V11a6 6 0 0 1 12 0v5.5l1.5 1.5h-15zM10 20.5h4",
+  devices: "M3.5 5h12v9h-12zM2 17.5h9M14.5 9.5h6.5v10h-6.5z",
+  keys: "M3 7h18v10H3zM6.5 10.5h.1M10 10.5h.1M13.5 10.5h.1M17 10.5h.1M8 14h8",
+  eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12zM9.2 12a2.8 2.8 0 1 0 5.6 0 2.8 2.8 0 1 0-5.6 0z",
+  leave: "M14 4.5H6v15h8M10 12h10M16.5 8.5 20 12l-3.5 3.5",
+};
