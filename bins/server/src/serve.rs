@@ -83,6 +83,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         sessions: stores.sessions.clone(),
         log: stores.log.clone(),
         rooms: stores.rooms.clone(),
+        files: stores.files.clone(),
         passwords: Passwords::start(config.passwords)?,
         tokens: Tokens::new(&secret, config.tokens),
     };

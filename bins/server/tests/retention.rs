@@ -26,6 +26,7 @@ async fn store_messages(stores: &Stores, topic: Topic, nonces: impl Iterator<Ite
             from: Username::known("alice").unwrap(),
             room: None,
             body: Body::message(MessageText::parse(&nonce, 100).unwrap()),
+            files: Vec::new(),
             nonce: Nonce::parse(&nonce),
             check: false,
             may_administer: true,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::message::Target;
 use crate::{
-    Access, Body, Commit, Draft, Emoji, Entry, MENTION_ALL_MEMBERS_MAX, Mentions, Nonce, Outcome,
-    REACTION_USERS_SHOWN, ReactorsQuestion, Receipt, Remembered, Role, RoomChange, RoomInfo, RoomName, Stamp,
-    TargetFacts, Topic, Username,
+    Access, AttachedFile, Body, Commit, Draft, Emoji, Entry, FILES_MAX, FileId, MENTION_ALL_MEMBERS_MAX,
+    Mentions, Nonce, Outcome, REACTION_USERS_SHOWN, ReactorsQuestion, Receipt, Remembered, Role, RoomChange,
+    RoomInfo, RoomName, Stamp, TargetFacts, Topic, Username,
 };
 
 /// A batch whose drafts are decided and whose new entries have no numbers yet.
@@ -52,6 +52,17 @@ pub struct Facts<'a> {
     pub administrators: BTreeSet<&'a Username>,
     /// The messages in question that are kept, also deleted ones.
     pub targets: BTreeMap<(&'a Topic, u64), TargetFacts>,
+    /// The files in question whose bytes are stored, and that are attached to no message.
+    pub files: BTreeMap<&'a FileId, FileFacts>,
+}
+
+/// A file that may be attached to a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileFacts {
+    /// The user who uploaded it.
+    pub owner: Username,
+    /// The file.
+    pub file: AttachedFile,
 }
 
 /// What a log knows of a room before a batch.
@@ -103,6 +114,8 @@ pub struct Questions<'a> {
     pub reactions: Vec<(&'a Topic, u64, &'a Emoji, &'a Username)>,
     /// See [`TargetFacts::reactors`].
     pub reactors: Vec<ReactorsQuestion<'a>>,
+    /// Files that messages attach, each once.
+    pub files: Vec<&'a FileId>,
 }
 
 /// The entry that was stored under a nonce.
@@ -148,6 +161,8 @@ pub(crate) trait Known<E> {
     fn reaction(&self, topic: &Topic, seq: u64, emoji: &Emoji, user: &Username) -> Option<E>;
     /// How many different emoji a message has, and whether this is one of them.
     fn reactions(&self, topic: &Topic, seq: u64, emoji: &Emoji) -> (usize, bool);
+    /// A file whose bytes are stored and that no message has, and its owner.
+    fn file(&self, id: &FileId) -> Option<(&Username, &AttachedFile)>;
 }
 
 /// A message that a change names.
@@ -156,6 +171,7 @@ pub(crate) struct KnownMessage<'k, E> {
     pub(crate) at_ms: u64,
     /// What deleted it.
     pub(crate) deleted: Option<E>,
+    pub(crate) has_files: bool,
 }
 
 /// What a log does with one draft: the rule of [`Batch::decide`], for every log.
@@ -183,10 +199,29 @@ pub(crate) fn judge<'d, E>(
         },
         Topic::Pair(_) | Topic::Room(_) => Admission::default(),
     };
+    if !draft.files.is_empty() {
+        admission.files = admit_files(draft, known);
+        if admission.files.is_none() {
+            return Verdict::InvalidFiles;
+        }
+    }
     if let Body::Message { reply_to: Some(target), .. } = &draft.body {
         admission.reply_to = Some(*target).filter(|target| known.message(&draft.topic, *target).is_some());
     }
     Verdict::Store(admission)
+}
+
+/// The files of a message, if its author may attach all of them.
+fn admit_files<E>(draft: &Draft, known: &impl Known<E>) -> Option<Arc<[AttachedFile]>> {
+    let mut files: Vec<AttachedFile> = Vec::with_capacity(draft.files.len());
+    for id in &draft.files {
+        let (owner, file) = known.file(id)?;
+        if *owner != draft.from || files.iter().any(|earlier| earlier.id == *id) {
+            return None;
+        }
+        files.push(file.clone());
+    }
+    (files.len() <= FILES_MAX).then(|| files.into())
 }
 
 /// Judges a change of a message.
@@ -217,13 +252,16 @@ fn judge_change<E>(
     let Some(message) = known.message(topic, target) else { return Verdict::NotFound };
     match &draft.body {
         Body::Message { .. } => Verdict::NotFound,
-        Body::Edit { .. } => {
+        Body::Edit { text, .. } => {
             let is_over = |edit_ms: u64| message.at_ms.saturating_add(edit_ms) < now_ms;
             if message.deleted.is_some() {
                 return Verdict::NotFound;
             }
             if message.from != from || draft.rules.edit_ms.is_some_and(is_over) {
                 return Verdict::Forbidden;
+            }
+            if !message.has_files && text.as_ref().is_none_or(|text| text.as_str().is_empty()) {
+                return Verdict::BlankText;
             }
             if let (Topic::Room(room), Some(wanted)) = (topic, draft.body.mentions())
                 && !admit_mentions(draft, room, wanted, known, &mut admission)
@@ -333,6 +371,10 @@ pub(crate) enum Verdict<E> {
     NotFound,
     /// See [`Outcome::TooMany`].
     TooMany,
+    /// See [`Outcome::InvalidFiles`].
+    InvalidFiles,
+    /// See [`Outcome::BlankText`].
+    BlankText,
 }
 
 /// How a draft becomes an entry.
@@ -344,6 +386,8 @@ pub(crate) struct Admission {
     pub(crate) mentions: Option<Box<Mentions>>,
     /// The message that the new one answers.
     pub(crate) reply_to: Option<u64>,
+    /// The files of the entry.
+    pub(crate) files: Option<Arc<[AttachedFile]>>,
     /// See [`Receipt::not_members`].
     pub(crate) not_members: Vec<Username>,
 }
@@ -364,6 +408,8 @@ struct Progress<'f, 'a> {
     joined: BTreeMap<&'a RoomName, (Arc<RoomInfo>, BTreeSet<&'a Username>)>,
     /// The changed messages.
     changed: BTreeMap<(&'a Topic, u64), Changed<'a>>,
+    /// The files that are attached to messages.
+    attached: BTreeSet<&'a FileId>,
 }
 
 /// What the drafts so far have changed of a message. A draft is named by its index.
@@ -421,7 +467,8 @@ impl Known<Earlier> for Progress<'_, '_> {
         let stored = facts.state.deleted.map(|stamp| Earlier::stored(topic, stamp));
         let changed = self.changed.get(&(topic, seq));
         let deleted = stored.or_else(|| changed?.deleted.map(Earlier::InBatch));
-        Some(KnownMessage { from: &facts.from, at_ms: facts.at_ms, deleted })
+        let has_files = !facts.files.is_empty();
+        Some(KnownMessage { from: &facts.from, at_ms: facts.at_ms, deleted, has_files })
     }
 
     fn reaction(&self, topic: &Topic, seq: u64, emoji: &Emoji, user: &Username) -> Option<Earlier> {
@@ -445,6 +492,11 @@ impl Known<Earlier> for Progress<'_, '_> {
         }
         counts.retain(|_, count| *count > 0);
         (counts.len(), counts.contains_key(emoji))
+    }
+
+    fn file(&self, id: &FileId) -> Option<(&Username, &AttachedFile)> {
+        let FileFacts { owner, file } = self.facts.files.get(id).filter(|_| !self.attached.contains(id))?;
+        Some((owner, file))
     }
 }
 
@@ -496,6 +548,7 @@ impl<'a> Questions<'a> {
                 *reactors.entry((topic, target, emoji)).or_insert(REACTION_USERS_SHOWN) += 1;
             }
         }
+        let files: BTreeSet<&FileId> = drafts.iter().flat_map(|draft| &draft.files).collect();
         let reactors = reactors.into_iter().map(|((topic, target, emoji), limit)| ReactorsQuestion {
             topic,
             target,
@@ -511,6 +564,7 @@ impl<'a> Questions<'a> {
             targets: targets.into_iter().collect(),
             reactions: reactions.into_iter().collect(),
             reactors: reactors.collect(),
+            files: files.into_iter().collect(),
         }
     }
 }
@@ -531,11 +585,16 @@ impl<'a> Batch<'a> {
     /// administrator of the server, deletes it, also in an archived room. A message that is
     /// deleted, and a reaction that is there, answer [`Outcome::Duplicate`] with what made
     /// it so; nonces of such answers are [remembered](Commit::remembered).
+    ///
+    /// A message whose files are not all there, of its author, and without a message answers
+    /// [`Outcome::InvalidFiles`]; an edit that leaves a message without text and files answers
+    /// [`Outcome::BlankText`].
     pub fn decide(drafts: &'a [Draft], facts: &Facts<'a>, checked: Checked, now_ms: u64) -> Self {
         let mut additions = Additions::default();
         let mut stored_nonces = BTreeMap::new();
         let mut decisions = Vec::with_capacity(drafts.len());
-        let mut known = Progress { facts, joined: BTreeMap::new(), changed: BTreeMap::new() };
+        let mut known =
+            Progress { facts, joined: BTreeMap::new(), changed: BTreeMap::new(), attached: BTreeSet::new() };
         for (index, draft) in drafts.iter().enumerate() {
             let earlier = |author, nonce| {
                 let known = facts.first_results.get(&(author, nonce)).cloned().map(Earlier::Stored);
@@ -554,6 +613,8 @@ impl<'a> Batch<'a> {
                 }
                 Verdict::NotFound => Decision::Answer(Outcome::NotFound),
                 Verdict::TooMany => Decision::Answer(Outcome::TooMany),
+                Verdict::InvalidFiles => Decision::Answer(Outcome::InvalidFiles),
+                Verdict::BlankText => Decision::Answer(Outcome::BlankText),
                 Verdict::NoRecipient => Decision::Answer(Outcome::NoRecipient { at_ms: now_ms }),
                 Verdict::Forbidden => Decision::Answer(Outcome::Forbidden),
                 Verdict::Store(admission) => {
@@ -564,6 +625,7 @@ impl<'a> Batch<'a> {
                     if let Some(target) = draft.body.target() {
                         known.changed.entry((&draft.topic, target)).or_default().note(draft, index);
                     }
+                    known.attached.extend(&draft.files);
                     // No later draft can repeat the nonce of the last one.
                     if let Some(nonce) = draft.nonce.as_ref().filter(|_| index + 1 < drafts.len()) {
                         stored_nonces.insert((&draft.from, nonce), index);
@@ -642,6 +704,8 @@ impl<'a> Batch<'a> {
         }
         let changed = self.targets.into_iter();
         commit.changed = changed.map(|((topic, seq), target)| target.finish(topic.clone(), seq)).collect();
+        let taken_back = commit.changed.iter().flat_map(|message| &message.files_taken_back);
+        commit.files_taken_back = taken_back.copied().collect();
         commit.take_back();
         Ok(commit)
     }
@@ -691,7 +755,8 @@ pub(crate) fn entry(draft: &Draft, admission: &mut Admission, seq: u64, at_ms: u
     let mentions = admission.mentions.take();
     let body = match &draft.body {
         Body::Message { text, .. } => {
-            Body::Message { text: text.clone(), mentions, reply_to: admission.reply_to, state: None }
+            let (reply_to, files) = (admission.reply_to, admission.files.take());
+            Body::Message { text: text.clone(), mentions, reply_to, files, state: None }
         }
         Body::Edit { target, text, .. } => Body::Edit { target: *target, text: text.clone(), mentions },
         Body::Delete { .. } | Body::React { .. } | Body::Unreact { .. } => draft.body.clone(),

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    ChangeRules, ChangedMessage, Emoji, Level, MessageState, MessageText, Nonce, Pair, RoomChange, RoomName,
-    Username,
+    AttachedFile, ChangeRules, ChangedMessage, Emoji, FileId, Level, MessageState, MessageText, Nonce, Pair,
+    RoomChange, RoomName, Username,
 };
 
 /// A numbered log: a room, or the private conversation of two users. Each topic
@@ -50,12 +50,15 @@ pub enum Body {
     /// A message.
     Message {
         /// The text of the message: as it is now, if the entry was read. Empty if the
-        /// message is deleted.
+        /// message is deleted, and perhaps if it has files.
         text: MessageText,
         /// The users whom it mentions, if there are any.
         mentions: Option<Box<Mentions>>,
         /// The number of the message in the same topic that it answers.
         reply_to: Option<u64>,
+        /// The files of an entry, if there are any, in the order in which the author named
+        /// them. A draft names its files in [`Draft::files`].
+        files: Option<Arc<[AttachedFile]>>,
         /// What changes have made of it, if the entry was read and there were any.
         state: Option<Box<MessageState>>,
     },
@@ -113,7 +116,7 @@ impl Mentions {
 impl Body {
     /// A message that mentions nobody.
     pub fn message(text: MessageText) -> Self {
-        Self::Message { text, mentions: None, reply_to: None, state: None }
+        Self::Message { text, mentions: None, reply_to: None, files: None, state: None }
     }
 
     /// Whether it is a message, not a change of one.
@@ -148,15 +151,24 @@ impl Body {
         }
     }
 
+    /// The files of a message; none of a change.
+    pub fn files(&self) -> &[AttachedFile] {
+        match self {
+            Self::Message { files, .. } => files.as_deref().unwrap_or_default(),
+            Self::Edit { .. } | Self::Delete { .. } | Self::React { .. } | Self::Unreact { .. } => &[],
+        }
+    }
+
     /// Whether it is a message that is deleted.
     pub fn is_deleted(&self) -> bool {
         self.state().is_some_and(|state| state.deleted)
     }
 
     /// The size in bytes that size limits count (pages, inboxes, drafts without a
-    /// receipt): the texts in it, without the fields that all entries have.
+    /// receipt): the texts in it, without the fields that all entries have; of each file the
+    /// name, and 100 bytes.
     pub fn bytes(&self) -> usize {
-        self.text().len()
+        self.text().len() + self.files().iter().map(AttachedFile::bytes).sum::<usize>()
     }
 
     /// The text in it; empty for a kind that has no text.
@@ -180,8 +192,10 @@ pub struct Draft {
     pub from: Username,
     /// See [`Entry::room`].
     pub room: Option<RoomName>,
-    /// See [`Entry::body`].
+    /// See [`Entry::body`]. A message has no files here: `files` names them.
     pub body: Body,
+    /// The files that a message attaches, each once, at most [`FILES_MAX`](crate::FILES_MAX).
+    pub files: Vec<FileId>,
     /// See [`Entry::nonce`]. A log stores one entry for each author and nonce,
     /// however often a client sends it.
     pub nonce: Option<Nonce>,
@@ -206,6 +220,27 @@ impl Draft {
             Topic::Room(_) => None,
             Topic::Pair(pair) => Some(pair.other(&self.from)),
         }
+    }
+}
+
+/// What a draft contains, before it is one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Content {
+    pub(crate) body: Body,
+    /// See [`Draft::files`].
+    pub(crate) files: Vec<FileId>,
+}
+
+impl From<Body> for Content {
+    fn from(body: Body) -> Self {
+        Self { body, files: Vec::new() }
+    }
+}
+
+impl Content {
+    /// See [`Body::bytes`].
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.bytes() + self.files.len() * size_of::<FileId>()
     }
 }
 
@@ -267,6 +302,11 @@ pub enum Outcome {
     NotFound,
     /// The message has as many different reactions as [`ChangeRules::reactions_max`].
     TooMany,
+    /// A file of the message is not there, is another user's, or is attached to a message
+    /// already.
+    InvalidFiles,
+    /// An edit would leave a message without files without a text.
+    BlankText,
     /// The draft is not stored: the log failed, or a draft before it in the same lane
     /// failed.
     Failed,
@@ -288,6 +328,9 @@ pub struct Commit {
     /// Changes that made what is so already: the log stores their nonces with the
     /// first results.
     pub remembered: Vec<Remembered>,
+    /// The files of messages that the batch has deleted, or for which a log in memory has no
+    /// room any more: nobody may read them from here on.
+    pub files_taken_back: Vec<FileId>,
 }
 
 impl Commit {

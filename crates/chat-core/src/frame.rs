@@ -5,7 +5,10 @@ mod published;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-use crate::{DEFAULT_ROOM, Entry, RoomName, Topic};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::{AttachedFile, DEFAULT_ROOM, Entry, RoomName, Topic};
 
 /// How a transport separates one message from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -28,7 +31,15 @@ impl Version {
     pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
 }
 
-impl Framing {
+/// How entries become frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoding<'a> {
+    pub(crate) framing: Framing,
+    /// See [`HubOptions::files_base`](crate::HubOptions::files_base).
+    pub(crate) files_base: &'a str,
+}
+
+impl Encoding<'_> {
     /// Appends the frame of an entry. v1 shows `shown_s`, in seconds since 1970, as its
     /// time, and has no frame for changes and deleted messages: returns whether there is
     /// one.
@@ -37,19 +48,46 @@ impl Framing {
             return false;
         }
         let from = entry.from.as_str();
-        let text = entry.body.text();
-        self.append(out, |out| match (version, &entry.topic) {
+        let text = || self.text_v1(entry);
+        self.framing.append(out, |out| match (version, &entry.topic) {
             (Version::V2, _) => v2::entry(out, entry),
-            (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, text, shown_s),
+            (Version::V1, Topic::Room(room)) => v1::message(out, room.as_str(), from, &text(), shown_s),
             (Version::V1, Topic::Pair(pair)) => {
                 let room = entry.room.as_ref().map_or(DEFAULT_ROOM, RoomName::as_str);
                 let to = pair.other(&entry.from).as_str();
-                v1::private(out, room, from, to, text, shown_s);
+                v1::private(out, room, from, to, &text(), shown_s);
             }
         });
         true
     }
 
+    /// The text of a message for v1, with a line for each file under it.
+    fn text_v1<'m>(self, message: &'m Entry) -> Cow<'m, str> {
+        let text = message.body.text();
+        let files = message.body.files();
+        if files.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut lines = text.to_owned();
+        for AttachedFile { id, name, .. } in files {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            let _ = write!(lines, "📎 {name} {}/files/{id}/", self.files_base);
+            for byte in name.as_str().bytes() {
+                // The characters that RFC 3986 §2.3 reserves for nothing.
+                if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+                    lines.push(char::from(byte));
+                } else {
+                    let _ = write!(lines, "%{byte:02X}");
+                }
+            }
+        }
+        Cow::Owned(lines)
+    }
+}
+
+impl Framing {
     /// Appends one message, whose payload `write` appends.
     pub(crate) fn append(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         match self {

@@ -1,6 +1,7 @@
 //! A log in memory.
 
 mod changes;
+mod files;
 mod rooms;
 
 use std::cmp::Reverse;
@@ -10,16 +11,18 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use self::changes::Kept;
+use self::files::Files;
+pub use self::files::{FileQuotas, FileRefused, FilesUsage, FoundFile, ReservedFile};
 pub use self::rooms::KeptRoom;
 use self::rooms::RoomTable;
 use crate::batch::{self, Admission, FirstResult, Known, KnownMessage, Verdict};
 use crate::page::{within_limits, within_limits_around};
 use crate::seed::Seed;
 use crate::{
-    Answer, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts, Draft, Emoji, Entry,
-    Membership, Memberships, MessagesFrom, NEWEST_MESSAGES, Nonce, Outcome, Page, PageFrom, PageLimits,
-    Query, Reaction, ReadState, Receipt, Role, RoomAccess, RoomChange, RoomInfo, RoomName, Stamp, Topic,
-    UserMark, Username, WantedChange,
+    Answer, AttachedFile, Body, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts,
+    Draft, Emoji, Entry, FileId, Membership, Memberships, MessagesFrom, NEWEST_MESSAGES, Nonce, Outcome,
+    Page, PageFrom, PageLimits, Query, Reaction, ReadState, Receipt, Role, RoomAccess, RoomChange, RoomInfo,
+    RoomName, Stamp, Topic, UserMark, Username, WantedChange,
 };
 
 /// A log in memory, as a plain value: it numbers and keeps entries, recognises
@@ -37,6 +40,7 @@ pub struct History {
     /// The highest key given in `written`.
     writes: u64,
     rooms: RoomTable,
+    files: Files,
     /// The server's administrators.
     administrators: BTreeSet<Username>,
 }
@@ -103,6 +107,7 @@ impl History {
             written: BTreeMap::new(),
             writes: 0,
             rooms: RoomTable::new(seed),
+            files: Files::default(),
             administrators: BTreeSet::new(),
         }
     }
@@ -167,9 +172,12 @@ impl History {
                 Verdict::Forbidden => Outcome::Forbidden,
                 Verdict::NotFound => Outcome::NotFound,
                 Verdict::TooMany => Outcome::TooMany,
+                Verdict::InvalidFiles => Outcome::InvalidFiles,
+                Verdict::BlankText => Outcome::BlankText,
             };
             commit.receipts.push(Receipt { draft: draft.id, outcome, not_members });
         }
+        commit.files_taken_back = std::mem::take(&mut self.files.taken_back);
         commit
     }
 
@@ -437,20 +445,20 @@ impl History {
     /// the newest `messages` (1 if it has fewer; without `messages`, 1), and an entry: it is
     /// removed while that is true.
     /// Returns the number of removed entries, and for each topic that lost some the
-    /// oldest number kept.
+    /// oldest number kept, and the files of removed messages.
     pub fn trim(
         &mut self,
         max: usize,
         messages: Option<u64>,
         is_removed: impl Fn(&Entry, u64) -> bool,
-    ) -> (usize, Vec<(Topic, u64)>) {
+    ) -> (usize, Vec<(Topic, u64)>, Vec<FileId>) {
         let (mut count, mut trimmed, mut emptied) = (0, Vec::new(), Vec::new());
         for (key, topic) in &self.written {
             let Some(log) = self.topics.get_mut(topic) else { continue };
             let before = count;
             let oldest_kept = messages.map_or(1, |messages| log.oldest_of(messages));
             while count < max && log.entries.front().is_some_and(|oldest| is_removed(oldest, oldest_kept)) {
-                log.remove_oldest(&mut self.nonces);
+                log.remove_oldest(&mut self.nonces, &mut self.files);
                 count += 1;
             }
             if count > before {
@@ -463,7 +471,7 @@ impl History {
         for key in emptied {
             self.written.remove(&key);
         }
-        (count, trimmed)
+        (count, trimmed, std::mem::take(&mut self.files.taken_back))
     }
 
     /// The highest number given in a topic; 0 in an unknown one.
@@ -491,17 +499,23 @@ impl History {
         if entry.body.is_message() {
             log.messages += 1;
             log.message_at_ms = entry.at_ms;
+            self.files.attach(&entry);
         } else {
+            if let Body::Delete { target } = entry.body
+                && let Some(message) = log.message(target)
+            {
+                self.files.take_back(&message.body);
+            }
             for replaced in log.apply(&draft.topic, &entry) {
                 replace_nonce(&mut self.nonces, &replaced);
             }
         }
         let max = self.limits.entries_per_topic;
         if log.messages > max {
-            log.remove_oldest_message(&mut self.nonces);
+            log.remove_oldest_message(&mut self.nonces, &mut self.files);
         }
         while log.entries.len() > max.saturating_mul(CHANGES_PER_MESSAGE) {
-            log.remove_oldest(&mut self.nonces);
+            log.remove_oldest(&mut self.nonces, &mut self.files);
         }
         if self.written.len() > self.limits.topics {
             self.remove_a_topic();
@@ -525,7 +539,7 @@ impl History {
         let Some((_, topic)) = self.written.pop_first() else { return };
         let Some(log) = self.topics.get_mut(&topic) else { return };
         while !log.entries.is_empty() {
-            log.remove_oldest(&mut self.nonces);
+            log.remove_oldest(&mut self.nonces, &mut self.files);
         }
     }
 }
@@ -571,7 +585,8 @@ impl<F: Fn(&Username) -> bool> Known<FirstResult> for KnownHistory<'_, F> {
         let (log, message) = self.found(topic, seq)?;
         let deleted = log.changed.get(&seq).and_then(|kept| kept.state.deleted);
         let deleted = deleted.map(|stamp| first_result(topic, stamp));
-        Some(KnownMessage { from: &message.from, at_ms: message.at_ms, deleted })
+        let has_files = !message.body.files().is_empty();
+        Some(KnownMessage { from: &message.from, at_ms: message.at_ms, deleted, has_files })
     }
 
     fn reaction(&self, topic: &Topic, seq: u64, emoji: &Emoji, user: &Username) -> Option<FirstResult> {
@@ -583,6 +598,10 @@ impl<F: Fn(&Username) -> bool> Known<FirstResult> for KnownHistory<'_, F> {
         let kept = self.found(topic, seq).and_then(|(log, _)| log.changed.get(&seq));
         let reactions = kept.map_or(&[][..], |kept| &kept.state.reactions);
         (reactions.len(), reactions.iter().any(|reaction| reaction.emoji == *emoji))
+    }
+
+    fn file(&self, id: &FileId) -> Option<(&Username, &AttachedFile)> {
+        self.history.files.free(id)
     }
 }
 
@@ -629,18 +648,18 @@ impl Log {
     }
 
     /// Removes the oldest message, and the changes before the next one.
-    fn remove_oldest_message(&mut self, nonces: &mut Nonces) {
+    fn remove_oldest_message(&mut self, nonces: &mut Nonces, files: &mut Files) {
         let messages = self.messages;
         while self.messages == messages && !self.entries.is_empty() {
-            self.remove_oldest(nonces);
+            self.remove_oldest(nonces, files);
         }
         while self.entries.front().is_some_and(|oldest| !oldest.body.is_message()) {
-            self.remove_oldest(nonces);
+            self.remove_oldest(nonces, files);
         }
     }
 
     /// Removes the oldest entry, with its nonces, and what depends on it.
-    fn remove_oldest(&mut self, nonces: &mut Nonces) {
+    fn remove_oldest(&mut self, nonces: &mut Nonces, files: &mut Files) {
         let Some(oldest) = self.entries.pop_front() else { return };
         if let Some(nonce) = &oldest.nonce {
             nonces.remove(&(oldest.from.clone(), nonce.clone()));
@@ -650,6 +669,7 @@ impl Log {
         }
         if oldest.body.is_message() {
             self.messages -= 1;
+            files.take_back(&oldest.body);
             if let Some(edit) = self.forget_changes(&oldest) {
                 replace_nonce(nonces, &edit);
             }

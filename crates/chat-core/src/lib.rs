@@ -28,6 +28,7 @@
 //! | [`History`], [`Entry`], [`Draft`] | the rules of a log: numbers, nonces, pages |
 //! | [`RoomInfo`], [`RoomChange`], [`judge_change`] | rooms, their members, and the rule for their changes |
 //! | [`Username`], [`RoomName`], [`MessageText`] | names and texts, parsed once: a value of the type is valid |
+//! | [`FileId`], [`AttachedFile`] | files of messages, without their bytes |
 //! | [`Skeleton`] | which names a person could mistake for one another |
 //! | [`Framing`] | protocol frames as bytes, for WebSockets or lines |
 //!
@@ -42,6 +43,7 @@
 mod batch;
 mod emoji;
 mod entry;
+mod file;
 mod frame;
 mod history;
 mod hub;
@@ -55,15 +57,21 @@ mod room_text;
 mod seed;
 mod skeleton;
 
-pub use batch::{Addition, Batch, Checked, Facts, FirstResult, Questions, RoomFacts, TopicEnd};
+pub use batch::{Addition, Batch, Checked, Facts, FileFacts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use emoji::{EMOJI_MAX_CHARS, Emoji, EmojiError};
+pub(crate) use entry::Content;
 pub use entry::{
     Body, Commit, ConversationState, Conversations, Draft, DraftId, Entry, MENTIONS_MAX, Mentions,
     MessagesFrom, Missed, NEWEST_MESSAGES, Outcome, Page, PageFrom, PageLimits, Receipt, Remembered, Topic,
 };
+pub use file::{
+    AttachedFile, FILE_NAME_MAX_BYTES, FILES_MAX, FileId, FileName, MEDIA_TYPE_MAX_BYTES, MediaType,
+};
 pub use frame::Framing;
-pub use frame::v2::features;
-pub use history::{CHANGES_PER_MESSAGE, History, HistoryLimits, KeptRoom};
+pub use history::{
+    CHANGES_PER_MESSAGE, FileQuotas, FileRefused, FilesUsage, FoundFile, History, HistoryLimits, KeptRoom,
+    ReservedFile,
+};
 #[cfg(feature = "planted-bugs")]
 pub use hub::PlantedBug;
 pub use hub::{Hub, HubOptions, Input, Now, Protocol, RateLimit, RecentLimits, RoomCreation};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Body, Emoji, Entry, Mentions, MessageText, Topic, Username};
+use crate::{Body, Emoji, Entry, FileId, Mentions, MessageText, Topic, Username};
 
 /// What changes have made of a message, as the log shows it when the message is read.
 /// A message that was never changed has none.
@@ -104,6 +104,8 @@ pub struct TargetFacts {
     pub at_ms: u64,
     /// What changes have made of it.
     pub state: KeptState,
+    /// Its files.
+    pub files: Vec<FileId>,
     /// The reactions in question that are there: those of the users who want to react, or
     /// to take a reaction back.
     pub reacted: BTreeMap<(Emoji, Username), Stamp>,
@@ -140,8 +142,11 @@ pub struct ChangedMessage {
     /// The text and mentions that replace those before; `None`: they stay. A message that
     /// was deleted has an empty text.
     pub text: Option<(MessageText, Option<Box<Mentions>>)>,
-    /// The batch has deleted it: its text, mentions, `reply_to`, and reactions are removed.
+    /// The batch has deleted it: its text, mentions, `reply_to`, files and reactions are
+    /// removed.
     pub is_deleted: bool,
+    /// The files of a message that the batch has deleted; else none.
+    pub files_taken_back: Vec<FileId>,
     /// Reactions that are removed, if they are there. They come before `reacted`.
     pub unreacted: Vec<(Emoji, Username)>,
     /// New reactions.
@@ -255,6 +260,7 @@ impl Target {
                 deleted: shown.deleted.then(|| stamp(0)),
                 reactions: shown.reactions,
             },
+            files: Vec::new(),
             reacted: BTreeMap::new(),
             reactors,
         })
@@ -279,7 +285,8 @@ impl Target {
             }
             reacted.extend(stamp.map(|stamp| (emoji, user, stamp)));
         }
-        let TargetFacts { from, state, .. } = facts;
-        ChangedMessage { topic, seq, from, state, text, is_deleted, unreacted, reacted }
+        let TargetFacts { from, state, files, .. } = facts;
+        let files_taken_back = if is_deleted { files } else { Vec::new() };
+        ChangedMessage { topic, seq, from, state, text, is_deleted, files_taken_back, unreacted, reacted }
     }
 }

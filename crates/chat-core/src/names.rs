@@ -295,6 +295,12 @@ shows_as_text!(Username, RoomName, Nonce, SessionId, MessageText);
 /// Whether a name has control or invisible characters, which could make two names look
 /// the same.
 fn has_hidden_characters(name: &str) -> bool {
+    visible(name).len() < name.len()
+}
+
+/// A name without its control and invisible characters.
+pub(crate) fn visible(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
     let mut before = None;
     let mut rest = name.chars().peekable();
     while let Some(c) = rest.next() {
@@ -308,12 +314,12 @@ fn has_hidden_characters(name: &str) -> bool {
             }
             c => is_invisible(c),
         };
-        if hidden {
-            return true;
+        if !hidden {
+            shown.push(c);
         }
         before = Some(c);
     }
-    false
+    shown
 }
 
 /// Whether a character is in the control, format or separator categories, or is one of

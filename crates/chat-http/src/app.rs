@@ -9,7 +9,7 @@ use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_core::{RoomName, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{RoomInUse, Shards};
-use chat_store::{EventLog, RoomRepository, SessionRepository, StoreError, UserRepository};
+use chat_store::{EventLog, FileRepository, RoomRepository, SessionRepository, StoreError, UserRepository};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -36,6 +36,8 @@ pub struct Parts {
     pub log: Arc<dyn EventLog>,
     /// The rooms, for lists.
     pub rooms: Arc<dyn RoomRepository>,
+    /// The records of files.
+    pub files: Arc<dyn FileRepository>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.

@@ -27,7 +27,8 @@
 //!     users: store.clone(),
 //!     sessions: store.clone(),
 //!     log: store.clone(),
-//!     rooms: store,
+//!     rooms: store.clone(),
+//!     files: store,
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };

@@ -44,7 +44,7 @@ async fn trim_all(app: &App) {
         app.store_health.answered(StoreUse::Retention, Instant::now());
         entries += trimmed.entries;
         app.metrics.trimmed(trimmed.entries);
-        app.shards.trimmed(trimmed.topics);
+        app.shards.trimmed(trimmed.topics, &trimmed.files);
         next = trimmed.next;
         tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX)).await;
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{Commit, PresenceChange, RoomChange, Subscription, TypingChange};
 
+use crate::files_hook::FilesHook;
 use crate::log_queue::Failure;
 use crate::routing::{Routing, retried};
 use crate::shared_inbox::{Item, SharedInbox};
@@ -13,12 +14,18 @@ use crate::shared_inbox::{Item, SharedInbox};
 pub(crate) struct Bus {
     inboxes: Vec<Arc<SharedInbox>>,
     routing: Mutex<Routing>,
+    files_taken_back: FilesHook,
 }
 
 impl Bus {
     /// A bus between the shards of these inboxes.
     pub(crate) fn new(inboxes: Vec<Arc<SharedInbox>>) -> Self {
-        Self { inboxes, routing: Mutex::default() }
+        Self { inboxes, routing: Mutex::default(), files_taken_back: FilesHook::default() }
+    }
+
+    /// The same with a hook for the files that are taken back.
+    pub(crate) fn with_hook(self, files_taken_back: FilesHook) -> Self {
+        Self { files_taken_back, ..self }
     }
 
     /// The number of shards.
@@ -36,8 +43,10 @@ impl Bus {
         self.lock().unsubscribe(shard, subscription);
     }
 
-    /// Pushes a commit to the shards that it concerns, see [`Routing::deliveries`].
+    /// Pushes a commit to the shards that it concerns, see [`Routing::deliveries`], after the
+    /// hook was told which files it takes back.
     pub(crate) fn publish(&self, commit: &Commit, origins: &[(usize, usize)]) {
+        self.files_taken_back.call(&commit.files_taken_back);
         let deliveries = self.lock().deliveries(commit, origins, self.inboxes.len());
         for (shard, item) in deliveries {
             self.inboxes[shard].push(item);

@@ -76,6 +76,8 @@ mod change_error;
 #[cfg(feature = "sockets")]
 mod clock;
 #[cfg(feature = "sockets")]
+mod files_hook;
+#[cfg(feature = "sockets")]
 mod log_writer;
 #[cfg(feature = "sockets")]
 mod marks_writer;
@@ -114,6 +116,7 @@ pub use self::{
     causes::causes,
     change_error::ChangeError,
     clock::now_ms,
+    files_hook::FilesHook,
     metrics::Metrics,
     open_sessions::{OpenSessions, SessionUse},
     options::{SHARDS_MAX, ShardOptions},

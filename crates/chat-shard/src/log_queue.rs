@@ -327,6 +327,7 @@ mod tests {
             from: Username::known("alice").unwrap(),
             room: None,
             body: Body::message(MessageText::stored("hi")),
+            files: Vec::new(),
             nonce: None,
             check: false,
             may_administer: true,

@@ -505,6 +505,7 @@ mod tests {
             from: Username::known("alice").unwrap(),
             room: None,
             body: Body::message(MessageText::stored(text)),
+            files: Vec::new(),
             nonce: None,
             check: false,
             may_administer: true,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chat_core::HubOptions;
 
+use crate::files_hook::FilesHook;
+
 /// The options of the shards, their sockets and the log's writer. The defaults suit a
 /// small server.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct ShardOptions {
     /// A hub holds a mark back for at most a second, and both together are below the two
     /// seconds that the protocol allows.
     pub marks_every: Duration,
+    /// Is told which files nobody may read any more.
+    pub files_taken_back: FilesHook,
 }
 
 /// The most shards: subscriptions have a bit of a `u64` for each.
@@ -70,6 +74,7 @@ impl Default for ShardOptions {
             read_timeout: Duration::from_secs(4),
             change_timeout: Duration::from_secs(5),
             marks_every: Duration::from_millis(500),
+            files_taken_back: FilesHook::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chat_core::{Seed, SessionId, Topic, Username, WantedChange};
+use chat_core::{FileId, Seed, SessionId, Topic, Username, WantedChange};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::arrival::{Arrival, RoomInUse};
 use crate::bus::Bus;
 use crate::change_error::ChangeError;
+use crate::files_hook::FilesHook;
 use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
 use crate::metrics::Metrics;
@@ -40,6 +41,7 @@ pub struct Shards {
     /// The way to the log for changes of rooms; `None` once the shards are stopped.
     writer: Mutex<Option<LogWriter>>,
     change_timeout: Duration,
+    files_taken_back: FilesHook,
     /// Tasks on the shared runtime: the writers of the log and of marks, and reads of the
     /// log.
     tasks: TaskTracker,
@@ -67,7 +69,7 @@ impl Shards {
         let options = Arc::new(options);
         let inboxes: Vec<_> =
             (0..count).map(|_| Arc::new(SharedInbox::new(options.inbox_max_bytes))).collect();
-        let bus = Arc::new(Bus::new(inboxes.clone()));
+        let bus = Arc::new(Bus::new(inboxes.clone()).with_hook(options.files_taken_back.clone()));
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
         let (writer, writing) = LogWriter::new(
             Arc::clone(&log),
@@ -107,6 +109,7 @@ impl Shards {
             threads: Mutex::new(threads),
             writer: Mutex::new(Some(writer)),
             change_timeout: options.change_timeout,
+            files_taken_back: options.files_taken_back.clone(),
             tasks,
             failed,
             metrics,
@@ -179,8 +182,10 @@ impl Shards {
     }
 
     /// Has all shards drop the recent frames that the log no longer keeps: for each
-    /// topic, `topics` has the oldest number that it keeps.
-    pub fn trimmed(&self, topics: Vec<(Topic, u64)>) {
+    /// topic, `topics` has the oldest number that it keeps. Before, the hook is told which files
+    /// went with the messages.
+    pub fn trimmed(&self, topics: Vec<(Topic, u64)>, files: &[FileId]) {
+        self.files_taken_back.call(files);
         if !topics.is_empty() {
             let topics: Arc<[(Topic, u64)]> = topics.into();
             for inbox in &self.inboxes {

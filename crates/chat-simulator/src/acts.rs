@@ -1,6 +1,6 @@
 //! What users do in a topic: messages, answers, and changes of messages.
 
-use chat_core::{Topic, Username, features};
+use chat_core::{HubOptions, Topic, Username};
 use serde_json::{Value, json};
 
 use crate::oracle::What;
@@ -118,7 +118,7 @@ impl World {
 
     fn some_answered(&mut self, topic: &Topic) -> Option<u64> {
         // A client tells no server of it that does not announce it.
-        let is_announced = features().any(|feature| feature == "reply");
+        let is_announced = HubOptions::default().features().any(|feature| feature == "reply");
         if is_announced && self.random.chance(self.rates.replies) {
             return self.some_target(topic, None);
         }

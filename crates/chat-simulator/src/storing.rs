@@ -153,6 +153,7 @@ impl World {
                 Outcome::Forbidden => self.oracle.forbidden(send)?,
                 Outcome::NotFound => self.oracle.refused(send, "not_found"),
                 Outcome::TooMany => self.oracle.refused(send, "too_many"),
+                Outcome::InvalidFiles | Outcome::BlankText => self.oracle.refused(send, "bad_request"),
                 Outcome::Failed => {}
             }
         }

@@ -145,6 +145,7 @@ impl Messages {
             from: self.users[self.count * 7 % USERS].clone(),
             room: None,
             body: Body::message(self.text.clone()),
+            files: Vec::new(),
             nonce: if self.nonces { Nonce::parse(&Uuid::now_v7().to_string()) } else { None },
             check: false,
             may_administer: false,

@@ -1,7 +1,9 @@
 //! Values of the chat as columns of a database, and back.
 
+use std::sync::Arc;
+
 use chat_core::{
-    Body, Emoji, Mentions, MessageState, MessageText, Pair, Reaction, RoomName, Topic, Username,
+    AttachedFile, Body, Emoji, Mentions, MessageState, MessageText, Pair, Reaction, RoomName, Topic, Username,
 };
 
 use crate::StoreError;
@@ -44,15 +46,17 @@ pub(crate) fn entry_kind(body: &Body) -> i64 {
     }
 }
 
-/// The body in the columns `text, mentions, reply_to` of a message, with its state.
+/// The body in the columns `text, mentions, reply_to, files` of a message, with its state.
 pub(crate) fn message(
     text: &str,
     mentions: Option<&str>,
     reply_to: Option<u64>,
+    files: Option<&str>,
     state: Option<Box<MessageState>>,
 ) -> Result<Body, StoreError> {
     let mentions = mentions.map(parse_mentions).transpose()?;
-    Ok(Body::Message { text: MessageText::stored(text), mentions, reply_to, state })
+    let files = files.map(parse_files).transpose()?;
+    Ok(Body::Message { text: MessageText::stored(text), mentions, reply_to, files, state })
 }
 
 /// The body in the columns `kind, target, emoji` of a change. `newest` are the text and the
@@ -110,6 +114,17 @@ pub(crate) fn parse_emoji(json: &str) -> Result<Vec<Emoji>, StoreError> {
 /// The column `mentions` of an entry with this body.
 pub(crate) fn mentions(body: &Body) -> Option<String> {
     body.mentions().map(mentions_column)
+}
+
+/// The column `files` of an entry with this body.
+pub(crate) fn files(body: &Body) -> Option<String> {
+    let files = body.files();
+    (!files.is_empty()).then(|| AttachedFile::list_to_json(files))
+}
+
+/// The files in the column `files` of an entry.
+pub(crate) fn parse_files(column: &str) -> Result<Arc<[AttachedFile]>, StoreError> {
+    AttachedFile::list_from_json(column).ok_or(StoreError::Damaged { what: "the files of a message" })
 }
 
 /// The column `reply_to` of an entry with this body.

@@ -1,6 +1,7 @@
-//! The stores of the chat: users, sessions, rooms and the log of messages. The traits are
-//! [`UserRepository`], [`SessionRepository`], [`RoomRepository`] and [`EventLog`];
-//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all four. One contract
+//! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
+//! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
+//! [`EventLog`] and [`FileRepository`]; [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`]
+//! implement all five. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
 //! This is the only crate that knows SQL. It does not decide which user may read or
@@ -22,6 +23,7 @@
 //!     from: Username::parse("alice")?,
 //!     room: None,
 //!     body: Body::message(MessageText::parse("Привет!", 4096)?),
+//!     files: Vec::new(),
 //!     nonce: None,
 //!     check: true,
 //!     may_administer: false,
@@ -47,6 +49,7 @@ mod changes;
 mod columns;
 mod directory;
 mod error;
+mod files;
 mod list;
 mod memory;
 pub mod migrations;
@@ -72,8 +75,8 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
-    EventLog, ListedRoom, MessageReactions, NewUser, RoleChange, RoomRepository, SESSIONS_LISTED_MAX,
-    Session, SessionRepository, StoreFuture, User, UserRepository,
+    EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, RoleChange, RoomRepository,
+    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use sqlite::{SqliteOptions, SqliteStore};

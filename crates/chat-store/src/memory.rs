@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Access, ChangeRefused, Commit, Conversations, Draft, Emoji, Entry, History, HistoryLimits, KeptRoom,
-    Memberships, MessagesFrom, Page, PageFrom, PageLimits, ReadState, Role, RoomAccess, RoomChange, RoomInfo,
-    RoomName, Seed, SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
+    Access, AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, Entry, FileId, FileQuotas,
+    FileRefused, FilesUsage, FoundFile, History, HistoryLimits, KeptRoom, Memberships, MessagesFrom, Page,
+    PageFrom, PageLimits, ReadState, ReservedFile, Role, RoomAccess, RoomChange, RoomInfo, RoomName, Seed,
+    SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
 };
 use uuid::Uuid;
 
 use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
-    EventLog, ListedRoom, MessageReactions, NewUser, Retention, RoleChange, RoomRepository,
+    EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, Retention, RoleChange, RoomRepository,
     SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User,
     UserRepository,
 };
@@ -455,9 +456,9 @@ impl EventLog for MemoryStore {
         Box::pin(async move {
             let (max, cut) = (max_entries.max(1), Cut::of(retention, now_ms));
             let is_removed = |entry: &Entry, oldest_kept| cut.removes(entry.seq, entry.at_ms, oldest_kept);
-            let (entries, topics) = self.lock().history.trim(max, cut.messages(), is_removed);
+            let (entries, topics, files) = self.lock().history.trim(max, cut.messages(), is_removed);
             let next = (entries == max).then(TrimPosition::default);
-            Ok(Trimmed { entries: entries as u64, nonces: 0, topics, next })
+            Ok(Trimmed { entries: entries as u64, nonces: 0, topics, files, next })
         })
     }
 
@@ -528,6 +529,72 @@ impl RoomRepository for MemoryStore {
             }
             Ok(())
         })
+    }
+}
+
+impl FileRepository for MemoryStore {
+    fn reserve_file<'a>(
+        &'a self,
+        file: &'a ReservedFile,
+        quotas: FileQuotas,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<(), FileRefused>> {
+        Box::pin(async move { Ok(self.lock().history.reserve_file(file, quotas, now_ms)) })
+    }
+
+    fn store_file<'a>(
+        &'a self,
+        owner: &'a Username,
+        file: &'a AttachedFile,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.lock().history.store_file(owner, file, now_ms)) })
+    }
+
+    fn find_file<'a>(&'a self, id: &'a FileId) -> StoreFuture<'a, Option<FoundFile>> {
+        Box::pin(async move { Ok(self.lock().history.find_file(id)) })
+    }
+
+    fn readable_file<'a>(
+        &'a self,
+        id: &'a FileId,
+        reader: &'a Username,
+    ) -> StoreFuture<'a, Option<AttachedFile>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let Some(found) = inner.history.find_file(id) else { return Ok(None) };
+            let access = match &found.attached_to {
+                Some((Topic::Room(room), _)) => Some(inner.history.access(reader, room)),
+                Some((Topic::Pair(_), _)) | None => None,
+            };
+            Ok(found.may_be_read_by(reader, access.as_ref()).then_some(found.file))
+        })
+    }
+
+    fn files_to_delete(&self, before_ms: u64, max: usize) -> StoreFuture<'_, Vec<FileId>> {
+        Box::pin(async move { Ok(self.lock().history.files_to_delete(before_ms, max)) })
+    }
+
+    fn drop_file<'a>(&'a self, id: &'a FileId) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.lock().history.drop_file(id);
+            Ok(())
+        })
+    }
+
+    fn forget_files<'a>(&'a self, ids: &'a [FileId]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.lock().history.forget_files(ids);
+            Ok(())
+        })
+    }
+
+    fn files_after<'a>(&'a self, after: Option<&'a FileId>, max: usize) -> StoreFuture<'a, Vec<FoundFile>> {
+        Box::pin(async move { Ok(self.lock().history.files_after(after, max)) })
+    }
+
+    fn files_usage(&self) -> StoreFuture<'_, FilesUsage> {
+        Box::pin(async move { Ok(self.lock().history.files_usage()) })
     }
 }
 

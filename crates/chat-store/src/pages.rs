@@ -228,7 +228,7 @@ fn head(row: &dyn Columns) -> Result<Head, StoreError> {
 }
 
 /// The columns of an entry: `seq, kind, sender, at, nonce, text, mentions, about, place,
-/// updated, edited_at, deleted, reactions`.
+/// updated, edited_at, deleted, reactions, files`.
 fn entry(topic: &Topic, row: &dyn Columns) -> Result<Entry, StoreError> {
     let (kind, about) = (row.integer(KIND)?, row.integer_or_null(ABOUT)?);
     let about = about.map(columns::number).transpose()?;
@@ -237,7 +237,7 @@ fn entry(topic: &Topic, row: &dyn Columns) -> Result<Entry, StoreError> {
     let body = if kind == columns::MESSAGE {
         room = row.text_or_null(PLACE)?.map(columns::room).transpose()?;
         let text = text.ok_or(StoreError::Damaged { what: "a message without a text" })?;
-        columns::message(text, mentions, about, state(row)?)?
+        columns::message(text, mentions, about, row.text_or_null(FILES)?, state(row)?)?
     } else {
         let target = about.ok_or(StoreError::Damaged { what: "a change without a target" })?;
         columns::change(kind, target, row.text_or_null(PLACE)?, text.map(|text| (text, mentions)))?
@@ -297,6 +297,7 @@ const UPDATED: usize = 11;
 const EDITED_AT: usize = 12;
 const DELETED: usize = 13;
 const REACTIONS: usize = 14;
+const FILES: usize = 15;
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chat_core::{
-    ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
-    PageLimits, Reaction, ReadState, Role, RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic,
-    UserMark, Username, WantedChange,
+    AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, FileId, FileQuotas, FileRefused,
+    FilesUsage, FoundFile, Memberships, MessagesFrom, Page, PageFrom, PageLimits, Reaction, ReadState,
+    ReservedFile, Role, RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic, UserMark, Username,
+    WantedChange,
 };
 
 use crate::{Retention, StoreError, TrimPosition, Trimmed};
@@ -341,6 +342,61 @@ pub trait RoomRepository: Send + Sync {
     fn fill_members(&self, _max_entries: usize) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
+}
+
+/// The records of files that users upload and attach to messages. The bytes are elsewhere: who
+/// stores them reserves an id before the first byte is written, and forgets it after the last
+/// one is removed, so that no bytes are without a record.
+///
+/// Files are attached by [`EventLog::append`], which also marks those of deleted messages in
+/// its transaction; [`EventLog::trim`] marks those of removed ones. A marked file is readable
+/// by nobody.
+pub trait FileRepository: Send + Sync {
+    /// Reserves the id of a file that is about to be uploaded. Its bytes count against both
+    /// quotas at once, also if many files are reserved at the same time.
+    fn reserve_file<'a>(
+        &'a self,
+        file: &'a ReservedFile,
+        quotas: FileQuotas,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<(), FileRefused>>;
+
+    /// Notes that the bytes of a reserved file are stored for good. Returns whether it is still
+    /// reserved, or was stored by an earlier call: if not, the bytes are to be removed.
+    fn store_file<'a>(
+        &'a self,
+        owner: &'a Username,
+        file: &'a AttachedFile,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Finds a file whose bytes are stored, and that is not marked.
+    fn find_file<'a>(&'a self, id: &'a FileId) -> StoreFuture<'a, Option<FoundFile>>;
+
+    /// Finds a file that a user may read now: the owner as long as no message has it, then those
+    /// who may read the message.
+    fn readable_file<'a>(
+        &'a self,
+        id: &'a FileId,
+        reader: &'a Username,
+    ) -> StoreFuture<'a, Option<AttachedFile>>;
+
+    /// Marks files that no message has, and that were reserved or stored before `before_ms`, at
+    /// most `max` of them. Returns at most `max` marked files: their bytes are to be removed.
+    fn files_to_delete(&self, before_ms: u64, max: usize) -> StoreFuture<'_, Vec<FileId>>;
+
+    /// Marks a file that no message has, such as one whose upload broke.
+    fn drop_file<'a>(&'a self, id: &'a FileId) -> StoreFuture<'a, ()>;
+
+    /// Removes the records of marked files, after their bytes were removed.
+    fn forget_files<'a>(&'a self, ids: &'a [FileId]) -> StoreFuture<'a, ()>;
+
+    /// Lists at most `max` stored files after an id (`None`: from the first one), in the order
+    /// of ids.
+    fn files_after<'a>(&'a self, after: Option<&'a FileId>, max: usize) -> StoreFuture<'a, Vec<FoundFile>>;
+
+    /// Counts the files and their bytes, also of marked files.
+    fn files_usage(&self) -> StoreFuture<'_, FilesUsage>;
 }
 
 /// A room in a list.

@@ -1,6 +1,6 @@
 //! How long entries are kept: the rules that every store has in common.
 
-use chat_core::Topic;
+use chat_core::{FileId, Topic};
 
 /// Which entries of a log are kept; by default all of them.
 ///
@@ -58,6 +58,9 @@ pub struct Trimmed {
     pub nonces: u64,
     /// The topics that lost entries, each with the oldest number kept.
     pub topics: Vec<(Topic, u64)>,
+    /// The files of removed messages, which are marked to be removed. Files may be missing if
+    /// the database's answer was lost.
+    pub files: Vec<FileId>,
     /// The position of the next step; `None` at the end of the log.
     pub next: Option<TrimPosition>,
 }

@@ -123,7 +123,7 @@ pub(crate) fn kept_state(row: &impl Columns, index: usize) -> Result<KeptState, 
 }
 
 /// The columns `kind, name, other` of a topic, from `index` on.
-fn topic(row: &impl Columns, index: usize) -> Result<Topic, StoreError> {
+pub(crate) fn topic(row: &impl Columns, index: usize) -> Result<Topic, StoreError> {
     columns::topic((row.integer(index)?, row.text(index + 1)?, row.text(index + 2)?))
 }
 

@@ -99,6 +99,11 @@ pub(crate) mod lost {
         many: "edits, deletions and reactions (each becomes a message \"…\")",
         sql: "SELECT count(*) FROM changes",
     };
+    pub(crate) const FILES: Counted = Counted {
+        one: "file of a user",
+        many: "files of users",
+        sql: "SELECT count(*) FROM files WHERE state = 2",
+    };
     pub(crate) const REPLIES: Counted = Counted {
         one: "reference of a reply to its message",
         many: "references of replies to their messages",

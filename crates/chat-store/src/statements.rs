@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::StoreError;
 use crate::changes::sql::ChangeSql;
+use crate::files::sql::FileSql;
 use crate::list::List;
 use crate::pages::sql::Pages;
 use crate::rooms::sql::Sql;
@@ -21,6 +22,8 @@ pub(crate) trait Statements: Send {
     const SQL: Sql;
     /// Those about changes of messages.
     const CHANGES: ChangeSql;
+    /// Those about files.
+    const FILES: FileSql;
     /// The statements of pages.
     const PAGES: Pages;
     /// Whether those take the limit of bytes.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    DatabaseUrl, EventLog, MemoryStore, PostgresOptions, PostgresStore, RoomRepository, SessionRepository,
-    SqliteOptions, SqliteStore, StoreError, UserRepository,
+    DatabaseUrl, EventLog, FileRepository, MemoryStore, PostgresOptions, PostgresStore, RoomRepository,
+    SessionRepository, SqliteOptions, SqliteStore, StoreError, UserRepository,
 };
 
 /// The stores of a server. Cloning shares them.
@@ -18,6 +18,8 @@ pub struct Stores {
     pub log: Arc<dyn EventLog>,
     /// The rooms, for lists.
     pub rooms: Arc<dyn RoomRepository>,
+    /// The records of files.
+    pub files: Arc<dyn FileRepository>,
     opened: Option<Opened>,
 }
 
@@ -51,13 +53,20 @@ impl Stores {
         }
     }
 
-    /// Uses one store in all four roles. [`close`](Self::close) does not close it: its
+    /// Uses one store in all five roles. [`close`](Self::close) does not close it: its
     /// owner does.
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: UserRepository + SessionRepository + EventLog + RoomRepository + 'static,
+        S: UserRepository + SessionRepository + EventLog + RoomRepository + FileRepository + 'static,
     {
-        Self { users: store.clone(), sessions: store.clone(), log: store.clone(), rooms: store, opened: None }
+        Self {
+            users: store.clone(),
+            sessions: store.clone(),
+            log: store.clone(),
+            rooms: store.clone(),
+            files: store,
+            opened: None,
+        }
     }
 
     /// Waits for calls that run, then closes the database. Later calls through other

@@ -110,6 +110,7 @@ fn draft(room: &str, from: &str) -> Draft {
         from: name(from),
         room: None,
         body: Body::message(MessageText::stored("hi")),
+        files: Vec::new(),
         nonce: None,
         check: false,
         may_administer: true,
@@ -132,7 +133,7 @@ fn nonce(draft: Draft, nonce: &str) -> Draft {
 /// A draft that mentions these users; "all" stands for all members.
 fn mention(draft: Draft, names: &str) -> Draft {
     let text = MessageText::stored("hi");
-    let body = Body::Message { text, mentions: mentions(names), reply_to: None, state: None };
+    let body = Body::Message { text, mentions: mentions(names), reply_to: None, files: None, state: None };
     Draft { body, ..draft }
 }
 

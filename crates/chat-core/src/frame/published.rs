@@ -17,7 +17,9 @@ use self::examples::{v1_frames, v2_frames, written};
 use self::random::{client_frames, content, replies, value_of};
 use super::v1;
 use super::v2::{self, About, EntryFrame, ErrorCode, MessageFields, REF_MAX_CHARS, Reply};
-use crate::{CloseCode, EMOJI_MAX_CHARS, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS};
+use crate::{
+    CloseCode, EMOJI_MAX_CHARS, FILES_MAX, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS,
+};
 
 const DOCUMENT: &str = "asyncapi.yaml";
 
@@ -85,29 +87,37 @@ const REQUESTS: [Request; 12] = [
         kind: "message",
         schema: "SendMessage",
         summary: "Sends a message to a room that is joined.",
-        required: &["room", "text", "nonce"],
-        optional: &["reply_to", "mentions", "mention_all"],
-        rule: || json!({ "not": { "required": ["to"] } }),
+        required: &["room", "nonce"],
+        optional: &["text", "files", "reply_to", "mentions", "mention_all"],
+        rule: || {
+            let mut rule = text_or_files();
+            merge(&mut rule, json!({ "not": { "required": ["to"] } }));
+            rule
+        },
         examples: &[
             r#"{"type":"message","room":"tech","text":"Привет, мир!","nonce":"a1"}"#,
             r#"{"type":"message","room":"tech","text":"И тебе.","nonce":"a4","reply_to":252}"#,
             r#"{"type":"message","room":"tech","text":"@bob, смотри","nonce":"a3","mentions":["bob"]}"#,
+            r#"{"type":"message","room":"tech","text":"","nonce":"b2","files":["YSByYW5kb20gbnVtYmVyLg"]}"#,
         ],
     },
     Request {
         kind: "private",
         schema: "SendPrivate",
         summary: "Sends a private message to a user.",
-        required: &["to", "text", "nonce"],
-        optional: &["reply_to"],
-        rule: || json!({}),
-        examples: &[r#"{"type":"private","to":"bob","text":"Секретное сообщение","nonce":"a2"}"#],
+        required: &["to", "nonce"],
+        optional: &["text", "files", "reply_to"],
+        rule: text_or_files,
+        examples: &[
+            r#"{"type":"private","to":"bob","text":"Секретное сообщение","nonce":"a2"}"#,
+            r#"{"type":"private","to":"bob","text":"Смотри","nonce":"b3","files":["YSByYW5kb20gbnVtYmVyLg"]}"#,
+        ],
     },
     Request {
         kind: "edit",
         schema: "SendEdit",
         summary: "Replaces the text and mentions of a message of one's own, in a room that is joined or in \
-                  a private conversation.",
+                  a private conversation. Its files stay; only with files may the text be blank.",
         required: &["target", "text", "nonce"],
         optional: &["room", "to", "mentions", "mention_all"],
         rule: room_or_to,
@@ -208,6 +218,17 @@ fn room_or_to() -> Value {
     json!({ "oneOf": [{ "required": ["room"] }, { "required": ["to"] }] })
 }
 
+/// The rule of a message: a text that is not blank, or files.
+fn text_or_files() -> Value {
+    let text =
+        json!({ "properties": { "text": { "type": "string", "pattern": NOT_BLANK } }, "required": ["text"] });
+    let files =
+        json!({ "properties": { "files": { "type": "array", "minItems": 1 } }, "required": ["files"] });
+    json!({ "anyOf": [text, files] })
+}
+
+const NOT_BLANK: &str = "^[^\\u0000]*[^\\u0000\\s][^\\u0000]*$";
+
 /// The rules for a field where a frame uses it, beside its type.
 fn narrowed(kind: &str, field: &str) -> Value {
     let no_control = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
@@ -215,7 +236,12 @@ fn narrowed(kind: &str, field: &str) -> Value {
         "room" => json!({ "minLength": 1, "maxLength": ROOM_NAME_MAX_CHARS, "pattern": no_control }),
         "nonce" => json!({ "minLength": 1, "maxLength": NONCE_MAX_CHARS, "pattern": "^[^\\u0000]*$" }),
         "ref" => json!({ "maxLength": REF_MAX_CHARS }),
-        "text" => json!({ "pattern": "^[^\\u0000]*[^\\u0000\\s][^\\u0000]*$" }),
+        "text" => json!({ "pattern": "^[^\\u0000]*$" }),
+        "files" => json!({
+            "maxItems": FILES_MAX,
+            "uniqueItems": true,
+            "items": { "type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$" },
+        }),
         "to" => json!({ "pattern": "\\S" }),
         "with" if kind != "history" => json!({ "pattern": "\\S" }),
         "mentions" => json!({ "maxItems": MENTIONS_MAX }),

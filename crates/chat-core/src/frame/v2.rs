@@ -6,10 +6,9 @@ mod request;
 
 use serde::Serialize;
 
-pub use self::reply::features;
 pub(crate) use self::reply::{
-    Ack, ConversationTop, FEATURES, Limits, MessageFields, PlaceRef, PresenceWhat, Reply, TypingIn, entry,
-    entry_bytes, error,
+    Ack, ConversationTop, FEATURES, Feature, Limits, MessageFields, PlaceRef, PresenceWhat, Reply, TypingIn,
+    entry, entry_bytes, error,
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};

@@ -79,6 +79,7 @@ impl Log {
             from: message.from.clone(),
             at_ms: message.at_ms,
             state: kept.state.clone(),
+            files: message.body.files().iter().map(|file| file.id).collect(),
             reacted: BTreeMap::new(),
             reactors: BTreeMap::new(),
         };
@@ -102,17 +103,17 @@ impl Log {
         let mut replaced = Vec::new();
         if let Some(text) = &changed.text {
             let (text, mentions) = text.clone();
-            let reply_to = match &message.body {
-                Body::Message { reply_to, .. } if !changed.is_deleted => *reply_to,
-                _ => None,
+            let (reply_to, files) = match &message.body {
+                Body::Message { reply_to, files, .. } if !changed.is_deleted => (*reply_to, files.clone()),
+                _ => (None, None),
             };
-            let body = Body::Message { text, mentions, reply_to, state };
+            let body = Body::Message { text, mentions, reply_to, files, state };
             // What was taken back has no trace of the room in which v1 wrote it.
             let room = message.room.clone().filter(|_| !changed.is_deleted);
             replaced.push(Arc::new(Entry { body, room, ..Entry::clone(&message) }));
             replaced.extend(edit_before.and_then(|edit| self.without_text(edit.seq)));
-        } else if let Body::Message { text, mentions, reply_to, .. } = message.body.clone() {
-            let body = Body::Message { text, mentions, reply_to, state };
+        } else if let Body::Message { text, mentions, reply_to, files, .. } = message.body.clone() {
+            let body = Body::Message { text, mentions, reply_to, files, state };
             replaced.push(Arc::new(Entry { body, ..Entry::clone(&message) }));
         }
         for entry in &replaced {

@@ -61,6 +61,7 @@ fn draft(topic: &Topic, from: &str, text: &str, nonce: Option<&str>) -> Draft {
         from: name(from),
         room: None,
         body: Body::message(MessageText::stored(text)),
+        files: Vec::new(),
         nonce: nonce.map(|n| Nonce::parse(n).unwrap()),
         check: false,
         may_administer: true,
@@ -224,13 +225,16 @@ fn trimming_removes_the_oldest_entries() {
     }
     test.send(&garden, "b");
     let old = |entry: &Entry, _: u64| entry.at_ms < 3000;
-    assert_eq!(test.history.trim(1, None, old), (1, vec![(kitchen.clone(), 2)]));
-    assert_eq!(test.history.trim(9, None, old), (1, vec![(kitchen.clone(), 3)]));
-    assert_eq!(test.history.trim(9, None, old), (0, vec![]));
+    assert_eq!(test.history.trim(1, None, old), (1, vec![(kitchen.clone(), 2)], vec![]));
+    assert_eq!(test.history.trim(9, None, old), (1, vec![(kitchen.clone(), 3)], vec![]));
+    assert_eq!(test.history.trim(9, None, old), (0, vec![], vec![]));
     assert_eq!((test.kept(&kitchen), test.kept(&garden)), ((3, 3), (1, 1)));
     assert_eq!(test.history.nonces.len(), 1);
     // A topic that lost all its entries continues its numbers.
-    assert_eq!(test.history.trim(9, None, |entry, _| entry.topic == garden), (1, vec![(garden.clone(), 2)]));
+    assert_eq!(
+        test.history.trim(9, None, |entry, _| entry.topic == garden),
+        (1, vec![(garden.clone(), 2)], vec![])
+    );
     assert_eq!((test.kept(&garden), test.history.written.len()), ((2, 1), 1));
     assert_eq!(test.send(&garden, "c"), stored(2, 3000));
     assert_eq!((test.kept(&garden), test.history.written.len()), ((2, 2), 2));
@@ -318,7 +322,7 @@ fn a_trim_counts_messages() {
     test.send(&kitchen, "c");
     test.append(&[edit(&kitchen, 3, "d")]);
     let before = |entry: &Entry, oldest_kept| entry.seq < oldest_kept;
-    assert_eq!(test.history.trim(9, Some(2), before), (0, vec![]));
+    assert_eq!(test.history.trim(9, Some(2), before), (0, vec![], vec![]));
     // One at a time: the changes before the oldest message go, too.
     assert_eq!(test.history.trim(1, Some(1), before).0, 1);
     assert_eq!(test.history.trim(1, Some(1), before).0, 1);

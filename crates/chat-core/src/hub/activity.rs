@@ -407,7 +407,13 @@ mod tests {
             seq,
             from: name(from),
             room: None,
-            body: Body::Message { text: MessageText::stored("hi"), mentions, reply_to: None, state: None },
+            body: Body::Message {
+                text: MessageText::stored("hi"),
+                mentions,
+                reply_to: None,
+                files: None,
+                state: None,
+            },
             at_ms: seq * 1_000,
             nonce: None,
         }

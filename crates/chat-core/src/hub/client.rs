@@ -8,7 +8,7 @@ use super::users::UserSlot;
 use crate::frame::Version;
 use crate::outputs::Outputs;
 use crate::{
-    Body, ClientId, CloseCode, Conversations, Memberships, Nonce, Pair, RoomChange, RoomName, SessionId,
+    ClientId, CloseCode, Content, Conversations, Memberships, Nonce, Pair, RoomChange, RoomName, SessionId,
     Topic,
 };
 
@@ -104,7 +104,7 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Send {
     pub(super) topic: Topic,
-    pub(super) body: Body,
+    pub(super) content: Content,
     pub(super) nonce: Nonce,
 }
 

@@ -135,7 +135,7 @@ impl Hub {
                 continue;
             }
             self.scratch.clear();
-            if self.options.framing.entry(&mut self.scratch, version, entry, entry.at_ms / 1000) {
+            if self.options.encoding().entry(&mut self.scratch, version, entry, entry.at_ms / 1000) {
                 let bytes = out.store(&self.scratch);
                 out.write(recipients, bytes, 1);
             }

@@ -12,7 +12,7 @@ use super::users::{UserRate, UserSlot};
 use crate::frame::v2::{self, About, ErrorCode, Place};
 use crate::frame::{v1, v1::Refusal};
 use crate::outputs::Outputs;
-use crate::{Body, ClientId, CloseCode, MessageText, Nonce, Pair, RoomName, Topic, Username};
+use crate::{Body, ClientId, CloseCode, Content, MessageText, Nonce, Pair, RoomName, Topic, Username};
 
 impl Hub {
     /// A client sent a frame.
@@ -35,7 +35,7 @@ impl Hub {
         match v1::parse(frame, self.options.text_max_chars) {
             Ok(v1::Request::Message(text)) => {
                 let origin = DraftOrigin::V1 { room: room.clone(), text: text.clone() };
-                self.append(id, Topic::Room(room), Body::message(text), origin, out);
+                self.append(id, Topic::Room(room), Body::message(text).into(), origin, out);
             }
             Ok(v1::Request::Private { to, text }) => self.private_v1(id, user, &to, room, text, out),
             Ok(v1::Request::Nothing) | Err(Refusal::Malformed) => {}
@@ -59,7 +59,7 @@ impl Hub {
             Ok(to) => {
                 let topic = Topic::Pair(Pair::new(self.users[user].name().clone(), to));
                 let origin = DraftOrigin::V1 { room, text: text.clone() };
-                self.append(id, topic, Body::message(text), origin, out);
+                self.append(id, topic, Body::message(text).into(), origin, out);
             }
             // No account can have that name.
             Err(_) => self.echo(user, to, &text, &room, self.now.wall_ms, out),
@@ -80,9 +80,9 @@ impl Hub {
             Ok(v2::Request::Leave { room, reference }) => {
                 self.leave_request(id, &room, &reference.into(), out);
             }
-            Ok(v2::Request::Send { place, body, nonce }) => {
+            Ok(v2::Request::Send { place, content, nonce }) => {
                 self.count_message(user);
-                self.send_request(id, user, place, body, nonce, out);
+                self.send_request(id, user, place, content, nonce, out);
             }
             Ok(v2::Request::History { of, range, limit, fold, reference }) => {
                 self.users.count(user, UserRate::Pages, self.options.history_rate, now_ms);
@@ -110,7 +110,7 @@ impl Hub {
         id: ClientId,
         user: UserSlot,
         place: Place,
-        body: Body,
+        content: Content,
         nonce: Nonce,
         out: &mut Outputs,
     ) {
@@ -124,7 +124,7 @@ impl Hub {
                 Err(_) => return self.refuse_send(id, ErrorCode::NotFound, NO_ACCOUNT, nonce),
             },
         };
-        self.send(id, Send { topic, body, nonce }, out);
+        self.send(id, Send { topic, content, nonce }, out);
     }
 
     fn count_message(&mut self, user: UserSlot) {

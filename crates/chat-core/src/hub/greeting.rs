@@ -10,11 +10,11 @@ use super::reads::Retry;
 use super::users::UserSlot;
 use super::{Hub, HubOptions};
 use crate::frame::escaped_bytes;
-use crate::frame::v2::{ConversationTop, FEATURES, Limits, ListedRoom, REF_MAX_CHARS, Reply};
+use crate::frame::v2::{ConversationTop, Limits, ListedRoom, REF_MAX_CHARS, Reply};
 use crate::outputs::Outputs;
 use crate::{
-    ClientId, CloseCode, ConversationState, Conversations, MENTIONS_MAX, Membership, NONCE_MAX_CHARS, Pair,
-    REACTION_USERS_SHOWN, ROOM_NAME_MAX_CHARS, Topic, Username,
+    ClientId, CloseCode, ConversationState, Conversations, FILES_MAX, MENTIONS_MAX, Membership,
+    NONCE_MAX_CHARS, Pair, REACTION_USERS_SHOWN, ROOM_NAME_MAX_CHARS, Topic, Username,
 };
 
 impl Hub {
@@ -137,6 +137,8 @@ impl Hub {
                 rooms_max: self.options.client_rooms_max,
                 mentions_max: MENTIONS_MAX,
                 reactions_max: rules.reactions_max,
+                files_max: self.options.file_max_bytes.map(|_| FILES_MAX),
+                file_max_bytes: self.options.file_max_bytes,
                 edit_seconds: rules.edit_ms.map(|edit_ms| edit_ms / 1000),
                 history_max: self.options.history_max,
                 resume_max_messages: self.options.resume_max_messages,
@@ -145,7 +147,7 @@ impl Hub {
                 rate_burst: rate.map(|rate| rate.burst),
                 rate_per_second: rate.map(|rate| rate.per_second),
             },
-            features: FEATURES,
+            features: self.options.announced().collect(),
             rooms,
             has_more_rooms: memberships.has_more || rooms_shown < memberships.rooms.len(),
             privates,
@@ -258,7 +260,7 @@ fn message_max_bytes(options: &HubOptions) -> usize {
     let text = options.message_max_bytes.min(ESCAPED_BYTES * options.text_max_chars);
     let reaction = REACTION_USERS_SHOWN * NAME_BYTES + REACTION_BYTES;
     let reactions = options.change_rules.reactions_max * reaction;
-    text + MENTIONS_MAX * NAME_BYTES + reactions + MESSAGE_BYTES
+    text + MENTIONS_MAX * NAME_BYTES + reactions + FILES_MAX * FILE_BYTES + MESSAGE_BYTES
 }
 
 /// Bytes of a frame of the server, as `hello` names them.
@@ -272,7 +274,10 @@ const OTHER_BYTES: usize = 300;
 const NAME_BYTES: usize = 150;
 /// A reaction without its users, in bytes: 10 code points, and a number.
 const REACTION_BYTES: usize = 110;
-/// A message without its text, mentions and reactions, in bytes: room, author and nonce of
+/// A file, in bytes: its id, a name of 255 quotation marks, a long type, three numbers, and the
+/// names of all fields.
+const FILE_BYTES: usize = 760;
+/// A message without its text, mentions, files and reactions, in bytes: room, author and nonce of
 /// the longest characters, six numbers, and the names of all fields.
 const MESSAGE_BYTES: usize = 1_300;
 /// A conversation in `hello`, in bytes: a name, three numbers and the level.
@@ -292,7 +297,8 @@ mod tests {
     use super::*;
     use crate::frame::v2::entry_bytes;
     use crate::{
-        Body, EMOJI_MAX_CHARS, Emoji, Entry, Mentions, MessageState, MessageText, Nonce, Reaction, RoomName,
+        AttachedFile, Body, EMOJI_MAX_CHARS, Emoji, Entry, FILE_NAME_MAX_BYTES, FileId, FileName,
+        MEDIA_TYPE_MAX_BYTES, MediaType, Mentions, MessageState, MessageText, Nonce, Reaction, RoomName,
     };
 
     #[test]
@@ -308,6 +314,13 @@ mod tests {
             deleted: true,
             reactions: vec![reaction; rules.reactions_max],
         };
+        let file = AttachedFile {
+            id: FileId::from_bytes([0xFF; 16]),
+            name: FileName::clean(&"\"".repeat(FILE_NAME_MAX_BYTES)).unwrap(),
+            media_type: MediaType::parse(&format!("a/{}", "a".repeat(MEDIA_TYPE_MAX_BYTES - 2))).unwrap(),
+            size: u64::MAX,
+            dimensions: Some((u32::MAX, u32::MAX)),
+        };
         let entry = Entry {
             topic: Topic::Room(RoomName::parse(&"\u{1F600}".repeat(ROOM_NAME_MAX_CHARS)).unwrap()),
             seq: u64::MAX,
@@ -317,6 +330,7 @@ mod tests {
                 text: MessageText::stored(&"\u{1}".repeat(options.text_max_chars)),
                 mentions: Some(Box::new(Mentions { names: vec![name; MENTIONS_MAX], all: true })),
                 reply_to: Some(u64::MAX),
+                files: Some(vec![file; FILES_MAX].into()),
                 state: Some(Box::new(state)),
             },
             at_ms: u64::MAX,

@@ -8,11 +8,15 @@ use super::client::{Client, Paused};
 use super::join::WaitingHistory;
 use super::reads::{HistoryPage, HistoryRequest, PagePurpose, QueryFrom};
 use super::replies::RETRY_AFTER_S;
+use crate::file::FILE_BYTES;
 use crate::frame::v2::{
     self, About, ErrorCode, HistoryRange, MessageFields, Place, PlaceRef, Reply, SEQS_MAX,
 };
 use crate::outputs::Outputs;
-use crate::{ClientId, Entry, MessagesFrom, Page, PageFrom, PageLimits, Pair, RoomName, Topic, Username};
+use crate::{
+    ClientId, Entry, FILE_NAME_MAX_BYTES, FILES_MAX, MessagesFrom, Page, PageFrom, PageLimits, Pair,
+    RoomName, Topic, Username,
+};
 
 impl Hub {
     /// A client requests a page of history.
@@ -61,7 +65,7 @@ impl Hub {
     /// What is read for a request.
     fn history_query(&self, requested: &HistoryPage, limit: usize) -> (QueryFrom, PageLimits) {
         let bytes = self.options.page_bytes;
-        let text_bytes = 4 * self.options.text_max_chars;
+        let text_bytes = 4 * self.options.text_max_chars + FILES_MAX * (FILE_BYTES + FILE_NAME_MAX_BYTES);
         // More than fits into a frame, whatever the next text is: what a read leaves out is
         // noticed as what does not fit.
         let more_than_fits = bytes + bytes.max(text_bytes);

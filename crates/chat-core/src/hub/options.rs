@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::planted::PlantedBug;
 use super::rate::RateLimit;
 use super::rooms::RecentLimits;
+use crate::frame::Encoding;
+use crate::frame::v2::{FEATURES, Feature};
 use crate::{ChangeRules, Framing};
 
 /// The options of a hub. The defaults suit a small server.
@@ -17,6 +19,12 @@ pub struct HubOptions {
     pub epoch: Arc<str>,
     /// How messages become bytes.
     pub framing: Framing,
+    /// What stands before `/files/` in the addresses of files that v1 clients are sent: the
+    /// public URL of the server without a slash at its end, or nothing.
+    pub files_base: Arc<str>,
+    /// Bytes of one file that this server takes; `None`: it takes no files, and does not
+    /// announce them.
+    pub file_max_bytes: Option<u64>,
     /// Characters (Unicode scalar values) a text may have; a longer one closes
     /// the connection (1009).
     pub text_max_chars: usize,
@@ -156,12 +164,33 @@ pub enum RoomCreation {
     Administrators,
 }
 
+impl HubOptions {
+    /// How the hub makes frames of entries.
+    pub(crate) fn encoding(&self) -> Encoding<'_> {
+        Encoding { framing: self.framing, files_base: &self.files_base }
+    }
+
+    /// The names of what the hub has beyond the first version of v2, as `hello.features` lists
+    /// them.
+    pub fn features(&self) -> impl Iterator<Item = &'static str> {
+        self.announced().map(Feature::name)
+    }
+
+    /// The same.
+    pub(crate) fn announced(&self) -> impl Iterator<Item = Feature> {
+        let has_files = self.file_max_bytes.is_some();
+        FEATURES.iter().copied().chain(has_files.then_some(Feature::Files))
+    }
+}
+
 impl Default for HubOptions {
     fn default() -> Self {
         Self {
             id: 0,
             epoch: Arc::from(""),
             framing: Framing::WebSocket,
+            files_base: Arc::from(""),
+            file_max_bytes: None,
             text_max_chars: 4096,
             user_clients_max: 5_000,
             rate: Some(RateLimit { burst: 60, per_second: 10 }),

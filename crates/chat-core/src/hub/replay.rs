@@ -178,7 +178,7 @@ impl Hub {
             }
             cursor = entry.seq;
             let at_s = entry.at_ms / 1000;
-            frames += u64::from(self.options.framing.entry(&mut self.scratch, version, entry, at_s));
+            frames += u64::from(self.options.encoding().entry(&mut self.scratch, version, entry, at_s));
             if version == Version::V1 {
                 self.rooms.note_shown(slot, at_s);
             }

@@ -7,6 +7,7 @@ mod side;
 
 use std::collections::VecDeque;
 use std::ops::Index;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use slab::Slab;
@@ -19,7 +20,7 @@ use super::feed::Offer;
 use super::options::HubOptions;
 use super::reads::TopicPage;
 use super::users::UserSlot;
-use crate::frame::{Version, v1};
+use crate::frame::{Encoding, Version, v1};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
 use crate::{ClientId, Entry, Framing, Output, Page, ReadId, RoomName, Subscription, Username};
@@ -41,6 +42,7 @@ pub(super) struct Rooms {
     /// Where the sweep that bounds them stands.
     recent_hand: usize,
     framing: Framing,
+    files_base: Arc<str>,
     seed: Seed,
     /// A frame that is not for a room's pending ones is made here.
     scratch: Vec<u8>,
@@ -72,6 +74,7 @@ impl Rooms {
             recent_bytes: 0,
             recent_hand: 0,
             framing: options.framing,
+            files_base: Arc::clone(&options.files_base),
             seed,
             scratch: Vec::new(),
             #[cfg(feature = "planted-bugs")]
@@ -227,9 +230,10 @@ impl Rooms {
 
     /// Makes the frames of an entry.
     fn deliver(&mut self, slot: RoomSlot, entry: &Entry) {
+        let encoding = Encoding { framing: self.framing, files_base: &self.files_base };
         let room = &mut self.slab[slot.0];
         let held = room.recent_bytes();
-        let is_pending = room.deliver(entry, self.framing, self.recent, &mut self.scratch);
+        let is_pending = room.deliver(entry, encoding, self.recent, &mut self.scratch);
         self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
         if is_pending {
             self.mark_dirty(slot);
@@ -242,18 +246,20 @@ impl Rooms {
 
     /// Starts a room at its newest page: now it is known how far it is.
     pub(super) fn start(&mut self, slot: RoomSlot, page: &Page) {
+        let encoding = Encoding { framing: self.framing, files_base: &self.files_base };
         let room = &mut self.slab[slot.0];
         let held = room.recent_bytes();
-        room.start(page, self.framing, self.recent, &mut self.scratch);
+        room.start(page, encoding, self.recent, &mut self.scratch);
         self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
         self.bound_recent(slot);
     }
 
     /// Takes what is new to a room, which has started, from its newest page.
     pub(super) fn learn_newest(&mut self, slot: RoomSlot, page: &Page) {
+        let encoding = Encoding { framing: self.framing, files_base: &self.files_base };
         let room = &mut self.slab[slot.0];
         let held = room.recent_bytes();
-        room.learn_newest(page, self.framing, self.recent, &mut self.scratch);
+        room.learn_newest(page, encoding, self.recent, &mut self.scratch);
         self.recent_bytes = self.recent_bytes + room.recent_bytes() - held;
         self.bound_recent(slot);
     }

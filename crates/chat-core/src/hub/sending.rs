@@ -12,7 +12,7 @@ use super::replies::{NO_ACCOUNT, RETRY_AFTER_S};
 use crate::frame::v2::{About, Ack, ErrorCode};
 use crate::outputs::Outputs;
 use crate::{
-    Body, ClientId, CloseCode, Draft, Missed, Nonce, Outcome, Output, Receipt, RoomName, Topic, Username,
+    ClientId, CloseCode, Content, Draft, Missed, Nonce, Outcome, Output, Receipt, RoomName, Topic, Username,
 };
 
 impl Hub {
@@ -48,7 +48,7 @@ impl Hub {
     }
 
     fn append_v2(&mut self, id: ClientId, admitted: AdmittedSend, out: &mut Outputs) {
-        let AdmittedSend { send: Send { topic, body, nonce }, position } = admitted;
+        let AdmittedSend { send: Send { topic, content, nonce }, position } = admitted;
         if let Some(v2) = self.clients.v2(id) {
             v2.set_topic(topic.clone());
         }
@@ -56,7 +56,7 @@ impl Hub {
             let seq = self.next_seq(&topic);
             self.acknowledge(id, &nonce, &topic, seq, self.now.wall_ms, Stored::Now(&[]));
         }
-        self.append(id, topic, body, DraftOrigin::V2 { nonce, position }, out);
+        self.append(id, topic, content, DraftOrigin::V2 { nonce, position }, out);
     }
 
     /// The number that the next entry of a topic would get, as far as this hub knows.
@@ -73,7 +73,7 @@ impl Hub {
         &mut self,
         id: ClientId,
         topic: Topic,
-        body: Body,
+        content: Content,
         origin: DraftOrigin,
         out: &mut Outputs,
     ) {
@@ -83,6 +83,8 @@ impl Hub {
         let author = client.reference();
         let user = client.user();
         let from = self.users[user].name().clone();
+        let bytes = content.bytes();
+        let Content { body, files } = content;
         let is_message = body.is_message();
         if is_message {
             self.typist_sends(user, &topic, out);
@@ -104,7 +106,7 @@ impl Hub {
             author,
             topic: topic.clone(),
             origin,
-            bytes: body.bytes(),
+            bytes,
             fails_at_ms: self.now.mono_ms + self.options.append_timeout_ms,
             check,
             is_message,
@@ -115,6 +117,7 @@ impl Hub {
             from,
             room,
             body,
+            files,
             nonce,
             check,
             may_administer,
@@ -193,6 +196,13 @@ impl Hub {
                 let message = "this message has too many different reactions";
                 self.refuse_send(author.id, ErrorCode::TooMany, message, nonce);
             }
+            (Outcome::InvalidFiles, DraftOrigin::V2 { nonce, .. }) if is_there => {
+                let message = "a file is not there, is not yours, or is attached already";
+                self.refuse_send(author.id, ErrorCode::BadRequest, message, nonce);
+            }
+            (Outcome::BlankText, DraftOrigin::V2 { nonce, .. }) if is_there => {
+                self.refuse_send(author.id, ErrorCode::BadRequest, "the text is blank", nonce);
+            }
             // A v1 client can only learn of a failure by being closed.
             (Outcome::Failed, DraftOrigin::V1 { .. }) if is_there => {
                 self.close(author.id, CloseCode::TryAgainLater, out);
@@ -210,6 +220,8 @@ impl Hub {
                 | Outcome::Forbidden
                 | Outcome::NotFound
                 | Outcome::TooMany
+                | Outcome::InvalidFiles
+                | Outcome::BlankText
                 | Outcome::Failed,
                 _,
             ) => {}

@@ -147,7 +147,7 @@ fn shows_text_of(entry: &Entry) -> Option<u64> {
 /// A message after newer changes of it, which have the order of their numbers; `None` if they
 /// do not say all that it shows.
 fn after<'a>(message: &Entry, changes: impl Iterator<Item = &'a Entry>) -> Option<Body> {
-    let Body::Message { text, mentions, reply_to, .. } = &message.body else { return None };
+    let Body::Message { text, mentions, reply_to, files, .. } = &message.body else { return None };
     let mut target = Target::read(message);
     for change in changes {
         target.apply(change);
@@ -156,10 +156,10 @@ fn after<'a>(message: &Entry, changes: impl Iterator<Item = &'a Entry>) -> Optio
         }
     }
     let changed = target.finish(message.topic.clone(), message.seq);
-    let reply_to = reply_to.filter(|_| !changed.is_deleted);
+    let (reply_to, files) = if changed.is_deleted { (None, None) } else { (*reply_to, files.clone()) };
     let state = changed.state.shown();
     let (text, mentions) = changed.text.unwrap_or_else(|| (text.clone(), mentions.clone()));
-    Some(Body::Message { text, mentions, reply_to, state })
+    Some(Body::Message { text, mentions, reply_to, files, state })
 }
 
 /// Changes of one topic that are kept while pages of it are read.

@@ -156,6 +156,7 @@ impl Scenario {
             from: name(from),
             room: None,
             body,
+            files: Vec::new(),
             nonce: None,
             check: false,
             may_administer: true,
@@ -179,7 +180,7 @@ impl Scenario {
     /// The log removes a room's entries below this number, and reports it.
     pub(crate) fn trim(&mut self, room: &str, first: u64) {
         let topic = topic(room);
-        let (_, topics) =
+        let (_, topics, _) =
             self.history.trim(usize::MAX, None, |entry, _| entry.topic == topic && entry.seq < first);
         self.turn(Input::Trimmed(&topics));
     }

@@ -31,7 +31,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
             username: me.user.as_str(),
             avatar: account.and_then(|user| user.avatar).unwrap_or_default(),
             role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
-            features: chat_core::features().collect(),
+            features: app.options.shards.hub.features().collect(),
         },
     );
     if let Some(token) = renew(&app, &me).await? {

@@ -57,6 +57,7 @@ impl Chat {
             sessions: store.clone(),
             log: store.clone(),
             rooms: store.clone(),
+            files: store.clone(),
             passwords: Passwords::start(PasswordsOptions {
                 cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
                 ..passwords

@@ -113,6 +113,7 @@ async fn many_users_are_listed_in_pages() {
         from: Username::known(from).unwrap(),
         room: None,
         body,
+        files: Vec::new(),
         nonce: None,
         check: false,
         may_administer: true,

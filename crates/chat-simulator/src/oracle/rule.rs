@@ -17,6 +17,8 @@ enum Answer {
     NotFound,
     Forbidden,
     TooMany,
+    /// A file that may not be attached, or no text where one is needed.
+    Bad,
 }
 
 /// The last numbers of the topics of a batch before it: a change names a message that was
@@ -49,6 +51,7 @@ impl Oracle {
             Outcome::NotFound => Answer::NotFound,
             Outcome::Forbidden => Answer::Forbidden,
             Outcome::TooMany => Answer::TooMany,
+            Outcome::InvalidFiles | Outcome::BlankText => Answer::Bad,
             Outcome::Failed => return Ok(()),
         };
         if !draft.body.is_message() {
@@ -58,6 +61,7 @@ impl Oracle {
                 Answer::NotFound => "change of nothing",
                 Answer::Forbidden => "change forbidden",
                 Answer::TooMany => "too many reactions",
+                Answer::Bad => "blank edit",
                 Answer::NoRecipient => "no recipient",
             });
         }

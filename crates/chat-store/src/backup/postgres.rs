@@ -39,6 +39,7 @@ pub(super) async fn read(url: &PostgresUrl, to: &mut SqliteConnection) -> Result
         }
         run(&mut from, format!("CLOSE {name}_rows")).await?;
     }
+    sqlx::query(COUNT_FILES).execute(&mut *to).await.map_err(StoreError::unavailable)?;
     sqlx::query("COMMIT").execute(to).await.map_err(StoreError::unavailable)?;
     from.close().await.map_err(StoreError::unavailable)
 }
@@ -105,6 +106,7 @@ pub(super) async fn write(
         }
     }
     run(&mut to, NEXT_TOPIC).await?;
+    run(&mut to, COUNT_FILES).await?;
     run(&mut to, "COMMIT").await?;
     to.close().await.map_err(StoreError::unavailable)
 }
@@ -117,7 +119,10 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
 /// The tables that a restore empties, in addition to `users`.
 const REPLACED: &str = "names, name_words, administrators, sessions, topics, entries, nonces,
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
-    reactions, remembered_nonces";
+    reactions, remembered_nonces, files";
+
+/// Both databases understand it.
+const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files), bytes = (SELECT coalesce(sum(size), 0) FROM files)";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 /// Tables that others refer to are first. The table `name_words` is missing: a server that
-/// opens the database fills it in.
+/// opens the database fills it in. So is `file_totals`, which is counted anew.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -64,6 +64,7 @@ pub(super) const TABLES: &[Table] = &[
             ("mentions", Text),
             ("reply_to", Number),
             ("deleted", Number),
+            ("files", Text),
         ],
         order: "topic, seq",
     },
@@ -164,6 +165,23 @@ pub(super) const TABLES: &[Table] = &[
         name: "mentions",
         columns: &[("topic", Number), ("username", Text), ("seq", Number), ("author", Text)],
         order: "topic, username, seq",
+    },
+    Table {
+        name: "files",
+        columns: &[
+            ("id", Text),
+            ("owner", Text),
+            ("name", Text),
+            ("type", Text),
+            ("size", Number),
+            ("width", Number),
+            ("height", Number),
+            ("state", Number),
+            ("at", Number),
+            ("topic", Number),
+            ("seq", Number),
+        ],
+        order: "id",
     },
     Table { name: "members_fill", columns: &[("topic", Number), ("seq", Number)], order: "topic" },
     Table { name: "left_rooms", columns: &[("room", Text), ("username", Text)], order: "room, username" },

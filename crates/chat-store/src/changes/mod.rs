@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use chat_core::{Body, ChangedMessage, Commit, Facts, Questions, Stamp, TargetFacts};
 
 use crate::batch::{NewEntry, TopicRows, find};
-use crate::columns;
 use crate::rows::{self, Columns as _};
 use crate::statements::{Statements, Value, json};
+use crate::{columns, files};
 use Value::{Number, Text};
 
 /// Looks up what the decisions about changes and answers depend on. `topics` has the topics
@@ -47,6 +47,7 @@ pub(crate) async fn facts<'a, S: Statements>(
             from: columns::username(row.text(1)?)?,
             at_ms: row.number(2)?,
             state: rows::kept_state(row, 3)?,
+            files: files::ids_in(row.text_or_null(9)?)?,
             reacted: BTreeMap::new(),
             reactors: BTreeMap::new(),
         };

@@ -5,7 +5,7 @@
 pub(crate) struct ChangeSql {
     /// Of these names, the positions of administrators.
     pub(crate) administrators: &'static str,
-    /// The messages with these keys: position, author, time, and the state.
+    /// The messages with these keys: position, author, time, the state, and the files.
     pub(crate) targets: &'static str,
     /// The reactions of these `topic, target, emoji, user`: position, number, time.
     pub(crate) reacted: &'static str,
@@ -36,7 +36,7 @@ pub(crate) const SQLITE: ChangeSql = ChangeSql {
     administrators: "SELECT d.key FROM jsonb_each($1) AS d
       CROSS JOIN administrators AS a ON a.username = d.value",
     targets: "SELECT d.key, e.sender, e.at,
-            s.updated, s.edit_seq, s.edited_at, s.delete_seq, s.deleted_at, s.reactions
+            s.updated, s.edit_seq, s.edited_at, s.delete_seq, s.deleted_at, s.reactions, e.files
        FROM jsonb_each($1) AS d
       CROSS JOIN entries AS e ON e.topic = d.value ->> 0 AND e.seq = d.value ->> 1
        LEFT JOIN states AS s ON s.topic = e.topic AND s.seq = e.seq",
@@ -62,7 +62,8 @@ pub(crate) const SQLITE: ChangeSql = ChangeSql {
     replace_texts: "UPDATE entries AS e
         SET text = d.text, mentions = d.mentions, deleted = d.deleted,
             reply_to = CASE WHEN d.deleted IS NULL THEN e.reply_to END,
-            room = CASE WHEN d.deleted IS NULL THEN e.room END
+            room = CASE WHEN d.deleted IS NULL THEN e.room END,
+            files = CASE WHEN d.deleted IS NULL THEN e.files END
        FROM (SELECT value ->> 0 AS topic, value ->> 1 AS seq, value ->> 2 AS text, value ->> 3 AS mentions,
                     value ->> 4 AS deleted FROM jsonb_each($1)) AS d
       WHERE e.topic = d.topic AND e.seq = d.seq",
@@ -92,7 +93,7 @@ pub(crate) const POSTGRES: ChangeSql = ChangeSql {
        FROM jsonb_array_elements_text($1::text::jsonb) WITH ORDINALITY AS d (name, position)
        JOIN administrators AS a ON a.username = d.name",
     targets: "SELECT d.position - 1, e.sender, e.at,
-            s.updated, s.edit_seq, s.edited_at, s.delete_seq, s.deleted_at, s.reactions
+            s.updated, s.edit_seq, s.edited_at, s.delete_seq, s.deleted_at, s.reactions, e.files
        FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)
        JOIN entries AS e ON e.topic = (d.v ->> 0)::bigint AND e.seq = (d.v ->> 1)::bigint
        LEFT JOIN states AS s ON s.topic = e.topic AND s.seq = e.seq",
@@ -117,7 +118,8 @@ pub(crate) const POSTGRES: ChangeSql = ChangeSql {
     replace_texts: "UPDATE entries AS e
         SET text = d.v ->> 2, mentions = d.v ->> 3, deleted = (d.v ->> 4)::bigint,
             reply_to = CASE WHEN d.v ->> 4 IS NULL THEN e.reply_to END,
-            room = CASE WHEN d.v ->> 4 IS NULL THEN e.room END
+            room = CASE WHEN d.v ->> 4 IS NULL THEN e.room END,
+            files = CASE WHEN d.v ->> 4 IS NULL THEN e.files END
        FROM jsonb_array_elements($1::text::jsonb) AS d (v)
       WHERE e.topic = (d.v ->> 0)::bigint AND e.seq = (d.v ->> 1)::bigint",
     keep_states: "INSERT INTO states

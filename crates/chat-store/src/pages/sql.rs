@@ -80,7 +80,7 @@ macro_rules! head {
             $has_others,
             ", NULL, NULL, NULL, ",
             $newest,
-            ", NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM topic AS head"
+            ", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM topic AS head"
         )
     };
 }
@@ -99,7 +99,15 @@ macro_rules! newest {
 macro_rules! message {
     () => {
         "e.seq, e.kind, e.sender, e.at, e.nonce, e.text, e.mentions, e.reply_to AS about, e.room AS place,
-         s.updated, s.edited_at, e.deleted, s.reactions"
+         s.updated, s.edited_at, e.deleted, s.reactions, e.files"
+    };
+}
+
+/// At most what `Body::bytes` counts for a message: the JSON of a file has at most three times
+/// as many bytes.
+macro_rules! bytes {
+    () => {
+        "octet_length(e.text) + coalesce(octet_length(e.files) / 3, 0)"
     };
 }
 
@@ -112,7 +120,7 @@ macro_rules! state {
 /// The columns of a change. The newest edit of a message has the text of the message.
 macro_rules! change {
     () => {
-        "c.seq, c.kind, c.sender, c.at, c.nonce, o.text, o.mentions, c.target, c.emoji, NULL, NULL, NULL, NULL"
+        "c.seq, c.kind, c.sender, c.at, c.nonce, o.text, o.mentions, c.target, c.emoji, NULL, NULL, NULL, NULL, NULL"
     };
 }
 
@@ -176,7 +184,9 @@ macro_rules! entries {
                 concat!(
                     "SELECT ",
                     message!(),
-                    ", octet_length(e.text) AS bytes FROM entries AS e",
+                    ", ",
+                    bytes!(),
+                    " AS bytes FROM entries AS e",
                     state!(postgres),
                     " WHERE ",
                     in_page!("e"),
@@ -202,7 +212,7 @@ macro_rules! within_bytes {
     ($rows:expr, $order:literal, $bytes:literal) => {
         concat!(
             " UNION ALL SELECT NULL, NULL, seq, kind, sender, at, nonce, text, mentions, about, place,
-                     updated, edited_at, deleted, reactions
+                     updated, edited_at, deleted, reactions, files
                 FROM (SELECT *, sum(bytes) OVER (ORDER BY seq",
             $order,
             " ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before FROM (",
@@ -281,7 +291,9 @@ macro_rules! some_messages {
             concat!(
                 "SELECT ",
                 message!(),
-                ", octet_length(e.text) AS bytes FROM ",
+                ", ",
+                bytes!(),
+                " AS bytes FROM ",
                 $from,
                 $rest,
                 " AS e",

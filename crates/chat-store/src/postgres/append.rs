@@ -4,9 +4,9 @@
 //! locks the rows of its topics in the order of topics, then its nonces in the order of
 //! nonces, so that transactions cannot deadlock. Rooms come before pairs of users in this
 //! order: a batch whose rooms are looked at locks all of its rooms first. A batch with
-//! changes or answers locks all of its topics first, so that their messages stay as they are
-//! while it is judged; the rows of messages and of their states are locked by who has locked
-//! their topic.
+//! changes, answers or files locks all of its topics first, so that their messages stay as they
+//! are while it is judged; the rows of messages and of their states are locked by who has
+//! locked their topic. Files that no message has are locked after the topics.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::batch::{
     NewEntry, NewNonce, TopicRows, find, must_check_all, new_entries, new_nonces, write_members_and_mentions,
 };
 use crate::rows::{self, Columns as _};
-use crate::{StoreError, changes, columns, rooms};
+use crate::{StoreError, changes, columns, files, rooms};
 
 /// How a transaction ends.
 pub(super) enum Ending {
@@ -85,6 +85,7 @@ pub(super) async fn append(
         insert_messages(connection, &messages, batch_name).await?;
         if insert_nonces(connection, nonces).await? {
             write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
+            files::write(connection, &commit, &messages).await?;
             let name = batch_name.filter(|_| messages.is_empty());
             changes::write(connection, &commit, &changes, &topics, name, now_ms).await?;
             let ending = match mark {
@@ -103,7 +104,7 @@ pub(super) async fn append(
 /// The topics of a batch that are locked before it is judged, in the order of topics.
 fn to_lock<'a>(drafts: &'a [Draft], questions: &Questions<'_>) -> BTreeSet<&'a Topic> {
     let topics = drafts.iter().map(|draft| &draft.topic);
-    match (questions.targets.is_empty(), questions.rooms.is_empty()) {
+    match (questions.targets.is_empty() && questions.files.is_empty(), questions.rooms.is_empty()) {
         (false, _) => topics.collect(),
         (true, false) => topics.filter(|topic| matches!(topic, Topic::Room(_))).collect(),
         (true, true) => BTreeSet::new(),
@@ -189,6 +190,7 @@ async fn answer<'a>(
     }
     rooms::read::facts(connection, questions, &mut facts).await?;
     changes::facts(connection, questions, topics, &mut facts).await?;
+    files::facts(connection, questions, &mut facts).await?;
     Ok(facts)
 }
 
@@ -245,6 +247,7 @@ async fn insert_messages(
         .bind(batches)
         .bind(column(entries, |new| columns::mentions(&new.entry.body)))
         .bind(column(entries, |new| columns::reply_to(&new.entry.body)))
+        .bind(column(entries, |new| columns::files(&new.entry.body)))
         .execute(connection)
         .await?;
     Ok(())
@@ -324,10 +327,10 @@ pub(super) const FIND_MARK: &str = "SELECT 1 FROM entries WHERE topic = $1 AND s
      SELECT 1 FROM changes WHERE topic = $1 AND seq = $2 AND batch = $3";
 
 const INSERT_ENTRIES: &str =
-    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions, reply_to)
+    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions, reply_to, files)
      SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
                           $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                          $11::bigint[])";
+                          $11::bigint[], $12::text[])";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (nonce, sender, topic, seq, at)
      SELECT d.nonce, d.sender, d.topic, d.seq, d.at

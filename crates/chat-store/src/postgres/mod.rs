@@ -6,6 +6,7 @@ mod arrival;
 mod database;
 mod deadline;
 mod failure;
+mod files;
 mod lane;
 mod maintenance;
 mod names;

@@ -7,12 +7,13 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::failure::Failure;
 use super::pool::{Pool, Query};
 use crate::changes::sql::ChangeSql;
+use crate::files::sql::FileSql;
 use crate::list::List;
 use crate::pages::{self, sql::Pages};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
-use crate::{StoreError, changes};
+use crate::{StoreError, changes, files};
 
 /// Inside the caller's transaction.
 impl Statements for PgConnection {
@@ -21,6 +22,7 @@ impl Statements for PgConnection {
 
     const SQL: Sql = sql::POSTGRES;
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
+    const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
     const LIMITS_BYTES: bool = true;
 
@@ -56,6 +58,7 @@ impl Statements for &Pool {
 
     const SQL: Sql = sql::POSTGRES;
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
+    const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
     const LIMITS_BYTES: bool = true;
 

@@ -1,9 +1,12 @@
 //! Removing entries that are not kept, on the connections for single statements. Several
 //! servers may do so at the same time.
 
+use chat_core::FileId;
+
 use super::failure::Failure;
 use super::pool::Pool;
 use crate::changes::trim::oldest_kept;
+use crate::files::ids_in;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
 use crate::rows::{self, Columns as _};
 use crate::{Retention, StoreError, TrimPosition, Trimmed, columns};
@@ -26,7 +29,7 @@ pub(super) async fn trim(
                 let (topics, last): (Vec<i64>, Vec<i64>) =
                     plan.cuts.iter().map(|&(topic, upto)| (topic, columns::column(upto))).unzip();
                 let attempt = || remove(pool, &topics, &last, nonces_before);
-                (trimmed.entries, trimmed.nonces) = pool.attempts(attempt).await?;
+                (trimmed.entries, trimmed.nonces, trimmed.files) = pool.attempts(attempt).await?;
             }
             Ok(trimmed)
         }
@@ -43,13 +46,14 @@ pub(super) async fn trim(
 
 /// Makes an attempt at removing entries with what depends on them. A batch that changes one of
 /// these messages ends before, or begins after it. Repeated after its answer was lost, it
-/// finds fewer rows. Returns the numbers of removed entries and of removed nonces.
+/// finds fewer rows. Returns the numbers of removed entries and of removed nonces, and the files of
+/// removed messages.
 async fn remove(
     pool: &Pool,
     topics: &[i64],
     last: &[i64],
     nonces_before: i64,
-) -> Result<(u64, u64), Failure> {
+) -> Result<(u64, u64, Vec<FileId>), Failure> {
     let mut connection = pool.connection().await?;
     sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
     sqlx::query(LOCK).bind(topics).execute(&mut connection).await?;
@@ -57,7 +61,16 @@ async fn remove(
     let row = remove.fetch_one(&mut connection).await?;
     sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
     pool.put_back(connection);
-    Ok((row.number(0)?, row.number(1)?))
+    let mut files = Vec::new();
+    for column in row.text_or_null(2)?.map(parse_columns).transpose()?.into_iter().flatten() {
+        files.extend(ids_in(Some(&column))?);
+    }
+    Ok((row.number(0)?, row.number(1)?, files))
+}
+
+/// Columns of files as an array in JSON.
+fn parse_columns(json: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(json).map_err(|_| StoreError::Damaged { what: "the files of removed messages" })
 }
 
 /// Plans what is removed from the topics with a higher row id than `after`. Returns the
@@ -109,7 +122,7 @@ pub(super) const REMOVE: &str = "WITH cut AS MATERIALIZED (
          SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS d (topic, upto)),
      gone AS (
          DELETE FROM entries AS e USING cut AS d WHERE e.topic = d.topic AND e.seq <= d.upto
-      RETURNING e.at, e.nonce, e.sender, e.topic, e.seq, e.mentions),
+      RETURNING e.at, e.nonce, e.sender, e.topic, e.seq, e.mentions, e.files),
      gone_changes AS (
          DELETE FROM changes AS c USING cut AS d WHERE c.topic = d.topic AND c.seq <= d.upto
       RETURNING c.at, c.nonce, c.sender, c.topic, c.target, c.kind, c.emoji),
@@ -133,6 +146,10 @@ pub(super) const REMOVE: &str = "WITH cut AS MATERIALIZED (
           USING gone AS g, jsonb_array_elements_text(g.mentions::jsonb) AS name
           WHERE g.mentions IS NOT NULL
             AND m.topic = g.topic AND m.username = name AND m.seq = g.seq),
+     taken_back AS (
+         UPDATE files AS f SET state = 3, name = '', topic = NULL, seq = NULL
+           FROM gone AS g, jsonb_array_elements(g.files::jsonb) AS d (v)
+          WHERE g.files IS NOT NULL AND f.id = d.v ->> 'id'),
      kept AS (
          INSERT INTO outlived_nonces (at, nonce, sender)
          SELECT at, nonce, sender FROM gone_nonces WHERE at >= $3
@@ -141,7 +158,8 @@ pub(super) const REMOVE: &str = "WITH cut AS MATERIALIZED (
          DELETE FROM nonces AS n USING gone_nonces AS g
           WHERE n.nonce = g.nonce AND n.sender = g.sender AND g.at < $3
       RETURNING 1)
-     SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_changes), (SELECT count(*) FROM forgotten)";
+     SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM gone_changes), (SELECT count(*) FROM forgotten),
+            (SELECT json_agg(files)::text FROM gone WHERE files IS NOT NULL)";
 
 /// Skips rows that another server is deleting.
 pub(super) const FORGET: &str = "WITH over AS (

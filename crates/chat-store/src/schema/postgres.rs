@@ -119,4 +119,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/postgres/0009_changes.down.sql"),
         loses: &[lost::CHANGES, lost::REPLIES],
     },
+    Step {
+        version: 10,
+        name: "files",
+        up: include_str!("../../../../migrations/postgres/0010_files.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0010_files.down.sql"),
+        loses: &[lost::FILES],
+    },
 ];

@@ -8,7 +8,7 @@ use crate::batch::{
 };
 use crate::rows::{self, Columns as _};
 use crate::statements::json;
-use crate::{StoreError, changes, columns, rooms};
+use crate::{StoreError, changes, columns, files, rooms};
 
 /// Stores a batch inside the caller's transaction.
 pub(super) async fn append(
@@ -50,6 +50,7 @@ async fn store(
     let (changes, messages): (Vec<_>, Vec<_>) = entries.into_iter().partition(changes::is_change);
     write(connection, &messages, &nonces).await?;
     write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
+    files::write(connection, &commit, &messages).await?;
     changes::write(connection, &commit, &changes, &topics, None, now_ms).await?;
     Ok(Some(commit))
 }
@@ -118,6 +119,7 @@ async fn answer<'a>(
     }
     rooms::read::facts(connection, questions, &mut facts).await?;
     changes::facts(connection, questions, topics, &mut facts).await?;
+    files::facts(connection, questions, &mut facts).await?;
     Ok(facts)
 }
 
@@ -165,6 +167,7 @@ fn entry_row<'a>(new: &NewEntry<'a>) -> impl serde::Serialize + use<'a> {
         entry.nonce.as_ref().map(|nonce| nonce.as_str()),
         columns::mentions(&entry.body),
         columns::reply_to(&entry.body),
+        columns::files(&entry.body),
     )
 }
 
@@ -213,9 +216,9 @@ const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at
      RETURNING id, kind, name, other, last_seq, max(last_at, changed_at), special";
 
 const INSERT_ENTRIES: &str = "INSERT INTO entries
-            (topic, seq, kind, sender, room, text, at, nonce, mentions, reply_to)
+            (topic, seq, kind, sender, room, text, at, nonce, mentions, reply_to, files)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-            value ->> 8, value ->> 9
+            value ->> 8, value ->> 9, value ->> 10
        FROM jsonb_each(?1)";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (sender, nonce, topic, seq, at)

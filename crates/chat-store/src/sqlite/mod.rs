@@ -3,6 +3,7 @@
 mod accounts;
 mod append;
 mod file;
+mod files;
 mod leftovers;
 mod names;
 mod redaction;

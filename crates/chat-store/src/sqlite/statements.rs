@@ -7,12 +7,13 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 
 use crate::changes::sql::ChangeSql;
+use crate::files::sql::FileSql;
 use crate::list::{self, List};
 use crate::pages::{self, sql::Pages};
 use crate::rooms::sql::{self, Sql};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
-use crate::{StoreError, changes};
+use crate::{StoreError, changes, files};
 
 /// Inside the caller's transaction.
 impl Statements for SqliteConnection {
@@ -21,6 +22,7 @@ impl Statements for SqliteConnection {
 
     const SQL: Sql = sql::SQLITE;
     const CHANGES: ChangeSql = changes::sql::SQLITE;
+    const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
     const LIMITS_BYTES: bool = false;
 
@@ -61,6 +63,7 @@ impl Statements for &SqlitePool {
 
     const SQL: Sql = sql::SQLITE;
     const CHANGES: ChangeSql = changes::sql::SQLITE;
+    const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
     const LIMITS_BYTES: bool = false;
 

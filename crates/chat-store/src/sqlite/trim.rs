@@ -1,10 +1,12 @@
 //! Removing entries that are not kept. Readers find them; the writer only deletes, by
 //! keys.
 
+use chat_core::FileId;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::writer::Writer;
 use crate::changes::trim::oldest_kept;
+use crate::files::take_back;
 use crate::retention::{Cut, Plan, Stage, TOPICS_AT_ONCE, nonces_before};
 use crate::rows::{self, Columns as _};
 use crate::statements::{Statements, json};
@@ -28,7 +30,8 @@ pub(super) async fn trim(
             if !plan.cuts.is_empty() {
                 let mut writing = writer.begin().await?;
                 let work = remove(&mut writing.connection, &plan.cuts, now_ms).await;
-                (trimmed.entries, trimmed.nonces) = writing.finish(work).await?;
+                let removed = writing.finish(work).await?;
+                (trimmed.entries, trimmed.nonces, trimmed.files) = removed;
             }
             Ok(trimmed)
         }
@@ -93,15 +96,15 @@ async fn plan(
 }
 
 /// Removes entries inside the caller's transaction, with what depends on them. Returns the
-/// numbers of removed entries and of removed nonces.
+/// numbers of removed entries and of removed nonces, and the files of removed messages.
 async fn remove(
     connection: &mut SqliteConnection,
     cuts: &[(i64, u64)],
     now_ms: u64,
-) -> Result<(u64, u64), StoreError> {
+) -> Result<(u64, u64, Vec<FileId>), StoreError> {
     let nonces_before = columns::column(nonces_before(now_ms));
     let (mut count, mut forgotten, mut outlived) = (0, Vec::new(), Vec::new());
-    let (mut mentions, mut reactions) = (Vec::new(), Vec::new());
+    let (mut mentions, mut reactions, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for (topic, upto) in cuts {
         let mut upto_here = async |sql: &'static str| {
             let query = sqlx::query(sql).bind(topic).bind(columns::column(*upto));
@@ -113,6 +116,7 @@ async fn remove(
         let remembered = upto_here(REMOVE_REMEMBERED).await?;
         count += (messages.len() + changes.len()) as u64;
         for row in &messages {
+            files.extend(crate::files::ids_in(row.text_or_null(5)?)?);
             if let Some(names) = row.text_or_null(3)? {
                 mentions.push((*topic, row.integer(4)?, names.to_owned()));
             }
@@ -143,10 +147,11 @@ async fn remove(
     }
     if !reactions.is_empty() {
         let remove = <SqliteConnection as Statements>::CHANGES.remove_reactions;
-        let done = sqlx::query(remove).bind(json(&reactions)?).execute(connection).await;
+        let done = sqlx::query(remove).bind(json(&reactions)?).execute(&mut *connection).await;
         done.map_err(StoreError::unavailable)?;
     }
-    Ok((count, forgotten.len() as u64))
+    take_back(connection, &files).await?;
+    Ok((count, forgotten.len() as u64, files))
 }
 
 /// Removes nonces that have outlived their entries for long enough, at most `max`.
@@ -181,7 +186,7 @@ pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic
       UNION ALL SELECT seq, at FROM changes WHERE topic = ?1 ORDER BY seq LIMIT ?2";
 
 pub(super) const REMOVE: &str =
-    "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at, mentions, seq";
+    "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at, mentions, seq, files";
 
 pub(super) const REMOVE_CHANGES: &str = "DELETE FROM changes WHERE topic = ?1 AND seq <= ?2
      RETURNING nonce, sender, at, CASE kind WHEN 4 THEN emoji END, target";

@@ -437,7 +437,7 @@ pub(crate) fn checked(draft: Draft) -> Draft {
 pub(crate) fn mention(draft: Draft, names: &str) -> Draft {
     let text = MessageText::stored(draft.body.text());
     let mentions = Some(Box::new(mentions(names)));
-    let body = Body::Message { text, mentions, reply_to: None, state: None };
+    let body = Body::Message { text, mentions, reply_to: None, files: None, state: None };
     Draft { body, ..draft }
 }
 
@@ -466,6 +466,7 @@ pub(crate) fn draft(topic: &Topic, from: &str, text: &str) -> Draft {
         from: name(from),
         room: None,
         body: Body::message(MessageText::stored(text)),
+        files: Vec::new(),
         nonce: None,
         check: false,
         may_administer: true,
@@ -499,8 +500,8 @@ pub(crate) fn unreact(topic: &Topic, from: &str, target: u64, emoji: &str) -> Dr
 /// A message that answers another one of its topic.
 pub(crate) fn reply(draft: Draft, to: u64) -> Draft {
     let body = match draft.body {
-        Body::Message { text, mentions, state, .. } => {
-            Body::Message { text, mentions, reply_to: Some(to), state }
+        Body::Message { text, mentions, files, state, .. } => {
+            Body::Message { text, mentions, reply_to: Some(to), files, state }
         }
         body => body,
     };

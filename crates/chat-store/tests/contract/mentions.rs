@@ -45,6 +45,7 @@ async fn mentions_come_back_as_they_were_written(store: TestStore) {
         text: chat_core::MessageText::stored("@bob"),
         mentions: Some(Box::new(mentions.clone())),
         reply_to: None,
+        files: None,
         state: None,
     };
     drafts.push(Draft { body: body(&with_space), ..to_kitchen("alice", "") });

@@ -28,6 +28,7 @@ fn log() -> TestLog {
         from: name(from),
         at_ms: 2,
         state,
+        files: Vec::new(),
         reacted: BTreeMap::new(),
         reactors: BTreeMap::new(),
     };
@@ -247,8 +248,8 @@ fn an_edit_that_its_batch_takes_back_has_no_text() {
 #[test]
 fn a_batch_asks_for_the_messages_that_it_changes_or_answers() {
     let answer = |target| {
-        let (text, mentions, state) = (MessageText::stored("x"), None, None);
-        change("bob", Body::Message { text, mentions, reply_to: Some(target), state })
+        let (text, mentions, files, state) = (MessageText::stored("x"), None, None, None);
+        change("bob", Body::Message { text, mentions, reply_to: Some(target), files, state })
     };
     let drafts = [draft("kitchen", "bob"), answer(ON), answer(99), unreact("bob", "🎉"), unreact("u1", "🎉")];
     let questions = Questions::about(&drafts, Checked::Hinted);

@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use crate::frame::v1;
 use crate::frame::v2::{
-    self, About, ConversationTop, ErrorCode, FEATURES, LeftReason, Limits, ListedRoom, MessageFields,
-    PlaceRef, PresenceWhat, REF_MAX_CHARS, Reply, RoomWhat, TypingIn,
+    self, About, ConversationTop, ErrorCode, LeftReason, Limits, ListedRoom, MessageFields, PlaceRef,
+    PresenceWhat, REF_MAX_CHARS, Reply, RoomWhat, TypingIn,
 };
 use crate::hub::frame_max_bytes;
 use crate::{
-    Access, Body, Emoji, Entry, HubOptions, Level, MENTIONS_MAX, Mentions, MessageState, MessageText,
-    NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, Reaction, Role, RoomName, Topic, Username,
+    Access, AttachedFile, Body, Emoji, Entry, FILES_MAX, FileId, FileName, HubOptions, Level, MENTIONS_MAX,
+    MediaType, Mentions, MessageState, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS,
+    Reaction, Role, RoomName, Topic, Username,
 };
 
 pub(super) fn username(name: &str) -> Username {
@@ -65,6 +66,8 @@ pub(super) fn limits() -> Limits {
         rooms_max: options.client_rooms_max,
         mentions_max: MENTIONS_MAX,
         reactions_max: options.change_rules.reactions_max,
+        files_max: Some(FILES_MAX),
+        file_max_bytes: Some(25 * 1024 * 1024),
         edit_seconds: None,
         history_max: options.history_max,
         resume_max_messages: options.resume_max_messages,
@@ -89,7 +92,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
             epoch,
             heartbeat_seconds: HubOptions::default().heartbeat_seconds,
             limits: limits(),
-            features: FEATURES,
+            features: HubOptions { file_max_bytes: Some(1), ..HubOptions::default() }.announced().collect(),
             rooms: vec![ListedRoom {
                 room: "tech",
                 title: "Техника",
@@ -227,7 +230,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
     let mentions = Mentions { names: vec![username("bob"), username("dave")], all: true };
     let text = MessageText::stored("@bob, @dave и все: смотрите");
     let mentions = Some(Box::new(mentions));
-    let body = Body::Message { text, mentions, reply_to: None, state: None };
+    let body = Body::Message { text, mentions, reply_to: None, files: None, state: None };
     let mentioning = Entry { body, ..in_room("alice", 253, "", Some("a1")) };
     frames.push(written(|out| v2::entry(out, &mentioning)));
     frames.push(written(|out| v2::entry(out, &in_room("bob", 254, "Привет!", None))));
@@ -245,6 +248,7 @@ fn changes() -> Vec<Entry> {
         text: MessageText::stored("Привет, миры!"),
         mentions: None,
         reply_to: None,
+        files: None,
         state: state(MessageState {
             updated: 258,
             edited_at_ms: Some(1_795_372_060_000),
@@ -256,13 +260,22 @@ fn changes() -> Vec<Entry> {
         text: MessageText::stored("И тебе."),
         mentions: None,
         reply_to: Some(253),
+        files: None,
         state: None,
     };
     let deleted = Body::Message {
         text: MessageText::stored(""),
         mentions: None,
         reply_to: None,
+        files: None,
         state: state(MessageState { updated: 5, deleted: true, ..MessageState::default() }),
+    };
+    let with_files = Body::Message {
+        text: MessageText::stored(""),
+        mentions: None,
+        reply_to: None,
+        files: Some([picture(), empty_file()].into()),
+        state: None,
     };
     let in_room = |from, seq, nonce, body| Entry { body, ..in_room(from, seq, "", Some(nonce)) };
     let private = |seq, nonce, body| Entry { body, ..whispered(seq, Some(nonce)) };
@@ -270,6 +283,8 @@ fn changes() -> Vec<Entry> {
     vec![
         in_room("alice", 253, "a1", edited),
         in_room("bob", 256, "b0", answer),
+        in_room("alice", 260, "b2", with_files.clone()),
+        private(6, "b3", with_files),
         private(4, "a2", deleted),
         in_room("alice", 255, "a5", edit(253, Some(MessageText::stored("Привет, миры!")))),
         in_room("alice", 254, "a3", edit(253, None)),
@@ -277,4 +292,24 @@ fn changes() -> Vec<Entry> {
         in_room("bob", 257, "a9", Body::React { target: 253, emoji: emoji() }),
         in_room("bob", 259, "b1", Body::Unreact { target: 253, emoji: emoji() }),
     ]
+}
+
+pub(super) fn picture() -> AttachedFile {
+    AttachedFile {
+        id: FileId::from_bytes(*b"a random number."),
+        name: FileName::clean("кот.png").unwrap(),
+        media_type: MediaType::parse("image/png").unwrap(),
+        size: 48_213,
+        dimensions: Some((640, 480)),
+    }
+}
+
+pub(super) fn empty_file() -> AttachedFile {
+    AttachedFile {
+        id: FileId::from_bytes(*b"another number.."),
+        name: FileName::clean("notes").unwrap(),
+        media_type: MediaType::default(),
+        size: 0,
+        dimensions: None,
+    }
 }

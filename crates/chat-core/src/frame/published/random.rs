@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::REQUESTS;
-use super::examples::{entry, limits, username};
+use super::examples::{empty_file, entry, limits, picture, username};
 use crate::frame::v2::{
     self, ConversationTop, FEATURES, LeftReason, Limits, ListedRoom, MessageFields, PlaceRef, PresenceWhat,
     Reply, RoomWhat, TypingIn,
@@ -35,8 +35,8 @@ pub(super) fn entries() -> impl Strategy<Value = Entry> {
             let nonce = nonce.as_deref();
             let stored = MessageText::stored(&text);
             let body = match kind {
-                Body::Message { reply_to, state, .. } => {
-                    Body::Message { text: stored, mentions, reply_to, state }
+                Body::Message { reply_to, files, state, .. } => {
+                    Body::Message { text: stored, mentions, reply_to, files, state }
                 }
                 Body::Edit { target, text, .. } => {
                     Body::Edit { target, text: text.map(|_| stored), mentions }
@@ -59,8 +59,9 @@ fn kinds() -> impl Strategy<Value = Body> {
         });
     let text = || MessageText::stored("");
     prop_oneof![
-        4 => (any::<Option<u64>>(), proptest::option::of(state)).prop_map(move |(reply_to, state)| {
-            Body::Message { text: text(), mentions: None, reply_to, state }
+        4 => (any::<Option<u64>>(), 0..3_usize, proptest::option::of(state)).prop_map(move |(reply_to, files, state)| {
+            let files = (files > 0).then(|| [picture(), empty_file()][..files].into());
+            Body::Message { text: text(), mentions: None, reply_to, files, state }
         }),
         1 => (any::<u64>(), any::<bool>()).prop_map(move |(target, has_text)| {
             Body::Edit { target, text: has_text.then(text), mentions: None }
@@ -149,7 +150,7 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
             epoch: text,
             heartbeat_seconds: seq,
             limits: Limits { rate_burst: rate, rate_per_second: rate, edit_seconds: listed, ..limits() },
-            features: if is { FEATURES } else { &[] },
+            features: if is { FEATURES.to_vec() } else { Vec::new() },
             rooms,
             has_more_rooms: is,
             privates,
@@ -213,6 +214,15 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
                 .prop_map(Value::from)
                 .boxed()
         }
+        "files" => {
+            let id = prop_oneof![9 => "[a-zA-Z0-9_-]{21}[AQgw]", 1 => Just(empty_file().id.to_string()), 1 => "[a-zA-Z0-9_.-]{21,22}"];
+            prop_oneof![
+                8 => prop::collection::vec(id, 0..3),
+                1 => prop::collection::vec("[a-z]{21}A", 9..12),
+            ]
+            .prop_map(Value::from)
+            .boxed()
+        }
         "emoji" => prop::sample::select(vec!["👍", "❤", "❤️", "🏳️‍🌈", "", "👍🏽👍🏽👍🏽👍🏽👍🏽👍🏽"]).prop_map(Value::from).boxed(),
         "room" => text("[a-zа-я \u{7f}\u{1}]{0,3}|[а-я]{63,66}"),
         "nonce" => text("[a-z]{1,9}|[a-z]{1,9}|[a-z]{0,2}|[а-я]{63,66}|a\u{85}"),
@@ -239,7 +249,8 @@ pub(super) fn value_of(field: &'static str) -> BoxedStrategy<Value> {
     .boxed()
 }
 
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 22] = [
+    "files",
     "type",
     "room",
     "to",

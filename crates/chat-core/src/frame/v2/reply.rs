@@ -5,6 +5,7 @@ use std::io;
 use serde::{Serialize, Serializer};
 
 use super::{About, ErrorCode};
+use crate::file::FileFields;
 use crate::{Access, Body, Entry, GoneReason, Level, MessageText, Nonce, Reaction, Role, Topic, Username};
 
 /// The frames of the server, except entries.
@@ -25,7 +26,7 @@ pub(crate) enum Reply<'a> {
         limits: Limits,
         /// What this server has beyond the protocol's first version; a client asks
         /// for nothing else of that kind.
-        features: &'a [Feature],
+        features: Vec<Feature>,
         /// The rooms of which the user is a member, the one with the newest message
         /// first; at most 200, and fewer where their titles are long.
         rooms: Vec<ListedRoom<'a>>,
@@ -222,9 +223,11 @@ pub(crate) enum Feature {
     Typing,
     /// Members, closed rooms, `hello.rooms`, and the frame `room`.
     Rooms,
+    /// `files` of messages, and the calls for their bytes.
+    Files,
 }
 
-/// What this server has.
+/// What every server of this version has.
 pub(crate) const FEATURES: &[Feature] = &[
     Feature::Edit,
     Feature::Delete,
@@ -236,19 +239,21 @@ pub(crate) const FEATURES: &[Feature] = &[
     Feature::Rooms,
 ];
 
-/// The names of what a server has beyond the first version of v2, as `hello.features`
-/// lists them.
-pub fn features() -> impl Iterator<Item = &'static str> {
-    FEATURES.iter().map(|feature| match feature {
-        Feature::Edit => "edit",
-        Feature::Delete => "delete",
-        Feature::React => "react",
-        Feature::Reply => "reply",
-        Feature::Mentions => "mentions",
-        Feature::Read => "read",
-        Feature::Typing => "typing",
-        Feature::Rooms => "rooms",
-    })
+impl Feature {
+    /// The name, as `hello.features` has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Edit => "edit",
+            Self::Delete => "delete",
+            Self::React => "react",
+            Self::Reply => "reply",
+            Self::Mentions => "mentions",
+            Self::Read => "read",
+            Self::Typing => "typing",
+            Self::Rooms => "rooms",
+            Self::Files => "files",
+        }
+    }
 }
 
 /// The limits that a client should know.
@@ -271,6 +276,12 @@ pub(crate) struct Limits {
     pub(crate) mentions_max: usize,
     /// Different emoji with which users may react to one message.
     pub(crate) reactions_max: usize,
+    /// Files of one message; absent, like the next, where the server takes no files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files_max: Option<usize>,
+    /// Bytes of one file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file_max_bytes: Option<u64>,
     /// For how many seconds after it was stored a message may be edited; absent where it
     /// always may.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -466,6 +477,9 @@ pub(crate) enum EntryFrame<'a> {
         /// The number of the message that it answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         reply_to: Option<u64>,
+        /// Its files, at most 10; its text may be empty then. They stay when it is edited.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<FileFields<'a>>,
         /// When it was last edited, in whole seconds since 1970. This field and those
         /// after it are in replays and pages only.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -501,6 +515,9 @@ pub(crate) enum EntryFrame<'a> {
         /// The number of the message that it answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         reply_to: Option<u64>,
+        /// Its files, at most 10; its text may be empty then. They stay when it is edited.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<FileFields<'a>>,
         /// When it was last edited, in whole seconds since 1970. This field and those
         /// after it are in replays and pages only.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -542,7 +559,7 @@ pub(crate) enum EntryFrame<'a> {
         #[serde(skip_serializing_if = "is_false")]
         mention_all: bool,
     },
-    /// A message is taken back: its text, mentions, `reply_to`, `edited` and reactions
+    /// A message is taken back: its text, files, mentions, `reply_to`, `edited` and reactions
     /// are gone.
     Delete {
         #[serde(flatten)]
@@ -636,6 +653,7 @@ impl<'a> From<&'a Entry> for EntryFrame<'a> {
                 let reactions = state.map_or(&[][..], |state| &state.reactions);
                 let reactions = reactions.iter().map(ReactionShown::from).collect();
                 let updated = state.map(|state| state.updated);
+                let files = body.files().iter().map(FileFields::from).collect();
                 match of {
                     Of::Room(room) => Self::Message {
                         room,
@@ -647,6 +665,7 @@ impl<'a> From<&'a Entry> for EntryFrame<'a> {
                         mentions,
                         mention_all,
                         reply_to,
+                        files,
                         edited,
                         deleted,
                         reactions,
@@ -660,6 +679,7 @@ impl<'a> From<&'a Entry> for EntryFrame<'a> {
                         timestamp,
                         nonce,
                         reply_to,
+                        files,
                         edited,
                         deleted,
                         reactions,

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::{About, ErrorCode, Place, REF_MAX_CHARS};
 use crate::{
-    Body, Emoji, Level, MENTIONS_MAX, Mentions, MessageText, Nonce, PageFrom, RoomName, TextError, Username,
+    Body, Content, Emoji, FILES_MAX, FileId, Level, MENTIONS_MAX, Mentions, MessageText, Nonce, PageFrom,
+    RoomName, TextError, Username,
 };
 
 /// A client's request.
@@ -24,7 +25,7 @@ pub(crate) enum Request {
     /// To leave a room.
     Leave { room: RoomName, reference: Option<String> },
     /// To send a message to a room or to one user, or to change one that is there.
-    Send { place: Place, body: Body, nonce: Nonce },
+    Send { place: Place, content: Content, nonce: Nonce },
     /// To read a page of a room or of a private conversation.
     History { of: Place, range: HistoryRange, limit: usize, fold: bool, reference: Option<String> },
     /// To show the others that the user types, or no longer does.
@@ -133,9 +134,10 @@ fn message(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refus
         return Err(bad("a message to a room has no `to`"));
     }
     let room = parse_room(fields.room.as_deref()).ok_or_else(|| bad(BAD_ROOM))?;
-    let (text, mentions) = fields.text_and_mentions(text_max_chars, &nonce)?;
-    let body = Body::Message { text, mentions, reply_to: fields.reply_to(), state: None };
-    Ok(Request::Send { place: Place::Room(room), body, nonce })
+    let files = fields.files(&nonce)?;
+    let (text, mentions) = fields.text_and_mentions(Blank::with(&files), text_max_chars, &nonce)?;
+    let body = Body::Message { text, mentions, reply_to: fields.reply_to(), files: None, state: None };
+    Ok(Request::Send { place: Place::Room(room), content: Content { body, files }, nonce })
 }
 
 fn private(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
@@ -144,14 +146,19 @@ fn private(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refus
     if to.is_empty() {
         return Err(refusal(ErrorCode::BadRequest, "to is missing", About::Nonce(nonce)));
     }
-    let text = fields.text(text_max_chars, &nonce)?;
-    let body = Body::Message { text, mentions: None, reply_to: fields.reply_to(), state: None };
-    Ok(Request::Send { place: Place::With(to), body, nonce })
+    let files = fields.files(&nonce)?;
+    let text = fields.text(Blank::with(&files), text_max_chars, &nonce)?;
+    let body = Body::Message { text, mentions: None, reply_to: fields.reply_to(), files: None, state: None };
+    Ok(Request::Send { place: Place::With(to), content: Content { body, files }, nonce })
 }
 
 fn edit(fields: ClientFields, text_max_chars: usize) -> Result<Request, Refusal> {
     fields.change(|fields, target, nonce| {
-        let (text, mentions) = fields.text_and_mentions(text_max_chars, nonce)?;
+        if fields.text.is_none() {
+            return Err(refusal(ErrorCode::BadRequest, "text is missing", About::Nonce(nonce.clone())));
+        }
+        // Only the log knows whether the message has files.
+        let (text, mentions) = fields.text_and_mentions(Blank::Allowed, text_max_chars, nonce)?;
         // A private message mentions nobody.
         let mentions = mentions.filter(|_| fields.room.is_some());
         Ok(Body::Edit { target, text: Some(text), mentions })
@@ -282,6 +289,9 @@ pub(crate) struct ClientFields {
     /// The number of the message that this one answers, in the same room or conversation.
     /// Any other number is passed over.
     reply_to: Option<u64>,
+    /// The ids of files that the user has uploaded, each once, at most 10. Each is attached to
+    /// one message. With files the text may be blank.
+    files: Option<Vec<String>>,
     /// Names that the text contains as `@name`, at most 20. Others are passed over.
     mentions: Option<Vec<String>>,
     /// Mentions every member of the room; in a room of more than 100 members only its
@@ -349,7 +359,24 @@ impl ClientFields {
             Some(target) => target.min(SEQ_MAX),
         };
         let body = body(&self, target, &nonce)?;
-        Ok(Request::Send { place, body, nonce })
+        Ok(Request::Send { place, content: body.into(), nonce })
+    }
+
+    fn files(&self, nonce: &Nonce) -> Result<Vec<FileId>, Refusal> {
+        let bad = |message| refusal(ErrorCode::BadRequest, message, About::Nonce(nonce.clone()));
+        let ids = self.files.as_deref().unwrap_or_default();
+        if ids.len() > FILES_MAX {
+            return Err(bad("a message has at most 10 files"));
+        }
+        let mut files = Vec::with_capacity(ids.len());
+        for id in ids {
+            let id = FileId::parse(id).ok_or_else(|| bad(BAD_FILES))?;
+            if files.contains(&id) {
+                return Err(bad(BAD_FILES));
+            }
+            files.push(id);
+        }
+        Ok(files)
     }
 
     fn emoji(&self, nonce: &Nonce) -> Result<Emoji, Refusal> {
@@ -366,6 +393,7 @@ impl ClientFields {
     /// each once.
     fn text_and_mentions(
         &self,
+        blank: Blank,
         max_chars: usize,
         nonce: &Nonce,
     ) -> Result<(MessageText, Option<Box<Mentions>>), Refusal> {
@@ -373,7 +401,7 @@ impl ClientFields {
             let about = About::Nonce(nonce.clone());
             return Err(refusal(ErrorCode::BadRequest, "a message mentions at most 20 users", about));
         }
-        let text = self.text(max_chars, nonce)?;
+        let text = self.text(blank, max_chars, nonce)?;
         let mut names: Vec<Username> = Vec::new();
         for name in self.mentions.iter().flatten() {
             if let Ok(name) = Username::known(name)
@@ -388,9 +416,13 @@ impl ClientFields {
         Ok((text, mentions))
     }
 
-    fn text(&self, max_chars: usize, nonce: &Nonce) -> Result<MessageText, Refusal> {
+    fn text(&self, blank: Blank, max_chars: usize, nonce: &Nonce) -> Result<MessageText, Refusal> {
         let text = self.text.as_deref().unwrap_or("");
-        MessageText::parse(text, max_chars).map_err(|error| {
+        let parsed = match MessageText::parse(text, max_chars) {
+            Err(TextError::Blank) if blank == Blank::Allowed => Ok(MessageText::stored("")),
+            parsed => parsed,
+        };
+        parsed.map_err(|error| {
             let (code, message) = match error {
                 TextError::Blank => (ErrorCode::BadRequest, "the text is blank"),
                 TextError::Nul => (ErrorCode::BadRequest, "the text contains U+0000"),
@@ -398,6 +430,20 @@ impl ClientFields {
             };
             refusal(code, message, About::Nonce(nonce.clone()))
         })
+    }
+}
+
+/// Whether a text may be blank.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    Allowed,
+    Refused,
+}
+
+impl Blank {
+    /// Whether the text of a message with these files may be blank.
+    fn with(files: &[FileId]) -> Self {
+        if files.is_empty() { Self::Refused } else { Self::Allowed }
     }
 }
 
@@ -443,6 +489,7 @@ pub(crate) const SEQS_MAX: usize = 50;
 /// The highest `limit` of a request.
 const LIMIT_MAX: usize = 100;
 const LIMIT_TOO_HIGH: &str = "limit must be at most 100";
+const BAD_FILES: &str = "files must be ids of files, each once";
 const BAD_ROOM: &str = "room must be the name of a room: 1 to 64 characters, no control characters";
 
 #[cfg(test)]
@@ -511,7 +558,7 @@ mod tests {
             parse_10(r#"{"type":"message","room":"tech","text":" hi ","nonce":"n"}"#),
             Ok(Request::Send {
                 place: Place::Room(room("tech")),
-                body: Body::message(text.clone()),
+                content: Body::message(text.clone()).into(),
                 nonce: nonce("n"),
             })
         );
@@ -532,7 +579,7 @@ mod tests {
             parse_10(r#"{"type":"private","to":" bob ","text":"hi","nonce":"n"}"#),
             Ok(Request::Send {
                 place: Place::With("bob".into()),
-                body: Body::message(text.clone()),
+                content: Body::message(text.clone()).into(),
                 nonce: nonce("n")
             })
         );
@@ -549,7 +596,7 @@ mod tests {
             ] {
                 assert_eq!(
                     parse_10(&format!(r#"{{{fields_of_kind},"target":7,"nonce":"n",{fields}}}"#)),
-                    Ok(Request::Send { place: place.clone(), body, nonce: nonce("n") })
+                    Ok(Request::Send { place: place.clone(), content: body.into(), nonce: nonce("n") })
                 );
             }
         }
@@ -581,7 +628,7 @@ mod tests {
                 r#"{{"type":"message","room":"tech","nonce":"n","text":"@bob, @Анна Б. and carol",{fields}}}"#
             );
             match parse(&frame, 100, 100) {
-                Ok(Request::Send { body, .. }) => body.mentions().map(|mentions| {
+                Ok(Request::Send { content, .. }) => content.body.mentions().map(|mentions| {
                     let names = mentions.names.iter().map(|name| name.as_str().to_owned());
                     (names.collect::<Vec<_>>(), mentions.all)
                 }),
@@ -614,7 +661,9 @@ mod tests {
                 r#"{{"type":"edit",{place},"target":1,"nonce":"n","text":"@bob","mentions":["bob","carol"]}}"#
             );
             match parse_10(&frame) {
-                Ok(Request::Send { body, .. }) => body.mentions().map(|mentions| mentions.names.len()),
+                Ok(Request::Send { content, .. }) => {
+                    content.body.mentions().map(|mentions| mentions.names.len())
+                }
                 other => panic!("{other:?}"),
             }
         };
@@ -629,7 +678,10 @@ mod tests {
             for fields in [r#""type":"message","room":"a""#, r#""type":"private","to":"bob""#] {
                 let frame = format!(r#"{{{fields},"text":"hi","nonce":"n","reply_to":{sent}}}"#);
                 match parse_10(&frame) {
-                    Ok(Request::Send { body: Body::Message { reply_to, .. }, .. }) => {
+                    Ok(Request::Send {
+                        content: Content { body: Body::Message { reply_to, .. }, .. },
+                        ..
+                    }) => {
                         assert_eq!(reply_to, expected, "{sent}");
                     }
                     other => panic!("{frame}: {other:?}"),
@@ -706,7 +758,6 @@ mod tests {
             (r#"{"type":"delete","to":" ","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
             (r#"{"type":"delete","room":"a","to":"b","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
             (r#"{"type":"edit","room":"a","target":1,"nonce":"n"}"#, (BadRequest, about("n"))),
-            (r#"{"type":"edit","room":"a","target":1,"text":" ","nonce":"n"}"#, (BadRequest, about("n"))),
             (
                 r#"{"type":"edit","room":"a","target":1,"text":"12345678901","nonce":"n"}"#,
                 (TextTooLong, about("n")),

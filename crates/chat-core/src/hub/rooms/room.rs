@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::newest::Newest;
 use super::recent::{RecentFrames, RecentLimits};
 use super::side::Side;
-use crate::frame::{Version, v1};
+use crate::frame::{Encoding, Version, v1};
 use crate::hub::activity::Window;
 use crate::hub::client::ClientRef;
 use crate::hub::feed::{Feed, Offer};
@@ -336,7 +336,7 @@ impl Room {
     pub(super) fn deliver(
         &mut self,
         entry: &Entry,
-        framing: Framing,
+        encoding: Encoding<'_>,
         recent: RecentLimits,
         scratch: &mut Vec<u8>,
     ) -> bool {
@@ -355,7 +355,7 @@ impl Room {
         for version in Version::ALL {
             let side = &mut self.sides[version as usize];
             if !side.is_empty() {
-                is_pending |= side.deliver(version, entry, self.shown_s, framing, recent, scratch);
+                is_pending |= side.deliver(version, entry, self.shown_s, encoding, recent, scratch);
             }
         }
         is_pending
@@ -365,7 +365,7 @@ impl Room {
     pub(super) fn start(
         &mut self,
         page: &Page,
-        framing: Framing,
+        encoding: Encoding<'_>,
         recent: RecentLimits,
         scratch: &mut Vec<u8>,
     ) {
@@ -377,14 +377,14 @@ impl Room {
             // A client's `hello` was older than this page.
             page.entries.iter().for_each(|entry| window.note(entry));
         }
-        self.keep_page(page, framing, recent, scratch);
+        self.keep_page(page, encoding, recent, scratch);
     }
 
     /// Takes what is new to the room, which has started, from its newest page.
     pub(super) fn learn_newest(
         &mut self,
         page: &Page,
-        framing: Framing,
+        encoding: Encoding<'_>,
         recent: RecentLimits,
         scratch: &mut Vec<u8>,
     ) {
@@ -394,12 +394,18 @@ impl Room {
         }
         self.feed.note_committed(page.last);
         if page.last == top {
-            self.keep_page(page, framing, recent, scratch);
+            self.keep_page(page, encoding, recent, scratch);
         }
     }
 
     /// Makes recent frames of a page that ends with the newest entry.
-    fn keep_page(&mut self, page: &Page, framing: Framing, recent: RecentLimits, scratch: &mut Vec<u8>) {
+    fn keep_page(
+        &mut self,
+        page: &Page,
+        encoding: Encoding<'_>,
+        recent: RecentLimits,
+        scratch: &mut Vec<u8>,
+    ) {
         // Counted also if no client sees it: one that joins later gets these
         // entries from the log, and then notices.
         let newest_s = page.entries.iter().map(|entry| entry.at_ms / 1000).max();
@@ -408,7 +414,7 @@ impl Room {
             let side = &mut self.sides[version as usize];
             if !side.is_empty() && !side.has_recent() {
                 for entry in &page.entries {
-                    side.keep(version, entry, framing, recent, scratch);
+                    side.keep(version, entry, encoding, recent, scratch);
                 }
             }
         }

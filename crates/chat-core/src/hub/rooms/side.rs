@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::recent::{Recent, RecentFrames, RecentLimits};
-use crate::frame::Version;
+use crate::frame::{Encoding, Version};
 use crate::outputs::Outputs;
 use crate::{ClientId, Entry, Framing};
 
@@ -80,15 +80,15 @@ impl Side {
         version: Version,
         entry: &Entry,
         shown_s: u64,
-        framing: Framing,
+        encoding: Encoding<'_>,
         recent: RecentLimits,
         scratch: &mut Vec<u8>,
     ) -> bool {
         let start = self.pending.len();
-        let is_shown = framing.entry(&mut self.pending, version, entry, shown_s);
+        let is_shown = encoding.entry(&mut self.pending, version, entry, shown_s);
         if version == Version::V1 && shown_s > entry.at_ms / 1000 {
             // A notice was shown meanwhile; a replay has no notices.
-            self.keep(version, entry, framing, recent, scratch);
+            self.keep(version, entry, encoding, recent, scratch);
         } else {
             self.recent.push(entry, &self.pending[start..], recent);
         }
@@ -106,12 +106,12 @@ impl Side {
         &mut self,
         version: Version,
         entry: &Entry,
-        framing: Framing,
+        encoding: Encoding<'_>,
         recent: RecentLimits,
         scratch: &mut Vec<u8>,
     ) {
         scratch.clear();
-        framing.entry(scratch, version, entry, entry.at_ms / 1000);
+        encoding.entry(scratch, version, entry, entry.at_ms / 1000);
         self.recent.push(entry, scratch, recent);
     }
 

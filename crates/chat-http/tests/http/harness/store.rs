@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chat_core::{
-    ChangeRefused, Commit, Conversations, Draft, Emoji, Memberships, MessagesFrom, Page, PageFrom,
-    PageLimits, Pair, ReadState, Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark,
-    Username, WantedChange,
+    AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, FileId, FileQuotas, FileRefused,
+    FilesUsage, FoundFile, Memberships, MessagesFrom, Page, PageFrom, PageLimits, Pair, ReadState,
+    ReservedFile, Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::{
-    EventLog, ListedRoom, MemoryStore, MessageReactions, NewUser, RoleChange, RoomRepository, Session,
-    SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    EventLog, FileRepository, ListedRoom, MemoryStore, MessageReactions, NewUser, RoleChange, RoomRepository,
+    Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -404,5 +404,57 @@ impl RoomRepository for Store {
 
     fn add_rooms<'a>(&'a self, rooms: &'a [(RoomName, String)], now_ms: u64) -> StoreFuture<'a, ()> {
         self.write(self.memory.add_rooms(rooms, now_ms))
+    }
+}
+
+impl FileRepository for Store {
+    fn reserve_file<'a>(
+        &'a self,
+        file: &'a ReservedFile,
+        quotas: FileQuotas,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<(), FileRefused>> {
+        self.write(self.memory.reserve_file(file, quotas, now_ms))
+    }
+
+    fn store_file<'a>(
+        &'a self,
+        owner: &'a Username,
+        file: &'a AttachedFile,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.store_file(owner, file, now_ms))
+    }
+
+    fn find_file<'a>(&'a self, id: &'a FileId) -> StoreFuture<'a, Option<FoundFile>> {
+        self.ask(self.memory.find_file(id))
+    }
+
+    fn readable_file<'a>(
+        &'a self,
+        id: &'a FileId,
+        reader: &'a Username,
+    ) -> StoreFuture<'a, Option<AttachedFile>> {
+        self.ask(self.memory.readable_file(id, reader))
+    }
+
+    fn files_to_delete(&self, before_ms: u64, max: usize) -> StoreFuture<'_, Vec<FileId>> {
+        self.write(self.memory.files_to_delete(before_ms, max))
+    }
+
+    fn drop_file<'a>(&'a self, id: &'a FileId) -> StoreFuture<'a, ()> {
+        self.write(self.memory.drop_file(id))
+    }
+
+    fn forget_files<'a>(&'a self, ids: &'a [FileId]) -> StoreFuture<'a, ()> {
+        self.write(self.memory.forget_files(ids))
+    }
+
+    fn files_after<'a>(&'a self, after: Option<&'a FileId>, max: usize) -> StoreFuture<'a, Vec<FoundFile>> {
+        self.ask(self.memory.files_after(after, max))
+    }
+
+    fn files_usage(&self) -> StoreFuture<'_, FilesUsage> {
+        self.ask(self.memory.files_usage())
     }
 }
