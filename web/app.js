@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
-import { byId, isolated, LATER_AFTER_MS, symbol, want, wantStyle } from "./view/dom.js";
+import { byId, isolated, LATER_AFTER_MS, symbol, TOUCH, want, wantStyle } from "./view/dom.js";
 import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
@@ -28,7 +28,7 @@ const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
 
 showLanguage();
-fitKeyboard();
+if (TOUCH.matches) import("./view/keyboard.js").then(({ fitKeyboard }) => fitKeyboard(), () => {});
 start();
 
 document.addEventListener("click", async ({ target }) => {
@@ -147,12 +147,3 @@ async function showLanguage() {
 
 /** The chat of a user of whom messages are kept opens after this time even without an answer. */
 const SHOWN_AFTER_MS = 700;
-
-/** On some phones the keyboard covers the page instead of making it smaller. */
-function fitKeyboard() {
-  const viewport = window.visualViewport;
-  viewport?.addEventListener("resize", () => {
-    const covered = window.innerHeight - viewport.height * viewport.scale;
-    document.documentElement.style.setProperty("--covered", `${covered > 60 ? covered : 0}px`);
-  });
-}

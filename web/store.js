@@ -44,6 +44,11 @@ export class OutboxStore {
     return new Set((await this.#records("readonly")).map(({ tab }) => tab));
   }
 
+  /** @returns {Promise<Set<string>>} the names that files of kept messages have in this browser */
+  async locals() {
+    return new Set((await this.#records("readonly")).flatMap(({ files = [] }) => files.map(({ local = "" }) => local)));
+  }
+
   /**
    * Takes over the messages of other tabs. It is one transaction: only one tab gets
    * each message.

@@ -176,6 +176,6 @@ export const AT_ONCE = 2;
 /** A request that does not go on for this long is ended. At its end the server stores and looks at the file. */
 export const SILENT_MS = 60_000;
 /** Refusals that another try does not change. @type {Record<number, string>} */
-const REASONS = { 400: "file_refused", 413: "file_too_large", 507: "no_space" };
+const REASONS = { 400: "file_refused", 410: "file_lost", 413: "file_too_large", 507: "no_space" };
 /** 401: signing in again may help; 408, 425, 429: later. */
 const TEMPORARY = new Set([401, 408, 425, 429]);

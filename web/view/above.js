@@ -4,10 +4,12 @@
 
 import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
 import { Typing } from "../logic/typing.js";
+import { filesHere } from "../files-here.js";
 import { ASKED_EVERY_MS, Presence } from "../presence.js";
 import { t } from "../words.js";
 import { Absent } from "./absent.js";
 import { act } from "./actions.js";
+import { Attach } from "./attach.js";
 import { Browse } from "./browse.js";
 import { Details } from "./details.js";
 import { byId } from "./dom.js";
@@ -57,6 +59,7 @@ export class Above {
   details;
   absent;
   messages;
+  attach;
   #foot;
   #reactions;
   #welcome;
@@ -84,6 +87,8 @@ export class Above {
     this.absent = new Absent(directory, hooks.toast);
     useKeys(byId("messages", HTMLElement));
     this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
+    filesHere.begin(client, hooks);
+    this.attach = new Attach(client, directory, hooks);
     this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
     this.#reactions = new Reactions(client, directory, hooks);
     this.#welcome = new Welcome(client, directory, {
@@ -91,6 +96,15 @@ export class Above {
       invite: () => this.copy(new URL("/", location.href).href, t.addressCopied),
     });
     hooks.changed();
+  }
+
+  /**
+   * The page is left.
+   * @param {boolean} isLeft whether the user signs out
+   */
+  end(isLeft) {
+    this.messages.flush();
+    if (isLeft) filesHere.leave();
   }
 
   /**
@@ -157,6 +171,8 @@ export class Above {
     this.absent.update();
     this.details.update();
     this.messages.update();
+    filesHere.update();
+    this.attach.update();
     const key = this.#directory.current;
     showTyping((key && this.#client.typing?.of(key)) || []);
   }

@@ -1,5 +1,6 @@
 // What the buttons in a message do.
 
+import { filesHere } from "../files-here.js";
 import { may, targetOf } from "../logic/changing.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -33,6 +34,7 @@ export function act(action, item, button, { client, composer, directory, step, c
     case "edit": {
       const waiting = client.outbox.find(nonce);
       const text = waiting ? client.shownItem(waiting).text : "";
+      if (waiting?.files) filesHere.restore(waiting.key, waiting.files);
       step({ type: "discard", nonce });
       composer.insert(text);
       break;

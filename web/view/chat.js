@@ -87,7 +87,7 @@ export class Chat {
       names: ({ key }) => this.#directory.names(key),
     });
     this.#composer = new Composer({
-      send: (key, text, mentionable, about) => this.#send(key, text, mentionable, about),
+      send: (...written) => this.#send(...written),
       about: (key) => this.#memory.draftAbout(key),
       draft: (key) => this.#memory.draft(key),
       keepDraft: (key, text) => this.#memory.setDraft(key, text),
@@ -125,7 +125,7 @@ export class Chat {
    * @param {boolean} isLeft whether the user signs out: another user may be next
    */
   async end(isLeft) {
-    this.#above?.messages.flush();
+    this.#above?.end(isLeft);
     this.#composer.close();
     if (isLeft) this.#memory.forget();
     this.#controller.abort();
@@ -350,9 +350,10 @@ export class Chat {
       return undefined;
     }
     const found = replyTo > 0 ? client.quote(key, replyTo) : client.look(key, { nonce });
-    const line = found?.text.split("\n", 1)[0]?.slice(0, QUOTED_MAX_CHARS) ?? "";
+    const words = found?.text || (found?.files?.map(({ name }) => name).join(", ") ?? "");
+    const line = words.split("\n", 1)[0]?.slice(0, QUOTED_MAX_CHARS);
     const isGone = found === null || found?.deleted === true;
-    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : line;
+    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : (line ?? "");
     return { seq: replyTo, from: found?.from ?? "", text, isGone };
   }
 
@@ -375,11 +376,12 @@ export class Chat {
    * @param {string} text
    * @param {Mentionable} mentionable
    * @param {import("../settings.js").DraftAbout | null} about the message that it answers
+   * @param {import("../logic/outbox.js").FileOf[]} [files]
    */
-  #send(key, text, mentionable, about) {
+  #send(key, text, mentionable, about, files) {
     const { text: said, ...mentioned } = this.#said(key, text, mentionable);
     const { seq, nonce } = about ?? {};
-    this.#session.write(key, said, { ...mentioned, ...(seq ? { replyTo: seq } : nonce && { replyToNonce: nonce }) });
+    this.#session.write(key, said, { ...mentioned, ...(files && { files }), ...(seq ? { replyTo: seq } : nonce && { replyToNonce: nonce }) });
     this.#list.sent();
     if (about) {
       this.#memory.setDraftAbout(key, null);
@@ -421,8 +423,10 @@ export class Chat {
     opens("new-talk-open", (above) => above.newTalk.open());
     opens("browse-open", (above) => above.browse.open());
     opens("title", (above) => above.details.toggle());
-    // The bar of a message must not wait for what is loaded later.
+    opens("attach", (above) => above.attach.choose());
+    // The bar of a message, and a file that is dropped, must not wait for what is loaded later.
     for (const event of ["pointerover", "focusin"]) byId("messages", HTMLElement).addEventListener(event, () => this.#useAbove(() => {}), { once: true });
+    document.addEventListener("dragenter", () => this.#useAbove(() => {}), { once: true, signal });
     byId("skip", HTMLElement).addEventListener(
       "click",
       (event) => {

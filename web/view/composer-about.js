@@ -1,6 +1,7 @@
 // What stands above the box while a message is edited or answered.
 
 import { targetOf } from "../logic/changing.js";
+import { summaryOf } from "../logic/files.js";
 import { t } from "../words.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 
@@ -74,7 +75,7 @@ export class About {
       this.update();
       return;
     }
-    const shown = JSON.stringify([edited?.seq, edited?.nonce, about, answered?.from, answered?.text, t.chat]);
+    const shown = JSON.stringify([edited?.seq, edited?.nonce, about, answered?.from, answered && summaryOf(answered), t.chat]);
     if (this.#shown === shown) {
       return;
     }
@@ -93,7 +94,7 @@ export class About {
     });
     const words = edited
       ? [element("span", "title", t.editing)]
-      : [element("span", "title", isolated(answered?.from ?? "", "name"), " ", element("span", "quiet", answered?.text.replace(/\s+/g, " ").slice(0, QUOTE_MAX_LENGTH) ?? t.replyingTo))];
+      : [element("span", "title", isolated(answered?.from ?? "", "name"), " ", element("span", "quiet", answered ? summaryOf(answered).replace(/\s+/g, " ").slice(0, QUOTE_MAX_LENGTH) : t.replyingTo))];
     this.#bar.replaceChildren(symbol(edited ? "edit" : "reply"), element("span", "unseen", edited ? "" : `${t.replyingTo} `), ...words, cancel);
     this.#bar.role = "status";
   }
@@ -121,7 +122,8 @@ export class About {
   #save(text, mentionable) {
     const shown = this.#edited;
     this.#endEdit();
-    if (shown && text === "") {
+    // A message with files needs no text.
+    if (shown && text === "" && !shown.files) {
       this.#hooks.remove(shown);
     } else if (shown && text !== shown.text.trim()) {
       this.#hooks.change({ type: "edit", key: shown.key, ...targetOf(shown), ...this.#hooks.said(shown.key, text, mentionable) });

@@ -5,6 +5,7 @@ import { t } from "../words.js";
 import { byId, TOUCH, want } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("../logic/outbox.js").FileOf} FileOf */
 /** @typedef {import("../settings.js").DraftAbout} DraftAbout */
 /** @typedef {import("./names.js").Names} Names */
 /** @typedef {import("./names.js").People} People */
@@ -24,12 +25,14 @@ export class Composer {
   #saving;
   /** Whether the text differs from the kept draft. */
   #isChanged = false;
+  /** What goes with the text, once files can be attached. @type {{ has: (key: Key) => boolean, take: (key: Key) => FileOf[] | null | undefined } | null} */
+  files = null;
   /** What becomes of the text, while it is that of a message that is edited. @type {{ save: (text: string, mentionable: Mentionable) => void, cancel: () => void } | null} */
   editing = null;
 
   /**
    * @param {object} hooks
-   * @param {(key: Key, text: string, mentionable: Mentionable, about: DraftAbout | null) => void} hooks.send
+   * @param {(key: Key, text: string, mentionable: Mentionable, about: DraftAbout | null, files?: FileOf[]) => void} hooks.send
    * @param {(key: Key) => DraftAbout | null} hooks.about the message that the draft answers
    * @param {(key: Key) => string} hooks.draft
    * @param {(key: Key, text: string) => void} hooks.keepDraft
@@ -128,14 +131,16 @@ export class Composer {
     const mentionable = this.#names ? { mentions: this.#names.known, mentionAll: this.#names.mayMentionAll } : {};
     if (this.editing) {
       if (chars <= this.#maxChars) this.editing.save(text, mentionable);
-    } else if (this.#key && chars > 0 && chars <= this.#maxChars) {
+    } else if (this.#key && this.#hasContent && chars <= this.#maxChars) {
+      const files = this.files?.take(this.#key);
+      if (files === null) return;
       const about = this.#hooks.about(this.#key);
       this.#text.value = "";
       this.#names?.close();
       this.#isChanged = true;
       this.#keepDraft();
       this.#show();
-      this.#hooks.send(this.#key, text, mentionable, about);
+      this.#hooks.send(this.#key, text, mentionable, about, files);
     }
     this.focus();
   }
@@ -182,12 +187,16 @@ export class Composer {
     }
   }
 
+  get #hasContent() {
+    return this.#text.value.trim() !== "" || (!this.editing && this.#key !== null && this.files?.has(this.#key) === true);
+  }
+
   #show() {
     const left = this.#maxChars - (this.#text.value.length < COUNTED_FROM_LENGTH ? 0 : charsOf(this.#text.value));
     this.#counter.textContent = left < 0 ? t.charsOver(-left) : left <= COUNTED_LEFT ? t.charsLeft(left) : "";
     this.#counter.classList.toggle("error", left < 0);
     this.#text.ariaInvalid = left < 0 ? "true" : null;
-    this.#form.classList.toggle("has-text", this.#text.value.trim() !== "");
+    this.#form.classList.toggle("has-text", this.#hasContent);
     // A screen reader announces it at times, and not at every key.
     this.#counter.ariaLive = left < 0 || left % COUNTED_STEP === 0 ? "polite" : "off";
     this.#fit();
@@ -195,15 +204,7 @@ export class Composer {
 
   /** Makes the box as high as its text, where the style alone cannot. */
   #fit() {
-    const box = this.#text.parentElement;
-    if (!GROWS && box) {
-      // The messages above must not move while the text is measured.
-      box.style.minHeight = `${box.offsetHeight}px`;
-      this.#text.style.height = "";
-      const { scrollHeight, clientHeight } = this.#text;
-      if (scrollHeight > clientHeight) this.#text.style.height = `${scrollHeight}px`;
-      box.style.minHeight = "";
-    }
+    if (!GROWS) import("./grow.js").then(({ grow }) => grow(this.#text), () => {});
   }
 }
 

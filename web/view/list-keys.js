@@ -41,7 +41,7 @@ function move(list, event) {
  */
 function setTabStops(target, tabIndex) {
   const item = target instanceof Element ? target.closest(".message") : null;
-  for (const stop of item?.querySelectorAll("a, button") ?? []) {
+  for (const stop of item?.querySelectorAll("a, button, audio, video") ?? []) {
     if (stop instanceof HTMLElement) stop.tabIndex = tabIndex;
   }
 }

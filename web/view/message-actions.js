@@ -3,9 +3,10 @@
 
 import { addressOf } from "../logic/address.js";
 import { lastEditable, may, targetOf } from "../logic/changing.js";
+import { addressOfFile } from "../logic/files.js";
 import { t } from "../words.js";
 import { ask } from "./ask.js";
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { EmojiUse } from "./emoji.js";
 import { completeEmoji } from "./emoji-names.js";
 import { EmojiPicker } from "./emoji-picker.js";
@@ -24,7 +25,7 @@ import { Undo } from "./undo.js";
 /** @typedef {import("./directory.js").Directory} Directory */
 /** @typedef {Parameters<import("../session.js").Session["change"]>[0]} Change */
 
-/** @typedef {"reply" | "react" | "edit" | "copy-link" | "copy-text" | "delete"} Action */
+/** @typedef {"reply" | "react" | "edit" | "copy-link" | "copy-text" | "download" | "delete"} Action */
 
 /**
  * @typedef {object} Hooks
@@ -127,6 +128,7 @@ export class MessageActions {
       ...(may.edit ? /** @type {const} */ (["edit"]) : []),
       ...(shown.text ? /** @type {const} */ (["copy-text"]) : []),
       ...(shown.seq ? /** @type {const} */ (["copy-link"]) : []),
+      ...(shown.files?.length === 1 && shown.files[0]?.id ? /** @type {const} */ (["download"]) : []),
       ...(may.delete ? /** @type {const} */ (["delete"]) : []),
     ];
   }
@@ -159,6 +161,9 @@ export class MessageActions {
         break;
       case "copy-text":
         this.#hooks.copy(shown.text, t.textCopied);
+        break;
+      case "download":
+        for (const file of shown.files ?? []) download(file);
         break;
       case "delete":
         this.#undo.start(shown);
@@ -229,6 +234,14 @@ export class MessageActions {
   }
 }
 
+/** @param {import("../logic/outbox.js").FileOf} file */
+function download(file) {
+  const link = element("a");
+  link.href = addressOfFile(file);
+  link.download = file.name;
+  link.click();
+}
+
 const NOTHING = { edit: false, delete: false, react: false, reply: false };
 /** Keys by their place, for keyboards with other letters. @type {Record<string, string>} */
 const LETTERS = { KeyR: "r", KeyE: "e", NumpadAdd: "+" };
@@ -238,5 +251,6 @@ const SYMBOLS = {
   edit: "M5 19h3.5L18.5 9 15 5.5 5 15.5zM13 7.5l3.5 3.5",
   "copy-text": "M9 9h10v10H9zM15 9V5H5v10h4",
   "copy-link": "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
+  download: "M12 4v11M6.5 10 12 15.5 17.5 10M5 20h14",
   delete: "M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.4L17 7M10 10.5v5.5M14 10.5v5.5",
 };

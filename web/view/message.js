@@ -68,8 +68,13 @@ export function messageItem(message, { me, names, isContinued, quote }) {
     note.title = fullTimeOf(edited);
     item.append(element("div", "body", text, " ", note));
   }
-  if (isMine && !isWaiting) item.append(pending ? statusOf("waiting", t.waiting) : statusOf("stored", t.stored));
   appendFold(item, message.text);
+  if (message.files) {
+    const files = element("div", "with-files");
+    item.append(files);
+    fill("files", files, (view) => [view.filesOf(message)]);
+  }
+  if (isMine && !isWaiting) item.append(pending ? statusOf("waiting", t.waiting) : statusOf("stored", t.stored));
   if (!isMine) item.classList.toggle("mention", item.querySelector("span.mention-name") !== null);
   if (message.reactions?.length) item.append(reactionsOf(message.reactions));
   return item;
@@ -90,7 +95,7 @@ export function showState(item, { state, reason }) {
   if (shown === "failed") {
     import("./refused.js").then(({ appendFailed }) => appendFailed(item, reason)).catch(() => {});
   } else {
-    item.querySelector(":scope > .text, :scope > .body")?.after(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
+    item.querySelector(":scope > :nth-last-child(1 of .text, .body, .unfold, .with-files)")?.after(statusOf(shown, shown === "stored" ? t.stored : t.waiting));
   }
 }
 
@@ -215,12 +220,8 @@ function textOf(text, mentioned, names) {
   }
   /** @param {{ text: string, name: string }} mention */
   const mention = (mention) => (mentioned.includes(mention.name) ? element("span", "mention-name", mention.text) : personLink(mention));
-  if (MARKED.test(text)) {
-    if (markdown) {
-      shown.append(...markdown.shownOf(text, names, mention));
-      return shown;
-    }
-    wantMarkdown(shown, (markdown) => markdown.shownOf(text, names, mention));
+  if (MARKED.test(text) && fill("markdown", shown, (view) => view.shownOf(text, names, mention))) {
+    return shown;
   }
   for (const piece of piecesOf(text, names)) {
     switch (piece.kind) {
@@ -257,14 +258,14 @@ export function linkTo(href, ...children) {
 }
 
 /**
- * What shows Markdown, once a message has needed it.
- * @typedef {typeof import("./markdown.js")} Markdown
+ * What shows Markdown, and files, once a message has needed it.
+ * @typedef {{ markdown: typeof import("./markdown.js"), files: typeof import("./files.js") }} Views
  */
 
-/** @type {Markdown | null} */
-let markdown = null;
-/** Messages that are shown without their markup until it is there. @type {Map<HTMLElement, (markdown: Markdown) => Node[]>} */
-const unmarked = new Map();
+/** Those that are there. @type {Partial<Views>} */
+const views = {};
+/** Elements that are shown without until it is there. @type {{ [K in keyof Views]: Map<HTMLElement, (view: Views[K]) => Node[]> }} */
+const waiting = { markdown: new Map(), files: new Map() };
 /** Calls a function that changes the height of messages. */
 let changing = (/** @type {() => void} */ change) => change();
 
@@ -274,24 +275,35 @@ export function onHeights(change) {
 }
 
 /**
+ * Puts nodes of a view into an element, once the view is loaded.
+ * @template {keyof Views} K
+ * @param {K} kind
  * @param {HTMLElement} shown
- * @param {(markdown: Markdown) => Node[]} nodes
+ * @param {(view: Views[K]) => Node[]} nodes
+ * @returns {boolean} whether they are there already
  */
-function wantMarkdown(shown, nodes) {
-  if (unmarked.size === 0) {
-    Promise.all([import("./markdown.js"), wantStyle("markdown")]).then(
+function fill(kind, shown, nodes) {
+  const view = views[kind];
+  if (view) {
+    shown.append(...nodes(view));
+    return true;
+  }
+  const all = waiting[kind];
+  if (all.size === 0) {
+    Promise.all([kind === "files" ? import("./files.js") : import("./markdown.js"), wantStyle(kind)]).then(
       ([loaded]) => {
-        markdown = loaded;
+        const view = (views[kind] = /** @type {Views[K]} */ (loaded));
         changing(() => {
-          for (const [shown, nodes] of unmarked) if (shown.isConnected) shown.replaceChildren(...nodes(loaded));
+          for (const [shown, nodes] of all) if (shown.isConnected) shown.replaceChildren(...nodes(view));
         });
-        unmarked.clear();
+        all.clear();
       },
       // Without a network: the next one tries again.
-      () => unmarked.clear(),
+      () => all.clear(),
     );
   }
-  unmarked.set(shown, nodes);
+  all.set(shown, nodes);
+  return false;
 }
 
 /**

@@ -4,6 +4,7 @@
 import { isWanted, SAID_EVERY_MS } from "../logic/account.js";
 import { addressOf } from "../logic/address.js";
 import { isMessage } from "../logic/changes.js";
+import { summaryOf } from "../logic/files.js";
 import { mentions } from "../logic/text.js";
 import { t, wantLaterWords } from "../words.js";
 import { byId, element } from "./dom.js";
@@ -50,10 +51,10 @@ export class News {
       return;
     }
     if (isInView) {
-      this.#announce(entry.from, entry.text);
+      this.#announce(entry.from, summaryOf(entry));
     } else if (isWanted(account.of(key), account.isMentioned(entry) || this.#isNamed(key, entry))) {
       const title = key.startsWith("@") ? entry.from : `${entry.from} · ${this.#directory.titleOf(key)}`;
-      this.#notify(title, entry.text, key, entry.seq);
+      this.#notify(title, summaryOf(entry), key, entry.seq);
     }
   }
 
@@ -97,7 +98,8 @@ export class News {
    * @param {string} from
    * @param {string} text
    */
-  #announce(from, text) {
+  async #announce(from, text) {
+    await wantLaterWords();
     this.#pending.push(t.saidBy(from, text.slice(0, ANNOUNCED_MAX_CHARS)));
     this.#announcing ??= setTimeout(() => {
       this.#announcing = undefined;

@@ -1,7 +1,7 @@
 // What the user reads when the server has refused a message, or a change of one.
 
-import { t, wantLaterWords } from "../words.js";
-import { button, element } from "./dom.js";
+import { t } from "../words.js";
+import { button, element, want } from "./dom.js";
 
 /** @typedef {import("../logic/outbox.js").Item} Item */
 
@@ -11,7 +11,7 @@ import { button, element } from "./dom.js";
  * @param {string} [reason] the code of the error
  */
 export async function appendFailed(message, reason) {
-  await wantLaterWords();
+  await want("later");
   if (message.dataset.state === "failed" && !message.querySelector(":scope > .not-sent")) {
     message.append(lineOf(sentenceOf(undefined, reason), [["retry", t.tryAgain], ["edit", t.edit], ["discard", t.discard]]));
   }
@@ -23,7 +23,7 @@ export async function appendFailed(message, reason) {
  * @param {Item[]} refused edits and deletions
  */
 export async function appendRefused(message, refused) {
-  await wantLaterWords();
+  await want("later");
   for (const { nonce, kind, text, reason } of refused) {
     const isEdit = kind === "edit";
     /** @type {[string, string][]} */

@@ -72,11 +72,11 @@ export const en = {
   writeInRoom: (name) => `Write in “${name}”`,
   writeInPrivate: (name) => `Write to ${name}`,
   send: "Send",
+  attach: "Attach files",
   charsLeft: (n) => `${n} left`,
   charsOver: (n) => `${n} ${plural(n, "character", "characters")} too many`,
 
   settings: "Settings",
-  saidBy: (from, text) => `${from}: ${text}`,
   roomTitles: {
     "default ": "General",
     "default Общая": "General",

@@ -72,10 +72,10 @@ export const ru = {
   writeInRoom: (/** @type {string} */ name) => `Написать в «${name}»`,
   writeInPrivate: (/** @type {string} */ name) => `Лично: ${name}`,
   send: "Отправить",
+  attach: "Прикрепить файлы",
   charsLeft: (/** @type {number} */ n) => `Осталось ${n}`,
   charsOver: (/** @type {number} */ n) => `Лишних символов: ${n}`,
 
   settings: "Настройки",
-  saidBy: (/** @type {string} */ from, /** @type {string} */ text) => `${from}: ${text}`,
   roomTitles: /** @type {Record<string, string>} */ ({ "default ": "Общая" }),
 };
