@@ -15,9 +15,9 @@ use uuid::Uuid;
 use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
-    EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, Retention, RoleChange, RoomRepository,
-    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User,
-    UserRepository,
+    EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention, RoleChange,
+    RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, TrimPosition,
+    Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -172,6 +172,38 @@ impl UserRepository for MemoryStore {
             let user = inner.users.get_mut(name).filter(|user| user.password_hash == old);
             Ok(user.map(|user| new.clone_into(&mut user.password_hash)).is_some())
         })
+    }
+
+    fn change_password<'a>(&'a self, change: PasswordChange<'a>) -> StoreFuture<'a, Option<Vec<SessionId>>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            let user = inner.users.get_mut(change.user).filter(|user| user.password_hash == change.old);
+            let Some(user) = user else { return Ok(None) };
+            change.new.clone_into(&mut user.password_hash);
+            let is_ended =
+                |id: &SessionId, session: &mut Session| session.user == *change.user && id != change.kept;
+            Ok(Some(inner.sessions.extract_if(is_ended).map(|(id, _)| id).collect()))
+        })
+    }
+
+    fn set_avatar<'a>(
+        &'a self,
+        name: &'a Username,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            let is_expected = |user: &&mut User| [old, new].contains(&user.avatar.as_deref());
+            let user = inner.users.get_mut(name).filter(is_expected);
+            Ok(user.map(|user| user.avatar = new.map(str::to_owned)).is_some())
+        })
+    }
+
+    fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(
+            async move { Ok(self.lock().users.values().any(|user| user.avatar.as_deref() == Some(avatar))) },
+        )
     }
 
     fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {

@@ -75,6 +75,28 @@ pub trait UserRepository: Send + Sync {
         new: &'a str,
     ) -> StoreFuture<'a, bool>;
 
+    /// Replaces the hash of an account's password if it still is `old`, and ends all
+    /// sessions of the account for good, except `kept`, in one transaction. Returns the
+    /// sessions that it ended, in no order; `None`, and nothing is changed, if another call
+    /// has changed the password meanwhile.
+    ///
+    /// It also ends a session that a sign-in opens meanwhile and that the sign-in checks by
+    /// the old hash. A retry after a lost answer returns only the sessions that it found
+    /// itself.
+    fn change_password<'a>(&'a self, change: PasswordChange<'a>) -> StoreFuture<'a, Option<Vec<SessionId>>>;
+
+    /// Replaces the picture of an account if it still is `old`. Returns whether it was;
+    /// also `true` if it is `new` already.
+    fn set_avatar<'a>(
+        &'a self,
+        name: &'a Username,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> StoreFuture<'a, bool>;
+
+    /// Returns whether any account has the picture at this path. It looks at all accounts.
+    fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool>;
+
     /// Deletes an account, if there is one. Its messages stay, its name stays reserved, and
     /// it leaves all rooms; where it was the only moderator, the longest member becomes one.
     /// What it has read in private conversations stays, too. The caller
@@ -450,6 +472,19 @@ pub struct User {
     pub avatar: Option<String>,
     /// When the account was made, in milliseconds since 1970 (UTC); 0 if unknown.
     pub created_at_ms: u64,
+}
+
+/// A change of a password by its user, who is signed in.
+#[derive(Debug, Clone, Copy)]
+pub struct PasswordChange<'a> {
+    /// The account.
+    pub user: &'a Username,
+    /// The hash of the password that was checked.
+    pub old: &'a str,
+    /// The hash of the new password, in PHC string format.
+    pub new: &'a str,
+    /// The session that stays.
+    pub kept: &'a SessionId,
 }
 
 impl User {

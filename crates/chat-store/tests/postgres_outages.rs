@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use chat_core::{Draft, Outcome, Page, PageFrom};
+use chat_core::{Draft, Outcome, Page, PageFrom, SessionId};
 use chat_store::test_postgres::{TestCluster, TestDatabase};
 use chat_store::{
-    DatabaseUrl, EventLog, NewUser, PostgresOptions, PostgresStore, StoreError, Stores, UserRepository as _,
+    DatabaseUrl, EventLog, NewUser, PasswordChange, PostgresOptions, PostgresStore, StoreError, Stores,
+    UserRepository as _,
 };
 use common::proxy::{FATES, Fate, Proxy};
 use common::{ALL, WithNonce as _, draft, edit, name, react, room, texts, unreact};
@@ -232,6 +233,20 @@ async fn a_change_of_an_account_is_made_once_and_reported_once() {
         assert!(!store.set_password_hash(&user.name, "old", "newer").await.unwrap(), "{fate:?}");
         let found = store.find_user(&user.name).await.unwrap().unwrap();
         assert_eq!(found.password_hash, "new");
+
+        proxy.next_with(&person, fate);
+        assert!(store.set_avatar(&user.name, None, Some("/uploads/a.webp")).await.unwrap(), "{fate:?}");
+        let kept = SessionId::new("kept");
+        let change = |old, new| PasswordChange { user: &user.name, old, new, kept: &kept };
+        proxy.next_with(&person, fate);
+        assert!(store.change_password(change("new", "newest")).await.unwrap().is_some(), "{fate:?}");
+        proxy.next_with(&person, fate);
+        assert!(store.change_password(change("new", "other")).await.unwrap().is_none(), "{fate:?}");
+        let found = store.find_user(&user.name).await.unwrap().unwrap();
+        assert_eq!(
+            (found.password_hash.as_str(), found.avatar.as_deref()),
+            ("newest", Some("/uploads/a.webp"))
+        );
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{SessionId, Skeleton, Username};
 
+use super::failure::Failure;
+use super::pool::Pool;
 use super::{PostgresStore, names, roles, rooms, words};
 use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
 use crate::{
-    NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User,
-    UserRepository, columns, rows,
+    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
+    StoreFuture, User, UserRepository, columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -62,6 +64,30 @@ impl UserRepository for PostgresStore {
                 .row(|| sqlx::query(SET_PASSWORD_HASH).bind(name.as_str()).bind(old).bind(new))
                 .await?;
             Ok(set.is_some())
+        })
+    }
+
+    fn change_password<'a>(&'a self, change: PasswordChange<'a>) -> StoreFuture<'a, Option<Vec<SessionId>>> {
+        Box::pin(self.pool.attempts(move || change_password(&self.pool, change)))
+    }
+
+    fn set_avatar<'a>(
+        &'a self,
+        name: &'a Username,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let set =
+                self.pool.row(|| sqlx::query(SET_AVATAR).bind(name.as_str()).bind(old).bind(new)).await?;
+            Ok(set.is_some())
+        })
+    }
+
+    fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let find = || sqlx::query("SELECT 1 FROM users WHERE avatar = $1 LIMIT 1").bind(avatar);
+            Ok(self.pool.row(find).await?.is_some())
         })
     }
 
@@ -160,6 +186,33 @@ impl PostgresStore {
             false => rows::known_name(&row)?.check(removed).and(Err(StoreError::NameTaken)),
         }
     }
+}
+
+/// Makes an attempt at a change of a password.
+///
+/// The second deletion comes after the commit: a sign-in may have read the old hash before
+/// it, and have opened its session after the statement that deletes the others began. Such
+/// a sign-in that reads its account again after the commit ends its session itself.
+async fn change_password(pool: &Pool, change: PasswordChange<'_>) -> Result<Option<Vec<SessionId>>, Failure> {
+    let mut connection = pool.connection().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
+    let set = sqlx::query(SET_PASSWORD_HASH)
+        .bind(change.user.as_str())
+        .bind(change.old)
+        .bind(change.new)
+        .fetch_optional(&mut connection)
+        .await?;
+    if set.is_none() {
+        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
+        pool.put_back(connection);
+        return Ok(None);
+    }
+    let revoke = || sqlx::query(REVOKE_OTHER_SESSIONS).bind(change.user.as_str()).bind(change.kept.as_str());
+    let mut ended = revoke().fetch_all(&mut connection).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+    ended.extend(revoke().fetch_all(&mut connection).await?);
+    pool.put_back(connection);
+    Ok(Some(ended.iter().map(rows::session_id).collect::<Result<_, _>>()?))
 }
 
 impl SessionRepository for PostgresStore {
@@ -330,6 +383,9 @@ pub(super) const FIND_USERS: &str = "SELECT username, password_hash, avatar,
 const SET_PASSWORD_HASH: &str =
     "UPDATE users SET password_hash = $3 WHERE username = $1 AND password_hash IN ($2, $3) RETURNING 1";
 
+const SET_AVATAR: &str = "UPDATE users SET avatar = $3 WHERE username = $1
+        AND (avatar IS NOT DISTINCT FROM $2 OR avatar IS NOT DISTINCT FROM $3) RETURNING 1";
+
 /// Skips rows that another server is deleting.
 const SWEEP_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
@@ -352,6 +408,11 @@ const SESSIONS_OF: &str = "SELECT id, username, created_at, expires_at, device, 
 /// Locks the rows in one order, so that two statements at once cannot deadlock.
 const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE)
+     RETURNING id";
+
+/// In the same order.
+const REVOKE_OTHER_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
+         SELECT id FROM sessions WHERE username = $1 AND id <> $2 ORDER BY id FOR UPDATE)
      RETURNING id";
 
 const TOUCH_SESSION: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";

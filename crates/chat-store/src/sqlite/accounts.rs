@@ -10,8 +10,8 @@ use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::rooms::members;
 use crate::{
-    NewUser, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User,
-    UserRepository, columns, rows,
+    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
+    StoreFuture, User, UserRepository, columns, rows,
 };
 
 impl UserRepository for SqliteStore {
@@ -76,6 +76,43 @@ impl UserRepository for SqliteStore {
                     .execute(&mut writing.connection)
                     .await;
             writing.finish(work.map(|done| done.rows_affected() > 0).map_err(StoreError::unavailable)).await
+        })
+    }
+
+    fn change_password<'a>(&'a self, change: PasswordChange<'a>) -> StoreFuture<'a, Option<Vec<SessionId>>> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work = change_password(&mut writing.connection, change).await;
+            writing.finish(work).await
+        })
+    }
+
+    fn set_avatar<'a>(
+        &'a self,
+        name: &'a Username,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let mut writing = self.writer.begin().await?;
+            let work = sqlx::query(SET_AVATAR)
+                .bind(name.as_str())
+                .bind(old)
+                .bind(new)
+                .execute(&mut writing.connection)
+                .await;
+            writing.finish(work.map(|done| done.rows_affected() > 0).map_err(StoreError::unavailable)).await
+        })
+    }
+
+    fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT 1 FROM users WHERE avatar = ?1 LIMIT 1")
+                .bind(avatar)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(StoreError::unavailable)?;
+            Ok(row.is_some())
         })
     }
 
@@ -187,6 +224,29 @@ async fn create(
     names::keep(connection, user.name.as_str()).await
 }
 
+async fn change_password(
+    connection: &mut SqliteConnection,
+    change: PasswordChange<'_>,
+) -> Result<Option<Vec<SessionId>>, StoreError> {
+    let set = sqlx::query("UPDATE users SET password_hash = ?3 WHERE username = ?1 AND password_hash = ?2")
+        .bind(change.user.as_str())
+        .bind(change.old)
+        .bind(change.new)
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    if set.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let ended = sqlx::query("DELETE FROM sessions WHERE username = ?1 AND id <> ?2 RETURNING id")
+        .bind(change.user.as_str())
+        .bind(change.kept.as_str())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    ended.iter().map(rows::session_id).collect::<Result<_, _>>().map(Some)
+}
+
 async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<(), StoreError> {
     let removed = sqlx::query("DELETE FROM users WHERE username = ?1")
         .bind(name.as_str())
@@ -199,6 +259,9 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
     // Another program may have added the account without a row in `names`.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }
 }
+
+const SET_AVATAR: &str =
+    "UPDATE users SET avatar = ?3 WHERE username = ?1 AND (avatar IS ?2 OR avatar IS ?3)";
 
 /// Names that differ only in case have the same skeleton in folded case.
 pub(super) const FIND_USER_IGNORING_CASE: &str =

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use chat_core::Outcome;
-use chat_store::{NewUser, StoreError, User};
+use chat_core::{Outcome, SessionId};
+use chat_store::{NewUser, PasswordChange, StoreError, User};
 
-use crate::common::{TestStore, name, newcomer, pair, private, texts};
+use crate::common::{TestStore, name, newcomer, pair, private, session, texts};
 
 every_store! {
     an_account_is_found_by_its_exact_name,
@@ -15,6 +15,8 @@ every_store! {
     a_removed_account_is_gone_and_its_name_stays_taken,
     accounts_are_listed_page_by_page,
     a_password_hash_is_replaced_only_if_it_is_still_the_old_one,
+    a_change_of_a_password_ends_the_other_sessions,
+    a_picture_is_replaced_only_if_it_is_still_the_old_one,
 }
 
 async fn an_account_is_found_by_its_exact_name(store: TestStore) {
@@ -178,4 +180,66 @@ async fn a_password_hash_is_replaced_only_if_it_is_still_the_old_one(store: Test
     assert_eq!(hash("Alice").await, None);
     let alice = users.find_user(&name("alice")).await.unwrap().unwrap();
     assert_eq!((alice.avatar, alice.created_at_ms), (None, 1));
+}
+
+async fn a_change_of_a_password_ends_the_other_sessions(store: TestStore) {
+    store.account("alice").await;
+    let old = store.users.find_user(&name("alice")).await.unwrap().unwrap().password_hash;
+    for (id, person) in [("phone", "alice"), ("laptop", "alice"), ("tablet", "alice"), ("bobs", "bob")] {
+        store.sessions.open_session(&session(id, person, 1, 100)).await.unwrap();
+    }
+    let valid = async || {
+        let ids = ["bobs", "laptop", "phone", "tablet"].map(SessionId::new);
+        let valid = store.sessions.valid_sessions(&ids, 50).await.unwrap();
+        valid.into_iter().map(|(id, _)| id.as_str().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let change = async |person: &str, old: &str, new: &str| {
+        let (user, kept) = (name(person), SessionId::new("laptop"));
+        let change = PasswordChange { user: &user, old, new, kept: &kept };
+        let ended = store.users.change_password(change).await.unwrap();
+        ended.map(|ended| ended.iter().map(|id| id.as_str().to_owned()).collect::<BTreeSet<_>>())
+    };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>();
+    // A caller that checked another hash changes nothing.
+    assert_eq!(change("alice", "another", "new").await, None);
+    assert_eq!(change("Alice", &old, "new").await, None);
+    assert_eq!(valid().await, texts(&["bobs", "laptop", "phone", "tablet"]));
+    assert_eq!(change("alice", &old, "new").await, Some(texts(&["phone", "tablet"])));
+    assert_eq!(valid().await, texts(&["bobs", "laptop"]));
+    assert_eq!(store.users.find_user(&name("alice")).await.unwrap().unwrap().password_hash, "new");
+    assert_eq!(change("alice", &old, "newer").await, None);
+    assert_eq!(change("alice", "new", "newer").await, Some(texts(&[])));
+    // The kept session may be another user's, or none: nothing is kept then.
+    store.account("bob").await;
+    let bobs = store.users.find_user(&name("bob")).await.unwrap().unwrap().password_hash;
+    assert_eq!(change("bob", &bobs, "new").await, Some(texts(&["bobs"])));
+    assert_eq!(valid().await, texts(&["laptop"]));
+}
+
+async fn a_picture_is_replaced_only_if_it_is_still_the_old_one(store: TestStore) {
+    let users = &store.users;
+    let set = async |person: &str, old: Option<&str>, new: Option<&str>| {
+        users.set_avatar(&name(person), old, new).await.unwrap()
+    };
+    let avatar = async |person: &str| users.find_user(&name(person)).await.unwrap().unwrap().avatar;
+    store.account("alice").await;
+    store.account("bob").await;
+    assert!(!users.is_avatar_used("/uploads/a.webp").await.unwrap());
+    assert!(set("alice", None, Some("/uploads/a.webp")).await);
+    assert_eq!((avatar("alice").await.as_deref(), avatar("bob").await), (Some("/uploads/a.webp"), None));
+    assert!(users.is_avatar_used("/uploads/a.webp").await.unwrap());
+    assert!(!users.is_avatar_used("/uploads/A.webp").await.unwrap());
+    // Another request was first.
+    assert!(!set("alice", None, Some("/uploads/b.webp")).await);
+    assert!(!set("alice", Some("/uploads/c.webp"), None).await);
+    assert!(!set("nobody", None, Some("/uploads/b.webp")).await);
+    assert_eq!(avatar("alice").await.as_deref(), Some("/uploads/a.webp"));
+    // It is so already.
+    assert!(set("alice", Some("/uploads/c.webp"), Some("/uploads/a.webp")).await);
+    assert!(set("alice", Some("/uploads/a.webp"), Some("/uploads/b.webp")).await);
+    assert!(!users.is_avatar_used("/uploads/a.webp").await.unwrap());
+    assert!(set("bob", None, Some("/uploads/b.webp")).await);
+    assert!(set("alice", Some("/uploads/b.webp"), None).await);
+    assert_eq!(avatar("alice").await, None);
+    assert!(users.is_avatar_used("/uploads/b.webp").await.unwrap(), "bob has it");
 }

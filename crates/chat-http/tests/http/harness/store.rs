@@ -9,8 +9,8 @@ use chat_core::{
     ReservedFile, Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::{
-    EventLog, FileRepository, ListedRoom, MemoryStore, MessageReactions, NewUser, RoleChange, RoomRepository,
-    Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    EventLog, FileRepository, ListedRoom, MemoryStore, MessageReactions, NewUser, PasswordChange, RoleChange,
+    RoomRepository, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -27,9 +27,9 @@ pub struct Store {
     pub full: AtomicBool,
     /// Checks are never answered.
     pub silent: AtomicBool,
-    /// Creating an account takes 300 ms.
+    /// Creating an account, and changing its picture, takes 300 ms.
     pub slow: AtomicBool,
-    /// An account is created, but the answer is lost.
+    /// An account is created or changed by its user, but the answer is lost.
     pub lost: AtomicBool,
     /// After such a loss, every call fails.
     pub out_after_loss: AtomicBool,
@@ -37,6 +37,8 @@ pub struct Store {
     pub removed_first: AtomicBool,
     /// … or gets another password.
     pub changed_first: AtomicBool,
+    /// Before the next password hash is replaced, the account gets another password.
+    pub changed_before_renewal: AtomicBool,
     /// Password hashes cannot be replaced.
     pub hashes_stay: AtomicBool,
     /// How often an account was looked up by a name.
@@ -93,6 +95,18 @@ impl Store {
         self.ask(answer)
     }
 
+    /// The answer to a change of an account, which may be lost.
+    fn lose<'a, T: Send + 'a>(&'a self, change: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        if !self.lost.load(Ordering::Relaxed) {
+            return change;
+        }
+        Box::pin(async {
+            change.await?;
+            self.out.store(self.out_after_loss.load(Ordering::Relaxed), Ordering::Relaxed);
+            Err(StoreError::Unavailable { source: "the line went dead".into() })
+        })
+    }
+
     /// The answer to a change of a session.
     fn change<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         if self.sessions_stay.load(Ordering::Relaxed) {
@@ -104,14 +118,7 @@ impl Store {
 
 impl UserRepository for Store {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        let creation = self.ask(self.memory.create_user(user));
-        if self.lost.load(Ordering::Relaxed) {
-            return Box::pin(async {
-                creation.await?;
-                self.out.store(self.out_after_loss.load(Ordering::Relaxed), Ordering::Relaxed);
-                Err(StoreError::Unavailable { source: "the line went dead".into() })
-            });
-        }
+        let creation = self.lose(self.ask(self.memory.create_user(user)));
         if !self.slow.load(Ordering::Relaxed) {
             return creation;
         }
@@ -190,7 +197,37 @@ impl UserRepository for Store {
         if self.hashes_stay.load(Ordering::Relaxed) {
             return Box::pin(async { Err(StoreError::Unavailable { source: "read-only".into() }) });
         }
+        if self.changed_before_renewal.swap(false, Ordering::Relaxed) {
+            return Box::pin(async move {
+                self.memory.set_password_hash(name, old, "another").await?;
+                self.memory.set_password_hash(name, old, new).await
+            });
+        }
         self.ask(self.memory.set_password_hash(name, old, new))
+    }
+
+    fn change_password<'a>(&'a self, change: PasswordChange<'a>) -> StoreFuture<'a, Option<Vec<SessionId>>> {
+        self.lose(self.ask(self.memory.change_password(change)))
+    }
+
+    fn set_avatar<'a>(
+        &'a self,
+        name: &'a Username,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> StoreFuture<'a, bool> {
+        let change = self.lose(self.ask(self.memory.set_avatar(name, old, new)));
+        if !self.slow.load(Ordering::Relaxed) {
+            return change;
+        }
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            change.await
+        })
+    }
+
+    fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
+        self.ask(self.memory.is_avatar_used(avatar))
     }
 }
 
