@@ -112,6 +112,9 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
         let url = PublicUrl::parse(url).map_err(|error| given.invalid(&settings::PUBLIC_URL, error))?;
         http.public_url = Some(url);
     }
+    if let Some(title) = given.text(&settings::TITLE)? {
+        http.title = parse_room_title(title).map_err(|error| given.invalid(&settings::TITLE, error))?;
+    }
     let original_rooms = given.bool(&settings::ORIGINAL_ROOMS)?.unwrap_or(false);
     if original_rooms {
         http.rooms = ConfiguredRoom::original().into();
@@ -137,6 +140,7 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
     set(&mut http.picture_threads, given.number(&settings::PICTURE_THREADS)?);
     set(&mut http.picture_queue_max, given.number(&settings::PICTURE_QUEUE_MAX)?);
     set(&mut http.registration, given.one_of(&settings::REGISTRATION)?.map(registration));
+    set(&mut http.password_rule.min_chars, given.number(&settings::PASSWORD_MIN_CHARS)?);
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
@@ -318,11 +322,23 @@ mod tests {
             ("edit_seconds = 9999999999", "edit_seconds"),
             ("reactions_max = 0", "reactions_max"),
             ("reactions_max = 51", "reactions_max"),
+            ("password_min_chars = 0", "password_min_chars"),
+            ("password_min_chars = 129", "password_min_chars"),
+            ("title = \" \"", "title"),
+            ("title = \"a\\nb\"", "title"),
         ] {
             let error = check(toml).err().expect(toml).to_string();
             assert!(error.starts_with(&format!("{setting} in chat.toml, line ")), "{toml}: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_chat_has_a_title_and_a_rule_for_new_passwords() {
+        let http = check("").unwrap().http;
+        assert_eq!((&*http.title, http.password_rule.min_chars), ("Chat", 8));
+        let http = check("title = \" Наш чат \"\npassword_min_chars = 1").unwrap().http;
+        assert_eq!((&*http.title, http.password_rule.min_chars), ("Наш чат", 1));
     }
 
     #[test]

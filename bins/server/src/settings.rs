@@ -56,6 +56,7 @@ macro_rules! settings {
 settings! {
     CONFIG = path("config", "FILE", "none", "Configuration file (TOML)");
     LISTEN = text("listen", "HOST:PORT", "127.0.0.1:8080", "Address to listen on");
+    TITLE = text("title", "TEXT", "Chat", "Name of this chat, as clients show it; at most 64 characters");
     PUBLIC_URL = text("public_url", "URL", "the host of each request",
         "URL under which browsers reach the server, such as https://chat.example.org, without a path. \
          Only pages of this origin may act for users; cookies need TLS if it is https");
@@ -94,6 +95,8 @@ settings! {
          sockets are then closed");
     REGISTRATION = one_of("registration", &["open", "closed"], "open",
         "Who can create an account: open for everybody, closed for the operator only (server user add)");
+    PASSWORD_MIN_CHARS = number("password_min_chars", "COUNT", 1, 128, "8",
+        "Characters of a new password, which is also not the user's name; older passwords stay valid");
     RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",
         "Names that cannot be registered, separated by commas; names that look like them cannot either");
     ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use chat_auth::{PASSWORD_MAX_BYTES, Password, Passwords};
+use chat_auth::{PASSWORD_MAX_BYTES, Password, PasswordRule, Passwords};
 use chat_core::Username;
 use chat_store::{DatabaseUrl, NewUser, RoleChange, StoreError, Stores, User};
 use clap::{Args, Subcommand};
@@ -127,7 +127,7 @@ async fn add(
         // Before the question for a password.
         check(stores, &name).await?;
     }
-    let (password, printed) = password.get()?;
+    let (password, printed) = password.get(config.http.password_rule, &name)?;
     let password_hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
     let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
     if options.reuse_name {
@@ -217,7 +217,7 @@ async fn reset_password(
     password: NewPassword,
 ) -> Result<(), Box<dyn Error>> {
     let mut user = find(stores, name).await?;
-    let (password, printed) = password.get()?;
+    let (password, printed) = password.get(config.http.password_rule, &user.name)?;
     let hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
     // A sign-in at this moment may have replaced the old hash.
     while !stores.users.set_password_hash(&user.name, &user.password_hash, &hash).await? {
@@ -286,25 +286,29 @@ async fn find(stores: &Stores, name: &str) -> Result<User, Box<dyn Error>> {
 }
 
 impl NewPassword {
-    /// The password, and what to print about it.
-    fn get(&self) -> Result<(Password, String), Box<dyn Error>> {
-        if self.generate {
-            let text = generated();
+    /// The password of an account, and what to print about it.
+    fn get(&self, rule: PasswordRule, name: &Username) -> Result<(Password, String), Box<dyn Error>> {
+        let (text, printed) = if self.generate {
+            let text = generated(rule.min_chars.max(GENERATED_CHARS));
             let printed = format!("Password: {text}\n");
-            return Ok((Password::parse(text)?, printed));
-        }
-        let text = if self.password_stdin || !io::stdin().is_terminal() {
-            line_of_stdin()?
+            (text, printed)
+        } else if self.password_stdin || !io::stdin().is_terminal() {
+            (line_of_stdin()?, String::new())
         } else {
             let text = rpassword::prompt_password("Password: ")?;
             if rpassword::prompt_password("Again: ")? != text {
                 return Err("the two passwords are different".into());
             }
-            text
+            (text, String::new())
         };
-        Ok((Password::parse(text)?, String::new()))
+        let password = Password::parse(text)?;
+        rule.check(&password, |text| name.is_written_as(text))?;
+        Ok((password, printed))
     }
 }
+
+/// Characters of a generated password: more than 100 bits.
+const GENERATED_CHARS: usize = 20;
 
 /// One line of standard input, without its end.
 fn line_of_stdin() -> Result<String, Box<dyn Error>> {
@@ -315,11 +319,11 @@ fn line_of_stdin() -> Result<String, Box<dyn Error>> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
-/// A password of more than 100 bits, in characters that are not mistaken for others.
-fn generated() -> String {
+/// A random password, in characters that are not mistaken for others.
+fn generated(chars: usize) -> String {
     let mut random = rand::rng();
     let letter = || LETTERS.choose(&mut random).copied().map(char::from);
-    std::iter::repeat_with(letter).take(20).flatten().collect()
+    std::iter::repeat_with(letter).take(chars).flatten().collect()
 }
 
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789ABCDEFGHJKMNPQRSTUVWXYZ";

@@ -62,6 +62,38 @@ async fn signing_out_everywhere_survives_a_crash() {
 }
 
 #[tokio::test]
+async fn a_new_password_ends_the_sessions_of_other_devices() {
+    for setup in here([MEMORY, SQLITE, POSTGRES]) {
+        let mut server = TestServer::start(setup).await;
+        let phone = server.person("Алиса").await;
+        let laptop = phone.sign_in().await;
+        let (mut on_phone, mut on_laptop) = (phone.enter("кухня").await, laptop.enter("кухня").await);
+        let change = async |person: &Person, current: &str, new: &str| {
+            let request = Request::post("/api/me/password").header("Cookie", &person.cookie);
+            request.json(&json!({ "current": current, "new": new })).send(person.server).await
+        };
+        let wrong = change(&phone, "guess", "another password").await;
+        assert_eq!((wrong.status, wrong.error().as_str()), (403, "the current password is wrong"));
+        laptop.get("/api/me").await.expect_ok();
+        change(&phone, common::PASSWORD, "another password").await.expect_ok();
+        assert_eq!(on_laptop.close_code().await, Some(4001));
+        assert_eq!(laptop.get("/api/me").await.error(), "invalid token");
+        on_phone.say("still here").await;
+        on_phone.expect("Алиса", "still here").await;
+
+        if setup.store != Store::Memory {
+            server.kill_and_restart().await;
+            assert_eq!(laptop.on(server.address).get("/api/me").await.error(), "invalid token");
+            phone.on(server.address).get("/api/me").await.expect_ok();
+        }
+        for (password, status) in [(common::PASSWORD, 401), ("another password", 200)] {
+            let login = json!({ "username": "Алиса", "password": password });
+            assert_eq!(server.send(Request::post("/api/login").json(&login)).await.status, status);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_signed_out_user_receives_nothing_after_the_answer() {
     for setup in here([MEMORY, SQLITE, POSTGRES]) {
         let server = TestServer::start_with(setup, &["--message-rate", "off"]).await;

@@ -115,8 +115,8 @@ async fn an_account_is_created_with_a_given_or_a_generated_password(mut operator
     assert_eq!(printed, "Алиса has an account now.\n");
     assert_eq!(operator.login("Алиса", "a password ").await, 200);
     // Without a terminal, neither the flag nor the end of the line is needed.
-    operator.done(&["add", "bob"], "geheim").await;
-    assert_eq!(operator.login("bob", "geheim").await, 200);
+    operator.done(&["add", "bob"], "geheimnis").await;
+    assert_eq!(operator.login("bob", "geheimnis").await, 200);
 
     let printed = operator.done(&["add", "carol", "--generate"], "").await;
     let password = printed.lines().last().unwrap().strip_prefix("Password: ").unwrap();
@@ -129,6 +129,8 @@ async fn an_account_is_created_with_a_given_or_a_generated_password(mut operator
         (&["add", "bob"][..], "x\n", "username already exists"),
         (&["add", "Вob"], "x\n", "username looks too much like an existing one"),
         (&["add", "eve"], "\n", "password must not be empty"),
+        (&["add", "eve"], "1234567\n", "password too short (min 8 characters)"),
+        (&["add", "Evangeline"], "evangeline\n", "password must not be the username"),
         (&["add", &"e".repeat(25)], "x\n", "username too long (max 24)"),
         (&["add", "eve"], &"x".repeat(2000), "password too long (max 1024 bytes)"),
         (&["reset-password", "eve"], "x\n", "there is no account \"eve\""),
@@ -208,12 +210,12 @@ async fn a_new_password_ends_all_sessions(mut operator: Operator) {
     let alice = operator.server.person("alice").await;
     let bob = operator.server.person("bob").await;
     let (mut alices, mut bobs) = (alice.enter("default").await, bob.enter("default").await);
-    let printed = operator.done(&["reset-password", "alice"], "another\n").await;
+    let printed = operator.done(&["reset-password", "alice"], "another one\n").await;
     assert_eq!(printed, "alice has a new password; sessions ended: 1.\n");
     assert_eq!(alice.on(operator.server.address).get("/api/me").await.status, 401);
     assert_eq!(bob.on(operator.server.address).get("/api/me").await.status, 200);
     assert_eq!(operator.login("alice", PASSWORD).await, 401);
-    assert_eq!(operator.login("alice", "another").await, 200);
+    assert_eq!(operator.login("alice", "another one").await, 200);
     if operator.store == Store::Postgres {
         assert_eq!(alices.close_code().await, Some(4001));
         bobs.say("still here").await;
@@ -249,13 +251,13 @@ async fn a_removed_account_is_gone_but_its_messages_stay(mut operator: Operator)
     assert_eq!((taken.status, &*taken.error()), (400, "username already exists"));
     let alike = operator.person("аlice").register().await;
     assert_eq!((alike.status, alike.error().contains("looks too much like")), (400, true));
-    let refused = operator.refused(&["add", "alice"], "another").await;
+    let refused = operator.refused(&["add", "alice"], "another one").await;
     assert!(refused.starts_with("alice was the name of a removed account: --reuse-name "), "{refused}");
-    assert_eq!(operator.login("alice", "another").await, 401);
+    assert_eq!(operator.login("alice", "another one").await, 401);
     // … unless the operator wants that.
-    operator.done(&["add", "alice", "--reuse-name"], "another").await;
-    assert_eq!(operator.login("alice", "another").await, 200);
-    let taken = operator.refused(&["add", "alice", "--reuse-name"], "x").await;
+    operator.done(&["add", "alice", "--reuse-name"], "another one").await;
+    assert_eq!(operator.login("alice", "another one").await, 200);
+    let taken = operator.refused(&["add", "alice", "--reuse-name"], "another one").await;
     assert_eq!(taken, "username already exists");
 }
 

@@ -35,7 +35,8 @@ on_every_setup!(
 );
 
 async fn accounts_and_their_errors(setup: Setup) {
-    let server = TestServer::start(setup).await;
+    // As the original had it.
+    let server = TestServer::start_with(setup, &["--password-min-chars", "1"]).await;
     let register = async |name: &str, password: &str| {
         let fields = [("username", name), ("password", password)];
         server.send(Request::post("/api/register").form(&fields, None)).await

@@ -40,7 +40,7 @@ mod sign_in_limiter;
 mod tokens;
 mod verdict;
 
-pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError};
+pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError, PasswordRule};
 pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
 pub use sign_in_limiter::{Attempt, SignInLimiter, SignInLimits, SignInName, SignInRefused};

@@ -38,6 +38,35 @@ impl Password {
     }
 }
 
+/// What a new password must be like. Passwords of existing accounts are not affected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordRule {
+    /// The fewest characters (Unicode scalar values) of a new password.
+    pub min_chars: usize,
+}
+
+impl PasswordRule {
+    /// Checks a new password of an account. `is_name` tells whether a text is the name of
+    /// the account in any spelling: such a password would be the first guess.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::TooShort`] and [`PasswordError::IsName`].
+    pub fn check(self, password: &Password, is_name: impl FnOnce(&str) -> bool) -> Result<(), PasswordError> {
+        let Password(text) = password;
+        if text.chars().count() < self.min_chars {
+            return Err(PasswordError::TooShort { min: self.min_chars });
+        }
+        if is_name(text) { Err(PasswordError::IsName) } else { Ok(()) }
+    }
+}
+
+impl Default for PasswordRule {
+    fn default() -> Self {
+        Self { min_chars: 8 }
+    }
+}
+
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
@@ -56,6 +85,15 @@ pub enum PasswordError {
         /// The most bytes that a password may have.
         max: usize,
     },
+    /// A new password has fewer characters than the [`PasswordRule`] asks for.
+    #[error("password too short (min {min} characters)")]
+    TooShort {
+        /// The fewest characters of a new password.
+        min: usize,
+    },
+    /// A new password is the name of its account.
+    #[error("password must not be the username")]
+    IsName,
 }
 
 #[cfg(test)]
@@ -68,6 +106,19 @@ mod tests {
         assert_eq!(Password::parse(String::new()).unwrap_err(), PasswordError::Empty);
         assert!(Password::parse("ж".repeat(512)).is_ok());
         assert_eq!(Password::parse("ж".repeat(513)).unwrap_err(), PasswordError::TooLong { max: 1024 });
+    }
+
+    #[test]
+    fn a_new_password_has_enough_characters_and_is_not_the_name() {
+        let check = |min_chars, password: &str| {
+            let password = Password::parse(password.to_owned()).unwrap();
+            PasswordRule { min_chars }.check(&password, |text| text == "longname")
+        };
+        // Characters, not bytes.
+        assert_eq!(check(8, "жжжжжжж"), Err(PasswordError::TooShort { min: 8 }));
+        assert_eq!(check(8, "жжжжжжжж"), Ok(()));
+        assert_eq!(check(8, "longname"), Err(PasswordError::IsName));
+        assert_eq!(check(1, "x"), Ok(()));
     }
 
     #[test]

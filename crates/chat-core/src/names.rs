@@ -75,6 +75,13 @@ impl Username {
         skeleton::fold_case(&self.0)
     }
 
+    /// Whether a text is this name in any case, with or without white space around it, and
+    /// however its letters are composed.
+    pub fn is_written_as(&self, text: &str) -> bool {
+        let folded = |text: &str| skeleton::fold_case(&text.trim().nfc().collect::<String>());
+        folded(text) == folded(&self.0)
+    }
+
     /// The name, in its exact spelling.
     pub fn as_str(&self) -> &str {
         &self.0

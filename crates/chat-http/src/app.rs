@@ -63,6 +63,8 @@ pub(crate) struct App {
     store_check: Cached<Result<(), Unready>>,
     /// The users who have a connection.
     online_users: Cached<Arc<HashSet<Username>>>,
+    /// Whether there is an administrator.
+    has_administrator: Cached<Result<bool, Arc<StoreError>>>,
     /// The rooms in use.
     rooms_in_use: Cached<RoomsInUse>,
     /// The open rooms.
@@ -101,6 +103,7 @@ impl App {
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
             store_check: Cached::new(STORE_CHECK_LIFETIME),
             online_users: Cached::new(ONLINE_USERS_LIFETIME),
+            has_administrator: Cached::new(ADMINISTRATOR_LIFETIME),
             rooms_in_use: Cached::new(ROOMS_LIFETIME),
             open_rooms: Cached::new(ROOMS_LIFETIME).resting(ROOMS_REST),
             many_rooms: Mutex::default(),
@@ -154,6 +157,20 @@ impl App {
     /// The users who have a connection. All shards are asked at most once a second.
     pub(crate) async fn online_users(&self) -> Arc<HashSet<Username>> {
         self.online_users.get(async { Arc::new(self.shards.online_users().await) }).await
+    }
+
+    /// Whether there is an administrator. The store is asked at most once a second, also
+    /// for callers who are not signed in.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Store`].
+    pub(crate) async fn has_administrator(&self) -> Result<bool, HttpError> {
+        let ask = async {
+            let administrators = self.parts.users.administrators().await;
+            administrators.map(|administrators| !administrators.is_empty()).map_err(Arc::new)
+        };
+        self.has_administrator.get(ask).await.map_err(HttpError::Store)
     }
 
     /// The rooms with users. All shards are asked at most once a second.
@@ -293,6 +310,8 @@ const OPEN_ROOMS_MAX: usize = 100_000;
 const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);
 /// How long the set of the users who have a connection is reused.
 const ONLINE_USERS_LIFETIME: Duration = Duration::from_secs(1);
+/// How long it is reused whether there is an administrator.
+const ADMINISTRATOR_LIFETIME: Duration = Duration::from_secs(1);
 /// Sessions whose last use is stored at one time: when all users come back at once,
 /// messages must not wait behind these writes.
 const LAST_SEEN_WRITES_MAX: usize = 4;

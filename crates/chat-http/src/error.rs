@@ -54,7 +54,7 @@ pub(crate) enum HttpError {
     Username(UsernameError),
     #[error(transparent)]
     Password(PasswordError),
-    #[error("the registration must be sent as multipart/form-data")]
+    #[error("the form must be sent as multipart/form-data")]
     NotMultipart,
     #[error("the form is damaged")]
     Form(#[source] multer::Error),
@@ -66,6 +66,15 @@ pub(crate) enum HttpError {
     FieldNotText(&'static str),
     #[error(transparent)]
     Avatar(AvatarError),
+    #[error("a picture is required in the field avatar")]
+    AvatarRequired,
+
+    #[error(transparent)]
+    NewPassword(PasswordError),
+    #[error("the current password is wrong")]
+    WrongPassword,
+    #[error("you are signed in by another service: there is no password to change here")]
+    NoPassword,
 
     #[error("the query is not well encoded")]
     QueryEncoding,
@@ -167,6 +176,7 @@ impl HttpError {
         match self {
             Self::MissingToken | Self::InvalidToken(_) | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
             Self::ForeignOrigin
+            | Self::WrongPassword
             | Self::RegistrationClosed
             | Self::NotMember
             | Self::RoomCreation
@@ -176,7 +186,8 @@ impl HttpError {
             | Self::SessionNotFound
             | Self::MessageNotFound
             | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => StatusCode::NOT_FOUND,
-            Self::Change(
+            Self::NoPassword
+            | Self::Change(
                 ChangeRefused::Exists | ChangeRefused::StaysClosed | ChangeRefused::OnlyModerator,
             ) => StatusCode::CONFLICT,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -196,6 +207,8 @@ impl HttpError {
             | Self::FieldTwice(_)
             | Self::FieldNotText(_)
             | Self::Avatar(_)
+            | Self::AvatarRequired
+            | Self::NewPassword(_)
             | Self::QueryEncoding
             | Self::Limit { .. }
             | Self::NameWithSearch

@@ -1,4 +1,4 @@
-//! The form of a registration: `multipart/form-data`, read as it arrives.
+//! Forms (`multipart/form-data`), read as they arrive: of a registration, and of a picture.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,11 +66,7 @@ impl RegistrationForm {
                         once(&mut avatar, picture, "avatar")?;
                     }
                 }
-                _ => {
-                    while field.chunk().await?.is_some() {
-                        held.reset();
-                    }
-                }
+                _ => skip(&mut field, &held).await?,
             }
         }
         Ok(Self {
@@ -79,6 +75,40 @@ impl RegistrationForm {
             avatar,
         })
     }
+}
+
+/// Reads a form with a picture in the field `avatar`. Other fields are ignored.
+///
+/// # Errors
+///
+/// [`HttpError::AvatarRequired`], and those of a request that is malformed, too large or too
+/// slow.
+pub(crate) async fn read_avatar(
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+    avatars: &AvatarFolder,
+    max_bytes: u64,
+) -> Result<ReceivedAvatar, HttpError> {
+    let boundary = boundary(headers).ok_or(HttpError::NotMultipart)?;
+    let held = Held::default();
+    let mut form = Multipart::new(stream(body, held.clone(), max_bytes), boundary);
+    let mut avatar = None;
+    let mut fields = 0;
+    while let Some(mut field) = form.next_field().await? {
+        held.reset();
+        fields += 1;
+        if fields > FIELDS_MAX {
+            return Err(HttpError::TooManyFields);
+        }
+        if field.name() == Some("avatar") && field.file_name().is_some() {
+            if let Some(picture) = picture(&mut field, avatars, &held).await? {
+                once(&mut avatar, picture, "avatar")?;
+            }
+        } else {
+            skip(&mut field, &held).await?;
+        }
+    }
+    avatar.ok_or(HttpError::AvatarRequired)
 }
 
 /// Fields in one form; the page sends three.
@@ -165,6 +195,14 @@ async fn picture(
         Some(avatar) => Ok(Some(avatar.finish().await?)),
         None => Ok(None),
     }
+}
+
+/// Reads a field to its end.
+async fn skip(field: &mut Field<'_>, held: &Held) -> Result<(), HttpError> {
+    while field.chunk().await?.is_some() {
+        held.reset();
+    }
+    Ok(())
 }
 
 /// Sets a field that may be set once. A proxy or filter in front could use the other one

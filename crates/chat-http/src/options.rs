@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chat_auth::SignInLimits;
+use chat_auth::{PasswordRule, SignInLimits};
 use chat_core::{RoomName, Skeleton};
 use chat_shard::ShardOptions;
 use chat_store::Retention;
@@ -13,6 +13,8 @@ use ipnet::IpNet;
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
+    /// The name of this chat, as clients show it.
+    pub title: String,
     /// The URL under which users reach the server. It decides which origin may act for them
     /// and whether cookies are for https only. Without it, the origin must be that of the
     /// request's `Host`.
@@ -29,6 +31,8 @@ pub struct HttpOptions {
 
     /// Who may create an account.
     pub registration: Registration,
+    /// What new passwords must be like.
+    pub password_rule: PasswordRule,
     /// Skeletons of names that nobody can register, nor a name that is
     /// [confusable](Skeleton::is_confusable_with) with one. Existing accounts are not
     /// affected.
@@ -105,12 +109,14 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
+            title: "Chat".to_owned(),
             public_url: None,
             rooms: ConfiguredRoom::new_server().into(),
             rooms_max: 200,
             room_changes_per_minute: 600,
             shards: ShardOptions::default(),
             registration: Registration::Open,
+            password_rule: PasswordRule::default(),
             // Names under which one could ask other users for their passwords.
             reserved_names: ["admin", "administrator", "moderator", "root", "server", "system"]
                 .map(Skeleton::of)

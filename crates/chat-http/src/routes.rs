@@ -1,9 +1,11 @@
 //! The table of all routes, and how a request finds its handler.
 
+mod avatar;
 mod call;
 mod health;
 mod json;
 mod members;
+mod password;
 #[cfg(test)]
 mod published;
 mod query;
@@ -11,6 +13,7 @@ mod reactions;
 mod register;
 mod room_call;
 mod rooms;
+mod server;
 mod sessions;
 mod sign_in;
 mod sign_out;
@@ -42,6 +45,14 @@ const ROUTES: &[Route] = &[
     Route { method: Method::POST, path: "/api/login", handler: |call| Box::pin(sign_in::login(call)) },
     Route { method: Method::POST, path: "/api/logout", handler: |call| Box::pin(sign_out::logout(call)) },
     Route { method: Method::GET, path: "/api/me", handler: |call| Box::pin(users::me(call)) },
+    Route { method: Method::PUT, path: "/api/me/avatar", handler: |call| Box::pin(avatar::put(call)) },
+    Route { method: Method::DELETE, path: "/api/me/avatar", handler: |call| Box::pin(avatar::remove(call)) },
+    Route {
+        method: Method::POST,
+        path: "/api/me/password",
+        handler: |call| Box::pin(password::change(call)),
+    },
+    Route { method: Method::GET, path: "/api/server", handler: |call| Box::pin(server::info(call)) },
     Route { method: Method::GET, path: "/api/users", handler: |call| Box::pin(users::list(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
     Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::list(call)) },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat_core::Username;
-use chat_store::UserRepository;
+use chat_store::{User, UserRepository};
 use tokio::fs::File;
 use tokio::sync::Semaphore;
 
@@ -14,6 +14,7 @@ use super::blocking::blocking;
 use super::error::AvatarError;
 use super::format::format_of_name;
 use super::incoming::IncomingAvatar;
+use super::leaving::{self, LeavingAvatar};
 use super::part_file::{PartFile, PartPurpose};
 use super::picture::{self, Picture};
 use super::prepared::PreparedAvatar;
@@ -23,10 +24,10 @@ use crate::{HttpOptions, percent};
 ///
 /// A served picture has a name made from its content, so that accounts with the same
 /// picture share a file. The file gets that name only once an account names it, and
-/// is removed with the last such account ([`remove_avatar`](super::remove_avatar)).
-/// Until then it is a part file, whose name says for which account it waits. After a
-/// crash in between, the next start asks the store for that account, and serves the
-/// picture or removes it.
+/// is removed once the last such account has another one ([`LeavingAvatar`]) or is removed
+/// ([`remove_avatar`](super::remove_avatar)). Before, it is a part file, whose name says
+/// for which account it waits. After a crash in between, the next start asks the store
+/// whether an account has the picture, and serves or removes it.
 #[derive(Debug)]
 pub(crate) struct AvatarFolder {
     path: PathBuf,
@@ -70,7 +71,7 @@ impl AvatarFolder {
         Ok(IncomingAvatar::new(file, guard, self.max_bytes, permit))
     }
 
-    /// Writes the picture for an account that is about to be created.
+    /// Writes the picture for an account that is about to have it.
     ///
     /// # Errors
     ///
@@ -81,6 +82,16 @@ impl AvatarFolder {
         user: Username,
     ) -> Result<PreparedAvatar, AvatarError> {
         PreparedAvatar::write(&self.path, picture, user).await
+    }
+
+    /// Notes that an account is about to give up its picture. `None` if it has none in this
+    /// folder.
+    ///
+    /// # Errors
+    ///
+    /// [`AvatarError::Io`].
+    pub(crate) async fn note_leaving(&self, user: User) -> Result<Option<LeavingAvatar>, AvatarError> {
+        Ok(LeavingAvatar::note(&self.path, user).await?)
     }
 
     /// Opens the avatar with this percent-encoded file name.
@@ -116,21 +127,23 @@ pub(crate) struct StoredAvatar {
     pub(crate) content_type: &'static str,
 }
 
-/// Serves the picture in a part file if its account exists, and removes it if not. An
-/// upload is removed.
+/// Serves the picture in a part file if an account has it, and removes it if not. An
+/// upload is removed, and so is a picture that its account has given up.
 async fn recover(
     folder: &Path,
     path: &Path,
     purpose: PartPurpose,
     users: &dyn UserRepository,
 ) -> io::Result<()> {
-    let PartPurpose::Prepared { user } = purpose else { return tokio::fs::remove_file(path).await };
+    let user = match purpose {
+        PartPurpose::Prepared { user } => user,
+        PartPurpose::Leaving => return leaving::recover(folder, path, users).await,
+        PartPurpose::Upload => return tokio::fs::remove_file(path).await,
+    };
     let name = picture::file_name(&tokio::fs::read(path).await?);
-    match users.find_user(&user).await {
-        Ok(Some(found)) if found.avatar == Some(address(&name)) => {
-            tokio::fs::rename(path, folder.join(name)).await
-        }
-        Ok(_) => tokio::fs::remove_file(path).await,
+    match users.is_avatar_used(&address(&name)).await {
+        Ok(true) => tokio::fs::rename(path, folder.join(name)).await,
+        Ok(false) => tokio::fs::remove_file(path).await,
         Err(error) => {
             tracing::warn!(
                 user = user.as_str(),

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::hex;
 
-/// A file that is not served, either because it is an upload or because its account
-/// does not exist yet. Dropping this value removes the file.
+/// A file that is not served: an upload, a picture whose account does not have it yet, or a
+/// note. Dropping this value removes the file.
 #[derive(Debug)]
 pub(super) struct PartFile {
     /// `None` once the file is to be kept.
@@ -50,8 +50,10 @@ impl Drop for PartFile {
 pub(super) enum PartPurpose {
     /// An upload.
     Upload,
-    /// A picture that is served once this account exists.
+    /// A picture that is served once this account has it.
     Prepared { user: Username },
+    /// The name of a picture that its account is about to give up.
+    Leaving,
 }
 
 impl PartPurpose {
@@ -61,13 +63,18 @@ impl PartPurpose {
         let id = Uuid::new_v4().simple();
         match self {
             Self::Upload => format!(".{id}.part"),
+            Self::Leaving => format!(".{id}.leaving"),
             Self::Prepared { user } => format!(".{}.{id}.part", hex::encode(user.as_str().as_bytes())),
         }
     }
 
     /// The purpose of a file of that name; `None` if the file is no part file.
     pub(super) fn of_file_name(name: &str) -> Option<Self> {
-        let name = name.strip_prefix('.')?.strip_suffix(".part")?;
+        let name = name.strip_prefix('.')?;
+        if name.ends_with(".leaving") {
+            return Some(Self::Leaving);
+        }
+        let name = name.strip_suffix(".part")?;
         let Some((user, _)) = name.split_once('.') else { return Some(Self::Upload) };
         let user = String::from_utf8(hex::decode(user)?).ok()?;
         Some(Self::Prepared { user: Username::known(&user).ok()? })
@@ -88,10 +95,9 @@ mod tests {
             assert_eq!(format_of_name(&file_name), None);
             assert_eq!(PartPurpose::of_file_name(&file_name), Some(purpose));
         }
-        assert_eq!(
-            PartPurpose::of_file_name(&PartPurpose::Upload.new_file_name()),
-            Some(PartPurpose::Upload)
-        );
+        for purpose in [PartPurpose::Upload, PartPurpose::Leaving] {
+            assert_eq!(PartPurpose::of_file_name(&purpose.new_file_name()), Some(purpose));
+        }
         for other in [".gitkeep", "a.part", ".xy.0.part", ".6.0.part", "..0.part", ".ff.0.part", ".+1.0.part"]
         {
             assert_eq!(PartPurpose::of_file_name(other), None, "{other}");

@@ -1,4 +1,4 @@
-//! A picture on disk whose account does not exist yet.
+//! A picture on disk whose account does not have it yet.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use super::error::AvatarError;
 use super::part_file::{PartFile, PartPurpose};
 use super::picture::Picture;
 
-/// A picture on disk whose account does not exist yet. Dropping this value removes
-/// the file.
+/// A picture on disk whose account does not exist or does not have it yet. Dropping this
+/// value removes the file.
 pub(crate) struct PreparedAvatar {
     file: PartFile,
     /// The path of the avatar's address, below the server's root.
@@ -20,7 +20,7 @@ pub(crate) struct PreparedAvatar {
 }
 
 impl PreparedAvatar {
-    /// Writes the picture for an account that is about to be created. What is written
+    /// Writes the picture for an account that is about to have it. What is written
     /// survives a power cut.
     ///
     /// # Errors

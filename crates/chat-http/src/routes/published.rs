@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{ROUTES, members, reactions, rooms, sessions, sign_in, sign_out, users};
+use super::{ROUTES, members, password, reactions, rooms, server, sessions, sign_in, sign_out, users};
 use crate::answer::{Done, Nothing};
 use crate::avatar::AvatarError;
 use crate::body::BodyError;
@@ -31,12 +31,23 @@ struct Registration {
     /// Trimmed, brought to NFC; then 1 to 24 characters, none of them a control or
     /// invisible one. It may not look like an existing name.
     username: String,
-    /// Verbatim, 1 to 1,024 bytes.
+    /// Verbatim, at most 1,024 bytes, at least as many characters as
+    /// `password_min_chars` of `GET /api/server`, and not the name.
     password: String,
     /// A picture (png, jpeg, gif or webp, judged by its bytes), at most 10 MiB. It
     /// is made small, without its metadata.
     #[schemars(extend("contentMediaType" = "application/octet-stream"))]
     avatar: Option<String>,
+}
+
+/// The form of a new picture.
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+struct NewAvatar {
+    /// A picture (png, jpeg, gif or webp, judged by its bytes), at most 10 MiB. It
+    /// is made small, without its metadata.
+    #[schemars(extend("contentMediaType" = "application/octet-stream"))]
+    avatar: String,
 }
 
 fn schemas() -> Value {
@@ -51,6 +62,7 @@ fn schemas() -> Value {
     written.subschema_for::<users::Profile<'_>>();
     written.subschema_for::<users::Me<'_>>();
     written.subschema_for::<users::UserList>();
+    written.subschema_for::<server::ServerInfo<'_>>();
     written.subschema_for::<Nothing>();
     written.subschema_for::<rooms::RoomList>();
     written.subschema_for::<members::MemberList<'_>>();
@@ -60,6 +72,8 @@ fn schemas() -> Value {
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
     read.subschema_for::<Registration>();
+    read.subschema_for::<NewAvatar>();
+    read.subschema_for::<password::NewPassword>();
     read.subschema_for::<rooms::NewRoom>();
     read.subschema_for::<rooms::RoomChanges>();
     read.subschema_for::<members::NewRole>();
@@ -105,9 +119,18 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::FieldTwice(_)
         | HttpError::FieldNotText(_)
         | HttpError::Avatar(_)
+        | HttpError::AvatarRequired
         | HttpError::NameTaken
         | HttpError::NameConfusable
         | HttpError::NameReserved => ("BadForm", "The form is refused; the sentence says why."),
+        HttpError::NewPassword(_) => {
+            ("BadPassword", "The new password or the body is refused; the sentence says why.")
+        }
+        HttpError::WrongPassword => (
+            "WrongPassword",
+            "The current password is wrong; or the request comes from a page of another site.",
+        ),
+        HttpError::NoPassword => ("NoPassword", "The user has no password on this server."),
         HttpError::QueryEncoding
         | HttpError::Limit { .. }
         | HttpError::NameWithSearch
@@ -169,6 +192,15 @@ fn errors() -> Vec<HttpError> {
         UsernameError::TooLong { max: chat_core::USERNAME_MAX_CHARS }.into(),
         UsernameError::Hidden.into(),
         PasswordError::TooLong { max: chat_auth::PASSWORD_MAX_BYTES }.into(),
+        PasswordError::TooShort { min: options.password_rule.min_chars }.into(),
+        PasswordError::IsName.into(),
+        HttpError::NewPassword(PasswordError::Empty),
+        HttpError::NewPassword(PasswordError::TooLong { max: chat_auth::PASSWORD_MAX_BYTES }),
+        HttpError::NewPassword(PasswordError::TooShort { min: options.password_rule.min_chars }),
+        HttpError::NewPassword(PasswordError::IsName),
+        HttpError::WrongPassword,
+        HttpError::NoPassword,
+        HttpError::AvatarRequired,
         HttpError::NameTaken,
         HttpError::NameConfusable,
         HttpError::NameReserved,
@@ -243,6 +275,8 @@ fn responses() -> Value {
     for (group, errors) in [
         ("NoRegistration", vec![HttpError::ForeignOrigin]),
         ("NotAllowed", vec![HttpError::ForeignOrigin]),
+        ("WrongPassword", vec![HttpError::ForeignOrigin]),
+        ("BadPassword", vec![HttpError::InvalidJson]),
         ("BadRoom", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),
         ("BadQuery", bad_name().into()),
     ] {

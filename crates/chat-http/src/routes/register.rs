@@ -38,6 +38,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         }
     };
     let RegistrationForm { username, password, avatar } = form;
+    app.options.password_rule.check(&password, |text| username.is_written_as(text))?;
     let skeleton = Skeleton::of(username.as_str());
     if app.options.reserved_names.iter().any(|reserved| reserved.is_confusable_with(&skeleton)) {
         return Err(HttpError::NameReserved);
@@ -113,4 +114,4 @@ async fn create(app: &App, user: &NewUser) -> Created {
 }
 
 /// Bytes of a form beside its picture: other fields, headers, boundaries.
-const OTHER_FIELDS_MAX_BYTES: u64 = 64 * 1024;
+pub(super) const OTHER_FIELDS_MAX_BYTES: u64 = 64 * 1024;

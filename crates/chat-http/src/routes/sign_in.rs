@@ -67,8 +67,8 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
             app.sign_in_failures.note(&username, address, started);
         }
     })?;
-    let Verified { user, hash_is_old } = match check(&app, credentials, &mut attempt).await {
-        Ok(Some(verified)) => verified,
+    let user = match check(&app, credentials, &mut attempt).await {
+        Ok(Some(user)) => user,
         Ok(None) => {
             app.metrics.login("refused");
             app.sign_in_failures.note(&username, address, started);
@@ -95,7 +95,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         last_seen_at_ms: now,
     };
     app.parts.sessions.open_session(&session).await?;
-    if was_overtaken(&app, &user, hash_is_old).await? {
+    if was_overtaken(&app, &user).await? {
         app.metrics.login("refused");
         app.parts.sessions.revoke_session(&session.id).await?;
         return Err(HttpError::InvalidCredentials);
@@ -112,16 +112,9 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
 /// Whether the account was removed, or got another password, after the password was
 /// checked. That has ended all sessions of the account except this one, which was not
 /// open yet.
-async fn was_overtaken(app: &App, user: &User, hash_is_old: bool) -> Result<bool, HttpError> {
+async fn was_overtaken(app: &App, user: &User) -> Result<bool, HttpError> {
     let now = app.parts.users.find_user(&user.name).await?;
-    Ok(now.is_none_or(|now| !hash_is_old && now.password_hash != user.password_hash))
-}
-
-/// A user whose name and password are right.
-struct Verified {
-    user: User,
-    /// The hash was outdated and replaced; another sign-in may also have replaced it.
-    hash_is_old: bool,
+    Ok(now.is_none_or(|now| now.password_hash != user.password_hash))
 }
 
 /// The account, if name and password are right. A hash is computed for every name,
@@ -130,30 +123,49 @@ async fn check(
     app: &App,
     credentials: Credentials,
     attempt: &mut Attempt<'_>,
-) -> Result<Option<Verified>, HttpError> {
+) -> Result<Option<User>, HttpError> {
     let user = find(app, &credentials.username).await?;
     if let Some(user) = &user {
         attempt.has_found(user.name.as_str());
     }
-    let Ok(password) = Password::parse(credentials.password) else { return Ok(None) };
+    let Ok(password) = Password::parse(credentials.password.clone()) else { return Ok(None) };
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.parts.passwords.verify_login(password, hash).await?;
-    if let (Some(user), Verdict::RightButOutdated { new_hash }) = (&user, &verdict) {
-        renew_hash(app, user, new_hash).await;
+    match (user, verdict) {
+        (Some(user), Verdict::Right) => Ok(Some(user)),
+        (Some(user), Verdict::RightButOutdated { new_hash }) => {
+            renew_hash(app, user, new_hash, credentials.password).await
+        }
+        _ => Ok(None),
     }
-    let hash_is_old = matches!(verdict, Verdict::RightButOutdated { .. });
-    Ok(user.filter(|_| verdict.is_right()).map(|user| Verified { user, hash_is_old }))
 }
 
-/// Replaces an outdated hash. If that fails, the old hash stays valid, and the next sign-in
-/// tries again.
-async fn renew_hash(app: &App, user: &User, new_hash: &str) {
-    match app.parts.users.set_password_hash(&user.name, &user.password_hash, new_hash).await {
-        Ok(true) => tracing::info!(user = user.name.as_str(), "replaced an outdated password hash"),
-        // Another sign-in has replaced it.
-        Ok(false) => {}
+/// Replaces an outdated hash of a password that is right. If that fails, the old hash stays
+/// valid, and the next sign-in tries again. If another call was first, the account is
+/// returned only if the password is right by the hash that it has now: the call was another
+/// sign-in, or a change of the password.
+async fn renew_hash(
+    app: &App,
+    mut user: User,
+    new_hash: String,
+    password: String,
+) -> Result<Option<User>, HttpError> {
+    let users = &app.parts.users;
+    match users.set_password_hash(&user.name, &user.password_hash, &new_hash).await {
+        Ok(true) => {
+            tracing::info!(user = user.name.as_str(), "replaced an outdated password hash");
+            user.password_hash = new_hash;
+            Ok(Some(user))
+        }
+        Ok(false) => {
+            let Some(user) = users.find_user(&user.name).await? else { return Ok(None) };
+            let Ok(password) = Password::parse(password) else { return Ok(None) };
+            let verdict = app.parts.passwords.verify_login(password, Some(&user.password_hash)).await?;
+            Ok(verdict.is_right().then_some(user))
+        }
         Err(error) => {
-            tracing::warn!(user = user.name.as_str(), %error, "an outdated password hash could not be replaced")
+            tracing::warn!(user = user.name.as_str(), %error, "an outdated password hash could not be replaced");
+            Ok(Some(user))
         }
     }
 }

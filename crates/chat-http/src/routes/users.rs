@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::call::Call;
-use super::query;
+use super::{query, server};
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
@@ -31,7 +31,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
             username: me.user.as_str(),
             avatar: account.and_then(|user| user.avatar).unwrap_or_default(),
             role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
-            features: app.options.shards.hub.features().collect(),
+            features: server::features(&app.options),
         },
     );
     if let Some(token) = renew(&app, &me).await? {
@@ -188,9 +188,9 @@ impl ListedUser {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Profile<'a> {
     /// The name in its exact spelling.
-    username: &'a str,
+    pub(super) username: &'a str,
     /// The path of the avatar, such as `/uploads/….webp`; empty if there is none.
-    avatar: String,
+    pub(super) avatar: String,
 }
 
 /// A new token for a browser, once half the lifetime of its token has passed.

@@ -32,7 +32,7 @@ pub fn signed(claims: &Value) -> String {
     format!("auth={}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap())
 }
 
-async fn with_external_tokens() -> Chat {
+pub async fn with_external_tokens() -> Chat {
     let options = TokenOptions { accept_external: true, ..TokenOptions::default() };
     Chat::with_auth(PasswordsOptions::default(), tokens_with(options), |_| {}).await
 }

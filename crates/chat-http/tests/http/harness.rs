@@ -7,7 +7,7 @@ mod store;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chat_auth::{HashCost, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
+use chat_auth::{HashCost, PasswordRule, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
 use chat_http::{HttpOptions, Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -44,14 +44,30 @@ impl Chat {
         tokens: Tokens,
         change: impl FnOnce(&mut HttpOptions),
     ) -> Self {
+        Self::of(Store::default(), passwords, tokens, change).await
+    }
+
+    /// A server on a store that has something already.
+    pub async fn on(store: Store, change: impl FnOnce(&mut HttpOptions)) -> Self {
+        Self::of(store, PasswordsOptions::default(), tokens(), change).await
+    }
+
+    async fn of(
+        store: Store,
+        passwords: PasswordsOptions,
+        tokens: Tokens,
+        change: impl FnOnce(&mut HttpOptions),
+    ) -> Self {
         let uploads = tempfile::tempdir().unwrap();
         let mut options = HttpOptions {
             uploads_dir: uploads.path().join("uploads"),
+            // Most tests are about something else.
+            password_rule: PasswordRule { min_chars: 1 },
             login_floor: Duration::from_millis(20),
             ..HttpOptions::default()
         };
         change(&mut options);
-        let store = Arc::new(Store::default());
+        let store = Arc::new(store);
         let parts = Parts {
             users: store.clone(),
             sessions: store.clone(),

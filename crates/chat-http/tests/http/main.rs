@@ -13,6 +13,7 @@ mod external_tokens;
 mod harness;
 mod limits;
 mod origins;
+mod own_account;
 mod pages;
 mod pictures;
 mod published;

@@ -75,7 +75,7 @@ async fn only_a_form_can_register() {
         &long,
     ] {
         let reply = chat.call("POST", "/api/register", &[("Content-Type", content_type)], &good).await;
-        let sentence = "the registration must be sent as multipart/form-data";
+        let sentence = "the form must be sent as multipart/form-data";
         assert_eq!(reply.refusal(), (400, sentence.to_owned()), "{content_type}");
     }
     assert_eq!(chat.call("POST", "/api/register", &[], &good).await.status, 400);
