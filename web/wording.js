@@ -27,6 +27,8 @@ export function wording(error) {
   if (/^username must not contain/.test(sentence)) return ["name", t.nameBadChars];
   if (/^username and password/.test(sentence)) return ["name", t.nameNeeded];
   if (/^password too long/.test(sentence)) return ["password", t.passwordTooLong];
+  if (/^password too short/.test(sentence)) return ["password", t.passwordMin(Number(/\d+/.exec(sentence)))];
+  if (/^password must not be the/.test(sentence)) return ["password", t.passwordIsName];
   if (status === 413 || /^the avatar is too large/.test(sentence)) return ["picture", t.pictureTooLarge];
   if (/avatar|picture|image/i.test(sentence)) return ["picture", t.badPicture];
   if (status === 429) return ["form", t.tooManyTries(soonOf(error.retryAfterSeconds))];

@@ -14,6 +14,7 @@ export function furnish(door) {
   const toRegister = make("button", { type: "button", id: "to-register", "aria-controls": "register", "data-t": "newHere" });
   const toSignIn = make("button", { type: "button", id: "to-sign-in", "aria-controls": "sign-in", "data-t": "signIn" });
   const words = make("p", { id: "door-words" });
+  const passwordHint = make("small", { id: "register-password-hint" });
   const crop = new PictureCrop();
   crop.className = "field";
   const register = make(
@@ -21,7 +22,7 @@ export function furnish(door) {
     // If the code that sends it breaks, method and action keep the password out of the address.
     { id: "register", method: "post", action: "/api/register", enctype: "multipart/form-data", novalidate: true, hidden: true },
     nameField("register", make("small", { id: "register-name-hint", "data-t": "nameHint" })),
-    passwordField("register", "new-password"),
+    passwordField("register", "new-password", passwordHint),
     crop,
     make("p", { class: "error", role: "alert" }),
     make("button", { class: "primary", "data-t": "register" }),
@@ -45,7 +46,7 @@ export function furnish(door) {
     make("div", { class: "card" }, make("div", { class: "segments", role: "group" }, toRegister, toSignIn), register, signIn),
     make("p", { class: "languages" }, languageButton("ru", "Русский"), " ", languageButton("en", "English")),
   );
-  return { register, signIn, words, toRegister, toSignIn, crop };
+  return { register, signIn, words, toRegister, toSignIn, crop, passwordHint };
 }
 
 /**
@@ -54,7 +55,7 @@ export function furnish(door) {
  */
 function nameField(form, ...hint) {
   const id = `${form}-name`;
-  const described = [`${id}-error`, ...(hint.length > 0 ? [`${id}-hint`] : [])].join(" ");
+  const described = describedBy(id, hint);
   const more = { autocomplete: "username", autocapitalize: "none", spellcheck: "false", dir: "auto", required: true, "aria-describedby": described };
   return make(
     "div",
@@ -67,10 +68,20 @@ function nameField(form, ...hint) {
 }
 
 /**
+ * The elements that describe a field.
+ * @param {string} id
+ * @param {Node[]} hint
+ */
+function describedBy(id, hint) {
+  return hint.length > 0 ? `${id}-error ${id}-hint` : `${id}-error`;
+}
+
+/**
  * @param {string} form
  * @param {string} autocomplete
+ * @param {...Node} hint
  */
-function passwordField(form, autocomplete) {
+function passwordField(form, autocomplete, ...hint) {
   const id = `${form}-password`;
   return make(
     "div",
@@ -79,10 +90,11 @@ function passwordField(form, autocomplete) {
     make(
       "div",
       { class: "with-button" },
-      make("input", { id, name: "password", type: "password", autocomplete, required: true, "aria-describedby": `${id}-error` }),
+      make("input", { id, name: "password", type: "password", autocomplete, required: true, "aria-describedby": describedBy(id, hint) }),
       make("button", { type: "button", class: "icon", "data-reveal": id }, symbol("eye")),
     ),
     make("p", { class: "error", id: `${id}-error`, role: "alert" }),
+    ...hint,
   );
 }
 

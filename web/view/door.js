@@ -1,6 +1,6 @@
 // The door: the forms for signing in and registering.
 
-import { login, register } from "../account.js";
+import { login, register, serverInfo } from "../account.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
@@ -18,6 +18,9 @@ export class Door {
   #toRegister;
   #toSignIn;
   #crop;
+  #passwordHint;
+  /** The fewest characters of a new password; 1 where the server has not said it. */
+  #passwordMin = 1;
   #entered;
   #room;
 
@@ -28,13 +31,14 @@ export class Door {
   constructor(entered, room) {
     this.#entered = entered;
     this.#room = room;
-    const { register, signIn, words, toRegister, toSignIn, crop } = furnish(this.#door);
+    const { register, signIn, words, toRegister, toSignIn, crop, passwordHint } = furnish(this.#door);
     this.#register = register;
     this.#signIn = signIn;
     this.#words = words;
     this.#toRegister = toRegister;
     this.#toSignIn = toSignIn;
     this.#crop = crop;
+    this.#passwordHint = passwordHint;
     translate(this.#door);
     this.#toRegister.addEventListener("click", () => this.#show(this.#register));
     this.#toSignIn.addEventListener("click", () => this.#show(this.#signIn));
@@ -59,6 +63,7 @@ export class Door {
     const name = input(this.#signIn, "username");
     name.value ||= settings.name ?? "";
     this.#show(form);
+    this.#learnRule();
     showError(form, "form", error === null ? "" : wording(error)[1]);
   }
 
@@ -73,6 +78,7 @@ export class Door {
   retranslate() {
     const invitation = this.#room ? t.invitationTo(this.#room) : t.invitation;
     this.#words.textContent = this.#signIn.hidden ? invitation : t.welcomeBack;
+    this.#passwordHint.textContent = this.#passwordMin > 1 ? t.passwordMin(this.#passwordMin) : "";
     this.#crop.retranslate();
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
       if (eye instanceof HTMLButtonElement) {
@@ -82,6 +88,12 @@ export class Door {
     for (const form of [this.#signIn, this.#register]) {
       clearErrors(form);
     }
+  }
+
+  /** Shows what the server asks of a new password. It says so again when it refuses one. */
+  async #learnRule() {
+    this.#passwordMin = (await serverInfo().catch(() => null))?.password_min_chars ?? 1;
+    this.#passwordHint.textContent = this.#passwordMin > 1 ? t.passwordMin(this.#passwordMin) : "";
   }
 
   /** @param {HTMLFormElement} form */

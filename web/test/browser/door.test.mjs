@@ -76,6 +76,9 @@ scenario("errors are shown at their fields, in both languages", async () => {
   assert.deepEqual(await tryIt("register", "x".repeat(25), PASSWORD), ["24 characters at most."]);
   assert.deepEqual(await tryIt("register", "a\u202eb", PASSWORD), ["The name has control or invisible characters."]);
   assert.deepEqual(await tryIt("register", "new", ""), ["Please enter a password."]);
+  assert.deepEqual(await tryIt("register", "new", "1234567"), ["At least 8 characters."]);
+  assert.equal(await page.textContent("#register-password-hint"), "At least 8 characters.");
+  assert.deepEqual(await tryIt("register", "new name", "New Name"), ["The password must not be the name."]);
   assert.deepEqual(await tryIt("sign-in", "anna", "wrong"), ["Wrong name or password."]);
   await page.fill("#sign-in-password", PASSWORD);
   await page.press("#sign-in-password", "Enter");
