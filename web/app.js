@@ -54,7 +54,7 @@ async function start() {
       await begin(known);
     } else {
       await openDoor(isSignedOut ? null : error);
-      import("./view/chat.js").catch(() => {});
+      setTimeout(() => import("./view/chat.js").catch(() => {}), LATER_AFTER_MS);
     }
   }
   navigator.serviceWorker?.register("/sw.js").catch(() => {});

@@ -58,6 +58,7 @@ export class Attach {
     composer.files = {
       has: (key) => filesHere.draft(key).length > 0,
       take: (key) => this.#take(key),
+      update: () => this.update(),
     };
     document.addEventListener("paste", (event) => this.#paste(event));
     document.addEventListener("dragstart", () => (this.#isOwn = true));

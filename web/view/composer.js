@@ -25,7 +25,7 @@ export class Composer {
   #saving;
   /** Whether the text differs from the kept draft. */
   #isChanged = false;
-  /** What goes with the text, once files can be attached. @type {{ has: (key: Key) => boolean, take: (key: Key) => FileOf[] | null | undefined } | null} */
+  /** What goes with the text, once files can be attached. @type {{ has: (key: Key) => boolean, take: (key: Key) => FileOf[] | null | undefined, update: () => void } | null} */
   files = null;
   /** What becomes of the text, while it is that of a message that is edited. @type {{ save: (text: string, mentionable: Mentionable) => void, cancel: () => void } | null} */
   editing = null;
@@ -105,6 +105,7 @@ export class Composer {
     this.#keepDraft();
     this.editing = editing;
     this.#text.value = text;
+    this.files?.update();
     this.#show();
     this.focus();
     this.#text.setSelectionRange(text.length, text.length);
@@ -116,6 +117,7 @@ export class Composer {
     this.#isChanged = false;
     this.#text.value = this.#key ? this.#hooks.draft(this.#key) : "";
     this.#names?.close();
+    this.files?.update();
     this.#show();
   }
 

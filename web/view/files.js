@@ -200,7 +200,7 @@ function mediaCell(kind, media, frame) {
 
 /** @returns {Cell} */
 function cardCell() {
-  const node = element("a", "card");
+  const node = element("a", "file-card");
   return {
     kind: "card",
     node,

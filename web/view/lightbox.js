@@ -24,8 +24,8 @@ class Lightbox {
   #count = element("span", "quiet");
   #download = element("a", "icon", symbol("download"));
   #close = button("icon", symbol("close"));
-  #previous = button("icon previous", symbol("back"));
-  #next = button("icon next", symbol("back"));
+  #previous = button("icon previous", symbol("previous"));
+  #next = button("icon next", symbol("previous"));
   #node = mount(
     make("dialog", { id: "lightbox", class: "lightbox" }, element("header", "", this.#words, this.#count, this.#download, this.#close), this.#stage, this.#previous, this.#next),
   );
@@ -182,7 +182,7 @@ class Lightbox {
 }
 
 const SYMBOLS = {
-  back: "M14.5 5.5 8 12l6.5 6.5",
+  previous: "M14.5 5.5 8 12l6.5 6.5",
 };
 /** A finger that goes this far means it. */
 const SWIPE_PX = 60;
