@@ -102,9 +102,9 @@ export class Above {
    * The page is left.
    * @param {boolean} isLeft whether the user signs out
    */
-  end(isLeft) {
+  async end(isLeft) {
     this.messages.flush();
-    if (isLeft) filesHere.leave();
+    if (isLeft) await filesHere.leave();
   }
 
   /**

@@ -125,14 +125,14 @@ export class Chat {
    * @param {boolean} isLeft whether the user signs out: another user may be next
    */
   async end(isLeft) {
-    this.#above?.end(isLeft);
+    const left = this.#above?.end(isLeft);
     this.#composer.close();
     if (isLeft) this.#memory.forget();
     this.#controller.abort();
     this.#session.end();
     byId("chat", HTMLElement).hidden = true;
     this.#attention.show("", 0);
-    await this.#withdraw();
+    await Promise.all([this.#withdraw(), left]);
   }
 
   find() {

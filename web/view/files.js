@@ -241,7 +241,7 @@ export function showUpload(node, { id, local }) {
   node.dataset.upload = state;
   progress.style.setProperty("--sent", String(sent));
   progress.ariaValueNow = String(Math.round(sent * 100));
-  progress.ariaLabel = state === "sending" ? t.send : t.waiting;
+  progress.ariaLabel = state === "sending" ? t.uploading : t.waiting;
 }
 
 filesHere.addEventListener("change", (event) => {

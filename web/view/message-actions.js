@@ -31,6 +31,7 @@ import { Undo } from "./undo.js";
  * @typedef {object} Hooks
  * @property {Composer} composer
  * @property {(change: Change) => void} change
+ * @property {(input: import("../logic/client.js").Input) => void} step
  * @property {(address: string, sentence?: string) => void} copy
  * @property {(sentence: string) => void} toast
  * @property {import("../settings.js").Memory} memory
@@ -66,7 +67,7 @@ export class MessageActions {
     this.#about = new About(client, directory, { ...hooks, remove: (shown) => this.#askToDelete(shown) });
     this.#undo = new Undo(this.#messages, {
       key: () => directory.current,
-      remove: (shown) => hooks.change({ type: "delete", key: shown.key, ...targetOf(shown) }),
+      remove: (shown) => this.#remove(shown),
     });
     this.#menu = new MessageMenu(this);
     this.#bar = new MessageBar(this.#messages, this);
@@ -203,6 +204,17 @@ export class MessageActions {
     const shown = key && lastEditable(this.#client, key, Date.now() / 1000);
     if (shown) this.#about.edit(shown);
     return Boolean(shown);
+  }
+
+  /** @param {Shown} shown */
+  #remove(shown) {
+    const item = shown.seq === 0 ? this.#client.outbox.find(shown.nonce ?? "") : undefined;
+    if (item?.state === "waiting" && item.files?.some(({ id }) => !id)) {
+      // It was never sent, and its files need not be uploaded.
+      this.#hooks.step({ type: "discard", nonce: item.nonce });
+    } else {
+      this.#hooks.change({ type: "delete", key: shown.key, ...targetOf(shown) });
+    }
   }
 
   /** @param {Shown} shown the text of which was emptied */

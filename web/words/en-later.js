@@ -235,7 +235,8 @@ export const enLater = {
   noFolders: "Folders cannot be attached. Please choose the files in them.",
   noFilesInEdit: "Files cannot be added to a message that you edit. Please finish it first.",
   removeFailed: "One of the files cannot be sent. Please remove it, or try it again.",
-  filesNotKept: "More than 100 MB are waiting here. These files are sent only while this page stays open.",
+  filesNotKept: "This browser keeps up to 100 MB of files that wait. These are sent only while this page stays open.",
+  uploading: "Uploading",
   fileReasons: {
     file_too_large: "too large for this server",
     no_space: "no room left on the server",

@@ -209,8 +209,10 @@ scenario("files of a draft survive a reload, and a sign-out forgets them", async
   assert.equal((await lastFiles(alice.page)).length, 2);
   await attach(alice, png("secret.png"));
   await alice.until(async () => (await keptFiles(alice.page)) === 1, "it is kept");
-  await alice.page.evaluate(() => indexedDB.databases());
-  await alice.signOut?.();
+  await alice.settings();
+  await alice.page.click("#sign-out");
+  await alice.page.waitForSelector("#sign-in", { state: "visible" });
+  assert.equal(await keptFiles(alice.page), 0);
 });
 
 scenario("a file that the server does not take says why, and there is a way out", async () => {
