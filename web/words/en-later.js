@@ -35,7 +35,6 @@ export const enLater = {
   passwordNeeded: "Please enter a password.",
   passwordTooLong: "The password is too long.",
   passwordMin: (n) => `At least ${n} ${plural(n, "character", "characters")}.`,
-  passwordIsName: "The password must not be the name.",
   noServer: "The server does not answer. Please try again.",
   tooManyTries: (when) => `Too many attempts. Please try again ${when}.`,
   serverBusy: "The server is busy. Please try again in a few seconds.",

@@ -34,7 +34,6 @@ export const ruLater = {
   passwordNeeded: "Введите пароль.",
   passwordTooLong: "Пароль слишком длинный.",
   passwordMin: (/** @type {number} */ n) => `Не меньше ${n} ${plural(n, "символа", "символов", "символов")}.`,
-  passwordIsName: "Пароль не должен совпадать с именем.",
   noServer: "Нет связи с сервером. Попробуйте ещё раз.",
   tooManyTries: (/** @type {string} */ when) => `Слишком много попыток. Попробуйте ещё раз ${when}.`,
   serverBusy: "Сервер занят. Попробуйте через несколько секунд.",
