@@ -84,6 +84,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         log: stores.log.clone(),
         rooms: stores.rooms.clone(),
         files: stores.files.clone(),
+        search: stores.search.clone(),
         passwords: Passwords::start(config.passwords)?,
         tokens: Tokens::new(&secret, config.tokens),
     };

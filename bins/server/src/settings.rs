@@ -103,6 +103,8 @@ settings! {
         "Who can create rooms, also by opening a new name");
     ROOM_CHANGES_PER_MINUTE = number("room_changes_per_minute", "COUNT", 1, MILLION, "600",
         "Changes of rooms and their members that a user may make in a minute; as many at once");
+    SEARCHES_PER_MINUTE = number("searches_per_minute", "COUNT", 1, MILLION, "120",
+        "Searches that a user may make in a minute; as many at once");
     EDIT_SECONDS = number("edit_seconds", "SECONDS", 0, 36_500 * DAY_SECONDS, "0",
         "Seconds for which the author of a message can edit it; 0: for ever");
     REACTIONS_MAX = number("reactions_max", "COUNT", 1, 50, "20", "Different emoji with which users react to one message");

@@ -3,6 +3,7 @@
 mod changes;
 mod files;
 mod rooms;
+mod search;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

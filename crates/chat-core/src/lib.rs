@@ -29,6 +29,7 @@
 //! | [`RoomInfo`], [`RoomChange`], [`judge_change`] | rooms, their members, and the rule for their changes |
 //! | [`Username`], [`RoomName`], [`MessageText`] | names and texts, parsed once: a value of the type is valid |
 //! | [`FileId`], [`AttachedFile`] | files of messages, without their bytes |
+//! | [`Words`], [`SearchedWords`] | the words of a text, and which texts a search finds |
 //! | [`Skeleton`] | which names a person could mistake for one another |
 //! | [`Framing`] | protocol frames as bytes, for WebSockets or lines |
 //!
@@ -54,8 +55,10 @@ mod outputs;
 mod page;
 mod query;
 mod room_text;
+mod search;
 mod seed;
 mod skeleton;
+mod words;
 
 pub use batch::{Addition, Batch, Checked, Facts, FileFacts, FirstResult, Questions, RoomFacts, TopicEnd};
 pub use emoji::{EMOJI_MAX_CHARS, Emoji, EmojiError};
@@ -97,5 +100,10 @@ pub use room_text::{
     NewRoomNameError, RoomTextError, parse_new_room_name, parse_room_description, parse_room_title,
     room_name_of_title,
 };
+pub use search::{SearchPosition, SearchScope};
 pub use seed::Seed;
 pub use skeleton::{Skeleton, fold_case};
+pub use words::{
+    Phrase, SEARCH_MAX_CHARS, SEARCH_MAX_WORDS, SearchedWords, SearchedWordsError, WORD_MAX_CHARS,
+    WORD_RULES, Words,
+};

@@ -9,7 +9,9 @@ use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_core::{RoomName, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{RoomInUse, Shards};
-use chat_store::{EventLog, FileRepository, RoomRepository, SessionRepository, StoreError, UserRepository};
+use chat_store::{
+    EventLog, FileRepository, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
+};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -20,11 +22,11 @@ use crate::cached::Cached;
 use crate::error::HttpError;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
-use crate::room_change_rate::RoomChangeRate;
 use crate::room_list::{OpenRooms, OwnRooms};
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
+use crate::user_rate::UserRate;
 
 /// The parts from which a server is built.
 pub struct Parts {
@@ -38,6 +40,8 @@ pub struct Parts {
     pub rooms: Arc<dyn RoomRepository>,
     /// The records of files.
     pub files: Arc<dyn FileRepository>,
+    /// The search of messages.
+    pub search: Arc<dyn SearchIndex>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.
@@ -71,7 +75,11 @@ pub(crate) struct App {
     open_rooms: Cached<Result<Arc<OpenRooms>, Arc<StoreError>>>,
     /// The rooms of users who have very many, the user who was added last at the end.
     many_rooms: Mutex<VecDeque<(Username, Arc<CachedOwnRooms>)>>,
-    pub(crate) room_change_rate: RoomChangeRate,
+    /// Each change is a transaction of its own, before which the messages of its lane wait.
+    pub(crate) room_change_rate: UserRate,
+    pub(crate) search_rate: UserRate,
+    /// One permit for each search that runs.
+    pub(crate) search_permits: Semaphore,
     pub(crate) options: HttpOptions,
     /// Tracks connections, upgrades, pictures, background tasks, and work that must be
     /// finished even if its client hangs up.
@@ -107,7 +115,9 @@ impl App {
             rooms_in_use: Cached::new(ROOMS_LIFETIME),
             open_rooms: Cached::new(ROOMS_LIFETIME).resting(ROOMS_REST),
             many_rooms: Mutex::default(),
-            room_change_rate: RoomChangeRate::new(options.room_changes_per_minute),
+            room_change_rate: UserRate::new(options.room_changes_per_minute),
+            search_rate: UserRate::new(options.searches_per_minute),
+            search_permits: Semaphore::new(SEARCHES_AT_ONCE),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
             sign_in_failures: Arc::default(),
@@ -315,3 +325,6 @@ const ADMINISTRATOR_LIFETIME: Duration = Duration::from_secs(1);
 /// Sessions whose last use is stored at one time: when all users come back at once,
 /// messages must not wait behind these writes.
 const LAST_SEEN_WRITES_MAX: usize = 4;
+/// Searches that run at one time. More would take the store from messages, and the processors;
+/// the others wait.
+const SEARCHES_AT_ONCE: usize = 2;

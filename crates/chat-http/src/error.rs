@@ -4,7 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
-use chat_core::{ChangeRefused, EmojiError, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
+use chat_core::{
+    ChangeRefused, EmojiError, NewRoomNameError, RoomNameError, RoomTextError, SearchedWordsError,
+    UsernameError,
+};
 use chat_shard::{ChangeError, causes};
 use chat_store::StoreError;
 use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -43,6 +46,8 @@ pub(crate) enum HttpError {
     TooManyFailures { retry_after_seconds: u64 },
     #[error("too many changes of rooms, please try again later")]
     TooManyChanges { retry_after_seconds: u64 },
+    #[error("too many searches, please try again later")]
+    TooManySearches { retry_after_seconds: u64 },
     #[error("user not found")]
     UserNotFound,
     #[error("session not found")]
@@ -86,6 +91,12 @@ pub(crate) enum HttpError {
     TooManyNames { max: usize },
     #[error("after is not the next of an earlier page")]
     After,
+    #[error("before is not the next of an earlier page")]
+    Before,
+    #[error(transparent)]
+    SearchedWords(#[from] SearchedWordsError),
+    #[error("room and with exclude each other")]
+    RoomAndWith,
     #[error("either room or with is needed")]
     RoomOrWith,
     #[error("seq must be the number of a message")]
@@ -193,7 +204,9 @@ impl HttpError {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
             Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyFailures { .. } | Self::TooManyChanges { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFailures { .. } | Self::TooManyChanges { .. } | Self::TooManySearches { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Host
             | Self::InvalidJson
@@ -214,6 +227,9 @@ impl HttpError {
             | Self::NameWithSearch
             | Self::TooManyNames { .. }
             | Self::After
+            | Self::Before
+            | Self::SearchedWords(_)
+            | Self::RoomAndWith
             | Self::RoomOrWith
             | Self::Seq
             | Self::Emoji(_)
@@ -245,7 +261,9 @@ impl HttpError {
             Self::WebSocketVersion => {
                 vec![(SEC_WEBSOCKET_VERSION, fixed("13")), (UPGRADE, fixed("websocket"))]
             }
-            Self::TooManyFailures { retry_after_seconds } | Self::TooManyChanges { retry_after_seconds } => {
+            Self::TooManyFailures { retry_after_seconds }
+            | Self::TooManyChanges { retry_after_seconds }
+            | Self::TooManySearches { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
             Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {

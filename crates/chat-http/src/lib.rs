@@ -28,7 +28,8 @@
 //!     sessions: store.clone(),
 //!     log: store.clone(),
 //!     rooms: store.clone(),
-//!     files: store,
+//!     files: store.clone(),
+//!     search: store,
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };
@@ -59,6 +60,7 @@ mod cookie;
 mod error;
 mod form;
 mod hex;
+mod indexing;
 mod member_filling;
 mod metrics;
 mod negotiation;
@@ -66,7 +68,6 @@ mod options;
 mod origin;
 mod percent;
 mod retention;
-mod room_change_rate;
 mod room_list;
 mod routes;
 mod server;
@@ -76,6 +77,7 @@ mod signed_in;
 mod store_health;
 mod store_probe;
 mod unready;
+mod user_rate;
 
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};

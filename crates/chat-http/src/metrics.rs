@@ -1,18 +1,19 @@
 //! Counters and gauges in the format of Prometheus.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 type Level = Gauge<u64, AtomicU64>;
 
 /// The metrics of a server. Each part of the server has handles of its own, so that
 /// counting is one atomic addition.
-#[derive(Default)]
 pub(crate) struct Metrics {
     registry: Registry,
     logins: Family<Login, Counter>,
@@ -21,6 +22,15 @@ pub(crate) struct Metrics {
     http_connections: Level,
     http_connections_max: Level,
     trimmed: Counter,
+    searches: Family<Search, Counter>,
+    search_seconds: Histogram,
+    search_indexed: Counter,
+    search_left: Level,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Search {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -31,7 +41,19 @@ struct Login {
 impl Metrics {
     /// Registers the metrics of this crate and those of the shards.
     pub(crate) fn new(shards: &chat_shard::Metrics) -> Self {
-        let mut metrics = Self::default();
+        let mut metrics = Self {
+            registry: Registry::default(),
+            logins: Family::default(),
+            hash_queue: Level::default(),
+            hash_queue_max: Level::default(),
+            http_connections: Level::default(),
+            http_connections_max: Level::default(),
+            trimmed: Counter::default(),
+            searches: Family::default(),
+            search_seconds: Histogram::new(SEARCH_SECONDS),
+            search_indexed: Counter::default(),
+            search_left: Level::default(),
+        };
         let registry = metrics.registry.sub_registry_with_prefix("chat");
         registry.register("logins", "Sign-ins, by outcome", metrics.logins.clone());
         registry.register("hash_queue", "Passwords that wait to be hashed", metrics.hash_queue.clone());
@@ -43,6 +65,22 @@ impl Metrics {
         );
         registry.register("http_connections_max", "How many may", metrics.http_connections_max.clone());
         registry.register("trimmed", "Old messages that were removed", metrics.trimmed.clone());
+        registry.register("searches", "Searches, by outcome", metrics.searches.clone());
+        registry.register(
+            "search_seconds",
+            "How long searches took, with the wait for others",
+            metrics.search_seconds.clone(),
+        );
+        registry.register(
+            "search_indexed",
+            "Messages that were indexed for the search, also again",
+            metrics.search_indexed.clone(),
+        );
+        registry.register(
+            "search_left",
+            "About how many entries are not indexed yet",
+            metrics.search_left.clone(),
+        );
         shards.register(registry);
         metrics
     }
@@ -50,6 +88,18 @@ impl Metrics {
     /// Counts a sign-in.
     pub(crate) fn login(&self, outcome: &'static str) {
         self.logins.get_or_create(&Login { outcome }).inc();
+    }
+
+    /// Counts a search, and how long it took.
+    pub(crate) fn search(&self, outcome: &'static str, took: Duration) {
+        self.searches.get_or_create(&Search { outcome }).inc();
+        self.search_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts messages that were indexed, and sets how many entries are left.
+    pub(crate) fn indexed(&self, messages: u64, left: u64) {
+        self.search_indexed.inc_by(messages);
+        self.search_left.set(left);
     }
 
     /// Counts messages that retention removed.
@@ -69,3 +119,6 @@ impl Metrics {
         out
     }
 }
+
+/// The upper bounds of the histogram of searches.
+const SEARCH_SECONDS: [f64; 8] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0];

@@ -26,6 +26,11 @@ pub struct HttpOptions {
     pub rooms_max: usize,
     /// Changes of rooms and members that a user may make in a minute; as many at once.
     pub room_changes_per_minute: u32,
+    /// The searches that a user may make in a minute; as many at once. More are answered with
+    /// 429.
+    pub searches_per_minute: u32,
+    /// How long a search waits for others; then the answer is 503.
+    pub search_wait: Duration,
     /// The options of sockets after the upgrade.
     pub shards: ShardOptions,
 
@@ -114,6 +119,9 @@ impl Default for HttpOptions {
             rooms: ConfiguredRoom::new_server().into(),
             rooms_max: 200,
             room_changes_per_minute: 600,
+            // Somebody who types causes about two in a second.
+            searches_per_minute: 120,
+            search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),
             registration: Registration::Open,
             password_rule: PasswordRule::default(),

@@ -13,6 +13,7 @@ mod reactions;
 mod register;
 mod room_call;
 mod rooms;
+mod search;
 mod server;
 mod sessions;
 mod sign_in;
@@ -85,6 +86,7 @@ const ROUTES: &[Route] = &[
         handler: |call| Box::pin(members::leave(call)),
     },
     Route { method: Method::GET, path: "/api/reactions", handler: |call| Box::pin(reactions::list(call)) },
+    Route { method: Method::GET, path: "/api/search", handler: |call| Box::pin(search::search(call)) },
     Route { method: Method::GET, path: "/api/sessions", handler: |call| Box::pin(sessions::list(call)) },
     Route {
         method: Method::DELETE,

@@ -22,7 +22,7 @@ use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::client_socket::ClientSocket;
 use crate::metrics::Metrics;
-use crate::{HttpOptions, assets, member_filling, retention, routes, session_check, store_probe};
+use crate::{HttpOptions, assets, indexing, member_filling, retention, routes, session_check, store_probe};
 
 /// A server that accepts connections on the current tokio runtime.
 ///
@@ -87,6 +87,7 @@ impl Server {
         app.tasks.spawn(app.sign_in_failures.clone().keep_logging(ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(member_filling::fill_members(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(indexing::keep_indexing(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");
         Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })

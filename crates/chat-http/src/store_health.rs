@@ -28,6 +28,8 @@ pub(crate) enum StoreUse {
     Retention,
     /// The filling of rooms with members.
     Members,
+    /// The index of the search.
+    Indexing,
 }
 
 struct Outage {
@@ -92,6 +94,7 @@ impl StoreUse {
             Self::SessionCheck => "session check",
             Self::Retention => "retention",
             Self::Members => "members",
+            Self::Indexing => "indexing",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
 //! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
-//! [`EventLog`] and [`FileRepository`]; [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`]
-//! implement all five. One contract
+//! [`EventLog`], [`FileRepository`] and [`SearchIndex`]; [`MemoryStore`], [`SqliteStore`] and
+//! [`PostgresStore`] implement all six. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
 //! This is the only crate that knows SQL. It does not decide which user may read or
@@ -63,6 +63,7 @@ mod retention;
 mod rooms;
 mod rows;
 mod schema;
+mod search;
 mod sqlite;
 mod statements;
 mod stores;
@@ -79,6 +80,7 @@ pub use repository::{
     RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
+pub use search::{Indexed, SearchIndex, SearchPage, SearchQuery};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use stores::Stores;
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

@@ -16,8 +16,8 @@ use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
     EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention, RoleChange,
-    RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, TrimPosition,
-    Trimmed, User, UserRepository,
+    RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session, SessionRepository,
+    StoreError, StoreFuture, TrimPosition, Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -629,6 +629,38 @@ impl FileRepository for MemoryStore {
         Box::pin(async move { Ok(self.lock().history.files_usage()) })
     }
 }
+
+impl SearchIndex for MemoryStore {
+    /// Looks at the newest messages, a part at a time, so that the log is not locked for
+    /// long. It compares at most [`SEARCH_MAX_MESSAGES`].
+    fn search<'a>(&'a self, reader: &'a Username, query: &'a SearchQuery) -> StoreFuture<'a, SearchPage> {
+        Box::pin(async move {
+            let (mut page, mut before) = (SearchPage::default(), query.before);
+            if query.words.phrases().is_empty() {
+                return Ok(page);
+            }
+            for _ in 0..SEARCH_MAX_MESSAGES / SEARCH_PART {
+                let part = self.lock().history.readable(reader, &query.scope, before, SEARCH_PART);
+                let is_last = part.len() < SEARCH_PART;
+                for (position, entry) in part {
+                    before = Some(position);
+                    if query.finds(reader, &entry) && page.is_full_with(position, entry, query.limit) {
+                        return Ok(page);
+                    }
+                }
+                if is_last {
+                    return Ok(SearchPage { next: None, ..page });
+                }
+            }
+            Ok(SearchPage { next: before, ..page })
+        })
+    }
+}
+
+/// The messages that one search compares at most: in about 20 ms.
+const SEARCH_MAX_MESSAGES: usize = 20_000;
+/// The messages that are taken while the log is locked.
+const SEARCH_PART: usize = 1_000;
 
 fn listed(name: &RoomName, kept: &KeptRoom, at_ms: u64) -> ListedRoom {
     ListedRoom {

@@ -160,6 +160,33 @@ pub(crate) async fn reactors<S: Statements>(
     statements.list(sql::REACTORS, &values, reactor).await
 }
 
+/// Reads messages by the rows of their topics and their numbers, as they are now: those that
+/// are not deleted and that a user may read, each with its position in `rows`, in their order.
+/// It stops behind the first message with which there are more than `max_bytes`, and also
+/// returns how many of the rows it has looked at.
+pub(crate) async fn found<S: Statements>(
+    statements: &mut S,
+    rows: &[(i64, i64)],
+    reader: &Username,
+    max_bytes: usize,
+) -> Result<(Vec<(usize, Arc<Entry>)>, usize), S::Error> {
+    let (mut found, mut bytes, mut looked_at) = (Vec::new(), 0_usize, rows.len());
+    let read = |row: &dyn Columns| {
+        let topic = columns::topic((row.integer(TOPIC)?, row.text(TOPIC + 1)?, row.text(TOPIC + 2)?))?;
+        let entry = entry(&topic, row)?;
+        bytes = bytes.saturating_add(entry.body.bytes());
+        let position = usize::try_from(row.number(0)?).unwrap_or(usize::MAX);
+        found.push((position, Arc::new(entry)));
+        if bytes > max_bytes {
+            looked_at = position.saturating_add(1);
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    };
+    statements.each(S::PAGES.found, &[Text(&json(rows)?), Text(reader.as_str())], read).await?;
+    Ok((found, looked_at))
+}
+
 /// What a statement of this file has found.
 #[derive(Default)]
 struct Found {
@@ -298,6 +325,8 @@ const EDITED_AT: usize = 12;
 const DELETED: usize = 13;
 const REACTIONS: usize = 14;
 const FILES: usize = 15;
+/// Of messages that were found, the columns of the topic.
+const TOPIC: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     DatabaseUrl, EventLog, FileRepository, MemoryStore, PostgresOptions, PostgresStore, RoomRepository,
-    SessionRepository, SqliteOptions, SqliteStore, StoreError, UserRepository,
+    SearchIndex, SessionRepository, SqliteOptions, SqliteStore, StoreError, UserRepository,
 };
 
 /// The stores of a server. Cloning shares them.
@@ -20,6 +20,8 @@ pub struct Stores {
     pub rooms: Arc<dyn RoomRepository>,
     /// The records of files.
     pub files: Arc<dyn FileRepository>,
+    /// The search of messages.
+    pub search: Arc<dyn SearchIndex>,
     opened: Option<Opened>,
 }
 
@@ -53,18 +55,25 @@ impl Stores {
         }
     }
 
-    /// Uses one store in all five roles. [`close`](Self::close) does not close it: its
+    /// Uses one store in all roles. [`close`](Self::close) does not close it: its
     /// owner does.
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: UserRepository + SessionRepository + EventLog + RoomRepository + FileRepository + 'static,
+        S: UserRepository
+            + SessionRepository
+            + EventLog
+            + RoomRepository
+            + FileRepository
+            + SearchIndex
+            + 'static,
     {
         Self {
             users: store.clone(),
             sessions: store.clone(),
             log: store.clone(),
             rooms: store.clone(),
-            files: store,
+            files: store.clone(),
+            search: store,
             opened: None,
         }
     }

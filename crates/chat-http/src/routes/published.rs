@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_auth::{PasswordError, PasswordsError};
-use chat_core::{ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, UsernameError};
+use chat_core::{
+    ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, SearchedWordsError, UsernameError,
+};
 use chat_pictures::PictureError;
 use chat_spec::{Document, tidy};
 use chat_store::StoreError;
@@ -14,7 +16,9 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{ROUTES, members, password, reactions, rooms, server, sessions, sign_in, sign_out, users};
+use super::{
+    ROUTES, members, password, reactions, rooms, search, server, sessions, sign_in, sign_out, users,
+};
 use crate::answer::{Done, Nothing};
 use crate::avatar::AvatarError;
 use crate::body::BodyError;
@@ -68,6 +72,7 @@ fn schemas() -> Value {
     written.subschema_for::<members::MemberList<'_>>();
     written.subschema_for::<sessions::SessionList>();
     written.subschema_for::<reactions::ReactionList>();
+    written.subschema_for::<search::SearchResults>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
@@ -107,6 +112,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::TooManyChanges { .. } => {
             ("TooManyChanges", "The user changes rooms too fast: try again after `Retry-After` seconds.")
         }
+        HttpError::TooManySearches { .. } => {
+            ("TooManySearches", "The user searches too often: try again after `Retry-After` seconds.")
+        }
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
         HttpError::MessageNotFound => ("NoSuchMessage", "There is no such message (any more)."),
         HttpError::SessionNotFound => ("NoSuchSession", "The user has no such session (any more)."),
@@ -136,6 +144,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::NameWithSearch
         | HttpError::TooManyNames { .. }
         | HttpError::After
+        | HttpError::Before
+        | HttpError::SearchedWords(_)
+        | HttpError::RoomAndWith
         | HttpError::RoomOrWith
         | HttpError::Seq
         | HttpError::Emoji(_) => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
@@ -186,6 +197,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::InvalidCredentials,
         HttpError::TooManyFailures { retry_after_seconds: 900 },
         HttpError::TooManyChanges { retry_after_seconds: 1 },
+        HttpError::TooManySearches { retry_after_seconds: 1 },
         HttpError::UserNotFound,
         HttpError::SessionNotFound,
         HttpError::CredentialsRequired,
@@ -223,6 +235,10 @@ fn errors() -> Vec<HttpError> {
         HttpError::NameWithSearch,
         HttpError::TooManyNames { max: users::LIMIT_MAX },
         HttpError::After,
+        HttpError::Before,
+        HttpError::SearchedWords(SearchedWordsError::Blank),
+        HttpError::SearchedWords(SearchedWordsError::TooLong),
+        HttpError::RoomAndWith,
         HttpError::RoomOrWith,
         HttpError::Seq,
         HttpError::Emoji(chat_core::EmojiError),

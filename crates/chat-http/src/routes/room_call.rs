@@ -86,7 +86,7 @@ impl RoomCall {
             is_created_by_this: false,
         };
         judge_change(&wanted, &facts)?;
-        self.app.room_change_rate.count(&self.by.user, Instant::now())?;
+        count_change(&self.app, &self.by.user)?;
         Ok(self.app.shards.change(wanted).await?)
     }
 
@@ -105,6 +105,16 @@ impl RoomCall {
         }
         Ok(())
     }
+}
+
+/// Counts a change of rooms by a user.
+///
+/// # Errors
+///
+/// [`HttpError::TooManyChanges`] if the user makes changes too fast.
+pub(super) fn count_change(app: &App, user: &Username) -> Result<(), HttpError> {
+    let counted = app.room_change_rate.count(user, Instant::now());
+    counted.map_err(|retry_after_seconds| HttpError::TooManyChanges { retry_after_seconds })
 }
 
 /// What a user may do in a room that the user may read.

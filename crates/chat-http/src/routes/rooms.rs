@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use chat_core::{
     Access, ChangeRefused, Role, RoomCreation, RoomInfo, RoomName, RoomPatch, Username, WantedChange,
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::members::RoleName;
-use super::room_call::RoomCall;
+use super::room_call::{self, RoomCall};
 use super::{json, query};
 use crate::answer::{self, Body};
 use crate::app::App;
@@ -231,7 +230,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
         (Access::Open, Some(name)) => Some(parse_new_room_name(name)?),
         (Access::Open, None) => None,
     };
-    app.room_change_rate.count(&me.user, Instant::now())?;
+    room_call::count_change(&app, &me.user)?;
     let wanted = |room: RoomName| WantedChange::Create {
         room,
         info: info.clone(),

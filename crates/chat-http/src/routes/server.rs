@@ -24,9 +24,10 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
     Ok(answer::json(StatusCode::OK, &info))
 }
 
-/// What this server can do beyond the first version of the protocol v2.
+/// What this server can do beyond the first version of the protocol v2. `hello` has the same,
+/// but for the search, which is no matter of sockets.
 pub(super) fn features(options: &HttpOptions) -> Vec<&'static str> {
-    options.shards.hub.features().collect()
+    options.shards.hub.features().chain(["search"]).collect()
 }
 
 #[derive(Serialize)]

@@ -74,6 +74,7 @@ impl Chat {
             log: store.clone(),
             rooms: store.clone(),
             files: store.clone(),
+            search: store.clone(),
             passwords: Passwords::start(PasswordsOptions {
                 cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
                 ..passwords

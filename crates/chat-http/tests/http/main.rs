@@ -22,6 +22,7 @@ mod registration;
 mod registration_form;
 mod room_lists;
 mod rooms;
+mod search;
 mod sessions;
 mod sign_in;
 mod sign_in_limits;

@@ -23,6 +23,10 @@ pub(crate) struct Pages {
     pub(crate) messages_around: &'static str,
     /// Messages with numbers in JSON, in no order.
     pub(crate) messages_numbered: &'static str,
+    /// Of messages by `topic, number` in JSON, those that are not deleted and that a user may
+    /// read, in the order of the JSON: each with its position in place of the head's first column, and the
+    /// columns `kind, name, other` of its topic at the end.
+    pub(crate) found: &'static str,
     /// Of a message with a number: its reactions, and the emoji of a user in JSON.
     pub(crate) reactions: &'static str,
 }
@@ -305,6 +309,28 @@ macro_rules! some_messages {
     };
 }
 
+/// The messages that a search has found, and that the user `$2` may read.
+macro_rules! found {
+    ($store:ident, $position:literal, $rows:literal, $topics:expr, $rooms:expr) => {
+        concat!(
+            "SELECT ",
+            $position,
+            ", 0, ",
+            message!(),
+            ", t.kind, t.name, t.other",
+            $rows,
+            $topics,
+            $rooms,
+            state!($store),
+            " WHERE e.deleted IS NULL
+                AND CASE t.kind WHEN 2 THEN t.name = $2 OR t.other = $2
+                    ELSE coalesce(r.access, CASE substr(t.name, 1, 1) WHEN '~' THEN 2 ELSE 1 END) = 1
+                      OR EXISTS (SELECT 1 FROM members AS m WHERE m.room = t.name AND m.username = $2) END
+              ORDER BY 1"
+        )
+    };
+}
+
 /// The reactions to a message that is not deleted, and the emoji of a user.
 macro_rules! reactions {
     ($store:ident, $mine:literal) => {
@@ -349,6 +375,13 @@ pub(crate) const SQLITE: Pages = Pages {
            CROSS JOIN entries AS e ON e.topic = (SELECT id FROM topic) AND e.seq = d.value",
         state!(sqlite)
     ),
+    found: found!(
+        sqlite,
+        "d.key",
+        " FROM jsonb_each($1) AS d CROSS JOIN entries AS e ON e.topic = d.value ->> 0 AND e.seq = d.value ->> 1",
+        left_join!(sqlite, "topics", "t", "t.id = e.topic"),
+        left_join!(sqlite, "rooms", "r", "r.name = CASE t.kind WHEN 1 THEN t.name END")
+    ),
     reactions: reactions!(
         sqlite,
         "json_group_array(d.value ->> 0) FROM json_each(s.reactions) AS d
@@ -382,6 +415,16 @@ pub(crate) const POSTGRES: Pages = Pages {
             "",
             "$5"
         )
+    ),
+    found: found!(
+        postgres,
+        "e.position - 1",
+        " FROM (SELECT d.position, e.*
+                  FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)
+                 CROSS JOIN LATERAL (SELECT * FROM entries AS e
+                     WHERE e.topic = (d.v ->> 0)::bigint AND e.seq = (d.v ->> 1)::bigint OFFSET 0) AS e) AS e",
+        left_join!(postgres, "topics", "t", "t.id = e.topic"),
+        left_join!(postgres, "rooms", "r", "r.name = CASE t.kind WHEN 1 THEN t.name END")
     ),
     reactions: reactions!(
         postgres,

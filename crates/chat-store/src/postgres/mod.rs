@@ -13,6 +13,7 @@ mod names;
 mod pool;
 mod roles;
 mod rooms;
+mod search;
 mod server_lock;
 mod statements;
 mod trim;

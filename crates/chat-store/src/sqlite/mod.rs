@@ -9,6 +9,7 @@ mod names;
 mod redaction;
 mod roles;
 mod rooms;
+mod search;
 mod statements;
 mod trim;
 mod words;

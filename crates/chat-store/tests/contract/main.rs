@@ -47,5 +47,6 @@ mod retention;
 mod roles;
 mod room_lists;
 mod rooms;
+mod search;
 mod sessions;
 mod special_rooms;

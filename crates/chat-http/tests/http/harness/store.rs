@@ -10,7 +10,8 @@ use chat_core::{
 };
 use chat_store::{
     EventLog, FileRepository, ListedRoom, MemoryStore, MessageReactions, NewUser, PasswordChange, RoleChange,
-    RoomRepository, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    RoomRepository, SearchIndex, SearchPage, SearchQuery, Session, SessionRepository, StoreError,
+    StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -412,6 +413,12 @@ impl EventLog for Store {
             return None;
         }
         self.memory.append_in_place(drafts, now_ms, publish)
+    }
+}
+
+impl SearchIndex for Store {
+    fn search<'a>(&'a self, reader: &'a Username, query: &'a SearchQuery) -> StoreFuture<'a, SearchPage> {
+        self.ask(self.memory.search(reader, query))
     }
 }
 
