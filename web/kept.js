@@ -66,7 +66,7 @@ export class KeptMessages {
     for (const key of this.#client.conversations.keys()) this.#note(key);
     if (this.#client.state === "open") {
       this.#dropOutdated();
-      this.#noteList();
+      this.#noteList(true);
     }
   }
 
@@ -91,7 +91,7 @@ export class KeptMessages {
     switch (output.do) {
       case "hello":
         this.#dropOutdated();
-        this.#noteList();
+        this.#noteList(true);
         break;
       case "changed":
         this.#change(output.key, output.change);
@@ -102,7 +102,7 @@ export class KeptMessages {
         break;
       case "membership":
         if (!output.isMember) this.#drop([`#${output.room}`]);
-        this.#noteList();
+        this.#noteList(true);
         break;
       case "show":
         if (output.what === "conversation") this.#note(output.key);
@@ -117,8 +117,10 @@ export class KeptMessages {
     this.#keepSoon();
   }
 
-  #noteList() {
+  /** @param {boolean} [isOther] whether other rooms or people are in it */
+  #noteList(isOther = false) {
     this.#isListDue = true;
+    if (isOther) this.#listKeptAt = -Infinity;
     this.#keepSoon();
   }
 
