@@ -416,6 +416,7 @@ export class Reading {
     const entries = (frame.messages ?? []).map((/** @type {any} */ entry) => entryOf(entry, this.#user));
     const first = Math.max(1, frame.first ?? 1);
     this.#connection.succeeded();
+    conversation.kept = Math.max(conversation.kept, first);
     if (kind === "gap") {
       this.#fillGap(conversation, entries);
     } else if (kind === "end") {

@@ -12,6 +12,7 @@ import { act } from "./actions.js";
 import { Attach } from "./attach.js";
 import { Browse } from "./browse.js";
 import { Details } from "./details.js";
+import { DayJump } from "./day-jump.js";
 import { byId } from "./dom.js";
 import { choicesOf, Finder } from "./finder.js";
 import { Foot } from "./foot.js";
@@ -19,8 +20,10 @@ import { useKeys } from "./list-keys.js";
 import { MessageActions } from "./message-actions.js";
 import { NewRoom } from "./new-room.js";
 import { NewTalk } from "./new-talk.js";
+import { Panel } from "./panel.js";
 import { Reactions } from "./reactions.js";
 import { sentenceOf } from "./refused.js";
+import { SearchPanel } from "./search-panel.js";
 import { addSymbols } from "./symbols.js";
 import { TalkMenu } from "./talk-menu.js";
 import { showTyping } from "./typing.js";
@@ -34,7 +37,7 @@ import { Welcome } from "./welcome.js";
 
 /**
  * @typedef {object} Hooks
- * @property {(key: Key) => void} go opens a conversation
+ * @property {(key: Key, seq?: number) => void} go opens a conversation, at a message
  * @property {Composer} composer
  * @property {(input: Input) => void} step
  * @property {() => void} left opens what the address names
@@ -57,6 +60,8 @@ export class Above {
   newTalk;
   browse;
   details;
+  search;
+  #dayJump;
   absent;
   messages;
   attach;
@@ -78,8 +83,11 @@ export class Above {
     this.#presence = new Presence(client, hooks.changed);
     setInterval(() => document.hidden || this.#presence.update(performance.now()), ASKED_EVERY_MS);
     addSymbols(SYMBOLS);
-    this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, chosen: hooks.go });
-    this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open() });
+    const searches = () => (me.features ?? []).includes("search") || client.features.has("search");
+    this.search = new SearchPanel(client, directory);
+    this.#dayJump = new DayJump(client, directory, hooks);
+    this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go });
+    this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open(), searches, search: (key) => this.search.open("", key), jump: () => this.#dayJump.open() });
     this.newRoom = new NewRoom(me.username, hooks.go);
     this.newTalk = new NewTalk(hooks.go);
     this.browse = new Browse(hooks.go);
@@ -132,6 +140,7 @@ export class Above {
    * @param {HTMLElement} button
    */
   act(action, item, button) {
+    if (action === "day") this.#dayJump.open(Number(button.dataset.at));
     act(action, item, button, { client: this.#client, directory: this.#directory, ...this.#hooks });
   }
 
@@ -141,6 +150,13 @@ export class Above {
    */
   refused({ kind, reason }) {
     this.#hooks.toast(sentenceOf(kind, reason));
+  }
+
+  /** @returns whether a panel was open */
+  closePanel() {
+    const { open } = Panel;
+    open?.close();
+    return open !== null;
   }
 
   /** Copies the address of the open conversation. */
@@ -170,6 +186,7 @@ export class Above {
     this.#welcome.update();
     this.absent.update();
     this.details.update();
+    this.search.update();
     this.messages.update();
     filesHere.update();
     this.attach.update();
@@ -179,6 +196,7 @@ export class Above {
 }
 
 const SYMBOLS = {
+  next: "M9.5 5.5 16 12l-6.5 6.5",
   people: "M5.5 9a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM2.5 19c.8-3.3 3.3-4.8 6.5-4.8s5.7 1.5 6.5 4.8M15.5 5.8a3.5 3.5 0 0 1 0 6.4M18 14.7c1.8.7 3 2.1 3.5 4.3",
   archive: "M4 5h16v4H4zM5.5 9v10h13V9M10 13h4",
   leave: "M14 4.5H6v15h8M10 12h10M16.5 8.5 20 12l-3.5 3.5",

@@ -153,7 +153,7 @@ export class Chat {
       composer: this.#composer,
       step: (input) => this.#session.step(input),
       change: (change) => this.#session.change(change),
-      go: (key) => this.go(key),
+      go: (key, seq) => this.go(key, seq),
       left: () => this.#openAddress(),
       changed: () => this.#show(),
       toast: (sentence) => this.toast(sentence),
@@ -490,9 +490,7 @@ export class Chat {
     } else if (key === "Escape" && !document.querySelector(":popover-open")) {
       if (this.#sidebar.isOpen) {
         this.#sidebar.open(false);
-      } else if (this.#above?.details.isOpen) {
-        this.#above.details.close();
-      } else {
+      } else if (!this.#above?.closePanel()) {
         this.#list.toEnd();
         this.#composer.focus();
       }

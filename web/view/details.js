@@ -4,16 +4,16 @@
 import { t } from "../words.js";
 import { AboutRoom } from "./about-room.js";
 import { avatar } from "./avatar.js";
-import { byId, element, isolated, symbol } from "./dom.js";
+import { byId, element, isolated } from "./dom.js";
 import { LevelChoice } from "./level-choice.js";
-import { make, mount } from "./make.js";
+import { make } from "./make.js";
 import { MemberList } from "./member-list.js";
+import { Panel } from "./panel.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./directory.js").Directory} Directory */
-/** @typedef {EventTarget & { destroy: () => void }} CloseWatcher TypeScript's types lack it */
 
 /**
  * @typedef {object} Hooks
@@ -25,20 +25,12 @@ import { MemberList } from "./member-list.js";
  */
 
 export class Details {
-  #chat = byId("chat", HTMLElement);
   #title = byId("title", HTMLElement);
-  #behind = [byId("talk", HTMLElement), byId("sidebar", HTMLElement)];
-  #close = make("button", { type: "button", id: "close-details", class: "icon", "data-t-label": "closeDetails" }, symbol("close"));
   #person = make("div", { class: "person-about" });
   #about;
   #level;
   #members;
-  #node;
-  #narrow = matchMedia("(width < 48rem)");
-  /** @type {CloseWatcher | null} */
-  #watcher = null;
-  /** What had the focus before. @type {Element | null} */
-  #opener = null;
+  #panel;
   /** @type {Key | null} */
   #key = null;
   #client;
@@ -59,28 +51,19 @@ export class Details {
     this.#members = new MemberList(me.username, isAdministrator, client, {
       ...hooks,
       go: (key) => {
-        if (this.#narrow.matches) this.close();
+        if (this.#panel.covers) this.close();
         hooks.go(key);
       },
     });
-    this.#node = mount(
-      make(
-        "aside",
-        { id: "details", class: "details", "aria-labelledby": "details-heading", hidden: true, tabindex: "-1" },
-        make("header", {}, make("h2", { id: "details-heading", "data-t": "details" }), this.#close),
-        make("div", { class: "details-body" }, this.#person, this.#about.node, this.#level.node, this.#members.node, this.#about.actions),
-      ),
-      this.#chat,
-    );
+    const body = make("div", { class: "details-body" }, this.#person, this.#about.node, this.#level.node, this.#members.node, this.#about.actions);
+    this.#panel = new Panel("details", { heading: "details", close: "closeDetails" }, [body], () => (this.#title.ariaExpanded = "false"));
     this.#title.ariaExpanded = "false";
     this.#title.setAttribute("aria-controls", "details");
-    this.#close.addEventListener("click", () => this.close());
-    this.#narrow.addEventListener("change", () => this.#cover());
     setInterval(() => this.isOpen && !document.hidden && this.#members.load(), MEMBERS_EVERY_MS);
   }
 
   get isOpen() {
-    return !this.#node.hidden;
+    return this.#panel.isOpen;
   }
 
   toggle() {
@@ -88,22 +71,15 @@ export class Details {
   }
 
   open() {
-    this.#opener = document.activeElement;
-    this.#node.hidden = false;
+    this.#panel.open();
+    this.#title.ariaExpanded = "true";
     this.#key = null;
-    this.#cover();
     this.update();
-    this.#close.focus();
+    byId("close-details", HTMLElement).focus();
   }
 
   close() {
-    if (!this.isOpen) {
-      return;
-    }
-    const hadFocus = this.#node.contains(document.activeElement);
-    this.#node.hidden = true;
-    this.#cover();
-    if (hadFocus && this.#opener instanceof HTMLElement) this.#opener.focus({ preventScroll: true });
+    this.#panel.close();
   }
 
   /** Shows what has changed. */
@@ -116,7 +92,7 @@ export class Details {
     const isRoom = key.startsWith("#");
     const name = key.slice(1);
     const isNew = this.#key !== key;
-    const isLeft = isNew && this.#key !== null && this.#narrow.matches;
+    const isLeft = isNew && this.#key !== null && this.#panel.covers;
     if (isLeft || (isRoom && account.isKept && rooms.get(name)?.status === "refused")) {
       // What stands behind it now is what the user wants to see.
       this.close();
@@ -142,24 +118,6 @@ export class Details {
       this.#person.dataset.shown = shown;
       const words = isOnline ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo;
       this.#person.replaceChildren(avatar(name, "large"), element("h3", "", isolated(name)), element("p", "quiet", name === this.#client.user ? t.onlyYou : words));
-    }
-  }
-
-  /** On a phone, nothing behind the panel can be reached, and the Back gesture closes it. */
-  #cover() {
-    const covers = this.isOpen && this.#narrow.matches;
-    this.#chat.classList.toggle("with-details", this.isOpen);
-    this.#title.ariaExpanded = String(this.isOpen);
-    for (const behind of this.#behind) {
-      // The sidebar of a phone takes no focus while it is closed.
-      behind.inert = covers || (behind.id === "sidebar" && this.#narrow.matches);
-    }
-    this.#watcher?.destroy();
-    this.#watcher = null;
-    if (covers) {
-      const { CloseWatcher } = /** @type {Window & { CloseWatcher?: new () => CloseWatcher }} */ (window);
-      this.#watcher = CloseWatcher ? new CloseWatcher() : null;
-      this.#watcher?.addEventListener("close", () => this.close());
     }
   }
 }

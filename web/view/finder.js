@@ -6,14 +6,14 @@ import { folded } from "../logic/text.js";
 import * as rooms from "../rooms.js";
 import { t, titleOf } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
-import { element, isolated } from "./dom.js";
+import { element, isolated, symbol } from "./dom.js";
 import { make, mount } from "./make.js";
 import { Pages } from "./pages.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./directory.js").Directory} Directory */
-/** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean }} Choice */
+/** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean, isSearch?: boolean }} Choice `isSearch`: messages are searched for what was typed */
 
 export class Finder {
   #text = make("input", TEXT);
@@ -37,6 +37,8 @@ export class Finder {
    * @param {object} hooks
    * @param {() => Choice[]} hooks.known all conversations, in the order in which to show them
    * @param {() => boolean} hooks.hasDirectory whether the server finds users; else any name may be written to
+   * @param {() => boolean} hooks.searches whether the server searches messages
+   * @param {(text: string) => void} hooks.search
    * @param {(key: Key) => void} hooks.chosen
    */
   constructor(hooks) {
@@ -104,6 +106,9 @@ export class Finder {
         this.#choices.push({ key, title: key.slice(1), isNew: true });
       }
     }
+    if (this.#hooks.searches()) {
+      this.#choices.push({ key: NOWHERE, title: typed, isSearch: true });
+    }
     this.#chosen = 0;
     this.#list.replaceChildren(...this.#choices.map(option));
     this.#mark();
@@ -135,7 +140,7 @@ export class Finder {
       this.#isChosen = true;
     } else if (choice) {
       this.#dialog.close();
-      this.#hooks.chosen(choice.key);
+      choice.isSearch ? this.#hooks.search(choice.title) : this.#hooks.chosen(choice.key);
     }
   }
 }
@@ -164,14 +169,14 @@ async function find(query) {
  * @param {Choice} choice
  * @param {number} index
  */
-function option({ key, title, unread, isNew }, index) {
+function option({ key, title, unread, isNew, isSearch }, index) {
   const isRoom = key.startsWith("#");
-  const sign = isRoom ? element("span", "sign", "#") : avatar(title, "small");
-  const words = isNew ? (isRoom ? t.goToRoom(title) : t.writeTo(title)) : title;
+  const sign = isSearch ? element("span", "sign", symbol("search")) : isRoom ? element("span", "sign", "#") : avatar(title, "small");
+  const words = isSearch ? (title ? t.searchFor(title) : t.searchMessages) : isNew ? (isRoom ? t.goToRoom(title) : t.writeTo(title)) : title;
   const made = element("li", "", sign, isolated(words, "title"));
   if (unread) {
     made.append(element("span", "quiet", t.unread(unread)));
-  } else if (!isNew) {
+  } else if (!isNew && !isSearch) {
     made.append(element("span", "quiet", isRoom ? t.room : t.person));
   }
   made.role = "option";
@@ -205,6 +210,8 @@ export function choicesOf(client, { rooms, people, visited, current }) {
   return choices.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
 }
 
+/** Stands for the search in place of a conversation: no room has this name. @type {Key} */
+const NOWHERE = "#";
 const CHOICES_MAX = 8;
 /** As many of them are known ones if others are found. */
 const KNOWN_MAX = 5;

@@ -76,8 +76,8 @@ export class Header {
     const name = key.slice(1);
     if (this.#isAway) {
       const unsent = client.outbox.unsentMessages;
-      const state = !navigator.onLine ? t.offline : client.hasConnected ? t.noConnection : t.connecting;
       const isKept = client.conversations.get(key)?.isLoaded;
+      const state = !navigator.onLine ? t.offline : client.hasConnected || isKept ? t.noConnection : t.connecting;
       const more = unsent > 0 ? t.waitingHere(unsent) : client.hasConnected ? t.tryingAgain : isKept ? t.kept : "";
       return [more ? `${state} · ${more}` : state, true];
     }

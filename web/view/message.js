@@ -135,7 +135,11 @@ function reactionsOf(reactions) {
 
 /** @param {number} timestamp */
 export function dayItem(timestamp) {
-  return element("li", "day", element("span", "", dayOf(timestamp)));
+  const day = button("", dayOf(timestamp));
+  day.dataset.act = "day";
+  day.dataset.at = String(timestamp);
+  day.tabIndex = -1;
+  return element("li", "day", day);
 }
 
 export function newItem() {

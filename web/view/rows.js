@@ -142,7 +142,7 @@ export class Rows {
    */
   renameDays(conversation) {
     for (const { seq, nodes } of this.#rows) {
-      const words = nodes.find((node) => node.matches(".day"))?.querySelector("span");
+      const words = nodes.find((node) => node.matches(".day"))?.querySelector("button");
       const entry = conversation.at(seq);
       if (words && entry) words.textContent = dayOf(entry.timestamp);
     }

@@ -10,10 +10,13 @@ import { make, mount } from "./make.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
+/** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./directory.js").Directory} Directory */
 
 export class TalkMenu {
   #details = make("button", { type: "button", id: "show-details", "data-t": "details" });
+  #search = make("button", { type: "button", id: "search-here", "data-t": "searchHere" });
+  #jump = make("button", { type: "button", id: "jump-to-day", "data-t": "jumpToDay" });
   #copyLink = make("button", { type: "button", id: "copy-link", "data-t": "copyLink" });
   #mute = make("input", { type: "checkbox", id: "mute" });
   #muteRoom = make("label", { class: "check", id: "mute-room" }, this.#mute, " ", make("span", { "data-t": "mute" }));
@@ -23,6 +26,8 @@ export class TalkMenu {
       "div",
       { id: "talk-menu", class: "menu", popover: true, role: "dialog", "data-t-label": "more" },
       this.#details,
+      this.#search,
+      this.#jump,
       this.#copyLink,
       this.#muteRoom,
       this.#leave,
@@ -37,6 +42,9 @@ export class TalkMenu {
    * @param {Directory} directory
    * @param {object} hooks
    * @param {() => void} hooks.details
+   * @param {() => boolean} hooks.searches whether the server searches messages
+   * @param {(key: Key) => void} hooks.search searches in the open conversation
+   * @param {() => void} hooks.jump the user chooses a day
    * @param {() => void} hooks.copyLink
    * @param {(input: Input) => void} hooks.step
    * @param {() => void} hooks.left opens what the address names
@@ -58,6 +66,14 @@ export class TalkMenu {
     this.#details.addEventListener("click", () => {
       this.#menu.hidePopover();
       details();
+    });
+    this.#search.addEventListener("click", () => {
+      this.#menu.hidePopover();
+      if (directory.current) hooks.search(directory.current);
+    });
+    this.#jump.addEventListener("click", () => {
+      this.#menu.hidePopover();
+      hooks.jump();
     });
     this.#leave.addEventListener("click", () => {
       this.#menu.hidePopover();
@@ -97,6 +113,7 @@ export class TalkMenu {
     const key = this.#directory.current;
     const { role = null, level } = this.#directory.currentPlace ?? {};
     const isKept = this.#client.account.isKept && role !== null;
+    this.#search.hidden = !this.#hooks.searches();
     this.#muteRoom.hidden = !isKept;
     this.#mute.checked = level === "none";
     this.#leave.hidden = !isKept || !key?.startsWith("#");
