@@ -72,7 +72,7 @@ async fn a_wrong_database_or_user_is_not_waited_for() {
 #[tokio::test]
 async fn a_signal_ends_a_start_that_waits_in_a_migration() {
     let Some(database) = TestDatabase::migrated() else { return };
-    assert_eq!(migrations::down(&database.url).await.unwrap().unwrap().name, "changes");
+    assert_eq!(migrations::down(&database.url).await.unwrap().unwrap().name, "files");
     let connect = async || database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
     let mut watcher = connect().await;
     let mut waiting = async |count: i64| {
@@ -88,7 +88,7 @@ async fn a_signal_ends_a_start_that_waits_in_a_migration() {
     // The lock of migrations, and a table that the step creates.
     for sql in [
         "BEGIN; SELECT pg_advisory_lock(x'6368617400000001'::bigint)",
-        "BEGIN; CREATE TABLE changes (name BIGINT)",
+        "BEGIN; CREATE TABLE files (name BIGINT)",
     ] {
         let mut other = connect().await;
         sqlx::raw_sql(sql).execute(&mut other).await.unwrap();

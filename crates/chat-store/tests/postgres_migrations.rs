@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 /// The newest schema.
-const NEWEST: i64 = 9;
+const NEWEST: i64 = 10;
 
 async fn connect(database: &TestDatabase) -> PgConnection {
     database.text.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
@@ -168,13 +168,21 @@ async fn a_new_database_goes_up_and_down() {
         let stores = Stores::open(url).await.unwrap();
         assert!(stores.users.find_user(&name("bob")).await.unwrap().unwrap().created_at_ms > 0);
         stores.close().await;
-        for name in
-            ["changes", "rooms", "administrators", "retention", "conversations", "sessions", "names", "log"]
-        {
+        for name in [
+            "files",
+            "changes",
+            "rooms",
+            "administrators",
+            "retention",
+            "conversations",
+            "sessions",
+            "names",
+            "log",
+        ] {
             assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some(name.into()));
         }
         let done: Vec<bool> = applied(url).await.into_iter().map(|(_, applied)| applied).collect();
-        assert_eq!(done, [true, false, false, false, false, false, false, false, false]);
+        assert_eq!(done, [true, false, false, false, false, false, false, false, false, false]);
         assert!(refusal(url).await.contains(&format!("has schema 1, this version needs {NEWEST}")));
         assert_eq!(migrations::down(url).await.unwrap().map(|step| step.name), Some("accounts".into()));
         assert_eq!(tables(&database).await, ["_sqlx_migrations"]);
@@ -203,7 +211,7 @@ async fn accounts_stay_when_the_log_is_undone() {
 async fn undoing_the_step_of_administrators_names_the_roles_that_it_deletes() {
     let Some(database) = TestDatabase::migrated() else { return };
     run(&database, "INSERT INTO administrators VALUES ('alice', 1), ('bob', 1)").await;
-    for name in ["changes", "rooms"] {
+    for name in ["files", "changes", "rooms"] {
         assert_eq!(migrations::down(&database.url).await.unwrap().unwrap().name, name);
     }
     let undo = migrations::Undo::claim(&database.url).await.unwrap().unwrap();
@@ -273,17 +281,17 @@ async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     run(
         &database,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         VALUES (10, 'files', TRUE, '', 0)",
+         VALUES (1000, 'later', TRUE, '', 0)",
     )
     .await;
     let newer = format!(
-        "the database {url} has schema 10, this version knows up to {NEWEST}: it needs a newer server"
+        "the database {url} has schema 1000, this version knows up to {NEWEST}: it needs a newer server"
     );
     assert_eq!(refusal(url).await, newer);
     assert_eq!(migrations::up(url).await.unwrap_err().to_string(), newer);
     assert_eq!(migrations::down(url).await.unwrap_err().to_string(), newer);
-    assert_eq!(applied(url).await.last(), Some(&(10, true)));
-    assert_eq!(tables(&database).await.len(), 21);
+    assert_eq!(applied(url).await.last(), Some(&(1000, true)));
+    assert_eq!(tables(&database).await.len(), 23);
 }
 
 #[tokio::test]
