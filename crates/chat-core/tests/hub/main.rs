@@ -4,6 +4,7 @@
 mod activity;
 mod changes;
 mod failures;
+mod files;
 mod harness;
 mod hello;
 mod history;

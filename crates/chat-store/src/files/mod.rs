@@ -265,9 +265,10 @@ pub(crate) fn ids_in(column: Option<&str>) -> Result<Vec<FileId>, StoreError> {
     Ok(columns::parse_files(column)?.iter().map(|file| file.id).collect())
 }
 
-/// Ids as one parameter.
+/// Ids as one parameter, in their order, in which their rows are locked.
 fn list(ids: &[FileId]) -> Result<String, StoreError> {
-    let ids: Vec<&str> = ids.iter().map(FileId::as_str).collect();
+    let mut ids: Vec<&str> = ids.iter().map(FileId::as_str).collect();
+    ids.sort_unstable();
     json(&ids)
 }
 

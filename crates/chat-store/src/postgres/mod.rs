@@ -289,9 +289,11 @@ mod tests {
     use crate::DatabaseUrl;
     use crate::changes::sql::{ChangeSql, POSTGRES as CHANGES_SQL};
     use crate::changes::trim as oldest;
+    use crate::files::sql as files;
     use crate::rooms::{fill, members, sql};
 
     const CHANGES: ChangeSql = CHANGES_SQL;
+    const FILES: files::FileSql = files::POSTGRES;
     use crate::test_postgres::TestDatabase;
 
     /// The planner has no statistics of a new table, and poor ones of an almost empty
@@ -366,6 +368,20 @@ mod tests {
                 (read::MEMBERS_OF.postgres, 3),
                 (fill::NEXT_TOPIC, 1),
                 (fill::AUTHORS, 3),
+                (FILES.free, 1),
+                (FILES.attach, 1),
+                (FILES.take_back, 1),
+                (FILES.lock, 2),
+                (FILES.mark_old, 2),
+                (FILES.forget, 1),
+                (files::IS_KNOWN, 1),
+                (files::USED_BY, 1),
+                (files::STORE, 7),
+                (files::DROP, 1),
+                (files::ANY_OLD, 1),
+                (files::TO_REMOVE, 1),
+                (files::FIND, 1),
+                (files::AFTER, 2),
             ] {
                 let nulls = vec!["NULL"; values].join(", ");
                 let text = format!("DEALLOCATE ALL; PREPARE p AS {sql}; EXPLAIN EXECUTE p({nulls})");
@@ -387,6 +403,7 @@ mod tests {
                     read::MEMBERSHIPS.postgres,
                     read::MEMBERSHIPS_BY_POSITION.postgres,
                     read::ROOMS_OF.postgres,
+                    files::AFTER,
                 ];
                 let needs_order = !unordered.contains(&sql);
                 let mut bad = vec!["Seq Scan", "Hash Join", "Merge Join"];

@@ -34,7 +34,7 @@ async fn store(
     now_ms: u64,
 ) -> Result<Option<Commit>, StoreError> {
     let questions = Questions::about(drafts, checked);
-    let mut topics = find_topics(connection, &questions).await?;
+    let mut topics = find_topics(connection, drafts, &questions).await?;
     if must_check_all(drafts, &topics, checked) {
         return Ok(None);
     }
@@ -67,12 +67,18 @@ async fn write(
     insert(connection, INSERT_NONCES, &nonce_rows).await
 }
 
-/// Finds the topics in which messages are changed or answered.
+/// Finds the topics in which messages are changed or answered, or files attached: a draft that
+/// is refused for what it names is not counted in.
 async fn find_topics(
     connection: &mut SqliteConnection,
+    drafts: &[Draft],
     questions: &Questions<'_>,
 ) -> Result<TopicRows, StoreError> {
     let mut topics: Vec<&Topic> = questions.targets.iter().map(|(topic, _)| *topic).collect();
+    if !questions.files.is_empty() {
+        topics.extend(drafts.iter().filter(|draft| !draft.files.is_empty()).map(|draft| &draft.topic));
+        topics.sort_unstable();
+    }
     topics.dedup();
     if topics.is_empty() {
         return Ok(TopicRows::new());

@@ -290,9 +290,11 @@ mod tests {
     use super::*;
     use crate::changes::sql::{ChangeSql, SQLITE};
     use crate::changes::trim as oldest;
+    use crate::files::sql as files;
     use crate::rooms::{fill, members, sql};
 
     const CHANGES: ChangeSql = SQLITE;
+    const FILES: files::FileSql = files::SQLITE;
 
     /// SQLite plans with the statistics that `PRAGMA optimize` made when the file was last
     /// closed, and reading all of an almost empty table looks cheap.
@@ -338,6 +340,20 @@ mod tests {
                 trim::ANY_OUTLIVED,
                 trim::REMOVE_OUTLIVED,
                 trim::REMOVE_MENTIONS,
+                FILES.free,
+                FILES.attach,
+                FILES.take_back,
+                FILES.lock,
+                FILES.mark_old,
+                FILES.forget,
+                files::IS_KNOWN,
+                files::USED_BY,
+                files::STORE,
+                files::DROP,
+                files::ANY_OLD,
+                files::TO_REMOVE,
+                files::FIND,
+                files::AFTER,
                 sql::SQLITE.room_facts,
                 sql::SQLITE.roles,
                 read::TOPS.sqlite,

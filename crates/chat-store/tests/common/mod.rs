@@ -9,9 +9,10 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use chat_core::{
-    Access, Actor, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Emoji, Entry, Level, Mentions,
-    MessageText, MessagesFrom, Nonce, Outcome, Page, PageFrom, PageLimits, Pair, Reaction, ReadState, Role,
-    RoomChange, RoomInfo, RoomName, RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
+    Access, Actor, AttachedFile, Body, ChangeRefused, ChangeRules, Commit, Draft, DraftId, Emoji, Entry,
+    FileId, FileName, FileQuotas, Level, MediaType, Mentions, MessageText, MessagesFrom, Nonce, Outcome,
+    Page, PageFrom, PageLimits, Pair, Reaction, ReadState, ReservedFile, Role, RoomChange, RoomInfo,
+    RoomName, RoomPatch, SessionId, Topic, UserMark, Username, WantedChange,
 };
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, NewUser, Session, StoreError, StoreFuture, Stores, migrations};
@@ -247,6 +248,30 @@ impl TestStore {
         members.iter().map(|(user, role)| format!("{} {}", user.as_str(), role.as_str())).collect()
     }
 
+    /// Uploads the file with this number at 100 ms.
+    pub(crate) async fn upload(&self, owner: &str, number: u64, called: &str) {
+        let owner = name(owner);
+        let reserved = ReservedFile { id: file_id(number), owner: owner.clone(), bytes: 1_000 };
+        self.files.reserve_file(&reserved, FileQuotas::default(), 50).await.unwrap().unwrap();
+        assert!(self.files.store_file(&owner, &file(number, called), 100).await.unwrap());
+    }
+
+    /// Whether a user may read the file with this number.
+    pub(crate) async fn may_read(&self, number: u64, reader: &str) -> bool {
+        let found = self.files.readable_file(&file_id(number), &name(reader)).await.unwrap();
+        found.is_some()
+    }
+
+    /// The numbers of the files that are to be removed, those without a message that are older
+    /// than a time among them.
+    pub(crate) async fn to_delete(&self, before_ms: u64) -> Vec<u64> {
+        let ids = self.files.files_to_delete(before_ms, 1_000).await.unwrap();
+        let mut numbers: Vec<u64> =
+            ids.iter().map(|id| (0..1_000).find(|number| file_id(*number) == *id).unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     /// Keeps one mark.
     pub(crate) async fn keep(&self, user: &str, topic: &Topic, read: Option<u64>, level: Option<Level>) {
         self.log.keep(&[mark(user, topic, read, level)]).await.unwrap();
@@ -427,6 +452,27 @@ pub(crate) fn mark(user: &str, topic: &Topic, read: Option<u64>, level: Option<L
     UserMark { user: name(user), topic: topic.clone(), read, level }
 }
 
+/// A file with this number. Every other one is a picture.
+pub(crate) fn file(number: u64, called: &str) -> AttachedFile {
+    AttachedFile {
+        id: file_id(number),
+        name: FileName::clean(called).unwrap(),
+        media_type: MediaType::parse("image/png").unwrap(),
+        size: 10 * number,
+        dimensions: (number % 2 == 1).then_some((640, 480)),
+    }
+}
+
+/// The id of the file with this number.
+pub(crate) fn file_id(number: u64) -> FileId {
+    FileId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// A draft that attaches the files with these numbers.
+pub(crate) fn with_files(draft: Draft, numbers: &[u64]) -> Draft {
+    Draft { files: numbers.iter().map(|number| file_id(*number)).collect(), ..draft }
+}
+
 /// A draft whose store must look at the room.
 pub(crate) fn checked(draft: Draft) -> Draft {
     Draft { check: true, ..draft }
@@ -508,7 +554,7 @@ pub(crate) fn reply(draft: Draft, to: u64) -> Draft {
     Draft { body, ..draft }
 }
 
-/// An entry in a line: `3 alice: hi re 1 edited@5 👍2 alice,bob updated 7`, `4 alice edits 3: hi`,
+/// An entry in a line: `3 alice: hi re 1 +cat.png edited@5 👍2 alice,bob updated 7`, `4 alice edits 3: hi`,
 /// `5 alice edits 3` without its text, `6 bob deletes 3`, `7 bob reacts 👍 to 3`.
 pub(crate) fn line(entry: &Entry) -> String {
     let mut line = format!("{} {}", entry.seq, entry.from.as_str());
@@ -520,6 +566,7 @@ pub(crate) fn line(entry: &Entry) -> String {
         Body::Message { text, reply_to, .. } => {
             write!(line, ": {}", text.as_str()).unwrap();
             reply_to.iter().for_each(|to| write!(line, " re {to}").unwrap());
+            entry.body.files().iter().for_each(|file| write!(line, " +{}", file.name).unwrap());
         }
         Body::Edit { target, text, .. } => {
             write!(line, " edits {target}").unwrap();

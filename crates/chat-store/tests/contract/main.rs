@@ -35,6 +35,7 @@ mod changed_pages;
 mod changes;
 mod conversations;
 mod directory;
+mod files;
 mod lifecycle;
 mod marks;
 mod members;

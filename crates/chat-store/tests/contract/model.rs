@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chat_core::{
-    Access, Body, ChangeRules, Commit, Draft, Emoji, Level, MessagesFrom, Outcome, PageFrom, PageLimits,
-    Role, RoomInfo, RoomName, RoomPatch, Topic, UserMark, WantedChange,
+    Access, Body, ChangeRules, Commit, Draft, Emoji, FileId, FileQuotas, FoundFile, Level, MessagesFrom,
+    Outcome, PageFrom, PageLimits, ReservedFile, Role, RoomInfo, RoomName, RoomPatch, Topic, UserMark,
+    WantedChange,
 };
 use chat_store::{MemoryStore, Retention, Stores, TrimPosition};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::common::{
-    TestStore, WithNonce as _, actor, delete, draft, edit, mark, mention, name, newcomer, pair, react, reply,
-    room_name, unreact,
+    TestStore, WithNonce as _, actor, delete, draft, edit, file, file_id, mark, mention, name, newcomer,
+    pair, react, reply, room_name, unreact,
 };
 
 every_store! {
@@ -31,7 +32,7 @@ async fn every_answer_is_that_of_the_store_in_memory(store: TestStore) {
         }
         Err(_) => 0..SEEDS,
     };
-    let (mut changed, mut refused, mut edited) = (0, 0, 0);
+    let (mut changed, mut refused, mut edited, mut attached) = (0, 0, 0, 0);
     for seed in seeds {
         let store = store.another().await;
         let mut run = Run::new(seed, store.stores.clone()).await;
@@ -44,18 +45,19 @@ async fn every_answer_is_that_of_the_store_in_memory(store: TestStore) {
         changed += run.changed;
         edited += run.edited;
         refused += run.refused;
+        attached += run.attached;
         store.stores.clone().close().await;
     }
     // A run in which little happens proves little.
-    let enough = changed > 50 && refused > 50 && edited > 50;
+    let enough = changed > 50 && refused > 50 && edited > 50 && attached > 10;
     assert!(
         enough || std::env::var("SEED").is_ok(),
-        "{changed} changes, {refused} refused, {edited} changes of messages"
+        "{changed} changes, {refused} refused, {edited} changes of messages, {attached} with files"
     );
 }
 
 const SEEDS: u64 = 3;
-const STEPS: usize = 150;
+const STEPS: usize = 190;
 const ONE: PageLimits = PageLimits { entries: 1, bytes: usize::MAX };
 
 const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "admin"];
@@ -74,6 +76,10 @@ struct Run {
     /// The newest drafts with a nonce, to be sent again.
     sent: VecDeque<Draft>,
     nonces: u64,
+    /// The number of files that were reserved.
+    files: u64,
+    /// Messages with files that were stored.
+    attached: usize,
     changed: usize,
     refused: usize,
     /// Changes of messages that were stored.
@@ -92,7 +98,20 @@ impl Run {
         }
         let rng = SplitMix64::seed_from_u64(seed);
         let sent = VecDeque::new();
-        Self { seed, step: 0, rng, now_ms: 1000, both, sent, nonces: 0, changed: 0, refused: 0, edited: 0 }
+        Self {
+            seed,
+            step: 0,
+            rng,
+            now_ms: 1000,
+            both,
+            sent,
+            nonces: 0,
+            files: 0,
+            attached: 0,
+            changed: 0,
+            refused: 0,
+            edited: 0,
+        }
     }
 
     /// A number below `end`.
@@ -127,7 +146,8 @@ impl Run {
     async fn call(&mut self) {
         // Clocks run backwards, too.
         self.now_ms = self.now_ms + self.below(5) as u64 - 1;
-        match self.below(20) {
+        match self.below(24) {
+            20..24 => self.file().await,
             0..8 => self.append().await,
             8..15 => self.change().await,
             15..18 => self.keep().await,
@@ -138,7 +158,7 @@ impl Run {
 
     /// A message, or a change of one.
     async fn draft(&mut self) -> Draft {
-        let mut draft = self.message();
+        let mut draft = self.message().await;
         // A retry stays as it was.
         if self.sent.iter().any(|sent| sent.nonce.is_some() && sent.nonce == draft.nonce) && self.one_in(2) {
             return draft;
@@ -158,7 +178,7 @@ impl Run {
         let emoji = self.pick(&["👍", "🎉", "❤️", "😀"]);
         let (topic, id, nonce, check) = (draft.topic.clone(), draft.id, draft.nonce.clone(), draft.check);
         let changed = match self.below(12) {
-            0 => edit(&topic, &from, target, self.text()),
+            0 => edit(&topic, &from, target, if self.one_in(3) { "" } else { self.text() }),
             1 => Draft { body: self.edit_with_mentions(target), ..draft.clone() },
             2 => delete(&topic, &from, target),
             3..7 => react(&topic, &from, target, emoji),
@@ -181,7 +201,7 @@ impl Run {
         self.pick(&["hi", "a longer text", "Привет", "🙂"])
     }
 
-    fn message(&mut self) -> Draft {
+    async fn message(&mut self) -> Draft {
         if !self.sent.is_empty() && self.one_in(8) {
             let retry = self.below(self.sent.len());
             let mut retry = self.sent[retry].clone();
@@ -200,6 +220,14 @@ impl Run {
             let names: Vec<_> = (0..=self.below(3)).map(|_| self.person()).collect();
             let all = if self.one_in(4) { " all" } else { "" };
             draft = mention(draft, &(names.join(" ") + all));
+        }
+        if self.one_in(2) {
+            let free = self.both[1].files.files_after(None, 1_000).await.unwrap();
+            let is_free = |found: &FoundFile| found.attached_to.is_none() && found.owner == draft.from;
+            draft.files = free.into_iter().filter(is_free).map(|found| found.file.id).take(2).collect();
+            if draft.files.is_empty() || self.one_in(6) {
+                draft.files = self.some_files();
+            }
         }
         if self.one_in(3) {
             self.nonces += 1;
@@ -231,13 +259,78 @@ impl Run {
         // What a log writes for changed messages is its own business.
         let commits = self.both.each_ref().map(|store| async {
             let commit = store.log.append(&drafts, now_ms).await?;
-            Ok(Commit { changed: Vec::new(), remembered: Vec::new(), ..commit })
+            let mut commit = Commit { changed: Vec::new(), remembered: Vec::new(), ..commit };
+            commit.files_taken_back.sort_unstable();
+            Ok(commit)
         });
         let commit = self.same(commits, &drafts).await;
         let is_stored = |outcome: &Outcome| matches!(outcome, Outcome::Stored { .. });
         for (draft, receipt) in drafts.iter().zip(&commit.receipts) {
             self.edited += usize::from(!draft.body.is_message() && is_stored(&receipt.outcome));
+            self.attached += usize::from(!draft.files.is_empty() && is_stored(&receipt.outcome));
         }
+    }
+
+    /// Some of the newest files, mostly such as may be attached.
+    fn some_files(&mut self) -> Vec<FileId> {
+        let count = self.below(3);
+        (0..count).map(|_| file_id(self.files.saturating_sub(self.below(6) as u64))).collect()
+    }
+
+    /// A call about files.
+    async fn file(&mut self) {
+        let (owner, now_ms, some) = (name(self.person()), self.now_ms, self.some_files());
+        let number = self.files.saturating_sub(self.below(4) as u64);
+        let stored = file(number, self.pick(&["a", "a long name of a \"picture\".png"]));
+        match self.below(8) {
+            0..4 => {
+                self.files += 1;
+                let reserved =
+                    ReservedFile { id: file_id(self.files), owner: owner.clone(), bytes: 1_000 + number };
+                let quotas = FileQuotas {
+                    user_bytes: self.one_in(4).then_some(3_000),
+                    all_bytes: self.one_in(4).then_some(9_000),
+                };
+                let reservations =
+                    self.both.each_ref().map(|store| store.files.reserve_file(&reserved, quotas, now_ms));
+                let reservation = self.same(reservations, &(&reserved, quotas)).await;
+                if reservation.is_ok() && !self.one_in(4) {
+                    let stored = file(self.files, "b");
+                    let calls =
+                        self.both.each_ref().map(|store| store.files.store_file(&owner, &stored, now_ms));
+                    assert!(self.same(calls, &stored).await);
+                }
+            }
+            4 => {
+                let calls = self.both.each_ref().map(|store| store.files.store_file(&owner, &stored, now_ms));
+                self.same(calls, &(&owner, &stored)).await;
+            }
+            5 => {
+                let calls = self.both.each_ref().map(|store| store.files.drop_file(&stored.id));
+                self.same(calls, &stored.id).await;
+            }
+            6 => {
+                let calls = self.both.each_ref().map(|store| store.files.forget_files(&some));
+                self.same(calls, &some).await;
+            }
+            _ => {
+                let before_ms = self.now_ms.saturating_sub(self.below(9) as u64);
+                let calls = self.both.each_ref().map(|store| async {
+                    let mut ids = store.files.files_to_delete(before_ms, 1_000).await?;
+                    ids.sort_unstable();
+                    Ok(ids)
+                });
+                let ids = self.same(calls, &before_ms).await;
+                let ids = &ids[..self.below(ids.len() + 1)];
+                let calls = self.both.each_ref().map(|store| store.files.forget_files(ids));
+                self.same(calls, &ids).await;
+            }
+        }
+        let reader = name(self.person());
+        let found = self.both.each_ref().map(|store| store.files.readable_file(&stored.id, &reader));
+        self.same(found, &(&stored.id, &reader)).await;
+        let after = self.both.each_ref().map(|store| store.files.files_after(Some(&stored.id), 3));
+        self.same(after, &stored.id).await;
     }
 
     async fn wanted(&mut self) -> WantedChange {
@@ -391,6 +484,10 @@ impl Run {
     }
 
     async fn compare_all(&mut self) {
+        let files = self.both.each_ref().map(|store| store.files.files_after(None, 1_000));
+        self.same(files, &"all files").await;
+        let usages = self.both.each_ref().map(|store| store.files.files_usage());
+        self.same(usages, &"usage").await;
         for user in PEOPLE.iter().chain(&GUESTS) {
             self.compare_user(user).await;
         }
