@@ -45,7 +45,9 @@ fn with_uploads() -> (Scenario, [ClientId; 2]) {
         upload(&mut scenario, "alice", number, called);
     }
     let clients = ["alice", "bob"].map(|user| scenario.open_in_room(user, "tech"));
-    clients.map(|client| scenario.frames(client));
+    for client in clients {
+        scenario.frames(client);
+    }
     (scenario, clients)
 }
 
