@@ -1,25 +1,27 @@
 // Which partners of private conversations are online. The rooms that this page has
 // joined say so of few users; of the others the server is asked now and then.
 
-import { call } from "./api.js";
 import { inOrder } from "./logic/account.js";
+import { users as usersOf } from "./own-account.js";
 
 /** @typedef {import("./logic/client.js").Client} Client */
 
 export class Presence {
   #client;
-  #changed;
+  #hooks;
   /** The names that the server was asked for last. */
   #asked = "";
   #askedAt = -Infinity;
 
   /**
    * @param {Client} client
-   * @param {() => void} changed
+   * @param {object} hooks
+   * @param {() => void} hooks.changed
+   * @param {(name: string, picture: string) => void} hooks.looks how a user looks by now
    */
-  constructor(client, changed) {
+  constructor(client, hooks) {
     this.#client = client;
-    this.#changed = changed;
+    this.#hooks = hooks;
   }
 
   /**
@@ -46,10 +48,11 @@ export class Presence {
     this.#asked = asked;
     this.#askedAt = now;
     try {
-      const { users } = await call(`/api/users?${new URLSearchParams(names.map((name) => ["name", name]))}`);
+      const users = await usersOf(names);
+      for (const { username, avatar } of users) this.#hooks.looks(username, avatar);
       if (this.#asked === asked) {
-        this.#client.online = new Set(users.flatMap((/** @type {any} */ user) => (user.online ? [user.username] : [])));
-        this.#changed();
+        this.#client.online = new Set(users.flatMap((user) => (user.online ? [user.username] : [])));
+        this.#hooks.changed();
       }
     } catch {
       // What was known stays until the next answer.

@@ -42,6 +42,15 @@ export function sourceOf(nodes) {
 }
 
 /**
+ * What is shown of the nodes.
+ * @param {Marked[]} nodes
+ * @returns {string}
+ */
+export function readOf(nodes) {
+  return nodes.map((node) => ("children" in node ? readOf(node.children) : node.kind === "mark" ? "" : node.text)).join("");
+}
+
+/**
  * @param {string} text
  * @param {Iterable<string>} names
  * @returns {Marked[]}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { markedOf, sourceOf } from "../logic/markdown.js";
+import { markedOf, readOf, sourceOf } from "../logic/markdown.js";
 
 /** @typedef {import("../logic/markdown.js").Marked} Marked */
 
@@ -150,6 +150,15 @@ test("hostile texts stay their text, and take no time", () => {
     assert.ok(Math.min(...took) < 100, `${Math.round(Math.min(...took))} ms for ${JSON.stringify(text.slice(0, 20))}`);
     assert.ok(depthOf(nodes) < 24, text.slice(0, 20));
   }
+});
+
+test("a quote shows a text as it is read", () => {
+  const read = (/** @type {string} */ text) => readOf(markedOf(text, ["bob"]));
+  assert.equal(read("**bold** and *soft*, ~~gone~~ `code`"), "bold and soft, gone code");
+  assert.equal(read("> quoted\nsaid @bob"), "quoted\nsaid @bob");
+  assert.equal(read("[here](https://example.org/)"), "here");
+  assert.equal(read("```js\nlet a;\n```"), "let a;");
+  assert.equal(read("2 * 3 * 4"), "2 * 3 * 4");
 });
 
 test("random markup stays its text", () => {

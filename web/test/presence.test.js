@@ -9,16 +9,19 @@ test("the server is asked which partners are online: again after a while, and wh
   const asked = [];
   globalThis.fetch = async (path) => {
     asked.push(String(path));
-    return Response.json({ users: [{ username: "bob", avatar: "", online: true }, { username: "carol", avatar: "", online: false }] });
+    return Response.json({ users: [{ username: "bob", avatar: "/uploads/bob.webp", online: true }, { username: "carol", avatar: "", online: false }] });
   };
   const world = new World();
   let changes = 0;
-  const presence = new Presence(world.client, () => (changes += 1));
+  /** @type {string[]} */
+  const looks = [];
+  const presence = new Presence(world.client, { changed: () => (changes += 1), looks: (name, picture) => looks.push(`${name} ${picture}`) });
   await presence.update(0);
   world.open({ features: ["read"], privates: [{ with: "carol", seq: 5, at: 2, read: 5, unread: 0 }, { with: "bob", seq: 1, at: 1, read: 1, unread: 0 }] });
   await presence.update(0);
   await presence.update(ASKED_EVERY_MS - 1);
   assert.deepEqual([asked, changes], [["/api/users?name=bob&name=carol"], 1]);
+  assert.deepEqual(looks, ["bob /uploads/bob.webp", "carol "]);
   assert.deepEqual(["bob", "carol"].map((name) => world.client.isOnline(name)), [true, false]);
   world.frame({ type: "private", from: "dave", to: "alice", seq: 1, text: "hi", timestamp: 3 });
   await presence.update(ASKED_EVERY_MS - 1);

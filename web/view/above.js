@@ -21,6 +21,8 @@ import { MessageActions } from "./message-actions.js";
 import { NewRoom } from "./new-room.js";
 import { NewTalk } from "./new-talk.js";
 import { Panel } from "./panel.js";
+import { showPicture } from "./pictures.js";
+import { ProfileCard } from "./profile-card.js";
 import { Reactions } from "./reactions.js";
 import { sentenceOf } from "./refused.js";
 import { SearchPanel } from "./search-panel.js";
@@ -62,6 +64,7 @@ export class Above {
   details;
   search;
   #dayJump;
+  card;
   absent;
   messages;
   attach;
@@ -80,7 +83,7 @@ export class Above {
     this.#client = client;
     this.#hooks = hooks;
     client.addTyping(Typing);
-    this.#presence = new Presence(client, hooks.changed);
+    this.#presence = new Presence(client, { ...hooks, looks: showPicture });
     setInterval(() => document.hidden || this.#presence.update(performance.now()), ASKED_EVERY_MS);
     addSymbols(SYMBOLS);
     const searches = () => (me.features ?? []).includes("search") || client.features.has("search");
@@ -91,7 +94,8 @@ export class Above {
     this.newRoom = new NewRoom(me.username, hooks.go);
     this.newTalk = new NewTalk(hooks.go);
     this.browse = new Browse(hooks.go);
-    this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave() });
+    this.card = new ProfileCard(client, directory, { ...hooks, uncover: () => this.details.uncover() });
+    this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave(), card: (name, opener) => this.card.open(name, opener) });
     this.absent = new Absent(directory, hooks.toast);
     useKeys(byId("messages", HTMLElement));
     this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
@@ -141,7 +145,7 @@ export class Above {
    */
   act(action, item, button) {
     if (action === "day") this.#dayJump.open(Number(button.dataset.at));
-    act(action, item, button, { client: this.#client, directory: this.#directory, ...this.#hooks });
+    act(action, item, button, { client: this.#client, directory: this.#directory, card: this.card, ...this.#hooks });
   }
 
   /**
@@ -187,6 +191,7 @@ export class Above {
     this.absent.update();
     this.details.update();
     this.search.update();
+    this.card.update();
     this.messages.update();
     filesHere.update();
     this.attach.update();
@@ -200,5 +205,8 @@ const SYMBOLS = {
   people: "M5.5 9a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM2.5 19c.8-3.3 3.3-4.8 6.5-4.8s5.7 1.5 6.5 4.8M15.5 5.8a3.5 3.5 0 0 1 0 6.4M18 14.7c1.8.7 3 2.1 3.5 4.3",
   archive: "M4 5h16v4H4zM5.5 9v10h13V9M10 13h4",
   leave: "M14 4.5H6v15h8M10 12h10M16.5 8.5 20 12l-3.5 3.5",
+  write: "M4 5h16v11H10l-4 3.5V16H4z",
+  mention: "M8.5 12a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM15.5 8.5V13a2.5 2.5 0 0 0 5 0v-1a8.5 8.5 0 1 0-3.5 6.9",
+  profile: "M8 9a4 4 0 1 0 8 0 4 4 0 1 0-8 0zM4.5 20c1-4 4-5.5 7.5-5.5s6.5 1.5 7.5 5.5",
   link: "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
 };

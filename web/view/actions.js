@@ -5,7 +5,6 @@ import { may, targetOf } from "../logic/changing.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
-/** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./composer.js").Composer} Composer */
 
 /**
@@ -18,14 +17,14 @@ import { may, targetOf } from "../logic/changing.js";
  * @param {(input: Input) => void} chat.step
  * @param {import("../session.js").Session["change"]} chat.change
  * @param {import("./directory.js").Directory} chat.directory
- * @param {(key: Key) => void} chat.go
+ * @param {import("./profile-card.js").ProfileCard} chat.card
  */
-export function act(action, item, button, { client, composer, directory, step, change: send, go }) {
+export function act(action, item, button, { client, composer, directory, step, change: send, card }) {
   const { nonce = "", from = "" } = item.dataset;
   const change = button.closest("[data-nonce]")?.getAttribute("data-nonce") ?? "";
   switch (action) {
-    case "write":
-      go(`@${from}`);
+    case "profile":
+      card.open(from, button);
       break;
     case "retry":
       step({ type: "retry", nonce });

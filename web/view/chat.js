@@ -350,10 +350,9 @@ export class Chat {
       return undefined;
     }
     const found = replyTo > 0 ? client.quote(key, replyTo) : client.look(key, { nonce });
-    const words = found?.text || (found?.files?.map(({ name }) => name).join(", ") ?? "");
-    const line = words.split("\n", 1)[0]?.slice(0, QUOTED_MAX_CHARS);
+    const line = found?.text || (found?.files?.map(({ name }) => name).join(", ") ?? "");
     const isGone = found === null || found?.deleted === true;
-    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : (line ?? "");
+    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : line.slice(0, QUOTED_MAX_CHARS);
     return { seq: replyTo, from: found?.from ?? "", text, isGone };
   }
 
@@ -457,7 +456,10 @@ export class Chat {
     if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
       return;
     }
-    if (link.origin === location.origin && this.#goTo(link)) {
+    if (link.matches(".mention-name")) {
+      event.preventDefault();
+      this.#useAbove((above) => above.card.open((targetOf(link)?.key ?? "").slice(1), link));
+    } else if (link.origin === location.origin && this.#goTo(link)) {
       event.preventDefault();
       // An installed app shows no address that could be copied.
       if (link.matches(".when")) this.#useAbove((above) => above.copy(link.href));
@@ -551,4 +553,4 @@ export class Chat {
 
 const DAY_EVERY_MS = 30_000;
 /** How much of a message a reply quotes. */
-const QUOTED_MAX_CHARS = 200;
+const QUOTED_MAX_CHARS = 400;

@@ -4,6 +4,7 @@ import { targetOf } from "../logic/changing.js";
 import { summaryOf } from "../logic/files.js";
 import { t } from "../words.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
+import { showLine } from "./message.js";
 
 /** @typedef {import("../logic/changes.js").Shown} Shown */
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -92,9 +93,11 @@ export class About {
       this.#cancel();
       this.#hooks.composer.focus();
     });
+    const line = element("span", "quiet");
+    showLine(line, answered ? summaryOf(answered).slice(0, QUOTE_MAX_LENGTH) : t.replyingTo);
     const words = edited
       ? [element("span", "title", t.editing)]
-      : [element("span", "title", isolated(answered?.from ?? "", "name"), " ", element("span", "quiet", answered ? summaryOf(answered).replace(/\s+/g, " ").slice(0, QUOTE_MAX_LENGTH) : t.replyingTo))];
+      : [element("span", "title", isolated(answered?.from ?? "", "name"), " ", line)];
     this.#bar.replaceChildren(symbol(edited ? "edit" : "reply"), element("span", "unseen", edited ? "" : `${t.replyingTo} `), ...words, cancel);
     this.#bar.role = "status";
   }
@@ -131,4 +134,4 @@ export class About {
   }
 }
 
-const QUOTE_MAX_LENGTH = 200;
+const QUOTE_MAX_LENGTH = 400;

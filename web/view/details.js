@@ -21,6 +21,7 @@ import { Panel } from "./panel.js";
  * @property {(input: Input) => void} step
  * @property {() => void} changed
  * @property {() => void} leave the user leaves the open room
+ * @property {(name: string, opener: Element) => void} card opens the card of a user
  * @property {(sentence: string) => void} toast
  */
 
@@ -48,13 +49,7 @@ export class Details {
     const isAdministrator = me.role === "administrator";
     this.#about = new AboutRoom(client, isAdministrator, { ...hooks, loaded: (room) => this.#members.setTotal(room) });
     this.#level = new LevelChoice((level) => this.#key && hooks.step({ type: "level", key: this.#key, level }));
-    this.#members = new MemberList(me.username, isAdministrator, client, {
-      ...hooks,
-      go: (key) => {
-        if (this.#panel.covers) this.close();
-        hooks.go(key);
-      },
-    });
+    this.#members = new MemberList(me.username, isAdministrator, client, hooks);
     const body = make("div", { class: "details-body" }, this.#person, this.#about.node, this.#level.node, this.#members.node, this.#about.actions);
     this.#panel = new Panel("details", { heading: "details", close: "closeDetails" }, [body], () => (this.#title.ariaExpanded = "false"));
     this.#title.ariaExpanded = "false";
@@ -80,6 +75,11 @@ export class Details {
 
   close() {
     this.#panel.close();
+  }
+
+  /** On a phone, the conversation behind it is wanted. */
+  uncover() {
+    if (this.#panel.covers) this.close();
   }
 
   /** Shows what has changed. */

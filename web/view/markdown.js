@@ -1,7 +1,7 @@
 // Messages with Markdown. Elements are made from the tree of `logic/markdown.js`:
 // nothing that a user writes is read as HTML.
 
-import { markedOf } from "../logic/markdown.js";
+import { markedOf, readOf } from "../logic/markdown.js";
 import { element } from "./dom.js";
 import { linkTo } from "./message.js";
 
@@ -20,6 +20,14 @@ let highlight = null;
  */
 export function shownOf(text, names, mention) {
   return markedOf(text, names).map((node) => nodeOf(node, mention));
+}
+
+/**
+ * A text as it is read: without its markup.
+ * @param {string} text
+ */
+export function wordsOf(text) {
+  return readOf(markedOf(text));
 }
 
 /**

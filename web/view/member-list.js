@@ -14,7 +14,6 @@ import { Pages } from "./pages.js";
 import { PeopleSearch } from "./people-search.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
-/** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {rooms.Member} Member */
 /** @typedef {Member & { isMe: boolean, mayChange: boolean }} Shown */
 
@@ -54,8 +53,7 @@ export class MemberList {
    * @param {boolean} isAdministrator
    * @param {Client} client
    * @param {object} hooks
-   * @param {(key: Key) => void} hooks.go
-   * @param {() => void} hooks.leave
+   * @param {(name: string, opener: Element) => void} hooks.card opens the card of a member
    */
   constructor(me, isAdministrator, client, hooks) {
     this.#me = me;
@@ -95,7 +93,7 @@ export class MemberList {
       const chosen = target instanceof Element ? target.closest("button") : null;
       const name = chosen?.closest("li")?.dataset.name;
       if (!chosen || name === undefined) return;
-      chosen.matches(".more") ? this.#openMenu(chosen, name) : hooks.go(`@${name}`);
+      chosen.matches(".more") ? this.#openMenu(chosen, name) : hooks.card(name, chosen);
     });
   }
 
@@ -147,16 +145,16 @@ export class MemberList {
   #line(name) {
     const front = element("span", "with-presence", avatar(name, "small"));
     const words = element("span", "quiet");
-    const write = button("person", front, isolated(name, "title"), words);
+    const person = button("person", front, isolated(name, "title"), words);
     const more = button("icon more", symbol("more"));
-    const node = element("li", "", write, more);
+    const node = element("li", "", person, more);
+    person.ariaHasPopup = "dialog";
     node.dataset.name = name;
     return {
       node,
       show: ({ role, online, isMe, mayChange }) => {
         front.classList.toggle("online", online);
         words.textContent = [...(isMe ? [t.you] : []), ...(role === "moderator" ? [t.moderator] : [])].join(" · ");
-        write.title = isMe ? "" : t.writePrivately;
         more.hidden = !mayChange;
         more.ariaLabel = `${t.more}: ${name}`;
       },

@@ -16,7 +16,7 @@ import { button, element, isolated, symbol, wantStyle } from "./dom.js";
  * @typedef {object} Quote
  * @property {number} seq 0: it has no number yet
  * @property {string} from empty where the message is not there, or not known yet
- * @property {string} text its first line
+ * @property {string} text its beginning
  * @property {boolean} isGone whether it is deleted, or no longer kept
  */
 
@@ -56,7 +56,9 @@ export function messageItem(message, { me, names, isContinued, quote }) {
     item.append(time);
     if (!isWaiting) item.append(element("span", "unseen", isolated(from), ", "));
   } else {
-    item.append(avatar(from), element("div", "head", nameOf(from, isMine), " ", time));
+    const face = avatar(from);
+    face.dataset.act = "profile";
+    item.append(face, element("div", "head", nameOf(from), " ", time));
   }
   if (quote) item.append(quoteOf(quote));
   const mentioned = message.mentionAll ? [EVERYBODY, me] : [me];
@@ -107,8 +109,9 @@ function quoteOf({ seq, from, text, isGone }) {
     name.dataset.tint = String(tintOf(from));
     made.append(name, " ");
   }
-  const line = element("span", isGone ? "quoted gone" : "quoted", text);
+  const line = element("span", isGone ? "quoted gone" : "quoted");
   line.dir = "auto";
+  showLine(line, text);
   made.append(line);
   made.dataset.act = "jump";
   made.dataset.to = String(seq);
@@ -153,18 +156,13 @@ export function gapItem() {
   return element("li", "gap", dots, element("span", "unseen", t.gap));
 }
 
-/**
- * @param {string} name
- * @param {boolean} isMine
- */
-function nameOf(name, isMine) {
-  const shown = isMine ? element("span", "name", isolated(name)) : button("name", isolated(name));
+/** @param {string} name */
+function nameOf(name) {
+  const shown = button("name", isolated(name));
   shown.dataset.tint = String(tintOf(name));
-  if (!isMine) {
-    shown.dataset.act = "write";
-    shown.title = t.writePrivately;
-    shown.tabIndex = -1;
-  }
+  shown.dataset.act = "profile";
+  shown.title = t.profile;
+  shown.tabIndex = -1;
   return shown;
 }
 
@@ -268,7 +266,7 @@ export function linkTo(href, ...children) {
 
 /** Those that are there. @type {Partial<Views>} */
 const views = {};
-/** Elements that are shown without until it is there. @type {{ [K in keyof Views]: Map<HTMLElement, (view: Views[K]) => Node[]> }} */
+/** Elements that are shown without until it is there. @type {{ [K in keyof Views]: Map<HTMLElement, (view: Views[K]) => (Node | string)[]> }} */
 const waiting = { markdown: new Map(), files: new Map() };
 /** Calls a function that changes the height of messages. */
 let changing = (/** @type {() => void} */ change) => change();
@@ -279,17 +277,27 @@ export function onHeights(change) {
 }
 
 /**
+ * Shows a text without its markup.
+ * @param {HTMLElement} shown
+ * @param {string} text
+ */
+export function showLine(shown, text) {
+  shown.textContent = text;
+  if (MARKED.test(text)) fill("markdown", shown, ({ wordsOf }) => [wordsOf(text)]);
+}
+
+/**
  * Puts nodes of a view into an element, once the view is loaded.
  * @template {keyof Views} K
  * @param {K} kind
  * @param {HTMLElement} shown
- * @param {(view: Views[K]) => Node[]} nodes
+ * @param {(view: Views[K]) => (Node | string)[]} nodes
  * @returns {boolean} whether they are there already
  */
 function fill(kind, shown, nodes) {
   const view = views[kind];
   if (view) {
-    shown.append(...nodes(view));
+    shown.replaceChildren(...nodes(view));
     return true;
   }
   const all = waiting[kind];
@@ -317,7 +325,7 @@ function fill(kind, shown, nodes) {
 function personLink({ text, name }) {
   const link = element("a", "mention-name", text);
   link.href = addressOf(`@${name}`);
-  link.title = t.writePrivately;
+  link.title = t.profile;
   link.tabIndex = -1;
   return link;
 }
@@ -335,7 +343,7 @@ function statusOf(kind, words) {
 }
 
 /** What may be markup. */
-const MARKED = /[*_~\x60]\S|^ {0,3}(?:>|(?:[-*]|\d{1,9}[.)])[ \t]+\S)|\]\(/m;
+export const MARKED = /[*_~\x60]\S|^ {0,3}(?:>|(?:[-*]|\d{1,9}[.)])[ \t]+\S)|\]\(/m;
 /** A message longer than this begins folded. */
 const FOLDED_FROM_LENGTH = 1_400;
 const FOLDED_FROM_LINES = 18;

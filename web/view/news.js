@@ -8,6 +8,7 @@ import { summaryOf } from "../logic/files.js";
 import { mentions } from "../logic/text.js";
 import { t, wantLaterWords } from "../words.js";
 import { byId, element } from "./dom.js";
+import { MARKED } from "./message.js";
 import { notify } from "./notifications.js";
 import { chime, hasSound } from "./sound.js";
 
@@ -85,10 +86,11 @@ export class News {
    * @param {number} seq
    */
   #notify(title, text, key, seq) {
-    setTimeout(() => {
+    setTimeout(async () => {
+      const body = MARKED.test(text) ? await import("./markdown.js").then(({ wordsOf }) => wordsOf(text), () => text) : text;
       const isDeleted = this.#client.conversations.get(key)?.at(seq)?.deleted;
       if (isDeleted || seq <= (this.#client.account.of(key).read ?? 0)) return;
-      if (this.#notifies()) notify(title, text, key, addressOf(key, seq));
+      if (this.#notifies()) notify(title, body, key, addressOf(key, seq));
       if (hasSound()) chime().catch(() => {});
     }, NOTIFIED_AFTER_MS);
   }

@@ -1,5 +1,6 @@
 // The page of the settings for a new password.
 
+import { serverInfo } from "../account.js";
 import { ApiError } from "../api.js";
 import { setPassword } from "../own-account.js";
 import { settings } from "../settings.js";
@@ -13,6 +14,8 @@ import { make } from "./make.js";
 export class PasswordPage {
   // For password managers: whose password it is.
   #user = make("input", { class: "unseen", name: "username", autocomplete: "username", tabindex: "-1", "aria-hidden": "true", readonly: true });
+  /** Until the server has said it. */
+  #minChars = 8;
   #rule = make("small", { id: "password-new-hint" });
   #current = fieldOf("password-current", "passwordCurrent", "current-password");
   #next = fieldOf("password-new", "passwordNew", "new-password", this.#rule);
@@ -39,8 +42,10 @@ export class PasswordPage {
     this.node.addEventListener("input", () => this.#clear());
   }
 
-  open() {
+  async open() {
     this.#user.value = settings.user?.username ?? "";
+    this.#minChars = (await serverInfo().catch(() => null))?.password_min_chars ?? this.#minChars;
+    this.retranslate();
   }
 
   close() {
@@ -50,7 +55,7 @@ export class PasswordPage {
   }
 
   retranslate() {
-    this.#rule.textContent = t.passwordRule(MIN_CHARS);
+    this.#rule.textContent = t.passwordRule(this.#minChars);
   }
 
   get #fields() {
@@ -123,6 +128,3 @@ function fieldOf(id, word, autocomplete, hint) {
   eye.addEventListener("click", () => reveal(input.type === "password"));
   return { node, input, wrong, hide: () => reveal(false) };
 }
-
-/** As the server has it, unless it is set otherwise. */
-const MIN_CHARS = 8;

@@ -34,6 +34,8 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   await keys.press("Tab");
   assert.match(await focused(), /name/);
   await keys.press("Enter");
+  await page.waitForFunction(() => document.activeElement?.matches("#card [data-action=write]"));
+  await keys.press("Enter");
   await page.waitForURL("**/u/bob");
   await page.waitForFunction(() => {
     const writing = document.activeElement;

@@ -122,6 +122,7 @@ scenario("only two users see a private conversation", async () => {
   await bob.say("I am bob");
   await alice.sees("I am bob");
   await alice.page.click("#messages [data-from=bob] button.name");
+  await alice.page.click("#card [data-action=write]");
   await alice.page.waitForURL("**/u/bob");
   const secret = `secret of ${there}`;
   await alice.say(secret);
