@@ -1,0 +1,359 @@
+//! The bytes of all files, in a folder or in S3-compatible storage.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_core::FileId;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Name;
+use object_store::{
+    ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
+};
+use tokio::sync::Semaphore;
+
+use crate::error::FilesError;
+use crate::failpoint;
+use crate::file_bytes::FileBytes;
+use crate::location::{FilesLocation, S3Location};
+use crate::preview_locks::{PreviewLock, PreviewLocks};
+use crate::spool::{self, SpoolFile, blocking};
+use crate::upload::Upload;
+
+/// The bytes of all files, in a folder or in S3-compatible storage. Cloning increments a
+/// reference count.
+///
+/// A file has the name of its id, below a folder that is named after the first two
+/// characters, and its preview is beside it. Both are written once, and never changed.
+#[derive(Clone)]
+pub struct ObjectFiles {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn ObjectStore>,
+    /// What the names of all objects begin with.
+    prefix: Name,
+    kind: Kind,
+    /// Files on their way, on the disk of this machine.
+    spool: PathBuf,
+    previews: PreviewLocks,
+}
+
+enum Kind {
+    /// The folder; files on their way are below it, so that they are renamed to their place.
+    Folder(PathBuf),
+    /// One permit for each file that is sent to the storage.
+    S3 { sending: Semaphore },
+}
+
+/// Files that are sent to the storage at one time, each of at most [`PART_BYTES`] in
+/// memory.
+const SENDING_MAX: usize = 3;
+/// Files of at most this size are sent in one piece, and thus whole or not at all. Of larger
+/// ones that break off, the storage may keep pieces, until a rule of its bucket removes
+/// them.
+const PART_BYTES: u64 = 32 * 1024 * 1024;
+/// Objects that are deleted at one time.
+const DELETING_MAX: usize = 8;
+
+impl ObjectFiles {
+    /// Opens the place of the files, and makes its folder. Files on their way are kept in
+    /// `data_folder` where the place is no folder; those of an earlier process are removed.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`]. Storage is not asked yet.
+    pub async fn open(location: &FilesLocation, data_folder: &Path) -> Result<Self, FilesError> {
+        let (store, prefix, kind, spool): (Arc<dyn ObjectStore>, _, _, _) = match location {
+            FilesLocation::Folder(folder) => {
+                let folder = folder.clone();
+                let spool = folder.join(SPOOL);
+                let made = spool.clone();
+                blocking(move || spool::open(&made)).await?;
+                let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+                (Arc::new(store), Name::default(), Kind::Folder(folder), spool)
+            }
+            FilesLocation::S3(location) => {
+                let spool = data_folder.join("files").join(SPOOL);
+                let made = spool.clone();
+                blocking(move || spool::open(&made)).await?;
+                let kind = Kind::S3 { sending: Semaphore::new(SENDING_MAX) };
+                let prefix = Name::parse(&location.prefix).map_err(object_store::Error::from)?;
+                (Arc::new(s3(location)?), prefix, kind, spool)
+            }
+        };
+        let previews = PreviewLocks::default();
+        Ok(Self { shared: Arc::new(Shared { store, prefix, kind, spool, previews }) })
+    }
+
+    /// Begins to receive a file of at most `max_bytes`, whose id nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::DiskFull`], [`FilesError::Io`].
+    pub async fn receive(&self, id: &FileId, max_bytes: u64) -> Result<Upload, FilesError> {
+        Upload::begin(self.clone(), *id, max_bytes).await
+    }
+
+    /// The folder on this machine in which files on their way are written.
+    pub fn spool_folder(&self) -> &Path {
+        &self.shared.spool
+    }
+
+    /// Whether a file that could not be kept may still appear later, because the storage
+    /// did not answer.
+    pub fn may_appear_later(&self) -> bool {
+        matches!(self.shared.kind, Kind::S3 { .. })
+    }
+
+    /// Reads a part of a file; `None` if there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::Io`], [`FilesError::Storage`].
+    pub async fn read(&self, id: &FileId, range: Range<u64>) -> Result<Option<FileBytes>, FilesError> {
+        if range.is_empty() {
+            // Storages have no empty ranges.
+            let head = self.shared.store.head(&self.name(id, "")).await;
+            return Ok(found(head)?.map(|_| FileBytes::empty()));
+        }
+        self.get(&self.name(id, ""), Some(range)).await
+    }
+
+    /// A whole file, if it has at most `max_bytes`; `None` if there is none, or if it is
+    /// larger.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::Io`], [`FilesError::Storage`].
+    pub async fn read_whole(&self, id: &FileId, max_bytes: u64) -> Result<Option<Bytes>, FilesError> {
+        self.whole(&self.name(id, ""), max_bytes).await
+    }
+
+    /// The preview of a file, if it was made; an empty one says that none can be made.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::Io`], [`FilesError::Storage`].
+    pub async fn preview(&self, id: &FileId) -> Result<Option<Bytes>, FilesError> {
+        self.whole(&self.name(id, PREVIEW), PREVIEW_MAX_BYTES).await
+    }
+
+    /// Waits for the right to make the preview of a file. Whoever has it asks next whether
+    /// the file is still to be kept: it is not deleted then before the right is given back.
+    pub async fn lock_preview(&self, id: &FileId) -> PreviewLock {
+        self.shared.previews.lock(id).await
+    }
+
+    /// Keeps the preview of a file. `_lock` is the right to do so.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`].
+    pub async fn keep_preview(
+        &self,
+        id: &FileId,
+        preview: Bytes,
+        _lock: &PreviewLock,
+    ) -> Result<(), FilesError> {
+        let name = self.name(id, PREVIEW);
+        if let Kind::S3 { .. } = self.shared.kind {
+            self.shared.store.put(&name, preview.into()).await?;
+            return Ok(());
+        }
+        let path = self.spool_path(id, PREVIEW);
+        let written = blocking(move || {
+            let (mut file, guard) = SpoolFile::create(path)?;
+            io::Write::write_all(&mut file, &preview)?;
+            // A preview that is cut by a crash would be served for ever.
+            file.sync_all()?;
+            Ok(guard)
+        });
+        self.rename(written.await?, &self.spool_name(id, PREVIEW), &name).await
+    }
+
+    /// Deletes files and their previews, for good; those that do not exist count as
+    /// deleted. Returns the ids of the deleted files: the others are in use, and are to be
+    /// deleted later.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::Io`], [`FilesError::Storage`]: some may be deleted.
+    pub async fn delete(&self, ids: &[FileId]) -> Result<Vec<FileId>, FilesError> {
+        let free: Vec<_> = ids.iter().filter(|id| self.shared.previews.is_free(id)).copied().collect();
+        let names = free.iter().flat_map(|id| [self.name(id, ""), self.name(id, PREVIEW)]);
+        let deletions = names.map(|name| {
+            let store = Arc::clone(&self.shared.store);
+            async move { found(store.delete(&name).await).map(|_| ()) }
+        });
+        let deletions: Vec<_> = deletions.collect();
+        stream::iter(deletions).buffer_unordered(DELETING_MAX).try_collect::<()>().await?;
+        if let Kind::Folder(root) = &self.shared.kind {
+            let mut folders: Vec<_> = free.iter().map(|id| root.join(first_two(id))).collect();
+            folders.sort();
+            folders.dedup();
+            blocking(move || folders.iter().try_for_each(|folder| sync_folder(folder))).await?;
+        }
+        failpoint::reached("object removed");
+        Ok(free)
+    }
+
+    /// Moves a file from its way to its place, for good.
+    pub(crate) async fn publish(&self, id: &FileId, file: SpoolFile, size: u64) -> Result<(), FilesError> {
+        let name = self.name(id, "");
+        let Kind::S3 { sending } = &self.shared.kind else {
+            let spooled = file.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let spooled = Name::from_iter([SPOOL, spooled]);
+            return self.rename(file, &spooled, &name).await;
+        };
+        let _permit = sending.acquire().await.map_err(|error| FilesError::Io(io::Error::other(error)))?;
+        let opened = file.path().to_owned();
+        let mut source = blocking(move || std::fs::File::open(opened)).await?;
+        if size <= PART_BYTES {
+            let (whole, _) = blocking(move || read_part(source, size)).await?;
+            self.shared.store.put(&name, whole).await?;
+            return Ok(());
+        }
+        let mut upload = self.shared.store.put_multipart(&name).await?;
+        let mut left = size;
+        while left > 0 {
+            let part = left.min(PART_BYTES);
+            let read = blocking(move || read_part(source, part)).await;
+            let sent = match read {
+                Ok((payload, rest)) => {
+                    source = rest;
+                    upload.put_part(payload).await.map_err(FilesError::from)
+                }
+                Err(error) => {
+                    // The storage removes the pieces.
+                    let _ = upload.abort().await;
+                    return Err(error.into());
+                }
+            };
+            if let Err(error) = sent {
+                let _ = upload.abort().await;
+                return Err(error);
+            }
+            left -= part;
+        }
+        upload.complete().await?;
+        Ok(())
+    }
+
+    async fn rename(&self, file: SpoolFile, from: &Name, to: &Name) -> Result<(), FilesError> {
+        let renamed = self.shared.store.rename(from, to).await;
+        match renamed {
+            Ok(()) => {
+                file.moved();
+                Ok(())
+            }
+            Err(error) => Err(FilesError::Io(io::Error::other(error))),
+        }
+    }
+
+    async fn get(&self, name: &Name, range: Option<Range<u64>>) -> Result<Option<FileBytes>, FilesError> {
+        let options = GetOptions { range: range.map(Into::into), ..GetOptions::default() };
+        let result = found(self.shared.store.get_opts(name, options).await)?;
+        Ok(result.map(FileBytes::new).transpose()?)
+    }
+
+    async fn whole(&self, name: &Name, max_bytes: u64) -> Result<Option<Bytes>, FilesError> {
+        let Some(mut bytes) = self.get(name, None).await? else { return Ok(None) };
+        if bytes.left() > max_bytes {
+            return Ok(None);
+        }
+        let mut whole = Vec::with_capacity(bytes.left() as usize);
+        while let Some(chunk) = bytes.try_next().await? {
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(Some(whole.into()))
+    }
+
+    fn name(&self, id: &FileId, suffix: &str) -> Name {
+        let parts = [first_two(id).to_owned(), format!("{id}{suffix}")];
+        self.shared.prefix.parts().chain(parts.into_iter().map(Into::into)).collect()
+    }
+
+    fn spool_name(&self, id: &FileId, suffix: &str) -> Name {
+        Name::from_iter([SPOOL, &format!("{id}{suffix}")])
+    }
+
+    pub(crate) fn spool_path(&self, id: &FileId, suffix: &str) -> PathBuf {
+        self.shared.spool.join(format!("{id}{suffix}"))
+    }
+}
+
+impl fmt::Debug for ObjectFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectFiles({})", self.shared.store)
+    }
+}
+
+/// The folder of files on their way.
+const SPOOL: &str = "incoming";
+const PREVIEW: &str = ".preview";
+/// More than a lossless WebP of 720 by 720 pixels has.
+const PREVIEW_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The first two characters of an id: 4,096 folders.
+fn first_two(id: &FileId) -> &str {
+    &id.as_str()[..2]
+}
+
+/// `None` if the object does not exist.
+fn found<T>(result: object_store::Result<T>) -> Result<Option<T>, FilesError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The next bytes of a file, in pieces.
+fn read_part(file: std::fs::File, bytes: u64) -> io::Result<(PutPayload, std::fs::File)> {
+    let mut whole = Vec::with_capacity(bytes as usize);
+    (&file).take(bytes).read_to_end(&mut whole)?;
+    if whole.len() as u64 != bytes {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((PutPayload::from(whole), file))
+}
+
+/// Waits until the deletions in a folder are on the disk.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::File::open(folder) {
+        Ok(folder) => folder.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn s3(location: &S3Location) -> Result<object_store::aws::AmazonS3, FilesError> {
+    let allow_http = location.endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
+    let client = ClientOptions::new()
+        .with_allow_http(allow_http)
+        .with_connect_timeout(Duration::from_secs(5))
+        // A download takes as long as its client does; what stands still for this time ends.
+        .with_timeout_disabled()
+        .with_read_timeout(Duration::from_secs(60));
+    let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&location.bucket)
+        .with_region(location.region.as_deref().unwrap_or("us-east-1"))
+        .with_client_options(client)
+        .with_retry(retry);
+    if let Some(endpoint) = &location.endpoint {
+        builder = builder.with_endpoint(endpoint).with_allow_http(allow_http);
+    }
+    if let Some((id, secret)) = &location.credentials {
+        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+    }
+    Ok(builder.build()?)
+}
