@@ -3,12 +3,14 @@
 mod texts;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_auth::{PasswordsOptions, SigningSecret, TokenOptions};
 use chat_core::{RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
-use chat_http::{ConfiguredRoom, HttpOptions, PublicUrl, Registration, ShardOptions};
+use chat_http::{
+    ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration, ShardOptions,
+};
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
@@ -74,7 +76,7 @@ impl Config {
             log_filter,
             passwords: passwords(given)?,
             tokens: tokens(given)?,
-            http: http(given)?,
+            http: http(given, &data_dir)?,
             data_dir,
             database_url,
         })
@@ -106,7 +108,7 @@ fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
     Ok(tokens)
 }
 
-fn http(given: &Given) -> Result<HttpOptions, SettingError> {
+fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     let mut http = HttpOptions::default();
     if let Some(url) = given.text(&settings::PUBLIC_URL)? {
         let url = PublicUrl::parse(url).map_err(|error| given.invalid(&settings::PUBLIC_URL, error))?;
@@ -155,7 +157,65 @@ fn http(given: &Given) -> Result<HttpOptions, SettingError> {
     http.retention.age_ms = days.map(|days| days * DAY_MS);
     set(&mut http.retention_interval, seconds(given, &settings::RETENTION_CHECK_SECONDS)?);
     shards(given, &mut http.shards)?;
+    http.files = files(given, data_dir)?;
     Ok(http)
+}
+
+fn files(given: &Given, data_dir: &Path) -> Result<FilesOptions, SettingError> {
+    let mut files = FilesOptions { location: files_location(given, data_dir)?, ..FilesOptions::default() };
+    files.data_dir = data_dir.to_owned();
+    set(&mut files.max_bytes, given.number(&settings::FILE_MAX_BYTES)?);
+    if let Some(bytes) = given.number(&settings::USER_FILES_MAX_BYTES)? {
+        files.user_bytes_max = Some(bytes);
+    }
+    files.bytes_max = given.number(&settings::FILES_MAX_BYTES)?;
+    set(&mut files.disk_free_min_bytes, given.number(&settings::DISK_FREE_MIN_BYTES)?);
+    set(&mut files.uploads_per_user, given.number(&settings::UPLOADS_PER_USER)?);
+    set(&mut files.uploads_max, given.number(&settings::UPLOADS_MAX)?);
+    set(&mut files.upload_timeout, seconds(given, &settings::UPLOAD_TIMEOUT_SECONDS)?);
+    Ok(files)
+}
+
+fn files_location(given: &Given, data_dir: &Path) -> Result<FilesLocation, SettingError> {
+    let mut location = match given.text(&settings::FILES_URL)? {
+        Some(url) => FilesLocation::parse(url).map_err(|error| given.invalid(&settings::FILES_URL, error))?,
+        None => FilesLocation::Folder(data_dir.join("files")),
+    };
+    let endpoint = given.text(&settings::FILES_S3_ENDPOINT)?;
+    let region = given.text(&settings::FILES_S3_REGION)?;
+    let id = given.text(&settings::FILES_S3_ACCESS_KEY_ID)?;
+    let secret = given.text(&settings::FILES_S3_SECRET_ACCESS_KEY)?;
+    let FilesLocation::S3(bucket) = &mut location else {
+        let of_s3 = [
+            (&settings::FILES_S3_ENDPOINT, endpoint),
+            (&settings::FILES_S3_REGION, region),
+            (&settings::FILES_S3_ACCESS_KEY_ID, id),
+            (&settings::FILES_S3_SECRET_ACCESS_KEY, secret),
+        ];
+        return match of_s3.into_iter().find(|(_, value)| value.is_some()) {
+            Some((setting, _)) => Err(given.invalid(setting, "needs a files_url that begins with s3://")),
+            None => Ok(location),
+        };
+    };
+    if endpoint.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+        let message = "must look like https://s3.example.org or http://192.0.2.1:9000";
+        return Err(given.invalid(&settings::FILES_S3_ENDPOINT, message));
+    }
+    bucket.endpoint = endpoint.map(str::to_owned);
+    bucket.region = region.map(str::to_owned);
+    bucket.credentials = match (id, secret) {
+        (Some(id), Some(secret)) => Some((id.to_owned(), secret.to_owned())),
+        (None, None) => None,
+        (Some(_), None) => {
+            let message = "needs files_s3_secret_access_key, too";
+            return Err(given.invalid(&settings::FILES_S3_ACCESS_KEY_ID, message));
+        }
+        (None, Some(_)) => {
+            let message = "needs files_s3_access_key_id, too";
+            return Err(given.invalid(&settings::FILES_S3_SECRET_ACCESS_KEY, message));
+        }
+    };
+    Ok(location)
 }
 
 fn shards(given: &Given, options: &mut ShardOptions) -> Result<(), SettingError> {
@@ -327,6 +387,13 @@ mod tests {
             ("password_min_chars = 129", "password_min_chars"),
             ("title = \" \"", "title"),
             ("title = \"a\\nb\"", "title"),
+            ("files_url = \"ftp://a\"", "files_url"),
+            ("file_max_bytes = 0", "file_max_bytes"),
+            ("upload_timeout_seconds = 43201", "upload_timeout_seconds"),
+            ("files_s3_region = \"eu-west-1\"", "files_s3_region"),
+            ("files_url = \"s3://chat\"\nfiles_s3_endpoint = \"s3.example.org\"", "files_s3_endpoint"),
+            ("files_url = \"s3://chat\"\nfiles_s3_access_key_id = \"id\"", "files_s3_access_key_id"),
+            ("files_url = \"s3://chat\"\nfiles_s3_secret_access_key = \"x\"", "files_s3_secret_access_key"),
         ] {
             let error = check(toml).err().expect(toml).to_string();
             assert!(error.starts_with(&format!("{setting} in chat.toml, line ")), "{toml}: {error}");
@@ -340,6 +407,24 @@ mod tests {
         assert_eq!((&*http.title, http.password_rule.min_chars), ("Chat", 8));
         let http = check("title = \" Наш чат \"\npassword_min_chars = 1").unwrap().http;
         assert_eq!((&*http.title, http.password_rule.min_chars), ("Наш чат", 1));
+    }
+
+    #[test]
+    fn files_are_kept_in_a_folder_or_in_a_bucket() {
+        let files = |toml: &str| check(toml).unwrap().http.files;
+        let default = files("data_dir = \"/srv/chat\"");
+        assert_eq!(default.location, FilesLocation::Folder(PathBuf::from("/srv/chat/files")));
+        assert_eq!((default.max_bytes, default.bytes_max), (25 << 20, None));
+        let own = files(
+            "files_url = \"s3://chat/files\"\nfiles_s3_endpoint = \"http://127.0.0.1:9000\"
+             files_s3_access_key_id = \"id\"\nfiles_s3_secret_access_key = \"secret\"
+             user_files_max_bytes = 5\nfiles_max_bytes = 6\ndisk_free_min_bytes = 0",
+        );
+        let FilesLocation::S3(bucket) = own.location else { panic!("not in a bucket") };
+        assert_eq!((&*bucket.bucket, &*bucket.prefix), ("chat", "files"));
+        assert_eq!(bucket.credentials, Some(("id".to_owned(), "secret".to_owned())));
+        assert_eq!((own.user_bytes_max, own.bytes_max), (Some(5), Some(6)));
+        assert_eq!(own.disk_free_min_bytes, 0);
     }
 
     #[test]

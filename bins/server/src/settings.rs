@@ -60,7 +60,7 @@ settings! {
     PUBLIC_URL = text("public_url", "URL", "the host of each request",
         "URL under which browsers reach the server, such as https://chat.example.org, without a path. \
          Only pages of this origin may act for users; cookies need TLS if it is https");
-    DATA_DIR = path("data_dir", "FOLDER", "./data", "Folder of the database and the signing secret");
+    DATA_DIR = path("data_dir", "FOLDER", "./data", "Folder of the database, the signing secret and the files of messages");
     UPLOADS_DIR = path("uploads_dir", "FOLDER", "./uploads", "Folder of the avatars");
     MIGRATE = switch("migrate", "false",
         "Whether the server migrates a Postgres database to this version's schema at the start; an \
@@ -151,6 +151,28 @@ settings! {
         "Threads that scale avatars, each with that much memory");
     PICTURE_QUEUE_MAX = number("picture_queue_max", "COUNT", 0, 10_000, "16",
         "Avatars that may wait to be scaled");
+    FILES_URL = text("files_url", "URL", "DATA_DIR/files",
+        "Where the files of messages are kept: a folder, or s3://BUCKET or s3://BUCKET/PREFIX");
+    FILES_S3_ENDPOINT = text("files_s3_endpoint", "URL", "that of Amazon in the region",
+        "URL of the S3-compatible storage, such as https://s3.example.org");
+    FILES_S3_REGION = text("files_s3_region", "TEXT", "us-east-1", "Region of the bucket");
+    FILES_S3_ACCESS_KEY_ID = text("files_s3_access_key_id", "TEXT", "that of the machine at Amazon",
+        "Id of the key to the bucket");
+    FILES_S3_SECRET_ACCESS_KEY = text("files_s3_secret_access_key", "TEXT", "that of the machine at Amazon",
+        "The key to the bucket").secret();
+    FILE_MAX_BYTES = number("file_max_bytes", "BYTES", 1, 16_384 * MEBIBYTE, "26214400",
+        "Bytes of one file");
+    USER_FILES_MAX_BYTES = number("user_files_max_bytes", "BYTES", 1, TEBIBYTE, "1073741824",
+        "Bytes of all files of one user");
+    FILES_MAX_BYTES = number("files_max_bytes", "BYTES", 1, 1_024 * TEBIBYTE, "no limit",
+        "Bytes of all files");
+    DISK_FREE_MIN_BYTES = number("disk_free_min_bytes", "BYTES", 0, TEBIBYTE, "536870912",
+        "Free bytes on the disk below which uploads are refused, and below half of which registrations          are, so that there is space for messages; 0: no limit");
+    UPLOADS_PER_USER = number("uploads_per_user", "COUNT", 1, 1_000, "4",
+        "Files that one user sends at one time");
+    UPLOADS_MAX = number("uploads_max", "COUNT", 1, 10_000, "64", "Files that are received at one time");
+    UPLOAD_TIMEOUT_SECONDS = number("upload_timeout_seconds", "SECONDS", 1, DAY_SECONDS / 2, "3600",
+        "Seconds for which the upload of one file may last");
     HASH_THREADS = number("hash_threads", "COUNT", 1, 64, "1", "Threads that hash passwords, 19 MiB each");
     HASH_QUEUE_MAX = number("hash_queue_max", "COUNT", 1, 100_000, "64",
         "Passwords that may wait to be hashed");
@@ -159,6 +181,7 @@ settings! {
 const MILLION: u64 = 1_000_000;
 const KIBIBYTE: u64 = 1_024;
 const MEBIBYTE: u64 = 1_024 * KIBIBYTE;
+const TEBIBYTE: u64 = 1_024 * 1_024 * MEBIBYTE;
 const DAY_SECONDS: u64 = 86_400;
 /// Browsers keep a cookie for at most 400 days.
 const SESSION_DAYS_MAX: u64 = 365;

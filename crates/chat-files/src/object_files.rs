@@ -13,9 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
-use object_store::{
-    ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig,
-};
+use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
 use tokio::sync::Semaphore;
 
 use crate::error::FilesError;
@@ -277,8 +275,7 @@ impl ObjectFiles {
     }
 
     fn name(&self, id: &FileId, suffix: &str) -> Name {
-        let parts = [first_two(id).to_owned(), format!("{id}{suffix}")];
-        self.shared.prefix.parts().chain(parts.into_iter().map(Into::into)).collect()
+        self.shared.prefix.clone().join(first_two(id)).join(format!("{id}{suffix}"))
     }
 
     fn spool_name(&self, id: &FileId, suffix: &str) -> Name {
@@ -343,7 +340,8 @@ fn s3(location: &S3Location) -> Result<object_store::aws::AmazonS3, FilesError> 
         // A download takes as long as its client does; what stands still for this time ends.
         .with_timeout_disabled()
         .with_read_timeout(Duration::from_secs(60));
-    let retry = RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
+    let retry =
+        RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&location.bucket)
         .with_region(location.region.as_deref().unwrap_or("us-east-1"))

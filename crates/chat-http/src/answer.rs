@@ -16,6 +16,8 @@ use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
+use crate::files::Download;
+
 /// The body of a response that only says that the request was successful.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -36,8 +38,8 @@ impl Done {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Nothing {}
 
-/// The body of a response: bytes in memory, or a file.
-pub(crate) type Body = Either<Full<Bytes>, FileBody>;
+/// The body of a response: bytes in memory, an avatar, or a file.
+pub(crate) type Body = Either<Full<Bytes>, Either<FileBody, Download>>;
 
 /// A JSON response, which must not be cached.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {

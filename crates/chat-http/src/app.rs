@@ -20,6 +20,7 @@ use crate::HttpOptions;
 use crate::avatar::AvatarFolder;
 use crate::cached::Cached;
 use crate::error::HttpError;
+use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::room_list::{OpenRooms, OwnRooms};
@@ -53,6 +54,7 @@ pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) shards: Arc<Shards>,
     pub(crate) avatars: AvatarFolder,
+    pub(crate) files: Files,
     pub(crate) pictures: PictureQueue,
     pub(crate) origin: AllowedOrigin,
     pub(crate) sign_ins: SignInLimiter,
@@ -93,6 +95,7 @@ impl App {
         shards: Arc<Shards>,
         metrics: Metrics,
         avatars: AvatarFolder,
+        files: Files,
         options: HttpOptions,
     ) -> Self {
         let tasks = TaskTracker::new();
@@ -100,6 +103,7 @@ impl App {
             parts,
             shards,
             avatars,
+            files,
             pictures: PictureQueue::new(
                 options.picture_threads,
                 options.picture_queue_max,

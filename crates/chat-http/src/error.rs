@@ -5,18 +5,22 @@ use std::sync::Arc;
 
 use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
 use chat_core::{
-    ChangeRefused, EmojiError, NewRoomNameError, RoomNameError, RoomTextError, SearchedWordsError,
-    UsernameError,
+    ChangeRefused, EmojiError, FileRefused, NewRoomNameError, RoomNameError, RoomTextError,
+    SearchedWordsError, UsernameError,
 };
+use chat_files::FilesError;
 use chat_shard::{ChangeError, causes};
 use chat_store::StoreError;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::header::{
+    ALLOW, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::answer::{self, Body};
 use crate::avatar::AvatarError;
 use crate::body::BodyError;
+use crate::files::{DiskLow, TooMany};
 
 /// Why a request is refused or fails. The sentences are shown to people; sources are
 /// only logged.
@@ -97,6 +101,22 @@ pub(crate) enum HttpError {
     SearchedWords(#[from] SearchedWordsError),
     #[error("room and with exclude each other")]
     RoomAndWith,
+    #[error("the file needs a name, as in ?name=cat.png")]
+    FileName,
+    #[error("the file is too large (max {max_bytes} bytes)")]
+    FileTooLarge { max_bytes: u64 },
+    #[error("too many files at once, please wait until one of them has arrived")]
+    TooManyUploads,
+    #[error("{}", quota_sentence(*.0))]
+    FileQuota(FileRefused),
+    #[error("the disk of the server is almost full, please tell whoever runs this chat")]
+    DiskLow,
+    #[error("there is no such file")]
+    FileNotFound,
+    #[error("the file ends before this range")]
+    Range { size: u64 },
+    #[error("the server cannot reach its files, please try again in a moment")]
+    Files(#[source] FilesError),
     #[error("either room or with is needed")]
     RoomOrWith,
     #[error("seq must be the number of a message")]
@@ -169,7 +189,15 @@ impl HttpError {
     pub(crate) fn into_response(self) -> Response<Body> {
         let status = self.status();
         // Failures of the store are logged by `StoreHealth`.
-        let is_expected = matches!(self, Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent);
+        let is_expected = matches!(
+            self,
+            Self::Busy
+                | Self::Stopping
+                | Self::Store(_)
+                | Self::StoreSilent
+                | Self::FileQuota(_)
+                | Self::DiskLow
+        );
         if status.is_server_error() && !is_expected {
             tracing::error!(error = %causes(&self), "request failed");
         } else {
@@ -196,6 +224,7 @@ impl HttpError {
             | Self::UserNotFound
             | Self::SessionNotFound
             | Self::MessageNotFound
+            | Self::FileNotFound
             | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => StatusCode::NOT_FOUND,
             Self::NoPassword
             | Self::Change(
@@ -203,10 +232,15 @@ impl HttpError {
             ) => StatusCode::CONFLICT,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooManyFailures { .. } | Self::TooManyChanges { .. } | Self::TooManySearches { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
+            Self::Body(BodyError::TooLarge { .. }) | Self::FileTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
             }
+            Self::TooManyFailures { .. }
+            | Self::TooManyChanges { .. }
+            | Self::TooManySearches { .. }
+            | Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
+            Self::FileQuota(_) | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Host
             | Self::InvalidJson
@@ -230,6 +264,7 @@ impl HttpError {
             | Self::Before
             | Self::SearchedWords(_)
             | Self::RoomAndWith
+            | Self::FileName
             | Self::RoomOrWith
             | Self::Seq
             | Self::Emoji(_)
@@ -244,7 +279,7 @@ impl HttpError {
             | Self::NameTaken
             | Self::NameConfusable
             | Self::NameReserved => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
+            Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent | Self::Files(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::File(_) | Self::Hash(_) | Self::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -266,7 +301,16 @@ impl HttpError {
             | Self::TooManySearches { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
-            Self::Busy | Self::Stopping | Self::Store(_) | Self::StoreSilent => {
+            Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))
+                .map(|range| (CONTENT_RANGE, range))
+                .into_iter()
+                .collect(),
+            Self::Busy
+            | Self::Stopping
+            | Self::Store(_)
+            | Self::StoreSilent
+            | Self::Files(_)
+            | Self::TooManyUploads => {
                 vec![(RETRY_AFTER, fixed("1"))]
             }
             _ => Vec::new(),
@@ -341,6 +385,40 @@ impl From<AvatarError> for HttpError {
             error @ (AvatarError::TooLarge { .. } | AvatarError::NotAPicture | AvatarError::Picture(_)) => {
                 Self::Avatar(error)
             }
+        }
+    }
+}
+
+impl From<FilesError> for HttpError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::TooLarge { max_bytes } => Self::FileTooLarge { max_bytes },
+            FilesError::DiskFull(_) => Self::DiskLow,
+            error => Self::Files(error),
+        }
+    }
+}
+
+impl From<TooMany> for HttpError {
+    fn from(error: TooMany) -> Self {
+        match error {
+            TooMany::OfUser => Self::TooManyUploads,
+            TooMany::InAll => Self::Busy,
+        }
+    }
+}
+
+impl From<DiskLow> for HttpError {
+    fn from(_: DiskLow) -> Self {
+        Self::DiskLow
+    }
+}
+
+fn quota_sentence(refused: FileRefused) -> &'static str {
+    match refused {
+        FileRefused::UserQuota => "your files take all the space that is yours here, please delete some",
+        FileRefused::AllQuota => {
+            "the files of this chat take all the space for them, please tell whoever runs this chat"
         }
     }
 }

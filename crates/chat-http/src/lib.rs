@@ -13,7 +13,7 @@
 //! use std::sync::Arc;
 //!
 //! use chat_auth::{Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
-//! use chat_http::{HttpOptions, Parts, Server};
+//! use chat_http::{FilesLocation, HttpOptions, Parts, Server};
 //! use chat_store::MemoryStore;
 //! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 //! use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +33,8 @@
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };
-//! let options = HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };
+//! let mut options = HttpOptions { uploads_dir: folder.path().join("uploads"), ..HttpOptions::default() };
+//! options.files.location = FilesLocation::Folder(folder.path().join("files"));
 //! let server = Server::start(TcpListener::bind("127.0.0.1:0").await?, parts, options).await?;
 //!
 //! let mut client = TcpStream::connect(server.local_addr()).await?;
@@ -58,6 +59,7 @@ mod client_address;
 mod client_socket;
 mod cookie;
 mod error;
+mod files;
 mod form;
 mod hex;
 mod indexing;
@@ -81,6 +83,7 @@ mod user_rate;
 
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
+pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
-pub use options::{ConfiguredRoom, HttpOptions, InvalidPublicUrl, PublicUrl, Registration};
+pub use options::{ConfiguredRoom, FilesOptions, HttpOptions, InvalidPublicUrl, PublicUrl, Registration};
 pub use server::{Server, StartError};

@@ -26,6 +26,17 @@ pub(crate) struct Metrics {
     search_seconds: Histogram,
     search_indexed: Counter,
     search_left: Level,
+    uploads: Family<Outcome, Counter>,
+    uploaded_bytes: Counter,
+    downloads: Counter,
+    previews: Family<Outcome, Counter>,
+    files: Level,
+    file_bytes: Level,
+    files_deleted: Counter,
+    registrations_refused_by_disk: Counter,
+    disk_free_bytes: Level,
+    disk_free_min_bytes: Level,
+    picture_queue: Level,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -35,6 +46,11 @@ struct Search {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Login {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
     outcome: &'static str,
 }
 
@@ -53,6 +69,17 @@ impl Metrics {
             search_seconds: Histogram::new(SEARCH_SECONDS),
             search_indexed: Counter::default(),
             search_left: Level::default(),
+            uploads: Family::default(),
+            uploaded_bytes: Counter::default(),
+            downloads: Counter::default(),
+            previews: Family::default(),
+            files: Level::default(),
+            file_bytes: Level::default(),
+            files_deleted: Counter::default(),
+            registrations_refused_by_disk: Counter::default(),
+            disk_free_bytes: Level::default(),
+            disk_free_min_bytes: Level::default(),
+            picture_queue: Level::default(),
         };
         let registry = metrics.registry.sub_registry_with_prefix("chat");
         registry.register("logins", "Sign-ins, by outcome", metrics.logins.clone());
@@ -81,8 +108,79 @@ impl Metrics {
             "About how many entries are not indexed yet",
             metrics.search_left.clone(),
         );
-        shards.register(registry);
+        metrics.register_files();
+        shards.register(metrics.registry.sub_registry_with_prefix("chat"));
         metrics
+    }
+
+    fn register_files(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix("chat");
+        registry.register("uploads", "Uploads of files, by outcome", self.uploads.clone());
+        registry.register("uploaded_bytes", "Bytes of stored uploads", self.uploaded_bytes.clone());
+        registry.register("downloads", "Files and parts of files that were sent", self.downloads.clone());
+        registry.register("previews", "Previews that were made, by outcome", self.previews.clone());
+        registry.register("picture_queue", "Pictures that wait to be decoded", self.picture_queue.clone());
+        registry.register("files", "Files, as of the last look for files to delete", self.files.clone());
+        registry.register("file_bytes", "Their bytes", self.file_bytes.clone());
+        registry.register("files_deleted", "Files that were deleted", self.files_deleted.clone());
+        registry.register(
+            "registrations_refused_by_disk",
+            "Registrations that were refused because the disk is almost full",
+            self.registrations_refused_by_disk.clone(),
+        );
+        registry.register(
+            "disk_free_bytes",
+            "Free bytes on the disk with the fewest",
+            self.disk_free_bytes.clone(),
+        );
+        registry.register(
+            "disk_free_min_bytes",
+            "Free bytes below which uploads are refused; below half of it registrations, too",
+            self.disk_free_min_bytes.clone(),
+        );
+    }
+
+    /// Counts an upload.
+    pub(crate) fn upload(&self, outcome: &'static str) {
+        self.uploads.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts the bytes of a stored upload.
+    pub(crate) fn uploaded(&self, bytes: u64) {
+        self.uploaded_bytes.inc_by(bytes);
+    }
+
+    /// Counts a file, or a part of one, that is sent.
+    pub(crate) fn download(&self) {
+        self.downloads.inc();
+    }
+
+    /// Counts a preview.
+    pub(crate) fn preview(&self, outcome: &'static str) {
+        self.previews.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts files that were deleted.
+    pub(crate) fn files_deleted(&self, files: u64) {
+        self.files_deleted.inc_by(files);
+    }
+
+    /// Sets how many files there are, and their bytes.
+    pub(crate) fn files_usage(&self, files: u64, bytes: u64) {
+        self.files.set(files);
+        self.file_bytes.set(bytes);
+    }
+
+    /// Counts a registration that is refused because the disk is almost full.
+    pub(crate) fn registration_refused_by_disk(&self) {
+        self.registrations_refused_by_disk.inc();
+    }
+
+    /// Sets the gauges of the disk, and of the pictures that wait.
+    pub(crate) fn disk_and_pictures(&self, free_bytes: u64, free_min_bytes: u64, pictures: usize) {
+        self.disk_free_bytes.set(free_bytes);
+        self.disk_free_min_bytes.set(free_min_bytes);
+        self.picture_queue.set(pictures as u64);
     }
 
     /// Counts a sign-in.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chat_auth::{PasswordRule, SignInLimits};
 use chat_core::{RoomName, Skeleton};
+use chat_files::FilesLocation;
 use chat_shard::ShardOptions;
 use chat_store::Retention;
 use hyper::Uri;
@@ -66,6 +67,8 @@ pub struct HttpOptions {
     /// The most avatars that wait to be decoded, which takes 0.1 to 1 s each; one more is
     /// answered with 503.
     pub picture_queue_max: usize,
+    /// The options of files that users attach to messages.
+    pub files: FilesOptions,
     /// The most bytes of a JSON body; a larger one is answered with 413.
     pub json_max_bytes: usize,
 
@@ -137,6 +140,7 @@ impl Default for HttpOptions {
             picture_memory_max: 160 * 1024 * 1024,
             picture_threads: 1,
             picture_queue_max: 16,
+            files: FilesOptions::default(),
             json_max_bytes: 64 * 1024,
             // About 12 KiB each, thus at most 120 MiB.
             max_connections: 10_000,
@@ -156,6 +160,56 @@ impl Default for HttpOptions {
             last_seen_interval: Duration::from_secs(300),
             store_check_timeout: Duration::from_secs(1),
             stop_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The options of files that users attach to messages.
+#[derive(Debug, Clone)]
+pub struct FilesOptions {
+    /// Where the files are kept.
+    pub location: FilesLocation,
+    /// The folder of the data of this server: its disk is watched, too, and files on their
+    /// way to a storage wait there.
+    pub data_dir: PathBuf,
+    /// The most bytes of one file; a larger one is answered with 413.
+    pub max_bytes: u64,
+    /// The most bytes of the files of one user; beyond that, an upload is answered with 507.
+    /// `None`: any number.
+    pub user_bytes_max: Option<u64>,
+    /// The most bytes of all files, likewise.
+    pub bytes_max: Option<u64>,
+    /// The bytes that stay free on the disk: with less, uploads are answered with 507, and
+    /// with less than half of it registrations are, too. 0: no limit.
+    pub disk_free_min_bytes: u64,
+    /// The most files that one user sends at one time; one more is answered with 429.
+    pub uploads_per_user: usize,
+    /// The most files that are received at one time; one more is answered with 503.
+    pub uploads_max: usize,
+    /// How long an upload may take, however fast it is; then it is answered with 408. Must
+    /// be shorter than `unattached_lifetime`.
+    pub upload_timeout: Duration,
+    /// How long a file is kept that no message has.
+    pub unattached_lifetime: Duration,
+    /// How often files that nobody needs are looked for. Those of deleted messages are
+    /// deleted at once.
+    pub sweep_interval: Duration,
+}
+
+impl Default for FilesOptions {
+    fn default() -> Self {
+        Self {
+            location: FilesLocation::Folder(PathBuf::from("files")),
+            data_dir: PathBuf::from("."),
+            max_bytes: 25 * 1024 * 1024,
+            user_bytes_max: Some(1024 * 1024 * 1024),
+            bytes_max: None,
+            disk_free_min_bytes: 512 * 1024 * 1024,
+            uploads_per_user: 4,
+            uploads_max: 64,
+            upload_timeout: Duration::from_secs(3600),
+            unattached_lifetime: Duration::from_secs(24 * 3600),
+            sweep_interval: Duration::from_secs(60),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod avatar;
 mod call;
+mod files;
 mod health;
 mod json;
 mod members;
@@ -93,6 +94,8 @@ const ROUTES: &[Route] = &[
         path: "/api/sessions/{name}",
         handler: |call| Box::pin(sessions::end(call)),
     },
+    Route { method: Method::POST, path: "/api/files", handler: |call| Box::pin(files::upload(call)) },
+    Route { method: Method::GET, path: "/files/{name}/{file}", handler: |call| Box::pin(files::file(call)) },
     Route { method: Method::GET, path: "/uploads/{name}", handler: |call| Box::pin(uploads::upload(call)) },
     Route { method: Method::GET, path: "/ws", handler: |call| Box::pin(upgrade::upgrade(call)) },
     Route { method: Method::GET, path: "/healthz", handler: |call| Box::pin(health::alive(call)) },
@@ -123,12 +126,13 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incomin
     response
 }
 
-/// A path as it is logged: without the names of rooms, which may be closed ones.
+/// A path as it is logged: without the names of rooms, which may be closed ones, and of
+/// files.
 fn loggable(path: &str) -> String {
-    if !path.starts_with("/api/rooms/") {
+    if !path.starts_with("/api/rooms/") && !path.starts_with("/files/") {
         return path.to_owned();
     }
-    ROUTER.at(path).map_or("/api/rooms/…", |found| found.value[0].path).to_owned()
+    ROUTER.at(path).map_or("…", |found| found.value[0].path).to_owned()
 }
 
 async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
@@ -168,7 +172,7 @@ fn is_navigation(request: &Request<Incoming>) -> bool {
 }
 
 /// First parts of paths below which there is no page.
-const FOR_PROGRAMS: [&str; 6] = ["api", "uploads", "ws", "metrics", "healthz", "readyz"];
+const FOR_PROGRAMS: [&str; 7] = ["api", "uploads", "files", "ws", "metrics", "healthz", "readyz"];
 
 /// Checks that there is one `Host`, which only HTTP/1.0 may omit (RFC 9112 §3.2).
 fn check_host(version: Version, headers: &HeaderMap) -> Result<(), HttpError> {

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chat_shard::{Shards, now_ms};
+use chat_shard::{FilesHook, Shards, now_ms};
 use chat_store::StoreError;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::client_socket::ClientSocket;
+use crate::files::{self, Files};
 use crate::metrics::Metrics;
 use crate::{HttpOptions, assets, indexing, member_filling, retention, routes, session_check, store_probe};
 
@@ -46,6 +47,15 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// The place of the files cannot be used.
+    #[error("the place of the files, {location}, cannot be used")]
+    Files {
+        /// The folder, or the URL of the bucket.
+        location: String,
+        /// The error of the system.
+        #[source]
+        cause: io::Error,
+    },
     /// The threads of the shards cannot be started.
     #[error("the threads that own sockets cannot be started")]
     Shards(#[source] io::Error),
@@ -67,25 +77,31 @@ impl Server {
     pub async fn start(
         listener: TcpListener,
         parts: Parts,
-        options: HttpOptions,
+        mut options: HttpOptions,
     ) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Listener)?;
         let avatars = AvatarFolder::open(&options, &*parts.users)
             .await
             .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
+        let files = Files::open(&options).await.map_err(|error| StartError::Files {
+            location: options.files.location.to_string(),
+            cause: files::as_io(error),
+        })?;
+        announce_files(&mut options, &files);
         let rooms: Vec<_> =
             options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
         parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
         let shards = Shards::start(options.shards.clone(), parts.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);
         let metrics = Metrics::new(shards.metrics());
-        let app = Arc::new(App::new(parts, shards, metrics, avatars, options));
+        let app = Arc::new(App::new(parts, shards, metrics, avatars, files, options));
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(store_probe::keep_probing(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(app.sign_in_failures.clone().keep_logging(ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(files::keep_sweeping(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(member_filling::fill_members(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(indexing::keep_indexing(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn_blocking(assets::prepare);
@@ -145,6 +161,18 @@ impl Server {
         self.stop_connections().await;
         self.app.shards.stop().await;
     }
+}
+
+/// Lets the hubs announce that this server takes files, and the log say which are taken back.
+fn announce_files(options: &mut HttpOptions, files: &Files) {
+    let hub = &mut options.shards.hub;
+    hub.file_max_bytes = Some(options.files.max_bytes);
+    hub.files_base = options.public_url.as_ref().map_or("", |url| url.origin()).into();
+    let (downloads, sweep) = (files.downloads.clone(), Arc::clone(&files.sweep));
+    options.shards.files_taken_back = FilesHook::new(move |ids| {
+        downloads.revoke(ids);
+        sweep.notify_one();
+    });
 }
 
 impl Drop for Server {

@@ -30,6 +30,8 @@ pub(crate) enum StoreUse {
     Members,
     /// The index of the search.
     Indexing,
+    /// The deletion of files.
+    Files,
 }
 
 struct Outage {
@@ -95,6 +97,7 @@ impl StoreUse {
             Self::Retention => "retention",
             Self::Members => "members",
             Self::Indexing => "indexing",
+            Self::Files => "files",
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) async fn metrics(call: Call) -> Result<Response<Body>, HttpError> {
     let passwords = &app.parts.passwords;
     let hashing = (passwords.waiting(), passwords.waiting_max());
     let max = app.options.max_connections;
+    let disk = &app.files.disk;
+    app.metrics.disk_and_pictures(disk.free().unwrap_or_default(), disk.min(), app.pictures.waiting());
     let text =
         app.metrics.text(hashing, (max.saturating_sub(app.connection_permits.available_permits()), max));
     let mut response = Response::new(answer::bytes(text));

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_auth::{PasswordError, PasswordsError};
 use chat_core::{
-    ChangeRefused, NewRoomNameError, RoomNameError, RoomTextError, SearchedWordsError, UsernameError,
+    ChangeRefused, FileRefused, NewRoomNameError, RoomNameError, RoomTextError, SearchedWordsError,
+    UsernameError,
 };
+use chat_files::FilesError;
 use chat_pictures::PictureError;
 use chat_spec::{Document, tidy};
 use chat_store::StoreError;
@@ -17,7 +19,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::{
-    ROUTES, members, password, reactions, rooms, search, server, sessions, sign_in, sign_out, users,
+    ROUTES, files, members, password, reactions, rooms, search, server, sessions, sign_in, sign_out, users,
 };
 use crate::answer::{Done, Nothing};
 use crate::avatar::AvatarError;
@@ -73,6 +75,7 @@ fn schemas() -> Value {
     written.subschema_for::<sessions::SessionList>();
     written.subschema_for::<reactions::ReactionList>();
     written.subschema_for::<search::SearchResults>();
+    written.subschema_for::<files::UploadedFile<'_>>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
@@ -101,6 +104,18 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("BadJson", "The body is not a JSON object with the right fields.")
         }
         HttpError::Body(BodyError::TooLarge { .. }) => ("TooLarge", "The body is too large."),
+        HttpError::FileTooLarge { .. } => ("FileTooLarge", "The file is larger than a file may be."),
+        HttpError::TooManyUploads => (
+            "TooManyUploads",
+            "The user sends too many files at once: try again after `Retry-After` seconds.",
+        ),
+        HttpError::FileQuota(_) | HttpError::DiskLow => {
+            ("NoSpace", "There is no space for it; the sentence says why.")
+        }
+        HttpError::FileNotFound => {
+            ("NoSuchFile", "There is no such file (any more), or the user may not read it.")
+        }
+        HttpError::Range { .. } => ("BadRange", "The file ends before the range."),
         HttpError::Body(BodyError::TooSlow) => ("TooSlow", "The body arrived too slowly."),
         HttpError::MissingToken | HttpError::InvalidToken(_) => {
             ("NotSignedIn", "There is no token, or it is not (or no longer) valid.")
@@ -147,6 +162,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Before
         | HttpError::SearchedWords(_)
         | HttpError::RoomAndWith
+        | HttpError::FileName
         | HttpError::RoomOrWith
         | HttpError::Seq
         | HttpError::Emoji(_) => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
@@ -173,7 +189,11 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         }
         HttpError::WebSocketVersion => ("OtherVersion", "The request names another version of WebSocket."),
         HttpError::RegistrationClosed => ("NoRegistration", "Only the operator creates accounts."),
-        HttpError::Busy | HttpError::Stopping | HttpError::Store(_) | HttpError::StoreSilent => {
+        HttpError::Busy
+        | HttpError::Stopping
+        | HttpError::Store(_)
+        | HttpError::StoreSilent
+        | HttpError::Files(_) => {
             ("TryAgain", "The server cannot answer now: try again after `Retry-After` seconds.")
         }
         HttpError::File(_) | HttpError::Hash(_) | HttpError::Task(_) => ("Failed", "The server failed."),
@@ -239,6 +259,15 @@ fn errors() -> Vec<HttpError> {
         HttpError::SearchedWords(SearchedWordsError::Blank),
         HttpError::SearchedWords(SearchedWordsError::TooLong),
         HttpError::RoomAndWith,
+        HttpError::FileName,
+        HttpError::FileTooLarge { max_bytes: options.files.max_bytes },
+        HttpError::TooManyUploads,
+        HttpError::FileQuota(FileRefused::UserQuota),
+        HttpError::FileQuota(FileRefused::AllQuota),
+        HttpError::DiskLow,
+        HttpError::FileNotFound,
+        HttpError::Range { size: 0 },
+        HttpError::Files(FilesError::Io(io())),
         HttpError::RoomOrWith,
         HttpError::Seq,
         HttpError::Emoji(chat_core::EmojiError),
@@ -315,6 +344,7 @@ fn responses() -> Value {
                 let schema = match header.as_str() {
                     // The methods depend on the path.
                     "allow" => json!({ "type": "string" }),
+                    "content-range" => json!({ "type": "string", "pattern": "^bytes \\*/[0-9]+$" }),
                     "retry-after" => json!({ "type": "string", "pattern": "^[1-9][0-9]*$" }),
                     _ => json!({ "const": value }),
                 };

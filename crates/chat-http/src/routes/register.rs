@@ -29,6 +29,13 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         }
         return Err(HttpError::RegistrationClosed);
     }
+    if let Err(low) = app.files.disk.check_registration() {
+        app.metrics.registration_refused_by_disk();
+        if !head.headers.contains_key(EXPECT) {
+            body.discard().await;
+        }
+        return Err(low.into());
+    }
     let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
     let form = match RegistrationForm::read(&head.headers, &mut body, &app.avatars, max_bytes).await {
         Ok(form) => form,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chat_auth::{HashCost, PasswordRule, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens};
-use chat_http::{HttpOptions, Parts, Server};
+use chat_http::{FilesLocation, HttpOptions, Parts, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -66,6 +66,8 @@ impl Chat {
             login_floor: Duration::from_millis(20),
             ..HttpOptions::default()
         };
+        options.files.location = FilesLocation::Folder(uploads.path().join("files"));
+        options.files.data_dir = uploads.path().to_owned();
         change(&mut options);
         let store = Arc::new(store);
         let parts = Parts {

@@ -1,0 +1,71 @@
+//! Files that users upload: received, served and deleted.
+
+mod disk;
+mod disposition;
+mod download;
+mod pending;
+mod preview;
+mod range;
+mod sweep;
+mod upload_permits;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chat_core::FileQuotas;
+use chat_files::{FilesError, ObjectFiles};
+use tokio::sync::Notify;
+
+use crate::HttpOptions;
+
+pub(crate) use self::disk::{DiskFloor, DiskLow};
+pub(crate) use self::disposition::content_disposition;
+pub(crate) use self::download::{Download, Downloads};
+pub(crate) use self::pending::PendingFile;
+pub(crate) use self::preview::preview;
+pub(crate) use self::range::{Asked, asked_range};
+pub(crate) use self::sweep::keep_sweeping;
+pub(crate) use self::upload_permits::{TooMany, UploadPermits};
+
+/// What requests need for files, beside the records in the store.
+pub(crate) struct Files {
+    pub(crate) objects: ObjectFiles,
+    pub(crate) downloads: Downloads,
+    pub(crate) uploads: UploadPermits,
+    pub(crate) disk: Arc<DiskFloor>,
+    pub(crate) quotas: FileQuotas,
+    /// Is told when there is something to be deleted.
+    pub(crate) sweep: Arc<Notify>,
+}
+
+impl Files {
+    /// Opens the place of the files.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system and of the options of the storage.
+    pub(crate) async fn open(options: &HttpOptions) -> Result<Self, FilesError> {
+        let of_files = &options.files;
+        let objects = ObjectFiles::open(&of_files.location, &of_files.data_dir).await?;
+        let mut folders: Vec<PathBuf> =
+            vec![objects.spool_folder().to_owned(), options.uploads_dir.clone(), of_files.data_dir.clone()];
+        folders.retain(|folder| folder.exists());
+        Ok(Self {
+            objects,
+            downloads: Downloads::default(),
+            uploads: UploadPermits::new(of_files.uploads_max, of_files.uploads_per_user),
+            disk: Arc::new(DiskFloor::new(folders, of_files.disk_free_min_bytes)),
+            quotas: FileQuotas { user_bytes: of_files.user_bytes_max, all_bytes: of_files.bytes_max },
+            sweep: Arc::default(),
+        })
+    }
+}
+
+/// The error of files as one of the file system, for a start that fails.
+pub(crate) fn as_io(error: FilesError) -> io::Error {
+    match error {
+        FilesError::Io(error) | FilesError::DiskFull(error) => error,
+        error => io::Error::other(error),
+    }
+}

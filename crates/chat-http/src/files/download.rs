@@ -1,0 +1,184 @@
+//! Files that are being sent.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_core::{FileId, Username};
+use chat_files::FileBytes;
+use chat_store::FileRepository;
+use futures_util::StreamExt as _;
+use futures_util::task::AtomicWaker;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
+
+/// The files that are being sent. The log says here which of them nobody may read any more.
+/// Cloning increments a reference count.
+#[derive(Clone, Default)]
+pub(crate) struct Downloads {
+    files: Arc<Mutex<HashMap<FileId, Vec<Weak<Signal>>>>>,
+}
+
+/// Whether a file may no longer be sent.
+#[derive(Default)]
+struct Signal {
+    is_revoked: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Downloads {
+    /// Is told from now on if the file is taken back. To be called before it is asked who
+    /// may read the file.
+    pub(crate) fn begin(&self, id: &FileId) -> Sending {
+        let signal = Arc::new(Signal::default());
+        self.files().entry(*id).or_default().push(Arc::downgrade(&signal));
+        Sending { downloads: self.clone(), id: *id, signal }
+    }
+
+    /// Ends the sending of these files at once.
+    pub(crate) fn revoke(&self, ids: &[FileId]) {
+        let mut files = self.files();
+        let signals = ids.iter().filter_map(|id| files.remove(id)).flatten();
+        let signals: Vec<_> = signals.filter_map(|signal| signal.upgrade()).collect();
+        drop(files);
+        for signal in signals {
+            signal.is_revoked.store(true, Ordering::Release);
+            signal.waker.wake();
+        }
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<FileId, Vec<Weak<Signal>>>> {
+        // Each change is complete in one statement, so that a poisoned lock is safe.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is being sent, or is about to be.
+pub(crate) struct Sending {
+    downloads: Downloads,
+    id: FileId,
+    signal: Arc<Signal>,
+}
+
+impl Sending {
+    /// Whether the file was taken back.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.signal.is_revoked.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let mut files = self.downloads.files();
+        if let Some(signals) = files.get_mut(&self.id) {
+            let own = Arc::as_ptr(&self.signal);
+            signals.retain(|signal| !std::ptr::eq(signal.as_ptr(), own));
+            if signals.is_empty() {
+                files.remove(&self.id);
+            }
+        }
+    }
+}
+
+/// The body of a response: a file, for as long as its reader may read it. The store is
+/// asked again once a second, and the body ends with an error at once when the file is
+/// taken back.
+pub(crate) struct Download {
+    bytes: FileBytes,
+    sending: Sending,
+    reader: Username,
+    records: Arc<dyn FileRepository>,
+    next_check: Instant,
+    check: Option<Check>,
+}
+
+type Check = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+impl Download {
+    /// Sends the file from now on; its reader was checked just now.
+    pub(crate) fn new(
+        bytes: FileBytes,
+        sending: Sending,
+        reader: Username,
+        records: Arc<dyn FileRepository>,
+    ) -> Self {
+        let next_check = Instant::now() + CHECK_INTERVAL;
+        Self { bytes, sending, reader, records, next_check, check: None }
+    }
+
+    fn new_check(&self) -> Check {
+        let (records, id, reader) = (Arc::clone(&self.records), self.sending.id, self.reader.clone());
+        Box::pin(async move {
+            match records.readable_file(&id, &reader).await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err(io::ErrorKind::PermissionDenied.into()),
+                // The client asks for the rest once the store answers again.
+                Err(error) => Err(io::Error::other(error)),
+            }
+        })
+    }
+}
+
+/// How often it is asked whether the reader may still read the file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+impl hyper::body::Body for Download {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        this.sending.signal.waker.register(cx.waker());
+        if this.sending.is_revoked() {
+            return Poll::Ready(Some(Err(io::ErrorKind::PermissionDenied.into())));
+        }
+        if this.check.is_none() && this.bytes.left() > 0 && Instant::now() >= this.next_check {
+            this.check = Some(this.new_check());
+        }
+        if let Some(check) = &mut this.check {
+            let checked = ready!(check.as_mut().poll(cx));
+            this.check = None;
+            this.next_check = Instant::now() + CHECK_INTERVAL;
+            checked?;
+        }
+        let chunk = ready!(this.bytes.poll_next_unpin(cx));
+        // It may have been taken back while it was read.
+        if chunk.is_some() && this.sending.is_revoked() {
+            return Poll::Ready(Some(Err(io::ErrorKind::PermissionDenied.into())));
+        }
+        Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.left() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.left())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_named_files_are_revoked_and_nothing_is_kept() {
+        let downloads = Downloads::default();
+        let [a, b] = [1, 2].map(|byte| FileId::from_bytes([byte; 16]));
+        let (first, second, other) = (downloads.begin(&a), downloads.begin(&a), downloads.begin(&b));
+        downloads.revoke(&[a]);
+        assert!(first.is_revoked() && second.is_revoked() && !other.is_revoked());
+        assert!(!downloads.begin(&a).is_revoked(), "who comes later asks the store");
+        drop((first, second, other));
+        assert!(downloads.files().is_empty());
+    }
+}

@@ -1,0 +1,89 @@
+//! How many files are received at one time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chat_core::Username;
+
+/// How many files are received at one time, of each user and in all. Cloning increments a
+/// reference count.
+#[derive(Clone)]
+pub(crate) struct UploadPermits {
+    in_all_max: usize,
+    of_user_max: usize,
+    users: Arc<Mutex<HashMap<Username, usize>>>,
+}
+
+/// Why a file cannot be received now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// The user sends as many as a user may.
+    OfUser,
+    /// All users together do.
+    InAll,
+}
+
+impl UploadPermits {
+    pub(crate) fn new(in_all_max: usize, of_user_max: usize) -> Self {
+        Self { in_all_max, of_user_max, users: Arc::default() }
+    }
+
+    /// Takes a permit for one file.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`].
+    pub(crate) fn take(&self, user: &Username) -> Result<UploadPermit, TooMany> {
+        let mut users = self.users();
+        if users.values().sum::<usize>() >= self.in_all_max {
+            return Err(TooMany::InAll);
+        }
+        let of_user = users.entry(user.clone()).or_default();
+        if *of_user >= self.of_user_max {
+            return Err(TooMany::OfUser);
+        }
+        *of_user += 1;
+        Ok(UploadPermit { permits: self.clone(), user: user.clone() })
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<Username, usize>> {
+        // Each change is complete in one statement, so that a poisoned lock is safe.
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The permit for one file, which is given back when this value is dropped.
+pub(crate) struct UploadPermit {
+    permits: UploadPermits,
+    user: Username,
+}
+
+impl Drop for UploadPermit {
+    fn drop(&mut self) {
+        let mut users = self.permits.users();
+        if let Some(count) = users.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_are_limited_for_a_user_and_in_all_and_come_back() {
+        let permits = UploadPermits::new(3, 2);
+        let [alice, bob] = ["alice", "bob"].map(|name| Username::known(name).unwrap());
+        let first = permits.take(&alice).ok().unwrap();
+        let _second = permits.take(&alice).ok().unwrap();
+        assert_eq!(permits.take(&alice).err(), Some(TooMany::OfUser));
+        let _third = permits.take(&bob).ok().unwrap();
+        assert_eq!(permits.take(&bob).err(), Some(TooMany::InAll));
+        drop(first);
+        assert!(permits.take(&alice).is_ok());
+    }
+}
