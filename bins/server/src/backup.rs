@@ -1,4 +1,4 @@
-//! `server backup`: the whole chat in one file.
+//! `server backup` and `server check-backup`: the whole chat in one file.
 
 use std::error::Error;
 use std::fs;
@@ -9,8 +9,10 @@ use std::time::Duration;
 use chat_store::{Backup, BackupContents, DatabaseUrl};
 use clap::Args;
 
+use crate::backup_files::{add_files, check_files, open_files};
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::folder::private_folder;
 use crate::output::{counted, listed, print};
 use crate::part_file::PartFile;
 
@@ -22,24 +24,59 @@ pub(crate) struct BackupTask {
     /// Replace an existing file.
     #[arg(long)]
     force: bool,
+    /// Leave the bytes of attached files out: the backup has their names and sizes only.
+    #[arg(long)]
+    without_files: bool,
+}
+
+/// The arguments of `server check-backup`.
+#[derive(Args)]
+pub(crate) struct CheckTask {
+    /// A file that `server backup` wrote.
+    file: PathBuf,
+}
+
+/// Checks that a backup is complete and undamaged: the database, and each file by its hash.
+pub(crate) async fn check(config: &Config, task: CheckTask) -> Result<(), Box<dyn Error>> {
+    let CheckTask { file } = task;
+    private_folder(&config.data_dir)?;
+    let copy = PartFile::create(config.data_dir.join("backup.checking"))?;
+    let mut backup = Backup::read(&file, copy.path()).await?;
+    let mut contents = backup.contents().await?;
+    backup.close().await?;
+    if contents.made_at_ms.is_none() {
+        return Err(format!("{} is the database of a server, not a backup", file.display()).into());
+    }
+    let mut archive = Backup::files_in(&file).await?;
+    if archive.has_files().await? {
+        contents.files = Some(check_files(&mut archive).await?);
+    }
+    archive.close_unchanged().await?;
+    print(&format!("{} has {}, and is undamaged.\n", file.display(), described(&contents)))
 }
 
 /// Writes a backup, under another name until it is complete.
 pub(crate) async fn backup(config: &Config, task: BackupTask) -> Result<(), Box<dyn Error>> {
-    let BackupTask { file, force } = task;
+    let BackupTask { file, force, without_files } = task;
     refuse_memory(&config.database_url)?;
     refuse_target(&file, force, &config.database_url)?;
     let part = PartFile::create(beside(&file, ".part"))?;
     let mut backup = Backup::write(&config.database_url, part.path(), now_ms()).await?;
     let missing = add_pictures(&mut backup, &config.http.uploads_dir).await?;
+    let missing_files = match without_files {
+        true => 0,
+        false => add_files(&mut backup, &open_files(config).await?).await?,
+    };
     let contents = backup.contents().await?;
     backup.close().await?;
     // Another program may have created the file meanwhile.
     refuse_target(&file, force, &config.database_url)?;
     part.become_file(&file)?;
-    let lacks = match missing {
-        0 => String::new(),
-        missing => format!(" {} could not be found.", counted(missing, "picture", "pictures")),
+    let missing = [counted(missing, "picture", "pictures"), counted(missing_files, "file", "files")];
+    let missing: Vec<_> = missing.into_iter().filter(|missing| !missing.starts_with("0 ")).collect();
+    let lacks = match &missing[..] {
+        [] => String::new(),
+        missing => format!(" {} could not be found.", listed(missing)),
     };
     print(&format!("{} has {}.{lacks}\n", file.display(), described(&contents)))
 }
@@ -123,12 +160,14 @@ const PICTURE_WAIT: Duration = Duration::from_secs(1);
 
 /// The contents of a backup in words.
 pub(crate) fn described(contents: &BackupContents) -> String {
-    let BackupContents { accounts, entries, pictures, .. } = *contents;
-    listed(&[
+    let BackupContents { accounts, entries, pictures, files, .. } = *contents;
+    let mut parts = vec![
         counted(accounts, "account", "accounts"),
         counted(entries, "message", "messages"),
         counted(pictures, "picture", "pictures"),
-    ])
+    ];
+    parts.extend(files.filter(|files| *files > 0).map(|files| counted(files, "file", "files")));
+    listed(&parts)
 }
 
 /// The path with an ending appended.

@@ -5,6 +5,7 @@
 
 mod address;
 mod backup;
+mod backup_files;
 mod clock;
 mod config;
 mod folder;
@@ -56,6 +57,8 @@ enum Command {
     },
     /// Write the whole chat into one file; the server may be running.
     Backup(backup::BackupTask),
+    /// Check that a backup is complete and undamaged.
+    CheckBackup(backup::CheckTask),
     /// Replace the database by a backup, which may come from the other kind of database.
     Restore(restore::RestoreTask),
     /// Create, list and remove accounts, and set passwords.
@@ -93,6 +96,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 return migrate::migrate(&config.database_url, direction.unwrap_or_default()).await;
             }
             Some(Command::Backup(task)) => backup::backup(&config, task).await?,
+            Some(Command::CheckBackup(task)) => backup::check(&config, task).await?,
             Some(Command::Restore(task)) => restore::restore(&config, task).await?,
             Some(Command::User { task }) => user::user(config, task).await?,
         }

@@ -10,6 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::backup::{described, is_same, refuse_memory};
+use crate::backup_files::{check_files, open_files, put_files};
 use crate::config::Config;
 use crate::folder::{database_folder, private_folder};
 use crate::output::print;
@@ -45,7 +46,14 @@ pub(crate) async fn restore(config: &Config, task: RestoreTask) -> Result<(), Bo
     let target = RestoreTarget::claim(url, existing).await?;
     let copy = PartFile::create(target.copy_path(&config.data_dir))?;
     let mut backup = Backup::read(&file, copy.path()).await?;
-    let contents = backup.contents().await?;
+    let mut contents = backup.contents().await?;
+    let mut archive = Backup::files_in(&file).await?;
+    if archive.has_files().await? {
+        // Before anything is changed.
+        check_files(&mut archive).await?;
+        contents.files = Some(put_files(&mut archive, &open_files(config).await?).await?);
+    }
+    archive.close_unchanged().await?;
     unpack(&mut backup, &config.http.uploads_dir).await?;
     let ending = format!(".before-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
     let kept = target.put(backup, &ending).await?;
@@ -62,15 +70,20 @@ pub(crate) async fn restore(config: &Config, task: RestoreTask) -> Result<(), Bo
     ))
 }
 
-/// Moves the pictures of a backup that was made the database of a server as it is
-/// into the uploads folder.
-pub(crate) async fn unpack_in_place(url: &DatabaseUrl, uploads: &Path) -> Result<(), Box<dyn Error>> {
-    let DatabaseUrl::Sqlite(path) = url else { return Ok(()) };
+/// Moves the pictures and files of a backup that was made the database of a server as it is
+/// to their places.
+pub(crate) async fn unpack_in_place(config: &Config) -> Result<(), Box<dyn Error>> {
+    let DatabaseUrl::Sqlite(path) = &config.database_url else { return Ok(()) };
     if let Some(mut backup) = Backup::in_place(path).await? {
-        let pictures = unpack(&mut backup, uploads).await?;
+        let pictures = unpack(&mut backup, &config.http.uploads_dir).await?;
+        let mut files = 0;
+        if backup.has_files().await? {
+            files = put_files(&mut backup, &open_files(config).await?).await?;
+        }
         backup.drop_pictures().await?;
+        backup.drop_files().await?;
         backup.close().await?;
-        tracing::info!(pictures, "the database is a backup: its pictures were moved to the uploads folder");
+        tracing::info!(pictures, files, "the database is a backup: its pictures and files were moved out");
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
             tracing::info!(version = step.version, name = step.name, "migrated the database");
         }
     }
-    unpack_in_place(&config.database_url, &config.http.uploads_dir).await?;
+    unpack_in_place(&config).await?;
     let stores = Stores::open(&config.database_url).await?;
     let parts = Parts {
         users: stores.users.clone(),

@@ -530,3 +530,105 @@ fn picture() -> Vec<u8> {
     let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
     digits.chunks(2).map(|two| two[0] << 4 | two[1]).collect()
 }
+
+/// Uploads a file; returns what the server says of it.
+async fn upload(person: &Person, name: &str, bytes: &[u8]) -> Value {
+    let request = Request::post(&format!("/api/files?name={name}")).header("Cookie", &person.cookie);
+    let answer = request.body(bytes).send(person.server).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()
+}
+
+fn address(file: &Value) -> String {
+    format!("/files/{}/{}", file["id"].as_str().unwrap(), file["name"].as_str().unwrap())
+}
+
+/// A chat with files moves into another database, and another place of files.
+async fn files_move_with_a_backup(from: Setup, to: Setup) {
+    if !(from.store.is_here() && to.store.is_here()) {
+        return;
+    }
+    let server = TestServer::start(from).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let large: Vec<u8> = (0..3_000_001_u32).flat_map(u32::to_le_bytes).take(3_000_001).collect();
+    let (small, large, empty) = (
+        (upload(&alice, "small.txt", b"a small file").await, b"a small file".to_vec()),
+        (upload(&alice, "large.bin", &large).await, large),
+        (upload(&alice, "empty", b"").await, Vec::new()),
+    );
+    let unattached = upload(&alice, "unattached.txt", b"of nobody else").await;
+    let deleted = upload(&alice, "deleted.txt", b"taken back").await;
+    let mut socket = alice.enter_v2("tech").await;
+    let ids: Vec<_> = [&small, &large, &empty].iter().map(|(file, _)| file["id"].clone()).collect();
+    for (nonce, files) in [("1", json!(ids)), ("2", json!([deleted["id"]]))] {
+        socket
+            .send(&json!({ "type": "message", "room": "tech", "text": "", "nonce": nonce, "files": files }))
+            .await;
+        assert_eq!(socket.until_answered(nonce).await.pop().unwrap()["type"], "ack");
+    }
+    socket.send(&json!({ "type": "delete", "room": "tech", "target": 2, "nonce": "3" })).await;
+    assert_eq!(socket.until_answered("3").await.pop().unwrap()["type"], "ack");
+
+    let archive = server.folder().join("with files.db");
+    let printed = done(&server, &["backup", text(&archive)]).await;
+    assert!(printed.ends_with("2 messages, 0 pictures and 4 files.\n"), "{printed}");
+    let database = server.folder().join("without files.db");
+    let printed = done(&server, &["backup", "--without-files", text(&database)]).await;
+    assert!(printed.ends_with("2 messages and 0 pictures.\n"), "{printed}");
+    assert!(!std::fs::read(&archive).unwrap().windows(10).any(|bytes| bytes == b"taken back"));
+    for (file, size) in [(&archive, 3_000_000..u64::MAX), (&database, 1..2_000_000)] {
+        assert!(size.contains(&std::fs::metadata(file).unwrap().len()));
+        let printed = done(&server, &["check-backup", text(file)]).await;
+        assert!(printed.ends_with(", and is undamaged.\n"), "{printed}");
+    }
+
+    let mut other = TestServer::start(to).await;
+    assert!(other.terminate().await.success());
+    // A part of a file was changed: nothing is restored.
+    let damaged = server.folder().join("damaged.db");
+    std::fs::copy(&archive, &damaged).unwrap();
+    let mut connection = SqliteConnectOptions::new().filename(&damaged).connect().await.unwrap();
+    let change = "UPDATE backup_file_parts SET bytes = x'00' WHERE part = 1";
+    assert_eq!(sqlx::query(change).execute(&mut connection).await.unwrap().rows_affected(), 1);
+    connection.close().await.unwrap();
+    for task in ["check-backup", "restore"] {
+        let sentence = refused(&other, &[task, text(&damaged)]).await;
+        assert!(sentence.contains("the backup is damaged: the file "), "{sentence}");
+    }
+    let printed = done(&other, &["restore", text(&archive)]).await;
+    assert!(printed.contains("0 pictures and 4 files again"), "{printed}");
+    other.restart().await;
+    let (alice, bob) = (alice.on(other.address).sign_in().await, bob.on(other.address).sign_in().await);
+    for (file, bytes) in [&small, &large, &empty] {
+        assert!(bob.get(&address(file)).await.expect_ok().body == *bytes, "{file}");
+    }
+    assert_eq!(bob.get(&address(&unattached)).await.status, 404);
+    alice.get(&address(&unattached)).await.expect_ok();
+    assert_eq!(alice.get(&address(&deleted)).await.status, 404);
+    let socket = bob.enter_v2("tech").await;
+    let message = socket.replay.iter().find(|frame| frame["seq"] == 1 && frame["type"] == "message").unwrap();
+    assert_eq!(message["files"], json!([small.0, large.0, empty.0]));
+    // From then on it is a chat as any other: the file can be attached, and taken back.
+    let mut sender = alice.enter_v2("tech").await;
+    let send =
+        json!({ "type": "message", "room": "tech", "text": "", "nonce": "4", "files": [unattached["id"]] });
+    sender.send(&send).await;
+    assert_eq!(sender.until_answered("4").await.pop().unwrap()["type"], "ack");
+    bob.get(&address(&unattached)).await.expect_ok();
+    drop((socket, sender));
+}
+
+#[tokio::test]
+async fn files_move_with_a_backup_from_sqlite_to_postgres() {
+    files_move_with_a_backup(SQLITE, POSTGRES).await;
+}
+
+#[tokio::test]
+async fn files_move_with_a_backup_from_postgres_to_sqlite() {
+    files_move_with_a_backup(POSTGRES, SQLITE).await;
+}
+
+#[tokio::test]
+async fn files_move_with_a_backup_to_sqlite_again() {
+    files_move_with_a_backup(SQLITE, SQLITE).await;
+}

@@ -69,22 +69,40 @@ impl ObjectFiles {
     ///
     /// [`FilesError`]. Storage is not asked yet.
     pub async fn open(location: &FilesLocation, data_folder: &Path) -> Result<Self, FilesError> {
-        let (store, prefix, kind, spool): (Arc<dyn ObjectStore>, _, _, _) = match location {
+        Self::open_with(location, data_folder, spool::open).await
+    }
+
+    /// Opens the place of the files beside a server that may be running: its files on their way
+    /// stay.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub async fn open_beside(location: &FilesLocation, data_folder: &Path) -> Result<Self, FilesError> {
+        Self::open_with(location, data_folder, |spool| std::fs::create_dir_all(spool)).await
+    }
+
+    async fn open_with(
+        location: &FilesLocation,
+        data_folder: &Path,
+        open_spool: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) -> Result<Self, FilesError> {
+        let (prefix, spool) = match location {
+            FilesLocation::Folder(folder) => (Name::default(), folder.join(SPOOL)),
+            FilesLocation::S3(location) => {
+                let prefix = Name::parse(&location.prefix).map_err(object_store::Error::from)?;
+                (prefix, data_folder.join("files").join(SPOOL))
+            }
+        };
+        let opened = spool.clone();
+        blocking(move || open_spool(&opened)).await?;
+        let (store, kind): (Arc<dyn ObjectStore>, _) = match location {
             FilesLocation::Folder(folder) => {
-                let folder = folder.clone();
-                let spool = folder.join(SPOOL);
-                let made = spool.clone();
-                blocking(move || spool::open(&made)).await?;
-                let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-                (Arc::new(store), Name::default(), Kind::Folder(folder), spool)
+                let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+                (Arc::new(store), Kind::Folder(folder.clone()))
             }
             FilesLocation::S3(location) => {
-                let spool = data_folder.join("files").join(SPOOL);
-                let made = spool.clone();
-                blocking(move || spool::open(&made)).await?;
-                let kind = Kind::S3 { sending: Semaphore::new(SENDING_MAX) };
-                let prefix = Name::parse(&location.prefix).map_err(object_store::Error::from)?;
-                (Arc::new(s3(location)?), prefix, kind, spool)
+                (Arc::new(s3(location)?), Kind::S3 { sending: Semaphore::new(SENDING_MAX) })
             }
         };
         let previews = PreviewLocks::default();

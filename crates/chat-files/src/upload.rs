@@ -85,7 +85,34 @@ impl Upload {
     /// # Errors
     ///
     /// [`FilesError::DiskFull`], [`FilesError::Io`].
-    pub async fn finish(mut self, said: Option<MediaType>) -> Result<ReceivedFile, FilesError> {
+    pub async fn finish(self, said: Option<MediaType>) -> Result<ReceivedFile, FilesError> {
+        self.finish_with(move |file, guard, head, received, clean_path| {
+            let finished = without_metadata(file, guard, head, received, clean_path)?;
+            let media_type = media_type::media_type(head, finished.dimensions.is_some(), said);
+            Ok((finished, media_type))
+        })
+        .await
+    }
+
+    /// All bytes of a file that was stored before have arrived: keeps them as they are, and
+    /// waits until everything is on the disk. Type and dimensions are not looked for.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError::DiskFull`], [`FilesError::Io`].
+    pub async fn finish_unchanged(self) -> Result<ReceivedFile, FilesError> {
+        self.finish_with(|file, guard, _, size, _| {
+            Ok((Finished { file, guard, size, dimensions: None }, MediaType::default()))
+        })
+        .await
+    }
+
+    async fn finish_with(
+        mut self,
+        finish: impl FnOnce(File, SpoolFile, &[u8], u64, PathBuf) -> io::Result<(Finished, MediaType)>
+        + Send
+        + 'static,
+    ) -> Result<ReceivedFile, FilesError> {
         self.flush().await?;
         let Some((file, guard)) = self.file.take() else {
             return Err(FilesError::Io(io::Error::other("an earlier write has failed")));
@@ -94,11 +121,10 @@ impl Upload {
         let clean_path = files.spool_path(&id, ".clean");
         let finished = blocking(move || {
             failpoint::reached("written");
-            let Finished { file, guard, size, dimensions } =
-                without_metadata(file, guard, &head, received, clean_path)?;
+            let (finished, media_type) = finish(file, guard, &head, received, clean_path)?;
+            let Finished { file, guard, size, dimensions } = finished;
             file.sync_all()?;
             failpoint::reached("synced");
-            let media_type = media_type::media_type(&head, dimensions.is_some(), said);
             Ok(ReceivedFile { files, id, guard, size, media_type, dimensions })
         });
         Ok(finished.await?)

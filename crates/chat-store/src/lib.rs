@@ -71,7 +71,7 @@ mod stores;
 pub mod test_postgres;
 mod url;
 
-pub use backup::{Backup, BackupContents, ExistingData, RestoreTarget};
+pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};

@@ -37,6 +37,11 @@ impl Request {
         self.header("Content-Type", "application/json")
     }
 
+    pub(crate) fn body(mut self, bytes: &[u8]) -> Self {
+        self.body = bytes.to_vec();
+        self
+    }
+
     /// A form with text fields, and a file if there is one.
     pub(crate) fn form(mut self, fields: &[(&str, &str)], file: Option<(&str, &str, &[u8])>) -> Self {
         const BOUNDARY: &str = "----part-of-a-form";

@@ -1,14 +1,17 @@
 //! Backups: a whole chat in one SQLite file, from any kind of store.
 //!
 //! The file has the tables of this version's schema: accounts, names, and the log with its
-//! nonces, as they were at one moment, and one more table with the pictures. It has no
-//! sessions, so that users who have signed out since stay signed out. It has no epoch, so
+//! nonces, as they were at one moment, and further tables with the pictures and the bytes of
+//! files. It has no sessions, so that users who have signed out since stay signed out. It has no epoch, so
 //! that the server that first opens it makes a new one: messages that were acknowledged
 //! after the backup are not in it, and their numbers will be given again.
 
+mod files;
 mod postgres;
 mod sqlite;
 mod tables;
+
+pub use files::{BACKUP_PART_BYTES, BackupFile};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,13 +44,15 @@ pub struct BackupContents {
     pub changes: u64,
     /// The number of pictures.
     pub pictures: u64,
+    /// The number of files whose bytes are in the backup; `None` if there are none.
+    pub files: Option<u64>,
     /// When the backup was made, in milliseconds since 1970 (UTC); `None` for the
     /// database of a server.
     pub made_at_ms: Option<u64>,
 }
 
 impl Backup {
-    /// Copies everything but the pictures from a database, as it is at one moment, into an
+    /// Copies everything but the bytes of pictures and files from a database, as it is at one moment, into an
     /// existing empty file. A server may use the database meanwhile.
     ///
     /// # Errors
@@ -66,6 +71,8 @@ impl Backup {
         }
         backup.run("DROP TABLE IF EXISTS backup_pictures").await?;
         backup.run(PICTURES).await?;
+        backup.drop_files().await?;
+        backup.forget_unstored_files().await?;
         backup.make_portable().await?;
         backup.made_at_ms = Some(now_ms);
         sqlx::query("INSERT INTO meta (key, value) VALUES ('backup', ?1)")
@@ -76,17 +83,24 @@ impl Backup {
         Ok(backup)
     }
 
-    /// Copies a backup, or the database of a server, into an existing empty file, and
-    /// migrates the copy to this version's schema.
+    /// Copies a backup, or the database of a server, into an existing empty file, without the
+    /// bytes of files (see [`files_in`](Self::files_in)), and migrates the copy to this
+    /// version's schema.
     ///
     /// # Errors
     ///
     /// [`StoreError::CannotOpen`] for a damaged file, and [`StoreError::NotOurs`] for a
     /// file of another program.
     pub async fn read(from: &Path, copy: &Path) -> Result<Self, StoreError> {
-        sqlite::check(from).await?;
-        sqlite::copy(from, copy).await?;
-        let mut backup = Self::open(copy).await?;
+        let has_files = sqlite::check(from).await?;
+        let mut backup = if has_files {
+            let mut backup = Self::open(copy).await?;
+            sqlite::copy_tables(from, &mut backup.connection).await?;
+            backup
+        } else {
+            sqlite::copy(from, copy).await?;
+            Self::open(copy).await?
+        };
         schema::sqlite::run(&mut backup.connection, copy).await?;
         backup.made_at_ms = backup.find_made_at().await?;
         backup.make_portable().await?;
@@ -94,7 +108,7 @@ impl Backup {
     }
 
     /// Opens the database of a server if it is a backup that was copied there and still
-    /// has pictures. It belongs to this process until it is closed.
+    /// has pictures or files. It belongs to this process until it is closed.
     pub async fn in_place(path: &Path) -> Result<Option<Self>, StoreError> {
         if !path.exists() {
             return Ok(None);
@@ -103,7 +117,7 @@ impl Backup {
         let connection = claim.connect().await?;
         let path = claim.path().to_owned();
         let mut backup = Self { path, connection, made_at_ms: None, _claim: Some(claim) };
-        if backup.has_pictures().await? {
+        if backup.has_pictures().await? || backup.has_files().await? {
             return Ok(Some(backup));
         }
         backup.close().await?;
@@ -195,11 +209,16 @@ impl Backup {
             true => self.count("SELECT count(*) FROM backup_pictures").await?,
             false => 0,
         };
+        let files = match self.has_files().await? {
+            true => Some(self.count("SELECT count(*) FROM backup_files").await?),
+            false => None,
+        };
         Ok(BackupContents {
             accounts: self.count("SELECT count(*) FROM users").await?,
             entries: self.count("SELECT count(*) FROM entries").await?,
             changes: self.count("SELECT count(*) FROM changes").await?,
             pictures,
+            files,
             made_at_ms: self.made_at_ms,
         })
     }

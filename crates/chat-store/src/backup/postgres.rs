@@ -122,7 +122,7 @@ const REPLACED: &str = "names, name_words, administrators, sessions, topics, ent
     reactions, remembered_nonces, files";
 
 /// Both databases understand it.
-const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files), bytes = (SELECT coalesce(sum(size), 0) FROM files)";
+pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files), bytes = (SELECT coalesce(sum(size), 0) FROM files)";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

@@ -4,11 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sqlx::{Connection as _, Row as _};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::sync;
 use crate::open_error::read_failed;
 use crate::private_files::give_to_owner_of;
+use crate::rows::get;
 use crate::sqlite::DatabaseFile;
 use crate::{StoreError, schema};
 
@@ -27,8 +29,33 @@ pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     connection.close().await.map_err(StoreError::unavailable)
 }
 
-/// Refuses a file that is damaged, or that has more than tables and indexes.
-pub(super) async fn check(path: &Path) -> Result<(), StoreError> {
+/// Copies all tables but the bytes of files from a checked backup into an empty database.
+pub(super) async fn copy_tables(from: &Path, to: &mut SqliteConnection) -> Result<(), StoreError> {
+    let failed = |error| StoreError::cannot_open(from.display(), error);
+    let name =
+        from.to_str().ok_or_else(|| StoreError::cannot_open(from.display(), "its name is not UTF-8"))?;
+    sqlx::query("ATTACH ?1 AS source").bind(name).execute(&mut *to).await.map_err(failed)?;
+    let made = sqlx::query(
+        "SELECT type, name, sql FROM source.sqlite_schema
+          WHERE sql IS NOT NULL AND tbl_name NOT IN ('backup_files', 'backup_file_parts')
+          ORDER BY type DESC",
+    );
+    for row in &made.fetch_all(&mut *to).await.map_err(failed)? {
+        let (kind, name, sql): (String, String, String) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *to).await.map_err(failed)?;
+        if kind == "table" {
+            let name = name.replace('"', "\"\"");
+            let copy = format!("INSERT INTO main.\"{name}\" SELECT * FROM source.\"{name}\"");
+            sqlx::query(AssertSqlSafe(copy)).execute(&mut *to).await.map_err(failed)?;
+        }
+    }
+    sqlx::query("DETACH source").execute(to).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Refuses a file that is damaged, or that has more than tables and indexes. Returns whether
+/// it has the bytes of files.
+pub(super) async fn check(path: &Path) -> Result<bool, StoreError> {
     if !path.exists() {
         return Err(StoreError::cannot_open(path.display(), "there is no such file"));
     }
@@ -50,7 +77,10 @@ pub(super) async fn check(path: &Path) -> Result<(), StoreError> {
     if acting.is_some() {
         return Err(StoreError::NotOurs { database: path.display().to_string() });
     }
-    connection.close().await.map_err(StoreError::unavailable)
+    let files = sqlx::query("SELECT name FROM sqlite_schema WHERE name = 'backup_files'");
+    let has_files = files.fetch_optional(&mut connection).await.map_err(failed)?.is_some();
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(has_files)
 }
 
 /// Puts a complete, closed file in the place of a database, which is kept under another
