@@ -6,6 +6,7 @@ import { chosen, FILES_MAX, kindOf, labelOf } from "../logic/files.js";
 import { listOf, t } from "../words.js";
 import { button, byId, element, isolated, symbol, wantStyle } from "./dom.js";
 import { showUpload } from "./files.js";
+import { arrange } from "./lines.js";
 import { sizeOf } from "./sizes.js";
 import { addSymbols } from "./symbols.js";
 
@@ -121,7 +122,7 @@ export class Attach {
       chips.set(local, chip);
     }
     this.#chips = chips;
-    this.#list.replaceChildren(...chips.values());
+    arrange(this.#list, [...chips.values()]);
     this.#list.hidden = files.length === 0;
     this.#list.ariaLabel = t.attachedFiles;
     if (focused && !this.#list.contains(document.activeElement)) this.#composer.focus();
@@ -144,6 +145,7 @@ export class Attach {
         const next = chip.nextElementSibling ?? chip.previousElementSibling;
         const other = next?.querySelector(".chip-remove");
         filesHere.remove(key, local);
+        this.update();
         other instanceof HTMLElement ? other.focus() : this.#composer.focus();
       });
       const about = element("span", "chip-words", isolated(name, "title"), element("small", "", reason ? this.#sentence(reason) : [labelOf(file), sizeOf(size)].filter(Boolean).join(" · ")));

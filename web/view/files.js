@@ -94,6 +94,9 @@ class Files {
  * @property {(file: FileOf, isStored: boolean) => void} show
  */
 
+/** What shows a picture again. @type {WeakMap<HTMLElement, () => void>} */
+const again = new WeakMap();
+
 /** @returns {Cell} */
 function pictureCell() {
   const image = new Image();
@@ -116,7 +119,8 @@ function pictureCell() {
   filesHere.addEventListener("network", () => {
     if (node.isConnected && node.classList.contains("broken") && shown?.id) load(previewOf(shown, mayMove()));
   });
-  return {
+  /** @type {Cell} */
+  const cell = {
     kind: "picture",
     node,
     show: (file, isStored) => {
@@ -137,12 +141,18 @@ function pictureCell() {
         if (here && wanted !== here) load(here);
       } else if (before?.id !== id || wanted.startsWith("blob:")) {
         const address = previewOf(file, mayMove());
-        // Without a white moment in between.
-        wanted.startsWith("blob:") ? replaceOnceLoaded(address, () => shown?.id === id && load(address)) : load(address);
-        if (!wanted.startsWith("blob:")) image.loading = "lazy";
+        if (wanted.startsWith("blob:")) {
+          // Without a white moment in between.
+          replaceOnceLoaded(address, () => shown?.id === id && load(address));
+        } else {
+          image.loading = "lazy";
+          load(address);
+        }
       }
     },
   };
+  again.set(node, () => shown && !wanted && cell.show(shown, false));
+  return cell;
 }
 
 /** @returns {Cell} */
@@ -247,7 +257,11 @@ export function showUpload(node, { id, local }) {
 filesHere.addEventListener("change", (event) => {
   const local = event instanceof CustomEvent ? String(event.detail) : "";
   for (const node of document.querySelectorAll(`[data-local="${CSS.escape(local)}"]`)) {
-    if (node instanceof HTMLElement) showUpload(node, { local, name: "", type: "", size: 0 });
+    if (node instanceof HTMLElement) {
+      showUpload(node, { local, name: "", type: "", size: 0 });
+      // Its bytes may have come from the disk.
+      again.get(node)?.();
+    }
   }
 });
 

@@ -79,7 +79,7 @@ export class Lines {
  * @param {HTMLElement} list
  * @param {HTMLElement[]} nodes
  */
-function arrange(list, nodes) {
+export function arrange(list, nodes) {
   const wanted = new Set(/** @type {Element[]} */ (nodes));
   for (const child of [...list.children]) {
     if (!wanted.has(child)) child.remove();
