@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import { Network, person, scenario, Server, visitor } from "./harness.mjs";
 
-const server = await Server.start("--database-url", "memory:");
+const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 
 /**
  * What the browser keeps.
