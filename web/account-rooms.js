@@ -10,6 +10,18 @@ import { json, OLD, write } from "./settings.js";
 /** @typedef {import("./settings.js").Memory} Memory */
 
 /**
+ * Asks for rooms that `hello` has not named, and hands over those that this browser kept.
+ * @param {Client} client
+ * @param {Memory} memory
+ * @param {(input: Input) => void} step
+ */
+export async function completeRooms(client, memory, step) {
+  const { isKept, hasMoreRooms } = client.account;
+  if (hasMoreRooms || !isKept) await loadRooms(client, step);
+  if (isKept && memory.isOld) await handOver(client, memory, step);
+}
+
+/**
  * Asks for all rooms of the account; of a server that does not keep them, for all rooms.
  * @param {Client} client
  * @param {(input: Input) => void} step

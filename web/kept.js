@@ -145,7 +145,11 @@ export class KeptMessages {
     for (const key of this.#due) {
       const conversation = this.#client.conversations.get(key);
       const kept = conversation && keptOf(conversation, Date.now());
-      if (isShort(conversation) && key !== this.#hooks.current()) {
+      const isEmpty = conversation?.isLoaded && conversation.isAtEnd && conversation.entries.length === 0;
+      const isRefused = key.startsWith("#") && this.#client.rooms.get(key.slice(1))?.status === "refused";
+      if (isEmpty || isRefused) {
+        this.#drop([key]);
+      } else if (isShort(conversation) && key !== this.#hooks.current()) {
         this.#short.add(key);
       } else if (kept) {
         this.#keys.add(key);

@@ -582,6 +582,8 @@ export class Client {
     const request = this.#connection.takeRequest(error.ref);
     if (request?.kind === "join") {
       this.#rooms.refused(request, error, isTemporary);
+      // Messages may be in memory that were kept from an earlier visit.
+      if (this.rooms.get(request.key.slice(1))?.status === "refused") this.#reading.ended(request.key);
     } else if (request && request.kind !== "probe") {
       this.#reading.refused(request, error);
     }

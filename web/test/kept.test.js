@@ -106,6 +106,18 @@ test("a private conversation goes on where it was kept, or begins anew", () => {
   assert.equal(restore(other.client, kept), false);
 });
 
+test("kept messages of a room that may not be read any more are forgotten", () => {
+  const kept = keep(filled(10));
+  const world = new World();
+  world.step({ type: "join", room: "tea" });
+  restore(world.client, kept);
+  world.open({ features: ["read"], rooms: [] });
+  const join = world.take().find(({ type }) => type === "join");
+  world.frame({ type: "error", code: "forbidden", message: "", ref: join.ref });
+  assert.deepEqual(world.seqs("#tea"), []);
+  assert.equal(isOutdated(kept, world.client), true);
+});
+
 test("nothing is restored over what the server has said, nor with other numbers", () => {
   const kept = keep(filled(10));
   const world = filled(20);

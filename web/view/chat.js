@@ -290,18 +290,13 @@ export class Chat {
   }
 
   /** Asks for rooms that `hello` has not named, and hands over those that this browser kept. */
-  async #completeRooms() {
+  #completeRooms() {
     const { client } = this.#session;
     const { isKept, hasMoreRooms } = client.account;
-    const step = this.#session.step.bind(this.#session);
-    if ((isKept && this.#memory.isOld) || hasMoreRooms || !isKept) {
-      try {
-        const { handOver, loadRooms } = await import("../account-rooms.js");
-        if (hasMoreRooms || !isKept) await loadRooms(client, step);
-        if (isKept && this.#memory.isOld) await handOver(client, this.#memory, step);
-      } catch {
-        // The next `hello` tries again.
-      }
+    if (!isKept || hasMoreRooms || this.#memory.isOld) {
+      const step = this.#session.step.bind(this.#session);
+      // If it fails, the next `hello` tries again.
+      import("../account-rooms.js").then(({ completeRooms }) => completeRooms(client, this.#memory, step)).catch(() => {});
     }
   }
 

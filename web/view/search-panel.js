@@ -302,7 +302,8 @@ export class SearchPanel {
     const typed = filterIn(this.#text.value);
     if (filter && typed) {
       this.#filters[filter.kind] = filter;
-      this.#text.value = this.#text.value.slice(0, typed.start);
+      // Without the space before it: the last word may still be a beginning.
+      this.#text.value = this.#text.value.slice(0, typed.start).trimEnd();
     }
     this.#offer([]);
     this.#text.focus();

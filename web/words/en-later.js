@@ -213,7 +213,7 @@ export const enLater = {
     ["Enter", "send"],
     ["Shift Enter", "new line"],
     ["@", "choose whom to mention"],
-    ["Ctrl K", "find or open a conversation"],
+    ["Ctrl K", "find or open a conversation, search messages"],
     ["Alt ↑ ↓", "previous, next conversation"],
     ["Alt Shift ↑ ↓", "previous, next unread one"],
     [":", "choose an emoji by its name"],
