@@ -56,7 +56,7 @@ export class Above {
   #directory;
   #client;
   #hooks;
-  #talkMenu;
+  menu;
   #presence;
   newRoom;
   newTalk;
@@ -90,12 +90,12 @@ export class Above {
     this.search = new SearchPanel(client, directory);
     this.#dayJump = new DayJump(client, directory, hooks);
     this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go });
-    this.#talkMenu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open(), searches, search: (key) => this.search.open("", key), jump: () => this.#dayJump.open() });
+    this.menu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open(), searches, search: (key) => this.search.open("", key), jump: () => this.#dayJump.open() });
     this.newRoom = new NewRoom(me.username, hooks.go);
     this.newTalk = new NewTalk(hooks.go);
     this.browse = new Browse(hooks.go);
     this.card = new ProfileCard(client, directory, { ...hooks, uncover: () => this.details.uncover() });
-    this.details = new Details(me, client, directory, { ...hooks, leave: () => this.#talkMenu.leave(), card: (name, opener) => this.card.open(name, opener) });
+    this.details = new Details(me, client, directory, { ...hooks, leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });
     this.absent = new Absent(directory, hooks.toast);
     useKeys(byId("messages", HTMLElement));
     this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
@@ -183,7 +183,7 @@ export class Above {
 
   /** Shows what has changed. */
   update() {
-    this.#talkMenu.show();
+    this.menu.show();
     this.#presence.update(performance.now());
     this.#foot.update();
     this.#reactions.update();

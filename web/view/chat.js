@@ -8,7 +8,7 @@ import { Memory, settings } from "../settings.js";
 import { t } from "../words.js";
 import { Composer } from "./composer.js";
 import { Directory } from "./directory.js";
-import { byId, LATER_AFTER_MS, openOnceLoaded, want } from "./dom.js";
+import { byId, LATER_AFTER_MS, want } from "./dom.js";
 import { Attention, Header } from "./header.js";
 import { MessageList } from "./list.js";
 import { Sidebar } from "./sidebar.js";
@@ -405,8 +405,8 @@ export class Chat {
     navigator.serviceWorker?.addEventListener("message", ({ data }) => this.#goTo(new URL(data, location.href)), { signal });
     addEventListener("online", () => this.#show(), { signal });
     addEventListener("offline", () => this.#show(), { signal });
-    const failed = () => this.toast(t.somethingBroke);
-    openOnceLoaded(byId("talk-more", HTMLElement), () => this.#above !== null, () => this.#loadAbove(), failed);
+    // Once its code is there, the button opens it by itself.
+    byId("talk-more", HTMLElement).addEventListener("click", () => this.#above || this.#useAbove((above) => above.menu.open()));
     /** @param {string} opener @param {(above: Above) => void} act */
     const opens = (opener, act) =>
       byId(opener, HTMLElement).addEventListener("click", () => {

@@ -95,29 +95,6 @@ export async function wantStyle(part) {
   }
 }
 
-/**
- * Lets a button open its popover only once the code behind it is there: a choice
- * in a popover that does nothing yet would be lost.
- * @param {HTMLElement} opener
- * @param {() => boolean} isLoaded
- * @param {() => Promise<unknown>} load
- * @param {() => void} failed
- */
-export function openOnceLoaded(opener, isLoaded, load, failed) {
-  opener.addEventListener("click", async (event) => {
-    if (!isLoaded()) {
-      event.preventDefault();
-      try {
-        await load();
-        const popover = byId(opener.getAttribute("popovertarget") ?? "", HTMLElement);
-        if (!popover.matches(":popover-open")) popover.showPopover();
-      } catch {
-        failed();
-      }
-    }
-  });
-}
-
 /** What the first view does without is loaded after this time, when the first view is there. */
 export const LATER_AFTER_MS = 3_000;
 

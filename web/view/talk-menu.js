@@ -6,6 +6,7 @@ import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
 import { ask } from "./ask.js";
+import { byId } from "./dom.js";
 import { make, mount } from "./make.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -79,7 +80,12 @@ export class TalkMenu {
       this.#menu.hidePopover();
       this.leave();
     });
+    byId("talk-more", HTMLElement).setAttribute("popovertarget", this.#menu.id);
     this.show();
+  }
+
+  open() {
+    if (!this.#menu.matches(":popover-open")) this.#menu.showPopover();
   }
 
   /** The user leaves the open room. */

@@ -75,7 +75,7 @@ export class Server {
   /** Starts again, with the same folders and the same port. */
   async restart() {
     const { PATH, LLVM_PROFILE_FILE = "" } = process.env;
-    const flags = ["--data-dir", path.join(this.#folder, "data"), "--uploads-dir", path.join(this.#folder, "uploads"), ...this.#flags];
+    const flags = [...this.#folders, ...this.#flags];
     this.#process = spawn(TEST_SERVER, ["--listen", `127.0.0.1:${this.#port}`, ...flags], {
       env: { PATH, LLVM_PROFILE_FILE, CHAT_LOG: "warn" },
       stdio: ["ignore", "pipe", "inherit"],
@@ -87,6 +87,21 @@ export class Server {
 
   get port() {
     return this.#port;
+  }
+
+  get #folders() {
+    return ["--data-dir", path.join(this.#folder, "data"), "--uploads-dir", path.join(this.#folder, "uploads")];
+  }
+
+  /**
+   * Runs a command of the server with its folders, such as `user promote alice`.
+   * @param {...string} command
+   */
+  async command(...command) {
+    const { PATH, LLVM_PROFILE_FILE = "" } = process.env;
+    const run = spawn(TEST_SERVER, [...command, ...this.#folders], { env: { PATH, LLVM_PROFILE_FILE, CHAT_LOG: "warn" }, stdio: ["ignore", "ignore", "inherit"] });
+    const [code] = await once(run, "exit");
+    assert.equal(code, 0, command.join(" "));
   }
 
   /** `kill -9`. */

@@ -342,3 +342,46 @@ scenario("a new user of a new server is welcomed", async () => {
   await alice.open("#default");
   assert.equal(await welcome.isVisible(), false);
 });
+
+scenario("an administrator who is an ordinary member moderates a room", async () => {
+  const own = await Server.start("--message-rate", "off");
+  for (const name of ["ada", "carol"]) await register(own.url, name);
+  // The command needs the database for itself.
+  await own.terminate();
+  await own.command("user", "promote", "ada");
+  await own.restart();
+  const bob = await person(own.url, "bob");
+  const room = await made(bob, { title: titled("Market"), members: ["ada", "carol"] });
+  const ada = await person(own.url, "ada", { path: pathOf(room) });
+  const carol = await person(own.url, "carol", { path: pathOf(room) });
+  const { page } = ada;
+  await page.waitForFunction(() => document.querySelector("#details"));
+  assert.equal((await ada.call("GET", `/api${pathOf(room).replace("/r/", "/rooms/")}/members`)).members.find(({ username }) => username === "ada").role, "member");
+
+  // The message of another.
+  await carol.say("buy now, cheap");
+  await ada.sees("buy now, cheap");
+  await page.locator("#messages .message", { hasText: "buy now" }).focus();
+  await page.keyboard.press("Delete");
+  await page.locator(".message.deleting .undo").waitFor();
+  await carol.page.waitForSelector(".message.deleted");
+  assert.deepEqual(await carol.texts(), []);
+
+  // Closed, and a member removed.
+  await details(ada);
+  await page.locator("#details button", { hasText: "Make it closed" }).click();
+  await page.locator(".ask .primary").click();
+  await page.locator("#details .fact", { hasText: "Only its members see it" }).waitFor();
+  await page.locator("#members li[data-name=carol] .more").click();
+  await page.locator("#member-menu button", { hasText: "Remove" }).click();
+  await page.locator(".ask .primary").click();
+  await heading(carol).waitFor();
+  assert.equal(await heading(carol).textContent(), "You were removed from this room");
+
+  // Carol, who is none, sees no such choices anywhere else.
+  await carol.goto("/r/default");
+  await carol.page.waitForFunction(() => document.querySelector("#details"));
+  await details(carol);
+  await carol.page.locator("#details .part.actions button", { hasText: "Leave" }).waitFor();
+  assert.equal(await carol.page.locator("#details button", { hasText: "Make it closed" }).count(), 0);
+});

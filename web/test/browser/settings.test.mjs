@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { person, Server, scenario } from "./harness.mjs";
+import { fourColours, PASSWORD, person, picture, Server, scenario } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
@@ -157,4 +157,80 @@ scenario("on a phone a card is a sheet, and a mention leads from the members to 
   await page.waitForSelector("#details", { state: "hidden" });
   assert.equal(await page.inputValue("#text"), "@ivy ");
   assert.equal(await focused(jon), "text");
+});
+
+scenario("a picture is chosen, moved, saved, seen by others without a reload, and removed", async () => {
+  const there = room();
+  const kim = await person(server.url, "kim", { path: `/r/${there}` });
+  const leo = await person(server.url, "leo", { path: `/r/${there}` });
+  await kim.say("how do I look?");
+  await leo.sees("how do I look?");
+  const shown = ({ page }, where) => page.evaluate((where) => document.querySelector(`${where} chat-avatar[name=kim] img`)?.getAttribute("src") ?? "", where);
+  assert.equal(await shown(leo, "#messages"), "");
+  await kim.settings("profile");
+  assert.equal(await kim.page.isVisible("#save-picture"), false, "nothing is chosen");
+  const file = "#settings picture-crop input[type=file]";
+  await kim.page.setInputFiles(file, { name: "a.txt", mimeType: "image/png", buffer: Buffer.from("no picture") });
+  await kim.page.locator("#settings picture-crop .error", { hasText: "cannot be opened" }).waitFor();
+  await kim.page.setInputFiles(file, { name: "a.png", mimeType: "image/png", buffer: await fourColours() });
+  await kim.page.locator("#settings .crop-stage").focus();
+  await kim.page.keyboard.press("ArrowRight");
+  await kim.page.click("#save-picture");
+  await kim.page.getByText("The picture is saved.").waitFor();
+  await kim.until(async () => (await shown(kim, "#me")) !== "" && (await shown(kim, "#messages")) === (await shown(kim, "#me")), "everywhere in the own page");
+  const first = await shown(kim, "#me");
+  // The card asks how kim looks by now.
+  await leo.page.click("#messages [data-from=kim] chat-avatar");
+  await leo.until(async () => (await shown(leo, "#messages")) === first, "others see it");
+  await leo.page.keyboard.press("Escape");
+
+  // Another one has another address.
+  const other = await picture((context, size) => {
+    context.fillStyle = "#888";
+    context.fillRect(0, 0, size, size);
+  });
+  await kim.page.setInputFiles(file, { name: "b.png", mimeType: "image/png", buffer: other });
+  await kim.page.click("#save-picture");
+  await kim.until(async () => ![first, ""].includes(await shown(kim, "#messages")), "the next");
+  await kim.page.click("#remove-picture");
+  await kim.page.getByText("The picture is removed.").waitFor();
+  await kim.until(async () => (await shown(kim, "#messages")) === "" && (await shown(kim, "#me")) === "", "no picture");
+  assert.equal(await kim.page.isVisible("#remove-picture"), false);
+  await kim.page.reload();
+  await kim.isIn();
+  assert.equal(await shown(kim, "#me"), "");
+});
+
+scenario("a password is changed: the rule is said, a wrong one is told, other devices end", async () => {
+  const mia = await person(server.url, "mia");
+  const phone = await person(server.url, "mia");
+  const { page } = mia;
+  await mia.settings("password");
+  await page.locator("#password-new-hint", { hasText: "At least 8 characters" }).waitFor();
+  const tries = async (current, next, id) => {
+    await page.fill("#password-current", current);
+    await page.fill("#password-new", next);
+    await page.press("#password-new", "Enter");
+    const error = page.locator(`#${id}-error:not(:empty)`);
+    await error.waitFor();
+    assert.equal(await focused(mia), id);
+    return error.textContent();
+  };
+  assert.equal(await tries(PASSWORD, "", "password-new"), "Please enter a password.");
+  assert.match(await tries(PASSWORD, "short", "password-new"), /8 characters/);
+  assert.equal(await tries("not this one", "a new password", "password-current"), "That is not your current password.");
+  assert.equal(await phone.page.isVisible("#text"), true);
+  await page.fill("#password-current", PASSWORD);
+  await page.click("#password-form [data-t-label=showPassword] >> nth=1");
+  assert.equal(await page.getAttribute("#password-new", "type"), "text");
+  await page.click("#password-form .primary");
+  await page.getByText("The password is changed.").waitFor();
+  assert.equal(await page.inputValue("#password-new"), "");
+  await phone.page.waitForSelector("#sign-in", { state: "visible" });
+  await page.keyboard.press("Escape");
+  await mia.say("still here");
+  await mia.allStored();
+  await phone.page.fill("#sign-in-password", "a new password");
+  await phone.page.press("#sign-in-password", "Enter");
+  await phone.isIn();
 });
