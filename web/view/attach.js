@@ -4,9 +4,8 @@
 import { filesHere } from "../files-here.js";
 import { chosen, FILES_MAX, kindOf, labelOf } from "../logic/files.js";
 import { listOf, t } from "../words.js";
-import { button, byId, element, isolated, symbol, wantStyle } from "./dom.js";
+import { arrange, button, byId, element, isolated, symbol, wantStyle } from "./dom.js";
 import { showUpload } from "./files.js";
-import { arrange } from "./lines.js";
 import { sizeOf } from "./sizes.js";
 import { addSymbols } from "./symbols.js";
 

@@ -7,8 +7,7 @@ import { wording } from "../wording.js";
 import { count, t } from "../words.js";
 import { ask } from "./ask.js";
 import { avatar } from "./avatar.js";
-import { button, element, isolated, symbol } from "./dom.js";
-import { Lines } from "./lines.js";
+import { button, element, isolated, Lines, symbol } from "./dom.js";
 import { make, mount } from "./make.js";
 import { Pages } from "./pages.js";
 import { PeopleSearch } from "./people-search.js";
@@ -140,7 +139,7 @@ export class MemberList {
 
   /**
    * @param {string} name
-   * @returns {import("./lines.js").Line<Shown>}
+   * @returns {import("./dom.js").Line<Shown>}
    */
   #line(name) {
     const front = element("span", "with-presence", avatar(name, "small"));

@@ -4,8 +4,7 @@ import { UNREAD_MAX } from "../logic/account.js";
 import { addressOf } from "../logic/address.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
-import { byId, element, isolated, symbol } from "./dom.js";
-import { Lines } from "./lines.js";
+import { byId, element, isolated, Lines, symbol } from "./dom.js";
 
 /** @typedef {import("../logic/conversation.js").Key} Key */
 
