@@ -72,6 +72,7 @@ test("where the beginning is no longer kept, the oldest message is found", () =>
 
 test("after the last message there is none, and in an empty log neither", () => {
   assert.deepEqual(search({ end: 100, timeOf: (seq) => seq }, 101), { seq: null, asked: 1 });
+  assert.deepEqual(search({ end: 30, timeOf: (seq) => (seq > 20 ? null : seq) }, 101), { seq: null, asked: 1 }, "the last numbers are those of changes");
   assert.deepEqual(search({ end: 0, timeOf: () => null }, 1), { seq: null, asked: 0 });
 });
 
