@@ -25,7 +25,7 @@ export class SearchPanel {
   #choices = make("ul", { id: "search-choices", role: "listbox", "data-t-label": "searchFilters", hidden: true });
   #chips = make("div", { class: "chips" });
   #status = make("p", { class: "quiet", role: "status" });
-  #again = make("button", { type: "button", class: "link", "data-t": "tryAgain", hidden: true });
+  #again = make("button", { type: "button", class: "link", "data-t": "searchAgain", hidden: true });
   #list = make("ul", { id: "search-results", class: "results", "data-t-label": "searchResults" });
   #more = make("button", { type: "button", class: "plain", id: "search-more", "data-t": "showMore", hidden: true });
   #panel;

@@ -267,6 +267,7 @@ export const enLater = {
   nothingFound: "Nothing found. Fewer words, or another spelling, may help.",
   nothingFoundYet: "Nothing found so far.",
   searchOffline: "There is no connection. The search goes on once it is back.",
+  searchAgain: "Search again",
   withPerson: (name) => `with ${name}`,
   jumpToDay: "Jump to a day",
   previousMonth: "Previous month",

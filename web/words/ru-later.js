@@ -266,6 +266,7 @@ export const ruLater = {
   nothingFound: "Ничего не нашлось. Попробуйте меньше слов или другое написание.",
   nothingFoundYet: "Пока ничего не нашлось.",
   searchOffline: "Нет связи. Поиск продолжится, когда она появится.",
+  searchAgain: "Искать снова",
   withPerson: (/** @type {string} */ name) => `личные: ${name}`,
   jumpToDay: "Перейти к дню",
   previousMonth: "Предыдущий месяц",

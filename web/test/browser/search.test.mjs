@@ -175,7 +175,7 @@ scenario("a short page is not the end: the search goes on until there is somethi
   await alice.page.route(/\/api\/search/, (route) => route.fulfill({ status: 503, json: { error: "busy" } }));
   await alice.page.fill("#search-text", "anything");
   await alice.page.waitForFunction(() => /busy/.test(document.querySelector("#search [role=status]").textContent));
-  assert.ok(await alice.page.locator("#search .link", { hasText: "Try again" }).isVisible());
+  assert.ok(await alice.page.locator("#search .link", { hasText: "Search again" }).isVisible());
 });
 
 scenario("a day of the calendar leads to its first message, by few questions", async () => {
