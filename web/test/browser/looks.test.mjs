@@ -78,6 +78,10 @@ for (const colorScheme of ["light", "dark"]) {
           await page.keyboard.press("Escape");
           await page.waitForSelector(`#${part}`, { state: "hidden" });
         }
+        await page.click("#messages [data-from=bob] button.name >> nth=0");
+        await page.waitForSelector("#card[open]");
+        await isFine(page, `${name}: card`);
+        await page.keyboard.press("Escape");
         await page.click("#title");
         await page.waitForSelector("#details:not([hidden])");
         await isFine(page, `${name}: details`);
