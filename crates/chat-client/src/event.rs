@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Access, Change, Conversation, Counts, Level, Membership, Role, Unsent};
+use crate::{Access, AttachedFile, Change, Conversation, Counts, Level, Membership, Role, Unsent};
 
 /// An event, in the order in which an application must handle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,9 +148,10 @@ pub enum Event {
         /// write to the room, only moderators may mention everybody there, or this user may
         /// not change the message), `not_found` (the message is not there, or deleted, or
         /// there is nothing to take back), `too_many` (different reactions), `bad_request`
-        /// (such as a text that is not one emoji). Or the session's own: `other_user` if
-        /// another user has signed in, `not_sent` for a change of a message that was not
-        /// sent, `unsupported` if the server has no such change.
+        /// (such as a text that is not one emoji, or a file that is not there any more or
+        /// belongs to another message). Or the session's own: `other_user` if another user
+        /// has signed in, `not_sent` for a change of a message that was not sent,
+        /// `unsupported` if the server has no such change, or no files.
         code: String,
         /// A sentence for the user.
         message: String,
@@ -281,7 +282,7 @@ pub struct Entry {
     pub seq: u64,
     /// The name of its author.
     pub from: String,
-    /// Its text; empty if it is deleted.
+    /// Its text; empty if it is deleted, and perhaps if it has files.
     #[serde(default)]
     pub text: String,
     /// Whole seconds since 1970.
@@ -298,10 +299,13 @@ pub struct Entry {
     /// The number of the message in its topic that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<u64>,
+    /// Its files, at most [`FILES_MAX`](crate::FILES_MAX). They stay when it is edited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<AttachedFile>,
     /// When its newest edit was stored, in whole seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited: Option<u64>,
-    /// Whether it is deleted: then it has no text, mentions, `reply_to`, `edited` and
+    /// Whether it is deleted: then it has no text, mentions, `reply_to`, files, `edited` and
     /// reactions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -339,6 +343,8 @@ pub struct Features {
     pub delete: bool,
     /// Messages are edited.
     pub edit: bool,
+    /// Messages have files.
+    pub files: bool,
     /// Messages mention users.
     pub mentions: bool,
     /// Users react to messages.

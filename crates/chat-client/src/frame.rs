@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, Change, ChangeKind, Conversation, Counts, Entry, Event, Features, Level, Membership, Presence,
-    Reaction, Role, Topic, account,
+    Access, AttachedFile, Change, ChangeKind, Conversation, Counts, Entry, Event, Features, Level,
+    Membership, Presence, Reaction, Role, Topic, account,
 };
 
 /// A frame that a client sends.
@@ -41,6 +41,8 @@ pub(crate) enum Request<'a> {
         mention_all: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         reply_to: Option<u64>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<&'a str>,
     },
     Private {
         to: &'a str,
@@ -48,6 +50,8 @@ pub(crate) enum Request<'a> {
         nonce: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         reply_to: Option<u64>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        files: Vec<&'a str>,
     },
     Edit {
         #[serde(flatten)]
@@ -427,6 +431,8 @@ struct EntryFields {
     #[serde(default)]
     mention_all: bool,
     reply_to: Option<u64>,
+    #[serde(default)]
+    files: Vec<AttachedFile>,
     edited: Option<u64>,
     #[serde(default)]
     deleted: bool,
@@ -444,8 +450,9 @@ impl EntryFields {
         let Self { seq, from, timestamp, nonce, text, mentions, mention_all, deleted, .. } = self;
         let kind = match kind {
             "message" | "private" => {
-                let text = if deleted { text.unwrap_or_default() } else { text? };
-                let Self { reply_to, edited, reactions, updated, .. } = self;
+                let Self { reply_to, files, edited, reactions, updated, .. } = self;
+                let may_be_blank = deleted || !files.is_empty();
+                let text = if may_be_blank { text.unwrap_or_default() } else { text? };
                 return Some(Item::Message(Entry {
                     seq,
                     from,
@@ -455,6 +462,7 @@ impl EntryFields {
                     mentions,
                     mention_all,
                     reply_to,
+                    files,
                     edited,
                     deleted,
                     reactions,
@@ -679,6 +687,7 @@ fn features<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Features, D::E
     Ok(Features {
         delete: has("delete"),
         edit: has("edit"),
+        files: has("files"),
         mentions: has("mentions"),
         react: has("react"),
         read: has("read"),

@@ -75,6 +75,7 @@ mod change;
 #[cfg(feature = "socket")]
 mod client;
 mod event;
+mod file;
 mod frame;
 mod new_message;
 mod rng;
@@ -93,6 +94,7 @@ pub use client::{
     Client, ClientOptions, ConnectError, Credentials, Events, Receipt, RequestError, SendError,
 };
 pub use event::{Entry, Event, Features, HistoryPage, Presence, REACTION_USERS_SHOWN, Reaction, Topic};
+pub use file::{AttachedFile, FILES_MAX};
 pub use new_message::{MENTIONS_MAX, NewMessage};
 pub use rng::Rng;
 pub use seen::{CONVERSATIONS_MAX, Seen};

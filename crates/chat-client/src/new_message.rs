@@ -1,6 +1,6 @@
 //! A message to send.
 
-use crate::Topic;
+use crate::{AttachedFile, Topic};
 
 /// A message that an application sends.
 ///
@@ -14,7 +14,7 @@ use crate::Topic;
 pub struct NewMessage {
     /// The topic it is sent to.
     pub to: Topic,
-    /// Its text.
+    /// Its text. It may be blank if there are files.
     pub text: String,
     /// The caller's own nonce, 1 to 64 characters that no other message of the user
     /// has: a message with a nonce that the server knows is not stored again. `None`:
@@ -31,6 +31,10 @@ pub struct NewMessage {
     /// The number of the message in the same topic that it answers. The server leaves it
     /// out if there is no such message; a server without the feature `reply` is not told.
     pub reply_to: Option<u64>,
+    /// Its files, at most [`FILES_MAX`](crate::FILES_MAX), each once. The user has
+    /// [uploaded](crate::Api::upload) them, and attached them to no other message; otherwise
+    /// the server refuses the message with `bad_request`.
+    pub files: Vec<AttachedFile>,
 }
 
 /// How many users a message mentions at most: the protocol's limit.
@@ -39,7 +43,15 @@ pub const MENTIONS_MAX: usize = 20;
 impl NewMessage {
     /// A message that mentions nobody.
     pub fn new(to: Topic, text: impl Into<String>) -> Self {
-        Self { to, text: text.into(), nonce: None, mentions: Vec::new(), mention_all: false, reply_to: None }
+        Self {
+            to,
+            text: text.into(),
+            nonce: None,
+            mentions: Vec::new(),
+            mention_all: false,
+            reply_to: None,
+            files: Vec::new(),
+        }
     }
 
     /// Sets the [nonce](Self::nonce).
@@ -59,6 +71,13 @@ impl NewMessage {
     #[must_use]
     pub fn mention_all(self) -> Self {
         Self { mention_all: true, ..self }
+    }
+
+    /// Adds a file to its [files](Self::files).
+    #[must_use]
+    pub fn file(mut self, file: AttachedFile) -> Self {
+        self.files.push(file);
+        self
     }
 
     /// Makes it an answer to the message with this number: see

@@ -115,6 +115,12 @@ pub enum Refused {
         /// [`MENTIONS_MAX`](crate::MENTIONS_MAX).
         max: usize,
     },
+    /// Attach fewer files.
+    #[error("a message has at most {max} files")]
+    TooManyFiles {
+        /// [`FILES_MAX`](crate::FILES_MAX).
+        max: usize,
+    },
     /// A send with this nonce has no answer yet: wait for it.
     #[error("a message with this nonce is being sent")]
     NonceInUse,

@@ -240,7 +240,7 @@ impl Timeline {
         });
         let new = self.unsent.iter().filter(|sending| sending.unsent.change.is_none());
         let new = new.map(|sending| {
-            let Unsent { nonce, text, mentions, mention_all, reply_to, .. } = &sending.unsent;
+            let Unsent { nonce, text, mentions, mention_all, reply_to, files, .. } = &sending.unsent;
             let entry = Entry {
                 from: self.user.clone(),
                 text: text.clone(),
@@ -248,6 +248,7 @@ impl Timeline {
                 mentions: mentions.clone(),
                 mention_all: *mention_all,
                 reply_to: *reply_to,
+                files: files.clone(),
                 ..Entry::default()
             };
             let is_for_it =

@@ -1,7 +1,8 @@
 //! Sessions against the server's own hub under random faults: links that are slow
 //! and break, a log that fails or answers too late, servers and programs that
 //! crash and start again, members who are added and removed, marks of users with
-//! several devices, and messages that are edited, deleted and reacted to. A seed that fails can be run by itself:
+//! several devices, messages that are edited, deleted and reacted to, and messages with
+//! files, some of which may not be attached. A seed that fails can be run by itself:
 //! `SEED=17 cargo test -p chat-client --test random`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
@@ -9,14 +10,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_client::{
-    Account, COUNT_MAX, Change, ChangeKind, Entry as ClientEntry, Event, Level, NewChange, NewMessage,
-    Options, Output as Todo, PageFrom as ClientPage, Rng, Seen, Session, Snapshot, Target, Timeline,
-    Topic as ClientTopic,
+    Account, AttachedFile as ClientFile, COUNT_MAX, Change, ChangeKind, Entry as ClientEntry, Event, Level,
+    NewChange, NewMessage, Options, Output as Todo, PageFrom as ClientPage, Rng, Seen, Session, Snapshot,
+    Target, Timeline, Topic as ClientTopic,
 };
 use chat_core::{
-    Access, Actor, Answer, Body, ChangeRules, ClientId, Commit, Draft, Entry, Framing, History,
-    HistoryLimits, Hub, HubOptions, Input, Now, Outcome, Output, Outputs, PageFrom, PageLimits, Pair,
-    Protocol, ReadId, Receipt, RoomInfo, RoomName, Seed, Topic, UserMark, Username, WantedChange,
+    Access, Actor, Answer, AttachedFile, Body, ChangeRules, ClientId, Commit, Draft, Entry, FileId, FileName,
+    FileQuotas, Framing, History, HistoryLimits, Hub, HubOptions, Input, MediaType, Now, Outcome, Output,
+    Outputs, PageFrom, PageLimits, Pair, Protocol, ReadId, Receipt, ReservedFile, RoomInfo, RoomName, Seed,
+    Topic, UserMark, Username, WantedChange,
 };
 
 #[test]
@@ -47,6 +49,8 @@ fn nothing_is_lost_doubled_or_out_of_order() {
         let Total { changes, refused, pages, compared, counted, .. } = total;
         assert!(changes > 3_000 && refused > 300 && pages > 500, "{total:?}");
         assert!(compared > 1_000 && counted > 20, "{total:?}");
+        let Total { with_files, bad_files, .. } = total;
+        assert!(with_files > 2_000 && bad_files > 20, "{total:?}");
     }
 }
 
@@ -81,6 +85,10 @@ struct Total {
     compared: u64,
     /// Topics whose counts were exact at the end although unread messages were changed.
     counted: u64,
+    /// Messages with files that came.
+    with_files: u64,
+    /// Messages that were refused because of their files.
+    bad_files: u64,
 }
 
 impl Total {
@@ -104,6 +112,8 @@ impl Total {
         self.pages += other.pages;
         self.compared += other.compared;
         self.counted += other.counted;
+        self.with_files += other.with_files;
+        self.bad_files += other.bad_files;
     }
 }
 
@@ -121,6 +131,8 @@ struct World {
     answers: Vec<(u64, ReadId, Answer)>,
     /// Marks on their way to the store, and when they are kept.
     marks: Vec<(u64, UserMark)>,
+    /// All files that were uploaded, by anybody.
+    files: Vec<ClientFile>,
     /// What is known about users.
     model: Model,
     next_client: u32,
@@ -192,6 +204,8 @@ struct App {
     sends: Vec<(String, ClientTopic, Option<u64>)>,
     /// The nonces of those sends that are changes.
     change_nonces: BTreeSet<String>,
+    /// The nonces of those sends that have files.
+    file_nonces: BTreeSet<String>,
     /// The nonces of sends that were refused for good.
     refused: Vec<String>,
     /// The first hello listed all conversations.
@@ -246,6 +260,7 @@ impl World {
             late: Vec::new(),
             answers: Vec::new(),
             marks: Vec::new(),
+            files: Vec::new(),
             model: Model { reads_parts: seed % 2 == 1, ..Model::default() },
             next_client: 0,
             apps,
@@ -352,6 +367,14 @@ impl World {
         let person = USERS[self.rng.index(USERS.len())];
         let action = self.rng.index(100);
         let count = if self.rng.index(50) == 0 { 60 } else { 1 };
+        let mut attached = Vec::new();
+        if matches!(action, 20..25 | 45..50) {
+            attached.push(self.upload(index));
+            // Perhaps one of another user, one that is attached already, or one twice.
+            if self.rng.index(4) == 0 {
+                attached.push(self.files[self.rng.index(self.files.len())].clone());
+            }
+        }
         let Self { apps, rng, .. } = self;
         let app = &mut apps[index];
         match action {
@@ -359,11 +382,12 @@ impl World {
             10 => app.session.leave(now_ms, &room),
             11..40 => {
                 let mentioned = action.is_multiple_of(4).then_some(person);
-                for _ in 0..count {
-                    app.send(now_ms, ClientTopic::Room(room.clone()), mentioned);
+                for _ in 1..count {
+                    app.send(now_ms, ClientTopic::Room(room.clone()), mentioned, Vec::new());
                 }
+                app.send(now_ms, ClientTopic::Room(room.clone()), mentioned, attached);
             }
-            40..55 => app.send(now_ms, ClientTopic::private(person), None),
+            40..55 => app.send(now_ms, ClientTopic::private(person), None, attached),
             55..62 => {
                 let topic = if action.is_multiple_of(2) {
                     ClientTopic::Room(room)
@@ -392,6 +416,24 @@ impl World {
             _ => {}
         }
         self.perform_session(index);
+    }
+
+    /// The user of an application uploads a file.
+    fn upload(&mut self, index: usize) -> ClientFile {
+        let bits = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
+        let file = AttachedFile {
+            id: FileId::from_bytes(bits.to_be_bytes()),
+            name: FileName::clean(&format!("{}.png", self.files.len())).unwrap(),
+            media_type: MediaType::parse("image/png").unwrap(),
+            size: self.rng.between(0, 1_000),
+            dimensions: (self.rng.index(2) == 0).then_some((640, 480)),
+        };
+        let owner = name(self.apps[index].user);
+        let reserved = ReservedFile { id: file.id, owner: owner.clone(), bytes: 1_000 };
+        self.history.reserve_file(&reserved, FileQuotas::default(), self.now_ms).unwrap();
+        assert!(self.history.store_file(&owner, &file, self.now_ms));
+        self.files.push(client_file(&file));
+        client_file(&file)
     }
 
     /// Adds a user to the closed room, or removes a member.
@@ -850,17 +892,26 @@ impl App {
             listed: BTreeSet::new(),
             sends: Vec::new(),
             change_nonces: BTreeSet::new(),
+            file_nonces: BTreeSet::new(),
             refused: Vec::new(),
             knew_all: None,
         }
     }
 
-    fn send(&mut self, now_ms: u64, to: ClientTopic, mentioned: Option<&str>) {
+    fn send(&mut self, now_ms: u64, to: ClientTopic, mentioned: Option<&str>, files: Vec<ClientFile>) {
         let text = format!("{} {} @{}", self.user, self.sends.len(), mentioned.unwrap_or_default());
         let mut message = NewMessage::new(to.clone(), text);
         message.mentions.extend(mentioned.map(str::to_owned));
+        if !files.is_empty() && self.sends.len().is_multiple_of(2) {
+            message.text.clear();
+        }
+        let has_files = !files.is_empty();
+        message.files = files;
         // The outbox may be full, or the room not joined.
         if let Ok(nonce) = self.session.send_message(now_ms, message) {
+            if has_files {
+                self.file_nonces.insert(nonce.clone());
+            }
             self.sends.push((nonce, to, None));
         }
     }
@@ -1078,6 +1129,15 @@ impl App {
                 assert!(*may_be_stored || !self.is_stored(history, topic, nonce), "{nonce} was stored");
                 self.refused.push(nonce.clone());
             }
+            Event::NotSent { nonce, code, may_be_stored, .. }
+                if code == "bad_request" && self.file_nonces.contains(nonce) =>
+            {
+                total.bad_files += 1;
+                let (_, topic, seq) = self.sends.iter().find(|(sent, ..)| sent == nonce).expect("was sent");
+                assert_eq!(seq, &None);
+                assert!(*may_be_stored || !self.is_stored(history, topic, nonce), "{nonce} was stored");
+                self.refused.push(nonce.clone());
+            }
             Event::NotSent { nonce, code, may_be_stored, .. } if code == "forbidden" => {
                 total.forbidden += 1;
                 let (_, topic, seq) = self.sends.iter().find(|(sent, ..)| sent == nonce).expect("was sent");
@@ -1129,6 +1189,7 @@ impl App {
             }
             Event::Message { topic: place, entry } => {
                 total.seen += 1;
+                total.with_files += u64::from(!entry.files.is_empty());
                 self.delivered.insert((place.clone(), entry.seq), entry.updated);
                 if let Some(last) = self.seen.seq(place) {
                     let is_folded = matches!(place, ClientTopic::Room(room) if self.folding.contains(room));
@@ -1229,10 +1290,23 @@ fn client_entry(entry: &Entry) -> ClientEntry {
             Body::Message { reply_to, .. } => *reply_to,
             _ => None,
         },
+        files: entry.body.files().iter().map(client_file).collect(),
         edited: state.edited_at_ms.map(|at_ms| at_ms / 1_000),
         deleted: state.deleted,
         reactions: reactions.collect(),
         updated: state.updated,
+    }
+}
+
+fn client_file(file: &AttachedFile) -> ClientFile {
+    let (width, height) = file.dimensions.unzip();
+    ClientFile {
+        id: file.id.as_str().to_owned(),
+        name: file.name.as_str().to_owned(),
+        media_type: file.media_type.as_str().to_owned(),
+        size: file.size,
+        width,
+        height,
     }
 }
 
@@ -1267,6 +1341,7 @@ fn hub() -> Hub {
         rate: None,
         resume_max_messages: 150,
         hello_conversations: 2,
+        file_max_bytes: Some(1_000),
         change_rules: ChangeRules { edit_ms: None, reactions_max: 3 },
         ..HubOptions::default()
     };

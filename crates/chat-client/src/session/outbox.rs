@@ -13,7 +13,8 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{Output, Refused, Session, Unsent};
 use crate::frame::{Ack, Refusal, Request, SendTo};
 use crate::{
-    ChangeKind, Event, Features, MENTIONS_MAX, NewChange, NewMessage, Rng, Target, Topic, UnsentChange,
+    ChangeKind, Event, FILES_MAX, Features, MENTIONS_MAX, NewChange, NewMessage, Rng, Target, Topic,
+    UnsentChange,
 };
 
 /// Sends without a final answer; those in flight come first, in the order in which they
@@ -21,7 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     items: VecDeque<Item>,
-    /// Bytes of texts and mentioned names in `items`.
+    /// Bytes of texts, mentioned names and files in `items`.
     bytes: usize,
     in_flight: usize,
     /// A send was refused for the moment: nothing is sent before this time, nor
@@ -219,11 +220,18 @@ impl Unsent {
             _ => (&[][..], false),
         };
         let Some(UnsentChange { target, kind }) = change else {
+            // A server that does not know files would store a message without them.
+            if !self.files.is_empty() && !features.files {
+                return Err(CannotWrite::Unsupported(FILES));
+            }
             let reply_to = self.reply_to.filter(|_| features.reply);
             let (mentions, mention_all) = known(&**mentions, *mention_all);
+            let files = self.files.iter().map(|file| &*file.id).collect();
             let request = match to {
-                Topic::Room(room) => Request::Message { room, text, nonce, mentions, mention_all, reply_to },
-                Topic::Private(to) => Request::Private { to, text, nonce, reply_to },
+                Topic::Room(room) => {
+                    Request::Message { room, text, nonce, mentions, mention_all, reply_to, files }
+                }
+                Topic::Private(to) => Request::Private { to, text, nonce, reply_to, files },
             };
             return Ok(request.write());
         };
@@ -274,18 +282,35 @@ impl Session {
 
     /// Accepts a message to a room or a user. Returns its nonce, by which
     /// [`Event::Stored`] or [`Event::NotSent`] names it. A server without the feature
-    /// `mentions` is not told whom it mentions.
+    /// `mentions` is not told whom it mentions. The bytes of its files are stored already: it
+    /// waits for nothing.
     ///
     /// # Errors
     ///
     /// [`Refused::NotJoined`], [`Refused::OutboxFull`], [`Refused::BadNonce`],
-    /// [`Refused::NonceInUse`], [`Refused::TooManyMentions`].
+    /// [`Refused::NonceInUse`], [`Refused::TooManyMentions`], [`Refused::TooManyFiles`], and
+    /// [`Refused::Unsupported`] for files, unless no server has said yet which features it
+    /// has.
     pub fn send_message(&mut self, now_ms: u64, message: NewMessage) -> Result<String, Refused> {
-        let NewMessage { to, text, nonce, mentions, mention_all, reply_to } = message;
+        let NewMessage { to, text, nonce, mentions, mention_all, reply_to, files } = message;
         check_mentions(&mentions)?;
-        let (may_be_stored, change) = (false, None);
-        let unsent =
-            Unsent { nonce: String::new(), to, text, may_be_stored, mentions, mention_all, reply_to, change };
+        if files.len() > FILES_MAX {
+            return Err(Refused::TooManyFiles { max: FILES_MAX });
+        }
+        if !files.is_empty() && self.server.is_known && !self.server.features.files {
+            return Err(Refused::Unsupported { feature: FILES });
+        }
+        let unsent = Unsent {
+            nonce: String::new(),
+            to,
+            text,
+            may_be_stored: false,
+            mentions,
+            mention_all,
+            reply_to,
+            files,
+            change: None,
+        };
         self.queue(now_ms, unsent, nonce)
     }
 
@@ -376,6 +401,7 @@ impl Session {
             mentions: Vec::new(),
             mention_all: false,
             reply_to: None,
+            files: Vec::new(),
             change: Some(UnsentChange { target, kind }),
         };
         self.queue(now_ms, unsent, nonce)
@@ -608,6 +634,8 @@ const NOT_SENT: &str = "not_sent";
 const MESSAGE_NOT_SENT: &str = "the message that it changes was not sent";
 /// The session's own code for a change that the server does not have.
 const UNSUPPORTED: &str = "unsupported";
+/// The feature that a server must have for files.
+const FILES: &str = "files";
 /// How many stored messages can be named by their nonces: as many as wait in the events of
 /// an application, and some more.
 const STORED_MAX: usize = 300;

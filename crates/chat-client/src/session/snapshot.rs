@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Level, Seen, Topic, UnsentChange};
+use crate::{AttachedFile, Level, Seen, Topic, UnsentChange};
 
 /// The state from which another session continues.
 ///
@@ -13,7 +13,8 @@ use crate::{Level, Seen, Topic, UnsentChange};
 /// cannot read one of this version, which writes names that are newer (`private`,
 /// `privates`, `caught_up_at`): a program that goes back to an earlier version needs
 /// the snapshot that it saved there. One with unsent changes of messages is refused by
-/// every version that does not know them.
+/// every version that does not know them; one that does not know files would send a message
+/// without its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// How far the application has seen each topic; its rooms are joined again.
@@ -47,8 +48,11 @@ pub struct Unsent {
     /// The number of the message that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<u64>,
-    /// The change, if it is no message. Its `text`, `mentions` and `reply_to` above are
-    /// empty.
+    /// Its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<AttachedFile>,
+    /// The change, if it is no message. Its `text`, `mentions`, `reply_to` and `files` above
+    /// are empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<UnsentChange>,
 }
@@ -70,6 +74,8 @@ impl Unsent {
     /// What it counts against [`Options::outbox_max_bytes`](crate::Options::outbox_max_bytes).
     pub(super) fn bytes(&self) -> usize {
         let change = self.change.as_ref().map_or(0, |change| change.kind.bytes());
-        self.text.len() + self.mentions.iter().map(String::len).sum::<usize>() + change
+        let mentions: usize = self.mentions.iter().map(String::len).sum();
+        let files: usize = self.files.iter().map(AttachedFile::bytes).sum();
+        self.text.len() + mentions + files + change
     }
 }

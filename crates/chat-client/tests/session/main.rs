@@ -5,6 +5,7 @@
 mod account;
 mod changes;
 mod connection;
+mod files;
 mod harness;
 mod history;
 mod marks;

@@ -82,6 +82,7 @@ fn unsent(nonce: &str, text: &str) -> Unsent {
         mentions: Vec::new(),
         mention_all: false,
         reply_to: None,
+        files: Vec::new(),
         change: None,
     }
 }
