@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::task::{Command, Task};
 use crate::{
-    Account, Event, HistoryPage, Level, Mark, NewChange, NewMessage, Options, PageFrom, Refused, Seen,
+    Account, Api, Event, HistoryPage, Level, Mark, NewChange, NewMessage, Options, PageFrom, Refused, Seen,
     ServerUrl, ServerUrlError, Snapshot, Target, Topic, Unsent,
 };
 
@@ -386,6 +386,15 @@ impl Client {
     /// what was read in its last seconds unread.
     pub async fn marks(&self) -> Vec<Mark> {
         self.call(|call| Command::Marks { call }).await.unwrap_or_default()
+    }
+
+    /// The calls over HTTP, with the client's present token. `None` if it has none at this
+    /// moment, or is closed. A client that signs in with a password gets another token when the
+    /// old one is no longer valid: call this again after [`ApiError::Refused`] with 401.
+    ///
+    /// [`ApiError::Refused`]: crate::ApiError::Refused
+    pub async fn api(&self) -> Option<Api> {
+        self.call(|call| Command::Api { call }).await.flatten()
     }
 
     /// Connects again with other credentials, after [`Event::SignedOut`].

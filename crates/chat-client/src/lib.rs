@@ -29,9 +29,18 @@
 //! | [`Seen`], [`Snapshot`], [`Unsent`], [`Mark`] | the state to save, so that another run continues |
 //! | [`Rng`] | the random generator of a session, for programs that repeat runs from a seed |
 //! | [`sign_in()`] | a token for a name and a password |
+//! | [`Api`], [`AttachedFile`] | files and their bytes, search, the user's password and picture |
+//! | [`server_info()`] | the title and the rules of a server |
 //!
 //! The feature `socket` (on by default) has what needs tokio: [`Client`], its options
-//! and errors, [`ServerUrl`] and [`sign_in()`].
+//! and errors, [`Api`], [`ServerUrl`] and [`sign_in()`].
+//!
+//! Files are uploaded first, and then sent with a message. This program sends a file to a
+//! room, and downloads what others send there:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/files.rs")]
+//! ```
 //!
 //! # Guarantees
 //!
@@ -71,6 +80,8 @@
 //! address behind the proxy, or use your own socket with a [`Session`].
 
 mod account;
+#[cfg(feature = "socket")]
+mod api;
 mod change;
 #[cfg(feature = "socket")]
 mod client;
@@ -88,6 +99,10 @@ mod sign_in;
 mod timeline;
 
 pub use account::{Access, Account, COUNT_MAX, Conversation, Counts, Level, Membership, Role};
+#[cfg(feature = "socket")]
+pub use api::{
+    Api, ApiError, Download, Found, Me, NewFile, SearchPage, SearchQuery, ServerInfo, server_info,
+};
 pub use change::{Change, ChangeKind, NewChange, Target, UnsentChange};
 #[cfg(feature = "socket")]
 pub use client::{

@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::link::{Link, LinkEvent, OpenError, Opened, Socket};
 use super::{ClientOptions, ConnectError, Credentials, Receipt, RequestError, SendError};
 use crate::{
-    Event, HistoryPage, Level, Mark, NewChange, NewMessage, Output, PageFrom, ServerUrl, Session, Topic,
+    Api, Event, HistoryPage, Level, Mark, NewChange, NewMessage, Output, PageFrom, ServerUrl, Session, Topic,
     Unsent,
 };
 
@@ -59,6 +59,9 @@ pub(super) enum Command {
     },
     Marks {
         call: oneshot::Sender<Vec<Mark>>,
+    },
+    Api {
+        call: oneshot::Sender<Option<Api>>,
     },
     SignIn {
         credentials: Credentials,
@@ -258,6 +261,10 @@ impl Task {
             }
             Command::Unsent { call } => reply(call, self.session.snapshot().outbox),
             Command::Marks { call } => reply(call, self.session.snapshot().marks),
+            Command::Api { call } => {
+                let server = &self.server;
+                reply(call, self.token.as_ref().map(|token| Api::new(server.clone(), token)));
+            }
             Command::SignIn { credentials } => {
                 if let Credentials::Token(token) = &credentials {
                     self.token = Some(token.clone());
