@@ -64,9 +64,11 @@ scenario("a mention is chosen by keyboard, and marked for the mentioned user", a
   assert.equal(await name.textContent(), "@bob");
   assert.equal(await alice.page.locator("#messages .message.mention").count(), 0);
 
-  // The Tab key stops at it, and it opens the conversation with the mentioned user.
+  // The Tab key stops at it, and it leads to the conversation with the mentioned user.
   await keyboard.press("Shift+ArrowUp");
   for (let i = 0; i < 4 && !(await name.evaluate((link) => link === document.activeElement)); i += 1) await keyboard.press("Tab");
+  await keyboard.press("Enter");
+  await alice.page.waitForFunction(() => document.activeElement?.matches("#card [data-action=write]"));
   await keyboard.press("Enter");
   await alice.page.waitForURL("**/u/bob");
 });
@@ -215,6 +217,7 @@ scenario("names may have spaces, any script and markup characters", async () => 
   assert.equal(await anna.page.locator("#messages .message.mention").count(), 1);
   assert.equal(await alice.page.locator("#messages img").count(), 0);
   await alice.page.locator("#messages a.mention-name").last().click();
+  await alice.page.click("#card [data-action=write]");
   await alice.page.waitForFunction((name) => document.querySelector("#title")?.textContent === name, INJECTION);
 });
 
