@@ -81,6 +81,8 @@ pub(super) struct Counted {
     /// The user has read at least up to here.
     pub(super) read: u64,
     to: CountedFor,
+    /// The membership that `read` belongs to has ended meanwhile.
+    pub(super) is_over: bool,
 }
 
 /// The clients that are shown counts.
@@ -387,7 +389,7 @@ impl Hub {
         } else {
             (mark.counted, mark.is_being_counted) = (mark.read, true);
             let (read, to) = (mark.read, CountedFor::Others { read_by: mark.read_by });
-            let counted = Counted { user: user.clone(), topic: topic.clone(), read, to };
+            let counted = Counted { user: user.clone(), topic: topic.clone(), read, to, is_over: false };
             self.reads.counts(counted, out);
         }
     }
@@ -404,7 +406,13 @@ impl Hub {
 
     /// Counts were read; `None`: the store failed.
     pub(super) fn counts_read(&mut self, counted: Counted, state: Option<&ReadState>, out: &mut Outputs) {
-        let Counted { user, topic, read, to } = &counted;
+        if counted.is_over {
+            return match counted.to {
+                CountedFor::Client(_) => self.retry_counts(counted, out),
+                CountedFor::Others { .. } => {}
+            };
+        }
+        let Counted { user, topic, read, to, .. } = &counted;
         let Some(state) = state else {
             let at_ms = self.now.mono_ms + self.options.read_retry_ms;
             return self.reads.retry_at(at_ms, Retry::Counts(counted));
@@ -456,6 +464,12 @@ impl Hub {
         {
             return;
         }
+        if std::mem::take(&mut counted.is_over) {
+            if let CountedFor::Others { .. } = counted.to {
+                return;
+            }
+            counted.read = 0;
+        }
         if let Some(mark) = self.marks.get_mut(&counted.user, &counted.topic) {
             counted.read = counted.read.max(mark.read);
             if let CountedFor::Others { read_by } = &mut counted.to {
@@ -495,7 +509,16 @@ impl Hub {
         let user = found.user();
         let user = self.users[user].name().clone();
         let read = self.marks.get(&user, &topic).map_or(0, |mark| mark.read);
-        self.reads.counts(Counted { user, topic, read, to: CountedFor::Client(client) }, out);
+        let to = CountedFor::Client(client);
+        self.reads.counts(Counted { user, topic, read, to, is_over: false }, out);
+    }
+
+    /// The membership of a user in a room has ended, and with it how far the user has read:
+    /// counts that are being read may be shown in a later membership.
+    pub(super) fn forget_mark(&mut self, user: &Username, room: &RoomName) {
+        let topic = Topic::Room(room.clone());
+        self.marks.forget(user, &topic);
+        self.reads.end_counts(user, &topic);
     }
 
     /// Whether a user is a member of a room; `None`: the hub does not know.

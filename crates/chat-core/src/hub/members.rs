@@ -232,7 +232,7 @@ impl Hub {
                 {
                     self.remove_from_room(slot, user, (*reason).into(), out);
                 }
-                self.marks.forget(user, &Topic::Room(room.clone()));
+                self.forget_mark(user, room);
                 self.send_to_user(user, &gone_frame(room));
             }
         }

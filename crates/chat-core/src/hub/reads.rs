@@ -259,6 +259,22 @@ impl Reads {
         self.begin(Purpose::Counts(counted), query, out);
     }
 
+    /// Notes of all counts of a user in a topic that are not shown yet that the membership is
+    /// over.
+    pub(super) fn end_counts(&mut self, user: &Username, topic: &Topic) {
+        let open = self.open.iter_mut().filter_map(|(_, purpose)| match purpose {
+            Purpose::Counts(counted) => Some(counted),
+            _ => None,
+        });
+        let retried = self.retries.iter_mut().filter_map(|(_, retry)| match retry {
+            Retry::Counts(counted) => Some(counted),
+            _ => None,
+        });
+        for counted in open.chain(retried).filter(|of| of.user == *user && of.topic == *topic) {
+            counted.is_over = true;
+        }
+    }
+
     /// Begins to read whether a client's user may set a mark: as a member of a room, or in
     /// a conversation that has entries.
     pub(super) fn mark(&mut self, check: MarkCheck, user: Username, out: &mut Outputs) {

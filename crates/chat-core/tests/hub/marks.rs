@@ -294,6 +294,33 @@ fn a_mark_is_not_lost_at_the_cap_or_at_the_end() {
 }
 
 #[test]
+fn counts_of_a_membership_that_is_over_are_not_shown_in_the_next_one() {
+    for fails in [false, true] {
+        let (mut scenario, phone, laptop, bob) = members();
+        let (room, by) = (room("tech"), Actor { user: name("alice"), is_administrator: false });
+        scenario.hold_questions = true;
+        read(&mut scenario, phone, 100);
+        if fails {
+            scenario.fail_question();
+        }
+        let user = name("alice");
+        scenario.change(&WantedChange::Remove { room: room.clone(), user: user.clone(), by: by.clone() });
+        scenario.change(&WantedChange::Put { room, user, role: None, by });
+        scenario.send_v2(bob, "tech", "5");
+        scenario.frames(laptop);
+        scenario.hold_questions = false;
+        scenario.pass(2_000);
+        let frames = scenario.received(laptop);
+        assert!(frames.iter().all(|frame| !frame.starts_with("read")), "{frames:?}");
+        let tablet = scenario.open_v2("alice");
+        let tech = hello_of(&mut scenario, tablet);
+        assert_eq!((&tech["read"], &tech["unread"]), (&json!(4), &json!(1)));
+        read(&mut scenario, tablet, 5);
+        assert_eq!(scenario.received(laptop), ["read tech up to 5 of 5: 0 and 0"]);
+    }
+}
+
+#[test]
 fn a_removed_member_is_not_sent_counts_of_the_room() {
     let mut scenario = Scenario::new();
     let room = room("tech");
