@@ -1,6 +1,6 @@
 //! What users do in a topic: messages, answers, and changes of messages.
 
-use chat_core::{HubOptions, Topic, Username};
+use chat_core::{FileId, Topic, Username};
 use serde_json::{Value, json};
 
 use crate::oracle::What;
@@ -12,6 +12,7 @@ pub(crate) struct Sent {
     pub(crate) what: What,
     /// The text of a message or an edit.
     pub(crate) text: Option<String>,
+    pub(crate) files: Vec<FileId>,
     pub(crate) mentions: Vec<&'static str>,
     pub(crate) mention_all: bool,
 }
@@ -46,6 +47,9 @@ impl Sent {
                 frame["emoji"] = emoji.into();
             }
         }
+        if !self.files.is_empty() {
+            frame["files"] = self.files.iter().map(FileId::as_str).collect::<Vec<_>>().into();
+        }
         if !self.mentions.is_empty() {
             frame["mentions"] = self.mentions.clone().into();
         }
@@ -58,12 +62,28 @@ impl Sent {
 
 impl World {
     /// Chooses what a user does in a topic, and notes it. Returns it with its number.
-    pub(crate) fn some_act(&mut self, user: &Username, author: usize, topic: &Topic) -> (usize, Sent) {
+    pub(crate) fn some_act(
+        &mut self,
+        user: &Username,
+        author: usize,
+        topic: &Topic,
+        knows_files: bool,
+    ) -> (usize, Sent) {
         let what = self.some_change_of_message(user, topic);
         let what = what.unwrap_or_else(|| What::Message { reply_to: self.some_answered(topic) });
         let number = self.oracle.add_act(user, author, topic.clone(), what);
         let padding = self.padding();
-        let mut sent = Sent { what, text: None, mentions: Vec::new(), mention_all: false };
+        let mut sent = Sent { what, text: None, files: Vec::new(), mentions: Vec::new(), mention_all: false };
+        if let (What::Message { .. }, true) = (what, knows_files) {
+            sent.files = self.some_files(user);
+        }
+        if self.may_be_blank(&sent, topic) {
+            sent.text = Some(String::new());
+        }
+        self.oracle.describe_act(number, &sent.files, sent.text.is_some());
+        if sent.text.is_some() {
+            return (number, sent);
+        }
         if let What::Message { .. } | What::Edit { .. } = what {
             let mut text = text(number, padding);
             if let Topic::Room(_) = topic {
@@ -73,6 +93,20 @@ impl World {
             sent.text = Some(text);
         }
         (number, sent)
+    }
+
+    /// Whether an act is to have no text: a message with files, or an edit of one without, which
+    /// the log must refuse. Edits without a text could not be told from each other.
+    fn may_be_blank(&mut self, sent: &Sent, topic: &Topic) -> bool {
+        match sent.what {
+            What::Message { .. } => !sent.files.is_empty() && self.random.chance(300),
+            What::Edit { target } => {
+                let message = self.oracle.entry(topic, target);
+                let has_files = message.is_some_and(|message| !message.body.files().is_empty());
+                !has_files && target <= self.oracle.last(topic) && self.random.chance(50)
+            }
+            What::Delete { .. } | What::React { .. } | What::Unreact { .. } => false,
+        }
     }
 
     /// A change of a message of a topic; `None` if the user writes a message.
@@ -118,7 +152,7 @@ impl World {
 
     fn some_answered(&mut self, topic: &Topic) -> Option<u64> {
         // A client tells no server of it that does not announce it.
-        let is_announced = HubOptions::default().features().any(|feature| feature == "reply");
+        let is_announced = self.plan.options.features().any(|feature| feature == "reply");
         if is_announced && self.random.chance(self.rates.replies) {
             return self.some_target(topic, None);
         }

@@ -335,7 +335,7 @@ impl World {
 
     fn send_in_app(&mut self, app: usize, to: ClientTopic, topic: Topic) {
         let user = self.apps[app].user.clone();
-        let (number, sent) = self.some_act(&user, APP_AUTHORS + app, &topic);
+        let (number, sent) = self.some_act(&user, APP_AUTHORS + app, &topic, false);
         let now_ms = self.now_ms;
         let place = to.clone();
         let queued = match sent.what {

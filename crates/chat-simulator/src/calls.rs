@@ -1,6 +1,7 @@
 //! Changes of rooms and of their members, as users make them by calls of the HTTP API, and
 //! the marks of users on their way to the log.
 
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use chat_core::{
@@ -175,26 +176,38 @@ impl World {
         Ok(())
     }
 
-    /// Changes that a server publishes: its hubs lack them no more, nor earlier ones of the
-    /// same rooms that it has made.
+    /// Changes that a server publishes, without those that its hubs have: its hubs lack them
+    /// no more, nor earlier ones of the same rooms. Of those that the server has made itself,
+    /// whose answers were lost, the hubs never learn.
     pub(crate) fn take_due(&mut self, node: usize, published: &[RoomChange]) -> Vec<RoomChange> {
+        let mut lacking = Vec::new();
         for change in published {
-            self.bring_changes(node, |_, is_own, earlier| !is_own && earlier.room() == change.room());
-            let all = &self.changes;
-            self.nodes[node].due.retain(|&index, is_own| !*is_own || all[index].room() != change.room());
+            let is_it = |(index, is_own): &(&usize, &bool)| **is_own && self.changes[**index] == *change;
+            let Some((&index, _)) = self.nodes[node].due.iter().rev().find(is_it) else { continue };
+            let precedes = |earlier: usize, of: &RoomChange| earlier < index && of.room() == change.room();
+            self.bring_changes(node, |earlier, is_own, of| !is_own && precedes(earlier, of));
+            let due = &mut self.nodes[node].due;
+            let lost = due.keys().copied().filter(|&earlier| precedes(earlier, &self.changes[earlier]));
+            for earlier in lost.collect::<Vec<_>>() {
+                due.remove(&earlier);
+                self.lost.insert(earlier);
+            }
+            due.remove(&index);
+            lacking.push(change.clone());
         }
-        published.to_vec()
+        lacking
     }
 
     /// Brings those of the changes that a server lacks to its hubs that a filter wants: it
-    /// gets the index of each, and whether the server's own writer made it.
+    /// gets the index of each, and whether the server's own writer made it. The changes of a
+    /// room come in their order.
     pub(crate) fn bring_changes(&mut self, node: usize, wants: impl Fn(usize, bool, &RoomChange) -> bool) {
         let due = &self.nodes[node].due;
-        let wanted: Vec<usize> = due
-            .iter()
-            .filter(|&(&index, &is_own)| wants(index, is_own, &self.changes[index]))
-            .map(|(&index, _)| index)
-            .collect();
+        let is_wanted = |&(&index, &is_own): &(&usize, &bool)| wants(index, is_own, &self.changes[index]);
+        let last: BTreeMap<&RoomName, usize> =
+            due.iter().filter(is_wanted).map(|(&index, _)| (self.changes[index].room(), index)).collect();
+        let is_due = |index: &usize| last.get(self.changes[*index].room()).is_some_and(|last| index <= last);
+        let wanted: Vec<usize> = due.keys().copied().filter(is_due).collect();
         for index in wanted {
             self.nodes[node].due.remove(&index);
             let change = self.changes[index].clone();

@@ -9,9 +9,9 @@ use crate::rates::Plan;
 use crate::world::{Control, Event, Item, NODES, NodeState, Running, Socket, SocketKind, World};
 
 impl World {
-    pub(crate) fn fault(&mut self) {
+    pub(crate) fn fault(&mut self) -> Check {
         if self.calm {
-            return;
+            return Ok(());
         }
         let next_ms = self.random.between(100, 1_500);
         self.after(next_ms, Event::Fault);
@@ -27,7 +27,7 @@ impl World {
             self.oracle.count("log out");
         }
         if self.random.chance(self.rates.trims) {
-            self.trim();
+            self.trim()?;
         }
         if !self.is_partitioned && self.random.chance(self.rates.partitions) {
             self.part();
@@ -38,21 +38,23 @@ impl World {
             self.oracle.count("server crashed");
             self.crash(node);
         }
+        Ok(())
     }
 
     /// Drops the oldest entries of a topic from the log.
-    fn trim(&mut self) {
+    fn trim(&mut self) -> Check {
         let topics: Vec<_> = self.oracle.topics().cloned().collect();
         if topics.is_empty() {
-            return;
+            return Ok(());
         }
         let topic = topics[self.random.index(topics.len())].clone();
         let keep = self.random.between(0, 60);
-        self.log.trim(&topic, keep);
+        let taken_back = self.log.trim(&topic, keep);
         let first = self.log.first(&topic);
         self.note(|| format!("    {topic:?} is kept from {first} on"));
         let now_ms = self.now_ms;
         self.oracle.trimmed(&topic, first, now_ms);
+        self.check_taken_back(&taken_back)?;
         // One server does it, and only its own hubs get to know.
         let node = self.random.index(NODES);
         if self.nodes[node].state != NodeState::Down {
@@ -61,6 +63,7 @@ impl World {
             }
         }
         self.oracle.count("trimmed");
+        Ok(())
     }
 
     // Servers.
@@ -90,6 +93,8 @@ impl World {
         }
         let poll_ms = self.random.between(100, 1_000);
         self.after(poll_ms, Event::Poll { node, boot });
+        let sweep_ms = self.random.between(100, 1_500);
+        self.after(sweep_ms, Event::LookForFiles { node, boot });
         if !self.is_partitioned {
             self.bridge_anew();
         }
@@ -258,16 +263,15 @@ impl World {
     /// Checks the end of the run, when all clients are back.
     pub(crate) fn check_the_end(&mut self) -> Check {
         self.check_idle()?;
+        self.check_files()?;
         let mut expected = Expected::default();
-        for node in &self.nodes {
-            // Where the answer to a commit was lost, and its author never wrote there again,
-            // no hub of that server knows that the author is a member.
-            for (&index, _) in
-                node.due.iter().filter(|(index, is_own)| **is_own && self.joins.contains(index))
-            {
-                if let RoomChange::Member { room, user, .. } = &self.changes[index] {
-                    expected.unknown.insert((room.clone(), user.clone()));
-                }
+        // Where the answer to a commit was lost, and its author never wrote there again, no hub
+        // of that server knows that the author is a member.
+        let due = self.nodes.iter().flat_map(|node| &node.due);
+        let own = due.filter(|(_, is_own)| **is_own).map(|(index, _)| index);
+        for index in own.chain(&self.lost).filter(|index| self.joins.contains(index)) {
+            if let RoomChange::Member { room, user, .. } = &self.changes[*index] {
+                expected.unknown.insert((room.clone(), user.clone()));
             }
         }
         let there: Vec<usize> = (0..self.sockets.len())

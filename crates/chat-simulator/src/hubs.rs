@@ -163,7 +163,7 @@ impl World {
         let draft = self.hubs[hub].turn.drafts().last().cloned();
         let draft = draft.ok_or_else(|| format!("hub {hub} has drafted nothing"))?;
         self.note(|| format!("    hub {hub}: {draft:?}"));
-        (&draft.topic, draft.body.text()).hash(&mut self.hasher);
+        (&draft.topic, draft.body.text(), &draft.files).hash(&mut self.hasher);
         let send = self.oracle.drafted(hub, &draft, self.now_ms)?;
         self.hubs[hub].drafts.insert(draft.id, send);
         Ok(())

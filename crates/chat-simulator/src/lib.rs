@@ -26,6 +26,7 @@
 //! | `storing`, `log` | the log and its answers, the bus between the servers |
 //! | `people` | users with v1, and with v2 and any request |
 //! | `acts` | what users do in a topic: messages, answers, changes of messages |
+//! | `files` | uploads, sweeps, and users who read files |
 //! | `apps`, `timelines` | users with the real client, and what their applications show |
 //! | `faults` | servers that crash and drain, partitions, outages, clocks, retention |
 //! | `oracle` | the checks of every step, and of the end |
@@ -35,6 +36,7 @@ mod acts;
 mod apps;
 mod calls;
 mod faults;
+mod files;
 mod hubs;
 mod log;
 mod oracle;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chat_core::{
-    Answer, Body, ChangeRefused, Commit, Draft, Emoji, Entry, History, HistoryLimits, MessagesFrom, Nonce,
-    Outcome, PageFrom, PageLimits, Query, Receipt, Role, RoomAccess, RoomChange, RoomName, Seed, Topic,
-    UserMark, Username, WantedChange,
+    Answer, AttachedFile, Body, ChangeRefused, Commit, Draft, Emoji, Entry, FileId, FileQuotas, FileRefused,
+    FoundFile, History, HistoryLimits, MessagesFrom, Nonce, Outcome, PageFrom, PageLimits, Query, Receipt,
+    ReservedFile, Role, RoomAccess, RoomChange, RoomName, Seed, Topic, UserMark, Username, WantedChange,
 };
 
 use crate::oracle::ADMINISTRATOR;
@@ -19,6 +19,8 @@ pub(crate) struct Log {
     history: History,
     /// The entry for which each nonce stands, also once that is no longer kept.
     nonces: BTreeMap<(Username, Nonce), (Topic, u64, u64)>,
+    /// The files that it has rows of.
+    rows: BTreeSet<FileId>,
     bug: Option<Bug>,
     flaws: Flaws,
 }
@@ -35,6 +37,10 @@ struct Flaws {
     edits: BTreeMap<(Topic, u64), Arc<Entry>>,
     /// Reactions that were answered as duplicates.
     doubled: BTreeSet<(Topic, u64, Emoji)>,
+    /// The files as they were when they were last attached.
+    files: BTreeMap<FileId, FoundFile>,
+    /// The files that messages had that are deleted.
+    of_deleted: BTreeMap<(Topic, u64), Arc<[AttachedFile]>>,
 }
 
 impl Log {
@@ -42,7 +48,7 @@ impl Log {
         let limits = HistoryLimits { entries_per_topic: 1_000_000, topics: 1_000 };
         let mut history = History::new(Seed(5, 6), limits);
         history.set_administrator(&Username::parse(ADMINISTRATOR).expect("a good name"), true);
-        Self { history, nonces: BTreeMap::new(), bug, flaws: Flaws::default() }
+        Self { history, nonces: BTreeMap::new(), rows: BTreeSet::new(), bug, flaws: Flaws::default() }
     }
 
     /// Stores drafts in one transaction.
@@ -50,15 +56,17 @@ impl Log {
         let mut fresh = Vec::with_capacity(drafts.len());
         let mut repeated = BTreeMap::new();
         for (index, draft) in drafts.iter().enumerate() {
-            match self.outlived(draft) {
+            match self.outlived(draft).or_else(|| self.refused_again(draft)) {
                 Some(outcome) => drop(repeated.insert(index, Receipt::new(draft.id, outcome))),
                 None => fresh.push(self.with_bug(draft)),
             }
         }
         self.note_before(&fresh, now_ms);
+        let stolen: Vec<Vec<AttachedFile>> = fresh.iter_mut().map(|draft| self.steal(draft)).collect();
         let account = |name: &Username| name.as_str() != NO_ACCOUNT;
         let mut commit = self.history.append(&fresh, wall_ms, account);
         self.flaw(&fresh, &mut commit);
+        self.flaw_files(&stolen, &mut commit);
         for (draft, receipt) in std::iter::zip(&fresh, &commit.receipts) {
             self.note_nonce(draft, &receipt.outcome);
         }
@@ -103,6 +111,55 @@ impl Log {
             draft.from = message.from.clone();
         }
         draft
+    }
+
+    /// What a log answers that looks for files before it looks for nonces.
+    fn refused_again(&self, draft: &Draft) -> Option<Outcome> {
+        let key = (draft.from.clone(), draft.nonce.clone()?);
+        let is_again = self.bug == Some(Bug::FilesBeforeNonces) && self.nonces.contains_key(&key);
+        (is_again && !draft.files.is_empty()).then_some(Outcome::InvalidFiles)
+    }
+
+    /// Takes the files from a draft that are not its author's to attach, and returns them.
+    fn steal(&self, draft: &mut Draft) -> Vec<AttachedFile> {
+        let mut stolen = Vec::new();
+        let author = draft.from.clone();
+        draft.files.retain(|id| {
+            let Some(found) = self.history.find_file(id) else { return true };
+            let is_stolen = match self.bug {
+                Some(Bug::AttachTwice) => found.owner == author && found.attached_to.is_some(),
+                Some(Bug::AttachForeign) => found.owner != author && found.attached_to.is_none(),
+                _ => false,
+            };
+            if is_stolen {
+                stolen.push(found.file);
+            }
+            !is_stolen
+        });
+        stolen
+    }
+
+    fn flaw_files(&mut self, stolen: &[Vec<AttachedFile>], commit: &mut Commit) {
+        let mut entries = commit.entries.iter_mut();
+        for (receipt, stolen) in std::iter::zip(&commit.receipts, stolen) {
+            let Outcome::Stored { .. } = receipt.outcome else { continue };
+            let Some(entry) = entries.next() else { break };
+            let key = |seq| (entry.topic.clone(), seq);
+            for file in entry.body.files() {
+                self.flaws.files.extend(self.history.find_file(&file.id).map(|found| (file.id, found)));
+            }
+            if let Body::Message { files: Some(files), .. } = &entry.body {
+                self.flaws.of_deleted.insert(key(entry.seq), Arc::clone(files));
+            }
+            if !stolen.is_empty() {
+                let mut flawed = Entry::clone(entry);
+                if let Body::Message { files, .. } = &mut flawed.body {
+                    let own = files.as_deref().unwrap_or_default();
+                    *files = Some(own.iter().chain(stolen).cloned().collect());
+                }
+                *entry = Arc::new(flawed);
+            }
+        }
     }
 
     fn message(&self, topic: &Topic, seq: u64) -> Option<Arc<Entry>> {
@@ -160,6 +217,13 @@ impl Log {
                     *entry = Arc::clone(before);
                 }
             }
+            (Some(Bug::ShowDeletedFiles), Body::Message { state: Some(state), .. }) if state.deleted => {
+                let mut shown = Entry::clone(entry);
+                if let Body::Message { files, .. } = &mut shown.body {
+                    *files = self.flaws.of_deleted.get(&key).cloned();
+                }
+                *entry = Arc::new(shown);
+            }
             (Some(Bug::OldEditText), Body::Edit { text: None, .. }) => {
                 if let Some(edit) = self.flaws.edits.get(&key) {
                     *entry = Arc::clone(edit);
@@ -179,6 +243,78 @@ impl Log {
             }
             _ => {}
         }
+    }
+
+    // Files.
+
+    /// See [`History::reserve_file`].
+    pub(crate) fn reserve_file(
+        &mut self,
+        file: &ReservedFile,
+        quotas: FileQuotas,
+        now_ms: u64,
+    ) -> Result<(), FileRefused> {
+        self.history.reserve_file(file, quotas, now_ms)?;
+        self.rows.insert(file.id);
+        Ok(())
+    }
+
+    pub(crate) fn store_file(&mut self, owner: &Username, file: &AttachedFile, now_ms: u64) -> bool {
+        self.history.store_file(owner, file, now_ms)
+    }
+
+    pub(crate) fn drop_file(&mut self, id: &FileId) {
+        self.history.drop_file(id);
+    }
+
+    /// The file, if a user may read it.
+    pub(crate) fn readable_file(&self, id: &FileId, reader: &Username) -> Option<AttachedFile> {
+        let mut found = self.history.find_file(id);
+        if self.bug == Some(Bug::ReadDeletedFiles) {
+            found = found.or_else(|| self.flaws.files.get(id).cloned());
+        }
+        let found = found?;
+        let access = match &found.attached_to {
+            Some((Topic::Room(room), _)) => Some(self.access(reader, room)),
+            Some((Topic::Pair(_), _)) | None => None,
+        };
+        let is_shown = self.bug == Some(Bug::ReadFilesOfOthers) && access.is_some();
+        (is_shown || found.may_be_read_by(reader, access.as_ref())).then_some(found.file)
+    }
+
+    /// See [`History::files_to_delete`].
+    pub(crate) fn files_to_delete(&mut self, before_ms: u64, max: usize) -> Vec<FileId> {
+        let mut ids = self.history.files_to_delete(before_ms, max);
+        match self.bug {
+            Some(Bug::KeepDeletedFiles) => ids.retain(|id| !self.flaws.files.contains_key(id)),
+            Some(Bug::SweepAttached) => {
+                let attached = self.flaws.files.keys().copied();
+                ids.extend(attached.take(max.saturating_sub(ids.len())));
+            }
+            _ => {}
+        }
+        ids
+    }
+
+    /// See [`History::forget_files`].
+    pub(crate) fn forget_files(&mut self, ids: &[FileId]) {
+        for id in ids {
+            let before = self.history.files_usage().files;
+            self.history.forget_files(std::slice::from_ref(id));
+            if self.history.files_usage().files < before {
+                self.rows.remove(id);
+            }
+        }
+    }
+
+    /// Whether it has a row of a file.
+    pub(crate) fn has_file(&self, id: &FileId) -> bool {
+        self.rows.contains(id)
+    }
+
+    /// Whether files are forgotten before their bytes are removed.
+    pub(crate) fn forgets_first(&self) -> bool {
+        self.bug == Some(Bug::ForgetFirst)
     }
 
     /// Makes a change of a room in a transaction.
@@ -227,11 +363,12 @@ impl Log {
         self.history.page(topic, PageFrom::Before(1), limits).first
     }
 
-    /// Drops all but the newest `keep` entries of a topic.
-    pub(crate) fn trim(&mut self, topic: &Topic, keep: u64) {
+    /// Drops all but the newest `keep` entries of a topic. Returns the files of its messages.
+    pub(crate) fn trim(&mut self, topic: &Topic, keep: u64) -> Vec<FileId> {
         let first = (self.last_seq(topic) + 1).saturating_sub(keep);
         let is_old = |entry: &Entry, _| entry.topic == *topic && entry.seq < first;
-        self.history.trim(usize::MAX, None, is_old);
+        let (_, _, taken_back) = self.history.trim(usize::MAX, None, is_old);
+        taken_back
     }
 }
 

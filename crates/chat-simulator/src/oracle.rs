@@ -1,6 +1,7 @@
 //! The oracle: what must be true at every step. It knows the log and the frames on the
 //! wire, and nothing of how a hub works.
 
+mod files;
 mod marks;
 mod messages;
 mod pages;
@@ -13,8 +14,9 @@ mod v2;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chat_core::{Body, Draft, Entry, HubOptions, Nonce, Pair, RoomName, Topic, Username};
+use chat_core::{Body, Draft, Entry, FileId, HubOptions, Nonce, Pair, RoomName, Topic, Username};
 
+use self::files::Files;
 use self::marks::Said;
 use self::messages::TopicLog;
 use self::rooms::Room;
@@ -22,7 +24,7 @@ pub(crate) use self::rule::{ADMINISTRATOR, Tops};
 use self::taken_back::TakenBack;
 use self::v1::V1;
 pub(crate) use self::v2::V2;
-use crate::wire::{Frame, number};
+use crate::wire::{Frame, linked, number};
 
 /// The result of a check; an error says in a sentence what is wrong.
 pub(crate) type Check = Result<(), String>;
@@ -64,6 +66,7 @@ pub(crate) struct Oracle {
     removed: Vec<(usize, RoomName)>,
     /// How far users have read.
     marks: Said,
+    files: Files,
     /// The levels that users have ever chosen.
     levels: BTreeSet<(Username, Topic, String)>,
     /// Hubs that drain: they no longer send presence.
@@ -82,6 +85,10 @@ struct Act {
     what: What,
     /// The message that it changes, where that had no number yet.
     of: Option<usize>,
+    /// The files that a message attaches.
+    files: Vec<FileId>,
+    /// It has no text where it could have one.
+    is_blank: bool,
     nonce: Option<String>,
     stored: Option<u64>,
     /// One of its sends was answered with `error`.
@@ -126,8 +133,11 @@ impl What {
 
     /// Whether a draft or an entry is that, with the text of this number. An entry answers
     /// the message that was wanted, or none.
-    fn is(self, number: usize, body: &Body) -> bool {
-        let is_text = |text: &str| crate::wire::number(text) == Some(number);
+    fn is(self, number: usize, is_blank: bool, body: &Body) -> bool {
+        let is_text = |text: &str| match is_blank {
+            true => text.is_empty(),
+            false => crate::wire::number(text) == Some(number),
+        };
         match (self, body) {
             (Self::Message { reply_to: wanted }, Body::Message { text, reply_to, state, .. }) => {
                 is_text(text.as_str()) && (reply_to.is_none() || *reply_to == wanted) && state.is_none()
@@ -192,7 +202,7 @@ struct Send {
 }
 
 impl Oracle {
-    pub(crate) fn new(options: HubOptions, turn_ms: u64) -> Self {
+    pub(crate) fn new(options: HubOptions, turn_ms: u64, unattached_ms: u64) -> Self {
         Self {
             options,
             turn_ms,
@@ -213,6 +223,7 @@ impl Oracle {
             told: BTreeSet::new(),
             removed: Vec::new(),
             marks: Said::default(),
+            files: Files::new(unattached_ms),
             levels: BTreeSet::new(),
             draining: BTreeSet::new(),
             seen: BTreeMap::new(),
@@ -233,6 +244,8 @@ impl Oracle {
             topic,
             what,
             of: None,
+            files: Vec::new(),
+            is_blank: false,
             nonce: None,
             stored: None,
             refused: false,
@@ -240,6 +253,12 @@ impl Oracle {
             refusals: BTreeSet::new(),
         });
         self.acts.len() - 1
+    }
+
+    /// Notes the files that an act attaches, and whether it has no text.
+    pub(crate) fn describe_act(&mut self, number: usize, files: &[FileId], is_blank: bool) {
+        let act = &mut self.acts[number];
+        (act.files, act.is_blank) = (files.to_vec(), is_blank);
     }
 
     /// Notes that an act changes a message that is not stored yet.
@@ -366,7 +385,8 @@ impl Oracle {
         ensure(act.user == draft.from, || format!("{} wrote {draft:?}", act.user))?;
         ensure(act.topic == draft.topic, || format!("{draft:?} was meant for {:?}", act.topic))?;
         let wanted = self.wanted(act);
-        ensure(wanted.is(number, &draft.body), || format!("{draft:?} was meant as {wanted:?}"))?;
+        let is_same = wanted.is(number, act.is_blank, &draft.body) && draft.files == act.files;
+        ensure(is_same, || format!("{draft:?} was meant as {wanted:?} with {:?}", act.files))?;
         ensure(draft.rules == self.options.change_rules, || format!("{draft:?} is under other rules"))?;
         // Each connection's drafts come in the order of its sends, without those that
         // were refused, perhaps in this turn.
@@ -406,7 +426,13 @@ impl Oracle {
 
     /// The act with a text.
     fn act_of_text(&self, text: &str) -> Result<(usize, &Act), String> {
-        let number = number(text).ok_or_else(|| format!("no user sent {text:?}"))?;
+        let by_file = || {
+            // A message without a text of its own, as v1 shows it.
+            let message = linked(text).find_map(|id| self.message_of(id))?;
+            let nonce = message.nonce.as_ref()?.as_str().to_owned();
+            self.named.get(&(message.from.clone(), nonce)).copied()
+        };
+        let number = number(text).or_else(by_file).ok_or_else(|| format!("no user sent {text:?}"))?;
         let act = self.acts.get(number).ok_or_else(|| format!("no user sent {text:?}"))?;
         Ok((number, act))
     }
@@ -428,7 +454,8 @@ impl Oracle {
         ensure(act.stored.is_none(), || format!("{entry:?} was stored before"))?;
         ensure(act.topic == entry.topic, || format!("{entry:?} was meant for {:?}", act.topic))?;
         let wanted = self.wanted(act);
-        ensure(wanted.is(number, &entry.body), || format!("{entry:?} was meant as {wanted:?}"))?;
+        let is_same = wanted.is(number, act.is_blank, &entry.body);
+        ensure(is_same, || format!("{entry:?} was meant as {wanted:?}"))?;
         if let Body::Message { reply_to, .. } = &entry.body {
             self.may_write(entry, now_ms)?;
             let wanted = match act.what {
@@ -461,6 +488,11 @@ impl Oracle {
         })?;
         log.push(entry, now_ms);
         self.acts[number].stored = Some(entry.seq);
+        let files = self.acts[number].files.clone();
+        self.attached(entry, &files, now_ms)?;
+        if let Body::Delete { target } = entry.body {
+            self.take_files(&entry.topic, |seq| seq == target, now_ms);
+        }
         Ok(())
     }
 
@@ -482,6 +514,8 @@ impl Oracle {
                     && other.stored
                     && this.unavailable_ms.is_none()
                     && this.number != other.number
+                    // What another connection has sent as well may be stored for that one.
+                    && !self.acts[other.number].is_repeated
                 {
                     return Err(format!(
                         "{}: number {} was sent before {}, but is stored behind it",
@@ -528,6 +562,7 @@ impl Oracle {
         let before = self.kept.insert(topic.clone(), first);
         if before != Some(first) {
             self.logs.entry(topic.clone()).or_default().trims.push((now_ms, first));
+            self.take_files(topic, |seq| seq < first, now_ms);
         }
     }
 

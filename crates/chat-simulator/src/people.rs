@@ -53,6 +53,13 @@ impl World {
             self.call();
             return Ok(());
         }
+        if self.random.chance(self.rates.uploads) {
+            self.upload();
+            return Ok(());
+        }
+        if self.random.chance(self.rates.downloads) {
+            return self.look_at_a_file();
+        }
         if !self.apps.is_empty() && self.random.chance(1000 - self.plan.v1.max(self.plan.wild)) {
             let app = self.random.index(self.apps.len());
             self.act_app(app);
@@ -383,7 +390,7 @@ impl World {
         let (nonce, frame) = match self.some_repeated(&user) {
             Some(repeated) => repeated,
             None => {
-                let (number, sent) = self.some_act(&user, socket, &topic);
+                let (number, sent) = self.some_act(&user, socket, &topic, true);
                 let nonce = format!("n{number}");
                 self.oracle.name_act(number, &nonce);
                 let mut frame = sent.frame(&topic, &user);

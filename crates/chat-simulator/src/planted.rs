@@ -31,6 +31,24 @@ pub enum Bug {
     ChangeJoins,
     /// A client applies changes that the state of a message contains already.
     AppliedTwice,
+    /// The log attaches a file to a second message.
+    AttachTwice,
+    /// The log attaches a file of another user.
+    AttachForeign,
+    /// The log refuses a repeated message, as its files are attached by then.
+    FilesBeforeNonces,
+    /// The log shows the files of messages that are deleted.
+    ShowDeletedFiles,
+    /// Files of deleted messages can be read on.
+    ReadDeletedFiles,
+    /// Every user can read a file of a closed room.
+    ReadFilesOfOthers,
+    /// Sweeps remove files of messages.
+    SweepAttached,
+    /// Sweeps leave the files of deleted messages.
+    KeepDeletedFiles,
+    /// The log forgets a file before its bytes are removed.
+    ForgetFirst,
     /// The log claims to keep entries that it has dropped.
     NoFirst,
     /// No server looks for entries that the bus between the servers has lost.

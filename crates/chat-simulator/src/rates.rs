@@ -4,6 +4,8 @@ use chat_client::Rng;
 use chat_core::{ChangeRules, Framing, HubOptions, RateLimit, RecentLimits};
 use chat_shard::ENTRY_BYTES;
 
+use crate::files::FILE_MAX_BYTES;
+
 /// The properties of a world that stay the same from its beginning to its end.
 pub(crate) struct Plan {
     /// Shards of each server.
@@ -22,6 +24,12 @@ pub(crate) struct Plan {
     /// rest are real clients.
     pub(crate) v1: u64,
     pub(crate) wild: u64,
+    /// The time after which a file that no message has is removed, in ms.
+    pub(crate) unattached_ms: u64,
+    /// Files that a sweep removes at once.
+    pub(crate) sweep_max: usize,
+    /// Bytes of the files of one user.
+    pub(crate) user_files_max_bytes: Option<u64>,
     /// The number of users with the real client.
     pub(crate) apps: usize,
     /// The time in which faults happen, in ms.
@@ -81,6 +89,11 @@ pub(crate) struct Rates {
     pub(crate) partitions: u64,
     pub(crate) outages: u64,
     pub(crate) trims: u64,
+    /// Actions of users: they upload a file, and ask for one.
+    pub(crate) uploads: u64,
+    pub(crate) downloads: u64,
+    /// Messages of clients that know files: they have some.
+    pub(crate) files: u64,
     /// The longest time between two actions of users, in milliseconds.
     pub(crate) pause_ms: u64,
     /// The longest duration of a turn, in milliseconds.
@@ -124,6 +137,9 @@ impl Rates {
             partitions: up_to(150),
             outages: up_to(100),
             trims: up_to(300),
+            uploads: up_to(120),
+            downloads: up_to(120),
+            files: 200 + up_to(600),
             pause_ms: 5 + up_to(80),
             turn_ms: up_to(3),
             link_ms: 1 + up_to(20),
@@ -169,6 +185,9 @@ impl Rates {
             partitions: 0,
             outages: 0,
             trims: 0,
+            uploads: 0,
+            downloads: 0,
+            files: 0,
             pause_ms: 0,
             turn_ms: 0,
             link_ms: 0,
@@ -200,6 +219,9 @@ impl Plan {
             outbox_max: random.size(4_000, 30_000),
             v1: random.between(0, 500),
             wild: random.between(0, 500),
+            unattached_ms: random.between(3_000, 8_000),
+            sweep_max: random.size(20, 100),
+            user_files_max_bytes: random.chance(300).then(|| random.between(1, 20) * FILE_MAX_BYTES),
             faults_ms: random.between(2_000, 12_000),
         }
     }
@@ -215,6 +237,8 @@ fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
     };
     HubOptions {
         epoch: EPOCH.into(),
+        files_base: if random.chance(500) { "" } else { "https://chat.example" }.into(),
+        file_max_bytes: Some(FILE_MAX_BYTES),
         framing: Framing::Lines,
         text_max_chars: 300,
         rate: limit(random),

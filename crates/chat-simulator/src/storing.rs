@@ -135,7 +135,7 @@ impl World {
         let tops = self.oracle.tops(drafts);
         let mut entries = commit.entries.iter();
         for (draft, receipt) in std::iter::zip(drafts, &commit.receipts) {
-            self.oracle.judged(draft, &receipt.outcome, &tops, wall_ms)?;
+            self.oracle.judged(draft, &receipt.outcome, &tops, self.now_ms, wall_ms)?;
             if let Outcome::Stored { seq, .. } = receipt.outcome {
                 let entry = entries.next().ok_or("an entry is missing")?;
                 ensure(entry.seq == seq, || format!("{entry:?} is not number {seq}"))?;
@@ -145,6 +145,7 @@ impl World {
             }
         }
         ensure(entries.next().is_none(), || "an entry has no receipt".to_owned())?;
+        self.check_taken_back(&commit.files_taken_back)?;
         for (&send, receipt) in std::iter::zip(sends, &commit.receipts) {
             match receipt.outcome {
                 Outcome::Stored { .. } => self.oracle.stored(send, true)?,

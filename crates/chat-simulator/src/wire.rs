@@ -1,6 +1,7 @@
 //! The frames on the wire, which the simulator reads strictly: an unknown field is an
 //! error.
 
+use chat_core::AttachedFile;
 use serde::Deserialize;
 
 /// A frame from a server, of either version.
@@ -20,6 +21,7 @@ pub(crate) struct Frame {
     pub(crate) target: Option<u64>,
     pub(crate) emoji: Option<String>,
     pub(crate) reply_to: Option<u64>,
+    pub(crate) files: Option<Vec<ShownFile>>,
     /// The time of the newest edit, in seconds since 1970.
     pub(crate) edited: Option<u64>,
     #[serde(default)]
@@ -116,6 +118,31 @@ pub(crate) struct ShownReaction {
     pub(crate) users: Vec<String>,
 }
 
+/// A file of a message.
+#[derive(Deserialize, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShownFile {
+    pub(crate) id: String,
+    name: String,
+    #[serde(rename = "type")]
+    media_type: String,
+    size: u64,
+    width: Option<u32>,
+    height: Option<u32>,
+}
+
+impl ShownFile {
+    /// Whether it is shown as it is.
+    pub(crate) fn is(&self, file: &AttachedFile) -> bool {
+        self.id == file.id.as_str()
+            && self.name == file.name.as_str()
+            && self.media_type == file.media_type.as_str()
+            && self.size == file.size
+            && self.width == file.dimensions.map(|(width, _)| width)
+            && self.height == file.dimensions.map(|(_, height)| height)
+    }
+}
+
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Top {
@@ -170,6 +197,12 @@ impl Frame {
             Some(From::Name(name)) => Some(name),
             _ => None,
         }
+    }
+
+    /// The ids of the files that it shows, in either version.
+    pub(crate) fn file_ids(&self) -> Vec<&str> {
+        let named = self.files.iter().flatten().map(|file| file.id.as_str());
+        named.chain(linked(self.text.as_deref().unwrap_or_default())).collect()
     }
 
     /// The first number that a folded answer covers.
@@ -235,6 +268,37 @@ pub(crate) const NO_ACCOUNT: &str = "nobody";
 pub(crate) fn text(number: usize, padding: usize) -> String {
     format!("{number} {}.", "x".repeat(padding))
 }
+
+/// The text of a message with files, as v1 shows it.
+pub(crate) fn text_v1(text: &str, files: &[AttachedFile], base: &str) -> String {
+    let line = |file: &AttachedFile| {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        let encode = |byte: u8| match is_plain(&byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        };
+        let name: String = file.name.as_str().bytes().map(encode).collect();
+        format!("{CLIP}{} {base}/files/{}/{name}", file.name, file.id)
+    };
+    let lines = (!text.is_empty()).then(|| text.to_owned()).into_iter().chain(files.iter().map(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The text of a message without the lines of its files, as v1 shows it.
+pub(crate) fn without_files(text: &str) -> &str {
+    match text.find(CLIP) {
+        Some(at) => text[..at].trim_end_matches('\n'),
+        None => text,
+    }
+}
+
+/// The ids of the files in a text, as v1 shows them.
+pub(crate) fn linked(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|line| line.starts_with(CLIP));
+    lines.filter_map(|line| line.split_once("/files/")?.1.split('/').next())
+}
+
+const CLIP: &str = "📎 ";
 
 pub(crate) fn number(text: &str) -> Option<usize> {
     text.split(' ').next()?.parse().ok()

@@ -14,6 +14,7 @@ use chat_core::{
 };
 use chat_shard::{Batch, Held, Inbox, LogQueue, MARKS_MAX, Marks, Outbox, QueuedChange, Routing, Turn};
 
+use crate::files::{Files, Sweep, Upload};
 use crate::log::Log;
 use crate::oracle::{Check, Oracle, SendRef, ensure};
 use crate::people::Wild;
@@ -36,10 +37,13 @@ pub(crate) struct World {
     pub(crate) sockets: Vec<Socket>,
     pub(crate) apps: Vec<crate::apps::App>,
     pub(crate) log: Log,
+    pub(crate) files: Files,
     /// All committed changes of rooms, in the order of their transactions.
     pub(crate) changes: Vec<RoomChange>,
     /// Those of them, by their index, that made the author of a message a member.
     pub(crate) joins: BTreeSet<usize>,
+    /// Changes, by their index, that the hubs of the server that made them never get.
+    pub(crate) lost: BTreeSet<usize>,
     /// Until then, the log answers nothing.
     pub(crate) out_until_ms: u64,
     pub(crate) oracle: Oracle,
@@ -359,6 +363,15 @@ pub(crate) enum Event {
         node: usize,
         boot: u64,
     },
+    /// An upload goes on.
+    Upload(Box<Upload>),
+    /// A server looks for files that are to be removed.
+    LookForFiles {
+        node: usize,
+        boot: u64,
+    },
+    /// A sweep goes on.
+    Sweep(Box<Sweep>),
     Start {
         node: usize,
     },
@@ -389,7 +402,7 @@ impl World {
         let rates = Rates::of(&mut random);
         let mut options = plan.options.clone();
         plant_in_hub(&mut options, settings.bug);
-        let oracle = Oracle::new(options.clone(), rates.turn_ms);
+        let oracle = Oracle::new(options.clone(), rates.turn_ms, plan.unattached_ms);
         let mut world = Self {
             plan: Plan { options, ..plan },
             now_ms: random.between(0, 1_000_000),
@@ -403,8 +416,10 @@ impl World {
             sockets: Vec::new(),
             apps: Vec::new(),
             log: Log::new(settings.bug),
+            files: Files::default(),
             changes: Vec::new(),
             joins: BTreeSet::new(),
+            lost: BTreeSet::new(),
             out_until_ms: 0,
             oracle,
             is_partitioned: false,
@@ -511,7 +526,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Check {
         match event {
             Event::Act => return self.act(),
-            Event::Fault => self.fault(),
+            Event::Fault => return self.fault(),
             Event::Up { socket, what } => self.up(socket, what),
             Event::Down { socket, what } => return self.down(socket, &what),
             Event::Ended { socket, code } => return self.ended(socket, code),
@@ -563,6 +578,9 @@ impl World {
             Event::Heal => self.heal(),
             Event::RevokeElsewhere { node, session } => self.revoke_on(node, &session),
             Event::Poll { node, boot } => self.poll(node, boot),
+            Event::Upload(upload) => return self.uploads(&upload),
+            Event::LookForFiles { node, boot } => return self.sweep(node, boot),
+            Event::Sweep(sweep) => return self.sweeps(*sweep),
             Event::Start { node } => self.start_node(node),
             Event::Calm => return self.become_calm(),
             Event::Delivered => return self.check_delivered(),
@@ -660,6 +678,9 @@ impl World {
             Event::Heal => "the servers hear each other".to_owned(),
             Event::RevokeElsewhere { node, session } => format!("server {node} ends {session:?}"),
             Event::Poll { node, .. } => format!("server {node} polls"),
+            Event::Upload(upload) => format!("goes on: {upload:?}"),
+            Event::LookForFiles { node, .. } => format!("server {node} looks for files"),
+            Event::Sweep(sweep) => format!("goes on: {sweep:?}"),
             Event::Start { node } => format!("server {node} starts"),
             Event::Calm => "calm".to_owned(),
             Event::Delivered => "all should have everything".to_owned(),

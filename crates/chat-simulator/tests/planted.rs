@@ -37,6 +37,15 @@ each_is_caught! {
     a_log_that_forgets_what_it_has_answered: Bug::ForgetAnswers,
     a_log_whose_changes_make_members: Bug::ChangeJoins,
     a_client_that_applies_changes_twice: Bug::AppliedTwice,
+    a_log_that_attaches_a_file_twice: Bug::AttachTwice,
+    a_log_that_attaches_files_of_others: Bug::AttachForeign,
+    a_log_that_looks_for_files_before_nonces: Bug::FilesBeforeNonces,
+    a_log_that_shows_files_of_deleted_messages: Bug::ShowDeletedFiles,
+    a_log_whose_deleted_files_can_be_read: Bug::ReadDeletedFiles,
+    a_log_whose_files_everybody_reads: Bug::ReadFilesOfOthers,
+    a_sweep_that_removes_files_of_messages: Bug::SweepAttached,
+    a_sweep_that_leaves_deleted_files: Bug::KeepDeletedFiles,
+    a_sweep_that_forgets_before_it_removes: Bug::ForgetFirst,
 }
 
 #[cfg(feature = "planted-bugs")]

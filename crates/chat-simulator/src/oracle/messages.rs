@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chat_core::{Body, Entry, Mentions, Topic, Username};
+use chat_core::{AttachedFile, Body, Entry, FileId, Mentions, Topic, Username};
 
 use super::{Check, Oracle, ensure};
-use crate::wire::{Frame, Kind, ShownReaction, number};
+use crate::wire::{Frame, Kind, ShownReaction, number, text_v1, without_files};
 
 /// The entries of a topic.
 #[derive(Default)]
@@ -58,6 +58,7 @@ pub(crate) struct Version<'a> {
     pub(crate) text: &'a str,
     pub(crate) mentions: Option<&'a Mentions>,
     pub(crate) reply_to: Option<u64>,
+    pub(crate) files: &'a [AttachedFile],
     /// The newest edit of a message that is not deleted.
     pub(crate) edit: Option<&'a Entry>,
     pub(crate) deletion: Option<&'a Entry>,
@@ -75,6 +76,7 @@ impl<'a> Version<'a> {
             text: text.as_str(),
             mentions: mentions.as_deref(),
             reply_to: *reply_to,
+            files: message.body.files(),
             edit: None,
             deletion: None,
             reactions: Vec::new(),
@@ -97,6 +99,7 @@ impl<'a> Version<'a> {
                     text: "",
                     mentions: None,
                     reply_to: None,
+                    files: &[],
                     edit: None,
                     deletion: Some(change),
                     reactions: Vec::new(),
@@ -297,6 +300,20 @@ impl Oracle {
         written.filter_map(|entry| number(entry.body.text())).collect()
     }
 
+    /// The files that a change takes back.
+    pub(super) fn files_of_deleted(&self, topic: &Topic, change: &Entry) -> Vec<FileId> {
+        let Body::Delete { target } = change.body else { return Vec::new() };
+        let message = self.entry(topic, target);
+        message.iter().flat_map(|message| message.body.files()).map(|file| file.id).collect()
+    }
+
+    /// Checks that v1 shows the files of a message below its text.
+    pub(super) fn has_files_v1(&self, topic: &Topic, seq: u64, text: &str) -> Check {
+        let message = self.entry(topic, seq).ok_or("it is not in the log")?;
+        let shown = text_v1(without_files(text), message.body.files(), &self.options.files_base);
+        ensure(text == shown, || format!("the log has {message:?}"))
+    }
+
     /// Checks a frame against the log's entry: a change as it was made, a message as the
     /// changes up to its `updated` have made it.
     pub(super) fn is_entry(&self, topic: &Topic, seq: u64, frame: &Frame) -> Check {
@@ -318,6 +335,7 @@ impl Oracle {
                 let is_same = text == Some(version.text)
                     && has_mentions(frame, version.mentions)
                     && frame.reply_to == version.reply_to
+                    && has_files(frame, version.files)
                     && frame.edited == version.edit.map(|edit| edit.at_ms / 1000)
                     && frame.deleted == version.deletion.is_some()
                     && frame.reactions != Some(Vec::new())
@@ -352,6 +370,7 @@ impl Oracle {
             && frame.edited.is_none()
             && !frame.deleted
             && frame.reactions.is_none()
+            && frame.files.is_none()
             && frame.reply_to.is_none();
         ensure(is_bare, || "a change has no state".to_owned())
     }
@@ -371,6 +390,11 @@ fn kind(entry: &Entry) -> Kind {
 fn has_mentions(frame: &Frame, mentions: Option<&Mentions>) -> bool {
     let (names, all) = mentions.map_or((&[][..], false), |mentions| (&mentions.names[..], mentions.all));
     frame.mention_all == all && names.iter().map(Username::as_str).eq(frame.mentioned().iter())
+}
+
+fn has_files(frame: &Frame, files: &[AttachedFile]) -> bool {
+    let shown = frame.files.as_deref().unwrap_or_default();
+    shown.len() == files.len() && std::iter::zip(shown, files).all(|(shown, file)| shown.is(file))
 }
 
 /// The number of users whom a reaction names.

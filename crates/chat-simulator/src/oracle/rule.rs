@@ -17,8 +17,8 @@ enum Answer {
     NotFound,
     Forbidden,
     TooMany,
-    /// A file that may not be attached, or no text where one is needed.
-    Bad,
+    InvalidFiles,
+    BlankText,
 }
 
 /// The last numbers of the topics of a batch before it: a change names a message that was
@@ -33,8 +33,24 @@ impl Oracle {
 
     /// Checks what the log answers to a draft, and notes which entry its nonce stands for.
     /// The drafts before it in its batch were judged already.
-    pub(crate) fn judged(&mut self, draft: &Draft, outcome: &Outcome, tops: &Tops, wall_ms: u64) -> Check {
-        let expected = self.judge(draft, tops, wall_ms);
+    pub(crate) fn judged(
+        &mut self,
+        draft: &Draft,
+        outcome: &Outcome,
+        tops: &Tops,
+        now_ms: u64,
+        wall_ms: u64,
+    ) -> Check {
+        let mut expected = self.judge(draft, tops, wall_ms);
+        if expected == Answer::Stored {
+            match self.may_attach(draft, now_ms) {
+                Some(true) => {}
+                Some(false) => expected = Answer::InvalidFiles,
+                // A sweep may have found one of them.
+                None if *outcome == Outcome::InvalidFiles => expected = Answer::InvalidFiles,
+                None => {}
+            }
+        }
         let answer = match outcome {
             Outcome::Stored { .. } => Answer::Stored,
             Outcome::Duplicate { topic, seq, at_ms } => {
@@ -51,9 +67,17 @@ impl Oracle {
             Outcome::NotFound => Answer::NotFound,
             Outcome::Forbidden => Answer::Forbidden,
             Outcome::TooMany => Answer::TooMany,
-            Outcome::InvalidFiles | Outcome::BlankText => Answer::Bad,
+            Outcome::InvalidFiles => Answer::InvalidFiles,
+            Outcome::BlankText => Answer::BlankText,
             Outcome::Failed => return Ok(()),
         };
+        if !draft.files.is_empty() {
+            self.count(match answer {
+                Answer::Stored => "message with files",
+                Answer::Duplicate(..) => "message with files again",
+                _ => "files refused",
+            });
+        }
         if !draft.body.is_message() {
             self.count(match answer {
                 Answer::Stored => "changed a message",
@@ -61,8 +85,9 @@ impl Oracle {
                 Answer::NotFound => "change of nothing",
                 Answer::Forbidden => "change forbidden",
                 Answer::TooMany => "too many reactions",
-                Answer::Bad => "blank edit",
                 Answer::NoRecipient => "no recipient",
+                Answer::InvalidFiles => "a change with files",
+                Answer::BlankText => "blank edit",
             });
         }
         ensure(answer == expected, || format!("the log answers {outcome:?} to {draft:?}, not {expected:?}"))
@@ -103,7 +128,13 @@ impl Oracle {
             Body::Edit { .. } => {
                 let edit_ms = self.options.change_rules.edit_ms;
                 let is_late = edit_ms.is_some_and(|edit_ms| message.at_ms + edit_ms < wall_ms);
-                if is_own && !is_late { Answer::Stored } else { Answer::Forbidden }
+                if !is_own || is_late {
+                    Answer::Forbidden
+                } else if body.text().is_empty() && message.body.files().is_empty() {
+                    Answer::BlankText
+                } else {
+                    Answer::Stored
+                }
             }
             Body::Delete { .. } if !is_own && !is_moderator => Answer::Forbidden,
             Body::Delete { .. } => match now.deletion {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chat_core::{Entry, Topic};
+use chat_core::{Entry, FileId, Topic};
 
 use super::{Check, Oracle, ensure};
 use crate::wire::{Frame, number};
@@ -24,6 +24,9 @@ struct Texts {
     gone: BTreeSet<usize>,
     /// They were taken back in this turn: frames that were encoded before are still written.
     at_end: Vec<usize>,
+    /// The same of files.
+    gone_files: BTreeSet<FileId>,
+    files_at_end: Vec<FileId>,
 }
 
 impl TakenBack {
@@ -61,9 +64,15 @@ impl Oracle {
         let reached = self.taken_back.reached.entry((hub, topic.clone())).or_insert(0);
         let before = std::mem::replace(reached, seq.max(*reached));
         let changes = (before + 1..=seq).filter_map(|seq| self.entry(topic, seq));
-        let texts: Vec<usize> = changes.flat_map(|change| self.texts_taken_back(topic, change)).collect();
-        if !texts.is_empty() {
-            self.taken_back.hubs.entry(hub).or_default().at_end.extend(texts);
+        let (mut texts, mut files) = (Vec::new(), Vec::new());
+        for change in changes {
+            texts.extend(self.texts_taken_back(topic, change));
+            files.extend(self.files_of_deleted(topic, change));
+        }
+        if !texts.is_empty() || !files.is_empty() {
+            let of_hub = self.taken_back.hubs.entry(hub).or_default();
+            of_hub.at_end.extend(texts);
+            of_hub.files_at_end.extend(files);
         }
     }
 
@@ -71,16 +80,18 @@ impl Oracle {
     pub(crate) fn turn_ended(&mut self, hub: usize) {
         if let Some(texts) = self.taken_back.hubs.get_mut(&hub) {
             texts.gone.extend(std::mem::take(&mut texts.at_end));
+            texts.gone_files.extend(std::mem::take(&mut texts.files_at_end));
         }
     }
 
     /// Checks that a hub writes nothing of what was taken back.
     pub(super) fn has_no_trace(&self, hub: usize, frame: &Frame) -> Check {
-        let Some(texts) = self.taken_back.hubs.get(&hub).filter(|texts| !texts.gone.is_empty()) else {
-            return Ok(());
-        };
-        let frames = std::iter::once(frame).chain(frame.messages.iter().flatten());
-        for number in frames.filter_map(|frame| number(frame.text.as_deref()?)) {
+        let Some(texts) = self.taken_back.hubs.get(&hub) else { return Ok(()) };
+        let frames = || std::iter::once(frame).chain(frame.messages.iter().flatten());
+        for id in frames().flat_map(Frame::file_ids).filter_map(FileId::parse) {
+            ensure(!texts.gone_files.contains(&id), || format!("its hub knows that {id} was taken back"))?;
+        }
+        for number in frames().filter_map(|frame| number(frame.text.as_deref()?)) {
             ensure(!texts.gone.contains(&number), || format!("its hub knows that {number} was taken back"))?;
         }
         Ok(())

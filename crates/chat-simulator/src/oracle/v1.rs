@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chat_core::{Entry, Pair, RoomName, Topic, Username};
 
 use super::{Check, Oracle, Speaks, ensure, in_pair};
-use crate::wire::{Frame, Kind, NO_ACCOUNT, number};
+use crate::wire::{Frame, Kind, NO_ACCOUNT};
 
 pub(super) struct V1 {
     pub(super) room: RoomName,
@@ -47,7 +47,8 @@ impl Oracle {
         if !entry.body.is_message() {
             return;
         }
-        let number = number(entry.body.text()).expect("it was committed");
+        let act = self.act_of(&entry.from, entry.nonce.as_ref(), &entry.body);
+        let (number, _) = act.expect("it was committed");
         if let Speaks::V1(v1) = &mut self.connections[connection].speaks {
             v1.owed.insert(number);
         }
@@ -75,6 +76,7 @@ impl Oracle {
         let (_, act) = self.act_of_text(text)?;
         ensure(frame.author() == Some(act.user.as_str()), || format!("{} wrote it", act.user))?;
         let (topic, seq) = self.shown_by(text)?;
+        self.has_files_v1(&topic, seq, text)?;
         let last = self.last(&topic);
         let replay = self.options.join_replay_entries as u64;
         let latest = self.oldest_of(&topic, replay, last);
@@ -117,7 +119,8 @@ impl Oracle {
             // It is shown with its newest text.
             Some(_) => {
                 let (topic, seq) = self.shown_by(text)?;
-                let (number, _) = self.act_of_text(self.entry(&topic, seq).ok_or("?")?.body.text())?;
+                let message = self.entry(&topic, seq).ok_or("?")?;
+                let (number, _) = self.act_of(&message.from, message.nonce.as_ref(), &message.body)?;
                 (Some(seq), number)
             }
         };
@@ -133,6 +136,8 @@ impl Oracle {
         }
         ensure(in_pair(&pair, &user), || "the conversation of others".to_owned())?;
         let seq = seq.ok_or("it is not stored")?;
+        self.has_files_v1(&topic, seq, text)?;
+        let v1 = self.v1(connection);
         let Some(last) = v1.privates.insert(pair, seq) else { return Ok(()) };
         ensure(seq > last && self.may_skip(&topic, last + 1, seq), || {
             format!("it is number {seq}, and number {last} came before")

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_core::{Pair, RoomName, Topic, Username};
+use chat_core::{FILES_MAX, Pair, RoomName, Topic, Username};
 
 use super::marks::Shown;
 use super::pages::{Asked, PageRequest};
@@ -677,6 +677,14 @@ impl Oracle {
         })?;
         if is_change {
             self.count("change refused");
+        }
+        let act = &self.acts[number];
+        if code == "bad_request" && !act.files.is_empty() {
+            let is_bad = act.files.len() > FILES_MAX
+                || (1..act.files.len()).any(|i| act.files[..i].contains(&act.files[i]));
+            ensure(is_bad || act.refusals.contains(code), || {
+                format!("the log has not refused number {number}")
+            })?;
         }
         if code != "unavailable" {
             self.connections[connection].given_up.insert(nonce.clone());
