@@ -227,7 +227,8 @@ scenario("a name is found in any Unicode form of its letters", async () => {
   await alice.page.keyboard.press("Control+k");
   await alice.page.waitForSelector("#finder[open]");
   await alice.page.fill("#finder-text", "@Андреи\u0306");
-  assert.deepEqual(await alice.page.$$eval("#finder-list .title", (all) => all.map(({ textContent }) => textContent)), ["Андрей"]);
+  // Below the name, messages can be searched for the same words.
+  assert.deepEqual(await alice.page.$$eval("#finder-list .title", (all) => all.map(({ textContent }) => textContent).slice(0, -1)), ["Андрей"]);
 });
 
 for (const colorScheme of ["light", "dark"]) {
