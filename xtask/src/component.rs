@@ -59,6 +59,7 @@ fn cargo_has(subcommand: &str) -> bool {
     succeeds(command.args([subcommand, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
-fn succeeds(command: &mut Command) -> bool {
+/// Whether a command could be run, and was successful.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }

@@ -7,6 +7,7 @@ mod migrate;
 mod page;
 mod postgres;
 mod prove;
+mod s3;
 mod simulate;
 mod test;
 

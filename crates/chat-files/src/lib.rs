@@ -37,6 +37,8 @@ mod media_type;
 mod object_files;
 mod preview_locks;
 mod spool;
+#[cfg(feature = "test-s3")]
+pub mod test_s3;
 mod upload;
 
 pub use disk::free_bytes;
