@@ -50,6 +50,9 @@ async fn sweep_all(app: &App, deleted: &mut u64, failed: &mut Option<String>) ->
     loop {
         let before = now_ms().saturating_sub(lifetime);
         let ids = app.parts.files.files_to_delete(before, FILES_AT_ONCE).await?;
+        if ids.is_empty() {
+            break;
+        }
         failpoint::reached("files listed");
         let gone = match app.files.objects.delete(&ids).await {
             Ok(gone) => gone,

@@ -10,6 +10,7 @@ mod avatar_limits;
 mod avatars;
 mod directory;
 mod external_tokens;
+mod file_crashes;
 mod files;
 mod harness;
 mod limits;

@@ -1,0 +1,241 @@
+//! What is left of files when the server's process ends between two steps. SQLite and a
+//! folder, in a process of its own, which ends without any clean-up.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use chat_auth::{HashCost, Passwords, PasswordsOptions};
+use chat_core::FilesUsage;
+use chat_http::{FilesLocation, HttpOptions, Parts, Server};
+use chat_store::{DatabaseUrl, Stores};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+
+use crate::harness::{FORM, Reply, form, tokens};
+use crate::pictures::{jpeg_with_exif, two_halves};
+use crate::wire::Wire;
+
+/// The folder of the server, for the process that runs it.
+const FOLDER: &str = "CHAT_TEST_CRASH_FOLDER";
+/// How long that server keeps a file that no message has, in milliseconds.
+const LIFETIME: &str = "CHAT_TEST_CRASH_LIFETIME";
+
+/// Not a test: the server that the tests below start, and end.
+#[tokio::test]
+#[ignore = "a part of the other tests of this file"]
+async fn server_that_crashes() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let lifetime = std::env::var(LIFETIME).unwrap().parse().unwrap();
+    let stores = Stores::open(&database(&folder)).await.unwrap();
+    let parts = Parts {
+        users: stores.users,
+        sessions: stores.sessions,
+        log: stores.log,
+        rooms: stores.rooms,
+        search: stores.search,
+        files: stores.files,
+        passwords: Passwords::start(PasswordsOptions {
+            cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
+            ..PasswordsOptions::default()
+        })
+        .unwrap(),
+        tokens: tokens(),
+    };
+    let mut options = HttpOptions { uploads_dir: folder.join("uploads"), ..HttpOptions::default() };
+    options.files.location = FilesLocation::Folder(folder.join("files"));
+    options.files.data_dir = folder;
+    options.files.unattached_lifetime = Duration::from_millis(lifetime);
+    options.files.sweep_interval = Duration::from_millis(50);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start(listener, parts, options).await.unwrap();
+    println!("\nlistening on {}", server.local_addr());
+    std::future::pending::<()>().await;
+}
+
+fn database(folder: &Path) -> DatabaseUrl {
+    DatabaseUrl::Sqlite(folder.join("chat.db"))
+}
+
+/// The process of a server.
+struct Running {
+    process: Child,
+    address: String,
+}
+
+impl Running {
+    /// Starts a server, which ends at this step, if it is not empty.
+    async fn start(folder: &Path, crash_at: &str, lifetime: Duration) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "file_crashes::server_that_crashes", "--nocapture"])
+            .env(FOLDER, folder)
+            .env(LIFETIME, lifetime.as_millis().to_string())
+            .env("CHAT_TEST_CRASH_AT", crash_at)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next_line().await.unwrap().expect("the server starts");
+            if let Some(address) = line.strip_prefix("listening on ") {
+                break address.to_owned();
+            }
+        };
+        Self { process, address }
+    }
+
+    async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        let mut stream = TcpStream::connect(&self.address).await.ok()?;
+        let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
+        Some(Reply::read(&mut stream).await).filter(|reply| reply.status > 0)
+    }
+
+    /// Signs a user in, who is registered before.
+    async fn sign_in(&self, name: &str) -> String {
+        let fields = [("username", None, name.as_bytes()), ("password", None, &b"a good password"[..])];
+        self.call("POST", "/api/register", &[("Content-Type", FORM)], &form(&fields)).await.unwrap();
+        let body = json!({ "username": name, "password": "a good password" }).to_string();
+        let reply = self.call("POST", "/api/login", &[], body.as_bytes()).await.unwrap();
+        reply.header("set-cookie").expect("signed in").split(';').next().unwrap().to_owned()
+    }
+
+    async fn upload(&self, cookie: &str, bytes: &[u8]) -> Option<Value> {
+        let reply = self.call("POST", "/api/files?name=a.jpg", &[("Cookie", cookie)], bytes).await?;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        Some(reply.json())
+    }
+
+    async fn get(&self, cookie: &str, file: &Value) -> Reply {
+        let path = format!("/files/{}/a", file["id"].as_str().unwrap());
+        self.call("GET", &path, &[("Cookie", cookie)], b"").await.unwrap()
+    }
+
+    async fn open(&self, cookie: &str) -> Wire {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nCookie: {cookie}\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: chat.v2\r\n\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(Reply::read_head(&mut stream).await.status, 101);
+        Wire::over(stream)
+    }
+
+    /// Ends the process, as a crash does.
+    async fn kill(mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Waits until the process has ended by itself.
+    async fn crashed(mut self, step: &str) {
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.process.wait()).await;
+        assert!(!ended.unwrap_or_else(|_| panic!("no crash: {step}")).unwrap().success(), "{step}");
+    }
+}
+
+/// Files below the folder of the files, without its folders.
+fn objects(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { objects(&path) } else { 1 }).sum()
+}
+
+async fn usage(folder: &Path) -> FilesUsage {
+    let stores = Stores::open(&database(folder)).await.unwrap();
+    let usage = stores.files.files_usage().await.unwrap();
+    stores.close().await;
+    usage
+}
+
+/// Starts a server again, lets it look for what nobody needs, and counts objects and records.
+async fn after_a_sweep(folder: &TempDir, cookie: &str, kept: &[Value]) {
+    let running = Running::start(folder.path(), "", Duration::ZERO).await;
+    for _ in 0..500 {
+        if objects(&folder.path().join("files")) == kept.len() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for file in kept {
+        let reply = running.get(cookie, file).await;
+        assert_eq!((reply.status, json!(reply.body.len())), (200, file["size"].clone()));
+    }
+    // The records go after the objects.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    running.kill().await;
+    assert_eq!(objects(&folder.path().join("files")), kept.len());
+    assert_eq!(usage(folder.path()).await.files, kept.len() as u64);
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn an_upload_is_whole_or_nothing_wherever_the_process_ends() {
+    let photo = jpeg_with_exif(&two_halves(640, 480));
+    for step in ["reserved", "written", "synced", "renamed", "stored"] {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Running::start(folder.path(), step, DAY).await;
+        let cookie = running.sign_in("alice").await;
+        assert_eq!(running.upload(&cookie, &photo).await, None, "{step}");
+        running.crashed(step).await;
+        assert_eq!(usage(folder.path()).await.files, 1, "{step}: the store knows of it");
+        after_a_sweep(&folder, &cookie, &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_after_201_or_after_an_acknowledgement() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = jpeg_with_exif(&two_halves(640, 480));
+    let running = Running::start(folder.path(), "", DAY).await;
+    let cookie = running.sign_in("alice").await;
+    running.sign_in("bob").await;
+    let file = running.upload(&cookie, &photo).await.unwrap();
+    running.kill().await;
+
+    let running = Running::start(folder.path(), "", DAY).await;
+    assert_eq!(running.get(&cookie, &file).await.status, 200);
+    let mut socket = running.open(&cookie).await;
+    let send = json!({ "type": "private", "to": "bob", "text": "", "files": [file["id"]], "nonce": "1" });
+    socket.send(&send).await;
+    socket.next_of("ack").await;
+    running.kill().await;
+    after_a_sweep(&folder, &cookie, std::slice::from_ref(&file)).await;
+
+    // Before the answer to a deletion, after it, and between the steps that follow.
+    for step in ["", "files listed", "object removed", "files forgotten"] {
+        let running = Running::start(folder.path(), "", DAY).await;
+        let file = running.upload(&cookie, &photo).await.unwrap();
+        let mut socket = running.open(&cookie).await;
+        let nonce = format!("send {step}");
+        let send =
+            json!({ "type": "private", "to": "bob", "text": "", "files": [file["id"]], "nonce": nonce });
+        socket.send(&send).await;
+        let seq = socket.next_of("ack").await["seq"].clone();
+        running.kill().await;
+
+        let running = Running::start(folder.path(), step, DAY).await;
+        let mut socket = running.open(&cookie).await;
+        let nonce = format!("delete {step}");
+        socket.send(&json!({ "type": "delete", "to": "bob", "target": seq, "nonce": nonce })).await;
+        if step.is_empty() {
+            socket.next_of("ack").await;
+            assert_eq!(running.get(&cookie, &file).await.status, 404);
+            running.kill().await;
+        } else {
+            running.crashed(step).await;
+        }
+    }
+    after_a_sweep(&folder, &cookie, &[file]).await;
+}
