@@ -167,7 +167,8 @@ settings! {
     FILES_MAX_BYTES = number("files_max_bytes", "BYTES", 1, 1_024 * TEBIBYTE, "no limit",
         "Bytes of all files");
     DISK_FREE_MIN_BYTES = number("disk_free_min_bytes", "BYTES", 0, TEBIBYTE, "536870912",
-        "Free bytes on the disk below which uploads are refused, and below half of which registrations          are, so that there is space for messages; 0: no limit");
+        "Free bytes on the disk below which uploads are refused, and below half of which registrations \
+         are, so that there is space for messages; 0: no limit");
     UPLOADS_PER_USER = number("uploads_per_user", "COUNT", 1, 1_000, "4",
         "Files that one user sends at one time");
     UPLOADS_MAX = number("uploads_max", "COUNT", 1, 10_000, "64", "Files that are received at one time");
