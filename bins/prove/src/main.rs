@@ -35,10 +35,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// `kill` on SQLite and Postgres, for half a minute each: part of `cargo xtask test`.
+    /// `kill` on SQLite and Postgres, for half a minute each, and `files` on SQLite: part of
+    /// `cargo xtask test`.
     Quick,
     /// `kill -9` at random moments, behind a bad network.
     Kill(Workload),
+    /// `kill -9` at random moments, while files are uploaded, sent and deleted.
+    Files(Files),
     /// Power cuts, on an ext4 of its own; needs root.
     Cut(Workload),
     /// Forced retries: acknowledgements that do not arrive.
@@ -108,6 +111,19 @@ pub(crate) struct Workload {
 }
 
 #[derive(Args)]
+pub(crate) struct Files {
+    /// The store of the messages.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub(crate) store: Store,
+    /// Kills.
+    #[arg(long, default_value_t = 40)]
+    pub(crate) kills: usize,
+    /// The seed of all random choices; a new one for each run by default.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Args)]
 pub(crate) struct Retry {
     /// Retries to force.
     #[arg(long, default_value_t = 10_000)]
@@ -161,6 +177,7 @@ async fn run(scenario: Scenario) -> Result<Vec<Verdict>, Box<dyn Error>> {
         Scenario::Quick => return scenarios::quick().await,
         Scenario::All => return scenarios::all().await,
         Scenario::Kill(workload) => scenarios::kill::kill(&workload).await?,
+        Scenario::Files(options) => scenarios::files::files(&options).await?,
         Scenario::Cut(workload) => scenarios::cut::cut(&workload).await?,
         Scenario::Retry(options) => scenarios::retry::retry(&options).await?,
         Scenario::Resume(options) => scenarios::resume::resume(&options).await?,

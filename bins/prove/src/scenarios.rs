@@ -6,6 +6,7 @@ pub(crate) mod database_away;
 pub(crate) mod descriptors;
 pub(crate) mod everyone;
 pub(crate) mod failed_writes;
+pub(crate) mod files;
 pub(crate) mod graceful;
 pub(crate) mod kill;
 pub(crate) mod resume;
@@ -19,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::ledger::Findings;
 use crate::server::Store;
-use crate::{Everyone, Resume, Retry, Workload};
+use crate::{Everyone, Files, Resume, Retry, Workload};
 
 /// The result of a scenario, in one line.
 pub(crate) enum Verdict {
@@ -52,6 +53,7 @@ pub(crate) async fn quick() -> Result<Vec<Verdict>, Box<dyn Error>> {
         let workload = Workload { store, kills: 8, minutes: 0.3, files: false, ..Workload::default() };
         verdicts.push(kill::kill(&workload).await?);
     }
+    verdicts.push(files::files(&Files { store: Store::Sqlite, kills: 5, seed: None }).await?);
     Ok(verdicts)
 }
 
@@ -60,6 +62,7 @@ pub(crate) async fn all() -> Result<Vec<Verdict>, Box<dyn Error>> {
     let mut verdicts = Vec::new();
     for store in [Store::Sqlite, Store::Postgres] {
         verdicts.push(kill::kill(&Workload { store, ..Workload::default() }).await?);
+        verdicts.push(files::files(&Files { store, kills: 40, seed: None }).await?);
     }
     verdicts.push(cut::cut(&Workload { kills: 5, ..Workload::default() }).await?);
     verdicts.push(retry::retry(&Retry { retries: 10_000, store: Store::Sqlite }).await?);
