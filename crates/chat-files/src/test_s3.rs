@@ -33,7 +33,8 @@ impl TestS3 {
         let Some(program) = program() else {
             let why = "there is no s3s-fs in $S3S_FS or target/tools/bin";
             // Not captured by the harness of tests.
-            writeln!(std::io::stderr(), "NOT RUN on S3: {why}").unwrap();
+            let mut stderr = std::io::stderr().lock();
+            writeln!(stderr, "NOT RUN on S3: {why}").unwrap();
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
             return None;
         };
