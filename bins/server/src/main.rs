@@ -15,6 +15,7 @@ mod log;
 mod migrate;
 mod output;
 mod part_file;
+mod reindex;
 mod restore;
 mod serve;
 mod settings;
@@ -61,6 +62,8 @@ enum Command {
     CheckBackup(backup::CheckTask),
     /// Replace the database by a backup, which may come from the other kind of database.
     Restore(restore::RestoreTask),
+    /// Make the index of the search anew; no server may be running.
+    Reindex,
     /// Create, list and remove accounts, and set passwords.
     User {
         #[command(subcommand)]
@@ -98,6 +101,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Some(Command::Backup(task)) => backup::backup(&config, task).await?,
             Some(Command::CheckBackup(task)) => backup::check(&config, task).await?,
             Some(Command::Restore(task)) => restore::restore(&config, task).await?,
+            Some(Command::Reindex) => reindex::reindex(&config).await?,
             Some(Command::User { task }) => user::user(config, task).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chat_store::{Backup, DatabaseUrl, EventLog as _, SqliteOptions, SqliteStore};
+use chat_store::{Backup, DatabaseUrl, EventLog as _, SearchIndex as _, SqliteOptions, SqliteStore};
 use common::{delete, draft, edit, room};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
@@ -102,6 +102,54 @@ async fn is_due(path: &Path) -> bool {
     let mut reader = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
     let query = sqlx::query("SELECT count(*) FROM meta WHERE key = 'redaction'");
     query.fetch_one(&mut reader).await.unwrap().get::<i64, _>(0) == 1
+}
+
+/// The words of messages are also in the file of the search. Many documents, so that its pages
+/// are written anew and merged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_that_were_taken_back_are_not_in_the_file_of_the_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, index) = (folder.path().join("chat.db"), folder.path().join("chat.search.db"));
+    let options = SqliteOptions { redact_within: Duration::from_millis(200), ..SqliteOptions::default() };
+    let store = SqliteStore::open(&path, options).await.unwrap();
+    let kitchen = room("kitchen");
+    let mut last = 0;
+    for batch in 0..40_u64 {
+        let drafts: Vec<_> = (0..50_u64)
+            .map(|number| {
+                let number = batch * 50 + number;
+                // Words of their own, and words that begin alike.
+                let words = format!("w{} {SECRET}{number} {SECRET} x{}", number * 7919 % 1000, number % 13);
+                draft(&kitchen, "alice", &words.repeat(1 + batch as usize % 3))
+            })
+            .collect();
+        last += drafts.len() as u64;
+        store.append(&drafts, 1000 + batch).await.unwrap();
+        while store.index_some(200).await.unwrap().has_more {}
+    }
+    assert!(found(&index) > 1_000);
+    for batch in (1..=last).collect::<Vec<_>>().chunks(97) {
+        let drafts: Vec<_> = batch
+            .iter()
+            .map(|seq| match seq % 2 {
+                0 => delete(&kitchen, "alice", *seq),
+                _ => edit(&kitchen, "alice", *seq, &format!("clean {seq}")),
+            })
+            .collect();
+        store.append(&drafts, 2000).await.unwrap();
+        while store.index_some(300).await.unwrap().has_more {}
+    }
+    until_gone(&index).await;
+    store.close().await;
+    assert_eq!(found(&index), 0);
+    // What is left of the index is whole.
+    let mut reader = SqliteConnectOptions::new().filename(&index).connect().await.unwrap();
+    sqlx::raw_sql("INSERT INTO found (found, rank) VALUES ('integrity-check', 1)")
+        .execute(&mut reader)
+        .await
+        .unwrap();
+    let checked = sqlx::query("PRAGMA integrity_check").fetch_one(&mut reader).await.unwrap();
+    assert_eq!(checked.get::<&str, _>(0), "ok");
 }
 
 /// In a copy of the files, as a crash leaves them: the WAL still has the text.

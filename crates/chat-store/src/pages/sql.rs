@@ -27,6 +27,9 @@ pub(crate) struct Pages {
     /// read, in the order of the JSON: each with its position in place of the head's first column, and the
     /// columns `kind, name, other` of its topic at the end.
     pub(crate) found: &'static str,
+    /// The topics with these keys: `id, kind, name, other, last_seq`, and the number of the
+    /// oldest message that is kept.
+    pub(crate) search_topics: &'static str,
     /// Of a message with a number: its reactions, and the emoji of a user in JSON.
     pub(crate) reactions: &'static str,
 }
@@ -331,6 +334,37 @@ macro_rules! found {
     };
 }
 
+macro_rules! search_topics {
+    ($from:literal) => {
+        concat!(
+            "SELECT t.id, t.kind, t.name, t.other, t.last_seq,
+                    coalesce((SELECT min(e.seq) FROM entries AS e WHERE e.topic = t.id), t.last_seq + 1)",
+            $from
+        )
+    };
+}
+
+/// The closed rooms of a user `$1` (1), and the closed rooms that users had named and of which
+/// the user is no member (0): what, and the row of the topic. At most `$2` of each.
+macro_rules! readable {
+    ($store:ident) => {
+        concat!(
+            " FROM (SELECT * FROM (SELECT CAST(1 AS BIGINT) AS own, t.id FROM members AS m",
+            left_join!($store, "rooms", "r", "r.name = m.room"),
+            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
+            " WHERE m.username = $1 AND r.access = 2 AND t.id IS NOT NULL LIMIT $2) AS own
+              UNION ALL
+             SELECT * FROM (SELECT CAST(0 AS BIGINT) AS own, t.id FROM rooms AS r",
+            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = r.name AND t.other = ''"),
+            " WHERE r.access = 2 AND substr(r.name, 1, 1) <> '~' AND t.id IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = r.name AND m.username = $1)
+              LIMIT $2) AS closed) AS f"
+        )
+    };
+}
+
+pub(crate) const READABLE: List = list! { columns: "f.own, f.id", tables: readable!(), order: "f.id" };
+
 /// The reactions to a message that is not deleted, and the emoji of a user.
 macro_rules! reactions {
     ($store:ident, $mine:literal) => {
@@ -382,6 +416,10 @@ pub(crate) const SQLITE: Pages = Pages {
         left_join!(sqlite, "topics", "t", "t.id = e.topic"),
         left_join!(sqlite, "rooms", "r", "r.name = CASE t.kind WHEN 1 THEN t.name END")
     ),
+    search_topics: search_topics!(
+        " FROM jsonb_each($1) AS d CROSS JOIN topics AS t
+            ON t.kind = d.value ->> 0 AND t.name = d.value ->> 1 AND t.other = d.value ->> 2"
+    ),
     reactions: reactions!(
         sqlite,
         "json_group_array(d.value ->> 0) FROM json_each(s.reactions) AS d
@@ -425,6 +463,10 @@ pub(crate) const POSTGRES: Pages = Pages {
                      WHERE e.topic = (d.v ->> 0)::bigint AND e.seq = (d.v ->> 1)::bigint OFFSET 0) AS e) AS e",
         left_join!(postgres, "topics", "t", "t.id = e.topic"),
         left_join!(postgres, "rooms", "r", "r.name = CASE t.kind WHEN 1 THEN t.name END")
+    ),
+    search_topics: search_topics!(
+        " FROM jsonb_array_elements($1::text::jsonb) AS d (v) JOIN topics AS t
+            ON t.kind = (d.v ->> 0)::bigint AND t.name = d.v ->> 1 AND t.other = d.v ->> 2"
     ),
     reactions: reactions!(
         postgres,

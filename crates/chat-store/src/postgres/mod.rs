@@ -33,6 +33,7 @@ use uuid::Uuid;
 use crate::pages;
 use crate::rooms::read;
 use crate::rows::Columns as _;
+use crate::search::indexer::Indexer;
 use crate::{
     EventLog, MessageReactions, PostgresUrl, Retention, StoreError, StoreFuture, TrimPosition, Trimmed,
     schema,
@@ -62,6 +63,7 @@ pub struct PostgresStore {
     /// must not know which rooms share a lane.
     lane_hash: RandomState,
     pool: Pool,
+    indexer: Indexer,
     check_timeout: Duration,
 }
 
@@ -108,9 +110,10 @@ impl PostgresStore {
         let database = Database::new(url, &options);
         let pool = Pool::new(database.clone(), &options);
         let epoch = epoch(&pool).await?;
+        search::prepare(&pool, &epoch).await?;
         let lanes = (0..options.lanes.max(1)).map(|_| Lane::new(database.clone(), &options)).collect();
         let check_timeout = options.check_timeout;
-        Ok(Self { epoch, lanes, lane_hash: RandomState::new(), pool, check_timeout })
+        Ok(Self { epoch, lanes, lane_hash: RandomState::new(), pool, indexer: Indexer::new(), check_timeout })
     }
 
     /// Waits for calls that run, then closes the connections. Later calls fail with
@@ -128,7 +131,11 @@ impl EventLog for PostgresStore {
         Box::pin(async move {
             match drafts.first() {
                 None => Ok(Commit::default()),
-                Some(first) => self.lanes[self.lane(&first.topic)].append(drafts, now_ms).await,
+                Some(first) => {
+                    let commit = self.lanes[self.lane(&first.topic)].append(drafts, now_ms).await?;
+                    self.indexer.note(&commit);
+                    Ok(commit)
+                }
             }
         })
     }
@@ -223,7 +230,11 @@ impl EventLog for PostgresStore {
         now_ms: u64,
         max_entries: usize,
     ) -> StoreFuture<'a, Trimmed> {
-        Box::pin(trim::trim(&self.pool, retention, from, now_ms, max_entries))
+        Box::pin(async move {
+            let trimmed = trim::trim(&self.pool, retention, from, now_ms, max_entries).await?;
+            self.indexer.note_trimmed(&trimmed.topics);
+            Ok(trimmed)
+        })
     }
 
     fn epoch(&self) -> &str {

@@ -126,4 +126,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/postgres/0010_files.down.sql"),
         loses: &[lost::FILES],
     },
+    Step {
+        version: 11,
+        name: "search",
+        up: include_str!("../../../../migrations/postgres/0011_search.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0011_search.down.sql"),
+        loses: &[],
+    },
 ];

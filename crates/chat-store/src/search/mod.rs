@@ -3,6 +3,9 @@
 //! What an index finds is a hint: the messages are read from the log, as they are now, and
 //! compared with the searched words again. So it does not matter that an index is behind.
 
+pub(crate) mod document;
+pub(crate) mod ids;
+pub(crate) mod indexer;
 pub(crate) mod walk;
 
 use std::pin::Pin;

@@ -1,10 +1,13 @@
 //! Reading and comparing what an index has found, the same for both databases.
 
-use chat_core::{SearchPosition, Username};
+use chat_core::{Pair, SearchScope, Topic, Username};
 
+use super::document::Readable;
+use super::ids::{id_of, position_of};
 use super::{SearchPage, SearchQuery};
-use crate::pages;
-use crate::statements::Statements;
+use crate::rows::Columns;
+use crate::statements::{Statements, Value, json};
+use crate::{columns, pages};
 
 /// A message of which an index says that a search may find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,35 @@ pub(crate) trait HintSource: Send {
     /// before it has found that many.
     fn hints(&mut self, before: i64, max: usize) -> impl Future<Output = Result<Hints, Self::Error>> + Send;
 }
+
+/// Finds the rows of topics on which a search depends; `None` if there is no such topic.
+pub(crate) async fn readable<S: Statements>(
+    statements: &mut S,
+    reader: &Username,
+    scope: &SearchScope,
+) -> Result<Option<Readable>, S::Error> {
+    let topic = match scope {
+        SearchScope::All => {
+            let values = [Value::Text(reader.as_str()), Value::Number(CLOSED_ROOMS_MAX)];
+            let row = |row: &dyn Columns| Ok((row.integer(0)? != 0, row.integer(1)?));
+            let mut readable = Readable::default();
+            for (is_own, topic) in statements.list(pages::sql::READABLE, &values, row).await? {
+                if is_own { readable.own.push(topic) } else { readable.closed.push(topic) }
+            }
+            return Ok(Some(readable));
+        }
+        SearchScope::Room(room) => Topic::Room(room.clone()),
+        SearchScope::With(other) => Topic::Pair(Pair::new(reader.clone(), other.clone())),
+    };
+    let keys = json(&[columns::topic_key(&topic)])?;
+    let rows = statements.rows(S::PAGES.search_topics, &[Value::Text(&keys)]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(Readable { own: vec![row.integer(0)?], closed: Vec::new() }))
+}
+
+/// The closed rooms of a user in which a search without a room looks. Of more, some are left
+/// out, but can be named.
+const CLOSED_ROOMS_MAX: i64 = 1_000;
 
 /// Fills a page with the messages among the hints of an index that the reader may read and
 /// that the query finds.
@@ -81,36 +113,3 @@ const PART: usize = 51;
 const PARTS_MAX: usize = 20;
 /// The bytes of text in one page, if it has more than one message.
 const PAGE_MAX_BYTES: usize = 256 * 1024;
-
-/// The bits of an id that tell messages of one millisecond apart. The others are the time.
-pub(crate) const PLACE_BITS: u32 = 20;
-
-/// The first id of a millisecond.
-pub(crate) fn first_id(at_ms: u64) -> i64 {
-    i64::try_from(at_ms).unwrap_or(i64::MAX).min(i64::MAX >> PLACE_BITS) << PLACE_BITS
-}
-
-/// The position of the message with this id.
-fn position_of(id: i64) -> SearchPosition {
-    let id = id.unsigned_abs();
-    SearchPosition { at_ms: id >> PLACE_BITS, place: id & ((1 << PLACE_BITS) - 1) }
-}
-
-/// The id at a position.
-fn id_of(position: SearchPosition) -> i64 {
-    let place = i64::try_from(position.place).unwrap_or(i64::MAX).min((1 << PLACE_BITS) - 1);
-    first_id(position.at_ms) | place
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_a_position() {
-        for id in [0, 1, first_id(1_795_371_797_000) + 5, first_id(u64::MAX)] {
-            assert_eq!(id_of(position_of(id)), id);
-        }
-        assert!(first_id(7) + (1 << PLACE_BITS) - 1 < first_id(8));
-    }
-}

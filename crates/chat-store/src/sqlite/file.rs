@@ -14,6 +14,7 @@ use crate::{SqliteOptions, StoreError, private_files};
 pub(crate) struct DatabaseFile {
     path: PathBuf,
     options: SqliteConnectOptions,
+    synchronous: SqliteSynchronous,
     /// Held, never read: the system releases it with the process, however that ends.
     _lock: File,
 }
@@ -51,7 +52,15 @@ impl DatabaseFile {
             .filename(&path)
             .busy_timeout(options.busy_timeout)
             .disable_statement_logging();
-        Ok(Self { path, options, _lock: lock })
+        // With NORMAL, a power failure loses acknowledged commits.
+        Ok(Self { path, options, synchronous: SqliteSynchronous::Full, _lock: lock })
+    }
+
+    /// The same for a file that can be made anew: a power failure may lose its last commits,
+    /// which are not waited for.
+    pub(super) fn claim_unsynced(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let file = Self::claim_with(path, options)?;
+        Ok(Self { synchronous: SqliteSynchronous::Normal, ..file })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -87,8 +96,7 @@ impl DatabaseFile {
         self.options
             .clone()
             .foreign_keys(true)
-            // With NORMAL, a power failure loses acknowledged commits.
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(self.synchronous)
             // What is deleted or replaced is overwritten with zeros, not only marked as free.
             .pragma("secure_delete", "ON")
             // The same on macOS, where fsync alone does not reach the disk.

@@ -36,6 +36,7 @@ use crate::{
 pub(crate) use file::DatabaseFile;
 use leftovers::Pages;
 use redaction::Redaction;
+use search::Search;
 use writer::Writer;
 
 /// A store of users, sessions and the log in one SQLite file: the default store.
@@ -64,6 +65,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     redaction: Redaction,
     readers: SqlitePool,
+    search: Search,
 }
 
 /// The limits of an SQLite store.
@@ -113,14 +115,16 @@ impl SqliteStore {
         let is_due = redaction::is_due(&mut connection).await.map_err(|error| explained(path, error))?;
         let pages =
             Pages::open(file.path()).map_err(|error| StoreError::cannot_open(path.display(), error))?;
+        let search = Search::open(file.path(), &epoch, options).await?;
         let writer = Arc::new(Writer::new(connection, file, options.busy_timeout));
         let redaction = Redaction::start(&writer, pages, options.redact_within, is_due);
-        Ok(Self { epoch, writer, redaction, readers })
+        Ok(Self { epoch, writer, redaction, readers, search })
     }
 
     /// Waits for calls that run, closes the file and releases it. Later calls fail with
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
+        self.search.close().await;
         self.redaction.close().await;
         self.readers.close().await;
         // The last connection to close removes the WAL, and must be able to write.
@@ -144,6 +148,7 @@ impl EventLog for SqliteStore {
             if redacts {
                 self.redaction.request();
             }
+            self.search.note(&commit);
             Ok(commit)
         })
     }
@@ -232,7 +237,12 @@ impl EventLog for SqliteStore {
         now_ms: u64,
         max_entries: usize,
     ) -> StoreFuture<'a, Trimmed> {
-        Box::pin(trim::trim(&self.readers, &self.writer, retention, from, now_ms, max_entries))
+        Box::pin(async move {
+            let trimmed =
+                trim::trim(&self.readers, &self.writer, retention, from, now_ms, max_entries).await?;
+            self.search.note_trimmed(&trimmed.topics);
+            Ok(trimmed)
+        })
     }
 
     fn epoch(&self) -> &str {

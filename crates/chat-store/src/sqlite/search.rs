@@ -1,33 +1,431 @@
-//! The search of messages.
+//! The search of messages: an index in a file of its own, `chat.search.db` beside `chat.db`,
+//! which can be deleted, and is then made anew.
 
-use chat_core::Username;
-use sqlx::sqlite::SqlitePool;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
 
-use super::SqliteStore;
+use chat_core::{Commit, Topic, Username};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::file::DatabaseFile;
+use super::leftovers::Pages;
+use super::redaction::{self, Redaction};
+use super::writer::Writer;
+use super::{SqliteOptions, SqliteStore};
+use crate::open_error::cannot_write;
 use crate::rows::Columns as _;
-use crate::search::walk::{Hint, HintSource, Hints, walk};
-use crate::{SearchIndex, SearchPage, SearchQuery, StoreError, StoreFuture};
+use crate::search::document::{NAMED, Wanted};
+use crate::search::ids::{PLACE_BITS, assign, milliseconds};
+use crate::search::indexer::{Changes, Index, Indexer, Progress};
+use crate::search::walk::{Hint, HintSource, Hints, readable, walk};
+use crate::statements::json;
+use crate::{Indexed, SearchIndex, SearchPage, SearchQuery, StoreError, StoreFuture, private_files};
 
-/// All of the newest messages.
-struct Newest<'a>(&'a SqlitePool);
+/// The index, and what it has to do.
+pub(super) struct Search {
+    writer: Arc<Writer>,
+    redaction: Redaction,
+    readers: SqlitePool,
+    indexer: Indexer,
+}
 
-impl HintSource for Newest<'_> {
+impl Search {
+    /// Opens the index of a database with this epoch. One of another epoch, of other rules or
+    /// one that cannot be read is made anew.
+    pub(super) async fn open(
+        database: &Path,
+        epoch: &str,
+        options: SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        let path = search_path(database);
+        let file = DatabaseFile::claim_unsynced(&path, options)?;
+        let connection = match connect(&file, epoch).await {
+            Ok(Some(connection)) => connection,
+            found => {
+                if let Err(error) = found {
+                    tracing::warn!(%error, "the index of the search cannot be read, and is made anew");
+                }
+                delete(file.path())?;
+                let connection = connect(&file, epoch).await?;
+                connection.ok_or(StoreError::Damaged { what: "the new index of the search" })?
+            }
+        };
+        Self::start(connection, file, options).await
+    }
+
+    async fn start(
+        mut connection: SqliteConnection,
+        file: DatabaseFile,
+        options: SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .acquire_timeout(options.busy_timeout)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(file.reading());
+        let is_due = redaction::is_due(&mut connection).await?;
+        let pages = Pages::open(file.path());
+        let pages = pages.map_err(|error| StoreError::cannot_open(file.path().display(), error))?;
+        let writer = Arc::new(Writer::new(connection, file, options.busy_timeout));
+        let redaction = Redaction::start(&writer, pages, options.redact_within, is_due);
+        Ok(Self { writer, redaction, readers, indexer: Indexer::new() })
+    }
+
+    /// Notes what a commit of the log has touched.
+    pub(super) fn note(&self, commit: &Commit) {
+        self.indexer.note(commit);
+    }
+
+    /// Notes topics that have lost their oldest entries.
+    pub(super) fn note_trimmed(&self, topics: &[(Topic, u64)]) {
+        self.indexer.note_trimmed(topics);
+    }
+
+    pub(super) async fn close(&self) {
+        self.redaction.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Searches that run at one time, each on a thread of its own.
+const READERS_MAX: u32 = 2;
+
+/// The file of the index of a database.
+fn search_path(database: &Path) -> PathBuf {
+    if database.extension().is_some_and(|extension| extension == "db") {
+        return database.with_extension("search.db");
+    }
+    let mut path = database.as_os_str().to_owned();
+    path.push(".search.db");
+    path.into()
+}
+
+fn delete(path: &Path) -> Result<(), StoreError> {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        match std::fs::remove_file(Path::new(&name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(cannot_write(path, Path::new(&name), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Opens the connection that writes, and makes the tables of an empty file. `None` if the file
+/// is the index of something else.
+async fn connect(file: &DatabaseFile, epoch: &str) -> Result<Option<SqliteConnection>, StoreError> {
+    private_files::open(file.path()).map_err(|source| cannot_write(file.path(), file.path(), source))?;
+    let mut connection = file.writing().connect().await.map_err(StoreError::unavailable)?;
+    sqlx::raw_sql("PRAGMA journal_mode = WAL")
+        .execute(&mut connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    let tables = sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await;
+    if tables.map_err(StoreError::unavailable)?.integer(0)? == 0 {
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(StoreError::unavailable)?;
+        for sql in TABLES {
+            sqlx::raw_sql(*sql).execute(&mut connection).await.map_err(StoreError::unavailable)?;
+        }
+        sqlx::query("INSERT INTO meta (key, value) VALUES ('of', ?1)")
+            .bind(index_of(epoch))
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(StoreError::unavailable)?;
+    }
+    let found = sqlx::query("SELECT value FROM meta WHERE key = 'of'").fetch_optional(&mut connection).await;
+    let is_ours = match found.map_err(StoreError::unavailable)? {
+        Some(row) => row.text(0)? == index_of(epoch),
+        None => false,
+    };
+    if is_ours {
+        return Ok(Some(connection));
+    }
+    connection.close().await.map_err(StoreError::unavailable)?;
+    Ok(None)
+}
+
+/// What the file is the index of: the epoch, the tables, and the rules of words.
+fn index_of(epoch: &str) -> String {
+    format!("{epoch} 1.{}", chat_core::WORD_RULES)
+}
+
+/// The ids of documents are the order of messages: the millisecond in which each was stored, and
+/// bits that tell those of one millisecond apart.
+const TABLES: &[&str] = &[
+    "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE topics (topic INTEGER PRIMARY KEY, upto INTEGER NOT NULL, todo INTEGER NOT NULL) STRICT",
+    "CREATE TABLE documents (
+         id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, seq INTEGER NOT NULL, words TEXT NOT NULL
+     ) STRICT",
+    "CREATE UNIQUE INDEX documents_by_seq ON documents (topic, seq)",
+    FOUND,
+    SECURE_DELETE,
+];
+
+/// Its tokens are what spaces separate: marks and words have no other separators.
+const FOUND: &str = "CREATE VIRTUAL TABLE found USING fts5 (
+         words, content = 'documents', content_rowid = 'id', tokenize = 'ascii', columnsize = 0)";
+
+/// The words of a document that is removed leave the pages of the index at once, not when it is
+/// merged.
+const SECURE_DELETE: &str = "INSERT INTO found (found, rank) VALUES ('secure-delete', 1)";
+
+/// The index, for one step.
+struct Open<'a>(&'a Search);
+
+impl Index for Open<'_> {
     type Error = StoreError;
 
-    async fn hints(&mut self, _before: i64, _max: usize) -> Result<Hints, StoreError> {
-        let rows = sqlx::query(NEWEST).fetch_all(self.0).await.map_err(StoreError::unavailable)?;
+    async fn progress(&mut self, topics: &[i64]) -> Result<Vec<Progress>, StoreError> {
+        let rows = sqlx::query(PROGRESS)
+            .bind(json(topics)?)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(StoreError::unavailable)?;
+        let progress =
+            |row| Ok(Progress { topic: i64_at(row, 0)?, upto: i64_at(row, 1)?, todo: i64_at(row, 2)? });
+        rows.iter().map(progress).collect()
+    }
+
+    async fn apply(&mut self, changes: &Changes) -> Result<u64, StoreError> {
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        let mut writing = self.0.writer.begin().await?;
+        let work = apply(&mut writing.connection, changes).await;
+        let (count, redacts) = writing.finish(work).await?;
+        if redacts {
+            self.0.redaction.request();
+        }
+        Ok(count)
+    }
+}
+
+fn i64_at(row: &sqlx::sqlite::SqliteRow, index: usize) -> Result<i64, StoreError> {
+    row.integer(index)
+}
+
+/// Makes changes inside the caller's transaction. Returns how many messages were added, replaced
+/// or removed, and whether any text was taken back.
+async fn apply(connection: &mut SqliteConnection, changes: &Changes) -> Result<(u64, bool), StoreError> {
+    let mut count = 0;
+    if !changes.add.is_empty() {
+        let used = used(connection, &milliseconds(&changes.add)).await?;
+        // FTS5 takes rows in the order of ids at once.
+        let rows: Vec<_> = assign(&changes.add, used)
+            .into_iter()
+            .map(|(id, document)| (id, document.topic, document.seq, document.text()))
+            .collect();
+        // A document that is there already keeps its id: its new one is in no table then.
+        let added = run(connection, ADD, &rows).await?;
+        let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
+        run(connection, ADD_WORDS, &ids).await?;
+        count += added;
+    }
+    let keys: Vec<(i64, i64)> = changes.renew.keys().copied().collect();
+    let renewed = run(connection, REMOVE_WORDS, &keys).await?;
+    if renewed > 0 {
+        redaction::ask(connection).await?;
+        count += renewed;
+        let (mut removed, mut replaced) = (Vec::new(), Vec::new());
+        for (key, document) in &changes.renew {
+            match document {
+                Some(document) => replaced.push((key.0, key.1, document.text())),
+                None => removed.push(*key),
+            }
+        }
+        run(connection, REMOVE, &removed).await?;
+        run(connection, REPLACE, &replaced).await?;
+        run(connection, REPLACE_WORDS, &replaced).await?;
+    }
+    for (topic, first) in &changes.trim {
+        for sql in [TRIM_WORDS, TRIM] {
+            let done = sqlx::query(sql).bind(topic).bind(first).execute(&mut *connection).await;
+            let done = done.map_err(StoreError::unavailable)?;
+            if sql == TRIM {
+                count += done.rows_affected();
+            }
+        }
+    }
+    let progress: Vec<_> = changes.progress.iter().map(|row| (row.topic, row.upto, row.todo)).collect();
+    run(connection, KEEP_PROGRESS, &progress).await?;
+    Ok((count, renewed > 0))
+}
+
+/// The lowest and the highest id of each of these milliseconds.
+async fn used(
+    connection: &mut SqliteConnection,
+    milliseconds: &[i64],
+) -> Result<BTreeMap<i64, (i64, i64)>, StoreError> {
+    let rows = sqlx::query(USED)
+        .bind(json(milliseconds)?)
+        .bind(1_i64 << PLACE_BITS)
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::unavailable)?;
+    rows.iter().map(|row| Ok((row.integer(0)?, (row.integer(1)?, row.integer(2)?)))).collect()
+}
+
+/// Runs a statement with rows, if there are any. Returns the number of rows that it changed.
+async fn run(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    rows: &[impl serde::Serialize],
+) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let done = sqlx::query(sql).bind(json(rows)?).execute(connection).await;
+    Ok(done.map_err(StoreError::unavailable)?.rows_affected())
+}
+
+const PROGRESS: &str = "SELECT t.topic, t.upto, t.todo FROM jsonb_each(?1) AS d
+      CROSS JOIN topics AS t ON t.topic = d.value";
+
+const USED: &str = "SELECT * FROM (
+        SELECT d.value, (SELECT min(id) FROM documents WHERE id >= d.value AND id < d.value + ?2) AS lowest,
+               (SELECT max(id) FROM documents WHERE id >= d.value AND id < d.value + ?2)
+          FROM jsonb_each(?1) AS d)
+      WHERE lowest IS NOT NULL";
+
+const ADD: &str = "INSERT INTO documents (id, topic, seq, words)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?1) WHERE true
+         ON CONFLICT (topic, seq) DO NOTHING";
+
+const ADD_WORDS: &str = "INSERT INTO found (rowid, words) SELECT o.id, o.words FROM jsonb_each(?1) AS d
+      CROSS JOIN documents AS o ON o.id = d.value";
+
+const REMOVE_WORDS: &str = "INSERT INTO found (found, rowid, words)
+     SELECT 'delete', o.id, o.words FROM jsonb_each(?1) AS d
+      CROSS JOIN documents AS o ON o.topic = d.value ->> 0 AND o.seq = d.value ->> 1";
+
+const REMOVE: &str = "DELETE FROM documents WHERE (topic, seq) IN
+     (SELECT d.value ->> 0, d.value ->> 1 FROM jsonb_each(?1) AS d)";
+
+const REPLACE: &str = "UPDATE documents AS o SET words = d.words
+       FROM (SELECT value ->> 0 AS topic, value ->> 1 AS seq, value ->> 2 AS words FROM jsonb_each(?1)) AS d
+      WHERE o.topic = d.topic AND o.seq = d.seq";
+
+const REPLACE_WORDS: &str = "INSERT INTO found (rowid, words) SELECT o.id, o.words FROM jsonb_each(?1) AS d
+      CROSS JOIN documents AS o ON o.topic = d.value ->> 0 AND o.seq = d.value ->> 1";
+
+const TRIM_WORDS: &str = "INSERT INTO found (found, rowid, words)
+     SELECT 'delete', id, words FROM documents WHERE topic = ?1 AND seq < ?2";
+
+const TRIM: &str = "DELETE FROM documents WHERE topic = ?1 AND seq < ?2";
+
+const KEEP_PROGRESS: &str = "INSERT INTO topics (topic, upto, todo)
+     SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1) WHERE true
+         ON CONFLICT (topic) DO UPDATE SET upto = excluded.upto, todo = excluded.todo";
+
+/// The index walks backwards through the ids, and stops when it has found enough.
+const FIND: &str = "SELECT o.id, o.topic, o.seq FROM found AS f CROSS JOIN documents AS o ON o.id = f.rowid
+      WHERE f.found MATCH ?1 AND f.rowid < ?2 ORDER BY f.rowid DESC LIMIT ?3";
+
+/// A search in the index.
+struct Finder<'a> {
+    readers: &'a SqlitePool,
+    wanted: String,
+}
+
+impl HintSource for Finder<'_> {
+    type Error = StoreError;
+
+    async fn hints(&mut self, before: i64, max: usize) -> Result<Hints, StoreError> {
+        let rows = sqlx::query(FIND)
+            .bind(&self.wanted)
+            .bind(before)
+            .bind(i64::try_from(max).unwrap_or(i64::MAX))
+            .fetch_all(self.readers)
+            .await
+            .map_err(StoreError::unavailable)?;
         let hints = rows
             .iter()
-            .map(|row| Ok(Hint { id: row.integer(2)?, topic: row.integer(0)?, seq: row.integer(1)? }))
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Hints { hints, before: None })
+            .map(|row| Ok(Hint { id: row.integer(0)?, topic: row.integer(1)?, seq: row.integer(2)? }))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let before = hints.last().filter(|_| hints.len() == max).map(|hint| hint.id);
+        Ok(Hints { hints, before })
     }
+}
+
+/// The question in the language of FTS5. Marks and words are quoted, and have no quotes.
+fn match_of(wanted: &Wanted) -> String {
+    let quoted = |tokens: &[String]| format!("\"{}\"", tokens.join(" "));
+    let any_of = |tokens: &[String]| {
+        let quoted: Vec<String> = tokens.iter().map(|token| quoted(std::slice::from_ref(token))).collect();
+        quoted.join(" OR ")
+    };
+    let mut all: Vec<String> = wanted
+        .phrases
+        .iter()
+        .map(|(words, is_open)| format!("{}{}", quoted(words), if *is_open { " *" } else { "" }))
+        .collect();
+    all.extend(wanted.author.iter().map(|author| quoted(std::slice::from_ref(author))));
+    let mut places = Vec::new();
+    match &wanted.named_but {
+        Some(but) if !but.is_empty() => places.push(format!("(\"{NAMED}\" NOT ({}))", any_of(but))),
+        Some(_) => places.push(format!("\"{NAMED}\"")),
+        None => {}
+    }
+    if !wanted.any.is_empty() {
+        places.push(any_of(&wanted.any));
+    }
+    all.push(format!("({})", places.join(" OR ")));
+    all.join(" AND ")
 }
 
 impl SearchIndex for SqliteStore {
     fn search<'a>(&'a self, reader: &'a Username, query: &'a SearchQuery) -> StoreFuture<'a, SearchPage> {
-        Box::pin(async move { walk(&mut &self.readers, &mut Newest(&self.readers), reader, query).await })
+        Box::pin(async move {
+            if query.words.phrases().is_empty() {
+                return Ok(SearchPage::default());
+            }
+            let mut readers = &self.readers;
+            let Some(readable) = readable(&mut readers, reader, &query.scope).await? else {
+                return Ok(SearchPage::default());
+            };
+            let wanted = match_of(&Wanted::new(reader, query, &readable));
+            let mut finder = Finder { readers: &self.search.readers, wanted };
+            walk(&mut readers, &mut finder, reader, query).await
+        })
+    }
+
+    fn index_some(&self, max_entries: usize) -> StoreFuture<'_, Indexed> {
+        Box::pin(async move {
+            self.search.indexer.step(&&self.readers, &mut Open(&self.search), max_entries).await
+        })
+    }
+
+    fn committed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.search.indexer.noted_something())
+    }
+
+    fn reindex(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut writing = self.search.writer.begin().await?;
+            let work = async {
+                for sql in
+                    ["DROP TABLE found", "DELETE FROM documents", "DELETE FROM topics", FOUND, SECURE_DELETE]
+                {
+                    let done = sqlx::raw_sql(sql).execute(&mut writing.connection).await;
+                    done.map_err(StoreError::unavailable)?;
+                }
+                Ok(())
+            };
+            let work = work.await;
+            writing.finish(work).await?;
+            self.search.indexer.start_over().await;
+            Ok(())
+        })
     }
 }
-
-const NEWEST: &str = "SELECT topic, seq, at FROM entries ORDER BY at DESC, topic, seq DESC LIMIT 2000";

@@ -1,0 +1,1 @@
+DROP INDEX closed_named_rooms;
