@@ -107,7 +107,7 @@ impl Bus {
 mod tests {
     use std::task::Waker;
 
-    use chat_core::{DraftId, Missed, Outcome, Receipt, RoomName, Topic};
+    use chat_core::{DraftId, FileId, Missed, Outcome, Receipt, RoomName, Topic};
 
     use super::*;
 
@@ -131,5 +131,24 @@ mod tests {
         };
         let five = [Missed { topic, first: 5, last: 5 }];
         assert_eq!([missed(0), missed(1), missed(2)], [five.to_vec(), vec![], five.to_vec()]);
+    }
+
+    #[test]
+    fn the_hook_is_told_which_files_are_taken_back_before_anybody_else() {
+        let inbox = Arc::new(SharedInbox::new(1 << 20));
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let (inbox_then, calls_then) = (Arc::clone(&inbox), Arc::clone(&calls));
+        let hook = FilesHook::new(move |files| {
+            let is_first = inbox_then.take(Waker::noop()).is_none();
+            calls_then.lock().unwrap().push((files.to_vec(), is_first));
+        });
+        let bus = Bus::new(vec![Arc::clone(&inbox)]).with_hook(hook);
+        let file = FileId::from_bytes([7; 16]);
+        for files_taken_back in [Vec::new(), vec![file]] {
+            let receipts = vec![Receipt::new(DraftId(1), Outcome::Stored { seq: 1, at_ms: 1 })];
+            bus.publish(&Commit { receipts, files_taken_back, ..Commit::default() }, &[(0, 1)]);
+            assert!(inbox.take(Waker::noop()).is_some());
+        }
+        assert_eq!(*calls.lock().unwrap(), [(vec![file], true)]);
     }
 }

@@ -116,12 +116,6 @@ pub(crate) fn mentions(body: &Body) -> Option<String> {
     body.mentions().map(mentions_column)
 }
 
-/// The column `files` of an entry with this body.
-pub(crate) fn files(body: &Body) -> Option<String> {
-    let files = body.files();
-    (!files.is_empty()).then(|| AttachedFile::list_to_json(files))
-}
-
 /// The files in the column `files` of an entry.
 pub(crate) fn parse_files(column: &str) -> Result<Arc<[AttachedFile]>, StoreError> {
     AttachedFile::list_from_json(column).ok_or(StoreError::Damaged { what: "the files of a message" })

@@ -8,13 +8,14 @@ mod common;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use chat_core::{Access, Level, Outcome, Role};
+use chat_core::{Access, FilesUsage, Level, Outcome, Role};
 use chat_store::{
     Backup, DatabaseUrl, ExistingData, NONCES_KEPT_MS, RestoreTarget, Retention, TrimPosition, migrations,
 };
 use common::{
-    OldDatabase, TestStore, WithNonce as _, archive, checked, create, delete, draft, duplicate, edit, leave,
-    mention, name, pair, private, put, react, reply, room, room_name, stored, unreact,
+    OldDatabase, TestStore, WithNonce as _, archive, checked, create, delete, draft, duplicate, edit,
+    file_id, leave, mention, name, pair, private, put, react, reply, room, room_name, stored, unreact,
+    with_files,
 };
 
 /// Writes a backup of a database that a store uses.
@@ -117,6 +118,39 @@ async fn changes_of_messages_move_between_databases() {
             let now_ms = NONCES_KEPT_MS + 10_000;
             let trimmed = store.log.trim(&retention, TrimPosition::default(), now_ms, 100).await.unwrap();
             assert_eq!((trimmed.entries, trimmed.nonces), (9, 2));
+        }
+    }
+}
+
+/// The records; their bytes are not the store's.
+#[tokio::test]
+async fn records_of_files_move_between_databases() {
+    let described = async |store: &TestStore| {
+        let files = store.files.files_after(None, 99).await.unwrap();
+        (store.lines(&room("kitchen")).await, files)
+    };
+    for from in targets().await {
+        let kitchen = room("kitchen");
+        for number in 1..=4 {
+            from.upload("alice", number, "a \"picture\".png").await;
+        }
+        from.append(&[1, 2].map(|number| with_files(draft(&kitchen, "alice", ""), &[number])), 1000).await;
+        from.append(&[delete(&kitchen, "alice", 2)], 2000).await;
+        from.files.drop_file(&file_id(4)).await.unwrap();
+        let expected = described(&from).await;
+        assert_eq!(expected.1.len(), 2);
+        let folder = tempfile::tempdir().unwrap();
+        let file = back_up(&from, folder.path()).await;
+        for target in targets().await {
+            let store = restore(&file, target, folder.path()).await;
+            assert_eq!(described(&store).await, expected);
+            let outcomes = [1, 2, 3, 4].map(|number| with_files(draft(&kitchen, "alice", ""), &[number]));
+            let outcomes = store.append(&outcomes, 3000).await;
+            assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::InvalidFiles).count(), 3);
+            assert!(store.may_read(3, "bob").await);
+            // What was to be removed is not there at all.
+            assert_eq!(store.to_delete(0).await, [0; 0]);
+            assert_eq!(store.files.files_usage().await.unwrap(), FilesUsage { files: 2, bytes: 40 });
         }
     }
 }

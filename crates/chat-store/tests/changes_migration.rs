@@ -1,4 +1,4 @@
-//! The migration that brings changes of messages, and the way back.
+//! The migrations that bring changes of messages, and files, and the way back.
 
 // Clippy takes only `#[test]` functions for tests, not what they call.
 #![allow(clippy::unwrap_used)]
@@ -8,6 +8,8 @@ mod common;
 use chat_store::migrations;
 use common::OldDatabase;
 
+/// The newest schema without files.
+const BEFORE_FILES: i64 = 9;
 /// The newest schema without changes.
 const BEFORE_CHANGES: i64 = 8;
 
@@ -67,5 +69,36 @@ async fn changes_become_messages_when_the_step_is_undone() {
         }
         migrations::up(old.url()).await.unwrap();
         assert_eq!(old.count("SELECT count(*) FROM entries WHERE reply_to IS NULL").await, 6);
+    }
+}
+
+/// The earlier server shows no blank texts.
+#[tokio::test]
+async fn a_message_of_files_only_gets_a_text_when_the_step_is_undone() {
+    for old in OldDatabase::of_each_kind(BEFORE_FILES).await {
+        old.run(MESSAGES).await;
+        migrations::up(old.url()).await.unwrap();
+        old.run(
+            "INSERT INTO entries (topic, seq, kind, sender, text, at, files) VALUES
+                (1, 7, 1, 'bob', '', 700, '[]'), (1, 8, 1, 'bob', 'b', 800, '[]');
+             INSERT INTO files (id, owner, name, type, size, state, at, topic, seq) VALUES
+                ('a', 'bob', 'a', 'a/b', 7, 2, 1, 1, 7), ('b', 'bob', 'b', 'a/b', 7, 2, 1, 1, 8),
+                ('c', 'bob', '', '', 7, 1, 1, NULL, NULL), ('d', 'bob', '', '', 7, 3, 1, NULL, NULL);",
+        )
+        .await;
+        // Later steps are undone first.
+        while migrations::Undo::claim(old.url()).await.unwrap().unwrap().step().version > BEFORE_FILES + 1 {
+            migrations::down(old.url()).await.unwrap();
+        }
+        let undo = migrations::Undo::claim(old.url()).await.unwrap().unwrap();
+        let losses: Vec<_> =
+            undo.losses().iter().map(|loss| format!("{} {}", loss.rows, loss.many)).collect();
+        assert_eq!(losses, ["2 files of users"]);
+        assert_eq!(undo.run().await.unwrap().name, "files");
+        assert_eq!(old.count("SELECT count(*) FROM entries WHERE text = '…' AND seq = 7").await, 1);
+        assert_eq!(old.count("SELECT count(*) FROM entries WHERE text <> '' AND text <> '…'").await, 3);
+        migrations::up(old.url()).await.unwrap();
+        assert_eq!(old.count("SELECT count(*) FROM entries WHERE files IS NOT NULL").await, 0);
+        assert_eq!(old.count("SELECT bytes FROM file_totals").await, 0);
     }
 }

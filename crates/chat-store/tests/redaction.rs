@@ -9,8 +9,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chat_store::{Backup, DatabaseUrl, EventLog as _, SearchIndex as _, SqliteOptions, SqliteStore};
-use common::{delete, draft, edit, room};
+use chat_core::{FileQuotas, ReservedFile};
+use chat_store::{
+    Backup, DatabaseUrl, EventLog as _, FileRepository as _, SearchIndex as _, SqliteOptions, SqliteStore,
+};
+use common::{delete, draft, edit, file, file_id, name, room, with_files};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -73,7 +76,7 @@ async fn texts_that_were_taken_back_are_in_no_file() {
             let (room, length) = (&rooms[*here], below(90));
             drafts.push(match seq % 3 {
                 0 => delete(room, "alice", *seq),
-                1 => edit(room, "alice", *seq, &"clean".repeat(length)),
+                1 => edit(room, "alice", *seq, &"clean".repeat(length + 1)),
                 _ => edit(room, "alice", *seq, "x"),
             });
         }
@@ -93,6 +96,33 @@ async fn texts_that_were_taken_back_are_in_no_file() {
     checkpoint.execute(&mut reader).await.unwrap();
     let checked = sqlx::query("PRAGMA integrity_check").fetch_one(&mut reader).await.unwrap();
     assert_eq!((found(&path), checked.get::<&str, _>(0)), (0, "ok"));
+    store.close().await;
+    assert_eq!(found(&path), 0);
+}
+
+/// In the record, and in the message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_files_that_were_taken_back_are_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.db");
+    let options = SqliteOptions { redact_within: Duration::from_millis(200), ..SqliteOptions::default() };
+    let store = SqliteStore::open(&path, options).await.unwrap();
+    let (kitchen, alice) = (room("kitchen"), name("alice"));
+    for message in 0..40 {
+        let numbers: Vec<u64> = (message * 10..message * 10 + 10).collect();
+        for number in &numbers {
+            let reserved = ReservedFile { id: file_id(*number), owner: alice.clone(), bytes: 9 };
+            store.reserve_file(&reserved, FileQuotas::default(), 1).await.unwrap().unwrap();
+            let called = SECRET.repeat(1 + (*number % 30) as usize);
+            assert!(store.store_file(&alice, &file(*number, &called), 2).await.unwrap());
+        }
+        store.append(&[with_files(draft(&kitchen, "alice", "on"), &numbers)], 1000).await.unwrap();
+    }
+    assert!(found(&path) > 1_000);
+    for message in 1..=40 {
+        store.append(&[delete(&kitchen, "alice", message)], 2000).await.unwrap();
+    }
+    until_gone(&path).await;
     store.close().await;
     assert_eq!(found(&path), 0);
 }

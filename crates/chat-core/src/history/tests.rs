@@ -1,7 +1,7 @@
 //! Tests of a log in memory.
 
 use super::*;
-use crate::{Body, ChangeRules, DraftId, MessageText, Pair, RoomName};
+use crate::{Body, ChangeRules, DraftId, FileName, MediaType, MessageText, Pair, RoomName};
 
 const ALL: PageLimits = PageLimits { entries: usize::MAX, bytes: usize::MAX };
 
@@ -330,4 +330,30 @@ fn a_trim_counts_messages() {
     assert_eq!(texts(&test.history, &kitchen), ["d", "d"]);
     assert_eq!(test.history.trim(9, Some(0), before).0, 2);
     assert_eq!(test.kept(&kitchen), (5, 4));
+}
+
+#[test]
+fn a_message_that_is_removed_past_the_limit_takes_its_files_along() {
+    let mut test = TestHistory::with(HistoryLimits { entries_per_topic: 2, topics: 1 });
+    let (kitchen, id) = (room("kitchen"), FileId::from_bytes([7; 16]));
+    let file = AttachedFile {
+        id,
+        name: FileName::clean("a").unwrap(),
+        media_type: MediaType::default(),
+        size: 3,
+        dimensions: None,
+    };
+    let reserved = ReservedFile { id, owner: name("alice"), bytes: 5 };
+    assert_eq!(test.history.reserve_file(&reserved, FileQuotas::default(), 1), Ok(()));
+    assert!(test.history.store_file(&name("alice"), &file, 2));
+    let mut append = |draft: Draft| test.history.append(&[draft], 1_000, |_| true).files_taken_back;
+    let with_file = Draft { files: vec![id], ..draft(&kitchen, "alice", "a", None) };
+    for draft in [with_file, draft(&kitchen, "alice", "b", None)] {
+        assert_eq!(append(draft), []);
+    }
+    assert_eq!(append(draft(&kitchen, "alice", "c", None)), [id]);
+    assert_eq!(test.history.find_file(&id), None);
+    assert_eq!(test.history.files_to_delete(0, 9), [id]);
+    test.history.forget_files(&[id]);
+    assert_eq!(test.history.files_usage(), FilesUsage::default());
 }

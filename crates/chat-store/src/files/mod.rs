@@ -35,19 +35,23 @@ pub(crate) async fn facts<'a, S: Statements>(
     Ok(())
 }
 
-/// Attaches the files of new messages, and marks those of deleted ones.
+/// Attaches files to new messages, which are inserted without them: most have none. Marks the
+/// files of deleted ones.
 pub(crate) async fn write<S: Statements>(
     statements: &mut S,
     commit: &Commit,
     messages: &[NewEntry<'_>],
 ) -> Result<(), S::Error> {
-    let mut attached = Vec::new();
+    let (mut shown, mut attached) = (Vec::new(), Vec::new());
     for new in messages {
-        for file in new.entry.body.files() {
-            attached.push((file.id.as_str(), new.topic, columns::column(new.entry.seq)));
+        let (topic, seq, files) = (new.topic, columns::column(new.entry.seq), new.entry.body.files());
+        if !files.is_empty() {
+            shown.push((topic, seq, AttachedFile::list_to_json(files)));
+            attached.extend(files.iter().map(|file| (file.id.as_str(), topic, seq)));
         }
     }
-    if !attached.is_empty() {
+    if !shown.is_empty() {
+        statements.rows(S::FILES.show, &[Text(&json(&shown)?)]).await?;
         statements.rows(S::FILES.attach, &[Text(&json(&attached)?)]).await?;
     }
     take_back(statements, &commit.files_taken_back).await

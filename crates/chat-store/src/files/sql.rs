@@ -5,6 +5,8 @@ pub(crate) struct FileSql {
     /// Of these ids in JSON, in their order: position, owner, and the columns of a file, of
     /// those that may be attached. Until the end of the transaction they stay as they are.
     pub(crate) free: &'static str,
+    /// Writes the files of messages: rows `topic, number, files`.
+    pub(crate) show: &'static str,
     /// Attaches files: rows `id, topic, number`.
     pub(crate) attach: &'static str,
     /// Marks files with these ids.
@@ -33,6 +35,9 @@ pub(crate) const SQLITE: FileSql = FileSql {
         " FROM jsonb_each($1) AS d CROSS JOIN files AS f ON f.id = d.value
           WHERE f.state = 2 AND f.topic IS NULL"
     ),
+    show: "UPDATE entries AS e SET files = d.files
+       FROM (SELECT value ->> 0 AS topic, value ->> 1 AS seq, value ->> 2 AS files FROM jsonb_each($1)) AS d
+      WHERE e.topic = d.topic AND e.seq = d.seq",
     attach: "UPDATE files AS f SET topic = d.topic, seq = d.seq
        FROM (SELECT value ->> 0 AS id, value ->> 1 AS topic, value ->> 2 AS seq FROM jsonb_each($1)) AS d
       WHERE f.id = d.id",
@@ -55,6 +60,9 @@ pub(crate) const POSTGRES: FileSql = FileSql {
            JOIN files AS f ON f.id = d.id
           WHERE f.state = 2 AND f.topic IS NULL ORDER BY d.position FOR UPDATE OF f"
     ),
+    show: "UPDATE entries AS e SET files = d.v ->> 2
+       FROM jsonb_array_elements($1::text::jsonb) AS d (v)
+      WHERE e.topic = (d.v ->> 0)::bigint AND e.seq = (d.v ->> 1)::bigint",
     attach: "UPDATE files AS f SET topic = (d.v ->> 1)::bigint, seq = (d.v ->> 2)::bigint
        FROM jsonb_array_elements($1::text::jsonb) AS d (v) WHERE f.id = d.v ->> 0",
     take_back: "UPDATE files AS f SET state = 3, name = '', topic = NULL, seq = NULL

@@ -247,7 +247,6 @@ async fn insert_messages(
         .bind(batches)
         .bind(column(entries, |new| columns::mentions(&new.entry.body)))
         .bind(column(entries, |new| columns::reply_to(&new.entry.body)))
-        .bind(column(entries, |new| columns::files(&new.entry.body)))
         .execute(connection)
         .await?;
     Ok(())
@@ -327,10 +326,10 @@ pub(super) const FIND_MARK: &str = "SELECT 1 FROM entries WHERE topic = $1 AND s
      SELECT 1 FROM changes WHERE topic = $1 AND seq = $2 AND batch = $3";
 
 const INSERT_ENTRIES: &str =
-    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions, reply_to, files)
+    "INSERT INTO entries (topic, seq, kind, at, sender, room, text, nonce, batch, mentions, reply_to)
      SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
                           $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                          $11::bigint[], $12::text[])";
+                          $11::bigint[])";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (nonce, sender, topic, seq, at)
      SELECT d.nonce, d.sender, d.topic, d.seq, d.at

@@ -380,6 +380,7 @@ mod tests {
                 (fill::NEXT_TOPIC, 1),
                 (fill::AUTHORS, 3),
                 (FILES.free, 1),
+                (FILES.show, 1),
                 (FILES.attach, 1),
                 (FILES.take_back, 1),
                 (FILES.lock, 2),

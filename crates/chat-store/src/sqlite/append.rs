@@ -173,7 +173,6 @@ fn entry_row<'a>(new: &NewEntry<'a>) -> impl serde::Serialize + use<'a> {
         entry.nonce.as_ref().map(|nonce| nonce.as_str()),
         columns::mentions(&entry.body),
         columns::reply_to(&entry.body),
-        columns::files(&entry.body),
     )
 }
 
@@ -222,9 +221,9 @@ const COUNT_IN: &str = "INSERT INTO topics (kind, name, other, last_seq, last_at
      RETURNING id, kind, name, other, last_seq, max(last_at, changed_at), special";
 
 const INSERT_ENTRIES: &str = "INSERT INTO entries
-            (topic, seq, kind, sender, room, text, at, nonce, mentions, reply_to, files)
+            (topic, seq, kind, sender, room, text, at, nonce, mentions, reply_to)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-            value ->> 8, value ->> 9, value ->> 10
+            value ->> 8, value ->> 9
        FROM jsonb_each(?1)";
 
 const INSERT_NONCES: &str = "INSERT INTO nonces (sender, nonce, topic, seq, at)

@@ -351,6 +351,7 @@ mod tests {
                 trim::REMOVE_OUTLIVED,
                 trim::REMOVE_MENTIONS,
                 FILES.free,
+                FILES.show,
                 FILES.attach,
                 FILES.take_back,
                 FILES.lock,
