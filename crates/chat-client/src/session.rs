@@ -72,6 +72,7 @@ pub struct Session {
 
 /// What a session's program does for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all outputs are events, and each is taken out at once")]
 pub enum Output {
     /// Open a connection, then call [`Session::opened`], or [`Session::closed`] if
     /// it cannot be opened.
