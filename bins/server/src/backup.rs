@@ -9,7 +9,7 @@ use std::time::Duration;
 use chat_store::{Backup, BackupContents, DatabaseUrl};
 use clap::Args;
 
-use crate::backup_files::{add_files, check_files, open_files};
+use crate::backup_files::{Checked, Lacking, add_files, check_files};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::folder::private_folder;
@@ -48,11 +48,14 @@ pub(crate) async fn check(config: &Config, task: CheckTask) -> Result<(), Box<dy
         return Err(format!("{} is the database of a server, not a backup", file.display()).into());
     }
     let mut archive = Backup::files_in(&file).await?;
+    let mut lacks = String::new();
     if archive.has_files().await? {
-        contents.files = Some(check_files(&mut archive).await?);
+        let Checked { files, missing } = check_files(&mut archive).await?;
+        contents.files = Some(files);
+        lacks = missing_files(missing);
     }
     archive.close_unchanged().await?;
-    print(&format!("{} has {}, and is undamaged.\n", file.display(), described(&contents)))
+    print(&format!("{} has {}, and is undamaged.{lacks}\n", file.display(), described(&contents)))
 }
 
 /// Writes a backup, under another name until it is complete.
@@ -63,22 +66,35 @@ pub(crate) async fn backup(config: &Config, task: BackupTask) -> Result<(), Box<
     let part = PartFile::create(beside(&file, ".part"))?;
     let mut backup = Backup::write(&config.database_url, part.path(), now_ms()).await?;
     let missing = add_pictures(&mut backup, &config.http.uploads_dir).await?;
-    let missing_files = match without_files {
-        true => 0,
-        false => add_files(&mut backup, &open_files(config).await?).await?,
+    let lacking = match without_files {
+        true => Lacking::default(),
+        false => add_files(&mut backup, config).await?,
     };
     let contents = backup.contents().await?;
     backup.close().await?;
     // Another program may have created the file meanwhile.
     refuse_target(&file, force, &config.database_url)?;
     part.become_file(&file)?;
-    let missing = [counted(missing, "picture", "pictures"), counted(missing_files, "file", "files")];
+    let missing = [counted(missing, "picture", "pictures"), counted(lacking.missing, "file", "files")];
     let missing: Vec<_> = missing.into_iter().filter(|missing| !missing.starts_with("0 ")).collect();
     let lacks = match &missing[..] {
         [] => String::new(),
         missing => format!(" {} could not be found.", listed(missing)),
     };
-    print(&format!("{} has {}.{lacks}\n", file.display(), described(&contents)))
+    print(&format!("{} has {}.{lacks}\n", file.display(), described(&contents)))?;
+    // The backup has everything else, and replaces an older one: the exit code tells.
+    match &lacking.damaged[..] {
+        [] => Ok(()),
+        damaged => Err(format!("the backup lacks some files: {}", damaged.join("; ")).into()),
+    }
+}
+
+/// A sentence about files whose bytes a backup lacks; empty if there are none.
+pub(crate) fn missing_files(missing: u64) -> String {
+    match missing {
+        0 => String::new(),
+        missing => format!(" It lacks the bytes of {}.", counted(missing, "file", "files")),
+    }
 }
 
 /// Refuses a memory store, which other processes cannot reach.

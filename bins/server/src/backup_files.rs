@@ -12,48 +12,71 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
 
-/// Opens the place of the files with the settings of the server, which may be running.
-pub(crate) async fn open_files(config: &Config) -> Result<ObjectFiles, Box<dyn Error>> {
-    let FilesOptions { location, data_dir, .. } = &config.http.files;
-    Ok(ObjectFiles::open_beside(location, data_dir).await?)
+/// The files of a backup that are not as they were.
+#[derive(Default)]
+pub(crate) struct Lacking {
+    /// How many have no bytes: they were deleted since the backup began, or are lost.
+    pub(crate) missing: u64,
+    /// Those that cannot be read, or have another size, as sentences.
+    pub(crate) damaged: Vec<String>,
 }
 
-/// Adds the bytes of all stored files; returns how many files have none.
-pub(crate) async fn add_files(backup: &mut Backup, files: &ObjectFiles) -> Result<u64, Box<dyn Error>> {
-    let (mut missing, mut last) = (0, None);
+/// Adds the bytes of all stored files, of a server that may be running.
+pub(crate) async fn add_files(backup: &mut Backup, config: &Config) -> Result<Lacking, Box<dyn Error>> {
+    let FilesOptions { location, data_dir, .. } = &config.http.files;
+    let files = &ObjectFiles::open_beside(location, data_dir).await?;
+    let (mut lacking, mut last) = (Lacking::default(), None);
     loop {
         let stored = backup.stored_files(last.as_ref(), FILES_AT_ONCE).await?;
         if last.is_none() && !stored.is_empty() {
             backup.create_files().await?;
         }
         for (id, size) in &stored {
-            if !add_file(backup, files, *id, *size).await? {
-                backup.discard_file(id).await?;
-                missing += 1;
+            let lack = match add_file(backup, files, *id, *size).await? {
+                Added::Whole => continue,
+                Added::Missing => None,
+                Added::Damaged(sentence) => Some(sentence),
+            };
+            backup.discard_file(id).await?;
+            match lack {
+                Some(sentence) => lacking.damaged.push(sentence),
+                None => lacking.missing += 1,
             }
         }
         match stored.last() {
             Some((id, _)) => last = Some(*id),
-            None => return Ok(missing),
+            None => return Ok(lacking),
         }
     }
 }
 
-/// Adds one file; `false` if it has no bytes: it was deleted since the backup began, or lost.
+enum Added {
+    Whole,
+    Missing,
+    Damaged(String),
+}
+
+/// Adds one file.
 async fn add_file(
     backup: &mut Backup,
     files: &ObjectFiles,
     id: FileId,
     size: u64,
-) -> Result<bool, Box<dyn Error>> {
-    let Some(mut bytes) = files.read(&id, 0..size).await? else { return Ok(false) };
+) -> Result<Added, Box<dyn Error>> {
+    let unreadable = |error: &dyn Error| Ok(Added::Damaged(format!("the file {id} cannot be read: {error}")));
+    let mut bytes = match files.read(&id, 0..size).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Added::Missing),
+        Err(error @ FilesError::Storage(_)) => return Err(error.into()),
+        Err(error) => return unreadable(&error),
+    };
     let (mut hash, mut part, mut number, mut found) = (Sha256::new(), Vec::new(), 0, 0);
     loop {
         let chunk = match bytes.try_next().await {
             Ok(chunk) => chunk,
             // Storage may notice a deletion in the middle of a file.
-            Err(_) if files.read(&id, 0..0).await?.is_none() => return Ok(false),
-            Err(error) => return Err(format!("the file {id} cannot be read: {error}").into()),
+            Err(_) if files.read(&id, 0..0).await?.is_none() => return Ok(Added::Missing),
+            Err(error) => return unreadable(&error),
         };
         let is_end = chunk.is_none();
         let chunk = chunk.unwrap_or_default();
@@ -70,33 +93,65 @@ async fn add_file(
         }
     }
     if found != size {
-        return Err(format!("the file {id} is damaged: it has {found} bytes instead of {size}").into());
+        return Ok(Added::Damaged(format!("the file {id} has {found} bytes instead of {size}")));
     }
     backup.complete_file(&BackupFile { id, size, sha256: hash.finalize().into() }).await?;
-    Ok(true)
+    Ok(Added::Whole)
 }
 
-/// Checks the bytes of all files in a backup; returns how many files there are.
-pub(crate) async fn check_files(backup: &mut Backup) -> Result<u64, Box<dyn Error>> {
-    each_file(backup, async |backup, file| check_file(backup, file, async |_| Ok(())).await).await
+/// What a backup has of the files that its messages name.
+pub(crate) struct Checked {
+    /// How many have their bytes.
+    pub(crate) files: u64,
+    /// How many have none: they were missing when the backup was written.
+    pub(crate) missing: u64,
 }
 
-/// Writes all files of a checked backup to their place, or, with an error, none that was not
-/// there before.
-pub(crate) async fn put_files(backup: &mut Backup, files: &ObjectFiles) -> Result<u64, Box<dyn Error>> {
-    let mut added = Vec::new();
-    let put = each_file(backup, async |backup, file| {
-        if files.read(&file.id, 0..0).await?.is_none() {
-            added.push(file.id);
-        }
-        put_file(backup, files, file).await
-    });
-    let put = put.await;
-    if put.is_err() {
-        // What cannot be deleted stays: the error above says more.
-        let _ = files.delete(&added).await;
+/// Checks the bytes of all files in a backup.
+///
+/// # Errors
+///
+/// A sentence if the bytes of a file are not as they were.
+pub(crate) async fn check_files(backup: &mut Backup) -> Result<Checked, Box<dyn Error>> {
+    let files =
+        each_file(backup, async |backup, file| check_file(backup, file, async |_| Ok(())).await).await?;
+    let stored = backup.count_stored_files().await?;
+    Ok(Checked { files, missing: stored.saturating_sub(files) })
+}
+
+/// Files that were written to their place and are not known to a database yet. If that
+/// fails, [`remove`](Self::remove) deletes those that were not there before.
+pub(crate) struct PutFiles {
+    files: ObjectFiles,
+    added: Vec<FileId>,
+}
+
+impl PutFiles {
+    /// Opens the place of the files, which no server uses.
+    pub(crate) async fn open(config: &Config) -> Result<Self, Box<dyn Error>> {
+        let FilesOptions { location, data_dir, .. } = &config.http.files;
+        Ok(Self { files: ObjectFiles::open(location, data_dir).await?, added: Vec::new() })
     }
-    put
+
+    /// Writes all files of a checked backup to their place; returns how many.
+    pub(crate) async fn put_all(&mut self, backup: &mut Backup) -> Result<u64, Box<dyn Error>> {
+        let Self { files, added } = self;
+        each_file(backup, async |backup, file| {
+            if files.read(&file.id, 0..0).await?.is_none() {
+                added.push(file.id);
+            }
+            put_file(backup, files, file).await
+        })
+        .await
+    }
+
+    /// Deletes what was added.
+    pub(crate) async fn remove(self) {
+        for ids in self.added.chunks(FILES_AT_ONCE) {
+            // What cannot be deleted stays: the error that led here says more.
+            let _ = self.files.delete(ids).await;
+        }
+    }
 }
 
 async fn put_file(backup: &mut Backup, files: &ObjectFiles, file: &BackupFile) -> Result<(), Box<dyn Error>> {

@@ -9,8 +9,8 @@ use chat_store::{Backup, DatabaseUrl, ExistingData, RestoreTarget, Stores};
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::backup::{described, is_same, refuse_memory};
-use crate::backup_files::{check_files, open_files, put_files};
+use crate::backup::{described, is_same, missing_files, refuse_memory};
+use crate::backup_files::{Checked, PutFiles, check_files};
 use crate::config::Config;
 use crate::folder::{database_folder, private_folder};
 use crate::output::print;
@@ -48,15 +48,33 @@ pub(crate) async fn restore(config: &Config, task: RestoreTask) -> Result<(), Bo
     let mut backup = Backup::read(&file, copy.path()).await?;
     let mut contents = backup.contents().await?;
     let mut archive = Backup::files_in(&file).await?;
+    let mut lacks = String::new();
+    let mut put = None;
     if archive.has_files().await? {
         // Before anything is changed.
-        check_files(&mut archive).await?;
-        contents.files = Some(put_files(&mut archive, &open_files(config).await?).await?);
+        let Checked { files, missing } = check_files(&mut archive).await?;
+        contents.files = Some(files);
+        lacks = missing_files(missing);
+        put = Some(PutFiles::open(config).await?);
     }
-    archive.close_unchanged().await?;
-    unpack(&mut backup, &config.http.uploads_dir).await?;
     let ending = format!(".before-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
-    let kept = target.put(backup, &ending).await?;
+    let restored = async {
+        if let Some(put) = &mut put {
+            put.put_all(&mut archive).await?;
+        }
+        archive.close_unchanged().await?;
+        unpack(&mut backup, &config.http.uploads_dir).await?;
+        Ok::<_, Box<dyn Error>>(target.put(backup, &ending).await?)
+    };
+    let kept = match restored.await {
+        Ok(kept) => kept,
+        Err(error) => {
+            if let Some(put) = put {
+                put.remove().await;
+            }
+            return Err(error);
+        }
+    };
     drop(copy);
     // The first open gives the numbering a new epoch.
     Stores::open(url).await?.close().await;
@@ -65,7 +83,7 @@ pub(crate) async fn restore(config: &Config, task: RestoreTask) -> Result<(), Bo
     let kept = kept
         .map_or_else(String::new, |kept| format!(" The previous database is kept as {}.", kept.display()));
     print(&format!(
-        "{url} has {} again{made}.{kept} All users have to sign in again.\n",
+        "{url} has {} again{made}.{lacks}{kept} All users have to sign in again.\n",
         described(&contents)
     ))
 }
@@ -78,7 +96,8 @@ pub(crate) async fn unpack_in_place(config: &Config) -> Result<(), Box<dyn Error
         let pictures = unpack(&mut backup, &config.http.uploads_dir).await?;
         let mut files = 0;
         if backup.has_files().await? {
-            files = put_files(&mut backup, &open_files(config).await?).await?;
+            // After a crash the next start puts them again.
+            files = PutFiles::open(config).await?.put_all(&mut backup).await?;
         }
         backup.drop_pictures().await?;
         backup.drop_files().await?;

@@ -584,6 +584,22 @@ async fn files_move_with_a_backup(from: Setup, to: Setup) {
         assert!(printed.ends_with(", and is undamaged.\n"), "{printed}");
     }
 
+    // A file whose bytes are damaged is named, and the backup has everything else.
+    let stored = server.folder().join("data/files").join(&small.0["id"].as_str().unwrap()[..2]);
+    std::fs::write(stored.join(small.0["id"].as_str().unwrap()), b"short").unwrap();
+    let lacking = server.folder().join("lacking.db");
+    let output = command(&server, &["backup", text(&lacking)]).await;
+    let sentence = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && sentence.contains("the backup lacks some files: the file "),
+        "{sentence}"
+    );
+    let printed = done(&server, &["check-backup", text(&lacking)]).await;
+    assert!(
+        printed.ends_with(" and 3 files, and is undamaged. It lacks the bytes of 1 file.\n"),
+        "{printed}"
+    );
+
     let mut other = TestServer::start(to).await;
     assert!(other.terminate().await.success());
     // A part of a file was changed: nothing is restored.
@@ -597,6 +613,11 @@ async fn files_move_with_a_backup(from: Setup, to: Setup) {
         let sentence = refused(&other, &[task, text(&damaged)]).await;
         assert!(sentence.contains("the backup is damaged: the file "), "{sentence}");
     }
+    // A restore that was killed has left a file on its way.
+    let id = large.0["id"].as_str().unwrap();
+    let incoming = other.folder().join("data/files/incoming");
+    std::fs::create_dir_all(&incoming).unwrap();
+    std::fs::write(incoming.join(id), b"a part").unwrap();
     let printed = done(&other, &["restore", text(&archive)]).await;
     assert!(printed.contains("0 pictures and 4 files again"), "{printed}");
     other.restart().await;

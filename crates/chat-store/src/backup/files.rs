@@ -52,6 +52,11 @@ impl Backup {
         rows.iter().map(|row| Ok((id(row, 0)?, columns::number(get(row, 1)?)?))).collect()
     }
 
+    /// Counts the stored files that the database names, with their bytes or without.
+    pub async fn count_stored_files(&mut self) -> Result<u64, StoreError> {
+        self.count("SELECT count(*) FROM files WHERE state = 2").await
+    }
+
     /// Adds the next bytes of a file: parts have numbers from 0.
     pub async fn add_file_part(&mut self, id: &FileId, part: u64, bytes: &[u8]) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO backup_file_parts (id, part, bytes) VALUES (?1, ?2, ?3)")
