@@ -78,7 +78,7 @@ scenario("errors are shown at their fields, in both languages", async () => {
   assert.deepEqual(await tryIt("register", "new", ""), ["Please enter a password."]);
   assert.deepEqual(await tryIt("register", "new", "1234567"), ["At least 8 characters."]);
   assert.equal(await page.textContent("#register-password-hint"), "At least 8 characters.");
-  assert.deepEqual(await tryIt("register", "new name", "New Name"), ["The password must not be the name."]);
+  assert.deepEqual(await tryIt("register", "new name", "New Name"), ["The password must not be your name."]);
   assert.deepEqual(await tryIt("sign-in", "anna", "wrong"), ["Wrong name or password."]);
   await page.fill("#sign-in-password", PASSWORD);
   await page.press("#sign-in-password", "Enter");
