@@ -46,6 +46,6 @@ pub use error::FilesError;
 pub use file_bytes::FileBytes;
 pub use location::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use media_type::{is_inline, picture_format};
-pub use object_files::ObjectFiles;
+pub use object_files::{Deleted, ObjectFiles};
 pub use preview_locks::PreviewLock;
 pub use upload::{ReceivedFile, Upload};

@@ -44,6 +44,17 @@ struct Shared {
     previews: PreviewLocks,
 }
 
+/// What became of a [deletion](ObjectFiles::delete).
+#[derive(Debug, Default)]
+pub struct Deleted {
+    /// The files that are gone. The others are in use, or cannot be deleted now, and are to
+    /// be deleted later; some of their bytes may be gone.
+    pub files: Vec<FileId>,
+    /// Why some cannot be deleted now: the first error of [`FilesError::Io`] and
+    /// [`FilesError::Storage`].
+    pub error: Option<FilesError>,
+}
+
 enum Kind {
     /// The folder; files on their way are below it, so that they are renamed to their place.
     Folder(PathBuf),
@@ -196,29 +207,40 @@ impl ObjectFiles {
     }
 
     /// Deletes files and their previews, for good; those that do not exist count as
-    /// deleted. Returns the ids of the deleted files: the others are in use, and are to be
-    /// deleted later.
-    ///
-    /// # Errors
-    ///
-    /// [`FilesError::Io`], [`FilesError::Storage`]: some may be deleted.
-    pub async fn delete(&self, ids: &[FileId]) -> Result<Vec<FileId>, FilesError> {
+    /// deleted. One that cannot be deleted keeps no other from it.
+    pub async fn delete(&self, ids: &[FileId]) -> Deleted {
+        let mut deleted = Deleted::default();
         let free: Vec<_> = ids.iter().filter(|id| self.shared.previews.is_free(id)).copied().collect();
-        let names = free.iter().flat_map(|id| [self.name(id, ""), self.name(id, PREVIEW)]);
-        let deletions = names.map(|name| {
-            let store = Arc::clone(&self.shared.store);
-            async move { found(store.delete(&name).await).map(|_| ()) }
+        let deletions = free.iter().map(|id| {
+            let (store, id) = (Arc::clone(&self.shared.store), *id);
+            let names = [self.name(&id, ""), self.name(&id, PREVIEW)];
+            async move {
+                for name in names {
+                    found(store.delete(&name).await)?;
+                }
+                Ok::<_, FilesError>(id)
+            }
         });
         let deletions: Vec<_> = deletions.collect();
-        stream::iter(deletions).buffer_unordered(DELETING_MAX).try_collect::<()>().await?;
+        let mut results = stream::iter(deletions).buffered(DELETING_MAX);
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(id) => deleted.files.push(id),
+                Err(error) => deleted.error = deleted.error.or(Some(error)),
+            }
+        }
         if let Kind::Folder(root) = &self.shared.kind {
-            let mut folders: Vec<_> = free.iter().map(|id| root.join(first_two(id))).collect();
+            let mut folders: Vec<_> = deleted.files.iter().map(|id| root.join(first_two(id))).collect();
             folders.sort();
             folders.dedup();
-            blocking(move || folders.iter().try_for_each(|folder| sync_folder(folder))).await?;
+            let synced = blocking(move || folders.iter().try_for_each(|folder| sync_folder(folder))).await;
+            if let Err(error) = synced {
+                // Each may come back after a crash.
+                deleted = Deleted { files: Vec::new(), error: Some(error.into()) };
+            }
         }
         failpoint::reached("object removed");
-        Ok(free)
+        deleted
     }
 
     /// Moves a file from its way to its place, for good.

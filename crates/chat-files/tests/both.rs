@@ -91,11 +91,29 @@ async fn what_is_kept_is_read_in_parts_and_deleted() {
         place.files.keep_preview(&id(1), "small".into(), &lock).await.unwrap();
         assert_eq!(place.files.preview(&id(1)).await.unwrap(), Some("small".into()));
         let ids = [id(1), id(2), id(3)];
-        assert_eq!(place.files.delete(&ids).await.unwrap(), ids[1..], "one is in use");
+        let deleted = place.files.delete(&ids).await;
+        assert_eq!((&*deleted.files, deleted.error.is_none()), (&ids[1..], true), "one is in use");
         drop(lock);
-        assert_eq!(place.files.delete(&ids).await.unwrap(), ids);
+        assert_eq!(place.files.delete(&ids).await.files, ids);
         assert_eq!(place.names(), [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_deleted_keeps_no_other_from_it() {
+    let place = Place::both().await.remove(0);
+    let ids = [id(1), id(2), id(3)];
+    for id in &ids {
+        place.keep(id, b"hello").await;
+    }
+    let path = place.folder.path().join("files").join(&ids[0].as_str()[..2]).join(ids[0].as_str());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let deleted = place.files.delete(&ids).await;
+    assert_eq!((&*deleted.files, deleted.error.is_some()), (&ids[1..], true));
+    assert_eq!(place.names(), [""; 0]);
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(place.files.delete(&ids).await.files, ids);
 }
 
 #[tokio::test]
@@ -150,6 +168,7 @@ async fn a_storage_that_is_out_is_an_error_and_nothing_hangs() {
     let received = upload.finish(None).await.unwrap();
     assert!(matches!(received.commit().await, Err(FilesError::Storage(_))));
     assert!(matches!(files.read(&id(1), 0..5).await, Err(FilesError::Storage(_))));
-    assert!(matches!(files.delete(&[id(1)]).await, Err(FilesError::Storage(_))));
+    let deleted = files.delete(&[id(1)]).await;
+    assert!(deleted.files.is_empty() && matches!(deleted.error, Some(FilesError::Storage(_))));
     assert_eq!(s3.objects(), [""; 0]);
 }

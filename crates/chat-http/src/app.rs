@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_auth::{Passwords, SignInLimiter, Tokens};
-use chat_core::{RoomName, Username};
+use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{RoomInUse, Shards};
 use chat_store::{
@@ -166,6 +166,12 @@ impl App {
             }
         };
         self.store_check.get(check).await
+    }
+
+    /// Closes the sockets of sessions that were ended, and ends their downloads.
+    pub(crate) async fn end_sessions(&self, sessions: &[SessionId]) {
+        self.files.downloads.revoke_sessions(sessions);
+        self.shards.revoke(sessions).await;
     }
 
     /// The users who have a connection. All shards are asked at most once a second.

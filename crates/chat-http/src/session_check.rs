@@ -71,7 +71,7 @@ async fn check(app: &App, batch: Vec<(SessionId, u64)>) -> bool {
     }
     let ended = ended(batch, &good, now);
     if !ended.is_empty() {
-        app.shards.revoke(&ended).await;
+        app.end_sessions(&ended).await;
         tracing::info!(sessions = ended.len(), "closed the sockets of sessions that were ended elsewhere");
     }
     true

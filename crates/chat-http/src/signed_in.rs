@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chat_core::{SessionId, Username};
 use chat_shard::{causes, now_ms};
+use chat_store::StoreError;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 
@@ -49,6 +50,23 @@ impl SignedIn {
             self.last_seen_at_ms = session.last_seen_at_ms;
         }
         Ok(self)
+    }
+
+    /// Whether the session, which was valid at the request, still is; without a session,
+    /// whether the token has not expired.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub(crate) async fn is_signed_in(&self, app: &App) -> Result<bool, StoreError> {
+        let now = now_ms();
+        match &self.session {
+            Some(id) => {
+                let session = app.parts.sessions.find_session(id, now).await?;
+                Ok(session.is_some_and(|session| session.user == self.user))
+            }
+            None => Ok(now < self.good_until_ms),
+        }
     }
 
     /// Checks the token of a request without its session, which may have been revoked.

@@ -9,16 +9,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat_core::{FileId, Username};
+use chat_core::{FileId, SessionId};
 use chat_files::FileBytes;
-use chat_store::FileRepository;
 use futures_util::StreamExt as _;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-/// The files that are being sent. The log says here which of them nobody may read any more.
-/// Cloning increments a reference count.
+use crate::app::App;
+use crate::signed_in::SignedIn;
+
+/// The files that are being sent. The log says here which of them nobody may read any more,
+/// and requests say which sessions they have ended. Cloning increments a reference count.
 #[derive(Clone, Default)]
 pub(crate) struct Downloads {
     files: Arc<Mutex<HashMap<FileId, Vec<Weak<Signal>>>>>,
@@ -29,13 +31,22 @@ pub(crate) struct Downloads {
 struct Signal {
     is_revoked: AtomicBool,
     waker: AtomicWaker,
+    /// The session of the reader, if there is one.
+    session: Option<SessionId>,
+}
+
+impl Signal {
+    fn revoke(&self) {
+        self.is_revoked.store(true, Ordering::Release);
+        self.waker.wake();
+    }
 }
 
 impl Downloads {
-    /// Is told from now on if the file is taken back. To be called before it is asked who
-    /// may read the file.
-    pub(crate) fn begin(&self, id: &FileId) -> Sending {
-        let signal = Arc::new(Signal::default());
+    /// Is told from now on if the file is taken back, or the session of its reader is ended.
+    /// To be called before it is asked who may read the file.
+    pub(crate) fn begin(&self, id: &FileId, session: Option<&SessionId>) -> Sending {
+        let signal = Arc::new(Signal { session: session.cloned(), ..Signal::default() });
         self.files().entry(*id).or_default().push(Arc::downgrade(&signal));
         Sending { downloads: self.clone(), id: *id, signal }
     }
@@ -47,8 +58,17 @@ impl Downloads {
         let signals: Vec<_> = signals.filter_map(|signal| signal.upgrade()).collect();
         drop(files);
         for signal in signals {
-            signal.is_revoked.store(true, Ordering::Release);
-            signal.waker.wake();
+            signal.revoke();
+        }
+    }
+
+    /// Ends at once what is sent to these sessions.
+    pub(crate) fn revoke_sessions(&self, sessions: &[SessionId]) {
+        let all: Vec<_> = self.files().values().flatten().filter_map(Weak::upgrade).collect();
+        for signal in all {
+            if signal.session.as_ref().is_some_and(|session| sessions.contains(session)) {
+                signal.revoke();
+            }
         }
     }
 
@@ -66,7 +86,7 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// Whether the file was taken back.
+    /// Whether the file was taken back, or the session of its reader ended.
     pub(crate) fn is_revoked(&self) -> bool {
         self.signal.is_revoked.load(Ordering::Acquire)
     }
@@ -85,14 +105,14 @@ impl Drop for Sending {
     }
 }
 
-/// The body of a response: a file, for as long as its reader may read it. The store is
-/// asked again once a second, and the body ends with an error at once when the file is
-/// taken back.
+/// The body of a response: a file, for as long as its reader is signed in and may read it.
+/// The store is asked again once a second, and the body ends with an error at once when the
+/// file is taken back, or the session of the reader is ended on this server.
 pub(crate) struct Download {
     bytes: FileBytes,
     sending: Sending,
-    reader: Username,
-    records: Arc<dyn FileRepository>,
+    reader: Arc<SignedIn>,
+    app: Arc<App>,
     next_check: Instant,
     check: Option<Check>,
 }
@@ -101,30 +121,28 @@ type Check = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 impl Download {
     /// Sends the file from now on; its reader was checked just now.
-    pub(crate) fn new(
-        bytes: FileBytes,
-        sending: Sending,
-        reader: Username,
-        records: Arc<dyn FileRepository>,
-    ) -> Self {
+    pub(crate) fn new(bytes: FileBytes, sending: Sending, reader: SignedIn, app: Arc<App>) -> Self {
         let next_check = Instant::now() + CHECK_INTERVAL;
-        Self { bytes, sending, reader, records, next_check, check: None }
+        Self { bytes, sending, reader: Arc::new(reader), app, next_check, check: None }
     }
 
     fn new_check(&self) -> Check {
-        let (records, id, reader) = (Arc::clone(&self.records), self.sending.id, self.reader.clone());
+        let (app, id, reader) = (Arc::clone(&self.app), self.sending.id, Arc::clone(&self.reader));
         Box::pin(async move {
-            match records.readable_file(&id, &reader).await {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => Err(io::ErrorKind::PermissionDenied.into()),
-                // The client asks for the rest once the store answers again.
-                Err(error) => Err(io::Error::other(error)),
+            // If the store does not answer, the client asks for the rest once it does.
+            let is_signed_in = reader.is_signed_in(&app).await.map_err(io::Error::other)?;
+            let readable =
+                app.parts.files.readable_file(&id, &reader.user).await.map_err(io::Error::other)?;
+            if is_signed_in && readable.is_some() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::PermissionDenied.into())
             }
         })
     }
 }
 
-/// How often it is asked whether the reader may still read the file.
+/// How often it is asked whether the reader is still signed in, and may still read the file.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl hyper::body::Body for Download {
@@ -174,10 +192,18 @@ mod tests {
     fn only_the_named_files_are_revoked_and_nothing_is_kept() {
         let downloads = Downloads::default();
         let [a, b] = [1, 2].map(|byte| FileId::from_bytes([byte; 16]));
-        let (first, second, other) = (downloads.begin(&a), downloads.begin(&a), downloads.begin(&b));
+        let [one, two] = ["one", "two"].map(SessionId::new);
+        let begin = |id: &FileId| downloads.begin(id, None);
+        let (first, second, other) = (begin(&a), begin(&a), begin(&b));
         downloads.revoke(&[a]);
         assert!(first.is_revoked() && second.is_revoked() && !other.is_revoked());
-        assert!(!downloads.begin(&a).is_revoked(), "who comes later asks the store");
+        assert!(!begin(&a).is_revoked(), "who comes later asks the store");
+        drop((first, second, other));
+
+        let [first, second] = [&one, &two].map(|session| downloads.begin(&a, Some(session)));
+        let other = begin(&a);
+        downloads.revoke_sessions(&[one]);
+        assert!(first.is_revoked() && !second.is_revoked() && !other.is_revoked());
         drop((first, second, other));
         assert!(downloads.files().is_empty());
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_core::{AttachedFile, FileId, FileName, MediaType, ReservedFile};
 use chat_files::{FilesError, Upload, failpoint, is_inline};
-use chat_shard::now_ms;
+use chat_shard::{causes, now_ms};
 use http_body_util::Either;
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
@@ -130,6 +130,10 @@ async fn receive(
         }
         failpoint::reached("renamed");
         if !app.parts.files.store_file(&me.user, &file, now_ms()).await? {
+            // Its record may be removed already, and nobody else would find the bytes then.
+            if let Some(error) = app.files.objects.delete(&[id]).await.error {
+                tracing::warn!(error = %causes(&error), "the bytes of a file that came too late remain");
+            }
             return Err(HttpError::FileNotFound);
         }
         failpoint::reached("stored");
@@ -164,7 +168,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, &head.headers).await?;
     let id = FileId::parse(&part).ok_or(HttpError::FileNotFound)?;
     // Before the question who may read it: what is taken back meanwhile is not sent.
-    let sending = app.files.downloads.begin(&id);
+    let sending = app.files.downloads.begin(&id, me.session.as_ref());
     let file = app.parts.files.readable_file(&id, &me.user).await?.ok_or(HttpError::FileNotFound)?;
     let is_head = head.method == Method::HEAD;
     if head.uri.query().is_some_and(asks_for_preview) {
@@ -192,8 +196,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
             }
             return Err(HttpError::FileNotFound);
         };
-        let records = Arc::clone(&app.parts.files);
-        Either::Right(Either::Right(Download::new(bytes, sending, me.user, records)))
+        Either::Right(Either::Right(Download::new(bytes, sending, me, Arc::clone(&app))))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

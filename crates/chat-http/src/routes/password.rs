@@ -104,7 +104,7 @@ async fn replace(
         }
         ended.sort();
         ended.dedup();
-        app.shards.revoke(&ended).await;
+        app.end_sessions(&ended).await;
         tracing::info!(user = user.name.as_str(), sessions_ended = ended.len(), "changed the password");
         Ok(())
     });

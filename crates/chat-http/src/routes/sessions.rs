@@ -74,7 +74,7 @@ pub(super) async fn end(call: Call) -> Result<Response<Body>, HttpError> {
     let tasks = app.tasks.clone();
     let revocation = tasks.spawn(async move {
         app.parts.sessions.revoke_session(&id).await?;
-        app.shards.revoke(&[id]).await;
+        app.end_sessions(&[id]).await;
         tracing::info!(user = me.user.as_str(), "ended a session");
         Ok::<_, HttpError>(())
     });

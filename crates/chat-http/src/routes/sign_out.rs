@@ -63,7 +63,7 @@ pub(super) async fn logout(call: Call) -> Result<Response<Body>, HttpError> {
 /// Ends one session of a user.
 async fn end(app: &App, user: &Username, session: SessionId) -> Result<(), HttpError> {
     app.parts.sessions.revoke_session(&session).await?;
-    app.shards.revoke(&[session]).await;
+    app.end_sessions(&[session]).await;
     tracing::info!(user = user.as_str(), "signed out");
     Ok(())
 }
@@ -76,7 +76,7 @@ async fn end_all(app: &App, user: &Username) -> Result<(), HttpError> {
     sessions.extend(app.parts.sessions.revoke_sessions_of(user).await?);
     sessions.sort();
     sessions.dedup();
-    app.shards.revoke(&sessions).await;
+    app.end_sessions(&sessions).await;
     tracing::info!(user = user.as_str(), "signed out everywhere");
     Ok(())
 }

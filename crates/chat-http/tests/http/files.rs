@@ -3,8 +3,8 @@
 use std::io::Cursor;
 use std::time::{Duration, Instant};
 
-use chat_core::FilesUsage;
-use chat_store::FileRepository as _;
+use chat_core::{FileId, FilesUsage, Username};
+use chat_store::{FileRepository as _, SessionRepository as _};
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -418,6 +418,83 @@ async fn a_download_ends_when_its_message_is_deleted_or_its_reader_removed() {
     rest.clear();
     let _ = removed.read_to_end(&mut rest).await;
     assert!(rest.len() < large.len() - 1000, "{}", rest.len());
+}
+
+#[tokio::test]
+async fn a_download_ends_with_the_session_of_its_reader() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    let large = vec![7; 20 << 20];
+    let file = uploaded(&chat, &alice, "a", &large).await;
+    // The session is ended here, then elsewhere.
+    for is_here in [true, false] {
+        let reply = chat.login("alice", "password").await;
+        let cookie = reply.header("set-cookie").unwrap().split(';').next().unwrap();
+        let mut stream = chat.connect().await;
+        stream.write_all(&chat.request("GET", &address(&file), &[("Cookie", cookie)], b"")).await.unwrap();
+        let mut head = [0; 1000];
+        stream.read_exact(&mut head).await.unwrap();
+        assert!(head.starts_with(b"HTTP/1.1 200 OK"));
+        if is_here {
+            let reply = chat.call("POST", "/api/logout", &[("Cookie", cookie)], b"").await;
+            assert_eq!(reply.status, 200);
+        } else {
+            chat.store.memory.revoke_sessions_of(&Username::known("alice").unwrap()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+        // What the buffers of both ends hold may still arrive.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.len() < large.len() - 1000, "{}", rest.len());
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_cannot_be_removed_keep_no_others() {
+    let chat = Chat::with(|options| options.files.sweep_interval = Duration::from_millis(100)).await;
+    let alice = chat.sign_in("alice").await;
+    let folder = chat.uploads.path().join("files");
+    let path = |file: &Value| {
+        let id = file["id"].as_str().unwrap();
+        folder.join(&id[..2]).join(id)
+    };
+    // More than are deleted in one step.
+    let mut stuck = Vec::new();
+    for _ in 0..101 {
+        stuck.push(uploaded(&chat, &alice, "stuck", b"x").await);
+    }
+    for file in &stuck {
+        std::fs::remove_file(path(file)).unwrap();
+        std::fs::create_dir(path(file)).unwrap();
+    }
+    let drop_one = async |file: &Value| {
+        let id = FileId::parse(file["id"].as_str().unwrap()).unwrap();
+        chat.store.memory.drop_file(&id).await.unwrap();
+    };
+    for file in &stuck {
+        drop_one(file).await;
+    }
+    for _ in 0..5 {
+        drop_one(&uploaded(&chat, &alice, "other", b"x").await).await;
+    }
+    wait_for_files(&chat, 101).await;
+    assert_eq!(stored(&chat), Vec::<String>::new());
+    // They go once they can.
+    for file in &stuck {
+        std::fs::remove_dir(path(file)).unwrap();
+    }
+    wait_for_files(&chat, 0).await;
+}
+
+/// Waits until the store has so many files.
+async fn wait_for_files(chat: &Chat, count: u64) {
+    for _ in 0..1_000 {
+        if usage(chat).await.files == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", usage(chat).await);
 }
 
 #[tokio::test]
