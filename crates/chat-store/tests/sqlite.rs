@@ -12,8 +12,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use chat_core::Outcome;
-use chat_store::{DatabaseUrl, EventLog, SqliteOptions, SqliteStore, StoreError, Stores, migrations};
+use chat_core::{Outcome, SearchScope, SearchedWords};
+use chat_store::{
+    DatabaseUrl, EventLog, SearchQuery, SqliteOptions, SqliteStore, StoreError, Stores, migrations,
+};
 use common::{ALL, TestStore, batch, draft, name, room, texts};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
@@ -73,6 +75,98 @@ async fn a_file_that_cannot_be_opened_is_named() {
         let sentence = message(&refusal(&database).await);
         assert!(!sentence.contains("no file can be written"), "{sentence}");
         assert!(sentence.contains(&format!("chat.db{ending}: ")), "{sentence}");
+    }
+}
+
+/// What the search finds after the index was brought up to date.
+async fn search_cake(store: &TestStore) -> usize {
+    while store.search.index_some(10).await.unwrap().has_more {}
+    let query = SearchQuery {
+        words: SearchedWords::parse("cake").unwrap(),
+        scope: SearchScope::All,
+        from: None,
+        before: None,
+        limit: 50,
+    };
+    store.search.search(&name("alice"), &query).await.unwrap().messages.len()
+}
+
+#[tokio::test]
+async fn an_index_of_the_search_that_is_missing_or_damaged_is_made_anew() {
+    let mut store = TestStore::sqlite().await;
+    let texts: Vec<_> = (0..40).map(|_| draft(&room("kitchen"), "alice", &"cake ".repeat(50))).collect();
+    store.append(&texts, 1).await;
+    let index = store.path().with_file_name("chat.search.db");
+    for damage in ["nothing", "missing", "garbage", "half", "one page", "only a header", "a dangling link"] {
+        assert_eq!(search_cake(&store).await, 40, "before {damage}");
+        let (url, kept) = store.closed().await;
+        let bytes = std::fs::read(&index).unwrap();
+        assert!(bytes.len() > 16_384);
+        match damage {
+            "missing" => std::fs::remove_file(&index).unwrap(),
+            "garbage" => std::fs::write(&index, "not a database ".repeat(1_000)).unwrap(),
+            "half" => std::fs::write(&index, &bytes[..bytes.len() / 2]).unwrap(),
+            "one page" => std::fs::write(&index, &bytes[..4_096]).unwrap(),
+            "only a header" => std::fs::write(&index, &bytes[..100]).unwrap(),
+            "a dangling link" => {
+                std::fs::remove_file(&index).unwrap();
+                std::os::unix::fs::symlink("missing/target", &index).unwrap();
+            }
+            _ => {}
+        }
+        store = TestStore::open_kept(url, kept).await;
+    }
+    assert_eq!(search_cake(&store).await, 40);
+    // Nothing of a damaged index is kept: it has words of messages.
+    let files = std::fs::read_dir(index.parent().unwrap()).unwrap();
+    assert!(!files.flatten().any(|file| file.file_name().to_string_lossy().contains(".before-")));
+}
+
+#[tokio::test]
+async fn what_is_in_the_place_of_the_index_of_the_search_is_kept() {
+    let store = TestStore::sqlite().await;
+    store.append(&[draft(&room("kitchen"), "alice", "cake")], 1).await;
+    let index = store.path().with_file_name("chat.search.db");
+    let (url, kept) = store.closed().await;
+    std::fs::remove_file(&index).unwrap();
+    let mut program = other_program(&index).await;
+    run(&mut program, "CREATE TABLE meta (key TEXT, value TEXT); INSERT INTO meta VALUES ('a', 'b')").await;
+    program.close().await.unwrap();
+    let before = std::fs::read(&index).unwrap();
+    let store = TestStore::open_kept(url, kept).await;
+    assert_eq!(search_cake(&store).await, 1);
+    let (url, kept) = store.closed().await;
+    std::fs::remove_file(&index).unwrap();
+    std::fs::create_dir(&index).unwrap();
+    let store = TestStore::open_kept(url, kept).await;
+    assert_eq!(search_cake(&store).await, 1);
+    let files = std::fs::read_dir(index.parent().unwrap()).unwrap().flatten();
+    let kept: Vec<_> =
+        files.map(|file| file.path()).filter(|path| path.to_string_lossy().contains(".before-")).collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let file = kept.iter().find(|path| path.is_file()).unwrap();
+    assert!(std::fs::read(file).unwrap() == before);
+}
+
+/// A command that runs as root, on the database of another user.
+#[tokio::test]
+async fn the_index_of_the_search_belongs_to_the_owner_of_the_database() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    let store = TestStore::sqlite().await;
+    let index = store.path().with_file_name("chat.search.db");
+    let path = store.path();
+    let (url, kept) = store.closed().await;
+    // Only root can give files away.
+    if chown(&path, Some(4_321), Some(4_321)).is_err() {
+        return;
+    }
+    std::fs::remove_file(&index).unwrap();
+    let store = TestStore::open_kept(url, kept).await;
+    assert_eq!(search_cake(&store).await, 0);
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        let file = std::fs::metadata(format!("{}{ending}", index.display())).unwrap();
+        assert_eq!((file.uid(), file.gid()), (4_321, 4_321), "{ending}");
     }
 }
 

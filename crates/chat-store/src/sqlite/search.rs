@@ -34,23 +34,36 @@ pub(super) struct Search {
 
 impl Search {
     /// Opens the index of a database with this epoch. One of another epoch, of other rules or
-    /// one that cannot be read is made anew.
+    /// one that cannot be read is deleted and made anew; what is not an index is kept under
+    /// another name.
     pub(super) async fn open(
         database: &Path,
         epoch: &str,
         options: SqliteOptions,
     ) -> Result<Self, StoreError> {
         let path = search_path(database);
+        if path.is_dir() {
+            keep(&path)?;
+        }
         let file = DatabaseFile::claim_unsynced(&path, options)?;
-        let connection = match connect(&file, epoch).await {
-            Ok(Some(connection)) => connection,
+        private_files::give_to_owner_of(database, &with_ending(file.path(), ".lock"));
+        let connection = match connect(&file, database, epoch).await {
+            Ok(Found::Index(connection)) => connection,
             found => {
-                if let Err(error) = found {
-                    tracing::warn!(%error, "the index of the search cannot be read, and is made anew");
+                match found {
+                    Ok(Found::Foreign) => keep(file.path())?,
+                    // It has words of messages, so that nothing of it is kept.
+                    Ok(_) => delete(file.path())?,
+                    Err(error) => {
+                        let path = file.path().display();
+                        tracing::warn!(file = %path, %error, "the index of the search cannot be read, and is made anew");
+                        delete(file.path())?;
+                    }
                 }
-                delete(file.path())?;
-                let connection = connect(&file, epoch).await?;
-                connection.ok_or(StoreError::Damaged { what: "the new index of the search" })?
+                match connect(&file, database, epoch).await? {
+                    Found::Index(connection) => connection,
+                    _ => return Err(StoreError::Damaged { what: "the new index of the search" }),
+                }
             }
         };
         Self::start(connection, file, options).await
@@ -106,13 +119,21 @@ fn search_path(database: &Path) -> PathBuf {
     path.into()
 }
 
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// What SQLite appends to the name of a database.
+const ENDINGS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
 fn delete(path: &Path) -> Result<(), StoreError> {
-    for ending in ["", "-wal", "-shm", "-journal"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        match std::fs::remove_file(Path::new(&name)) {
+    for ending in ENDINGS {
+        let name = with_ending(path, ending);
+        match std::fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(cannot_write(path, Path::new(&name), error));
+                return Err(cannot_write(path, &name, error));
             }
             _ => {}
         }
@@ -120,38 +141,79 @@ fn delete(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Opens the connection that writes, and makes the tables of an empty file. `None` if the file
-/// is the index of something else.
-async fn connect(file: &DatabaseFile, epoch: &str) -> Result<Option<SqliteConnection>, StoreError> {
-    private_files::open(file.path()).map_err(|source| cannot_write(file.path(), file.path(), source))?;
-    let mut connection = file.writing().connect().await.map_err(StoreError::unavailable)?;
-    sqlx::raw_sql("PRAGMA journal_mode = WAL")
-        .execute(&mut connection)
-        .await
-        .map_err(StoreError::unavailable)?;
-    let tables = sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await;
-    if tables.map_err(StoreError::unavailable)?.integer(0)? == 0 {
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(StoreError::unavailable)?;
-        for sql in TABLES {
-            sqlx::raw_sql(*sql).execute(&mut connection).await.map_err(StoreError::unavailable)?;
+/// Gives what is at this path, which is not an index, a name of its own.
+fn keep(path: &Path) -> Result<(), StoreError> {
+    let kept = with_ending(path, &format!(".before-{}", uuid::Uuid::now_v7()));
+    for ending in ENDINGS {
+        let name = with_ending(path, ending);
+        match std::fs::rename(&name, with_ending(&kept, ending)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(cannot_write(path, &name, error));
+            }
+            _ => {}
         }
+    }
+    tracing::warn!(
+        file = %path.display(), kept = %kept.display(),
+        "this is not an index of the search: it has another name now"
+    );
+    Ok(())
+}
+
+/// What the file of the index is.
+enum Found {
+    /// The index of this database, and the connection that writes.
+    Index(SqliteConnection),
+    /// The index of another epoch, or of another version.
+    Stale,
+    /// A database of something else.
+    Foreign,
+}
+
+/// Opens the connection that writes, and makes the tables of an empty file. A database of
+/// something else is not changed.
+async fn connect(file: &DatabaseFile, database: &Path, epoch: &str) -> Result<Found, StoreError> {
+    let path = file.path();
+    private_files::open(path).map_err(|source| cannot_write(path, path, source))?;
+    private_files::give_to_owner_of(database, path);
+    let mut connection = file.writing().connect().await.map_err(StoreError::unavailable)?;
+    let tables = sqlx::query(
+        "SELECT count(*), count(*) FILTER (WHERE name IN ('meta', 'documents', 'found')) FROM sqlite_schema",
+    );
+    let tables = tables.fetch_one(&mut connection).await.map_err(StoreError::unavailable)?;
+    let (tables, known) = (tables.integer(0)?, tables.integer(1)?);
+    if tables > 0 && known < 3 {
+        connection.close().await.map_err(StoreError::unavailable)?;
+        return Ok(Found::Foreign);
+    }
+    run_all(&mut connection, &["PRAGMA journal_mode = WAL"]).await?;
+    if tables == 0 {
+        run_all(&mut connection, &["BEGIN IMMEDIATE"]).await?;
+        run_all(&mut connection, TABLES).await?;
         sqlx::query("INSERT INTO meta (key, value) VALUES ('of', ?1)")
             .bind(index_of(epoch))
             .execute(&mut connection)
             .await
             .map_err(StoreError::unavailable)?;
-        sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(StoreError::unavailable)?;
+        run_all(&mut connection, &["COMMIT"]).await?;
     }
     let found = sqlx::query("SELECT value FROM meta WHERE key = 'of'").fetch_optional(&mut connection).await;
-    let is_ours = match found.map_err(StoreError::unavailable)? {
+    let is_current = match found.map_err(StoreError::unavailable)? {
         Some(row) => row.text(0)? == index_of(epoch),
         None => false,
     };
-    if is_ours {
-        return Ok(Some(connection));
+    if is_current {
+        return Ok(Found::Index(connection));
     }
     connection.close().await.map_err(StoreError::unavailable)?;
-    Ok(None)
+    Ok(Found::Stale)
+}
+
+async fn run_all(connection: &mut SqliteConnection, statements: &[&'static str]) -> Result<(), StoreError> {
+    for sql in statements {
+        sqlx::raw_sql(*sql).execute(&mut *connection).await.map_err(StoreError::unavailable)?;
+    }
+    Ok(())
 }
 
 /// What the file is the index of: the epoch, the tables, and the rules of words.
@@ -413,15 +475,9 @@ impl SearchIndex for SqliteStore {
     fn reindex(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut writing = self.search.writer.begin().await?;
-            let work = async {
-                for sql in
-                    ["DROP TABLE found", "DELETE FROM documents", "DELETE FROM topics", FOUND, SECURE_DELETE]
-                {
-                    let done = sqlx::raw_sql(sql).execute(&mut writing.connection).await;
-                    done.map_err(StoreError::unavailable)?;
-                }
-                Ok(())
-            };
+            let statements =
+                ["DROP TABLE found", "DELETE FROM documents", "DELETE FROM topics", FOUND, SECURE_DELETE];
+            let work = run_all(&mut writing.connection, &statements);
             let work = work.await;
             writing.finish(work).await?;
             self.search.indexer.start_over().await;

@@ -131,6 +131,11 @@ impl TestStore {
         (self.url, KeptDatabase { folder: self.folder, database: self.database })
     }
 
+    /// A database that was [closed](Self::closed), after a restart.
+    pub(crate) async fn open_kept(url: DatabaseUrl, kept: KeptDatabase) -> Self {
+        Self::open(url, kept.folder, kept.database).await
+    }
+
     /// The same database after a restart.
     pub(crate) async fn reopened(self) -> Self {
         self.stores.close().await;
@@ -361,7 +366,7 @@ impl OldDatabase {
     /// The store on this database, after it was migrated.
     pub(crate) async fn migrated(self) -> TestStore {
         migrations::up(&self.url).await.unwrap();
-        TestStore::open(self.url, self.kept.folder, self.kept.database).await
+        TestStore::open_kept(self.url, self.kept).await
     }
 }
 
