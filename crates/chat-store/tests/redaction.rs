@@ -73,7 +73,7 @@ async fn texts_that_were_taken_back_are_in_no_file() {
     for batch in messages.chunks(100) {
         let mut drafts = Vec::new();
         for (here, seq) in batch {
-            let (room, length) = (&rooms[*here], below(90));
+            let (room, length) = (&rooms[*here], 1 + below(90));
             drafts.push(match seq % 3 {
                 0 => delete(room, "alice", *seq),
                 1 => edit(room, "alice", *seq, &"clean".repeat(length + 1)),
