@@ -412,6 +412,8 @@ async fn the_schema_goes_up_and_down() {
     assert!(!folder.path().join("chat.db").exists());
 
     let steps = [
+        (10, "search"),
+        (9, "files"),
         (8, "changes"),
         (7, "rooms"),
         (6, "administrators"),
