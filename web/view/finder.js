@@ -47,7 +47,7 @@ export class Finder {
     this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
     this.#list.addEventListener("click", (event) => {
       const option = event.target instanceof Element ? event.target.closest("li") : null;
-      if (option) this.#choose(Number(option.dataset.index));
+      if (option) this.#choose(Number(option.dataset.index), true);
     });
     this.#dialog.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -98,6 +98,10 @@ export class Finder {
     const all = [...known.slice(0, found.length > 0 ? KNOWN_MAX : CHOICES_MAX), ...found];
     this.#choices = all.filter(({ key }) => (typed.startsWith("@") ? key.startsWith("@") : !typed.startsWith("#") || key.startsWith("#"))).slice(0, CHOICES_MAX);
     const name = typed.replace(/^[#@]/, "").trim();
+    // A room is made by those who ask for one: words alone are first those of messages.
+    const isAddress = /^[#@]/.test(typed);
+    const search = this.#hooks.searches() ? [/** @type {Choice} */ ({ key: NOWHERE, title: typed, isSearch: true })] : [];
+    if (!isAddress) this.#choices.push(...search);
     // The server keeps names of users in NFC, and names of rooms as they are.
     const person = name.normalize("NFC");
     for (const key of /** @type {Key[]} */ ([`#${name}`, `@${person}`])) {
@@ -106,9 +110,7 @@ export class Finder {
         this.#choices.push({ key, title: key.slice(1), isNew: true });
       }
     }
-    if (this.#hooks.searches()) {
-      this.#choices.push({ key: NOWHERE, title: typed, isSearch: true });
-    }
+    if (isAddress) this.#choices.push(...search);
     this.#chosen = 0;
     this.#list.replaceChildren(...this.#choices.map(option));
     this.#mark();
@@ -132,12 +134,16 @@ export class Finder {
     this.#text.setAttribute("aria-activedescendant", this.#choices.length > 0 ? `choice-${this.#chosen}` : "");
   }
 
-  /** @param {number} index */
-  #choose(index) {
+  /**
+   * @param {number} index
+   * @param {boolean} [isMeant] whether the user has pointed at the choice, not only pressed Enter
+   */
+  #choose(index, isMeant = index > 0) {
     const choice = this.#choices[index];
-    if (this.#isSearching && (!choice || choice.isNew)) {
-      // A room is not opened before it is known whether there is somebody of this name.
+    if (this.#isSearching && (!choice || choice.isNew || (choice.isSearch && !isMeant))) {
+      // It is not known yet whether there is a room or somebody of this name.
       this.#isChosen = true;
+      this.#chosen = Math.max(0, index);
     } else if (choice) {
       this.#dialog.close();
       choice.isSearch ? this.#hooks.search(choice.title) : this.#hooks.chosen(choice.key);

@@ -39,7 +39,7 @@ export const enLater = {
   tooManyTries: (when) => `Too many attempts. Please try again ${when}.`,
   serverBusy: "The server is busy. Please try again in a few seconds.",
   serverBroke: "Something broke on the server. Please try again.",
-  findHint: "A room or a name",
+  findHint: "A room, a name, or words of messages",
   goToRoom: (name) => `Open the room “${name}”`,
   writeTo: (name) => `Write to ${name} privately`,
   room: "room",

@@ -12,7 +12,7 @@ export const en = {
   rooms: "Rooms",
   people: "Direct",
   conversations: "Conversations",
-  find: "Find or open",
+  find: "Search",
   nobodyYet: "Nobody yet. Press + to write to somebody.",
   allRooms: "All rooms",
   newRoom: "New room",

@@ -38,7 +38,7 @@ export const ruLater = {
   tooManyTries: (/** @type {string} */ when) => `Слишком много попыток. Попробуйте ещё раз ${when}.`,
   serverBusy: "Сервер занят. Попробуйте через несколько секунд.",
   serverBroke: "На сервере что-то сломалось. Попробуйте ещё раз.",
-  findHint: "Комната или имя",
+  findHint: "Комната, имя или слова из сообщений",
   goToRoom: (/** @type {string} */ name) => `Открыть комнату «${name}»`,
   writeTo: (/** @type {string} */ name) => `Написать лично: ${name}`,
   room: "комната",

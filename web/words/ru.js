@@ -12,7 +12,7 @@ export const ru = {
   rooms: "Комнаты",
   people: "Личные",
   conversations: "Разговоры",
-  find: "Найти или открыть",
+  find: "Поиск",
   nobodyYet: "Пока никого. Нажмите «+», чтобы написать.",
   allRooms: "Все комнаты",
   newRoom: "Новая комната",

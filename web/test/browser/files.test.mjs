@@ -333,6 +333,8 @@ scenario("pictures on the whole screen: keys, focus, and a finger", async () => 
   assert.deepEqual(violations, []);
   await page.keyboard.press("ArrowRight");
   await shows(page, "two.png");
+  const spaceLeft = await page.$eval(".stage", (stage) => stage.getBoundingClientRect().bottom - stage.querySelector("img").getBoundingClientRect().bottom);
+  assert.ok(spaceLeft >= 0, `all of a picture is seen that is higher than the window: ${spaceLeft}`);
   await page.keyboard.press("End");
   await shows(page, "three.png");
   await page.keyboard.press("ArrowRight");

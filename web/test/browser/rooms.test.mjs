@@ -324,6 +324,13 @@ scenario("the finder finds rooms and people of the server", async () => {
   await alice.page.keyboard.type("quincy");
   await alice.page.keyboard.press("Enter");
   await alice.page.waitForURL("**/u/quincy");
+  // Words that name nothing are looked for in messages, and open no room.
+  await alice.page.keyboard.press("Control+k");
+  await alice.page.keyboard.type("sandpaper");
+  await alice.page.keyboard.press("Enter");
+  await alice.page.locator("#search-text").waitFor();
+  assert.equal(await alice.page.inputValue("#search-text"), "sandpaper");
+  assert.equal(new URL(alice.page.url()).pathname, "/u/quincy");
 });
 
 scenario("a new user of a new server is welcomed", async () => {
