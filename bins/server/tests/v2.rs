@@ -70,7 +70,7 @@ async fn hello_describes_the_server(setup: Setup) {
     assert_eq!(hello["limits"]["frame_max_bytes"], 131_072);
     assert_eq!(
         hello["features"],
-        json!(["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms"])
+        json!(["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files"])
     );
     assert_eq!((&hello["privates"], &hello["has_more"]), (&json!([]), &json!(false)));
 }
