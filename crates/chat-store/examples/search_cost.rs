@@ -56,7 +56,7 @@ async fn measure(name: &str, url: &DatabaseUrl, messages: u64) -> Result<(), Box
     println!("{:9} {:34} {:>6} {:>8} {:>8} {:>8}", "store", "search", "found", "median", "p99", "slowest");
     let room = |number: u64| SearchScope::Room(writer.room_name(number));
     let everywhere = |text: &str| query(text, SearchScope::All, None);
-    let searches: Vec<(&str, Result<SearchQuery, Box<dyn Error>>)> = vec![
+    let searches = [
         ("a common word", everywhere("это ")),
         ("a common word, as a beginning", everywhere("это")),
         ("a rare word", everywhere("иголка ")),
@@ -115,12 +115,14 @@ async fn appends(name: &str, stores: &Stores, writer: &mut Writer) -> Result<(),
             Ok::<_, Box<dyn Error>>(count as f64 / start.elapsed().as_secs_f64())
         };
         let index = async {
-            while is_indexing {
-                let start = Instant::now();
-                if stores.search.index_some(500).await.is_err() {
-                    break;
+            if is_indexing {
+                loop {
+                    let start = Instant::now();
+                    if stores.search.index_some(500).await.is_err() {
+                        break;
+                    }
+                    tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
                 }
-                tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
             }
             std::future::pending::<()>().await;
         };

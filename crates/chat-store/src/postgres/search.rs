@@ -166,8 +166,8 @@ fn vector_of(document: &Document) -> String {
         vector.push_str(&quoted(mark));
         vector.push(' ');
     }
-    for level in 0..SPANS.len() {
-        vector.push_str(&quoted(&mark_of_span(level, document.at_ms >> SPANS[level])));
+    for (level, span) in SPANS.iter().enumerate() {
+        vector.push_str(&quoted(&mark_of_span(level, document.at_ms >> span)));
         vector.push(' ');
     }
     if is_long {

@@ -40,10 +40,7 @@ pub(crate) fn milliseconds(documents: &[Document]) -> Vec<i64> {
 ///
 /// The first message of a millisecond gets the middle; older messages, which are added after
 /// newer ones, go down from there.
-pub(crate) fn assign<'a>(
-    documents: &'a [Document],
-    mut used: BTreeMap<i64, (i64, i64)>,
-) -> Vec<(i64, &'a Document)> {
+pub(crate) fn assign(documents: &[Document], mut used: BTreeMap<i64, (i64, i64)>) -> Vec<(i64, &Document)> {
     let mut sorted: Vec<&Document> = documents.iter().collect();
     sorted.sort_by_key(|document| (document.topic, document.seq));
     let (old, new): (Vec<&Document>, Vec<&Document>) =

@@ -388,7 +388,7 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
     async fn compare(&mut self, after: i64, done: &mut Done) -> Result<(), S::Error> {
         let count = columns::column(TOPICS_AT_ONCE as u64);
         let rows = self.statements.rows(TOPICS_AFTER, &[Value::Number(after), Value::Number(count)]).await?;
-        let topics = rows.iter().map(|row| log_topic(row)).collect::<Result<Vec<_>, StoreError>>()?;
+        let topics = rows.iter().map(log_topic).collect::<Result<Vec<_>, StoreError>>()?;
         let ids: Vec<i64> = topics.iter().map(|topic| topic.id).collect();
         let known = self.index.progress(&ids).await?;
         let known: HashMap<i64, Progress> =
@@ -423,7 +423,7 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
         }
         let keys: Vec<_> = topics.iter().map(columns::topic_key).collect();
         let rows = self.statements.rows(S::PAGES.search_topics, &[Value::Text(&json(&keys)?)]).await?;
-        Ok(rows.iter().map(|row| log_topic(row)).collect::<Result<_, StoreError>>()?)
+        Ok(rows.iter().map(log_topic).collect::<Result<_, StoreError>>()?)
     }
 }
 
