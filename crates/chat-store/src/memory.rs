@@ -632,7 +632,7 @@ impl FileRepository for MemoryStore {
 
 impl SearchIndex for MemoryStore {
     /// Looks at the newest messages, a part at a time, so that the log is not locked for
-    /// long. It compares at most [`SEARCH_MAX_MESSAGES`].
+    /// long. It compares at most 20,000 messages.
     fn search<'a>(&'a self, reader: &'a Username, query: &'a SearchQuery) -> StoreFuture<'a, SearchPage> {
         Box::pin(async move {
             let (mut page, mut before) = (SearchPage::default(), query.before);
