@@ -466,7 +466,7 @@ async function newPage(context) {
   });
   page.on("console", (message) => {
     // Some scenarios are about a lost network or a wrong password.
-    if (["error", "warning"].includes(message.type()) && !/Failed to load resource|WebSocket connection|Service Worker registration blocked/.test(message.text())) {
+    if (["error", "warning"].includes(message.type()) && !/Failed to load resource|An unknown error occurred when fetching the script|WebSocket connection|Service Worker registration blocked/.test(message.text())) {
       problems.push(message.text());
     }
   });

@@ -48,7 +48,7 @@ scenario("everything can be done by keyboard, from the door to signing out", asy
   // To another room by its name, then to the next in the sidebar.
   await keys.press("Control+k");
   await page.waitForFunction(() => document.activeElement?.id === "finder-text");
-  await keys.type("книги & books");
+  await keys.type("#книги & books");
   await keys.press("Enter");
   await page.waitForURL("**/r/%D0%BA%D0%BD%D0%B8%D0%B3%D0%B8%20%26%20books");
   await page.waitForFunction(() => document.activeElement?.id === "text");
