@@ -292,6 +292,10 @@ scenario("a room is left once nothing is unsent, and Back does not join it again
   await alice.goto(`/r/${there}`);
   await alice.say("hello");
   await alice.allStored();
+  // The menu's code comes over the network, too.
+  await alice.page.click("#talk-more");
+  await alice.page.waitForSelector("#leave");
+  await alice.page.keyboard.press("Escape");
   network.down();
   await alice.page.waitForSelector("#subtitle.away");
   await alice.say("bye");
