@@ -84,7 +84,8 @@ export class Above {
     this.#hooks = hooks;
     client.addTyping(Typing);
     this.#presence = new Presence(client, { ...hooks, looks: showPicture });
-    setInterval(() => document.hidden || this.#presence.update(performance.now()), ASKED_EVERY_MS);
+    // More often than the server is asked: else an answer that is almost old enough stays as long again.
+    setInterval(() => document.hidden || this.#presence.update(performance.now()), ASKED_EVERY_MS / 6);
     addSymbols(SYMBOLS);
     const searches = () => (me.features ?? []).includes("search") || client.features.has("search");
     this.search = new SearchPanel(client, directory);
