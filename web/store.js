@@ -1,14 +1,15 @@
 // The outbox on the disk: IndexedDB, one record for each message, and each change of
 // one, that is not known to be stored, with the tab that sends it.
 
+import { Records } from "./records.js";
+
 /** @typedef {import("./logic/outbox.js").Item} Item */
 /** @typedef {Item & { user: string | string[], tab: string }} Record */
 
 export class OutboxStore {
   #user;
   #tab;
-  /** Null until it is needed, and after the browser has closed it. @type {Promise<IDBDatabase | null> | null} */
-  #database = null;
+  #disk = new Records("chat", "outbox", ["user", "nonce"]);
 
   /**
    * @param {string} user
@@ -23,12 +24,12 @@ export class OutboxStore {
   async keep(item) {
     const user = item.kind ? this.#changer : this.#user;
     const record = { ...item, state: item.state === "failed" ? "failed" : "waiting", user, tab: this.#tab };
-    await this.#run("readwrite", (store) => store.put(record));
+    await this.#disk.run("readwrite", (store) => store.put(record));
   }
 
   /** @param {string} nonce */
   async drop(nonce) {
-    await this.#run("readwrite", (store) => {
+    await this.#disk.run("readwrite", (store) => {
       store.delete([this.#user, nonce]);
       store.delete([this.#changer, nonce]);
     });
@@ -73,7 +74,7 @@ export class OutboxStore {
   async #records(mode, act) {
     /** @type {Record[]} */
     let records = [];
-    await this.#run(mode, (store) => {
+    await this.#disk.run(mode, (store) => {
       records = [];
       for (const user of [this.#user, this.#changer]) {
         const request = store.getAll(IDBKeyRange.bound([user], [user, []]));
@@ -85,77 +86,4 @@ export class OutboxStore {
     });
     return records;
   }
-
-  /**
-   * Runs a transaction. A browser may close the database at any time, as phones do
-   * while the page is in the background: then it is opened again.
-   * @param {IDBTransactionMode} mode
-   * @param {(store: IDBObjectStore) => void} act
-   */
-  async #run(mode, act) {
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      const opening = (this.#database ??= open(() => this.#forget(opening)));
-      const database = await opening;
-      if (database && (await run(database, mode, act))) {
-        return;
-      }
-      database?.close();
-      this.#forget(opening);
-    }
-  }
-
-  /** @param {Promise<IDBDatabase | null>} database a database that is closed */
-  #forget(database) {
-    if (this.#database === database) {
-      this.#database = null;
-    }
-  }
 }
-
-/**
- * @param {IDBDatabase} database
- * @param {IDBTransactionMode} mode
- * @param {(store: IDBObjectStore) => void} act
- * @returns {Promise<boolean>} whether the transaction has committed
- */
-function run(database, mode, act) {
-  return new Promise((resolve) => {
-    try {
-      const transaction = database.transaction(STORE, mode, { durability: "strict" });
-      transaction.oncomplete = () => resolve(true);
-      transaction.onabort = () => resolve(false);
-      act(transaction.objectStore(STORE));
-    } catch {
-      resolve(false);
-    }
-  });
-}
-
-/**
- * @param {() => void} closed
- * @returns {Promise<IDBDatabase | null>} null if the browser gives no storage: then messages are only in memory
- */
-function open(closed) {
-  return new Promise((resolve) => {
-    try {
-      const request = indexedDB.open("chat", 1);
-      request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: ["user", "nonce"] });
-      request.onsuccess = () => {
-        const database = request.result;
-        database.onclose = closed;
-        // Another tab deletes the database, and would wait for this one.
-        database.onversionchange = () => {
-          database.close();
-          closed();
-        };
-        resolve(database);
-      };
-      request.onerror = () => resolve(null);
-      request.onblocked = () => resolve(null);
-    } catch {
-      resolve(null);
-    }
-  });
-}
-
-const STORE = "outbox";

@@ -17,7 +17,7 @@ use crate::config::Config;
 pub(crate) struct Lacking {
     /// How many have no bytes: they were deleted since the backup began, or are lost.
     pub(crate) missing: u64,
-    /// Those that cannot be read, or have another size, as sentences.
+    /// A sentence for each file that cannot be read, or has another size.
     pub(crate) damaged: Vec<String>,
 }
 

@@ -18,10 +18,10 @@ pub struct AttachedFile {
     pub media_type: String,
     /// The bytes of what is stored: a picture loses its metadata.
     pub size: u64,
-    /// Of a picture: its width in pixels, as it is shown.
+    /// The width of a picture in pixels, as it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    /// Of a picture: its height in pixels, as it is shown.
+    /// The height of a picture in pixels, as it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
 }
@@ -30,8 +30,8 @@ pub struct AttachedFile {
 pub const FILES_MAX: usize = 10;
 
 impl AttachedFile {
-    /// What it counts against [`Options::outbox_max_bytes`](crate::Options::outbox_max_bytes):
-    /// its texts, and its numbers.
+    /// The bytes that a file counts against
+    /// [`Options::outbox_max_bytes`](crate::Options::outbox_max_bytes): its texts and numbers.
     pub(crate) fn bytes(&self) -> usize {
         self.id.len() + self.name.len() + self.media_type.len() + size_of::<Self>()
     }

@@ -154,7 +154,7 @@ pub struct AttachedFile {
     pub media_type: MediaType,
     /// The bytes of what is stored; 0 of an empty file.
     pub size: u64,
-    /// Of a picture: width and height in pixels, as it is shown.
+    /// The width and height of a picture in pixels, as it is shown.
     pub dimensions: Option<(u32, u32)>,
 }
 
@@ -196,10 +196,10 @@ pub(crate) struct FileFields<'a> {
     media_type: Cow<'a, str>,
     /// Bytes.
     size: u64,
-    /// Of a picture: its width in pixels, as it is shown.
+    /// The width of a picture in pixels, as it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     width: Option<u32>,
-    /// Of a picture: its height in pixels, as it is shown.
+    /// The height of a picture in pixels, as it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     height: Option<u32>,
 }

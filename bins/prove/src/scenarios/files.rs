@@ -94,7 +94,7 @@ struct Writer {
     stop: Arc<AtomicBool>,
 }
 
-/// What is known of the files of a user.
+/// The files of a user, as the answers of the server describe them.
 #[derive(Default)]
 struct Notes {
     kept: Vec<Kept>,

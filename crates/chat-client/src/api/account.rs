@@ -30,7 +30,8 @@ pub struct Me {
 pub struct ServerInfo {
     /// The name of the chat.
     pub title: String,
-    /// Who can create an account, such as `open` (everybody) or `closed` (nobody over HTTP).
+    /// The setting that says who can create an account: `open` (everybody) or `closed` (nobody
+    /// over HTTP).
     pub registration: String,
     /// The fewest characters of a new password.
     #[serde(default)]

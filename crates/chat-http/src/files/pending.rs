@@ -20,8 +20,8 @@ impl PendingFile {
         Self { app, id: Some(id) }
     }
 
-    /// The file is stored; or nobody knows whether it is, and it is deleted with the other
-    /// files that no message has.
+    /// Leaves the file as it is: it is stored, or the store did not say whether it is. In the
+    /// second case the file is deleted with the other files that no message has.
     pub(crate) fn leave(mut self) {
         self.id = None;
     }

@@ -36,10 +36,10 @@ pub(crate) struct UploadedFile<'a> {
     media_type: &'a str,
     /// The bytes of what is stored. Of a picture the metadata is missing.
     size: u64,
-    /// Of a picture: its width in pixels, as it is shown.
+    /// The width of a picture in pixels, as it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u32>,
-    /// Of a picture: its height in pixels, as it is shown.
+    /// The height of a picture in pixels, as it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     height: Option<u32>,
 }

@@ -166,10 +166,10 @@ struct FoundFile {
     media_type: String,
     /// Its bytes.
     size: u64,
-    /// Of a picture: its width in pixels, as it is shown.
+    /// The width of a picture in pixels, as it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u32>,
-    /// Of a picture: its height in pixels, as it is shown.
+    /// The height of a picture in pixels, as it is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     height: Option<u32>,
 }

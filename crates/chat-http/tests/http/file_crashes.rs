@@ -24,9 +24,9 @@ const FOLDER: &str = "CHAT_TEST_CRASH_FOLDER";
 /// How long that server keeps a file that no message has, in milliseconds.
 const LIFETIME: &str = "CHAT_TEST_CRASH_LIFETIME";
 
-/// Not a test: the server that the tests below start, and end.
+/// The server that the tests below start in a process of its own, and end; without the
+/// environment that they give it, it returns at once.
 #[tokio::test]
-#[ignore = "a part of the other tests of this file"]
 async fn server_that_crashes() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     let lifetime = std::env::var(LIFETIME).unwrap().parse().unwrap();
@@ -70,7 +70,7 @@ impl Running {
     /// Starts a server, which ends at this step, if it is not empty.
     async fn start(folder: &Path, crash_at: &str, lifetime: Duration) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "file_crashes::server_that_crashes", "--nocapture"])
+            .args(["--exact", "file_crashes::server_that_crashes", "--nocapture"])
             .env(FOLDER, folder)
             .env(LIFETIME, lifetime.as_millis().to_string())
             .env("CHAT_TEST_CRASH_AT", crash_at)

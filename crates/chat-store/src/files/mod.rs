@@ -65,13 +65,13 @@ pub(crate) async fn take_back<S: Statements>(statements: &mut S, ids: &[FileId])
     Ok(())
 }
 
-/// What became of a reservation.
+/// The result of a reservation.
 pub(crate) enum Reservation {
-    /// It is made, by this transaction.
+    /// This transaction has made the reservation.
     Made,
-    /// It was made before: the transaction is rolled back.
+    /// An earlier call has made the reservation: the transaction is rolled back.
     Known,
-    /// Likewise.
+    /// The reservation is refused: the transaction is rolled back.
     Refused(FileRefused),
 }
 

@@ -51,7 +51,8 @@ pub(crate) const SQLITE: FileSql = FileSql {
 };
 
 /// Rows are locked in the order of their ids. A file without a message is locked before the
-/// nonces of a batch; one that a message has only by who has locked the topic.
+/// nonces of a batch; a file that a message has is locked only by a transaction that has locked
+/// the topic of the message.
 pub(crate) const POSTGRES: FileSql = FileSql {
     free: concat!(
         "SELECT d.position - 1, f.owner, ",

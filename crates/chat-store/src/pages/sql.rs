@@ -345,7 +345,8 @@ macro_rules! search_topics {
 }
 
 /// The closed rooms of a user `$1` (1), and the closed rooms that users had named and of which
-/// the user is no member (0): what, and the row of the topic. At most `$2` of each.
+/// the user is no member (0). Each row has that number, and the key of the topic; there are at
+/// most `$2` rows of either kind.
 macro_rules! readable {
     ($store:ident) => {
         concat!(

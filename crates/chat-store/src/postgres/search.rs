@@ -67,7 +67,8 @@ impl Index for Open<'_> {
 
 async fn apply(pool: &Pool, changes: &Changes) -> Result<u64, Failure> {
     let mut connection = pool.connection().await?;
-    // A crash of the database server may lose the last changes, and how far they have got.
+    // A crash of the database server may lose the last changes, together with the progress that
+    // names them: they are made again.
     sqlx::raw_sql("BEGIN; SET LOCAL synchronous_commit = off").execute(&mut connection).await?;
     let count = change(&mut connection, changes).await?;
     sqlx::raw_sql("COMMIT").execute(&mut connection).await?;

@@ -68,10 +68,10 @@ pub(crate) struct Indexer {
     queue: tokio::sync::Mutex<Queue>,
 }
 
-/// What commits have touched since the last step.
+/// The topics and messages that commits have changed since the last step.
 #[derive(Default)]
 struct Noted {
-    /// With how many entries.
+    /// Topics with new entries, and how many.
     topics: HashMap<Topic, u64>,
     /// Messages whose text was replaced or removed.
     taken_back: HashSet<(Topic, u64)>,
@@ -87,7 +87,7 @@ struct Queue {
     old: Ring,
     /// About how many entries are left.
     left: u64,
-    /// Whether the index is made for the first time, or anew.
+    /// The changes of commits that are not indexed yet.
     noted: Noted,
 }
 

@@ -108,8 +108,8 @@ pub(crate) async fn walk<S: Statements>(
 
 /// The hints that are read and compared at once: those of a page, and one more.
 const PART: usize = 51;
-/// How often an index is asked for one page. It matters only where few of the hints are
-/// found: the index is behind, or the last word is short.
+/// How often an index is asked for one page. The limit is reached only where few of the hints
+/// are found: the index is behind, or the last word is short.
 const PARTS_MAX: usize = 20;
 /// The bytes of text in one page, if it has more than one message.
 const PAGE_MAX_BYTES: usize = 256 * 1024;
