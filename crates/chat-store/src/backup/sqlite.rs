@@ -29,7 +29,8 @@ pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     connection.close().await.map_err(StoreError::unavailable)
 }
 
-/// Copies all tables but the bytes of files from a checked backup into an empty database.
+/// Copies all tables from a checked backup into an empty database, but for the bytes of files
+/// and the tables of SQLite itself, such as statistics.
 pub(super) async fn copy_tables(from: &Path, to: &mut SqliteConnection) -> Result<(), StoreError> {
     let failed = |error| StoreError::cannot_open(from.display(), error);
     let name =
@@ -38,6 +39,7 @@ pub(super) async fn copy_tables(from: &Path, to: &mut SqliteConnection) -> Resul
     let made = sqlx::query(
         "SELECT type, name, sql FROM source.sqlite_schema
           WHERE sql IS NOT NULL AND tbl_name NOT IN ('backup_files', 'backup_file_parts')
+            AND substr(tbl_name, 1, 7) <> 'sqlite_'
           ORDER BY type DESC",
     );
     for row in &made.fetch_all(&mut *to).await.map_err(failed)? {
