@@ -134,12 +134,14 @@ impl Socket {
         }
     }
 
-    /// The next frame, which must have this type; presence, and activity in other rooms, are
-    /// skipped.
+    /// The next frame, which must have this type. Frames that another connection of the user or
+    /// another user causes at any time are skipped: presence, activity, and the user's own rooms.
     pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
         loop {
             let frame = self.next().await;
-            if frame["type"] == kind || (frame["type"] != "presence" && frame["type"] != "activity") {
+            if frame["type"] == kind
+                || !matches!(frame["type"].as_str(), Some("presence" | "activity" | "room"))
+            {
                 assert_eq!(frame["type"], kind, "{frame}");
                 return frame;
             }
