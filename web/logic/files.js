@@ -67,11 +67,14 @@ export function labelOf({ name, type }) {
 }
 
 /**
- * A message in one line: its text, or the names of its files.
+ * A message in one line: its text, or how many pictures it has and the names of its other files.
  * @param {{ text: string, files?: FileOf[] }} message
+ * @param {(n: number) => string} photos the words for some pictures
  */
-export function summaryOf({ text, files = [] }) {
-  return text || files.map(({ name }) => name).join(", ");
+export function summaryOf({ text, files = [] }, photos) {
+  const others = files.filter((file) => kindOf(file) !== "picture");
+  const pictures = files.length - others.length;
+  return text || [...(pictures > 0 ? [photos(pictures)] : []), ...others.map(({ name }) => name)].join(", ");
 }
 
 /**

@@ -106,6 +106,27 @@ export function charsOf(text) {
 }
 
 /**
+ * The parts of a long address: its beginning, what is not shown, and its end.
+ * @param {string} address
+ * @returns {[string, string, string] | null} null where the address is short
+ */
+export function cutOf(address) {
+  const chars = [...address];
+  const end = chars.length - CUT_END;
+  return chars.length > CUT_FROM ? [chars.slice(0, CUT_START).join(""), chars.slice(CUT_START, end).join(""), chars.slice(end).join("")] : null;
+}
+
+/**
+ * Whether a text fills more lines than a message shows at once.
+ * @param {string} text
+ * @param {number} perLine about how many characters fit into a line
+ */
+export function isLong(text, perLine) {
+  const lines = text.split("\n", LINES_MAX + 1);
+  return lines.reduce((sum, { length }) => sum + Math.max(1, Math.ceil(length / perLine)), 0) > LINES_MAX;
+}
+
+/**
  * @param {Iterable<string>} names
  * @returns {Known}
  */
@@ -218,6 +239,12 @@ function count(text, char) {
   return text.split(char).length - 1;
 }
 
+/** An address with more characters is cut in the middle; so many are left of its beginning and of its end. */
+const CUT_FROM = 64;
+const CUT_START = 36;
+const CUT_END = 20;
+/** A longer message begins folded. */
+const LINES_MAX = 20;
 /** Behind an `@`, it stands for every member of the room. */
 export const EVERYBODY = "all";
 /** Code: lines of it (1), or some words (2). */

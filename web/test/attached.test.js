@@ -185,7 +185,13 @@ test("names have no paths and nothing that turns the writing direction", () => {
   assert.deepEqual([cleanName(".."), cleanName("\u200B"), cleanName("a/")], ["file", "file", "file"]);
   assert.deepEqual(["a.tar.gz", "a", "a.PDF"].map((name) => labelOf({ name, type: "application/octet-stream" })), ["GZ", "", "PDF"]);
   assert.equal(labelOf({ name: "a", type: "application/pdf" }), "PDF");
-  assert.deepEqual([summaryOf({ text: "hi", files: [file("a")] }), summaryOf({ text: "", files: [file("a"), file("b")] })], ["hi", "a.png, b.png"]);
+  const photos = (/** @type {number} */ n) => `${n} photos`;
+  const SIZE = { width: 4, height: 3 };
+  const plan = { name: "plan.pdf", type: "application/pdf", size: 1 };
+  assert.deepEqual(
+    [summaryOf({ text: "hi", files: [file("a")] }, photos), summaryOf({ text: "", files: [file("a", SIZE), plan, file("b", SIZE)] }, photos), summaryOf({ text: "", files: [plan] }, photos)],
+    ["hi", "2 photos, plan.pdf", "plan.pdf"],
+  );
 });
 
 test("too many and too large files are not taken, and the others are", () => {

@@ -6,7 +6,7 @@ import { Conversation } from "../logic/conversation.js";
 import { deviceOf } from "../logic/device.js";
 import { continues, dayNumberOf } from "../logic/window.js";
 import { nonce } from "../logic/outbox.js";
-import { charsOf, isEmojiAlone, mentionedIn, mentions, piecesOf } from "../logic/text.js";
+import { charsOf, cutOf, isEmojiAlone, isLong, mentionedIn, mentions, piecesOf } from "../logic/text.js";
 
 /** @param {string} text */
 function links(text) {
@@ -173,4 +173,17 @@ test("a device is named by its browser and system", () => {
   ])) {
     assert.equal(deviceOf(userAgent), device);
   }
+});
+
+test("a long address is cut in the middle, and nothing of it is lost", () => {
+  assert.equal(cutOf("https://example.org/a/short/one?with=words"), null);
+  const address = `https://example.org/${"a-long-way/".repeat(9)}😀${"x".repeat(19)}`;
+  const cut = cutOf(address) ?? ["", "", ""];
+  assert.equal(cut.join(""), address);
+  assert.deepEqual([cut[0].length, [...cut[2]].length, cut[2].startsWith("😀")], [36, 20, true]);
+});
+
+test("a text is long by the lines that it fills", () => {
+  const lines = (/** @type {number} */ n) => Array.from({ length: n }, (_, i) => `${i}`).join("\n");
+  assert.deepEqual([isLong(lines(20), 90), isLong(lines(21), 90), isLong("x".repeat(1_800), 90), isLong("x".repeat(1_801), 90), isLong("x".repeat(1_800), 40)], [false, true, false, true, true]);
 });

@@ -146,7 +146,7 @@ export class Above {
    */
   act(action, item, button) {
     if (action === "day") this.#dayJump.open(Number(button.dataset.at));
-    act(action, item, button, { client: this.#client, directory: this.#directory, card: this.card, ...this.#hooks });
+    act(action, item, button, { client: this.#client, directory: this.#directory, card: this.card, copy: (text, sentence) => this.copy(text, sentence), ...this.#hooks });
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { filesHere } from "../files-here.js";
 import { may, targetOf } from "../logic/changing.js";
+import { t } from "../words.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
@@ -18,13 +19,17 @@ import { may, targetOf } from "../logic/changing.js";
  * @param {import("../session.js").Session["change"]} chat.change
  * @param {import("./directory.js").Directory} chat.directory
  * @param {import("./profile-card.js").ProfileCard} chat.card
+ * @param {(text: string, sentence: string) => void} chat.copy
  */
-export function act(action, item, button, { client, composer, directory, step, change: send, card }) {
+export function act(action, item, button, { client, composer, directory, step, change: send, card, copy }) {
   const { nonce = "", from = "" } = item.dataset;
   const change = button.closest("[data-nonce]")?.getAttribute("data-nonce") ?? "";
   switch (action) {
     case "profile":
       card.open(from, button);
+      break;
+    case "copy-code":
+      copy(button.parentElement?.querySelector("code")?.textContent ?? "", t.codeCopied);
       break;
     case "retry":
       step({ type: "retry", nonce });

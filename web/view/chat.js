@@ -345,10 +345,9 @@ export class Chat {
       return undefined;
     }
     const found = replyTo > 0 ? client.quote(key, replyTo) : client.look(key, { nonce });
-    const line = found?.text || (found?.files?.map(({ name }) => name).join(", ") ?? "");
     const isGone = found === null || found?.deleted === true;
-    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : line.slice(0, QUOTED_MAX_CHARS);
-    return { seq: replyTo, from: found?.from ?? "", text, isGone };
+    const text = found === undefined ? "…" : found === null ? t.quoteGone : found.deleted ? t.deleted : found.text.slice(0, QUOTED_MAX_CHARS);
+    return { seq: replyTo, from: found?.from ?? "", text, files: isGone ? undefined : found?.files, isGone };
   }
 
   /**

@@ -76,7 +76,7 @@ export class About {
       this.update();
       return;
     }
-    const shown = JSON.stringify([edited?.seq, edited?.nonce, about, answered?.from, answered && summaryOf(answered), t.chat]);
+    const shown = JSON.stringify([edited?.seq, edited?.nonce, about, answered?.from, answered && summaryOf(answered, t.photos), t.chat]);
     if (this.#shown === shown) {
       return;
     }
@@ -94,7 +94,7 @@ export class About {
       this.#hooks.composer.focus();
     });
     const line = element("span", "quiet");
-    showLine(line, answered ? summaryOf(answered).slice(0, QUOTE_MAX_LENGTH) : t.replyingTo);
+    showLine(line, answered ? summaryOf(answered, t.photos).slice(0, QUOTE_MAX_LENGTH) : t.replyingTo);
     const words = edited
       ? [element("span", "title", t.editing)]
       : [element("span", "title", isolated(answered?.from ?? "", "name"), " ", line)];

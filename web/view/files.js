@@ -2,7 +2,7 @@
 // that play where they are, and cards for everything else.
 
 import { filesHere } from "../files-here.js";
-import { addressOfFile, boxOf, columnsOf, kindOf, labelOf, previewOf } from "../logic/files.js";
+import { addressOfFile, boxOf, columnsOf, kindOf, labelOf, previewOf, summaryOf } from "../logic/files.js";
 import { t, wantLaterWords } from "../words.js";
 import { element, isolated, symbol } from "./dom.js";
 import { sizeOf } from "./sizes.js";
@@ -24,6 +24,26 @@ export function filesOf({ key, from, nonce, seq, files = [], state }) {
   for (const old of [...all.keys()].slice(0, Math.max(0, all.size - KEPT_MAX))) all.delete(old);
   shown.show(files, state === undefined);
   return shown.node;
+}
+
+/**
+ * The first picture among the files of a message that is quoted, if there is one.
+ * @param {FileOf[]} files
+ */
+export function quotedPicture(files) {
+  const file = files.find((file) => file.id && kindOf(file) === "picture");
+  if (!file) return [];
+  const image = new Image();
+  image.alt = "";
+  image.loading = "lazy";
+  image.src = previewOf(file, false);
+  image.onerror = () => image.remove();
+  return [image];
+}
+
+/** @param {FileOf[]} files of a message without a text */
+export function inWords(files) {
+  return summaryOf({ text: "", files }, t.photos);
 }
 
 /** Those of the latest messages. @type {Map<string, Files>} */
@@ -189,7 +209,8 @@ function mediaElement(kind) {
  */
 function mediaCell(kind, media, frame) {
   const card = cardCell();
-  const node = element("div", "media", card.node);
+  // Also before it can play, so that nothing moves then.
+  const node = element("div", `media ${kind}-file`, ...(kind === "audio" ? [card.node, frame] : [frame, card.node]));
   // What the browser does not play is a card only. While nothing comes, it may be the network.
   media.addEventListener("error", () => media.error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED && navigator.onLine && frame.remove());
   let address = "";
@@ -202,7 +223,6 @@ function mediaCell(kind, media, frame) {
       if (file.id && isStored && address === "") {
         address = addressOfFile(file);
         media.src = address;
-        node.prepend(frame);
       }
     },
   };

@@ -509,7 +509,11 @@ export class MessageList {
     const item = chosen?.closest("li");
     if (chosen instanceof HTMLElement && item && chosen.dataset.act === "fold") {
       turnFold(item);
-      this.#isFollowing &&= item.classList.contains("folded");
+      const isFolded = item.classList.contains("folded");
+      this.#isFollowing &&= isFolded;
+      // The reader goes on at the beginning of what was unfolded, also where that is above the view.
+      const above = isFolded ? this.#edge - item.getBoundingClientRect().top : 0;
+      if (above > 0) this.#scroller.scrollTop -= above;
     } else if (chosen instanceof HTMLElement && item) {
       this.#hooks.act(chosen.dataset.act ?? "", item, chosen);
     }

@@ -2,8 +2,10 @@
 // nothing that a user writes is read as HTML.
 
 import { markedOf, readOf } from "../logic/markdown.js";
-import { element } from "./dom.js";
+import { t } from "../words.js";
+import { button, element, symbol } from "./dom.js";
 import { linkTo } from "./message.js";
+import { addSymbols } from "./symbols.js";
 
 /** @typedef {import("../logic/markdown.js").Marked} Marked */
 /** @typedef {(mention: { text: string, name: string }) => Node} MentionOf */
@@ -51,7 +53,8 @@ function nodeOf(node, mention) {
   const children = node.children.map((child) => nodeOf(child, mention));
   switch (node.kind) {
     case "link": {
-      const link = linkTo(node.href, ...children);
+      const [only] = node.children;
+      const link = linkTo(node.href, ...(node.children.length === 1 && only?.kind === "text" ? [only.text] : children));
       link.title = node.href;
       return link;
     }
@@ -64,6 +67,8 @@ function nodeOf(node, mention) {
       return element(TAGS[node.kind], "", ...children);
   }
 }
+
+addSymbols({ "copy-text": "M9 9h10v10H9zM15 9V5H5v10h4" });
 
 const TAGS = /** @type {const} */ ({ strong: "strong", emphasis: "em", delete: "s", quote: "blockquote", numbers: "ol", bullets: "ul" });
 
@@ -83,7 +88,12 @@ function blockOf({ text, language }) {
       );
     }
   }
-  return element("pre", "", code);
+  const copy = button("copy-code", symbol("copy-text"));
+  copy.dataset.act = "copy-code";
+  copy.title = copy.ariaLabel = t.copyCode;
+  // A stop of the Tab key in the message with the focus only, as all its buttons.
+  copy.tabIndex = -1;
+  return element("pre", "", code, copy);
 }
 
 /** Puts the source of what is selected into the clipboard, with its markup. */

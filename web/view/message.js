@@ -1,7 +1,7 @@
 // The elements of a message list: messages, and the lines between them.
 
 import { addressOf } from "../logic/address.js";
-import { EVERYBODY, isEmojiAlone, piecesOf } from "../logic/text.js";
+import { cutOf, EVERYBODY, isEmojiAlone, isLong, piecesOf } from "../logic/text.js";
 import { dayOf, fullTimeOf, t, timeOf } from "../words.js";
 import { avatar, tintOf } from "./avatar.js";
 import { button, element, isolated, symbol, wantStyle } from "./dom.js";
@@ -17,6 +17,7 @@ import { button, element, isolated, symbol, wantStyle } from "./dom.js";
  * @property {number} seq 0: it has no number yet
  * @property {string} from empty where the message is not there, or not known yet
  * @property {string} text its beginning
+ * @property {import("../logic/outbox.js").FileOf[]} [files]
  * @property {boolean} isGone whether it is deleted, or no longer kept
  */
 
@@ -63,18 +64,16 @@ export function messageItem(message, { me, names, isContinued, quote }) {
   if (quote) item.append(quoteOf(quote));
   const mentioned = message.mentionAll ? [EVERYBODY, me] : [me];
   const text = textOf(message.text, mentioned, [...names, ...(message.mentions ?? []), ...mentioned]);
-  if (edited === undefined) {
-    item.append(text);
-  } else {
-    const note = element("span", "edited", t.edited);
-    note.title = fullTimeOf(edited);
-    item.append(element("div", "body", text, " ", note));
-  }
+  const note = edited === undefined ? "" : element("span", "edited", t.edited);
+  if (note) note.title = fullTimeOf(edited ?? 0);
+  if (message.text || !message.files) item.append(note ? element("div", "body", text, " ", note) : text);
   appendFold(item, message.text);
   if (message.files) {
     const files = element("div", "with-files");
     item.append(files);
     fill("files", files, (view) => [view.filesOf(message)]);
+    // Without a text, it stands below the files.
+    if (note && !message.text) item.append(element("div", "body", note));
   }
   if (isMine && !isWaiting) item.append(pending ? statusOf("waiting", t.waiting) : statusOf("stored", t.stored));
   if (!isMine) item.classList.toggle("mention", item.querySelector("span.mention-name") !== null);
@@ -102,7 +101,7 @@ export function showState(item, { state, reason }) {
 }
 
 /** @param {Quote} quote */
-function quoteOf({ seq, from, text, isGone }) {
+function quoteOf({ seq, from, text, files, isGone }) {
   const made = button("quote", element("span", "unseen", t.answerTo, " "));
   if (from) {
     const name = isolated(from, "name");
@@ -112,6 +111,12 @@ function quoteOf({ seq, from, text, isGone }) {
   const line = element("span", isGone ? "quoted gone" : "quoted");
   line.dir = "auto";
   showLine(line, text);
+  if (files) {
+    const first = element("span", "quoted-picture");
+    fill("files", first, (view) => view.quotedPicture(files));
+    if (!text) fill("files", line, (view) => [view.inWords(files)]);
+    made.append(first);
+  }
   made.append(line);
   made.dataset.act = "jump";
   made.dataset.to = String(seq);
@@ -201,7 +206,7 @@ export function turnFold(item) {
  * @param {string} text
  */
 function appendFold(item, text) {
-  if (text.length > FOLDED_FROM_LENGTH || text.split("\n", FOLDED_FROM_LINES + 1).length > FOLDED_FROM_LINES) {
+  if (isLong(text, NARROW.matches ? 40 : 90)) {
     const turn = button("link unfold");
     turn.dataset.act = "fold";
     item.append(turn);
@@ -247,12 +252,16 @@ function textOf(text, mentioned, names) {
 }
 
 /**
- * A link out of the chat.
+ * A link out of the chat. The middle of a long address is not shown, but copied and read
+ * aloud.
  * @param {string} href
  * @param {...(Node | string)} children
  */
 export function linkTo(href, ...children) {
-  const link = element("a", "", ...children);
+  const [address] = children;
+  const cut = typeof address === "string" && children.length === 1 ? cutOf(address) : null;
+  const link = cut ? element("a", "", cut[0], element("span", "cut", cut[1]), cut[2]) : element("a", "", ...children);
+  if (cut) link.title = href;
   link.href = href;
   link.rel = "noopener noreferrer nofollow ugc";
   link.target = "_blank";
@@ -344,6 +353,4 @@ function statusOf(kind, words) {
 
 /** What may be markup. */
 export const MARKED = /[*_~\x60]\S|^ {0,3}(?:>|(?:[-*]|\d{1,9}[.)])[ \t]+\S)|\]\(/m;
-/** A message longer than this begins folded. */
-const FOLDED_FROM_LENGTH = 1_400;
-const FOLDED_FROM_LINES = 18;
+const NARROW = matchMedia("(width < 48rem)");

@@ -52,10 +52,10 @@ export class News {
       return;
     }
     if (isInView) {
-      this.#announce(entry.from, summaryOf(entry));
+      this.#announce(entry.from, summaryOf(entry, t.photos));
     } else if (isWanted(account.of(key), account.isMentioned(entry) || this.#isNamed(key, entry))) {
       const title = key.startsWith("@") ? entry.from : `${entry.from} · ${this.#directory.titleOf(key)}`;
-      this.#notify(title, summaryOf(entry), key, entry.seq);
+      this.#notify(title, summaryOf(entry, t.photos), key, entry.seq);
     }
   }
 

@@ -1,7 +1,7 @@
 // What the user reads when the server has refused a message, or a change of one.
 
 import { t } from "../words.js";
-import { button, element, want } from "./dom.js";
+import { button, element, symbol, want } from "./dom.js";
 
 /** @typedef {import("../logic/outbox.js").Item} Item */
 
@@ -59,5 +59,5 @@ function lineOf(sentence, choices) {
     choice.dataset.act = act;
     return choice;
   });
-  return element("div", "not-sent", element("span", "", sentence), ...buttons);
+  return element("div", "not-sent", symbol("failed"), element("span", "", sentence), ...buttons);
 }

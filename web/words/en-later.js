@@ -191,6 +191,7 @@ export const enLater = {
   react: "Add a reaction",
   reactWith: (emoji) => `React with ${emoji}`,
   copyText: "Copy text",
+  codeCopied: "Code copied",
   textCopied: "Text copied",
   undo: "Undo",
   messageDeleted: "Message deleted",

@@ -66,6 +66,8 @@ export const en = {
   deletedOf: (name) => `${name}: message deleted`,
   quoteGone: "That message is no longer there",
   answerTo: "Answer to",
+  copyCode: "Copy the code",
+  photos: (n) => (n === 1 ? "Photo" : `${n} photos`),
   reactedBy: (names, others) => names.join(", ") + (others > 0 ? ` and ${others} more` : ""),
 
   message: "Message",

@@ -190,6 +190,7 @@ export const ruLater = {
   react: "Добавить реакцию",
   reactWith: (/** @type {string} */ emoji) => `Реакция ${emoji}`,
   copyText: "Скопировать текст",
+  codeCopied: "Код скопирован",
   textCopied: "Текст скопирован",
   undo: "Вернуть",
   messageDeleted: "Сообщение удалено",

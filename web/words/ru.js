@@ -56,6 +56,8 @@ export const ru = {
   profile: "Профиль",
   linkTo: (/** @type {string} */ time) => `Ссылка на сообщение, ${time}`,
   draft: "Черновик",
+  copyCode: "Скопировать код",
+  photos: (/** @type {number} */ n) => (n === 1 ? "Фото" : `${n} фото`),
   waiting: "Ждёт отправки",
   stored: "Отправлено",
   notSent: "Не отправлено",

@@ -281,7 +281,7 @@ scenario("too many files, and too large ones, are said before they are sent", as
   await alice.page.getByText("Too large: film.bin. A file may have up to 25 MB.").waitFor();
 });
 
-scenario("an edit leaves the files, an answer quotes their names, and a deletion takes them at once", async () => {
+scenario("an edit leaves the files, an answer quotes them, and a deletion takes them at once", async () => {
   const [alice, bob] = [await person(server.url, "alice", { path: "/r/changed" }), await person(server.url, "bob", { path: "/r/changed" })];
   const { page } = alice;
   await attach(alice, png("first.png"), png("second.png"));
@@ -294,11 +294,14 @@ scenario("an edit leaves the files, an answer quotes their names, and a deletion
   await page.fill("#text", "");
   await page.press("#text", "Enter");
   await bob.page.waitForFunction(() => document.querySelector("#messages .edited") && document.querySelectorAll("#messages a.picture").length === 2);
+  const order = await bob.page.$eval("#messages .message", (item) => [...item.children].map(({ className }) => className).filter((name) => /body|with-files/.test(name)));
+  assert.deepEqual(order, ["with-files", "body"], "without a text, the files stand above the note");
 
   await bob.page.focus("#messages .message");
   await bob.page.keyboard.press("r");
   await bob.say("nice ones");
-  await page.waitForFunction(() => document.querySelector("#messages .quoted")?.textContent === "first.png, second.png");
+  await page.waitForFunction(() => document.querySelector("#messages .quoted")?.textContent === "2 photos");
+  assert.equal(await page.$eval("#messages .quote img", ({ complete, naturalWidth }) => !complete || naturalWidth > 0), true);
 
   await shownPictures(bob.page);
   const address = await bob.page.$eval("#messages a.picture", ({ href }) => href);
