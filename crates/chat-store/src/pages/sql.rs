@@ -345,21 +345,19 @@ macro_rules! search_topics {
 }
 
 /// The closed rooms of a user `$1` (1), and the closed rooms that users had named and of which
-/// the user is no member (0). Each row has that number, and the key of the topic; there are at
-/// most `$2` rows of either kind.
+/// the user is no member (0). Each row has that number, and the row of the topic.
 macro_rules! readable {
     ($store:ident) => {
         concat!(
             " FROM (SELECT * FROM (SELECT CAST(1 AS BIGINT) AS own, t.id FROM members AS m",
             left_join!($store, "rooms", "r", "r.name = m.room"),
             left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
-            " WHERE m.username = $1 AND r.access = 2 AND t.id IS NOT NULL LIMIT $2) AS own
+            " WHERE m.username = $1 AND r.access = 2 AND t.id IS NOT NULL) AS own
               UNION ALL
              SELECT * FROM (SELECT CAST(0 AS BIGINT) AS own, t.id FROM rooms AS r",
             left_join!($store, "topics", "t", "t.kind = 1 AND t.name = r.name AND t.other = ''"),
             " WHERE r.access = 2 AND substr(r.name, 1, 1) <> '~' AND t.id IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = r.name AND m.username = $1)
-              LIMIT $2) AS closed) AS f"
+                AND NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = r.name AND m.username = $1)) AS closed) AS f"
         )
     };
 }

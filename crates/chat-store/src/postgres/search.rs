@@ -4,8 +4,12 @@
 //! more than a rare one, each message has marks of the spans of time in which it was stored,
 //! and the index is asked for one span after the other, from the newest on: small ones first,
 //! larger ones where few messages were found.
+//!
+//! A GIN index does not know where in a text a word is. So that a phrase of common words is not
+//! searched in all messages that have these words, each message has marks of the pairs of words
+//! that stand side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
 use chat_core::Username;
@@ -15,7 +19,7 @@ use super::PostgresStore;
 use super::failure::Failure;
 use super::pool::Pool;
 use crate::rows::Columns as _;
-use crate::search::document::{Document, NAMED, Wanted, mark_of_span};
+use crate::search::document::{Document, NAMED, Wanted, mark_of_span, pairs_of_phrase};
 use crate::search::ids::{PLACE_BITS, assign, first_id, milliseconds, position_of};
 use crate::search::indexer::{Changes, Index, Progress};
 use crate::search::walk::{Hint, HintSource, Hints, readable, walk};
@@ -23,7 +27,7 @@ use crate::{Indexed, SearchIndex, SearchPage, SearchQuery, StoreError, StoreFutu
 
 /// Empties an index that is not that of this epoch, or was made by other rules.
 pub(super) async fn prepare(pool: &Pool, epoch: &str) -> Result<(), StoreError> {
-    let of = format!("{epoch} 1.{}", chat_core::WORD_RULES);
+    let of = format!("{epoch} 2.{}", chat_core::WORD_RULES);
     let found = pool.row(|| sqlx::query("SELECT value FROM meta WHERE key = 'search'")).await?;
     let is_ours = match &found {
         Some(row) => row.text(0)? == of,
@@ -154,44 +158,41 @@ impl Rows {
     }
 }
 
-/// The words of a document with their positions, and its marks, as a `tsvector` is written.
+/// The words and marks of a document, as a `tsvector` is written.
 fn vector_of(document: &Document) -> String {
-    let mut words: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (position, word) in (1..).zip(&document.words) {
-        words.entry(word).or_default().push(position);
-    }
-    let is_long =
-        document.words.len() > POSITIONS_MAX || words.values().any(|places| places.len() > PLACES_MAX);
+    let spans = SPANS.iter().enumerate();
+    let spans = spans.map(|(level, span)| mark_of_span(level, document.at_ms >> span));
+    let pairs = document.pairs();
     let mut vector = String::new();
-    for mark in &document.marks {
-        vector.push_str(&quoted(mark));
+    let mut add = |token: &str| {
+        vector.push_str(&quoted(token));
         vector.push(' ');
+    };
+    document.marks.iter().for_each(|mark| add(mark));
+    spans.for_each(|mark| add(&mark));
+    if pairs.len() > PAIRS_MAX {
+        add(LONG);
+    } else {
+        pairs.iter().for_each(|pair| add(pair));
     }
-    for (level, span) in SPANS.iter().enumerate() {
-        vector.push_str(&quoted(&mark_of_span(level, document.at_ms >> span)));
-        vector.push(' ');
-    }
-    if is_long {
-        vector.push_str(&quoted(LONG));
-        vector.push(' ');
-    }
-    for (word, places) in words {
-        vector.push_str(&quoted(word));
-        for (number, place) in places.iter().take(PLACES_MAX).enumerate() {
-            vector.push(if number == 0 { ':' } else { ',' });
-            vector.push_str(&place.min(&POSITIONS_MAX).to_string());
+    let mut bytes = 0;
+    for word in document.words.iter().collect::<BTreeSet<_>>() {
+        bytes += word.len();
+        if bytes > WORDS_MAX_BYTES {
+            break;
         }
-        vector.push(' ');
+        add(word);
     }
     vector
 }
 
-/// Postgres keeps no higher positions, …
-const POSITIONS_MAX: usize = 16_383;
-/// … and no more of one word. A text that is longer has the mark [`LONG`]: in it, a phrase is
-/// found where its words are.
-const PLACES_MAX: usize = 255;
+/// The most pairs of a text that are marked. A text that has more of them has the mark [`LONG`]:
+/// in it, a phrase is looked for where its words are.
+const PAIRS_MAX: usize = 20_000;
 const LONG: &str = "\u{E000}l";
+/// The most bytes of different words in one text: Postgres keeps 1 MiB, with the marks. A text
+/// that has more of them is not found by some of its words.
+const WORDS_MAX_BYTES: usize = 800_000;
 
 /// The spans of time, as the bits of a stamp in milliseconds that are left out: 17 minutes, 5
 /// hours, 3 days, 7 weeks.
@@ -209,14 +210,14 @@ fn query_of(wanted: &Wanted) -> String {
     };
     let mut all: Vec<String> = Vec::new();
     for (words, is_open) in &wanted.phrases {
-        let mut words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        if let Some(last) = words.last_mut().filter(|_| *is_open) {
+        let pairs: Vec<String> = pairs_of_phrase(words, *is_open).iter().map(|pair| quoted(pair)).collect();
+        all.extend(words.iter().map(|word| quoted(word)));
+        if let Some(last) = all.last_mut().filter(|_| *is_open) {
             last.push_str(":*");
         }
-        all.push(match words.len() {
-            1 => words.remove(0),
-            _ => format!("({} | {} & {})", words.join(" <-> "), quoted(LONG), words.join(" & ")),
-        });
+        if !pairs.is_empty() {
+            all.push(format!("({} | {})", pairs.join(" & "), quoted(LONG)));
+        }
     }
     all.extend(wanted.author.iter().map(|author| quoted(author)));
     let mut places = Vec::new();

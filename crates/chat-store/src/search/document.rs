@@ -1,6 +1,9 @@
 //! What an index keeps of a message: its words, and marks by which searches are restricted.
 
+use std::collections::BTreeSet;
+
 use chat_core::{Entry, SearchScope, SearchedWords, Topic, Username, Words};
+use sha2::{Digest as _, Sha256};
 
 use super::{SearchQuery, texts};
 
@@ -45,6 +48,12 @@ impl Document {
         Self { topic, seq, at_ms: entry.at_ms, is_old, marks, words }
     }
 
+    /// The marks of all pairs of neighbouring words, each once.
+    pub(crate) fn pairs(&self) -> BTreeSet<String> {
+        let pairs = self.words.windows(2).filter(|pair| pair.iter().all(|word| word != BREAK));
+        pairs.filter_map(|pair| mark_of_pair(&pair[0], &pair[1], false)).collect()
+    }
+
     /// Marks and words, separated by spaces, which are in none of them.
     pub(crate) fn text(&self) -> String {
         let all: Vec<&str> = self.marks.iter().chain(&self.words).map(String::as_str).collect();
@@ -85,6 +94,14 @@ impl Wanted {
         let author = query.from.as_ref().map(mark_of_author);
         Self { phrases: phrases(&query.words), any, named_but, author }
     }
+}
+
+/// The marks of the pairs of neighbouring words in a phrase. Each message with the phrase has all
+/// of them; a message that has them, and the words, may still be one without the phrase.
+pub(crate) fn pairs_of_phrase(words: &[String], is_open: bool) -> Vec<String> {
+    let last = words.len().saturating_sub(2);
+    let pairs = words.windows(2).enumerate();
+    pairs.filter_map(|(at, pair)| mark_of_pair(&pair[0], &pair[1], is_open && at == last)).collect()
 }
 
 /// The phrases without a last word of one character, if there is anything else: so many words
@@ -129,11 +146,78 @@ pub(crate) fn mark_of_span(length: usize, number: u64) -> String {
     format!("\u{E000}s{length}x{number:x}")
 }
 
-/// A name in characters of words (FNV-1a). Two names may have the same hash: what an index
-/// finds is compared again.
-fn hash(name: &Username) -> String {
-    let hash = name.as_str().bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+/// The mark of two words that stand side by side: one of 65,536. Of the second word only the
+/// first [`PAIR_CHARS`] characters count, so that it may be the beginning of a word (`is_open`).
+/// `None` if the beginning is shorter than that.
+///
+/// There are so few marks that the list of the messages with each of them is stored compactly.
+fn mark_of_pair(first: &str, second: &str, is_open: bool) -> Option<String> {
+    if is_open && second.chars().nth(PAIR_CHARS - 1).is_none() {
+        return None;
+    }
+    let second = second.char_indices().nth(PAIR_CHARS).map_or(second, |(end, _)| &second[..end]);
+    // FNV-1a. No word contains the byte in the middle. An author who looks for two pairs with
+    // one mark makes searches for one of them look at the messages with the other.
+    let bytes = first.bytes().chain([0xFF]).chain(second.bytes());
+    let hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });
-    format!("{:x}", hash & 0xFF_FFFF_FFFF)
+    let folded = (hash >> 48) ^ (hash >> 32) ^ (hash >> 16) ^ hash;
+    Some(format!("\u{1}{:x}", folded & 0xFFFF))
+}
+
+/// The characters of the second word of a pair that count.
+const PAIR_CHARS: usize = 2;
+
+/// A name in characters of words: 80 bits of its SHA-256, so that no user can choose a name
+/// with the mark of another one.
+fn hash(name: &Username) -> String {
+    let mut text = String::with_capacity(20);
+    for byte in &Sha256::digest(name.as_str())[..10] {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::Words;
+
+    use super::*;
+
+    fn document(texts: &[&str]) -> Document {
+        let texts: Vec<Vec<String>> =
+            texts.iter().map(|text| Words::of(text).iter().map(str::to_owned).collect()).collect();
+        let words = texts.join(&BREAK.to_owned());
+        Document { topic: 1, seq: 1, at_ms: 1, is_old: false, marks: Vec::new(), words }
+    }
+
+    fn may_have(texts: &[&str], phrase: &str, is_open: bool) -> bool {
+        let words: Vec<String> = Words::of(phrase).iter().map(str::to_owned).collect();
+        let there = document(texts).pairs();
+        pairs_of_phrase(&words, is_open).iter().all(|pair| there.contains(pair))
+    }
+
+    #[test]
+    fn a_message_with_a_phrase_has_its_pairs() {
+        let text = &["Это было давно, и это б/у а я"][..];
+        for (phrase, is_open) in [
+            ("это было", false),
+            ("это было давно и это", false),
+            ("это был", true),
+            ("это б", true),
+            ("и это б у", false),
+            ("а я", false),
+            ("а я", true),
+            ("это", false),
+        ] {
+            assert!(may_have(text, phrase, is_open), "{phrase} {is_open}");
+        }
+        for (phrase, is_open) in [("было это", false), ("это давно", false), ("это да", true)]
+        {
+            assert!(!may_have(text, phrase, is_open), "{phrase} {is_open}");
+        }
+        assert!(!may_have(&["red", "house.png"], "red house", false));
+        assert!(may_have(&["x", "red house.png"], "red house", false));
+    }
 }

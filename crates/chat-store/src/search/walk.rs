@@ -45,7 +45,7 @@ pub(crate) async fn readable<S: Statements>(
 ) -> Result<Option<Readable>, S::Error> {
     let topic = match scope {
         SearchScope::All => {
-            let values = [Value::Text(reader.as_str()), Value::Number(CLOSED_ROOMS_MAX)];
+            let values = [Value::Text(reader.as_str())];
             let row = |row: &dyn Columns| Ok((row.integer(0)? != 0, row.integer(1)?));
             let mut readable = Readable::default();
             for (is_own, topic) in statements.list(pages::sql::READABLE, &values, row).await? {
@@ -61,10 +61,6 @@ pub(crate) async fn readable<S: Statements>(
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(Readable { own: vec![row.integer(0)?], closed: Vec::new() }))
 }
-
-/// The closed rooms of a user in which a search without a room looks. Of more, some are left
-/// out, but can be named.
-const CLOSED_ROOMS_MAX: i64 = 1_000;
 
 /// Fills a page with the messages among the hints of an index that the reader may read and
 /// that the query finds.
@@ -108,8 +104,8 @@ pub(crate) async fn walk<S: Statements>(
 
 /// The hints that are read and compared at once: those of a page, and one more.
 const PART: usize = 51;
-/// How often an index is asked for one page. The limit is reached only where few of the hints
-/// are found: the index is behind, or the last word is short.
+/// How often an index is asked for one page. A search reaches this limit only where it finds few
+/// of the hints: the index is behind, or the last word is short.
 const PARTS_MAX: usize = 20;
 /// The bytes of text in one page, if it has more than one message.
 const PAGE_MAX_BYTES: usize = 256 * 1024;

@@ -218,7 +218,7 @@ async fn run_all(connection: &mut SqliteConnection, statements: &[&'static str])
 
 /// What the file is the index of: the epoch, the tables, and the rules of words.
 fn index_of(epoch: &str) -> String {
-    format!("{epoch} 1.{}", chat_core::WORD_RULES)
+    format!("{epoch} 2.{}", chat_core::WORD_RULES)
 }
 
 /// The ids of documents are the order of messages: the millisecond in which each was stored, and

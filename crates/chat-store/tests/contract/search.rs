@@ -19,6 +19,8 @@ every_store! {
     pages_follow_one_another,
     messages_that_nobody_may_read_leave_no_trace,
     what_retention_removes_is_not_found,
+    all_closed_rooms_of_a_user_are_searched,
+    phrases_of_common_words_are_found_where_they_are,
     the_index_can_be_made_anew,
     the_index_goes_on_after_a_restart,
     random_searches_find_what_a_store_without_an_index_finds,
@@ -386,6 +388,48 @@ async fn what_retention_removes_is_not_found(store: TestStore) {
         }
         assert_eq!(find(&store, "bob", &query("soup")).await, "kitchen/3", "{is_indexed}");
         assert_eq!(find(&store, "bob", &query("old")).await, "", "{is_indexed}");
+    }
+}
+
+async fn all_closed_rooms_of_a_user_are_searched(store: TestStore) {
+    store.accounts("alice bob").await;
+    let rooms: Vec<Topic> = (0..1_010).map(|number| room(&format!("~cellar{number}"))).collect();
+    for number in 0..rooms.len() {
+        let cellar = create(&format!("~cellar{number}"), Access::Closed, "alice", &[]);
+        store.change(&cellar).await.unwrap();
+    }
+    let drafts: Vec<Draft> = rooms.iter().map(|room| draft(room, "alice", "wine")).collect();
+    store.append(&drafts, 1000).await;
+    while store.search.index_some(500).await.unwrap().has_more {}
+    assert_eq!(find(&store, "alice", &query("wine")).await.split(' ').count(), rooms.len());
+    assert_eq!(find(&store, "bob", &query("wine")).await, "");
+}
+
+async fn phrases_of_common_words_are_found_where_they_are(store: TestStore) {
+    let texts: Vec<String> = (0..200)
+        .map(|number| match number {
+            50 => "было это было давно".to_owned(),
+            60 => "это был дом".to_owned(),
+            70 => "кто-то где-то".to_owned(),
+            _ if number % 3 == 0 => "было давно а это нет кто где то".to_owned(),
+            _ => "это не было давно".to_owned(),
+        })
+        .collect();
+    corpus(&store, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for (searched, expected) in [
+        ("\"это было\"", "kitchen/51"),
+        ("\"было это было\"", "kitchen/51"),
+        ("\"это было давно\"", "kitchen/51"),
+        ("\"это было это\"", ""),
+        ("\"это бы", "kitchen/61 kitchen/51"),
+        ("\"это был\"", "kitchen/61"),
+        ("\"это был", "kitchen/61 kitchen/51"),
+        ("кто-т", "kitchen/71"),
+        ("кто-то", "kitchen/71"),
+        ("кто-то где-то ", "kitchen/71"),
+        ("\"то где\"", "kitchen/71"),
+    ] {
+        assert_eq!(find(&store, "bob", &query(searched)).await, expected, "{searched}");
     }
 }
 
