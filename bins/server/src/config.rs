@@ -9,7 +9,8 @@ use std::time::Duration;
 use chat_auth::{PasswordsOptions, SigningSecret, TokenOptions};
 use chat_core::{RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
 use chat_http::{
-    ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration, ShardOptions,
+    Accent, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration, ShardOptions,
+    parse_welcome,
 };
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
@@ -86,6 +87,9 @@ impl Config {
 /// Longer than a Postgres on the same machine takes to start, also after a crash.
 const DATABASE_WAIT: Duration = Duration::from_secs(60);
 
+/// Long enough that users who come once a week stay signed in.
+const SESSION_DAYS: u64 = 30;
+
 fn passwords(given: &Given) -> Result<PasswordsOptions, SettingError> {
     let mut passwords = PasswordsOptions::default();
     set(&mut passwords.threads, given.number(&settings::HASH_THREADS)?);
@@ -96,8 +100,8 @@ fn passwords(given: &Given) -> Result<PasswordsOptions, SettingError> {
 fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
     let mut tokens = TokenOptions::default();
     set(&mut tokens.accept_external, given.bool(&settings::EXTERNAL_TOKENS)?);
-    let days: Option<u64> = given.number(&settings::SESSION_DAYS)?;
-    set(&mut tokens.lifetime, days.map(|days| Duration::from_millis(days * DAY_MS)));
+    let days = given.number(&settings::SESSION_DAYS)?.unwrap_or(SESSION_DAYS);
+    tokens.lifetime = Duration::from_millis(days * DAY_MS);
     tokens.external_issuer = given.text(&settings::EXTERNAL_ISSUER)?.map(str::to_owned);
     if let Some(issuer) = &tokens.external_issuer
         && (issuer.is_empty() || !tokens.accept_external)
@@ -117,6 +121,10 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     if let Some(title) = given.text(&settings::TITLE)? {
         http.title = parse_room_title(title).map_err(|error| given.invalid(&settings::TITLE, error))?;
     }
+    if let Some(welcome) = given.text(&settings::WELCOME)? {
+        http.welcome = parse_welcome(welcome).map_err(|error| given.invalid(&settings::WELCOME, error))?;
+    }
+    http.accent = given.one_of(&settings::ACCENT)?.and_then(Accent::named);
     let original_rooms = given.bool(&settings::ORIGINAL_ROOMS)?.unwrap_or(false);
     if original_rooms {
         http.rooms = ConfiguredRoom::original().into();
@@ -386,6 +394,8 @@ mod tests {
             ("password_min_chars = 0", "password_min_chars"),
             ("password_min_chars = 129", "password_min_chars"),
             ("title = \" \"", "title"),
+            ("welcome = \"a\\u202Eb\"", "welcome"),
+            ("accent = \"beige\"", "accent"),
             ("title = \"a\\nb\"", "title"),
             ("files_url = \"ftp://a\"", "files_url"),
             ("file_max_bytes = 0", "file_max_bytes"),
@@ -407,6 +417,8 @@ mod tests {
         assert_eq!((&*http.title, http.password_rule.min_chars), ("Chat", 8));
         let http = check("title = \" Наш чат \"\npassword_min_chars = 1").unwrap().http;
         assert_eq!((&*http.title, http.password_rule.min_chars), ("Наш чат", 1));
+        let http = check("welcome = \"  Заходите\\nи пишите \"\naccent = \"teal\"").unwrap().http;
+        assert_eq!((&*http.welcome, http.accent), ("Заходите\nи пишите", Some(Accent::Teal)));
     }
 
     #[test]
@@ -445,8 +457,8 @@ mod tests {
 
     #[test]
     fn sessions_last_as_long_as_is_set() {
-        assert_eq!(check("").unwrap().tokens.lifetime, Duration::from_secs(86_400));
-        assert_eq!(check("session_days = 30").unwrap().tokens.lifetime, Duration::from_secs(2_592_000));
+        assert_eq!(check("").unwrap().tokens.lifetime, Duration::from_secs(2_592_000));
+        assert_eq!(check("session_days = 1").unwrap().tokens.lifetime, Duration::from_secs(86_400));
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod value;
 
 use std::ffi::OsString;
 
-use chat_http::SHARDS_MAX;
+use chat_http::{Accent, SHARDS_MAX};
 use clap::Arg;
 
 pub(crate) use file::Room;
@@ -57,6 +57,8 @@ settings! {
     CONFIG = path("config", "FILE", "none", "Configuration file (TOML)");
     LISTEN = text("listen", "HOST:PORT", "127.0.0.1:8080", "Address to listen on");
     TITLE = text("title", "TEXT", "Chat", "Name of this chat, as clients show it; at most 64 characters");
+    WELCOME = text("welcome", "TEXT", "none", "What visitors read before they sign in; at most 500 characters");
+    ACCENT = one_of("accent", Accent::NAMES, "the page's own", "Colour of the page");
     PUBLIC_URL = text("public_url", "URL", "the host of each request",
         "URL under which browsers reach the server, such as https://chat.example.org, without a path. \
          Only pages of this origin may act for users; cookies need TLS if it is https");
@@ -79,7 +81,7 @@ settings! {
         "Whether the server accepts tokens that another program signed with the same secret");
     EXTERNAL_ISSUER = text("external_issuer", "TEXT", "any",
         "The only accepted issuer (iss) of external tokens");
-    SESSION_DAYS = number("session_days", "DAYS", 1, SESSION_DAYS_MAX, "1",
+    SESSION_DAYS = number("session_days", "DAYS", 1, SESSION_DAYS_MAX, "30",
         "Days after which an unused session ends; an open page renews its session");
     ADDRESS_FAILURES_MAX = number("address_failures_max", "COUNT", 1, MILLION, "10",
         "Failed sign-ins to one account within 15 minutes from one address; further attempts are \

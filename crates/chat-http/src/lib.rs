@@ -85,5 +85,8 @@ pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
-pub use options::{ConfiguredRoom, FilesOptions, HttpOptions, InvalidPublicUrl, PublicUrl, Registration};
+pub use options::{
+    Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidPublicUrl, InvalidWelcome, PublicUrl,
+    Registration, parse_welcome,
+};
 pub use server::{Server, StartError};

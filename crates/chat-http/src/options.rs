@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_auth::{PasswordRule, SignInLimits};
-use chat_core::{RoomName, Skeleton};
+use chat_core::{RoomName, RoomTextError, Skeleton, parse_room_description};
 use chat_files::FilesLocation;
 use chat_shard::ShardOptions;
 use chat_store::Retention;
@@ -16,6 +16,11 @@ use ipnet::IpNet;
 pub struct HttpOptions {
     /// The name of this chat, as clients show it.
     pub title: String,
+    /// What visitors read below the title before they sign in, as [`parse_welcome`] gives it;
+    /// may be empty.
+    pub welcome: String,
+    /// The colour of the page. `None`: the page's own.
+    pub accent: Option<Accent>,
     /// The URL under which users reach the server. It decides which origin may act for them
     /// and whether cookies are for https only. Without it, the origin must be that of the
     /// request's `Host`.
@@ -118,6 +123,8 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             title: "Chat".to_owned(),
+            welcome: String::new(),
+            accent: None,
             public_url: None,
             rooms: ConfiguredRoom::new_server().into(),
             rooms_max: 200,
@@ -211,6 +218,71 @@ impl Default for FilesOptions {
             unattached_lifetime: Duration::from_secs(24 * 3600),
             sweep_interval: Duration::from_secs(60),
         }
+    }
+}
+
+/// Parses the words with which a server welcomes its visitors, which may be empty and have
+/// several lines: trims surrounding white space, and normalises to NFC, and line ends to `\n`.
+///
+/// # Errors
+///
+/// [`InvalidWelcome`] unless the result has at most 500 characters, and none that controls the
+/// text around it.
+pub fn parse_welcome(input: &str) -> Result<String, InvalidWelcome> {
+    parse_room_description(input).map_err(|error| match error {
+        RoomTextError::TooLong { max, .. } => InvalidWelcome::TooLong { max },
+        _ => InvalidWelcome::Control,
+    })
+}
+
+/// Why a text cannot welcome visitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWelcome {
+    /// The text is too long.
+    #[error("the welcome is too long (max {max})")]
+    TooLong {
+        /// The most characters.
+        max: usize,
+    },
+    /// The text has a character that controls the text around it.
+    #[error("the welcome must not contain control characters")]
+    Control,
+}
+
+/// The colour of links, buttons and one's own reactions in the page. The page has a shade of
+/// it for each look, so that texts in it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[expect(missing_docs, reason = "the names of the colours say everything")]
+pub enum Accent {
+    Blue,
+    Green,
+    Violet,
+    Orange,
+    Red,
+    Teal,
+    Pink,
+    Graphite,
+}
+
+impl Accent {
+    /// The names of all colours, as in `GET /api/server`.
+    pub const NAMES: &[&str] = &["blue", "green", "violet", "orange", "red", "teal", "pink", "graphite"];
+
+    /// The colour of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "blue" => Self::Blue,
+            "green" => Self::Green,
+            "violet" => Self::Violet,
+            "orange" => Self::Orange,
+            "red" => Self::Red,
+            "teal" => Self::Teal,
+            "pink" => Self::Pink,
+            "graphite" => Self::Graphite,
+            _ => return None,
+        })
     }
 }
 
@@ -330,6 +402,15 @@ pub enum InvalidPublicUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_accent_has_the_name_that_json_has() {
+        for name in Accent::NAMES {
+            let accent = Accent::named(name).unwrap();
+            assert_eq!(serde_json::to_string(&accent).unwrap(), format!("\"{name}\""));
+        }
+        assert_eq!(Accent::named("beige"), None);
+    }
 
     #[test]
     fn a_public_url_is_normalised_to_an_origin() {

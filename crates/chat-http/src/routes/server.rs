@@ -6,13 +6,15 @@ use serde::Serialize;
 use super::call::Call;
 use crate::answer::{self, Body};
 use crate::error::HttpError;
-use crate::options::{HttpOptions, Registration};
+use crate::options::{Accent, HttpOptions, Registration};
 
 /// What anybody may know of the server, before signing in.
 pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
     let app = call.app;
     let info = ServerInfo {
         title: &app.options.title,
+        welcome: Some(&*app.options.welcome).filter(|welcome| !welcome.is_empty()),
+        accent: app.options.accent,
         registration: match app.options.registration {
             Registration::Open => WhoRegisters::Open,
             Registration::Closed => WhoRegisters::Closed,
@@ -35,6 +37,12 @@ pub(super) fn features(options: &HttpOptions) -> Vec<&'static str> {
 pub(super) struct ServerInfo<'a> {
     /// The name of this chat.
     title: &'a str,
+    /// What visitors read before they sign in, at most 500 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    welcome: Option<&'a str>,
+    /// The colour of the page; without it, the page's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accent: Option<Accent>,
     /// Who can create an account.
     registration: WhoRegisters,
     /// The fewest characters (Unicode scalar values) of a new password.
