@@ -2,6 +2,7 @@
 // it, and what replaces it.
 
 import { NAME_MAX_CHARS } from "./address.js";
+import { beginsSo } from "./spelling.js";
 import { folded } from "./text.js";
 
 /** @typedef {{ from: number, to: number, query: string }} Typed an unfinished mention: its range with the `@`, and the text behind that */
@@ -38,7 +39,7 @@ export function mentionAt(text, caret) {
 
 /**
  * Whom to suggest: first those whose names begin with the query, then those in whose
- * names another word does; members of the room before others. For an empty query, the
+ * names another word does, or one that begins so in the other script; members of the room before others. For an empty query, the
  * latest authors come first.
  * @param {string} query
  * @param {People} people
@@ -72,11 +73,14 @@ function fitting(wanted, names) {
   const first = [];
   /** @type {string[]} */
   const then = [];
+  /** @type {string[]} */
+  const spelled = [];
   for (const name of new Set(names)) {
     const at = name ? wordAt(folded(name), wanted) : -1;
     if (at >= 0) (at === 0 ? first : then).push(name);
+    else if (wanted && name.split(WORDS).some((word) => word && beginsSo(word, wanted))) spelled.push(name);
   }
-  return [...first, ...then];
+  return [...first, ...then, ...spelled];
 }
 
 /**
@@ -108,4 +112,5 @@ const SUGGESTIONS_MAX = 6;
 const TYPED_MAX_LENGTH = 1 + 2 * NAME_MAX_CHARS;
 /** Not a letter, which would make it an e-mail address. */
 const BEFORE_NAME = /[\s\p{Ps}\p{Pi}]/u;
+const WORDS = /[^\p{L}\p{M}\p{N}]+/u;
 const IN_WORD = /[\p{L}\p{M}\p{N}]$/u;

@@ -90,7 +90,7 @@ export class Above {
     const searches = () => (me.features ?? []).includes("search") || client.features.has("search");
     this.search = new SearchPanel(client, directory);
     this.#dayJump = new DayJump(client, directory, hooks);
-    this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go });
+    this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go, newRoom: (title) => this.newRoom.open(title) });
     this.menu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open(), searches, search: (key) => this.search.open("", key), jump: () => this.#dayJump.open() });
     this.newRoom = new NewRoom(me.username, hooks.go);
     this.newTalk = new NewTalk(hooks.go);

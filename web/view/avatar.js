@@ -63,6 +63,14 @@ export function knowPicture(name, address) {
   pictures.set(name, address);
 }
 
+/**
+ * Whether the server has said that there is no account of this name.
+ * @param {string} name
+ */
+export function isNobody(name) {
+  return nobodies.has(name);
+}
+
 /** @param {string} name */
 export function tintOf(name) {
   let hash = 2_166_136_261;
@@ -108,7 +116,9 @@ async function ask(name) {
     return avatar;
   } catch (error) {
     // A user without an account has no picture. Other errors may be temporary.
-    error instanceof api.ApiError && error.status === 404 ? pictures.set(name, "") : pictures.delete(name);
+    const isUnknown = error instanceof api.ApiError && error.status === 404;
+    isUnknown ? pictures.set(name, "") : pictures.delete(name);
+    if (isUnknown && nobodies.size < PICTURES_MAX) nobodies.add(name);
     return "";
   } finally {
     asking -= 1;
@@ -118,6 +128,8 @@ async function ask(name) {
 
 /** Addresses of pictures by name; empty: the user has none. @type {Map<string, string | Promise<string>>} */
 const pictures = new Map();
+/** @type {Set<string>} */
+const nobodies = new Set();
 /** @type {((value: unknown) => void)[]} */
 const queue = [];
 let asking = 0;

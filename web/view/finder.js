@@ -2,10 +2,10 @@
 // among the rooms and users that the user does not know yet, or a room is opened.
 
 import { isRoomName, NAME_MAX_CHARS } from "../logic/address.js";
-import { folded } from "../logic/text.js";
+import { beginsSo, hasSpelling, inOtherScript } from "../logic/spelling.js";
 import * as rooms from "../rooms.js";
 import { t, titleOf } from "../words.js";
-import { avatar, knowPicture } from "./avatar.js";
+import { avatar, isNobody, knowPicture } from "./avatar.js";
 import { element, isolated, symbol } from "./dom.js";
 import { make, mount } from "./make.js";
 import { Pages } from "./pages.js";
@@ -40,6 +40,7 @@ export class Finder {
    * @param {() => boolean} hooks.searches whether the server searches messages
    * @param {(text: string) => void} hooks.search
    * @param {(key: Key) => void} hooks.chosen
+   * @param {(title: string) => void} hooks.newRoom asks whether to make a room
    */
   constructor(hooks) {
     this.#hooks = hooks;
@@ -90,11 +91,12 @@ export class Finder {
 
   #search() {
     const typed = this.#text.value.trim();
-    const wanted = folded(typed.replace(/^[#@]/, ""));
-    const known = this.#hooks.known().filter(({ title, key }) => folded(`${title}\n${key.slice(1)}`).includes(wanted));
+    const wanted = typed.replace(/^[#@]/, "");
+    const fits = (/** @type {Choice} */ { key, title }) => hasSpelling(`${title}\n${key.slice(1)}`, wanted);
+    const known = this.#hooks.known().filter(fits);
     // Titles that begin with the text come before those that contain it.
-    known.sort((a, b) => Number(!folded(a.title).startsWith(wanted)) - Number(!folded(b.title).startsWith(wanted)));
-    const found = this.#found.filter(({ key, title }) => folded(`${title}\n${key.slice(1)}`).includes(wanted) && !known.some((choice) => choice.key === key));
+    if (wanted) known.sort((a, b) => Number(!beginsSo(a.title, wanted)) - Number(!beginsSo(b.title, wanted)));
+    const found = this.#found.filter((choice) => fits(choice) && !known.some(({ key }) => key === choice.key));
     const all = [...known.slice(0, found.length > 0 ? KNOWN_MAX : CHOICES_MAX), ...found];
     this.#choices = all.filter(({ key }) => (typed.startsWith("@") ? key.startsWith("@") : !typed.startsWith("#") || key.startsWith("#"))).slice(0, CHOICES_MAX);
     const name = typed.replace(/^[#@]/, "").trim();
@@ -105,8 +107,8 @@ export class Finder {
     // The server keeps names of users in NFC, and names of rooms as they are.
     const person = name.normalize("NFC");
     for (const key of /** @type {Key[]} */ ([`#${name}`, `@${person}`])) {
-      const fits = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && !this.#hooks.hasDirectory() && [...person].length <= NAME_MAX_CHARS;
-      if (isRoomName(name) && fits && ![...known, ...found].some((choice) => choice.key === key)) {
+      const isOffered = key.startsWith("#") ? !typed.startsWith("@") : !typed.startsWith("#") && !this.#hooks.hasDirectory() && [...person].length <= NAME_MAX_CHARS;
+      if (isRoomName(name) && isOffered && ![...known, ...found].some((choice) => choice.key === key)) {
         this.#choices.push({ key, title: key.slice(1), isNew: true });
       }
     }
@@ -146,29 +148,32 @@ export class Finder {
       this.#chosen = Math.max(0, index);
     } else if (choice) {
       this.#dialog.close();
-      choice.isSearch ? this.#hooks.search(choice.title) : this.#hooks.chosen(choice.key);
+      if (choice.isSearch) this.#hooks.search(choice.title);
+      else if (choice.isNew && choice.key.startsWith("#") && this.#hooks.hasDirectory()) this.#hooks.newRoom(choice.title);
+      else this.#hooks.chosen(choice.key);
     }
   }
 }
 
 /**
- * Asks the server for rooms and users.
+ * Asks the server for rooms and users, by both spellings of what was typed.
  * @param {string} query perhaps with a `#` or an `@`
  * @returns {Promise<{ items: Choice[] }>}
  */
 async function find(query) {
-  const q = query.replace(/^[#@]/, "");
+  const typed = query.replace(/^[#@]/, "");
+  const spellings = [typed, inOtherScript(typed)].filter(Boolean);
   const [places, people] = await Promise.all([
-    query.startsWith("@") ? [] : rooms.rooms({ q, limit: CHOICES_MAX }).then((page) => page.rooms),
-    query.startsWith("#") ? [] : rooms.users({ q, limit: CHOICES_MAX }).then((page) => page.users),
+    query.startsWith("@") ? [] : Promise.all(spellings.map((q) => rooms.rooms({ q, limit: CHOICES_MAX }))).then((pages) => pages.flatMap((page) => page.rooms)),
+    query.startsWith("#") ? [] : Promise.all(spellings.map((q) => rooms.users({ q, limit: CHOICES_MAX }))).then((pages) => pages.flatMap((page) => page.users)),
   ]);
   for (const { username, avatar: picture } of people) knowPicture(username, picture);
-  return {
-    items: [
-      ...places.map(({ name, title }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title) })),
-      ...people.map(({ username }) => ({ key: /** @type {const} */ (`@${username}`), title: username })),
-    ],
-  };
+  /** @type {Choice[]} */
+  const found = [
+    ...places.map(({ name, title }) => ({ key: /** @type {const} */ (`#${name}`), title: titleOf(name, title) })),
+    ...people.map(({ username }) => ({ key: /** @type {const} */ (`@${username}`), title: username })),
+  ];
+  return { items: [...new Map(found.map((choice) => [choice.key, choice])).values()] };
 }
 
 /**
@@ -193,19 +198,21 @@ function option({ key, title, unread, isNew, isSearch }, index) {
 
 /**
  * All conversations there are: first those with unread messages, then the latest
- * visited, and the open one at the end.
+ * visited, the other people of private conversations, rooms, and the open one at the end.
  * @param {Client} client
  * @param {Directory} directory
  * @returns {Choice[]}
  */
 export function choicesOf(client, { rooms, people, visited, current }) {
   const users = new Set([...client.rooms.values()].flatMap(({ members }) => [...members]));
+  const talkedTo = new Set(people.map(({ key }) => key));
   // Users in the joined rooms with whom there is no conversation yet.
-  const strangers = [...users].filter((name) => !client.conversations.has(`@${name}`));
+  const strangers = [...users].filter((name) => !talkedTo.has(`@${name}`));
   /** @type {Choice[]} */
   const choices = [
+    // An address may name somebody who does not exist.
+    ...people.filter(({ key }) => !isNobody(key.slice(1))),
     ...rooms,
-    ...people,
     ...strangers.map((name) => ({ key: /** @type {const} */ (`@${name}`), title: name })),
   ];
   /** @param {Choice} choice */

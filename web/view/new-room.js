@@ -65,8 +65,10 @@ export class NewRoom {
     });
   }
 
-  open() {
+  /** @param {string} [title] */
+  open(title = "") {
     this.#form.reset();
+    this.#title.value = title;
     this.#added.clear();
     this.#chips.replaceChildren();
     this.#people.reset();

@@ -36,6 +36,8 @@ export class SearchPanel {
   /** What may be picked for the filter that is being typed. @type {Filter[]} */
   #offered = [];
   #chosen = 0;
+  /** Whether a chip has begun the filter that is being typed. */
+  #isBegun = false;
   /** Users of the directory for what is typed. @type {string[]} */
   #people = [];
   #peopleFor = "";
@@ -66,7 +68,7 @@ export class SearchPanel {
     });
     this.#text.addEventListener("input", () => this.#typed());
     this.#text.addEventListener("keydown", (event) => this.#keyDown(event));
-    this.#text.addEventListener("blur", () => setTimeout(() => this.#text.matches(":focus") || this.#offer([]), CLICKED_AFTER_MS));
+    this.#text.addEventListener("blur", () => setTimeout(() => this.#text.matches(":focus") || this.#dropFilter(), CLICKED_AFTER_MS));
     this.#choices.addEventListener("click", ({ target }) => {
       const option = target instanceof Element ? target.closest("li") : null;
       if (option) this.#pick(this.#offered[Number(option.dataset.index)]);
@@ -238,6 +240,7 @@ export class SearchPanel {
     } else {
       const { value } = this.#text;
       this.#text.value = `${value.replace(/(^|\s)(?:in|from|в|от):[^\s]*$/iu, "").trimEnd()} ${kind === "in" ? t.inFilter : t.fromFilter}`.trimStart();
+      this.#isBegun = true;
       this.#text.focus();
       this.#typed();
     }
@@ -297,8 +300,20 @@ export class SearchPanel {
     this.#text.setAttribute("aria-activedescendant", this.#offered.length > 0 ? `search-choice-${this.#chosen}` : "");
   }
 
+  /** Closes the list. A filter that a chip has begun, or of which nothing is typed, goes. */
+  #dropFilter() {
+    const filter = filterIn(this.#text.value);
+    this.#offer([]);
+    if (filter && (this.#isBegun || filter.text.trim() === "")) {
+      this.#text.value = this.#text.value.slice(0, filter.start).trimEnd();
+      this.#search(false);
+    }
+    this.#isBegun = false;
+  }
+
   /** @param {Filter | undefined} filter */
   #pick(filter) {
+    this.#isBegun = false;
     const typed = filterIn(this.#text.value);
     if (filter && typed) {
       this.#filters[filter.kind] = filter;
@@ -321,7 +336,7 @@ export class SearchPanel {
     } else if (this.#offered.length > 0 && (key === "Tab" || key === "Escape")) {
       event.preventDefault();
       event.stopPropagation();
-      key === "Tab" ? this.#pick(this.#offered[this.#chosen]) : this.#offer([]);
+      key === "Tab" ? this.#pick(this.#offered[this.#chosen]) : this.#dropFilter();
     } else if (key === "ArrowDown") {
       event.preventDefault();
       const first = this.#list.querySelector("a");
