@@ -40,6 +40,7 @@ import { Rows } from "./rows.js";
 export class MessageList {
   #scroller = byId("scroller", HTMLElement);
   #list = byId("messages", HTMLElement);
+  #top = byId("top", HTMLElement);
   #hooks;
   #rows;
   #frame;
@@ -181,7 +182,7 @@ export class MessageList {
 
   /** @param {number} pages of the view */
   scroll(pages) {
-    this.#scroller.scrollBy({ top: pages * this.#scroller.clientHeight * 0.85 });
+    if (!this.#isShort) this.#scroller.scrollBy({ top: pages * this.#scroller.clientHeight * 0.85 });
   }
 
   focusLast() {
@@ -247,6 +248,7 @@ export class MessageList {
     const items = this.#hooks.waiting(conversation);
     this.#showTail(conversation, items);
     this.#frame.showTop(conversation, topOf(conversation, this.#rows.range, items.length > 0), this.#hooks.obstacle(conversation));
+    this.#fit(isRebuilt);
     if (isRebuilt) {
       this.#scrollToStart(conversation);
       // Once more, as there may be room for rows above.
@@ -254,6 +256,7 @@ export class MessageList {
     } else if (this.#isFollowing) {
       this.#scrollToEnd();
     }
+    if (this.#isShort) this.#scrollToEnd();
     this.#showPills(conversation);
     this.#showDay(conversation);
     this.#reportRead(conversation);
@@ -488,7 +491,33 @@ export class MessageList {
     }
   }
 
+  /**
+   * Puts room above rows that do not fill the view: then they are scrolled up when more
+   * come, as all rows are, and nothing is laid out anew.
+   * @param {boolean} [isAtOnce] whether the room is taken away at once where it is not needed
+   */
+  #fit(isAtOnce = true) {
+    const height = this.#list.childElementCount > 0 ? this.#list.offsetTop + this.#list.offsetHeight - this.#top.offsetTop : Infinity;
+    const isShort = height <= this.#scroller.clientHeight;
+    if (this.#isShort && !isShort && !isAtOnce) {
+      // In a frame of its own, in which nothing else moves.
+      requestAnimationFrame(() => {
+        const { scrollHeight, scrollTop } = this.#scroller;
+        this.#fit();
+        this.#scroller.scrollTop = scrollTop - (scrollHeight - this.#scroller.scrollHeight);
+        this.#lastTop = this.#scroller.scrollTop;
+      });
+    } else {
+      this.#scroller.classList.toggle("short", isShort);
+    }
+  }
+
+  get #isShort() {
+    return this.#scroller.classList.contains("short");
+  }
+
   #scrollToEnd() {
+    this.#fit(false);
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#lastTop = this.#scroller.scrollTop;
   }

@@ -14,7 +14,8 @@ scenario("a long address is shown without its middle, and copied with it", async
   await alice.say(`**and** ${LONG}`);
   await alice.sees(`read ${LONG} first`);
   await alice.allStored();
-  await alice.page.waitForSelector("#messages .text strong");
+  // What shows Markdown is loaded by now, which takes long on a busy machine.
+  await alice.page.waitForSelector("#messages .text strong", { timeout: 60_000 });
   const shown = await alice.page.$$eval("#messages .text a", (links) =>
     links.map((link) => {
       getSelection().selectAllChildren(link);

@@ -1,0 +1,98 @@
+// Nothing in the list moves by itself: layout shifts are measured while messages,
+// pictures and reactions arrive.
+
+import assert from "node:assert/strict";
+
+import { fourColours, person, Server, scenario } from "./harness.mjs";
+
+const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
+const SHIFT_MAX = 0.01;
+
+/**
+ * Notes layout shifts from now on.
+ * @param {import("./harness.mjs").Person} someone
+ */
+async function watch({ page }) {
+  await page.evaluate(() => {
+    window.shifts = [];
+    const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
+    new PerformanceObserver((list) => {
+      for (const { value, hadRecentInput, sources } of list.getEntries()) {
+        if (!hadRecentInput) window.shifts.push({ value, sources: sources.map(({ node, previousRect: from, currentRect: to }) => `${nameOf(node)} ${from.y}→${to.y} of ${to.height}`) });
+      }
+    }).observe({ type: "layout-shift" });
+  });
+}
+
+/**
+ * Checks the shifts that were noted.
+ * @param {import("./harness.mjs").Person} someone
+ * @param {string} when
+ */
+async function isCalm({ page }, when) {
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 500)));
+  const shifts = await page.evaluate(() => window.shifts.splice(0));
+  const sum = shifts.reduce((sum, { value }) => sum + value, 0);
+  console.log(`  ${when}: layout shift ${sum.toFixed(4)}`);
+  assert.ok(sum <= SHIFT_MAX, `${when}: ${JSON.stringify(shifts, null, 1)}`);
+}
+
+const texts = (what, n) => Array.from({ length: n }, (_, i) => `${what} ${i}: a sentence of a usual length`);
+
+/** Sends a picture with a message. */
+async function sendPicture({ page }, caption) {
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#attach")]);
+  await chooser.setFiles([{ name: "a.png", mimeType: "image/png", buffer: await fourColours() }]);
+  await page.waitForSelector(".chip-file");
+  await page.fill("#text", caption);
+  await page.press("#text", "Enter");
+}
+
+scenario("nothing moves while messages, pictures and reactions arrive", async () => {
+  const where = { path: "/r/calm" };
+  const [alice, bob] = [await person(server.url, "alice", where), await person(server.url, "bob", where)];
+  await bob.pour("calm", texts("before", 60));
+  await alice.sees("before 59: a sentence of a usual length");
+  // What is loaded later is there.
+  await alice.page.waitForSelector("#message-menu", { state: "attached" });
+  await watch(alice);
+  await bob.pour("calm", [...texts("now", 20), "**marked** and https://example.org", "```js\nlet beds = 3;\n```"]);
+  await alice.page.waitForSelector("#messages pre");
+  await isCalm(alice, "messages");
+  await sendPicture(bob, "a picture");
+  await alice.sees("a picture");
+  await alice.page.waitForFunction(() => { const image = document.querySelector("#messages a.picture img"); return image?.complete && image.naturalWidth > 0; });
+  await isCalm(alice, "a picture");
+  for (const [i, emoji] of ["👍", "❤️", "🎉"].entries()) {
+    await bob.page.locator("#messages [data-seq]").nth(-2 - i).focus();
+    await bob.page.keyboard.press("+");
+    await bob.page.waitForSelector(".emoji-picker[open]");
+    await bob.page.keyboard.type("heart");
+    await bob.page.keyboard.press("Enter");
+    await bob.page.waitForSelector(".emoji-picker", { state: "hidden" });
+    await alice.page.waitForFunction((n) => document.querySelectorAll("#messages .chip").length === n, i + 1);
+  }
+  await isCalm(alice, "reactions");
+  // Alice reads further up.
+  await alice.page.$eval("#scroller", (scroller) => scroller.scrollBy(0, -500));
+  await alice.page.waitForSelector("#to-newest:not([hidden])");
+  await isCalm(alice, "scrolling");
+  await bob.pour("calm", texts("later", 20));
+  await alice.page.getByText("20 new").waitFor();
+  await isCalm(alice, "messages below the view");
+});
+
+scenario("nothing moves in a room that begins", async () => {
+  const where = { path: "/r/short" };
+  const [alice, bob] = [await person(server.url, "alice", where), await person(server.url, "bob", where)];
+  await alice.page.waitForSelector("#message-menu", { state: "attached" });
+  await bob.say("the first");
+  await alice.sees("the first");
+  await watch(alice);
+  await bob.pour("short", texts("now", 12));
+  await alice.sees("now 11: a sentence of a usual length");
+  await isCalm(alice, "messages");
+  await sendPicture(bob, "a picture");
+  await alice.sees("a picture");
+  await isCalm(alice, "a picture");
+});
