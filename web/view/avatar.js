@@ -135,7 +135,7 @@ const queue = [];
 let asking = 0;
 const ASKING_MAX = 4;
 const PICTURES_MAX = 2_000;
-/** The number of colours behind first letters, as in `style/base.css`. */
+/** The number of colours behind first letters, as in `style/tokens.css`. */
 const TINTS = 8;
 const SEGMENTER = new Intl.Segmenter();
 

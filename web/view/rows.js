@@ -174,6 +174,8 @@ export class Rows {
     } else {
       const end = this.#rows.findLast(({ nodes }) => nodes.length > 0)?.nodes.at(-1);
       end ? end.after(fragment) : this.#list.prepend(fragment);
+      // A message of one's own was in view before it was stored.
+      if (end) for (const { item } of rows) item.classList.toggle("came", !item.matches(".mine"));
       this.#rows.push(...rows);
     }
   }
@@ -236,6 +238,10 @@ export class Rows {
 function keepState(old, made) {
   if (made.classList.contains("folded") && !old.classList.contains("folded")) turnFold(made);
   made.classList.toggle("target", old.classList.contains("target"));
+  for (const chip of made.querySelectorAll(".chip[data-emoji]")) {
+    const same = chip instanceof HTMLElement && old.querySelector(`.chip[data-emoji="${chip.dataset.emoji}"]`);
+    chip.classList.toggle("sprung", !same || same.ariaPressed !== chip.ariaPressed);
+  }
   const focused = document.activeElement;
   if (focused instanceof HTMLElement && old.contains(focused)) {
     const { act, emoji } = focused.dataset;
