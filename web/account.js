@@ -4,13 +4,6 @@ import { call } from "./api.js";
 
 /** @typedef {{ id: string, device: string, address: string, created: number, last_seen: number, current: boolean }} SignIn a session; `created`, `last_seen`: Unix seconds */
 
-/** @typedef {{ title: string, registration: string, password_min_chars: number, features: string[], setup: boolean }} ServerInfo */
-
-/** @returns {Promise<ServerInfo>} what anybody may know of the server */
-export async function serverInfo() {
-  return call("/api/server");
-}
-
 /**
  * Makes an account, without signing in.
  * @param {FormData} form `username`, `password` and perhaps a file `avatar`

@@ -6,6 +6,7 @@ import { targetOf } from "./logic/address.js";
 import { settings } from "./settings.js";
 import { knowPicture, avatar } from "./view/avatar.js";
 import { byId, isolated, LATER_AFTER_MS, symbol, TOUCH, want, wantStyle } from "./view/dom.js";
+import { chatTitle, learnWhose } from "./whose.js";
 import { language, setLanguage, t, translate, wantLaterWords } from "./words.js";
 
 /** @typedef {import("./view/chat.js").Chat} Chat */
@@ -24,6 +25,7 @@ let isLeaving = false;
 // A user who was here before will hardly need the door. Others see the door first,
 // and the rest is loaded while they type a name.
 const chatCode = settings.user ? import("./view/chat.js") : null;
+if (!settings.user) learnWhose();
 const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
 
@@ -86,6 +88,7 @@ async function begin(user) {
   chat.start();
   // Not only when it is opened: the server may have another version by then.
   setTimeout(theSettings, LATER_AFTER_MS);
+  setTimeout(learnWhose, LATER_AFTER_MS);
 }
 
 /**
@@ -111,7 +114,7 @@ async function forgetKept() {
 
 /** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
 async function openDoor(error) {
-  const [{ Door }] = await Promise.all([import("./view/door.js"), wantLaterWords(), want("door").catch(() => {})]);
+  const [{ Door }] = await Promise.all([import("./view/door.js"), wantLaterWords(), want("door").catch(() => {}), Promise.race([learnWhose(), new Promise((done) => setTimeout(done, NAMED_AFTER_MS))])]);
   const { key = "" } = targetOf(location) ?? {};
   door ??= new Door(enter, key.startsWith("#") ? key.slice(1) : "");
   door.open(error);
@@ -141,9 +144,11 @@ async function showLanguage() {
   for (const choice of document.querySelectorAll("[data-language]")) {
     choice.ariaPressed = String(choice instanceof HTMLElement && choice.dataset.language === language);
   }
-  if (!chat) document.title = t.chat;
+  if (!chat) document.title = chatTitle();
   (await dialog)?.retranslate();
 }
 
+/** The door opens after this time even if it is not known yet whose chat it is. */
+const NAMED_AFTER_MS = 1_000;
 /** The chat of a user of whom messages are kept opens after this time even without an answer. */
 const SHOWN_AFTER_MS = 700;

@@ -1,5 +1,5 @@
-// Runs before the first paint: sets the theme, so that the other one does not
-// flash, and the language. Preloads the modules that this visitor needs first, all
+// Runs before the first paint: sets the theme and the colour, so that others do
+// not flash, and the language. Preloads the modules that this visitor needs first, all
 // at once instead of one after the other.
 (() => {
   const read = (key) => {
@@ -11,6 +11,9 @@
   };
   const root = document.documentElement;
   root.dataset.theme = read("theme") ?? "";
+  try {
+    root.dataset.accent = JSON.parse(read("server"))?.accent ?? "";
+  } catch {}
   const preferred = [read("language"), ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
   root.lang = preferred.find((tag) => tag === "ru" || tag === "en") ?? "en";
   for (const part of [root.lang, ...(read("user") ? ["chat"] : ["door", `${root.lang}-later`])]) {

@@ -1,7 +1,7 @@
 // The elements of the door, which a user who is signed in does not load.
 
 import { PictureCrop } from "./crop.js";
-import { byId, symbol } from "./dom.js";
+import { symbol } from "./dom.js";
 import { make } from "./make.js";
 import { addSymbols } from "./symbols.js";
 
@@ -13,6 +13,9 @@ export function furnish(door) {
   addSymbols(SYMBOLS);
   const toRegister = make("button", { type: "button", id: "to-register", "aria-controls": "register", "data-t": "newHere" });
   const toSignIn = make("button", { type: "button", id: "to-sign-in", "aria-controls": "sign-in", "data-t": "signIn" });
+  const logo = make("img", { alt: "", width: "64", height: "64" });
+  const title = make("h1", { dir: "auto" });
+  const welcome = make("p", { class: "door-welcome", dir: "auto" });
   const words = make("p", { id: "door-words" });
   const passwordHint = make("small", { id: "register-password-hint" });
   const crop = new PictureCrop();
@@ -39,14 +42,15 @@ export function furnish(door) {
     make(
       "div",
       { class: "door-head" },
-      make("img", { src: byId("favicon", HTMLLinkElement).href, alt: "", width: "56", height: "56" }),
-      make("h1", { "data-t": "chat" }),
+      logo,
+      title,
+      welcome,
       words,
     ),
     make("div", { class: "card" }, make("div", { class: "segments", role: "group" }, toRegister, toSignIn), register, signIn),
     make("p", { class: "languages" }, languageButton("ru", "Русский"), " ", languageButton("en", "English")),
   );
-  return { register, signIn, words, toRegister, toSignIn, crop, passwordHint };
+  return { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint };
 }
 
 /**

@@ -1,10 +1,11 @@
 // The door: the forms for signing in and registering.
 
-import { login, register, serverInfo } from "../account.js";
+import { login, register } from "../account.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
 import { settings } from "../settings.js";
+import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
-import { t, translate } from "../words.js";
+import { t, titleOf, translate } from "../words.js";
 import { furnish } from "./door-forms.js";
 import { byId } from "./dom.js";
 
@@ -14,13 +15,14 @@ export class Door {
   #door = byId("door", HTMLElement);
   #register;
   #signIn;
+  #logo;
+  #title;
+  #welcome;
   #words;
   #toRegister;
   #toSignIn;
   #crop;
   #passwordHint;
-  /** The fewest characters of a new password; 1 where the server has not said it. */
-  #passwordMin = 1;
   #entered;
   #room;
 
@@ -31,9 +33,12 @@ export class Door {
   constructor(entered, room) {
     this.#entered = entered;
     this.#room = room;
-    const { register, signIn, words, toRegister, toSignIn, crop, passwordHint } = furnish(this.#door);
+    const { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint } = furnish(this.#door);
     this.#register = register;
     this.#signIn = signIn;
+    this.#logo = logo;
+    this.#title = title;
+    this.#welcome = welcome;
     this.#words = words;
     this.#toRegister = toRegister;
     this.#toSignIn = toSignIn;
@@ -57,13 +62,13 @@ export class Door {
 
   /** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
   open(error) {
-    document.title = t.chat;
     this.#door.hidden = false;
-    const form = settings.name ? this.#signIn : this.#register;
+    const form = settings.name || this.#isClosed ? this.#signIn : this.#register;
     const name = input(this.#signIn, "username");
     name.value ||= settings.name ?? "";
     this.#show(form);
-    this.#learnRule();
+    // It may come late, and says again what it asks of a password when it refuses one.
+    learnWhose().then(() => this.#showWhose());
     showError(form, "form", error === null ? "" : wording(error)[1]);
   }
 
@@ -76,9 +81,7 @@ export class Door {
   }
 
   retranslate() {
-    const invitation = this.#room ? t.invitationTo(this.#room) : t.invitation;
-    this.#words.textContent = this.#signIn.hidden ? invitation : t.welcomeBack;
-    this.#passwordHint.textContent = this.#passwordMin > 1 ? t.passwordMin(this.#passwordMin) : "";
+    this.#showWhose();
     this.#crop.retranslate();
     for (const eye of this.#door.querySelectorAll("[data-reveal]")) {
       if (eye instanceof HTMLButtonElement) {
@@ -90,10 +93,24 @@ export class Door {
     }
   }
 
-  /** Shows what the server asks of a new password. It says so again when it refuses one. */
-  async #learnRule() {
-    this.#passwordMin = (await serverInfo().catch(() => null))?.password_min_chars ?? 1;
-    this.#passwordHint.textContent = this.#passwordMin > 1 ? t.passwordMin(this.#passwordMin) : "";
+  /** Whether only those who have an account come in. */
+  get #isClosed() {
+    return whose?.registration === "closed";
+  }
+
+  /** Shows whose chat it is, and what the server asks of those who come. */
+  #showWhose() {
+    const min = whose?.password_min_chars ?? 1;
+    document.title = this.#title.textContent = chatTitle();
+    const icon = whose?.logo || byId("favicon", HTMLLinkElement).href;
+    if (this.#logo.src !== new URL(icon, location.href).href) this.#logo.src = icon;
+    this.#welcome.textContent = whose?.welcome ?? "";
+    this.#passwordHint.textContent = min > 1 ? t.passwordMin(min) : "";
+    this.#toRegister.disabled = this.#isClosed;
+    const invitation = this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
+    const isBack = settings.name !== null;
+    this.#words.textContent = this.#signIn.hidden ? invitation : this.#isClosed ? t.registrationClosed : isBack ? t.welcomeBack : "";
+    if (this.#isClosed && this.#signIn.hidden) this.#show(this.#signIn);
   }
 
   /** @param {HTMLFormElement} form */

@@ -2,6 +2,7 @@
 // reaches a user who does not look at the messages: the title and icon of the tab, and
 // short messages.
 
+import { chatTitle } from "../whose.js";
 import { t } from "../words.js";
 import { avatar } from "./avatar.js";
 import { byId } from "./dom.js";
@@ -123,7 +124,7 @@ export class Attention {
    * @param {number} unread
    */
   show(title, unread) {
-    const shown = `${unread > 0 ? `(${unread > 99 ? "99+" : unread}) ` : ""}${title ? `${title} · ` : ""}${t.chat}`;
+    const shown = `${unread > 0 ? `(${unread > 99 ? "99+" : unread}) ` : ""}${title ? `${title} · ` : ""}${chatTitle()}`;
     if (document.title !== shown) {
       document.title = shown;
     }

@@ -1,9 +1,9 @@
 // The page of the settings for a new password.
 
-import { serverInfo } from "../account.js";
 import { ApiError } from "../api.js";
 import { setPassword } from "../own-account.js";
 import { settings } from "../settings.js";
+import { learnWhose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, translate } from "../words.js";
 import { symbol } from "./dom.js";
@@ -44,7 +44,7 @@ export class PasswordPage {
 
   async open() {
     this.#user.value = settings.user?.username ?? "";
-    this.#minChars = (await serverInfo().catch(() => null))?.password_min_chars ?? this.#minChars;
+    this.#minChars = (await learnWhose())?.password_min_chars ?? this.#minChars;
     this.retranslate();
   }
 

@@ -49,6 +49,26 @@ scenario("a link to a room names it at the door", async () => {
   await page.waitForFunction(() => document.querySelector("#title")?.textContent === "garden");
 });
 
+scenario("the door shows whose chat it is, and the tab too", async () => {
+  const own = await Server.start("--database-url", "memory:", "--title", "Our garden", "--welcome", "For all who plant trees.\nCome in!", "--accent", "violet", "--registration", "closed");
+  const { page } = await visitor(own.url);
+  await page.goto(`${own.url}/r/~secret`);
+  await page.waitForSelector("#sign-in", { state: "visible" });
+  assert.equal(await page.textContent("#door h1"), "Our garden");
+  assert.equal(await page.textContent(".door-welcome"), "For all who plant trees.\nCome in!");
+  assert.match((await page.textContent("#door-words")) ?? "", /Registration is closed/);
+  assert.ok(await page.isDisabled("#to-register"));
+  assert.equal(await page.title(), "Our garden");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.accent), "violet");
+  await page.reload();
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.accent), "violet", "before the server says it");
+  // The name of a closed room says nothing, and the server is not asked for its title.
+  const other = await visitor(server.url);
+  await other.page.goto(`${server.url}/r/~secret`);
+  await other.page.waitForSelector("#register", { state: "visible" });
+  assert.match((await other.page.textContent("#door-words")) ?? "", /invited to “Closed room”/);
+});
+
 scenario("errors are shown at their fields, in both languages", async () => {
   await register(server.url, "anna");
   const { page } = await visitor(server.url, { locale: "ru-RU" });
@@ -102,13 +122,12 @@ scenario("the door says when registration is closed, and when the server is down
   const { page } = await visitor(closed.url, { locale: "ru-RU" });
   // Until everything is loaded that it cannot load later.
   await page.goto(`${closed.url}/`, { waitUntil: "networkidle" });
-  await page.fill("#register-name", "dora");
-  await page.fill("#register-password", PASSWORD);
-  await page.press("#register-password", "Enter");
-  await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Регистрация закрыта"));
+  await page.waitForFunction(() => document.querySelector("#door-words")?.textContent?.startsWith("Регистрация закрыта"));
   await closed.kill();
-  await page.press("#register-password", "Enter");
-  await page.waitForFunction(() => document.querySelector("#register > .error")?.textContent?.startsWith("Нет связи с сервером"));
+  await page.fill("#sign-in-name", "dora");
+  await page.fill("#sign-in-password", PASSWORD);
+  await page.press("#sign-in-password", "Enter");
+  await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent?.startsWith("Нет связи с сервером"));
 });
 
 scenario("too many failed attempts show when to try again", async () => {
