@@ -22,9 +22,11 @@ CREATE INDEX files_of_owner ON files (owner, size) WHERE state < 3;
 CREATE INDEX files_without_message ON files (at) WHERE topic IS NULL AND state < 3;
 CREATE INDEX files_to_remove ON files (at) WHERE state = 3;
 
--- One row: how many rows `files` has, and how many bytes.
+-- One row: how many rows `files` has, how many bytes, and how many of them count for the quotas:
+-- 4096 at least for each file.
 CREATE TABLE file_totals (
-    files INTEGER NOT NULL,
-    bytes INTEGER NOT NULL
+    files   INTEGER NOT NULL,
+    bytes   INTEGER NOT NULL,
+    counted INTEGER NOT NULL
 ) STRICT;
-INSERT INTO file_totals (files, bytes) VALUES (0, 0);
+INSERT INTO file_totals (files, bytes, counted) VALUES (0, 0, 0);

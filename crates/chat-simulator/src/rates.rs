@@ -1,7 +1,7 @@
 //! The limits and fault rates of a world, which its seed decides.
 
 use chat_client::Rng;
-use chat_core::{ChangeRules, Framing, HubOptions, RateLimit, RecentLimits};
+use chat_core::{ChangeRules, FileQuotas, Framing, HubOptions, RateLimit, RecentLimits};
 use chat_shard::ENTRY_BYTES;
 
 use crate::files::FILE_MAX_BYTES;
@@ -221,7 +221,7 @@ impl Plan {
             wild: random.between(0, 500),
             unattached_ms: random.between(3_000, 8_000),
             sweep_max: random.size(20, 100),
-            user_files_max_bytes: random.chance(300).then(|| random.between(1, 20) * FILE_MAX_BYTES),
+            user_files_max_bytes: random.chance(300).then(|| random.between(1, 20) * FileQuotas::COUNTED_MIN),
             faults_ms: random.between(2_000, 12_000),
         }
     }

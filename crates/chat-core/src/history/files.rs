@@ -17,13 +17,24 @@ pub struct ReservedFile {
     pub bytes: u64,
 }
 
-/// How many bytes may be stored.
+/// How many bytes may be stored. Each file counts as [`counted`](Self::counted) says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FileQuotas {
     /// In the files of one user that are not deleted; `None`: any number.
     pub user_bytes: Option<u64>,
     /// In all files, also in those whose bytes are still to be removed; `None`: any number.
     pub all_bytes: Option<u64>,
+}
+
+impl FileQuotas {
+    /// The bytes that every file counts for at least: about what its record and its place on
+    /// the disk take, so that quotas limit the number of empty files, too.
+    pub const COUNTED_MIN: u64 = 4_096;
+
+    /// The bytes that a file counts for.
+    pub fn counted(bytes: u64) -> u64 {
+        bytes.max(Self::COUNTED_MIN)
+    }
 }
 
 /// Why a file may not be uploaded.
@@ -157,10 +168,11 @@ impl History {
             return Ok(());
         }
         let is_own = |record: &&Record| record.owner == file.owner && !matches!(record.state, State::Deleted);
-        let own: u64 = records.values().filter(is_own).map(|record| record.bytes).sum();
-        let all: u64 = records.values().map(|record| record.bytes).sum();
+        let counted = |record: &Record| FileQuotas::counted(record.bytes);
+        let own: u64 = records.values().filter(is_own).map(counted).sum();
+        let all: u64 = records.values().map(counted).sum();
         let exceeds = |used: u64, quota: Option<u64>| {
-            quota.is_some_and(|quota| used.saturating_add(file.bytes) > quota)
+            quota.is_some_and(|quota| used.saturating_add(FileQuotas::counted(file.bytes)) > quota)
         };
         if exceeds(own, quotas.user_bytes) {
             return Err(FileRefused::UserQuota);

@@ -121,8 +121,10 @@ const REPLACED: &str = "names, name_words, administrators, sessions, topics, ent
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
     reactions, remembered_nonces, files";
 
-/// Both databases understand it.
-pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files), bytes = (SELECT coalesce(sum(size), 0) FROM files)";
+/// Both databases understand it. The number is [`chat_core::FileQuotas::COUNTED_MIN`].
+pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files),
+    bytes = (SELECT coalesce(sum(size), 0) FROM files),
+    counted = (SELECT coalesce(sum(CASE WHEN size < 4096 THEN 4096 ELSE size END), 0) FROM files)";
 
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";

@@ -94,15 +94,18 @@ pub(crate) async fn reserve<S: Statements>(
     now_ms: u64,
 ) -> Result<Reservation, S::Error> {
     let (id, owner, bytes) = (file.id.as_str(), file.owner.as_str(), columns::column(file.bytes));
-    let all = statements.row(sql::COUNT_IN, &[Number(bytes)]).await?;
+    let counted = FileQuotas::counted(file.bytes);
+    let values = [Number(bytes), Number(columns::column(counted))];
+    let all = statements.row(sql::COUNT_IN, &values).await?;
     let all = all.ok_or(StoreError::Damaged { what: "no totals of files" })?.number(0)?;
     if statements.row(sql::IS_KNOWN, &[Text(id)]).await?.is_some() {
         return Ok(Reservation::Known);
     }
     if let Some(quota) = quotas.user_bytes {
-        let used = statements.row(sql::USED_BY, &[Text(owner)]).await?;
+        let values = [Text(owner), Number(columns::column(FileQuotas::COUNTED_MIN))];
+        let used = statements.row(sql::USED_BY, &values).await?;
         let used = used.ok_or(StoreError::Damaged { what: "no answer" })?.number(0)?;
-        if used.saturating_add(file.bytes) > quota {
+        if used.saturating_add(counted) > quota {
             return Ok(Reservation::Refused(FileRefused::UserQuota));
         }
     }
@@ -145,7 +148,9 @@ pub(crate) async fn store<S: Statements>(
     ];
     statements.rows(sql::STORE, &values).await?;
     if reserved != size {
-        statements.rows(sql::COUNT_OUT, &[Number(0), Number(reserved.saturating_sub(size))]).await?;
+        let less = counted(reserved)?.saturating_sub(counted(size)?);
+        let values = [Number(0), Number(reserved.saturating_sub(size)), Number(less)];
+        statements.rows(sql::COUNT_OUT, &values).await?;
     }
     Ok(true)
 }
@@ -203,15 +208,23 @@ pub(crate) async fn to_remove<S: Statements>(mut statements: S, max: usize) -> R
 /// Removes marked files inside the caller's transaction.
 pub(crate) async fn forget<S: Statements>(statements: &mut S, ids: &[FileId]) -> Result<(), S::Error> {
     let gone = statements.rows(S::FILES.forget, &[Text(&list(ids)?)]).await?;
-    let mut bytes = 0;
+    let (mut bytes, mut all_counted) = (0, 0);
     for row in &gone {
-        bytes += row.integer(0)?;
+        let size = row.integer(0)?;
+        bytes += size;
+        all_counted += counted(size)?;
     }
     if !gone.is_empty() {
         let count = columns::column(gone.len() as u64);
-        statements.rows(sql::COUNT_OUT, &[Number(count), Number(bytes)]).await?;
+        let values = [Number(count), Number(bytes), Number(all_counted)];
+        statements.rows(sql::COUNT_OUT, &values).await?;
     }
     Ok(())
+}
+
+/// What a file of so many bytes counts for in the quotas.
+fn counted(size: i64) -> Result<i64, StoreError> {
+    Ok(columns::column(FileQuotas::counted(columns::number(size)?)))
 }
 
 /// Lists at most `max` stored files after an id, in the order of ids.

@@ -82,20 +82,23 @@ pub(crate) const POSTGRES: FileSql = FileSql {
 
 // The statements that both databases have.
 
-/// Counts in one more file. It locks the only row, so that reservations come one after the
+/// Counts in one more file: its bytes, and what they count for. It locks the only row, so that reservations come one after the
 /// other.
 pub(crate) const COUNT_IN: &str =
-    "UPDATE file_totals SET files = files + 1, bytes = bytes + $1 RETURNING bytes";
+    "UPDATE file_totals SET files = files + 1, bytes = bytes + $1, counted = counted + $2 RETURNING counted";
 
-/// Counts out files and bytes.
-pub(crate) const COUNT_OUT: &str = "UPDATE file_totals SET files = files - $1, bytes = bytes - $2";
+/// Counts out files, bytes, and what they count for.
+pub(crate) const COUNT_OUT: &str =
+    "UPDATE file_totals SET files = files - $1, bytes = bytes - $2, counted = counted - $3";
 
 pub(crate) const TOTALS: &str = "SELECT files, bytes FROM file_totals";
 
 pub(crate) const IS_KNOWN: &str = "SELECT 1 FROM files WHERE id = $1";
 
+/// What the files of a user count for, each at least `$2`.
 pub(crate) const USED_BY: &str =
-    "SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM files WHERE owner = $1 AND state < 3";
+    "SELECT CAST(coalesce(sum(CASE WHEN size < $2 THEN $2 ELSE size END), 0) AS BIGINT)
+       FROM files WHERE owner = $1 AND state < 3";
 
 pub(crate) const RESERVE: &str = "INSERT INTO files (id, owner, name, type, size, state, at)
      VALUES ($1, $2, '', '', $3, 1, $4)";

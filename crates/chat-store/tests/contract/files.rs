@@ -1,7 +1,8 @@
 //! Files: reserved, stored, attached to messages, taken back, and removed.
 
 use chat_core::{
-    Access, FileQuotas, FileRefused, FilesUsage, FoundFile, MessagesFrom, Outcome, PageFrom, ReservedFile,
+    Access, AttachedFile, FileQuotas, FileRefused, FilesUsage, FoundFile, MessagesFrom, Outcome, PageFrom,
+    ReservedFile,
 };
 use chat_store::{Retention, TrimPosition};
 use futures_util::future::join_all;
@@ -278,13 +279,13 @@ async fn who_may_read_the_message_may_read_its_files(store: TestStore) {
 }
 
 async fn files_without_a_message_are_removed_after_a_while(store: TestStore) {
-    let quotas = FileQuotas { user_bytes: Some(2_000), all_bytes: None };
+    let quotas = FileQuotas { user_bytes: Some(20_300), all_bytes: None };
     // Reserved at 50 and stored at 100 ms; then one that is being uploaded.
     for number in 1..=3 {
         store.upload("alice", number, "a").await;
     }
     store.append(&[with_files(draft(&room("kitchen"), "alice", "a"), &[1])], 1000).await;
-    store.files.reserve_file(&reserved("alice", 4, 1_940), quotas, 200).await.unwrap().unwrap();
+    store.files.reserve_file(&reserved("alice", 4, 8_000), quotas, 200).await.unwrap().unwrap();
     assert_eq!(store.to_delete(100).await, [0; 0]);
     assert_eq!(store.files.files_to_delete(150, 1).await.unwrap().len(), 1);
     assert_eq!(store.to_delete(200).await, [2, 3]);
@@ -292,11 +293,11 @@ async fn files_without_a_message_are_removed_after_a_while(store: TestStore) {
     assert!(!store.may_read(2, "alice").await);
     assert!(!store.files.store_file(&name("alice"), &file(4, "late"), 300).await.unwrap());
     // They count for their user no more, but for all until they are gone.
-    let next = reserved("alice", 5, 1_990);
-    let full = FileQuotas { user_bytes: Some(2_000), all_bytes: Some(3_000) };
+    let next = reserved("alice", 5, 16_200);
+    let full = FileQuotas { user_bytes: Some(20_300), all_bytes: Some(30_000) };
     let refused = store.files.reserve_file(&next, full, 300).await.unwrap();
     assert_eq!(refused, Err(FileRefused::AllQuota));
-    assert_eq!(usage(&store).await, (4, 2_000));
+    assert_eq!(usage(&store).await, (4, 8_060));
     store.files.forget_files(&[1, 2, 3, 4].map(file_id)).await.unwrap();
     assert_eq!((store.to_delete(0).await, usage(&store).await), (vec![], (1, 10)));
     store.files.reserve_file(&next, full, 300).await.unwrap().unwrap();
@@ -308,20 +309,39 @@ async fn files_without_a_message_are_removed_after_a_while(store: TestStore) {
 
 async fn quotas_hold_while_many_reserve(store: TestStore) {
     for (quotas, refused) in [
-        (FileQuotas { user_bytes: Some(1_000), all_bytes: None }, FileRefused::UserQuota),
-        (FileQuotas { user_bytes: None, all_bytes: Some(1_000) }, FileRefused::AllQuota),
+        (FileQuotas { user_bytes: Some(22_100), all_bytes: None }, FileRefused::UserQuota),
+        (FileQuotas { user_bytes: None, all_bytes: Some(22_100) }, FileRefused::AllQuota),
     ] {
         let store = store.another().await;
-        let files: Vec<_> = (1..=20).map(|number| reserved("alice", number, 300)).collect();
+        let files: Vec<_> = (1..=20).map(|number| reserved("alice", number, 6_000)).collect();
         let answers = join_all(files.iter().map(|file| store.files.reserve_file(file, quotas, 100))).await;
         let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3);
         assert_eq!(answers.iter().filter(|answer| **answer == Err(refused)).count(), 17);
-        assert_eq!(usage(&store).await, (3, 900));
+        assert_eq!(usage(&store).await, (3, 18_000));
         let rest = store.files.reserve_file(&reserved("alice", 30, 100), quotas, 100).await.unwrap();
         assert_eq!(rest, Ok(()));
+        // Each file counts for 4,096 bytes at least.
+        assert_eq!(usage(&store).await, (4, 18_100));
+        let empty = store.files.reserve_file(&reserved("alice", 32, 0), quotas, 100).await.unwrap();
+        assert_eq!(empty, Err(refused));
         let others = store.files.reserve_file(&reserved("bob", 31, 1), quotas, 100).await.unwrap();
         assert_eq!(others.is_ok(), refused == FileRefused::UserQuota);
+        // What is stored counts for less than what was reserved; in what was removed nothing.
+        assert!(store.files.store_file(&name("alice"), &file(30, "a"), 100).await.unwrap());
+        let reserved_first = files.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        let first = reserved_first.map(|(file, _)| file.id).next().unwrap();
+        let small = AttachedFile { id: first, ..file(1, "a") };
+        assert!(store.files.store_file(&name("alice"), &small, 100).await.unwrap());
+        store.files.drop_file(&file_id(30)).await.unwrap();
+        store.files.forget_files(&[file_id(30)]).await.unwrap();
+        // 4,096 and twice 6,000, and for the quota of all what bob has.
+        let left = 22_100 - 16_096;
+        let others = if refused == FileRefused::AllQuota { 0 } else { 1 };
+        assert_eq!(usage(&store).await, (3 + others, 12_010 + others));
+        let over = store.files.reserve_file(&reserved("alice", 33, left + 1), quotas, 100).await.unwrap();
+        assert_eq!(over, Err(refused));
+        store.files.reserve_file(&reserved("alice", 33, left), quotas, 100).await.unwrap().unwrap();
         store.stores.clone().close().await;
     }
 }

@@ -285,11 +285,14 @@ impl Run {
         match self.below(8) {
             0..4 => {
                 self.files += 1;
-                let reserved =
-                    ReservedFile { id: file_id(self.files), owner: owner.clone(), bytes: 1_000 + number };
+                let reserved = ReservedFile {
+                    id: file_id(self.files),
+                    owner: owner.clone(),
+                    bytes: 4_000 + 100 * number,
+                };
                 let quotas = FileQuotas {
-                    user_bytes: self.one_in(4).then_some(3_000),
-                    all_bytes: self.one_in(4).then_some(9_000),
+                    user_bytes: self.one_in(4).then_some(13_000),
+                    all_bytes: self.one_in(4).then_some(40_000),
                 };
                 let reservations =
                     self.both.each_ref().map(|store| store.files.reserve_file(&reserved, quotas, now_ms));
