@@ -66,6 +66,12 @@ impl Config {
             Some("json") => LogFormat::Json,
             _ => LogFormat::Human,
         };
+        let mut http = http(given, &data_dir)?;
+        if database_url == DatabaseUrl::Memory && given.text(&settings::FILES_URL)?.is_none() {
+            // The next process would know nothing of these files.
+            http.files.location = FilesLocation::Folder(data_dir.join("files-in-memory"));
+            http.files.is_temporary = true;
+        }
         Ok(Self {
             listen: given.text(&settings::LISTEN)?.unwrap_or("127.0.0.1:8080").to_owned(),
             listen_origin: given.origin(&settings::LISTEN),
@@ -77,7 +83,7 @@ impl Config {
             log_filter,
             passwords: passwords(given)?,
             tokens: tokens(given)?,
-            http: http(given, &data_dir)?,
+            http,
             data_dir,
             database_url,
         })
@@ -178,6 +184,7 @@ fn files(given: &Given, data_dir: &Path) -> Result<FilesOptions, SettingError> {
     }
     files.bytes_max = given.number(&settings::FILES_MAX_BYTES)?;
     set(&mut files.disk_free_min_bytes, given.number(&settings::DISK_FREE_MIN_BYTES)?);
+    set(&mut files.uploads_per_minute, given.number(&settings::UPLOADS_PER_MINUTE)?);
     set(&mut files.uploads_per_user, given.number(&settings::UPLOADS_PER_USER)?);
     set(&mut files.uploads_max, given.number(&settings::UPLOADS_MAX)?);
     set(&mut files.upload_timeout, seconds(given, &settings::UPLOAD_TIMEOUT_SECONDS)?);
@@ -327,6 +334,18 @@ mod tests {
         assert_eq!(config.database_url, DatabaseUrl::Sqlite(PathBuf::from("data/chat.db")));
         assert_eq!(config.http.uploads_dir, PathBuf::from("uploads"));
         assert_eq!(config.http.rooms, ConfiguredRoom::new_server());
+    }
+
+    #[test]
+    fn files_are_temporary_with_a_database_in_memory() {
+        let place = |toml: &str| {
+            let files = check(toml).unwrap().http.files;
+            (files.location.to_string(), files.is_temporary)
+        };
+        let folder = |path: &str| FilesLocation::Folder(PathBuf::from(path)).to_string();
+        assert_eq!(place(""), (folder("data/files"), false));
+        assert_eq!(place("database_url = 'memory:'"), (folder("data/files-in-memory"), true));
+        assert_eq!(place("database_url = 'memory:'\nfiles_url = 'a'"), (folder("a"), false));
     }
 
     #[test]

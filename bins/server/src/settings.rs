@@ -165,14 +165,16 @@ settings! {
     FILE_MAX_BYTES = number("file_max_bytes", "BYTES", 1, 16_384 * MEBIBYTE, "26214400",
         "Bytes of one file");
     USER_FILES_MAX_BYTES = number("user_files_max_bytes", "BYTES", 1, TEBIBYTE, "1073741824",
-        "Bytes of all files of one user");
+        "Bytes of all files of one user; each counts for 4096 at least");
     FILES_MAX_BYTES = number("files_max_bytes", "BYTES", 1, 1_024 * TEBIBYTE, "no limit",
-        "Bytes of all files");
+        "Bytes of all files; each counts for 4096 at least");
     DISK_FREE_MIN_BYTES = number("disk_free_min_bytes", "BYTES", 0, TEBIBYTE, "536870912",
         "Free bytes on the disk below which uploads are refused, and below half of which registrations \
          are, so that there is space for messages; 0: no limit");
+    UPLOADS_PER_MINUTE = number("uploads_per_minute", "COUNT", 1, MILLION, "120",
+        "Files that a user may begin to send in a minute; as many at once");
     UPLOADS_PER_USER = number("uploads_per_user", "COUNT", 1, 1_000, "4",
-        "Files that one user sends at one time");
+        "Files that one user sends at one time; one only while half of uploads_max are received");
     UPLOADS_MAX = number("uploads_max", "COUNT", 1, 10_000, "64", "Files that are received at one time");
     UPLOAD_TIMEOUT_SECONDS = number("upload_timeout_seconds", "SECONDS", 1, DAY_SECONDS / 2, "3600",
         "Seconds for which the upload of one file may last");

@@ -52,6 +52,8 @@ pub(crate) enum HttpError {
     TooManyChanges { retry_after_seconds: u64 },
     #[error("too many searches, please try again later")]
     TooManySearches { retry_after_seconds: u64 },
+    #[error("too many files, please try again later")]
+    UploadsTooOften { retry_after_seconds: u64 },
     #[error("user not found")]
     UserNotFound,
     #[error("session not found")]
@@ -238,6 +240,7 @@ impl HttpError {
             Self::TooManyFailures { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManySearches { .. }
+            | Self::UploadsTooOften { .. }
             | Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
             Self::FileQuota(_) | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -298,7 +301,8 @@ impl HttpError {
             }
             Self::TooManyFailures { retry_after_seconds }
             | Self::TooManyChanges { retry_after_seconds }
-            | Self::TooManySearches { retry_after_seconds } => {
+            | Self::TooManySearches { retry_after_seconds }
+            | Self::UploadsTooOften { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
             Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))

@@ -14,10 +14,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chat_core::FileQuotas;
-use chat_files::{FilesError, ObjectFiles};
+use chat_files::{FilesError, FilesLocation, ObjectFiles};
 use tokio::sync::Notify;
 
 use crate::HttpOptions;
+use crate::options::FilesOptions;
+use crate::user_rate::UserRate;
 
 pub(crate) use self::disk::{DiskFloor, DiskLow};
 pub(crate) use self::disposition::content_disposition;
@@ -33,6 +35,7 @@ pub(crate) struct Files {
     pub(crate) objects: ObjectFiles,
     pub(crate) downloads: Downloads,
     pub(crate) uploads: UploadPermits,
+    pub(crate) upload_rate: UserRate,
     pub(crate) disk: Arc<DiskFloor>,
     pub(crate) quotas: FileQuotas,
     /// Is told when there is something to be deleted.
@@ -47,6 +50,7 @@ impl Files {
     /// Those of the file system and of the options of the storage.
     pub(crate) async fn open(options: &HttpOptions) -> Result<Self, FilesError> {
         let of_files = &options.files;
+        remove_temporary(of_files).await?;
         let objects = ObjectFiles::open(&of_files.location, &of_files.data_dir).await?;
         let mut folders: Vec<PathBuf> =
             vec![objects.spool_folder().to_owned(), options.uploads_dir.clone(), of_files.data_dir.clone()];
@@ -54,11 +58,28 @@ impl Files {
         Ok(Self {
             objects,
             downloads: Downloads::default(),
+            upload_rate: UserRate::new(of_files.uploads_per_minute),
             uploads: UploadPermits::new(of_files.uploads_max, of_files.uploads_per_user),
             disk: Arc::new(DiskFloor::new(folders, of_files.disk_free_min_bytes)),
             quotas: FileQuotas { user_bytes: of_files.user_bytes_max, all_bytes: of_files.bytes_max },
             sweep: Arc::default(),
         })
+    }
+}
+
+/// Removes the folder of files whose records do not outlive the process.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub(crate) async fn remove_temporary(options: &FilesOptions) -> io::Result<()> {
+    let FilesLocation::Folder(folder) = &options.location else { return Ok(()) };
+    if !options.is_temporary {
+        return Ok(());
+    }
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

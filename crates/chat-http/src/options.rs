@@ -189,13 +189,20 @@ pub struct FilesOptions {
     /// The bytes that stay free on the disk: with less, uploads are answered with 507, and
     /// with less than half of it registrations are, too. 0: no limit.
     pub disk_free_min_bytes: u64,
-    /// The most files that one user sends at one time; one more is answered with 429.
+    /// The uploads that a user may begin in a minute; as many at once. More are answered with
+    /// 429.
+    pub uploads_per_minute: u32,
+    /// The most files that one user sends at one time; one more is answered with 429, and so
+    /// is a second one while half of [`uploads_max`](Self::uploads_max) are received.
     pub uploads_per_user: usize,
     /// The most files that are received at one time; one more is answered with 503.
     pub uploads_max: usize,
     /// How long an upload may take, however fast it is; then it is answered with 408. Must
     /// be shorter than `unattached_lifetime`.
     pub upload_timeout: Duration,
+    /// Whether the folder is removed at the start and at the stop: the records do not
+    /// outlive the process. Storage is left as it is.
+    pub is_temporary: bool,
     /// How long a file is kept that no message has.
     pub unattached_lifetime: Duration,
     /// How often files that nobody needs are looked for. Those of deleted messages are
@@ -212,9 +219,11 @@ impl Default for FilesOptions {
             user_bytes_max: Some(1024 * 1024 * 1024),
             bytes_max: None,
             disk_free_min_bytes: 512 * 1024 * 1024,
+            uploads_per_minute: 120,
             uploads_per_user: 4,
             uploads_max: 64,
             upload_timeout: Duration::from_secs(3600),
+            is_temporary: false,
             unattached_lifetime: Duration::from_secs(24 * 3600),
             sweep_interval: Duration::from_secs(60),
         }

@@ -154,12 +154,16 @@ impl Server {
     }
 
     /// Stops in order: closes the listener, closes each socket in its time slot with its
-    /// messages acknowledged, finishes requests, and waits for the last commit.
+    /// messages acknowledged, finishes requests, and waits for the last commit. A temporary
+    /// folder of files is removed.
     pub async fn stop(&self) {
         self.stop_accepting().await;
         self.app.shards.drain().await;
         self.stop_connections().await;
         self.app.shards.stop().await;
+        if let Err(error) = files::remove_temporary(&self.app.options.files).await {
+            tracing::warn!(%error, "the folder of the files cannot be removed");
+        }
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{Files, Workload};
 pub(crate) async fn files(options: &Files) -> Result<Verdict, Box<dyn Error>> {
     let seed = Workload { seed: options.seed, ..Workload::default() }.seed();
     println!("files on {:?}, seed {seed}", options.store);
-    let Some(mut server) = Server::start(Plan::new(options.store, 2)).await? else {
+    let plan = Plan::new(options.store, 2).flags(&["--uploads-per-minute", "1000000"]);
+    let Some(mut server) = Server::start(plan).await? else {
         return Ok(Verdict::NotRun(format!("files on {:?}: it is not on this machine", options.store)));
     };
     let names: Vec<String> = (0..USERS).map(|number| format!("user {number}")).collect();

@@ -17,7 +17,7 @@ pub(crate) struct UploadPermits {
 /// Why a file cannot be received now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TooMany {
-    /// The user sends as many as a user may.
+    /// The user sends as many as a user may: one only, while half of all places are taken.
     OfUser,
     /// All users together do.
     InAll,
@@ -35,11 +35,14 @@ impl UploadPermits {
     /// [`TooMany`].
     pub(crate) fn take(&self, user: &Username) -> Result<UploadPermit, TooMany> {
         let mut users = self.users();
-        if users.values().sum::<usize>() >= self.in_all_max {
+        let in_all = users.values().sum::<usize>();
+        if in_all >= self.in_all_max {
             return Err(TooMany::InAll);
         }
+        // The second half of the places is for users who have none.
+        let of_user_max = if in_all >= self.in_all_max.div_ceil(2) { 1 } else { self.of_user_max };
         let of_user = users.entry(user.clone()).or_default();
-        if *of_user >= self.of_user_max {
+        if *of_user >= of_user_max {
             return Err(TooMany::OfUser);
         }
         *of_user += 1;
@@ -76,14 +79,16 @@ mod tests {
 
     #[test]
     fn permits_are_limited_for_a_user_and_in_all_and_come_back() {
-        let permits = UploadPermits::new(3, 2);
-        let [alice, bob] = ["alice", "bob"].map(|name| Username::known(name).unwrap());
+        let permits = UploadPermits::new(4, 2);
+        let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| Username::known(name).unwrap());
         let first = permits.take(&alice).ok().unwrap();
         let _second = permits.take(&alice).ok().unwrap();
         assert_eq!(permits.take(&alice).err(), Some(TooMany::OfUser));
-        let _third = permits.take(&bob).ok().unwrap();
-        assert_eq!(permits.take(&bob).err(), Some(TooMany::InAll));
-        drop(first);
+        let third = permits.take(&bob).ok().unwrap();
+        assert_eq!(permits.take(&bob).err(), Some(TooMany::OfUser), "half of the places are taken");
+        let fourth = permits.take(&carol).ok().unwrap();
+        assert_eq!(permits.take(&carol).err(), Some(TooMany::InAll));
+        drop((first, third, fourth));
         assert!(permits.take(&alice).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! `POST /api/files` and `GET /files/<id>/<name>`
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chat_core::{AttachedFile, FileId, FileName, MediaType, ReservedFile};
 use chat_files::{FilesError, Upload, failpoint, is_inline};
@@ -92,6 +93,8 @@ async fn receive(
     if !app.is_ready() {
         return Err(HttpError::Stopping);
     }
+    let counted = app.files.upload_rate.count(&me.user, Instant::now());
+    counted.map_err(|retry_after_seconds| HttpError::UploadsTooOften { retry_after_seconds })?;
     let permit = app.files.uploads.take(&me.user)?;
     let space = app.files.disk.take(bytes)?;
     let id = FileId::from_bytes(rand::random());
@@ -266,7 +269,7 @@ impl HttpError {
             Self::FileTooLarge { .. } | Self::Files(FilesError::TooLarge { .. }) => "too_large",
             Self::FileQuota(_) => "quota",
             Self::DiskLow | Self::Files(FilesError::DiskFull(_)) => "disk",
-            Self::TooManyUploads | Self::Busy => "busy",
+            Self::TooManyUploads | Self::UploadsTooOften { .. } | Self::Busy => "busy",
             Self::Body(_) => "broken",
             error if error.status().is_server_error() => "failed",
             _ => "refused",

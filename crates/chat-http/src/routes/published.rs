@@ -105,10 +105,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         }
         HttpError::Body(BodyError::TooLarge { .. }) => ("TooLarge", "The body is too large."),
         HttpError::FileTooLarge { .. } => ("FileTooLarge", "The file is larger than a file may be."),
-        HttpError::TooManyUploads => (
-            "TooManyUploads",
-            "The user sends too many files at once: try again after `Retry-After` seconds.",
-        ),
+        HttpError::TooManyUploads | HttpError::UploadsTooOften { .. } => {
+            ("TooManyUploads", "The user sends too many files: try again after `Retry-After` seconds.")
+        }
         HttpError::FileQuota(_) | HttpError::DiskLow => {
             ("NoSpace", "There is no space for it; the sentence says why.")
         }
@@ -262,6 +261,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::FileName,
         HttpError::FileTooLarge { max_bytes: options.files.max_bytes },
         HttpError::TooManyUploads,
+        HttpError::UploadsTooOften { retry_after_seconds: 1 },
         HttpError::FileQuota(FileRefused::UserQuota),
         HttpError::FileQuota(FileRefused::AllQuota),
         HttpError::DiskLow,

@@ -362,7 +362,8 @@ async fn uploads_of_a_user_are_limited_at_one_time() {
         options.files.uploads_max = 3;
     })
     .await;
-    let [alice, bob] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
+    let [alice, bob, carol] =
+        [chat.sign_in("alice").await, chat.sign_in("bob").await, chat.sign_in("carol").await];
     let begin = async |cookie: &str| {
         let request = chat.request("POST", "/api/files?name=a", &[("Cookie", cookie)], b"hello");
         let mut stream = chat.connect().await;
@@ -380,7 +381,43 @@ async fn uploads_of_a_user_are_limited_at_one_time() {
     assert_eq!(upload(&chat, &bob, "a", "", b"x").await.status, 503);
     first.write_all(b"o").await.unwrap();
     assert_eq!(Reply::read(&mut first).await.status, 201);
-    assert_eq!(upload(&chat, &alice, "a", "", b"x").await.status, 201);
+    // The last place is not for a user who has one.
+    assert_eq!(upload(&chat, &alice, "a", "", b"x").await.status, 429);
+    assert_eq!(upload(&chat, &carol, "a", "", b"x").await.status, 201);
+}
+
+#[tokio::test]
+async fn uploads_of_a_user_are_limited_in_a_minute() {
+    let chat = Chat::with(|options| options.files.uploads_per_minute = 2).await;
+    let [alice, bob] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
+    for _ in 0..2 {
+        uploaded(&chat, &alice, "a", b"").await;
+    }
+    let refused = upload(&chat, &alice, "a", "", b"").await;
+    assert_eq!(refused.refusal(), (429, "too many files, please try again later".to_owned()));
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=31).contains(&seconds), "{seconds}");
+    assert_eq!(usage(&chat).await.files, 2);
+    uploaded(&chat, &bob, "a", b"").await;
+}
+
+#[tokio::test]
+async fn files_whose_records_do_not_outlive_the_process_go_with_it() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("files");
+    std::fs::create_dir_all(folder.join("ab")).unwrap();
+    std::fs::write(folder.join("ab/abc"), b"of a process that was killed").unwrap();
+    let chat = Chat::with(|options| {
+        options.files.location = chat_files::FilesLocation::Folder(folder.clone());
+        options.files.is_temporary = true;
+    })
+    .await;
+    assert!(!folder.join("ab").exists());
+    let alice = chat.sign_in("alice").await;
+    let file = uploaded(&chat, &alice, "a", b"x").await;
+    assert_eq!(chat.get(&address(&file), &alice).await.body, b"x");
+    chat.server.stop().await;
+    assert!(!folder.exists() && outside.path().exists());
 }
 
 #[tokio::test]
@@ -574,7 +611,8 @@ async fn files_that_no_message_has_go_after_their_time_with_their_previews() {
 /// does so once in a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_of_one_user_do_not_keep_another_waiting() {
-    let chat = std::sync::Arc::new(Chat::start().await);
+    let chat = Chat::with(|options| options.files.uploads_per_minute = 1_000_000).await;
+    let chat = std::sync::Arc::new(chat);
     let [greedy, other] = [chat.sign_in("greedy").await, chat.sign_in("other").await];
     let picture = encode(&two_halves(800, 600), ImageFormat::Png);
     let once = async |chat: &Chat, cookie: &str, picture: &[u8]| {

@@ -82,8 +82,8 @@ pub(crate) const POSTGRES: FileSql = FileSql {
 
 // The statements that both databases have.
 
-/// Counts in one more file: its bytes, and what they count for. It locks the only row, so that reservations come one after the
-/// other.
+/// Counts in one more file: its bytes, and what they count for; returns what all files count
+/// for. The statement locks the only row, so that reservations come one after the other.
 pub(crate) const COUNT_IN: &str =
     "UPDATE file_totals SET files = files + 1, bytes = bytes + $1, counted = counted + $2 RETURNING counted";
 
