@@ -129,6 +129,18 @@ fn metadata_goes_and_pixels_profile_and_orientation_stay() {
 }
 
 #[test]
+fn a_webp_without_the_extended_header_is_not_turned() {
+    let plain = encoded(ImageFormat::WebP);
+    assert_ne!(&plain[12..16], b"VP8X");
+    let chunks = [&plain[12..], &webp_chunk(b"EXIF", &exif(6))].concat();
+    let file = [b"RIFF", &(chunks.len() as u32 + 4).to_le_bytes()[..], b"WEBP", &chunks].concat();
+    // No program turns it.
+    let mut decoder = ImageReader::with_format(Cursor::new(&file), ImageFormat::WebP).into_decoder().unwrap();
+    assert_eq!(decoder.orientation().unwrap().to_exif(), 1);
+    assert_eq!(cleaned(&file, ImageFormat::WebP), (Cleaned::Picture { dimensions: (40, 24) }, plain));
+}
+
+#[test]
 fn a_picture_without_metadata_stays_as_it_is() {
     for format in [FORMATS.as_slice(), &[ImageFormat::Gif]].concat() {
         let file = encoded(format);

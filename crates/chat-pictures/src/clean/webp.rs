@@ -66,7 +66,9 @@ pub(super) fn clean<O: Write + Seek>(
             }
         }
     }
-    let exif = orientation::write(turned).filter(|_| flags.is_some());
+    // Without the extended header, programs do not look for the orientation.
+    let turned = if flags.is_some() { turned } else { Orientation::NoTransforms };
+    let exif = orientation::write(turned);
     if let Some(exif) = &exif {
         output.write_all(b"EXIF")?;
         output.write_all(&(exif.len() as u32).to_le_bytes())?;
