@@ -1,15 +1,16 @@
 //! Power cuts: the file system stops at once, unflushed data is lost, and the server
-//! is killed.
+//! is killed. Users talk, and upload, send and delete files.
 
 use std::error::Error;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_client::Rng;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use super::files::{self, Habit, Uploaders};
 use super::{DEADLINE, Verdict, has, is_root, print_findings};
 use crate::Workload;
 use crate::crowd::{Crowd, finish};
@@ -32,25 +33,28 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
     }
     let seed = workload.seed();
     println!("CUT on ext4, seed {seed}");
-    let mount = match Mount::ext4("128M") {
+    let mount = match Mount::ext4("1G") {
         Ok(mount) => mount,
         Err(error) => return Ok(Verdict::NotRun(format!("power cuts: no ext4 on a loop device: {error}"))),
     };
-    let plan = Plan { data: Some(mount.path().join("data")), ..Plan::new(Store::Sqlite, workload.shards) };
+    let plan = Plan::new(Store::Sqlite, workload.shards).flags(&files::FLAGS);
+    let plan = Plan { data: Some(mount.path().join("data")), ..plan };
     let Some(mut server) = Server::start(plan).await? else { return Err("SQLite is always here".into()) };
     let habits = workload.habits(seed);
     let cookies = server.accounts(&habits.names()).await?;
     let crowd = Crowd::start(&habits, server.address, &cookies);
+    let uploaders = Uploaders::start(&server, seed, Habit { pause_ms: 20..200, disk_fails: true }).await?;
     let mut rng = Rng::for_part(seed, 77);
-    let (mut cuts, mut intact) = (Vec::new(), 0);
+    let (mut cuts, mut cuts_of_files, mut intact) = (Vec::new(), Vec::new(), 0);
     while cuts.len() < workload.kills && crowd.now() < Duration::from_secs_f64(workload.minutes * 60.0) {
         let mut breaker = Breaker::ready(&mount.path()).await?;
         tokio::time::sleep(rng.milliseconds(workload.every_ms / 10..workload.every_ms * 19 / 10)).await;
         // From before the cut, so that nothing after it counts as promised.
-        let from = crowd.now();
+        let (from, from_instant) = (crowd.now(), Instant::now());
         breaker.cut().await?;
         server.kill().await?;
         cuts.push((from, crowd.now()));
+        cuts_of_files.push((from_instant, Instant::now()));
         mount.unmount()?;
         mount.mount()?;
         let integrity = integrity(&server.data().join("chat.db")).await?;
@@ -61,10 +65,12 @@ pub(crate) async fn cut(workload: &Workload) -> Result<Verdict, Box<dyn Error>> 
         server.restart().await?;
     }
     let count = cuts.len();
+    let files = uploaders.check(&mut server, &cuts_of_files).await?;
     let (_, findings) = finish(crowd, &mut server, cuts, DEADLINE).await?;
     print_findings(&findings);
-    let line = format!("SQLite on ext4: {count} power cuts, integrity_check ok {intact} times, {findings}");
-    Ok(Verdict::of(findings.is_good() && intact == count, line))
+    let line =
+        format!("SQLite on ext4: {count} power cuts, integrity_check ok {intact} times, {findings}; {files}");
+    Ok(Verdict::of(findings.is_good() && files.is_good(count as u64) && intact == count, line))
 }
 
 /// A process that has the file system open and stops it on command.

@@ -3,6 +3,8 @@
 //! read it, and by nobody else; that of a message that was deleted is gone.
 
 use std::error::Error;
+use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +14,7 @@ use chat_client::{
     Api, ApiError, AttachedFile, Client, ClientOptions, Credentials, NewFile, NewMessage, Rng, ServerUrl,
     Topic,
 };
+use tokio::task::JoinHandle;
 
 use super::{DEADLINE, Verdict};
 use crate::server::{Plan, Server};
@@ -20,70 +23,135 @@ use crate::{Files, Workload};
 pub(crate) async fn files(options: &Files) -> Result<Verdict, Box<dyn Error>> {
     let seed = Workload { seed: options.seed, ..Workload::default() }.seed();
     println!("files on {:?}, seed {seed}", options.store);
-    let plan = Plan::new(options.store, 2).flags(&["--uploads-per-minute", "1000000"]);
-    let Some(mut server) = Server::start(plan).await? else {
+    let Some(mut server) = Server::start(Plan::new(options.store, 2).flags(&FLAGS)).await? else {
         return Ok(Verdict::NotRun(format!("files on {:?}: it is not on this machine", options.store)));
     };
-    let names: Vec<String> = (0..USERS).map(|number| format!("user {number}")).collect();
-    let cookies = server.accounts(&names).await?;
-    let tokens: Vec<String> = cookies.iter().map(|cookie| cookie.replacen("auth=", "", 1)).collect();
-    let address = format!("http://{}", server.address);
-    let url = ServerUrl::parse(&address)?;
-    let apis: Vec<Api> = tokens.iter().map(|token| Api::new(url.clone(), token)).collect();
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut writers = Vec::new();
-    for (user, token) in tokens.iter().enumerate() {
-        let mut client = ClientOptions::new(Credentials::Token(token.clone()));
-        (client.session.backoff_min_ms, client.session.backoff_max_ms) = (10, 300);
-        let (client, _) = Client::connect(&address, client).await?;
-        client.join(ROOM).await?;
-        let rng = Rng::for_part(seed, user as u64);
-        let writer = Writer { user, names: names.clone(), client, rng, stop: Arc::clone(&stop) };
-        writers.push(tokio::spawn(writer.run()));
-    }
+    let uploaders = Uploaders::start(&server, seed, Habit { pause_ms: 5..40, disk_fails: false }).await?;
     let mut rng = Rng::for_part(seed, 77);
     for _ in 0..options.kills {
         tokio::time::sleep(rng.milliseconds(100..900)).await;
         server.restart().await?;
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut notes = Notes::default();
-    for writer in writers {
-        notes.add(tokio::time::timeout(DEADLINE, writer).await.map_err(|_| "a send was not answered")??);
-    }
-    server.restart().await?;
+    let found = uploaders.check(&mut server, &[]).await?;
+    let line = format!("files on {:?}: {} kills, {found}", options.store, options.kills);
+    Ok(Verdict::of(found.is_good(20), line))
+}
 
-    let mut wrong = std::mem::take(&mut notes.wrong);
-    let mut counts = Counts::default();
-    for kept in &notes.kept {
-        if let Err(found) = check(kept, &apis, &mut counts).await {
-            wrong.push(found);
+/// The flags of a server for [`Uploaders`].
+pub(crate) const FLAGS: [&str; 4] = ["--uploads-per-minute", "1000000", "--disk-free-min-bytes", "0"];
+
+/// Users who upload files, send and delete them.
+pub(crate) struct Uploaders {
+    apis: Vec<Api>,
+    stop: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<Notes>>,
+}
+
+/// What users do, and what they expect.
+#[derive(Clone)]
+pub(crate) struct Habit {
+    /// The pause between two messages of a user, in milliseconds.
+    pub(crate) pause_ms: Range<u64>,
+    /// Whether the server may say that it cannot store a file.
+    pub(crate) disk_fails: bool,
+}
+
+impl Uploaders {
+    /// Starts all users; `seed` decides what they do.
+    pub(crate) async fn start(server: &Server, seed: u64, habit: Habit) -> Result<Self, Box<dyn Error>> {
+        let names: Vec<String> = (0..USERS).map(|number| format!("uploader {number}")).collect();
+        let cookies = server.accounts(&names).await?;
+        let tokens: Vec<String> = cookies.iter().map(|cookie| cookie.replacen("auth=", "", 1)).collect();
+        let address = format!("http://{}", server.address);
+        let url = ServerUrl::parse(&address)?;
+        let apis: Vec<Api> = tokens.iter().map(|token| Api::new(url.clone(), token)).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writers = Vec::new();
+        for (user, token) in tokens.iter().enumerate() {
+            let mut client = ClientOptions::new(Credentials::Token(token.clone()));
+            (client.session.backoff_min_ms, client.session.backoff_max_ms) = (10, 300);
+            let (client, _) = Client::connect(&address, client).await?;
+            client.join(ROOM).await?;
+            let rng = Rng::for_part(seed, 3_000_000 + user as u64);
+            let (names, habit, stop) = (names.clone(), habit.clone(), Arc::clone(&stop));
+            writers.push(tokio::spawn(Writer { user, names, client, rng, habit, stop }.run()));
         }
+        Ok(Self { apis, stop, writers })
     }
-    // Of what was not answered it is unknown whether it left bytes: an upload that a crash
-    // broke off is looked for after a day.
-    let may_be_there = notes.kept.len() as u64 - counts.deleted + notes.unanswered;
-    let objects = until_swept(&server.data().join("files"), may_be_there).await;
-    if objects > may_be_there {
-        wrong.push(format!("{objects} files in the folder, of at most {may_be_there}"));
+
+    /// Stops all users, starts the server again, and compares it with what was acknowledged.
+    /// What was acknowledged during one of `cuts` is not a promise.
+    pub(crate) async fn check(
+        self,
+        server: &mut Server,
+        cuts: &[(Instant, Instant)],
+    ) -> Result<FilesFound, Box<dyn Error>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut notes = Notes::default();
+        for writer in self.writers {
+            let ended = tokio::time::timeout(DEADLINE, writer).await;
+            notes.add(ended.map_err(|_| "a send was not answered")??);
+        }
+        server.restart().await?;
+
+        let is_promised = |at: Instant| !cuts.iter().any(|(from, to)| (*from..=*to).contains(&at));
+        let mut found = FilesFound { unanswered: notes.unanswered, ..FilesFound::default() };
+        found.wrong.extend(notes.wrong.into_iter().filter(|(at, _)| is_promised(*at)).map(|(_, what)| what));
+        for kept in &notes.kept {
+            if !is_promised(kept.acked_at) {
+                found.not_promised += 1;
+            } else if let Err(what) = check(kept, &self.apis, &mut found).await {
+                found.wrong.push(what);
+            }
+        }
+        // Of what was not answered it is unknown whether it left bytes: an upload that a crash
+        // broke off is looked for after a day.
+        let may_be_there = notes.kept.len() as u64 - found.deleted + notes.unanswered;
+        let objects = until_swept(&server.data().join("files"), may_be_there).await;
+        if objects > may_be_there {
+            found.wrong.push(format!("{objects} files in the folder, of at most {may_be_there}"));
+        }
+        for what in found.wrong.iter().take(20) {
+            println!("  {what}");
+        }
+        Ok(found)
     }
-    for found in wrong.iter().take(20) {
-        println!("  {found}");
+}
+
+/// What the server has of the files of [`Uploaders`].
+#[derive(Default)]
+pub(crate) struct FilesFound {
+    /// Files that were read byte by byte.
+    read: u64,
+    /// Those of them that no message has.
+    unattached: u64,
+    /// Files that are gone with their messages.
+    deleted: u64,
+    /// Files of which something was acknowledged during a cut.
+    not_promised: u64,
+    /// Uploads without an answer.
+    unanswered: u64,
+    /// A sentence for each broken promise.
+    wrong: Vec<String>,
+}
+
+impl FilesFound {
+    /// Whether nothing is wrong, and at least `min` files were read.
+    pub(crate) fn is_good(&self, min: u64) -> bool {
+        self.wrong.is_empty() && self.read >= min && self.unattached > 0 && self.deleted > 0
     }
-    let line = format!(
-        "files on {:?}: {} kills, {} files read byte by byte ({} of no message), {} gone with their \
-         messages, {} unanswered; {} wrong",
-        options.store,
-        options.kills,
-        counts.read,
-        counts.unattached,
-        counts.deleted,
-        notes.unanswered,
-        wrong.len(),
-    );
-    let is_enough = counts.read > 20 && counts.unattached > 0 && counts.deleted > 0;
-    Ok(Verdict::of(wrong.is_empty() && is_enough, line))
+}
+
+impl fmt::Display for FilesFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, unattached, deleted, not_promised, unanswered, wrong } = self;
+        let wrong = wrong.len();
+        write!(
+            f,
+            "{read} files read byte by byte ({unattached} of no message), {deleted} gone with their messages, \
+             {not_promised} acknowledged during a cut, {unanswered} unanswered; {wrong} wrong"
+        )
+    }
 }
 
 /// A user who uploads files, sends and deletes them.
@@ -92,6 +160,7 @@ struct Writer {
     names: Vec<String>,
     client: Client,
     rng: Rng,
+    habit: Habit,
     stop: Arc<AtomicBool>,
 }
 
@@ -101,7 +170,8 @@ struct Notes {
     kept: Vec<Kept>,
     /// Uploads without an answer.
     unanswered: u64,
-    wrong: Vec<String>,
+    /// Broken promises, with the time of the promise.
+    wrong: Vec<(Instant, String)>,
 }
 
 /// A file whose upload was acknowledged.
@@ -111,6 +181,8 @@ struct Kept {
     /// Makes its content.
     seed: u64,
     fate: Fate,
+    /// When the last thing was acknowledged.
+    acked_at: Instant,
 }
 
 /// What the server has acknowledged of a file.
@@ -126,13 +198,6 @@ enum Fate {
     Deleted,
 }
 
-#[derive(Default)]
-struct Counts {
-    read: u64,
-    unattached: u64,
-    deleted: u64,
-}
-
 impl Notes {
     fn add(&mut self, other: Self) {
         self.kept.extend(other.kept);
@@ -145,7 +210,7 @@ impl Writer {
     async fn run(mut self) -> Notes {
         let mut notes = Notes::default();
         while !self.stop.load(Ordering::Relaxed) {
-            let pause = self.rng.milliseconds(5..40);
+            let pause = self.rng.milliseconds(self.habit.pause_ms.clone());
             tokio::time::sleep(pause).await;
             let count = self.rng.size(1, 3);
             let mut files = Vec::new();
@@ -159,7 +224,11 @@ impl Writer {
                 continue;
             }
             let fate = self.send(&files, &mut notes).await;
-            notes.kept.extend(files.into_iter().map(|kept| Kept { fate, ..kept }));
+            let acked_at = Instant::now();
+            notes.kept.extend(files.into_iter().map(|kept| match fate {
+                Fate::Unattached => kept,
+                fate => Kept { fate, acked_at, ..kept },
+            }));
         }
         self.client.close().await;
         notes
@@ -170,15 +239,20 @@ impl Writer {
         let bytes = content(seed);
         let api = self.client.api().await?;
         let uploaded = api.upload_bytes(NewFile::new(format!("{seed:x}.txt")), bytes.clone()).await;
+        let acked_at = Instant::now();
         match uploaded {
             Ok(file) => {
                 if file.size != bytes.len() as u64 {
-                    notes.wrong.push(format!("{file:?} has {} bytes", bytes.len()));
+                    notes.wrong.push((acked_at, format!("{file:?} has {} bytes", bytes.len())));
                 }
-                Some(Kept { owner: self.user, file, seed, fate: Fate::Unattached })
+                Some(Kept { owner: self.user, file, seed, fate: Fate::Unattached, acked_at })
+            }
+            Err(ApiError::Refused { status: 500.., .. }) if self.habit.disk_fails => {
+                notes.unanswered += 1;
+                None
             }
             Err(ApiError::Refused { status, message }) => {
-                notes.wrong.push(format!("an upload was refused: {status} {message}"));
+                notes.wrong.push((acked_at, format!("an upload was refused: {status} {message}")));
                 None
             }
             Err(_) => {
@@ -202,17 +276,19 @@ impl Writer {
         let receipt = match self.client.send_message(message).await {
             Ok(receipt) => receipt,
             Err(error) => {
-                notes.wrong.push(format!("files that were uploaded were not sent: {error}"));
+                let first = files.iter().map(|kept| kept.acked_at).min().unwrap_or_else(Instant::now);
+                notes.wrong.push((first, format!("files that were uploaded were not sent: {error}")));
                 return Fate::Unattached;
             }
         };
         if self.rng.index(3) > 0 {
             return fate;
         }
+        let sent_at = Instant::now();
         match self.client.delete(topic, receipt.seq).await {
             Ok(_) => Fate::Deleted,
             Err(error) => {
-                notes.wrong.push(format!("a message was not deleted: {error}"));
+                notes.wrong.push((sent_at, format!("a message was not deleted: {error}")));
                 fate
             }
         }
@@ -220,7 +296,7 @@ impl Writer {
 }
 
 /// Checks who can read a file, and that its bytes are those that were uploaded.
-async fn check(kept: &Kept, apis: &[Api], counts: &mut Counts) -> Result<(), String> {
+async fn check(kept: &Kept, apis: &[Api], counts: &mut FilesFound) -> Result<(), String> {
     let next = (kept.owner + 1) % USERS;
     let (readers, strangers) = match kept.fate {
         Fate::Unattached => (vec![kept.owner], vec![next]),
