@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chat_core::FileId;
@@ -65,10 +65,13 @@ enum Kind {
 /// Files that are sent to the storage at one time, each of at most [`PART_BYTES`] in
 /// memory.
 const SENDING_MAX: usize = 3;
-/// Files of at most this size are sent in one piece, and thus whole or not at all. Of larger
-/// ones that break off, the storage may keep pieces, until a rule of its bucket removes
-/// them.
+/// Files of at most this size are sent in one piece, and thus whole or not at all. Larger ones
+/// are sent in pieces of this size: if the upload of one breaks off and cannot be aborted, the
+/// storage keeps its pieces until a rule of the bucket removes them.
 const PART_BYTES: u64 = 32 * 1024 * 1024;
+/// How long a file is not deleted after its preview could not be sent: the storage may still
+/// keep the preview, at most as long as all attempts to send it and a slow answer take.
+const LATE_PREVIEW: Duration = Duration::from_secs(5 * 60);
 /// Objects that are deleted at one time.
 const DELETING_MAX: usize = 8;
 
@@ -179,7 +182,8 @@ impl ObjectFiles {
         self.shared.previews.lock(id).await
     }
 
-    /// Keeps the preview of a file. `_lock` is the right to do so.
+    /// Keeps the preview of a file. `_lock` is the right to do so. If a storage does not take
+    /// it, the file is not deleted for five minutes, as the preview may still appear.
     ///
     /// # Errors
     ///
@@ -192,7 +196,11 @@ impl ObjectFiles {
     ) -> Result<(), FilesError> {
         let name = self.name(id, PREVIEW);
         if let Kind::S3 { .. } = self.shared.kind {
-            self.shared.store.put(&name, preview.into()).await?;
+            if let Err(error) = self.shared.store.put(&name, preview.into()).await {
+                let now = Instant::now();
+                self.shared.previews.keep_until(id, now + LATE_PREVIEW, now);
+                return Err(error.into());
+            }
             return Ok(());
         }
         let path = self.spool_path(id, PREVIEW);
@@ -210,7 +218,8 @@ impl ObjectFiles {
     /// deleted. One that cannot be deleted keeps no other from it.
     pub async fn delete(&self, ids: &[FileId]) -> Deleted {
         let mut deleted = Deleted::default();
-        let free: Vec<_> = ids.iter().filter(|id| self.shared.previews.is_free(id)).copied().collect();
+        let now = Instant::now();
+        let free: Vec<_> = ids.iter().filter(|id| self.shared.previews.is_free(id, now)).copied().collect();
         let deletions = free.iter().map(|id| {
             let (store, id) = (Arc::clone(&self.shared.store), *id);
             let names = [self.name(&id, ""), self.name(&id, PREVIEW)];

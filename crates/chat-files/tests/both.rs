@@ -170,5 +170,11 @@ async fn a_storage_that_is_out_is_an_error_and_nothing_hangs() {
     assert!(matches!(files.read(&id(1), 0..5).await, Err(FilesError::Storage(_))));
     let deleted = files.delete(&[id(1)]).await;
     assert!(deleted.files.is_empty() && matches!(deleted.error, Some(FilesError::Storage(_))));
+    // The preview may still appear, so that the file is not deleted yet.
+    let lock = files.lock_preview(&id(1)).await;
+    assert!(matches!(files.keep_preview(&id(1), "small".into(), &lock).await, Err(FilesError::Storage(_))));
+    drop(lock);
+    let deleted = files.delete(&[id(1)]).await;
+    assert!(deleted.files.is_empty() && deleted.error.is_none());
     assert_eq!(s3.objects(), [""; 0]);
 }
