@@ -187,6 +187,7 @@ fn files(given: &Given, data_dir: &Path) -> Result<FilesOptions, SettingError> {
     set(&mut files.uploads_per_minute, given.number(&settings::UPLOADS_PER_MINUTE)?);
     set(&mut files.uploads_per_user, given.number(&settings::UPLOADS_PER_USER)?);
     set(&mut files.uploads_max, given.number(&settings::UPLOADS_MAX)?);
+    set(&mut files.downloads_per_user, given.number(&settings::DOWNLOADS_PER_USER)?);
     set(&mut files.upload_timeout, seconds(given, &settings::UPLOAD_TIMEOUT_SECONDS)?);
     Ok(files)
 }

@@ -176,6 +176,8 @@ settings! {
     UPLOADS_PER_USER = number("uploads_per_user", "COUNT", 1, 1_000, "4",
         "Files that one user sends at one time; one only while half of uploads_max are received");
     UPLOADS_MAX = number("uploads_max", "COUNT", 1, 10_000, "64", "Files that are received at one time");
+    DOWNLOADS_PER_USER = number("downloads_per_user", "COUNT", 1, 10_000, "32",
+        "Files, or parts of files, that are sent to one user at one time; previews do not count");
     UPLOAD_TIMEOUT_SECONDS = number("upload_timeout_seconds", "SECONDS", 1, DAY_SECONDS / 2, "3600",
         "Seconds for which the upload of one file may last");
     HASH_THREADS = number("hash_threads", "COUNT", 1, 64, "1", "Threads that hash passwords, 19 MiB each");

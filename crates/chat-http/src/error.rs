@@ -109,6 +109,8 @@ pub(crate) enum HttpError {
     FileTooLarge { max_bytes: u64 },
     #[error("too many files at once, please wait until one of them has arrived")]
     TooManyUploads,
+    #[error("too many files at once, please wait until you have one of them")]
+    TooManyDownloads,
     #[error("{}", quota_sentence(*.0))]
     FileQuota(FileRefused),
     #[error("the disk of the server is almost full, please tell whoever runs this chat")]
@@ -241,7 +243,8 @@ impl HttpError {
             | Self::TooManyChanges { .. }
             | Self::TooManySearches { .. }
             | Self::UploadsTooOften { .. }
-            | Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
+            | Self::TooManyUploads
+            | Self::TooManyDownloads => StatusCode::TOO_MANY_REQUESTS,
             Self::FileQuota(_) | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
@@ -314,7 +317,8 @@ impl HttpError {
             | Self::Store(_)
             | Self::StoreSilent
             | Self::Files(_)
-            | Self::TooManyUploads => {
+            | Self::TooManyUploads
+            | Self::TooManyDownloads => {
                 vec![(RETRY_AFTER, fixed("1"))]
             }
             _ => Vec::new(),

@@ -4,10 +4,10 @@ mod disk;
 mod disposition;
 mod download;
 mod pending;
+mod permits;
 mod preview;
 mod range;
 mod sweep;
-mod upload_permits;
 
 use std::io;
 use std::path::PathBuf;
@@ -25,16 +25,17 @@ pub(crate) use self::disk::{DiskFloor, DiskLow};
 pub(crate) use self::disposition::content_disposition;
 pub(crate) use self::download::{Download, Downloads};
 pub(crate) use self::pending::PendingFile;
+pub(crate) use self::permits::{Permit, Permits, TooMany};
 pub(crate) use self::preview::preview;
 pub(crate) use self::range::{Asked, asked_range};
 pub(crate) use self::sweep::keep_sweeping;
-pub(crate) use self::upload_permits::{TooMany, UploadPermits};
 
 /// What requests need for files, beside the records in the store.
 pub(crate) struct Files {
     pub(crate) objects: ObjectFiles,
     pub(crate) downloads: Downloads,
-    pub(crate) uploads: UploadPermits,
+    pub(crate) sending: Permits,
+    pub(crate) uploads: Permits,
     pub(crate) upload_rate: UserRate,
     pub(crate) disk: Arc<DiskFloor>,
     pub(crate) quotas: FileQuotas,
@@ -59,7 +60,8 @@ impl Files {
             objects,
             downloads: Downloads::default(),
             upload_rate: UserRate::new(of_files.uploads_per_minute),
-            uploads: UploadPermits::new(of_files.uploads_max, of_files.uploads_per_user),
+            sending: Permits::new(usize::MAX, of_files.downloads_per_user),
+            uploads: Permits::new(of_files.uploads_max, of_files.uploads_per_user),
             disk: Arc::new(DiskFloor::new(folders, of_files.disk_free_min_bytes)),
             quotas: FileQuotas { user_bytes: of_files.user_bytes_max, all_bytes: of_files.bytes_max },
             sweep: Arc::default(),

@@ -197,6 +197,9 @@ pub struct FilesOptions {
     pub uploads_per_user: usize,
     /// The most files that are received at one time; one more is answered with 503.
     pub uploads_max: usize,
+    /// The most files, or parts of files, that are sent to one user at one time; one more is
+    /// answered with 429. Previews do not count.
+    pub downloads_per_user: usize,
     /// How long an upload may take, however fast it is; then it is answered with 408. Must
     /// be shorter than `unattached_lifetime`.
     pub upload_timeout: Duration,
@@ -222,6 +225,7 @@ impl Default for FilesOptions {
             uploads_per_minute: 120,
             uploads_per_user: 4,
             uploads_max: 64,
+            downloads_per_user: 32,
             upload_timeout: Duration::from_secs(3600),
             is_temporary: false,
             unattached_lifetime: Duration::from_secs(24 * 3600),

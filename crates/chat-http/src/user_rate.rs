@@ -9,14 +9,21 @@ use chat_core::Username;
 /// What users have done of one kind in the last minute.
 pub(crate) struct UserRate {
     per_minute: u32,
+    users: Mutex<Users>,
+}
+
+#[derive(Default)]
+struct Users {
     /// When each user may again do as much as a new one.
-    full_at: Mutex<HashMap<Username, Instant>>,
+    full_at: HashMap<Username, Instant>,
+    /// When users who did nothing for a minute were last removed.
+    swept_at: Option<Instant>,
 }
 
 impl UserRate {
     /// Allows each user `per_minute` times at once, and then as many in each minute.
     pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute: per_minute.max(1), full_at: Mutex::default() }
+        Self { per_minute: per_minute.max(1), users: Mutex::default() }
     }
 
     /// Counts one time of a user.
@@ -27,8 +34,11 @@ impl UserRate {
     pub(crate) fn count(&self, user: &Username, now: Instant) -> Result<(), u64> {
         let cost = MINUTE / self.per_minute;
         // Each change of the map is whole in one statement.
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if full_at.len() >= USERS_MAX {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let Users { full_at, swept_at } = &mut *users;
+        let is_due = swept_at.is_none_or(|at| now.saturating_duration_since(at) >= SWEEP_INTERVAL);
+        if full_at.len() >= USERS_MAX && is_due {
+            *swept_at = Some(now);
             full_at.retain(|_, full_at| *full_at > now);
         }
         let full = full_at.get(user).copied().unwrap_or(now).max(now) + cost;
@@ -44,6 +54,8 @@ impl UserRate {
 const MINUTE: Duration = Duration::from_secs(60);
 /// With so many users in the map, those who did nothing for a minute are removed.
 const USERS_MAX: usize = 10_000;
+/// The shortest time between two removals: each looks at all users.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -64,5 +76,23 @@ mod tests {
         assert!(rate.count(&alice, later).is_ok());
         assert!(rate.count(&alice, later).is_ok());
         assert!(rate.count(&alice, later).is_err());
+    }
+
+    #[test]
+    fn users_who_do_nothing_are_removed_at_most_once_a_second() {
+        // What a user has done is forgotten after a millisecond.
+        let rate = UserRate::new(60_000);
+        let start = Instant::now();
+        let count = |number: usize, ms| {
+            let user = Username::known(&format!("user {number}")).unwrap();
+            rate.count(&user, start + Duration::from_millis(ms)).unwrap();
+            rate.users.lock().unwrap().full_at.len()
+        };
+        for number in 0..USERS_MAX {
+            count(number, 0);
+        }
+        assert_eq!(count(USERS_MAX, 0), USERS_MAX + 1);
+        assert_eq!(count(USERS_MAX + 1, 999), USERS_MAX + 2);
+        assert_eq!(count(USERS_MAX + 2, 1_000), 1);
     }
 }

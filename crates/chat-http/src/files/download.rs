@@ -17,6 +17,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::files::Permit;
 use crate::signed_in::SignedIn;
 
 /// The files that are being sent. The log says here which of them nobody may read any more,
@@ -111,35 +112,46 @@ impl Drop for Sending {
 pub(crate) struct Download {
     bytes: FileBytes,
     sending: Sending,
-    reader: Arc<SignedIn>,
-    app: Arc<App>,
+    /// Makes a question to the store.
+    new_check: Box<dyn Fn() -> Check + Send>,
     next_check: Instant,
     check: Option<Check>,
+    _permit: Permit,
 }
 
 type Check = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 impl Download {
     /// Sends the file from now on; its reader was checked just now.
-    pub(crate) fn new(bytes: FileBytes, sending: Sending, reader: SignedIn, app: Arc<App>) -> Self {
-        let next_check = Instant::now() + CHECK_INTERVAL;
-        Self { bytes, sending, reader: Arc::new(reader), app, next_check, check: None }
+    pub(crate) fn new(
+        bytes: FileBytes,
+        sending: Sending,
+        permit: Permit,
+        reader: SignedIn,
+        app: &Arc<App>,
+    ) -> Self {
+        let (app, id, reader) = (Arc::clone(app), sending.id, Arc::new(reader));
+        let new_check = move || -> Check { Box::pin(check(Arc::clone(&app), id, Arc::clone(&reader))) };
+        Self::with_check(bytes, sending, permit, Box::new(new_check))
     }
 
-    fn new_check(&self) -> Check {
-        let (app, id, reader) = (Arc::clone(&self.app), self.sending.id, Arc::clone(&self.reader));
-        Box::pin(async move {
-            // If the store does not answer, the client asks for the rest once it does.
-            let is_signed_in = reader.is_signed_in(&app).await.map_err(io::Error::other)?;
-            let readable =
-                app.parts.files.readable_file(&id, &reader.user).await.map_err(io::Error::other)?;
-            if is_signed_in && readable.is_some() {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::PermissionDenied.into())
-            }
-        })
+    fn with_check(
+        bytes: FileBytes,
+        sending: Sending,
+        permit: Permit,
+        new_check: Box<dyn Fn() -> Check + Send>,
+    ) -> Self {
+        let next_check = Instant::now() + CHECK_INTERVAL;
+        Self { bytes, sending, new_check, next_check, check: None, _permit: permit }
     }
+}
+
+/// Asks the store whether the reader is still signed in, and may still read the file.
+async fn check(app: Arc<App>, id: FileId, reader: Arc<SignedIn>) -> io::Result<()> {
+    // If the store does not answer, the client asks for the rest once it does.
+    let is_signed_in = reader.is_signed_in(&app).await.map_err(io::Error::other)?;
+    let readable = app.parts.files.readable_file(&id, &reader.user).await.map_err(io::Error::other)?;
+    if is_signed_in && readable.is_some() { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 /// How often it is asked whether the reader is still signed in, and may still read the file.
@@ -159,7 +171,7 @@ impl hyper::body::Body for Download {
             return Poll::Ready(Some(Err(io::ErrorKind::PermissionDenied.into())));
         }
         if this.check.is_none() && this.bytes.left() > 0 && Instant::now() >= this.next_check {
-            this.check = Some(this.new_check());
+            this.check = Some((this.new_check)());
         }
         if let Some(check) = &mut this.check {
             let checked = ready!(check.as_mut().poll(cx));
@@ -186,7 +198,50 @@ impl hyper::body::Body for Download {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
+    use chat_core::Username;
+    use chat_files::{FilesLocation, ObjectFiles};
+    use http_body_util::BodyExt as _;
+    use hyper::body::Body as _;
+
     use super::*;
+    use crate::files::Permits;
+
+    /// The hook of the log has returned before anybody gets the acknowledgement of a deletion;
+    /// from then on a download has no more bytes.
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_file_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = FilesLocation::Folder(folder.path().join("files"));
+        let files = ObjectFiles::open(&location, folder.path()).await.unwrap();
+        let (id, size) = (FileId::from_bytes([1; 16]), 1 << 20);
+        let mut upload = files.receive(&id, size).await.unwrap();
+        upload.write(vec![7; size as usize].into()).await.unwrap();
+        upload.finish(None).await.unwrap().commit().await.unwrap();
+
+        let (downloads, permits) = (Downloads::default(), Permits::new(usize::MAX, 2));
+        let reader = Username::known("reader").unwrap();
+        let begin = async || {
+            let bytes = files.read(&id, 0..size).await.unwrap().unwrap();
+            let check = || -> Check { Box::pin(async { Ok(()) }) };
+            let permit = permits.take(&reader).ok().unwrap();
+            Download::with_check(bytes, downloads.begin(&id, None), permit, Box::new(check))
+        };
+        // One that is between two chunks, and one that waits for its first.
+        let mut between = begin().await;
+        between.frame().await.unwrap().unwrap();
+        let mut waiting = begin().await;
+        let _ = Pin::new(&mut waiting).poll_frame(&mut Context::from_waker(Waker::noop()));
+        downloads.revoke(&[id]);
+        for download in [&mut between, &mut waiting] {
+            let ended = download.frame().await.unwrap();
+            assert_eq!(ended.err().map(|error| error.kind()), Some(io::ErrorKind::PermissionDenied));
+        }
+        assert!(permits.take(&reader).is_err());
+        drop((between, waiting));
+        assert!(permits.take(&reader).is_ok() && downloads.files().is_empty());
+    }
 
     #[test]
     fn only_the_named_files_are_revoked_and_nothing_is_kept() {

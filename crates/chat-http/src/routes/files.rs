@@ -192,6 +192,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
     let body = if is_head {
         answer::bytes("")
     } else {
+        let permit = app.files.sending.take(&me.user).map_err(|_| HttpError::TooManyDownloads)?;
         let bytes = app.files.objects.read(&id, start..end).await?;
         let Some(bytes) = bytes else {
             if app.parts.files.readable_file(&id, &me.user).await?.is_some() {
@@ -199,7 +200,7 @@ pub(super) async fn file(call: Call) -> Result<Response<Body>, HttpError> {
             }
             return Err(HttpError::FileNotFound);
         };
-        Either::Right(Either::Right(Download::new(bytes, sending, me, Arc::clone(&app))))
+        Either::Right(Either::Right(Download::new(bytes, sending, permit, me, &app)))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -108,6 +108,10 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::TooManyUploads | HttpError::UploadsTooOften { .. } => {
             ("TooManyUploads", "The user sends too many files: try again after `Retry-After` seconds.")
         }
+        HttpError::TooManyDownloads => (
+            "TooManyDownloads",
+            "The user receives too many files at once: try again after `Retry-After` seconds.",
+        ),
         HttpError::FileQuota(_) | HttpError::DiskLow => {
             ("NoSpace", "There is no space for it; the sentence says why.")
         }
@@ -261,6 +265,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::FileName,
         HttpError::FileTooLarge { max_bytes: options.files.max_bytes },
         HttpError::TooManyUploads,
+        HttpError::TooManyDownloads,
         HttpError::UploadsTooOften { retry_after_seconds: 1 },
         HttpError::FileQuota(FileRefused::UserQuota),
         HttpError::FileQuota(FileRefused::AllQuota),

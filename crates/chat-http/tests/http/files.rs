@@ -20,13 +20,14 @@ pub async fn upload(chat: &Chat, cookie: &str, name: &str, kind: &str, bytes: &[
 }
 
 /// Uploads a file, and returns what the server says of it.
-async fn uploaded(chat: &Chat, cookie: &str, name: &str, bytes: &[u8]) -> Value {
+pub async fn uploaded(chat: &Chat, cookie: &str, name: &str, bytes: &[u8]) -> Value {
     let reply = upload(chat, cookie, name, "application/octet-stream", bytes).await;
     assert_eq!(reply.status, 201, "{reply:?}");
     reply.json()
 }
 
-fn address(file: &Value) -> String {
+/// The path of a file.
+pub fn address(file: &Value) -> String {
     format!(
         "/files/{}/{}",
         file["id"].as_str().unwrap(),
@@ -35,7 +36,7 @@ fn address(file: &Value) -> String {
 }
 
 /// Sends a frame with a nonce, and returns the number of the acknowledgement.
-async fn acknowledged(socket: &mut Wire, mut frame: Value) -> Value {
+pub async fn acknowledged(socket: &mut Wire, mut frame: Value) -> Value {
     frame["nonce"] = json!(format!("{:x}", rand::random::<u64>()));
     socket.send(&frame).await;
     loop {
@@ -221,6 +222,101 @@ async fn parts_and_tags_are_those_of_http() {
 }
 
 #[tokio::test]
+async fn a_file_is_sent_as_it_is_whatever_its_reader_decodes() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    let text = b"the same words again, ".repeat(5_000);
+    let pages = [("a.html", "text/html"), ("a.js", "text/javascript"), ("a.svg", "image/svg+xml")];
+    for (name, kind) in [("a.txt", "text/plain"), ("a.json", "application/json")].into_iter().chain(pages) {
+        let reply = upload(&chat, &alice, name, kind, &text).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        let file = reply.json();
+        for method in ["GET", "HEAD"] {
+            for (range, status, start, end) in [
+                ("", 200, 0, text.len()),
+                ("bytes=22-65999", 206, 22, 66_000),
+                ("bytes=-7", 206, text.len() - 7, text.len()),
+            ] {
+                let mut headers =
+                    vec![("Cookie", &*alice), ("Accept-Encoding", "br, gzip, deflate, *;q=0.1")];
+                let is_part = !range.is_empty() && method == "GET";
+                if !range.is_empty() {
+                    headers.push(("Range", range));
+                }
+                let reply = chat.call(method, &address(&file), &headers, b"").await;
+                let what = format!("{method} {name} {range}");
+                let (start, end) = if is_part { (start, end) } else { (0, text.len()) };
+                assert_eq!(reply.status, if is_part { status } else { 200 }, "{what}");
+                assert_eq!(reply.header("content-encoding"), None, "{what}");
+                assert_eq!(reply.header("content-length").unwrap(), (end - start).to_string(), "{what}");
+                assert!(reply.body == if method == "GET" { &text[start..end] } else { b"" }, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn downloads_of_a_user_are_limited_at_one_time() {
+    let chat = Chat::with(|options| options.files.downloads_per_user = 2).await;
+    let [alice, bob] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
+    let files =
+        [uploaded(&chat, &alice, "a", &vec![7; 20 << 20]).await, uploaded(&chat, &bob, "b", b"b").await];
+    let begin = async || {
+        let mut stream = chat.connect().await;
+        stream
+            .write_all(&chat.request("GET", &address(&files[0]), &[("Cookie", &alice)], b""))
+            .await
+            .unwrap();
+        let mut head = [0; 1000];
+        stream.read_exact(&mut head).await.unwrap();
+        assert!(head.starts_with(b"HTTP/1.1 200 OK"));
+        stream
+    };
+    let streams = (begin().await, begin().await);
+    let headers = [("Cookie", &*alice), ("Range", "bytes=0-0")];
+    let part = async || chat.call("GET", &address(&files[0]), &headers, b"").await;
+    let refused = part().await;
+    let sentence = "too many files at once, please wait until you have one of them";
+    assert_eq!(refused.refusal(), (429, sentence.to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    // What has no bytes of a file is no download, and others have places of their own.
+    assert_eq!(chat.call("HEAD", &address(&files[0]), &headers[..1], b"").await.status, 200);
+    assert_eq!(chat.get(&address(&files[1]), &bob).await.status, 200);
+    drop(streams);
+    let given_back = async {
+        while part().await.status != 206 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), given_back).await.expect("the places are given back");
+}
+
+#[tokio::test]
+async fn a_file_that_comes_too_late_leaves_nothing() {
+    let chat = Chat::with(|options| {
+        options.files.unattached_lifetime = Duration::from_millis(1);
+        options.files.sweep_interval = Duration::from_millis(20);
+    })
+    .await;
+    let alice = chat.sign_in("alice").await;
+    let request = chat.request("POST", "/api/files?name=a", &[("Cookie", &alice)], b"hello");
+    let (most, last) = request.split_at(request.len() - 1);
+    let mut stream = chat.connect().await;
+    stream.write_all(most).await.unwrap();
+    // The record is there before the bytes are, and goes while the last one is awaited.
+    until(|| stored(&chat).len() == 1).await;
+    let forgotten = async {
+        while usage(&chat).await.files > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), forgotten).await.expect("the record goes");
+    stream.write_all(last).await.unwrap();
+    assert_eq!(Reply::read(&mut stream).await.refusal(), (404, "there is no such file".to_owned()));
+    assert_eq!((stored(&chat), usage(&chat).await), (Vec::new(), FilesUsage::default()));
+}
+
+#[tokio::test]
 async fn uploads_are_refused_with_a_sentence_and_leave_nothing() {
     let chat = Chat::with(|options| {
         options.files.max_bytes = 100_000;
@@ -351,7 +447,8 @@ async fn a_broken_upload_leaves_nothing() {
     assert_eq!(chat.store.memory.files_to_delete(0, 10).await.unwrap().len(), 1, "found at the next start");
 }
 
-async fn usage(chat: &Chat) -> FilesUsage {
+/// How many files the store knows of.
+pub async fn usage(chat: &Chat) -> FilesUsage {
     chat.store.memory.files_usage().await.unwrap()
 }
 

@@ -220,9 +220,9 @@ pub fn form(fields: &[(&str, Option<&str>, &[u8])]) -> Vec<u8> {
     body
 }
 
-/// Waits at most 5 s until a condition holds.
+/// Waits at most 20 s until a condition holds.
 pub async fn until(mut condition: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..2_000 {
         if condition() {
             return;
         }

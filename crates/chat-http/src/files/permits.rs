@@ -1,29 +1,30 @@
-//! How many files are received at one time.
+//! How many files are received, or sent, at one time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::Username;
 
-/// How many files are received at one time, of each user and in all. Cloning increments a
-/// reference count.
+/// How many files are received, or sent, at one time, of each user and in all. Cloning
+/// increments a reference count.
 #[derive(Clone)]
-pub(crate) struct UploadPermits {
+pub(crate) struct Permits {
     in_all_max: usize,
     of_user_max: usize,
     users: Arc<Mutex<HashMap<Username, usize>>>,
 }
 
-/// Why a file cannot be received now.
+/// Why a file cannot be received, or sent, now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TooMany {
-    /// The user sends as many as a user may: one only, while half of all places are taken.
+    /// The user has as many as a user may: one only, while half of all places are taken.
     OfUser,
-    /// All users together do.
+    /// All users together have as many as there may be.
     InAll,
 }
 
-impl UploadPermits {
+impl Permits {
+    /// At most `in_all_max` files (`usize::MAX`: any number), and `of_user_max` of each user.
     pub(crate) fn new(in_all_max: usize, of_user_max: usize) -> Self {
         Self { in_all_max, of_user_max, users: Arc::default() }
     }
@@ -33,7 +34,7 @@ impl UploadPermits {
     /// # Errors
     ///
     /// [`TooMany`].
-    pub(crate) fn take(&self, user: &Username) -> Result<UploadPermit, TooMany> {
+    pub(crate) fn take(&self, user: &Username) -> Result<Permit, TooMany> {
         let mut users = self.users();
         let in_all = users.values().sum::<usize>();
         if in_all >= self.in_all_max {
@@ -46,7 +47,7 @@ impl UploadPermits {
             return Err(TooMany::OfUser);
         }
         *of_user += 1;
-        Ok(UploadPermit { permits: self.clone(), user: user.clone() })
+        Ok(Permit { permits: self.clone(), user: user.clone() })
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<Username, usize>> {
@@ -56,12 +57,12 @@ impl UploadPermits {
 }
 
 /// The permit for one file, which is given back when this value is dropped.
-pub(crate) struct UploadPermit {
-    permits: UploadPermits,
+pub(crate) struct Permit {
+    permits: Permits,
     user: Username,
 }
 
-impl Drop for UploadPermit {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut users = self.permits.users();
         if let Some(count) = users.get_mut(&self.user) {
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn permits_are_limited_for_a_user_and_in_all_and_come_back() {
-        let permits = UploadPermits::new(4, 2);
+        let permits = Permits::new(4, 2);
         let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| Username::known(name).unwrap());
         let first = permits.take(&alice).ok().unwrap();
         let _second = permits.take(&alice).ok().unwrap();
