@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chat_core::{PageFrom, PageLimits, RoomName, Topic, Username};
+use chat_files::test_s3::TestS3;
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, Stores};
 use common::{PASSWORD, Person, Request, Setup, Socket, Store, TestServer};
@@ -545,12 +546,47 @@ fn address(file: &Value) -> String {
     format!("/files/{}/{}", file["id"].as_str().unwrap(), file["name"].as_str().unwrap())
 }
 
+/// Where the files of a server are.
+enum Files {
+    InFolder,
+    /// In a bucket, below a prefix.
+    InS3(TestS3),
+}
+
+impl Files {
+    /// A bucket; a folder (and a printed line) if this machine has no such storage.
+    fn in_s3() -> Self {
+        TestS3::start().map_or(Self::InFolder, Self::InS3)
+    }
+
+    async fn start(&self, setup: Setup) -> TestServer {
+        let flags = match self {
+            Self::InFolder => Vec::new(),
+            Self::InS3(s3) => s3.flags(PREFIX),
+        };
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        TestServer::start_with(setup, &flags).await
+    }
+
+    /// Where the bytes of a file of a server are.
+    fn path(&self, server: &TestServer, file: &Value) -> PathBuf {
+        let id = file["id"].as_str().unwrap();
+        let name = format!("{}/{id}", &id[..2]);
+        match self {
+            Self::InFolder => server.folder().join("data/files").join(name),
+            Self::InS3(s3) => s3.path(&format!("{PREFIX}/{name}")),
+        }
+    }
+}
+
+const PREFIX: &str = "a-chat";
+
 /// A chat with files moves into another database, and another place of files.
-async fn files_move_with_a_backup(from: Setup, to: Setup) {
-    if !(from.store.is_here() && to.store.is_here()) {
+async fn files_move_with_a_backup(from: (Setup, Files), to: (Setup, Files)) {
+    if !(from.0.store.is_here() && to.0.store.is_here()) {
         return;
     }
-    let server = TestServer::start(from).await;
+    let server = from.1.start(from.0).await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let large: Vec<u8> = (0..3_000_001_u32).flat_map(u32::to_le_bytes).take(3_000_001).collect();
     let (small, large, empty) = (
@@ -589,8 +625,9 @@ async fn files_move_with_a_backup(from: Setup, to: Setup) {
     }
 
     // A file whose bytes are damaged is named, and the backup has everything else.
-    let stored = server.folder().join("data/files").join(&small.0["id"].as_str().unwrap()[..2]);
-    std::fs::write(stored.join(small.0["id"].as_str().unwrap()), b"short").unwrap();
+    let stored = from.1.path(&server, &small.0);
+    assert!(std::fs::read(&stored).unwrap() == small.1);
+    std::fs::write(&stored, b"short").unwrap();
     let lacking = server.folder().join("lacking.db");
     let output = command(&server, &["backup", text(&lacking)]).await;
     let sentence = String::from_utf8(output.stderr).unwrap();
@@ -604,7 +641,7 @@ async fn files_move_with_a_backup(from: Setup, to: Setup) {
         "{printed}"
     );
 
-    let mut other = TestServer::start(to).await;
+    let mut other = to.1.start(to.0).await;
     assert!(other.terminate().await.success());
     // A part of a file was changed: nothing is restored.
     let damaged = server.folder().join("damaged.db");
@@ -624,6 +661,9 @@ async fn files_move_with_a_backup(from: Setup, to: Setup) {
     std::fs::write(incoming.join(id), b"a part").unwrap();
     let printed = done(&other, &["restore", text(&archive)]).await;
     assert!(printed.contains("0 pictures and 4 files again"), "{printed}");
+    for (file, bytes) in [&small, &large, &empty] {
+        assert!(std::fs::read(to.1.path(&other, file)).unwrap() == *bytes, "{file}");
+    }
     other.restart().await;
     let (alice, bob) = (alice.on(other.address).sign_in().await, bob.on(other.address).sign_in().await);
     for (file, bytes) in [&small, &large, &empty] {
@@ -646,16 +686,16 @@ async fn files_move_with_a_backup(from: Setup, to: Setup) {
 }
 
 #[tokio::test]
-async fn files_move_with_a_backup_from_sqlite_to_postgres() {
-    files_move_with_a_backup(SQLITE, POSTGRES).await;
+async fn files_move_with_a_backup_from_sqlite_and_a_folder_to_postgres_and_s3() {
+    files_move_with_a_backup((SQLITE, Files::InFolder), (POSTGRES, Files::in_s3())).await;
 }
 
 #[tokio::test]
-async fn files_move_with_a_backup_from_postgres_to_sqlite() {
-    files_move_with_a_backup(POSTGRES, SQLITE).await;
+async fn files_move_with_a_backup_from_postgres_and_s3_to_sqlite_and_a_folder() {
+    files_move_with_a_backup((POSTGRES, Files::in_s3()), (SQLITE, Files::InFolder)).await;
 }
 
 #[tokio::test]
-async fn files_move_with_a_backup_to_sqlite_again() {
-    files_move_with_a_backup(SQLITE, SQLITE).await;
+async fn files_move_with_a_backup_to_sqlite_and_a_folder_again() {
+    files_move_with_a_backup((SQLITE, Files::InFolder), (SQLITE, Files::InFolder)).await;
 }

@@ -73,9 +73,26 @@ impl TestS3 {
         }
     }
 
+    /// The flags with which a server of the chat keeps its files in the bucket.
+    pub fn flags(&self, prefix: &str) -> Vec<String> {
+        let url = format!("s3://{BUCKET}/{prefix}");
+        let flags = [
+            ("--files-url", url.as_str()),
+            ("--files-s3-endpoint", &self.endpoint),
+            ("--files-s3-access-key-id", KEY_ID),
+            ("--files-s3-secret-access-key", SECRET_KEY),
+        ];
+        flags.iter().flat_map(|(flag, value)| [*flag, *value]).map(str::to_owned).collect()
+    }
+
+    /// Where the bytes of an object are on this machine.
+    pub fn path(&self, object: &str) -> PathBuf {
+        self.folder.path().join(BUCKET).join(object)
+    }
+
     /// The names of all objects in the bucket, in order.
     pub fn objects(&self) -> Vec<String> {
-        let bucket = self.folder.path().join(BUCKET);
+        let bucket = self.path("");
         let mut names = Vec::new();
         let mut folders = vec![bucket.clone()];
         while let Some(folder) = folders.pop() {

@@ -12,6 +12,7 @@ mod directory;
 mod external_tokens;
 mod file_crashes;
 mod files;
+mod files_in_s3;
 mod harness;
 mod limits;
 mod origins;

@@ -15,12 +15,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Reads until the server closes the connection, for at most 10 s.
+    /// Reads until the server closes the connection, for at most 30 s.
     pub async fn read(stream: &mut TcpStream) -> Self {
         let mut bytes = Vec::new();
         let reading = stream.read_to_end(&mut bytes);
         // After the response, a reset is as good as a close.
-        let _ = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the server closes");
+        let _ = tokio::time::timeout(Duration::from_secs(30), reading).await.expect("the server closes");
         Self::parse(&bytes)
     }
 
