@@ -1,13 +1,13 @@
-//! What is left of files when the server's process ends between two steps. SQLite and a
-//! folder, in a process of its own, which ends without any clean-up.
+//! What is left of files when the server's process ends between two steps. On SQLite and on
+//! Postgres, with a folder of files, in a process of its own, which ends without any clean-up.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use chat_auth::{HashCost, Passwords, PasswordsOptions};
-use chat_core::FilesUsage;
 use chat_http::{FilesLocation, HttpOptions, Parts, Server};
+use chat_store::test_postgres::TestDatabase;
 use chat_store::{DatabaseUrl, Stores};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,6 +21,8 @@ use crate::wire::Wire;
 
 /// The folder of the server, for the process that runs it.
 const FOLDER: &str = "CHAT_TEST_CRASH_FOLDER";
+/// The URL of the database of that server.
+const DATABASE: &str = "CHAT_TEST_CRASH_DATABASE";
 /// How long that server keeps a file that no message has, in milliseconds.
 const LIFETIME: &str = "CHAT_TEST_CRASH_LIFETIME";
 
@@ -30,7 +32,8 @@ const LIFETIME: &str = "CHAT_TEST_CRASH_LIFETIME";
 async fn server_that_crashes() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     let lifetime = std::env::var(LIFETIME).unwrap().parse().unwrap();
-    let stores = Stores::open(&database(&folder)).await.unwrap();
+    let url = std::env::var(DATABASE).unwrap();
+    let stores = Stores::open(&DatabaseUrl::parse(&url).unwrap()).await.unwrap();
     let parts = Parts {
         users: stores.users,
         sessions: stores.sessions,
@@ -56,8 +59,44 @@ async fn server_that_crashes() {
     std::future::pending::<()>().await;
 }
 
-fn database(folder: &Path) -> DatabaseUrl {
-    DatabaseUrl::Sqlite(folder.join("chat.db"))
+/// The folder and the database of a server.
+struct Place {
+    folder: TempDir,
+    /// `None`: SQLite, in the folder.
+    postgres: Option<TestDatabase>,
+}
+
+impl Place {
+    /// The files of the server.
+    fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    fn database(&self) -> String {
+        match &self.postgres {
+            Some(database) => database.text.clone(),
+            None => format!("sqlite:{}", self.folder.path().join("chat.db").display()),
+        }
+    }
+
+    /// How many records of files there are, while no server runs.
+    async fn records(&self) -> u64 {
+        let stores = Stores::open(&DatabaseUrl::parse(&self.database()).unwrap()).await.unwrap();
+        let usage = stores.files.files_usage().await.unwrap();
+        stores.close().await;
+        usage.files
+    }
+}
+
+/// A new place on SQLite.
+fn on_sqlite() -> Option<Place> {
+    Some(Place { folder: tempfile::tempdir().unwrap(), postgres: None })
+}
+
+/// A new place on Postgres; `None` (and a printed line) if there is none.
+fn on_postgres() -> Option<Place> {
+    let postgres = Some(TestDatabase::migrated()?);
+    Some(Place { folder: tempfile::tempdir().unwrap(), postgres })
 }
 
 /// The process of a server.
@@ -68,10 +107,11 @@ struct Running {
 
 impl Running {
     /// Starts a server, which ends at this step, if it is not empty.
-    async fn start(folder: &Path, crash_at: &str, lifetime: Duration) -> Self {
+    async fn start(place: &Place, crash_at: &str, lifetime: Duration) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "file_crashes::server_that_crashes", "--nocapture"])
-            .env(FOLDER, folder)
+            .env(FOLDER, place.folder.path())
+            .env(DATABASE, place.database())
             .env(LIFETIME, lifetime.as_millis().to_string())
             .env("CHAT_TEST_CRASH_AT", crash_at)
             .stdout(Stdio::piped())
@@ -151,71 +191,80 @@ fn objects(folder: &Path) -> usize {
     entries.map(|path| if path.is_dir() { objects(&path) } else { 1 }).sum()
 }
 
-async fn usage(folder: &Path) -> FilesUsage {
-    let stores = Stores::open(&database(folder)).await.unwrap();
-    let usage = stores.files.files_usage().await.unwrap();
-    stores.close().await;
-    usage
-}
-
 /// Starts a server again, lets it look for what nobody needs, and counts objects and records.
-async fn after_a_sweep(folder: &TempDir, cookie: &str, kept: &[Value]) {
-    let running = Running::start(folder.path(), "", Duration::ZERO).await;
-    for _ in 0..500 {
-        if objects(&folder.path().join("files")) == kept.len() {
-            break;
+async fn after_a_sweep(place: &Place, cookie: &str, kept: &[Value]) {
+    let running = Running::start(place, "", Duration::ZERO).await;
+    // The records go after the objects; then they are counted.
+    let counted = match kept.len() {
+        0 => "\nchat_files_deleted_total 1\n".to_owned(),
+        kept => format!("\nchat_files {kept}\n"),
+    };
+    let swept = async {
+        loop {
+            let metrics = running.call("GET", "/metrics", &[], b"").await.unwrap();
+            let is_counted = String::from_utf8(metrics.body).unwrap().contains(&counted);
+            if is_counted && objects(&place.files()) == kept.len() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    };
+    let is_swept = tokio::time::timeout(Duration::from_secs(30), swept).await.is_ok();
     for file in kept {
         let reply = running.get(cookie, file).await;
         assert_eq!((reply.status, json!(reply.body.len())), (200, file["size"].clone()));
     }
-    // The records go after the objects.
-    tokio::time::sleep(Duration::from_millis(600)).await;
     running.kill().await;
-    assert_eq!(objects(&folder.path().join("files")), kept.len());
-    assert_eq!(usage(folder.path()).await.files, kept.len() as u64);
+    assert_eq!((objects(&place.files()), place.records().await), (kept.len(), kept.len() as u64));
+    assert!(is_swept);
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-#[tokio::test]
-async fn an_upload_is_whole_or_nothing_wherever_the_process_ends() {
+async fn an_upload_is_whole_or_nothing(new_place: fn() -> Option<Place>) {
     let photo = jpeg_with_exif(&two_halves(640, 480));
     for step in ["reserved", "written", "synced", "renamed", "stored"] {
-        let folder = tempfile::tempdir().unwrap();
-        let running = Running::start(folder.path(), step, DAY).await;
+        let Some(place) = new_place() else { return };
+        let running = Running::start(&place, step, DAY).await;
         let cookie = running.sign_in("alice").await;
         assert_eq!(running.upload(&cookie, &photo).await, None, "{step}");
         running.crashed(step).await;
-        assert_eq!(usage(folder.path()).await.files, 1, "{step}: the store knows of it");
-        after_a_sweep(&folder, &cookie, &[]).await;
+        assert_eq!(place.records().await, 1, "{step}: the store knows of it");
+        after_a_sweep(&place, &cookie, &[]).await;
     }
 }
 
 #[tokio::test]
-async fn nothing_is_lost_after_201_or_after_an_acknowledgement() {
-    let folder = tempfile::tempdir().unwrap();
+async fn an_upload_is_whole_or_nothing_wherever_the_process_ends_on_sqlite() {
+    an_upload_is_whole_or_nothing(on_sqlite).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_whole_or_nothing_wherever_the_process_ends_on_postgres() {
+    an_upload_is_whole_or_nothing(on_postgres).await;
+}
+
+async fn nothing_is_lost(new_place: fn() -> Option<Place>) {
+    let Some(place) = new_place() else { return };
     let photo = jpeg_with_exif(&two_halves(640, 480));
-    let running = Running::start(folder.path(), "", DAY).await;
+    let running = Running::start(&place, "", DAY).await;
     let cookie = running.sign_in("alice").await;
     running.sign_in("bob").await;
     let file = running.upload(&cookie, &photo).await.unwrap();
     running.kill().await;
 
-    let running = Running::start(folder.path(), "", DAY).await;
+    let running = Running::start(&place, "", DAY).await;
     assert_eq!(running.get(&cookie, &file).await.status, 200);
     let mut socket = running.open(&cookie).await;
     let send = json!({ "type": "private", "to": "bob", "text": "", "files": [file["id"]], "nonce": "1" });
     socket.send(&send).await;
     socket.next_of("ack").await;
     running.kill().await;
-    after_a_sweep(&folder, &cookie, std::slice::from_ref(&file)).await;
+    after_a_sweep(&place, &cookie, std::slice::from_ref(&file)).await;
 
     // Before the answer to a deletion, after it, and between the steps that follow.
     for step in ["", "files listed", "object removed", "files forgotten"] {
-        let running = Running::start(folder.path(), "", DAY).await;
+        let running = Running::start(&place, "", DAY).await;
         let file = running.upload(&cookie, &photo).await.unwrap();
         let mut socket = running.open(&cookie).await;
         let nonce = format!("send {step}");
@@ -225,7 +274,7 @@ async fn nothing_is_lost_after_201_or_after_an_acknowledgement() {
         let seq = socket.next_of("ack").await["seq"].clone();
         running.kill().await;
 
-        let running = Running::start(folder.path(), step, DAY).await;
+        let running = Running::start(&place, step, DAY).await;
         let mut socket = running.open(&cookie).await;
         let nonce = format!("delete {step}");
         socket.send(&json!({ "type": "delete", "to": "bob", "target": seq, "nonce": nonce })).await;
@@ -237,5 +286,15 @@ async fn nothing_is_lost_after_201_or_after_an_acknowledgement() {
             running.crashed(step).await;
         }
     }
-    after_a_sweep(&folder, &cookie, &[file]).await;
+    after_a_sweep(&place, &cookie, &[file]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_after_201_or_after_an_acknowledgement_on_sqlite() {
+    nothing_is_lost(on_sqlite).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_after_201_or_after_an_acknowledgement_on_postgres() {
+    nothing_is_lost(on_postgres).await;
 }
