@@ -85,6 +85,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         rooms: stores.rooms.clone(),
         files: stores.files.clone(),
         search: stores.search.clone(),
+        administration: stores.administration.clone(),
         passwords: Passwords::start(config.passwords)?,
         tokens: Tokens::new(&secret, config.tokens),
     };

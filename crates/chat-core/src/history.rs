@@ -183,7 +183,8 @@ impl History {
     }
 
     /// Makes a change of a room or of its members, by the rule of
-    /// [`judge_change`](crate::judge_change).
+    /// [`judge_change`](crate::judge_change). It knows no invitations: whether one can be used is
+    /// for the caller to check.
     ///
     /// # Errors
     ///

@@ -56,6 +56,7 @@ mod page;
 mod query;
 mod room_text;
 mod search;
+mod secret_hash;
 mod seed;
 mod skeleton;
 mod words;
@@ -101,6 +102,7 @@ pub use room_text::{
     room_name_of_title,
 };
 pub use search::{SearchPosition, SearchScope};
+pub use secret_hash::SecretHash;
 pub use seed::Seed;
 pub use skeleton::{Skeleton, fold_case};
 pub use words::{

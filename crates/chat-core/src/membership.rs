@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{RoomName, Topic, Username};
+use crate::{RoomName, SecretHash, Topic, Username};
 
 /// The users who may read a room and write to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -316,6 +316,16 @@ pub enum WantedChange {
         /// The user who wants it.
         by: Actor,
     },
+    /// To join a room with an invitation, which is used by it. Somebody who is a member
+    /// already uses nothing.
+    Accept {
+        /// The room of the invitation.
+        room: RoomName,
+        /// The user who joins.
+        user: Username,
+        /// The hash of the secret of the invitation.
+        invite: SecretHash,
+    },
 }
 
 impl WantedChange {
@@ -325,7 +335,8 @@ impl WantedChange {
             Self::Create { room, .. }
             | Self::Change { room, .. }
             | Self::Put { room, .. }
-            | Self::Remove { room, .. } => room,
+            | Self::Remove { room, .. }
+            | Self::Accept { room, .. } => room,
         }
     }
 }
@@ -385,6 +396,9 @@ pub enum ChangeRefused {
     /// The only moderator cannot become a member.
     #[error("the only moderator of a room keeps this role: appoint another one first")]
     OnlyModerator,
+    /// There is no such invitation, or it was used, withdrawn or is over.
+    #[error("this invitation is not valid any more")]
+    NoInvite,
 }
 
 /// What a store knows of a wanted change, in the transaction that makes it.
@@ -402,6 +416,8 @@ pub struct ChangeFacts<'a> {
     pub user_has_account: bool,
     /// Whether the room has another moderator than that user.
     pub has_other_moderator: bool,
+    /// Whether the invitation is one to this room, and can be used.
+    pub invite_is_good: bool,
 }
 
 /// Whether a wanted change is made: one rule for every store.
@@ -424,6 +440,14 @@ pub fn judge_change(wanted: &WantedChange, facts: &ChangeFacts<'_>) -> Result<()
             (false, true) => Ok(()),
         };
     }
+    if let WantedChange::Accept { .. } = wanted {
+        return match (facts.info.is_some(), facts.user.is_some()) {
+            (true, true) => Ok(()),
+            (true, false) if !facts.user_has_account => Err(ChangeRefused::NoUser),
+            (true, false) if facts.invite_is_good => Ok(()),
+            _ => Err(ChangeRefused::NoInvite),
+        };
+    }
     let Some(info) = facts.info else {
         // Names of closed rooms answer alike, whether there is such a room or not.
         let is_hidden = wanted.room().is_made_by_server();
@@ -435,7 +459,7 @@ pub fn judge_change(wanted: &WantedChange, facts: &ChangeFacts<'_>) -> Result<()
     }
     let moderates = |by: &Actor| facts.actor == Some(Role::Moderator) || by.is_administrator;
     match wanted {
-        WantedChange::Create { .. } => Ok(()),
+        WantedChange::Create { .. } | WantedChange::Accept { .. } => Ok(()),
         WantedChange::Change { by, .. } if !moderates(by) => Err(ChangeRefused::Forbidden),
         WantedChange::Change { patch, .. } => {
             let is_opened = info.access == Access::Closed && patch.access == Some(Access::Open);
@@ -474,7 +498,7 @@ fn may_be_made_already(wanted: &WantedChange, info: &RoomInfo) -> bool {
             let was_open = !room.is_made_by_server() && patch.access == Some(Access::Closed);
             was_open && by.is_administrator && patch.apply(info) == *info
         }
-        WantedChange::Create { .. } | WantedChange::Put { .. } => false,
+        WantedChange::Create { .. } | WantedChange::Put { .. } | WantedChange::Accept { .. } => false,
     }
 }
 
@@ -516,6 +540,7 @@ mod tests {
             Err(ChangeRefused::NoUser) => 'u',
             Err(ChangeRefused::StaysClosed) => 's',
             Err(ChangeRefused::OnlyModerator) => 'o',
+            Err(ChangeRefused::NoInvite) => 'i',
         }
     }
 

@@ -10,7 +10,8 @@ use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{RoomInUse, Shards};
 use chat_store::{
-    EventLog, FileRepository, RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
+    AdministrationRepository, EventLog, FileRepository, RoomRepository, SearchIndex, SessionRepository,
+    StoreError, UserRepository,
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub files: Arc<dyn FileRepository>,
     /// The search of messages.
     pub search: Arc<dyn SearchIndex>,
+    /// What administrators and moderators do.
+    pub administration: Arc<dyn AdministrationRepository>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.

@@ -229,7 +229,9 @@ impl HttpError {
             | Self::SessionNotFound
             | Self::MessageNotFound
             | Self::FileNotFound
-            | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => StatusCode::NOT_FOUND,
+            | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser | ChangeRefused::NoInvite) => {
+                StatusCode::NOT_FOUND
+            }
             Self::NoPassword
             | Self::Change(
                 ChangeRefused::Exists | ChangeRefused::StaysClosed | ChangeRefused::OnlyModerator,

@@ -29,7 +29,8 @@
 //!     log: store.clone(),
 //!     rooms: store.clone(),
 //!     files: store.clone(),
-//!     search: store,
+//!     search: store.clone(),
+//!     administration: store,
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };

@@ -1,7 +1,7 @@
 //! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
 //! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
-//! [`EventLog`], [`FileRepository`] and [`SearchIndex`]; [`MemoryStore`], [`SqliteStore`] and
-//! [`PostgresStore`] implement all six. One contract
+//! [`EventLog`], [`FileRepository`], [`SearchIndex`] and [`AdministrationRepository`];
+//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all seven. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
 //! This is the only crate that knows SQL. It does not decide which user may read or
@@ -42,6 +42,7 @@
 //! #     .block_on(example()).unwrap();
 //! ```
 
+mod administration;
 mod backup;
 mod batch;
 mod cause;
@@ -71,6 +72,11 @@ mod stores;
 pub mod test_postgres;
 mod url;
 
+pub use administration::{
+    AUDIT_MAX, AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, INVITES_MAX,
+    Invite, InvitesOf, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport,
+    OPEN_REPORTS_MAX, ProfileField, REPORTS_MAX, Report, ReportState, ReportsOf, ServerProfile,
+};
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use error::StoreError;
 pub use memory::MemoryStore;

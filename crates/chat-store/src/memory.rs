@@ -1,5 +1,7 @@
 //! A store in memory.
 
+mod administration;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +14,7 @@ use chat_core::{
 };
 use uuid::Uuid;
 
+use crate::administration::{Administration, room_changed};
 use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
@@ -43,6 +46,7 @@ struct Inner {
     /// The administrators, and since when, in milliseconds since 1970.
     administrators: BTreeMap<Username, u64>,
     sessions: HashMap<SessionId, Session>,
+    administration: Administration,
     /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
 }
@@ -65,6 +69,7 @@ impl MemoryStore {
                 skeletons: HashSet::new(),
                 administrators: BTreeMap::new(),
                 sessions: HashMap::new(),
+                administration: Administration::default(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
         }
@@ -92,8 +97,35 @@ impl Inner {
     }
 
     fn change(&mut self, wanted: &WantedChange, now_ms: u64) -> Result<Vec<RoomChange>, ChangeRefused> {
+        let room = wanted.room();
+        let kept = self.history.room(room).map(|(kept, _)| kept);
+        let role = |user: &Username| Some(kept?.members.get(user)?.0);
+        let role = match wanted {
+            WantedChange::Put { user, .. }
+            | WantedChange::Remove { user, .. }
+            | WantedChange::Accept { user, .. } => role(user),
+            WantedChange::Create { .. } | WantedChange::Change { .. } => None,
+        };
+        if let WantedChange::Accept { invite, .. } = wanted
+            && role.is_none()
+        {
+            let found = self.administration.find_invite(invite, now_ms);
+            if found.is_none_or(|found| found.room.as_ref() != Some(room)) {
+                return Err(ChangeRefused::NoInvite);
+            }
+        }
+        let audit = room_changed(wanted, kept.map(|kept| &*kept.info), role, now_ms);
         let users = &self.users;
-        self.history.change(wanted, now_ms, |name| users.contains_key(name))
+        let changes = self.history.change(wanted, now_ms, |name| users.contains_key(name))?;
+        match wanted {
+            WantedChange::Accept { invite, .. } if role.is_none() => self.administration.use_invite(invite),
+            WantedChange::Remove { user, .. } => self.administration.withdraw_invites(user, room),
+            _ => {}
+        }
+        if let Some(audit) = audit {
+            self.administration.note(audit);
+        }
+        Ok(changes)
     }
 
     fn check_new_name(&self, name: &Username) -> Result<(), StoreError> {
@@ -269,23 +301,7 @@ impl UserRepository for MemoryStore {
         is_administrator: bool,
         now_ms: u64,
     ) -> StoreFuture<'a, RoleChange> {
-        Box::pin(async move {
-            let mut inner = self.lock();
-            if is_administrator {
-                if !inner.users.get(name).is_some_and(User::has_password) {
-                    return Ok(RoleChange::NoPassword);
-                }
-                inner.administrators.entry(name.clone()).or_insert(now_ms);
-                inner.history.set_administrator(name, true);
-            } else {
-                if inner.administrators.len() == 1 && inner.administrators.contains_key(name) {
-                    return Ok(RoleChange::LastAdministrator);
-                }
-                inner.administrators.remove(name);
-                inner.history.set_administrator(name, false);
-            }
-            Ok(RoleChange::Done)
-        })
+        Box::pin(async move { Ok(self.lock().set_role(name, is_administrator, None, now_ms)) })
     }
 
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
@@ -294,16 +310,19 @@ impl UserRepository for MemoryStore {
 }
 
 impl SessionRepository for MemoryStore {
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
+            if inner.administration.is_banned(&session.user) {
+                return Ok(false);
+            }
             inner.sign_ins_to_sweep -= 1;
             if inner.sign_ins_to_sweep == 0 {
                 inner.sign_ins_to_sweep = SIGN_INS_PER_SWEEP;
                 inner.sessions.retain(|_, old| old.expires_at_ms > session.created_at_ms);
             }
             inner.sessions.insert(session.id.clone(), session.clone());
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -130,7 +130,8 @@ pub trait UserRepository: Send + Sync {
     /// Returns whether an account is an administrator.
     fn is_administrator<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, bool>;
 
-    /// Makes an account an administrator at `now_ms`, or removes this role. The result is
+    /// Makes an account an administrator at `now_ms`, or removes this role, for the operator of
+    /// the server; see also [`set_role`](crate::AdministrationRepository::set_role). The result is
     /// [`RoleChange::Done`] also if nothing changes. A [removed](Self::remove_user) account
     /// loses its role, even if it is the last administrator.
     fn set_administrator<'a>(
@@ -146,8 +147,9 @@ pub trait UserRepository: Send + Sync {
 
 /// The sessions of users: one for each sign-in, until it ends or is revoked.
 pub trait SessionRepository: Send + Sync {
-    /// Stores a session.
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()>;
+    /// Stores a session. Returns `false`, and stores nothing, if the user is
+    /// [banned](crate::AdministrationRepository::ban).
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool>;
 
     /// Finds a session that is valid at `now_ms`: not revoked and not ended.
     fn find_session<'a>(&'a self, id: &'a SessionId, now_ms: u64) -> StoreFuture<'a, Option<Session>>;
@@ -504,6 +506,8 @@ pub enum RoleChange {
     NoPassword,
     /// The only administrator keeps the role.
     LastAdministrator,
+    /// The user is banned.
+    Banned,
 }
 
 /// A session: one sign-in of a user.

@@ -104,6 +104,20 @@ pub(crate) mod lost {
         many: "files of users",
         sql: "SELECT count(*) FROM files WHERE state = 2",
     };
+    pub(crate) const INVITES: Counted =
+        Counted { one: "invitation", many: "invitations", sql: "SELECT count(*) FROM invites" };
+    pub(crate) const BANS: Counted =
+        Counted { one: "ban of a user", many: "bans of users", sql: "SELECT count(*) FROM bans" };
+    pub(crate) const REPORTS: Counted = Counted {
+        one: "report of a message",
+        many: "reports of messages",
+        sql: "SELECT count(*) FROM reports",
+    };
+    pub(crate) const AUDIT: Counted = Counted {
+        one: "entry of the audit log",
+        many: "entries of the audit log",
+        sql: "SELECT count(*) FROM audit",
+    };
     pub(crate) const REPLIES: Counted = Counted {
         one: "reference of a reply to its message",
         many: "references of replies to their messages",

@@ -26,6 +26,8 @@ pub(crate) trait Statements: Send {
     const FILES: FileSql;
     /// The statements of pages.
     const PAGES: Pages;
+    /// The banned users among these names in JSON.
+    const BANNED: &'static str;
     /// Whether those take the limit of bytes.
     const LIMITS_BYTES: bool;
 
@@ -66,7 +68,9 @@ pub(crate) trait Statements: Send {
 #[derive(Clone, Copy)]
 pub(crate) enum Value<'a> {
     Text(&'a str),
+    TextOrNull(Option<&'a str>),
     Number(i64),
+    NumberOrNull(Option<i64>),
 }
 
 /// Rows as one parameter, in JSON: a statement is the same for any number of rows.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    DatabaseUrl, EventLog, FileRepository, MemoryStore, PostgresOptions, PostgresStore, RoomRepository,
-    SearchIndex, SessionRepository, SqliteOptions, SqliteStore, StoreError, UserRepository,
+    AdministrationRepository, DatabaseUrl, EventLog, FileRepository, MemoryStore, PostgresOptions,
+    PostgresStore, RoomRepository, SearchIndex, SessionRepository, SqliteOptions, SqliteStore, StoreError,
+    UserRepository,
 };
 
 /// The stores of a server. Cloning shares them.
@@ -22,6 +23,8 @@ pub struct Stores {
     pub files: Arc<dyn FileRepository>,
     /// The search of messages.
     pub search: Arc<dyn SearchIndex>,
+    /// What administrators and moderators do.
+    pub administration: Arc<dyn AdministrationRepository>,
     opened: Option<Opened>,
 }
 
@@ -65,6 +68,7 @@ impl Stores {
             + RoomRepository
             + FileRepository
             + SearchIndex
+            + AdministrationRepository
             + 'static,
     {
         Self {
@@ -73,7 +77,8 @@ impl Stores {
             log: store.clone(),
             rooms: store.clone(),
             files: store.clone(),
-            search: store,
+            search: store.clone(),
+            administration: store,
             opened: None,
         }
     }

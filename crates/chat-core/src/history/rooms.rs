@@ -171,9 +171,17 @@ impl RoomTable {
                 actor: role_of(&by.user),
                 ..ChangeFacts::default()
             },
+            WantedChange::Accept { user, .. } => ChangeFacts {
+                info: kept.map(|kept| &*kept.info),
+                user: role_of(user),
+                user_has_account: has_account(user),
+                invite_is_good: true,
+                ..ChangeFacts::default()
+            },
             WantedChange::Put { user, by, .. } | WantedChange::Remove { user, by, .. } => ChangeFacts {
                 info: kept.map(|kept| &*kept.info),
                 is_created_by_this: false,
+                invite_is_good: false,
                 actor: role_of(&by.user),
                 user: role_of(user),
                 user_has_account: has_account(user),
@@ -212,6 +220,12 @@ impl RoomTable {
             }
             WantedChange::Put { room, user, role, .. } => {
                 let role = role.or(facts.user).unwrap_or(Role::Member);
+                self.add_member(room, user, role, top, now_ms);
+                let kept = self.rooms.get(room);
+                kept.and_then(|kept| kept.member(room, user, top)).into_iter().collect()
+            }
+            WantedChange::Accept { room, user, .. } => {
+                let role = facts.user.unwrap_or(Role::Member);
                 self.add_member(room, user, role, top, now_ms);
                 let kept = self.rooms.get(room);
                 kept.and_then(|kept| kept.member(room, user, top)).into_iter().collect()

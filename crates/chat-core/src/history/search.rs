@@ -49,6 +49,20 @@ impl History {
         found
     }
 
+    /// All messages of a user that are not deleted: their topics and numbers, those of one topic
+    /// in rising order. It looks at the whole log.
+    pub fn messages_of(&self, user: &Username) -> Vec<(Topic, u64)> {
+        let mut found = Vec::new();
+        for topic in self.written.values() {
+            let Some(log) = self.topics.get(topic) else { continue };
+            let is_own = |entry: &&Arc<Entry>| {
+                entry.from == *user && entry.body.is_message() && !entry.body.is_deleted()
+            };
+            found.extend(log.entries.iter().filter(is_own).map(|entry| (topic.clone(), entry.seq)));
+        }
+        found
+    }
+
     fn may_read(&self, reader: &Username, topic: &Topic) -> bool {
         match topic {
             Topic::Room(room) => self.access(reader, room).may_read(room),

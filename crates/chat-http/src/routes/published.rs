@@ -172,7 +172,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::NotMember | HttpError::RoomCreation | HttpError::Change(ChangeRefused::Forbidden) => {
             ("NotAllowed", "The user may not do this; or the request comes from a page of another site.")
         }
-        HttpError::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser) => {
+        HttpError::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser | ChangeRefused::NoInvite) => {
             ("NoSuchRoom", "There is no such room, or no such user.")
         }
         HttpError::Change(

@@ -84,6 +84,7 @@ impl RoomCall {
             user_has_account: true,
             has_other_moderator: true,
             is_created_by_this: false,
+            invite_is_good: false,
         };
         judge_change(&wanted, &facts)?;
         count_change(&self.app, &self.by.user)?;

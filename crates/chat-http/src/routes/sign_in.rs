@@ -94,8 +94,8 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         expires_at_ms: now + lifetime * 1000,
         last_seen_at_ms: now,
     };
-    app.parts.sessions.open_session(&session).await?;
-    if was_overtaken(&app, &user).await? {
+    let is_open = app.parts.sessions.open_session(&session).await?;
+    if !is_open || was_overtaken(&app, &user).await? {
         app.metrics.login("refused");
         app.parts.sessions.revoke_session(&session.id).await?;
         return Err(HttpError::InvalidCredentials);

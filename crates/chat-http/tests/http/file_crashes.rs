@@ -40,6 +40,7 @@ async fn server_that_crashes() {
         log: stores.log,
         rooms: stores.rooms,
         search: stores.search,
+        administration: stores.administration,
         files: stores.files,
         passwords: Passwords::start(PasswordsOptions {
             cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },

@@ -77,6 +77,7 @@ impl Chat {
             rooms: store.clone(),
             files: store.clone(),
             search: store.clone(),
+            administration: store.clone(),
             passwords: Passwords::start(PasswordsOptions {
                 cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
                 ..passwords

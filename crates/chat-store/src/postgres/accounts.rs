@@ -4,16 +4,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{SessionId, Skeleton, Username};
+use sqlx::postgres::PgRow;
 
 use super::failure::Failure;
-use super::pool::Pool;
+use super::pool::{Pool, Query};
 use super::{PostgresStore, names, roles, rooms, words};
 use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
 use crate::{
-    NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
-    StoreFuture, User, UserRepository, columns, rows,
+    AdministrationRepository as _, NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session,
+    SessionRepository, StoreError, StoreFuture, User, UserRepository, columns, rows,
 };
 
 impl UserRepository for PostgresStore {
@@ -148,7 +149,7 @@ impl UserRepository for PostgresStore {
         is_administrator: bool,
         now_ms: u64,
     ) -> StoreFuture<'a, RoleChange> {
-        Box::pin(roles::set(&self.pool, name, is_administrator, now_ms))
+        self.set_role(name, is_administrator, None, now_ms)
     }
 
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
@@ -158,33 +159,59 @@ impl UserRepository for PostgresStore {
 
 impl PostgresStore {
     async fn create(&self, user: &NewUser, removed: RemovedNames) -> Result<(), StoreError> {
-        let skeleton = Skeleton::of(user.name.as_str());
-        let [cased, folded] = skeleton.keys();
-        let words = directory::words(user.name.as_str());
-        let is_tried = AtomicBool::new(false);
-        let create = || {
-            // If the answer to the first attempt was lost, it may have made the account
-            // that a retry finds. The hash, with its random salt, identifies it.
-            let is_retry = is_tried.swap(true, Ordering::Relaxed);
-            sqlx::query(CREATE_USER)
-                .bind(user.name.as_str())
-                .bind(cased)
-                .bind(folded)
-                .bind(rules())
-                .bind(&user.password_hash)
-                .bind(&user.avatar)
-                .bind(columns::column(user.created_at_ms))
-                .bind(removed == RemovedNames::MayReturn)
-                .bind(is_retry)
-                .bind(&words)
-                .bind(WORD_RULES)
-        };
-        let row = self.pool.row_under_lock(NAMES_LOCK, create).await?;
-        let row = row.ok_or(StoreError::Damaged { what: "no answer" })?;
+        let creation = Creation::new(user, removed);
+        let row = self.pool.row_under_lock(NAMES_LOCK, || creation.query()).await?;
+        creation.check(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
+    }
+}
+
+/// The creation of an account, in attempts under [`NAMES_LOCK`].
+pub(super) struct Creation<'a> {
+    user: &'a NewUser,
+    removed: RemovedNames,
+    skeleton: Skeleton,
+    words: Vec<String>,
+    is_tried: AtomicBool,
+}
+
+impl<'a> Creation<'a> {
+    pub(super) fn new(user: &'a NewUser, removed: RemovedNames) -> Self {
+        let (skeleton, words) = (Skeleton::of(user.name.as_str()), directory::words(user.name.as_str()));
+        Self { user, removed, skeleton, words, is_tried: AtomicBool::new(false) }
+    }
+
+    /// The statement of the next attempt, which returns a row.
+    pub(super) fn query(&self) -> Query<'_> {
+        let Self { user, removed, words, .. } = self;
+        let [cased, folded] = self.skeleton.keys();
+        // If the answer to the first attempt was lost, it may have made the account
+        // that a retry finds. The hash, with its random salt, identifies it.
+        let is_retry = self.is_tried.swap(true, Ordering::Relaxed);
+        sqlx::query(CREATE_USER)
+            .bind(user.name.as_str())
+            .bind(cased)
+            .bind(folded)
+            .bind(rules())
+            .bind(&user.password_hash)
+            .bind(&user.avatar)
+            .bind(columns::column(user.created_at_ms))
+            .bind(*removed == RemovedNames::MayReturn)
+            .bind(is_retry)
+            .bind(words)
+            .bind(WORD_RULES)
+    }
+
+    /// Whether the account was made, by this attempt or an earlier one.
+    pub(super) fn check(&self, row: &PgRow) -> Result<(), StoreError> {
         match row.flag(3)? {
             true => Ok(()),
-            false => rows::known_name(&row)?.check(removed).and(Err(StoreError::NameTaken)),
+            false => rows::known_name(row)?.check(self.removed).and(Err(StoreError::NameTaken)),
         }
+    }
+
+    /// Whether an earlier attempt has made it.
+    pub(super) fn is_made_before(&self, row: &PgRow) -> Result<bool, StoreError> {
+        row.flag(4)
     }
 }
 
@@ -217,7 +244,7 @@ async fn change_password(pool: &Pool, change: PasswordChange<'_>) -> Result<Opti
 
 impl SessionRepository for PostgresStore {
     /// Deletes some ended sessions, too: nothing else would.
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let now = columns::column(session.created_at_ms);
             self.pool.rows(|| sqlx::query(SWEEP_SESSIONS).bind(now)).await?;
@@ -233,7 +260,10 @@ impl SessionRepository for PostgresStore {
                         .bind(columns::column(session.last_seen_at_ms))
                 })
                 .await?;
-            Ok(())
+            // A ban that was committed before this statement is seen by it; one that is
+            // committed later ends the session itself.
+            let end = || sqlx::query(END_BANNED).bind(session.id.as_str()).bind(session.user.as_str());
+            Ok(self.pool.row(end).await?.is_none())
         })
     }
 
@@ -305,7 +335,7 @@ impl SessionRepository for PostgresStore {
 
 /// The lock under which one account is made at a time, as no index can tell that two
 /// names are confusable: "chat" in ASCII, and the kind of the lock.
-const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
+pub(super) const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
 
 /// Returns what was known of the name before, and whether this statement or an earlier
 /// attempt made the account. Another program may have removed an account of this name,
@@ -332,7 +362,8 @@ pub(super) const CREATE_USER: &str = r#"WITH known AS (
              ON CONFLICT (word, username) DO UPDATE SET rules = excluded.rules),
      old_role AS (
          DELETE FROM administrators WHERE username = (SELECT made.username COLLATE "C" FROM made))
-     SELECT has_account, is_known, is_confusable, made_before OR EXISTS (SELECT FROM made) FROM known"#;
+     SELECT has_account, is_known, is_confusable, made_before OR EXISTS (SELECT FROM made), made_before
+       FROM known"#;
 
 /// Another program may have added the account without a row in `names`.
 pub(super) const REMOVE_USER: &str = "WITH removed AS (
@@ -406,7 +437,7 @@ const SESSIONS_OF: &str = "SELECT id, username, created_at, expires_at, device, 
       ORDER BY created_at DESC, id DESC LIMIT $3";
 
 /// Locks the rows in one order, so that two statements at once cannot deadlock.
-const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
+pub(super) const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE)
      RETURNING id";
 
@@ -414,6 +445,9 @@ const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
 const REVOKE_OTHER_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 AND id <> $2 ORDER BY id FOR UPDATE)
      RETURNING id";
+
+const END_BANNED: &str = "DELETE FROM sessions WHERE id = $1
+        AND EXISTS (SELECT FROM bans WHERE username = $2) RETURNING 1";
 
 const TOUCH_SESSION: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2";
 

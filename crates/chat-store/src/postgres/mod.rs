@@ -1,6 +1,7 @@
 //! The Postgres store.
 
 mod accounts;
+mod administration;
 mod append;
 mod arrival;
 mod database;

@@ -6,6 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::failure::Failure;
 use super::pool::{Pool, Query};
+use crate::administration::database;
 use crate::changes::sql::ChangeSql;
 use crate::files::sql::FileSql;
 use crate::list::List;
@@ -24,6 +25,7 @@ impl Statements for PgConnection {
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
+    const BANNED: &'static str = database::BANNED_POSTGRES;
     const LIMITS_BYTES: bool = true;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, Failure> {
@@ -60,6 +62,7 @@ impl Statements for &Pool {
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
+    const BANNED: &'static str = database::BANNED_POSTGRES;
     const LIMITS_BYTES: bool = true;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, StoreError> {
@@ -90,6 +93,8 @@ impl Statements for &Pool {
 fn query<'a>(sql: &'static str, values: &[Value<'a>]) -> Query<'a> {
     values.iter().fold(sqlx::query(sql), |query, value| match *value {
         Value::Text(text) => query.bind(text),
+        Value::TextOrNull(text) => query.bind(text),
         Value::Number(number) => query.bind(number),
+        Value::NumberOrNull(number) => query.bind(number),
     })
 }

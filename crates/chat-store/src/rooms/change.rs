@@ -12,7 +12,7 @@ use super::members::{self, NewMember};
 use super::{RoomRow, access_column, row};
 use crate::rows::Columns as _;
 use crate::statements::{Statements, Value};
-use crate::{StoreError, columns};
+use crate::{StoreError, administration, columns};
 use Value::{Number, Text};
 
 /// Makes a change inside the caller's transaction, which must be rolled back if the change
@@ -27,6 +27,11 @@ pub(crate) async fn change<S: Statements>(
     let known = Known::find(statements, wanted, now_ms).await?;
     if let Err(refused) = judge_change(wanted, &known.facts()) {
         return Ok(Err(refused));
+    }
+    if let Some(audit) =
+        administration::room_changed(wanted, known.room.as_ref().map(|room| &*room.info), known.user, now_ms)
+    {
+        administration::database::note(statements, audit).await?;
     }
     let changes = match wanted {
         WantedChange::Create { info, members, by, .. } => {
@@ -71,8 +76,21 @@ pub(crate) async fn change<S: Statements>(
             let info = Arc::clone(&known.room()?.info);
             vec![RoomChange::Member { room: room.clone(), user: user.clone(), role, info, top }]
         }
+        WantedChange::Accept { user, invite, .. } => {
+            if known.user.is_none() {
+                if !administration::database::use_invite(statements, invite, now_ms).await? {
+                    return Ok(Err(ChangeRefused::NoInvite));
+                }
+                let new = NewMember { room, user, role: Role::Member, read: top, joined_at_ms: now_ms };
+                members::add(statements, &[new]).await?;
+            }
+            let role = known.user.unwrap_or(Role::Member);
+            let info = Arc::clone(&known.room()?.info);
+            vec![RoomChange::Member { room: room.clone(), user: user.clone(), role, info, top }]
+        }
         WantedChange::Remove { user, by, .. } => {
             members::remove(statements, room, user).await?;
+            administration::database::withdraw_invites(statements, user, room).await?;
             let info = &known.room()?.info;
             let reason = if *user == by.user { GoneReason::Left } else { GoneReason::Removed };
             let (access, gone) = (info.access, user.clone());
@@ -112,6 +130,7 @@ struct Known {
     user: Option<Role>,
     user_has_account: bool,
     has_other_moderator: bool,
+    invite_is_good: bool,
 }
 
 impl Known {
@@ -139,6 +158,12 @@ impl Known {
             WantedChange::Change { by, .. } => {
                 known.actor = members::role(statements, name, &by.user).await?;
             }
+            WantedChange::Accept { user, invite, .. } => {
+                known.user = members::role(statements, name, user).await?;
+                known.user_has_account = has_account(statements, user).await?;
+                let invite = administration::database::find_invite(statements, invite, now_ms).await?;
+                known.invite_is_good = invite.is_some_and(|invite| invite.room.as_ref() == Some(name));
+            }
             WantedChange::Put { user, by, .. } | WantedChange::Remove { user, by, .. } => {
                 known.actor = members::role(statements, name, &by.user).await?;
                 known.user = match *user == by.user {
@@ -160,6 +185,7 @@ impl Known {
             user: self.user,
             user_has_account: self.user_has_account,
             has_other_moderator: self.has_other_moderator,
+            invite_is_good: self.invite_is_good,
         }
     }
 

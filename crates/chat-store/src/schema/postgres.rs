@@ -133,4 +133,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/postgres/0011_search.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 12,
+        name: "administration",
+        up: include_str!("../../../../migrations/postgres/0012_administration.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0012_administration.down.sql"),
+        loses: &[lost::INVITES, lost::BANS, lost::REPORTS, lost::AUDIT],
+    },
 ];

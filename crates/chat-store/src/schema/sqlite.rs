@@ -146,4 +146,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/sqlite/0011_search.down.sql"),
         loses: &[],
     },
+    Step {
+        version: 12,
+        name: "administration",
+        up: include_str!("../../../../migrations/sqlite/0012_administration.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0012_administration.down.sql"),
+        loses: &[lost::INVITES, lost::BANS, lost::REPORTS, lost::AUDIT],
+    },
 ];

@@ -6,6 +6,7 @@ use chat_core::{SessionId, Skeleton, Username};
 use sqlx::sqlite::SqliteConnection;
 
 use super::{SqliteStore, names, roles, words};
+use crate::administration::database;
 use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::rooms::members;
@@ -186,7 +187,8 @@ impl UserRepository for SqliteStore {
     ) -> StoreFuture<'a, RoleChange> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
-            let work = roles::set(&mut writing.connection, name, is_administrator, now_ms).await;
+            let connection = &mut writing.connection;
+            let work = database::set_role(connection, name, is_administrator, None, now_ms).await;
             writing.finish(work).await
         })
     }
@@ -204,7 +206,7 @@ impl SqliteStore {
     }
 }
 
-async fn create(
+pub(super) async fn create(
     connection: &mut SqliteConnection,
     user: &NewUser,
     removed: RemovedNames,
@@ -277,7 +279,7 @@ const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FRO
 
 impl SessionRepository for SqliteStore {
     /// Deletes some ended sessions, too: nothing else would.
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
             let mut work = sqlx::query(SWEEP_SESSIONS)
@@ -296,7 +298,7 @@ impl SessionRepository for SqliteStore {
                     .execute(&mut writing.connection)
                     .await;
             }
-            writing.finish(work.map(drop).map_err(StoreError::unavailable)).await
+            writing.finish(work.map(|done| done.rows_affected() > 0).map_err(StoreError::unavailable)).await
         })
     }
 
@@ -357,10 +359,8 @@ impl SessionRepository for SqliteStore {
     fn revoke_sessions_of<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Vec<SessionId>> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
-            let work = sqlx::query("DELETE FROM sessions WHERE username = ?1 RETURNING id")
-                .bind(user.as_str())
-                .fetch_all(&mut writing.connection)
-                .await;
+            let work =
+                sqlx::query(REVOKE_SESSIONS_OF).bind(user.as_str()).fetch_all(&mut writing.connection).await;
             let revoked = writing.finish(work.map_err(StoreError::unavailable)).await?;
             revoked.iter().map(rows::session_id).collect()
         })
@@ -401,9 +401,11 @@ impl SessionRepository for SqliteStore {
 pub(super) const FIND_USERS: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at
        FROM jsonb_each(?1) AS d CROSS JOIN users AS u ON u.username = d.value";
 
+pub(super) const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE username = ?1 RETURNING id";
+
 const OPEN_SESSION: &str =
     "INSERT INTO sessions (id, username, created_at, expires_at, device, address, last_seen_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM bans WHERE username = ?2)
          ON CONFLICT (id) DO UPDATE SET username = excluded.username,
             created_at = excluded.created_at, expires_at = excluded.expires_at,
             device = excluded.device, address = excluded.address, last_seen_at = excluded.last_seen_at";

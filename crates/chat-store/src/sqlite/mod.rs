@@ -1,6 +1,7 @@
 //! The SQLite store.
 
 mod accounts;
+mod administration;
 mod append;
 mod file;
 mod files;

@@ -6,6 +6,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 
+use crate::administration::database;
 use crate::changes::sql::ChangeSql;
 use crate::files::sql::FileSql;
 use crate::list::{self, List};
@@ -24,6 +25,7 @@ impl Statements for SqliteConnection {
     const CHANGES: ChangeSql = changes::sql::SQLITE;
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
+    const BANNED: &'static str = database::BANNED_SQLITE;
     const LIMITS_BYTES: bool = false;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
@@ -65,6 +67,7 @@ impl Statements for &SqlitePool {
     const CHANGES: ChangeSql = changes::sql::SQLITE;
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
+    const BANNED: &'static str = database::BANNED_SQLITE;
     const LIMITS_BYTES: bool = false;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
@@ -100,6 +103,8 @@ impl Statements for &SqlitePool {
 fn query<'a>(sql: &'static str, values: &[Value<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| match *value {
         Value::Text(text) => query.bind(text),
+        Value::TextOrNull(text) => query.bind(text),
         Value::Number(number) => query.bind(number),
+        Value::NumberOrNull(number) => query.bind(number),
     })
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 use chat_core::{
     AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, FileId, FileQuotas, FileRefused,
     FilesUsage, FoundFile, Memberships, MessagesFrom, Page, PageFrom, PageLimits, Pair, ReadState,
-    ReservedFile, Role, RoomAccess, RoomChange, RoomName, SessionId, Topic, UserMark, Username, WantedChange,
+    ReservedFile, Role, RoomAccess, RoomChange, RoomName, SecretHash, SessionId, Topic, UserMark, Username,
+    WantedChange,
 };
 use chat_store::{
-    EventLog, FileRepository, ListedRoom, MemoryStore, MessageReactions, NewUser, PasswordChange, RoleChange,
-    RoomRepository, SearchIndex, SearchPage, SearchQuery, Session, SessionRepository, StoreError,
-    StoreFuture, User, UserRepository,
+    AdministrationRepository, AuditEntry, Ban, BanRefused, Deletion, EventLog, FileRepository, Invite,
+    InvitesOf, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite,
+    NewPasswordLink, NewReport, NewUser, PasswordChange, ProfileField, Report, ReportState, ReportsOf,
+    RoleChange, RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session,
+    SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -233,7 +236,7 @@ impl UserRepository for Store {
 }
 
 impl SessionRepository for Store {
-    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, ()> {
+    fn open_session<'a>(&'a self, session: &'a Session) -> StoreFuture<'a, bool> {
         let (removed, changed) = (
             self.removed_first.swap(false, Ordering::Relaxed),
             self.changed_first.swap(false, Ordering::Relaxed),
@@ -500,5 +503,178 @@ impl FileRepository for Store {
 
     fn files_usage(&self) -> StoreFuture<'_, FilesUsage> {
         self.ask(self.memory.files_usage())
+    }
+}
+
+impl AdministrationRepository for Store {
+    fn server_profile(&self) -> StoreFuture<'_, ServerProfile> {
+        self.ask(self.memory.server_profile())
+    }
+
+    fn set_server_profile<'a>(
+        &'a self,
+        fields: &'a [(ProfileField, Option<&'a str>)],
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ServerProfile> {
+        self.write(self.memory.set_server_profile(fields, by, now_ms))
+    }
+
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool> {
+        self.write(self.memory.create_invite(invite))
+    }
+
+    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>> {
+        self.ask(self.memory.invites(of, now_ms, max))
+    }
+
+    fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
+        self.ask(self.memory.invite(id, now_ms))
+    }
+
+    fn find_invite<'a>(&'a self, secret: &'a SecretHash, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
+        self.ask(self.memory.find_invite(secret, now_ms))
+    }
+
+    fn delete_invite<'a>(
+        &'a self,
+        id: &'a str,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.delete_invite(id, by, now_ms))
+    }
+
+    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool> {
+        self.write(self.lose(self.memory.create_invited_user(user, invite)))
+    }
+
+    fn ban<'a>(
+        &'a self,
+        ban: &'a NewBan,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<SessionId>, BanRefused>> {
+        self.write(self.memory.ban(ban, by, now_ms))
+    }
+
+    fn unban<'a>(
+        &'a self,
+        user: &'a Username,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.unban(user, by, now_ms))
+    }
+
+    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+        self.ask(self.memory.banned(users))
+    }
+
+    fn find_ban<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Option<Ban>> {
+        self.ask(self.memory.find_ban(user))
+    }
+
+    fn bans<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<Ban>> {
+        self.ask(self.memory.bans(after, max))
+    }
+
+    fn deletions(&self, max: usize) -> StoreFuture<'_, Vec<Deletion>> {
+        self.ask(self.memory.deletions(max))
+    }
+
+    fn messages_of<'a>(
+        &'a self,
+        user: &'a Username,
+        after: LogPosition,
+        max_entries: usize,
+    ) -> StoreFuture<'a, MessagesOf> {
+        self.ask(self.memory.messages_of(user, after, max_entries))
+    }
+
+    fn note_deletion<'a>(&'a self, user: &'a Username, upto: Option<LogPosition>) -> StoreFuture<'a, ()> {
+        self.write(self.memory.note_deletion(user, upto))
+    }
+
+    fn set_role<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange> {
+        self.write(self.memory.set_role(name, is_administrator, by, now_ms))
+    }
+
+    fn set_up<'a>(&'a self, name: &'a Username, now_ms: u64) -> StoreFuture<'a, Option<RoleChange>> {
+        self.write(self.memory.set_up(name, now_ms))
+    }
+
+    fn create_password_link<'a>(
+        &'a self,
+        link: &'a NewPasswordLink,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.create_password_link(link, by, now_ms))
+    }
+
+    fn find_password_link<'a>(
+        &'a self,
+        secret: &'a SecretHash,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Option<Username>> {
+        self.ask(self.memory.find_password_link(secret, now_ms))
+    }
+
+    fn use_password_link<'a>(
+        &'a self,
+        secret: &'a SecretHash,
+        new_hash: &'a str,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Option<(Username, Vec<SessionId>)>> {
+        self.write(self.memory.use_password_link(secret, new_hash, now_ms))
+    }
+
+    fn reset_password<'a>(
+        &'a self,
+        name: &'a Username,
+        new_hash: &'a str,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Option<Vec<SessionId>>> {
+        self.write(self.memory.reset_password(name, new_hash, by, now_ms))
+    }
+
+    fn create_report<'a>(&'a self, report: &'a NewReport) -> StoreFuture<'a, Option<u64>> {
+        self.write(self.memory.create_report(report))
+    }
+
+    fn report(&self, id: u64) -> StoreFuture<'_, Option<Report>> {
+        self.ask(self.memory.report(id))
+    }
+
+    fn reports<'a>(
+        &'a self,
+        of: ReportsOf<'a>,
+        state: Option<ReportState>,
+        before: Option<u64>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Report>> {
+        self.ask(self.memory.reports(of, state, before, max))
+    }
+
+    fn change_report<'a>(
+        &'a self,
+        id: u64,
+        state: ReportState,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.change_report(id, state, by, now_ms))
+    }
+
+    fn audit(&self, before: Option<u64>, max: usize) -> StoreFuture<'_, Vec<AuditEntry>> {
+        self.ask(self.memory.audit(before, max))
     }
 }

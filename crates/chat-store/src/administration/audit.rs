@@ -1,0 +1,92 @@
+//! The audit log: what administrators and moderators have done.
+
+use chat_core::Username;
+use serde_json::Value;
+
+/// An entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its id, which rises with time.
+    pub id: u64,
+    /// When it was written, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    /// The user who did it; `None` for the operator of the server.
+    pub by: Option<Username>,
+    /// What was done.
+    pub action: AuditAction,
+    /// To whom or what: a user, a room, the id of an invitation or a report; empty for the
+    /// server itself.
+    pub target: String,
+    /// Further facts: an object.
+    pub details: Option<Value>,
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
+        /// What was done.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum AuditAction {
+            $($(#[$doc])* $name),*
+        }
+
+        impl AuditAction {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The word in the log, which never changes.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word),*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// An invitation was made. Details: `room`, `uses`.
+    InviteCreate = "invite.create",
+    /// An invitation was withdrawn.
+    InviteDelete = "invite.delete",
+    /// A user was banned. Details: `reason`, `delete_messages`.
+    UserBan = "user.ban",
+    /// The ban of a user was ended.
+    UserUnban = "user.unban",
+    /// A user was made an administrator, or lost this role. Details: `role`.
+    UserRole = "user.role",
+    /// A link that sets a user's password was made, or the operator has set the password.
+    UserPassword = "user.password",
+    /// The operator made an account.
+    UserAdd = "user.add",
+    /// The operator removed an account.
+    UserRemove = "user.remove",
+    /// A room was changed. Details: `changed`, the names of the fields; `access`, `archived`.
+    RoomChange = "room.change",
+    /// The role of a member was changed by somebody else. Details: `room`, `role`.
+    MemberRole = "member.role",
+    /// A member was removed from a room by somebody else. Details: `room`.
+    MemberRemove = "member.remove",
+    /// The state of a report was changed. Details: `state`.
+    ReportChange = "report.change",
+    /// The profile of the server was changed. Details: `changed`, the names of the fields.
+    ServerChange = "server.change",
+    /// A user became the first administrator, with the set-up code.
+    Setup = "setup",
+}
+
+impl AuditAction {
+    /// The action with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.as_str() == word)
+    }
+}
+
+/// An entry that is to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct NewAudit<'a> {
+    pub(crate) by: Option<&'a Username>,
+    pub(crate) at_ms: u64,
+    pub(crate) action: AuditAction,
+    pub(crate) target: &'a str,
+    pub(crate) details: Option<Value>,
+}

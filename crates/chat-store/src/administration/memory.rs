@@ -1,0 +1,263 @@
+//! Administration in memory.
+
+use std::collections::BTreeMap;
+
+use chat_core::{RoomName, SecretHash, Username};
+
+use super::{
+    AUDIT_MAX, AuditEntry, Ban, Deletion, INVITES_MAX, Invite, InvitesOf, LogPosition, NewAudit, NewBan,
+    NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, REPORTS_MAX, Report, ReportState,
+    ServerProfile,
+};
+
+/// What a store in memory keeps of administration. It knows no accounts, sessions or rooms.
+#[derive(Default)]
+pub(crate) struct Administration {
+    profile: ServerProfile,
+    /// By their secrets.
+    invites: BTreeMap<SecretHash, Invite>,
+    bans: BTreeMap<Username, Ban>,
+    deletions: BTreeMap<Username, LogPosition>,
+    /// By their secrets: the account, and when the link ends.
+    links: BTreeMap<SecretHash, (Username, u64)>,
+    reports: BTreeMap<u64, Report>,
+    last_report: u64,
+    audit: BTreeMap<u64, AuditEntry>,
+    last_audit: u64,
+}
+
+impl Administration {
+    pub(crate) fn note(&mut self, new: NewAudit<'_>) {
+        self.last_audit += 1;
+        let id = self.last_audit;
+        self.audit.insert(
+            id,
+            AuditEntry {
+                id,
+                at_ms: new.at_ms,
+                by: new.by.cloned(),
+                action: new.action,
+                target: new.target.to_owned(),
+                details: new.details,
+            },
+        );
+        self.audit.remove(&id.saturating_sub(AUDIT_MAX));
+    }
+
+    pub(crate) fn audit(&self, before: Option<u64>, max: usize) -> Vec<AuditEntry> {
+        let before = self.audit.range(..before.unwrap_or(u64::MAX));
+        before.rev().take(max).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    pub(crate) fn profile(&self) -> ServerProfile {
+        self.profile.clone()
+    }
+
+    /// Sets fields. Returns the profile before, and the names of the fields that changed.
+    pub(crate) fn set_profile(
+        &mut self,
+        fields: &[(ProfileField, Option<&str>)],
+    ) -> (ServerProfile, Vec<&'static str>) {
+        let (before, mut changed) = (self.profile.clone(), Vec::new());
+        for (field, value) in fields {
+            let kept = self.profile.field(*field);
+            if kept.as_deref() != *value {
+                *kept = value.map(str::to_owned);
+                changed.push(field.as_str());
+            }
+        }
+        (before, changed)
+    }
+
+    pub(crate) fn create_invite(&mut self, invite: &NewInvite) -> bool {
+        if self.invites.values().any(|known| known.id == invite.id) {
+            return true;
+        }
+        let now_ms = invite.created_at_ms;
+        self.invites.retain(|_, known| can_be_used(known, now_ms));
+        if self.invites.values().filter(|known| known.by == invite.by).count() >= INVITES_MAX {
+            return false;
+        }
+        let NewInvite { id, secret, by, room, uses_max, created_at_ms, expires_at_ms } = invite.clone();
+        let kept = Invite { id, by, room, uses_max, used: 0, created_at_ms, expires_at_ms };
+        self.invites.insert(secret, kept);
+        self.note(super::invite_created(invite));
+        true
+    }
+
+    pub(crate) fn invites(&self, of: InvitesOf<'_>, now_ms: u64, max: usize) -> Vec<Invite> {
+        let is_listed = |invite: &&Invite| {
+            can_be_used(invite, now_ms)
+                && match of {
+                    InvitesOf::Everybody => true,
+                    InvitesOf::User(user) => invite.by == *user,
+                    InvitesOf::Room(room) => invite.room.as_ref() == Some(room),
+                }
+        };
+        let mut invites: Vec<Invite> = self.invites.values().filter(is_listed).cloned().collect();
+        invites.sort_by(|one, other| (other.created_at_ms, &other.id).cmp(&(one.created_at_ms, &one.id)));
+        invites.truncate(max);
+        invites
+    }
+
+    pub(crate) fn invite(&self, id: &str, now_ms: u64) -> Option<Invite> {
+        self.invites.values().find(|invite| invite.id == id && can_be_used(invite, now_ms)).cloned()
+    }
+
+    pub(crate) fn find_invite(&self, secret: &SecretHash, now_ms: u64) -> Option<&Invite> {
+        self.invites.get(secret).filter(|invite| can_be_used(invite, now_ms))
+    }
+
+    /// Uses an invitation that can be used.
+    pub(crate) fn use_invite(&mut self, secret: &SecretHash) {
+        if let Some(invite) = self.invites.get_mut(secret) {
+            invite.used += 1;
+            if invite.uses_max.is_some_and(|max| invite.used >= max) {
+                self.invites.remove(secret);
+            }
+        }
+    }
+
+    pub(crate) fn delete_invite(&mut self, id: &str) -> bool {
+        let before = self.invites.len();
+        self.invites.retain(|_, invite| invite.id != id);
+        self.invites.len() < before
+    }
+
+    /// Withdraws the invitations of a user to a room.
+    pub(crate) fn withdraw_invites(&mut self, user: &Username, room: &RoomName) {
+        self.invites.retain(|_, invite| invite.by != *user || invite.room.as_ref() != Some(room));
+    }
+
+    /// Bans a user who may be banned.
+    pub(crate) fn ban(&mut self, new: &NewBan, by: Option<&Username>, now_ms: u64) {
+        let user = &new.user;
+        let starts = new.delete_messages && !self.deletions.contains_key(user);
+        let known = self.bans.get(user).is_some_and(|ban| ban.reason == new.reason);
+        if known && !starts {
+            return;
+        }
+        if starts {
+            self.deletions.insert(user.clone(), LogPosition::default());
+        }
+        let ban = self.bans.entry(user.clone()).or_insert_with(|| Ban {
+            user: user.clone(),
+            by: by.cloned(),
+            at_ms: now_ms,
+            reason: String::new(),
+            is_deleting: false,
+        });
+        ban.reason.clone_from(&new.reason);
+        self.invites.retain(|_, invite| invite.by != *user);
+        self.note(super::banned(new, by, now_ms));
+    }
+
+    pub(crate) fn unban(&mut self, user: &Username) -> bool {
+        self.deletions.remove(user);
+        self.bans.remove(user).is_some()
+    }
+
+    pub(crate) fn is_banned(&self, user: &Username) -> bool {
+        self.bans.contains_key(user)
+    }
+
+    pub(crate) fn find_ban(&self, user: &Username) -> Option<Ban> {
+        let ban = self.bans.get(user)?;
+        Some(Ban { is_deleting: self.deletions.contains_key(user), ..ban.clone() })
+    }
+
+    pub(crate) fn bans(&self, after: Option<&Username>, max: usize) -> Vec<Ban> {
+        let names = self.bans.keys().filter(|name| after.is_none_or(|after| *name > after));
+        names.take(max).filter_map(|name| self.find_ban(name)).collect()
+    }
+
+    pub(crate) fn deletions(&self, max: usize) -> Vec<Deletion> {
+        let deletion = |(user, upto): (&Username, &LogPosition)| Deletion { user: user.clone(), upto: *upto };
+        self.deletions.iter().take(max).map(deletion).collect()
+    }
+
+    pub(crate) fn note_deletion(&mut self, user: &Username, upto: Option<LogPosition>) {
+        match upto {
+            Some(upto) if self.bans.contains_key(user) => drop(self.deletions.insert(user.clone(), upto)),
+            Some(_) => {}
+            None => drop(self.deletions.remove(user)),
+        }
+    }
+
+    /// Stores a link of an account that there is. Returns whether it is new.
+    pub(crate) fn create_password_link(&mut self, link: &NewPasswordLink, now_ms: u64) -> bool {
+        if self.find_password_link(&link.secret, now_ms).is_some() {
+            return false;
+        }
+        self.links.retain(|_, (user, end_ms)| *user != link.user && now_ms < *end_ms);
+        self.links.insert(link.secret, (link.user.clone(), link.expires_at_ms));
+        true
+    }
+
+    pub(crate) fn find_password_link(&self, secret: &SecretHash, now_ms: u64) -> Option<Username> {
+        self.links.get(secret).filter(|(_, end_ms)| now_ms < *end_ms).map(|(user, _)| user.clone())
+    }
+
+    pub(crate) fn take_password_link(&mut self, secret: &SecretHash) {
+        self.links.remove(secret);
+    }
+
+    pub(crate) fn create_report(&mut self, new: &NewReport) -> Option<u64> {
+        let open = || {
+            let open = self.reports.values().filter(|report| report.state == ReportState::Open);
+            open.filter(|report| report.reporter == new.reporter)
+        };
+        if let Some(report) = open().find(|report| report.topic == new.topic && report.seq == new.seq) {
+            return Some(report.id);
+        }
+        if open().count() >= OPEN_REPORTS_MAX {
+            return None;
+        }
+        self.last_report += 1;
+        let id = self.last_report;
+        let NewReport { topic, seq, reporter, reason, at_ms } = new.clone();
+        let state = ReportState::Open;
+        let report = Report { id, topic, seq, reporter, reason, at_ms, state, changed_by: None };
+        self.reports.insert(id, report);
+        self.reports.remove(&id.saturating_sub(REPORTS_MAX));
+        Some(id)
+    }
+
+    pub(crate) fn report(&self, id: u64) -> Option<Report> {
+        self.reports.get(&id).cloned()
+    }
+
+    /// Reports that `is_listed` accepts, the newest first.
+    pub(crate) fn reports(
+        &self,
+        is_listed: impl Fn(&Report) -> bool,
+        state: Option<ReportState>,
+        before: Option<u64>,
+        max: usize,
+    ) -> Vec<Report> {
+        let before = self.reports.range(..before.unwrap_or(u64::MAX)).rev();
+        let listed = before.map(|(_, report)| report).filter(|report| is_listed(report));
+        listed.filter(|report| state.is_none_or(|state| report.state == state)).take(max).cloned().collect()
+    }
+
+    pub(crate) fn change_report(
+        &mut self,
+        id: u64,
+        state: ReportState,
+        by: Option<&Username>,
+        now_ms: u64,
+    ) -> bool {
+        let Some(report) = self.reports.get_mut(&id) else { return false };
+        if report.state != state {
+            report.state = state;
+            report.changed_by = by.cloned();
+            self.note(super::report_changed(&id.to_string(), state, by, now_ms));
+        }
+        true
+    }
+}
+
+/// One that is used up is removed.
+fn can_be_used(invite: &Invite, now_ms: u64) -> bool {
+    invite.expires_at_ms.is_none_or(|end_ms| now_ms < end_ms)
+}

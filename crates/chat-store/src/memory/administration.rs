@@ -1,0 +1,343 @@
+//! Administration in memory: what concerns accounts, sessions and rooms, too.
+
+use chat_core::{Role, SecretHash, SessionId, Topic, Username, WantedChange};
+use serde_json::json;
+
+use super::{Inner, MemoryStore};
+use crate::administration::{self, NewAudit};
+use crate::{
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitesOf,
+    LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report,
+    ReportState, ReportsOf, RoleChange, ServerProfile, StoreFuture, User,
+};
+
+impl Inner {
+    pub(super) fn set_role(
+        &mut self,
+        name: &Username,
+        is_administrator: bool,
+        by: Option<&Username>,
+        now_ms: u64,
+    ) -> RoleChange {
+        let was_administrator = self.administrators.contains_key(name);
+        if is_administrator {
+            if self.administration.is_banned(name) {
+                return RoleChange::Banned;
+            }
+            if !self.users.get(name).is_some_and(User::has_password) {
+                return RoleChange::NoPassword;
+            }
+            self.administrators.entry(name.clone()).or_insert(now_ms);
+        } else {
+            if self.administrators.len() == 1 && was_administrator {
+                return RoleChange::LastAdministrator;
+            }
+            self.administrators.remove(name);
+        }
+        self.history.set_administrator(name, is_administrator);
+        if was_administrator != is_administrator {
+            self.administration.note(administration::role_changed(name, is_administrator, by, now_ms));
+        }
+        RoleChange::Done
+    }
+
+    fn end_sessions(&mut self, user: &Username) -> Vec<SessionId> {
+        self.sessions.extract_if(|_, session| session.user == *user).map(|(id, _)| id).collect()
+    }
+
+    fn set_password(&mut self, name: &Username, new_hash: &str) -> bool {
+        let user = self.users.get_mut(name);
+        user.map(|user| new_hash.clone_into(&mut user.password_hash)).is_some()
+    }
+}
+
+impl AdministrationRepository for MemoryStore {
+    fn server_profile(&self) -> StoreFuture<'_, ServerProfile> {
+        Box::pin(async move { Ok(self.lock().administration.profile()) })
+    }
+
+    fn set_server_profile<'a>(
+        &'a self,
+        fields: &'a [(ProfileField, Option<&'a str>)],
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ServerProfile> {
+        Box::pin(async move {
+            let administration = &mut self.lock().administration;
+            let (before, changed) = administration.set_profile(fields);
+            if !changed.is_empty() {
+                let details = Some(json!({ "changed": changed }));
+                let action = AuditAction::ServerChange;
+                administration.note(NewAudit { by, at_ms: now_ms, action, target: "", details });
+            }
+            Ok(before)
+        })
+    }
+
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.lock().administration.create_invite(invite)) })
+    }
+
+    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>> {
+        Box::pin(async move { Ok(self.lock().administration.invites(of, now_ms, max)) })
+    }
+
+    fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
+        Box::pin(async move { Ok(self.lock().administration.invite(id, now_ms)) })
+    }
+
+    fn find_invite<'a>(&'a self, secret: &'a SecretHash, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
+        Box::pin(async move { Ok(self.lock().administration.find_invite(secret, now_ms).cloned()) })
+    }
+
+    fn delete_invite<'a>(
+        &'a self,
+        id: &'a str,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let administration = &mut self.lock().administration;
+            let is_there = administration.delete_invite(id);
+            if is_there {
+                let action = AuditAction::InviteDelete;
+                administration.note(NewAudit { by, at_ms: now_ms, action, target: id, details: None });
+            }
+            Ok(is_there)
+        })
+    }
+
+    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            inner.check_new_name(&user.name)?;
+            let now_ms = user.created_at_ms;
+            let found = inner.administration.find_invite(invite, now_ms).map(|found| found.room.clone());
+            let Some(room) = found else { return Ok(false) };
+            inner.create(user);
+            match room {
+                Some(room) => {
+                    let accept = WantedChange::Accept { room, user: user.name.clone(), invite: *invite };
+                    // Refused only for a room that does not exist: then it is for an account only.
+                    if inner.change(&accept, now_ms).is_err() {
+                        inner.administration.use_invite(invite);
+                    }
+                }
+                None => inner.administration.use_invite(invite),
+            }
+            Ok(true)
+        })
+    }
+
+    fn ban<'a>(
+        &'a self,
+        ban: &'a NewBan,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Result<Vec<SessionId>, BanRefused>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            if !inner.users.contains_key(&ban.user) {
+                return Ok(Err(BanRefused::NoUser));
+            }
+            if inner.administrators.contains_key(&ban.user) {
+                return Ok(Err(BanRefused::Administrator));
+            }
+            inner.administration.ban(ban, by, now_ms);
+            Ok(Ok(inner.end_sessions(&ban.user)))
+        })
+    }
+
+    fn unban<'a>(
+        &'a self,
+        user: &'a Username,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let administration = &mut self.lock().administration;
+            let was_banned = administration.unban(user);
+            if was_banned {
+                let (action, target) = (AuditAction::UserUnban, user.as_str());
+                administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+            }
+            Ok(was_banned)
+        })
+    }
+
+    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            Ok(users.iter().filter(|user| inner.administration.is_banned(user)).cloned().collect())
+        })
+    }
+
+    fn find_ban<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Option<Ban>> {
+        Box::pin(async move { Ok(self.lock().administration.find_ban(user)) })
+    }
+
+    fn bans<'a>(&'a self, after: Option<&'a Username>, max: usize) -> StoreFuture<'a, Vec<Ban>> {
+        Box::pin(async move { Ok(self.lock().administration.bans(after, max)) })
+    }
+
+    fn deletions(&self, max: usize) -> StoreFuture<'_, Vec<Deletion>> {
+        Box::pin(async move { Ok(self.lock().administration.deletions(max)) })
+    }
+
+    /// Looks at the whole log: it is small.
+    fn messages_of<'a>(
+        &'a self,
+        user: &'a Username,
+        _after: LogPosition,
+        _max_entries: usize,
+    ) -> StoreFuture<'a, MessagesOf> {
+        Box::pin(
+            async move { Ok(MessagesOf { messages: self.lock().history.messages_of(user), next: None }) },
+        )
+    }
+
+    fn note_deletion<'a>(&'a self, user: &'a Username, upto: Option<LogPosition>) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.lock().administration.note_deletion(user, upto);
+            Ok(())
+        })
+    }
+
+    fn set_role<'a>(
+        &'a self,
+        name: &'a Username,
+        is_administrator: bool,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, RoleChange> {
+        Box::pin(async move { Ok(self.lock().set_role(name, is_administrator, by, now_ms)) })
+    }
+
+    fn set_up<'a>(&'a self, name: &'a Username, now_ms: u64) -> StoreFuture<'a, Option<RoleChange>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            if inner.administrators.contains_key(name) {
+                return Ok((inner.administrators.len() == 1).then_some(RoleChange::Done));
+            }
+            if !inner.administrators.is_empty() {
+                return Ok(None);
+            }
+            if inner.administration.is_banned(name) {
+                return Ok(Some(RoleChange::Banned));
+            }
+            if !inner.users.get(name).is_some_and(User::has_password) {
+                return Ok(Some(RoleChange::NoPassword));
+            }
+            inner.administrators.insert(name.clone(), now_ms);
+            inner.history.set_administrator(name, true);
+            let (action, target) = (AuditAction::Setup, name.as_str());
+            let by = Some(name);
+            inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+            Ok(Some(RoleChange::Done))
+        })
+    }
+
+    fn create_password_link<'a>(
+        &'a self,
+        link: &'a NewPasswordLink,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            if !inner.users.contains_key(&link.user) {
+                return Ok(false);
+            }
+            if inner.administration.create_password_link(link, now_ms) {
+                let (action, target) = (AuditAction::UserPassword, link.user.as_str());
+                inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+            }
+            Ok(true)
+        })
+    }
+
+    fn find_password_link<'a>(
+        &'a self,
+        secret: &'a SecretHash,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Option<Username>> {
+        Box::pin(async move { Ok(self.lock().administration.find_password_link(secret, now_ms)) })
+    }
+
+    fn use_password_link<'a>(
+        &'a self,
+        secret: &'a SecretHash,
+        new_hash: &'a str,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Option<(Username, Vec<SessionId>)>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            let user = inner.administration.find_password_link(secret, now_ms);
+            inner.administration.take_password_link(secret);
+            let Some(user) = user.filter(|user| inner.set_password(user, new_hash)) else { return Ok(None) };
+            let ended = inner.end_sessions(&user);
+            Ok(Some((user, ended)))
+        })
+    }
+
+    fn reset_password<'a>(
+        &'a self,
+        name: &'a Username,
+        new_hash: &'a str,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, Option<Vec<SessionId>>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            if !inner.set_password(name, new_hash) {
+                return Ok(None);
+            }
+            let (action, target) = (AuditAction::UserPassword, name.as_str());
+            inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+            Ok(Some(inner.end_sessions(name)))
+        })
+    }
+
+    fn create_report<'a>(&'a self, report: &'a NewReport) -> StoreFuture<'a, Option<u64>> {
+        Box::pin(async move { Ok(self.lock().administration.create_report(report)) })
+    }
+
+    fn report(&self, id: u64) -> StoreFuture<'_, Option<Report>> {
+        Box::pin(async move { Ok(self.lock().administration.report(id)) })
+    }
+
+    fn reports<'a>(
+        &'a self,
+        of: ReportsOf<'a>,
+        state: Option<ReportState>,
+        before: Option<u64>,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Report>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let is_listed = |report: &Report| match (of, &report.topic) {
+                (ReportsOf::Everywhere, _) => true,
+                (ReportsOf::ModeratedBy(user), Topic::Room(room)) => {
+                    let role = inner.history.access(user, room).role;
+                    role == Some(Role::Moderator)
+                }
+                (ReportsOf::ModeratedBy(_), Topic::Pair(_)) => false,
+            };
+            Ok(inner.administration.reports(is_listed, state, before, max))
+        })
+    }
+
+    fn change_report<'a>(
+        &'a self,
+        id: u64,
+        state: ReportState,
+        by: Option<&'a Username>,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.lock().administration.change_report(id, state, by, now_ms)) })
+    }
+
+    fn audit(&self, before: Option<u64>, max: usize) -> StoreFuture<'_, Vec<AuditEntry>> {
+        Box::pin(async move { Ok(self.lock().administration.audit(before, max)) })
+    }
+}
