@@ -30,6 +30,8 @@ const frame = byId("chat", HTMLElement);
 const me = byId("me", HTMLButtonElement);
 
 showLanguage();
+// The first view needs its code more than the fonts.
+setTimeout(() => import("./view/fonts.js").then(({ wantFonts }) => wantFonts(() => chatCode !== null || chat !== null)).catch(() => {}), 300);
 if (TOUCH.matches) import("./view/keyboard.js").then(({ fitKeyboard }) => fitKeyboard(), () => {});
 start();
 

@@ -16,7 +16,7 @@
   } catch {}
   const preferred = [read("language"), ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
   root.lang = preferred.find((tag) => tag === "ru" || tag === "en") ?? "en";
-  for (const part of [root.lang, ...(read("user") ? ["chat"] : ["door", `${root.lang}-later`])]) {
+  for (const part of [...(read("fonts") ? ["fonts"] : []), root.lang, ...(read("user") ? ["chat"] : ["door", `${root.lang}-later`])]) {
     document.head.append(document.getElementById(`${part}-code`).content.cloneNode(true));
   }
 })();

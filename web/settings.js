@@ -30,6 +30,13 @@ export const settings = {
     write("user", value && JSON.stringify(value));
     if (value) write("name", value.username);
   },
+  /** Whether this browser has had the fonts. */
+  get hasFonts() {
+    return read("fonts") !== null;
+  },
+  set hasFonts(value) {
+    write("fonts", value ? "yes" : null);
+  },
   /** The user of whom this browser keeps messages. @returns {string | null} */
   get kept() {
     return read("kept");

