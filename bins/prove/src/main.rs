@@ -42,7 +42,7 @@ enum Scenario {
     Kill(Workload),
     /// `kill -9` at random moments, while files are uploaded, sent and deleted.
     Files(Files),
-    /// Power cuts, on an ext4 of its own; needs root.
+    /// Power cuts, on an ext4 of its own, while users talk and upload files; needs root.
     Cut(Workload),
     /// Forced retries: acknowledgements that do not arrive.
     Retry(Retry),
