@@ -28,6 +28,9 @@ async fn index_all(app: &App) {
             Ok(indexed) => {
                 app.store_health.answered(StoreUse::Indexing, Instant::now());
                 app.metrics.indexed(indexed.messages, indexed.left);
+                if indexed.was_damaged {
+                    app.metrics.search_damaged();
+                }
                 Progress::log(&mut progress, indexed.messages, indexed.left);
                 if indexed.has_more {
                     tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX)).await;

@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     searches: Family<Search, Counter>,
     search_seconds: Histogram,
     search_indexed: Counter,
+    search_damaged: Counter,
     search_left: Level,
     uploads: Family<Outcome, Counter>,
     uploaded_bytes: Counter,
@@ -68,6 +69,7 @@ impl Metrics {
             searches: Family::default(),
             search_seconds: Histogram::new(SEARCH_SECONDS),
             search_indexed: Counter::default(),
+            search_damaged: Counter::default(),
             search_left: Level::default(),
             uploads: Family::default(),
             uploaded_bytes: Counter::default(),
@@ -102,6 +104,11 @@ impl Metrics {
             "search_indexed",
             "Messages that were indexed for the search, also again",
             metrics.search_indexed.clone(),
+        );
+        registry.register(
+            "search_damaged",
+            "Times that the index of the search was damaged, and was deleted to be made anew",
+            metrics.search_damaged.clone(),
         );
         registry.register(
             "search_left",
@@ -198,6 +205,11 @@ impl Metrics {
     pub(crate) fn indexed(&self, messages: u64, left: u64) {
         self.search_indexed.inc_by(messages);
         self.search_left.set(left);
+    }
+
+    /// Counts a damaged index of the search.
+    pub(crate) fn search_damaged(&self) {
+        self.search_damaged.inc();
     }
 
     /// Counts messages that retention removed.

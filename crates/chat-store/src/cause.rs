@@ -1,6 +1,7 @@
 //! Foreign errors, as far as they are shown to an operator.
 
 use std::error::Error;
+use std::path::Path;
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;
@@ -51,6 +52,24 @@ pub(crate) fn plain(cause: impl Into<Cause>) -> Cause {
     }
 }
 
+/// The same error with the file in which it happened.
+pub(crate) fn in_file(cause: Cause, path: &Path) -> Cause {
+    match cause.downcast::<DatabaseMessage>() {
+        Ok(error) => {
+            let message = format!("{}: {}", path.display(), error.message);
+            DatabaseMessage { message, code: error.code }.into()
+        }
+        Err(cause) => format!("{}: {cause}", path.display()).into(),
+    }
+}
+
+/// Whether SQLite says that a file is damaged, or is no database.
+pub(crate) fn is_damaged_file(cause: &Cause) -> bool {
+    let message = cause.downcast_ref::<DatabaseMessage>();
+    let code = message.and_then(DatabaseMessage::code).and_then(sqlite_code);
+    matches!(code, Some(CORRUPT | NOTADB))
+}
+
 /// What a result code of SQLite means, where its own message ("disk I/O error") leaves
 /// an operator without the cause.
 fn sqlite_meaning(code: &str) -> Option<&'static str> {
@@ -72,6 +91,8 @@ pub(crate) fn sqlite_code(extended: &str) -> Option<u32> {
 
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
+const CORRUPT: u32 = 11;
+const NOTADB: u32 = 26;
 pub(crate) const READONLY: u32 = 8;
 pub(crate) const IOERR: u32 = 10;
 pub(crate) const FULL: u32 = 13;

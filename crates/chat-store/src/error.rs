@@ -98,9 +98,7 @@ impl StoreError {
     /// Names the file of the database in an error that has no name yet.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         match self {
-            Self::Unavailable { source } => {
-                Self::Unavailable { source: format!("{}: {source}", path.display()).into() }
-            }
+            Self::Unavailable { source } => Self::Unavailable { source: cause::in_file(source, path) },
             other => other,
         }
     }

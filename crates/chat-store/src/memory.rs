@@ -678,8 +678,8 @@ impl SearchIndex for MemoryStore {
 
 /// The messages that one search compares at most: in about 20 ms.
 const SEARCH_MAX_MESSAGES: usize = 20_000;
-/// The messages that are taken while the log is locked.
-const SEARCH_PART: usize = 1_000;
+/// The messages that are taken while the log is locked, for which all topics are looked at once.
+const SEARCH_PART: usize = 4_000;
 
 fn listed(name: &RoomName, kept: &KeptRoom, at_ms: u64) -> ListedRoom {
     ListedRoom {

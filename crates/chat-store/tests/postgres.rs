@@ -53,6 +53,31 @@ async fn a_commit_waits_for_the_disk_whatever_the_servers_default() {
     assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("on", "off"));
 }
 
+/// Two servers on one database index in turn.
+#[tokio::test]
+async fn an_index_is_written_by_one_server_at_a_time() {
+    let Some(store) = TestStore::postgres().await else { return };
+    store.append(&[draft(&room("kitchen"), "alice", "cake")], 1).await;
+    let mut other = other_program(&store).await;
+    // The turn of the servers of all versions.
+    run(&mut other, "BEGIN; SELECT pg_advisory_xact_lock(x'6368617473656172'::bigint)").await;
+    let step = store.search.index_some(10).await.unwrap();
+    assert_eq!((step.messages, step.has_more), (0, true));
+    run(&mut other, "COMMIT").await;
+    let mut messages = 0;
+    loop {
+        let step = store.search.index_some(10).await.unwrap();
+        messages += step.messages;
+        if !step.has_more {
+            break;
+        }
+    }
+    assert_eq!(messages, 1);
+    // The turn was given back.
+    let free = sqlx::query("SELECT pg_try_advisory_xact_lock(x'6368617473656172'::bigint)");
+    assert!(free.fetch_one(&mut other).await.unwrap().get::<bool, _>(0));
+}
+
 /// Retries of one nonce in different topics, in different lanes at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nonce_in_many_lanes_at_once_is_stored_once() {

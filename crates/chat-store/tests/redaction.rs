@@ -182,6 +182,22 @@ async fn words_that_were_taken_back_are_not_in_the_file_of_the_search() {
     assert_eq!(checked.get::<&str, _>(0), "ok");
 }
 
+/// The background task did not run between the deletion and the end.
+#[tokio::test]
+async fn words_that_were_taken_back_just_before_the_end_leave_the_file_of_the_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, index) = (folder.path().join("chat.db"), folder.path().join("chat.search.db"));
+    let store = SqliteStore::open(&path, SqliteOptions::default()).await.unwrap();
+    let kitchen = room("kitchen");
+    store.append(&[draft(&kitchen, "alice", SECRET), draft(&kitchen, "alice", SECRET)], 1000).await.unwrap();
+    while store.index_some(10).await.unwrap().has_more {}
+    let changes = [delete(&kitchen, "alice", 1), edit(&kitchen, "alice", 2, "clean")];
+    store.append(&changes, 2000).await.unwrap();
+    assert!(found(&index) > 0);
+    store.close().await;
+    assert_eq!(found(&index), 0);
+}
+
 /// In a copy of the files, as a crash leaves them: the WAL still has the text.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_that_was_not_finished_is_due_at_the_next_start() {

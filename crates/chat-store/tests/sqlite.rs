@@ -16,7 +16,7 @@ use chat_core::{Outcome, SearchScope, SearchedWords};
 use chat_store::{
     DatabaseUrl, EventLog, SearchQuery, SqliteOptions, SqliteStore, StoreError, Stores, migrations,
 };
-use common::{ALL, TestStore, batch, draft, name, room, texts};
+use common::{ALL, TestStore, batch, delete, draft, edit, name, room, texts};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
@@ -120,6 +120,84 @@ async fn an_index_of_the_search_that_is_missing_or_damaged_is_made_anew() {
     // Nothing of a damaged index is kept: it has words of messages.
     let files = std::fs::read_dir(index.parent().unwrap()).unwrap();
     assert!(!files.flatten().any(|file| file.file_name().to_string_lossy().contains(".before-")));
+}
+
+/// The file has its full length and a sound beginning, so that the start sees nothing.
+#[tokio::test]
+async fn an_index_of_the_search_that_is_damaged_in_the_middle_is_made_anew() {
+    for is_searched_first in [true, false] {
+        let mut store = TestStore::sqlite().await;
+        let index = store.path().with_file_name("chat.search.db");
+        let count = 600;
+        for batch in 0..count / 50 {
+            let text = |number| format!("cake {} w{}", "crumbs ".repeat(20), batch * 50 + number);
+            let drafts: Vec<_> =
+                (0..50).map(|number| draft(&room("kitchen"), "alice", &text(number))).collect();
+            store.append(&drafts, batch * 1000).await;
+        }
+        assert_eq!(search_cake(&store).await, 50);
+        let (url, kept) = store.closed().await;
+        let mut bytes = std::fs::read(&index).unwrap();
+        assert!(bytes.len() > 30 * 4_096);
+        let end = bytes.len() - 4_096;
+        bytes[4 * 4_096..end].fill(0xA5);
+        std::fs::write(&index, bytes).unwrap();
+        store = TestStore::open_kept(url, kept).await;
+        if is_searched_first {
+            let query = SearchQuery {
+                words: SearchedWords::parse("cake").unwrap(),
+                scope: SearchScope::All,
+                from: None,
+                before: None,
+                limit: 50,
+            };
+            assert!(store.search.search(&name("alice"), &query).await.is_err());
+            // The background task is woken.
+            tokio::time::timeout(Duration::from_secs(20), store.search.committed()).await.unwrap();
+        } else {
+            let changes =
+                [edit(&room("kitchen"), "alice", 300, "bread"), draft(&room("kitchen"), "alice", "x")];
+            store.append(&changes, 1_000_000).await;
+        }
+        let (mut was_damaged, mut messages) = (0, 0);
+        loop {
+            let step = store.search.index_some(100).await.unwrap();
+            was_damaged += u64::from(step.was_damaged);
+            messages += step.messages;
+            if !step.has_more {
+                break;
+            }
+        }
+        assert_eq!(was_damaged, 1);
+        assert!(messages >= count, "{messages}");
+        assert_eq!(search_cake(&store).await, 50);
+        let (_, kept) = store.closed().await;
+        assert!(!std::fs::read(&index).unwrap().windows(4_096).any(|bytes| bytes == [0xA5; 4_096]));
+        drop(kept);
+    }
+}
+
+/// A topic with an entry that cannot be read holds up no other topic.
+#[tokio::test]
+async fn a_damaged_entry_is_left_out_of_the_index_of_the_search() {
+    let store = TestStore::sqlite().await;
+    for number in 0..5 {
+        let here = room(&format!("room{number}"));
+        store.append(&[draft(&here, "alice", "cake"), draft(&here, "alice", "cake")], 1 + number).await;
+    }
+    let path = store.path();
+    let (url, kept) = store.closed().await;
+    let mut program = other_program(&path).await;
+    run(&mut program, "UPDATE entries SET sender = '' WHERE topic = 2 AND seq = 1").await;
+    program.close().await.unwrap();
+    std::fs::remove_file(path.with_file_name("chat.search.db")).unwrap();
+    let store = TestStore::open_kept(url, kept).await;
+    assert_eq!(search_cake(&store).await, 8);
+    // New messages of other rooms, and what was taken back.
+    let changes = [draft(&room("room4"), "alice", "cake"), delete(&room("room3"), "alice", 1)];
+    store.append(&changes, 1000).await;
+    assert_eq!(search_cake(&store).await, 8);
+    assert!(!store.search.index_some(10).await.unwrap().has_more);
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
         join_all(self.lanes.iter().map(Lane::close)).await;
+        self.finish_index().await;
         self.pool.close().await;
     }
 }

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::time::Duration;
 
 use chat_core::Username;
 use sqlx::postgres::PgConnection;
@@ -46,12 +47,50 @@ async fn empty(pool: &Pool) -> Result<(), StoreError> {
     pool.rows(|| sqlx::query("TRUNCATE search_documents, search_topics")).await.map(drop)
 }
 
+/// The turn of this server to index. Without it, a server that has read a message before another
+/// one stored and indexed an edit of it could add the old text afterwards.
+struct Turn(PgConnection);
+
+impl Turn {
+    /// Takes the turn until the end of a transaction; `None` while another server has it.
+    ///
+    /// The connection is one more than those that the pool allows.
+    async fn take(pool: &Pool) -> Result<Option<Self>, StoreError> {
+        pool.attempts(|| async {
+            let mut connection = pool.connection().await?;
+            sqlx::raw_sql(BEGIN_TURN).execute(&mut connection).await?;
+            let taken = sqlx::query(TAKE_TURN).bind(TURN).fetch_one(&mut connection).await?;
+            if taken.integer(0)? == 1 {
+                return Ok(Some(Self(connection)));
+            }
+            Self(connection).end(pool).await;
+            Ok(None)
+        })
+        .await
+    }
+
+    /// A connection that fails is closed, which ends the turn, too.
+    async fn end(mut self, pool: &Pool) {
+        let ended = sqlx::raw_sql("COMMIT").execute(&mut self.0);
+        if tokio::time::timeout(END_TIMEOUT, ended).await.is_ok_and(|ended| ended.is_ok()) {
+            pool.put_back(self.0);
+        }
+    }
+}
+
+/// The advisory lock of the server that indexes: all versions use the same number.
+const TURN: i64 = 0x6368_6174_7365_6172;
+/// A step may take longer than the connections of the pool may wait inside a transaction.
+const BEGIN_TURN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+const TAKE_TURN: &str = "SELECT CASE WHEN pg_try_advisory_xact_lock($1) THEN 1::bigint ELSE 0 END";
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause of a server that waits for its turn. A step of the other one takes about as long.
+const TURN_PAUSE: Duration = Duration::from_millis(100);
+
 /// The index, for one step.
 struct Open<'a>(&'a Pool);
 
 impl Index for Open<'_> {
-    type Error = StoreError;
-
     async fn progress(&mut self, topics: &[i64]) -> Result<Vec<Progress>, StoreError> {
         let rows = self.0.rows(|| sqlx::query(PROGRESS).bind(topics)).await?;
         let progress = |row: &sqlx::postgres::PgRow| {
@@ -355,6 +394,20 @@ const FIND: &str = "WITH found AS MATERIALIZED (
 const WALK: &str = "SELECT id, topic, seq FROM search_documents
       WHERE id < $2 AND id >= $4 AND (words @@ ($1::text)::tsquery) IS TRUE ORDER BY id DESC LIMIT $3";
 
+impl PostgresStore {
+    /// Removes what was taken back from the index, before the store is closed. A database server
+    /// that does not answer is not waited for: the next start removes it.
+    pub(super) async fn finish_index(&self) {
+        let (log, mut index) = (&self.pool, Open(&self.pool));
+        let last = self.indexer.take_back_all(&log, &mut index);
+        match tokio::time::timeout(END_TIMEOUT, last).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the last step of the index failed"),
+            Err(_) => tracing::debug!("the last step of the index took too long"),
+        }
+    }
+}
+
 impl SearchIndex for PostgresStore {
     fn search<'a>(&'a self, reader: &'a Username, query: &'a SearchQuery) -> StoreFuture<'a, SearchPage> {
         Box::pin(async move {
@@ -372,7 +425,15 @@ impl SearchIndex for PostgresStore {
     }
 
     fn index_some(&self, max_entries: usize) -> StoreFuture<'_, Indexed> {
-        Box::pin(async move { self.indexer.step(&&self.pool, &mut Open(&self.pool), max_entries).await })
+        Box::pin(async move {
+            let Some(turn) = Turn::take(&self.pool).await? else {
+                tokio::time::sleep(TURN_PAUSE).await;
+                return Ok(Indexed { has_more: true, ..Indexed::default() });
+            };
+            let indexed = self.indexer.step(&&self.pool, &mut Open(&self.pool), max_entries).await;
+            turn.end(&self.pool).await;
+            indexed
+        })
     }
 
     fn committed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -50,14 +50,11 @@ impl Changes {
 
 /// An index in a database.
 pub(crate) trait Index: Send {
-    type Error: Send;
-
     /// How far it has got in these topics; those that it does not know are missing.
-    fn progress(&mut self, topics: &[i64])
-    -> impl Future<Output = Result<Vec<Progress>, Self::Error>> + Send;
+    fn progress(&mut self, topics: &[i64]) -> impl Future<Output = Result<Vec<Progress>, StoreError>> + Send;
 
     /// Makes changes. Returns how many messages were added, replaced or removed.
-    fn apply(&mut self, changes: &Changes) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    fn apply(&mut self, changes: &Changes) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 /// What the index of a store has to do.
@@ -89,6 +86,8 @@ struct Queue {
     left: u64,
     /// The changes of commits that are not indexed yet.
     noted: Noted,
+    /// Topics that have an entry which cannot be read: they are not indexed until the next start.
+    skipped: HashSet<Topic>,
 }
 
 /// Topics in turn, each once.
@@ -132,6 +131,7 @@ impl Indexer {
                 old: Ring::default(),
                 left: 0,
                 noted: Noted::default(),
+                skipped: HashSet::new(),
             }),
         }
     }
@@ -164,6 +164,11 @@ impl Indexer {
         }
     }
 
+    /// Has the next step made, though nothing was noted.
+    pub(crate) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
     /// Resolves when something was noted.
     pub(crate) async fn noted_something(&self) {
         self.notify.notified().await;
@@ -181,13 +186,33 @@ impl Indexer {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one step: it looks at about `max` entries. A step that fails is made again.
-    pub(crate) async fn step<S: Statements + Clone>(
+    /// Makes a last step before the store is closed: messages whose texts were replaced or removed
+    /// leave the index. What else was noted is found at the next start.
+    pub(crate) async fn take_back_all<S: Statements<Error = StoreError> + Clone>(
         &self,
         statements: &S,
-        index: &mut impl Index<Error = S::Error>,
+        index: &mut impl Index,
+    ) -> Result<(), StoreError> {
+        let mut queue = self.queue.lock().await;
+        let noted = std::mem::take(&mut *self.noted());
+        queue.take(noted);
+        let messages: Vec<_> = queue.noted.taken_back.drain().collect();
+        for some in messages.chunks(TAKEN_BACK_AT_ONCE) {
+            let mut step =
+                Step { statements: statements.clone(), index, changes: Changes::default(), looked_at: 0 };
+            step.take_back(some).await?;
+            step.index.apply(&step.changes).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes one step: it looks at about `max` entries. A step that fails is made again.
+    pub(crate) async fn step<S: Statements<Error = StoreError> + Clone>(
+        &self,
+        statements: &S,
+        index: &mut impl Index,
         max: usize,
-    ) -> Result<Indexed, S::Error> {
+    ) -> Result<Indexed, StoreError> {
         let mut queue = self.queue.lock().await;
         let queue = &mut *queue;
         let noted = std::mem::take(&mut *self.noted());
@@ -220,7 +245,7 @@ impl Indexer {
         if !has_more {
             queue.left = 0;
         }
-        Ok(Indexed { messages, left: queue.left, has_more })
+        Ok(Indexed { messages, left: queue.left, has_more, was_damaged: false })
     }
 }
 
@@ -228,8 +253,10 @@ impl Queue {
     /// Takes over what was noted.
     fn take(&mut self, noted: Noted) {
         for (topic, count) in noted.topics {
-            self.left += count;
-            self.fresh.push(topic);
+            if !self.skipped.contains(&topic) {
+                self.left += count;
+                self.fresh.push(topic);
+            }
         }
         self.noted.taken_back.extend(noted.taken_back);
         self.noted.trimmed.extend(noted.trimmed);
@@ -245,8 +272,18 @@ impl Queue {
         }
         self.compare_after = done.compare_after;
         self.left += done.found;
-        done.fresh.into_iter().for_each(|topic| self.fresh.push(topic));
-        done.old.into_iter().for_each(|topic| self.old.push(topic));
+        for (topic, what) in done.damaged {
+            if self.skipped.insert(topic.clone()) {
+                tracing::error!(
+                    ?topic,
+                    what,
+                    "a topic is damaged: its messages are not indexed for the search"
+                );
+            }
+        }
+        let is_sound = |topic: &Topic| !self.skipped.contains(topic);
+        done.fresh.into_iter().filter(is_sound).for_each(|topic| self.fresh.push(topic));
+        done.old.into_iter().filter(is_sound).for_each(|topic| self.old.push(topic));
     }
 
     fn has_more(&self) -> bool {
@@ -267,6 +304,8 @@ struct Done {
     fresh: Vec<Topic>,
     old: Vec<Topic>,
     found: u64,
+    /// Topics with an entry that cannot be read, and what it has.
+    damaged: Vec<(Topic, &'static str)>,
 }
 
 struct Step<'a, S, I> {
@@ -276,8 +315,8 @@ struct Step<'a, S, I> {
     looked_at: usize,
 }
 
-impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
-    async fn run(&mut self, queue: &mut Queue, max: usize) -> Result<Done, S::Error> {
+impl<S: Statements<Error = StoreError> + Clone, I: Index> Step<'_, S, I> {
+    async fn run(&mut self, queue: &mut Queue, max: usize) -> Result<Done, StoreError> {
         let mut done = Done { compare_after: queue.compare_after, ..Done::default() };
         // What was taken back, before anything else: it waits for no message.
         done.taken_back = queue.noted.taken_back.iter().take(max).cloned().collect();
@@ -305,7 +344,7 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
     }
 
     /// Reads messages whose texts were replaced or removed.
-    async fn take_back(&mut self, messages: &[(Topic, u64)]) -> Result<(), S::Error> {
+    async fn take_back(&mut self, messages: &[(Topic, u64)]) -> Result<(), StoreError> {
         let mut by_topic: HashMap<Topic, Vec<u64>> = HashMap::new();
         for (topic, seq) in messages {
             by_topic.entry(topic.clone()).or_default().push(*seq);
@@ -321,24 +360,41 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
     }
 
     /// Replaces or removes messages, as they are now.
-    async fn renew(&mut self, topic: &LogTopic, seqs: Vec<u64>) -> Result<(), S::Error> {
+    async fn renew(&mut self, topic: &LogTopic, seqs: Vec<u64>) -> Result<(), StoreError> {
         for some in seqs.chunks(NUMBERS_AT_ONCE) {
-            let from = MessagesFrom::Numbers(some.to_vec());
-            let limits = PageLimits { entries: some.len(), bytes: usize::MAX };
-            let page = pages::messages(self.statements.clone(), &topic.topic, &from, limits).await?;
-            for seq in some {
-                self.changes.renew.insert((topic.id, columns::column(*seq)), None);
+            if self.renew_some(topic, some).await?.is_some() {
+                continue;
             }
-            for entry in page.entries.iter().filter(|entry| !entry.body.is_deleted()) {
-                let key = (topic.id, columns::column(entry.seq));
-                self.changes.renew.insert(key, Some(Document::new(topic.id, entry, false)));
+            for seq in some {
+                if self.renew_some(topic, &[*seq]).await?.is_none() {
+                    self.changes.renew.insert((topic.id, columns::column(*seq)), None);
+                }
             }
         }
         Ok(())
     }
 
+    /// Replaces or removes messages, as they are now. `None` if one of them cannot be read.
+    async fn renew_some(&mut self, topic: &LogTopic, seqs: &[u64]) -> Result<Option<()>, StoreError> {
+        let from = MessagesFrom::Numbers(seqs.to_vec());
+        let limits = PageLimits { entries: seqs.len(), bytes: usize::MAX };
+        let page = pages::messages(self.statements.clone(), &topic.topic, &from, limits).await;
+        let page = match page {
+            Err(StoreError::Damaged { .. }) => return Ok(None),
+            page => page?,
+        };
+        for seq in seqs {
+            self.changes.renew.insert((topic.id, columns::column(*seq)), None);
+        }
+        for entry in page.entries.iter().filter(|entry| !entry.body.is_deleted()) {
+            let key = (topic.id, columns::column(entry.seq));
+            self.changes.renew.insert(key, Some(Document::new(topic.id, entry, false)));
+        }
+        Ok(Some(()))
+    }
+
     /// Reads entries of a topic that the index has not.
-    async fn follow(&mut self, topic: Topic, max: usize, done: &mut Done) -> Result<(), S::Error> {
+    async fn follow(&mut self, topic: Topic, max: usize, done: &mut Done) -> Result<(), StoreError> {
         let Some(known) = self.topics_named(std::slice::from_ref(&topic)).await?.pop() else { return Ok(()) };
         let progress = self.index.progress(&[known.id]).await?.pop();
         let mut progress =
@@ -347,7 +403,13 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
         let limits = PageLimits { entries, bytes: BYTES_AT_ONCE };
         if progress.upto < known.last {
             let after = PageFrom::After(progress.upto.unsigned_abs());
-            let page = pages::page(self.statements.clone(), &topic, after, limits).await?;
+            let page = match pages::page(self.statements.clone(), &topic, after, limits).await {
+                Err(StoreError::Damaged { what }) => {
+                    done.damaged.push((topic, what));
+                    return Ok(());
+                }
+                page => page?,
+            };
             let mut changed = Vec::new();
             for entry in &page.entries {
                 match &entry.body {
@@ -366,7 +428,13 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
         } else if progress.todo > 0 {
             let before = PageFrom::Before(progress.todo.unsigned_abs() + 1);
             let from = MessagesFrom::Page(before);
-            let page = pages::messages(self.statements.clone(), &topic, &from, limits).await?;
+            let page = match pages::messages(self.statements.clone(), &topic, &from, limits).await {
+                Err(StoreError::Damaged { what }) => {
+                    done.damaged.push((topic, what));
+                    return Ok(());
+                }
+                page => page?,
+            };
             let shown = page.entries.iter().filter(|entry| !entry.body.is_deleted());
             self.changes.add.extend(shown.map(|entry| Document::new(known.id, entry, true)));
             self.looked_at += page.entries.len().max(1);
@@ -385,7 +453,7 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
     }
 
     /// Compares some topics with the log.
-    async fn compare(&mut self, after: i64, done: &mut Done) -> Result<(), S::Error> {
+    async fn compare(&mut self, after: i64, done: &mut Done) -> Result<(), StoreError> {
         let count = columns::column(TOPICS_AT_ONCE as u64);
         let rows = self.statements.rows(TOPICS_AFTER, &[Value::Number(after), Value::Number(count)]).await?;
         let topics = rows.iter().map(log_topic).collect::<Result<Vec<_>, StoreError>>()?;
@@ -417,13 +485,13 @@ impl<S: Statements + Clone, I: Index<Error = S::Error>> Step<'_, S, I> {
         Ok(())
     }
 
-    async fn topics_named(&mut self, topics: &[Topic]) -> Result<Vec<LogTopic>, S::Error> {
+    async fn topics_named(&mut self, topics: &[Topic]) -> Result<Vec<LogTopic>, StoreError> {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = topics.iter().map(columns::topic_key).collect();
         let rows = self.statements.rows(S::PAGES.search_topics, &[Value::Text(&json(&keys)?)]).await?;
-        Ok(rows.iter().map(log_topic).collect::<Result<_, StoreError>>()?)
+        rows.iter().map(log_topic).collect()
     }
 }
 
@@ -446,5 +514,7 @@ pub(crate) const TOPICS_AFTER: &str = "SELECT t.id, t.kind, t.name, t.other, t.l
 const TOPICS_AT_ONCE: usize = 100;
 /// The messages that are read by their numbers at once.
 const NUMBERS_AT_ONCE: usize = 50;
+/// The messages that leave the index in one transaction before the store is closed.
+const TAKEN_BACK_AT_ONCE: usize = 1_000;
 /// The bytes of texts that are read at once.
 const BYTES_AT_ONCE: usize = 1 << 20;

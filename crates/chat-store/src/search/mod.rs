@@ -23,7 +23,8 @@ pub trait SearchIndex: Send + Sync {
     fn search<'a>(&'a self, reader: &'a Username, query: &'a SearchQuery) -> StoreFuture<'a, SearchPage>;
 
     /// Makes one step of the index: it looks at about `max_entries` entries that the log has
-    /// and the index has not, those before it first. One caller at a time.
+    /// and the index has not, those before it first. One caller at a time. A step also replaces
+    /// an index that has turned out to be damaged.
     ///
     /// The default implementation has no index.
     fn index_some(&self, _max_entries: usize) -> StoreFuture<'_, Indexed> {
@@ -31,7 +32,7 @@ pub trait SearchIndex: Send + Sync {
     }
 
     /// Resolves when entries were committed, or removed, that no
-    /// [`index_some`](Self::index_some) has seen.
+    /// [`index_some`](Self::index_some) has seen, or when a search has found the index damaged.
     ///
     /// The default implementation never resolves.
     fn committed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -117,4 +118,7 @@ pub struct Indexed {
     pub left: u64,
     /// Whether there is more to do.
     pub has_more: bool,
+    /// Whether the index was found to be damaged, and is made anew: until that is done,
+    /// searches find only some of the messages.
+    pub was_damaged: bool,
 }

@@ -125,7 +125,7 @@ impl SqliteStore {
     /// Waits for calls that run, closes the file and releases it. Later calls fail with
     /// [`StoreError::Unavailable`].
     pub async fn close(&self) {
-        self.search.close().await;
+        self.search.close(&self.readers).await;
         self.redaction.close().await;
         self.readers.close().await;
         // The last connection to close removes the WAL, and must be able to write.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{Commit, Topic, Username};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::RwLock;
 
 use super::file::DatabaseFile;
 use super::leftovers::Pages;
@@ -22,14 +24,31 @@ use crate::search::ids::{PLACE_BITS, assign, milliseconds};
 use crate::search::indexer::{Changes, Index, Indexer, Progress};
 use crate::search::walk::{Hint, HintSource, Hints, readable, walk};
 use crate::statements::json;
-use crate::{Indexed, SearchIndex, SearchPage, SearchQuery, StoreError, StoreFuture, private_files};
+use crate::{Indexed, SearchIndex, SearchPage, SearchQuery, StoreError, StoreFuture, cause, private_files};
 
 /// The index, and what it has to do.
 pub(super) struct Search {
+    database: PathBuf,
+    epoch: String,
+    options: SqliteOptions,
+    indexer: Indexer,
+    /// Searches wait while the file is replaced.
+    state: RwLock<State>,
+}
+
+enum State {
+    Open(Arc<Opened>),
+    /// The file was damaged, and could not be replaced yet.
+    Missing,
+    Closed,
+}
+
+/// The open file of the index.
+struct Opened {
     writer: Arc<Writer>,
     redaction: Redaction,
     readers: SqlitePool,
-    indexer: Indexer,
+    is_damaged: AtomicBool,
 }
 
 impl Search {
@@ -41,6 +60,79 @@ impl Search {
         epoch: &str,
         options: SqliteOptions,
     ) -> Result<Self, StoreError> {
+        let opened = Opened::open(database, epoch, options).await?;
+        Ok(Self {
+            database: database.to_owned(),
+            epoch: epoch.to_owned(),
+            options,
+            indexer: Indexer::new(),
+            state: RwLock::new(State::Open(Arc::new(opened))),
+        })
+    }
+
+    async fn opened(&self) -> Result<Arc<Opened>, StoreError> {
+        match &*self.state.read().await {
+            State::Open(opened) => Ok(Arc::clone(opened)),
+            State::Missing => Err(StoreError::unavailable("the index of the search is damaged")),
+            State::Closed => Err(StoreError::unavailable("the store was closed")),
+        }
+    }
+
+    /// Deletes a file that has turned out to be damaged, and makes an empty one, which the
+    /// following steps fill. Returns whether it did.
+    async fn replace_damaged(&self) -> Result<bool, StoreError> {
+        if let State::Open(opened) = &*self.state.read().await
+            && !opened.is_damaged()
+        {
+            return Ok(false);
+        }
+        let mut state = self.state.write().await;
+        let path = search_path(&self.database);
+        // It may be a link.
+        let path = path.canonicalize().unwrap_or(path);
+        match std::mem::replace(&mut *state, State::Missing) {
+            State::Open(opened) => {
+                let file = path.display();
+                tracing::warn!(%file, "the index of the search is damaged: it is deleted, and made anew");
+                opened.close().await;
+            }
+            State::Missing => {}
+            State::Closed => {
+                *state = State::Closed;
+                return Ok(false);
+            }
+        }
+        delete(&path)?;
+        let opened = Opened::open(&self.database, &self.epoch, self.options).await?;
+        *state = State::Open(Arc::new(opened));
+        self.indexer.start_over().await;
+        Ok(true)
+    }
+
+    /// Notes what a commit of the log has touched.
+    pub(super) fn note(&self, commit: &Commit) {
+        self.indexer.note(commit);
+    }
+
+    /// Notes topics that have lost their oldest entries.
+    pub(super) fn note_trimmed(&self, topics: &[(Topic, u64)]) {
+        self.indexer.note_trimmed(topics);
+    }
+
+    /// Removes what was taken back from the index, and closes the file.
+    pub(super) async fn close(&self, log: &SqlitePool) {
+        let state = std::mem::replace(&mut *self.state.write().await, State::Closed);
+        if let State::Open(opened) = state {
+            if let Err(error) = self.indexer.take_back_all(&log, &mut Step(&opened)).await {
+                tracing::warn!(%error, "the index of the search still has deleted words until the next start");
+            }
+            opened.close().await;
+        }
+    }
+}
+
+impl Opened {
+    async fn open(database: &Path, epoch: &str, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = search_path(database);
         if path.is_dir() {
             keep(&path)?;
@@ -86,20 +178,27 @@ impl Search {
         let pages = pages.map_err(|error| StoreError::cannot_open(file.path().display(), error))?;
         let writer = Arc::new(Writer::new(connection, file, options.busy_timeout));
         let redaction = Redaction::start(&writer, pages, options.redact_within, is_due);
-        Ok(Self { writer, redaction, readers, indexer: Indexer::new() })
+        Ok(Self { writer, redaction, readers, is_damaged: AtomicBool::new(false) })
     }
 
-    /// Notes what a commit of the log has touched.
-    pub(super) fn note(&self, commit: &Commit) {
-        self.indexer.note(commit);
+    /// Notes that an error says that the file is damaged.
+    fn failed(&self, error: StoreError) -> StoreError {
+        let is_damaged = match &error {
+            StoreError::Damaged { .. } => true,
+            StoreError::Unavailable { source } => cause::is_damaged_file(source),
+            _ => false,
+        };
+        if is_damaged {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+        error
     }
 
-    /// Notes topics that have lost their oldest entries.
-    pub(super) fn note_trimmed(&self, topics: &[(Topic, u64)]) {
-        self.indexer.note_trimmed(topics);
+    fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn close(&self) {
+    async fn close(&self) {
         self.redaction.close().await;
         self.readers.close().await;
         self.writer.close().await;
@@ -242,30 +341,39 @@ const FOUND: &str = "CREATE VIRTUAL TABLE found USING fts5 (
 /// merged.
 const SECURE_DELETE: &str = "INSERT INTO found (found, rank) VALUES ('secure-delete', 1)";
 
+/// Removes all messages from the index.
+async fn empty(opened: &Opened) -> Result<(), StoreError> {
+    let mut writing = opened.writer.begin().await?;
+    let statements =
+        ["DROP TABLE found", "DELETE FROM documents", "DELETE FROM topics", FOUND, SECURE_DELETE];
+    let work = run_all(&mut writing.connection, &statements).await;
+    writing.finish(work).await
+}
+
 /// The index, for one step.
-struct Open<'a>(&'a Search);
+struct Step<'a>(&'a Opened);
 
-impl Index for Open<'_> {
-    type Error = StoreError;
-
+impl Index for Step<'_> {
     async fn progress(&mut self, topics: &[i64]) -> Result<Vec<Progress>, StoreError> {
         let rows = sqlx::query(PROGRESS)
             .bind(json(topics)?)
             .fetch_all(&self.0.readers)
             .await
-            .map_err(StoreError::unavailable)?;
+            .map_err(|error| self.0.failed(StoreError::unavailable(error)))?;
         let progress =
             |row| Ok(Progress { topic: i64_at(row, 0)?, upto: i64_at(row, 1)?, todo: i64_at(row, 2)? });
-        rows.iter().map(progress).collect()
+        let progress: Result<_, StoreError> = rows.iter().map(progress).collect();
+        progress.map_err(|error| self.0.failed(error))
     }
 
     async fn apply(&mut self, changes: &Changes) -> Result<u64, StoreError> {
         if changes.is_empty() {
             return Ok(0);
         }
-        let mut writing = self.0.writer.begin().await?;
+        let mut writing = self.0.writer.begin().await.map_err(|error| self.0.failed(error))?;
         let work = apply(&mut writing.connection, changes).await;
-        let (count, redacts) = writing.finish(work).await?;
+        let done = writing.finish(work).await;
+        let (count, redacts) = done.map_err(|error| self.0.failed(error))?;
         if redacts {
             self.0.redaction.request();
         }
@@ -283,12 +391,12 @@ async fn apply(connection: &mut SqliteConnection, changes: &Changes) -> Result<(
     let mut count = 0;
     if !changes.add.is_empty() {
         let used = used(connection, &milliseconds(&changes.add)).await?;
-        // FTS5 takes rows in the order of ids at once.
+        // FTS5 adds rows in the order of their ids with the fewest writes.
         let rows: Vec<_> = assign(&changes.add, used)
             .into_iter()
             .map(|(id, document)| (id, document.topic, document.seq, document.text()))
             .collect();
-        // A document that is there already keeps its id: its new one is in no table then.
+        // A message that is indexed already keeps its row: the id that it gets here stays unused.
         let added = run(connection, ADD, &rows).await?;
         let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
         run(connection, ADD_WORDS, &ids).await?;
@@ -297,7 +405,6 @@ async fn apply(connection: &mut SqliteConnection, changes: &Changes) -> Result<(
     let keys: Vec<(i64, i64)> = changes.renew.keys().copied().collect();
     let renewed = run(connection, REMOVE_WORDS, &keys).await?;
     if renewed > 0 {
-        redaction::ask(connection).await?;
         count += renewed;
         let (mut removed, mut replaced) = (Vec::new(), Vec::new());
         for (key, document) in &changes.renew {
@@ -310,18 +417,23 @@ async fn apply(connection: &mut SqliteConnection, changes: &Changes) -> Result<(
         run(connection, REPLACE, &replaced).await?;
         run(connection, REPLACE_WORDS, &replaced).await?;
     }
+    let mut trimmed = 0;
     for (topic, first) in &changes.trim {
         for sql in [TRIM_WORDS, TRIM] {
             let done = sqlx::query(sql).bind(topic).bind(first).execute(&mut *connection).await;
             let done = done.map_err(StoreError::unavailable)?;
             if sql == TRIM {
-                count += done.rows_affected();
+                trimmed += done.rows_affected();
             }
         }
     }
+    let redacts = renewed + trimmed > 0;
+    if redacts {
+        redaction::ask(connection).await?;
+    }
     let progress: Vec<_> = changes.progress.iter().map(|row| (row.topic, row.upto, row.todo)).collect();
     run(connection, KEEP_PROGRESS, &progress).await?;
-    Ok((count, renewed > 0))
+    Ok((count + trimmed, redacts))
 }
 
 /// The lowest and the highest id of each of these milliseconds.
@@ -396,7 +508,7 @@ const FIND: &str = "SELECT o.id, o.topic, o.seq FROM found AS f CROSS JOIN docum
 
 /// A search in the index.
 struct Finder<'a> {
-    readers: &'a SqlitePool,
+    opened: &'a Opened,
     wanted: String,
 }
 
@@ -408,13 +520,14 @@ impl HintSource for Finder<'_> {
             .bind(&self.wanted)
             .bind(before)
             .bind(i64::try_from(max).unwrap_or(i64::MAX))
-            .fetch_all(self.readers)
+            .fetch_all(&self.opened.readers)
             .await
-            .map_err(StoreError::unavailable)?;
+            .map_err(|error| self.opened.failed(StoreError::unavailable(error)))?;
         let hints = rows
             .iter()
             .map(|row| Ok(Hint { id: row.integer(0)?, topic: row.integer(1)?, seq: row.integer(2)? }))
-            .collect::<Result<Vec<_>, StoreError>>()?;
+            .collect::<Result<Vec<_>, StoreError>>()
+            .map_err(|error| self.opened.failed(error))?;
         let before = hints.last().filter(|_| hints.len() == max).map(|hint| hint.id);
         Ok(Hints { hints, before })
     }
@@ -457,14 +570,31 @@ impl SearchIndex for SqliteStore {
                 return Ok(SearchPage::default());
             };
             let wanted = match_of(&Wanted::new(reader, query, &readable));
-            let mut finder = Finder { readers: &self.search.readers, wanted };
-            walk(&mut readers, &mut finder, reader, query).await
+            let opened = self.search.opened().await?;
+            let mut finder = Finder { opened: &opened, wanted };
+            let page = walk(&mut readers, &mut finder, reader, query).await;
+            if opened.is_damaged() {
+                self.search.indexer.wake();
+            }
+            page
         })
     }
 
     fn index_some(&self, max_entries: usize) -> StoreFuture<'_, Indexed> {
         Box::pin(async move {
-            self.search.indexer.step(&&self.readers, &mut Open(&self.search), max_entries).await
+            let search = &self.search;
+            let mut was_damaged = search.replace_damaged().await?;
+            let opened = search.opened().await?;
+            let indexed = search.indexer.step(&&self.readers, &mut Step(&opened), max_entries).await;
+            let indexed = match indexed {
+                Err(_) if opened.is_damaged() => {
+                    drop(opened);
+                    was_damaged |= search.replace_damaged().await?;
+                    Indexed { has_more: true, ..Indexed::default() }
+                }
+                indexed => indexed?,
+            };
+            Ok(Indexed { was_damaged, ..indexed })
         })
     }
 
@@ -474,13 +604,19 @@ impl SearchIndex for SqliteStore {
 
     fn reindex(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let mut writing = self.search.writer.begin().await?;
-            let statements =
-                ["DROP TABLE found", "DELETE FROM documents", "DELETE FROM topics", FOUND, SECURE_DELETE];
-            let work = run_all(&mut writing.connection, &statements);
-            let work = work.await;
-            writing.finish(work).await?;
-            self.search.indexer.start_over().await;
+            self.search.replace_damaged().await?;
+            let opened = self.search.opened().await?;
+            let emptied = empty(&opened).await.map_err(|error| opened.failed(error));
+            match emptied {
+                Err(_) if opened.is_damaged() => {
+                    drop(opened);
+                    self.search.replace_damaged().await?;
+                }
+                emptied => {
+                    emptied?;
+                    self.search.indexer.start_over().await;
+                }
+            }
             Ok(())
         })
     }
