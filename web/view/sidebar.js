@@ -26,6 +26,8 @@ import { byId, element, isolated, Lines, symbol } from "./dom.js";
 export class Sidebar {
   #rooms = new Lines(byId("rooms", HTMLElement), lineOf);
   #people = new Lines(byId("people", HTMLElement), lineOf);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #settling;
   #nobody = byId("nobody", HTMLElement);
   #chat = byId("chat", HTMLElement);
   #sidebar = byId("sidebar", HTMLElement);
@@ -65,6 +67,10 @@ export class Sidebar {
     }
   }
 
+  #settle() {
+    this.#sidebar.classList.remove("settling");
+  }
+
   /**
    * @param {Line[]} rooms
    * @param {Line[]} people
@@ -76,6 +82,8 @@ export class Sidebar {
     this.#rooms.show(byKey(rooms));
     this.#people.show(byKey(people));
     this.#nobody.hidden = people.length > 0;
+    if (rooms.length + people.length > 0) this.#settle();
+    this.#settling ??= setTimeout(() => this.#settle(), SETTLED_AFTER_MS);
   }
 }
 
@@ -124,3 +132,6 @@ function lineOf(key) {
   };
   return { node: element("li", "", link), show };
 }
+
+/** A user who has no rooms sees their empty list after this time. */
+const SETTLED_AFTER_MS = 1_500;
