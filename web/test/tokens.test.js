@@ -46,7 +46,7 @@ test("every token that is used exists, and every one is used", () => {
   const declared = new Set(Array.from(all.matchAll(/(--[\w-]+):/g), ([, name]) => name));
   const used = new Set(Array.from(all.matchAll(/var\((--[\w-]+)/g), ([, name]) => name));
   // Set by the code, for each element.
-  const byCode = ["--ratio", "--width", "--sent", "--shift"];
+  const byCode = ["--ratio", "--width", "--sent", "--shift", "--drawn"];
   assert.deepEqual([...used].filter((name) => !declared.has(name) && !byCode.includes(name ?? "")), []);
   assert.deepEqual([...declared].filter((name) => !used.has(name)), []);
 });

@@ -14,6 +14,7 @@ import { Browse } from "./browse.js";
 import { Details } from "./details.js";
 import { DayJump } from "./day-jump.js";
 import { byId } from "./dom.js";
+import { useDrawer } from "./drawer.js";
 import { choicesOf, Finder } from "./finder.js";
 import { Foot } from "./foot.js";
 import { useKeys } from "./list-keys.js";
@@ -42,6 +43,7 @@ import { Welcome } from "./welcome.js";
  * @property {(key: Key, seq?: number) => void} go opens a conversation, at a message
  * @property {Composer} composer
  * @property {(input: Input) => void} step
+ * @property {(isOpen: boolean) => void} sidebar opens or closes it on a phone
  * @property {() => void} left opens what the address names
  * @property {() => void} changed
  * @property {(sentence: string) => void} toast
@@ -98,6 +100,7 @@ export class Above {
     this.card = new ProfileCard(client, directory, { ...hooks, uncover: () => this.details.uncover() });
     this.details = new Details(me, client, directory, { ...hooks, leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });
     this.absent = new Absent(directory, hooks.toast);
+    useDrawer(hooks.sidebar);
     useKeys(byId("messages", HTMLElement));
     this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
     filesHere.begin(client, hooks);

@@ -154,6 +154,7 @@ export class Chat {
       step: (input) => this.#session.step(input),
       change: (change) => this.#session.change(change),
       go: (key, seq) => this.go(key, seq),
+      sidebar: (isOpen) => this.#sidebar.open(isOpen),
       left: () => this.#openAddress(),
       changed: () => this.#show(),
       toast: (sentence) => this.toast(sentence),

@@ -1,5 +1,7 @@
 // Fingers on messages: a long press opens a sheet, a swipe to the side answers.
 
+import { MARGIN_PX } from "./drawer.js";
+
 /** @typedef {{ press: (item: HTMLElement) => void, canReply: (item: HTMLElement) => boolean, reply: (item: HTMLElement) => void }} Hooks */
 
 export class Gestures {
@@ -45,8 +47,8 @@ export class Gestures {
     this.#end();
     this.#isClickOver = false;
     const item = target instanceof Element ? target.closest(".message") : null;
-    // The edges belong to the browser, which goes back there.
-    if (pointerType === "touch" && isPrimary && item instanceof HTMLElement && x > EDGE_PX && x < innerWidth - EDGE_PX) {
+    // The edges belong to the browser, which goes back there, and to the list of conversations.
+    if (pointerType === "touch" && isPrimary && item instanceof HTMLElement && x >= MARGIN_PX && x < innerWidth - EDGE_PX) {
       this.#touch = { item, id, x, y, shift: 0, isSwipe: false };
       // A link has a menu of the browser, and a reaction says who has reacted.
       if (!(target instanceof Element && target.closest("a[target], .chip"))) {

@@ -65,7 +65,7 @@ const TYPES: [(&str, &str); 12] = [
 /// Files whose paths may not change.
 const AT_ROOT: [&str; 6] = [
     WORKER,
-    "manifest.webmanifest",
+    MANIFEST,
     "icons/icon.svg",
     "icons/icon-192.png",
     "icons/icon-512.png",
@@ -102,6 +102,18 @@ impl Asset {
             Some(_) => None,
             None => AT_ROOT.contains(&path).then(|| Self::file(path))?,
         }
+    }
+
+    /// The manifest with which the page is installed, under the title of this server.
+    pub(crate) fn manifest(title: &str) -> Option<Self> {
+        let file = Self::file(MANIFEST)?;
+        let mut manifest: serde_json::Value = serde_json::from_slice(&file.content).ok()?;
+        for name in ["name", "short_name"] {
+            manifest[name] = title.into();
+        }
+        let content = Bytes::from(manifest.to_string());
+        let etag = etag(&content);
+        Some(Self { compressed: compressed(&etag, &content), etag, content, ..file })
     }
 
     /// The response for an unknown address: a page in the visitor's language with a link to
@@ -283,6 +295,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 const PAGE: &str = "index.html";
 /// The service worker, which keeps the page for visits without a network.
 const WORKER: &str = "sw.js";
+/// What an installed page is called, and its icons. Served with the title of the server.
+pub(crate) const MANIFEST: &str = "manifest.webmanifest";
 /// The page for unknown addresses, in all languages.
 const NOT_FOUND: &str = "not-found.html";
 
@@ -309,6 +323,20 @@ mod tests {
         for path in AT_ROOT {
             assert!(Asset::find(&format!("/{path}")).is_some(), "{path}");
         }
+    }
+
+    #[test]
+    fn the_manifest_has_the_title_of_the_server() {
+        let named = |title: &str| {
+            let manifest = Asset::manifest(title).unwrap();
+            let content: serde_json::Value = serde_json::from_slice(&manifest.content).unwrap();
+            assert_eq!(content["name"], content["short_name"]);
+            assert_eq!(content["display"], "standalone");
+            (content["name"].as_str().unwrap().to_owned(), manifest.etag)
+        };
+        let (garden, wide) = (named("Garden \"&\" Co"), named("Широкий двор"));
+        assert_eq!((garden.0.as_str(), wide.0.as_str()), ("Garden \"&\" Co", "Широкий двор"));
+        assert_ne!(garden.1, wide.1, "browsers notice another title");
     }
 
     #[test]

@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use self::call::Call;
 use crate::answer::{self, Body};
 use crate::app::App;
-use crate::assets::Asset;
+use crate::assets::{Asset, MANIFEST};
 use crate::error::HttpError;
 use crate::negotiation;
 use crate::store_health::StoreUse;
@@ -143,7 +143,9 @@ async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Resul
         app.origin.check(request.headers())?;
     }
     let Ok(found) = ROUTER.at(path) else {
-        return match Asset::find(path) {
+        let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
+        let asset = if is_manifest { Asset::manifest(&app.options.title) } else { Asset::find(path) };
+        return match asset {
             Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Ok(asset.answer(request.headers()))
             }
