@@ -139,12 +139,14 @@ async fn appends(name: &str, stores: &Stores, writer: &mut Writer) -> Result<(),
             Ok::<_, Box<dyn Error>>(count as f64 / start.elapsed().as_secs_f64())
         };
         let index = async {
-            while is_indexing {
-                let start = Instant::now();
-                if stores.search.index_some(500).await.is_err() {
-                    break;
+            if is_indexing {
+                loop {
+                    let start = Instant::now();
+                    if stores.search.index_some(500).await.is_err() {
+                        break;
+                    }
+                    tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
                 }
-                tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
             }
             std::future::pending::<()>().await;
         };

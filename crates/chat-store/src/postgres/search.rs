@@ -20,7 +20,7 @@ use super::PostgresStore;
 use super::failure::Failure;
 use super::pool::Pool;
 use crate::rows::Columns as _;
-use crate::search::document::{Document, NAMED, Wanted, mark_of_span, pairs_of_phrase};
+use crate::search::document::{Document, NAMED, PAIR_CHARS, Wanted, mark_of_span, pairs_of_phrase};
 use crate::search::ids::{PLACE_BITS, assign, first_id, milliseconds, position_of};
 use crate::search::indexer::{Changes, Index, Progress};
 use crate::search::walk::{Hint, HintSource, Hints, readable, walk};
@@ -201,7 +201,6 @@ impl Rows {
 fn vector_of(document: &Document) -> String {
     let spans = SPANS.iter().enumerate();
     let spans = spans.map(|(level, span)| mark_of_span(level, document.at_ms >> span));
-    let pairs = document.pairs();
     let mut vector = String::new();
     let mut add = |token: &str| {
         vector.push_str(&quoted(token));
@@ -209,11 +208,7 @@ fn vector_of(document: &Document) -> String {
     };
     document.marks.iter().for_each(|mark| add(mark));
     spans.for_each(|mark| add(&mark));
-    if pairs.len() > PAIRS_MAX {
-        add(LONG);
-    } else {
-        pairs.iter().for_each(|pair| add(pair));
-    }
+    document.pairs().iter().for_each(|pair| add(pair));
     let mut bytes = 0;
     for word in document.words.iter().collect::<BTreeSet<_>>() {
         bytes += word.len();
@@ -225,13 +220,10 @@ fn vector_of(document: &Document) -> String {
     vector
 }
 
-/// The most pairs of a text that are marked. A text that has more of them has the mark [`LONG`]:
-/// in it, a phrase is looked for where its words are.
-const PAIRS_MAX: usize = 20_000;
-const LONG: &str = "\u{E000}l";
-/// The most bytes of different words in one text: Postgres keeps 1 MiB, with the marks. A text
-/// that has more of them is not found by some of its words.
-const WORDS_MAX_BYTES: usize = 800_000;
+/// The most bytes of different words in one text: Postgres keeps 1 MiB of words and marks, and
+/// there are 65,536 marks of pairs, of 5 bytes. A text that has more words is not found by some of
+/// them.
+const WORDS_MAX_BYTES: usize = 700_000;
 
 /// The spans of time, as the bits of a stamp in milliseconds that are left out: 17 minutes, 5
 /// hours, 3 days, 7 weeks.
@@ -249,14 +241,20 @@ fn query_of(wanted: &Wanted) -> String {
     };
     let mut all: Vec<String> = Vec::new();
     for (words, is_open) in &wanted.phrases {
-        let pairs: Vec<String> = pairs_of_phrase(words, *is_open).iter().map(|pair| quoted(pair)).collect();
-        all.extend(words.iter().map(|word| quoted(word)));
-        if let Some(last) = all.last_mut().filter(|_| *is_open) {
-            last.push_str(":*");
+        let Some((last, before)) = words.split_last() else { continue };
+        let pairs = pairs_of_phrase(words, *is_open);
+        // The marks of all pairs tell the words but for the end of the last one. Lists of common
+        // words are long: the index is not asked for them, too.
+        let is_marked = pairs.len() == before.len();
+        if !is_marked {
+            all.extend(before.iter().map(|word| quoted(word)));
         }
-        if !pairs.is_empty() {
-            all.push(format!("({} | {})", pairs.join(" & "), quoted(LONG)));
+        let is_last_marked =
+            is_marked && !before.is_empty() && *is_open && last.chars().count() == PAIR_CHARS;
+        if !is_last_marked {
+            all.push(quoted(last) + if *is_open { ":*" } else { "" });
         }
+        all.extend(pairs.iter().map(|pair| quoted(pair)));
     }
     all.extend(wanted.author.iter().map(|author| quoted(author)));
     let mut places = Vec::new();

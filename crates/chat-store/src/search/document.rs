@@ -97,7 +97,7 @@ impl Wanted {
 }
 
 /// The marks of the pairs of neighbouring words in a phrase. Each message with the phrase has all
-/// of them; a message that has them, and the words, may still be one without the phrase.
+/// of them; a message that has them may still be one without the phrase.
 pub(crate) fn pairs_of_phrase(words: &[String], is_open: bool) -> Vec<String> {
     let last = words.len().saturating_sub(2);
     let pairs = words.windows(2).enumerate();
@@ -167,7 +167,7 @@ fn mark_of_pair(first: &str, second: &str, is_open: bool) -> Option<String> {
 }
 
 /// The characters of the second word of a pair that count.
-const PAIR_CHARS: usize = 2;
+pub(crate) const PAIR_CHARS: usize = 2;
 
 /// A name in characters of words: 80 bits of its SHA-256, so that no user can choose a name
 /// with the mark of another one.
