@@ -30,6 +30,13 @@ export const settings = {
     write("user", value && JSON.stringify(value));
     if (value) write("name", value.username);
   },
+  /** Whether the details stay open beside the conversation, where there is room. */
+  get hasDetails() {
+    return read("details") !== null;
+  },
+  set hasDetails(value) {
+    write("details", value ? "open" : null);
+  },
   /** Whether this browser has had the fonts. */
   get hasFonts() {
     return read("fonts") !== null;

@@ -163,8 +163,10 @@ export class Above {
   /** @returns whether a panel was open */
   closePanel() {
     const { open } = Panel;
-    open?.close();
-    return open !== null;
+    // What stays open is no matter of a key.
+    if (open === null || (this.details.isOpen && this.details.isPinned)) return false;
+    open.close(true);
+    return true;
   }
 
   /** Copies the address of the open conversation. */

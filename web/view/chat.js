@@ -8,7 +8,7 @@ import { Memory, settings } from "../settings.js";
 import { t } from "../words.js";
 import { Composer } from "./composer.js";
 import { Directory } from "./directory.js";
-import { byId, LATER_AFTER_MS, want } from "./dom.js";
+import { byId, LATER_AFTER_MS, want, WIDE } from "./dom.js";
 import { Attention, Header } from "./header.js";
 import { MessageList } from "./list.js";
 import { Sidebar } from "./sidebar.js";
@@ -97,6 +97,8 @@ export class Chat {
       editLast: () => this.#useAbove((above) => above.messages.editLast() || this.#list.focusLast()),
       people: () => ({ ...this.#directory.nameable, place: client.account.isKept ? this.#directory.currentPlace : undefined }),
     });
+    // Its place is kept, so that the conversation does not move once it is loaded.
+    if (settings.hasDetails && WIDE.matches) byId("chat", HTMLElement).classList.add("with-details");
     this.#listen();
   }
 

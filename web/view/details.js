@@ -1,10 +1,12 @@
 // The panel beside a conversation: what it is about, who is in it, and what the user
-// is notified of. On a phone it covers the screen.
+// is notified of. On a phone it covers the screen; on a wide screen it stays open, until
+// the user closes it.
 
+import { settings } from "../settings.js";
 import { t } from "../words.js";
 import { AboutRoom } from "./about-room.js";
 import { avatar } from "./avatar.js";
-import { byId, element, isolated } from "./dom.js";
+import { byId, element, isolated, WIDE } from "./dom.js";
 import { LevelChoice } from "./level-choice.js";
 import { make } from "./make.js";
 import { MemberList } from "./member-list.js";
@@ -51,7 +53,10 @@ export class Details {
     this.#level = new LevelChoice((level) => this.#key && hooks.step({ type: "level", key: this.#key, level }));
     this.#members = new MemberList(me.username, isAdministrator, client, hooks);
     const body = make("div", { class: "details-body" }, this.#person, this.#about.node, this.#level.node, this.#members.node, this.#about.actions);
-    this.#panel = new Panel("details", { heading: "details", close: "closeDetails" }, [body], () => (this.#title.ariaExpanded = "false"));
+    this.#panel = new Panel("details", { heading: "details", close: "closeDetails" }, [body], (isByUser) => this.#closed(isByUser));
+    Panel.vacant = () => this.update();
+    // Where there is no more room, it covers a part of the conversation: then it is opened when it is wanted.
+    WIDE.addEventListener("change", () => (WIDE.matches ? this.update() : this.close()));
     this.#title.ariaExpanded = "false";
     this.#title.setAttribute("aria-controls", "details");
     setInterval(() => this.isOpen && !document.hidden && this.#members.load(), MEMBERS_EVERY_MS);
@@ -61,16 +66,32 @@ export class Details {
     return this.#panel.isOpen;
   }
 
+  /** Whether it stays open although the user has not just asked for it. */
+  get isPinned() {
+    return WIDE.matches && settings.hasDetails;
+  }
+
   toggle() {
-    this.isOpen ? this.close() : this.open();
+    this.isOpen ? this.#panel.close(true) : this.open();
   }
 
   open() {
+    if (WIDE.matches) settings.hasDetails = true;
+    this.#show();
+    this.update();
+    byId("close-details", HTMLElement).focus();
+  }
+
+  #show() {
     this.#panel.open();
     this.#title.ariaExpanded = "true";
     this.#key = null;
-    this.update();
-    byId("close-details", HTMLElement).focus();
+  }
+
+  /** @param {boolean} isByUser */
+  #closed(isByUser) {
+    this.#title.ariaExpanded = "false";
+    if (isByUser && WIDE.matches) settings.hasDetails = false;
   }
 
   close() {
@@ -85,15 +106,22 @@ export class Details {
   /** Shows what has changed. */
   update() {
     const key = this.#directory.current;
-    if (!this.isOpen || !key) {
+    if (!key) {
       return;
     }
     const { account, rooms } = this.#client;
     const isRoom = key.startsWith("#");
     const name = key.slice(1);
+    const isRefused = isRoom && account.isKept && rooms.get(name)?.status === "refused";
+    if (!this.isOpen && this.isPinned && Panel.open === null && !isRefused) this.#show();
+    if (!this.isOpen) {
+      // The place that is kept for it from the beginning.
+      if (Panel.open === null) byId("chat", HTMLElement).classList.remove("with-details");
+      return;
+    }
     const isNew = this.#key !== key;
     const isLeft = isNew && this.#key !== null && this.#panel.covers;
-    if (isLeft || (isRoom && account.isKept && rooms.get(name)?.status === "refused")) {
+    if (isLeft || isRefused) {
       // What stands behind it now is what the user wants to see.
       this.close();
       return;

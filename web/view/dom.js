@@ -204,6 +204,9 @@ export const LATER_AFTER_MS = 3_000;
  */
 export const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 
+/** Whether there is room for the details beside a conversation. */
+export const WIDE = matchMedia("(width >= 87.5rem)");
+
 /** A click event comes right after the pointer is released; on a touch screen a little later. */
 const CLICKED_AFTER_MS = 100;
 const SVG = "http://www.w3.org/2000/svg";

@@ -24,7 +24,7 @@ export class Panel {
    * @param {string} id
    * @param {{ heading: string, close: string }} words names of words in `words`
    * @param {HTMLElement[]} children
-   * @param {() => void} [closed]
+   * @param {(isByUser: boolean) => void} [closed] after the user has closed it, or another panel or the page has
    */
   constructor(id, words, children, closed = () => {}) {
     this.#closed = closed;
@@ -38,9 +38,12 @@ export class Panel {
       ),
       this.#chat,
     );
-    close.addEventListener("click", () => this.close());
+    close.addEventListener("click", () => this.close(true));
     this.#narrow.addEventListener("change", () => open === this && this.#cover());
   }
+
+  /** Called after the user has closed a panel: another may take its place. */
+  static vacant = () => {};
 
   /** The panel that is open. */
   static get open() {
@@ -65,7 +68,8 @@ export class Panel {
     this.#cover();
   }
 
-  close() {
+  /** @param {boolean} [isByUser] */
+  close(isByUser = false) {
     if (!this.isOpen) {
       return;
     }
@@ -74,7 +78,8 @@ export class Panel {
     this.node.hidden = true;
     this.#cover();
     if (hadFocus && this.#opener instanceof HTMLElement) this.#opener.focus({ preventScroll: true });
-    this.#closed();
+    this.#closed(isByUser);
+    if (isByUser) Panel.vacant();
   }
 
   /** On a phone, nothing behind the panel can be reached. */
@@ -90,7 +95,7 @@ export class Panel {
     if (covers) {
       const { CloseWatcher } = /** @type {Window & { CloseWatcher?: new () => CloseWatcher }} */ (window);
       this.#watcher = CloseWatcher ? new CloseWatcher() : null;
-      this.#watcher?.addEventListener("close", () => this.close());
+      this.#watcher?.addEventListener("close", () => this.close(true));
     }
   }
 }
