@@ -1,0 +1,93 @@
+// Measures how busy a page is while 50 messages a second arrive: its longest tasks, and
+// whether the view stays where it is. It is a measurement and no check, as a busy machine
+// has other numbers: `TEST_SERVER=… TEST_TOOLS=… CHROMIUM=… node --test web/test/browser/pace.mjs`.
+
+import { person, Server, scenario, theBrowser } from "./harness.mjs";
+
+const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
+const PER_SECOND = 50;
+const SECONDS = 10;
+
+/** Sends messages at a steady pace; runs in a page. */
+function send({ room, perSecond, seconds }) {
+  return new Promise((done) => {
+    const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
+    const run = Math.random();
+    const begin = () => {
+      const start = performance.now();
+      let sent = 0;
+      const timer = setInterval(() => {
+        const due = Math.min(perSecond * seconds, ((performance.now() - start) / 1000) * perSecond);
+        for (; sent < due; sent += 1) {
+          const text = sent % 10 === 0 ? "**marked**, `code` and https://example.org" : `message ${sent} of a usual length, as people write them`;
+          socket.send(JSON.stringify({ type: "message", room, text, nonce: `${run} ${sent}` }));
+        }
+        if (sent >= perSecond * seconds) {
+          clearInterval(timer);
+          setTimeout(() => (socket.close(), done()), 1_000);
+        }
+      }, 20);
+    };
+    socket.onmessage = ({ data }) => {
+      const { type } = JSON.parse(data);
+      if (type === "hello") socket.send(JSON.stringify({ type: "join", room }));
+      if (type === "joined") begin();
+    };
+  });
+}
+
+/**
+ * The tasks of the main thread of a page while something happens, in ms of its processor time
+ * and of the clock.
+ * @param {any} page
+ * @param {() => Promise<void>} play
+ */
+async function tasksDuring(page, play) {
+  const wire = await (await theBrowser()).newBrowserCDPSession();
+  /** @type {any[]} */
+  const events = [];
+  wire.on("Tracing.dataCollected", ({ value }) => events.push(...value));
+  await wire.send("Tracing.start", { transferMode: "ReportEvents", traceConfig: { includedCategories: ["toplevel", "blink.user_timing"] } });
+  await page.evaluate(() => performance.mark("measured"));
+  await play();
+  const ended = new Promise((done) => wire.once("Tracing.tracingComplete", done));
+  await wire.send("Tracing.end");
+  await ended;
+  const { pid, tid } = events.find(({ name }) => name === "measured");
+  const tasks = events.filter((event) => event.pid === pid && event.tid === tid && /RunTask/.test(event.name) && event.dur);
+  const longest = (field) => tasks.map((event) => (event[field] ?? 0) / 1000).sort((a, b) => b - a);
+  return { cpu: longest("tdur"), clock: longest("dur") };
+}
+
+for (const [what, isFollowing] of [["the view follows", true], ["the reader is further up", false]]) {
+  scenario(`${PER_SECOND} messages a second, and ${what}`, async () => {
+    const room = `pace-${isFollowing}`;
+    const [alice, bob] = [await person(server.url, "alice", { path: `/r/${room}` }), await person(server.url, "bob", { path: "/r/elsewhere" })];
+    const { page } = alice;
+    await page.waitForSelector("#message-menu", { state: "attached" });
+    await alice.pour(room, Array.from({ length: 400 }, (_, i) => `before ${i}, of a usual length, as people write them`));
+    await page.waitForTimeout(1_000);
+    if (!isFollowing) await page.$eval("#scroller", (scroller) => scroller.scrollBy(0, -1_500));
+    await page.waitForTimeout(1_000);
+    await page.evaluate((isFollowing) => {
+      const scroller = document.querySelector("#scroller");
+      const edge = scroller.getBoundingClientRect().top;
+      const anchor = [...document.querySelectorAll("#messages .message")].find((item) => item.getBoundingClientRect().top > edge);
+      const top = anchor.getBoundingClientRect().top;
+      window.moved = 0;
+      const look = () => {
+        const away = isFollowing ? scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop : Math.abs(anchor.getBoundingClientRect().top - top);
+        window.moved = Math.max(window.moved, away);
+        // After the frame is drawn.
+        requestAnimationFrame(() => setTimeout(look));
+      };
+      look();
+    }, isFollowing);
+    const { cpu, clock } = await tasksDuring(page, () => bob.page.evaluate(send, { room, perSecond: PER_SECOND, seconds: SECONDS }));
+    const sum = cpu.reduce((sum, ms) => sum + ms, 0);
+    console.log(
+      `  longest tasks: ${cpu.slice(0, 3).map((ms) => ms.toFixed(1))} ms of the processor, ${clock.slice(0, 3).map((ms) => ms.toFixed(1))} ms of the clock; ` +
+        `${((sum / (SECONDS + 1)) / 10).toFixed(1)} % of a processor; the view was off by ${(await page.evaluate(() => window.moved)).toFixed(1)} px at most`,
+    );
+  });
+}
