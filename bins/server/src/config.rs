@@ -297,6 +297,7 @@ fn parsed<T>(
 fn registration(name: &str) -> Registration {
     match name {
         "closed" => Registration::Closed,
+        "invite" => Registration::Invite,
         _ => Registration::Open,
     }
 }

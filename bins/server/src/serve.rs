@@ -98,9 +98,14 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         Some(url) => url.origin().to_owned(),
         None => page_url(address),
     };
+    let has_administrator = !stores.users.administrators().await?.is_empty();
+    let set_up_code = parts.tokens.set_up_code().to_owned();
     let server = Server::start(listener, parts, config.http).await?;
     tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
     println!("The chat is open: {page}");
+    if !has_administrator {
+        println!("To become its administrator, sign in at {}/#setup={set_up_code}", page.trim_end_matches('/'));
+    }
     Ok(Started { server, stores, lock })
 }
 

@@ -95,8 +95,9 @@ settings! {
     SESSION_CHECK_SECONDS = number("session_check_seconds", "SECONDS", 1, DAY_SECONDS, "30",
         "Seconds between two checks for sessions that another server or a command has ended; their \
          sockets are then closed");
-    REGISTRATION = one_of("registration", &["open", "closed"], "open",
-        "Who can create an account: open for everybody, closed for the operator only (server user add)");
+    REGISTRATION = one_of("registration", &["open", "invite", "closed"], "open",
+        "Who can create an account: open for everybody, invite for who has an invitation, closed for the \
+         operator only (server user add)");
     PASSWORD_MIN_CHARS = number("password_min_chars", "COUNT", 1, 128, "8",
         "Characters of a new password, which is also not the user's name; older passwords stay valid");
     RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",

@@ -37,6 +37,7 @@ mod password;
 mod passwords;
 mod secret;
 mod sign_in_limiter;
+mod set_up_code;
 mod tokens;
 mod verdict;
 

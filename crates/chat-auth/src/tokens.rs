@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::SigningSecret;
+use crate::set_up_code::SetUpCode;
 
 /// The most bytes that a token may have. Tokens made here have about 250; another issuer
 /// may add claims of its own.
@@ -17,6 +18,7 @@ pub struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
     validation: Validation,
+    set_up_code: SetUpCode,
     options: TokenOptions,
 }
 
@@ -93,12 +95,24 @@ impl Tokens {
         // after").
         validation.validate_exp = false;
         validation.validate_nbf = false;
+        let signing = EncodingKey::from_secret(secret.as_bytes());
         Self {
-            signing: EncodingKey::from_secret(secret.as_bytes()),
+            set_up_code: SetUpCode::of(&signing),
+            signing,
             checking: DecodingKey::from_secret(secret.as_bytes()),
             validation,
             options,
         }
+    }
+
+    /// The code with which a user becomes the first administrator. It follows from the secret.
+    pub fn set_up_code(&self) -> &str {
+        self.set_up_code.as_str()
+    }
+
+    /// Whether a user has typed the set-up code. Case, spaces and hyphens do not matter.
+    pub fn is_set_up_code(&self, typed: &str) -> bool {
+        self.set_up_code.is(typed)
     }
 
     /// Issues a token for a session that starts or is renewed at `now`.

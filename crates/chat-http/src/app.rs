@@ -24,6 +24,7 @@ use crate::error::HttpError;
 use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
+use crate::profile::Profile;
 use crate::room_list::{OpenRooms, OwnRooms};
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
@@ -74,6 +75,8 @@ pub(crate) struct App {
     online_users: Cached<Arc<HashSet<Username>>>,
     /// Whether there is an administrator.
     has_administrator: Cached<Result<bool, Arc<StoreError>>>,
+    /// The profile of the server.
+    profile: Cached<Result<Arc<Profile>, Arc<StoreError>>>,
     /// The rooms in use.
     rooms_in_use: Cached<RoomsInUse>,
     /// The open rooms.
@@ -119,6 +122,7 @@ impl App {
             store_check: Cached::new(STORE_CHECK_LIFETIME),
             online_users: Cached::new(ONLINE_USERS_LIFETIME),
             has_administrator: Cached::new(ADMINISTRATOR_LIFETIME),
+            profile: Cached::new(PROFILE_LIFETIME),
             rooms_in_use: Cached::new(ROOMS_LIFETIME),
             open_rooms: Cached::new(ROOMS_LIFETIME).resting(ROOMS_REST),
             many_rooms: Mutex::default(),
@@ -194,6 +198,26 @@ impl App {
             administrators.map(|administrators| !administrators.is_empty()).map_err(Arc::new)
         };
         self.has_administrator.get(ask).await.map_err(HttpError::Store)
+    }
+
+    /// The profile of the server: what administrators have changed, and the settings for the
+    /// rest. The store is asked at most once a second.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Store`].
+    pub(crate) async fn profile(&self) -> Result<Arc<Profile>, HttpError> {
+        let read = async {
+            let changed = self.parts.administration.server_profile().await.map_err(Arc::new)?;
+            Ok(Arc::new(Profile::new(changed, &self.options)))
+        };
+        self.profile.get(read).await.map_err(HttpError::Store)
+    }
+
+    /// A link to a path of this server: below its public URL where it is known.
+    pub(crate) fn link(&self, path: &str) -> String {
+        let origin = self.options.public_url.as_ref().map_or("", |url| url.origin());
+        format!("{origin}{path}")
     }
 
     /// The rooms with users. All shards are asked at most once a second.
@@ -328,6 +352,8 @@ const MANY_ROOMS_USERS_MAX: usize = 8;
 /// The most open rooms in lists and searches: about 300 bytes each. Of more, those with
 /// the newest messages are listed; the others are found by their names only.
 const OPEN_ROOMS_MAX: usize = 100_000;
+/// How long the profile of the server is reused.
+const PROFILE_LIFETIME: Duration = Duration::from_secs(1);
 /// How long the result of a check of the store is reused. Monitoring asks every few
 /// seconds.
 const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);

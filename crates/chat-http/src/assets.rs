@@ -226,7 +226,7 @@ impl Asset {
 /// Whether the page is at this path: at the root, and for rooms (`r/<name>`) and private
 /// conversations (`u/<name>`). The page itself checks the name.
 fn is_page(path: &str) -> bool {
-    let name = path.strip_prefix("r/").or_else(|| path.strip_prefix("u/"));
+    let name = ["r/", "u/", "join/", "password/"].iter().find_map(|start| path.strip_prefix(start));
     path.is_empty() || name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 

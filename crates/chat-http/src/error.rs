@@ -77,8 +77,8 @@ pub(crate) enum HttpError {
     FieldNotText(&'static str),
     #[error(transparent)]
     Avatar(AvatarError),
-    #[error("a picture is required in the field avatar")]
-    AvatarRequired,
+    #[error("a picture is required in the field {0}")]
+    PictureRequired(&'static str),
 
     #[error(transparent)]
     NewPassword(PasswordError),
@@ -144,6 +144,41 @@ pub(crate) enum HttpError {
     NameOfClosedRoom,
     #[error("at most {max} members at once")]
     TooManyMembers { max: usize },
+
+    #[error("only administrators may do this")]
+    NotAdministrator,
+    #[error("this link or code is not valid (any more)")]
+    SecretNotFound,
+    #[error("an administrator cannot be banned: take the role first")]
+    BanOfAdministrator,
+    #[error("this account is banned here")]
+    AccountBanned,
+    #[error("a banned user cannot become an administrator")]
+    Banned,
+    #[error("the last administrator keeps the role: appoint another one first")]
+    LastAdministrator,
+    #[error("the welcome is too long, or has characters that control the text around it")]
+    Welcome,
+    #[error("an invitation can be used 1 to {max} times")]
+    InviteUses { max: u64 },
+    #[error("an invitation lasts 1 to {max} days")]
+    InviteDays { max: u64 },
+    #[error("you have too many invitations that can be used: withdraw some first")]
+    TooManyInvites,
+    #[error("an invitation is needed to register here")]
+    InviteRequired,
+    #[error("the reason is too long (max {max} characters)")]
+    ReasonTooLong { max: usize },
+    #[error("the reason has characters that control the text around it")]
+    Reason,
+    #[error("a reason is needed")]
+    ReasonRequired,
+    #[error("state must be open or done")]
+    ReportState,
+    #[error("you have too many open reports: please wait until somebody has dealt with them")]
+    TooManyReports,
+    #[error("there is no such report")]
+    ReportNotFound,
 
     #[error(transparent)]
     Room(#[from] RoomNameError),
@@ -223,16 +258,25 @@ impl HttpError {
             | Self::RegistrationClosed
             | Self::NotMember
             | Self::RoomCreation
+            | Self::NotAdministrator
+            | Self::AccountBanned
+            | Self::InviteRequired
             | Self::Change(ChangeRefused::Forbidden) => StatusCode::FORBIDDEN,
             Self::NotFound
             | Self::UserNotFound
             | Self::SessionNotFound
             | Self::MessageNotFound
             | Self::FileNotFound
+            | Self::SecretNotFound
+            | Self::ReportNotFound
             | Self::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser | ChangeRefused::NoInvite) => {
                 StatusCode::NOT_FOUND
             }
             Self::NoPassword
+            | Self::BanOfAdministrator
+            | Self::Banned
+            | Self::LastAdministrator
+            | Self::TooManyInvites
             | Self::Change(
                 ChangeRefused::Exists | ChangeRefused::StaysClosed | ChangeRefused::OnlyModerator,
             ) => StatusCode::CONFLICT,
@@ -246,7 +290,8 @@ impl HttpError {
             | Self::TooManySearches { .. }
             | Self::UploadsTooOften { .. }
             | Self::TooManyUploads
-            | Self::TooManyDownloads => StatusCode::TOO_MANY_REQUESTS,
+            | Self::TooManyDownloads
+            | Self::TooManyReports => StatusCode::TOO_MANY_REQUESTS,
             Self::FileQuota(_) | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
@@ -262,7 +307,7 @@ impl HttpError {
             | Self::FieldTwice(_)
             | Self::FieldNotText(_)
             | Self::Avatar(_)
-            | Self::AvatarRequired
+            | Self::PictureRequired(_)
             | Self::NewPassword(_)
             | Self::QueryEncoding
             | Self::Limit { .. }
@@ -280,6 +325,13 @@ impl HttpError {
             | Self::RoomText(_)
             | Self::NameOfClosedRoom
             | Self::TooManyMembers { .. }
+            | Self::Welcome
+            | Self::InviteUses { .. }
+            | Self::InviteDays { .. }
+            | Self::ReasonTooLong { .. }
+            | Self::Reason
+            | Self::ReasonRequired
+            | Self::ReportState
             | Self::Room(_)
             | Self::RoomEncoding
             | Self::Handshake(_)

@@ -22,6 +22,8 @@ pub(crate) struct RegistrationForm {
     pub(crate) password: Password,
     /// `None` also where a browser sends the field without a file.
     pub(crate) avatar: Option<ReceivedAvatar>,
+    /// The secret of an invitation; `None` also for an empty field.
+    pub(crate) invite: Option<String>,
 }
 
 impl RegistrationForm {
@@ -40,7 +42,7 @@ impl RegistrationForm {
         let boundary = boundary(headers).ok_or(HttpError::NotMultipart)?;
         let held = Held::default();
         let mut form = Multipart::new(stream(body, held.clone(), max_bytes), boundary);
-        let (mut username, mut password, mut avatar) = (None, None, None);
+        let (mut username, mut password, mut avatar, mut invite) = (None, None, None, None);
         let mut fields = 0;
         while let Some(mut field) = form.next_field().await? {
             held.reset();
@@ -59,6 +61,10 @@ impl RegistrationForm {
                     let text = text.ok_or(PasswordError::TooLong { max: PASSWORD_MAX_BYTES })?;
                     once(&mut password, Password::parse(text)?, "password")?;
                 }
+                Some("invite") => {
+                    let text = text(&mut field, "invite", INVITE_FIELD_MAX_BYTES, &held).await?;
+                    once(&mut invite, text.ok_or(HttpError::SecretNotFound)?, "invite")?;
+                }
                 // A part without a file name is a text. Old pages send the text
                 // `undefined` where no picture was chosen; the original ignored it.
                 Some("avatar") if field.file_name().is_some() => {
@@ -73,17 +79,19 @@ impl RegistrationForm {
             username: username.ok_or(HttpError::CredentialsRequired)?,
             password: password.ok_or(HttpError::CredentialsRequired)?,
             avatar,
+            invite: invite.filter(|invite| !invite.is_empty()),
         })
     }
 }
 
-/// Reads a form with a picture in the field `avatar`. Other fields are ignored.
+/// Reads a form with a picture in the field `name`. Other fields are ignored.
 ///
 /// # Errors
 ///
-/// [`HttpError::AvatarRequired`], and those of a request that is malformed, too large or too
+/// [`HttpError::PictureRequired`], and those of a request that is malformed, too large or too
 /// slow.
-pub(crate) async fn read_avatar(
+pub(crate) async fn read_picture(
+    name: &'static str,
     headers: &HeaderMap,
     body: &mut RequestBody,
     avatars: &AvatarFolder,
@@ -92,7 +100,7 @@ pub(crate) async fn read_avatar(
     let boundary = boundary(headers).ok_or(HttpError::NotMultipart)?;
     let held = Held::default();
     let mut form = Multipart::new(stream(body, held.clone(), max_bytes), boundary);
-    let mut avatar = None;
+    let mut found = None;
     let mut fields = 0;
     while let Some(mut field) = form.next_field().await? {
         held.reset();
@@ -100,15 +108,15 @@ pub(crate) async fn read_avatar(
         if fields > FIELDS_MAX {
             return Err(HttpError::TooManyFields);
         }
-        if field.name() == Some("avatar") && field.file_name().is_some() {
+        if field.name() == Some(name) && field.file_name().is_some() {
             if let Some(picture) = picture(&mut field, avatars, &held).await? {
-                once(&mut avatar, picture, "avatar")?;
+                once(&mut found, picture, name)?;
             }
         } else {
             skip(&mut field, &held).await?;
         }
     }
-    avatar.ok_or(HttpError::AvatarRequired)
+    found.ok_or(HttpError::PictureRequired(name))
 }
 
 /// Fields in one form; the page sends three.
@@ -117,6 +125,9 @@ const FIELDS_MAX: usize = 32;
 /// Bytes of the field `username`: enough for surrounding white space, and for characters
 /// that become fewer when they are composed.
 const USERNAME_FIELD_MAX_BYTES: usize = 1024;
+
+/// Bytes of the field `invite`: several times those of a secret.
+const INVITE_FIELD_MAX_BYTES: usize = 256;
 
 /// Bytes before the content of a field: the boundary and the headers.
 const HELD_MAX_BYTES: u64 = 64 * 1024;

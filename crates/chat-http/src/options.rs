@@ -283,6 +283,11 @@ impl Accent {
     /// The names of all colours, as in `GET /api/server`.
     pub const NAMES: &[&str] = &["blue", "green", "violet", "orange", "red", "teal", "pink", "graphite"];
 
+    /// The name of the colour.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
     /// The colour of this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -304,6 +309,8 @@ impl Accent {
 pub enum Registration {
     /// Every client that can reach the server.
     Open,
+    /// Who has an invitation.
+    Invite,
     /// Nobody: the operator creates accounts.
     Closed,
 }
@@ -421,6 +428,7 @@ mod tests {
         for name in Accent::NAMES {
             let accent = Accent::named(name).unwrap();
             assert_eq!(serde_json::to_string(&accent).unwrap(), format!("\"{name}\""));
+            assert_eq!(accent.name(), *name);
         }
         assert_eq!(Accent::named("beige"), None);
     }

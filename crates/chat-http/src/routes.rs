@@ -1,9 +1,14 @@
 //! The table of all routes, and how a request finds its handler.
 
+mod accounts;
+mod administrator;
+mod audit;
 mod avatar;
+mod bans;
 mod call;
 mod files;
 mod health;
+mod invites;
 mod json;
 mod members;
 mod password;
@@ -12,11 +17,13 @@ mod published;
 mod query;
 mod reactions;
 mod register;
+mod reports;
 mod room_call;
 mod rooms;
 mod search;
 mod server;
 mod sessions;
+mod setup;
 mod sign_in;
 mod sign_out;
 mod upgrade;
@@ -55,6 +62,50 @@ const ROUTES: &[Route] = &[
         handler: |call| Box::pin(password::change(call)),
     },
     Route { method: Method::GET, path: "/api/server", handler: |call| Box::pin(server::info(call)) },
+    Route { method: Method::PATCH, path: "/api/server", handler: |call| Box::pin(server::change(call)) },
+    Route { method: Method::GET, path: "/api/server/logo", handler: |call| Box::pin(server::logo(call)) },
+    Route { method: Method::PUT, path: "/api/server/logo", handler: |call| Box::pin(server::put_logo(call)) },
+    Route {
+        method: Method::DELETE,
+        path: "/api/server/logo",
+        handler: |call| Box::pin(server::remove_logo(call)),
+    },
+    Route { method: Method::POST, path: "/api/setup", handler: |call| Box::pin(setup::set_up(call)) },
+    Route { method: Method::GET, path: "/api/invites", handler: |call| Box::pin(invites::list(call)) },
+    Route { method: Method::POST, path: "/api/invites", handler: |call| Box::pin(invites::create(call)) },
+    Route {
+        method: Method::DELETE,
+        path: "/api/invites/{name}",
+        handler: |call| Box::pin(invites::remove(call)),
+    },
+    Route { method: Method::GET, path: "/api/join/{name}", handler: |call| Box::pin(invites::show(call)) },
+    Route { method: Method::POST, path: "/api/join/{name}", handler: |call| Box::pin(invites::join(call)) },
+    Route { method: Method::GET, path: "/api/bans", handler: |call| Box::pin(bans::list(call)) },
+    Route { method: Method::PUT, path: "/api/users/{name}/ban", handler: |call| Box::pin(bans::put(call)) },
+    Route {
+        method: Method::DELETE,
+        path: "/api/users/{name}/ban",
+        handler: |call| Box::pin(bans::remove(call)),
+    },
+    Route { method: Method::PATCH, path: "/api/users/{name}", handler: |call| Box::pin(accounts::change(call)) },
+    Route {
+        method: Method::POST,
+        path: "/api/users/{name}/password",
+        handler: |call| Box::pin(accounts::create_password_link(call)),
+    },
+    Route {
+        method: Method::POST,
+        path: "/api/password",
+        handler: |call| Box::pin(accounts::use_password_link(call)),
+    },
+    Route { method: Method::GET, path: "/api/reports", handler: |call| Box::pin(reports::list(call)) },
+    Route { method: Method::POST, path: "/api/reports", handler: |call| Box::pin(reports::create(call)) },
+    Route {
+        method: Method::PATCH,
+        path: "/api/reports/{name}",
+        handler: |call| Box::pin(reports::change(call)),
+    },
+    Route { method: Method::GET, path: "/api/audit", handler: |call| Box::pin(audit::list(call)) },
     Route { method: Method::GET, path: "/api/users", handler: |call| Box::pin(users::list(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
     Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::list(call)) },
@@ -127,10 +178,13 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incomin
 }
 
 /// A path as it is logged: without the names of rooms, which may be closed ones, and of
-/// files.
+/// files, and without secrets.
 fn loggable(path: &str) -> String {
-    if !path.starts_with("/api/rooms/") && !path.starts_with("/files/") {
+    if WITH_SECRETS.iter().all(|start| !path.starts_with(start)) {
         return path.to_owned();
+    }
+    if !path.starts_with("/api/") && !path.starts_with("/files/") {
+        return "…".to_owned();
     }
     ROUTER.at(path).map_or("…", |found| found.value[0].path).to_owned()
 }
@@ -172,6 +226,9 @@ fn is_navigation(request: &Request<Incoming>) -> bool {
         && !FOR_PROGRAMS.contains(&first)
         && negotiation::accepts(request.headers(), &ACCEPT, "text/html")
 }
+
+/// Beginnings of paths whose next part is not logged.
+const WITH_SECRETS: [&str; 5] = ["/api/rooms/", "/api/join/", "/files/", "/join/", "/password/"];
 
 /// First parts of paths below which there is no page.
 const FOR_PROGRAMS: [&str; 7] = ["api", "uploads", "files", "ws", "metrics", "healthz", "readyz"];

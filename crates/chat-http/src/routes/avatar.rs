@@ -23,7 +23,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     let received = async {
         let me = SignedIn::check(&app, &head.headers).await?;
         let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
-        let avatar = form::read_avatar(&head.headers, &mut body, &app.avatars, max_bytes).await?;
+        let avatar = form::read_picture("avatar", &head.headers, &mut body, &app.avatars, max_bytes).await?;
         Ok((me.user, avatar))
     };
     let (user, avatar) = match received.await {

@@ -19,7 +19,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::{
-    ROUTES, files, members, password, reactions, rooms, search, server, sessions, sign_in, sign_out, users,
+    ROUTES, accounts, audit, bans, files, invites, members, password, reactions, reports, rooms, search,
+    server, sessions, setup, sign_in, sign_out, users,
 };
 use crate::answer::{Done, Nothing};
 use crate::avatar::AvatarError;
@@ -44,6 +45,9 @@ struct Registration {
     /// is made small, without its metadata.
     #[schemars(extend("contentMediaType" = "application/octet-stream"))]
     avatar: Option<String>,
+    /// The secret of an invitation; required where `registration` of `GET /api/server` is
+    /// `invite`.
+    invite: Option<String>,
 }
 
 /// The form of a new picture.
@@ -54,6 +58,16 @@ struct NewAvatar {
     /// is made small, without its metadata.
     #[schemars(extend("contentMediaType" = "application/octet-stream"))]
     avatar: String,
+}
+
+/// The form of a new logo of the server.
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+struct NewLogo {
+    /// A picture (png, jpeg, gif or webp, judged by its bytes), at most 10 MiB. It
+    /// is made small, without its metadata.
+    #[schemars(extend("contentMediaType" = "application/octet-stream"))]
+    logo: String,
 }
 
 fn schemas() -> Value {
@@ -76,6 +90,15 @@ fn schemas() -> Value {
     written.subschema_for::<reactions::ReactionList>();
     written.subschema_for::<search::SearchResults>();
     written.subschema_for::<files::UploadedFile<'_>>();
+    written.subschema_for::<accounts::OneTimeLink>();
+    written.subschema_for::<audit::AuditLog>();
+    written.subschema_for::<bans::BanList>();
+    written.subschema_for::<invites::NewlyMade>();
+    written.subschema_for::<invites::InviteList>();
+    written.subschema_for::<invites::Invitation>();
+    written.subschema_for::<invites::JoinedRoom>();
+    written.subschema_for::<reports::MadeReport>();
+    written.subschema_for::<reports::ReportList>();
     let mut read = settings().for_deserialize().into_generator();
     read.subschema_for::<sign_in::Credentials>();
     read.subschema_for::<sign_out::SignOut>();
@@ -85,6 +108,15 @@ fn schemas() -> Value {
     read.subschema_for::<rooms::NewRoom>();
     read.subschema_for::<rooms::RoomChanges>();
     read.subschema_for::<members::NewRole>();
+    read.subschema_for::<NewLogo>();
+    read.subschema_for::<accounts::AccountChanges>();
+    read.subschema_for::<accounts::PasswordOfLink>();
+    read.subschema_for::<bans::BanOrder>();
+    read.subschema_for::<invites::InviteOrder>();
+    read.subschema_for::<reports::ReportOrder>();
+    read.subschema_for::<reports::ReportChanges>();
+    read.subschema_for::<server::ServerChanges>();
+    read.subschema_for::<setup::SetupCode>();
     let mut schemas = written.take_definitions(true);
     schemas.extend(read.take_definitions(true));
     let mut schemas = Value::Object(schemas);
@@ -135,6 +167,23 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         }
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
         HttpError::MessageNotFound => ("NoSuchMessage", "There is no such message (any more)."),
+        HttpError::SecretNotFound => (
+            "NoSuchLink",
+            "The secret, the code or the id is unknown, used, withdrawn or expired: all alike.",
+        ),
+        HttpError::ReportNotFound => ("NoSuchReport", "There is no such report, or the user may not see it."),
+        HttpError::BanOfAdministrator
+        | HttpError::Banned
+        | HttpError::LastAdministrator
+        | HttpError::TooManyInvites => ("AccountConflict", "It is refused now; the sentence says why."),
+        HttpError::TooManyReports => ("TooManyReports", "The user has too many open reports."),
+        HttpError::Welcome
+        | HttpError::InviteUses { .. }
+        | HttpError::InviteDays { .. }
+        | HttpError::ReasonTooLong { .. }
+        | HttpError::Reason
+        | HttpError::ReasonRequired
+        | HttpError::ReportState => ("BadOrder", "The body or the query is refused; the sentence says why."),
         HttpError::SessionNotFound => ("NoSuchSession", "The user has no such session (any more)."),
         HttpError::CredentialsRequired
         | HttpError::Username(_)
@@ -145,7 +194,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::FieldTwice(_)
         | HttpError::FieldNotText(_)
         | HttpError::Avatar(_)
-        | HttpError::AvatarRequired
+        | HttpError::PictureRequired(_)
         | HttpError::NameTaken
         | HttpError::NameConfusable
         | HttpError::NameReserved => ("BadForm", "The form is refused; the sentence says why."),
@@ -169,7 +218,10 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::RoomOrWith
         | HttpError::Seq
         | HttpError::Emoji(_) => ("BadQuery", "A parameter of the query is refused; the sentence says why."),
-        HttpError::NotMember | HttpError::RoomCreation | HttpError::Change(ChangeRefused::Forbidden) => {
+        HttpError::NotMember
+        | HttpError::NotAdministrator
+        | HttpError::RoomCreation
+        | HttpError::Change(ChangeRefused::Forbidden) => {
             ("NotAllowed", "The user may not do this; or the request comes from a page of another site.")
         }
         HttpError::Change(ChangeRefused::NoRoom | ChangeRefused::NoUser | ChangeRefused::NoInvite) => {
@@ -191,7 +243,10 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("BadHandshake", "The request is not a handshake, or its room or subprotocol is not valid.")
         }
         HttpError::WebSocketVersion => ("OtherVersion", "The request names another version of WebSocket."),
-        HttpError::RegistrationClosed => ("NoRegistration", "Only the operator creates accounts."),
+        HttpError::RegistrationClosed | HttpError::InviteRequired => {
+            ("NoRegistration", "Only the operator creates accounts, or an invitation is needed.")
+        }
+        HttpError::AccountBanned => ("Banned", "The password is right, and the account is banned."),
         HttpError::Busy
         | HttpError::Stopping
         | HttpError::Store(_)
@@ -235,7 +290,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::NewPassword(PasswordError::IsName),
         HttpError::WrongPassword,
         HttpError::NoPassword,
-        HttpError::AvatarRequired,
+        HttpError::PictureRequired("avatar"),
         HttpError::NameTaken,
         HttpError::NameConfusable,
         HttpError::NameReserved,
@@ -308,6 +363,23 @@ fn errors() -> Vec<HttpError> {
         HttpError::File(io()),
         HttpError::Hash(PasswordsError::Busy),
         HttpError::RegistrationClosed,
+        HttpError::InviteRequired,
+        HttpError::AccountBanned,
+        HttpError::NotAdministrator,
+        HttpError::SecretNotFound,
+        HttpError::ReportNotFound,
+        HttpError::BanOfAdministrator,
+        HttpError::Banned,
+        HttpError::LastAdministrator,
+        HttpError::TooManyInvites,
+        HttpError::TooManyReports,
+        HttpError::Welcome,
+        HttpError::InviteUses { max: invites::USES_MAX },
+        HttpError::InviteDays { max: invites::DAYS_MAX },
+        HttpError::ReasonTooLong { max: chat_core::ROOM_DESCRIPTION_MAX_CHARS },
+        HttpError::Reason,
+        HttpError::ReasonRequired,
+        HttpError::ReportState,
     ]
 }
 
@@ -329,6 +401,27 @@ fn responses() -> Value {
         ("BadPassword", vec![HttpError::InvalidJson]),
         ("BadRoom", bad_name().into_iter().chain([HttpError::InvalidJson]).collect()),
         ("BadQuery", bad_name().into()),
+        ("Banned", vec![HttpError::ForeignOrigin]),
+        (
+            "BadOrder",
+            bad_name()
+                .into_iter()
+                .chain([
+                    HttpError::InvalidJson,
+                    HttpError::RoomAndWith,
+                    HttpError::RoomOrWith,
+                    HttpError::Before,
+                    HttpError::After,
+                    HttpError::QueryEncoding,
+                    HttpError::Limit { max: users::LIMIT_MAX },
+                    HttpError::Limit { max: reports::LIMIT_MAX },
+                    RoomTextError::BlankTitle.into(),
+                    RoomTextError::TooLong { what: "title", max: chat_core::ROOM_TITLE_MAX_CHARS }.into(),
+                    RoomTextError::Control { what: "title" }.into(),
+                ])
+                .collect(),
+        ),
+        ("BadForm", vec![HttpError::PictureRequired("logo")]),
     ] {
         groups.entry(group).or_default().extend(errors);
     }

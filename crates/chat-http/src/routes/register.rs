@@ -1,6 +1,6 @@
 //! `POST /api/register`
 
-use chat_core::Skeleton;
+use chat_core::{SecretHash, Skeleton};
 use chat_shard::now_ms;
 use chat_store::{NewUser, StoreError};
 use hyper::header::EXPECT;
@@ -15,6 +15,7 @@ use crate::body::RequestBody;
 use crate::client_address::client_address;
 use crate::error::HttpError;
 use crate::form::RegistrationForm;
+use crate::secret;
 
 /// Creates an account. Cheap checks come first; the picture and the hash are made last. A
 /// registration that is refused leaves nothing behind.
@@ -44,7 +45,16 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
             return Err(error);
         }
     };
-    let RegistrationForm { username, password, avatar } = form;
+    let RegistrationForm { username, password, avatar, invite } = form;
+    let invite = invite.map(|invite| secret::hash(&invite));
+    match &invite {
+        None if app.options.registration == Registration::Invite => return Err(HttpError::InviteRequired),
+        None => {}
+        Some(invite) => {
+            let found = app.parts.administration.find_invite(invite, now_ms()).await?;
+            found.ok_or(HttpError::SecretNotFound)?;
+        }
+    }
     app.options.password_rule.check(&password, |text| username.is_written_as(text))?;
     let skeleton = Skeleton::of(username.as_str());
     if app.options.reserved_names.iter().any(|reserved| reserved.is_confusable_with(&skeleton)) {
@@ -76,9 +86,10 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
             avatar: avatar.as_ref().map(|avatar| avatar.address.clone()),
             created_at_ms: now_ms(),
         };
-        match create(&app, &user).await {
+        match create(&app, &user, invite.as_ref()).await {
             Created::Yes => {}
             Created::No(error) => return Err(error.into()),
+            Created::NotInvited => return Err(HttpError::SecretNotFound),
             Created::Unknown(error) => {
                 if let Some(avatar) = avatar {
                     avatar.leave();
@@ -100,14 +111,21 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
 enum Created {
     Yes,
     No(StoreError),
+    /// The invitation was used or withdrawn meanwhile.
+    NotInvited,
     /// The store did not answer, and did not answer the question afterwards.
     Unknown(StoreError),
 }
 
-async fn create(app: &App, user: &NewUser) -> Created {
+async fn create(app: &App, user: &NewUser, invite: Option<&SecretHash>) -> Created {
     let users = &app.parts.users;
-    let error = match users.create_user(user).await {
-        Ok(()) => return Created::Yes,
+    let created = match invite {
+        Some(invite) => app.parts.administration.create_invited_user(user, invite).await,
+        None => users.create_user(user).await.map(|()| true),
+    };
+    let error = match created {
+        Ok(true) => return Created::Yes,
+        Ok(false) => return Created::NotInvited,
         Err(error @ (StoreError::NameTaken | StoreError::NameConfusable)) => return Created::No(error),
         Err(error) => error,
     };

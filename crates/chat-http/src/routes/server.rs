@@ -1,22 +1,36 @@
-//! `GET /api/server`
+//! `GET` and `PATCH /api/server`, and the logo of the server
 
+use chat_core::parse_room_title;
+use chat_pictures::PictureQueue;
+use chat_shard::now_ms;
+use chat_store::ProfileField;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPECT, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::call::Call;
-use crate::answer::{self, Body};
+use super::call::{Call, fixed};
+use super::register::OTHER_FIELDS_MAX_BYTES;
+use super::{administrator, json};
+use crate::answer::{self, Body, Nothing};
+use crate::avatar::AvatarError;
+use crate::body::RequestBody;
 use crate::error::HttpError;
-use crate::options::{Accent, HttpOptions, Registration};
+use crate::form;
+use crate::options::{Accent, HttpOptions, Registration, parse_welcome};
+use crate::profile::Logo;
 
 /// What anybody may know of the server, before signing in.
 pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
     let app = call.app;
+    let profile = app.profile().await?;
     let info = ServerInfo {
-        title: &app.options.title,
-        welcome: Some(&*app.options.welcome).filter(|welcome| !welcome.is_empty()),
-        accent: app.options.accent,
+        title: &profile.title,
+        welcome: Some(&*profile.welcome).filter(|welcome| !welcome.is_empty()),
+        accent: profile.accent,
+        logo: profile.logo.as_ref().map(Logo::address),
         registration: match app.options.registration {
             Registration::Open => WhoRegisters::Open,
+            Registration::Invite => WhoRegisters::Invite,
             Registration::Closed => WhoRegisters::Closed,
         },
         password_min_chars: app.options.password_rule.min_chars,
@@ -27,9 +41,9 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
 }
 
 /// What this server can do beyond the first version of the protocol v2. `hello` has the same,
-/// but for the search, which is no matter of sockets.
+/// but for the search and the administration, which are no matter of sockets.
 pub(super) fn features(options: &HttpOptions) -> Vec<&'static str> {
-    options.shards.hub.features().chain(["search"]).collect()
+    options.shards.hub.features().chain(["search", "administration"]).collect()
 }
 
 #[derive(Serialize)]
@@ -43,6 +57,9 @@ pub(super) struct ServerInfo<'a> {
     /// The colour of the page; without it, the page's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     accent: Option<Accent>,
+    /// The path of a square picture, which changes with the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logo: Option<String>,
     /// Who can create an account.
     registration: WhoRegisters,
     /// The fewest characters (Unicode scalar values) of a new password.
@@ -61,6 +78,105 @@ pub(super) struct ServerInfo<'a> {
 enum WhoRegisters {
     /// Everybody.
     Open,
+    /// Who has an invitation.
+    Invite,
     /// Nobody: the operator creates accounts.
     Closed,
+}
+
+/// What is changed of the profile of the server. A missing field stays as it is.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ServerChanges {
+    /// The name of this chat: 1 to 64 characters.
+    #[serde(default)]
+    title: Option<String>,
+    /// What visitors read before they sign in: at most 500 characters. Empty: nothing.
+    #[serde(default)]
+    welcome: Option<String>,
+    /// The colour of the page.
+    #[serde(default)]
+    accent: Option<Accent>,
+}
+
+/// Changes the profile of the server.
+pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let me = administrator::check(&app, request.headers()).await?;
+    let body = json::read(&app, request).await?;
+    let changes: ServerChanges = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    let title = changes.title.as_deref().map(parse_room_title).transpose()?;
+    let welcome = changes.welcome.as_deref().map(parse_welcome).transpose().map_err(|_| HttpError::Welcome)?;
+    let mut fields = Vec::new();
+    if let Some(title) = &title {
+        fields.push((ProfileField::Title, Some(title.as_str())));
+    }
+    if let Some(welcome) = &welcome {
+        fields.push((ProfileField::Welcome, Some(welcome.as_str())));
+    }
+    if let Some(accent) = changes.accent {
+        fields.push((ProfileField::Accent, Some(accent.name())));
+    }
+    if !fields.is_empty() {
+        app.parts.administration.set_server_profile(&fields, Some(&me.user), now_ms()).await?;
+    }
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
+}
+
+/// The logo of the server, for everybody.
+pub(super) async fn logo(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let profile = app.profile().await?;
+    let logo = profile.logo.as_ref().ok_or(HttpError::NotFound)?;
+    let etag = format!("\"{}\"", logo.version);
+    let is_known = request.headers().get(IF_NONE_MATCH).is_some_and(|known| known == etag.as_str());
+    let mut response = Response::new(answer::bytes(if is_known { Vec::new() } else { logo.webp.to_vec() }));
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, fixed("image/webp"));
+    headers.insert(CACHE_CONTROL, fixed("no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// Gives the server another logo, under the limits of avatars.
+pub(super) async fn put_logo(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let (head, body) = request.into_parts();
+    let mut body = RequestBody::new(body, &app.options);
+    let received = async {
+        let me = administrator::check(&app, &head.headers).await?;
+        let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
+        let logo = form::read_picture("logo", &head.headers, &mut body, &app.avatars, max_bytes).await?;
+        Ok((me.user, logo))
+    };
+    let (user, logo) = match received.await {
+        Ok(received) => received,
+        Err(error) => {
+            // A client that sent `Expect: 100-continue` may not have sent the body.
+            if !head.headers.contains_key(EXPECT) {
+                body.discard().await;
+            }
+            return Err(error);
+        }
+    };
+    let turn = PictureQueue::turn(&app.pictures, user.as_str()).await.map_err(AvatarError::from)?;
+    let picture = logo.picture(turn).await?;
+    let written = Logo::written(picture.webp());
+    let fields = [(ProfileField::Logo, Some(written.as_str()))];
+    app.parts.administration.set_server_profile(&fields, Some(&user), now_ms()).await?;
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
+}
+
+/// Removes the logo of the server.
+pub(super) async fn remove_logo(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let me = administrator::check(&app, request.headers()).await?;
+    let fields = [(ProfileField::Logo, None)];
+    app.parts.administration.set_server_profile(&fields, Some(&me.user), now_ms()).await?;
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
 }

@@ -100,6 +100,12 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         app.parts.sessions.revoke_session(&session.id).await?;
         return Err(HttpError::InvalidCredentials);
     }
+    // Only who knows the password learns of the ban.
+    if !app.parts.administration.banned(std::slice::from_ref(&user.name)).await?.is_empty() {
+        app.metrics.login("banned");
+        app.parts.sessions.revoke_session(&session.id).await?;
+        return Err(HttpError::AccountBanned);
+    }
     app.metrics.login("accepted");
     tracing::info!(user = session.user.as_str(), "signed in");
     let token = app.parts.tokens.issue(now / 1000, session.user.as_str(), session.id.as_str());

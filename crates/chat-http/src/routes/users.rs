@@ -7,10 +7,10 @@ use chat_shard::now_ms;
 use chat_store::User;
 use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::{query, server};
+use super::{administrator, query, server};
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
@@ -23,8 +23,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     let me = SignedIn::check(&app, request.headers()).await?;
     me.note_seen(&app);
     let account = app.parts.users.find_user(&me.user).await?;
-    // A token without a session is another issuer's, who names any user.
-    let is_administrator = me.session.is_some() && app.parts.users.is_administrator(&me.user).await?;
+    let is_administrator = administrator::is_administrator(&app, &me).await?;
     let mut response = answer::json(
         StatusCode::OK,
         &Me {
@@ -144,7 +143,7 @@ pub(super) struct Me<'a> {
 }
 
 /// What a user may do on this server.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum UserRole {

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "as above: a test has no outside")]
 
 mod accounts;
+mod administration;
 mod authorisation;
 mod avatar_files;
 mod avatar_limits;

@@ -1,0 +1,246 @@
+//! Reports of messages: `/api/reports`
+
+use std::sync::Arc;
+
+use chat_core::{Entry, MessagesFrom, PageLimits, Pair, Role, RoomName, Topic, Username};
+use chat_shard::now_ms;
+use chat_store::{NewReport, Report, ReportState, ReportsOf};
+use hyper::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+use super::{accounts, administrator, json, query, room_call};
+use crate::answer::{self, Body, Nothing};
+use crate::app::App;
+use crate::error::HttpError;
+use crate::signed_in::SignedIn;
+
+/// A message, and why it is reported.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ReportOrder {
+    /// The room of the message. Either this or `with`.
+    #[serde(default)]
+    room: Option<String>,
+    /// The other user of the private conversation of the message.
+    #[serde(default)]
+    with: Option<String>,
+    /// The number of the message.
+    seq: u64,
+    /// The reason, in 1 to 500 characters.
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct MadeReport {
+    /// The id of the report.
+    id: u64,
+}
+
+/// Reports a message that the user may read. A message that the same user has reported is
+/// not reported twice.
+pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let me = SignedIn::check(&app, request.headers()).await?;
+    let body = json::read(&app, request).await?;
+    let order: ReportOrder = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    let topic = match (order.room, order.with) {
+        (Some(room), None) if !room.is_empty() => {
+            let room = RoomName::parse(&room)?;
+            room_call::access(&app, &me, &room).await?;
+            Topic::Room(room)
+        }
+        (None, Some(with)) => {
+            let with = Username::known(&with).map_err(|_| HttpError::MessageNotFound)?;
+            Topic::Pair(Pair::new(me.user.clone(), with))
+        }
+        (Some(_), Some(_)) => return Err(HttpError::RoomAndWith),
+        _ => return Err(HttpError::RoomOrWith),
+    };
+    let reason = accounts::reason(&order.reason)?;
+    if reason.is_empty() {
+        return Err(HttpError::ReasonRequired);
+    }
+    message(&app, &topic, order.seq).await?.ok_or(HttpError::MessageNotFound)?;
+    let report = NewReport { topic, seq: order.seq, reporter: me.user, reason, at_ms: now_ms() };
+    let id = app.parts.administration.create_report(&report).await?.ok_or(HttpError::TooManyReports)?;
+    Ok(answer::json(StatusCode::CREATED, &MadeReport { id }))
+}
+
+/// The message with a number, as it is now; `None` if there is none, or it was deleted.
+async fn message(app: &App, topic: &Topic, seq: u64) -> Result<Option<Arc<Entry>>, HttpError> {
+    let one = PageLimits { entries: 1, bytes: usize::MAX };
+    let page = app.parts.log.messages(topic, &MessagesFrom::Numbers(vec![seq]), one).await?;
+    let found = page.entries.into_iter().find(|entry| entry.seq == seq);
+    Ok(found.filter(|entry| entry.body.is_message() && !entry.body.is_deleted()))
+}
+
+/// A page of reports, the newest first: for moderators those of messages in their rooms, for
+/// administrators all.
+pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let me = SignedIn::check(&app, request.headers()).await?;
+    let (mut state, mut before, mut limit) = (None, None, LIMIT_DEFAULT);
+    for parameter in query::parameters(request.uri().query().unwrap_or_default()) {
+        let (key, value) = parameter?;
+        match key {
+            "state" => state = Some(parse_state(&value).ok_or(HttpError::ReportState)?),
+            "before" => before = Some(query::id(&value)?),
+            "limit" => limit = query::limit(&value, LIMIT_MAX)?,
+            _ => {}
+        }
+    }
+    let is_administrator = administrator::is_administrator(&app, &me).await?;
+    let of = if is_administrator { ReportsOf::Everywhere } else { ReportsOf::ModeratedBy(&me.user) };
+    // One more shows whether there is another page.
+    let mut found = app.parts.administration.reports(of, state, before, limit + 1).await?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| has_more).map(|report| report.id.to_string());
+    let mut reports = Vec::with_capacity(found.len());
+    for report in found {
+        reports.push(listed(&app, &me, report).await?);
+    }
+    Ok(answer::json(StatusCode::OK, &ReportList { reports, next }))
+}
+
+/// The most reports in one page.
+pub(super) const LIMIT_MAX: usize = 50;
+const LIMIT_DEFAULT: usize = 50;
+
+/// A report as its reader may see it: with the message, if the reader may read it.
+async fn listed(app: &App, me: &SignedIn, report: Report) -> Result<ListedReport, HttpError> {
+    let may_read = match &report.topic {
+        Topic::Room(room) => match room_call::access(app, me, room).await {
+            Ok(_) => true,
+            Err(HttpError::NotMember) => false,
+            Err(error) => return Err(error),
+        },
+        Topic::Pair(pair) => *pair.low() == me.user || *pair.high() == me.user,
+    };
+    let message = if may_read { message(app, &report.topic, report.seq).await? } else { None };
+    let (room, between) = match &report.topic {
+        Topic::Room(room) => (Some(room.as_str().to_owned()), None),
+        Topic::Pair(pair) => (None, Some([pair.low(), pair.high()].map(|name| name.as_str().to_owned()))),
+    };
+    Ok(ListedReport {
+        id: report.id,
+        room,
+        between,
+        seq: report.seq,
+        from: message.as_ref().map(|message| message.from.as_str().to_owned()),
+        text: message.as_ref().map(|message| message.body.text().to_owned()),
+        reporter: report.reporter.as_str().to_owned(),
+        reason: report.reason,
+        at: report.at_ms / 1000,
+        state: report.state.into(),
+        by: report.changed_by.map(|by| by.as_str().to_owned()),
+    })
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ReportList {
+    /// The reports, the newest first, at most 50.
+    reports: Vec<ListedReport>,
+    /// The value of `before` for the next page. Opaque; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ListedReport {
+    /// Rises with time.
+    id: u64,
+    /// The room of the message; absent for a private one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
+    /// The two users of the private conversation of the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    between: Option<[String; 2]>,
+    /// The number of the message.
+    seq: u64,
+    /// The author. Absent, as `text`, if the message is deleted or the reader of the report
+    /// may not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// The text of the message as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The user who has reported it.
+    reporter: String,
+    reason: String,
+    /// When it was reported, in whole seconds since 1970.
+    at: u64,
+    state: StateName,
+    /// The user who has changed the state last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+/// Whether somebody has dealt with a report.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ReportState"))]
+enum StateName {
+    Open,
+    Done,
+}
+
+fn parse_state(name: &str) -> Option<ReportState> {
+    match name {
+        "open" => Some(ReportState::Open),
+        "done" => Some(ReportState::Done),
+        _ => None,
+    }
+}
+
+impl From<ReportState> for StateName {
+    fn from(state: ReportState) -> Self {
+        match state {
+            ReportState::Open => Self::Open,
+            ReportState::Done => Self::Done,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ReportChanges {
+    state: StateName,
+}
+
+/// Changes the state of a report: moderators in their rooms, administrators everywhere. What
+/// one may not see is not found.
+pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, part, .. } = call;
+    let me = SignedIn::check(&app, request.headers()).await?;
+    let id = query::id(&part).map_err(|_| HttpError::ReportNotFound)?;
+    let body = json::read(&app, request).await?;
+    let ReportChanges { state } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    let administration = &app.parts.administration;
+    let report = administration.report(id).await?.ok_or(HttpError::ReportNotFound)?;
+    if !administrator::is_administrator(&app, &me).await? && !moderates(&app, &me, &report.topic).await? {
+        return Err(HttpError::ReportNotFound);
+    }
+    let state = match state {
+        StateName::Open => ReportState::Open,
+        StateName::Done => ReportState::Done,
+    };
+    if !administration.change_report(id, state, Some(&me.user), now_ms()).await? {
+        return Err(HttpError::ReportNotFound);
+    }
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
+}
+
+async fn moderates(app: &App, me: &SignedIn, topic: &Topic) -> Result<bool, HttpError> {
+    let Topic::Room(room) = topic else { return Ok(false) };
+    match room_call::access(app, me, room).await {
+        Ok(access) => Ok(access.role == Some(Role::Moderator)),
+        Err(HttpError::NotMember) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,41 @@
+//! `POST /api/setup`
+
+use chat_shard::now_ms;
+use chat_store::RoleChange;
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::call::Call;
+use super::json;
+use crate::answer::{self, Body, Nothing};
+use crate::error::HttpError;
+use crate::signed_in::SignedIn;
+
+/// The code that the server prints at its start while there is no administrator.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SetupCode {
+    /// Case, spaces and hyphens do not matter.
+    #[serde(default)]
+    code: String,
+}
+
+/// Makes the user who has the set-up code the first administrator. A wrong code, and any
+/// code once there is an administrator, are answered alike.
+pub(super) async fn set_up(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let me = SignedIn::check(&app, request.headers()).await?;
+    let body = json::read(&app, request).await?;
+    let SetupCode { code } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    // A token without a session is another issuer's, who names any user.
+    if me.session.is_none() || !app.parts.tokens.is_set_up_code(&code) {
+        return Err(HttpError::SecretNotFound);
+    }
+    match app.parts.administration.set_up(&me.user, now_ms()).await? {
+        Some(RoleChange::Done) => {
+            tracing::warn!(user = me.user.as_str(), "became the first administrator by the set-up code");
+            Ok(answer::json(StatusCode::OK, &Nothing {}))
+        }
+        _ => Err(HttpError::SecretNotFound),
+    }
+}

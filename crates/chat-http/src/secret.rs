@@ -1,0 +1,50 @@
+//! Secrets in links: of invitations, and of links that set a password.
+
+use chat_core::SecretHash;
+use rand::Rng as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::hex;
+
+/// A secret of 128 random bits, in hexadecimal digits. Only its hash is stored.
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// A new secret.
+    pub(crate) fn random() -> Self {
+        Self(hex::encode(&rand::rng().random::<[u8; 16]>()))
+    }
+
+    /// The text in the link.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash that is stored.
+    pub(crate) fn hash(&self) -> SecretHash {
+        hash(&self.0)
+    }
+}
+
+/// The hash of the text in a link.
+pub(crate) fn hash(secret: &str) -> SecretHash {
+    SecretHash::from_bytes(Sha256::digest(secret).into())
+}
+
+/// A public id of 64 random bits.
+pub(crate) fn random_id() -> String {
+    hex::encode(&rand::rng().random::<[u8; 8]>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_by_its_text() {
+        let secret = Secret::random();
+        assert_eq!(secret.as_str().len(), 32);
+        assert_eq!(hash(secret.as_str()), secret.hash());
+        assert_ne!(hash("other"), secret.hash());
+    }
+}

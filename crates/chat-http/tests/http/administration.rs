@@ -1,0 +1,347 @@
+//! What administrators and moderators do.
+
+use chat_core::{SecretHash, Username};
+use chat_http::Registration;
+use chat_store::{AdministrationRepository as _, NewInvite};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::external_tokens::signed;
+use crate::harness::{Chat, Reply, now};
+use crate::pictures::png;
+use crate::rooms::{path, promote};
+use crate::wire::Wire;
+
+/// A chat with the administrator `root`, and the cookie of that user.
+async fn administered(change: impl FnOnce(&mut chat_http::HttpOptions)) -> (Chat, String) {
+    let chat = Chat::with(change).await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    (chat, root)
+}
+
+fn done(reply: &Reply) {
+    assert_eq!((reply.status, reply.json()), (200, json!({})), "{reply:?}");
+}
+
+/// The actions in the audit log with their targets, the oldest first.
+async fn audit(chat: &Chat, cookie: &str) -> Vec<(String, String)> {
+    let reply = chat.get("/api/audit", cookie).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let json = reply.json();
+    let mut entries: Vec<(String, String)> = json["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let text = |key: &str| entry[key].as_str().unwrap().to_owned();
+            assert!(entry["at"].as_u64().unwrap().abs_diff(now()) < 600, "{entry}");
+            (text("action"), text("target"))
+        })
+        .collect();
+    entries.reverse();
+    entries
+}
+
+#[tokio::test]
+async fn only_administrators_administer() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    chat.register("bob", "password").await;
+    let external = format!("auth={}", signed("anna"));
+    for (method, path, body) in [
+        ("PATCH", "/api/server", json!({ "title": "Mine" })),
+        ("DELETE", "/api/server/logo", json!({})),
+        ("POST", "/api/invites", json!({})),
+        ("GET", "/api/bans", json!({})),
+        ("PUT", "/api/users/bob/ban", json!({})),
+        ("DELETE", "/api/users/bob/ban", json!({})),
+        ("PATCH", "/api/users/bob", json!({ "role": "administrator" })),
+        ("POST", "/api/users/bob/password", json!({})),
+        ("GET", "/api/audit", json!({})),
+    ] {
+        for cookie in [&alice, &external] {
+            let reply = chat.json(method, path, cookie, body.clone()).await;
+            assert_eq!(reply.refusal(), (403, "only administrators may do this".to_owned()), "{method} {path}");
+        }
+        assert_eq!(chat.json(method, path, "", body).await.status, 401, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_set_up_code_makes_the_first_administrator_and_no_other() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    let bob = chat.sign_in("bob").await;
+    assert_eq!(chat.get("/api/server", "").await.json()["setup"], true);
+    let code = crate::harness::tokens().set_up_code();
+    let set_up = |code: String, cookie: String| {
+        let chat = &chat;
+        async move { chat.json("POST", "/api/setup", &cookie, json!({ "code": code })).await }
+    };
+    assert_eq!(set_up(code.clone(), String::new()).await.status, 401);
+    assert_eq!(set_up("AAAA-AAAA-AAAA-AAAA".to_owned(), alice.clone()).await.status, 404);
+    assert_eq!(set_up(String::new(), alice.clone()).await.status, 404);
+
+    let typed = format!(" {} ", code.to_lowercase().replace('-', " "));
+    done(&set_up(typed, alice.clone()).await);
+    done(&set_up(code.clone(), alice.clone()).await);
+    assert_eq!(set_up(code, bob).await.status, 404, "there is an administrator");
+    assert_eq!(chat.get("/api/me", &alice).await.json()["role"], "administrator");
+    assert_eq!(audit(&chat, &alice).await[0].0, "setup");
+}
+
+#[tokio::test]
+async fn administrators_change_the_profile_of_the_server() {
+    let (chat, root) = administered(|options| options.title = "Set".to_owned()).await;
+    assert_eq!(chat.get("/api/server", "").await.json()["title"], "Set");
+    let changes = json!({ "title": " Наш чат ", "welcome": "Hello\n", "accent": "teal" });
+    done(&chat.json("PATCH", "/api/server", &root, changes).await);
+    for refused in [
+        json!({ "title": " " }),
+        json!({ "title": "x".repeat(65) }),
+        json!({ "welcome": "x".repeat(501) }),
+        json!({ "accent": "beige" }),
+        json!([]),
+    ] {
+        let reply = chat.json("PATCH", "/api/server", &root, refused.clone()).await;
+        assert_eq!(reply.status, 400, "{refused}");
+    }
+
+    let form = crate::harness::form(&[("logo", Some("logo.png"), &png())]);
+    let headers = [("Cookie", root.as_str()), ("Content-Type", crate::harness::FORM)];
+    done(&chat.call("PUT", "/api/server/logo", &headers, &form).await);
+    let empty = crate::harness::form(&[("other", Some("logo.png"), &png())]);
+    let refused = chat.call("PUT", "/api/server/logo", &headers, &empty).await;
+    assert_eq!(refused.refusal(), (400, "a picture is required in the field logo".to_owned()));
+
+    // The profile is reused for a second.
+    let mut server = Value::Null;
+    for _ in 0..200 {
+        server = chat.get("/api/server", "").await.json();
+        if server["logo"].is_string() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!((&server["title"], &server["accent"]), (&json!("Наш чат"), &json!("teal")), "{server}");
+    let logo = chat.get(server["logo"].as_str().unwrap(), "").await;
+    assert_eq!((logo.status, logo.header("content-type")), (200, Some("image/webp")));
+    let etag = logo.header("etag").unwrap().to_owned();
+    let known = chat.call("GET", "/api/server/logo", &[("If-None-Match", &etag)], b"").await;
+    assert_eq!((known.status, known.body.len()), (304, 0));
+
+    let actions: Vec<_> = audit(&chat, &root).await.into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["server.change", "server.change"]);
+}
+
+#[tokio::test]
+async fn an_invitation_makes_its_user_a_member_as_often_as_it_says() {
+    let chat = Chat::start().await;
+    let (alice, bob, carol) = (chat.sign_in("alice").await, chat.sign_in("bob").await, chat.sign_in("carol").await);
+    let room = chat.create_room(&alice, json!({ "title": "Kitchen", "access": "closed" })).await;
+    let invite = json!({ "room": room, "uses": 1, "days": 2 });
+    assert_eq!(chat.json("POST", "/api/invites", &bob, invite.clone()).await.status, 403, "no member");
+    let made = chat.json("POST", "/api/invites", &alice, invite).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let made = made.json();
+    assert_eq!((&made["title"], &made["uses"], &made["used"]), (&json!("Kitchen"), &json!(1), &json!(0)));
+    let secret = made["secret"].as_str().unwrap();
+    assert_eq!(made["url"], format!("/join/{secret}"));
+    let join = format!("/api/join/{secret}");
+
+    let shown = chat.get(&join, "").await.json();
+    assert_eq!(shown, json!({ "by": "alice", "avatar": "", "title": "Kitchen", "to_room": true }));
+    assert_eq!(chat.json("POST", &join, "", json!({})).await.status, 401);
+    // Somebody who is a member uses nothing.
+    assert_eq!(chat.json("POST", &join, &alice, json!({})).await.json(), json!({ "room": room }));
+    assert_eq!(chat.json("POST", &join, &bob, json!({})).await.json(), json!({ "room": room }));
+    assert_eq!(chat.get(&path(&room), &bob).await.status, 200);
+    let unknown = format!("/api/join/{}", "0".repeat(32));
+    for path in [&join, &unknown] {
+        let sentence = (404, "this link or code is not valid (any more)".to_owned());
+        assert_eq!(chat.json("POST", path, &carol, json!({})).await.refusal(), sentence);
+        assert_eq!(chat.get(path, "").await.refusal(), sentence);
+    }
+    assert_eq!(chat.get(&path(&room), &carol).await.status, 403);
+}
+
+#[tokio::test]
+async fn an_invitation_is_listed_and_withdrawn() {
+    let (chat, root) = administered(|_| ()).await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let room = chat.create_room(&alice, json!({ "title": "Garden" })).await;
+    let made = chat.json("POST", "/api/invites", &alice, json!({ "room": room })).await.json();
+    let id = made["id"].as_str().unwrap();
+    let listed = |reply: Reply| reply.json()["invites"].as_array().unwrap().len();
+    assert_eq!(listed(chat.get("/api/invites", &alice).await), 1);
+    assert_eq!(listed(chat.get("/api/invites", &bob).await), 0);
+    assert_eq!(listed(chat.get("/api/invites", &root).await), 1);
+    assert!(!chat.get("/api/invites", &root).await.json().to_string().contains(made["secret"].as_str().unwrap()));
+
+    let withdraw = format!("/api/invites/{id}");
+    assert_eq!(chat.json("DELETE", &withdraw, &bob, json!({})).await.status, 404);
+    done(&chat.json("DELETE", &withdraw, &root, json!({})).await);
+    assert_eq!(chat.json("DELETE", &withdraw, &alice, json!({})).await.status, 404);
+    let join = format!("/api/join/{}", made["secret"].as_str().unwrap());
+    assert_eq!(chat.get(&join, "").await.status, 404);
+    for refused in [json!({ "uses": 0 }), json!({ "uses": 10_001 }), json!({ "days": 0 }), json!({ "days": 366 })] {
+        assert_eq!(chat.json("POST", "/api/invites", &root, refused.clone()).await.status, 400, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_invitation_cannot_register_where_one_is_needed() {
+    let chat = Chat::with(|options| options.registration = Registration::Invite).await;
+    let secret = "00112233445566778899aabbccddeeff";
+    let invite = NewInvite {
+        id: "id".to_owned(),
+        secret: SecretHash::from_bytes(Sha256::digest(secret).into()),
+        by: Username::known("anna").unwrap(),
+        room: None,
+        uses_max: Some(1),
+        created_at_ms: 1,
+        expires_at_ms: None,
+    };
+    assert!(chat.store.memory.create_invite(&invite).await.unwrap());
+    assert_eq!(chat.get("/api/server", "").await.json()["registration"], "invite");
+    let refused = chat.register("bob", "password").await;
+    assert_eq!(refused.refusal(), (403, "an invitation is needed to register here".to_owned()));
+    let register = |name: &'static str, secret: String| {
+        let chat = &chat;
+        async move {
+            let fields: [(&str, Option<&str>, &[u8]); 3] = [
+                ("username", None, name.as_bytes()),
+                ("password", None, b"a long one"),
+                ("invite", None, secret.as_bytes()),
+            ];
+            chat.register_form(&fields).await
+        }
+    };
+    assert_eq!(register("bob", "0".repeat(32)).await.status, 404);
+    assert_eq!(register("bob", secret.to_owned()).await.status, 200);
+    assert_eq!(register("carol", secret.to_owned()).await.status, 404, "it was used");
+}
+
+#[tokio::test]
+async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
+    let (chat, root) = administered(|_| ()).await;
+    let bob = chat.sign_in("bob").await;
+    let mut socket = Wire::open_v2(&chat, &bob).await;
+    done(&chat.json("PUT", "/api/users/bob/ban", &root, json!({ "reason": "Spam" })).await);
+    assert_eq!(socket.close_code().await, Some(4001));
+    assert_eq!(chat.get("/api/me", &bob).await.status, 401);
+    let refused = chat.login("bob", "password").await;
+    assert_eq!(refused.refusal(), (403, "this account is banned here".to_owned()));
+    assert_eq!(chat.login("bob", "another").await.status, 401, "a wrong password says nothing of the ban");
+    let external = format!("auth={}", signed("bob"));
+    assert_eq!(chat.get("/api/me", &external).await.status, 401, "a token of another issuer");
+
+    let listed = chat.get("/api/bans", &root).await.json();
+    assert_eq!(listed["bans"][0]["username"], "bob", "{listed}");
+    assert_eq!(listed["bans"][0]["reason"], "Spam");
+    done(&chat.json("DELETE", "/api/users/bob/ban", &root, json!({})).await);
+    done(&chat.json("DELETE", "/api/users/bob/ban", &root, json!({})).await);
+    assert_eq!(chat.login("bob", "password").await.status, 200);
+    let audit = audit(&chat, &root).await;
+    let of_bob = |action: &str| (action.to_owned(), "bob".to_owned());
+    assert_eq!(audit, [of_bob("user.ban"), of_bob("user.unban")]);
+}
+
+#[tokio::test]
+async fn administrators_are_demoted_before_they_are_banned_and_the_last_one_stays() {
+    let (chat, root) = administered(|_| ()).await;
+    let bob = chat.sign_in("bob").await;
+    let role = |role: &str| json!({ "role": role });
+    assert_eq!(chat.json("PATCH", "/api/users/anna", &root, role("member")).await.status, 409, "the last one");
+    done(&chat.json("PATCH", "/api/users/bob", &root, role("administrator")).await);
+    assert_eq!(chat.get("/api/me", &bob).await.json()["role"], "administrator");
+    let refused = chat.json("PUT", "/api/users/bob/ban", &root, json!({})).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    done(&chat.json("PATCH", "/api/users/bob", &root, role("member")).await);
+    assert_eq!(chat.get("/api/me", &bob).await.json()["role"], "member");
+    done(&chat.json("PUT", "/api/users/bob/ban", &root, json!({})).await);
+    let refused = chat.json("PATCH", "/api/users/bob", &root, role("administrator")).await;
+    assert_eq!(refused.refusal().1, "a banned user cannot become an administrator");
+    for (method, path) in [("PUT", "/api/users/nobody/ban"), ("PATCH", "/api/users/nobody")] {
+        let reply = chat.json(method, path, &root, role("administrator")).await;
+        assert_eq!(reply.status, 404, "{method} {path}");
+    }
+    assert_eq!(chat.json("PATCH", "/api/users/bob", &root, role("king")).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_link_sets_a_password_once() {
+    let (chat, root) = administered(|_| ()).await;
+    let bob = chat.sign_in("bob").await;
+    let made = chat.json("POST", "/api/users/bob/password", &root, json!({})).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let earlier = made.json()["secret"].as_str().unwrap().to_owned();
+    let made = chat.json("POST", "/api/users/bob/password", &root, json!({})).await.json();
+    assert!(made["expires"].as_u64().unwrap().abs_diff(now() + 24 * 60 * 60) < 600, "{made}");
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    let set = |secret: &str, new: &str| {
+        let (chat, body) = (&chat, json!({ "secret": secret, "new": new }));
+        async move { chat.json("POST", "/api/password", "", body).await }
+    };
+    assert_eq!(set(&earlier, "another one").await.status, 404, "it was replaced");
+    assert_eq!(set(&secret, "short").await.status, 400, "the link can still be used");
+    done(&set(&secret, "another one").await);
+    assert_eq!(set(&secret, "a third one").await.status, 404);
+    assert_eq!(chat.get("/api/me", &bob).await.status, 401, "all sessions have ended");
+    assert_eq!(chat.login("bob", "password").await.status, 401);
+    assert_eq!(chat.login("bob", "another one").await.status, 200);
+    assert_eq!(chat.json("POST", "/api/users/nobody/password", &root, json!({})).await.status, 404);
+}
+
+#[tokio::test]
+async fn reports_reach_moderators_and_administrators() {
+    let (chat, root) = administered(|_| ()).await;
+    let (alice, bob, carol) = (chat.sign_in("alice").await, chat.sign_in("bob").await, chat.sign_in("carol").await);
+    let room = chat.create_room(&alice, json!({ "title": "Kitchen", "access": "closed", "members": ["bob"] })).await;
+    let mut socket = Wire::open_v2(&chat, &bob).await;
+    socket.send(&json!({ "type": "message", "room": room, "text": "Buy this", "nonce": "n" })).await;
+    socket.next_of("ack").await;
+    let report = |reason: &str| json!({ "room": room, "seq": 1, "reason": reason });
+    assert_eq!(chat.json("POST", "/api/reports", &carol, report("Spam")).await.status, 403, "may not read it");
+    assert_eq!(chat.json("POST", "/api/reports", &alice, report(" ")).await.status, 400);
+    let beyond = json!({ "room": room, "seq": 2, "reason": "Spam" });
+    assert_eq!(chat.json("POST", "/api/reports", &alice, beyond).await.status, 404);
+    let made = chat.json("POST", "/api/reports", &bob, report("Spam")).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(chat.json("POST", "/api/reports", &bob, report("Spam")).await.json(), made.json(), "once");
+    let id = made.json()["id"].as_u64().unwrap();
+
+    let listed = chat.get("/api/reports", &alice).await.json();
+    assert_eq!(listed["reports"][0]["text"], "Buy this", "{listed}");
+    assert_eq!(chat.get("/api/reports", &bob).await.json()["reports"], json!([]), "no moderator");
+    // The administrator sees the report, and not what is said in a closed room.
+    let listed = chat.get("/api/reports", &root).await.json();
+    assert_eq!((&listed["reports"][0]["seq"], listed["reports"][0].get("text")), (&json!(1), None), "{listed}");
+
+    let change = format!("/api/reports/{id}");
+    assert_eq!(chat.json("PATCH", &change, &bob, json!({ "state": "done" })).await.status, 404);
+    done(&chat.json("PATCH", &change, &alice, json!({ "state": "done" })).await);
+    assert_eq!(chat.get("/api/reports?state=open", &root).await.json()["reports"], json!([]));
+    assert_eq!(chat.get("/api/reports?state=done", &root).await.json()["reports"][0]["by"], "alice");
+    assert_eq!(chat.json("PATCH", "/api/reports/999", &root, json!({ "state": "done" })).await.status, 404);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_read_in_pages() {
+    let (chat, root) = administered(|_| ()).await;
+    for name in ["b1", "b2", "b3"] {
+        chat.register(name, "password").await;
+        done(&chat.json("PUT", &format!("/api/users/{name}/ban"), &root, json!({})).await);
+    }
+    let first = chat.get("/api/audit?limit=2", &root).await.json();
+    let targets = |page: &Value| {
+        let entries = page["entries"].as_array().unwrap().iter();
+        entries.map(|entry| entry["target"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(&first), ["b3", "b2"]);
+    let rest = format!("/api/audit?limit=2&before={}", first["next"].as_str().unwrap());
+    let rest = chat.get(&rest, &root).await.json();
+    assert_eq!((targets(&rest), rest.get("next")), (vec!["b1".to_owned()], None));
+    assert_eq!(chat.get("/api/audit?before=x", &root).await.status, 400);
+}
