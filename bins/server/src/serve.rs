@@ -104,7 +104,10 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
     println!("The chat is open: {page}");
     if !has_administrator {
-        println!("To become its administrator, sign in at {}/#setup={set_up_code}", page.trim_end_matches('/'));
+        println!(
+            "To become its administrator, sign in at {}/#setup={set_up_code}",
+            page.trim_end_matches('/')
+        );
     }
     Ok(Started { server, stores, lock })
 }

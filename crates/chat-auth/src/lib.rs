@@ -36,8 +36,8 @@ mod old_hash;
 mod password;
 mod passwords;
 mod secret;
-mod sign_in_limiter;
 mod set_up_code;
+mod sign_in_limiter;
 mod tokens;
 mod verdict;
 

@@ -67,7 +67,10 @@ mod tests {
             ..HttpOptions::default()
         };
         let profile = Profile::new(ServerProfile::default(), &options);
-        assert_eq!((&*profile.title, &*profile.welcome, profile.accent), ("Set", "Hello", Some(Accent::Teal)));
+        assert_eq!(
+            (&*profile.title, &*profile.welcome, profile.accent),
+            ("Set", "Hello", Some(Accent::Teal))
+        );
         assert!(profile.logo.is_none());
 
         let changed = ServerProfile {

@@ -87,7 +87,11 @@ const ROUTES: &[Route] = &[
         path: "/api/users/{name}/ban",
         handler: |call| Box::pin(bans::remove(call)),
     },
-    Route { method: Method::PATCH, path: "/api/users/{name}", handler: |call| Box::pin(accounts::change(call)) },
+    Route {
+        method: Method::PATCH,
+        path: "/api/users/{name}",
+        handler: |call| Box::pin(accounts::change(call)),
+    },
     Route {
         method: Method::POST,
         path: "/api/users/{name}/password",

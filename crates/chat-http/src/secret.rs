@@ -1,7 +1,6 @@
 //! Secrets in links: of invitations, and of links that set a password.
 
 use chat_core::SecretHash;
-use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::hex;
@@ -12,7 +11,7 @@ pub(crate) struct Secret(String);
 impl Secret {
     /// A new secret.
     pub(crate) fn random() -> Self {
-        Self(hex::encode(&rand::rng().random::<[u8; 16]>()))
+        Self(hex::encode(&rand::random::<[u8; 16]>()))
     }
 
     /// The text in the link.
@@ -33,7 +32,7 @@ pub(crate) fn hash(secret: &str) -> SecretHash {
 
 /// A public id of 64 random bits.
 pub(crate) fn random_id() -> String {
-    hex::encode(&rand::rng().random::<[u8; 8]>())
+    hex::encode(&rand::random::<[u8; 8]>())
 }
 
 #[cfg(test)]

@@ -47,15 +47,13 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let body = json::read(&app, request).await?;
     let AccountChanges { role } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let is_administrator = matches!(role, UserRole::Administrator);
-    if is_administrator && app.parts.administration.find_ban(&user).await?.is_some() {
-        return Err(HttpError::Banned);
-    }
     let administration = &app.parts.administration;
     match administration.set_role(&user, is_administrator, Some(&me.user), now_ms()).await? {
         RoleChange::Done => {
             tracing::warn!(user = user.as_str(), by = me.user.as_str(), is_administrator, "changed a role");
             Ok(answer::json(StatusCode::OK, &Nothing {}))
         }
+        RoleChange::Banned => Err(HttpError::Banned),
         RoleChange::NoPassword => Err(HttpError::UserNotFound),
         RoleChange::LastAdministrator => Err(HttpError::LastAdministrator),
     }
@@ -80,7 +78,8 @@ pub(super) async fn create_password_link(call: Call) -> Result<Response<Body>, H
     let user = named(&part)?;
     let secret = Secret::random();
     let now = now_ms();
-    let link = NewPasswordLink { user, secret: secret.hash(), expires_at_ms: now + PASSWORD_LINK_LIFETIME_MS };
+    let link =
+        NewPasswordLink { user, secret: secret.hash(), expires_at_ms: now + PASSWORD_LINK_LIFETIME_MS };
     if !app.parts.administration.create_password_link(&link, Some(&me.user), now).await? {
         return Err(HttpError::UserNotFound);
     }

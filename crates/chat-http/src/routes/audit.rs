@@ -2,7 +2,7 @@
 
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::{administrator, query};
@@ -32,10 +32,10 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         .map(|entry| ListedEntry {
             id: entry.id,
             at: entry.at_ms / 1000,
-            by: entry.by.map(|by| by.as_str().to_owned()),
+            by: administrator::shown(entry.by.as_ref()),
             action: entry.action.as_str(),
             target: entry.target,
-            details: entry.details,
+            details: entry.details.and_then(|details| details.as_object().cloned()),
         })
         .collect();
     Ok(answer::json(StatusCode::OK, &AuditLog { entries, next }))
@@ -62,8 +62,8 @@ struct ListedEntry {
     id: u64,
     /// When it was done, in whole seconds since 1970.
     at: u64,
-    /// The user who did it; `null` for the operator of the server.
-    by: Option<String>,
+    /// The user who did it; `server` for the operator, whose name nobody can register.
+    by: String,
     /// What was done, such as `user.ban`.
     action: &'static str,
     /// To whom or what: a user, a room, the id of an invitation or a report; empty for the
@@ -71,5 +71,5 @@ struct ListedEntry {
     target: String,
     /// Further facts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Value>,
+    details: Option<Map<String, Value>>,
 }

@@ -85,7 +85,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         .into_iter()
         .map(|ban| ListedBan {
             username: ban.user.as_str().to_owned(),
-            by: ban.by.map(|by| by.as_str().to_owned()),
+            by: administrator::shown(ban.by.as_ref()),
             at: ban.at_ms / 1000,
             reason: ban.reason,
             deleting: ban.is_deleting,
@@ -113,8 +113,8 @@ pub(super) struct BanList {
 struct ListedBan {
     /// The name in its exact spelling.
     username: String,
-    /// The administrator; `null` for the operator of the server.
-    by: Option<String>,
+    /// The administrator; `server` for the operator.
+    by: String,
     /// When the user was banned, in whole seconds since 1970.
     at: u64,
     /// The reason; empty if none was given.

@@ -106,7 +106,8 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let body = json::read(&app, request).await?;
     let changes: ServerChanges = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let title = changes.title.as_deref().map(parse_room_title).transpose()?;
-    let welcome = changes.welcome.as_deref().map(parse_welcome).transpose().map_err(|_| HttpError::Welcome)?;
+    let welcome =
+        changes.welcome.as_deref().map(parse_welcome).transpose().map_err(|_| HttpError::Welcome)?;
     let mut fields = Vec::new();
     if let Some(title) = &title {
         fields.push((ProfileField::Title, Some(title.as_str())));

@@ -95,15 +95,14 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         last_seen_at_ms: now,
     };
     let is_open = app.parts.sessions.open_session(&session).await?;
-    if !is_open || was_overtaken(&app, &user).await? {
+    if was_overtaken(&app, &user).await? {
         app.metrics.login("refused");
         app.parts.sessions.revoke_session(&session.id).await?;
         return Err(HttpError::InvalidCredentials);
     }
-    // Only who knows the password learns of the ban.
-    if !app.parts.administration.banned(std::slice::from_ref(&user.name)).await?.is_empty() {
+    if !is_open {
+        // Only who knows the password learns of the ban.
         app.metrics.login("banned");
-        app.parts.sessions.revoke_session(&session.id).await?;
         return Err(HttpError::AccountBanned);
     }
     app.metrics.login("accepted");
