@@ -39,7 +39,7 @@ export function room(name) {
 }
 
 /**
- * @param {{ title: string, description?: string, access?: Access, members?: string[] }} wanted
+ * @param {{ title: string, name?: string, description?: string, access?: Access, members?: string[] }} wanted
  * @returns {Promise<Room>}
  */
 export function create(wanted) {

@@ -2,6 +2,7 @@
 // last until the page is closed.
 
 /** @typedef {import("./logic/conversation.js").Key} Key */
+/** @typedef {"hello" | "invite" | "room"} Step */
 /** @typedef {{ kind: "reply" | "edit", seq?: number, nonce?: string }} DraftAbout the message by its number, or by its nonce while it has none */
 
 /** Settings of this browser, for all its users. */
@@ -78,6 +79,15 @@ export class Memory {
 
   set last(value) {
     write(this.keyOf("last"), JSON.stringify(value));
+  }
+
+  /** What a new user has not done yet of what the welcome names. @returns {Step[]} */
+  get steps() {
+    return json(this.keyOf("steps")) ?? [];
+  }
+
+  set steps(value) {
+    write(this.keyOf("steps"), value.length > 0 ? JSON.stringify(value) : null);
   }
 
   get notifies() {

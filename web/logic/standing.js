@@ -4,10 +4,10 @@
 
 /**
  * `write`: the box is there. `join`: the user reads as a guest. `archived`: nobody
- * writes. The others say why the room cannot be read: it is closed to the user
+ * writes. `unmade`: there is no such room, and the user may make it. The others say why the room cannot be read: it is closed to the user
  * (`forbidden`), there is none and the user may not make it (`missing`), the user was
  * `removed`, it was `closed`, or the user has `left` it.
- * @typedef {"write" | "join" | "archived" | "forbidden" | "missing" | "removed" | "closed" | "left"} Standing
+ * @typedef {"write" | "join" | "archived" | "unmade" | "forbidden" | "missing" | "removed" | "closed" | "left"} Standing
  */
 
 /**
@@ -28,6 +28,9 @@ export function standingOf({ place, room, about, isMissing = false, start, write
   }
   if (place.archived || about?.archived) {
     return "archived";
+  }
+  if (isMissing && place.role === null && start === 0 && writers === 0) {
+    return "unmade";
   }
   // A room without members and messages is the user's who writes first, and who came
   // first keeps the box when others write. As writing makes members, and the server may

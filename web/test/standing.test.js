@@ -44,6 +44,13 @@ test("nobody writes in an archived room", () => {
   assert.equal(standingOf({ ...guest, about: { members: 2, archived: true } }), "archived");
 });
 
+test("a room that does not exist is offered to whoever comes first", () => {
+  const missing = { ...guest, start: 0, isMissing: true };
+  assert.equal(standingOf(missing), "unmade");
+  assert.equal(standingOf({ ...missing, writers: 1 }), "write", "somebody has made it by writing");
+  assert.equal(standingOf({ ...missing, place: member.place }), "write");
+});
+
 test("a room that cannot be read says why", () => {
   for (const [reason, standing] of /** @type {const} */ ([["removed", "removed"], ["closed", "closed"], ["left", "left"], ["forbidden", "forbidden"], ["not_found", "forbidden"]])) {
     assert.equal(standingOf({ ...guest, room: { status: "refused", reason } }), standing);

@@ -108,6 +108,9 @@ export class Above {
     this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
     this.#reactions = new Reactions(client, directory, hooks);
     this.#welcome = new Welcome(client, directory, {
+      memory: hooks.memory,
+      isReadable: () => this.#foot.isReadable,
+      hello: () => this.#hello(),
       newRoom: () => this.newRoom.open(),
       invite: () => this.copy(new URL("/", location.href).href, t.addressCopied),
     });
@@ -167,6 +170,11 @@ export class Above {
     if (open === null || (this.details.isOpen && this.details.isPinned)) return false;
     open.close(true);
     return true;
+  }
+
+  /** Puts a greeting into the box; a guest of the room joins it before. */
+  async #hello() {
+    if (await this.#foot.join()) this.#hooks.composer.insert(t.hello);
   }
 
   /** Copies the address of the open conversation. */

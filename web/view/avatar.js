@@ -64,7 +64,8 @@ export function knowPicture(name, address) {
 }
 
 /**
- * Whether the server has said that there is no account of this name.
+ * Whether the server has said that there is no account of this name. When it does so, the
+ * document gets an event `nobody`.
  * @param {string} name
  */
 export function isNobody(name) {
@@ -118,7 +119,10 @@ async function ask(name) {
     // A user without an account has no picture. Other errors may be temporary.
     const isUnknown = error instanceof api.ApiError && error.status === 404;
     isUnknown ? pictures.set(name, "") : pictures.delete(name);
-    if (isUnknown && nobodies.size < PICTURES_MAX) nobodies.add(name);
+    if (isUnknown && nobodies.size < PICTURES_MAX) {
+      nobodies.add(name);
+      document.dispatchEvent(new Event("nobody"));
+    }
     return "";
   } finally {
     asking -= 1;

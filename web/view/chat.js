@@ -403,6 +403,7 @@ export class Chat {
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     addEventListener("blur", () => this.#list.away(), { signal });
     addEventListener("focus", () => this.#list.update(), { signal });
+    document.addEventListener("nobody", () => this.#list.update(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.#list.update(), { signal });
     navigator.serviceWorker?.addEventListener("message", ({ data }) => this.#goTo(new URL(data, location.href)), { signal });
     addEventListener("online", () => this.#show(), { signal });

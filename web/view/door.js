@@ -2,7 +2,7 @@
 
 import { login, register } from "../account.js";
 import { NAME_MAX_CHARS } from "../logic/address.js";
-import { settings } from "../settings.js";
+import { Memory, settings } from "../settings.js";
 import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, titleOf, translate } from "../words.js";
@@ -137,6 +137,7 @@ export class Door {
       form.set("avatar", picture, "avatar.png");
     }
     await register(form);
+    new Memory(name.trim().normalize("NFC")).steps = ["hello", "invite", "room"];
     await login(name.trim(), password);
   }
 

@@ -8,6 +8,7 @@ import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
+import { drawing } from "./drawings.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
@@ -71,9 +72,9 @@ export class Foot {
     if (standing === "join" && key) {
       this.#bar.replaceChildren(...this.#invitation(key, title, room?.members ?? null));
     } else if (standing === "archived") {
-      this.#bar.replaceChildren(element("p", "", t.archivedHint));
+      this.#bar.replaceChildren(...this.#archived(key));
     } else if (isRefused) {
-      this.#page.replaceChildren(...this.#refusal(standing));
+      this.#page.replaceChildren(...(standing === "unmade" && key ? this.#offer(key, title) : this.#refusal(standing)));
     }
     if (hadFocus) {
       // The keyboard is where the user was, and not at the beginning of the page.
@@ -125,8 +126,11 @@ export class Foot {
     const about = { key, room: /** @type {rooms.Room | null} */ (null), isAnswered: false, isMissing: false };
     this.#about = about;
     try {
-      about.room = await rooms.room(key.slice(1));
-      this.#hooks.step({ type: "rooms", rooms: [about.room] });
+      const room = await rooms.room(key.slice(1));
+      about.room = room;
+      // A join makes a room for as long as somebody is in it. Nobody has given it anything.
+      about.isMissing = room.members === 0 && room.title === room.name && room.description === "" && !room.archived;
+      this.#hooks.step({ type: "rooms", rooms: [room] });
     } catch (error) {
       // The join says whether the room may be read; without the rest, the bar says less.
       about.isMissing = error instanceof ApiError && (error.status === 404 || /^only administrators create/.test(error.sentence));
@@ -146,24 +150,84 @@ export class Foot {
     wrong.role = "alert";
     const isFirst = [...this.#client.account.places.values()].every((place) => place.role === null || place.key.startsWith("@"));
     const hint = isFirst ? t.joinHint : t.guestHint;
-    const about = button("about", isolated(title, "title"), element("small", "", members === null ? hint : `${t.members(members)} · ${hint}`));
+    const about = button("joining", isolated(title, "title"), element("small", "", members === null ? hint : `${t.members(members)} · ${hint}`));
     about.title = t.details;
     about.addEventListener("click", () => this.#hooks.details());
-    join.addEventListener("click", async () => {
-      if (join.ariaBusy === "true") return;
-      join.ariaBusy = "true";
-      try {
-        await rooms.join(key.slice(1));
-        const room = this.#about?.room;
-        if (room) this.#hooks.step({ type: "rooms", rooms: [{ ...room, member: true }] });
-        this.#hooks.changed();
-      } catch (error) {
-        wrong.textContent = wording(error)[1];
-      } finally {
-        join.ariaBusy = null;
-      }
-    });
+    join.addEventListener("click", () => busy(join, wrong, () => this.#join(key)));
     return [about, join, wrong];
+  }
+
+  /** Whether the user may read what is open. */
+  get isReadable() {
+    return !REFUSED.includes(this.#now.standing);
+  }
+
+  /** Joins the open room, if the user reads it as a guest. @returns whether the user may write in it */
+  async join() {
+    const { key, standing } = this.#now;
+    if (standing === "join" && key) {
+      await this.#join(key).catch(() => {});
+      this.update();
+    }
+    return this.#now.standing === "write";
+  }
+
+  /** @param {Key} key */
+  async #join(key) {
+    await rooms.join(key.slice(1));
+    const room = this.#about?.room;
+    if (room) this.#hooks.step({ type: "rooms", rooms: [{ ...room, member: true }] });
+    this.#hooks.changed();
+  }
+
+  /** @param {Key | null} key */
+  #archived(key) {
+    const words = element("p", "", symbol("archive"), element("span", "", t.archivedHint));
+    if (!key || (this.#client.account.of(key).role !== "moderator" && !this.#client.isAdministrator)) {
+      return [words];
+    }
+    const back = button("plain", t.unarchive);
+    const wrong = element("p", "error");
+    wrong.role = "alert";
+    back.addEventListener("click", () =>
+      busy(back, wrong, async () => {
+        this.#hooks.step({ type: "rooms", rooms: [await rooms.change(key.slice(1), { archived: false })] });
+        this.#hooks.changed();
+      }),
+    );
+    return [words, back, wrong];
+  }
+
+  /**
+   * Asks whether to make the room that an address names.
+   * @param {Key} key
+   * @param {string} title
+   */
+  #offer(key, title) {
+    const name = key.slice(1);
+    const create = button("primary", t.createRoom);
+    const wrong = element("p", "error");
+    wrong.role = "alert";
+    create.addEventListener("click", () =>
+      busy(create, wrong, async () => {
+        const room = await rooms.create({ name, title: name }).catch(async (error) => {
+          if (!(error instanceof ApiError && error.status === 409)) throw error;
+          // Somebody was faster, or it exists, and has neither members nor messages.
+          await rooms.join(name);
+          return rooms.room(name);
+        });
+        this.#about = { key, room, isAnswered: true, isMissing: false };
+        this.#hooks.step({ type: "rooms", rooms: [{ ...room, member: true }] });
+        this.#hooks.changed();
+      }),
+    );
+    return [drawing("room"), element("h2", "", t.unmadeHeading(title)), element("p", "", t.unmadeHint), wrong, element("div", "buttons", create, this.#browseButton())];
+  }
+
+  #browseButton() {
+    const browse = button("plain", t.allRooms);
+    browse.addEventListener("click", () => this.#hooks.browse());
+    return browse;
   }
 
   /** @param {Standing} standing */
@@ -179,10 +243,27 @@ export class Foot {
     const [heading = "", hint = ""] = words[standing] ?? [];
     const back = button("primary", t.toRoom(this.#directory.titleOf(`#${DEFAULT_ROOM}`)));
     back.addEventListener("click", () => this.#hooks.go(`#${DEFAULT_ROOM}`));
-    const browse = button("plain", t.allRooms);
-    browse.addEventListener("click", () => this.#hooks.browse());
-    return [symbol("lock"), element("h2", "", heading), element("p", "", hint), element("div", "buttons", back, browse)];
+    const picture = standing === "removed" || standing === "left" ? "left" : standing === "missing" ? "search" : "locked";
+    return [drawing(picture), element("h2", "", heading), element("p", "", hint), element("div", "buttons", back, this.#browseButton())];
   }
 }
 
-const REFUSED = ["forbidden", "missing", "removed", "closed", "left"];
+/**
+ * Sends a request, unless it is being sent, and says why it failed.
+ * @param {HTMLButtonElement} pressed
+ * @param {HTMLElement} wrong
+ * @param {() => Promise<void>} send
+ */
+async function busy(pressed, wrong, send) {
+  if (pressed.ariaBusy === "true") return;
+  pressed.ariaBusy = "true";
+  try {
+    await send();
+  } catch (error) {
+    wrong.textContent = wording(error)[1];
+  } finally {
+    pressed.ariaBusy = null;
+  }
+}
+
+const REFUSED = ["unmade", "forbidden", "missing", "removed", "closed", "left"];

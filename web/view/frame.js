@@ -3,6 +3,7 @@
 // view, and the day of those that are.
 
 import { dayOf, t } from "../words.js";
+import { isNobody } from "./avatar.js";
 import { button, byId, element } from "./dom.js";
 import { dayItem, gapItem, messageItem, showState } from "./message.js";
 
@@ -45,27 +46,46 @@ export class ListFrame {
    * @param {string} obstacle why nothing can be loaded, in words; empty where it can
    */
   showTop({ key, isRoom, name }, kind, obstacle) {
-    const shown = `${kind} ${obstacle} ${key} ${t.chat}`;
+    const isEmpty = kind === "empty" || (kind === "loading" && obstacle !== "" && this.#list.childElementCount === 0);
+    const shown = `${kind} ${isEmpty} ${obstacle} ${key} ${isNobody(name)} ${t.chat}`;
     if (this.#top.dataset.shown === shown) {
       return;
     }
     this.#top.dataset.shown = shown;
-    this.#top.className = `top ${kind}`;
+    this.#top.className = `top ${kind} ${isEmpty ? "empty" : ""}`;
+    const isUnknown = !isRoom && isNobody(name);
     // A link to a closed room invites nobody.
     const isShared = isRoom && !name.startsWith("~");
     const hint = isShared ? t.emptyRoomHint : isRoom ? "" : name === this.#me ? t.onlyYou : t.emptyPrivateHint;
     const lines = {
-      empty: [element("p", "empty-head", isRoom ? t.emptyRoom : t.emptyPrivate), element("p", "", hint)],
-      loading: [element("p", "", obstacle || t.loading)],
+      empty: isUnknown
+        ? [element("p", "empty-head", t.nobodyHere), element("p", "", t.nobodyHereHint)]
+        : [element("p", "empty-head", isRoom ? t.emptyRoom : t.emptyPrivate), element("p", "", hint)],
+      loading: [element("p", isEmpty ? "empty-head" : "", obstacle || t.loading)],
       beginning: [element("p", "", t.beginning)],
       more: [],
     }[kind];
     this.#top.replaceChildren(...lines);
+    if (isEmpty) this.#draw(kind === "loading" ? "offline" : isUnknown ? "nobody" : "quiet");
     if (kind === "empty" && isShared) {
       const copy = button("link", t.copyLink);
       copy.addEventListener("click", () => this.#invite());
       this.#top.append(copy);
+    } else if (isEmpty && kind === "loading" && obstacle === t.loadedLater) {
+      const again = button("link", t.tryNow);
+      again.addEventListener("click", () => dispatchEvent(new Event("online")));
+      this.#top.append(again);
     }
+  }
+
+  /**
+   * Puts a drawing above the words. Its place is kept until it is loaded.
+   * @param {import("./drawings.js").DrawingName} name
+   */
+  #draw(name) {
+    const place = element("div", "empty-drawing");
+    this.#top.prepend(place);
+    import("./drawings.js").then(({ drawing }) => place.append(drawing(name)), () => {});
   }
 
   /**

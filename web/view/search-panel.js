@@ -10,6 +10,7 @@ import { wording } from "../wording.js";
 import { dayOf, fullTimeOf, localeOf, t, timeOf } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
 import { button, element, isolated, symbol } from "./dom.js";
+import { drawing } from "./drawings.js";
 import { make } from "./make.js";
 import { Pages } from "./pages.js";
 import { Panel } from "./panel.js";
@@ -168,7 +169,7 @@ export class SearchPanel {
       return "";
     };
     const sentence = words();
-    if (this.#status.textContent !== sentence) this.#status.textContent = sentence;
+    if (this.#status.textContent !== sentence) this.#status.replaceChildren(...(sentence === t.nothingFound ? [drawing("search")] : sentence === t.searchOffline ? [drawing("offline")] : []), sentence);
     this.#status.hidden = sentence === "";
     this.#again.hidden = !error || isBlank;
     this.#more.hidden = !hasMore || isBlank;

@@ -1,16 +1,21 @@
-// What a user reads in place of an empty log before anything was ever written to
-// them: which rooms there are, and how to begin.
+// What a new user reads: three things to do, each one press away. It stands in place of
+// an empty log, and otherwise above the box, until each is done or it is closed.
 
-import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
-import { t, titleOf } from "../words.js";
-import { button, byId, element, isolated, symbol } from "./dom.js";
+import { DEFAULT_ROOM } from "../logic/address.js";
+import { chatTitle } from "../whose.js";
+import { t } from "../words.js";
+import { button, byId, element, symbol } from "./dom.js";
+import { drawing } from "./drawings.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
+/** @typedef {import("../settings.js").Memory} Memory */
+/** @typedef {import("../settings.js").Step} Step */
 /** @typedef {import("./directory.js").Directory} Directory */
 
 export class Welcome {
-  #node = element("section", "welcome");
+  #page = element("section", "welcome");
+  #strip = element("section", "welcome-strip");
   #client;
   #directory;
   #hooks;
@@ -20,26 +25,35 @@ export class Welcome {
    * @param {Client} client
    * @param {Directory} directory
    * @param {object} hooks
-   * @param {() => void} hooks.newRoom
+   * @param {Memory} hooks.memory
+   * @param {() => boolean} hooks.isReadable whether the user may read what is open
+   * @param {() => void} hooks.hello puts a greeting into the box
    * @param {() => void} hooks.invite copies the address of the server
+   * @param {() => void} hooks.newRoom
    */
   constructor(client, directory, hooks) {
     this.#client = client;
     this.#directory = directory;
     this.#hooks = hooks;
-    this.#node.hidden = true;
-    byId("top", HTMLElement).before(this.#node);
+    this.#page.hidden = this.#strip.hidden = true;
+    byId("top", HTMLElement).before(this.#page);
+    byId("typing", HTMLElement).before(this.#strip);
   }
 
   /** Shows what has changed. */
   update() {
     const { current } = this.#directory;
-    const isShown = current !== null && this.#isNew(current);
-    const shown = JSON.stringify([isShown, current, ROOMS.map((key) => this.#titleOf(key)), t.chat]);
+    const isPage = current !== null && this.#isNew(current);
+    if (current && this.#hooks.memory.steps.includes("hello") && this.#client.outbox.of(current).length > 0) this.#done("hello");
+    const { steps } = this.#hooks.memory;
+    const isStrip = !isPage && steps.length > 0 && current?.startsWith("#") === true && this.#hooks.isReadable() && this.#client.rooms.get(current.slice(1))?.status === "in";
+    const shown = JSON.stringify([isPage, isStrip, steps, t.chat]);
     if (this.#shown !== shown) {
       this.#shown = shown;
-      this.#node.hidden = !isShown;
-      if (isShown) this.#node.replaceChildren(...this.#content(current));
+      this.#page.hidden = !isPage;
+      this.#strip.hidden = !isStrip;
+      if (isPage) this.#page.replaceChildren(...this.#content());
+      if (isStrip) this.#strip.replaceChildren(...this.#line(steps));
     }
   }
 
@@ -61,33 +75,67 @@ export class Welcome {
     );
   }
 
-  /**
-   * The title of a room, also of one that the user has never opened.
-   * @param {Key} key
-   */
-  #titleOf(key) {
-    const name = key.slice(1);
-    const title = this.#directory.titleOf(key);
-    return title === name ? titleOf(name, BUILT_IN[name] ?? "") : title;
+  #content() {
+    const choices = ALL.map((step) => {
+      const [sign, word, hint] = wordsOf(step);
+      return this.#choice(step, symbol(sign), element("span", "", element("b", "", word), element("small", "", hint)));
+    });
+    return [drawing("hello"), element("h2", "", t.welcomeTo(chatTitle())), element("p", "", t.welcomeHint), element("div", "choices", ...choices)];
   }
 
-  /** @param {Key} current */
-  #content(current) {
-    const rooms = ROOMS.map((key) => {
-      const link = element("a", "", element("span", "sign", "#"), isolated(this.#titleOf(key), "title"), element("small", "", t.roomHints[key.slice(1)] ?? ""));
-      link.href = addressOf(key);
-      if (key === current) link.ariaCurrent = "page";
-      return element("li", "", link);
+  /** @param {Step[]} steps */
+  #line(steps) {
+    const choices = ALL.filter((step) => steps.includes(step)).map((step) => {
+      const [sign, word] = wordsOf(step);
+      return this.#choice(step, symbol(sign), element("span", "", word));
     });
-    const create = button("", symbol("plus"), element("span", "", t.createRoom));
-    create.addEventListener("click", () => this.#hooks.newRoom());
-    const invite = button("", symbol("link"), element("span", "", t.invitePeople));
-    invite.addEventListener("click", () => this.#hooks.invite());
-    return [element("h2", "", t.welcome), element("p", "", t.welcomeHint), element("ul", "", ...rooms), element("div", "choices", create, invite)];
+    const close = button("icon", symbol("close"));
+    close.ariaLabel = close.title = t.close;
+    close.addEventListener("click", () => {
+      this.#hooks.memory.steps = [];
+      this.update();
+      byId("text", HTMLTextAreaElement).focus({ preventScroll: true });
+    });
+    return [element("p", "", t.welcome), element("div", "choices", ...choices), close];
+  }
+
+  /**
+   * @param {Step} step
+   * @param {...Node} content
+   */
+  #choice(step, ...content) {
+    const choice = button("", ...content);
+    choice.addEventListener("click", () => {
+      this.#hooks[step === "room" ? "newRoom" : step]();
+      this.#done(step);
+      this.update();
+    });
+    return choice;
+  }
+
+  /** @param {Step} step */
+  #done(step) {
+    const { memory } = this.#hooks;
+    memory.steps = memory.steps.filter((left) => left !== step);
   }
 }
 
+/**
+ * @param {Step} step
+ * @returns {[sign: string, word: string, hint: string]}
+ */
+function wordsOf(step) {
+  switch (step) {
+    case "hello":
+      return ["write", t.sayHello, t.sayHelloHint];
+    case "invite":
+      return ["link", t.invitePeople, t.invitePeopleHint];
+    case "room":
+      return ["plus", t.createRoom, t.createRoomHint];
+  }
+}
+
+/** @type {Step[]} */
+const ALL = ["hello", "invite", "room"];
 /** The rooms of a new server. @type {Key[]} */
 const ROOMS = [`#${DEFAULT_ROOM}`, "#random"];
-/** The titles that the server gives them. @type {Record<string, string>} */
-const BUILT_IN = { [DEFAULT_ROOM]: "Общая", random: "Болталка" };

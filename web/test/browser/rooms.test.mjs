@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { person, register, Server, scenario } from "./harness.mjs";
+import { PASSWORD, person, register, Server, scenario, visitor } from "./harness.mjs";
 
 const server = await Server.start("--database-url", "memory:", "--message-rate", "off");
 let rooms = 0;
@@ -128,7 +128,7 @@ scenario("a guest reads an open room, and joins to write", async () => {
   const join = bob.page.locator(".foot .primary");
   await join.waitFor();
   assert.equal(await bob.page.isVisible("#text"), false);
-  assert.match((await bob.page.textContent(".foot .about")) ?? "", /Books.*1 member/);
+  assert.match((await bob.page.textContent(".foot .joining")) ?? "", /Books.*1 member/);
   await alice.say("no hurry");
   await bob.sees("no hurry");
   await join.click();
@@ -333,21 +333,73 @@ scenario("the finder finds rooms and people of the server", async () => {
   assert.equal(new URL(alice.page.url()).pathname, "/u/quincy");
 });
 
-scenario("a new user of a new server is welcomed", async () => {
-  const own = await Server.start("--database-url", "memory:");
-  const alice = await person(own.url, "alice", { permissions: ["clipboard-read", "clipboard-write"] });
+/** Registers in the page, as somebody does who comes for the first time. */
+async function newcomer(url, name, options) {
+  const someone = await visitor(url, options);
+  someone.name = name;
+  await someone.page.goto(`${url}/`);
+  await someone.page.fill("#register-name", name);
+  await someone.page.fill("#register-password", PASSWORD);
+  await someone.page.press("#register-password", "Enter");
+  return someone;
+}
+
+scenario("a new user of a new server is welcomed, and has three things to do", async () => {
+  const own = await Server.start("--database-url", "memory:", "--title", "Our garden");
+  const alice = await newcomer(own.url, "alice", { permissions: ["clipboard-read", "clipboard-write"] });
   const welcome = alice.page.locator(".welcome");
-  await welcome.locator("h2", { hasText: "Welcome!" }).waitFor();
+  await welcome.locator("h2", { hasText: "Welcome to Our garden" }).waitFor();
   await welcome.locator("button", { hasText: "Invite people" }).click();
   await alice.page.locator("#toast", { hasText: "copied" }).waitFor();
   assert.equal(await alice.page.evaluate(() => navigator.clipboard.readText()), `${own.url}/`);
-  await welcome.locator("a", { hasText: "Random" }).click();
-  await alice.page.waitForURL("**/r/random");
-  await alice.say("here I am");
+  await welcome.locator("button", { hasText: "Say hello" }).click();
+  assert.match(await alice.page.inputValue("#text"), /^Hello everybody/);
+  await alice.page.press("#text", "Enter");
   await welcome.waitFor({ state: "hidden" });
-  await alice.sees("here I am");
+  await alice.allStored();
+  // What is left of it stands above the box, also after a reload.
+  await alice.page.reload();
+  const strip = alice.page.locator(".welcome-strip");
+  await strip.locator("button", { hasText: "Create a room" }).waitFor();
+  assert.deepEqual(await strip.locator(".choices button").allTextContents(), ["Create a room"]);
+  await strip.locator("button", { hasText: "Create a room" }).click();
+  await alice.page.waitForSelector("#new-room[open]");
+  await alice.page.keyboard.press("Escape");
+  await strip.waitFor({ state: "hidden" });
+});
+
+scenario("a new user of a lively server joins by saying hello", async () => {
+  const own = await Server.start("--database-url", "memory:");
+  const bob = await person(own.url, "bob");
+  await bob.say("a word");
+  await bob.allStored();
+  const alice = await newcomer(own.url, "alice");
+  await alice.sees("a word");
+  await alice.page.locator(".welcome-strip button", { hasText: "Say hello" }).click();
+  await alice.page.waitForFunction(() => document.querySelector("#text")?.value.startsWith("Hello"));
+  await alice.page.press("#text", "Enter");
+  await bob.page.locator("#messages .text", { hasText: "Hello everybody" }).waitFor();
+  await alice.page.locator(".welcome-strip [aria-label=Close]").click();
+  await alice.page.locator(".welcome-strip").waitFor({ state: "hidden" });
+});
+
+scenario("an address of a room that does not exist asks before one is made", async () => {
+  const alice = await settled("alice");
+  const name = titled("orchard");
+  await alice.page.goto(`${server.url}/r/${encodeURIComponent(name)}`);
+  await heading(alice).waitFor();
+  assert.equal(await heading(alice).textContent(), `There is no room “${name}” yet`);
+  await alice.page.locator(".refused .primary").click();
+  await alice.page.waitForSelector("#text", { state: "visible" });
+  await alice.say("first");
+  await alice.allStored();
+  // Somebody who does not exist is no empty conversation either, and is not offered later.
+  await alice.page.goto(`${server.url}/u/nobody-of-this-name`);
+  await alice.page.locator("#top", { hasText: "Nobody has this name" }).waitFor();
   await alice.open("#default");
-  assert.equal(await welcome.isVisible(), false);
+  await alice.page.keyboard.press("Control+k");
+  await alice.page.waitForSelector("#finder[open]");
+  assert.equal(await alice.page.locator("#finder-list li", { hasText: "nobody-of-this-name" }).count(), 0);
 });
 
 scenario("an administrator who is an ordinary member moderates a room", async () => {
