@@ -56,12 +56,12 @@ impl Hub {
             && (access.info.is_some() || may_open)
             && (!is_closed || access.role.is_some());
         let Some(join) = self.clients.join_in(id, slot).filter(|join| join.asks(check.question)) else {
-            return self.learn_membership(slot, user, access);
+            return self.learn_membership(slot, user, access, check.is_over);
         };
         let histories = join.take_histories();
         if join.end_asking(is_allowed) {
             // The rooms of other users were read with their `hello`.
-            if let Some(role) = access.role
+            if let Some(role) = access.role.filter(|_| !check.is_over)
                 && !self.users[user].knows_memberships()
             {
                 self.watch(slot, user, role);
@@ -79,9 +79,16 @@ impl Hub {
     }
 
     /// Notes that a user is a member of an open room, whose change was not published: the
-    /// answer to the commit was lost.
-    pub(super) fn learn_membership(&mut self, slot: RoomSlot, user: UserSlot, access: &RoomAccess) {
-        if let (Some(info), Some(role)) = (&access.info, access.role)
+    /// answer to the commit was lost. Nothing is noted of an answer that may be older than
+    /// the end of the membership.
+    pub(super) fn learn_membership(
+        &mut self,
+        slot: RoomSlot,
+        user: UserSlot,
+        access: &RoomAccess,
+        is_over: bool,
+    ) {
+        if let (Some(info), Some(role), false) = (&access.info, access.role, is_over)
             && info.access == Access::Open
             && self.rooms[slot].watcher(user).is_none()
         {

@@ -74,7 +74,7 @@ impl Hub {
         match asks {
             true => {
                 let room = room.clone();
-                self.read_access(AccessCheck { client, room, question: number }, out);
+                self.read_access(AccessCheck { client, room, question: number, is_over: false }, out);
             }
             false => self.catch_up(id, slot, out),
         }

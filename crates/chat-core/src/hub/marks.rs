@@ -43,6 +43,8 @@ struct Mark {
     /// What the store was handed.
     kept_read: u64,
     kept_level: Option<Level>,
+    /// The highest position that a client was shown.
+    shown: u64,
     /// Up to where counts were asked for, to be shown to the user's other clients.
     counted: u64,
     is_being_counted: bool,
@@ -71,6 +73,8 @@ pub(super) struct MarkCheck {
     pub(super) topic: Topic,
     said: Said,
     about: About,
+    /// The user's membership in the room has ended since the store was asked.
+    pub(super) is_over: bool,
 }
 
 /// Counts that are read to be shown.
@@ -92,6 +96,12 @@ enum CountedFor {
     Others { read_by: Option<ClientRef> },
     /// One whose `hello` left them out.
     Client(ClientRef),
+}
+
+impl MarkCheck {
+    pub(super) fn is_about(&self, room: &RoomName) -> bool {
+        matches!(&self.topic, Topic::Room(topic) if topic == room)
+    }
 }
 
 impl Marks {
@@ -196,6 +206,7 @@ impl Mark {
             level: None,
             kept_read: 0,
             kept_level: None,
+            shown: 0,
             counted: 0,
             is_being_counted: false,
             looked_at_ms: None,
@@ -219,11 +230,12 @@ impl Mark {
     }
 
     /// Notes the answer to the question for counts at `asked`: a mark beyond the end of
-    /// the topic is clamped to it.
+    /// the topic is clamped to it, but never below what a client was shown since. The store
+    /// is then handed it again.
     fn end_count(&mut self, asked: u64, state: &ReadState) {
         self.is_being_counted = false;
         if self.read == asked && state.read < asked {
-            self.read = state.read;
+            self.read = state.read.max(self.shown);
             self.kept_read = self.kept_read.min(state.read);
             self.counted = self.counted.min(state.read);
         }
@@ -267,7 +279,7 @@ impl Hub {
                     // Counted like a page of history: at the cap its frames wait.
                     client.begin_read();
                 }
-                self.reads.mark(MarkCheck { client, topic, said, about }, name, out);
+                self.reads.mark(MarkCheck { client, topic, said, about, is_over: false }, name, out);
             }
         }
     }
@@ -275,10 +287,17 @@ impl Hub {
     /// The store was asked whether a user is a member of a room; `None`: it failed.
     pub(super) fn room_mark_checked(
         &mut self,
-        check: &MarkCheck,
+        check: MarkCheck,
         access: Option<&RoomAccess>,
         out: &mut Outputs,
     ) {
+        if access.is_some() && check.is_over {
+            // The user may be a member again.
+            let Some(client) = self.clients.same(check.client) else { return };
+            let user = client.user();
+            let name = self.users[user].name().clone();
+            return self.reads.mark(check, name, out);
+        }
         let may_set = access.map(|access| access.role.is_some());
         let room = match &check.topic {
             Topic::Room(room) => self.rooms.slot_of(room),
@@ -286,9 +305,9 @@ impl Hub {
         };
         if let (Some(access), Some(slot), Some(client)) = (access, room, self.clients.same(check.client)) {
             let user = client.user();
-            self.learn_membership(slot, user, access);
+            self.learn_membership(slot, user, access, check.is_over);
         }
-        self.mark_checked(check, may_set, out);
+        self.mark_checked(&check, may_set, out);
     }
 
     /// The store was asked whether a conversation has entries; `None`: it failed.
@@ -303,7 +322,7 @@ impl Hub {
     }
 
     fn mark_checked(&mut self, check: &MarkCheck, may_set: Option<bool>, out: &mut Outputs) {
-        let MarkCheck { client, topic, said, about } = check;
+        let MarkCheck { client, topic, said, about, .. } = check;
         let Some(found) = self.clients.same(*client) else { return };
         found.end_read();
         let user = found.user();
@@ -367,10 +386,7 @@ impl Hub {
         // A server that stops does not wait.
         let every_ms = if self.drain.has_begun() { 0 } else { self.options.mark_every_ms };
         let clients = self.greeted_clients_of(user);
-        let top = match topic {
-            Topic::Room(room) => self.rooms.slot_of(room).and_then(|slot| self.rooms[slot].top()),
-            Topic::Pair(pair) => self.conversations.delivered_up_to(pair),
-        };
+        let top = self.top_of(topic);
         let now_ms = self.now.mono_ms;
         let Some(mark) = self.marks.begin(user, topic, every_ms, now_ms) else { return };
         if let Some(unkept) = mark.take_unkept(user) {
@@ -391,6 +407,14 @@ impl Hub {
             let (read, to) = (mark.read, CountedFor::Others { read_by: mark.read_by });
             let counted = Counted { user: user.clone(), topic: topic.clone(), read, to, is_over: false };
             self.reads.counts(counted, out);
+        }
+    }
+
+    /// The number of the last entry of a topic that was delivered here, if it is known.
+    fn top_of(&self, topic: &Topic) -> Option<u64> {
+        match topic {
+            Topic::Room(room) => self.rooms.slot_of(room).and_then(|slot| self.rooms[slot].top()),
+            Topic::Pair(pair) => self.conversations.delivered_up_to(pair),
         }
     }
 
@@ -440,13 +464,24 @@ impl Hub {
         if is_gone || planted!(self, ReadNotShown) {
             return self.look_at_mark(user, topic, out);
         }
-        // A later question, with a higher mark, may have been answered before.
-        let is_old = self.marks.get(user, topic).is_some_and(|mark| mark.read.min(state.top) > state.read);
-        if is_old && !planted!(self, MarkGoesBack) {
-            return match to {
-                CountedFor::Client(_) => self.retry_counts(counted, out),
-                CountedFor::Others { .. } => self.look_at_mark(user, topic, out),
-            };
+        // The store may have answered long ago: a client has said, or was shown, a higher
+        // number since.
+        let top = self.top_of(topic).unwrap_or(0).max(state.top);
+        let mark = self.marks.get_mut(user, topic).filter(|_| !planted!(self, MarkGoesBack));
+        if let Some(mark) = mark {
+            if mark.shown.max(mark.read.min(top)) > state.read {
+                // The store is asked for no less than what was shown.
+                mark.read = mark.read.max(mark.shown);
+                return match to {
+                    CountedFor::Client(_) => self.retry_counts(counted, out),
+                    CountedFor::Others { .. } => {
+                        // Asked again when the next counts of this place are due.
+                        mark.counted = 0;
+                        self.look_at_mark(user, topic, out);
+                    }
+                };
+            }
+            mark.shown = state.read;
         }
         let upto = if planted!(self, MarkGoesBack) { *read } else { state.read };
         let Counts { unread, mentions } = state.counts;
@@ -484,17 +519,17 @@ impl Hub {
     /// number up to which the user has read, and the counts, unless the user has read
     /// further since. Then the counts [follow](Self::send_counts).
     pub(super) fn position_in<C>(
-        &self,
+        &mut self,
         user: &Username,
         topic: &Topic,
         top: u64,
         stored: u64,
         counts: Option<C>,
     ) -> (u64, Option<C>) {
-        match self.marks.get(user, topic) {
-            Some(mark) if mark.read.min(top) > stored => (mark.read.min(top), None),
-            _ => (stored, counts),
-        }
+        let Some(mark) = self.marks.get_mut(user, topic) else { return (stored, counts) };
+        let read = mark.read.min(top);
+        mark.shown = mark.shown.max(read.max(stored));
+        if read > stored { (read, None) } else { (stored, counts) }
     }
 
     /// The level of a user in a topic for which the store has this one.

@@ -205,6 +205,7 @@ impl Hub {
                 {
                     // Without the list of members the room was closed before.
                     if let Some(members) = members {
+                        self.reads.end_memberships(room, None);
                         let users: Vec<UserSlot> = self.rooms[slot].joined_users().collect();
                         for user in users {
                             if !members.contains(self.users[user].name()) {
@@ -232,6 +233,7 @@ impl Hub {
                 {
                     self.remove_from_room(slot, user, (*reason).into(), out);
                 }
+                self.reads.end_memberships(room, Some(self.users.clients_of(user)));
                 self.forget_mark(user, room);
                 self.send_to_user(user, &gone_frame(room));
             }

@@ -38,7 +38,7 @@ impl Hub {
             Answered::Access(check, access) => self.access_read(check, access, out),
             Answered::Tops(rooms, tops) => self.tops_read(rooms, tops, out),
             Answered::Counts(counted, state) => self.counts_read(counted, state, out),
-            Answered::RoomMark(check, access) => self.room_mark_checked(&check, access, out),
+            Answered::RoomMark(check, access) => self.room_mark_checked(check, access, out),
             Answered::PairMark(check, state) => self.pair_mark_checked(&check, state, out),
         }
     }

@@ -15,8 +15,8 @@ use crate::frame::v2::{About, HistoryRange, Place};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
 use crate::{
-    Answer, Conversations, Entry, Memberships, MessagesFrom, Output, Page, PageFrom, PageLimits, Query,
-    ReadId, ReadState, RoomAccess, RoomName, Topic, Username,
+    Answer, ClientId, Conversations, Entry, Memberships, MessagesFrom, Output, Page, PageFrom, PageLimits,
+    Query, ReadId, ReadState, RoomAccess, RoomName, Topic, Username,
 };
 
 /// The reads of a hub: those that the log is working on, those beyond the cap,
@@ -95,6 +95,9 @@ pub(super) struct AccessCheck {
     pub(super) room: RoomName,
     /// See [`Reads::next_question`].
     pub(super) question: u64,
+    /// The user's membership in the room has ended since the store was asked: the role in
+    /// the answer may be older.
+    pub(super) is_over: bool,
 }
 
 /// A v2 client's request for a page of history.
@@ -242,7 +245,8 @@ impl Reads {
     }
 
     /// Begins to read whether a client's user may read a room.
-    pub(super) fn access(&mut self, check: AccessCheck, user: Username, out: &mut Outputs) {
+    pub(super) fn access(&mut self, mut check: AccessCheck, user: Username, out: &mut Outputs) {
+        check.is_over = false;
         let room = check.room.clone();
         self.begin(Purpose::Access(check), Query::Access { user, room }, out);
     }
@@ -275,9 +279,27 @@ impl Reads {
         }
     }
 
+    /// Notes of all questions about members of a room that are not answered yet that the
+    /// memberships of these clients' users are over. `None`: of all clients.
+    pub(super) fn end_memberships(&mut self, room: &RoomName, clients: Option<&[ClientId]>) {
+        let is_meant = |client: ClientRef| clients.is_none_or(|clients| clients.contains(&client.id));
+        for (_, purpose) in &mut self.open {
+            match purpose {
+                Purpose::Access(check) if check.room == *room && is_meant(check.client) => {
+                    check.is_over = true;
+                }
+                Purpose::Mark(check) if check.is_about(room) && is_meant(check.client) => {
+                    check.is_over = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Begins to read whether a client's user may set a mark: as a member of a room, or in
     /// a conversation that has entries.
-    pub(super) fn mark(&mut self, check: MarkCheck, user: Username, out: &mut Outputs) {
+    pub(super) fn mark(&mut self, mut check: MarkCheck, user: Username, out: &mut Outputs) {
+        check.is_over = false;
         let query = match &check.topic {
             Topic::Room(room) => Query::Access { user, room: room.clone() },
             Topic::Pair(_) => Query::Counts { user, topic: check.topic.clone(), read: 0 },
@@ -376,7 +398,7 @@ fn check<'a>(taken_back: &TakenBack, query: &PageQuery, page: &'a Page) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, RoomName};
+    use crate::RoomName;
 
     fn one_at_a_time() -> Reads {
         Reads::new(&HubOptions { reads_max: 1, ..HubOptions::default() }, Seed(1, 2))

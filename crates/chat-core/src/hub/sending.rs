@@ -240,7 +240,8 @@ impl Hub {
         // A hub does not watch all rooms of a user who has very many.
         if !is_known && self.users[user].watched() < self.options.user_memberships_max {
             let question = self.reads.next_question();
-            self.read_access(AccessCheck { client: author, room: room.clone(), question }, out);
+            let check = AccessCheck { client: author, room: room.clone(), question, is_over: false };
+            self.read_access(check, out);
         }
     }
 

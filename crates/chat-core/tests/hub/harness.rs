@@ -230,6 +230,18 @@ impl Scenario {
         self.perform_all();
     }
 
+    /// The log reads what the oldest question that is held back asks for, and has not
+    /// answered yet.
+    pub(crate) fn take_question_answer(&mut self) -> (ReadId, Answer) {
+        let (id, query) = self.questions.pop_front().expect("a question is on its way");
+        (id, self.history.answer(&query))
+    }
+
+    /// The log's answer arrives.
+    pub(crate) fn arrive(&mut self, (id, answer): &(ReadId, Answer)) {
+        self.turn(Input::Answer { id: *id, answer });
+    }
+
     /// The log fails the oldest question that is held back.
     pub(crate) fn fail_question(&mut self) {
         let (id, _) = self.questions.pop_front().expect("a question is on its way");

@@ -1,6 +1,6 @@
 //! What users have read, and what they want to be notified of.
 
-use chat_core::{Access, Actor, ClientId, Input, RoomInfo, UserMark, WantedChange};
+use chat_core::{Access, Actor, Answer, ClientId, Input, ReadId, RoomInfo, UserMark, WantedChange};
 use serde_json::{Value, json};
 
 use crate::harness::{Scenario, name, room, topic};
@@ -346,4 +346,83 @@ fn a_removed_member_is_not_sent_counts_of_the_room() {
     assert_eq!(scenario.received(laptop), [""; 0]);
     assert_eq!(scenario.received(phone), ["error not_found r"]);
     assert_eq!(scenario.history.counts(&name("alice"), &topic("tech"), 0).read, 0);
+}
+
+/// A mark beyond the end of `tech` by one, whose counts the log has read and not answered yet.
+fn mark_beyond_the_end() -> (Scenario, [ClientId; 3], (ReadId, Answer)) {
+    let (mut scenario, phone, laptop, bob) = members();
+    scenario.hold_questions = true;
+    read(&mut scenario, phone, 5);
+    let answer = scenario.take_question_answer();
+    scenario.send_v2(bob, "tech", "5");
+    (scenario, [phone, laptop, bob], answer)
+}
+
+#[test]
+fn a_client_is_shown_no_lower_mark_than_its_hello_has_shown() {
+    let (mut scenario, [phone, laptop, _], answer) = mark_beyond_the_end();
+    let tablet = scenario.open_v2("alice");
+    assert_eq!(hello_of(&mut scenario, tablet)["read"], 5);
+    scenario.arrive(&answer);
+    scenario.hold_questions = false;
+    scenario.pass(2_000);
+    for client in [laptop, tablet] {
+        let received = scenario.received(client);
+        assert!(!received.is_empty(), "counts follow");
+        assert!(received.iter().all(|frame| frame == "read tech up to 5 of 5: 0 and 0"), "{received:?}");
+    }
+    assert_eq!(scenario.received(phone), [""; 0]);
+    // The store was handed it when the topic ended before.
+    assert_eq!(kept(&mut scenario), ["up to 5", "up to 5"]);
+    assert_eq!(scenario.history.counts(&name("alice"), &topic("tech"), 0).read, 5);
+}
+
+#[test]
+fn counts_for_one_client_do_not_go_back_behind_those_for_all() {
+    let (mut scenario, [phone, laptop, _], answer) = mark_beyond_the_end();
+    scenario.lose_marks = true;
+    let tablet = scenario.open_v2("alice");
+    scenario.frames(tablet);
+    // Asked for the tablet alone, and read before the next message is stored.
+    scenario.arrive(&answer);
+    let for_tablet = scenario.take_question_answer();
+    scenario.store("bob", "tech", "6");
+    read(&mut scenario, phone, 6);
+    scenario.pass(1_000);
+    scenario.answer_question();
+    assert_eq!(scenario.received(tablet), ["read tech up to 6 of 6: 0 and 0"]);
+    scenario.arrive(&for_tablet);
+    assert_eq!(scenario.received(tablet), [""; 0]);
+    scenario.answer_question();
+    assert_eq!(scenario.received(tablet), ["read tech up to 6 of 6: 0 and 0"]);
+    scenario.frames(laptop);
+}
+
+#[test]
+fn a_mark_is_not_set_by_an_answer_that_is_older_than_a_removal() {
+    for comes_back in [false, true] {
+        let mut scenario = Scenario::with(|options| options.user_memberships_max = 0);
+        create(&mut scenario, "tech", Access::Open);
+        scenario.store("alice", "tech", "hello");
+        scenario.store("bob", "tech", "hi");
+        let phone = scenario.open_v2("alice");
+        scenario.frames(phone);
+        scenario.hold_questions = true;
+        read(&mut scenario, phone, 2);
+        let answer = scenario.take_question_answer();
+        let (room, user) = (room("tech"), name("alice"));
+        let by = Actor { user: user.clone(), is_administrator: false };
+        scenario.change(&WantedChange::Remove { room: room.clone(), user: user.clone(), by: by.clone() });
+        if comes_back {
+            scenario.change(&WantedChange::Put { room, user, role: None, by });
+        }
+        scenario.arrive(&answer);
+        while !scenario.questions.is_empty() {
+            scenario.answer_question();
+        }
+        match comes_back {
+            false => assert_eq!(scenario.received(phone), ["error not_found r"]),
+            true => assert_eq!(kept(&mut scenario), ["up to 2"]),
+        }
+    }
 }

@@ -383,6 +383,33 @@ fn a_sender_whom_the_hub_does_not_know_as_a_member_is_shown_the_role() {
     assert_eq!(scenario.notes(bob)[0]["role"], "moderator");
 }
 
+#[test]
+fn an_answer_that_is_older_than_the_end_of_a_membership_shows_no_member() {
+    let mut scenario = Scenario::new();
+    create(&mut scenario, "hall", Access::Open, &[]);
+    let [phone, _desk] = ["bob", "bob"].map(|user| scenario.open_in_room(user, "hall"));
+    let hall = RoomName::parse("hall").unwrap();
+    scenario.hold_appends = true;
+    scenario.hold_questions = true;
+    scenario.send_v2(phone, "hall", "1");
+    // It is stored, and the answer is lost: bob is a member, of which the hub asks.
+    let draft = scenario.drafts[0].clone();
+    scenario.history.append(&[draft], scenario.now.wall_ms, |_| true);
+    scenario.append(1);
+    let answer = scenario.take_question_answer();
+    scenario.change(&WantedChange::Remove { room: hall, user: name("bob"), by: by("bob") });
+    scenario.arrive(&answer);
+    let shown = scenario.notes(phone);
+    assert!(shown.iter().all(|frame| frame["member"] == false), "{shown:?}");
+    let hi = scenario.store("alice", "hall", "hi");
+    scenario.carry(&[&hi]);
+    scenario.request(phone, json!({"type": "leave", "room": "hall"}));
+    let hi = scenario.store("alice", "hall", "hi");
+    scenario.carry(&[&hi]);
+    scenario.pass(2_000);
+    assert_eq!(scenario.notes(phone), [json!(null); 0]);
+}
+
 fn administrator() -> Actor {
     Actor { user: name("alice"), is_administrator: true }
 }
