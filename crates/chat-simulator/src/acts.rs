@@ -62,19 +62,13 @@ impl Sent {
 
 impl World {
     /// Chooses what a user does in a topic, and notes it. Returns it with its number.
-    pub(crate) fn some_act(
-        &mut self,
-        user: &Username,
-        author: usize,
-        topic: &Topic,
-        knows_files: bool,
-    ) -> (usize, Sent) {
+    pub(crate) fn some_act(&mut self, user: &Username, author: usize, topic: &Topic) -> (usize, Sent) {
         let what = self.some_change_of_message(user, topic);
         let what = what.unwrap_or_else(|| What::Message { reply_to: self.some_answered(topic) });
         let number = self.oracle.add_act(user, author, topic.clone(), what);
         let padding = self.padding();
         let mut sent = Sent { what, text: None, files: Vec::new(), mentions: Vec::new(), mention_all: false };
-        if let (What::Message { .. }, true) = (what, knows_files) {
+        if let What::Message { .. } = what {
             sent.files = self.some_files(user);
         }
         if self.may_be_blank(&sent, topic) {

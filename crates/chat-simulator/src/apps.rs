@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_client::{
-    Change, ChangeKind, Entry, Event as AppEvent, Level, NewChange, NewMessage, Options, Output, PageFrom,
-    Presence, Session, Target, Topic as ClientTopic,
+    AttachedFile, Change, ChangeKind, Entry, Event as AppEvent, Level, NewChange, NewMessage, Options,
+    Output, PageFrom, Presence, Session, Target, Topic as ClientTopic,
 };
-use chat_core::{Body, Pair, RoomName, SessionId, Topic, Username};
+use chat_core::{Body, FileId, Pair, RoomName, SessionId, Topic, Username};
 
 use crate::oracle::{Check, Expected, What, ensure};
 use crate::people::users;
 use crate::planted::Bug;
-use crate::timelines::{Timelines, is_version};
+use crate::timelines::{Timelines, client_file, is_version};
 use crate::wire::NO_ACCOUNT;
 use crate::world::{Chunk, Event, Incoming, Node, NodeState, SocketKind, World};
 
@@ -335,17 +335,23 @@ impl World {
 
     fn send_in_app(&mut self, app: usize, to: ClientTopic, topic: Topic) {
         let user = self.apps[app].user.clone();
-        let (number, sent) = self.some_act(&user, APP_AUTHORS + app, &topic, false);
+        let (number, sent) = self.some_act(&user, APP_AUTHORS + app, &topic);
         let now_ms = self.now_ms;
         let place = to.clone();
         let queued = match sent.what {
             What::Message { reply_to } => {
+                let files: Vec<AttachedFile> = sent.files.iter().map(|id| self.file_in_app(id)).collect();
+                if !files.is_empty() {
+                    self.oracle.count("app message with files");
+                }
                 let mut message = NewMessage::new(to, sent.text.unwrap_or_default());
                 message.mentions = sent.mentions.into_iter().map(str::to_owned).collect();
                 (message.mention_all, message.reply_to) = (sent.mention_all, reply_to);
+                message.files = files;
                 self.apps[app].session.send_message(now_ms, message)
             }
             what => {
+                let is_blank = sent.text.as_ref().is_some_and(String::is_empty);
                 let kind = match what {
                     What::Message { .. } | What::Delete { .. } => ChangeKind::Delete,
                     What::Edit { .. } => ChangeKind::Edit {
@@ -356,7 +362,7 @@ impl World {
                     What::React { emoji, .. } => ChangeKind::React { emoji: emoji.to_owned() },
                     What::Unreact { emoji, .. } => ChangeKind::Unreact { emoji: emoji.to_owned() },
                 };
-                let target = self.target_in_app(app, number, &to, what);
+                let target = self.target_in_app(app, number, &to, what, is_blank);
                 let change = NewChange { to, target, kind, nonce: None };
                 self.apps[app].session.change(now_ms, change)
             }
@@ -371,13 +377,34 @@ impl World {
         }
     }
 
-    /// The message that a change is of: sometimes one that is being sent.
-    fn target_in_app(&mut self, app: usize, number: usize, to: &ClientTopic, what: What) -> Target {
+    /// A file as the upload's answer has shown it to its user, or one that there never was.
+    fn file_in_app(&self, id: &FileId) -> AttachedFile {
+        let unknown = || AttachedFile {
+            id: id.as_str().to_owned(),
+            name: "unknown".to_owned(),
+            media_type: "text/plain".to_owned(),
+            size: 0,
+            width: None,
+            height: None,
+        };
+        self.oracle.file(id).map_or_else(unknown, |known| client_file(&known.file))
+    }
+
+    /// The message that a change is of: sometimes one that is being sent. A blank edit names
+    /// a stored message: one that is being sent may have files, and the edit would be stored.
+    fn target_in_app(
+        &mut self,
+        app: usize,
+        number: usize,
+        to: &ClientTopic,
+        what: What,
+        is_blank: bool,
+    ) -> Target {
         let unsent = self.apps[app].sent.iter().find(|(_, sent)| {
             sent.outcome.is_none() && sent.topic == *to && self.oracle.is_of_message(sent.number)
         });
         match unsent.map(|(nonce, sent)| (nonce.clone(), sent.number)) {
-            Some((nonce, of)) if self.random.chance(300) => {
+            Some((nonce, of)) if !is_blank && self.random.chance(300) => {
                 self.oracle.name_target(number, of);
                 self.oracle.count("app changed an unsent message");
                 Target::Nonce(nonce)
@@ -396,9 +423,17 @@ impl World {
         let this = &mut self.apps[app];
         this.attempts += 1;
         let mut snapshot = this.session.snapshot();
-        if self.bug == Some(Bug::ForgetOutbox) {
-            snapshot.outbox.clear();
+        if snapshot.outbox.iter().any(|unsent| !unsent.files.is_empty()) {
+            self.oracle.count("app restarted with files");
         }
+        match self.bug {
+            Some(Bug::ForgetOutbox) => snapshot.outbox.clear(),
+            Some(Bug::ForgetFiles) => snapshot.outbox.iter_mut().for_each(|unsent| unsent.files.clear()),
+            _ => {}
+        }
+        // A program keeps it as text.
+        let text = serde_json::to_string(&snapshot).expect("a snapshot can be written");
+        let snapshot = serde_json::from_str(&text).expect("what was written can be read");
         this.session = Session::restore(this.options.clone(), seed, snapshot);
         // It may have kept what it shows, too.
         match keeps {

@@ -390,7 +390,7 @@ impl World {
         let (nonce, frame) = match self.some_repeated(&user) {
             Some(repeated) => repeated,
             None => {
-                let (number, sent) = self.some_act(&user, socket, &topic, true);
+                let (number, sent) = self.some_act(&user, socket, &topic);
                 let nonce = format!("n{number}");
                 self.oracle.name_act(number, &nonce);
                 let mut frame = sent.frame(&topic, &user);

@@ -57,6 +57,8 @@ pub enum Bug {
     NoHubLost,
     /// A client that starts again has lost its outbox.
     ForgetOutbox,
+    /// A client that starts again has lost the files of the messages in its outbox.
+    ForgetFiles,
 }
 
 /// Plants a bug in a part of chat-shard if it is one of the shards.

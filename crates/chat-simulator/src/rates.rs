@@ -92,7 +92,7 @@ pub(crate) struct Rates {
     /// Actions of users: they upload a file, and ask for one.
     pub(crate) uploads: u64,
     pub(crate) downloads: u64,
-    /// Messages of clients that know files: they have some.
+    /// Messages of v2 clients: they have files.
     pub(crate) files: u64,
     /// The longest time between two actions of users, in milliseconds.
     pub(crate) pause_ms: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chat_client::{Entry, Event as AppEvent, Timeline, Topic as ClientTopic};
+use chat_client::{AttachedFile, Entry, Event as AppEvent, Timeline, Topic as ClientTopic};
 use chat_core::{Topic, Username};
 
 use crate::oracle::{Check, Oracle, ensure};
@@ -108,8 +108,21 @@ pub(crate) fn is_version(oracle: &Oracle, topic: &Topic, shown: &Entry) -> Check
     let is_same = (is_passing || shown.text == version.text)
         && shown.updated == version.updated
         && shown.reply_to == version.reply_to
+        && shown.files == version.files.iter().map(client_file).collect::<Vec<_>>()
         && shown.deleted == version.deletion.is_some()
         && (is_passing || shown.edited == version.edit.map(|edit| edit.at_ms / 1000))
         && reactions.eq(shown.reactions.iter().map(|shown| (&*shown.emoji, shown.count)));
     ensure(is_same, || format!("it shows {shown:?}, and the log has {version:?}"))
+}
+
+/// A file as the client shows it.
+pub(crate) fn client_file(file: &chat_core::AttachedFile) -> AttachedFile {
+    AttachedFile {
+        id: file.id.as_str().to_owned(),
+        name: file.name.as_str().to_owned(),
+        media_type: file.media_type.as_str().to_owned(),
+        size: file.size,
+        width: file.dimensions.map(|(width, _)| width),
+        height: file.dimensions.map(|(_, height)| height),
+    }
 }

@@ -30,6 +30,7 @@ each_is_caught! {
     a_bus_that_is_never_healed: Bug::NoPoll,
     a_server_whose_loss_is_not_published: Bug::NoHubLost,
     a_client_that_forgets_its_outbox: Bug::ForgetOutbox,
+    a_client_that_forgets_the_files_in_its_outbox: Bug::ForgetFiles,
     a_log_that_applies_changes_later: Bug::AppliedBeside,
     a_log_that_counts_a_reaction_again: Bug::DoubleReaction,
     a_log_that_lets_anybody_edit: Bug::EditByAnother,
