@@ -15,7 +15,7 @@ Usage: simulate [--seeds N] [--seed S] [--trace] [--keep-going] [--threads N]
   --seeds N    the number of runs (1000), from --seed on (0)
   --seed S     this run; with --seeds, the first of many
   --trace      one run, with every step
-  --keep-going print each run that fails in one line, and go on
+  --keep-going print each run that fails in one line, and go on; exit with 1 at the end
   --threads N  runs at the same time (one for each core)
 ";
 
@@ -96,13 +96,14 @@ fn run(options: &Options) -> ExitCode {
     let started = Instant::now();
     let next = AtomicU64::new(options.first);
     let end = options.first.saturating_add(options.seeds);
-    let failed = AtomicBool::new(false);
+    let stops = AtomicBool::new(false);
+    let failures = AtomicU64::new(0);
     let total = Mutex::new((Summary::default(), 0_u64));
     let first_failure: Mutex<Option<Failure>> = Mutex::new(None);
     thread::scope(|scope| {
         for _ in 0..options.threads {
             scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed) {
+                while !stops.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         return;
@@ -116,9 +117,12 @@ fn run(options: &Options) -> ExitCode {
                                 progress(total.1, &total.0, started);
                             }
                         }
-                        Err(failure) if options.keep_going => println!("{failure}"),
+                        Err(failure) if options.keep_going => {
+                            failures.fetch_add(1, Ordering::Relaxed);
+                            println!("{failure}");
+                        }
                         Err(failure) => {
-                            failed.store(true, Ordering::Relaxed);
+                            stops.store(true, Ordering::Relaxed);
                             let mut first = first_failure.lock().expect("nothing panics with it");
                             if first.as_ref().is_none_or(|first| failure.seed < first.seed) {
                                 *first = Some(failure);
@@ -135,12 +139,21 @@ fn run(options: &Options) -> ExitCode {
         println!("  {count:>12} {what}");
     }
     let Some(failure) = first_failure.into_inner().expect("nothing panics with it") else {
-        return ExitCode::SUCCESS;
+        return exit_code(failures.into_inner());
     };
     // Again, with the last steps.
     let settings = Settings { trace: Some(STEPS_SHOWN), ..Settings::default() };
     let failure = simulate(failure.seed, &settings).err().unwrap_or(failure);
     println!("{failure}\n\ncargo xtask simulate --seed {} --trace", failure.seed);
+    ExitCode::FAILURE
+}
+
+/// The exit code of runs of which so many failed.
+fn exit_code(failures: u64) -> ExitCode {
+    if failures == 0 {
+        return ExitCode::SUCCESS;
+    }
+    println!("{failures} runs failed");
     ExitCode::FAILURE
 }
 
@@ -169,3 +182,14 @@ const SEEDS: u64 = 1_000;
 const PROGRESS_SEEDS: u64 = 10_000;
 /// The number of last steps that are shown of a run that failed.
 const STEPS_SHOWN: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_fail_are_a_failure_also_if_others_follow() {
+        assert_eq!(exit_code(0), ExitCode::SUCCESS);
+        assert_eq!(exit_code(1), ExitCode::FAILURE);
+    }
+}
