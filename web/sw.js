@@ -72,7 +72,7 @@ async function page(event) {
 }
 
 /** How long to wait for the server: a connection may exist and bring nothing. */
-const ANSWER_MS = 4_000;
+const ANSWER_MS = 1_000;
 
 /** Keeps a page with all files that it names, but for large ones, and deletes the others. */
 async function keep(response) {

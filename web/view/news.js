@@ -87,7 +87,7 @@ export class News {
    */
   #notify(title, text, key, seq) {
     setTimeout(async () => {
-      const body = MARKED.test(text) ? await import("./markdown.js").then(({ wordsOf }) => wordsOf(text), () => text) : text;
+      const body = await readOf(text);
       const isDeleted = this.#client.conversations.get(key)?.at(seq)?.deleted;
       if (isDeleted || seq <= (this.#client.account.of(key).read ?? 0)) return;
       if (this.#notifies()) notify(title, body, key, addressOf(key, seq));
@@ -102,7 +102,8 @@ export class News {
    */
   async #announce(from, text) {
     await wantLaterWords();
-    this.#pending.push(t.saidBy(from, text.slice(0, ANNOUNCED_MAX_CHARS)));
+    const words = await readOf(text);
+    this.#pending.push(t.saidBy(from, words.slice(0, ANNOUNCED_MAX_CHARS)));
     this.#announcing ??= setTimeout(() => {
       this.#announcing = undefined;
       const all = this.#pending.splice(0);
@@ -113,6 +114,14 @@ export class News {
       }
     }, ANNOUNCED_EVERY_MS);
   }
+}
+
+/**
+ * A text as it is read, without its markup.
+ * @param {string} text
+ */
+async function readOf(text) {
+  return MARKED.test(text) ? import("./markdown.js").then(({ wordsOf }) => wordsOf(text), () => text) : text;
 }
 
 /** By then the server has told what was read in other tabs: at most a second after it was. */

@@ -35,7 +35,7 @@ export const en = {
   noConnection: "no connection",
   tryingAgain: "trying again…",
   offline: "offline",
-  kept: "kept messages",
+  kept: "saved messages",
   waitingHere: (n) => `${n} ${plural(n, "message", "messages")} waiting`,
 
   messages: "Messages",

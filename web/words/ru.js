@@ -35,7 +35,7 @@ export const ru = {
   noConnection: "нет связи",
   tryingAgain: "подключаемся снова…",
   offline: "нет сети",
-  kept: "показано сохранённое",
+  kept: "сохранённые сообщения",
   waitingHere: (/** @type {number} */ n) => `${n} ${plural(n, "сообщение ждёт", "сообщения ждут", "сообщений ждут")}`,
 
   messages: "Сообщения",

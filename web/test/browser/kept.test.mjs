@@ -60,7 +60,7 @@ scenario("a reload without a network shows the rooms and their last messages, an
   await bob.page.reload();
   await bob.sees("line 70");
   assert.equal((await bob.texts()).length, 50, "the last fifty");
-  await bob.page.waitForFunction(() => /^no connection · kept messages$/.test(document.querySelector("#subtitle.away")?.textContent ?? ""));
+  await bob.page.waitForFunction(() => /^no connection · saved messages$/.test(document.querySelector("#subtitle.away")?.textContent ?? ""));
   assert.ok(await bob.page.locator("#top").textContent(), "a sentence says that the rest comes later");
   await bob.page.locator("#sidebar [data-key='#other']").click();
   await bob.sees("something else");

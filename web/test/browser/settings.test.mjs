@@ -37,7 +37,7 @@ scenario("a device is signed out from another one", async () => {
   const phone = await person(server.url, "dora", { userAgent: "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1" });
   await laptop.settings("devices");
   await laptop.page.locator("#sessions li.current", { hasText: "this device" }).waitFor();
-  await laptop.page.click("#sessions [aria-label='Sign out there: Safari · iPhone']");
+  await laptop.page.click("#sessions [aria-label='Sign out on Safari · iPhone']");
   await phone.page.waitForSelector("#sign-in", { state: "visible" });
   await laptop.page.waitForFunction(() => document.querySelectorAll("#sessions li").length === 1);
   assert.equal(await laptop.page.isVisible("#end-others"), false, "there is no other");
