@@ -128,7 +128,7 @@ scenario("a guest reads an open room, and joins to write", async () => {
   const join = bob.page.locator(".foot .primary");
   await join.waitFor();
   assert.equal(await bob.page.isVisible("#text"), false);
-  assert.match((await bob.page.textContent(".foot .joining")) ?? "", /Books.*1 member/);
+  await bob.page.locator(".foot .joining", { hasText: /Books.*1 member/ }).waitFor();
   await alice.say("no hurry");
   await bob.sees("no hurry");
   await join.click();
