@@ -40,6 +40,7 @@ function rangeOf({ entries }, first, last) {
  * @property {Range} range the rows from now on, at most `ROWS_MAX`
  * @property {boolean} isRebuilt whether none of the old rows stays
  * @property {boolean} isAnchored whether what is in view must stay where it is
+ * @property {boolean} [isMore] whether there is more to change in the next frame
  * @property {Part[]} loads parts of the log that are not in memory and come into reach
  */
 
@@ -81,6 +82,11 @@ export function advance(log, shown, { above, below, isFollowing }) {
     const end = isFollowing ? newest : Math.min(newest, shownLast + ROWS_AT_ONCE);
     if (end - shownLast > ROWS_MAX) {
       return rebuilt(rangeAround(log, log.last));
+    }
+    if (isFollowing && end - first >= ROWS_MAX && end - shownLast <= ROWS_AT_ONCE) {
+      // Rows that go and rows that come in one frame would move all others.
+      const kept = rangeOf(log, shownLast - ROWS_MAX + ROWS_AT_ONCE + 1, shownLast);
+      return { range: kept, isRebuilt: false, isAnchored: false, isMore: true, loads };
     }
     last = end;
     first = Math.max(first, last - ROWS_MAX + 1);

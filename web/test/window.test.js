@@ -77,6 +77,14 @@ test("a view that follows gets all that came, or is built anew where that is too
   assert.deepEqual(none.range, shown, "a reader elsewhere gets nothing");
 });
 
+test("rows go in one frame and come in the next, where both at once would move the others", () => {
+  const full = { first: 1, last: ROWS_MAX };
+  const went = advance(log(1, ROWS_MAX + 3), full, reader({ isFollowing: true, below: 0 }));
+  assert.deepEqual([went.range, went.isMore], [{ first: ROWS_AT_ONCE + 1, last: ROWS_MAX }, true]);
+  const came = advance(log(1, ROWS_MAX + 3), went.range, reader({ isFollowing: true, below: 0 }));
+  assert.deepEqual([came.range, came.isMore], [{ first: ROWS_AT_ONCE + 1, last: ROWS_MAX + 3 }, undefined]);
+});
+
 test("what is not in memory is loaded where the reader comes near", () => {
   const shown = { first: 101, last: 200 };
   assert.deepEqual(advance(log(101, 200, { end: 500 }), shown, reader({ above: 0 })).loads, ["older"]);

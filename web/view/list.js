@@ -396,7 +396,7 @@ export class MessageList {
    */
   #advance(conversation) {
     const reader = { above: this.#scroller.scrollTop, below: this.#below, isFollowing: this.#isFollowing };
-    const { range, isRebuilt, isAnchored, loads } = advance(conversation, this.#rows.range, reader);
+    const { range, isRebuilt, isAnchored, isMore, loads } = advance(conversation, this.#rows.range, reader);
     const { first, last } = this.#rows.range;
     if (isRebuilt) {
       this.#rows.clear();
@@ -406,6 +406,7 @@ export class MessageList {
       const move = () => this.#rows.moveTo(conversation, range, this.#readUpTo);
       isAnchored ? this.#keepInView(move) : move();
     }
+    if (isMore) this.update();
     for (const part of loads) this.#hooks.load(conversation, part);
   }
 

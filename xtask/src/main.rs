@@ -42,7 +42,8 @@ Tasks:
   test [step ...]                 all checks, or the named steps; `test --list` lists the steps
   page [file ...]                 the page's checks; with files of web/test/browser, only their scenarios
        [--name TEXT] [--headed]   only scenarios with TEXT in the name; in a visible browser
-  screenshots                     takes new screenshots for the README
+  page gallery [TEXT]             pictures of every state, width, look and language below target/gallery
+  screenshots                     takes new pictures and a new recording for the README
   migrate [up|down|status] [...]  the database's schema, as `server migrate`
   prove [--release] <scenario>    a scenario on the real server; `prove help` lists them
   simulate [--seeds N] [...]      whole chats under faults; `simulate --help` lists the options

@@ -31,11 +31,14 @@ pub(crate) const BROWSER: Component = Component {
 
 /// `cargo xtask page`: all checks of the page, or some scenarios only.
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    if args.first().is_some_and(|task| task == "gallery") {
+        return gallery(args.get(1).map(OsString::as_os_str).unwrap_or_default());
+    }
     let is_everything = args.is_empty();
     let selection = match Selection::parse(args) {
         Ok(selection) => selection,
         Err(sentence) => {
-            eprintln!("error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]");
+            eprintln!("error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]\n       cargo xtask page gallery [TEXT]");
             return ExitCode::from(2);
         }
     };
@@ -46,11 +49,23 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     })
 }
 
-/// `cargo xtask screenshots`: takes new screenshots for the README.
+/// `cargo xtask screenshots`: takes new pictures and a new recording for the README.
 pub(crate) fn screenshots() -> ExitCode {
     perform(|| {
         let mut command = browser_command()?;
         command.arg(web().join("test/browser/screenshots.mjs"));
+        Ok(vec![command])
+    })
+}
+
+/// `cargo xtask page gallery`: a picture of every state, width, look and language below
+/// `target/gallery`, or only of those whose width, look and language contain a text, such
+/// as `phone-dark`. Each is checked by axe.
+fn gallery(name: &OsStr) -> ExitCode {
+    perform(|| {
+        let mut command = browser_command()?;
+        command.env("GALLERY", target()?.join("gallery")).env("GALLERY_NAME", name);
+        command.args(["--test", "--test-reporter=spec"]).arg(web().join("test/browser/gallery.mjs"));
         Ok(vec![command])
     })
 }
