@@ -38,7 +38,9 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     let selection = match Selection::parse(args) {
         Ok(selection) => selection,
         Err(sentence) => {
-            eprintln!("error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]\n       cargo xtask page gallery [TEXT]");
+            eprintln!(
+                "error: {sentence}\n\nUsage: cargo xtask page [--headed] [--name TEXT] [file ...]\n       cargo xtask page gallery [TEXT]"
+            );
             return ExitCode::from(2);
         }
     };
