@@ -148,7 +148,7 @@ function pictureCell() {
       const before = shown;
       shown = file;
       Object.assign(image, { alt: name, width, height });
-      Object.assign(node.dataset, { width, height, name, size: file.size });
+      Object.assign(node.dataset, { width, height, name, size: file.size, about: sizeOf(file.size) });
       node.title = name;
       showUpload(node, file);
       if (id) {
