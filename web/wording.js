@@ -23,12 +23,13 @@ export function wording(error) {
   if (/^username too long/.test(sentence)) return ["name", t.nameTooLong];
   if (/^username looks/.test(sentence)) return ["name", t.nameLooksTaken];
   if (/^username is reserved/.test(sentence)) return ["name", t.nameReserved];
-  if (/^registration is closed/.test(sentence)) return ["form", t.registrationClosed];
+  if (/^registration is closed|^this chat has as many accounts/.test(sentence)) return ["form", t.registrationClosed];
   if (/^username must not contain/.test(sentence)) return ["name", t.nameBadChars];
   if (/^username and password/.test(sentence)) return ["name", t.nameNeeded];
   if (/^password too long/.test(sentence)) return ["password", t.passwordTooLong];
   if (/^password too short/.test(sentence)) return ["password", t.passwordMin(Number(/\d+/.exec(sentence)))];
   if (/^password must not be the/.test(sentence)) return ["password", t.passwordIsName];
+  if (/^password is one of the most/.test(sentence)) return ["password", t.passwordCommon];
   if (status === 413 || /^the avatar is too large/.test(sentence)) return ["picture", t.pictureTooLarge];
   if (/avatar|picture|image/i.test(sentence)) return ["picture", t.badPicture];
   if (status === 429) return ["form", t.tooManyTries(soonOf(error.retryAfterSeconds))];

@@ -156,6 +156,7 @@ export const enLater = {
   passwordNew: "New password",
   passwordRule: (n) => (n > 1 ? `At least ${n} characters, and not your name.` : "Not your name."),
   passwordIsName: "The password must not be your name.",
+  passwordCommon: "This password is one of the most common ones. Please take another.",
   passwordEnds: "You stay signed in here, and are signed out on all other devices.",
   changePassword: "Change the password",
   passwordChanged: "The password is changed. You are signed out on all other devices.",

@@ -29,7 +29,10 @@ impl Server {
             // No setting of this program's environment changes what is measured.
             .env_clear()
             .args(["--listen", "127.0.0.1:0", "--log", "warn", "--message-rate", "off"])
-            .args(["--room-changes-per-minute", "1000000"])
+            .args(["--room-changes-per-minute", "1000000", "--common-passwords", "allowed"])
+            // All users come from one address.
+            .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
+            .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
             .args(["--shards", &shards.to_string()])
             .arg("--data-dir")
             .arg(folder.path().join("data"))

@@ -199,6 +199,9 @@ impl Server {
             .arg(self.data())
             .arg("--uploads-dir")
             .arg(self.folder.path().join("uploads"))
+            // All clients come from one address.
+            .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
+            .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
             .args(&self.plan.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

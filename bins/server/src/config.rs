@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     /// Where `listen` came from, for errors.
     pub(crate) listen_origin: String,
+    /// Where the metrics are served apart from everything else, and where that came from.
+    pub(crate) metrics_listen: Option<(String, String)>,
     pub(crate) data_dir: PathBuf,
     /// Whether a Postgres database is migrated at the start.
     pub(crate) migrate: bool,
@@ -75,6 +77,9 @@ impl Config {
         Ok(Self {
             listen: given.text(&settings::LISTEN)?.unwrap_or("127.0.0.1:8080").to_owned(),
             listen_origin: given.origin(&settings::LISTEN),
+            metrics_listen: given
+                .text(&settings::METRICS_LISTEN)?
+                .map(|listen| (listen.to_owned(), given.origin(&settings::METRICS_LISTEN))),
             migrate: given.bool(&settings::MIGRATE)?.unwrap_or(false),
             database_wait: seconds(given, &settings::DATABASE_WAIT_SECONDS)?.unwrap_or(DATABASE_WAIT),
             allow_second_server: given.bool(&settings::ALLOW_SECOND_SERVER)?.unwrap_or(false),
@@ -100,6 +105,8 @@ fn passwords(given: &Given) -> Result<PasswordsOptions, SettingError> {
     let mut passwords = PasswordsOptions::default();
     set(&mut passwords.threads, given.number(&settings::HASH_THREADS)?);
     set(&mut passwords.queue_max, given.number(&settings::HASH_QUEUE_MAX)?);
+    set(&mut passwords.registration_queue_max, given.number(&settings::REGISTRATION_QUEUE_MAX)?);
+    set(&mut passwords.queue_of_one_max, given.number(&settings::HASH_QUEUE_PER_ADDRESS)?);
     Ok(passwords)
 }
 
@@ -149,6 +156,8 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     }
     set(&mut http.uploads_dir, given.path(&settings::UPLOADS_DIR));
     set(&mut http.max_connections, given.number(&settings::MAX_CONNECTIONS)?);
+    set(&mut http.connections_per_address, given.number(&settings::CONNECTIONS_PER_ADDRESS)?);
+    http.metrics_apart = given.text(&settings::METRICS_LISTEN)?.is_some();
     set(&mut http.avatar_max_bytes, given.number(&settings::AVATAR_MAX_BYTES)?);
     set(&mut http.picture_pixels_max, given.number(&settings::PICTURE_PIXELS_MAX)?);
     set(&mut http.picture_side_max, given.number(&settings::PICTURE_SIDE_MAX)?);
@@ -156,13 +165,23 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     set(&mut http.picture_threads, given.number(&settings::PICTURE_THREADS)?);
     set(&mut http.picture_queue_max, given.number(&settings::PICTURE_QUEUE_MAX)?);
     set(&mut http.registration, given.one_of(&settings::REGISTRATION)?.map(registration));
+    let limits = &mut http.registration_limits;
+    set(&mut limits.per_address, given.number(&settings::REGISTRATIONS_PER_ADDRESS)?);
+    let minutes: Option<u64> = given.number(&settings::REGISTRATIONS_PER_ADDRESS_MINUTES)?;
+    set(&mut limits.address_period, minutes.map(|minutes| Duration::from_secs(minutes * 60)));
+    set(&mut limits.per_hour, given.number(&settings::REGISTRATIONS_PER_HOUR)?);
+    limits.accounts_max = given.number(&settings::ACCOUNTS_MAX)?;
     set(&mut http.password_rule.min_chars, given.number(&settings::PASSWORD_MIN_CHARS)?);
+    let common = given.one_of(&settings::COMMON_PASSWORDS)?;
+    set(&mut http.password_rule.allow_common, common.map(|common| common == "allowed"));
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.searches_per_minute, given.number(&settings::SEARCHES_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);
+    set(&mut http.sign_in_limits.of_address_max, given.number(&settings::NETWORK_FAILURES_MAX)?);
+    set(&mut http.sign_in_limits.attempts_max, given.number(&settings::NETWORK_SIGN_INS_MAX)?);
     set(&mut http.trusted_proxies, parsed(given, &settings::TRUSTED_PROXIES, texts::proxies)?);
     set(&mut http.session_check_interval, seconds(given, &settings::SESSION_CHECK_SECONDS)?);
 
@@ -322,6 +341,7 @@ fn frame_rate(usual: Option<RateLimit>, messages: Option<RateLimit>) -> Option<R
 #[cfg(test)]
 mod tests {
     use chat_core::{HubOptions, Skeleton};
+    use chat_http::RegistrationLimits;
 
     use super::*;
 
@@ -376,6 +396,16 @@ mod tests {
             ("session_days = 0", "session_days"),
             ("address_failures_max = 0", "address_failures_max"),
             ("account_failures_max = 0", "account_failures_max"),
+            ("network_failures_max = 0", "network_failures_max"),
+            ("network_sign_ins_max = 0", "network_sign_ins_max"),
+            ("registrations_per_address = 0", "registrations_per_address"),
+            ("registrations_per_address_minutes = 0", "registrations_per_address_minutes"),
+            ("registrations_per_hour = 0", "registrations_per_hour"),
+            ("accounts_max = 0", "accounts_max"),
+            ("connections_per_address = 0", "connections_per_address"),
+            ("registration_queue_max = 0", "registration_queue_max"),
+            ("hash_queue_per_address = 0", "hash_queue_per_address"),
+            ("common_passwords = \"some\"", "common_passwords"),
             ("trusted_proxies = \"proxy.example\"", "trusted_proxies"),
             ("trusted_proxies = \"10.0.0.0/33\"", "trusted_proxies"),
             ("session_days = 366", "session_days"),
@@ -440,6 +470,45 @@ mod tests {
         assert_eq!((&*http.title, http.password_rule.min_chars), ("Наш чат", 1));
         let http = check("welcome = \"  Заходите\\nи пишите \"\naccent = \"teal\"").unwrap().http;
         assert_eq!((&*http.welcome, http.accent), ("Заходите\nи пишите", Some(Accent::Teal)));
+    }
+
+    #[test]
+    fn floods_are_limited_as_is_set() {
+        let config = check(
+            "network_failures_max = 5\nnetwork_sign_ins_max = 6\nregistrations_per_address = 7
+             registrations_per_address_minutes = 8\nregistrations_per_hour = 9\naccounts_max = 10
+             connections_per_address = 11\nhash_queue_max = 12\nregistration_queue_max = 13
+             hash_queue_per_address = 14\ncommon_passwords = \"allowed\"\nmetrics_listen = \"[::1]:9\"",
+        )
+        .unwrap();
+        let http = &config.http;
+        assert_eq!((http.sign_in_limits.of_address_max, http.sign_in_limits.attempts_max), (5, 6));
+        let limits = RegistrationLimits {
+            per_address: 7,
+            address_period: Duration::from_secs(480),
+            per_hour: 9,
+            accounts_max: Some(10),
+        };
+        assert_eq!((&http.registration_limits, http.connections_per_address), (&limits, 11));
+        let passwords = &config.passwords;
+        assert_eq!((passwords.queue_max, passwords.registration_queue_max), (12, 13));
+        assert_eq!((passwords.queue_of_one_max, http.password_rule.allow_common), (14, true));
+        assert!(http.metrics_apart && config.metrics_listen.is_some_and(|(listen, _)| listen == "[::1]:9"));
+        // What the table of settings says.
+        let config = check("").unwrap();
+        let http = &config.http;
+        assert_eq!((http.sign_in_limits.of_address_max, http.sign_in_limits.attempts_max), (50, 300));
+        let limits = RegistrationLimits {
+            per_address: 100,
+            address_period: Duration::from_secs(3_600),
+            per_hour: 1_000,
+            accounts_max: None,
+        };
+        assert_eq!((&http.registration_limits, http.connections_per_address), (&limits, 1_500));
+        let passwords = &config.passwords;
+        assert_eq!((passwords.queue_max, passwords.registration_queue_max), (64, 32));
+        assert_eq!((passwords.queue_of_one_max, http.password_rule.allow_common), (16, false));
+        assert!(!http.metrics_apart && config.metrics_listen.is_none());
     }
 
     #[test]

@@ -70,6 +70,14 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     // Taken before the wait for the database, and open to clients only after it.
     let socket = address::bind(&config.listen).await;
     let socket = socket.map_err(|error| format!("{}: {error}", config.listen_origin))?;
+    let metrics = match &config.metrics_listen {
+        Some((listen, origin)) => {
+            let socket = address::bind(listen).await.map_err(|error| format!("{origin}: {error}"))?;
+            let listener = socket.listen(BACKLOG);
+            Some(listener.map_err(|error| format!("{origin}: cannot listen on {listen}: {error}"))?)
+        }
+        None => None,
+    };
     let lock = lock_database(&config).await?;
     if config.migrate && matches!(config.database_url, DatabaseUrl::Postgres(_)) {
         for step in migrations::up(&config.database_url).await? {
@@ -101,6 +109,10 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     let has_administrator = !stores.users.administrators().await?.is_empty();
     let set_up_code = parts.tokens.set_up_code().to_owned();
     let server = Server::start(listener, parts, config.http).await?;
+    if let Some(metrics) = metrics {
+        tracing::info!(address = %metrics.local_addr()?, "listening for metrics");
+        server.serve_metrics(metrics);
+    }
     tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
     println!("The chat is open: {page}");
     if !has_administrator {

@@ -56,6 +56,9 @@ macro_rules! settings {
 settings! {
     CONFIG = path("config", "FILE", "none", "Configuration file (TOML)");
     LISTEN = text("listen", "HOST:PORT", "127.0.0.1:8080", "Address to listen on");
+    METRICS_LISTEN = text("metrics_listen", "HOST:PORT", "none",
+        "Address on which /metrics is answered, and nothing else; the address of listen then has no \
+         /metrics. Without it, /metrics is on the address of listen");
     TITLE = text("title", "TEXT", "Chat", "Name of this chat, as clients show it; at most 64 characters");
     WELCOME = text("welcome", "TEXT", "none", "What visitors read before they sign in; at most 500 characters");
     ACCENT = one_of("accent", Accent::NAMES, "the page's own", "Colour of the page");
@@ -89,6 +92,12 @@ settings! {
     ACCOUNT_FAILURES_MAX = number("account_failures_max", "COUNT", 1, MILLION, "100",
         "Failed sign-ins to one account within an hour from all addresses; further attempts are \
          refused until then, except from addresses where the account has signed in before");
+    NETWORK_FAILURES_MAX = number("network_failures_max", "COUNT", 1, MILLION, "50",
+        "Failed sign-ins within 15 minutes from one address (IPv6: 56 bits) to all accounts but those that \
+         have signed in from there before; further attempts are refused until then");
+    NETWORK_SIGN_INS_MAX = number("network_sign_ins_max", "COUNT", 1, MILLION, "300",
+        "Sign-ins within 15 minutes from one address (IPv6: 56 bits), also successful ones; an account that \
+         has signed in from there before has as many of its own");
     TRUSTED_PROXIES = text("trusted_proxies", "NETWORK,NETWORK…", "none",
         "Proxies in front of the server whose X-Forwarded-For is trusted: addresses or networks \
          (10.0.0.0/8), separated by commas");
@@ -98,8 +107,19 @@ settings! {
     REGISTRATION = one_of("registration", &["open", "invite", "closed"], "open",
         "Who can create an account: open for everybody, invite for who has an invitation, closed for the \
          operator only (server user add)");
+    REGISTRATIONS_PER_ADDRESS = number("registrations_per_address", "COUNT", 1, MILLION, "100",
+        "Accounts that can be created from one address (IPv6: 56 bits) within \
+         registrations_per_address_minutes; as many at once");
+    REGISTRATIONS_PER_ADDRESS_MINUTES = number("registrations_per_address_minutes", "MINUTES", 1, 43_200, "60",
+        "Minutes for registrations_per_address");
+    REGISTRATIONS_PER_HOUR = number("registrations_per_hour", "COUNT", 1, MILLION, "1000",
+        "Accounts that can be created within an hour from all addresses; as many at once");
+    ACCOUNTS_MAX = number("accounts_max", "COUNT", 1, 1_000 * MILLION, "no limit",
+        "Accounts above which none can be registered; the operator can still create some");
     PASSWORD_MIN_CHARS = number("password_min_chars", "COUNT", 1, 128, "8",
         "Characters of a new password, which is also not the user's name; older passwords stay valid");
+    COMMON_PASSWORDS = one_of("common_passwords", &["refused", "allowed"], "refused",
+        "Whether a new password may be one of the some 5,500 that are guessed first");
     RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",
         "Names that cannot be registered, separated by commas; names that look like them cannot either");
     ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",
@@ -139,7 +159,11 @@ settings! {
     IDLE_TIMEOUT_SECONDS = number("idle_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "120",
         "Seconds of silence after which a client's connection is dropped");
     MAX_CONNECTIONS = number("max_connections", "COUNT", 1, MILLION, "10000",
-        "Concurrent HTTP connections; WebSockets do not count");
+        "Concurrent HTTP connections; WebSockets do not count. When there are as many, a new one closes the \
+         oldest that has not sent a request yet");
+    CONNECTIONS_PER_ADDRESS = number("connections_per_address", "COUNT", 1, MILLION, "1500",
+        "Concurrent HTTP connections from one address (IPv6: 56 bits), unless it is in trusted_proxies; \
+         WebSockets do not count");
     USER_CLIENTS_MAX = number("user_clients_max", "COUNT", 1, MILLION, "5000",
         "Concurrent WebSockets of one user");
     AVATAR_MAX_BYTES = number("avatar_max_bytes", "BYTES", KIBIBYTE, 1_024 * MEBIBYTE, "10485760",
@@ -153,7 +177,7 @@ settings! {
     PICTURE_THREADS = number("picture_threads", "COUNT", 1, 64, "1",
         "Threads that scale avatars, each with that much memory");
     PICTURE_QUEUE_MAX = number("picture_queue_max", "COUNT", 0, 10_000, "16",
-        "Avatars that may wait to be scaled");
+        "Avatars of users that may wait to be scaled, and those of registrations likewise");
     FILES_URL = text("files_url", "URL", "DATA_DIR/files",
         "Where the files of messages are kept: a folder, or s3://BUCKET or s3://BUCKET/PREFIX");
     FILES_S3_ENDPOINT = text("files_s3_endpoint", "URL", "that of Amazon in the region",
@@ -183,7 +207,11 @@ settings! {
         "Seconds for which the upload of one file may last");
     HASH_THREADS = number("hash_threads", "COUNT", 1, 64, "1", "Threads that hash passwords, 19 MiB each");
     HASH_QUEUE_MAX = number("hash_queue_max", "COUNT", 1, 100_000, "64",
-        "Passwords that may wait to be hashed");
+        "Sign-ins that may wait for a thread, and sign-ins from known addresses likewise");
+    REGISTRATION_QUEUE_MAX = number("registration_queue_max", "COUNT", 1, 100_000, "32",
+        "Registrations that may wait for a thread");
+    HASH_QUEUE_PER_ADDRESS = number("hash_queue_per_address", "COUNT", 1, 100_000, "16",
+        "Sign-ins, and registrations, that may wait for a thread from one address (IPv6: 56 bits)");
 }
 
 const MILLION: u64 = 1_000_000;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use chat_auth::{PASSWORD_MAX_BYTES, Password, PasswordRule, Passwords};
+use chat_auth::{HashFor, PASSWORD_MAX_BYTES, Password, PasswordRule, Passwords};
 use chat_core::Username;
 use chat_store::{DatabaseUrl, NewUser, RoleChange, StoreError, Stores, User};
 use clap::{Args, Subcommand};
@@ -128,7 +128,8 @@ async fn add(
         check(stores, &name).await?;
     }
     let (password, printed) = password.get(config.http.password_rule, &name)?;
-    let password_hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
+    let password_hash =
+        Passwords::start(config.passwords.clone())?.hash(HashFor::KnownUser(""), password).await?;
     let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
     if options.reuse_name {
         stores.users.recreate_user(&user).await?;
@@ -218,7 +219,7 @@ async fn reset_password(
 ) -> Result<(), Box<dyn Error>> {
     let mut user = find(stores, name).await?;
     let (password, printed) = password.get(config.http.password_rule, &user.name)?;
-    let hash = Passwords::start(config.passwords.clone())?.hash(password).await?;
+    let hash = Passwords::start(config.passwords.clone())?.hash(HashFor::KnownUser(""), password).await?;
     // A sign-in at this moment may have replaced the old hash.
     while !stores.users.set_password_hash(&user.name, &user.password_hash, &hash).await? {
         user = find(stores, user.name.as_str()).await?;

@@ -1,22 +1,29 @@
-//! The queue in front of the threads that hash passwords.
+//! The jobs of the threads that hash passwords.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chat_turns::Turn;
 use tokio::sync::oneshot;
 
 use crate::{Password, Verdict};
 
-/// A queue of jobs with a fixed capacity. Jobs whose caller no longer waits are skipped.
+/// Jobs that have their turn: about as many as there are threads. Jobs whose caller no longer
+/// waits are skipped.
 pub(crate) struct HashQueue {
     state: Mutex<State>,
     arrived: Condvar,
-    max: usize,
 }
 
-/// Work for a thread, with the channel for its result.
-pub(crate) enum Job {
+/// Work for a thread, and the turn that ends with it.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    pub(crate) turn: Turn,
+}
+
+/// What a thread computes, with the channel for its result.
+pub(crate) enum Work {
     /// Hash a new password.
     Hash { password: Password, answer: oneshot::Sender<String> },
     /// Check a password against the hash of an account, if there is one.
@@ -33,14 +40,9 @@ pub(crate) enum Next {
     Closed,
 }
 
-/// Why a job is not taken.
+/// A job is not taken: the queue was closed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum QueueError {
-    /// As many jobs wait as may.
-    Full,
-    /// The queue was closed.
-    Closed,
-}
+pub(crate) struct QueueClosed;
 
 struct State {
     waiting: VecDeque<Job>,
@@ -48,23 +50,17 @@ struct State {
 }
 
 impl HashQueue {
-    /// An empty queue, in which `max` jobs may wait.
-    pub(crate) fn new(max: usize) -> Self {
+    /// An empty queue.
+    pub(crate) fn new() -> Self {
         let state = State { waiting: VecDeque::new(), closed: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new(), max }
+        Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Adds a job.
-    pub(crate) fn push(&self, job: Job) -> Result<(), QueueError> {
+    pub(crate) fn push(&self, job: Job) -> Result<(), QueueClosed> {
         let mut state = self.state();
         if state.closed {
-            return Err(QueueError::Closed);
-        }
-        if state.waiting.len() >= self.max {
-            state.waiting.retain(|waiting| !waiting.is_abandoned());
-            if state.waiting.len() >= self.max {
-                return Err(QueueError::Full);
-            }
+            return Err(QueueClosed);
         }
         state.waiting.push_back(job);
         self.arrived.notify_one();
@@ -79,7 +75,7 @@ impl HashQueue {
                 return Next::Closed;
             }
             while let Some(job) = state.waiting.pop_front() {
-                if !job.is_abandoned() {
+                if !job.work.is_abandoned() {
                     return Next::Job(job);
                 }
             }
@@ -106,23 +102,13 @@ impl HashQueue {
         self.arrived.notify_all();
     }
 
-    /// The number of jobs that wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.state().waiting.len()
-    }
-
-    /// The number of jobs that may wait.
-    pub(crate) fn waiting_max(&self) -> usize {
-        self.max
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // No change is half done where a thread could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Job {
+impl Work {
     /// Whether the caller no longer waits for the result.
     fn is_abandoned(&self) -> bool {
         match self {
@@ -134,41 +120,32 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
+    use chat_turns::{Line, TurnQueue};
+
     use super::*;
 
-    fn job() -> (Job, oneshot::Receiver<String>) {
+    async fn job() -> (Job, oneshot::Receiver<String>) {
+        let turns = TurnQueue::new(1, &[Line { waiting_max: 1, waiting_of_one_max: 1 }]);
         let (answer, hash) = oneshot::channel();
-        (Job::Hash { password: Password::parse("p".to_owned()).unwrap(), answer }, hash)
+        let work = Work::Hash { password: Password::parse("p".to_owned()).unwrap(), answer };
+        (Job { work, turn: turns.turn(0, "a").await.unwrap() }, hash)
     }
 
     #[test]
     fn a_thread_without_work_is_idle() {
-        let queue = HashQueue::new(1);
+        let queue = HashQueue::new();
         assert!(matches!(queue.next(Some(Duration::from_millis(1))), Next::Idle));
         queue.close();
         assert!(matches!(queue.next(None), Next::Closed));
     }
 
-    #[test]
-    fn an_abandoned_job_gives_its_slot_back() {
-        let queue = HashQueue::new(1);
-        for _ in 0..5 {
-            let (job, _abandoned) = job();
-            queue.push(job).unwrap();
-        }
-        let (kept, _hash) = job();
-        queue.push(kept).unwrap();
-        assert_eq!(queue.push(job().0), Err(QueueError::Full));
-        assert!(matches!(queue.next(None), Next::Job(_)));
-    }
-
     #[tokio::test]
     async fn closing_answers_those_that_wait() {
-        let queue = HashQueue::new(1);
-        let (job, hash) = job();
+        let queue = HashQueue::new();
+        let (job, hash) = job().await;
         queue.push(job).unwrap();
         queue.close();
         assert!(hash.await.is_err());
-        assert_eq!(queue.push(self::job().0), Err(QueueError::Closed));
+        assert_eq!(queue.push(self::job().await.0), Err(QueueClosed));
     }
 }

@@ -10,15 +10,15 @@
 //! session of a token still exists is for the caller to check.
 //!
 //! ```
-//! use chat_auth::{Password, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens, Verdict};
+//! use chat_auth::{HashFor, Password, Passwords, PasswordsOptions, SigningSecret, TokenOptions, Tokens, Verdict};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let passwords = Passwords::start(PasswordsOptions::default())?;
-//! let hash = passwords.hash(Password::parse("correct horse".to_owned())?).await?;
+//! let hash = passwords.hash(HashFor::Registration("192.0.2.1"), Password::parse("correct horse".to_owned())?).await?;
 //! let written = || Password::parse("correct horse".to_owned());
-//! assert_eq!(passwords.verify_login(written()?, Some(&hash)).await?, Verdict::Right);
+//! assert_eq!(passwords.verify_login(HashFor::SignIn("192.0.2.1"), written()?, Some(&hash)).await?, Verdict::Right);
 //! // A name without an account takes as long, and no password is right for it.
-//! assert_eq!(passwords.verify_login(written()?, None).await?, Verdict::Wrong);
+//! assert_eq!(passwords.verify_login(HashFor::SignIn("192.0.2.1"), written()?, None).await?, Verdict::Wrong);
 //!
 //! let secret = SigningSecret::new("a text of 32 bytes or more, from the configuration")?;
 //! let tokens = Tokens::new(&secret, TokenOptions::default());
@@ -29,9 +29,12 @@
 //! # }).unwrap();
 //! ```
 
+mod common_passwords;
 mod failures;
 mod hash_queue;
 mod hasher;
+mod known_places;
+mod network;
 mod old_hash;
 mod password;
 mod passwords;
@@ -41,9 +44,10 @@ mod sign_in_limiter;
 mod tokens;
 mod verdict;
 
+pub use network::Network;
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError, PasswordRule};
-pub use passwords::{HashCost, Passwords, PasswordsError, PasswordsOptions};
+pub use passwords::{HashCost, HashFor, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
-pub use sign_in_limiter::{Attempt, SignInLimiter, SignInLimits, SignInName, SignInRefused};
+pub use sign_in_limiter::{Attempt, SignInLimit, SignInLimiter, SignInLimits, SignInName, SignInRefused};
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};
 pub use verdict::Verdict;

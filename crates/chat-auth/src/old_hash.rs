@@ -59,7 +59,7 @@ mod tests {
 
     async fn verdict(passwords: &Passwords, password: &str, hash: &str) -> Verdict {
         let password = Password::parse(password.to_owned()).unwrap();
-        passwords.verify_login(password, Some(hash)).await.unwrap()
+        passwords.verify_login(crate::HashFor::SignIn("192.0.2.1"), password, Some(hash)).await.unwrap()
     }
 
     #[tokio::test]
@@ -118,7 +118,7 @@ mod tests {
     async fn an_argon2id_hash_is_outdated_when_it_costs_less_than_a_new_one() {
         let (once, twice) = (cheap(1), cheap(2));
         let password = || Password::parse("p".to_owned()).unwrap();
-        let hash = once.hash(password()).await.unwrap();
+        let hash = once.hash(crate::HashFor::Registration("192.0.2.1"), password()).await.unwrap();
         let Verdict::RightButOutdated { new_hash } = verdict(&twice, "p", &hash).await else {
             panic!("one pass is less than two");
         };

@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::common_passwords;
+
 /// The most bytes that a password may have: enough for any sentence, and so few that a
 /// queue of passwords stays small.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
@@ -14,6 +16,7 @@ pub const NO_PASSWORD: &str = "!";
 
 /// A password, verbatim: 1 to [`PASSWORD_MAX_BYTES`] bytes. It is overwritten with zeros
 /// when dropped, and `Debug` does not show it.
+#[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
@@ -43,6 +46,8 @@ impl Password {
 pub struct PasswordRule {
     /// The fewest characters (Unicode scalar values) of a new password.
     pub min_chars: usize,
+    /// Whether a new password may be one of the some 6,000 that are guessed first.
+    pub allow_common: bool,
 }
 
 impl PasswordRule {
@@ -51,19 +56,25 @@ impl PasswordRule {
     ///
     /// # Errors
     ///
-    /// [`PasswordError::TooShort`] and [`PasswordError::IsName`].
+    /// [`PasswordError::TooShort`], [`PasswordError::IsName`] and [`PasswordError::Common`].
     pub fn check(self, password: &Password, is_name: impl FnOnce(&str) -> bool) -> Result<(), PasswordError> {
         let Password(text) = password;
         if text.chars().count() < self.min_chars {
             return Err(PasswordError::TooShort { min: self.min_chars });
         }
-        if is_name(text) { Err(PasswordError::IsName) } else { Ok(()) }
+        if is_name(text) {
+            return Err(PasswordError::IsName);
+        }
+        if !self.allow_common && common_passwords::contains(text) {
+            return Err(PasswordError::Common);
+        }
+        Ok(())
     }
 }
 
 impl Default for PasswordRule {
     fn default() -> Self {
-        Self { min_chars: 8 }
+        Self { min_chars: 8, allow_common: false }
     }
 }
 
@@ -94,6 +105,9 @@ pub enum PasswordError {
     /// A new password is the name of its account.
     #[error("password must not be the username")]
     IsName,
+    /// A new password is one of those that are guessed first.
+    #[error("password is one of the most common ones, please take another")]
+    Common,
 }
 
 #[cfg(test)]
@@ -112,13 +126,18 @@ mod tests {
     fn a_new_password_has_enough_characters_and_is_not_the_name() {
         let check = |min_chars, password: &str| {
             let password = Password::parse(password.to_owned()).unwrap();
-            PasswordRule { min_chars }.check(&password, |text| text == "longname")
+            PasswordRule { min_chars, allow_common: false }.check(&password, |text| text == "longname")
         };
         // Characters, not bytes.
         assert_eq!(check(8, "жжжжжжж"), Err(PasswordError::TooShort { min: 8 }));
         assert_eq!(check(8, "жжжжжжжж"), Ok(()));
         assert_eq!(check(8, "longname"), Err(PasswordError::IsName));
         assert_eq!(check(1, "x"), Ok(()));
+        for common in ["password", "Password1", "1234567890", "qwertyuiop", "Пароль123"] {
+            assert_eq!(check(8, common), Err(PasswordError::Common), "{common}");
+        }
+        let rule = PasswordRule { min_chars: 8, allow_common: true };
+        assert_eq!(rule.check(&Password::parse("password".to_owned()).unwrap(), |_| false), Ok(()));
     }
 
     #[test]

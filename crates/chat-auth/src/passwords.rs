@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argon2::Params;
+use chat_turns::{Line, QueueFull, Turn, TurnQueue};
 use tokio::sync::oneshot;
 
-use crate::hash_queue::{HashQueue, Job, Next, QueueError};
+use crate::hash_queue::{HashQueue, Job, Next, QueueClosed, Work};
 use crate::hasher::Hasher;
 use crate::{Password, Verdict};
 
@@ -19,10 +20,14 @@ use crate::{Password, Verdict};
 ///
 /// Each thread works in one buffer, which is allocated at its first use and freed when
 /// the thread is idle for a time. Any number of sign-ins takes `threads × memory_kib`.
-/// The queue in front of the threads has a fixed capacity; a request beyond it is
-/// refused at once. Dropping this value ends the threads, each after the hash that it
-/// is computing.
+///
+/// In front of the threads are three bounded lines ([`HashFor`]): a flood of sign-ins stops no
+/// registration, nor the other way round. In each line users or addresses get their turns one
+/// after another. A request beyond the limit of its line is refused at once. Dropping this
+/// value ends the threads, each after the hash that it is computing.
 pub struct Passwords {
+    turns: TurnQueue,
+    waiting_max: usize,
     queue: Arc<HashQueue>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -32,9 +37,13 @@ pub struct Passwords {
 pub struct PasswordsOptions {
     /// The number of threads that hash, at least 1. Each may take a core for itself.
     pub threads: usize,
-    /// The number of requests that may wait for a thread. At 20 ms a hash, the last of 64
-    /// waits 1.3 s.
+    /// The number of sign-ins that may wait for a thread, and of sign-ins from known
+    /// addresses likewise. At 20 ms a hash, the last of 64 waits 1.3 s.
     pub queue_max: usize,
+    /// The number of registrations that may wait for a thread.
+    pub registration_queue_max: usize,
+    /// The number of requests of each line that may wait for one address, or one user.
+    pub queue_of_one_max: usize,
     /// A thread frees its buffer after it was idle for this long.
     pub buffer_idle: Duration,
     /// The cost of new hashes. A stored hash is checked at its own cost.
@@ -43,8 +52,28 @@ pub struct PasswordsOptions {
 
 impl Default for PasswordsOptions {
     fn default() -> Self {
-        Self { threads: 1, queue_max: 64, buffer_idle: Duration::from_secs(60), cost: HashCost::default() }
+        Self {
+            threads: 1,
+            queue_max: 64,
+            registration_queue_max: 32,
+            queue_of_one_max: 16,
+            buffer_idle: Duration::from_secs(60),
+            cost: HashCost::default(),
+        }
     }
+}
+
+/// On whose behalf a password is hashed or checked. Each kind waits in a line of its own. The
+/// first kind goes first, and every kind gets turns.
+#[derive(Debug, Clone, Copy)]
+pub enum HashFor<'a> {
+    /// A user who is signed in, or who signs in from an address from which they have before,
+    /// by name.
+    KnownUser(&'a str),
+    /// A sign-in, by its address.
+    SignIn(&'a str),
+    /// A registration, by its address.
+    Registration(&'a str),
 }
 
 /// The cost of one argon2id hash. The default is the one that OWASP recommends (19 MiB, 2
@@ -92,9 +121,17 @@ impl Passwords {
         let HashCost { memory_kib, passes, lanes } = options.cost;
         let params = Params::new(memory_kib, passes, lanes, Some(Params::DEFAULT_OUTPUT_LEN))
             .map_err(PasswordsError::Cost)?;
-        let queue = Arc::new(HashQueue::new(options.queue_max));
-        let mut passwords = Self { queue, threads: Vec::new() };
-        for number in 0..options.threads.max(1) {
+        let line = |waiting_max| Line { waiting_max, waiting_of_one_max: options.queue_of_one_max };
+        let lines = [options.queue_max, options.queue_max, options.registration_queue_max].map(line);
+        let threads = options.threads.max(1);
+        let mut passwords = Self {
+            // One more than threads: the next job is there when a thread has done its last.
+            turns: TurnQueue::new(threads + 1, &lines),
+            waiting_max: lines.iter().map(|line| line.waiting_max).sum(),
+            queue: Arc::new(HashQueue::new()),
+            threads: Vec::new(),
+        };
+        for number in 0..threads {
             let hasher = Hasher::new(params.clone());
             let (queue, idle) = (passwords.queue.clone(), options.buffer_idle);
             let thread = std::thread::Builder::new()
@@ -111,9 +148,10 @@ impl Passwords {
     /// # Errors
     ///
     /// [`PasswordsError::Busy`] and [`PasswordsError::Closed`].
-    pub async fn hash(&self, password: Password) -> Result<String, PasswordsError> {
+    pub async fn hash(&self, on_behalf: HashFor<'_>, password: Password) -> Result<String, PasswordsError> {
         let (answer, hash) = oneshot::channel();
-        self.queue.push(Job::Hash { password, answer })?;
+        let turn = self.turn(on_behalf).await?;
+        self.queue.push(Job { work: Work::Hash { password, answer }, turn })?;
         hash.await.map_err(|_| PasswordsError::Closed)
     }
 
@@ -130,31 +168,46 @@ impl Passwords {
     /// [`PasswordsError::Busy`] and [`PasswordsError::Closed`].
     pub async fn verify_login(
         &self,
+        on_behalf: HashFor<'_>,
         password: Password,
         hash: Option<&str>,
     ) -> Result<Verdict, PasswordsError> {
         let (answer, verdict) = oneshot::channel();
-        self.queue.push(Job::Verify { password, hash: hash.map(str::to_owned), answer })?;
+        let turn = self.turn(on_behalf).await?;
+        self.queue
+            .push(Job { work: Work::Verify { password, hash: hash.map(str::to_owned), answer }, turn })?;
         verdict.await.map_err(|_| PasswordsError::Closed)
     }
 
-    /// The number of passwords that wait for a thread.
+    async fn turn(&self, on_behalf: HashFor<'_>) -> Result<Turn, QueueFull> {
+        let (line, who) = match on_behalf {
+            HashFor::KnownUser(name) => (0, name),
+            HashFor::SignIn(address) => (1, address),
+            HashFor::Registration(address) => (2, address),
+        };
+        self.turns.turn(line, who).await
+    }
+
+    /// The number of passwords that wait for a turn.
     pub fn waiting(&self) -> usize {
-        self.queue.waiting()
+        self.turns.waiting()
     }
 
     /// The number of passwords that may wait.
     pub fn waiting_max(&self) -> usize {
-        self.queue.waiting_max()
+        self.waiting_max
     }
 }
 
-impl From<QueueError> for PasswordsError {
-    fn from(error: QueueError) -> Self {
-        match error {
-            QueueError::Full => Self::Busy,
-            QueueError::Closed => Self::Closed,
-        }
+impl From<QueueFull> for PasswordsError {
+    fn from(_: QueueFull) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<QueueClosed> for PasswordsError {
+    fn from(_: QueueClosed) -> Self {
+        Self::Closed
     }
 }
 
@@ -179,13 +232,18 @@ fn work(mut hasher: Hasher, queue: &HashQueue, buffer_idle: Duration) {
     loop {
         let wait = hasher.has_buffer().then_some(buffer_idle);
         match queue.next(wait) {
-            Next::Job(Job::Hash { password, answer }) => {
-                if let Some(hash) = hasher.hash(&password) {
-                    let _ = answer.send(hash);
+            Next::Job(Job { work, turn }) => {
+                match work {
+                    Work::Hash { password, answer } => {
+                        if let Some(hash) = hasher.hash(&password) {
+                            let _ = answer.send(hash);
+                        }
+                    }
+                    Work::Verify { password, hash, answer } => {
+                        let _ = answer.send(hasher.verify(&password, hash.as_deref()));
+                    }
                 }
-            }
-            Next::Job(Job::Verify { password, hash, answer }) => {
-                let _ = answer.send(hasher.verify(&password, hash.as_deref()));
+                drop(turn);
             }
             Next::Idle => hasher.free_buffer(),
             Next::Closed => return,
@@ -197,6 +255,8 @@ fn work(mut hasher: Hasher, queue: &HashQueue, buffer_idle: Duration) {
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    const ME: HashFor<'_> = HashFor::SignIn("192.0.2.1");
 
     fn password(text: &str) -> Password {
         Password::parse(text.to_owned()).unwrap()
@@ -213,6 +273,7 @@ mod tests {
     fn slow(queue_max: usize) -> PasswordsOptions {
         PasswordsOptions {
             queue_max,
+            queue_of_one_max: queue_max,
             cost: HashCost { memory_kib: 64 * 1024, passes: 3, lanes: 1 },
             ..PasswordsOptions::default()
         }
@@ -221,12 +282,12 @@ mod tests {
     #[tokio::test]
     async fn the_right_password_is_accepted_and_no_other() {
         let passwords = Passwords::start(PasswordsOptions::default()).unwrap();
-        let hash = passwords.hash(password("correct horse")).await.unwrap();
+        let hash = passwords.hash(ME, password("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(passwords.verify_login(password("correct horse"), Some(&hash)).await.unwrap().is_right());
+        assert!(passwords.verify_login(ME, password("correct horse"), Some(&hash)).await.unwrap().is_right());
         for wrong in ["correct hors", "correct horse ", "Correct horse", "x"] {
             assert!(
-                !passwords.verify_login(password(wrong), Some(&hash)).await.unwrap().is_right(),
+                !passwords.verify_login(ME, password(wrong), Some(&hash)).await.unwrap().is_right(),
                 "{wrong}"
             );
         }
@@ -235,8 +296,8 @@ mod tests {
     #[tokio::test]
     async fn the_same_password_has_another_hash_each_time() {
         let passwords = Passwords::start(cheap()).unwrap();
-        let one = passwords.hash(password("same")).await.unwrap();
-        assert_ne!(one, passwords.hash(password("same")).await.unwrap());
+        let one = passwords.hash(ME, password("same")).await.unwrap();
+        assert_ne!(one, passwords.hash(ME, password("same")).await.unwrap());
     }
 
     #[tokio::test]
@@ -247,15 +308,19 @@ mod tests {
             ..PasswordsOptions::default()
         })
         .unwrap();
-        let hash = other.hash(password("p")).await.unwrap();
-        assert!(passwords.verify_login(password("p"), Some(&hash)).await.unwrap().is_right());
-        assert!(!passwords.verify_login(password("q"), Some(&hash)).await.unwrap().is_right());
+        let hash = other.hash(ME, password("p")).await.unwrap();
+        assert!(passwords.verify_login(ME, password("p"), Some(&hash)).await.unwrap().is_right());
+        assert!(!passwords.verify_login(ME, password("q"), Some(&hash)).await.unwrap().is_right());
         // From the tests of the reference implementation (phc-winner-argon2, test.c).
         let reference =
             "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
-        assert!(passwords.verify_login(password("password"), Some(reference)).await.unwrap().is_right());
+        assert!(passwords.verify_login(ME, password("password"), Some(reference)).await.unwrap().is_right());
         assert!(
-            !passwords.verify_login(password("differentpassword"), Some(reference)).await.unwrap().is_right()
+            !passwords
+                .verify_login(ME, password("differentpassword"), Some(reference))
+                .await
+                .unwrap()
+                .is_right()
         );
     }
 
@@ -263,7 +328,8 @@ mod tests {
     async fn no_password_is_right_for_an_account_without_one() {
         let passwords = Passwords::start(cheap()).unwrap();
         for tried in [crate::NO_PASSWORD, "x"] {
-            let verdict = passwords.verify_login(password(tried), Some(crate::NO_PASSWORD)).await.unwrap();
+            let verdict =
+                passwords.verify_login(ME, password(tried), Some(crate::NO_PASSWORD)).await.unwrap();
             assert_eq!(verdict, Verdict::Wrong, "{tried}");
         }
     }
@@ -274,7 +340,7 @@ mod tests {
         let d = "$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let huge = "$argon2id$v=19$m=4000000,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         for hash in [None, Some(""), Some("plain"), Some("$2a$10$abc"), Some(d), Some(huge)] {
-            assert!(!passwords.verify_login(password("p"), hash).await.unwrap().is_right(), "{hash:?}");
+            assert!(!passwords.verify_login(ME, password("p"), hash).await.unwrap().is_right(), "{hash:?}");
         }
     }
 
@@ -282,18 +348,18 @@ mod tests {
     async fn a_full_queue_refuses_at_once() {
         let passwords = Passwords::start(slow(2)).unwrap();
         let mut waiting = Vec::new();
-        // The thread hashes one, once it has taken it; two wait.
+        // The thread hashes one, one has its turn, and two wait.
         let refused = loop {
-            let mut hash = Box::pin(passwords.hash(password("p")));
+            let mut hash = Box::pin(passwords.hash(ME, password("p")));
             let started = Instant::now();
             match poll_once(&mut hash).await {
                 Some(Err(PasswordsError::Busy)) => break started.elapsed(),
                 Some(other) => panic!("{other:?}"),
                 None => waiting.push(hash),
             }
-            assert!(waiting.len() <= 3, "nothing is refused");
+            assert!(waiting.len() <= 4, "nothing is refused");
         };
-        assert!((2..=3).contains(&waiting.len()), "{}", waiting.len());
+        assert!((3..=4).contains(&waiting.len()), "{}", waiting.len());
         assert!(refused < Duration::from_millis(50), "{refused:?}");
         for hash in waiting {
             hash.await.unwrap();
@@ -303,16 +369,16 @@ mod tests {
     #[tokio::test]
     async fn abandoned_work_is_skipped() {
         let passwords = Passwords::start(slow(100)).unwrap();
-        let mut first = Box::pin(passwords.hash(password("p")));
+        let mut first = Box::pin(passwords.hash(ME, password("p")));
         assert!(poll_once(&mut first).await.is_none());
         for _ in 0..50 {
-            let mut abandoned = Box::pin(passwords.hash(password("p")));
+            let mut abandoned = Box::pin(passwords.hash(ME, password("p")));
             assert!(poll_once(&mut abandoned).await.is_none());
         }
         let started = Instant::now();
         first.await.unwrap();
         let one = started.elapsed().max(Duration::from_millis(20));
-        passwords.hash(password("p")).await.unwrap();
+        passwords.hash(ME, password("p")).await.unwrap();
         assert!(started.elapsed() < one * 10, "{:?} for two, one was {one:?}", started.elapsed());
     }
 
@@ -323,6 +389,28 @@ mod tests {
         assert!(Arc::strong_count(&queue) >= 3, "here, in `passwords` and in its thread");
         drop(passwords);
         assert_eq!(Arc::strong_count(&queue), 1);
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_one_address_and_of_registrations_holds_up_nobody_else() {
+        let passwords = Arc::new(Passwords::start(slow(64)).unwrap());
+        let mut flood = tokio::task::JoinSet::new();
+        for number in 0..60 {
+            let passwords = Arc::clone(&passwords);
+            flood.spawn(async move {
+                let from = ["192.0.2.1", "192.0.2.2"][number % 2];
+                let kind = if number % 3 == 0 { HashFor::Registration(from) } else { HashFor::SignIn(from) };
+                passwords.hash(kind, password("p")).await
+            });
+        }
+        while passwords.waiting() < 50 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for kind in [HashFor::KnownUser("alice"), HashFor::SignIn("192.0.2.9")] {
+            passwords.hash(kind, password("p")).await.unwrap();
+        }
+        assert!(passwords.waiting() > 40, "the flood went first: {} left of 60", passwords.waiting());
+        flood.shutdown().await;
     }
 
     /// Polls once: the result, if it is there.

@@ -1,29 +1,34 @@
-//! The limit on failed sign-ins.
+//! The limits on sign-ins.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::failures::{AccountTag, Failure, Failures};
+use crate::known_places::KnownPlaces;
+use crate::network::Network;
 
-/// Counts failed sign-ins, and refuses further ones beyond a limit.
+/// Counts sign-ins, and refuses further ones beyond a limit.
 ///
 /// Failures are counted for each account with each address, so that an attacker is
-/// stopped while the owner of the account elsewhere is not; and for each account alone,
-/// against guesses from many addresses. Names without an account are counted in the same
-/// way; otherwise the answer would show which names have accounts.
+/// stopped while the owner of the account elsewhere is not; for each account alone,
+/// against guesses from many addresses; and for each address alone, against one password
+/// that is tried with many names. All attempts count for their address, too: each costs a
+/// hash. Names without an account are counted in the same way; otherwise the answer would
+/// show which names have accounts.
 ///
 /// A database that was taken over may have accounts whose names differ only in case. All
 /// spellings of a name count together, so that none has guesses of its own; but a success
 /// with one account lifts no limit on guesses of another one.
 ///
-/// Users who are signed in are not affected.
+/// Users who are signed in are not affected. The caller judges the form of a password before
+/// an attempt begins: one that cannot be a password costs no hash, and must not count.
 pub struct SignInLimiter {
     limits: SignInLimits,
     started: Instant,
@@ -32,30 +37,43 @@ pub struct SignInLimiter {
     failures: Mutex<Failures>,
     /// Names as they were typed, with the addresses from which each has signed in. A
     /// spelling finds one account, which is known only after an attempt has begun.
-    signed_in_from: Mutex<HashSet<u64>>,
+    signed_in_from: Mutex<KnownPlaces>,
     attempt_ended: Notify,
-    /// One permit for each attempt that may wait.
-    waiting: Semaphore,
+    /// The attempts that wait, for each address or, without one, each name.
+    waiting: Mutex<HashMap<u64, usize>>,
 }
 
-/// How many failures [`SignInLimiter`] allows.
+/// How many failures and attempts [`SignInLimiter`] allows. An IPv6 network of 56 bits, which
+/// one customer of a provider may have, counts as one address.
 #[derive(Debug, Clone)]
 pub struct SignInLimits {
-    /// Failures of one account from one address within 15 minutes. An IPv6 network of 56
-    /// bits, which one customer of a provider may have, counts as one address.
+    /// Failures of one account from one address within 15 minutes.
     pub from_address_max: usize,
     /// Failures of one account within an hour, from all addresses. For an address from
     /// which a sign-in with the same spelling has succeeded before, only failures from
     /// there count.
     pub of_account_max: usize,
-    /// Accounts, and accounts with addresses, that are remembered; beyond it some are
-    /// forgotten. Each takes about 100 bytes, and 12 bytes more for each failure.
+    /// Failures from one address within 15 minutes, with all accounts but those that have
+    /// signed in from there before.
+    pub of_address_max: usize,
+    /// Attempts from one address within 15 minutes, also successful ones. A name that has
+    /// signed in from there before has as many of its own.
+    pub attempts_max: usize,
+    /// Accounts, addresses, and accounts with addresses, that are remembered; beyond it those
+    /// with the fewest failures are forgotten. Each takes about 100 bytes, and 12 bytes more
+    /// for each failure.
     pub remembered_max: usize,
 }
 
 impl Default for SignInLimits {
     fn default() -> Self {
-        Self { from_address_max: 10, of_account_max: 100, remembered_max: 250_000 }
+        Self {
+            from_address_max: 10,
+            of_account_max: 100,
+            of_address_max: 50,
+            attempts_max: 300,
+            remembered_max: 250_000,
+        }
     }
 }
 
@@ -71,15 +89,31 @@ pub struct SignInName<'a> {
 /// Why a sign-in is refused before its password is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignInRefused {
-    /// There were too many failures.
-    #[error("too many failed sign-ins, try again in {} s", .retry_after.as_secs())]
-    TooManyFailures {
+    /// There were too many failures or attempts.
+    #[error("too many sign-ins, try again in {} s", .retry_after.as_secs())]
+    TooMany {
+        /// The limit that was reached.
+        limit: SignInLimit,
         /// After which time the next attempt is allowed, in whole seconds.
         retry_after: Duration,
     },
-    /// Too many attempts wait for other attempts of the same account.
-    #[error("too many sign-ins of one account at once")]
+    /// Too many attempts wait for other attempts of the same account or address, or no more
+    /// failures can be remembered.
+    #[error("too many sign-ins at once")]
     Busy,
+}
+
+/// A limit of [`SignInLimits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInLimit {
+    /// [`from_address_max`](SignInLimits::from_address_max).
+    FromAddress,
+    /// [`of_account_max`](SignInLimits::of_account_max).
+    OfAccount,
+    /// [`of_address_max`](SignInLimits::of_address_max).
+    OfAddress,
+    /// [`attempts_max`](SignInLimits::attempts_max).
+    Attempts,
 }
 
 impl SignInLimiter {
@@ -92,7 +126,7 @@ impl SignInLimiter {
             failures: Mutex::default(),
             signed_in_from: Mutex::default(),
             attempt_ended: Notify::new(),
-            waiting: Semaphore::new(WAITING_MAX),
+            waiting: Mutex::default(),
         }
     }
 
@@ -101,87 +135,144 @@ impl SignInLimiter {
     /// failures and reach the limit, a further one waits: many attempts at one time do
     /// not get around the limit.
     ///
+    /// `address` is `None` where the address of the client is not known: then only the limit
+    /// of the account from all addresses holds.
+    ///
     /// # Errors
     ///
     /// [`SignInRefused`]; the password must not be checked then.
-    pub async fn begin(&self, name: SignInName<'_>, address: IpAddr) -> Result<Attempt<'_>, SignInRefused> {
-        let keys = Keys {
-            counted: [
-                (self.hasher.hash_one((name.folded, network(address))), ADDRESS_WINDOW_SECONDS),
-                (self.hasher.hash_one(name.folded), ACCOUNT_WINDOW_SECONDS),
-            ],
-            typed: self.hasher.hash_one((name.typed, network(address))),
-        };
+    pub async fn begin(
+        &self,
+        name: SignInName<'_>,
+        address: Option<IpAddr>,
+    ) -> Result<Attempt<'_>, SignInRefused> {
+        let network = address.map(Network::of);
+        let place = network.map(|network| self.place(name.typed, network));
+        let is_known = place.is_some_and(|place| self.places().contains(place, self.limits.remembered_max));
+        let keys = self.keys(name, network, is_known);
         let mut waiting = None;
         loop {
             let ended = self.attempt_ended.notified();
             let mut ended = pin!(ended);
             // Registered before the check, so that no end between both is missed.
             ended.as_mut().enable();
-            if self.admit(keys, self.seconds(Instant::now()))? {
-                return Ok(Attempt { limiter: self, keys, account: None, outcome: Outcome::Failed });
+            if self.admit(&keys, self.seconds(Instant::now()))? {
+                return Ok(Attempt {
+                    limiter: self,
+                    keys,
+                    place,
+                    is_known,
+                    account: None,
+                    outcome: Outcome::Failed,
+                });
             }
             if waiting.is_none() {
-                waiting = Some(self.waiting.try_acquire().map_err(|_| SignInRefused::Busy)?);
+                let whose = network.map_or_else(
+                    || self.hash(Kind::Name, name.folded),
+                    |network| self.hash(Kind::Network, network),
+                );
+                waiting = Some(Waiting::enter(self, whose).ok_or(SignInRefused::Busy)?);
             }
             ended.await;
         }
     }
 
-    /// Whether an attempt may begin now; if not, it waits for the end of a pending one.
-    fn admit(&self, keys: Keys, now: u32) -> Result<bool, SignInRefused> {
-        let mut failures = self.failures();
-        failures.make_room(now, self.limits.remembered_max);
-        let limits = [self.limits.from_address_max, self.limits.of_account_max];
-        let mut wait = None;
-        let mut is_free = true;
+    /// Notes that a user has signed in from this address, also long ago: attempts with this
+    /// name from there are not held up by those of others.
+    pub fn remember(&self, name: &str, address: IpAddr) {
+        let place = self.place(name, Network::of(address));
+        self.places().insert(place, self.limits.remembered_max);
+    }
+
+    /// What an attempt counts for.
+    fn keys(&self, name: SignInName<'_>, network: Option<Network>, is_known: bool) -> Vec<Key> {
+        let mut keys = Vec::with_capacity(4);
+        let mut add = |hash, limit, is_checked| keys.push(Key { hash, limit, is_checked });
         // Failures elsewhere do not count for an address that has signed in before.
-        let counted = if self.signed_in_from().contains(&keys.typed) { 1 } else { 2 };
-        for ((key, window), max) in keys.counted.into_iter().zip(limits).take(counted) {
-            let recent = failures.of(key, window);
-            recent.forget_old(now);
-            wait = wait.max(recent.wait(max, now));
-            is_free &= recent.failures.len() + recent.pending < max;
+        add(self.hash(Kind::Name, name.folded), SignInLimit::OfAccount, !is_known);
+        let Some(network) = network else { return keys };
+        add(self.hash(Kind::NameFrom, (name.folded, network)), SignInLimit::FromAddress, true);
+        if is_known {
+            add(self.hash(Kind::AttemptsWith, (name.folded, network)), SignInLimit::Attempts, true);
+        } else {
+            add(self.hash(Kind::Network, network), SignInLimit::OfAddress, true);
+            add(self.hash(Kind::Attempts, network), SignInLimit::Attempts, true);
         }
-        if let Some(seconds) = wait {
-            return Err(SignInRefused::TooManyFailures { retry_after: Duration::from_secs(seconds.into()) });
+        keys
+    }
+
+    /// Whether an attempt may begin now; if not, it waits for the end of a pending one.
+    fn admit(&self, keys: &[Key], now: u32) -> Result<bool, SignInRefused> {
+        let mut failures = self.failures();
+        if !failures.make_room(now, self.limits.remembered_max) {
+            return Err(SignInRefused::Busy);
+        }
+        let mut refused = None;
+        let mut is_free = true;
+        for key in keys.iter().filter(|key| key.is_checked) {
+            let recent = failures.of(key.hash, key.limit.window(), self.max(key.limit));
+            recent.forget_old(now);
+            if let Some(seconds) = recent.wait(now)
+                && refused.is_none_or(|(longest, _)| seconds > longest)
+            {
+                refused = Some((seconds, key.limit));
+            }
+            is_free &= recent.is_free();
+        }
+        if let Some((seconds, limit)) = refused {
+            for key in keys {
+                failures.forget_if_empty(key.hash);
+            }
+            return Err(SignInRefused::TooMany { limit, retry_after: Duration::from_secs(seconds.into()) });
         }
         if is_free {
-            for (key, window) in keys.counted {
-                failures.of(key, window).pending += 1;
+            for key in keys {
+                failures.of(key.hash, key.limit.window(), self.max(key.limit)).pending += 1;
             }
         }
         Ok(is_free)
     }
 
     fn end(&self, attempt: &Attempt<'_>, now: u32) {
-        let Attempt { keys, account, outcome, .. } = *attempt;
+        let Attempt { keys, account, outcome, .. } = attempt;
+        let failure = || Failure { at: now, account: *account };
         let mut failures = self.failures();
-        for (key, window) in keys.counted {
-            let recent = failures.of(key, window);
+        for key in keys {
+            let recent = failures.of(key.hash, key.limit.window(), self.max(key.limit));
             recent.pending = recent.pending.saturating_sub(1);
-            match outcome {
-                Outcome::Failed => recent.failures.push(Failure { at: now, account }),
-                Outcome::Succeeded if window == ADDRESS_WINDOW_SECONDS => {
-                    recent.failures.retain(|failure| failure.account != account);
+            match (outcome, key.limit) {
+                (Outcome::Failed, _) | (Outcome::Succeeded, SignInLimit::Attempts) => {
+                    recent.failures.push(failure());
                 }
-                Outcome::Succeeded | Outcome::NotChecked => {}
+                (Outcome::Succeeded, SignInLimit::FromAddress) => {
+                    recent.failures.retain(|failure| failure.account != *account);
+                }
+                (Outcome::Succeeded | Outcome::NotChecked, _) => {}
             }
-            failures.forget_if_empty(key);
+            failures.forget_if_empty(key.hash);
         }
         drop(failures);
         self.attempt_ended.notify_waiters();
     }
 
-    fn remember_sign_in(&self, key: u64) {
-        let mut signed_in_from = self.signed_in_from();
-        if signed_in_from.len() >= self.limits.remembered_max {
-            signed_in_from.clear();
+    fn max(&self, limit: SignInLimit) -> usize {
+        match limit {
+            SignInLimit::FromAddress => self.limits.from_address_max,
+            SignInLimit::OfAccount => self.limits.of_account_max,
+            SignInLimit::OfAddress => self.limits.of_address_max,
+            SignInLimit::Attempts => self.limits.attempts_max,
         }
-        signed_in_from.insert(key);
     }
 
-    fn signed_in_from(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn place(&self, typed: &str, network: Network) -> u64 {
+        self.hash(Kind::Place, (typed, network))
+    }
+
+    fn hash(&self, kind: Kind, key: impl std::hash::Hash) -> u64 {
+        self.hasher.hash_one((kind, key))
+    }
+
+    fn places(&self) -> MutexGuard<'_, KnownPlaces> {
         self.signed_in_from.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -199,19 +290,32 @@ impl SignInLimiter {
 #[must_use]
 pub struct Attempt<'a> {
     limiter: &'a SignInLimiter,
-    keys: Keys,
+    keys: Vec<Key>,
+    /// The name as it was typed with the address, if that is known.
+    place: Option<u64>,
+    is_known: bool,
     account: Option<AccountTag>,
     outcome: Outcome,
 }
 
-/// The hashes of an attempt.
+/// Something that an attempt counts for.
 #[derive(Clone, Copy)]
-struct Keys {
-    /// What its failure counts for, each with its window in seconds: the folded name with
-    /// the address, and the folded name alone.
-    counted: [(u64, u32); 2],
-    /// The name as it was typed, with the address.
-    typed: u64,
+struct Key {
+    hash: u64,
+    limit: SignInLimit,
+    /// Whether the limit holds for this attempt; it may count for others only.
+    is_checked: bool,
+}
+
+/// What a hash is made of: hashes of different kinds differ.
+#[derive(Clone, Copy, Hash)]
+enum Kind {
+    Name,
+    NameFrom,
+    Network,
+    Attempts,
+    AttemptsWith,
+    Place,
 }
 
 #[derive(Clone, Copy)]
@@ -222,6 +326,12 @@ enum Outcome {
 }
 
 impl Attempt<'_> {
+    /// Whether a sign-in with this spelling of the name has succeeded from this address
+    /// before.
+    pub fn is_from_known_address(&self) -> bool {
+        self.is_known
+    }
+
     /// Notes the exact name of the account whose password is checked, before the check.
     pub fn has_found(&mut self, account: &str) {
         self.account = Some(AccountTag(self.limiter.hasher.hash_one(account) as u32));
@@ -229,10 +339,13 @@ impl Attempt<'_> {
 
     /// Ends the attempt: the password was right. Earlier failures of the account that the
     /// attempt [has found](Self::has_found) from this address are forgotten; those of
-    /// accounts whose names differ in case stay.
+    /// accounts whose names differ in case stay, and so do those that count for the address:
+    /// an attacker may have an account, too.
     pub fn succeeded(mut self) {
         self.outcome = Outcome::Succeeded;
-        self.limiter.remember_sign_in(self.keys.typed);
+        if let Some(place) = self.place {
+            self.limiter.places().insert(place, self.limiter.limits.remembered_max);
+        }
     }
 
     /// Ends the attempt: the password was not checked. The attempt does not count.
@@ -247,21 +360,51 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// The part of an address that is shared by one customer of a provider: 56 bits of IPv6,
-/// all of IPv4.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 72 << 72).into()),
-        v4 => v4,
+/// An attempt that waits for others.
+struct Waiting<'a> {
+    limiter: &'a SignInLimiter,
+    whose: u64,
+}
+
+impl<'a> Waiting<'a> {
+    /// `None` if as many attempts wait as may.
+    fn enter(limiter: &'a SignInLimiter, whose: u64) -> Option<Self> {
+        let mut waiting = limiter.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = waiting.get(&whose).copied().unwrap_or_default();
+        if own >= WAITING_OF_ONE_MAX || waiting.values().sum::<usize>() >= WAITING_MAX {
+            return None;
+        }
+        waiting.insert(whose, own + 1);
+        Some(Self { limiter, whose })
     }
 }
 
-/// How long a failure counts for the account with its address.
-const ADDRESS_WINDOW_SECONDS: u32 = 15 * 60;
-/// How long a failure counts for the account alone.
-const ACCOUNT_WINDOW_SECONDS: u32 = 60 * 60;
-/// Attempts that may wait for other attempts of their account.
-const WAITING_MAX: usize = 64;
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.limiter.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = waiting.get_mut(&self.whose) {
+            *own -= 1;
+            if *own == 0 {
+                waiting.remove(&self.whose);
+            }
+        }
+    }
+}
+
+impl SignInLimit {
+    /// How long something counts for this limit, in seconds.
+    fn window(self) -> u32 {
+        match self {
+            Self::OfAccount => 60 * 60,
+            Self::FromAddress | Self::OfAddress | Self::Attempts => 15 * 60,
+        }
+    }
+}
+
+/// Attempts that may wait for other attempts, in all.
+const WAITING_MAX: usize = 1_024;
+/// Attempts that may wait for other attempts of their account or address.
+const WAITING_OF_ONE_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -284,9 +427,9 @@ mod tests {
 
     /// Fails once. If the attempt is refused: the seconds until the next one is allowed.
     async fn fail(limiter: &SignInLimiter, account: &str, address: IpAddr) -> Result<(), u64> {
-        match limiter.begin(name(account), address).await {
+        match limiter.begin(name(account), Some(address)).await {
             Ok(_attempt) => Ok(()),
-            Err(SignInRefused::TooManyFailures { retry_after }) => Err(retry_after.as_secs()),
+            Err(SignInRefused::TooMany { retry_after, .. }) => Err(retry_after.as_secs()),
             Err(SignInRefused::Busy) => Err(0),
         }
     }
@@ -326,7 +469,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_elsewhere_do_not_lock_out_an_address_that_signed_in_before() {
         let limiter = limiter(SignInLimits::default());
-        limiter.begin(name("alice"), HOME).await.unwrap().succeeded();
+        limiter.begin(name("alice"), Some(HOME)).await.unwrap().succeeded();
         for number in 0..100 {
             assert_eq!(fail(&limiter, "alice", address(number)).await, Ok(()));
         }
@@ -357,32 +500,35 @@ mod tests {
         let limiter = limiter(SignInLimits::default());
         let mut pending = Vec::new();
         for _ in 0..10 {
-            pending.push(limiter.begin(name("alice"), HOME).await.unwrap());
+            pending.push(limiter.begin(name("alice"), Some(HOME)).await.unwrap());
         }
-        let mut next = pin!(limiter.begin(name("alice"), HOME));
+        let mut next = pin!(limiter.begin(name("alice"), Some(HOME)));
         assert!(poll_once(next.as_mut()).await.is_none(), "it waits");
         // One succeeds: the others may succeed as well.
         pending.pop().unwrap().succeeded();
         pending.push(next.await.unwrap());
-        let mut next = pin!(limiter.begin(name("alice"), HOME));
+        let mut next = pin!(limiter.begin(name("alice"), Some(HOME)));
         assert!(poll_once(next.as_mut()).await.is_none());
         drop(pending);
         assert_eq!(
             next.await.err(),
-            Some(SignInRefused::TooManyFailures { retry_after: Duration::from_secs(900) })
+            Some(SignInRefused::TooMany {
+                limit: SignInLimit::FromAddress,
+                retry_after: Duration::from_secs(900)
+            })
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_some_attempts_may_wait() {
         let limiter = limiter(SignInLimits { from_address_max: 1, ..SignInLimits::default() });
-        let first = limiter.begin(name("alice"), HOME).await.unwrap();
+        let first = limiter.begin(name("alice"), Some(HOME)).await.unwrap();
         let mut waiting: Vec<_> =
-            (0..=WAITING_MAX).map(|_| Box::pin(limiter.begin(name("alice"), HOME))).collect();
-        for next in &mut waiting[..WAITING_MAX] {
+            (0..=WAITING_OF_ONE_MAX).map(|_| Box::pin(limiter.begin(name("alice"), Some(HOME)))).collect();
+        for next in &mut waiting[..WAITING_OF_ONE_MAX] {
             assert!(poll_once(next.as_mut()).await.is_none());
         }
-        let last = poll_once(waiting[WAITING_MAX].as_mut()).await.unwrap();
+        let last = poll_once(waiting[WAITING_OF_ONE_MAX].as_mut()).await.unwrap();
         assert_eq!(last.err(), Some(SignInRefused::Busy));
         first.not_checked();
         drop(waiting);
@@ -406,7 +552,7 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
         }
-        limiter.begin(name("alice"), HOME).await.unwrap().succeeded();
+        limiter.begin(name("alice"), Some(HOME)).await.unwrap().succeeded();
         for _ in 0..3 {
             assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
         }
@@ -419,7 +565,8 @@ mod tests {
         account: &str,
         address: IpAddr,
     ) -> Result<Attempt<'a>, SignInRefused> {
-        let mut attempt = limiter.begin(SignInName { typed: account, folded: "alice" }, address).await?;
+        let mut attempt =
+            limiter.begin(SignInName { typed: account, folded: "alice" }, Some(address)).await?;
         attempt.has_found(account);
         Ok(attempt)
     }
@@ -433,7 +580,8 @@ mod tests {
             own.unwrap_or_else(|error| panic!("after {guess}: {error}")).succeeded();
         }
         drop(begin_exact(&limiter, "alice", HOME).await.unwrap());
-        let refused = SignInRefused::TooManyFailures { retry_after: Duration::from_secs(900) };
+        let refused =
+            SignInRefused::TooMany { limit: SignInLimit::FromAddress, retry_after: Duration::from_secs(900) };
         assert_eq!(begin_exact(&limiter, "alice", HOME).await.err(), Some(refused));
         assert_eq!(begin_exact(&limiter, "Alice", HOME).await.err(), Some(refused), "they count together");
     }
@@ -445,7 +593,8 @@ mod tests {
         for number in 0..100 {
             drop(begin_exact(&limiter, "alice", address(number)).await.unwrap());
         }
-        let refused = SignInRefused::TooManyFailures { retry_after: Duration::from_secs(3_600) };
+        let refused =
+            SignInRefused::TooMany { limit: SignInLimit::OfAccount, retry_after: Duration::from_secs(3_600) };
         assert_eq!(begin_exact(&limiter, "alice", HOME).await.err(), Some(refused));
         begin_exact(&limiter, "Alice", HOME).await.unwrap().succeeded();
     }
@@ -455,7 +604,8 @@ mod tests {
         let limiter = limiter(SignInLimits::default());
         for _ in 0..4 {
             for (typed, is_right) in [("alice", false), ("ALICE", false), ("Alice", false), ("aLICE", true)] {
-                let mut attempt = limiter.begin(SignInName { typed, folded: "alice" }, HOME).await.unwrap();
+                let mut attempt =
+                    limiter.begin(SignInName { typed, folded: "alice" }, Some(HOME)).await.unwrap();
                 attempt.has_found("Alice");
                 if is_right {
                     attempt.succeeded();
@@ -468,7 +618,7 @@ mod tests {
     async fn an_attempt_that_was_not_checked_does_not_count() {
         let limiter = limiter(SignInLimits::default());
         for _ in 0..1_000 {
-            limiter.begin(name("alice"), HOME).await.unwrap().not_checked();
+            limiter.begin(name("alice"), Some(HOME)).await.unwrap().not_checked();
         }
         assert_eq!(limiter.failures().len(), 0);
     }
@@ -477,15 +627,91 @@ mod tests {
     async fn old_failures_are_forgotten_and_memory_is_bounded() {
         let limiter = limiter(SignInLimits { remembered_max: 5_000, ..SignInLimits::default() });
         for number in 0..20_000 {
-            assert_eq!(fail(&limiter, &number.to_string(), HOME).await, Ok(()));
+            assert_eq!(fail(&limiter, &number.to_string(), address(number)).await, Ok(()));
             assert!(limiter.failures().len() <= 5_000);
         }
         // The second round replaces the first, whose window is over.
         later(4_000).await;
-        for number in 0..3_000 {
-            assert_eq!(fail(&limiter, &number.to_string(), HOME).await, Ok(()));
+        for number in 0..1_500 {
+            assert_eq!(fail(&limiter, &number.to_string(), address(number)).await, Ok(()));
         }
         assert!(limiter.failures().len() <= 5_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_flood_of_names_opens_what_is_at_its_limit() {
+        let limiter = limiter(SignInLimits { remembered_max: 2_000, ..SignInLimits::default() });
+        for _ in 0..10 {
+            assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
+        }
+        for number in 0..20_000 {
+            assert_eq!(fail(&limiter, &number.to_string(), address(number)).await, Ok(()), "{number}");
+            assert!(limiter.failures().len() <= 2_000);
+            if number % 100 == 0 {
+                assert!(fail(&limiter, "alice", HOME).await.is_err(), "open again after {number}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_that_is_full_of_keys_at_their_limits_refuses_others() {
+        let limits = SignInLimits { remembered_max: 40, from_address_max: 1, ..SignInLimits::default() };
+        let limiter =
+            limiter(SignInLimits { of_account_max: 1, of_address_max: 1, attempts_max: 1, ..limits });
+        let mut refused = 0;
+        for number in 0..100 {
+            refused += usize::from(fail(&limiter, &number.to_string(), address(number)).await == Err(0));
+            assert!(limiter.failures().len() <= 40);
+        }
+        assert_eq!(refused, 90);
+        later(3_600).await;
+        assert_eq!(fail(&limiter, "alice", HOME).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_tries_fifty_names_in_15_minutes() {
+        let limiter = limiter(SignInLimits::default());
+        limiter.begin(name("alice"), Some(HOME)).await.unwrap().succeeded();
+        for number in 0..50 {
+            assert_eq!(fail(&limiter, &number.to_string(), HOME).await, Ok(()));
+        }
+        let refused = limiter.begin(name("bob"), Some(HOME)).await.err();
+        let retry_after = Duration::from_secs(900);
+        assert_eq!(refused, Some(SignInRefused::TooMany { limit: SignInLimit::OfAddress, retry_after }));
+        // Who has signed in there before is not held up, and an account of the attacker's own
+        // gives no further names.
+        let attempt = limiter.begin(name("alice"), Some(HOME)).await.unwrap();
+        assert!(attempt.is_from_known_address());
+        attempt.succeeded();
+        assert!(fail(&limiter, "bob", HOME).await.is_err());
+        assert_eq!(fail(&limiter, "bob", address(7)).await, Ok(()), "elsewhere");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_of_an_address_are_limited_also_if_they_succeed() {
+        let limiter = limiter(SignInLimits { attempts_max: 5, ..SignInLimits::default() });
+        // From then on this name has attempts of its own.
+        for _ in 0..6 {
+            limiter.begin(name("mallory"), Some(HOME)).await.unwrap().succeeded();
+        }
+        let limit = SignInLimit::Attempts;
+        let refused = Some(SignInRefused::TooMany { limit, retry_after: Duration::from_secs(900) });
+        assert_eq!(limiter.begin(name("mallory"), Some(HOME)).await.err(), refused);
+        for number in 0..4 {
+            limiter.begin(name(&number.to_string()), Some(HOME)).await.unwrap().succeeded();
+        }
+        assert_eq!(limiter.begin(name("alice"), Some(HOME)).await.err(), refused);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_address_only_the_account_is_limited() {
+        let limiter = limiter(SignInLimits::default());
+        for _ in 0..100 {
+            drop(limiter.begin(name("alice"), None).await.unwrap());
+        }
+        assert!(limiter.begin(name("alice"), None).await.is_err());
+        limiter.begin(name("bob"), None).await.unwrap().succeeded();
+        assert!(!limiter.begin(name("bob"), None).await.unwrap().is_from_known_address());
     }
 
     #[tokio::test(start_paused = true)]

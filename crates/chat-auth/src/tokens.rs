@@ -70,6 +70,10 @@ pub enum TokenError {
     /// The header names another type than `JWT`.
     #[error("the token is of another type")]
     OtherType,
+    /// The header names extensions that must be understood (`crit`, RFC 7515 §4.1.11). No
+    /// extension is.
+    #[error("the token demands an extension")]
+    Extension,
     /// The token was valid before.
     #[error("the token has expired")]
     Expired,
@@ -145,6 +149,9 @@ impl Tokens {
         // §3.11).
         if data.header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
             return Err(TokenError::OtherType);
+        }
+        if data.header.crit.is_some() {
+            return Err(TokenError::Extension);
         }
         let claims = data.claims;
         if now >= claims.exp {
@@ -266,6 +273,10 @@ mod tests {
             ("for another audience", with_claims(json!({"aud": "billing"}))),
             ("claims that are no object", signed(&hs256, &json!(["alice"]), SECRET)),
             ("of another type", signed(&typed("at+jwt"), &good(), SECRET)),
+            ("an extension that must be understood", {
+                let crit = Some(vec!["exp".to_owned()]);
+                signed(&Header { crit, ..hs256.clone() }, &good(), SECRET)
+            }),
             ("truncated signature", token[..token.len() - 1].to_owned()),
             ("no signature", format!("{header}.{claims}.")),
             ("two parts", format!("{header}.{claims}")),

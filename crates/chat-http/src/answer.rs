@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{Either, Full};
 use hyper::body::{Frame, SizeHint};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -58,20 +58,32 @@ pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// Adds the security headers of every response. A response that has a policy keeps it.
-/// Scripts and styles, of which the page has dozens, need none: a browser shows them as
-/// text when they are opened directly.
-pub(crate) fn secure(response: &mut Response<Body>) {
+/// Scripts and styles, of which the page has dozens, need only some: a browser shows them as
+/// text when they are opened directly. `https_only`: browsers must not reach this host over
+/// http any more.
+pub(crate) fn secure(response: &mut Response<Body>, https_only: bool) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    if https_only {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/javascript" || kind == "text/css") {
         return;
     }
+    headers.insert(PERMISSIONS_POLICY, HeaderValue::from_static(UNUSED_FEATURES));
     // With `no-referrer`, browsers would send `Origin: null` with forms.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox"));
 }
+
+/// No page of another origin shows what this server answers.
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+/// What the page never asks for.
+const UNUSED_FEATURES: &str = "camera=(), microphone=(), geolocation=(), payment=(), usb=()";
 
 /// A file that is read as fast as the client accepts it.
 pub(crate) struct FileBody {

@@ -20,11 +20,13 @@ use tokio_util::task::TaskTracker;
 use crate::HttpOptions;
 use crate::avatar::AvatarFolder;
 use crate::cached::Cached;
+use crate::connections::Connections;
 use crate::error::HttpError;
 use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::profile::Profile;
+use crate::registration_limits::RecentRegistrations;
 use crate::room_list::{OpenRooms, OwnRooms};
 use crate::sign_in_failures::SignInFailures;
 use crate::store_health::{StoreHealth, StoreUse};
@@ -67,6 +69,12 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// One permit for each connection that may speak HTTP.
     pub(crate) connection_permits: Arc<Semaphore>,
+    pub(crate) connections: Connections,
+    pub(crate) registrations: RecentRegistrations,
+    /// Held while an account is created that must not be one too many.
+    pub(crate) last_accounts: tokio::sync::Mutex<()>,
+    /// The number of accounts.
+    accounts: Cached<Result<u64, Arc<StoreError>>>,
     /// One permit for each session whose last use is being stored.
     pub(crate) last_seen_permits: Arc<Semaphore>,
     /// The result of the last check of the store.
@@ -118,6 +126,10 @@ impl App {
             ),
             metrics,
             connection_permits: Arc::new(Semaphore::new(options.max_connections)),
+            connections: Connections::new(options.connections_per_address),
+            registrations: RecentRegistrations::new(&options.registration_limits),
+            last_accounts: tokio::sync::Mutex::default(),
+            accounts: Cached::new(ACCOUNTS_LIFETIME),
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
             store_check: Cached::new(STORE_CHECK_LIFETIME),
             online_users: Cached::new(ONLINE_USERS_LIFETIME),
@@ -218,6 +230,18 @@ impl App {
     pub(crate) fn link(&self, path: &str) -> String {
         let origin = self.options.public_url.as_ref().map_or("", |url| url.origin());
         format!("{origin}{path}")
+    }
+
+    /// Whether there is space for another account, as of the last second.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::TooManyAccounts`] and [`HttpError::Store`].
+    pub(crate) async fn check_accounts(&self) -> Result<(), HttpError> {
+        let Some(max) = self.options.registration_limits.accounts_max else { return Ok(()) };
+        let count = async { self.parts.users.count_users().await.map_err(Arc::new) };
+        let accounts = self.accounts.get(count).await.map_err(HttpError::Store)?;
+        if accounts < max { Ok(()) } else { Err(HttpError::TooManyAccounts) }
     }
 
     /// The rooms with users. All shards are asked at most once a second.
@@ -359,6 +383,8 @@ const PROFILE_LIFETIME: Duration = Duration::from_secs(1);
 const STORE_CHECK_LIFETIME: Duration = Duration::from_millis(500);
 /// How long the set of the users who have a connection is reused.
 const ONLINE_USERS_LIFETIME: Duration = Duration::from_secs(1);
+/// How long the number of accounts is reused.
+const ACCOUNTS_LIFETIME: Duration = Duration::from_secs(1);
 /// How long it is reused whether there is an administrator.
 const ADMINISTRATOR_LIFETIME: Duration = Duration::from_secs(1);
 /// Sessions whose last use is stored at one time: when all users come back at once,

@@ -9,11 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::head_filter::HeadFilter;
+
 /// A socket whose writes fail once the client has accepted nothing for `write_timeout`.
 /// hyper limits how slowly a request may arrive, but not how slowly a response may be
-/// read.
+/// read. What is read passes a [`HeadFilter`].
 pub(crate) struct ClientSocket {
     stream: TcpStream,
+    filter: HeadFilter,
     write_timeout: Duration,
     /// Runs while the client accepts nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -21,7 +24,7 @@ pub(crate) struct ClientSocket {
 
 impl ClientSocket {
     pub(crate) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, stalled: None }
+        Self { stream, filter: HeadFilter::new(), write_timeout, stalled: None }
     }
 
     pub(crate) fn into_stream(self) -> TcpStream {
@@ -45,7 +48,11 @@ impl AsyncRead for ClientSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
+        this.filter.pass(&mut buffer.filled_mut()[before..]);
+        Poll::Ready(read)
     }
 }
 

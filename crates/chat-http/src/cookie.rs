@@ -20,13 +20,19 @@ pub(crate) fn clear(secure: bool) -> HeaderValue {
     set("", 0, secure)
 }
 
-/// The token in the cookies of a request.
+/// The token in the cookies of a request. Of two such cookies neither counts: one of them is
+/// from somebody who can set cookies for this host (another port, a page below the same
+/// domain), and would sign the user in as somebody else.
 pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
-    cookies
+    let mut tokens = cookies
         .flat_map(|header| header.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
-        .find_map(|(name, value)| (name == NAME && !value.is_empty()).then_some(value))
+        .filter_map(|(name, value)| (name == NAME).then_some(value));
+    match (tokens.next(), tokens.next()) {
+        (Some(token), None) => Some(token).filter(|token| !token.is_empty()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +54,8 @@ mod tests {
             ("Auth=1", None),
             ("auth=", None),
             ("auth", None),
+            ("auth=a.b.c; auth=d.e.f", None),
+            ("auth=; auth=d.e.f", None),
             ("", None),
         ] {
             let mut headers = HeaderMap::new();

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use chat_auth::{PasswordError, PasswordsError, SignInRefused, TokenError};
+use chat_auth::{PasswordError, PasswordsError, SignInLimit, SignInRefused, TokenError};
 use chat_core::{
     ChangeRefused, EmojiError, FileRefused, NewRoomNameError, RoomNameError, RoomTextError,
     SearchedWordsError, UsernameError,
@@ -12,7 +12,7 @@ use chat_files::FilesError;
 use chat_shard::{ChangeError, causes};
 use chat_store::StoreError;
 use hyper::header::{
-    ALLOW, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -48,6 +48,16 @@ pub(crate) enum HttpError {
     InvalidCredentials,
     #[error("too many failed sign-ins, please try again later")]
     TooManyFailures { retry_after_seconds: u64 },
+    #[error("too many sign-ins, please try again later")]
+    TooManySignIns { retry_after_seconds: u64 },
+    #[error("too many accounts were created, please try again later")]
+    TooManyRegistrations {
+        /// The name of the limit, as in the settings.
+        limit: &'static str,
+        retry_after_seconds: u64,
+    },
+    #[error("this chat has as many accounts as it may have: ask whoever runs this chat")]
+    TooManyAccounts,
     #[error("too many changes of rooms, please try again later")]
     TooManyChanges { retry_after_seconds: u64 },
     #[error("too many searches, please try again later")]
@@ -256,6 +266,7 @@ impl HttpError {
             Self::ForeignOrigin
             | Self::WrongPassword
             | Self::RegistrationClosed
+            | Self::TooManyAccounts
             | Self::NotMember
             | Self::RoomCreation
             | Self::NotAdministrator
@@ -286,6 +297,8 @@ impl HttpError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::TooManyFailures { .. }
+            | Self::TooManySignIns { .. }
+            | Self::TooManyRegistrations { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManySearches { .. }
             | Self::UploadsTooOften { .. }
@@ -350,6 +363,8 @@ impl HttpError {
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let fixed = HeaderValue::from_static;
         match self {
+            // What follows on the connection is not what its sender takes it for.
+            Self::Host => vec![(CONNECTION, fixed("close"))],
             Self::Method { allow } => {
                 HeaderValue::from_str(allow).map(|allow| (ALLOW, allow)).into_iter().collect()
             }
@@ -357,6 +372,8 @@ impl HttpError {
                 vec![(SEC_WEBSOCKET_VERSION, fixed("13")), (UPGRADE, fixed("websocket"))]
             }
             Self::TooManyFailures { retry_after_seconds }
+            | Self::TooManySignIns { retry_after_seconds }
+            | Self::TooManyRegistrations { retry_after_seconds, .. }
             | Self::TooManyChanges { retry_after_seconds }
             | Self::TooManySearches { retry_after_seconds }
             | Self::UploadsTooOften { retry_after_seconds } => {
@@ -430,8 +447,12 @@ impl From<PasswordsError> for HttpError {
 impl From<SignInRefused> for HttpError {
     fn from(error: SignInRefused) -> Self {
         match error {
-            SignInRefused::TooManyFailures { retry_after } => {
-                Self::TooManyFailures { retry_after_seconds: retry_after.as_secs() }
+            SignInRefused::TooMany { limit, retry_after } => {
+                let retry_after_seconds = retry_after.as_secs();
+                match limit {
+                    SignInLimit::Attempts => Self::TooManySignIns { retry_after_seconds },
+                    _ => Self::TooManyFailures { retry_after_seconds },
+                }
             }
             SignInRefused::Busy => Self::Busy,
         }

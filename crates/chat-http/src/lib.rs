@@ -58,10 +58,12 @@ mod body;
 mod cached;
 mod client_address;
 mod client_socket;
+mod connections;
 mod cookie;
 mod error;
 mod files;
 mod form;
+mod head_filter;
 mod hex;
 mod indexing;
 mod member_filling;
@@ -71,6 +73,7 @@ mod options;
 mod origin;
 mod percent;
 mod profile;
+mod registration_limits;
 mod retention;
 mod room_list;
 mod routes;
@@ -90,6 +93,6 @@ pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
 pub use options::{
     Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidPublicUrl, InvalidWelcome, PublicUrl,
-    Registration, parse_welcome,
+    Registration, RegistrationLimits, parse_welcome,
 };
 pub use server::{Server, StartError};

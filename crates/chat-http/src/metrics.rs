@@ -17,6 +17,7 @@ type Level = Gauge<u64, AtomicU64>;
 pub(crate) struct Metrics {
     registry: Registry,
     logins: Family<Login, Counter>,
+    limit_refusals: Family<Limit, Counter>,
     hash_queue: Level,
     hash_queue_max: Level,
     http_connections: Level,
@@ -41,6 +42,11 @@ pub(crate) struct Metrics {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Limit {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Search {
     outcome: &'static str,
 }
@@ -61,6 +67,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             logins: Family::default(),
+            limit_refusals: Family::default(),
             hash_queue: Level::default(),
             hash_queue_max: Level::default(),
             http_connections: Level::default(),
@@ -85,6 +92,11 @@ impl Metrics {
         };
         let registry = metrics.registry.sub_registry_with_prefix("chat");
         registry.register("logins", "Sign-ins, by outcome", metrics.logins.clone());
+        registry.register(
+            "limit_refusals",
+            "Sign-ins, registrations and connections that a limit refused, by its setting",
+            metrics.limit_refusals.clone(),
+        );
         registry.register("hash_queue", "Passwords that wait to be hashed", metrics.hash_queue.clone());
         registry.register("hash_queue_max", "How many may", metrics.hash_queue_max.clone());
         registry.register(
@@ -193,6 +205,11 @@ impl Metrics {
     /// Counts a sign-in.
     pub(crate) fn login(&self, outcome: &'static str) {
         self.logins.get_or_create(&Login { outcome }).inc();
+    }
+
+    /// Counts something that a limit refused. `limit` is the name of its setting.
+    pub(crate) fn limit_refused(&self, limit: &'static str) {
+        self.limit_refusals.get_or_create(&Limit { limit }).inc();
     }
 
     /// Counts a search, and how long it took.

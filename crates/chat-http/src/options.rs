@@ -42,6 +42,8 @@ pub struct HttpOptions {
 
     /// Who may create an account.
     pub registration: Registration,
+    /// How many accounts may be created.
+    pub registration_limits: RegistrationLimits,
     /// What new passwords must be like.
     pub password_rule: PasswordRule,
     /// Skeletons of names that nobody can register, nor a name that is
@@ -78,8 +80,16 @@ pub struct HttpOptions {
     pub json_max_bytes: usize,
 
     /// The most connections that speak HTTP at one time; upgraded sockets do not count. At
-    /// the limit, new connections wait in the system's backlog.
+    /// the limit, a new connection closes the oldest one that has not sent a request yet; if
+    /// there is none, new connections wait in the system's backlog.
     pub max_connections: usize,
+    /// The most connections that speak HTTP from one address (IPv6: 56 bits); one more is
+    /// closed. Trusted proxies have no limit, nor has a proxy on this machine that shows itself
+    /// by a header.
+    pub connections_per_address: usize,
+    /// Whether `/metrics` is answered only on the listener of
+    /// [`Server::serve_metrics`](crate::Server::serve_metrics).
+    pub metrics_apart: bool,
     /// How long a connection may take to send the head of a request, and how long it may be
     /// idle between two requests; then it is closed.
     pub header_timeout: Duration,
@@ -134,6 +144,7 @@ impl Default for HttpOptions {
             search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),
             registration: Registration::Open,
+            registration_limits: RegistrationLimits::default(),
             password_rule: PasswordRule::default(),
             // Names under which one could ask other users for their passwords.
             reserved_names: ["admin", "administrator", "moderator", "root", "server", "system"]
@@ -151,6 +162,9 @@ impl Default for HttpOptions {
             json_max_bytes: 64 * 1024,
             // About 12 KiB each, thus at most 120 MiB.
             max_connections: 10_000,
+            // An office of 200, whose browsers open six connections each when the page is new.
+            connections_per_address: 1_500,
+            metrics_apart: false,
             header_timeout: Duration::from_secs(5),
             headers_max: 100,
             header_max_bytes: 16 * 1024,
@@ -313,6 +327,33 @@ pub enum Registration {
     Invite,
     /// Nobody: the operator creates accounts.
     Closed,
+}
+
+/// How many accounts may be created over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationLimits {
+    /// Accounts from one address (IPv6: 56 bits), at once and then within `address_period`;
+    /// further ones are answered with 429.
+    pub per_address: u32,
+    /// The time for `per_address`.
+    pub address_period: Duration,
+    /// Accounts from all addresses, at once and then within an hour; likewise.
+    pub per_hour: u32,
+    /// Accounts of the chat, with those that the operator makes; further ones are answered with
+    /// 403. `None`: any number.
+    pub accounts_max: Option<u64>,
+}
+
+impl Default for RegistrationLimits {
+    fn default() -> Self {
+        Self {
+            // An office of 200 behind one address registers within two hours.
+            per_address: 100,
+            address_period: Duration::from_secs(3_600),
+            per_hour: 1_000,
+            accounts_max: None,
+        }
+    }
 }
 
 /// A room that exists on every start of the server.

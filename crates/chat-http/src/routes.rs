@@ -35,8 +35,8 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HOST};
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderValue, UPGRADE};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use self::call::Call;
@@ -155,8 +155,10 @@ const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/ws", handler: |call| Box::pin(upgrade::upgrade(call)) },
     Route { method: Method::GET, path: "/healthz", handler: |call| Box::pin(health::alive(call)) },
     Route { method: Method::GET, path: "/readyz", handler: |call| Box::pin(health::ready(call)) },
-    Route { method: Method::GET, path: "/metrics", handler: |call| Box::pin(health::metrics(call)) },
+    Route { method: Method::GET, path: METRICS, handler: |call| Box::pin(health::metrics(call)) },
 ];
+
+const METRICS: &str = "/metrics";
 
 struct Route {
     method: Method,
@@ -168,15 +170,36 @@ struct Route {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, HttpError>> + Send>>;
 
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    pub(crate) peer: IpAddr,
+    pub(crate) door: Door,
+}
+
+/// Which listener has accepted a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The one for everybody.
+    People,
+    /// The one for metrics only.
+    Metrics,
+}
+
 /// Answers any request.
-pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), loggable(request.uri().path()));
-    let answered = route(Arc::clone(&app), peer, request).await;
+    let is_upgrade = request.headers().contains_key(UPGRADE);
+    let answered = route(Arc::clone(&app), client, request).await;
     if let Err(HttpError::Store(error)) = &answered {
         app.store_health.failed(StoreUse::Requests, error, Instant::now());
     }
     let mut response = answered.unwrap_or_else(HttpError::into_response);
-    answer::secure(&mut response);
+    answer::secure(&mut response, app.cookies_are_secure());
+    if is_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // `HeadFilter` does not look at what follows.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }
@@ -193,9 +216,20 @@ fn loggable(path: &str) -> String {
     ROUTER.at(path).map_or("…", |found| found.value[0].path).to_owned()
 }
 
-async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+async fn route(
+    app: Arc<App>,
+    client: Client,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, HttpError> {
     check_host(request.version(), request.headers())?;
     let path = request.uri().path();
+    let is_hidden = match client.door {
+        Door::People => app.options.metrics_apart && path == METRICS,
+        Door::Metrics => path != METRICS,
+    };
+    if is_hidden {
+        return Err(HttpError::NotFound);
+    }
     let in_api = path == "/api" || path.starts_with("/api/");
     if in_api && !request.method().is_safe() {
         app.origin.check(request.headers())?;
@@ -219,7 +253,7 @@ async fn route(app: Arc<App>, peer: IpAddr, request: Request<Incoming>) -> Resul
     };
     let part = |name| found.params.get(name).unwrap_or_default().to_owned();
     let (part, user) = (part("name"), part("user"));
-    (route.handler)(Call { app, peer, request, part, user }).await
+    (route.handler)(Call { app, peer: client.peer, request, part, user }).await
 }
 
 /// Whether a browser asks for a page that a person will look at, as opposed to a program

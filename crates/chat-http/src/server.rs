@@ -8,21 +8,27 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chat_auth::Network;
 use chat_shard::{FilesHook, Shards, now_ms};
 use chat_store::StoreError;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
+use crate::client_address::{is_unknown_proxy, note_limited};
 use crate::client_socket::ClientSocket;
+use crate::connections::Connection;
 use crate::files::{self, Files};
 use crate::metrics::Metrics;
+use crate::routes::{Client, Door};
 use crate::{HttpOptions, assets, indexing, member_filling, retention, routes, session_check, store_probe};
 
 /// A server that accepts connections on the current tokio runtime.
@@ -107,6 +113,18 @@ impl Server {
         app.tasks.spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");
         Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })
+    }
+
+    /// Answers `GET /metrics`, and nothing else, on another listener, until the server stops
+    /// accepting. [`HttpOptions::metrics_apart`] takes it from the first one.
+    pub fn serve_metrics(&self, listener: TcpListener) {
+        let (app, ends) = (self.app.clone(), self.ends.clone());
+        self.app.tasks.spawn(async move {
+            tokio::select! {
+                () = ends.gracefully.cancelled() => {}
+                () = accept_forever(&listener, &app, &ends, Door::Metrics) => {}
+            }
+        });
     }
 
     /// The address on which the server listens.
@@ -199,14 +217,15 @@ struct Ends {
 async fn accept(listener: TcpListener, app: Arc<App>, ends: Ends) {
     tokio::select! {
         () = ends.gracefully.cancelled() => {}
-        () = accept_forever(&listener, &app, &ends) => {}
+        () = accept_forever(&listener, &app, &ends, Door::People) => {}
     }
 }
 
-async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
+async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends, door: Door) {
     let mut failing = false;
-    // Never ends: the semaphore is not closed.
-    while let Ok(permit) = app.connection_permits.clone().acquire_owned().await {
+    // A door of its own, so that monitoring sees a server that is full.
+    let for_metrics = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
+    loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if failing {
@@ -219,7 +238,17 @@ async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends) {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
-                app.tasks.spawn(serve(stream, peer.ip(), app.clone(), ends.clone(), permit));
+                let admitted = match door {
+                    Door::People => admit(app, &stream, peer.ip()).await,
+                    Door::Metrics => for_metrics.clone().try_acquire_owned().ok().map(|permit| {
+                        let connection = app.connections.enter(None).expect("such ones have no limit");
+                        Admitted { permit, connection }
+                    }),
+                };
+                if let Some(admitted) = admitted {
+                    let client = Client { peer: peer.ip(), door };
+                    app.tasks.spawn(serve(stream, client, app.clone(), ends.clone(), admitted));
+                }
             }
             // Only this client is concerned, and it has gone.
             Err(error) if concerns_one_client(&error) => {}
@@ -244,13 +273,56 @@ fn concerns_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// A connection that may speak HTTP.
+struct Admitted {
+    permit: OwnedSemaphorePermit,
+    connection: Connection,
+}
+
+/// Waits until a new connection may speak HTTP. `None`: its address has as many connections as
+/// it may, and this one is closed.
+async fn admit(app: &App, stream: &TcpStream, peer: IpAddr) -> Option<Admitted> {
+    let is_proxy = app.options.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()));
+    let address = (!is_proxy).then_some(peer);
+    let Some(connection) = app.connections.enter(address.map(Network::of)) else {
+        app.metrics.limit_refused("connections_per_address");
+        note_limited(address, "connections_per_address");
+        // A client that reads first sees why; for others the connection is closed.
+        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        return None;
+    };
+    let permits = app.connection_permits.clone();
+    let permit = match permits.clone().try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_) => {
+            if app.connections.close_silent() {
+                app.metrics.limit_refused("max_connections");
+            }
+            permits.acquire_owned().await.ok()?
+        }
+    };
+    connection.await_request();
+    Some(Admitted { permit, connection })
+}
+
+const TOO_MANY_CONNECTIONS: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// Connections for metrics at one time.
+const METRICS_CONNECTIONS_MAX: usize = 16;
+
 /// Serves one connection, until it ends or becomes a WebSocket.
-async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _permit: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, admitted: Admitted) {
     let options = &app.options;
+    let Admitted { permit: _permit, connection } = &admitted;
+    let of_client = connection;
     let io = TokioIo::new(ClientSocket::new(stream, options.write_timeout));
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
+        of_client.has_spoken();
+        if is_unknown_proxy(client.peer, request.headers(), &app.options.trusted_proxies) {
+            of_client.is_of_proxy();
+        }
         let app = app.clone();
-        async move { Ok::<_, Infallible>(routes::answer(app, peer, request).await) }
+        async move { Ok::<_, Infallible>(routes::answer(app, client, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -264,6 +336,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, app: Arc<App>, ends: Ends, _perm
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = of_client.closed() => return,
         () = ends.at_once.cancelled() => return,
         () = ends.gracefully.cancelled() => {
             connection.as_mut().graceful_shutdown();

@@ -30,7 +30,6 @@ mod format;
 mod jpeg_header;
 mod queue;
 mod small;
-mod turns;
 mod vp8l;
 mod webp_header;
 
@@ -39,5 +38,5 @@ pub use decode::PictureLimits;
 pub use error::PictureError;
 pub use format::format_of_bytes;
 pub use image::ImageFormat;
-pub use queue::{PictureQueue, PictureTurn, QueueFull};
+pub use queue::{PictureFor, PictureQueue, PictureTurn, QueueFull};
 pub use small::{PREVIEW_SIDE_MAX, preview, square};

@@ -232,6 +232,10 @@ impl UserRepository for MemoryStore {
         })
     }
 
+    fn count_users(&self) -> StoreFuture<'_, u64> {
+        Box::pin(async move { Ok(self.lock().users.len() as u64) })
+    }
+
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(
             async move { Ok(self.lock().users.values().any(|user| user.avatar.as_deref() == Some(avatar))) },

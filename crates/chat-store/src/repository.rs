@@ -141,6 +141,9 @@ pub trait UserRepository: Send + Sync {
         now_ms: u64,
     ) -> StoreFuture<'a, RoleChange>;
 
+    /// The number of accounts.
+    fn count_users(&self) -> StoreFuture<'_, u64>;
+
     /// Lists all administrators, in the order of their names.
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>>;
 }

@@ -311,6 +311,6 @@ mod tests {
         assert_eq!(given.number::<u8>(&SHARDS).unwrap(), Some(16));
         assert_eq!(given.bool(&MIGRATE).unwrap(), Some(true));
         let error = given.one_of(&REGISTRATION).unwrap_err().to_string();
-        assert_eq!(error, "registration in chat.toml, line 3: must be open or closed");
+        assert_eq!(error, "registration in chat.toml, line 3: must be open or invite or closed");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) struct Request {
     method: &'static str,
@@ -60,15 +60,33 @@ impl Request {
         self.header("Content-Type", &format!("multipart/form-data; boundary={BOUNDARY}"))
     }
 
-    pub(crate) async fn send(self, address: SocketAddr) -> Answer {
+    /// Sends from an address of this machine (127.x.x.x). `None` if the connection ends without
+    /// an answer.
+    pub(crate) async fn send_from(self, from: [u8; 4], address: SocketAddr) -> Option<Answer> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(address).await.ok()?;
+        stream.write_all(&self.into_bytes(address)).await.ok()?;
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        // After the answer, a reset is as good as a close.
+        let _ = tokio::time::timeout(Duration::from_secs(120), reading).await.expect("an answer");
+        answer.starts_with(b"HTTP/").then(|| Answer::parse(&answer))
+    }
+
+    fn into_bytes(self, address: SocketAddr) -> Vec<u8> {
         let mut head =
             format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
+        [head.into_bytes(), self.body].concat()
+    }
+
+    pub(crate) async fn send(self, address: SocketAddr) -> Answer {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&[head.into_bytes(), self.body].concat()).await.unwrap();
+        stream.write_all(&self.into_bytes(address)).await.unwrap();
         let mut answer = Vec::new();
         let reading = stream.read_to_end(&mut answer);
         tokio::time::timeout(Duration::from_secs(30), reading).await.expect("an answer").unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_core::{AttachedFile, Username};
 use chat_files::picture_format;
-use chat_pictures::PictureError;
+use chat_pictures::{PictureError, PictureFor};
 use chat_shard::causes;
 
 use crate::app::App;
@@ -36,7 +36,7 @@ pub(crate) async fn preview(
     if let Some(made) = app.files.objects.preview(&file.id).await? {
         return Ok(some(made));
     }
-    let turn = app.pictures.turn(reader.as_str()).await.map_err(AvatarError::from)?;
+    let turn = app.pictures.turn(PictureFor::User(reader.as_str())).await.map_err(AvatarError::from)?;
     // From here on the file is not deleted until the lock is given back.
     if app.parts.files.find_file(&file.id).await?.is_none() {
         return Ok(None);

@@ -2,7 +2,7 @@
 //! `POST /api/users/<name>/password`; and `POST /api/password`, where the link of the second
 //! leads to.
 
-use chat_auth::Password;
+use chat_auth::{HashFor, Password};
 use chat_core::{RoomTextError, Username, parse_room_description};
 use chat_shard::now_ms;
 use chat_store::{NewPasswordLink, RoleChange};
@@ -120,7 +120,7 @@ pub(super) async fn use_password_link(call: Call) -> Result<Response<Body>, Http
     let new = Password::parse(new).map_err(HttpError::NewPassword)?;
     let rule = app.options.password_rule;
     rule.check(&new, |text| user.is_written_as(text)).map_err(HttpError::NewPassword)?;
-    let new = app.parts.passwords.hash(new).await?;
+    let new = app.parts.passwords.hash(HashFor::KnownUser(user.as_str()), new).await?;
     // A task of its own, so that the sockets are closed even if the client hangs up.
     let tasks = app.tasks.clone();
     let replacement = tasks.spawn(async move {

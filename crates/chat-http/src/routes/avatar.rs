@@ -1,6 +1,7 @@
 //! `PUT` and `DELETE /api/me/avatar`
 
 use chat_core::Username;
+use chat_pictures::PictureFor;
 use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
 
@@ -36,7 +37,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
             return Err(error);
         }
     };
-    let turn = app.pictures.turn(user.as_str()).await.map_err(AvatarError::from)?;
+    let turn = app.pictures.turn(PictureFor::User(user.as_str())).await.map_err(AvatarError::from)?;
     let picture = avatar.picture(turn).await?;
     replace(app, user, Some(picture)).await
 }

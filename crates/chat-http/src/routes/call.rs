@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 
 use crate::app::App;
+use crate::client_address::{ClientAddress, client_address};
 
 /// A request on its way to its handler.
 pub(super) struct Call {
@@ -19,6 +20,13 @@ pub(super) struct Call {
     pub(super) part: String,
     /// That of `{user}`, likewise.
     pub(super) user: String,
+}
+
+impl Call {
+    /// Where the request comes from.
+    pub(super) fn address(&self) -> ClientAddress {
+        client_address(self.peer, self.request.headers(), &self.app.options.trusted_proxies)
+    }
 }
 
 /// A header value that is always the same.

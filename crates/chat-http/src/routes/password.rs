@@ -1,6 +1,6 @@
 //! `POST /api/me/password`
 
-use chat_auth::{Password, SignInName, Verdict};
+use chat_auth::{HashFor, Password, SignInName, Verdict};
 use chat_core::{SessionId, Username};
 use chat_store::{PasswordChange, User};
 use hyper::{Response, StatusCode};
@@ -8,10 +8,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::call::Call;
-use super::json;
+use super::{json, sign_in};
 use crate::answer::{self, Body, Nothing};
 use crate::app::App;
-use crate::client_address::client_address;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 
@@ -30,9 +29,9 @@ pub(super) struct NewPassword {
 
 /// Changes the password of the user, ends all other sessions, and closes their sockets.
 pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, peer, request, .. } = call;
+    let address = call.address();
+    let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
-    let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
     let body = json::read(&app, request).await?;
     let NewPassword { current, new } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let Some(session) = me.session else { return Err(HttpError::NoPassword) };
@@ -45,7 +44,10 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let folded = me.user.folded_case();
     let name = SignInName { typed: me.user.as_str(), folded: &folded };
     let started = Instant::now();
-    let mut attempt = app.sign_ins.begin(name, address).await?;
+    // What cannot be a password is no guess.
+    let Ok(current) = Password::parse(current) else { return Err(HttpError::WrongPassword) };
+    let attempt = app.sign_ins.begin(name, address.limited()).await;
+    let mut attempt = attempt.inspect_err(|refused| sign_in::note_refused(&app, address, refused))?;
     attempt.has_found(me.user.as_str());
     match check(&app, &me.user, current).await {
         Ok(Some(user)) => {
@@ -54,7 +56,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
             Ok(answer::json(StatusCode::OK, &Nothing {}))
         }
         Ok(None) => {
-            app.sign_in_failures.note(me.user.as_str(), address, started);
+            app.sign_in_failures.note(me.user.as_str(), address.ip, started);
             Err(HttpError::WrongPassword)
         }
         Err(error) => {
@@ -65,13 +67,13 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
 }
 
 /// The account, if this is its password.
-async fn check(app: &App, user: &Username, current: String) -> Result<Option<User>, HttpError> {
+async fn check(app: &App, user: &Username, current: Password) -> Result<Option<User>, HttpError> {
     let user = app.parts.users.find_user(user).await?.ok_or(HttpError::InvalidToken(None))?;
     if !user.has_password() {
         return Err(HttpError::NoPassword);
     }
-    let Ok(current) = Password::parse(current) else { return Ok(None) };
-    let verdict = app.parts.passwords.verify_login(current, Some(&user.password_hash)).await?;
+    let on_behalf = HashFor::KnownUser(user.name.as_str());
+    let verdict = app.parts.passwords.verify_login(on_behalf, current, Some(&user.password_hash)).await?;
     Ok((verdict != Verdict::Wrong).then_some(user))
 }
 
@@ -82,7 +84,7 @@ async fn replace(
     password: Password,
     kept: SessionId,
 ) -> Result<(), HttpError> {
-    let new = app.parts.passwords.hash(password).await?;
+    let new = app.parts.passwords.hash(HashFor::KnownUser(user.name.as_str()), password).await?;
     // A task of its own, so that the sockets are closed even if the client hangs up.
     let tasks = app.tasks.clone();
     let replacement = tasks.spawn(async move {

@@ -156,8 +156,11 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("NotSignedIn", "There is no token, or it is not (or no longer) valid.")
         }
         HttpError::InvalidCredentials => ("WrongCredentials", "The name or the password is wrong."),
-        HttpError::TooManyFailures { .. } => {
-            ("TooManyFailures", "Too many sign-ins have failed: try again after `Retry-After` seconds.")
+        HttpError::TooManyFailures { .. } | HttpError::TooManySignIns { .. } => {
+            ("TooManyFailures", "Too many sign-ins: try again after `Retry-After` seconds.")
+        }
+        HttpError::TooManyRegistrations { .. } => {
+            ("TooManyAccounts", "Too many accounts were created: try again after `Retry-After` seconds.")
         }
         HttpError::TooManyChanges { .. } => {
             ("TooManyChanges", "The user changes rooms too fast: try again after `Retry-After` seconds.")
@@ -243,9 +246,11 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("BadHandshake", "The request is not a handshake, or its room or subprotocol is not valid.")
         }
         HttpError::WebSocketVersion => ("OtherVersion", "The request names another version of WebSocket."),
-        HttpError::RegistrationClosed | HttpError::InviteRequired => {
-            ("NoRegistration", "Only the operator creates accounts, or an invitation is needed.")
-        }
+        HttpError::RegistrationClosed | HttpError::InviteRequired | HttpError::TooManyAccounts => (
+            "NoRegistration",
+            "Only the operator creates accounts, or an invitation is needed, or there are as many \
+             accounts as there may be.",
+        ),
         HttpError::AccountBanned => ("Banned", "The password is right, and the account is banned."),
         HttpError::Busy
         | HttpError::Stopping
@@ -274,6 +279,9 @@ fn errors() -> Vec<HttpError> {
         HttpError::InvalidToken(None),
         HttpError::InvalidCredentials,
         HttpError::TooManyFailures { retry_after_seconds: 900 },
+        HttpError::TooManySignIns { retry_after_seconds: 900 },
+        HttpError::TooManyRegistrations { limit: "registrations_per_address", retry_after_seconds: 36 },
+        HttpError::TooManyAccounts,
         HttpError::TooManyChanges { retry_after_seconds: 1 },
         HttpError::TooManySearches { retry_after_seconds: 1 },
         HttpError::UserNotFound,
@@ -284,10 +292,12 @@ fn errors() -> Vec<HttpError> {
         PasswordError::TooLong { max: chat_auth::PASSWORD_MAX_BYTES }.into(),
         PasswordError::TooShort { min: options.password_rule.min_chars }.into(),
         PasswordError::IsName.into(),
+        PasswordError::Common.into(),
         HttpError::NewPassword(PasswordError::Empty),
         HttpError::NewPassword(PasswordError::TooLong { max: chat_auth::PASSWORD_MAX_BYTES }),
         HttpError::NewPassword(PasswordError::TooShort { min: options.password_rule.min_chars }),
         HttpError::NewPassword(PasswordError::IsName),
+        HttpError::NewPassword(PasswordError::Common),
         HttpError::WrongPassword,
         HttpError::NoPassword,
         HttpError::PictureRequired("avatar"),

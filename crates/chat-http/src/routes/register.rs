@@ -1,6 +1,8 @@
 //! `POST /api/register`
 
+use chat_auth::HashFor;
 use chat_core::{SecretHash, Skeleton};
+use chat_pictures::PictureFor;
 use chat_shard::now_ms;
 use chat_store::{NewUser, StoreError};
 use hyper::header::EXPECT;
@@ -12,7 +14,7 @@ use crate::answer::{self, Body, Done};
 use crate::app::App;
 use crate::avatar::AvatarError;
 use crate::body::RequestBody;
-use crate::client_address::client_address;
+use crate::client_address::{ClientAddress, note_limited};
 use crate::error::HttpError;
 use crate::form::RegistrationForm;
 use crate::secret;
@@ -20,22 +22,16 @@ use crate::secret;
 /// Creates an account. Cheap checks come first; the picture and the hash are made last. A
 /// registration that is refused leaves nothing behind.
 pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, peer, request, .. } = call;
+    let address = call.address();
+    let Call { app, request, .. } = call;
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &app.options);
-    if app.options.registration == Registration::Closed {
+    if let Err(refused) = check_whether_open(&app, address).await {
         // A client that sent `Expect: 100-continue` has not sent the body.
         if !head.headers.contains_key(EXPECT) {
             body.discard().await;
         }
-        return Err(HttpError::RegistrationClosed);
-    }
-    if let Err(low) = app.files.disk.check_registration() {
-        app.metrics.registration_refused_by_disk();
-        if !head.headers.contains_key(EXPECT) {
-            body.discard().await;
-        }
-        return Err(low.into());
+        return Err(refused);
     }
     let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
     let form = match RegistrationForm::read(&head.headers, &mut body, &app.avatars, max_bytes).await {
@@ -61,20 +57,26 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::NameReserved);
     }
     app.parts.users.check_new_name(&username).await?;
+    let tasks = app.tasks.clone();
+    // Taken back if no account is made.
+    let counted = app.registrations.count(address.network());
+    let registering = counted.inspect_err(|error| note_refused(&app, address, error))?;
+    // There is no user yet: addresses share out the turns, as far as they are known.
+    let whose = address.network().map_or_else(|| username.as_str().to_owned(), |network| network.to_string());
     let picture = match avatar {
         Some(avatar) => {
-            // There is no user yet: addresses share out the turns.
-            let address = client_address(peer, &head.headers, &app.options.trusted_proxies);
-            let turn = app.pictures.turn(&address.to_string()).await.map_err(AvatarError::from)?;
-            Some(avatar.picture(turn).await?)
+            let turn = app.pictures.turn(PictureFor::Registration(&whose)).await;
+            let turn = turn.inspect_err(|_| app.metrics.limit_refused("picture_queue_max"));
+            Some(avatar.picture(turn.map_err(AvatarError::from)?).await?)
         }
         None => None,
     };
-    let password_hash = app.parts.passwords.hash(password).await?;
+    let hash = app.parts.passwords.hash(HashFor::Registration(&whose), password).await;
+    let password_hash = hash.inspect_err(|_| app.metrics.limit_refused("registration_queue_max"))?;
+    registering.keep();
 
     // If the client hangs up, this future is dropped. A task of its own completes the
     // registration, so that no account is left without its picture.
-    let tasks = app.tasks.clone();
     let creation = tasks.spawn(async move {
         let avatar = match picture {
             Some(picture) => Some(app.avatars.prepare(picture, username.clone()).await?),
@@ -85,6 +87,16 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
             password_hash,
             avatar: avatar.as_ref().map(|avatar| avatar.address.clone()),
             created_at_ms: now_ms(),
+        };
+        let _one_by_one = match app.options.registration_limits.accounts_max {
+            Some(max) => {
+                let one_by_one = app.last_accounts.lock().await;
+                if app.parts.users.count_users().await? >= max {
+                    return Err(HttpError::TooManyAccounts);
+                }
+                Some(one_by_one)
+            }
+            None => None,
         };
         match create(&app, &user, invite.as_ref()).await {
             Created::Yes => {}
@@ -105,6 +117,35 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     });
     creation.await.map_err(HttpError::Task)??;
     Ok(answer::json(StatusCode::OK, &Done::REGISTERED))
+}
+
+/// Whether an account may be created from this address now.
+async fn check_whether_open(app: &App, address: ClientAddress) -> Result<(), HttpError> {
+    if app.options.registration == Registration::Closed {
+        return Err(HttpError::RegistrationClosed);
+    }
+    if let Err(low) = app.files.disk.check_registration() {
+        app.metrics.registration_refused_by_disk();
+        return Err(low.into());
+    }
+    let allowed = app.registrations.check(address.network());
+    allowed.inspect_err(|error| note_refused(app, address, error))?;
+    let left = app.check_accounts().await;
+    left.inspect_err(|error| note_refused(app, address, error))
+}
+
+/// Counts a registration that a limit refuses.
+fn note_refused(app: &App, address: ClientAddress, error: &HttpError) {
+    match error {
+        HttpError::TooManyRegistrations { limit, .. } => {
+            app.metrics.limit_refused(limit);
+            if *limit == "registrations_per_address" {
+                note_limited(address.limited(), limit);
+            }
+        }
+        HttpError::TooManyAccounts => app.metrics.limit_refused("accounts_max"),
+        _ => {}
+    }
 }
 
 /// Whether an account was created.

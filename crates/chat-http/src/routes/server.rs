@@ -1,7 +1,7 @@
 //! `GET` and `PATCH /api/server`, and the logo of the server
 
 use chat_core::parse_room_title;
-use chat_pictures::PictureQueue;
+use chat_pictures::PictureFor;
 use chat_shard::now_ms;
 use chat_store::ProfileField;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPECT, HeaderValue, IF_NONE_MATCH};
@@ -165,7 +165,7 @@ pub(super) async fn put_logo(call: Call) -> Result<Response<Body>, HttpError> {
             return Err(error);
         }
     };
-    let turn = PictureQueue::turn(&app.pictures, user.as_str()).await.map_err(AvatarError::from)?;
+    let turn = app.pictures.turn(PictureFor::User(user.as_str())).await.map_err(AvatarError::from)?;
     let picture = logo.picture(turn).await?;
     let written = Logo::written(picture.webp());
     let fields = [(ProfileField::Logo, Some(written.as_str()))];

@@ -1,6 +1,6 @@
 //! `POST /api/login`
 
-use chat_auth::{Attempt, Password, SignInName, SignInRefused, Verdict};
+use chat_auth::{Attempt, HashFor, Password, SignInLimit, SignInName, SignInRefused, Verdict};
 use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
 use chat_store::{Session, User};
@@ -14,7 +14,7 @@ use super::call::Call;
 use super::json;
 use crate::answer::{self, Body};
 use crate::app::App;
-use crate::client_address::client_address;
+use crate::client_address::{ClientAddress, note_limited};
 use crate::cookie;
 use crate::error::HttpError;
 
@@ -49,34 +49,45 @@ const DEVICE_MAX_CHARS: usize = 200;
 
 /// Signs a user in: opens a session, and sets the cookie with its token.
 pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, peer, request, .. } = call;
+    let address = call.address();
+    let Call { app, request, .. } = call;
     let device = device(request.headers());
-    let address = client_address(peer, request.headers(), &app.options.trusted_proxies);
     let body = json::read(&app, request).await?;
     let credentials: Credentials = json::parse(&body).ok_or(HttpError::InvalidJson)?;
 
     // From here on, the time until a refusal must not show which names have accounts.
     // Everything by which the client could delay it is over.
     let started = Instant::now();
-    let username = credentials.username.clone();
-    let name = SignInName { typed: &username, folded: &folded_name(&username) };
-    let attempt = app.sign_ins.begin(name, address).await;
+    let Credentials { username, password } = credentials;
+    let refuse = async || {
+        app.metrics.login("refused");
+        app.sign_in_failures.note(&username, address.ip, started);
+        tokio::time::sleep_until(started + app.options.login_floor).await;
+        HttpError::InvalidCredentials
+    };
+    // What cannot be a password costs no hash, and must not fill the memory of failures.
+    let Ok(password) = Password::parse(password) else { return Err(refuse().await) };
+    let folded = folded_name(&username);
+    let name = SignInName { typed: &username, folded: &folded };
+    let attempt = app.sign_ins.begin(name, address.limited()).await;
     let mut attempt = attempt.inspect_err(|refused| {
         app.metrics.login("limited");
+        note_refused(&app, address, refused);
         if is_after_failures(refused) {
-            app.sign_in_failures.note(&username, address, started);
+            app.sign_in_failures.note(&username, address.ip, started);
         }
     })?;
-    let user = match check(&app, credentials, &mut attempt).await {
+    let network = address.network().map_or_else(|| folded.clone(), |network| network.to_string());
+    let is_known = attempt.is_from_known_address();
+    let on_behalf = if is_known { HashFor::KnownUser(&folded) } else { HashFor::SignIn(&network) };
+    let user = match check(&app, &username, password, &mut attempt, on_behalf).await {
         Ok(Some(user)) => user,
-        Ok(None) => {
-            app.metrics.login("refused");
-            app.sign_in_failures.note(&username, address, started);
-            tokio::time::sleep_until(started + app.options.login_floor).await;
-            return Err(HttpError::InvalidCredentials);
-        }
+        Ok(None) => return Err(refuse().await),
         Err(error) => {
             app.metrics.login("error");
+            if matches!(error, HttpError::Busy) {
+                app.metrics.limit_refused("hash_queue_max");
+            }
             attempt.not_checked();
             return Err(error);
         }
@@ -89,7 +100,7 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         id: SessionId::new(&Uuid::new_v4().to_string()),
         user: user.name.clone(),
         device,
-        address: address.to_string(),
+        address: address.ip.to_string(),
         created_at_ms: now,
         expires_at_ms: now + lifetime * 1000,
         last_seen_at_ms: now,
@@ -126,20 +137,22 @@ async fn was_overtaken(app: &App, user: &User) -> Result<bool, HttpError> {
 /// whether or not it has an account.
 async fn check(
     app: &App,
-    credentials: Credentials,
+    username: &str,
+    password: Password,
     attempt: &mut Attempt<'_>,
+    on_behalf: HashFor<'_>,
 ) -> Result<Option<User>, HttpError> {
-    let user = find(app, &credentials.username).await?;
+    let user = find(app, username).await?;
     if let Some(user) = &user {
         attempt.has_found(user.name.as_str());
     }
-    let Ok(password) = Password::parse(credentials.password.clone()) else { return Ok(None) };
+    let again = password.clone();
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
-    let verdict = app.parts.passwords.verify_login(password, hash).await?;
+    let verdict = app.parts.passwords.verify_login(on_behalf, password, hash).await?;
     match (user, verdict) {
         (Some(user), Verdict::Right) => Ok(Some(user)),
         (Some(user), Verdict::RightButOutdated { new_hash }) => {
-            renew_hash(app, user, new_hash, credentials.password).await
+            renew_hash(app, user, new_hash, again, on_behalf).await
         }
         _ => Ok(None),
     }
@@ -153,7 +166,8 @@ async fn renew_hash(
     app: &App,
     mut user: User,
     new_hash: String,
-    password: String,
+    password: Password,
+    on_behalf: HashFor<'_>,
 ) -> Result<Option<User>, HttpError> {
     let users = &app.parts.users;
     match users.set_password_hash(&user.name, &user.password_hash, &new_hash).await {
@@ -164,8 +178,8 @@ async fn renew_hash(
         }
         Ok(false) => {
             let Some(user) = users.find_user(&user.name).await? else { return Ok(None) };
-            let Ok(password) = Password::parse(password) else { return Ok(None) };
-            let verdict = app.parts.passwords.verify_login(password, Some(&user.password_hash)).await?;
+            let verdict =
+                app.parts.passwords.verify_login(on_behalf, password, Some(&user.password_hash)).await?;
             Ok(verdict.is_right().then_some(user))
         }
         Err(error) => {
@@ -178,7 +192,22 @@ async fn renew_hash(
 /// Whether a refusal follows failures: a server that is busy refuses attempts of which
 /// none may have failed.
 fn is_after_failures(refused: &SignInRefused) -> bool {
-    matches!(refused, SignInRefused::TooManyFailures { .. })
+    matches!(refused, SignInRefused::TooMany { .. })
+}
+
+/// Counts an attempt that a limit refuses.
+pub(super) fn note_refused(app: &App, address: ClientAddress, refused: &SignInRefused) {
+    let limit = match refused {
+        SignInRefused::TooMany { limit: SignInLimit::FromAddress, .. } => "address_failures_max",
+        SignInRefused::TooMany { limit: SignInLimit::OfAccount, .. } => "account_failures_max",
+        SignInRefused::TooMany { limit: SignInLimit::OfAddress, .. } => "network_failures_max",
+        SignInRefused::TooMany { limit: SignInLimit::Attempts, .. } => "network_sign_ins_max",
+        SignInRefused::Busy => "sign_ins_waiting",
+    };
+    app.metrics.limit_refused(limit);
+    if limit != "account_failures_max" {
+        note_limited(address.limited(), limit);
+    }
 }
 
 /// A text that is the same for all spellings with which [`find`] finds one account.

@@ -28,6 +28,7 @@ use crate::signed_in::SignedIn;
 
 /// Checks the whole handshake, because hyper checks nothing, and then answers 101.
 pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
+    let address = call.address();
     let Call { app, mut request, .. } = call;
     if *request.method() != Method::GET {
         return Err(HttpError::Method { allow: "GET".to_owned() });
@@ -63,6 +64,9 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         room_call::check_entry(&app, &signed_in, room).await?;
     }
     signed_in.note_seen(&app);
+    if let (Some(_), Some(address)) = (&signed_in.session, address.limited()) {
+        app.sign_ins.remember(signed_in.user.as_str(), address);
+    }
     let user = signed_in.user;
 
     let upgraded = hyper::upgrade::on(&mut request);

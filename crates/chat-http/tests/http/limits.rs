@@ -105,7 +105,7 @@ async fn a_large_body_is_refused_so_that_the_client_sees_it() {
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let chat = Chat::with(|options| options.max_connections = 2).await;
-    let (first, _second) = (chat.connect().await, chat.connect().await);
+    let (first, _second) = (spoken(&chat).await, spoken(&chat).await);
     let mut third = chat.connect().await;
     third.write_all(&chat.request("GET", "/healthz", &[], b"")).await.unwrap();
     let mut byte = [0];
@@ -113,6 +113,92 @@ async fn connections_beyond_the_limit_wait() {
     assert!(waited.is_err(), "answered although two are connected");
     drop(first);
     assert_eq!(Reply::read(&mut third).await.status, 200);
+}
+
+/// A connection that has sent a request, and stays.
+async fn spoken(chat: &Chat) -> tokio::net::TcpStream {
+    let mut stream = chat.connect().await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert_eq!(Reply::read_head(&mut stream).await.status, 200);
+    stream
+}
+
+#[tokio::test]
+async fn silent_connections_are_closed_when_the_server_is_full() {
+    let chat = Chat::with(|options| {
+        options.max_connections = 20;
+        options.header_timeout = Duration::from_secs(600);
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        let mut stream = chat.connect().await;
+        // Also those that have begun a head.
+        stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        silent.push(stream);
+    }
+    for _ in 0..5 {
+        let answered = chat.call("GET", "/healthz", &[], b"");
+        let reply = tokio::time::timeout(Duration::from_secs(60), answered).await.expect("an answer");
+        assert_eq!(reply.status, 200);
+    }
+    // The oldest were closed.
+    let mut byte = [0];
+    let closed = tokio::time::timeout(Duration::from_secs(60), silent[0].read(&mut byte)).await;
+    assert!(matches!(closed.expect("closed"), Ok(0) | Err(_)));
+    let metrics = String::from_utf8(chat.get("/metrics", "").await.body).unwrap();
+    assert!(metrics.contains("chat_limit_refusals_total{limit=\"max_connections\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn one_address_has_only_some_connections() {
+    let proxy = "127.0.0.9/32".parse().unwrap();
+    let chat = Chat::with(|options| {
+        options.connections_per_address = 3;
+        options.trusted_proxies = vec![proxy];
+    })
+    .await;
+    let from = async |last: u8| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        let mut stream = socket.connect(chat.server.local_addr()).await.unwrap();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let status = Reply::read_head(&mut stream).await.status;
+        (stream, status)
+    };
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let (stream, status) = from(1).await;
+        assert_eq!(status, 200);
+        kept.push(stream);
+    }
+    // Who sends first may see only that the connection is closed.
+    assert!(matches!(from(1).await.1, 429 | 0));
+    assert_eq!(from(2).await.1, 200, "another address of the machine");
+    for _ in 0..10 {
+        let (stream, status) = from(9).await;
+        assert_eq!(status, 200, "a proxy");
+        kept.push(stream);
+    }
+    drop(kept.remove(0));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while from(1).await.1 != 200 {
+        assert!(Instant::now() < deadline, "its place is not free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_on_this_machine_that_is_not_trusted_has_no_limit_of_connections() {
+    let chat = Chat::with(|options| options.connections_per_address = 3).await;
+    let mut kept = Vec::new();
+    for _ in 0..10 {
+        let mut stream = chat.connect().await;
+        let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Real-IP: 192.0.2.1\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        assert_eq!(Reply::read_head(&mut stream).await.status, 200);
+        kept.push(stream);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use chat_auth::PasswordsOptions;
+use chat_auth::{HashCost, PasswordsOptions};
 use chat_core::Username;
 use chat_store::{NewUser, SessionRepository as _, User, UserRepository as _};
 use serde_json::json;
@@ -117,11 +117,25 @@ async fn an_account_of_the_original_chat_gets_a_new_hash_at_its_first_sign_in() 
 
 #[tokio::test]
 async fn with_a_full_queue_of_passwords_the_client_is_asked_to_retry() {
-    let passwords = PasswordsOptions { queue_max: 0, ..PasswordsOptions::default() };
+    let passwords = PasswordsOptions {
+        queue_max: 0,
+        registration_queue_max: 0,
+        cost: HashCost { memory_kib: 64 * 1024, passes: 6, lanes: 1 },
+        ..PasswordsOptions::default()
+    };
     let chat = Chat::with_auth(passwords, tokens(), |_| {}).await;
-    for reply in [chat.login("alice", "password").await, chat.register("alice", "password").await] {
-        assert_eq!(reply.refusal(), (503, "too many at once, please try again in a moment".to_owned()));
-        assert_eq!(reply.header("retry-after"), Some("1"));
+    let names: Vec<_> = (0..8).map(|number| format!("user {number}")).collect();
+    let sign_ins =
+        futures_util::future::join_all(names.iter().map(|name| chat.login(name, "password"))).await;
+    let registrations =
+        futures_util::future::join_all(names.iter().map(|name| chat.register(name, "password"))).await;
+    for (replies, usual) in [(sign_ins, 401), (registrations, 200)] {
+        let (refused, others): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 503);
+        assert!(!refused.is_empty() && others.iter().all(|reply| reply.status == usual), "{replies:?}");
+        for reply in refused {
+            assert_eq!(reply.error(), "too many at once, please try again in a moment");
+            assert_eq!(reply.header("retry-after"), Some("1"));
+        }
     }
 }
 

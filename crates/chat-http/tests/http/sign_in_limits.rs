@@ -53,6 +53,52 @@ async fn guesses_are_limited_for_the_account_and_the_address() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_a_password_does_not_count() {
+    let chat = Chat::with(|options| options.sign_in_limits.from_address_max = 3).await;
+    chat.register("alice", "password").await;
+    for password in ["", &"p".repeat(1025)] {
+        for _ in 0..5 {
+            assert_eq!(
+                chat.login("alice", password).await.refusal(),
+                (401, "invalid credentials".to_owned())
+            );
+        }
+    }
+    assert_eq!(chat.login("alice", "password").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_tries_only_some_names() {
+    let chat = Chat::with(|options| options.sign_in_limits.of_address_max = 5).await;
+    let known = chat.sign_in("alice").await;
+    chat.register("bob", "password").await;
+    for number in 0..5 {
+        assert_eq!(chat.login(&format!("name{number}"), "password").await.status, 401);
+    }
+    let reply = chat.login("bob", "password").await;
+    assert_eq!(reply.refusal(), (429, "too many failed sign-ins, please try again later".to_owned()));
+    assert_eq!(chat.login("alice", "password").await.status, 200, "who has signed in there before");
+    assert_eq!(chat.get("/api/me", &known).await.status, 200);
+    let metrics = String::from_utf8(chat.get("/metrics", "").await.body).unwrap();
+    assert!(metrics.contains("chat_limit_refusals_total{limit=\"network_failures_max\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_proxy_on_this_machine_that_is_not_trusted_is_no_address() {
+    let chat = Chat::with(|options| options.sign_in_limits.from_address_max = 1).await;
+    for status in [401, 429] {
+        assert_eq!(chat.login("alice", "wrong").await.status, status);
+    }
+    for header in ["X-Forwarded-For", "Forwarded", "X-Real-IP"] {
+        let body = json!({ "username": "alice", "password": "wrong" }).to_string();
+        for _ in 0..3 {
+            let reply = chat.call("POST", "/api/login", &[(header, "192.0.2.1")], body.as_bytes()).await;
+            assert_eq!(reply.status, 401, "{header}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_spelling_of_a_name_has_guesses_of_its_own() {
     let chat = Chat::with(|options| options.sign_in_limits.from_address_max = 3).await;
     chat.register("Alice", "password").await;

@@ -152,6 +152,13 @@ impl UserRepository for PostgresStore {
         self.set_role(name, is_administrator, None, now_ms)
     }
 
+    fn count_users(&self) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            let row = self.pool.row(|| sqlx::query("SELECT count(*) FROM users")).await?;
+            row.map_or(Ok(0), |row| row.number(0))
+        })
+    }
+
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
         Box::pin(roles::administrators(&self.pool))
     }

@@ -10,6 +10,7 @@ use crate::administration::database;
 use crate::directory::ListingPage;
 use crate::names::{RemovedNames, pick_ignoring_case};
 use crate::rooms::members;
+use crate::rows::Columns as _;
 use crate::{
     NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError,
     StoreFuture, User, UserRepository, columns, rows,
@@ -190,6 +191,13 @@ impl UserRepository for SqliteStore {
             let connection = &mut writing.connection;
             let work = database::set_role(connection, name, is_administrator, None, now_ms).await;
             writing.finish(work).await
+        })
+    }
+
+    fn count_users(&self) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT count(*) FROM users").fetch_one(&self.readers).await;
+            row.map_err(StoreError::unavailable)?.number(0)
         })
     }
 

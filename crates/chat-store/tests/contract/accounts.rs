@@ -229,6 +229,7 @@ async fn a_picture_is_replaced_only_if_it_is_still_the_old_one(store: TestStore)
     assert_eq!((avatar("alice").await.as_deref(), avatar("bob").await), (Some("/uploads/a.webp"), None));
     assert!(users.is_avatar_used("/uploads/a.webp").await.unwrap());
     assert!(!users.is_avatar_used("/uploads/A.webp").await.unwrap());
+    assert_eq!(users.count_users().await.unwrap(), users.list_users(None, 100).await.unwrap().len() as u64);
     // Another request was first.
     assert!(!set("alice", None, Some("/uploads/b.webp")).await);
     assert!(!set("alice", Some("/uploads/c.webp"), None).await);

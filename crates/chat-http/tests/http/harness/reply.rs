@@ -36,6 +36,13 @@ impl Reply {
         Self::parse(&bytes)
     }
 
+    /// All responses, until the server closes the connection.
+    pub async fn read_all(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     fn parse(bytes: &[u8]) -> Self {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Self { status: 0, headers: Vec::new(), body: bytes.to_vec() };

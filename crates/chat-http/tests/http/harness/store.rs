@@ -188,6 +188,10 @@ impl UserRepository for Store {
         self.ask(self.memory.set_administrator(name, is_administrator, now_ms))
     }
 
+    fn count_users(&self) -> StoreFuture<'_, u64> {
+        self.ask(self.memory.count_users())
+    }
+
     fn administrators(&self) -> StoreFuture<'_, Vec<Username>> {
         self.ask(self.memory.administrators())
     }

@@ -1,0 +1,115 @@
+//! How many accounts may be created.
+
+use std::time::{Duration, Instant};
+
+use chat_auth::Network;
+
+use crate::error::HttpError;
+use crate::options::RegistrationLimits;
+use crate::user_rate::Rate;
+
+/// How many accounts were created lately, from each address and in all.
+pub(crate) struct RecentRegistrations {
+    of_address: Rate<Network>,
+    in_all: Rate<()>,
+}
+
+impl RecentRegistrations {
+    pub(crate) fn new(limits: &RegistrationLimits) -> Self {
+        Self {
+            of_address: Rate::within(limits.address_period, limits.per_address),
+            in_all: Rate::within(HOUR, limits.per_hour),
+        }
+    }
+
+    /// Whether an account may be created from this address; `None` where it is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::TooManyRegistrations`].
+    pub(crate) fn check(&self, address: Option<Network>) -> Result<(), HttpError> {
+        let now = Instant::now();
+        address.map_or(Ok(()), |address| self.of_address.check(&address, now)).map_err(of_address)?;
+        self.in_all.check(&(), now).map_err(in_all)
+    }
+
+    /// Counts an account that is about to be created.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check).
+    pub(crate) fn count(&self, address: Option<Network>) -> Result<Registering<'_>, HttpError> {
+        let now = Instant::now();
+        address.map_or(Ok(()), |address| self.of_address.count(&address, now)).map_err(of_address)?;
+        if let Err(wait) = self.in_all.count(&(), now) {
+            if let Some(address) = address {
+                self.of_address.give_back(&address);
+            }
+            return Err(in_all(wait));
+        }
+        Ok(Registering { recent: self, address, is_kept: false })
+    }
+}
+
+/// An account that is about to be created. Dropping it takes the count back.
+#[must_use]
+pub(crate) struct Registering<'a> {
+    recent: &'a RecentRegistrations,
+    address: Option<Network>,
+    is_kept: bool,
+}
+
+impl Registering<'_> {
+    /// The account was created, or may have been.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Registering<'_> {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        if let Some(address) = &self.address {
+            self.recent.of_address.give_back(address);
+        }
+        self.recent.in_all.give_back(&());
+    }
+}
+
+fn of_address(retry_after_seconds: u64) -> HttpError {
+    HttpError::TooManyRegistrations { limit: "registrations_per_address", retry_after_seconds }
+}
+
+fn in_all(retry_after_seconds: u64) -> HttpError {
+    HttpError::TooManyRegistrations { limit: "registrations_per_hour", retry_after_seconds }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_does_not_count() {
+        let limits = RegistrationLimits { per_address: 2, per_hour: 3, ..RegistrationLimits::default() };
+        let recent = RecentRegistrations::new(&limits);
+        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|ip| Some(Network::of(ip.parse().unwrap())));
+        let count = |address| recent.count(address).map(Registering::keep);
+        for _ in 0..10 {
+            drop(recent.count(one).unwrap());
+        }
+        assert!(count(one).is_ok() && count(one).is_ok());
+        let refused = |result: Result<(), HttpError>| match result {
+            Err(HttpError::TooManyRegistrations { limit, .. }) => limit,
+            _ => "none",
+        };
+        assert_eq!(refused(recent.check(one)), "registrations_per_address");
+        assert_eq!(refused(count(one)), "registrations_per_address");
+        assert!(recent.check(other).is_ok() && count(other).is_ok());
+        assert_eq!(refused(count(other)), "registrations_per_hour");
+        assert_eq!(refused(count(None)), "registrations_per_hour");
+    }
+}
