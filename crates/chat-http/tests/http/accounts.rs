@@ -21,7 +21,7 @@ async fn alice_registers_signs_in_and_out() {
     assert!(claims.sid.is_some());
 
     let reply = chat.get("/api/me", auth).await;
-    let me = json!({ "username": "Алиса", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search"] });
+    let me = json!({ "username": "Алиса", "avatar": "", "role": "member", "features": ["edit", "delete", "react", "reply", "mentions", "read", "typing", "rooms", "files", "search", "administration"] });
     assert_eq!((reply.status, reply.json()), (200, me));
     assert_eq!(reply.header("set-cookie"), None, "too young to be renewed");
 
