@@ -88,11 +88,6 @@ const ROUTES: &[Route] = &[
         handler: |call| Box::pin(bans::remove(call)),
     },
     Route {
-        method: Method::PATCH,
-        path: "/api/users/{name}",
-        handler: |call| Box::pin(accounts::change(call)),
-    },
-    Route {
         method: Method::POST,
         path: "/api/users/{name}/password",
         handler: |call| Box::pin(accounts::create_password_link(call)),
@@ -112,6 +107,11 @@ const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/api/audit", handler: |call| Box::pin(audit::list(call)) },
     Route { method: Method::GET, path: "/api/users", handler: |call| Box::pin(users::list(call)) },
     Route { method: Method::GET, path: "/api/users/{name}", handler: |call| Box::pin(users::user(call)) },
+    Route {
+        method: Method::PATCH,
+        path: "/api/users/{name}",
+        handler: |call| Box::pin(accounts::change(call)),
+    },
     Route { method: Method::GET, path: "/api/rooms", handler: |call| Box::pin(rooms::list(call)) },
     Route { method: Method::POST, path: "/api/rooms", handler: |call| Box::pin(rooms::create(call)) },
     Route { method: Method::GET, path: "/api/rooms/{name}", handler: |call| Box::pin(rooms::show(call)) },
@@ -236,7 +236,8 @@ async fn route(
     }
     let Ok(found) = ROUTER.at(path) else {
         let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
-        let asset = if is_manifest { Asset::manifest(&app.options.title) } else { Asset::find(path) };
+        let asset =
+            if is_manifest { Asset::manifest(&app.profile().await?.title) } else { Asset::find(path) };
         return match asset {
             Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Ok(asset.answer(request.headers()))

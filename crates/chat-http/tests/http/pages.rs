@@ -108,7 +108,7 @@ async fn unknown_paths_are_404_and_wrong_methods_405() {
         ("PUT", "/api/register", "POST"),
         ("OPTIONS", "/api/logout", "POST"),
         ("POST", "/api/me", "GET, HEAD"),
-        ("DELETE", "/api/users/alice", "GET, HEAD"),
+        ("DELETE", "/api/users/alice", "GET, HEAD, PATCH"),
         ("POST", "/uploads/a.png", "GET, HEAD"),
         ("POST", "/ws", "GET, HEAD"),
         ("HEAD", "/ws", "GET"),
