@@ -237,9 +237,11 @@ impl UserRepository for MemoryStore {
     }
 
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
-        Box::pin(
-            async move { Ok(self.lock().users.values().any(|user| user.avatar.as_deref() == Some(avatar))) },
-        )
+        Box::pin(async move {
+            let inner = self.lock();
+            let is_logo = inner.administration.profile().logo.as_deref() == Some(avatar);
+            Ok(is_logo || inner.users.values().any(|user| user.avatar.as_deref() == Some(avatar)))
+        })
     }
 
     fn remove_user<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {

@@ -8,9 +8,10 @@ mod common;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use chat_core::{Access, FilesUsage, Level, Outcome, Role};
+use chat_core::{Access, FilesUsage, Level, Outcome, Role, SecretHash};
 use chat_store::{
-    Backup, DatabaseUrl, ExistingData, NONCES_KEPT_MS, RestoreTarget, Retention, TrimPosition, migrations,
+    Backup, DatabaseUrl, ExistingData, LogPosition, NONCES_KEPT_MS, NewBan, NewInvite, NewPasswordLink,
+    NewReport, ProfileField, ReportsOf, RestoreTarget, Retention, TrimPosition, migrations,
 };
 use common::{
     OldDatabase, TestStore, WithNonce as _, archive, checked, create, delete, draft, duplicate, edit,
@@ -151,6 +152,63 @@ async fn records_of_files_move_between_databases() {
             // What was to be removed is not there at all.
             assert_eq!(store.to_delete(0).await, [0; 0]);
             assert_eq!(store.files.files_usage().await.unwrap(), FilesUsage { files: 2, bytes: 40 });
+        }
+    }
+}
+
+#[tokio::test]
+async fn administration_moves_between_databases() {
+    for from in targets().await {
+        from.accounts("alice bob carol").await;
+        from.send("kitchen", "bob", 2, 5).await;
+        let (alice, secret) = (name("alice"), |number| SecretHash::from_bytes([number; 32]));
+        let administration = &from.administration;
+        let fields = [(ProfileField::Welcome, Some("Hi"))];
+        administration.set_server_profile(&fields, Some(&alice), 1).await.unwrap();
+        let invite = NewInvite {
+            id: "id".into(),
+            secret: secret(1),
+            by: alice.clone(),
+            room: Some(room_name("kitchen")),
+            uses_max: None,
+            created_at_ms: 2,
+            expires_at_ms: Some(1000),
+        };
+        assert!(administration.create_invite(&invite).await.unwrap());
+        let ban = NewBan { user: name("bob"), reason: "spam".into(), delete_messages: true };
+        administration.ban(&ban, None, 3).await.unwrap().unwrap();
+        let part = administration.messages_of(&name("bob"), LogPosition::default(), 1).await.unwrap();
+        administration.note_deletion(&name("bob"), part.next).await.unwrap();
+        let link = NewPasswordLink { user: name("carol"), secret: secret(2), expires_at_ms: 1000 };
+        assert!(administration.create_password_link(&link, None, 4).await.unwrap());
+        let (topic, reporter) = (room("kitchen"), name("carol"));
+        let report = NewReport { topic, seq: 1, reporter, reason: "rude".into(), at_ms: 5 };
+        let id = administration.create_report(&report).await.unwrap().unwrap();
+        let described = async |store: &TestStore| {
+            let administration = &store.administration;
+            format!(
+                "{:?} {:?} {:?} {:?} {:?} {:?}",
+                administration.server_profile().await.unwrap(),
+                administration.find_invite(&secret(1), 10).await.unwrap(),
+                administration.bans(None, 9).await.unwrap(),
+                administration.deletions(9).await.unwrap(),
+                administration.reports(ReportsOf::Everywhere, None, None, 9).await.unwrap(),
+                administration.audit(None, 9).await.unwrap(),
+            )
+        };
+        let expected = described(&from).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = back_up(&from, folder.path()).await;
+        for target in targets().await {
+            let store = restore(&file, target, folder.path()).await;
+            assert_eq!(described(&store).await, expected);
+            let administration = &store.administration;
+            // A link that was used since must not be good again.
+            assert_eq!(administration.find_password_link(&secret(2), 10).await.unwrap(), None);
+            // Ids go on.
+            let next = administration.create_report(&NewReport { seq: 2, ..report.clone() }).await.unwrap();
+            assert_eq!(next, Some(id + 1));
+            assert!(administration.unban(&name("bob"), None, 9).await.unwrap());
         }
     }
 }

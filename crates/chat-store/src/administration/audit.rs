@@ -56,10 +56,6 @@ actions! {
     UserRole = "user.role",
     /// A link that sets a user's password was made, or the operator has set the password.
     UserPassword = "user.password",
-    /// The operator made an account.
-    UserAdd = "user.add",
-    /// The operator removed an account.
-    UserRemove = "user.remove",
     /// A room was changed. Details: `changed`, the names of the fields; `access`, `archived`.
     RoomChange = "room.change",
     /// The role of a member was changed by somebody else. Details: `room`, `role`.

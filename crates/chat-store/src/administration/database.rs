@@ -634,6 +634,10 @@ pub(crate) const AUDIT: &str = "SELECT id, at, by_user, action, target, details 
 
 const PROFILE: &str = "SELECT key, value FROM server_profile";
 
+/// Whether an account, or the server, has the picture at this path.
+pub(crate) const IS_PICTURE_USED: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM users WHERE avatar = $1)
+        OR EXISTS (SELECT 1 FROM server_profile WHERE key = 'logo' AND value = $1)";
+
 const SET_FIELD: &str = "INSERT INTO server_profile (key, value) VALUES ($1, $2)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 

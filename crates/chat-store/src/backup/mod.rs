@@ -141,6 +141,7 @@ impl Backup {
     /// Removes what is valid only in the database of origin.
     async fn make_portable(&mut self) -> Result<(), StoreError> {
         self.run("DELETE FROM sessions").await?;
+        self.run("DELETE FROM password_links").await?;
         self.run("DELETE FROM meta WHERE key IN ('epoch', 'backup')").await
     }
 
@@ -157,15 +158,15 @@ impl Backup {
         Ok(made.and_then(|made| made.parse().ok()))
     }
 
-    /// Lists the paths of pictures after one of them, in order, each once.
+    /// Lists the paths of the pictures of accounts, and of the server, after one of them, in
+    /// order, each once.
     pub async fn avatars(&mut self, after: &str, max: usize) -> Result<Vec<String>, StoreError> {
-        let rows =
-            sqlx::query("SELECT DISTINCT avatar FROM users WHERE avatar > ?1 ORDER BY avatar LIMIT ?2")
-                .bind(after)
-                .bind(columns::column(max as u64))
-                .fetch_all(&mut self.connection)
-                .await
-                .map_err(StoreError::unavailable)?;
+        let rows = sqlx::query(PICTURE_PATHS)
+            .bind(after)
+            .bind(columns::column(max as u64))
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(StoreError::unavailable)?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
 
@@ -310,6 +311,9 @@ fn sync(path: &Path) -> Result<(), StoreError> {
 fn memory() -> StoreError {
     StoreError::cannot_open(DatabaseUrl::Memory, "a database in memory can be read only by its server")
 }
+
+const PICTURE_PATHS: &str = "SELECT avatar FROM users WHERE avatar > ?1
+      UNION SELECT value FROM server_profile WHERE key = 'logo' AND value > ?1 ORDER BY 1 LIMIT ?2";
 
 const PICTURES: &str =
     "CREATE TABLE backup_pictures (name TEXT PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT";

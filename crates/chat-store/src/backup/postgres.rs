@@ -105,7 +105,9 @@ pub(super) async fn write(
                 .map_err(StoreError::unavailable)?;
         }
     }
-    run(&mut to, NEXT_TOPIC).await?;
+    for next in NEXT_IDS {
+        run(&mut to, next).await?;
+    }
     run(&mut to, COUNT_FILES).await?;
     run(&mut to, "COMMIT").await?;
     to.close().await.map_err(StoreError::unavailable)
@@ -119,7 +121,7 @@ async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()
 /// The tables that a restore empties, in addition to `users`.
 const REPLACED: &str = "names, name_words, administrators, sessions, topics, entries, nonces,
     outlived_nonces, rooms, members, marks, mentions, members_fill, left_rooms, changes, states,
-    reactions, remembered_nonces, files";
+    reactions, remembered_nonces, files, server_profile, invites, bans, password_links, reports, audit";
 
 /// Both databases understand it. The number is [`chat_core::FileQuotas::COUNTED_MIN`].
 pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT count(*) FROM files),
@@ -129,5 +131,8 @@ pub(super) const COUNT_FILES: &str = "UPDATE file_totals SET files = (SELECT cou
 const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM names) OR EXISTS (SELECT FROM topics)";
 
-const NEXT_TOPIC: &str =
-    "SELECT setval(pg_get_serial_sequence('topics', 'id'), coalesce(max(id), 0) + 1, false) FROM topics";
+const NEXT_IDS: [&str; 3] = [
+    "SELECT setval(pg_get_serial_sequence('topics', 'id'), coalesce(max(id), 0) + 1, false) FROM topics",
+    "SELECT setval(pg_get_serial_sequence('reports', 'id'), coalesce(max(id), 0) + 1, false) FROM reports",
+    "SELECT setval(pg_get_serial_sequence('audit', 'id'), coalesce(max(id), 0) + 1, false) FROM audit",
+];

@@ -24,7 +24,8 @@ pub(super) enum Kind {
 }
 
 /// Tables that others refer to are first. The table `name_words` is missing: a server that
-/// opens the database fills it in. So is `file_totals`, which is counted anew.
+/// opens the database fills it in. So is `file_totals`, which is counted anew, and
+/// `password_links`: one that was used since must not come back.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -183,6 +184,61 @@ pub(super) const TABLES: &[Table] = &[
         ],
         order: "id",
     },
+    Table { name: "server_profile", columns: &[("key", Text), ("value", Text)], order: "key" },
+    Table {
+        name: "invites",
+        columns: &[
+            ("id", Text),
+            ("secret_hash", Text),
+            ("by_user", Text),
+            ("room", Text),
+            ("uses_max", Number),
+            ("used", Number),
+            ("created_at", Number),
+            ("expires_at", Number),
+        ],
+        order: "id",
+    },
+    Table {
+        name: "bans",
+        columns: &[
+            ("username", Text),
+            ("by_user", Text),
+            ("at", Number),
+            ("reason", Text),
+            ("deletes_topic", Number),
+            ("deletes_seq", Number),
+        ],
+        order: "username",
+    },
+    Table {
+        name: "reports",
+        columns: &[
+            ("id", Number),
+            ("kind", Number),
+            ("name", Text),
+            ("other", Text),
+            ("seq", Number),
+            ("reporter", Text),
+            ("reason", Text),
+            ("at", Number),
+            ("state", Number),
+            ("changed_by", Text),
+        ],
+        order: "id",
+    },
+    Table {
+        name: "audit",
+        columns: &[
+            ("id", Number),
+            ("at", Number),
+            ("by_user", Text),
+            ("action", Text),
+            ("target", Text),
+            ("details", Text),
+        ],
+        order: "id",
+    },
     Table { name: "members_fill", columns: &[("topic", Number), ("seq", Number)], order: "topic" },
     Table { name: "left_rooms", columns: &[("room", Text), ("username", Text)], order: "room, username" },
 ];
@@ -230,8 +286,9 @@ impl Table {
             Moment => format!("to_timestamp(nullif((v ->> {index})::bigint, 0)::double precision / 1000)"),
         };
         let values: Vec<String> = self.columns.iter().enumerate().map(value).collect();
-        // Without it, Postgres would generate the ids of topics.
-        let overriding = if self.name == "topics" { "OVERRIDING SYSTEM VALUE" } else { "" };
+        // Without it, Postgres would generate other ids.
+        let is_generated = ["topics", "reports", "audit"].contains(&self.name);
+        let overriding = if is_generated { "OVERRIDING SYSTEM VALUE" } else { "" };
         format!(
             "INSERT INTO {} ({}) {overriding} SELECT {} FROM jsonb_array_elements($1::text::jsonb) AS v",
             self.name,

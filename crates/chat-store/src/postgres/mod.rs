@@ -300,6 +300,7 @@ mod tests {
 
     use super::*;
     use crate::DatabaseUrl;
+    use crate::administration::database as administration;
     use crate::changes::sql::{ChangeSql, POSTGRES as CHANGES_SQL};
     use crate::changes::trim as oldest;
     use crate::files::sql as files;
@@ -389,17 +390,34 @@ mod tests {
                 (FILES.mark_old, 2),
                 (FILES.forget, 1),
                 (files::IS_KNOWN, 1),
-                (files::USED_BY, 1),
+                (files::USED_BY, 2),
                 (files::STORE, 7),
                 (files::DROP, 1),
                 (files::ANY_OLD, 1),
                 (files::TO_REMOVE, 1),
                 (files::FIND, 1),
                 (files::AFTER, 2),
+                (administration::FORGET_AUDIT, 1),
+                (administration::AUDIT, 2),
+                (administration::INVITES, 2),
+                (administration::INVITES_OF_USER, 3),
+                (administration::INVITES_TO_ROOM, 3),
+                (administration::FIND_INVITE, 2),
+                (administration::COUNT_INVITES, 2),
+                (administration::USE_INVITE, 2),
+                (administration::FIND_BAN, 1),
+                (administration::BANNED_POSTGRES, 1),
+                (administration::DELETIONS, 1),
+                (administration::PART_END, 3),
+                (administration::MESSAGES_OF, 5),
+                (administration::FIND_LINK, 2),
+                (administration::OPEN_REPORT, 5),
+                (administration::COUNT_OPEN, 1),
             ] {
                 let nulls = vec!["NULL"; values].join(", ");
                 let text = format!("DEALLOCATE ALL; PREPARE p AS {sql}; EXPLAIN EXECUTE p({nulls})");
-                let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch_all(&mut connection).await.unwrap();
+                let plan = sqlx::raw_sql(sqlx::AssertSqlSafe(text)).fetch_all(&mut connection).await;
+                let plan = plan.unwrap_or_else(|error| panic!("{error}: {sql}"));
                 let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
                 assert!(plan.iter().any(|step| step.contains("Index")), "{plan:#?}");
                 // At most one page is sorted, by a key that is in order already. A bitmap

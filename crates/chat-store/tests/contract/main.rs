@@ -30,6 +30,7 @@ macro_rules! every_store {
 }
 
 mod accounts;
+mod administration;
 mod append;
 mod changed_pages;
 mod changes;
