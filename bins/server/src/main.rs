@@ -8,6 +8,7 @@ mod backup;
 mod backup_files;
 mod clock;
 mod config;
+mod control;
 mod folder;
 mod healthcheck;
 mod limits;
@@ -16,6 +17,7 @@ mod migrate;
 mod output;
 mod part_file;
 mod reindex;
+mod requests;
 mod restore;
 mod serve;
 mod settings;
@@ -64,11 +66,13 @@ enum Command {
     Restore(restore::RestoreTask),
     /// Make the index of the search anew; no server may be running.
     Reindex,
-    /// Create, list and remove accounts, and set passwords.
+    /// Create, list, ban and remove accounts, and set passwords.
     User {
         #[command(subcommand)]
         task: user::Task,
     },
+    /// Print the audit log: what administrators and moderators have done.
+    Audit(user::AuditTask),
 }
 
 fn main() -> ExitCode {
@@ -103,6 +107,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
             Some(Command::Restore(task)) => restore::restore(&config, task).await?,
             Some(Command::Reindex) => reindex::reindex(&config).await?,
             Some(Command::User { task }) => user::user(config, task).await?,
+            Some(Command::Audit(task)) => user::audit(&config, task).await?,
         }
         Ok(ExitCode::SUCCESS)
     });

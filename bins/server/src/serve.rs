@@ -10,9 +10,11 @@ use chat_store::{
 
 use crate::address::{self, BACKLOG, page_url};
 use crate::config::Config;
+use crate::control::ControlSocket;
 use crate::folder::{database_folder, private_folder};
 use crate::limits;
 use crate::log;
+use crate::requests::Context;
 use crate::restore::unpack_in_place;
 use crate::signals::Signals;
 
@@ -30,12 +32,14 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
     };
-    let Started { server, stores, lock } = started?;
+    let Started { server, stores, lock, control } = started?;
 
     let has_failed = tokio::select! {
         () = signals.next() => false,
         () = server.failed() => true,
+        () = answer_commands(control.as_ref(), &server) => false,
     };
+    drop(control);
     tracing::info!("stopping; a second signal ends the process at once");
     tokio::select! {
         () = server.stop() => {}
@@ -47,11 +51,21 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     if has_failed { Err("a part of the server failed; start it again".into()) } else { Ok(()) }
 }
 
+/// Answers commands while the server runs. Never resolves.
+async fn answer_commands(control: Option<&ControlSocket>, server: &Server) {
+    match control {
+        Some(control) => control.serve(server).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A server that is ready, and what it is stopped with.
 struct Started {
     server: Server,
     stores: Stores,
     lock: ServerLock,
+    /// Where commands reach it.
+    control: Option<ControlSocket>,
 }
 
 /// Starts all parts, up to the readiness of the server.
@@ -94,13 +108,14 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         files: stores.files.clone(),
         search: stores.search.clone(),
         administration: stores.administration.clone(),
-        passwords: Passwords::start(config.passwords)?,
-        tokens: Tokens::new(&secret, config.tokens),
+        passwords: Passwords::start(config.passwords.clone())?,
+        tokens: Tokens::new(&secret, config.tokens.clone()),
     };
     let listening = socket.listen(BACKLOG);
     let listener = listening
         .map_err(|error| format!("{}: cannot listen on {}: {error}", config.listen_origin, config.listen))?;
     let address = listener.local_addr()?;
+    let control = ControlSocket::open(&config, Context::new(&config, stores.clone()));
     let shards = config.http.shards.shards;
     let page = match &config.http.public_url {
         Some(url) => url.origin().to_owned(),
@@ -121,7 +136,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
             page.trim_end_matches('/')
         );
     }
-    Ok(Started { server, stores, lock })
+    Ok(Started { server, stores, lock, control })
 }
 
 /// Waits for the database, and makes sure that no other server has it.

@@ -39,31 +39,24 @@ on_every_database! {
     accounts_are_promoted_and_demoted,
     a_new_password_ends_all_sessions,
     a_removed_account_is_gone_but_its_messages_stay,
+    a_banned_user_is_out_until_the_ban_ends,
 }
 
 /// The operator of a server.
 struct Operator {
     server: TestServer,
-    store: Store,
 }
 
 impl Operator {
     async fn of(store: Store, flags: &[&str]) -> Self {
         let setup = Setup { store, shards: 1 };
         let flags = [flags, &["--session-check-seconds", "1"]].concat();
-        Self { server: TestServer::start_with(setup, &flags).await, store }
+        Self { server: TestServer::start_with(setup, &flags).await }
     }
 
-    /// Runs a command. A server on SQLite is stopped before it, and started again.
+    /// Runs a command while the server runs.
     async fn run(&mut self, arguments: &[&str], input: &str) -> Output {
-        if self.store == Store::Sqlite {
-            assert!(self.server.terminate().await.success());
-        }
-        let output = run(&self.server, arguments, input).await;
-        if self.store == Store::Sqlite {
-            self.server.restart().await;
-        }
-        output
+        run(&self.server, arguments, input).await
     }
 
     async fn done(&mut self, arguments: &[&str], input: &str) -> String {
@@ -216,11 +209,9 @@ async fn a_new_password_ends_all_sessions(mut operator: Operator) {
     assert_eq!(bob.on(operator.server.address).get("/api/me").await.status, 200);
     assert_eq!(operator.login("alice", PASSWORD).await, 401);
     assert_eq!(operator.login("alice", "another one").await, 200);
-    if operator.store == Store::Postgres {
-        assert_eq!(alices.close_code().await, Some(4001));
-        bobs.say("still here").await;
-        bobs.expect("bob", "still here").await;
-    }
+    assert_eq!(alices.close_code().await, Some(4001));
+    bobs.say("still here").await;
+    bobs.expect("bob", "still here").await;
 }
 
 async fn a_removed_account_is_gone_but_its_messages_stay(mut operator: Operator) {
@@ -238,9 +229,7 @@ async fn a_removed_account_is_gone_but_its_messages_stay(mut operator: Operator)
     assert_eq!(operator.files(), 0);
     assert_eq!(alice.on(operator.server.address).get("/api/me").await.status, 401);
     assert_eq!(operator.login("alice", PASSWORD).await, 401);
-    if operator.store == Store::Postgres {
-        assert_eq!(socket.close_code().await, Some(4001));
-    }
+    assert_eq!(socket.close_code().await, Some(4001));
     let bob = operator.server.person("bob").await;
     let replay = bob.enter("default").await.replay;
     assert_eq!((&replay[0]["from"], &replay[0]["text"]), (&json!("alice"), &json!("I was here")));
@@ -274,9 +263,71 @@ async fn many_accounts_are_all_listed() {
     assert_eq!(operator.done(&["list"], "").await.lines().count(), 1 + 2500);
 }
 
+async fn a_banned_user_is_out_until_the_ban_ends(mut operator: Operator) {
+    let alice = operator.server.person("alice").await;
+    let bob = operator.server.person("bob").await;
+    let mut socket = bob.enter("default").await;
+    operator.done(&["promote", "alice"], "").await;
+    let refused = operator.refused(&["ban", "alice"], "").await;
+    assert_eq!(refused, "an administrator cannot be banned: take the role first");
+    let printed = operator.done(&["ban", "bob", "--reason", "spam"], "").await;
+    assert_eq!(printed, "bob is banned; sessions ended: 1.\n");
+    assert_eq!(socket.close_code().await, Some(4001));
+    assert_eq!(bob.get("/api/me").await.status, 401);
+    assert_ne!(operator.login("bob", PASSWORD).await, 200);
+    assert_eq!(alice.get("/api/me").await.status, 200);
+    assert!(operator.refused(&["promote", "bob"], "").await.starts_with("bob is banned: "));
+    assert_eq!(operator.done(&["unban", "bob"], "").await, "bob is not banned any more.\n");
+    assert_eq!(operator.refused(&["unban", "bob"], "").await, "\"bob\" is not banned");
+    assert_eq!(operator.login("bob", PASSWORD).await, 200);
+    let printed = operator.done(&["password-link", "bob"], "").await;
+    let link = printed.lines().nth(1).unwrap();
+    assert_eq!(link.rsplit_once("/password/").unwrap().1.len(), 22, "{printed}");
+
+    let audit = async |arguments: &[&str]| {
+        let mut command = operator.server.command();
+        let output = command.arg("audit").args(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        printed.lines().map(words).collect::<Vec<_>>()
+    };
+    let all = audit(&[]).await;
+    let shown: Vec<String> = all.iter().map(|words| words[2..].join(" ")).collect();
+    assert_eq!(
+        shown,
+        [
+            "server user.password bob",
+            "server user.unban bob",
+            r#"server user.ban bob {"reason":"spam"}"#,
+            r#"server user.role alice {"role":"administrator"}"#,
+        ]
+    );
+    assert_eq!(audit(&["--before", &all[1][0], "--limit", "1"]).await, all[2..3]);
+}
+
+/// Only the owner of the data folder reaches the server.
 #[tokio::test]
-async fn commands_are_refused_while_a_server_has_the_file() {
+async fn the_socket_for_commands_is_private_and_goes_with_the_server() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut operator = Operator::of(Store::Sqlite, &[]).await;
+    let socket = operator.server.folder().join("data/control.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(operator.server.terminate().await.success());
+    assert!(!socket.exists());
+    // The socket of a server that was killed is in nobody's way.
+    operator.server.restart().await;
+    operator.server.kill().await;
+    assert!(socket.exists());
+    operator.done(&["add", "alice"], PASSWORD).await;
+    operator.server.restart().await;
+    assert!(operator.done(&["list"], "").await.contains("alice"));
+}
+
+#[tokio::test]
+async fn commands_are_refused_while_a_server_that_they_cannot_reach_has_the_file() {
     let operator = Operator::of(Store::Sqlite, &[]).await;
+    std::fs::remove_file(operator.server.folder().join("data/control.sock")).unwrap();
     for arguments in [&["list"][..], &["add", "alice"], &["remove", "alice"], &["reset-password", "alice"]] {
         let printed = complaint(&run(&operator.server, arguments, "x\n").await);
         assert!(printed.contains("is in use by another server or command: stop that one first"), "{printed}");
@@ -299,9 +350,12 @@ async fn the_first_account_creates_the_database() {
     operator.server.restart().await;
     operator.person("alice").sign_in().await;
 
-    let memory = Operator::of(Store::Memory, &[]).await;
-    let printed = complaint(&run(&memory.server, &["list"], "").await);
-    assert_eq!(printed, "a memory store belongs to its server: it has no accounts for commands");
+    let mut memory = Operator::of(Store::Memory, &[]).await;
+    memory.done(&["add", "alice"], PASSWORD).await;
+    memory.person("alice").sign_in().await;
+    assert!(memory.server.terminate().await.success());
+    let printed = memory.refused(&["list"], "").await;
+    assert_eq!(printed, "a memory store belongs to its server, and no server runs here");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_auth::Network;
+use chat_core::SessionId;
 use chat_shard::{FilesHook, Shards, now_ms};
 use chat_store::StoreError;
 use hyper::Request;
@@ -141,6 +142,11 @@ impl Server {
     /// every acknowledged message is stored.
     pub async fn failed(&self) {
         self.app.shards.failed().await;
+    }
+
+    /// Closes the sockets of sessions that were ended in the store, and ends their downloads.
+    pub async fn end_sessions(&self, sessions: &[SessionId]) {
+        self.app.end_sessions(sessions).await;
     }
 
     /// Makes the server unready and closes the listener; resolves when no client can

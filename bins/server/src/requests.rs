@@ -1,0 +1,336 @@
+//! What commands about accounts ask for: done by the running server, or by the command itself.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::path::PathBuf;
+
+use chat_core::{FileId, SecretHash, SessionId, Username};
+use chat_store::{NewBan, NewPasswordLink, NewUser, RoleChange, StoreError, Stores, User};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::address::page_url;
+use crate::clock::now_ms;
+use crate::config::Config;
+
+/// A request of a command. Passwords are hashed before.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// Nothing.
+    Hello,
+    /// To check the name of a new account, before the question for a password.
+    CheckName { name: String },
+    /// To add an account.
+    Add { name: String, password_hash: String, reuse_name: bool, administrator: bool },
+    /// To list all accounts.
+    List { json: bool },
+    /// To find an account; the answer is its exact name.
+    Find { name: String },
+    /// To set a password.
+    ResetPassword { name: String, password_hash: String },
+    /// To make an account an administrator.
+    Promote { name: String },
+    /// To take this role.
+    Demote { name: String },
+    /// To remove an account.
+    Remove { name: String },
+    /// To ban a user.
+    Ban { name: String, reason: String, delete_messages: bool },
+    /// To end a ban.
+    Unban { name: String },
+    /// To make a link that sets a password.
+    PasswordLink { name: String },
+    /// To list the audit log.
+    Audit { before: Option<u64>, limit: usize },
+}
+
+/// What was done.
+pub(crate) struct Done {
+    /// The text for the operator.
+    pub(crate) text: String,
+    /// The sessions that were ended.
+    pub(crate) ended: Vec<SessionId>,
+}
+
+impl From<String> for Done {
+    fn from(text: String) -> Self {
+        Self { text, ended: Vec::new() }
+    }
+}
+
+/// What requests work on.
+pub(crate) struct Context {
+    pub(crate) stores: Stores,
+    uploads_dir: PathBuf,
+    /// Where the page is.
+    page: String,
+}
+
+impl Context {
+    pub(crate) fn new(config: &Config, stores: Stores) -> Self {
+        let page = match &config.http.public_url {
+            Some(url) => url.origin().to_owned(),
+            None => config.listen.parse().map_or_else(|_| format!("http://{}", config.listen), page_url),
+        };
+        let page = page.trim_end_matches('/').to_owned();
+        Self { stores, uploads_dir: config.http.uploads_dir.clone(), page }
+    }
+
+    /// Does what a request asks for.
+    pub(crate) async fn perform(&self, request: Request) -> Result<Done, Box<dyn Error>> {
+        match request {
+            Request::Hello => Ok(String::new().into()),
+            Request::CheckName { name } => self.check_name(&name).await,
+            Request::Add { name, password_hash, reuse_name, administrator } => {
+                self.add(&name, password_hash, reuse_name, administrator).await
+            }
+            Request::List { json } => self.list(json).await,
+            Request::Find { name } => Ok(self.find(&name).await?.name.as_str().to_owned().into()),
+            Request::ResetPassword { name, password_hash } => {
+                self.reset_password(&name, &password_hash).await
+            }
+            Request::Promote { name } => self.promote(&name).await,
+            Request::Demote { name } => self.demote(&name).await,
+            Request::Remove { name } => self.remove(&name).await,
+            Request::Ban { name, reason, delete_messages } => self.ban(&name, reason, delete_messages).await,
+            Request::Unban { name } => self.unban(&name).await,
+            Request::PasswordLink { name } => self.password_link(&name).await,
+            Request::Audit { before, limit } => self.audit(before, limit).await,
+        }
+    }
+
+    async fn check_name(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        let users = &self.stores.users;
+        let name = Username::parse(name)?;
+        match users.check_new_name(&name).await {
+            Err(StoreError::NameTaken) if users.find_user(&name).await?.is_none() => Err(format!(
+                "{} was the name of a removed account: --reuse-name gives its conversations to the new one",
+                shown(&name)
+            )
+            .into()),
+            checked => Ok(checked.map(|()| String::new().into())?),
+        }
+    }
+
+    async fn add(
+        &self,
+        name: &str,
+        password_hash: String,
+        reuse_name: bool,
+        administrator: bool,
+    ) -> Result<Done, Box<dyn Error>> {
+        let users = &self.stores.users;
+        let name = Username::parse(name)?;
+        let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
+        if reuse_name {
+            users.recreate_user(&user).await?;
+        } else {
+            users.create_user(&user).await?;
+        }
+        let name = shown(&user.name);
+        if !administrator {
+            return Ok(format!("{name} has an account now.\n").into());
+        }
+        // The account stays if this fails: the text says what it is.
+        let text = match users.set_administrator(&user.name, true, now_ms()).await {
+            Ok(RoleChange::Done) => format!("{name} has an account now, and is an administrator.\n"),
+            Ok(_) => format!("{name} has an account now, but is banned, and no administrator.\n"),
+            Err(error) => format!("{name} has an account now, but is no administrator: {error}\n"),
+        };
+        Ok(text.into())
+    }
+
+    async fn list(&self, as_json: bool) -> Result<Done, Box<dyn Error>> {
+        let mut users: Vec<User> = Vec::new();
+        loop {
+            let last = users.last().map(|user| &user.name);
+            let some = self.stores.users.list_users(last, USERS_AT_ONCE).await?;
+            if some.is_empty() {
+                break;
+            }
+            users.extend(some);
+        }
+        let administrators: HashSet<Username> =
+            self.stores.users.administrators().await?.into_iter().collect();
+        let role = |user: &User| if administrators.contains(&user.name) { "administrator" } else { "member" };
+        if as_json {
+            let users: Vec<_> = users
+                .iter()
+                .map(|user| {
+                    json!({
+                        "username": user.name.as_str(),
+                        "created": created(user).map(|at| at.to_string()),
+                        "picture": has_picture(user),
+                        "role": role(user),
+                    })
+                })
+                .collect();
+            return Ok(format!("{}\n", serde_json::to_string_pretty(&users)?).into());
+        }
+        let names: Vec<String> = users.iter().map(|user| shown(&user.name)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("NAME".len());
+        let mut table = format!("{:width$}  {:20}  PICTURE  ROLE\n", "NAME", "CREATED");
+        for (user, name) in users.iter().zip(names) {
+            let created = created(user).map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
+            let picture = if has_picture(user) { "yes" } else { "no" };
+            table += &format!("{name:width$}  {created:20}  {picture:7}  {}\n", role(user));
+        }
+        Ok(table.into())
+    }
+
+    async fn reset_password(&self, name: &str, password_hash: &str) -> Result<Done, Box<dyn Error>> {
+        let user = self.find(name).await?;
+        let administration = &self.stores.administration;
+        let ended = administration.reset_password(&user.name, password_hash, None, now_ms()).await?;
+        let ended = ended.ok_or("the account was removed meanwhile")?;
+        let name = shown(&user.name);
+        let text = format!("{name} has a new password; sessions ended: {}.\n", ended.len());
+        Ok(Done { text, ended })
+    }
+
+    async fn promote(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        let user = self.find(name).await?;
+        let name = shown(&user.name);
+        if self.stores.users.is_administrator(&user.name).await? {
+            return Ok(format!("{name} is an administrator already.\n").into());
+        }
+        match self.stores.users.set_administrator(&user.name, true, now_ms()).await? {
+            RoleChange::Done => Ok(format!("{name} is an administrator now.\n").into()),
+            RoleChange::Banned => {
+                Err(format!("{name} is banned: `server user unban` ends that").into())
+            }
+            _ => Err(format!(
+                "{name} has no password here, and an administrator needs one: `server user reset-password` sets it"
+            )
+            .into()),
+        }
+    }
+
+    async fn demote(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        let user = self.find(name).await?;
+        let name = shown(&user.name);
+        if !self.stores.users.is_administrator(&user.name).await? {
+            return Ok(format!("{name} is no administrator.\n").into());
+        }
+        match self.stores.users.set_administrator(&user.name, false, now_ms()).await? {
+            RoleChange::LastAdministrator => {
+                Err(format!("{name} is the last administrator: promote another account first").into())
+            }
+            _ => Ok(format!("{name} is no administrator any more.\n").into()),
+        }
+    }
+
+    async fn remove(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        let Stores { users, sessions, .. } = &self.stores;
+        let user = match (self.find(name).await, Username::known(name)) {
+            (Ok(user), _) => user,
+            (Err(error), Ok(name)) => {
+                // An earlier command may have ended between the account and its sessions.
+                sessions.revoke_sessions_of(&name).await?;
+                return Err(error);
+            }
+            (Err(error), Err(_)) => return Err(error),
+        };
+        // Sign-ins fail from here on, so that no new session follows.
+        users.remove_user(&user.name).await?;
+        let ended = sessions.revoke_sessions_of(&user.name).await?;
+        let removed = chat_http::remove_avatar(&self.uploads_dir, &user, &**users).await;
+        let name = shown(&user.name);
+        let text = match removed {
+            Ok(()) => format!("The account of {name} was removed; sessions ended: {}.\n", ended.len()),
+            Err(error) => format!(
+                "The account of {name} was removed; sessions ended: {}. Its picture was not removed: {error}\n",
+                ended.len()
+            ),
+        };
+        Ok(Done { text, ended })
+    }
+
+    async fn ban(&self, name: &str, reason: String, delete_messages: bool) -> Result<Done, Box<dyn Error>> {
+        let user = self.find(name).await?.name;
+        let ban = NewBan { user, reason, delete_messages };
+        let ended = self.stores.administration.ban(&ban, None, now_ms()).await??;
+        let deleting = if delete_messages { " The server deletes the messages." } else { "" };
+        let text = format!("{} is banned; sessions ended: {}.{deleting}\n", shown(&ban.user), ended.len());
+        Ok(Done { text, ended })
+    }
+
+    async fn unban(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        for name in [Username::known(name), Username::parse(name)].into_iter().flatten() {
+            if self.stores.administration.unban(&name, None, now_ms()).await? {
+                return Ok(format!("{} is not banned any more.\n", shown(&name)).into());
+            }
+        }
+        Err(format!("{name:?} is not banned").into())
+    }
+
+    async fn password_link(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+        let user = self.find(name).await?.name;
+        // 128 random bits in base64url, as in the id of a file.
+        let secret = FileId::from_bytes(rand::random());
+        let hash = SecretHash::from_bytes(Sha256::digest(secret.as_str()).into());
+        let now = now_ms();
+        let link = NewPasswordLink { user, secret: hash, expires_at_ms: now + PASSWORD_LINK_MS };
+        if !self.stores.administration.create_password_link(&link, None, now).await? {
+            return Err("the account was removed meanwhile".into());
+        }
+        let (name, page, secret) = (shown(&link.user), &self.page, secret.as_str());
+        Ok(format!("With this link, {name} sets a password once in 24 hours:\n{page}/password/{secret}\n")
+            .into())
+    }
+
+    async fn audit(&self, before: Option<u64>, limit: usize) -> Result<Done, Box<dyn Error>> {
+        let mut text = String::new();
+        for entry in self.stores.administration.audit(before, limit).await? {
+            let at = i64::try_from(entry.at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+            let at = at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
+            let by = entry.by.as_ref().map_or_else(|| "server".to_owned(), shown);
+            let target = match Username::known(&entry.target) {
+                Ok(target) => shown(&target),
+                Err(_) => format!("{:?}", entry.target),
+            };
+            let target = if entry.target.is_empty() { "-".to_owned() } else { target };
+            let details = entry.details.map(|details| format!("  {details}")).unwrap_or_default();
+            text += &format!("{:6}  {at:20}  {by}  {}  {target}{details}\n", entry.id, entry.action.as_str());
+        }
+        Ok(text.into())
+    }
+
+    /// Finds the account with exactly that name, or with the name as it would be
+    /// registered.
+    async fn find(&self, name: &str) -> Result<User, Box<dyn Error>> {
+        for name in [Username::known(name), Username::parse(name)].into_iter().flatten() {
+            if let Some(user) = self.stores.users.find_user(&name).await? {
+                return Ok(user);
+            }
+        }
+        Err(format!("there is no account {name:?}").into())
+    }
+}
+
+/// Accounts in one query.
+const USERS_AT_ONCE: usize = 1_000;
+/// How long a link that sets a password is good.
+const PASSWORD_LINK_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// When the account was created; `None` for accounts of the original without a
+/// time.
+fn created(user: &User) -> Option<Timestamp> {
+    let ms = i64::try_from(user.created_at_ms).ok().filter(|ms| *ms > 0)?;
+    Timestamp::from_millisecond(ms).ok()
+}
+
+fn has_picture(user: &User) -> bool {
+    user.avatar.as_deref().is_some_and(|address| !address.is_empty())
+}
+
+/// A name for a terminal. The original accepted control characters in names.
+fn shown(name: &Username) -> String {
+    match Username::parse(name.as_str()) {
+        Ok(parsed) if parsed == *name => name.to_string(),
+        _ => format!("{name:?}"),
+    }
+}
