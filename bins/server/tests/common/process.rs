@@ -60,9 +60,9 @@ impl Process {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
             let printed = self.read("out");
-            if let Some(port) =
-                printed.trim_end().rsplit(':').next().and_then(|port| port.parse::<u16>().ok())
-            {
+            // A line about the first administrator may follow.
+            let line = printed.split_once('\n').map_or("", |(line, _)| line);
+            if let Some(port) = line.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()) {
                 return ([127, 0, 0, 1], port).into();
             }
             let ended = self.child.try_wait().unwrap();
