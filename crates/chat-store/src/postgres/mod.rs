@@ -436,6 +436,17 @@ mod tests {
                     read::MEMBERSHIPS_BY_POSITION.postgres,
                     read::ROOMS_OF.postgres,
                     files::AFTER,
+                    administration::FORGET_AUDIT,
+                    administration::INVITES_OF_USER,
+                    administration::INVITES_TO_ROOM,
+                    administration::FIND_INVITE,
+                    administration::COUNT_INVITES,
+                    administration::USE_INVITE,
+                    administration::BANNED_POSTGRES,
+                    administration::DELETIONS,
+                    administration::MESSAGES_OF,
+                    administration::OPEN_REPORT,
+                    administration::COUNT_OPEN,
                 ];
                 let needs_order = !unordered.contains(&sql);
                 let mut bad = vec!["Seq Scan", "Hash Join", "Merge Join"];
