@@ -246,7 +246,7 @@ async fn an_administrator_is_not_banned_and_a_banned_user_is_no_administrator(st
     refused("bob").await.unwrap();
     assert_eq!(set("bob", true).await, RoleChange::Banned);
     assert_eq!(set("eve", true).await, RoleChange::NoPassword);
-    assert_eq!(store.users.administrators().await.unwrap(), [by.clone()]);
+    assert_eq!(store.users.administrators().await.unwrap(), [name("admin")]);
     assert_eq!(
         audit(&store).await,
         [
