@@ -23,6 +23,8 @@ export const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 export const PASSWORD = "correct horse";
 /** How long to wait for something that takes no time on an idle machine. */
 export const WAIT_MAX_MS = 20_000;
+/** How long a scenario may take: the longest ones take a tenth of that on an idle machine. */
+const SCENARIO_MAX_MS = 300_000;
 
 /**
  * Plays a scenario, and closes its browser contexts. An error in a page fails it.
@@ -30,7 +32,7 @@ export const WAIT_MAX_MS = 20_000;
  * @param {() => Promise<void>} play
  */
 export function scenario(name, play) {
-  test(name, { timeout: 120_000 }, async () => {
+  test(name, { timeout: SCENARIO_MAX_MS }, async () => {
     try {
       await play();
       assert.deepEqual(problems.splice(0), [], "the pages logged no errors or warnings");
