@@ -33,6 +33,7 @@ impl Server {
             // All users come from one address.
             .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
             .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
+            .args(["--user-clients-max", "1000000", "--socket-opens-per-minute", "1000000"])
             .args(["--shards", &shards.to_string()])
             .arg("--data-dir")
             .arg(folder.path().join("data"))

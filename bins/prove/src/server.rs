@@ -202,6 +202,7 @@ impl Server {
             // All clients come from one address.
             .args(["--registrations-per-address", "1000000", "--registrations-per-hour", "1000000"])
             .args(["--network-sign-ins-max", "1000000", "--connections-per-address", "1000000"])
+            .args(["--user-clients-max", "1000000", "--socket-opens-per-minute", "1000000"])
             .args(&self.plan.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -177,6 +177,7 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.searches_per_minute, given.number(&settings::SEARCHES_PER_MINUTE)?);
+    set(&mut http.socket_opens_per_minute, given.number(&settings::SOCKET_OPENS_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
     set(&mut http.sign_in_limits.of_account_max, given.number(&settings::ACCOUNT_FAILURES_MAX)?);

@@ -128,6 +128,8 @@ settings! {
         "Changes of rooms and their members that a user may make in a minute; as many at once");
     SEARCHES_PER_MINUTE = number("searches_per_minute", "COUNT", 1, MILLION, "120",
         "Searches that a user may make in a minute; as many at once");
+    SOCKET_OPENS_PER_MINUTE = number("socket_opens_per_minute", "COUNT", 1, MILLION, "240",
+        "WebSockets that a user may open in a minute; as many at once");
     EDIT_SECONDS = number("edit_seconds", "SECONDS", 0, 36_500 * DAY_SECONDS, "0",
         "Seconds for which the author of a message can edit it; 0: for ever");
     REACTIONS_MAX = number("reactions_max", "COUNT", 1, 50, "20", "Different emoji with which users react to one message");
@@ -164,7 +166,7 @@ settings! {
     CONNECTIONS_PER_ADDRESS = number("connections_per_address", "COUNT", 1, MILLION, "1500",
         "Concurrent HTTP connections from one address (IPv6: 56 bits), unless it is in trusted_proxies; \
          WebSockets do not count");
-    USER_CLIENTS_MAX = number("user_clients_max", "COUNT", 1, MILLION, "5000",
+    USER_CLIENTS_MAX = number("user_clients_max", "COUNT", 1, MILLION, "100",
         "Concurrent WebSockets of one user");
     AVATAR_MAX_BYTES = number("avatar_max_bytes", "BYTES", KIBIBYTE, 1_024 * MEBIBYTE, "10485760",
         "Bytes of an uploaded avatar");

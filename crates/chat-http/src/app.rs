@@ -94,6 +94,8 @@ pub(crate) struct App {
     /// Each change is a transaction of its own, before which the messages of its lane wait.
     pub(crate) room_change_rate: UserRate,
     pub(crate) search_rate: UserRate,
+    /// Each socket costs the store several reads.
+    pub(crate) socket_open_rate: UserRate,
     /// One permit for each search that runs.
     pub(crate) search_permits: Semaphore,
     pub(crate) options: HttpOptions,
@@ -140,6 +142,7 @@ impl App {
             many_rooms: Mutex::default(),
             room_change_rate: UserRate::new(options.room_changes_per_minute),
             search_rate: UserRate::new(options.searches_per_minute),
+            socket_open_rate: UserRate::new(options.socket_opens_per_minute),
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),

@@ -64,6 +64,8 @@ pub(crate) enum HttpError {
     TooManySearches { retry_after_seconds: u64 },
     #[error("too many files, please try again later")]
     UploadsTooOften { retry_after_seconds: u64 },
+    #[error("too many connections, please try again later")]
+    TooManySocketOpens { retry_after_seconds: u64 },
     #[error("user not found")]
     UserNotFound,
     #[error("session not found")]
@@ -301,6 +303,7 @@ impl HttpError {
             | Self::TooManyRegistrations { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManySearches { .. }
+            | Self::TooManySocketOpens { .. }
             | Self::UploadsTooOften { .. }
             | Self::TooManyUploads
             | Self::TooManyDownloads
@@ -376,7 +379,8 @@ impl HttpError {
             | Self::TooManyRegistrations { retry_after_seconds, .. }
             | Self::TooManyChanges { retry_after_seconds }
             | Self::TooManySearches { retry_after_seconds }
-            | Self::UploadsTooOften { retry_after_seconds } => {
+            | Self::UploadsTooOften { retry_after_seconds }
+            | Self::TooManySocketOpens { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
             Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))

@@ -35,6 +35,9 @@ pub struct HttpOptions {
     /// The searches that a user may make in a minute; as many at once. More are answered with
     /// 429.
     pub searches_per_minute: u32,
+    /// The WebSockets that a user may open in a minute; as many at once. More are answered
+    /// with 429 before the upgrade.
+    pub socket_opens_per_minute: u32,
     /// How long a search waits for others; then the answer is 503.
     pub search_wait: Duration,
     /// The options of sockets after the upgrade.
@@ -141,6 +144,7 @@ impl Default for HttpOptions {
             room_changes_per_minute: 600,
             // Somebody who types causes about two in a second.
             searches_per_minute: 120,
+            socket_opens_per_minute: 240,
             search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),
             registration: Registration::Open,

@@ -2,7 +2,7 @@
 
 use super::client::{Client, ClientProtocol, V2};
 use super::join::JoinOrigin;
-use super::users::Connected;
+use super::users::{Connected, UserRate};
 use super::{Hub, Protocol};
 use crate::outputs::Outputs;
 use crate::{ClientId, CloseCode, Output, SessionId, Subscription, Username};
@@ -34,9 +34,16 @@ impl Hub {
             self.close(id, CloseCode::TryAgainLater, out);
         } else if self.drain.has_begun() {
             self.dismiss(id, out);
+        } else if room.is_some()
+            && !self.users[slot].allows(UserRate::Joins, self.options.join_rate, self.now.mono_ms)
+        {
+            self.close(id, CloseCode::TryAgainLater, out);
         } else {
             match room {
-                Some(room) => self.join(id, &room, JoinOrigin::V1, out),
+                Some(room) => {
+                    self.users.count(slot, UserRate::Joins, self.options.join_rate, self.now.mono_ms);
+                    self.join(id, &room, JoinOrigin::V1, out);
+                }
                 None => self.prepare_hello(client, out),
             }
             // A new connection lifts no limit.

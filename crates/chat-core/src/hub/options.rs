@@ -28,7 +28,8 @@ pub struct HubOptions {
     /// Characters (Unicode scalar values) a text may have; a longer one closes
     /// the connection (1009).
     pub text_max_chars: usize,
-    /// Clients of one user; one more is closed (1013).
+    /// Clients of one user; one more is closed (1013). The older ones stay: if one of them
+    /// was closed instead, it would come back and close the next one.
     pub user_clients_max: usize,
     /// How fast a user may send messages over all connections; a faster one is
     /// slowed down, and nothing is lost. `None`: as fast as the log stores.
@@ -36,7 +37,9 @@ pub struct HubOptions {
     /// How fast a v2 connection may send frames of any kind; a faster one is
     /// slowed down. `None`: as fast as it can.
     pub frame_rate: Option<RateLimit>,
-    /// How fast a user may join rooms with v2, over all connections.
+    /// How fast a user may join rooms, over all connections: a v2 connection above it is
+    /// slowed down, and a v1 connection, which joins a room when it is opened, is closed
+    /// (1013).
     pub join_rate: Option<RateLimit>,
     /// How fast a user may request pages of history, over all connections.
     pub history_rate: Option<RateLimit>,
@@ -192,7 +195,7 @@ impl Default for HubOptions {
             files_base: Arc::from(""),
             file_max_bytes: None,
             text_max_chars: 4096,
-            user_clients_max: 5_000,
+            user_clients_max: 100,
             rate: Some(RateLimit { burst: 60, per_second: 10 }),
             frame_rate: Some(RateLimit { burst: 200, per_second: 100 }),
             join_rate: Some(RateLimit { burst: 500, per_second: 20 }),

@@ -139,3 +139,23 @@ fn a_user_has_only_so_many_connections() {
     let again = scenario.open("alice", "kitchen");
     assert_eq!(scenario.close_code(again), None);
 }
+
+#[test]
+fn opening_connections_of_v1_counts_as_joining() {
+    let mut scenario =
+        Scenario::with(|options| options.join_rate = Some(RateLimit { burst: 3, per_second: 1 }));
+    let watcher = scenario.open("watcher", "kitchen");
+    for _ in 0..3 {
+        let alice = scenario.open("alice", "kitchen");
+        scenario.disconnect(alice);
+    }
+    scenario.received(watcher);
+    let alice = scenario.open("alice", "kitchen");
+    assert_eq!(scenario.close_code(alice), Some(1013));
+    assert_eq!(scenario.received(watcher), [""; 0]);
+    // Others may, and alice in a moment.
+    let bob = scenario.open("bob", "kitchen");
+    scenario.pass(2_000);
+    let alice = scenario.open("alice", "kitchen");
+    assert_eq!([bob, alice].map(|client| scenario.close_code(client)), [None, None]);
+}

@@ -168,6 +168,10 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::TooManySearches { .. } => {
             ("TooManySearches", "The user searches too often: try again after `Retry-After` seconds.")
         }
+        HttpError::TooManySocketOpens { .. } => (
+            "TooManySocketOpens",
+            "The user opens WebSockets too fast: try again after `Retry-After` seconds.",
+        ),
         HttpError::UserNotFound => ("NobodyOfThatName", "There is no account of that name."),
         HttpError::MessageNotFound => ("NoSuchMessage", "There is no such message (any more)."),
         HttpError::SecretNotFound => (
@@ -284,6 +288,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::TooManyAccounts,
         HttpError::TooManyChanges { retry_after_seconds: 1 },
         HttpError::TooManySearches { retry_after_seconds: 1 },
+        HttpError::TooManySocketOpens { retry_after_seconds: 1 },
         HttpError::UserNotFound,
         HttpError::SessionNotFound,
         HttpError::CredentialsRequired,

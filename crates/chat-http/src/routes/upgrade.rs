@@ -1,6 +1,7 @@
 //! `GET /ws`: upgrades a connection, and hands its socket to a shard.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use chat_auth::NO_PASSWORD;
@@ -56,6 +57,8 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::Handshake("the request must have no body"));
     }
     let accept = accept(request.headers())?;
+    let counted = app.socket_open_rate.count(&signed_in.user, Instant::now());
+    counted.map_err(|retry_after_seconds| HttpError::TooManySocketOpens { retry_after_seconds })?;
     if signed_in.session.is_none() {
         ensure_account(&app, &signed_in.user).await?;
     }

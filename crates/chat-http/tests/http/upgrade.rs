@@ -129,3 +129,25 @@ async fn a_session_that_has_ended_gets_no_socket() {
     let request = only_handshake(&chat, "/ws", &[("Cookie", &cookie)]);
     assert_eq!(chat.raw(request.as_bytes()).await.refusal(), (401, "invalid token".to_owned()));
 }
+
+#[tokio::test]
+async fn a_user_opens_sockets_at_a_limited_rate() {
+    let chat = Chat::with(|options| options.socket_opens_per_minute = 3).await;
+    let [alice, bob] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
+    let open = async |cookie: &str| {
+        let mut stream = chat.connect().await;
+        stream.write_all(handshake(&chat, "/ws", &[("Cookie", cookie)]).as_bytes()).await.unwrap();
+        Reply::read_head(&mut stream).await
+    };
+    // A request that is no handshake opens none.
+    let bad = only_handshake(&chat, "/ws?room=%00", &[("Cookie", &alice)]);
+    assert_eq!(chat.raw(bad.as_bytes()).await.status, 400);
+    for _ in 0..3 {
+        assert_eq!(open(&alice).await.status, 101);
+    }
+    let refused = open(&alice).await;
+    assert_eq!(refused.status, 429);
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=21).contains(&seconds), "{seconds}");
+    assert_eq!(open(&bob).await.status, 101);
+}
