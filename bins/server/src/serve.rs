@@ -1,6 +1,7 @@
 //! `server serve`: starts all parts in order, and stops them in order.
 
 use std::error::Error;
+use std::io::Write;
 
 use chat_auth::{Passwords, SigningSecret, Tokens};
 use chat_http::{Parts, Server};
@@ -129,12 +130,14 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         server.serve_metrics(metrics);
     }
     tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
-    println!("The chat is open: {page}");
+    let mut lines = format!("The chat is open: {page}\n");
     if !has_administrator {
-        println!(
-            "To become its administrator, sign in at {}/#setup={set_up_code}",
-            page.trim_end_matches('/')
-        );
+        let page = page.trim_end_matches('/');
+        lines.push_str(&format!("To become its administrator, sign in at {page}/#setup={set_up_code}\n"));
+    }
+    // Who started the server may have read the first line and closed the pipe.
+    if let Err(error) = std::io::stdout().write_all(lines.as_bytes()) {
+        tracing::debug!(%error, "standard output is closed");
     }
     Ok(Started { server, stores, lock, control })
 }
