@@ -38,7 +38,7 @@ pub(crate) enum Request {
     /// To remove an account.
     Remove { name: String },
     /// To ban a user.
-    Ban { name: String, reason: String, delete_messages: bool },
+    Ban { name: String, reason: String },
     /// To end a ban.
     Unban { name: String },
     /// To make a link that sets a password.
@@ -95,7 +95,7 @@ impl Context {
             Request::Promote { name } => self.promote(&name).await,
             Request::Demote { name } => self.demote(&name).await,
             Request::Remove { name } => self.remove(&name).await,
-            Request::Ban { name, reason, delete_messages } => self.ban(&name, reason, delete_messages).await,
+            Request::Ban { name, reason } => self.ban(&name, reason).await,
             Request::Unban { name } => self.unban(&name).await,
             Request::PasswordLink { name } => self.password_link(&name).await,
             Request::Audit { before, limit } => self.audit(before, limit).await,
@@ -249,12 +249,11 @@ impl Context {
         Ok(Done { text, ended })
     }
 
-    async fn ban(&self, name: &str, reason: String, delete_messages: bool) -> Result<Done, Box<dyn Error>> {
+    async fn ban(&self, name: &str, reason: String) -> Result<Done, Box<dyn Error>> {
         let user = self.find(name).await?.name;
-        let ban = NewBan { user, reason, delete_messages };
+        let ban = NewBan { user, reason, delete_messages: false };
         let ended = self.stores.administration.ban(&ban, None, now_ms()).await??;
-        let deleting = if delete_messages { " The server deletes the messages." } else { "" };
-        let text = format!("{} is banned; sessions ended: {}.{deleting}\n", shown(&ban.user), ended.len());
+        let text = format!("{} is banned; sessions ended: {}.\n", shown(&ban.user), ended.len());
         Ok(Done { text, ended })
     }
 

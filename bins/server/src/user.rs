@@ -67,9 +67,6 @@ pub(crate) enum Task {
         /// The reason, for administrators.
         #[arg(long, default_value = "")]
         reason: String,
-        /// Delete all messages of the user, in the background.
-        #[arg(long)]
-        delete_messages: bool,
     },
     /// End the ban of a user.
     Unban {
@@ -138,7 +135,7 @@ async fn run(config: &Config, operator: &mut Operator, task: Task) -> Result<Str
         Task::Promote { name } => Request::Promote { name },
         Task::Demote { name } => Request::Demote { name },
         Task::Remove { name } => Request::Remove { name },
-        Task::Ban { name, reason, delete_messages } => Request::Ban { name, reason, delete_messages },
+        Task::Ban { name, reason } => Request::Ban { name, reason },
         Task::Unban { name } => Request::Unban { name },
         Task::PasswordLink { name } => Request::PasswordLink { name },
     };

@@ -18,7 +18,8 @@ pub(super) struct BanOrder {
     /// The reason, which administrators see: at most 500 characters.
     #[serde(default)]
     reason: String,
-    /// Whether all messages of the user are deleted, in the background.
+    /// Whether all messages of the user are deleted. It is not offered yet: `true` is answered
+    /// with 501, and nothing is done.
     #[serde(default)]
     delete_messages: bool,
 }
@@ -35,11 +36,13 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
         body => json::parse::<BanOrder>(body).ok_or(HttpError::InvalidJson)?,
     };
     let reason = accounts::reason(&order.reason)?;
-    let status = if order.delete_messages { StatusCode::ACCEPTED } else { StatusCode::OK };
+    if order.delete_messages {
+        return Err(HttpError::MassDeletion);
+    }
     // A task of its own, so that the sockets are closed even if the client hangs up.
     let tasks = app.tasks.clone();
     let ban = tasks.spawn(async move {
-        let ban = NewBan { user, reason, delete_messages: order.delete_messages };
+        let ban = NewBan { user, reason, delete_messages: false };
         let mut ended = app.shards.open_sessions().of(&ban.user);
         ended.extend(app.parts.administration.ban(&ban, Some(&me.user), now_ms()).await??);
         ended.sort();
@@ -49,7 +52,7 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
         Ok::<_, HttpError>(())
     });
     ban.await.map_err(HttpError::Task)??;
-    Ok(answer::json(status, &Nothing {}))
+    Ok(answer::json(StatusCode::OK, &Nothing {}))
 }
 
 /// Ends the ban of a user, if there is one, and a deletion of messages that is under way.

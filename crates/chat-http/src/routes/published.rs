@@ -255,6 +255,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             "Only the operator creates accounts, or an invitation is needed, or there are as many \
              accounts as there may be.",
         ),
+        HttpError::MassDeletion => {
+            ("NotOffered", "The server does not offer this yet, and has done nothing.")
+        }
         HttpError::AccountBanned => ("Banned", "The password is right, and the account is banned."),
         HttpError::Busy
         | HttpError::Stopping
@@ -380,6 +383,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::RegistrationClosed,
         HttpError::InviteRequired,
         HttpError::AccountBanned,
+        HttpError::MassDeletion,
         HttpError::NotAdministrator,
         HttpError::SecretNotFound,
         HttpError::ReportNotFound,

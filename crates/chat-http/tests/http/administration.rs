@@ -243,6 +243,8 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
     let (chat, root) = administered(|_| ()).await;
     let bob = chat.sign_in("bob").await;
     let mut socket = Wire::open_v2(&chat, &bob).await;
+    let refused = chat.json("PUT", "/api/users/bob/ban", &root, json!({ "delete_messages": true })).await;
+    assert_eq!(refused.status, 501, "{refused:?}");
     done(&chat.json("PUT", "/api/users/bob/ban", &root, json!({ "reason": "Spam" })).await);
     assert_eq!(socket.close_code().await, Some(4001));
     assert_eq!(chat.get("/api/me", &bob).await.status, 401);
