@@ -47,8 +47,10 @@ me.addEventListener("click", () => openSettings());
 byId("find", HTMLElement).addEventListener("click", () => chat?.find());
 
 async function start() {
+  const { pathname, hash } = location;
   try {
-    await enter();
+    if (/^\/(join|password)\/|^\/#setup=/.test(pathname + hash)) await import("./view/links.js").then(({ follow }) => follow({ enter, openDoor }));
+    else await enter();
   } catch (error) {
     const isSignedOut = error instanceof api.ApiError && error.status === 401;
     const known = settings.user;
@@ -114,12 +116,15 @@ async function forgetKept() {
   await import("./kept-store.js").then(({ deleteKept }) => deleteKept()).catch(() => {});
 }
 
-/** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
-async function openDoor(error) {
+/**
+ * @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in
+ * @param {import("./view/links.js").Link} [link]
+ */
+async function openDoor(error, { entered = enter, invitation, isPasswordSet } = {}) {
   const [{ Door }] = await Promise.all([import("./view/door.js"), wantLaterWords(), want("door").catch(() => {}), Promise.race([learnWhose(), new Promise((done) => setTimeout(done, NAMED_AFTER_MS))])]);
   const { key = "" } = targetOf(location) ?? {};
-  door ??= new Door(enter, key.startsWith("#") ? key.slice(1) : "");
-  door.open(error);
+  door ??= new Door(entered, key.startsWith("#") ? key.slice(1) : "", invitation);
+  door.open(error, isPasswordSet);
 }
 
 /** @param {import("./view/settings-dialog.js").PageName} [page] */

@@ -6,10 +6,12 @@ import { Memory, settings } from "../settings.js";
 import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, titleOf, translate } from "../words.js";
+import { avatar, knowPicture } from "./avatar.js";
 import { furnish } from "./door-forms.js";
 import { byId } from "./dom.js";
 
 /** @typedef {import("../wording.js").Field} Field */
+/** @typedef {{ secret: string, by: string, avatar: string, title: string, to_room: boolean }} Invitation of a link `/join/…` */
 
 export class Door {
   #door = byId("door", HTMLElement);
@@ -25,14 +27,19 @@ export class Door {
   #passwordHint;
   #entered;
   #room;
+  /** @type {Invitation | undefined} */
+  #invitation;
+  #isPasswordSet = false;
 
   /**
    * @param {() => Promise<void>} entered a user has signed in
    * @param {string} room the room that the address names; or empty
+   * @param {Invitation} [invitation]
    */
-  constructor(entered, room) {
+  constructor(entered, room, invitation) {
     this.#entered = entered;
     this.#room = room;
+    this.#invitation = invitation;
     const { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint } = furnish(this.#door);
     this.#register = register;
     this.#signIn = signIn;
@@ -44,6 +51,10 @@ export class Door {
     this.#toSignIn = toSignIn;
     this.#crop = crop;
     this.#passwordHint = passwordHint;
+    if (invitation) {
+      knowPicture(invitation.by, invitation.avatar);
+      this.#words.before(avatar(invitation.by));
+    }
     translate(this.#door);
     this.#toRegister.addEventListener("click", () => this.#show(this.#register));
     this.#toSignIn.addEventListener("click", () => this.#show(this.#signIn));
@@ -60,10 +71,14 @@ export class Door {
     }
   }
 
-  /** @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in */
-  open(error) {
+  /**
+   * @param {unknown} error the reason why the chat cannot be opened; null: nobody is signed in
+   * @param {boolean} [isPasswordSet] whether a link has just set the password of an account
+   */
+  open(error, isPasswordSet = false) {
     this.#door.hidden = false;
-    const form = settings.name || this.#isClosed ? this.#signIn : this.#register;
+    this.#isPasswordSet = isPasswordSet;
+    const form = isPasswordSet || settings.name || this.#isClosed ? this.#signIn : this.#register;
     const name = input(this.#signIn, "username");
     name.value ||= settings.name ?? "";
     this.#show(form);
@@ -95,7 +110,11 @@ export class Door {
 
   /** Whether only those who have an account come in. */
   get #isClosed() {
-    return whose?.registration === "closed";
+    return whose?.registration === "closed" || this.#needsInvitation;
+  }
+
+  get #needsInvitation() {
+    return whose?.registration === "invite" && !this.#invitation;
   }
 
   /** Shows whose chat it is, and what the server asks of those who come. */
@@ -107,10 +126,15 @@ export class Door {
     this.#welcome.textContent = whose?.welcome ?? "";
     this.#passwordHint.textContent = min > 1 ? t.passwordMin(min) : "";
     this.#toRegister.disabled = this.#isClosed;
-    const invitation = this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
-    const isBack = settings.name !== null;
-    this.#words.textContent = this.#signIn.hidden ? invitation : this.#isClosed ? t.registrationClosed : isBack ? t.welcomeBack : "";
+    this.#words.textContent = this.#invitation ? sentenceOf(this.#invitation) : this.#wordsOfDoor();
     if (this.#isClosed && this.#signIn.hidden) this.#show(this.#signIn);
+  }
+
+  #wordsOfDoor() {
+    if (this.#signIn.hidden) return this.#room ? t.invitationTo(titleOf(this.#room, "")) : t.invitation;
+    if (this.#isPasswordSet) return t.passwordSet;
+    if (this.#isClosed) return this.#needsInvitation ? t.registrationInvite : t.registrationClosed;
+    return settings.name === null ? "" : t.welcomeBack;
   }
 
   /** @param {HTMLFormElement} form */
@@ -136,6 +160,7 @@ export class Door {
     if (picture) {
       form.set("avatar", picture, "avatar.png");
     }
+    if (this.#invitation) form.set("invite", this.#invitation.secret);
     await register(form);
     new Memory(name.trim().normalize("NFC")).steps = ["hello", "invite", "room"];
     await login(name.trim(), password);
@@ -172,6 +197,15 @@ export class Door {
       }
     }
   }
+}
+
+/**
+ * Who invites, and where to.
+ * @param {Invitation} invitation
+ */
+export function sentenceOf({ by, title }) {
+  // Isolates: a name that is written from right to left must not reorder the sentence.
+  return t.invites(`\u2068${by}\u2069`, `\u2068${title}\u2069`);
 }
 
 /**

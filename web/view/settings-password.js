@@ -98,7 +98,7 @@ export class PasswordPage {
  * @param {Field} field
  * @param {string} sentence
  */
-function show({ input, wrong }, sentence) {
+export function show({ input, wrong }, sentence) {
   wrong.textContent = sentence;
   input.ariaInvalid = "true";
   input.focus();
@@ -112,7 +112,7 @@ function show({ input, wrong }, sentence) {
  * @param {HTMLElement} [hint]
  * @returns {Field}
  */
-function fieldOf(id, word, autocomplete, hint) {
+export function fieldOf(id, word, autocomplete, hint) {
   const described = hint ? `${id}-error ${hint.id}` : `${id}-error`;
   const input = make("input", { id, type: "password", autocomplete, required: true, "aria-describedby": described });
   const eye = make("button", { type: "button", class: "icon", "data-t-label": "showPassword", "aria-pressed": "false" }, symbol("eye"));

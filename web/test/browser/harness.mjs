@@ -56,6 +56,8 @@ const contexts = [];
 
 export class Server {
   url = "";
+  /** The lines that the server has printed. @type {string[]} */
+  printed = [];
   #flags;
   #port = 0;
   #process;
@@ -82,7 +84,9 @@ export class Server {
       env: { PATH, LLVM_PROFILE_FILE, CHAT_LOG: "warn" },
       stdio: ["ignore", "pipe", "inherit"],
     });
-    const [line] = await once(createInterface(this.#process.stdout), "line");
+    const lines = createInterface(this.#process.stdout);
+    lines.on("line", (line) => this.printed.push(line));
+    const [line] = await once(lines, "line");
     this.#port = Number(/:(\d+)\D*$/.exec(line)?.[1]);
     this.url = `http://127.0.0.1:${this.#port}`;
   }
