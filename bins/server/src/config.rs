@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chat_auth::{PasswordsOptions, SigningSecret, TokenOptions};
+use chat_auth::{PasswordRule, PasswordsOptions, SigningSecret, TokenOptions};
 use chat_core::{RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
 use chat_http::{
     Accent, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration, ShardOptions,
@@ -173,7 +173,9 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     limits.accounts_max = given.number(&settings::ACCOUNTS_MAX)?;
     set(&mut http.password_rule.min_chars, given.number(&settings::PASSWORD_MIN_CHARS)?);
     let common = given.one_of(&settings::COMMON_PASSWORDS)?;
-    set(&mut http.password_rule.allow_common, common.map(|common| common == "allowed"));
+    // Whoever takes shorter passwords takes simple ones.
+    let is_short = http.password_rule.min_chars < PasswordRule::default().min_chars;
+    http.password_rule.allow_common = common.map_or(is_short, |common| common == "allowed");
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.searches_per_minute, given.number(&settings::SEARCHES_PER_MINUTE)?);
@@ -498,7 +500,7 @@ mod tests {
         // What the table of settings says.
         let config = check("").unwrap();
         let http = &config.http;
-        assert_eq!((http.sign_in_limits.of_address_max, http.sign_in_limits.attempts_max), (50, 300));
+        assert_eq!((http.sign_in_limits.of_address_max, http.sign_in_limits.attempts_max), (50, 3_000));
         let limits = RegistrationLimits {
             per_address: 100,
             address_period: Duration::from_secs(3_600),
@@ -509,6 +511,12 @@ mod tests {
         let passwords = &config.passwords;
         assert_eq!((passwords.queue_max, passwords.registration_queue_max), (64, 32));
         assert_eq!((passwords.queue_of_one_max, http.password_rule.allow_common), (16, false));
+        for (settings, allowed) in [
+            ("password_min_chars = 1", true),
+            ("password_min_chars = 1\ncommon_passwords = \"refused\"", false),
+        ] {
+            assert_eq!(check(settings).unwrap().http.password_rule.allow_common, allowed, "{settings}");
+        }
         assert!(!http.metrics_apart && config.metrics_listen.is_none());
     }
 

@@ -95,7 +95,7 @@ settings! {
     NETWORK_FAILURES_MAX = number("network_failures_max", "COUNT", 1, MILLION, "50",
         "Failed sign-ins within 15 minutes from one address (IPv6: 56 bits) to all accounts but those that \
          have signed in from there before; further attempts are refused until then");
-    NETWORK_SIGN_INS_MAX = number("network_sign_ins_max", "COUNT", 1, MILLION, "300",
+    NETWORK_SIGN_INS_MAX = number("network_sign_ins_max", "COUNT", 1, MILLION, "3000",
         "Sign-ins within 15 minutes from one address (IPv6: 56 bits), also successful ones; an account that \
          has signed in from there before has as many of its own");
     TRUSTED_PROXIES = text("trusted_proxies", "NETWORK,NETWORK…", "none",
@@ -119,7 +119,8 @@ settings! {
     PASSWORD_MIN_CHARS = number("password_min_chars", "COUNT", 1, 128, "8",
         "Characters of a new password, which is also not the user's name; older passwords stay valid");
     COMMON_PASSWORDS = one_of("common_passwords", &["refused", "allowed"], "refused",
-        "Whether a new password may be one of the some 5,500 that are guessed first");
+        "Whether a new password may be one of the some 5,500 that are guessed first; allowed by default \
+         where password_min_chars is less than 8");
     RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",
         "Names that cannot be registered, separated by commas; names that look like them cannot either");
     ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",
@@ -128,7 +129,7 @@ settings! {
         "Changes of rooms and their members that a user may make in a minute; as many at once");
     SEARCHES_PER_MINUTE = number("searches_per_minute", "COUNT", 1, MILLION, "120",
         "Searches that a user may make in a minute; as many at once");
-    SOCKET_OPENS_PER_MINUTE = number("socket_opens_per_minute", "COUNT", 1, MILLION, "240",
+    SOCKET_OPENS_PER_MINUTE = number("socket_opens_per_minute", "COUNT", 1, MILLION, "1200",
         "WebSockets that a user may open in a minute; as many at once");
     EDIT_SECONDS = number("edit_seconds", "SECONDS", 0, 36_500 * DAY_SECONDS, "0",
         "Seconds for which the author of a message can edit it; 0: for ever");
@@ -166,7 +167,7 @@ settings! {
     CONNECTIONS_PER_ADDRESS = number("connections_per_address", "COUNT", 1, MILLION, "1500",
         "Concurrent HTTP connections from one address (IPv6: 56 bits), unless it is in trusted_proxies; \
          WebSockets do not count");
-    USER_CLIENTS_MAX = number("user_clients_max", "COUNT", 1, MILLION, "100",
+    USER_CLIENTS_MAX = number("user_clients_max", "COUNT", 1, MILLION, "1200",
         "Concurrent WebSockets of one user");
     AVATAR_MAX_BYTES = number("avatar_max_bytes", "BYTES", KIBIBYTE, 1_024 * MEBIBYTE, "10485760",
         "Bytes of an uploaded avatar");

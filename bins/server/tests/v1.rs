@@ -92,7 +92,7 @@ async fn signing_in_and_out(setup: Setup) {
     assert_eq!(fine.json(), json!({ "status": "ok", "avatar": "" }));
     let cookie = fine.header("set-cookie").unwrap();
     assert!(cookie.starts_with("auth=ey"), "{cookie}");
-    assert!(cookie.ends_with("; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(cookie.ends_with("; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"), "{cookie}");
 
     let me = alice.get("/api/me").await.expect_ok().json();
     assert_eq!((&me["username"], &me["avatar"]), (&json!("alice"), &json!("")));

@@ -71,7 +71,7 @@ impl Default for SignInLimits {
             from_address_max: 10,
             of_account_max: 100,
             of_address_max: 50,
-            attempts_max: 300,
+            attempts_max: 3000,
             remembered_max: 250_000,
         }
     }

@@ -144,7 +144,7 @@ impl Default for HttpOptions {
             room_changes_per_minute: 600,
             // Somebody who types causes about two in a second.
             searches_per_minute: 120,
-            socket_opens_per_minute: 240,
+            socket_opens_per_minute: 1200,
             search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),
             registration: Registration::Open,

@@ -195,7 +195,7 @@ impl Default for HubOptions {
             files_base: Arc::from(""),
             file_max_bytes: None,
             text_max_chars: 4096,
-            user_clients_max: 100,
+            user_clients_max: 1200,
             rate: Some(RateLimit { burst: 60, per_second: 10 }),
             frame_rate: Some(RateLimit { burst: 200, per_second: 100 }),
             join_rate: Some(RateLimit { burst: 500, per_second: 20 }),

@@ -46,7 +46,7 @@ pub trait AdministrationRepository: Send + Sync {
 
     /// Finds an invitation that can be used, by its secret.
     ///
-    /// To join its room, see [`WantedChange::Accept`](chat_core::WantedChange::Accept).
+    /// To join its room, see [`WantedChange::Accept`].
     fn find_invite<'a>(&'a self, secret: &'a SecretHash, now_ms: u64) -> StoreFuture<'a, Option<Invite>>;
 
     /// Withdraws an invitation. Returns whether there was one.
