@@ -293,7 +293,7 @@ async fn a_changed_or_newer_schema_is_refused_and_left_as_it_is() {
     assert_eq!(migrations::up(url).await.unwrap_err().to_string(), newer);
     assert_eq!(migrations::down(url).await.unwrap_err().to_string(), newer);
     assert_eq!(applied(url).await.last(), Some(&(1000, true)));
-    assert_eq!(tables(&database).await.len(), 25);
+    assert_eq!(tables(&database).await.len(), 31);
 }
 
 #[tokio::test]
