@@ -235,8 +235,9 @@ scenario("fingers: a long press opens a sheet, a swipe answers", async () => {
   await press("press me");
   await sheet.getByRole("button", { name: "Add a reaction" }).tap();
   await page.waitForSelector(".emoji-picker[open] .emoji-grid button");
-  const picker = await page.locator(".emoji-picker").boundingBox();
-  assert.ok(picker.x === 0 && Math.round(picker.y + picker.height) === 780, "a sheet at the lower edge");
+  // It moves to its place.
+  const isSheet = (box) => box !== null && box.x === 0 && Math.round(box.y + box.height) === 780;
+  await alice.until(async () => isSheet(await page.locator(".emoji-picker").boundingBox()), "a sheet at the lower edge");
   await page.locator(".emoji-picker").getByRole("button", { name: "rocket", exact: true }).scrollIntoViewIfNeeded();
   await page.locator(".emoji-picker").getByRole("button", { name: "rocket", exact: true }).tap();
   await bob.until(async () => String(await chips(bob, "press me")) === "❤️1,🚀1", "and another one");
