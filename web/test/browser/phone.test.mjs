@@ -92,6 +92,7 @@ scenario("everything that is pressed is as large as a finger, and no key is ment
   await page.keyboard.press("Escape");
   await page.tap("#talk-more");
   await page.waitForSelector("#talk-menu:popover-open");
+  await page.locator("#talk-menu").evaluate((sheet) => Promise.all(sheet.getAnimations().map(({ finished }) => finished)));
   const menu = await page.locator("#talk-menu").boundingBox();
   assert.deepEqual([menu.x, menu.width, Math.round(menu.y + menu.height)], [0, 390, 844], "a sheet at the lower edge");
   await look("room");

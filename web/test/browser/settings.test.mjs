@@ -148,6 +148,7 @@ scenario("on a phone a card is a sheet, and a mention leads from the members to 
   const jon = await person(server.url, "jon", { path: `/r/${there}`, ...PHONE });
   const { page } = jon;
   await page.tap("#messages [data-from=ivy] chat-avatar");
+  await page.locator("#card[open]").evaluate((sheet) => Promise.all(sheet.getAnimations().map(({ finished }) => finished)));
   const sheet = await page.locator("#card[open]").boundingBox();
   assert.deepEqual([sheet.x, sheet.width, Math.round(sheet.y + sheet.height)], [0, 390, 844]);
   await page.keyboard.press("Escape");
