@@ -95,6 +95,7 @@ scenario("a room that somebody opened stays listed, and its members see it witho
   const there = room();
   const [ella, fedor] = [await device("ella"), await device("fedor")];
   await ella.page.goto(`${server.url}/r/${there}`);
+  await ella.page.locator(".refused .primary").click();
   await ella.isIn();
   await ella.say("somebody should water it");
   await ella.allStored();
