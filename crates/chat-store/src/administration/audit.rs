@@ -23,7 +23,7 @@ pub struct AuditEntry {
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
-        /// What was done.
+        /// The kind of an entry of the audit log.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum AuditAction {
             $($(#[$doc])* $name),*

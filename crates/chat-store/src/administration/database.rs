@@ -269,6 +269,7 @@ pub(crate) async fn ban<S: Statements>(
     ];
     statements.rows(BAN, &values).await?;
     statements.rows(WITHDRAW_ALL, &[user]).await?;
+    statements.rows(DROP_LINKS_OF, &[user]).await?;
     note(statements, super::banned(ban, by, now_ms)).await?;
     Ok(Ok(()))
 }
@@ -401,6 +402,7 @@ pub(crate) async fn set_role<S: Statements>(
             return Ok(RoleChange::LastAdministrator);
         }
         statements.rows(DEMOTE, &[user]).await?;
+        statements.rows(DROP_LINKS_BY, &[user]).await?;
     }
     if was_administrator != is_administrator {
         note(statements, super::role_changed(name, is_administrator, by, now_ms)).await?;
@@ -754,6 +756,10 @@ const ADD_LINK: &str = "INSERT INTO password_links (secret_hash, username, by_us
      VALUES ($1, $2, $3, $4)
          ON CONFLICT (username) DO UPDATE SET secret_hash = excluded.secret_hash,
             by_user = excluded.by_user, expires_at = excluded.expires_at";
+
+const DROP_LINKS_BY: &str = "DELETE FROM password_links WHERE by_user = $1";
+
+const DROP_LINKS_OF: &str = "DELETE FROM password_links WHERE username = $1";
 
 const TAKE_LINK: &str =
     "DELETE FROM password_links WHERE secret_hash = $1 AND expires_at > $2 RETURNING username";

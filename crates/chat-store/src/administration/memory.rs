@@ -19,11 +19,20 @@ pub(crate) struct Administration {
     bans: BTreeMap<Username, Ban>,
     deletions: BTreeMap<Username, LogPosition>,
     /// By their secrets: the account, and when the link ends.
-    links: BTreeMap<SecretHash, (Username, u64)>,
+    links: BTreeMap<SecretHash, Link>,
     reports: BTreeMap<u64, Report>,
     last_report: u64,
     audit: BTreeMap<u64, AuditEntry>,
     last_audit: u64,
+}
+
+/// A link that sets the password of an account.
+#[derive(Debug)]
+struct Link {
+    user: Username,
+    /// The administrator who has made it; `None` for the operator.
+    by: Option<Username>,
+    end_ms: u64,
 }
 
 impl Administration {
@@ -140,6 +149,7 @@ impl Administration {
         if starts {
             self.deletions.insert(user.clone(), LogPosition::default());
         }
+        self.links.retain(|_, link| link.user != *user);
         let ban = self.bans.entry(user.clone()).or_insert_with(|| Ban {
             user: user.clone(),
             by: by.cloned(),
@@ -185,17 +195,28 @@ impl Administration {
     }
 
     /// Stores a link of an account that there is. Returns whether it is new.
-    pub(crate) fn create_password_link(&mut self, link: &NewPasswordLink, now_ms: u64) -> bool {
+    pub(crate) fn create_password_link(
+        &mut self,
+        link: &NewPasswordLink,
+        by: Option<&Username>,
+        now_ms: u64,
+    ) -> bool {
         if self.find_password_link(&link.secret, now_ms).is_some() {
             return false;
         }
-        self.links.retain(|_, (user, end_ms)| *user != link.user && now_ms < *end_ms);
-        self.links.insert(link.secret, (link.user.clone(), link.expires_at_ms));
+        self.links.retain(|_, kept| kept.user != link.user && now_ms < kept.end_ms);
+        let new = Link { user: link.user.clone(), by: by.cloned(), end_ms: link.expires_at_ms };
+        self.links.insert(link.secret, new);
         true
     }
 
     pub(crate) fn find_password_link(&self, secret: &SecretHash, now_ms: u64) -> Option<Username> {
-        self.links.get(secret).filter(|(_, end_ms)| now_ms < *end_ms).map(|(user, _)| user.clone())
+        self.links.get(secret).filter(|link| now_ms < link.end_ms).map(|link| link.user.clone())
+    }
+
+    /// Ends the links that a user has made, who is no administrator any more.
+    pub(crate) fn drop_links_by(&mut self, by: &Username) {
+        self.links.retain(|_, link| link.by.as_ref() != Some(by));
     }
 
     pub(crate) fn take_password_link(&mut self, secret: &SecretHash) {

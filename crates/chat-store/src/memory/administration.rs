@@ -33,6 +33,7 @@ impl Inner {
                 return RoleChange::LastAdministrator;
             }
             self.administrators.remove(name);
+            self.administration.drop_links_by(name);
         }
         self.history.set_administrator(name, is_administrator);
         if was_administrator != is_administrator {
@@ -248,7 +249,7 @@ impl AdministrationRepository for MemoryStore {
             if !inner.users.contains_key(&link.user) {
                 return Ok(false);
             }
-            if inner.administration.create_password_link(link, now_ms) {
+            if inner.administration.create_password_link(link, by, now_ms) {
                 let (action, target) = (AuditAction::UserPassword, link.user.as_str());
                 inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             }

@@ -17,6 +17,7 @@ every_store! {
     an_administrator_is_not_banned_and_a_banned_user_is_no_administrator,
     only_the_first_account_is_set_up,
     a_link_sets_one_password_once,
+    a_link_ends_with_the_role_of_its_maker_and_with_a_ban,
     a_report_is_made_once_and_seen_by_moderators,
     the_profile_is_what_was_changed,
     moderation_of_rooms_is_in_the_audit_log,
@@ -305,6 +306,28 @@ async fn a_link_sets_one_password_once(store: TestStore) {
         audit(&store).await,
         ["alice: user.password bob", "alice: user.password bob", "server: user.password bob"]
     );
+}
+
+async fn a_link_ends_with_the_role_of_its_maker_and_with_a_ban(store: TestStore) {
+    store.accounts("alice bob carol").await;
+    for user in ["alice", "carol"] {
+        store.users.set_administrator(&name(user), true, 1).await.unwrap();
+    }
+    let make = async |number, by: &str| {
+        let link = NewPasswordLink { user: name("bob"), secret: secret(number), expires_at_ms: 100 };
+        store.administration.create_password_link(&link, Some(&name(by)), 10).await.unwrap()
+    };
+    let find = async |number| store.administration.find_password_link(&secret(number), 20).await.unwrap();
+    assert!(make(1, "carol").await);
+    store.administration.set_role(&name("alice"), true, None, 15).await.unwrap();
+    assert_eq!(find(1).await, Some(name("bob")));
+    store.administration.set_role(&name("carol"), false, Some(&name("alice")), 15).await.unwrap();
+    assert_eq!(find(1).await, None, "carol is no administrator any more");
+
+    assert!(make(2, "alice").await);
+    let ban = NewBan { user: name("bob"), reason: String::new(), delete_messages: false };
+    store.administration.ban(&ban, Some(&name("alice")), 15).await.unwrap().unwrap();
+    assert_eq!(find(2).await, None, "bob is banned");
 }
 
 async fn a_report_is_made_once_and_seen_by_moderators(store: TestStore) {
