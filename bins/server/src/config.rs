@@ -173,12 +173,13 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     limits.accounts_max = given.number(&settings::ACCOUNTS_MAX)?;
     set(&mut http.password_rule.min_chars, given.number(&settings::PASSWORD_MIN_CHARS)?);
     let common = given.one_of(&settings::COMMON_PASSWORDS)?;
-    // Whoever takes shorter passwords takes simple ones.
+    // An operator who takes shorter passwords takes simple ones.
     let is_short = http.password_rule.min_chars < PasswordRule::default().min_chars;
     http.password_rule.allow_common = common.map_or(is_short, |common| common == "allowed");
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.searches_per_minute, given.number(&settings::SEARCHES_PER_MINUTE)?);
+    set(&mut http.reports_per_minute, given.number(&settings::REPORTS_PER_MINUTE)?);
     set(&mut http.socket_opens_per_minute, given.number(&settings::SOCKET_OPENS_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);

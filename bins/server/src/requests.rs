@@ -47,7 +47,7 @@ pub(crate) enum Request {
     Audit { before: Option<u64>, limit: usize },
 }
 
-/// What was done.
+/// The result of a request.
 pub(crate) struct Done {
     /// The text for the operator.
     pub(crate) text: String,

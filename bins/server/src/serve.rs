@@ -135,7 +135,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         let page = page.trim_end_matches('/');
         lines.push_str(&format!("To become its administrator, sign in at {page}/#setup={set_up_code}\n"));
     }
-    // Who started the server may have read the first line and closed the pipe.
+    // The process that started the server may have read the first line and closed the pipe.
     if let Err(error) = std::io::stdout().write_all(lines.as_bytes()) {
         tracing::debug!(%error, "standard output is closed");
     }

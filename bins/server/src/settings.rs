@@ -127,6 +127,8 @@ settings! {
         "Who can create rooms, also by opening a new name");
     ROOM_CHANGES_PER_MINUTE = number("room_changes_per_minute", "COUNT", 1, MILLION, "600",
         "Changes of rooms and their members that a user may make in a minute; as many at once");
+    REPORTS_PER_MINUTE = number("reports_per_minute", "COUNT", 1, MILLION, "20",
+        "Reports of messages that a user may make or change in a minute; as many at once");
     SEARCHES_PER_MINUTE = number("searches_per_minute", "COUNT", 1, MILLION, "120",
         "Searches that a user may make in a minute; as many at once");
     SOCKET_OPENS_PER_MINUTE = number("socket_opens_per_minute", "COUNT", 1, MILLION, "1200",

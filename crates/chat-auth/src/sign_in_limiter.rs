@@ -678,7 +678,7 @@ mod tests {
         let refused = limiter.begin(name("bob"), Some(HOME)).await.err();
         let retry_after = Duration::from_secs(900);
         assert_eq!(refused, Some(SignInRefused::TooMany { limit: SignInLimit::OfAddress, retry_after }));
-        // Who has signed in there before is not held up, and an account of the attacker's own
+        // A user who has signed in there before is not held up, and an account of the attacker's own
         // gives no further names.
         let attempt = limiter.begin(name("alice"), Some(HOME)).await.unwrap();
         assert!(attempt.is_from_known_address());

@@ -1,4 +1,4 @@
-//! What is kept of a secret in a link.
+//! The hash of a secret in a link, which is stored in its place.
 
 /// The SHA-256 of a secret in a link: of an invitation, or of a link that sets a password. Only
 /// the hash is stored, so that nobody who reads a database or a backup can use the link.

@@ -94,6 +94,7 @@ pub(crate) struct App {
     /// Each change is a transaction of its own, before which the messages of its lane wait.
     pub(crate) room_change_rate: UserRate,
     pub(crate) search_rate: UserRate,
+    pub(crate) report_rate: UserRate,
     /// Each socket costs the store several reads.
     pub(crate) socket_open_rate: UserRate,
     /// One permit for each search that runs.
@@ -142,6 +143,7 @@ impl App {
             many_rooms: Mutex::default(),
             room_change_rate: UserRate::new(options.room_changes_per_minute),
             search_rate: UserRate::new(options.searches_per_minute),
+            report_rate: UserRate::new(options.reports_per_minute),
             socket_open_rate: UserRate::new(options.socket_opens_per_minute),
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
             origin: AllowedOrigin::new(options.public_url.as_ref()),

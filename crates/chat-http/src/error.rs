@@ -62,6 +62,8 @@ pub(crate) enum HttpError {
     TooManyChanges { retry_after_seconds: u64 },
     #[error("too many searches, please try again later")]
     TooManySearches { retry_after_seconds: u64 },
+    #[error("too many reports, please try again later")]
+    ReportsTooOften { retry_after_seconds: u64 },
     #[error("too many files, please try again later")]
     UploadsTooOften { retry_after_seconds: u64 },
     #[error("too many connections, please try again later")]
@@ -271,7 +273,6 @@ impl HttpError {
             Self::ForeignOrigin
             | Self::WrongPassword
             | Self::RegistrationClosed
-            | Self::TooManyAccounts
             | Self::NotMember
             | Self::RoomCreation
             | Self::NotAdministrator
@@ -306,6 +307,8 @@ impl HttpError {
             | Self::TooManyRegistrations { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManySearches { .. }
+            | Self::ReportsTooOften { .. }
+            | Self::TooManyAccounts
             | Self::TooManySocketOpens { .. }
             | Self::UploadsTooOften { .. }
             | Self::TooManyUploads
@@ -383,10 +386,13 @@ impl HttpError {
             | Self::TooManyRegistrations { retry_after_seconds, .. }
             | Self::TooManyChanges { retry_after_seconds }
             | Self::TooManySearches { retry_after_seconds }
+            | Self::ReportsTooOften { retry_after_seconds }
             | Self::UploadsTooOften { retry_after_seconds }
             | Self::TooManySocketOpens { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]
             }
+            // Somebody has to do something before: remove accounts, or deal with reports.
+            Self::TooManyAccounts | Self::TooManyReports => vec![(RETRY_AFTER, fixed("3600"))],
             Self::Range { size } => HeaderValue::from_str(&format!("bytes */{size}"))
                 .map(|range| (CONTENT_RANGE, range))
                 .into_iter()

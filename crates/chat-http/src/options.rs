@@ -35,6 +35,9 @@ pub struct HttpOptions {
     /// The searches that a user may make in a minute; as many at once. More are answered with
     /// 429.
     pub searches_per_minute: u32,
+    /// The reports of messages that a user may make or change in a minute; as many at once.
+    /// More are answered with 429.
+    pub reports_per_minute: u32,
     /// The WebSockets that a user may open in a minute; as many at once. More are answered
     /// with 429 before the upgrade.
     pub socket_opens_per_minute: u32,
@@ -144,6 +147,7 @@ impl Default for HttpOptions {
             room_changes_per_minute: 600,
             // Somebody who types causes about two in a second.
             searches_per_minute: 120,
+            reports_per_minute: 20,
             socket_opens_per_minute: 1200,
             search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),
@@ -327,7 +331,7 @@ impl Accent {
 pub enum Registration {
     /// Every client that can reach the server.
     Open,
-    /// Who has an invitation.
+    /// Everybody who has an invitation.
     Invite,
     /// Nobody: the operator creates accounts.
     Closed,

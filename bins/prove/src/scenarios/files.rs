@@ -80,7 +80,7 @@ impl Uploaders {
     }
 
     /// Stops all users, starts the server again, and compares it with what was acknowledged.
-    /// What was acknowledged during one of `cuts` is not a promise.
+    /// An acknowledgement during one of `cuts` is no promise.
     pub(crate) async fn check(
         self,
         server: &mut Server,

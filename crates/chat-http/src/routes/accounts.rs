@@ -31,7 +31,7 @@ pub(super) fn reason(text: &str) -> Result<String, HttpError> {
     })
 }
 
-/// What is changed of an account.
+/// The fields of an account that an administrator changes.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct AccountChanges {
@@ -42,9 +42,8 @@ pub(super) struct AccountChanges {
 /// Makes a user an administrator, or a member again.
 pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
+    let (me, body) = administrator::read(&app, request).await?;
     let user = named(&part)?;
-    let body = json::read(&app, request).await?;
     let AccountChanges { role } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let is_administrator = matches!(role, UserRole::Administrator);
     let administration = &app.parts.administration;

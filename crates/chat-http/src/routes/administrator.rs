@@ -1,8 +1,11 @@
 //! Requests that only administrators may make.
 
+use bytes::Bytes;
 use chat_core::Username;
-use hyper::HeaderMap;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Request};
 
+use super::json;
 use crate::app::App;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
@@ -15,6 +18,17 @@ use crate::signed_in::SignedIn;
 pub(super) async fn check(app: &App, headers: &HeaderMap) -> Result<SignedIn, HttpError> {
     let me = SignedIn::check(app, headers).await?;
     if is_administrator(app, &me).await? { Ok(me) } else { Err(HttpError::NotAdministrator) }
+}
+
+/// Reads the JSON body of a request that only an administrator may make. Whether the user
+/// is one is judged when the body is there.
+///
+/// # Errors
+///
+/// Those of [`check`] and of the body.
+pub(super) async fn read(app: &App, request: Request<Incoming>) -> Result<(SignedIn, Bytes), HttpError> {
+    let (me, body) = json::read_signed_in(app, request).await?;
+    if is_administrator(app, &me).await? { Ok((me, body)) } else { Err(HttpError::NotAdministrator) }
 }
 
 /// Whether the user who asks is an administrator.

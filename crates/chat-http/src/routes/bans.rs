@@ -28,9 +28,8 @@ pub(super) struct BanOrder {
 /// sign-ins from now on.
 pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
+    let (me, body) = administrator::read(&app, request).await?;
     let user = accounts::named(&part)?;
-    let body = json::read(&app, request).await?;
     let order = match body.trim_ascii() {
         [] => BanOrder::default(),
         body => json::parse::<BanOrder>(body).ok_or(HttpError::InvalidJson)?,

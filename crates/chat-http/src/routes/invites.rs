@@ -35,8 +35,7 @@ pub(super) struct InviteOrder {
 /// administrators also to the server.
 pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
-    let body = json::read(&app, request).await?;
+    let (me, body) = json::read_signed_in(&app, request).await?;
     let order = match body.trim_ascii() {
         [] => InviteOrder::default(),
         body => json::parse::<InviteOrder>(body).ok_or(HttpError::InvalidJson)?,

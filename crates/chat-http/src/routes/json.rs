@@ -8,12 +8,26 @@ use serde::de::DeserializeOwned;
 use crate::app::App;
 use crate::body::RequestBody;
 use crate::error::HttpError;
+use crate::signed_in::SignedIn;
 
 /// Parses a JSON object.
 pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     // serde would also accept an array of the fields.
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+/// Reads the JSON body of a request of a user who is signed in. The user is checked once more
+/// when the body is there: a body may arrive slowly, and a right that ends meanwhile does not
+/// count.
+pub(super) async fn read_signed_in(
+    app: &App,
+    request: Request<Incoming>,
+) -> Result<(SignedIn, Bytes), HttpError> {
+    let headers = request.headers().clone();
+    SignedIn::check(app, &headers).await?;
+    let body = read(app, request).await?;
+    Ok((SignedIn::check(app, &headers).await?, body))
 }
 
 /// Reads a JSON body.

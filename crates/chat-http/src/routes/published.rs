@@ -159,7 +159,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::TooManyFailures { .. } | HttpError::TooManySignIns { .. } => {
             ("TooManyFailures", "Too many sign-ins: try again after `Retry-After` seconds.")
         }
-        HttpError::TooManyRegistrations { .. } => {
+        HttpError::TooManyRegistrations { .. } | HttpError::TooManyAccounts => {
             ("TooManyAccounts", "Too many accounts were created: try again after `Retry-After` seconds.")
         }
         HttpError::TooManyChanges { .. } => {
@@ -183,7 +183,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::Banned
         | HttpError::LastAdministrator
         | HttpError::TooManyInvites => ("AccountConflict", "It is refused now; the sentence says why."),
-        HttpError::TooManyReports => ("TooManyReports", "The user has too many open reports."),
+        HttpError::TooManyReports | HttpError::ReportsTooOften { .. } => {
+            ("TooManyReports", "The user reports too often, or has too many open reports.")
+        }
         HttpError::Welcome
         | HttpError::InviteUses { .. }
         | HttpError::InviteDays { .. }
@@ -250,11 +252,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
             ("BadHandshake", "The request is not a handshake, or its room or subprotocol is not valid.")
         }
         HttpError::WebSocketVersion => ("OtherVersion", "The request names another version of WebSocket."),
-        HttpError::RegistrationClosed | HttpError::InviteRequired | HttpError::TooManyAccounts => (
-            "NoRegistration",
-            "Only the operator creates accounts, or an invitation is needed, or there are as many \
-             accounts as there may be.",
-        ),
+        HttpError::RegistrationClosed | HttpError::InviteRequired => {
+            ("NoRegistration", "Only the operator creates accounts, or an invitation is needed.")
+        }
         HttpError::MassDeletion => {
             ("NotOffered", "The server does not offer this yet, and has done nothing.")
         }
@@ -291,6 +291,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::TooManyAccounts,
         HttpError::TooManyChanges { retry_after_seconds: 1 },
         HttpError::TooManySearches { retry_after_seconds: 1 },
+        HttpError::ReportsTooOften { retry_after_seconds: 1 },
         HttpError::TooManySocketOpens { retry_after_seconds: 1 },
         HttpError::UserNotFound,
         HttpError::SessionNotFound,

@@ -1,6 +1,7 @@
 //! Reports of messages: `/api/reports`
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chat_core::{Entry, MessagesFrom, PageLimits, Pair, Role, RoomName, Topic, Username};
 use chat_shard::now_ms;
@@ -43,9 +44,9 @@ pub(super) struct MadeReport {
 /// not reported twice.
 pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
-    let body = json::read(&app, request).await?;
+    let (me, body) = json::read_signed_in(&app, request).await?;
     let order: ReportOrder = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    count(&app, &me)?;
     let topic = match (order.room, order.with) {
         (Some(room), None) if !room.is_empty() => {
             let room = RoomName::parse(&room)?;
@@ -67,6 +68,12 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     let report = NewReport { topic, seq: order.seq, reporter: me.user, reason, at_ms: now_ms() };
     let id = app.parts.administration.create_report(&report).await?.ok_or(HttpError::TooManyReports)?;
     Ok(answer::json(StatusCode::CREATED, &MadeReport { id }))
+}
+
+/// Counts a report, or a change of one: each stores an entry, of which the newest are kept.
+fn count(app: &App, me: &SignedIn) -> Result<(), HttpError> {
+    let counted = app.report_rate.count(&me.user, Instant::now());
+    counted.map_err(|retry_after_seconds| HttpError::ReportsTooOften { retry_after_seconds })
 }
 
 /// The message with a number, as it is now; `None` if there is none, or it was deleted.
@@ -217,10 +224,10 @@ pub(super) struct ReportChanges {
 /// one may not see is not found.
 pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
+    let (me, body) = json::read_signed_in(&app, request).await?;
     let id = query::id(&part).map_err(|_| HttpError::ReportNotFound)?;
-    let body = json::read(&app, request).await?;
     let ReportChanges { state } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
+    count(&app, &me)?;
     let administration = &app.parts.administration;
     let report = administration.report(id).await?.ok_or(HttpError::ReportNotFound)?;
     if !administrator::is_administrator(&app, &me).await? && !moderates(&app, &me, &report.topic).await? {

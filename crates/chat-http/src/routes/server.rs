@@ -78,7 +78,7 @@ pub(super) struct ServerInfo<'a> {
 enum WhoRegisters {
     /// Everybody.
     Open,
-    /// Who has an invitation.
+    /// Everybody who has an invitation.
     Invite,
     /// Nobody: the operator creates accounts.
     Closed,
@@ -102,8 +102,7 @@ pub(super) struct ServerChanges {
 /// Changes the profile of the server.
 pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = administrator::check(&app, request.headers()).await?;
-    let body = json::read(&app, request).await?;
+    let (me, body) = administrator::read(&app, request).await?;
     let changes: ServerChanges = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let title = changes.title.as_deref().map(parse_room_title).transpose()?;
     let welcome =
@@ -167,6 +166,7 @@ pub(super) async fn put_logo(call: Call) -> Result<Response<Body>, HttpError> {
     };
     let turn = app.pictures.turn(PictureFor::User(user.as_str())).await.map_err(AvatarError::from)?;
     let picture = logo.picture(turn).await?;
+    administrator::check(&app, &head.headers).await?;
     let written = Logo::written(picture.webp());
     let fields = [(ProfileField::Logo, Some(written.as_str()))];
     app.parts.administration.set_server_profile(&fields, Some(&user), now_ms()).await?;

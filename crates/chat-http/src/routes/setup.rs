@@ -9,7 +9,6 @@ use super::call::Call;
 use super::json;
 use crate::answer::{self, Body, Nothing};
 use crate::error::HttpError;
-use crate::signed_in::SignedIn;
 
 /// The code that the server prints at its start while there is no administrator.
 #[derive(Deserialize)]
@@ -24,8 +23,7 @@ pub(super) struct SetupCode {
 /// code once there is an administrator, are answered alike.
 pub(super) async fn set_up(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
-    let body = json::read(&app, request).await?;
+    let (me, body) = json::read_signed_in(&app, request).await?;
     let SetupCode { code } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     // A token without a session is another issuer's, who names any user.
     if me.session.is_none() || !app.parts.tokens.is_set_up_code(&code) {

@@ -2,9 +2,10 @@
 
 use chat_core::{SecretHash, Username};
 use chat_http::Registration;
-use chat_store::{AdministrationRepository as _, NewBan, NewInvite};
+use chat_store::{AdministrationRepository as _, NewBan, NewInvite, UserRepository as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::external_tokens::{signed, with_external_tokens};
 use crate::harness::{Chat, Reply, now};
@@ -300,6 +301,26 @@ async fn administrators_are_demoted_before_they_are_banned_and_the_last_one_stay
         assert_eq!(reply.status, 404, "{method} {path}");
     }
     assert_eq!(chat.json("PATCH", "/api/users/bob", &root, role("king")).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_role_that_ends_while_a_body_arrives_does_not_count() {
+    let (chat, root) = administered(|_| ()).await;
+    chat.register("bob", "password").await;
+    promote(&chat, "bob").await;
+    chat.register("eve", "password").await;
+    let headers = [("Cookie", root.as_str()), ("Content-Type", "application/json")];
+    let request = chat.request("PATCH", "/api/users/eve", &headers, br#"{"role":"administrator"}"#);
+    let (most, last) = request.split_at(request.len() - 1);
+    let mut stream = chat.connect().await;
+    stream.write_all(most).await.unwrap();
+    // The server has read the head, and waits for the last byte.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let (anna, eve) = (Username::known("anna").unwrap(), Username::known("eve").unwrap());
+    chat.store.memory.set_administrator(&anna, false, 2).await.unwrap();
+    stream.write_all(last).await.unwrap();
+    assert_eq!(Reply::read(&mut stream).await.status, 403);
+    assert!(!chat.store.memory.is_administrator(&eve).await.unwrap());
 }
 
 #[tokio::test]

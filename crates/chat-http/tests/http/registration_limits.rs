@@ -65,10 +65,10 @@ async fn a_chat_has_only_some_accounts() {
         futures_util::future::join_all(["a", "b", "c", "d"].map(|name| chat.register(name, "p"))).await;
     let mut statuses: Vec<_> = registered.iter().map(|reply| reply.status).collect();
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 403, 403]);
+    assert_eq!(statuses, [200, 200, 429, 429]);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let sentence = "this chat has as many accounts as it may have: ask whoever runs this chat";
-    assert_eq!(chat.register("e", "p").await.refusal(), (403, sentence.to_owned()));
+    assert_eq!(chat.register("e", "p").await.refusal(), (429, sentence.to_owned()));
     assert!(metrics(&chat).await.contains("{limit=\"accounts_max\"}"));
 }
 
