@@ -210,7 +210,7 @@ pub struct ServerProfile {
     pub welcome: Option<String>,
     /// The name of the colour of buttons and links.
     pub accent: Option<String>,
-    /// The path of the picture below the server's root.
+    /// A small picture, as the caller writes it.
     pub logo: Option<String>,
 }
 
