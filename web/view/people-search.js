@@ -21,6 +21,8 @@ export class PeopleSearch {
   /** @type {Found[]} */
   #found = [];
   #chosen = 0;
+  /** Whom the user has chosen by arrow keys since typing: kept when the answer comes. */
+  #picked = "";
   /** Whether the list does not show yet what was typed. */
   #isSearching = false;
   /** Whether the user has chosen before the answer came. */
@@ -79,6 +81,7 @@ export class PeopleSearch {
   reset() {
     this.#text.value = "";
     this.#isSearching = this.#isChosen = false;
+    this.#picked = "";
     this.#found = [];
     this.#pages.clear();
     this.#list.replaceChildren();
@@ -93,6 +96,7 @@ export class PeopleSearch {
   #typed() {
     const query = this.#text.value.trim();
     this.#isChosen = false;
+    this.#picked = "";
     if (this.#hooks.isQuiet && !query) {
       this.reset();
     } else {
@@ -110,14 +114,17 @@ export class PeopleSearch {
     const grows = found.length > this.#found.length && this.#found.every(({ username }, i) => username === found[i]?.username);
     this.#found = found;
     if (!grows) {
-      this.#chosen = 0;
+      this.#chosen = Math.max(
+        0,
+        found.findIndex(({ username }) => username === this.#picked),
+      );
       this.#list.scrollTop = 0;
     }
     this.#list.replaceChildren(...found.map((user, index) => optionOf(this.#id, user, index)));
     this.#words.textContent = error ? wording(error)[1] : found.length === 0 ? t.nobodyFound : "";
     this.#mark();
     this.#isSearching = false;
-    if (this.#isChosen) this.#choose(0);
+    if (this.#isChosen) this.#choose(this.#chosen);
     this.#isChosen = false;
   }
 
@@ -130,6 +137,7 @@ export class PeopleSearch {
     if (step && this.#found.length > 0) {
       event.preventDefault();
       this.#chosen = (this.#chosen + step + this.#found.length) % this.#found.length;
+      this.#picked = this.#found[this.#chosen]?.username ?? "";
       this.#mark();
     } else if (event.key === "Enter") {
       event.preventDefault();

@@ -151,19 +151,19 @@ impl Selection {
 
 fn scenarios(selection: &Selection) -> io::Result<Command> {
     let mut command = browser_command()?;
-    command.args(["--test", "--test-reporter=spec"]);
+    command.arg(web().join("test/browser/run.mjs"));
     if selection.is_headed {
         let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| env::var_os(name).is_some());
         if cfg!(target_os = "linux") && !has_display {
             return Err(io::Error::other("a visible browser needs a display: DISPLAY is not set"));
         }
-        command.env("HEADED", "1").arg("--test-concurrency=1");
+        command.env("HEADED", "1").arg("--concurrency=1");
     } else {
         // Several at once: people wait more than they work.
-        command.arg("--test-concurrency=3");
+        command.arg("--concurrency=3");
     }
     if let Some(name) = &selection.name {
-        command.arg(format!("--test-name-pattern={}", escaped(name)));
+        command.arg(format!("--name={}", escaped(name)));
     }
     command.args(selection.files_of(files("test/browser", SCENARIOS)?)?);
     Ok(command)
