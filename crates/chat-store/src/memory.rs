@@ -239,8 +239,7 @@ impl UserRepository for MemoryStore {
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let inner = self.lock();
-            let is_logo = inner.administration.profile().logo.as_deref() == Some(avatar);
-            Ok(is_logo || inner.users.values().any(|user| user.avatar.as_deref() == Some(avatar)))
+            Ok(inner.users.values().any(|user| user.avatar.as_deref() == Some(avatar)))
         })
     }
 

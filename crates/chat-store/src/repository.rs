@@ -94,9 +94,7 @@ pub trait UserRepository: Send + Sync {
         new: Option<&'a str>,
     ) -> StoreFuture<'a, bool>;
 
-    /// Returns whether any account, or the
-    /// [server](crate::AdministrationRepository::server_profile), has the picture at this path.
-    /// It looks at all accounts.
+    /// Returns whether any account has the picture at this path. It looks at all accounts.
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool>;
 
     /// Deletes an account, if there is one. Its messages stay, its name stays reserved, and

@@ -9,7 +9,6 @@ use sqlx::postgres::PgRow;
 use super::failure::Failure;
 use super::pool::{Pool, Query};
 use super::{PostgresStore, names, roles, rooms, words};
-use crate::administration::database;
 use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
@@ -88,7 +87,7 @@ impl UserRepository for PostgresStore {
 
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let find = || sqlx::query(database::IS_PICTURE_USED).bind(avatar);
+            let find = || sqlx::query("SELECT 1 FROM users WHERE avatar = $1 LIMIT 1").bind(avatar);
             Ok(self.pool.row(find).await?.is_some())
         })
     }

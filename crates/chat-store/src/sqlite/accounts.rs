@@ -109,7 +109,7 @@ impl UserRepository for SqliteStore {
 
     fn is_avatar_used<'a>(&'a self, avatar: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let row = sqlx::query(database::IS_PICTURE_USED)
+            let row = sqlx::query("SELECT 1 FROM users WHERE avatar = ?1 LIMIT 1")
                 .bind(avatar)
                 .fetch_optional(&self.readers)
                 .await
