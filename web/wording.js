@@ -24,7 +24,12 @@ export function wording(error) {
   if (/^username looks/.test(sentence)) return ["name", t.nameLooksTaken];
   if (/^username is reserved/.test(sentence)) return ["name", t.nameReserved];
   if (/^registration is closed|^this chat has as many accounts/.test(sentence)) return ["form", t.registrationClosed];
+  if (/^username must not contain more/.test(sentence)) return ["name", t.nameTooManyMarks];
   if (/^username must not contain/.test(sentence)) return ["name", t.nameBadChars];
+  if (/^username must have/.test(sentence)) return ["name", t.nameNoLetter];
+  if (/looks too much like that of another room/.test(sentence)) return ["form", t.roomLooksTaken];
+  if (/^(room name|the title of the room) must not contain more/.test(sentence)) return ["form", t.nameTooManyMarks];
+  if (/^(room name|the title of the room) must not contain/.test(sentence)) return ["form", t.nameBadChars];
   if (/^username and password/.test(sentence)) return ["name", t.nameNeeded];
   if (/^password too long/.test(sentence)) return ["password", t.passwordTooLong];
   if (/^password too short/.test(sentence)) return ["password", t.passwordMin(Number(/\d+/.exec(sentence)))];

@@ -258,7 +258,7 @@ impl Context {
     }
 
     async fn unban(&self, name: &str) -> Result<Done, Box<dyn Error>> {
-        for name in [Username::known(name), Username::parse(name)].into_iter().flatten() {
+        for name in [Username::known(name), Username::typed(name)].into_iter().flatten() {
             if self.stores.administration.unban(&name, None, now_ms()).await? {
                 return Ok(format!("{} is not banned any more.\n", shown(&name)).into());
             }
@@ -301,7 +301,7 @@ impl Context {
     /// Finds the account with exactly that name, or with the name as it would be
     /// registered.
     async fn find(&self, name: &str) -> Result<User, Box<dyn Error>> {
-        for name in [Username::known(name), Username::parse(name)].into_iter().flatten() {
+        for name in [Username::known(name), Username::typed(name)].into_iter().flatten() {
             if let Some(user) = self.stores.users.find_user(&name).await? {
                 return Ok(user);
             }

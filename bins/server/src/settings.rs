@@ -121,8 +121,11 @@ settings! {
     COMMON_PASSWORDS = one_of("common_passwords", &["refused", "allowed"], "refused",
         "Whether a new password may be one of the some 5,500 that are guessed first; allowed by default \
          where password_min_chars is less than 8");
-    RESERVED_NAMES = text("reserved_names", "NAME,NAME…", "admin,administrator,moderator,root,server,system",
-        "Names that cannot be registered, separated by commas; names that look like them cannot either");
+    RESERVED_NAMES = text("reserved_names", "NAME,NAME…",
+        "admin,administrator,moderator,root,server,system,support,everyone,all,админ,администратор,\
+         модератор,поддержка,сервер,система",
+        "Names that cannot be registered, separated by commas; names that look like them cannot either, \
+         whatever their spaces, punctuation, accents and digits");
     ROOM_CREATION = one_of("room_creation", &["everybody", "administrators"], "everybody",
         "Who can create rooms, also by opening a new name");
     ROOM_CHANGES_PER_MINUTE = number("room_changes_per_minute", "COUNT", 1, MILLION, "600",
@@ -369,6 +372,11 @@ mod tests {
         } else {
             assert!(documented == table, "{DOCUMENT} is out of date: UPDATE_DOCS=1 cargo test -p server");
         }
+    }
+
+    #[test]
+    fn documented_reserved_names_are_those_of_the_library() {
+        assert_eq!(RESERVED_NAMES.default, chat_core::ReservedNames::DEFAULT.join(","));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::names::visible;
+use crate::hidden::{NameOf, visible};
 
 /// Files that one message may have.
 pub const FILES_MAX: usize = 10;
@@ -70,10 +70,10 @@ impl FileName {
     /// extension. `None` if nothing is left.
     pub fn clean(input: &str) -> Option<Self> {
         let last = input.rsplit(['/', '\\']).next()?;
-        let name: String = visible(last).nfc().collect();
+        let name: String = visible(last, NameOf::UserOrFile).nfc().collect();
         let name = shortened(name.trim());
         // An emoji may be cut in two.
-        let name = visible(&name);
+        let name = visible(&name, NameOf::UserOrFile);
         let name = name.trim();
         (!matches!(name, "" | "." | "..")).then(|| Self(name.into()))
     }

@@ -46,6 +46,7 @@ mod emoji;
 mod entry;
 mod file;
 mod frame;
+mod hidden;
 mod history;
 mod hub;
 mod membership;
@@ -54,6 +55,8 @@ mod names;
 mod outputs;
 mod page;
 mod query;
+mod reserved_names;
+mod room_looks;
 mod room_text;
 mod search;
 mod secret_hash;
@@ -72,6 +75,7 @@ pub use file::{
     AttachedFile, FILE_NAME_MAX_BYTES, FILES_MAX, FileId, FileName, MEDIA_TYPE_MAX_BYTES, MediaType,
 };
 pub use frame::Framing;
+pub use hidden::MARKS_MAX;
 pub use history::{
     CHANGES_PER_MESSAGE, FileQuotas, FileRefused, FilesUsage, FoundFile, History, HistoryLimits, KeptRoom,
     ReservedFile,
@@ -97,6 +101,8 @@ pub use outputs::{
 };
 pub use page::{within_limits, within_limits_around};
 pub use query::{Answer, Query, ReadId};
+pub use reserved_names::ReservedNames;
+pub use room_looks::RoomLooks;
 pub use room_text::{
     NewRoomNameError, RoomTextError, parse_new_room_name, parse_room_description, parse_room_title,
     room_name_of_title,

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization as _;
-use unicode_properties::{GeneralCategory, UnicodeEmoji as _, UnicodeGeneralCategory as _};
+use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji as _, UnicodeGeneralCategory as _};
 
+use crate::hidden::{MARKS_MAX, NameOf, has_hidden, has_stacked_marks};
 use crate::skeleton;
 
 /// Characters (Unicode scalar values) that a username may have.
@@ -29,8 +30,31 @@ impl Username {
     /// # Errors
     ///
     /// [`UsernameError`] unless the result has 1 to [`USERNAME_MAX_CHARS`] characters,
-    /// none of them a control or invisible one. A joiner between two emoji is accepted.
+    /// none of them a control or invisible one (a joiner between two emoji is accepted), at
+    /// most [`MARKS_MAX`] combining marks on one letter, and something that is no
+    /// punctuation.
     pub fn parse(input: &str) -> Result<Self, UsernameError> {
+        let name = Self::typed(input)?;
+        if has_stacked_marks(&name.0) {
+            return Err(UsernameError::Marks);
+        }
+        // `٠`, a digit of Arabic, looks like a dot.
+        let skeleton = skeleton::Skeleton::of(&name.0);
+        if !skeleton.keys()[0].chars().any(can_be_called) {
+            return Err(UsernameError::NothingToCall);
+        }
+        Ok(name)
+    }
+
+    /// Reads a name as a user types it to sign in: trims surrounding white space, and
+    /// normalises to NFC. The account may be older than the rules of
+    /// [`parse`](Self::parse).
+    ///
+    /// # Errors
+    ///
+    /// [`UsernameError`] unless the result has 1 to [`USERNAME_MAX_CHARS`] characters,
+    /// none of them a control or invisible one.
+    pub fn typed(input: &str) -> Result<Self, UsernameError> {
         let name: String = input.trim().nfc().collect();
         if name.is_empty() {
             return Err(UsernameError::Empty);
@@ -38,7 +62,7 @@ impl Username {
         if name.chars().count() > USERNAME_MAX_CHARS {
             return Err(UsernameError::TooLong { max: USERNAME_MAX_CHARS });
         }
-        if has_hidden_characters(&name) {
+        if has_hidden(&name, NameOf::UserOrFile) {
             return Err(UsernameError::Hidden);
         }
         Ok(Self(name.into()))
@@ -103,6 +127,12 @@ pub enum UsernameError {
     /// The name has a control character, or an invisible one.
     #[error("username must not contain control or invisible characters")]
     Hidden,
+    /// The name has too many combining marks on one letter, or one on none.
+    #[error("username must not contain more than {MARKS_MAX} marks on one letter")]
+    Marks,
+    /// The name has only spaces and punctuation.
+    #[error("username must have a letter, a digit or an emoji")]
+    NothingToCall,
 }
 
 /// The name of a room: 1 to [`ROOM_NAME_MAX_CHARS`] characters of any script,
@@ -299,56 +329,11 @@ macro_rules! shows_as_text {
 }
 shows_as_text!(Username, RoomName, Nonce, SessionId, MessageText);
 
-/// Whether a name has control or invisible characters, which could make two names look
-/// the same.
-fn has_hidden_characters(name: &str) -> bool {
-    visible(name).len() < name.len()
-}
-
-/// A name without its control and invisible characters.
-pub(crate) fn visible(name: &str) -> String {
-    let mut shown = String::with_capacity(name.len());
-    let mut before = None;
-    let mut rest = name.chars().peekable();
-    while let Some(c) = rest.next() {
-        let hidden = match c {
-            // Variation selector 16 selects the emoji style of the character before it.
-            '\u{FE0F}' => !before.is_some_and(|b: char| b.is_emoji_char()),
-            // A zero-width joiner combines two emoji: both neighbours must be emoji.
-            '\u{200D}' => {
-                let joins = |side: char| side.is_emoji_char() || side == '\u{FE0F}';
-                !(before.is_some_and(joins) && rest.peek().copied().is_some_and(joins))
-            }
-            c => is_invisible(c),
-        };
-        if !hidden {
-            shown.push(c);
-        }
-        before = Some(c);
-    }
-    shown
-}
-
-/// Whether a character is in the control, format or separator categories, or is one of
-/// the code points that Unicode lists as Default_Ignorable although their category is a
-/// letter or a mark (DerivedCoreProperties.txt).
-pub(crate) fn is_invisible(c: char) -> bool {
-    use GeneralCategory as G;
-    matches!(
-        c.general_category(),
-        G::Control
-            | G::Format
-            | G::Surrogate
-            | G::PrivateUse
-            | G::Unassigned
-            | G::LineSeparator
-            | G::ParagraphSeparator
-    ) || matches!(
-        c,
-        '\u{034F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
-            | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}'
-            | '\u{E0100}'..='\u{E01EF}'
-    )
+/// Whether a character of a skeleton makes a name that people can call somebody by.
+fn can_be_called(c: char) -> bool {
+    matches!(c.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
+        || (!c.is_ascii() && c.is_emoji_char())
+        || c.general_category() == unicode_properties::GeneralCategory::OtherSymbol
 }
 
 #[cfg(test)]
@@ -386,6 +371,7 @@ mod tests {
             "a\u{FE0F}",
             "x\u{E0041}",
             "\u{1F469}\u{200D}",
+            "bob1\u{FE0F}",
         ] {
             assert_eq!(Username::parse(bad), Err(UsernameError::Hidden), "{bad:?}");
         }
@@ -396,6 +382,49 @@ mod tests {
             "مرحبا",
             "李雷",
             "O’Neil",
+        ] {
+            assert!(Username::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_username_can_be_seen_and_called() {
+        for (bad, error) in [
+            (".", UsernameError::NothingToCall),
+            ("...", UsernameError::NothingToCall),
+            (". . .", UsernameError::NothingToCall),
+            ("…", UsernameError::NothingToCall),
+            ("··", UsernameError::NothingToCall),
+            ("٠٠", UsernameError::NothingToCall),
+            ("ꓸꓸ", UsernameError::NothingToCall),
+            ("-_-", UsernameError::NothingToCall),
+            ("Z\u{335}\u{321}\u{327}\u{322}\u{328}algo", UsernameError::Marks),
+            ("\u{301}a", UsernameError::Marks),
+        ] {
+            assert_eq!(Username::parse(bad), Err(error), "{bad:?}");
+            assert!(Username::typed(bad).is_ok() && Username::known(bad).is_ok(), "{bad:?}");
+        }
+        for good in [
+            "J. R. R.",
+            "Nguyễn Thị Ánh",
+            "हिन्दी",
+            "श्रीमती",
+            "สมชาย",
+            "กำลังที่",
+            "مُحَمَّدٌ",
+            "שָׁלוֹם",
+            "မြို့တော်",
+            "བསྒྲུབས",
+            "一",
+            "ー",
+            "ا",
+            "1",
+            "7",
+            "O’Neil",
+            "★",
+            "👩\u{200D}💻",
+            "❤\u{FE0F}",
+            "<b>",
         ] {
             assert!(Username::parse(good).is_ok(), "{good:?}");
         }

@@ -3,7 +3,7 @@
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategoryGroup, UnicodeEmoji as _, UnicodeGeneralCategory as _};
 
-use crate::names::is_invisible;
+use crate::hidden::{MARKS_MAX, NameOf, has_hidden, has_stacked_marks, is_invisible};
 use crate::{ROOM_DESCRIPTION_MAX_CHARS, ROOM_NAME_MAX_CHARS, ROOM_TITLE_MAX_CHARS, RoomName, RoomNameError};
 
 /// Parses the title of a room: trims surrounding white space, and normalises to NFC.
@@ -11,11 +11,22 @@ use crate::{ROOM_DESCRIPTION_MAX_CHARS, ROOM_NAME_MAX_CHARS, ROOM_TITLE_MAX_CHAR
 /// # Errors
 ///
 /// [`RoomTextError`] unless the result has 1 to [`ROOM_TITLE_MAX_CHARS`] characters, one
-/// of them visible, and none that controls the text around it.
+/// of them visible, and none that controls the text around it or is invisible (joiners of
+/// emoji, of Arabic and of Indic words are accepted), and at most [`MARKS_MAX`] combining
+/// marks on one letter.
 pub fn parse_room_title(input: &str) -> Result<String, RoomTextError> {
     let title = parse(input, "title", ROOM_TITLE_MAX_CHARS, |_| false)?;
-    let is_blank = title.chars().all(|c| c.is_whitespace() || is_invisible(c));
-    if is_blank { Err(RoomTextError::BlankTitle) } else { Ok(title) }
+    if is_blank(&title) {
+        return Err(RoomTextError::BlankTitle);
+    }
+    if has_hidden(&title, NameOf::Room) {
+        return Err(RoomTextError::HiddenInTitle);
+    }
+    if has_stacked_marks(&title) { Err(RoomTextError::MarksInTitle) } else { Ok(title) }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || is_invisible(c))
 }
 
 /// Parses the description of a room, which may be empty and have several lines: trims
@@ -72,6 +83,15 @@ pub enum RoomTextError {
         /// `title` or `description`.
         what: &'static str,
     },
+    /// The title has an invisible character.
+    #[error("the title of the room must not contain invisible characters")]
+    HiddenInTitle,
+    /// The title has too many combining marks on one letter, or one on none.
+    #[error("the title of the room must not contain more than {MARKS_MAX} marks on one letter")]
+    MarksInTitle,
+    /// The title looks like the name or the title of a room of the settings.
+    #[error("the title looks too much like that of another room, please take another")]
+    LooksLikeAnother,
 }
 
 /// Parses the name of a new open room.
@@ -79,17 +99,33 @@ pub enum RoomTextError {
 /// # Errors
 ///
 /// [`NewRoomNameError`] for `.` and `..`, which cannot stand in an address, for a blank
-/// name, for names of the [server's](RoomName::is_made_by_server), and for what
+/// name, for names of the [server's](RoomName::is_made_by_server), for invisible characters
+/// and more than [`MARKS_MAX`] combining marks on one letter, and for what
 /// [`RoomName::parse`] refuses.
 pub fn parse_new_room_name(input: &str) -> Result<RoomName, NewRoomNameError> {
-    if input.trim().is_empty() {
+    if input.is_empty() {
         return Err(NewRoomNameError::Blank);
     }
-    if matches!(input, "." | "..") {
+    let name = RoomName::parse(input).map_err(NewRoomNameError::Room)?;
+    check_room_name(&name).map(|()| name)
+}
+
+/// Checks the name of a new open room.
+pub(crate) fn check_room_name(name: &RoomName) -> Result<(), NewRoomNameError> {
+    let text = name.as_str();
+    if text.trim().is_empty() {
+        return Err(NewRoomNameError::Blank);
+    }
+    if matches!(text, "." | "..") {
         return Err(NewRoomNameError::Dots);
     }
-    let name = RoomName::parse(input).map_err(NewRoomNameError::Room)?;
-    if name.is_made_by_server() { Err(NewRoomNameError::MadeByServer) } else { Ok(name) }
+    if name.is_made_by_server() {
+        return Err(NewRoomNameError::MadeByServer);
+    }
+    if has_hidden(text, NameOf::Room) {
+        return Err(NewRoomNameError::Hidden);
+    }
+    if has_stacked_marks(text) { Err(NewRoomNameError::Marks) } else { Ok(()) }
 }
 
 /// Why a text cannot be the name of a new open room. The sentences are shown to people.
@@ -104,6 +140,15 @@ pub enum NewRoomNameError {
     /// The name is one that the server makes.
     #[error("names that begin with ~ are made by the server")]
     MadeByServer,
+    /// The name has an invisible character.
+    #[error("room name must not contain invisible characters")]
+    Hidden,
+    /// The name has too many combining marks on one letter, or one on none.
+    #[error("room name must not contain more than {MARKS_MAX} marks on one letter")]
+    Marks,
+    /// The name looks like the name or the title of a room of the settings.
+    #[error("room name looks too much like that of another room, please take another")]
+    LooksLikeAnother,
     /// No room can have the name.
     #[error(transparent)]
     Room(RoomNameError),
@@ -119,10 +164,9 @@ pub fn room_name_of_title(title: &str, attempt: u32) -> RoomName {
     let mut is_word = false;
     for c in title.nfc().flat_map(char::to_lowercase) {
         let group = c.general_category_group();
-        let is_letter = matches!(
-            group,
-            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Mark | GeneralCategoryGroup::Number
-        );
+        let is_letter = matches!(group, GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
+            // A mark without its letter would be drawn over the hyphen.
+            || (is_word && group == GeneralCategoryGroup::Mark);
         if is_letter || (c.is_emoji_char() && group == GeneralCategoryGroup::Symbol) {
             let begins = !is_word && !name.is_empty();
             if chars + usize::from(begins) + 1 + suffix.len() > ROOM_NAME_MAX_CHARS {
@@ -163,8 +207,24 @@ mod tests {
         for bad in ["a\nb", "a\0b", "a\u{7f}b", "a\u{202E}b", "a\u{2066}b", "a\u{2028}b"] {
             assert_eq!(parse_room_title(bad), Err(RoomTextError::Control { what: "title" }), "{bad:?}");
         }
+        for bad in ["a\u{200B}b", "a\u{3164}b", "a\u{E0061}", "a\u{FE0F}", "a\u{200E}b", "a\u{2800}b"] {
+            assert_eq!(parse_room_title(bad), Err(RoomTextError::HiddenInTitle), "{bad:?}");
+        }
+        for bad in ["a\u{301}\u{302}\u{303}\u{304}\u{330}\u{331}", "\u{301}a"] {
+            assert_eq!(parse_room_title(bad), Err(RoomTextError::MarksInTitle), "{bad:?}");
+        }
         // A joiner belongs to the spelling of Persian words, and to emoji.
-        for good in ["می\u{200C}خواهم", "👩\u{200D}💻", "A/B – 50 %"] {
+        for good in [
+            "می\u{200C}خواهم",
+            "👩\u{200D}💻",
+            "❤\u{FE0F}\u{200D}🔥 Team",
+            "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+            "A/B – 50 %",
+            "مُحَمَّدٌ",
+            "Tiếng Việt",
+            "हिन्दी",
+            "ภาษาไทย",
+        ] {
             assert_eq!(parse_room_title(good).unwrap(), good);
         }
     }
@@ -188,6 +248,9 @@ mod tests {
             ("..", "a room cannot have the name . or .."),
             ("~x", "names that begin with ~ are made by the server"),
             ("a\nb", "room name must not contain control characters"),
+            ("a\u{202E}b", "room name must not contain invisible characters"),
+            ("\u{3164}", "room name must not contain invisible characters"),
+            ("\u{a0}", "room name must not be blank"),
         ] {
             assert_eq!(parse_new_room_name(bad).unwrap_err().to_string(), error, "{bad:?}");
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_auth::{PasswordRule, SignInLimits};
-use chat_core::{RoomName, RoomTextError, Skeleton, parse_room_description};
+use chat_core::{ReservedNames, RoomName, RoomTextError, parse_room_description};
 use chat_files::FilesLocation;
 use chat_shard::ShardOptions;
 use chat_store::Retention;
@@ -52,10 +52,9 @@ pub struct HttpOptions {
     pub registration_limits: RegistrationLimits,
     /// What new passwords must be like.
     pub password_rule: PasswordRule,
-    /// Skeletons of names that nobody can register, nor a name that is
-    /// [confusable](Skeleton::is_confusable_with) with one. Existing accounts are not
-    /// affected.
-    pub reserved_names: Vec<Skeleton>,
+    /// Names that nobody can register, nor one that could be taken for them. Existing accounts
+    /// are not affected.
+    pub reserved_names: ReservedNames,
 
     /// The folder of the avatars, which is created if it is missing.
     pub uploads_dir: PathBuf,
@@ -154,10 +153,7 @@ impl Default for HttpOptions {
             registration: Registration::Open,
             registration_limits: RegistrationLimits::default(),
             password_rule: PasswordRule::default(),
-            // Names under which one could ask other users for their passwords.
-            reserved_names: ["admin", "administrator", "moderator", "root", "server", "system"]
-                .map(Skeleton::of)
-                .into(),
+            reserved_names: ReservedNames::new(ReservedNames::DEFAULT.iter().copied()),
             uploads_dir: PathBuf::from("uploads"),
             avatar_max_bytes: 10 * 1024 * 1024,
             avatar_uploads_max: 64,

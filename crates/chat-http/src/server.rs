@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_auth::Network;
-use chat_core::SessionId;
+use chat_core::{RoomLooks, SessionId};
 use chat_shard::{FilesHook, Shards, now_ms};
 use chat_store::StoreError;
 use hyper::Request;
@@ -95,6 +95,8 @@ impl Server {
             cause: files::as_io(error),
         })?;
         announce_files(&mut options, &files);
+        options.shards.hub.room_looks =
+            RoomLooks::of(options.rooms.iter().map(|room| (&room.name, room.title.as_str())));
         let rooms: Vec<_> =
             options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
         parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;

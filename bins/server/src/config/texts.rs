@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chat_core::{RateLimit, Skeleton, Username};
+use chat_core::{RateLimit, ReservedNames, Username};
 use ipnet::IpNet;
 
 /// Reads `BURST,PER_SECOND`, or `off` as `None`.
@@ -26,10 +26,10 @@ pub(super) fn message_rate(text: &str) -> Result<Option<RateLimit>, String> {
 const RATE_MAX: u32 = 1_000_000;
 
 /// Reads names that are separated by commas. An empty text has none.
-pub(super) fn reserved_names(text: &str) -> Result<Vec<Skeleton>, String> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let skeletons = names.map(|name| Username::parse(name).map(|name| Skeleton::of(name.as_str())));
-    skeletons.collect::<Result<_, _>>().map_err(|error| error.to_string())
+pub(super) fn reserved_names(text: &str) -> Result<ReservedNames, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Username::parse);
+    let names = names.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    Ok(ReservedNames::new(names.iter().map(Username::as_str)))
 }
 
 /// Reads addresses and networks that are separated by commas.

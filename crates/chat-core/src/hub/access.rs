@@ -18,7 +18,9 @@ impl Hub {
         match room.info() {
             Knowledge::Info(info) => info.access == Access::Closed,
             Knowledge::New => {
-                room.name().is_made_by_server() || self.options.room_creation != RoomCreation::Everybody
+                room.name().is_made_by_server()
+                    || self.options.room_creation != RoomCreation::Everybody
+                    || self.options.room_looks.check_new_name(room.name()).is_err()
             }
             Knowledge::Nothing => true,
         }
@@ -55,11 +57,16 @@ impl Hub {
         let is_allowed = access.may_read(&check.room)
             && (access.info.is_some() || may_open)
             && (!is_closed || access.role.is_some());
+        // A room that is there keeps a name that no new one may have.
+        let bad_name = match &access.info {
+            None => self.options.room_looks.check_new_name(&check.room).err(),
+            Some(_) => None,
+        };
         let Some(join) = self.clients.join_in(id, slot).filter(|join| join.asks(check.question)) else {
             return self.learn_membership(slot, user, access, check.is_over);
         };
         let histories = join.take_histories();
-        if join.end_asking(is_allowed) {
+        if join.end_asking(is_allowed && bad_name.is_none()) {
             // The rooms of other users were read with their `hello`.
             if let Some(role) = access.role.filter(|_| !check.is_over)
                 && !self.users[user].knows_memberships()
@@ -72,8 +79,13 @@ impl Hub {
             self.catch_up(id, slot, out);
             self.end_deferred(id, histories, None, out);
         } else {
-            self.end_deferred(id, histories, Some((ErrorCode::Forbidden, MAY_NOT_READ)), out);
-            self.forbid_join(id, slot, out);
+            let bad_name = bad_name.filter(|_| is_allowed).map(|error| error.to_string());
+            let refusal = match &bad_name {
+                Some(message) => (ErrorCode::BadRequest, message.as_str()),
+                None => (ErrorCode::Forbidden, MAY_NOT_READ),
+            };
+            self.end_deferred(id, histories, Some(refusal), out);
+            self.refuse_join(id, slot, refusal, out);
         }
         self.update_pause(id, out);
     }
@@ -98,8 +110,14 @@ impl Hub {
         }
     }
 
-    /// Refuses a client's join: its user may not read the room.
-    fn forbid_join(&mut self, id: ClientId, slot: RoomSlot, out: &mut Outputs) {
+    /// Refuses a client's join: its user may not read the room, or not open one of this name.
+    fn refuse_join(
+        &mut self,
+        id: ClientId,
+        slot: RoomSlot,
+        (code, message): (ErrorCode, &str),
+        out: &mut Outputs,
+    ) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let user = client.user();
         let Some(mut joined) = client.take_room(slot) else { return };
@@ -107,7 +125,7 @@ impl Hub {
         let about = joined.join.take_about();
         self.leave(id, user, joined, out);
         match is_v2 {
-            true => self.refuse(id, ErrorCode::Forbidden, MAY_NOT_READ, &about, None),
+            true => self.refuse(id, code, message, &about, None),
             false => self.close(id, CloseCode::Removed, out),
         }
     }

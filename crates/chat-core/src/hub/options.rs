@@ -8,7 +8,7 @@ use super::rate::RateLimit;
 use super::rooms::RecentLimits;
 use crate::frame::Encoding;
 use crate::frame::v2::{FEATURES, Feature};
-use crate::{ChangeRules, Framing};
+use crate::{ChangeRules, Framing, RoomLooks};
 
 /// The options of a hub. The defaults suit a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct HubOptions {
     pub user_memberships_max: usize,
     /// Who may open a room by a name that no room has.
     pub room_creation: RoomCreation,
+    /// The rooms of the settings: nobody opens a room whose name looks like one of them.
+    pub room_looks: RoomLooks,
     /// The limits for changes of messages.
     pub change_rules: ChangeRules,
     /// A client that has not taken within this time that it may not read a room any more
@@ -208,6 +210,7 @@ impl Default for HubOptions {
             hello_rooms: 200,
             user_memberships_max: 1_000,
             room_creation: RoomCreation::Everybody,
+            room_looks: RoomLooks::default(),
             change_rules: ChangeRules::default(),
             removal_timeout_ms: 400,
             history_max: 100,

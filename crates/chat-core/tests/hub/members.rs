@@ -1,6 +1,8 @@
 //! Rooms with members: who may join, and what becomes of clients when that changes.
 
-use chat_core::{Access, Actor, ClientId, Input, Role, RoomInfo, RoomName, RoomPatch, WantedChange};
+use chat_core::{
+    Access, Actor, ClientId, Input, Role, RoomInfo, RoomLooks, RoomName, RoomPatch, WantedChange,
+};
 use serde_json::json;
 
 use crate::harness::{Scenario, name};
@@ -40,6 +42,25 @@ fn put(user: &str) -> WantedChange {
 fn codes(scenario: &mut Scenario, client: ClientId) -> Vec<String> {
     let frames = scenario.frames(client);
     frames.iter().filter(|frame| frame["type"] == "error").map(|frame| frame["code"].to_string()).collect()
+}
+
+#[test]
+fn nobody_opens_a_room_that_looks_like_one_of_the_settings() {
+    let random = RoomName::parse("random").expect("a good name");
+    let looks = RoomLooks::of([(&random, "Anything")]);
+    let mut scenario = Scenario::with(|options| options.room_looks = looks);
+    create(&mut scenario, "Random", Access::Open, &[]);
+    let carol = scenario.open_v2("carol");
+    scenario.frames(carol);
+    for bad in ["rаndom", "anything", "a\u{202E}b", " "] {
+        scenario.join(carol, bad);
+        assert_eq!(codes(&mut scenario, carol), ["\"bad_request\""], "{bad:?}");
+    }
+    // One that is there stays what it is.
+    for good in ["random", "Random"] {
+        scenario.join(carol, good);
+        assert_eq!(codes(&mut scenario, carol), [""; 0], "{good}");
+    }
 }
 
 #[test]

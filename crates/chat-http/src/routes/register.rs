@@ -1,7 +1,7 @@
 //! `POST /api/register`
 
 use chat_auth::HashFor;
-use chat_core::{SecretHash, Skeleton};
+use chat_core::SecretHash;
 use chat_pictures::PictureFor;
 use chat_shard::now_ms;
 use chat_store::{NewUser, StoreError};
@@ -52,8 +52,7 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
         }
     }
     app.options.password_rule.check(&password, |text| username.is_written_as(text))?;
-    let skeleton = Skeleton::of(username.as_str());
-    if app.options.reserved_names.iter().any(|reserved| reserved.is_confusable_with(&skeleton)) {
+    if app.options.reserved_names.covers(&username) {
         return Err(HttpError::NameReserved);
     }
     app.parts.users.check_new_name(&username).await?;

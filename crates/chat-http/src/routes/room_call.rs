@@ -134,9 +134,16 @@ pub(super) async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<
 ///
 /// # Errors
 ///
-/// [`HttpError::NotMember`], [`HttpError::RoomCreation`], [`HttpError::Store`].
+/// [`HttpError::NotMember`], [`HttpError::RoomCreation`], [`HttpError::NewRoomName`],
+/// [`HttpError::Store`].
 pub(super) async fn check_entry(app: &Arc<App>, me: &SignedIn, room: &RoomName) -> Result<(), HttpError> {
     let access = access(app, me, room).await?;
-    let may_open = access.is_administrator || app.options.shards.hub.room_creation == RoomCreation::Everybody;
-    if access.info.is_some() || may_open { Ok(()) } else { Err(HttpError::RoomCreation) }
+    if access.info.is_some() {
+        return Ok(());
+    }
+    let options = &app.options.shards.hub;
+    if !access.is_administrator && options.room_creation != RoomCreation::Everybody {
+        return Err(HttpError::RoomCreation);
+    }
+    Ok(options.room_looks.check_new_name(room)?)
 }

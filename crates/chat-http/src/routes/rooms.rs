@@ -187,12 +187,15 @@ async fn answer_with(
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct NewRoom {
-    /// Trimmed, brought to NFC; then 1 to 64 characters, none of them a control character.
+    /// Trimmed, brought to NFC; then 1 to 64 characters, none of them a control or invisible
+    /// character, and at most 4 combining marks on one letter. It does not look like the title or
+    /// name of a room of the settings.
     #[serde(default)]
     title: String,
-    /// The name of an open room: 1 to 64 characters, none of them a control character, not
-    /// `.` or `..`, and not beginning with `~`. Without it, the server makes one from the
-    /// title. A closed room has none to give.
+    /// The name of an open room: 1 to 64 characters, none of them a control or invisible
+    /// character, not `.` or `..`, not beginning with `~`, and not looking like the name or title
+    /// of a room of the settings. Without it, the server makes one from the title. A closed room
+    /// has none to give.
     name: Option<String>,
     /// Trimmed, brought to NFC; then at most 500 characters. Line ends are the only control
     /// characters.
@@ -223,11 +226,17 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
         access,
         archived: false,
     };
+    let looks = &app.options.shards.hub.room_looks;
+    looks.check_title(&info.title, None)?;
     let members = new_members(&new.members)?;
     let name = match (access, new.name.as_deref()) {
         (Access::Closed, None) => Some(name_of_closed()),
         (Access::Closed, Some(_)) => return Err(HttpError::NameOfClosedRoom),
-        (Access::Open, Some(name)) => Some(parse_new_room_name(name)?),
+        (Access::Open, Some(name)) => {
+            let name = parse_new_room_name(name)?;
+            looks.check_new_name(&name)?;
+            Some(name)
+        }
         (Access::Open, None) => None,
     };
     room_call::count_change(&app, &me.user)?;
@@ -270,6 +279,10 @@ async fn create_by_title(
     let attempts = (1..NUMBERED_NAMES_MAX).chain([rand::random_range(10_000..u32::MAX)]);
     for attempt in attempts {
         let name = room_name_of_title(title, attempt);
+        // The title differed from that of another room only in what a name does not have.
+        if app.options.shards.hub.room_looks.check_new_name(&name).is_err() {
+            continue;
+        }
         match app.shards.change(wanted(name.clone())).await {
             Err(ChangeError::Refused(ChangeRefused::Exists)) => {}
             result => return Ok(result.map(|()| name)?),
@@ -312,7 +325,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     let body = json::read(&call.app, request).await?;
     let changes: RoomChanges = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     let patch = RoomPatch {
-        title: changes.title.as_deref().map(parse_room_title).transpose()?,
+        title: changes.title.map(|title| new_title(&call, title)).transpose()?,
         description: changes.description.as_deref().map(parse_room_description).transpose()?,
         access: changes.access.map(Access::from),
         archived: changes.archived,
@@ -321,6 +334,16 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     call.make(WantedChange::Change { room, patch, by }).await?;
     let room = call.app.parts.rooms.find_room(&call.room).await?.ok_or(ChangeRefused::NoRoom)?;
     answer_with(StatusCode::OK, &call.app, &room, call.access.role).await
+}
+
+/// Parses the new title of a room. One that it has already is as good as it was.
+fn new_title(call: &RoomCall, title: String) -> Result<String, HttpError> {
+    if call.access.info.as_ref().is_some_and(|info| info.title == title) {
+        return Ok(title);
+    }
+    let title = parse_room_title(&title)?;
+    call.app.options.shards.hub.room_looks.check_title(&title, Some(&call.room))?;
+    Ok(title)
 }
 
 #[cfg(test)]

@@ -212,7 +212,7 @@ pub(super) fn note_refused(app: &App, address: ClientAddress, refused: &SignInRe
 
 /// A text that is the same for all spellings with which [`find`] finds one account.
 fn folded_name(written: &str) -> String {
-    let name = Username::parse(written).or_else(|_| Username::known(written));
+    let name = Username::typed(written).or_else(|_| Username::known(written));
     name.map_or_else(|_| written.to_owned(), |name| name.folded_case())
 }
 
@@ -221,7 +221,7 @@ fn folded_name(written: &str) -> String {
 /// account matches. One query for every name, so that its time does not show which names
 /// have accounts.
 async fn find(app: &App, written: &str) -> Result<Option<User>, HttpError> {
-    let (typed, name) = match (Username::known(written), Username::parse(written)) {
+    let (typed, name) = match (Username::known(written), Username::typed(written)) {
         (Ok(typed), Ok(name)) => (typed, name),
         // An account of the original chat may have a name that cannot be registered.
         (Ok(name), Err(_)) | (Err(_), Ok(name)) => (name.clone(), name),

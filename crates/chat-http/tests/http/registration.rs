@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chat_core::Skeleton;
+use chat_core::{ReservedNames, Username};
 use chat_http::Registration;
+use chat_store::{NewUser, UserRepository as _};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::{Chat, FORM, Reply};
@@ -39,14 +40,81 @@ async fn of_two_registrations_at_once_the_later_is_refused_in_the_same_way() {
 #[tokio::test]
 async fn some_names_are_reserved() {
     let chat = Chat::start().await;
-    for name in ["admin", "Admin", "аdmin", "root", "SYSTEM", "server", "m0derator", "administrator"] {
+    for name in [
+        "admin",
+        "Admin",
+        "аdmin",
+        "root",
+        "SYSTEM",
+        "server",
+        "m0derator",
+        "administrator",
+        "admin1",
+        "system.",
+        "sys tem",
+        "support",
+        "everyone",
+        "all",
+        "Система",
+        "Администратор",
+        "Модератор",
+        "Поддержка",
+    ] {
         assert_eq!(chat.register(name, "password").await.refusal(), (400, RESERVED.to_owned()), "{name}");
     }
-    assert_eq!(chat.register("administer", "password").await.status, 200);
+    for name in ["administer", "ALI"] {
+        assert_eq!(chat.register(name, "password").await.status, 200, "{name}");
+    }
 
-    let chat = Chat::with(|options| options.reserved_names = vec![Skeleton::of("Хозяин")]).await;
+    let chat = Chat::with(|options| options.reserved_names = ReservedNames::new(["Хозяин"])).await;
     assert_eq!(chat.register("хозяин", "password").await.refusal(), (400, RESERVED.to_owned()));
     assert_eq!(chat.register("admin", "password").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_name_can_be_seen_and_called() {
+    let chat = Chat::start().await;
+    for (name, refusal) in [
+        ("...", "username must have a letter, a digit or an emoji"),
+        ("· ·", "username must have a letter, a digit or an emoji"),
+        (
+            "Z\u{335}\u{321}\u{327}\u{322}\u{328}algo",
+            "username must not contain more than 4 marks on one letter",
+        ),
+        ("ali\u{202E}ce", "username must not contain control or invisible characters"),
+        ("bob1\u{FE0F}", "username must not contain control or invisible characters"),
+    ] {
+        assert_eq!(chat.register(name, "password").await.refusal(), (400, refusal.to_owned()), "{name:?}");
+    }
+    for name in ["Nguyễn Thị Ánh", "श्रीमती", "กำลังที่", "مُحَمَّدٌ", "J. R. R.", "👩\u{200D}💻"]
+    {
+        assert_eq!(chat.register(name, "password").await.status, 200, "{name}");
+    }
+}
+
+/// Accounts that are older than the rules for names.
+#[tokio::test]
+async fn an_account_whose_name_cannot_be_registered_any_more_signs_in() {
+    let chat = Chat::start().await;
+    assert_eq!(chat.register("alice", "password").await.status, 200);
+    let alice = chat.store.memory.find_user(&Username::known("alice").unwrap()).await.unwrap().unwrap();
+    for name in ["...", "Z\u{335}\u{321}\u{327}\u{322}\u{328}algo", "sys tem", "Система", "bob1\u{FE0F}"]
+    {
+        let name = Username::known(name).unwrap();
+        let older = NewUser {
+            name: name.clone(),
+            password_hash: alice.password_hash.clone(),
+            avatar: None,
+            created_at_ms: 0,
+        };
+        chat.store.memory.create_user(&older).await.unwrap();
+        for written in [name.to_string(), format!(" {name} ")] {
+            // White space was cut off only where the rest could be typed.
+            let is_typed = Username::typed(&written).is_ok() || written == name.as_str();
+            let status = chat.login(&written, "password").await.status;
+            assert_eq!(status, if is_typed { 200 } else { 401 }, "{written:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use chat_auth::{PasswordsOptions, TokenOptions};
-use chat_core::{RoomCreation, Username};
-use chat_store::UserRepository as _;
+use chat_core::{RoomCreation, RoomName, Username};
+use chat_store::{RoomRepository as _, UserRepository as _};
 use serde_json::{Value, json};
 
 use crate::external_tokens::signed;
@@ -294,6 +294,75 @@ async fn only_administrators_create_rooms_if_that_is_set() {
     let _open = Wire::open(&chat, "new", &alice).await;
     chat.create_room(&alice, json!({ "title": "Made" })).await;
     Wire::open(&chat, "made", &bob).await;
+}
+
+#[tokio::test]
+async fn a_new_room_is_no_impostor_and_can_be_seen() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    let create = async |new: Value| chat.json("POST", "/api/rooms", &alice, new).await.refusal();
+    let looks = "looks too much like that of another room, please take another";
+    let invisible = "must not contain invisible characters";
+    for (name, refusal) in [
+        ("Default", looks),
+        ("dеfault", looks),
+        ("ran-dom", looks),
+        ("a\u{202E}b", invisible),
+        ("a\u{3164}", invisible),
+        ("\u{E0041}a", invisible),
+        ("\u{a0}", "must not be blank"),
+        ("e\u{301}\u{301}\u{301}\u{301}\u{301}", "must not contain more than 4 marks on one letter"),
+    ] {
+        let refusal = (400, format!("room name {refusal}"));
+        assert_eq!(create(json!({ "title": "x", "name": name })).await, refusal, "{name:?}");
+        // The same rule for a room that is opened by its name.
+        let handshake = only_handshake(&chat, &format!("/ws?room={}", encoded(name)), &[("Cookie", &alice)]);
+        assert_eq!(chat.raw(handshake.as_bytes()).await.refusal(), refusal, "{name:?}");
+        let mut wire = Wire::open_v2(&chat, &alice).await;
+        wire.send(&json!({ "type": "join", "room": name, "ref": "j" })).await;
+        let error = wire.next_of("error").await;
+        assert_eq!((&error["code"], &error["ref"]), (&json!("bad_request"), &json!("j")), "{name:?}");
+        assert_eq!(error["message"], refusal.1, "{name:?}");
+    }
+    for (title, refusal) in [
+        ("Random", "the title looks too much like that of another room, please take another"),
+        ("a\u{200B}b", "the title of the room must not contain invisible characters"),
+        ("a\u{202E}b", "the title of the room must not contain control characters"),
+        ("\u{3164} ", "a room needs a title"),
+    ] {
+        for access in ["open", "closed"] {
+            let new = json!({ "title": title, "access": access });
+            assert_eq!(create(new).await, (400, refusal.to_owned()), "{title:?}");
+        }
+    }
+    // A title whose name would look like that of another room gets a name with a number.
+    let room = chat.create_room(&alice, json!({ "title": "rаndom!" })).await;
+    assert_eq!(room, "rаndom-2");
+    let titled = |title: &str| json!({ "title": title });
+    assert_eq!(chat.json("PATCH", &path(&room), &alice, titled("Random")).await.status, 400);
+    for title in ["rаndom!", "❤\u{FE0F}\u{200D}🔥 Tiếng Việt", "ภาษาไทย", "می\u{200C}خواهم"]
+    {
+        assert_eq!(chat.json("PATCH", &path(&room), &alice, titled(title)).await.status, 200, "{title}");
+    }
+    Wire::open(&chat, "random", &alice).await;
+}
+
+/// Rooms that are older than the rules for names and titles.
+#[tokio::test]
+async fn a_room_that_could_not_be_opened_any_more_goes_on() {
+    let chat = Chat::start().await;
+    let alice = chat.sign_in("alice").await;
+    for name in ["Random", "a\u{202E}b"] {
+        let room = (RoomName::parse(name).unwrap(), "a\u{200B}b".to_owned());
+        chat.store.memory.add_rooms(&[room], 1).await.unwrap();
+        Wire::open(&chat, &encoded(name), &alice).await;
+        let mut wire = Wire::open_v2(&chat, &alice).await;
+        wire.send(&json!({ "type": "join", "room": name })).await;
+        wire.next_of("joined").await;
+        promote(&chat, "alice").await;
+        let same = json!({ "title": "a\u{200B}b", "description": "older" });
+        assert_eq!(chat.json("PATCH", &path(name), &alice, same).await.status, 200, "{name:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chat_auth::{HashCost, PasswordsOptions};
-use chat_core::Username;
+use chat_core::{ReservedNames, Username};
 use chat_store::{NewUser, SessionRepository as _, User, UserRepository as _};
 use serde_json::json;
 
@@ -150,7 +150,7 @@ async fn many_successful_sign_ins_at_once_are_allowed() {
 
 #[tokio::test]
 async fn an_account_with_a_reserved_name_signs_in() {
-    let chat = Chat::with(|options| options.reserved_names.clear()).await;
+    let chat = Chat::with(|options| options.reserved_names = ReservedNames::default()).await;
     assert_eq!(chat.register("admin", "password").await.status, 200);
     let hash = chat.store.memory.find_user(&Username::known("admin").unwrap()).await.unwrap().unwrap();
     let chat = Chat::start().await;
