@@ -31,14 +31,14 @@ const me = byId("me", HTMLButtonElement);
 
 showLanguage();
 // The first view needs its code more than the fonts.
-setTimeout(() => import("./view/fonts.js").then(({ wantFonts }) => wantFonts(() => chatCode !== null || chat !== null)).catch(() => {}), 300);
+setTimeout(() => import("./view/fonts.js").then(({ wantFonts }) => wantFonts(() => chatCode !== null || chat !== null)).catch(() => {}), chatCode ? LATER_AFTER_MS : 300);
 if (TOUCH.matches) import("./view/keyboard.js").then(({ fitKeyboard }) => fitKeyboard(), () => {});
 start();
 
 document.addEventListener("click", async ({ target }) => {
   const choice = target instanceof Element ? target.closest("[data-language]") : null;
   const chosen = choice instanceof HTMLElement ? choice.dataset.language : "";
-  if (chosen === "ru" || chosen === "en") {
+  if (chosen) {
     await setLanguage(chosen);
     showLanguage();
   }

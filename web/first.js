@@ -15,7 +15,7 @@
     root.dataset.accent = JSON.parse(read("server"))?.accent ?? "";
   } catch {}
   const preferred = [read("language"), ...navigator.languages].map((tag) => (tag ?? "").slice(0, 2).toLowerCase());
-  root.lang = preferred.find((tag) => tag === "ru" || tag === "en") ?? "en";
+  root.lang = preferred.find((tag) => document.getElementById(`${tag}-code`)) ?? "en";
   for (const part of [...(read("fonts") ? ["fonts"] : []), root.lang, ...(read("user") ? ["chat"] : ["door", `${root.lang}-later`])]) {
     document.head.append(document.getElementById(`${part}-code`).content.cloneNode(true));
   }

@@ -7,10 +7,9 @@
 
 /** Settings of this browser, for all its users. */
 export const settings = {
-  /** @returns {"ru" | "en" | null} */
+  /** @returns {string | null} */
   get language() {
-    const found = read("language");
-    return found === "ru" || found === "en" ? found : null;
+    return read("language");
   },
   set language(value) {
     write("language", value);

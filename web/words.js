@@ -2,11 +2,10 @@
 
 import { settings } from "./settings.js";
 
-/** @typedef {"ru" | "en"} Language */
-/** @typedef {typeof import("./words/ru.js").ru & typeof import("./words/ru-later.js").ruLater} Words */
+/** @typedef {typeof import("./words/ru/first.js").first & typeof import("./words/ru/later.js").later} Words */
 
-/** The language of the page, at first the one that `first.js` has chosen. @type {Language} */
-export let language = document.documentElement.lang === "ru" ? "ru" : "en";
+/** The language of the page, at first the one that `first.js` has chosen: the name of a folder of `words`. */
+export let language = document.documentElement.lang;
 /** Whether the words are wanted that the first view of the chat does without. */
 let isLaterWanted = false;
 /** Ends when all words are there that were wanted. @type {Promise<void>} */
@@ -23,7 +22,7 @@ let numbers = new Intl.NumberFormat("ru");
 
 showDates();
 
-/** @param {Language} next */
+/** @param {string} next */
 export async function setLanguage(next) {
   await load(next);
   settings.language = next;
@@ -42,7 +41,7 @@ export async function wantLaterWords() {
 
 /**
  * Loads the words of a language, once all earlier loads are done.
- * @param {Language} [next]
+ * @param {string} [next]
  */
 function load(next) {
   loading = loading
@@ -115,16 +114,12 @@ export function titleOf(name, title) {
 }
 
 /**
- * @param {Language} language
+ * @param {string} language
  * @returns {Promise<Words>} without the later ones until they are wanted
  */
 async function wordsOf(language) {
-  const isRussian = language === "ru";
-  const [first, later] = await Promise.all([
-    isRussian ? import("./words/ru.js").then(({ ru }) => ru) : import("./words/en.js").then(({ en }) => en),
-    isLaterWanted && (isRussian ? import("./words/ru-later.js").then(({ ruLater }) => ruLater) : import("./words/en-later.js").then(({ enLater }) => enLater)),
-  ]);
-  return /** @type {Words} */ ({ ...first, ...later });
+  const [{ first }, { later }] = await Promise.all([import(`./words/${language}/first.js`), isLaterWanted ? import(`./words/${language}/later.js`) : { later: {} }]);
+  return { ...first, ...later };
 }
 
 /** The browser's own variant of the language, with its 12 or 24 hours. */

@@ -20,6 +20,7 @@ import { isMessage } from "./changes.js";
  * @property {number} top the last number that `unread` counts
  * @property {number} at when its last message was written, Unix seconds
  * @property {number} arrival orders places whose `at` is the same
+ * @property {number} rose the higher, the later it became unread
  * @property {number | null} read the number up to which the user has read; null: what there is counts as read
  * @property {number} unread messages of others after `read`; `UNREAD_MAX`: that many or more
  * @property {number} mentions those of them that mention the user
@@ -89,6 +90,7 @@ export class Account {
         top: 0,
         at: 0,
         arrival: 0,
+        rose: 0,
         read: isRoom ? null : 0,
         unread: 0,
         mentions: 0,
@@ -142,7 +144,7 @@ export class Account {
     const isNew = !this.places.has(key);
     const place = this.of(key);
     const known = place.read;
-    Object.assign(place, { title, access, archived, role, top, at, arrival, news: [] });
+    Object.assign(place, { title, access, archived, role, top, at, arrival, rose: arrival, news: [] });
     if (!this.#unsaidLevels.has(key)) place.level = level ?? place.level;
     if (!this.isKept) {
       // An older server has no marks: what was there when the page was opened counts as read.
@@ -371,6 +373,7 @@ export class Account {
    * @param {News} news
    */
   #add(place, news) {
+    if (place.unread === 0) place.rose = this.#arrivals;
     increase(place, news);
     place.news.push(news);
     if (place.news.length > UNREAD_MAX) place.news.shift();
@@ -407,22 +410,23 @@ export class Account {
 
 /**
  * The order in which places are listed: unread ones first, those with a mention
- * before others, and then the latest.
+ * before others, and then the latest. Unread ones keep their order while more is written
+ * in them, so that lines do not move under the hand of the reader.
  * @param {Place[]} places
  * @param {Key | null} current the one that is open: what is new in it is in view, and moves nothing
  */
 export function inOrder(places, current) {
   const rank = (/** @type {Place} */ place) => (place.key === current || !isLoud(place) ? 0 : place.mentions > 0 ? 2 : 1);
-  return places.toSorted((a, b) => rank(b) - rank(a) || b.at - a.at || b.arrival - a.arrival);
+  return places.toSorted((a, b) => rank(b) - rank(a) || (rank(a) > 0 ? b.rose - a.rose : b.at - a.at || b.arrival - a.arrival));
 }
 
 /**
  * Whether there is something unread that the user wants to know of: where nothing is
- * to be notified, only mentions are.
+ * to be notified, only mentions are, and of an archived room nothing is.
  * @param {Place} place
  */
-export function isLoud({ unread, mentions, level }) {
-  return mentions > 0 || (unread > 0 && level !== "none");
+export function isLoud({ unread, mentions, level, archived }) {
+  return !archived && (mentions > 0 || (unread > 0 && level !== "none"));
 }
 
 /**

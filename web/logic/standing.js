@@ -4,10 +4,11 @@
 
 /**
  * `write`: the box is there. `join`: the user reads as a guest. `archived`: nobody
- * writes. `unmade`: there is no such room, and the user may make it. The others say why the room cannot be read: it is closed to the user
+ * writes. `unmade`: there is no such room, and the user may make it. `nobody`: there is no user of this
+ * name. The others say why the room cannot be read: it is closed to the user
  * (`forbidden`), there is none and the user may not make it (`missing`), the user was
  * `removed`, it was `closed`, or the user has `left` it.
- * @typedef {"write" | "join" | "archived" | "unmade" | "forbidden" | "missing" | "removed" | "closed" | "left"} Standing
+ * @typedef {"write" | "join" | "archived" | "unmade" | "nobody" | "forbidden" | "missing" | "removed" | "closed" | "left"} Standing
  */
 
 /**

@@ -236,7 +236,8 @@ test("levels go both ways, and decide what is notified", () => {
   assert.deepEqual([place(world, "#tea").archived, place(world, "#tea").role, place(world, "#tea").level], [true, "moderator", "mentions"]);
   const wanted = /** @type {const} */ (["all", "mentions", "none"]).map((level) => [false, true].map((isMentioned) => isWanted({ ...place(world, "#tea"), level }, isMentioned)));
   assert.deepEqual(wanted, [[true, true], [false, true], [false, false]]);
-  assert.deepEqual([0, 1].map((mentions) => isLoud({ ...place(world, "#tea"), level: "none", unread: 3, mentions })), [false, true]);
+  assert.deepEqual([0, 1].map((mentions) => isLoud({ ...place(world, "#tea"), archived: false, level: "none", unread: 3, mentions })), [false, true]);
+  assert.ok(!isLoud({ ...place(world, "#tea"), archived: true, level: "all", unread: 3, mentions: 1 }), "an archived room is quiet");
 });
 
 test("unread places stand first, those with a mention before others, then the latest", () => {
@@ -257,6 +258,13 @@ test("unread places stand first, those with a mention before others, then the la
   assert.deepEqual(order("#unread"), ["mentioned", "read, later", "muted", "unread", "same second", "read, earlier"], "the open one stays");
   world.frame({ type: "activity", room: "read, earlier", top: 11, at: 5, new: 0, mentions: 0 });
   assert.deepEqual(order().slice(-2), ["read, earlier", "same second"]);
+  const written = (/** @type {string} */ room, /** @type {number} */ top) => world.frame({ type: "activity", room, top, at: 20 + top, new: 1, mentions: 0 });
+  written("same second", 11);
+  written("read, later", 11);
+  assert.deepEqual(order().slice(0, 4), ["mentioned", "read, later", "same second", "unread"]);
+  written("unread", 11);
+  written("same second", 12);
+  assert.deepEqual(order().slice(0, 4), ["mentioned", "read, later", "same second", "unread"], "no line moves that is unread already");
 });
 
 test("a server without marks leaves them to the page: what was there counts as read", () => {

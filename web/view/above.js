@@ -11,6 +11,7 @@ import { Absent } from "./absent.js";
 import { act } from "./actions.js";
 import { Attach } from "./attach.js";
 import { Browse } from "./browse.js";
+import { DayAbove } from "./day-above.js";
 import { Details } from "./details.js";
 import { DayJump } from "./day-jump.js";
 import { byId } from "./dom.js";
@@ -100,6 +101,7 @@ export class Above {
     this.card = new ProfileCard(client, directory, { ...hooks, uncover: () => this.details.uncover() });
     this.details = new Details(me, client, directory, { ...hooks, leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });
     this.absent = new Absent(directory, hooks.toast);
+    new DayAbove();
     useDrawer(hooks.sidebar);
     useKeys(byId("messages", HTMLElement));
     this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });

@@ -83,7 +83,7 @@ export class Chat {
       },
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (action, item, button) => this.#act(action, item, button),
-      invite: () => this.#useAbove((above) => above.copyLink()),
+      begin: (what) => this.#useAbove((above) => (what === "find" ? above.newTalk.open() : above.copyLink())),
       names: ({ key }) => this.#directory.names(key),
     });
     this.#composer = new Composer({
@@ -403,7 +403,14 @@ export class Chat {
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     addEventListener("blur", () => this.#list.away(), { signal });
     addEventListener("focus", () => this.#list.update(), { signal });
-    document.addEventListener("nobody", () => this.#list.update(), { signal });
+    document.addEventListener(
+      "nobody",
+      () => {
+        this.#list.update();
+        this.#show();
+      },
+      { signal },
+    );
     document.addEventListener("visibilitychange", () => document.hidden || this.#list.update(), { signal });
     navigator.serviceWorker?.addEventListener("message", ({ data }) => this.#goTo(new URL(data, location.href)), { signal });
     addEventListener("online", () => this.#show(), { signal });

@@ -81,12 +81,12 @@ export class Directory {
    * @returns {Line}
    */
   #lineOf(place) {
-    const { key, unread, mentions, access, role } = place;
+    const { key, unread, mentions, access, role, archived } = place;
     return {
       key,
       title: this.titleOf(key),
       unread,
-      isMentioned: mentions > 0,
+      isMentioned: mentions > 0 && !archived,
       isLoud: isLoud(place),
       isClosed: access === "closed",
       isMember: role !== null,

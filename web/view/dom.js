@@ -79,7 +79,10 @@ export async function wantStyle(part) {
   /** @param {string | null} href */
   const find = (href) => document.head.querySelector(`[href="${href}"]`);
   if (!hrefs.every(find)) {
-    document.head.append(content.cloneNode(true));
+    const added = /** @type {DocumentFragment} */ (content.cloneNode(true));
+    // Some are in another template, too.
+    for (const link of added.querySelectorAll("link")) if (find(link.getAttribute("href"))) link.remove();
+    document.head.append(added);
   }
   for (const href of hrefs) {
     const link = find(href);

@@ -2,6 +2,7 @@
 
 import { PictureCrop } from "./crop.js";
 import { symbol } from "./dom.js";
+import { languageButtons } from "./languages.js";
 import { make } from "./make.js";
 import { addSymbols } from "./symbols.js";
 
@@ -48,7 +49,7 @@ export function furnish(door) {
       words,
     ),
     make("div", { class: "card" }, make("div", { class: "segments", role: "group" }, toRegister, toSignIn), register, signIn),
-    make("p", { class: "languages" }, languageButton("ru", "Русский"), " ", languageButton("en", "English")),
+    make("p", { class: "languages" }, ...languageButtons("link")),
   );
   return { register, signIn, logo, title, welcome, words, toRegister, toSignIn, crop, passwordHint };
 }
@@ -100,14 +101,6 @@ function passwordField(form, autocomplete, ...hint) {
     make("p", { class: "error", id: `${id}-error`, role: "alert" }),
     ...hint,
   );
-}
-
-/**
- * @param {string} code
- * @param {string} name
- */
-function languageButton(code, name) {
-  return make("button", { type: "button", class: "link", lang: code, "data-language": code }, name);
 }
 
 const SYMBOLS = {

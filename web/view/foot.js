@@ -7,6 +7,7 @@ import { standingOf } from "../logic/standing.js";
 import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
 import { t } from "../words.js";
+import { isNobody } from "./avatar.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 import { drawing } from "./drawings.js";
 
@@ -67,7 +68,7 @@ export class Foot {
     const hadFocus = this.#composer.contains(document.activeElement) || this.#bar.contains(document.activeElement);
     const isRefused = REFUSED.includes(standing);
     this.#composer.hidden = standing !== "write";
-    this.#bar.hidden = standing === "write" || isRefused;
+    this.#bar.hidden = standing === "write" || standing === "nobody" || isRefused;
     this.#page.hidden = !isRefused;
     if (standing === "join" && key) {
       this.#bar.replaceChildren(...this.#invitation(key, title, room?.members ?? null));
@@ -89,7 +90,10 @@ export class Foot {
    */
   #standing(key) {
     const { account, conversations, rooms: joined, state } = this.#client;
-    if (!key?.startsWith("#") || !account.isKept) {
+    if (key?.startsWith("@")) {
+      return isNobody(key.slice(1)) && account.of(key).top === 0 && this.#client.outbox.of(key).length === 0 ? "nobody" : "write";
+    }
+    if (!key || !account.isKept) {
       return "write";
     }
     if (state !== "open") {

@@ -1,10 +1,10 @@
 // What stands around the rows of a message list: the line above the first row,
-// what is not in the log below the last one, buttons to messages that are not in
-// view, and the day of those that are.
+// what is not in the log below the last one, and buttons to messages that are not in
+// view.
 
 import { dayOf, t } from "../words.js";
 import { isNobody } from "./avatar.js";
-import { button, byId, element } from "./dom.js";
+import { byId, element, want } from "./dom.js";
 import { dayItem, gapItem, messageItem, showState } from "./message.js";
 
 /** @typedef {import("../logic/changes.js").Shown} Shown */
@@ -15,12 +15,11 @@ import { dayItem, gapItem, messageItem, showState } from "./message.js";
 
 export class ListFrame {
   #top = byId("top", HTMLElement);
-  #dayAbove = byId("day-above", HTMLElement);
   #toNewest = byId("to-newest", HTMLButtonElement);
   #toFirstNew = byId("to-first-new", HTMLButtonElement);
   #list;
   #me;
-  #invite;
+  #act;
   /** The elements below the last row, by what they show. @type {Map<string, HTMLElement>} */
   #tail = new Map();
 
@@ -30,12 +29,12 @@ export class ListFrame {
    * @param {object} hooks
    * @param {() => void} hooks.toNewest
    * @param {() => void} hooks.toFirstNew
-   * @param {() => void} hooks.invite the user wants a link to the room
+   * @param {(what: "invite" | "find") => void} hooks.act what the user wants where nothing is written
    */
-  constructor(list, me, { toNewest, toFirstNew, invite }) {
+  constructor(list, me, { toNewest, toFirstNew, act }) {
     this.#list = list;
     this.#me = me;
-    this.#invite = invite;
+    this.#act = act;
     this.#toNewest.addEventListener("click", toNewest);
     this.#toFirstNew.addEventListener("click", toFirstNew);
   }
@@ -51,41 +50,19 @@ export class ListFrame {
     if (this.#top.dataset.shown === shown) {
       return;
     }
-    this.#top.dataset.shown = shown;
-    this.#top.className = `top ${kind} ${isEmpty ? "empty" : ""}`;
-    const isUnknown = !isRoom && isNobody(name);
-    // A link to a closed room invites nobody.
-    const isShared = isRoom && !name.startsWith("~");
-    const hint = isShared ? t.emptyRoomHint : isRoom ? "" : name === this.#me ? t.onlyYou : t.emptyPrivateHint;
-    const lines = {
-      empty: isUnknown
-        ? [element("p", "empty-head", t.nobodyHere), element("p", "", t.nobodyHereHint)]
-        : [element("p", "empty-head", isRoom ? t.emptyRoom : t.emptyPrivate), element("p", "", hint)],
-      loading: [element("p", isEmpty ? "empty-head" : "", obstacle || t.loading)],
-      beginning: [element("p", "", t.beginning)],
-      more: [],
-    }[kind];
-    this.#top.replaceChildren(...lines);
-    if (isEmpty) this.#draw(kind === "loading" ? "offline" : isUnknown ? "nobody" : "quiet");
-    if (kind === "empty" && isShared) {
-      const copy = button("link", t.copyLink);
-      copy.addEventListener("click", () => this.#invite());
-      this.#top.append(copy);
-    } else if (isEmpty && kind === "loading" && obstacle === t.loadedLater) {
-      const again = button("link", t.tryNow);
-      again.addEventListener("click", () => dispatchEvent(new Event("online")));
-      this.#top.append(again);
+    // Another element: one that moved would shift the layout.
+    const top = /** @type {HTMLElement} */ (this.#top.cloneNode());
+    this.#top.replaceWith(top);
+    this.#top = top;
+    top.dataset.shown = shown;
+    top.className = `top ${kind} ${isEmpty ? "empty" : ""}`;
+    const line = { empty: "", loading: obstacle || t.loading, beginning: t.beginning, more: "" }[kind];
+    if (line) top.append(element("p", isEmpty ? "empty-head" : "", line));
+    if (isEmpty && !(kind === "loading" && obstacle !== t.loadedLater)) {
+      const reason = kind === "loading" ? "offline" : isRoom || !isNobody(name) ? "quiet" : "nobody";
+      const where = { isRoom, isShared: isRoom && !name.startsWith("~"), isOwn: name === this.#me };
+      Promise.all([import("./empty.js"), want("later")]).then(([{ furnish }]) => furnish(top, reason, where, this.#act), () => {});
     }
-  }
-
-  /**
-   * Puts a drawing above the words. Its place is kept until it is loaded.
-   * @param {import("./drawings.js").DrawingName} name
-   */
-  #draw(name) {
-    const place = element("div", "empty-drawing");
-    this.#top.prepend(place);
-    import("./drawings.js").then(({ drawing }) => place.append(drawing(name)), () => {});
   }
 
   /**
@@ -142,14 +119,6 @@ export class ListFrame {
     this.#toNewest.ariaLabel = words?.textContent ? null : t.toNewest;
     this.#toFirstNew.hidden = !toFirstNew;
     if (toFirstNew) setText(this.#toFirstNew, `↑ ${t.toFirstNew(unread)}`);
-  }
-
-  /** @param {number | undefined} timestamp of the messages in view, whose day is not in view itself */
-  showDay(timestamp) {
-    // The button stands in the same place.
-    const isShown = timestamp !== undefined && this.#toFirstNew.hidden;
-    this.#dayAbove.classList.toggle("shown", isShown);
-    if (isShown) setText(this.#dayAbove, dayOf(timestamp));
   }
 
   /**

@@ -4,7 +4,7 @@
 
 import { chatTitle } from "../whose.js";
 import { t } from "../words.js";
-import { avatar } from "./avatar.js";
+import { avatar, isNobody } from "./avatar.js";
 import { byId } from "./dom.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -88,6 +88,7 @@ export class Header {
       if (room?.status === "refused") return [client.account.isKept ? "\u00a0" : t.roomRefused, !client.account.isKept];
       return [room && room.online > 0 ? t.hereNow(room.online) : "\u00a0", false];
     }
+    if (isNobody(name)) return ["\u00a0", false];
     if (name === this.#me) return [t.onlyYou, false];
     return [client.isOnline(name) ? `${t.online} · ${t.onlyYouTwo}` : t.onlyYouTwo, false];
   }

@@ -33,14 +33,13 @@ import { Rows } from "./rows.js";
  * @property {(conversation: Conversation) => { readUpTo: number, unread: number }} mark how far the user has read, and how many messages are unread
  * @property {(conversation: Conversation, seq: number) => void} read the reader has seen all up to there
  * @property {(act: string, item: HTMLElement, button: HTMLElement) => void} act a button in a message was pressed
- * @property {() => void} invite the user wants a link to the room
+ * @property {(what: "invite" | "find") => void} begin what the user wants where nothing is written
  * @property {(conversation: Conversation) => Iterable<string>} names of users who may be mentioned
  */
 
 export class MessageList {
   #scroller = byId("scroller", HTMLElement);
   #list = byId("messages", HTMLElement);
-  #top = byId("top", HTMLElement);
   #hooks;
   #rows;
   #frame;
@@ -73,10 +72,10 @@ export class MessageList {
   /** The highest number that was in view. */
   #seenUpTo = 0;
   #isUpdateDue = false;
+  /** Whether this frame, or the next one, takes away the room above short rows. */
+  #isFitting = false;
   /** The day at the last `#update`. */
   #today = today();
-  /** Ends some time after the last scrolling. @type {ReturnType<typeof setTimeout> | undefined} */
-  #scrolling;
 
   /** @param {Hooks} hooks */
   constructor(hooks) {
@@ -85,9 +84,9 @@ export class MessageList {
     this.#frame = new ListFrame(this.#list, hooks.me, {
       toNewest: () => this.toEnd(),
       toFirstNew: () => this.toMessage(this.#readUpTo + 1),
-      invite: () => hooks.invite(),
+      act: hooks.begin,
     });
-    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#scroller.addEventListener("scroll", () => this.update(), { passive: true });
     // The keyboard of a phone makes the scroller smaller when it opens.
     const sizes = new ResizeObserver(() => this.#isFollowing && this.#scrollToEnd());
     sizes.observe(this.#scroller);
@@ -202,26 +201,23 @@ export class MessageList {
   update() {
     if (!this.#isUpdateDue) {
       this.#isUpdateDue = true;
-      requestAnimationFrame(() => {
-        this.#isUpdateDue = false;
-        if (this.#conversation) {
-          this.#update(this.#conversation);
-        }
-      });
+      requestAnimationFrame(() => this.#frameCame());
+    }
+  }
+
+  #frameCame() {
+    if (this.#isFitting) {
+      requestAnimationFrame(() => this.#frameCame());
+      return;
+    }
+    this.#isUpdateDue = false;
+    if (this.#conversation) {
+      this.#update(this.#conversation);
     }
   }
 
   #release() {
     this.#isPressed = false;
-    this.update();
-  }
-
-  #scrolled() {
-    clearTimeout(this.#scrolling);
-    this.#scrolling = setTimeout(() => {
-      this.#scrolling = undefined;
-      this.update();
-    }, SCROLLING_MS);
     this.update();
   }
 
@@ -258,7 +254,6 @@ export class MessageList {
     }
     if (this.#isShort) this.#scrollToEnd();
     this.#showPills(conversation);
-    this.#showDay(conversation);
     this.#reportRead(conversation);
     this.#lastTop = this.#scroller.scrollTop;
   }
@@ -462,18 +457,6 @@ export class MessageList {
     this.#frame.showPills(pillsOf(conversation, this.#rows.range, reader), unseen, this.#unread);
   }
 
-  /**
-   * Shows above the messages which day it is, where that is not in view itself.
-   * @param {Conversation} conversation
-   */
-  #showDay(conversation) {
-    const isWanted = this.#scrolling !== undefined && !this.#isFollowing;
-    const row = isWanted ? this.#rows.at(this.#edge + DAY_PX) : undefined;
-    const label = row?.nodes.find((node) => node.matches(".day"));
-    const isInView = label !== undefined && label.getBoundingClientRect().bottom > this.#edge;
-    this.#frame.showDay(row && !isInView ? conversation.at(row.seq)?.timestamp : undefined);
-  }
-
   /** @param {Conversation} conversation */
   #reportRead(conversation) {
     const isAtEnd = this.#isFollowing && conversation.isAtEnd;
@@ -498,11 +481,14 @@ export class MessageList {
    * @param {boolean} [isAtOnce] whether the room is taken away at once where it is not needed
    */
   #fit(isAtOnce = true) {
-    const height = this.#list.childElementCount > 0 ? this.#list.offsetTop + this.#list.offsetHeight - this.#top.offsetTop : Infinity;
+    const height = this.#list.childElementCount > 0 ? this.#list.offsetTop + this.#list.offsetHeight - byId("top", HTMLElement).offsetTop : Infinity;
     const isShort = height <= this.#scroller.clientHeight;
     if (this.#isShort && !isShort && !isAtOnce) {
+      if (this.#isFitting) return;
+      this.#isFitting = true;
       // In a frame of its own, in which nothing else moves.
       requestAnimationFrame(() => {
+        requestAnimationFrame(() => (this.#isFitting = false));
         const { scrollHeight, scrollTop } = this.#scroller;
         this.#fit();
         this.#scroller.scrollTop = scrollTop - (scrollHeight - this.#scroller.scrollHeight);
@@ -558,6 +544,3 @@ function today() {
 const CLICKED_AFTER_MS = 100;
 /** How long a message that an address names is marked. */
 const TARGET_MS = 2_500;
-/** How far down the day above the messages reaches, and how long it stays. */
-const DAY_PX = 40;
-const SCROLLING_MS = 1_200;

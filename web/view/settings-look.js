@@ -3,11 +3,12 @@
 
 import { settings } from "../settings.js";
 import { language } from "../words.js";
+import { languageButtons } from "./languages.js";
 import { make } from "./make.js";
 
 export class LookPage {
   #themes = THEMES.map(([theme, word]) => make("button", { type: "button", "data-theme-choice": theme, "data-t": word }));
-  #languages = LANGUAGES.map(([code, name]) => make("button", { type: "button", lang: code, "data-language": code }, name));
+  #languages = languageButtons();
   node = make(
     "div",
     {},
@@ -41,9 +42,4 @@ const THEMES = [
   ["", "themeSystem"],
   ["light", "themeLight"],
   ["dark", "themeDark"],
-];
-/** @type {[code: string, name: string][]} */
-const LANGUAGES = [
-  ["ru", "Русский"],
-  ["en", "English"],
 ];

@@ -117,15 +117,15 @@ impl Asset {
     }
 
     /// The response for an unknown address: a page in the visitor's language with a link to
-    /// the chat. As on the page itself, visitors who prefer neither Russian nor English get
-    /// English.
+    /// the chat. As on the page itself, visitors who prefer none of its languages get English.
     pub(crate) fn not_found(headers: &HeaderMap) -> Option<Response<Body>> {
-        let languages = ["ru", "en"];
+        let all = Self::file(NOT_FOUND)?;
+        let text = str::from_utf8(&all.content).ok()?;
+        let languages = languages_of(text);
         let language = negotiation::preferred_language(headers, &ACCEPT_LANGUAGE, &languages).unwrap_or("en");
-        let both = Self::file(NOT_FOUND)?;
-        let content = Bytes::from(in_language(str::from_utf8(&both.content).ok()?, language));
+        let content = Bytes::from(in_language(text, language));
         let etag = etag(&content);
-        let page = Self { compressed: compressed(&etag, &content), etag, content, ..both };
+        let page = Self { compressed: compressed(&etag, &content), etag, content, ..all };
         // Never 304, which would mean that something is there.
         let mut response = page.whole(headers);
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -230,16 +230,21 @@ fn is_page(path: &str) -> bool {
     path.is_empty() || name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
+/// The languages of a page with one `<main lang="…">` for each.
+fn languages_of(page: &str) -> Vec<&str> {
+    page.split(MAIN).skip(1).filter_map(|part| part.split('"').next()).collect()
+}
+
 /// Keeps, of a page with one `<main lang="…">` for each language, only the one in this
 /// language.
 fn in_language(page: &str, language: &str) -> String {
-    let mut parts = page.split("<main lang=\"");
+    let mut parts = page.split(MAIN);
     let head = parts.next().unwrap_or_default();
     let mut kept = head.replacen("<html lang=\"ru\">", &format!("<html lang=\"{language}\">"), 1);
     for part in parts {
         let (main, rest) = part.split_once("</main>").unwrap_or((part, ""));
         if main.starts_with(language) {
-            kept.push_str("<main lang=\"");
+            kept.push_str(MAIN);
             kept.push_str(main);
             kept.push_str("</main>");
         }
@@ -297,6 +302,8 @@ const PAGE: &str = "index.html";
 const WORKER: &str = "sw.js";
 /// What an installed page is called, and its icons. Served with the title of the server.
 pub(crate) const MANIFEST: &str = "manifest.webmanifest";
+/// Begins the part of a page that is in one language.
+const MAIN: &str = "<main lang=\"";
 /// The page for unknown addresses, in all languages.
 const NOT_FOUND: &str = "not-found.html";
 

@@ -43,6 +43,33 @@ export function scenario(name, play) {
   });
 }
 
+/**
+ * Notes layout shifts of a page from now on.
+ * @param {any} page
+ */
+export async function watchShifts(page) {
+  await page.evaluate(() => {
+    window.shifts = [];
+    const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
+    const at = ({ x, y, width, height }) => `${[x, y].map(Math.round)} ${Math.round(width)}×${Math.round(height)}`;
+    new PerformanceObserver((list) => {
+      for (const { value, startTime, hadRecentInput, sources } of list.getEntries()) {
+        if (!hadRecentInput) window.shifts.push({ value, at: startTime, sources: sources.map(({ node, previousRect, currentRect }) => `${nameOf(node)}: ${at(previousRect)} → ${at(currentRect)}`) });
+      }
+    }).observe({ type: "layout-shift" });
+  });
+}
+
+/**
+ * The layout shifts since `watchShifts`, or since this was asked for.
+ * @param {any} page
+ * @returns {Promise<{ sum: number, shifts: { value: number, at: number, sources: string[] }[] }>}
+ */
+export async function shiftsOf(page) {
+  const shifts = await page.evaluate(() => window.shifts.splice(0));
+  return { sum: shifts.reduce((sum, { value }) => sum + value, 0), shifts };
+}
+
 /** Called at the end, the last one first. @type {(() => unknown)[]} */
 const closers = [];
 after(async () => {

@@ -43,7 +43,7 @@ scenario("the view never jumps while thousands of messages are scrolled through"
     last = now;
   }
   assert.ok(last.seq < LONG - 100, `older ones came: ${last.seq}`);
-  const day = bob.page.locator("#day-above");
+  const day = bob.page.locator(".day-above");
   await bob.page.mouse.wheel(0, -10);
   await day.waitFor();
   assert.equal(await day.textContent(), await bob.page.locator("#messages .day").last().textContent());

@@ -1,18 +1,19 @@
-// Measures how busy a page is while 50 messages a second arrive: its longest tasks, and
-// whether the view stays where it is. It is a measurement and no check, as a busy machine
+// Measures how busy a page is while 50 messages a second arrive: its longest tasks, its
+// layout shifts, and whether the view stays where it is. It is a measurement and no check, as a busy machine
 // has other numbers: `TEST_SERVER=… TEST_TOOLS=… CHROMIUM=… node --test web/test/browser/pace.mjs`.
 
-import { person, Server, scenario, theBrowser } from "./harness.mjs";
+import { person, Server, scenario, shiftsOf, theBrowser, watchShifts } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const PER_SECOND = 50;
 const SECONDS = 10;
 
-/** Sends messages at a steady pace; runs in a page. */
-function send({ room, perSecond, seconds }) {
+/** Sends messages at a steady pace, into one room after the other; runs in a page. */
+function send({ rooms, perSecond, seconds }) {
   return new Promise((done) => {
     const socket = new WebSocket(new URL("/ws", location.href), "chat.v2");
     const run = Math.random();
+    const missing = new Set(rooms);
     const begin = () => {
       const start = performance.now();
       let sent = 0;
@@ -20,7 +21,7 @@ function send({ room, perSecond, seconds }) {
         const due = Math.min(perSecond * seconds, ((performance.now() - start) / 1000) * perSecond);
         for (; sent < due; sent += 1) {
           const text = sent % 10 === 0 ? "**marked**, `code` and https://example.org" : `message ${sent} of a usual length, as people write them`;
-          socket.send(JSON.stringify({ type: "message", room, text, nonce: `${run} ${sent}` }));
+          socket.send(JSON.stringify({ type: "message", room: rooms[sent % rooms.length], text, nonce: `${run} ${sent}` }));
         }
         if (sent >= perSecond * seconds) {
           clearInterval(timer);
@@ -29,9 +30,9 @@ function send({ room, perSecond, seconds }) {
       }, 20);
     };
     socket.onmessage = ({ data }) => {
-      const { type } = JSON.parse(data);
-      if (type === "hello") socket.send(JSON.stringify({ type: "join", room }));
-      if (type === "joined") begin();
+      const { type, room } = JSON.parse(data);
+      if (type === "hello") for (const room of rooms) socket.send(JSON.stringify({ type: "join", room }));
+      if (type === "joined" && missing.delete(room) && missing.size === 0) begin();
     };
   });
 }
@@ -59,6 +60,39 @@ async function tasksDuring(page, play) {
   return { cpu: longest("tdur"), clock: longest("dur") };
 }
 
+/**
+ * Measures a page while messages arrive, and says what was found.
+ * @param {import("./harness.mjs").Person} alice who is watched
+ * @param {import("./harness.mjs").Person} bob who sends
+ * @param {string[]} rooms
+ * @param {boolean} isFollowing whether the view follows the end of the log
+ */
+async function measure({ page }, bob, rooms, isFollowing) {
+  await page.evaluate((isFollowing) => {
+    const scroller = document.querySelector("#scroller");
+    const edge = scroller.getBoundingClientRect().top;
+    const anchor = [...document.querySelectorAll("#messages .message")].find((item) => item.getBoundingClientRect().top > edge);
+    const top = anchor?.getBoundingClientRect().top;
+    window.moved = 0;
+    const look = () => {
+      const away = isFollowing ? scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop : Math.abs(anchor.getBoundingClientRect().top - top);
+      window.moved = Math.max(window.moved, away);
+      // After the frame is drawn.
+      requestAnimationFrame(() => setTimeout(look));
+    };
+    look();
+  }, isFollowing);
+  await watchShifts(page);
+  const { cpu, clock } = await tasksDuring(page, () => bob.page.evaluate(send, { rooms, perSecond: PER_SECOND, seconds: SECONDS }));
+  const sum = cpu.reduce((sum, ms) => sum + ms, 0);
+  const layout = await shiftsOf(page);
+  console.log(
+    `  longest tasks: ${cpu.slice(0, 3).map((ms) => ms.toFixed(1))} ms of the processor, ${clock.slice(0, 3).map((ms) => ms.toFixed(1))} ms of the clock; ` +
+      `${((sum / (SECONDS + 1)) / 10).toFixed(1)} % of a processor; layout shift ${layout.sum.toFixed(4)}; the view was off by ${(await page.evaluate(() => window.moved)).toFixed(1)} px at most`,
+  );
+  for (const { value, at, sources } of layout.shifts) console.log(`    ${value.toFixed(4)} at ${at.toFixed(0)}: ${sources.join("; ")}`);
+}
+
 for (const [what, isFollowing] of [["the view follows", true], ["the reader is further up", false]]) {
   scenario(`${PER_SECOND} messages a second, and ${what}`, async () => {
     const room = `pace-${isFollowing}`;
@@ -69,25 +103,23 @@ for (const [what, isFollowing] of [["the view follows", true], ["the reader is f
     await page.waitForTimeout(1_000);
     if (!isFollowing) await page.$eval("#scroller", (scroller) => scroller.scrollBy(0, -1_500));
     await page.waitForTimeout(1_000);
-    await page.evaluate((isFollowing) => {
-      const scroller = document.querySelector("#scroller");
-      const edge = scroller.getBoundingClientRect().top;
-      const anchor = [...document.querySelectorAll("#messages .message")].find((item) => item.getBoundingClientRect().top > edge);
-      const top = anchor.getBoundingClientRect().top;
-      window.moved = 0;
-      const look = () => {
-        const away = isFollowing ? scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop : Math.abs(anchor.getBoundingClientRect().top - top);
-        window.moved = Math.max(window.moved, away);
-        // After the frame is drawn.
-        requestAnimationFrame(() => setTimeout(look));
-      };
-      look();
-    }, isFollowing);
-    const { cpu, clock } = await tasksDuring(page, () => bob.page.evaluate(send, { room, perSecond: PER_SECOND, seconds: SECONDS }));
-    const sum = cpu.reduce((sum, ms) => sum + ms, 0);
-    console.log(
-      `  longest tasks: ${cpu.slice(0, 3).map((ms) => ms.toFixed(1))} ms of the processor, ${clock.slice(0, 3).map((ms) => ms.toFixed(1))} ms of the clock; ` +
-        `${((sum / (SECONDS + 1)) / 10).toFixed(1)} % of a processor; the view was off by ${(await page.evaluate(() => window.moved)).toFixed(1)} px at most`,
-    );
+    await measure(alice, bob, [room], isFollowing);
   });
 }
+
+scenario(`${PER_SECOND} messages a second in a room that begins`, async () => {
+  const [alice, bob] = [await person(server.url, "alice", { path: "/r/pace-begins" }), await person(server.url, "bob", { path: "/r/elsewhere" })];
+  await alice.page.waitForSelector("#message-menu", { state: "attached" });
+  await measure(alice, bob, ["pace-begins"], true);
+});
+
+scenario(`${PER_SECOND} messages a second in eight rooms, one of which is open`, async () => {
+  const rooms = Array.from({ length: 8 }, (_, i) => `pace-among-${i}`);
+  const [alice, bob] = [await person(server.url, "alice"), await person(server.url, "bob", { path: "/r/elsewhere" })];
+  for (const room of rooms) {
+    await alice.goto(`/r/${room}`);
+    await alice.pour(room, [`the beginning of ${room}`]);
+  }
+  await alice.page.waitForSelector("#message-menu", { state: "attached" });
+  await measure(alice, bob, rooms, true);
+});

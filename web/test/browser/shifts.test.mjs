@@ -3,26 +3,10 @@
 
 import assert from "node:assert/strict";
 
-import { fourColours, person, Server, scenario } from "./harness.mjs";
+import { fourColours, person, Server, scenario, shiftsOf, watchShifts } from "./harness.mjs";
 
 const server = await Server.start("--message-rate", "off", "--database-url", "memory:");
 const SHIFT_MAX = 0.01;
-
-/**
- * Notes layout shifts from now on.
- * @param {import("./harness.mjs").Person} someone
- */
-async function watch({ page }) {
-  await page.evaluate(() => {
-    window.shifts = [];
-    const nameOf = (node) => (node instanceof Element ? `${node.tagName}#${node.id}.${node.className}` : node?.nodeName ?? "gone");
-    new PerformanceObserver((list) => {
-      for (const { value, hadRecentInput, sources } of list.getEntries()) {
-        if (!hadRecentInput) window.shifts.push({ value, sources: sources.map(({ node, previousRect: from, currentRect: to }) => `${nameOf(node)} ${from.y}→${to.y} of ${to.height}`) });
-      }
-    }).observe({ type: "layout-shift" });
-  });
-}
 
 /**
  * Checks the shifts that were noted.
@@ -30,9 +14,7 @@ async function watch({ page }) {
  * @param {string} when
  */
 async function isCalm({ page }, when) {
-  await page.evaluate(() => new Promise((done) => setTimeout(done, 500)));
-  const shifts = await page.evaluate(() => window.shifts.splice(0));
-  const sum = shifts.reduce((sum, { value }) => sum + value, 0);
+  const { sum, shifts } = await page.evaluate(() => new Promise((done) => setTimeout(done, 500))).then(() => shiftsOf(page));
   console.log(`  ${when}: layout shift ${sum.toFixed(4)}`);
   assert.ok(sum <= SHIFT_MAX, `${when}: ${JSON.stringify(shifts, null, 1)}`);
 }
@@ -55,7 +37,7 @@ scenario("nothing moves while messages, pictures and reactions arrive", async ()
   await alice.sees("before 59: a sentence of a usual length");
   // What is loaded later is there.
   await alice.page.waitForSelector("#message-menu", { state: "attached" });
-  await watch(alice);
+  await watchShifts(alice.page);
   await bob.pour("calm", [...texts("now", 20), "**marked** and https://example.org", "```js\nlet beds = 3;\n```"]);
   await alice.page.waitForSelector("#messages pre");
   await isCalm(alice, "messages");
@@ -85,7 +67,7 @@ scenario("nothing moves in a room that begins", async () => {
   await alice.page.waitForSelector("#message-menu", { state: "attached" });
   await bob.say("the first");
   await alice.sees("the first");
-  await watch(alice);
+  await watchShifts(alice.page);
   await bob.pour("short", texts("now", 12));
   await alice.sees("now 11: a sentence of a usual length");
   await isCalm(alice, "messages");

@@ -4,7 +4,7 @@
 export const plural = (n, one, few, many) => ({ one, few, many, other: many, two: many, zero: many })[RULES.select(n)];
 const RULES = new Intl.PluralRules("ru");
 
-export const ru = {
+export const first = {
   chat: "Чат",
   somethingBroke: "Что-то пошло не так. Обновите страницу.",
 
@@ -27,7 +27,6 @@ export const ru = {
   onlyYouTwo: "видите только вы двое",
   onlyYou: "видите только вы",
   more: "Ещё",
-  copyLink: "Скопировать ссылку",
   messageGone: "Этого сообщения здесь больше нет",
   roomRefused: "В эту комнату нельзя войти.",
 
@@ -39,13 +38,6 @@ export const ru = {
   waitingHere: (/** @type {number} */ n) => `${n} ${plural(n, "сообщение ждёт", "сообщения ждут", "сообщений ждут")}`,
 
   messages: "Сообщения",
-  emptyRoom: "Здесь пока тихо",
-  emptyRoomHint: "Напишите первое сообщение или пригласите других по ссылке.",
-  emptyPrivate: "Вы ещё не переписывались",
-  emptyPrivateHint: "Эти сообщения увидите только вы двое.",
-  nobodyHere: "Никого с таким именем нет",
-  nobodyHereHint: "Проверьте, как пишется имя, или найдите человека через поиск.",
-  tryNow: "Попробовать сейчас",
   beginning: "Начало разговора",
   loading: "Загружаем…",
   loadedLater: "Сообщения загрузятся, когда появится связь.",

@@ -1,8 +1,8 @@
 // Words in Russian for signing in, and for what opens above the chat.
 
-import { plural } from "./ru.js";
+import { plural } from "./first.js";
 
-export const ruLater = {
+export const later = {
   invitation: "Придумайте имя и пароль\u00a0— и\u00a0вы уже в разговоре.",
   invitationTo: (/** @type {string} */ room) => `Вас зовут в\u00a0«${room}». Придумайте имя и\u00a0пароль\u00a0— и\u00a0вы там.`,
   invites: (/** @type {string} */ by, /** @type {string} */ title) => `${by} приглашает вас в\u00a0«${title}».`,
@@ -323,4 +323,15 @@ export const ruLater = {
     file_refused: "сервер не принял файл.",
     other: "сервер не принял.",
   },
+
+  // Где пока пусто.
+  emptyRoom: "Здесь пока тихо",
+  emptyRoomHint: "Напишите первое сообщение или пригласите других по ссылке.",
+  emptyPrivate: "Вы ещё не переписывались",
+  emptyPrivateHint: "Эти сообщения увидите только вы двое.",
+  nobodyHere: "Никого с таким именем нет",
+  nobodyHereHint: "Проверьте, как пишется имя, или найдите человека через поиск.",
+  findPerson: "Найти человека",
+  tryNow: "Попробовать сейчас",
+  copyLink: "Скопировать ссылку",
 };

@@ -3,8 +3,8 @@
 /** @param {number} n @param {string} one @param {string} other */
 export const plural = (n, one, other) => (n === 1 ? one : other);
 
-/** @type {typeof import("./ru.js").ru} */
-export const en = {
+/** @type {typeof import("../ru/first.js").first} */
+export const first = {
   chat: "Chat",
   somethingBroke: "Something went wrong. Please reload the page.",
 
@@ -27,7 +27,6 @@ export const en = {
   onlyYouTwo: "only you two see this",
   onlyYou: "only you see this",
   more: "More",
-  copyLink: "Copy link",
   messageGone: "That message is no longer here",
   roomRefused: "You cannot join this room.",
 
@@ -39,13 +38,6 @@ export const en = {
   waitingHere: (n) => `${n} ${plural(n, "message", "messages")} waiting`,
 
   messages: "Messages",
-  emptyRoom: "It is quiet here",
-  emptyRoomHint: "Write the first message, or invite others with a link.",
-  emptyPrivate: "You have not talked yet",
-  emptyPrivateHint: "Only the two of you will see these messages.",
-  nobodyHere: "Nobody has this name",
-  nobodyHereHint: "Check the spelling, or find the person with the search.",
-  tryNow: "Try now",
   beginning: "The beginning of the conversation",
   loading: "Loading…",
   loadedLater: "Messages will load once you are connected.",

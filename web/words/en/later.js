@@ -1,9 +1,9 @@
 // Words in English for signing in, and for what opens above the chat.
 
-import { plural } from "./en.js";
+import { plural } from "./first.js";
 
-/** @type {typeof import("./ru-later.js").ruLater} */
-export const enLater = {
+/** @type {typeof import("../ru/later.js").later} */
+export const later = {
   invitation: "Pick a name and a password, and you are in the conversation.",
   invitationTo: (room) => `You are invited to “${room}”. Pick a name and a password, and you are in.`,
   invites: (by, title) => `${by} invites you to “${title}”.`,
@@ -324,4 +324,15 @@ export const enLater = {
     file_refused: "the server did not accept a file.",
     other: "the server did not accept it.",
   },
+
+  // Where there is nothing to see.
+  emptyRoom: "It is quiet here",
+  emptyRoomHint: "Write the first message, or invite others with a link.",
+  emptyPrivate: "You have not talked yet",
+  emptyPrivateHint: "Only the two of you will see these messages.",
+  nobodyHere: "Nobody has this name",
+  nobodyHereHint: "Check the spelling, or find the person with the search.",
+  findPerson: "Find a person",
+  tryNow: "Try now",
+  copyLink: "Copy link",
 };
