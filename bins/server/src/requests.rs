@@ -38,7 +38,12 @@ pub(crate) enum Request {
     /// To remove an account.
     Remove { name: String },
     /// To ban a user.
-    Ban { name: String, reason: String },
+    Ban {
+        name: String,
+        reason: String,
+        #[serde(default)]
+        delete_messages: bool,
+    },
     /// To end a ban.
     Unban { name: String },
     /// To make a link that sets a password.
@@ -95,7 +100,7 @@ impl Context {
             Request::Promote { name } => self.promote(&name).await,
             Request::Demote { name } => self.demote(&name).await,
             Request::Remove { name } => self.remove(&name).await,
-            Request::Ban { name, reason } => self.ban(&name, reason).await,
+            Request::Ban { name, reason, delete_messages } => self.ban(&name, reason, delete_messages).await,
             Request::Unban { name } => self.unban(&name).await,
             Request::PasswordLink { name } => self.password_link(&name).await,
             Request::Audit { before, limit } => self.audit(before, limit).await,
@@ -249,11 +254,15 @@ impl Context {
         Ok(Done { text, ended })
     }
 
-    async fn ban(&self, name: &str, reason: String) -> Result<Done, Box<dyn Error>> {
+    async fn ban(&self, name: &str, reason: String, delete_messages: bool) -> Result<Done, Box<dyn Error>> {
         let user = self.find(name).await?.name;
-        let ban = NewBan { user, reason, delete_messages: false };
+        let ban = NewBan { user, reason, delete_messages };
         let ended = self.stores.administration.ban(&ban, None, now_ms()).await??;
-        let text = format!("{} is banned; sessions ended: {}.\n", shown(&ban.user), ended.len());
+        let mut text = format!("{} is banned; sessions ended: {}.\n", shown(&ban.user), ended.len());
+        if delete_messages {
+            text +=
+                "The server deletes the messages in the background, from now on or from its next start.\n";
+        }
         Ok(Done { text, ended })
     }
 

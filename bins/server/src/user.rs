@@ -67,6 +67,10 @@ pub(crate) enum Task {
         /// The reason, for administrators.
         #[arg(long, default_value = "")]
         reason: String,
+        /// Delete all messages of the user, also those in private conversations. The server
+        /// does so in the background, and stops if the ban ends.
+        #[arg(long)]
+        delete_messages: bool,
     },
     /// End the ban of a user.
     Unban {
@@ -135,7 +139,7 @@ async fn run(config: &Config, operator: &mut Operator, task: Task) -> Result<Str
         Task::Promote { name } => Request::Promote { name },
         Task::Demote { name } => Request::Demote { name },
         Task::Remove { name } => Request::Remove { name },
-        Task::Ban { name, reason } => Request::Ban { name, reason },
+        Task::Ban { name, reason, delete_messages } => Request::Ban { name, reason, delete_messages },
         Task::Unban { name } => Request::Unban { name },
         Task::PasswordLink { name } => Request::PasswordLink { name },
     };

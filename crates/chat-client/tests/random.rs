@@ -1342,7 +1342,7 @@ fn hub() -> Hub {
         resume_max_messages: 150,
         hello_conversations: 2,
         file_max_bytes: Some(1_000),
-        change_rules: ChangeRules { edit_ms: None, reactions_max: 3 },
+        change_rules: ChangeRules { reactions_max: 3, ..ChangeRules::default() },
         ..HubOptions::default()
     };
     Hub::new(options, Seed(1, 2))

@@ -235,8 +235,10 @@ fn judge_change<E>(
     let (topic, from) = (&draft.topic, &draft.from);
     let mut admission = Admission::default();
     let mut is_moderator = false;
+    let is_anywhere = draft.rules.deletes_anywhere && matches!(draft.body, Body::Delete { .. });
     if let Topic::Room(room) = topic
         && check
+        && !is_anywhere
     {
         let (role, found) = (known.role(room, from), known.room(room));
         let is_closed = found.map_or(room.is_made_by_server(), |(info, _)| info.access == Access::Closed);
@@ -582,7 +584,9 @@ impl<'a> Batch<'a> {
     /// A change is stored if its target was stored before the batch, is kept and not
     /// deleted; else it answers [`Outcome::NotFound`]. The author of a message edits it, for
     /// as long as the [rules](Draft::rules) say; the author, and in a room a moderator or an
-    /// administrator of the server, deletes it, also in an archived room. A message that is
+    /// administrator of the server, deletes it, also in an archived room. An author with
+    /// [`ChangeRules::deletes_anywhere`](crate::ChangeRules::deletes_anywhere) deletes own
+    /// messages in every room. A message that is
     /// deleted, and a reaction that is there, answer [`Outcome::Duplicate`] with what made
     /// it so; nonces of such answers are [remembered](Commit::remembered).
     ///

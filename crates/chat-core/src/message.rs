@@ -44,11 +44,14 @@ pub struct ChangeRules {
     pub edit_ms: Option<u64>,
     /// The number of different emoji on one message.
     pub reactions_max: usize,
+    /// Whether the author of a message deletes it also where the author may not read any more:
+    /// the server does so with the messages of a banned user.
+    pub deletes_anywhere: bool,
 }
 
 impl Default for ChangeRules {
     fn default() -> Self {
-        Self { edit_ms: None, reactions_max: REACTIONS_MAX }
+        Self { edit_ms: None, reactions_max: REACTIONS_MAX, deletes_anywhere: false }
     }
 }
 

@@ -165,8 +165,6 @@ pub(crate) enum HttpError {
     SecretNotFound,
     #[error("an administrator cannot be banned: take the role first")]
     BanOfAdministrator,
-    #[error("all messages of a user cannot be deleted at once yet: delete them one by one")]
-    MassDeletion,
     #[error("this account is banned here")]
     AccountBanned,
     #[error("a banned user cannot become an administrator")]
@@ -252,7 +250,6 @@ impl HttpError {
                 | Self::StoreSilent
                 | Self::FileQuota(_)
                 | Self::DiskLow
-                | Self::MassDeletion
         );
         if status.is_server_error() && !is_expected {
             tracing::error!(error = %causes(&self), "request failed");
@@ -314,7 +311,6 @@ impl HttpError {
             | Self::TooManyUploads
             | Self::TooManyDownloads
             | Self::TooManyReports => StatusCode::TOO_MANY_REQUESTS,
-            Self::MassDeletion => StatusCode::NOT_IMPLEMENTED,
             Self::FileQuota(_) | Self::DiskLow => StatusCode::INSUFFICIENT_STORAGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,

@@ -66,6 +66,7 @@ mod form;
 mod head_filter;
 mod hex;
 mod indexing;
+mod mass_deletion;
 mod member_filling;
 mod metrics;
 mod negotiation;

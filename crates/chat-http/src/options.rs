@@ -126,6 +126,9 @@ pub struct HttpOptions {
     pub retention: Retention,
     /// How often messages that are no longer kept are removed.
     pub retention_interval: Duration,
+    /// How long after a ban messages of the user may still come to the log: that long after it,
+    /// the server looks for such messages once more. Longer than sockets last after the ban.
+    pub deletion_settle: Duration,
     /// How often the last use of a session is stored at most.
     pub last_seen_interval: Duration,
     /// How long the store may take to answer a check.
@@ -182,6 +185,7 @@ impl Default for HttpOptions {
             session_check_interval: Duration::from_secs(30),
             retention: Retention::default(),
             retention_interval: Duration::from_secs(60),
+            deletion_settle: Duration::from_secs(60),
             last_seen_interval: Duration::from_secs(300),
             store_check_timeout: Duration::from_secs(1),
             stop_grace: Duration::from_secs(5),

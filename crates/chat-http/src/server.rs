@@ -30,7 +30,10 @@ use crate::connections::Connection;
 use crate::files::{self, Files};
 use crate::metrics::Metrics;
 use crate::routes::{Client, Door};
-use crate::{HttpOptions, assets, indexing, member_filling, retention, routes, session_check, store_probe};
+use crate::{
+    HttpOptions, assets, indexing, mass_deletion, member_filling, retention, routes, session_check,
+    store_probe,
+};
 
 /// A server that accepts connections on the current tokio runtime.
 ///
@@ -112,6 +115,7 @@ impl Server {
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(files::keep_sweeping(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(member_filling::fill_members(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(mass_deletion::keep_deleting(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(indexing::keep_indexing(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn_blocking(assets::prepare);
         tracing::info!(%address, "listening");

@@ -32,6 +32,8 @@ pub(crate) enum StoreUse {
     Indexing,
     /// The deletion of files.
     Files,
+    /// The deletion of the messages of banned users.
+    Deletions,
 }
 
 struct Outage {
@@ -98,6 +100,7 @@ impl StoreUse {
             Self::Members => "members",
             Self::Indexing => "indexing",
             Self::Files => "files",
+            Self::Deletions => "deletions",
         }
     }
 }

@@ -42,6 +42,7 @@ struct Lane<A> {
 enum Waiting<A> {
     Drafts(Handover),
     Change(QueuedChange<A>),
+    Deletions(QueuedDeletions<A>),
 }
 
 /// The drafts of one turn of a shard for one lane.
@@ -59,6 +60,20 @@ pub enum Work<A> {
     Batch(Batch),
     /// To make this change.
     Change(QueuedChange<A>),
+    /// To store these deletions, as a batch of their own.
+    Deletions(QueuedDeletions<A>),
+}
+
+/// Deletions of messages that the server itself makes, on their way to the log.
+///
+/// No shard waits for a receipt of theirs. If they are not stored, the caller makes them
+/// again: nothing else of the lane depends on them.
+#[derive(Debug)]
+pub struct QueuedDeletions<A> {
+    /// The deletions.
+    pub drafts: Vec<Draft>,
+    /// Answers the caller.
+    pub answer: A,
 }
 
 /// A change of a room on its way to the log.
@@ -170,13 +185,25 @@ impl<A> LogQueue<A> {
         true
     }
 
-    /// Takes what a lane does next: a change, or a batch of whole turns of shards, until it
+    /// Queues deletions of the server, all of topics of this lane, and returns whether they are
+    /// queued: they count as a [change](Self::change).
+    #[must_use]
+    pub fn delete(&mut self, lane: usize, drafts: Vec<Draft>, answer: A) -> bool {
+        if self.changes >= CHANGES_MAX || self.lanes[lane].is_dead {
+            return false;
+        }
+        self.changes += 1;
+        self.lanes[lane].waiting.push_back(Waiting::Deletions(QueuedDeletions { drafts, answer }));
+        true
+    }
+
+    /// Takes what a lane does next: a change, deletions of the server, or a batch of whole turns of shards, until it
     /// has `drafts_max` drafts. What was handed over too early is added to `failures`.
     /// `None` if nothing is left to be done.
     ///
     /// A lane may do one thing at a time. A batch ends with [`stored`](Self::stored) or
     /// [`fail`](Self::fail), a change with [`changed`](Self::changed) or
-    /// [`repeat`](Self::repeat).
+    /// [`repeat`](Self::repeat), and deletions with [`changed`](Self::changed) in any case.
     pub fn next(&mut self, lane: usize, drafts_max: usize, failures: &mut Vec<Failure>) -> Option<Work<A>> {
         let mut batch = Batch::default();
         while batch.drafts.len() < drafts_max
@@ -185,8 +212,11 @@ impl<A> LogQueue<A> {
             let handover = match next {
                 Waiting::Drafts(handover) => handover,
                 Waiting::Change(change) if batch.drafts.is_empty() => return Some(Work::Change(change)),
-                Waiting::Change(change) => {
-                    self.lanes[lane].waiting.push_front(Waiting::Change(change));
+                Waiting::Deletions(deletions) if batch.drafts.is_empty() => {
+                    return Some(Work::Deletions(deletions));
+                }
+                other => {
+                    self.lanes[lane].waiting.push_front(other);
                     break;
                 }
             };
@@ -213,7 +243,7 @@ impl<A> LogQueue<A> {
             for waiting in std::mem::take(&mut self.lanes[lane].waiting) {
                 match waiting {
                     Waiting::Drafts(handover) => batch.add(handover),
-                    change @ Waiting::Change(_) => self.lanes[lane].waiting.push_back(change),
+                    other => self.lanes[lane].waiting.push_back(other),
                 }
             }
         }
@@ -221,7 +251,7 @@ impl<A> LogQueue<A> {
         self.count_failure(lane, batch)
     }
 
-    /// The answer to a change is known, or it is given up for good.
+    /// The answer to a change is known, or it is given up for good. Or deletions have ended.
     pub fn changed(&mut self) {
         self.changes -= 1;
     }
@@ -269,7 +299,7 @@ impl<A> LogQueue<A> {
     }
 }
 
-/// How many changes of rooms may wait for the log, in all lanes. While the store does not
+/// How many changes of rooms, and deletions of the server, may wait for the log, in all lanes. While the store does not
 /// answer, their callers give them up after some seconds; the changes wait on.
 pub const CHANGES_MAX: usize = 1_024;
 
@@ -470,6 +500,26 @@ mod tests {
             queue.0.changed();
         }
         assert_eq!(ids(&queue.next().0.unwrap()), [2]);
+    }
+
+    #[test]
+    fn deletions_of_the_server_have_their_place_and_outlive_the_failure_of_a_batch() {
+        let mut queue = Queue::new(100);
+        queue.accept(0, 1, 0);
+        assert!(queue.0.delete(0, vec![draft(7)], "deletions"));
+        queue.accept(1, 2, 0);
+        let batch = queue.next().0.unwrap();
+        assert_eq!(ids(&batch), [1]);
+        assert_eq!(failed(queue.0.fail(0, batch)), [(0, 1), (1, 2)]);
+        match queue.0.next(0, 100, &mut Vec::new()) {
+            Some(Work::Deletions(deletions)) => {
+                assert_eq!((deletions.drafts, deletions.answer), (vec![draft(7)], "deletions"));
+            }
+            _ => panic!("no deletions"),
+        }
+        queue.0.changed();
+        queue.accept(0, 3, 1);
+        assert_eq!(ids(&queue.next().0.unwrap()), [3]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::causes::causes;
 use crate::clock::now_ms;
-use crate::log_queue::{Batch, LogQueue, QueuedChange, Work, drafts_by_lane};
+use crate::log_queue::{Batch, LogQueue, QueuedChange, QueuedDeletions, Work, drafts_by_lane};
 use crate::metrics::AppendMetrics;
 use crate::options::ShardOptions;
 
@@ -110,6 +110,27 @@ impl LogWriter {
         answered
     }
 
+    /// Has deletions of the server stored, of messages in any topics. The answers, one for each
+    /// lane, are sent when the deletions are in the inboxes that they concern; the sender of
+    /// one is dropped if the deletions of its lane were not stored.
+    pub(crate) fn delete(&self, drafts: Vec<Draft>) -> Vec<oneshot::Receiver<Result<(), ChangeRefused>>> {
+        let Shared { log, bus, metrics, wake, .. } = &*self.shared;
+        let in_place = log.append_in_place(&drafts, now_ms(), &mut |commit| bus.publish(commit, &[]));
+        if let Some(commit) = in_place {
+            metrics.entries.inc_by(commit.entries.len() as u64);
+            return Vec::new();
+        }
+        let drafts = drafts_by_lane(drafts, wake.len(), |topic| log.lane(topic));
+        let queue = |(lane, drafts): (usize, Vec<Draft>)| {
+            let (answer, answered) = oneshot::channel();
+            if self.shared.queue().delete(lane, drafts, answer) {
+                wake[lane].notify_one();
+            }
+            answered
+        };
+        drafts.into_iter().map(queue).collect()
+    }
+
     /// Has a shard's drafts stored, those of a topic in this order. The receipts
     /// come through its inbox: before this returns, where the log is in this
     /// process's memory.
@@ -171,6 +192,7 @@ async fn write(shared: Arc<Shared>, lane: usize) {
         match work {
             Some(Work::Batch(batch)) => shared.store(lane, batch, &mut outage).await,
             Some(Work::Change(change)) => shared.make(lane, change, is_closed, &mut outage).await,
+            Some(Work::Deletions(deletions)) => shared.delete(deletions, &mut outage).await,
             None if is_closed => return,
             None => shared.wake[lane].notified().await,
         }
@@ -208,6 +230,31 @@ impl Shared {
                 tracing::error!(error = %causes(&error), drafts, "messages could not be stored");
                 self.count_failure(outage, started);
                 bus.publish_failure(failure);
+            }
+        }
+    }
+
+    /// Stores deletions of the server. If the store fails, it may have stored them; the caller
+    /// repeats them.
+    async fn delete(&self, deletions: QueuedDeletions<Answer>, outage: &mut Option<Outage>) {
+        let Self { log, bus, metrics, .. } = self;
+        let started = Instant::now();
+        let stored = log.append(&deletions.drafts, now_ms()).await;
+        self.queue().changed();
+        match stored {
+            Ok(commit) => {
+                metrics.stored(&commit, started.elapsed());
+                bus.publish(&commit, &[]);
+                bus.publish_retried(&commit, now_ms());
+                self.recovered(outage);
+                // The caller may have given up.
+                let _ = deletions.answer.send(Ok(()));
+            }
+            Err(error) => {
+                metrics.failures.inc();
+                let drafts = deletions.drafts.len();
+                tracing::error!(error = %causes(&error), drafts, "deletions could not be stored");
+                self.count_failure(outage, started);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use chat_core::{FileId, Seed, SessionId, Topic, Username, WantedChange};
+use chat_core::{Body, ChangeRules, Draft, DraftId, FileId, Seed, SessionId, Topic, Username, WantedChange};
 use chat_store::EventLog;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -179,6 +179,44 @@ impl Shards {
         // The sender is dropped when the store does not answer and the server stops.
         let answer = answered.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)?;
         Ok(answer?)
+    }
+
+    /// Deletes messages of a user, by that user, wherever they are, in the order of the messages
+    /// of their topics. Resolves when the deletions are in the inboxes that they concern.
+    /// Messages that are deleted, or no longer kept, are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError::Unavailable`] if it is not known that all are deleted: the caller repeats
+    /// the call.
+    pub async fn delete_messages(
+        &self,
+        user: &Username,
+        messages: &[(Topic, u64)],
+    ) -> Result<(), ChangeError> {
+        let rules = ChangeRules { deletes_anywhere: true, ..ChangeRules::default() };
+        let draft = |(topic, seq): &(Topic, u64)| Draft {
+            id: DraftId(0),
+            topic: topic.clone(),
+            from: user.clone(),
+            room: None,
+            body: Body::Delete { target: *seq },
+            files: Vec::new(),
+            nonce: None,
+            check: true,
+            may_administer: false,
+            rules,
+        };
+        let writer = self.writer().clone().ok_or(ChangeError::Unavailable)?;
+        let answers = writer.delete(messages.iter().map(draft).collect());
+        // The writer's tasks end when its last clone is dropped.
+        drop(writer);
+        let end = tokio::time::Instant::now() + self.change_timeout;
+        for answer in answers {
+            let answered = tokio::time::timeout_at(end, answer).await;
+            answered.ok().and_then(Result::ok).ok_or(ChangeError::Unavailable)??;
+        }
+        Ok(())
     }
 
     /// Has all shards drop the recent frames that the log no longer keeps: for each

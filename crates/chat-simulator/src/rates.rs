@@ -270,6 +270,7 @@ fn options(random: &mut Rng, topics_side_by_side: bool) -> HubOptions {
         change_rules: ChangeRules {
             edit_ms: random.chance(300).then(|| random.between(500, 8_000)),
             reactions_max: random.size(1, 5),
+            ..ChangeRules::default()
         },
         ..HubOptions::default()
     }

@@ -42,6 +42,7 @@ impl World {
         running[lane] = match work {
             Some(Work::Batch(batch)) => Some(Running::Batch { batch, is_stored: false }),
             Some(Work::Change(change)) => Some(Running::Change(change)),
+            Some(Work::Deletions(_)) => unreachable!("nobody is banned here"),
             None => None,
         };
         if running[lane].is_some() {

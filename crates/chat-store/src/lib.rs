@@ -73,8 +73,8 @@ pub mod test_postgres;
 mod url;
 
 pub use administration::{
-    AUDIT_MAX, AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, INVITES_MAX,
-    Invite, InvitesOf, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport,
+    AUDIT_MAX, AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn,
+    INVITES_MAX, Invite, InvitesOf, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport,
     OPEN_REPORTS_MAX, ProfileField, REPORTS_MAX, Report, ReportState, ReportsOf, ServerProfile,
 };
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};

@@ -129,7 +129,7 @@ fn a_hello_lists_as_many_rooms_as_fit_into_a_frame() {
 #[test]
 fn hello_has_what_clients_may_change() {
     for (edit_ms, seconds) in [(None, Value::Null), (Some(900_000), json!(900))] {
-        let rules = ChangeRules { edit_ms, reactions_max: 7 };
+        let rules = ChangeRules { edit_ms, reactions_max: 7, ..ChangeRules::default() };
         let mut scenario = Scenario::with(|options| options.change_rules = rules);
         let alice = scenario.open_v2("alice");
         let hello = scenario.frames(alice).remove(0);

@@ -18,8 +18,8 @@ pub(super) struct BanOrder {
     /// The reason, which administrators see: at most 500 characters.
     #[serde(default)]
     reason: String,
-    /// Whether all messages of the user are deleted. It is not offered yet: `true` is answered
-    /// with 501, and nothing is done.
+    /// Whether all messages of the user are deleted, wherever they are. The answer is 202, and
+    /// the server goes on in the background.
     #[serde(default)]
     delete_messages: bool,
 }
@@ -35,13 +35,11 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
         body => json::parse::<BanOrder>(body).ok_or(HttpError::InvalidJson)?,
     };
     let reason = accounts::reason(&order.reason)?;
-    if order.delete_messages {
-        return Err(HttpError::MassDeletion);
-    }
+    let delete_messages = order.delete_messages;
     // A task of its own, so that the sockets are closed even if the client hangs up.
     let tasks = app.tasks.clone();
     let ban = tasks.spawn(async move {
-        let ban = NewBan { user, reason, delete_messages: false };
+        let ban = NewBan { user, reason, delete_messages };
         let mut ended = app.shards.open_sessions().of(&ban.user);
         ended.extend(app.parts.administration.ban(&ban, Some(&me.user), now_ms()).await??);
         ended.sort();
@@ -51,7 +49,8 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
         Ok::<_, HttpError>(())
     });
     ban.await.map_err(HttpError::Task)??;
-    Ok(answer::json(StatusCode::OK, &Nothing {}))
+    let status = if delete_messages { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok(answer::json(status, &Nothing {}))
 }
 
 /// Ends the ban of a user, if there is one, and a deletion of messages that is under way.

@@ -255,9 +255,6 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::RegistrationClosed | HttpError::InviteRequired => {
             ("NoRegistration", "Only the operator creates accounts, or an invitation is needed.")
         }
-        HttpError::MassDeletion => {
-            ("NotOffered", "The server does not offer this yet, and has done nothing.")
-        }
         HttpError::AccountBanned => ("Banned", "The password is right, and the account is banned."),
         HttpError::Busy
         | HttpError::Stopping
@@ -392,7 +389,6 @@ fn errors() -> Vec<HttpError> {
         HttpError::RegistrationClosed,
         HttpError::InviteRequired,
         HttpError::AccountBanned,
-        HttpError::MassDeletion,
         HttpError::NotAdministrator,
         HttpError::SecretNotFound,
         HttpError::ReportNotFound,

@@ -1,8 +1,10 @@
 //! What administrators and moderators do.
 
+use std::time::Duration;
+
 use chat_core::{SecretHash, Username};
 use chat_http::Registration;
-use chat_store::{AdministrationRepository as _, NewBan, NewInvite, UserRepository as _};
+use chat_store::{AdministrationRepository as _, EventLog as _, NewBan, NewInvite, UserRepository as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -244,8 +246,6 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
     let (chat, root) = administered(|_| ()).await;
     let bob = chat.sign_in("bob").await;
     let mut socket = Wire::open_v2(&chat, &bob).await;
-    let refused = chat.json("PUT", "/api/users/bob/ban", &root, json!({ "delete_messages": true })).await;
-    assert_eq!(refused.status, 501, "{refused:?}");
     done(&chat.json("PUT", "/api/users/bob/ban", &root, json!({ "reason": "Spam" })).await);
     assert_eq!(socket.close_code().await, Some(4001));
     assert_eq!(chat.get("/api/me", &bob).await.status, 401);
@@ -262,6 +262,139 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
     let audit = audit(&chat, &root).await;
     let of_bob = |action: &str| (action.to_owned(), "bob".to_owned());
     assert_eq!(audit[1..], [of_bob("user.ban"), of_bob("user.unban")]);
+}
+
+/// Sends a frame with a new nonce, and returns the number that it gets.
+async fn stored(socket: &mut Wire, mut frame: Value) -> u64 {
+    frame["nonce"] = json!(format!("{:016x}", rand::random::<u64>()));
+    socket.send(&frame).await;
+    socket.next_of("ack").await["seq"].as_u64().unwrap()
+}
+
+async fn until_deleted(chat: &Chat, root: &str) {
+    let deleted = async {
+        while chat.get("/api/bans", root).await.json()["bans"][0]["deleting"] == true {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), deleted).await.expect("the deletion ends");
+}
+
+#[tokio::test]
+async fn a_ban_deletes_all_messages_of_the_user() {
+    let settle = Duration::from_millis(1_500);
+    let (chat, root) = administered(|options| options.deletion_settle = settle).await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let closed = json!({ "title": "Cellar", "access": "closed", "members": ["alice"] });
+    let cellar = chat.create_room(&bob, closed).await;
+    let attic = chat.create_room(&bob, json!({ "title": "Attic", "members": ["alice"] })).await;
+    let (mut hers, mut his) = (Wire::open_v2(&chat, &alice).await, Wire::open_v2(&chat, &bob).await);
+    for room in ["tech", &cellar, &attic] {
+        for socket in [&mut hers, &mut his] {
+            socket.send(&json!({ "type": "join", "room": room })).await;
+            socket.next_of("joined").await;
+        }
+    }
+    let uploaded = chat.call("POST", "/api/files?name=a.txt", &[("Cookie", &bob)], b"spam").await;
+    let file = uploaded.json()["id"].as_str().unwrap().to_owned();
+    for room in ["tech", &cellar, &attic] {
+        let frame = json!({ "type": "message", "room": room, "text": "buy this" });
+        assert_eq!(stored(&mut his, frame).await, 1);
+        stored(&mut hers, json!({ "type": "message", "room": room, "text": "do not buy" })).await;
+    }
+    let with_file = json!({ "type": "message", "room": "tech", "text": "buy", "files": [file] });
+    assert_eq!(stored(&mut his, with_file).await, 3);
+    stored(&mut his, json!({ "type": "private", "to": "alice", "text": "buy this" })).await;
+    stored(&mut hers, json!({ "type": "private", "to": "bob", "text": "do not buy" })).await;
+    assert_eq!(chat.get(&format!("/files/{file}/a.txt"), &alice).await.status, 200);
+    assert_eq!(chat.json("PATCH", &path(&attic), &bob, json!({ "archived": true })).await.status, 200);
+    done(&chat.json("DELETE", &format!("{}/membership", path(&cellar)), &bob, json!({})).await);
+
+    let banned = chat.json("PUT", "/api/users/bob/ban", &root, json!({ "delete_messages": true })).await;
+    assert_eq!((banned.status, banned.json()), (202, json!({})));
+    assert_eq!(his.close_code().await, Some(4001));
+    // What was on its way to the log when he was banned comes later than the first pass.
+    let late = |seq: u64| chat_core::Draft {
+        id: chat_core::DraftId(seq),
+        topic: chat_core::Topic::Room(chat_core::RoomName::parse("tech").unwrap()),
+        from: Username::known("bob").unwrap(),
+        room: None,
+        body: chat_core::Body::message(chat_core::MessageText::stored("buy late")),
+        files: Vec::new(),
+        nonce: None,
+        check: true,
+        may_administer: false,
+        rules: chat_core::ChangeRules::default(),
+    };
+    let mut gone = Vec::new();
+    while gone.len() < 5 {
+        let frame = hers.next_of("delete").await;
+        assert_eq!(frame["from"], "bob", "{frame}");
+        gone.push((frame["room"].as_str().unwrap_or("bob").to_owned(), frame["target"].as_u64().unwrap()));
+    }
+    let listed = chat.get("/api/bans", &root).await.json();
+    assert_eq!(listed["bans"][0]["deleting"], true, "{listed}");
+    chat.store.memory.append(&[late(1)], now() * 1000).await.unwrap();
+    gone.sort();
+    let mut expected = vec![
+        ("tech".to_owned(), 1),
+        ("tech".to_owned(), 3),
+        (cellar.clone(), 1),
+        (attic, 1),
+        ("bob".to_owned(), 1),
+    ];
+    expected.sort();
+    assert_eq!(gone, expected);
+    until_deleted(&chat, &root).await;
+
+    assert_eq!(chat.get(&format!("/files/{file}/a.txt"), &alice).await.status, 404);
+    let found = chat.get("/api/search?q=buy", &alice).await.json();
+    let found = found["results"].as_array().unwrap();
+    assert_eq!((found.len(), found.iter().all(|found| found["from"] == "alice")), (4, true), "{found:?}");
+    let mut again = Wire::open_v2(&chat, &alice).await;
+    again.send(&json!({ "type": "join", "room": "tech", "fold": true })).await;
+    again.next_of("joined").await;
+    let mut messages = Vec::new();
+    for _ in 0..4 {
+        let frame = again.next_of("message").await;
+        messages.push((frame["from"].as_str().unwrap().to_owned(), frame["deleted"] == true));
+    }
+    let [mine, his] = [("alice".to_owned(), false), ("bob".to_owned(), true)];
+    assert_eq!(messages, [his.clone(), mine, his.clone(), his]);
+    // The ban that deletes may end: he writes again.
+    done(&chat.json("DELETE", "/api/users/bob/ban", &root, json!({})).await);
+    assert_eq!(chat.login("bob", "password").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_ban_that_ends_stops_its_deletion() {
+    let (chat, root) = administered(|options| options.deletion_settle = Duration::from_secs(600)).await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let (mut hers, mut his) = (Wire::open_v2(&chat, &alice).await, Wire::open_v2(&chat, &bob).await);
+    for socket in [&mut hers, &mut his] {
+        socket.send(&json!({ "type": "join", "room": "tech" })).await;
+        socket.next_of("joined").await;
+    }
+    stored(&mut his, json!({ "type": "message", "room": "tech", "text": "one" })).await;
+    let order = json!({ "delete_messages": true });
+    assert_eq!(chat.json("PUT", "/api/users/bob/ban", &root, order.clone()).await.status, 202);
+    assert_eq!(hers.next_of("delete").await["target"], 1);
+    done(&chat.json("DELETE", "/api/users/bob/ban", &root, json!({})).await);
+    let reply = chat.login("bob", "password").await;
+    let cookie = reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let mut his = Wire::open_v2(&chat, &cookie).await;
+    his.send(&json!({ "type": "join", "room": "tech" })).await;
+    his.next_of("joined").await;
+    let kept = stored(&mut his, json!({ "type": "message", "room": "tech", "text": "two" })).await;
+    // Several looks of the server later.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    hers.send(&json!({ "type": "history", "room": "tech", "seqs": [1, kept] })).await;
+    let page = hers.next_of("history").await;
+    let texts: Vec<_> = page["messages"].as_array().unwrap().iter().map(|frame| &frame["text"]).collect();
+    assert_eq!(texts, [&json!(""), &json!("two")], "{page}");
+    // Another ban is another deletion.
+    assert_eq!(chat.json("PUT", "/api/users/bob/ban", &root, order).await.status, 202);
+    assert_eq!(hers.next_of("delete").await["target"], kept);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ pub(crate) async fn deletions<S: Statements>(
 ) -> Result<Vec<Deletion>, S::Error> {
     let deletion = |row: &S::Row| {
         let upto = LogPosition { topic: row.number(1)?, seq: row.number(2)? };
-        Ok(Deletion { user: columns::username(row.text(0)?)?, upto })
+        Ok(Deletion { user: columns::username(row.text(0)?)?, banned_at_ms: row.number(3)?, upto })
     };
     let rows = statements.rows(DELETIONS, &[Number(columns::column(max as u64))]).await?;
     Ok(rows.iter().map(deletion).collect::<Result<_, StoreError>>()?)
@@ -351,7 +351,7 @@ pub(crate) const BANNED_POSTGRES: &str = "SELECT b.username
        FROM jsonb_array_elements_text($1::text::jsonb) AS d (name)
        JOIN bans AS b ON b.username = d.name COLLATE \"C\"";
 
-pub(crate) const DELETIONS: &str = "SELECT username, deletes_topic, deletes_seq FROM bans
+pub(crate) const DELETIONS: &str = "SELECT username, deletes_topic, deletes_seq, at FROM bans
      WHERE deletes_topic IS NOT NULL ORDER BY username LIMIT $1";
 
 pub(crate) const PART_END: &str = "SELECT topic, seq FROM entries WHERE (topic, seq) > ($1, $2)
@@ -363,7 +363,8 @@ pub(crate) const MESSAGES_OF: &str = "SELECT t.kind, t.name, t.other, e.seq
         AND e.sender = $5 AND e.deleted IS NULL AND t.id = e.topic
       ORDER BY e.topic, e.seq";
 
-const SET_DELETION: &str = "UPDATE bans SET deletes_topic = $2, deletes_seq = $3 WHERE username = $1";
+const SET_DELETION: &str = "UPDATE bans SET deletes_topic = $2, deletes_seq = $3
+     WHERE username = $1 AND deletes_topic IS NOT NULL";
 
 pub(crate) const FIND_LINK: &str =
     "SELECT username FROM password_links WHERE secret_hash = $1 AND expires_at > $2";

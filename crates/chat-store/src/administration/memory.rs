@@ -182,14 +182,20 @@ impl Administration {
     }
 
     pub(crate) fn deletions(&self, max: usize) -> Vec<Deletion> {
-        let deletion = |(user, upto): (&Username, &LogPosition)| Deletion { user: user.clone(), upto: *upto };
-        self.deletions.iter().take(max).map(deletion).collect()
+        let deletion = |(user, upto): (&Username, &LogPosition)| {
+            let banned_at_ms = self.bans.get(user)?.at_ms;
+            Some(Deletion { user: user.clone(), banned_at_ms, upto: *upto })
+        };
+        self.deletions.iter().filter_map(deletion).take(max).collect()
     }
 
     pub(crate) fn note_deletion(&mut self, user: &Username, upto: Option<LogPosition>) {
         match upto {
-            Some(upto) if self.bans.contains_key(user) => drop(self.deletions.insert(user.clone(), upto)),
-            Some(_) => {}
+            Some(upto) => {
+                if let Some(kept) = self.deletions.get_mut(user) {
+                    *kept = upto;
+                }
+            }
             None => drop(self.deletions.remove(user)),
         }
     }

@@ -5,6 +5,8 @@ mod audit;
 pub(crate) mod database;
 mod memory;
 
+use std::pin::Pin;
+
 pub(crate) use audit::NewAudit;
 pub use audit::{AuditAction, AuditEntry};
 use chat_core::{Role, RoomInfo, RoomName, SecretHash, SessionId, Topic, Username, WantedChange};
@@ -98,6 +100,12 @@ pub trait AdministrationRepository: Send + Sync {
     /// Lists at most `max` deletions of the messages of banned users that are not complete.
     fn deletions(&self, max: usize) -> StoreFuture<'_, Vec<Deletion>>;
 
+    /// Takes the turn of this server to delete the messages of banned users. `None`: another
+    /// server with the same database has it. Stores of one process always give it.
+    fn deletion_turn(&self) -> StoreFuture<'_, Option<DeletionTurn<'_>>> {
+        Box::pin(async { Ok(Some(DeletionTurn::default())) })
+    }
+
     /// Looks at about `max_entries` messages of the log behind a position, and returns those of
     /// a user that are not deleted.
     fn messages_of<'a>(
@@ -107,7 +115,8 @@ pub trait AdministrationRepository: Send + Sync {
         max_entries: usize,
     ) -> StoreFuture<'a, MessagesOf>;
 
-    /// Notes how far a deletion has got; `None`: it is complete.
+    /// Notes how far a deletion has got; `None`: it is complete. One that is complete, or has
+    /// ended with its ban, stays so.
     fn note_deletion<'a>(&'a self, user: &'a Username, upto: Option<LogPosition>) -> StoreFuture<'a, ()>;
 
     /// Makes an account an administrator, or removes this role, as
@@ -343,8 +352,30 @@ pub enum BanRefused {
 pub struct Deletion {
     /// The user.
     pub user: Username,
+    /// See [`Ban::at_ms`].
+    pub banned_at_ms: u64,
     /// How far it has got.
     pub upto: LogPosition,
+}
+
+/// The turn of a server to delete messages of banned users. A turn that is dropped ends, too,
+/// as does that of a server that crashes or loses its connection.
+#[derive(Default)]
+pub struct DeletionTurn<'a> {
+    ending: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
+}
+
+impl<'a> DeletionTurn<'a> {
+    pub(crate) fn ending(ending: impl Future<Output = ()> + Send + 'a) -> Self {
+        Self { ending: Some(Box::pin(ending)) }
+    }
+
+    /// Ends the turn.
+    pub async fn end(self) {
+        if let Some(ending) = self.ending {
+            ending.await;
+        }
+    }
 }
 
 /// A position among all messages of the log.

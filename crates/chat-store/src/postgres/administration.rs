@@ -7,13 +7,14 @@ use sqlx::postgres::{PgConnection, PgRow};
 use super::failure::Failure;
 use super::pool::Pool;
 use super::roles::ROLES_LOCK;
+use super::search::Turn;
 use super::{PostgresStore, accounts};
 use crate::administration::database;
 use crate::names::RemovedNames;
 use crate::{
-    AdministrationRepository, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitesOf, LogPosition,
-    MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report, ReportState,
-    ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
+    AdministrationRepository, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn, Invite, InvitesOf,
+    LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report,
+    ReportState, ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
 };
 
 /// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
@@ -122,6 +123,13 @@ impl AdministrationRepository for PostgresStore {
         Box::pin(database::deletions(&self.pool, max))
     }
 
+    fn deletion_turn(&self) -> StoreFuture<'_, Option<DeletionTurn<'_>>> {
+        Box::pin(async move {
+            let turn = Turn::take(&self.pool, DELETION_TURN).await?;
+            Ok(turn.map(|turn| DeletionTurn::ending(turn.end(&self.pool))))
+        })
+    }
+
     fn messages_of<'a>(
         &'a self,
         user: &'a Username,
@@ -221,6 +229,10 @@ impl AdministrationRepository for PostgresStore {
         Box::pin(database::audit(&self.pool, before, max))
     }
 }
+
+/// The advisory lock of the server that deletes the messages of banned users: all versions use
+/// the same number.
+const DELETION_TURN: i64 = 0x6368_6174_6465_6c65;
 
 /// Makes an attempt at a ban. The sessions are ended once more after the commit: see
 /// [`SessionRepository::open_session`](crate::SessionRepository::open_session), which looks for

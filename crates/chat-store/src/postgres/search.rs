@@ -47,19 +47,20 @@ async fn empty(pool: &Pool) -> Result<(), StoreError> {
     pool.rows(|| sqlx::query("TRUNCATE search_documents, search_topics")).await.map(drop)
 }
 
-/// The turn of this server to index. Without it, a server that has read a message before another
-/// one stored and indexed an edit of it could add the old text afterwards.
-struct Turn(PgConnection);
+/// The turn of this server to do what one server does at a time. Without it, a server that has
+/// read a message before another one stored and indexed an edit of it could add the old text
+/// afterwards.
+pub(super) struct Turn(PgConnection);
 
 impl Turn {
     /// Takes the turn until the end of a transaction; `None` while another server has it.
     ///
     /// The connection is one more than those that the pool allows.
-    async fn take(pool: &Pool) -> Result<Option<Self>, StoreError> {
+    pub(super) async fn take(pool: &Pool, lock: i64) -> Result<Option<Self>, StoreError> {
         pool.attempts(|| async {
             let mut connection = pool.connection().await?;
             sqlx::raw_sql(BEGIN_TURN).execute(&mut connection).await?;
-            let taken = sqlx::query(TAKE_TURN).bind(TURN).fetch_one(&mut connection).await?;
+            let taken = sqlx::query(TAKE_TURN).bind(lock).fetch_one(&mut connection).await?;
             if taken.integer(0)? == 1 {
                 return Ok(Some(Self(connection)));
             }
@@ -70,7 +71,7 @@ impl Turn {
     }
 
     /// A connection that fails is closed, which ends the turn, too.
-    async fn end(mut self, pool: &Pool) {
+    pub(super) async fn end(mut self, pool: &Pool) {
         let ended = sqlx::raw_sql("COMMIT").execute(&mut self.0);
         if tokio::time::timeout(END_TIMEOUT, ended).await.is_ok_and(|ended| ended.is_ok()) {
             pool.put_back(self.0);
@@ -424,7 +425,7 @@ impl SearchIndex for PostgresStore {
 
     fn index_some(&self, max_entries: usize) -> StoreFuture<'_, Indexed> {
         Box::pin(async move {
-            let Some(turn) = Turn::take(&self.pool).await? else {
+            let Some(turn) = Turn::take(&self.pool, TURN).await? else {
                 tokio::time::sleep(TURN_PAUSE).await;
                 return Ok(Indexed { has_more: true, ..Indexed::default() });
             };

@@ -187,7 +187,11 @@ impl Run {
             _ => draft,
         };
         draft = Draft { id, nonce, check, ..changed };
-        draft.rules = ChangeRules { edit_ms: self.pick(&[None, Some(20)]), reactions_max: 1 + self.below(3) };
+        draft.rules = ChangeRules {
+            edit_ms: self.pick(&[None, Some(20)]),
+            reactions_max: 1 + self.below(3),
+            ..ChangeRules::default()
+        };
         draft
     }
 

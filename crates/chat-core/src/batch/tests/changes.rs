@@ -133,6 +133,23 @@ fn an_archived_room_takes_deletions_only_and_a_closed_one_changes_of_members_onl
 }
 
 #[test]
+fn a_deletion_that_may_be_anywhere_takes_back_own_messages_only() {
+    let here = |from, deletes_anywhere| {
+        let rules = ChangeRules { deletes_anywhere, ..ChangeRules::default() };
+        let topic = Topic::Room(room_name("~none"));
+        answer(checked(Draft { topic, rules, ..delete(from, ON) }))
+    };
+    assert_eq!(here("bob", false), Outcome::Forbidden, "he is no member");
+    assert!(matches!(here("bob", true), Outcome::Stored { .. }));
+    for other in ["carol", "dave"] {
+        assert_eq!(here(other, true), Outcome::Forbidden, "{other}");
+    }
+    let edit = Draft { topic: Topic::Room(room_name("~none")), ..edit("bob", ON, "x") };
+    let rules = ChangeRules { deletes_anywhere: true, ..ChangeRules::default() };
+    assert_eq!(answer(checked(Draft { rules, ..edit })), Outcome::Forbidden);
+}
+
+#[test]
 fn what_is_so_already_answers_with_what_made_it_so_and_remembers_its_nonce() {
     let batch = [
         nonce(react("carol", "🎉"), "a"),
