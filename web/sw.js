@@ -16,7 +16,7 @@ addEventListener("fetch", (event) => {
   if (request.method !== "GET" || origin !== location.origin) {
     return;
   }
-  if (request.mode === "navigate" && /^\/($|r\/|u\/)/.test(pathname)) {
+  if (request.mode === "navigate" && /^\/($|(r|u|join|password)\/)/.test(pathname)) {
     event.respondWith(page(event));
   } else if (pathname.startsWith("/assets/")) {
     event.respondWith(asset(request));

@@ -23,7 +23,9 @@ export function wording(error) {
   if (/^username too long/.test(sentence)) return ["name", t.nameTooLong];
   if (/^username looks/.test(sentence)) return ["name", t.nameLooksTaken];
   if (/^username is reserved/.test(sentence)) return ["name", t.nameReserved];
-  if (/^registration is closed|^this chat has as many accounts/.test(sentence)) return ["form", t.registrationClosed];
+  if (/^registration is closed/.test(sentence)) return ["form", t.registrationClosed];
+  if (/^this chat has as many accounts/.test(sentence)) return ["form", t.chatFull];
+  if (/^too many accounts/.test(sentence)) return ["form", t.tooManyAccounts(soonOf(error.retryAfterSeconds))];
   if (/^username must not contain more/.test(sentence)) return ["name", t.nameTooManyMarks];
   if (/^username must not contain/.test(sentence)) return ["name", t.nameBadChars];
   if (/^username must have/.test(sentence)) return ["name", t.nameNoLetter];

@@ -2,7 +2,7 @@
 
 import { settings } from "./settings.js";
 
-/** @typedef {typeof import("./words/ru/first.js").first & typeof import("./words/ru/later.js").later} Words */
+/** @typedef {typeof import("./words/ru/first.js").first & typeof import("./words/ru/later.js").later & typeof import("./words/ru/administration.js").administration} Words */
 
 /** The language of the page, at first the one that `first.js` has chosen: the name of a folder of `words`. */
 export let language = document.documentElement.lang;

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const WEB = path.join(path.dirname(fileURLToPath(import.meta.url)), "..");
 const LANGUAGES = readdirSync(path.join(WEB, "words"));
-const PARTS = ["first", "later"];
+const PARTS = ["administration", "first", "later"];
 /** Titles that the server gives: each language translates those that are not in it. */
 const OWN = "roomTitles";
 

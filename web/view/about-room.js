@@ -1,6 +1,7 @@
 // The part of the details that says what a room is about, and what can be done with
 // the room: moderators change it, everybody may leave it.
 
+import { call } from "../api.js";
 import * as rooms from "../rooms.js";
 import { wording } from "../wording.js";
 import { localeOf, t, titleOf } from "../words.js";
@@ -33,6 +34,8 @@ export class AboutRoom {
   #room = null;
   #isEditing = false;
   #shown = "";
+  /** How many open reports there are of messages of the room. */
+  #reports = 0;
   #client;
   #isAdministrator;
   #hooks;
@@ -45,6 +48,9 @@ export class AboutRoom {
    * @param {() => void} hooks.changed
    * @param {() => void} hooks.leave
    * @param {(room: Room) => void} hooks.loaded the server has told about the room
+   * @param {() => boolean} hooks.isAdministered whether the server has invitations and reports
+   * @param {(room: string) => void} hooks.invite
+   * @param {() => void} hooks.reports
    * @param {(sentence: string) => void} hooks.toast
    */
   constructor(client, isAdministrator, hooks) {
@@ -74,6 +80,7 @@ export class AboutRoom {
     if (isOpened) {
       this.#name = name;
       this.#room = null;
+      this.#reports = 0;
       this.#isEditing = false;
       this.#load();
     }
@@ -82,7 +89,7 @@ export class AboutRoom {
       // Somebody has changed it.
       Object.assign(this.#room, { title, access, archived });
     }
-    const shown = JSON.stringify([this.#room, role, this.#isEditing, t.chat]);
+    const shown = JSON.stringify([this.#room, role, this.#isEditing, this.#reports, t.chat]);
     if (this.#shown !== shown) {
       this.#shown = shown;
       this.#form.hidden = !this.#isEditing;
@@ -96,7 +103,14 @@ export class AboutRoom {
     const name = this.#name;
     try {
       const room = await rooms.room(name);
-      if (name === this.#name) this.#take(room);
+      if (name !== this.#name) return;
+      this.#take(room);
+      if (this.#hooks.isAdministered() && this.#mayEdit(this.#client.account.of(`#${name}`).role)) {
+        const { reports } = await call("/api/reports?state=open&limit=50");
+        if (name !== this.#name) return;
+        this.#reports = reports.filter((/** @type {{ room?: string }} */ report) => report.room === name).length;
+        this.#hooks.changed();
+      }
     } catch {
       // What the account knows of the room is shown.
     }
@@ -138,6 +152,13 @@ export class AboutRoom {
   #choices(role) {
     const room = this.#room;
     const choices = [];
+    const isAdministered = room !== null && this.#hooks.isAdministered();
+    if (isAdministered && !room.archived && (role !== null || this.#isAdministrator)) choices.push(this.#choice("link", t.inviteByLink, () => this.#hooks.invite(this.#name)));
+    if (isAdministered && this.#mayEdit(role)) {
+      const reports = this.#choice("report", t.reports, () => this.#hooks.reports());
+      if (this.#reports > 0) reports.append(element("span", "quiet", t.openReportsHere(this.#reports)));
+      choices.push(reports);
+    }
     if (room && this.#mayEdit(role)) {
       const { archived, access } = room;
       choices.push(this.#choice("archive", archived ? t.unarchive : t.archive, () => this.#archive(!archived)));

@@ -6,7 +6,7 @@ import { addressOf, DEFAULT_ROOM } from "../logic/address.js";
 import { Typing } from "../logic/typing.js";
 import { filesHere } from "../files-here.js";
 import { ASKED_EVERY_MS, Presence } from "../presence.js";
-import { t } from "../words.js";
+import { t, titleOf } from "../words.js";
 import { Absent } from "./absent.js";
 import { act } from "./actions.js";
 import { Attach } from "./attach.js";
@@ -74,6 +74,8 @@ export class Above {
   #foot;
   #reactions;
   #welcome;
+  /** Whether the server can be administered, and messages be reported. */
+  #isAdministered;
 
   /**
    * @param {import("../api.js").User} me
@@ -99,12 +101,13 @@ export class Above {
     this.newTalk = new NewTalk(hooks.go);
     this.browse = new Browse(hooks.go);
     this.card = new ProfileCard(client, directory, { ...hooks, uncover: () => this.details.uncover() });
-    this.details = new Details(me, client, directory, { ...hooks, leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });
+    this.details = new Details(me, client, directory, { ...hooks, isAdministered: () => this.#isAdministered(), invite: (room) => this.#invite(room), reports: () => hooks.settings("reports"), leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });
     this.absent = new Absent(directory, hooks.toast);
     new DayAbove();
     useDrawer(hooks.sidebar);
     useKeys(byId("messages", HTMLElement));
-    this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence) });
+    this.#isAdministered = () => (me.features ?? []).includes("administration") || client.features.has("administration");
+    this.messages = new MessageActions(client, directory, { ...hooks, copy: (words, sentence) => this.copy(words, sentence), reports: this.#isAdministered, report: (shown) => this.#report(shown) });
     filesHere.begin(client, hooks);
     this.attach = new Attach(client, directory, hooks);
     this.#foot = new Foot(client, directory, { ...hooks, browse: () => this.browse.open(), details: () => this.details.open() });
@@ -174,6 +177,51 @@ export class Above {
     return true;
   }
 
+  /** Whether the user is a moderator of a room. */
+  get moderates() {
+    return [...this.#client.account.places.values()].some(({ role }) => role === "moderator");
+  }
+
+  /**
+   * The title of a room, as far as it is known.
+   * @param {string} room
+   */
+  titleOf(room) {
+    return titleOf(room, this.#client.account.of(`#${room}`).title);
+  }
+
+  /**
+   * Deletes a message of a conversation, which need not be open.
+   * @param {Key} key
+   * @param {number} seq
+   */
+  remove(key, seq) {
+    this.#hooks.change({ type: "delete", key, target: seq });
+  }
+
+  /** @param {import("../logic/changes.js").Shown} shown */
+  #report(shown) {
+    this.#administer(async ({ openReport }) => {
+      if (await openReport(shown)) this.#hooks.toast(t.reported);
+    });
+  }
+
+  /** @param {string} room */
+  #invite(room) {
+    this.#administer(({ openInvites }) => openInvites(room));
+  }
+
+  /** @param {(administration: typeof import("../administration/main.js")) => Promise<void>} act */
+  async #administer(act) {
+    try {
+      const administration = await import("../administration/main.js");
+      await administration.prepare();
+      await act(administration);
+    } catch {
+      this.#hooks.toast(navigator.onLine ? t.somethingBroke : t.noNetwork);
+    }
+  }
+
   /** Puts a greeting into the box; a guest of the room joins it before. */
   async #hello() {
     if (await this.#foot.join()) this.#hooks.composer.insert(t.hello);
@@ -220,6 +268,7 @@ const SYMBOLS = {
   next: "M9.5 5.5 16 12l-6.5 6.5",
   people: "M5.5 9a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM2.5 19c.8-3.3 3.3-4.8 6.5-4.8s5.7 1.5 6.5 4.8M15.5 5.8a3.5 3.5 0 0 1 0 6.4M18 14.7c1.8.7 3 2.1 3.5 4.3",
   archive: "M4 5h16v4H4zM5.5 9v10h13V9M10 13h4",
+  report: "M6 21V4M6 4.5c4-2 7 2 12 0v9c-5 2-8-2-12 0",
   leave: "M14 4.5H6v15h8M10 12h10M16.5 8.5 20 12l-3.5 3.5",
   write: "M4 5h16v11H10l-4 3.5V16H4z",
   mention: "M8.5 12a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM15.5 8.5V13a2.5 2.5 0 0 0 5 0v-1a8.5 8.5 0 1 0-3.5 6.9",

@@ -83,7 +83,7 @@ export class Chat {
       },
       read: (conversation, seq) => this.#read(conversation, seq),
       act: (action, item, button) => this.#act(action, item, button),
-      begin: (what) => this.#useAbove((above) => (what === "find" ? above.newTalk.open() : above.copyLink())),
+      begin: (what) => this.useAbove((above) => (what === "find" ? above.newTalk.open() : above.copyLink())),
       names: ({ key }) => this.#directory.names(key),
     });
     this.#composer = new Composer({
@@ -94,7 +94,7 @@ export class Chat {
       typing: (key, isActive) => this.#session.step({ type: "typing", key, isActive }),
       scroll: (pages) => this.#list.scroll(pages),
       toMessages: () => this.#list.focusLast(),
-      editLast: () => this.#useAbove((above) => above.messages.editLast() || this.#list.focusLast()),
+      editLast: () => this.useAbove((above) => above.messages.editLast() || this.#list.focusLast()),
       people: () => ({ ...this.#directory.nameable, place: client.account.isKept ? this.#directory.currentPlace : undefined }),
     });
     // Its place is kept, so that the conversation does not move once it is loaded.
@@ -140,11 +140,11 @@ export class Chat {
   find() {
     this.#sidebar.open(false);
     // Without a pause once it is loaded: what is typed next belongs into it.
-    this.#above ? this.#above.finder.open() : this.#useAbove((above) => above.finder.open());
+    this.#above ? this.#above.finder.open() : this.useAbove((above) => above.finder.open());
   }
 
   /** @param {(above: Above) => void} act */
-  #useAbove(act) {
+  useAbove(act) {
     this.#loadAbove().then(act, () => this.toast(t.somethingBroke));
   }
 
@@ -270,7 +270,7 @@ export class Chat {
         if (output.change.kind === "delete") this.#withdraw(output.key, output.change.target);
         break;
       case "refused":
-        this.#useAbove((above) => above.refused(output.item));
+        this.useAbove((above) => above.refused(output.item));
         break;
       case "hello":
         this.#composer.setMaxChars(client.textMaxChars);
@@ -280,7 +280,7 @@ export class Chat {
         if (client.account.of(output.key).unread === 0) this.#withdraw(output.key);
         break;
       case "not-members":
-        this.#useAbove((above) => above.absent.note(output.key, output.names));
+        this.useAbove((above) => above.absent.note(output.key, output.names));
         break;
       case "activity":
         this.#useNews((news) => news.active(output));
@@ -363,7 +363,7 @@ export class Chat {
     if (action === "jump") {
       this.#list.toMessage(Number(button.dataset.to));
     } else {
-      this.#useAbove((above) => above.act(action, item, button));
+      this.useAbove((above) => above.act(action, item, button));
     }
   }
 
@@ -416,12 +416,12 @@ export class Chat {
     addEventListener("online", () => this.#show(), { signal });
     addEventListener("offline", () => this.#show(), { signal });
     // Once its code is there, the button opens it by itself.
-    byId("talk-more", HTMLElement).addEventListener("click", () => this.#above || this.#useAbove((above) => above.menu.open()));
+    byId("talk-more", HTMLElement).addEventListener("click", () => this.#above || this.useAbove((above) => above.menu.open()));
     /** @param {string} opener @param {(above: Above) => void} act */
     const opens = (opener, act) =>
       byId(opener, HTMLElement).addEventListener("click", () => {
         this.#sidebar.open(false);
-        this.#useAbove(act);
+        this.useAbove(act);
       });
     opens("new-room-open", (above) => above.newRoom.open());
     opens("new-talk-open", (above) => above.newTalk.open());
@@ -429,8 +429,8 @@ export class Chat {
     opens("title", (above) => above.details.toggle());
     opens("attach", (above) => above.attach.choose());
     // The bar of a message, and a file that is dropped, must not wait for what is loaded later.
-    for (const event of ["pointerover", "focusin"]) byId("messages", HTMLElement).addEventListener(event, () => this.#useAbove(() => {}), { once: true });
-    document.addEventListener("dragenter", () => this.#useAbove(() => {}), { once: true, signal });
+    for (const event of ["pointerover", "focusin"]) byId("messages", HTMLElement).addEventListener(event, () => this.useAbove(() => {}), { once: true });
+    document.addEventListener("dragenter", () => this.useAbove(() => {}), { once: true, signal });
     byId("skip", HTMLElement).addEventListener(
       "click",
       (event) => {
@@ -463,11 +463,11 @@ export class Chat {
     }
     if (link.matches(".mention-name")) {
       event.preventDefault();
-      this.#useAbove((above) => above.card.open((targetOf(link)?.key ?? "").slice(1), link));
+      this.useAbove((above) => above.card.open((targetOf(link)?.key ?? "").slice(1), link));
     } else if (link.origin === location.origin && this.#goTo(link)) {
       event.preventDefault();
       // An installed app shows no address that could be copied.
-      if (link.matches(".when")) this.#useAbove((above) => above.copy(link.href));
+      if (link.matches(".when")) this.useAbove((above) => above.copy(link.href));
     }
   }
 
@@ -493,7 +493,7 @@ export class Chat {
       this.find();
     } else if (altKey && !ctrlKey && !metaKey && (key === "ArrowUp" || key === "ArrowDown")) {
       event.preventDefault();
-      this.#useAbove((above) => above.goBy(key === "ArrowDown" ? 1 : -1, shiftKey));
+      this.useAbove((above) => above.goBy(key === "ArrowDown" ? 1 : -1, shiftKey));
     } else if (key === "Escape" && !document.querySelector(":popover-open")) {
       if (this.#sidebar.isOpen) {
         this.#sidebar.open(false);
@@ -545,7 +545,7 @@ export class Chat {
     const place = this.#directory.currentPlace;
     if (!this.#above && client.account.isKept && place && (place.role === null || place.archived || place.top === 0)) {
       // Something else than the box, or than an empty log, may stand there.
-      this.#useAbove(() => this.#show());
+      this.useAbove(() => this.#show());
     }
 
     const counted = [...rooms, ...people].filter((line) => line.isLoud);

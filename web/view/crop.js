@@ -7,6 +7,8 @@ import { t } from "../words.js";
 export class PictureCrop extends HTMLElement {
   /** What is said while none is chosen. */
   hint = () => t.pictureHint;
+  /** What it is. */
+  label = () => t.picture;
   /** @type {ImageBitmap | null} */
   #image = null;
   /** The part of the shorter side that is visible: 1 is all of it. */
@@ -73,7 +75,7 @@ export class PictureCrop extends HTMLElement {
 
   retranslate() {
     const has = this.#image !== null;
-    this.#title.textContent = t.picture;
+    this.#title.textContent = this.label();
     this.#hint.textContent = has ? t.moveIt : this.hint();
     this.#choose.textContent = has ? t.otherPicture : t.choosePicture;
     this.#remove.textContent = t.removePicture;

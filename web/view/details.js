@@ -24,6 +24,9 @@ import { Panel } from "./panel.js";
  * @property {() => void} changed
  * @property {() => void} leave the user leaves the open room
  * @property {(name: string, opener: Element) => void} card opens the card of a user
+ * @property {() => boolean} isAdministered whether the server has invitations and reports
+ * @property {(room: string) => void} invite invites to a room by a link
+ * @property {() => void} reports shows the reports of messages
  * @property {(sentence: string) => void} toast
  */
 

@@ -49,7 +49,7 @@ async function join(secret, { enter, openDoor }) {
   try {
     invitation = { ...(await call(`/api/join/${secret}`)), secret: decode(secret) };
   } catch (error) {
-    return refuse(error, "invitationGone");
+    return error instanceof ApiError && error.status === 0 ? sayOffline() : refuse(error, "invitationGone");
   }
   const enterRoom = async () => {
     history.replaceState(null, "", await roomOf(secret, invitation));
@@ -121,6 +121,7 @@ async function choosePassword(secret, { openDoor }) {
     }
   });
   open([make("p", { "data-t": "newPassword" })], form);
+  if (!navigator.onLine) wrong.textContent = t.noNetwork;
   field.input.focus();
 }
 
@@ -183,6 +184,14 @@ function pressOf(word, gone, act) {
 function refuse(error, gone) {
   if (!(error instanceof ApiError && error.status === 404)) throw error;
   say(gone, "linkGoneHint");
+}
+
+/** Says that there is no network, and follows the link again once there is one. */
+function sayOffline() {
+  const form = pressOf("tryNow", "linkGone", async () => location.reload());
+  addEventListener("online", () => location.reload());
+  open(["noNetwork", "noNetworkHint"].map((word) => make("p", { "data-t": word })), form);
+  form.querySelector("button")?.focus();
 }
 
 /**

@@ -25,7 +25,7 @@ import { Undo } from "./undo.js";
 /** @typedef {import("./directory.js").Directory} Directory */
 /** @typedef {Parameters<import("../session.js").Session["change"]>[0]} Change */
 
-/** @typedef {"reply" | "react" | "edit" | "copy-link" | "copy-text" | "download" | "delete"} Action */
+/** @typedef {"reply" | "react" | "edit" | "copy-link" | "copy-text" | "download" | "report" | "delete"} Action */
 
 /**
  * @typedef {object} Hooks
@@ -35,6 +35,8 @@ import { Undo } from "./undo.js";
  * @property {(address: string, sentence?: string) => void} copy
  * @property {(sentence: string) => void} toast
  * @property {import("../settings.js").Memory} memory
+ * @property {() => boolean} reports whether the server takes reports of messages
+ * @property {(shown: Shown) => void} report asks why a message is reported
  * @property {(key: Key, text: string, mentionable: Mentionable) => { text: string, mentions?: string[], mentionAll?: boolean }} said what is sent for a text
  */
 
@@ -130,6 +132,7 @@ export class MessageActions {
       ...(shown.text ? /** @type {const} */ (["copy-text"]) : []),
       ...(shown.seq ? /** @type {const} */ (["copy-link"]) : []),
       ...(shown.files?.length === 1 && shown.files[0]?.id ? /** @type {const} */ (["download"]) : []),
+      ...(shown.seq && shown.from !== this.#client.user && this.#hooks.reports() ? /** @type {const} */ (["report"]) : []),
       ...(may.delete ? /** @type {const} */ (["delete"]) : []),
     ];
   }
@@ -165,6 +168,9 @@ export class MessageActions {
         break;
       case "download":
         for (const file of shown.files ?? []) download(file);
+        break;
+      case "report":
+        this.#hooks.report(shown);
         break;
       case "delete":
         this.#undo.start(shown);
@@ -264,5 +270,6 @@ const SYMBOLS = {
   "copy-text": "M9 9h10v10H9zM15 9V5H5v10h4",
   "copy-link": "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
   download: "M12 4v11M6.5 10 12 15.5 17.5 10M5 20h14",
+  report: "M6 21V4M6 4.5c4-2 7 2 12 0v9c-5 2-8-2-12 0",
   delete: "M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.4L17 7M10 10.5v5.5M14 10.5v5.5",
 };

@@ -100,7 +100,7 @@ export class MessageMenu {
    * @param {() => void} close
    */
   #choice(action, item, close) {
-    const words = { reply: t.reply, react: t.react, edit: t.edit, "copy-text": t.copyText, "copy-link": t.copyLink, download: t.download, delete: t.discard };
+    const words = { reply: t.reply, react: t.react, edit: t.edit, "copy-text": t.copyText, "copy-link": t.copyLink, download: t.download, report: t.report, delete: t.discard };
     const choice = button(action === "delete" ? "danger" : "", symbol(action), element("span", "", words[action]));
     choice.dataset.action = action;
     choice.addEventListener("click", () => {

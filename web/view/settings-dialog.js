@@ -2,13 +2,13 @@
 // of pages or one of them.
 
 import * as account from "../account.js";
-import { ApiError } from "../api.js";
+import { ApiError, call, me } from "../api.js";
 import { settings } from "../settings.js";
 import { wording } from "../wording.js";
-import { t, translate } from "../words.js";
+import { t, titleOf, translate } from "../words.js";
 import { ask } from "./ask.js";
 import { avatar } from "./avatar.js";
-import { isolated, symbol, TOUCH } from "./dom.js";
+import { element, isolated, symbol, TOUCH } from "./dom.js";
 import { make, mount } from "./make.js";
 import { DevicesPage } from "./settings-devices.js";
 import { KeysPage } from "./settings-keys.js";
@@ -19,7 +19,10 @@ import { ProfilePage } from "./settings-profile.js";
 import { addSymbols } from "./symbols.js";
 
 /** @typedef {import("./chat.js").Chat} Chat */
-/** @typedef {"profile" | "password" | "look" | "notices" | "devices" | "keys"} PageName */
+/** @typedef {import("./above.js").Above} Above */
+/** @typedef {import("../administration/main.js").Desk} Desk */
+/** @typedef {import("../administration/main.js").PageName} ServerPageName */
+/** @typedef {"profile" | "password" | "look" | "notices" | "devices" | "keys" | ServerPageName} PageName */
 
 /**
  * @typedef {object} Page
@@ -41,6 +44,21 @@ export class SettingsDialog {
   #me = make("div", { class: "settings-me" });
   #signOut = make("button", { type: "button", id: "sign-out" }, symbol("leave"), make("span", { "data-t": "signOut" }));
   #node;
+  #serverHeading = make("p", { id: "server-pages-heading", class: "settings-group" });
+  /** What opens above the chat, once it is known. @type {Above | null} */
+  #above = null;
+  /** @type {Desk} */
+  #desk = {
+    me: () => settings.user?.username ?? "",
+    isAdministrator: () => isAdministrator(),
+    go: (key, seq) => {
+      this.#node.close();
+      this.#chat()?.go(key, seq);
+    },
+    remove: (key, seq) => this.#chat()?.useAbove((above) => above.remove(key, seq)),
+    titleOf: (room) => this.#above?.titleOf(room) ?? titleOf(room, ""),
+    reported: () => this.#countReports(),
+  };
   /** The page in view; null: the list of pages. @type {PageName | null} */
   #page = null;
   #narrow = matchMedia("(width < 48rem)");
@@ -62,10 +80,16 @@ export class SettingsDialog {
       notices: new NoticesPage(chat),
       devices: new DevicesPage(),
       keys: new KeysPage(),
+      server: new ServerPage("server", this.#desk),
+      accounts: new ServerPage("accounts", this.#desk),
+      invites: new ServerPage("invites", this.#desk),
+      reports: new ServerPage("reports", this.#desk),
+      audit: new ServerPage("audit", this.#desk),
     };
-    this.#links = PAGES.map(([page, word]) =>
+    this.#links = [...PAGES, ...SERVER_PAGES].map(([page, word]) =>
       make("button", { type: "button", "data-page": page }, symbol(page), make("span", { "data-t": word }), symbol("next")),
     );
+    const lines = this.#links.map((link) => make("li", {}, link));
     const closers = [0, 1].map(() => make("button", { type: "button", class: "icon", "data-t-label": "close" }, symbol("close")));
     this.#node = mount(
       make(
@@ -76,7 +100,9 @@ export class SettingsDialog {
           { "aria-labelledby": "settings-heading" },
           make("header", {}, make("h2", { id: "settings-heading", "data-t": "settings" }), closers[0] ?? ""),
           this.#me,
-          make("ul", {}, ...this.#links.map((link) => make("li", {}, link))),
+          make("ul", {}, ...lines.slice(0, PAGES.length)),
+          this.#serverHeading,
+          make("ul", { class: "server-pages", "aria-labelledby": "server-pages-heading" }, ...lines.slice(PAGES.length)),
           this.#signOut,
         ),
         make(
@@ -109,6 +135,8 @@ export class SettingsDialog {
     const { username } = settings.user ?? { username: "" };
     this.#me.replaceChildren(avatar(username), isolated(username, "title"));
     for (const link of this.#links) link.hidden = link.dataset.page === "keys" && TOUCH.matches;
+    this.#showServer();
+    this.#learnRole();
     if (!this.#node.open) this.#node.showModal();
     if (page) this.#show(page);
     else if (this.#narrow.matches) this.#toList();
@@ -118,6 +146,49 @@ export class SettingsDialog {
   retranslate() {
     for (const page of Object.values(this.#pages)) page.retranslate?.();
     this.#showHeading();
+    this.#showServer();
+  }
+
+  /** Shows the pages for administrators, or the one for moderators. */
+  #showServer() {
+    const shown = SERVER_PAGES.filter(([page]) => isAdministrator() || (page === "reports" && this.#above?.moderates));
+    for (const [page] of SERVER_PAGES) {
+      const line = this.#linkOf(page)?.parentElement;
+      if (line) line.hidden = !shown.some(([name]) => name === page);
+    }
+    this.#serverHeading.hidden = shown.length === 0;
+    this.#serverHeading.textContent = shown.length > 1 ? t.thisServer : t.moderation;
+    this.#node.classList.toggle("with-server", shown.length > 1);
+  }
+
+  /** The role may have changed since the chat was opened. */
+  async #learnRole() {
+    this.#chat()?.useAbove((above) => {
+      this.#above = above;
+      this.#showServer();
+      if (above.moderates || isAdministrator()) this.#countReports();
+    });
+    try {
+      const user = await me();
+      if (user.username !== settings.user?.username) return;
+      settings.user = user;
+      this.#showServer();
+    } catch {
+      // What is known is shown.
+    }
+  }
+
+  /** Shows how many reports are open. */
+  async #countReports() {
+    try {
+      const { reports, next } = await call("/api/reports?state=open&limit=50");
+      const badge = reports.length > 0 ? element("span", "count", next ? "50+" : String(reports.length)) : "";
+      const link = this.#linkOf("reports");
+      link?.querySelector(".count")?.remove();
+      link?.lastElementChild?.before(badge);
+    } catch {
+      // The page itself says what is wrong.
+    }
   }
 
   /** @param {PageName} page */
@@ -157,7 +228,7 @@ export class SettingsDialog {
   }
 
   #showHeading() {
-    const word = PAGES.find(([page]) => page === this.#page)?.[1];
+    const word = [...PAGES, ...SERVER_PAGES].find(([page]) => page === this.#page)?.[1];
     this.#heading.textContent = word ? t[word] : "";
   }
 
@@ -186,6 +257,61 @@ export class SettingsDialog {
   }
 }
 
+/** Whether the user administers this server, as far as is known. */
+function isAdministrator() {
+  const { role, features = [] } = /** @type {{ role?: string, features?: string[] }} */ (settings.user ?? {});
+  return role === "administrator" && features.includes("administration");
+}
+
+/** A page for administrators or moderators, which is loaded when it is first opened. */
+class ServerPage {
+  node = make("div", { class: "server-page" });
+  #name;
+  #desk;
+  /** @type {Page | null} */
+  #page = null;
+  #isOpen = false;
+
+  /**
+   * @param {ServerPageName} name
+   * @param {Desk} desk
+   */
+  constructor(name, desk) {
+    this.#name = name;
+    this.#desk = desk;
+  }
+
+  async open() {
+    this.#isOpen = true;
+    if (await this.#show()) this.#page?.open?.();
+  }
+
+  close() {
+    this.#isOpen = false;
+    this.#page?.close?.();
+  }
+
+  retranslate() {
+    if (this.#page && this.#isOpen) this.#show();
+  }
+
+  /** @returns {Promise<boolean>} whether it is there, and still wanted */
+  async #show() {
+    try {
+      const { pageOf, prepare } = await import("../administration/main.js");
+      await prepare();
+      this.#page ??= pageOf(this.#name, this.#desk);
+      if (!this.#page.node.isConnected) this.node.replaceChildren(this.#page.node);
+      translate(this.node);
+      this.#page.retranslate?.();
+    } catch {
+      this.node.replaceChildren(element("p", "error", navigator.onLine ? t.somethingBroke : t.noNetwork));
+      return false;
+    }
+    return this.#isOpen;
+  }
+}
+
 /** @type {[page: PageName, word: "profile" | "passwordPage" | "theme" | "notices" | "sessions" | "shortcuts"][]} */
 const PAGES = [
   ["profile", "profile"],
@@ -196,7 +322,22 @@ const PAGES = [
   ["keys", "shortcuts"],
 ];
 
+/** @type {[page: ServerPageName, word: "serverPage" | "accountsPage" | "invitesPage" | "reports" | "audit"][]} */
+const SERVER_PAGES = [
+  ["server", "serverPage"],
+  ["accounts", "accountsPage"],
+  ["invites", "invitesPage"],
+  ["reports", "reports"],
+  ["audit", "audit"],
+];
+
 const SYMBOLS = {
+  server: "M4 5h16v11H10l-4 3.5V16H4z",
+  accounts: "M5.5 9a3.5 3.5 0 1 0 7 0 3.5 3.5 0 1 0-7 0zM2.5 19c.8-3.3 3.3-4.8 6.5-4.8s5.7 1.5 6.5 4.8M15.5 5.8a3.5 3.5 0 0 1 0 6.4M18 14.7c1.8.7 3 2.1 3.5 4.3",
+  invites: "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
+  reports: "M6 21V4M6 4.5c4-2 7 2 12 0v9c-5 2-8-2-12 0",
+  audit: "M6 3.5h12v17H6zM9 8h6M9 12h6M9 16h4",
+  delete: "M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.4L17 7M10 10.5v5.5M14 10.5v5.5",
   back: "M19 12H5M11.5 5.5 5 12l6.5 6.5",
   next: "m9.5 6 6 6-6 6",
   profile: "M8 9a4 4 0 1 0 8 0 4 4 0 1 0-8 0zM4.5 20c1-4 4-5.5 7.5-5.5s6.5 1.5 7.5 5.5",

@@ -1,0 +1,179 @@
+// Requests of administrators and moderators, and of members who invite or report.
+
+import { call } from "../api.js";
+
+/** @typedef {{ title?: string, welcome?: string, accent?: string }} ServerChanges */
+
+/**
+ * An account, as administrators see it.
+ * @typedef {object} Account
+ * @property {string} username
+ * @property {string} avatar
+ * @property {boolean} online
+ * @property {"member" | "administrator"} [role]
+ * @property {Ban} [ban]
+ */
+
+/** @typedef {{ username: string, by: string, at: number, reason: string, deleting: boolean }} Ban `at`: Unix seconds; `deleting`: the messages are being deleted */
+
+/**
+ * An invitation that can be used.
+ * @typedef {object} Invite
+ * @property {string} id
+ * @property {string} by
+ * @property {number} used
+ * @property {number} created Unix seconds
+ * @property {string} [room] absent: it is for an account only
+ * @property {string} [title] of the room
+ * @property {number} [expires] Unix seconds
+ * @property {number} [uses] absent: any number
+ */
+
+/** @typedef {{ url: string, expires?: number }} Link which is shown once */
+
+/**
+ * A report of a message.
+ * @typedef {object} Report
+ * @property {number} id
+ * @property {number} seq
+ * @property {string} reporter
+ * @property {string} reason
+ * @property {number} at Unix seconds
+ * @property {"open" | "done"} state
+ * @property {string} [room]
+ * @property {string[]} [between] the two users of a private conversation
+ * @property {string} [from] absent: the message is deleted, or one may not read it
+ * @property {string} [text]
+ * @property {string} [by] who has changed the state last
+ */
+
+/** @typedef {{ id: number, at: number, by: string, action: string, target: string, details?: Record<string, any> }} AuditEntry `at`: Unix seconds */
+
+/** @param {ServerChanges} changes */
+export async function changeServer(changes) {
+  await call("/api/server", json("PATCH", changes));
+}
+
+/** @param {Blob} picture a square */
+export async function setLogo(picture) {
+  const form = new FormData();
+  form.set("logo", picture, "logo.png");
+  await call("/api/server/logo", { method: "PUT", body: form });
+}
+
+export async function removeLogo() {
+  await call("/api/server/logo", { method: "DELETE" });
+}
+
+/**
+ * All accounts in the order of their names, or those that `q` finds.
+ * @param {string} q
+ * @param {string} [after]
+ * @returns {Promise<{ items: Account[], next?: string }>}
+ */
+export async function accounts(q, after) {
+  const [{ users, next }, bans] = await Promise.all([call(`/api/users${queryOf({ q, after, limit: 50 })}`), call("/api/bans?limit=100")]);
+  const byName = new Map(bans.bans.map((/** @type {Ban} */ ban) => [ban.username, ban]));
+  return { items: users.map((/** @type {Account} */ user) => ({ ...user, ban: byName.get(user.username) })), next };
+}
+
+/**
+ * @param {string} name
+ * @param {"member" | "administrator"} role
+ */
+export async function setRole(name, role) {
+  await call(pathOf(name), json("PATCH", { role }));
+}
+
+/**
+ * @param {string} name
+ * @param {string} reason
+ * @param {boolean} deletes whether all messages of the user are deleted
+ */
+export async function ban(name, reason, deletes) {
+  await call(`${pathOf(name)}/ban`, json("PUT", { reason, ...(deletes ? { delete_messages: true } : {}) }));
+}
+
+/** @param {string} name */
+export async function unban(name) {
+  await call(`${pathOf(name)}/ban`, { method: "DELETE" });
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<Link>} a link with which the user sets a new password
+ */
+export function passwordLink(name) {
+  return call(`${pathOf(name)}/password`, { method: "POST" });
+}
+
+/** @returns {Promise<Invite[]>} one's own; for administrators, those of everybody */
+export async function invites() {
+  return (await call("/api/invites")).invites;
+}
+
+/**
+ * @param {{ room?: string, uses?: number, days?: number }} wanted
+ * @returns {Promise<Link & Invite>}
+ */
+export function invite(wanted) {
+  return call("/api/invites", json("POST", wanted));
+}
+
+/** @param {string} id */
+export async function withdraw(id) {
+  await call(`/api/invites/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
+/**
+ * @param {{ room?: string, with?: string, seq: number, reason: string }} what
+ */
+export async function report(what) {
+  await call("/api/reports", json("POST", what));
+}
+
+/**
+ * Reports of messages, the newest first.
+ * @param {{ state: "open" | "done", before?: string }} wanted
+ * @returns {Promise<{ reports: Report[], next?: string }>}
+ */
+export function reports(wanted) {
+  return call(`/api/reports${queryOf({ ...wanted, limit: 20 })}`);
+}
+
+/**
+ * @param {number} id
+ * @param {"open" | "done"} state
+ */
+export async function setReport(id, state) {
+  await call(`/api/reports/${id}`, json("PATCH", { state }));
+}
+
+/**
+ * What administrators and moderators have done, the newest first.
+ * @param {string} [before]
+ * @returns {Promise<{ entries: AuditEntry[], next?: string }>}
+ */
+export function audit(before) {
+  return call(`/api/audit${queryOf({ before, limit: 50 })}`);
+}
+
+/** @param {string} name */
+function pathOf(name) {
+  return `/api/users/${encodeURIComponent(name)}`;
+}
+
+/** @param {Record<string, string | number | undefined>} wanted */
+function queryOf(wanted) {
+  const set = Object.entries(wanted).filter(([, value]) => value !== undefined && value !== "");
+  return set.length > 0 ? `?${new URLSearchParams(set.map(([name, value]) => [name, String(value)]))}` : "";
+}
+
+/**
+ * @param {string} method
+ * @param {object} body
+ * @returns {RequestInit}
+ */
+function json(method, body) {
+  return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}

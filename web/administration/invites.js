@@ -1,0 +1,135 @@
+// Invitations: a form that makes one, and the list of those that can be used. Of one room,
+// or of all and of the chat.
+
+import * as rooms from "../rooms.js";
+import { ask } from "../view/ask.js";
+import { button, element, isolated, symbol } from "../view/dom.js";
+import { make } from "../view/make.js";
+import { chatTitle } from "../whose.js";
+import { t, titleOf } from "../words.js";
+import * as calls from "./calls.js";
+import { apart, choose, dateOf, fieldOf, listOf, selectOf, showLink } from "./pieces.js";
+import { sentenceOf } from "./wording.js";
+
+export class Invites {
+  #room = selectOf("invite-room", []);
+  #uses = selectOf("invite-uses", []);
+  #days = selectOf("invite-days", []);
+  #submit = make("button", { class: "primary", "data-t": "makeLink" });
+  #wrong = make("p", { class: "error", role: "alert" });
+  #roomField = fieldOf(this.#room, "inviteTo");
+  #form = make(
+    "form",
+    { id: "invite-form", novalidate: true },
+    this.#roomField,
+    make("div", { class: "two-fields" }, fieldOf(this.#uses, "inviteUses"), fieldOf(this.#days, "inviteDays")),
+    this.#wrong,
+    make("div", { class: "buttons" }, this.#submit),
+  );
+  #parts = listOf("invites", "invitesList");
+  #heading = make("h4", { "data-t": "invitesList" });
+  node = make("div", { class: "invites" }, this.#form, make("section", {}, this.#heading, this.#parts.node));
+  /** The room that they all are for; empty: any. */
+  #only;
+  /** @type {rooms.Room[]} */
+  #rooms = [];
+  /** @type {calls.Invite[]} */
+  #invites = [];
+  #isLoaded = false;
+
+  /** @param {string} [only] a room */
+  constructor(only = "") {
+    this.#only = only;
+    this.#roomField.hidden = only !== "";
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#make();
+    });
+  }
+
+  async open() {
+    this.#wrong.textContent = "";
+    this.retranslate();
+    this.#uses.value = this.#only ? "1" : "10";
+    this.#days.value = "7";
+    await Promise.all([this.#load(), this.#only ? undefined : this.#loadRooms()]);
+  }
+
+  retranslate() {
+    choose(this.#uses, [...[1, 5, 10, 50].map((n) => /** @type {[string, string]} */ ([String(n), t.times(n)])), ["", t.anyTimes]]);
+    choose(this.#days, [1, 7, 30, 365].map((n) => [String(n), t.days(n)]));
+    choose(this.#room, [["", t.toChatOnly], ...this.#rooms.map(({ name, title }) => /** @type {[string, string]} */ ([name, titleOf(name, title)]))]);
+    this.#parts.list.replaceChildren(...this.#invites.map((invite) => this.#line(invite)));
+    this.#parts.words.textContent = this.#isLoaded && this.#invites.length === 0 ? t.noInvites : "";
+  }
+
+  async #load() {
+    try {
+      const all = await calls.invites();
+      this.#invites = all.filter(({ room }) => !this.#only || room === this.#only);
+      this.#isLoaded = true;
+      this.#parts.wrong.textContent = "";
+    } catch (error) {
+      this.#parts.wrong.textContent = sentenceOf(error);
+    }
+    this.retranslate();
+  }
+
+  async #loadRooms() {
+    try {
+      const found = await rooms.rooms({ limit: 200 });
+      this.#rooms = found.rooms.filter(({ archived }) => !archived);
+      this.retranslate();
+    } catch {
+      // One can still invite to the chat.
+    }
+  }
+
+  /** @param {calls.Invite} invite */
+  #line({ id, by, used, room, title = "", expires, uses }) {
+    const to = this.#only ? by : room ? titleOf(room, title) : t.toChatOnly;
+    const facts = [...(this.#only ? [] : [apart(by)]), uses ? t.usedOf(used, uses) : t.usedTimes(used), ...(expires ? [t.until(dateOf(expires))] : [])];
+    const drop = button("icon", symbol("close"));
+    drop.ariaLabel = drop.title = t.withdrawInvite;
+    drop.addEventListener("click", () => this.#withdraw(id));
+    const line = element("li", "", element("div", "", isolated(to, "title"), element("small", "", facts.join(" · "))), drop);
+    line.dataset.id = id;
+    return line;
+  }
+
+  async #make() {
+    if (this.#submit.ariaBusy === "true") {
+      return;
+    }
+    this.#submit.ariaBusy = "true";
+    this.#wrong.textContent = "";
+    try {
+      const room = this.#only || this.#room.value;
+      const uses = Number(this.#uses.value);
+      const { url, expires = 0, title = "" } = await calls.invite({ ...(room ? { room } : {}), ...(uses ? { uses } : {}), days: Number(this.#days.value) });
+      const to = room ? titleOf(room, title) : chatTitle();
+      await showLink(t.inviteMade(apart(to)), t.inviteOnce(dateOf(expires)), url);
+      await this.#load();
+    } catch (error) {
+      this.#wrong.textContent = sentenceOf(error);
+    } finally {
+      this.#submit.ariaBusy = null;
+    }
+  }
+
+  /** @param {string} id */
+  async #withdraw(id) {
+    if (!(await ask(t.withdrawQuestion, t.withdrawInvite, t.withdrawHint))) return;
+    let sentence = "";
+    try {
+      await calls.withdraw(id);
+    } catch (error) {
+      sentence = sentenceOf(error);
+    }
+    await this.#load();
+    if (sentence) this.#parts.wrong.textContent = sentence;
+    // The button that had the focus is gone.
+    const next = this.#parts.list.querySelector("button") ?? this.#submit;
+    if (next instanceof HTMLElement) next.focus();
+  }
+}

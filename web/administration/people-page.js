@@ -1,0 +1,170 @@
+// The page of the settings with all accounts: roles, bans, and links for new passwords.
+
+import { ask } from "../view/ask.js";
+import { avatar, knowPicture } from "../view/avatar.js";
+import { button, element, isolated, symbol } from "../view/dom.js";
+import { make } from "../view/make.js";
+import { Pages } from "../view/pages.js";
+import { t } from "../words.js";
+import { askBan } from "./ban.js";
+import * as calls from "./calls.js";
+import { apart, listOf, momentOf, showLink } from "./pieces.js";
+import { sentenceOf } from "./wording.js";
+
+/** @typedef {calls.Account} Account */
+
+export class PeoplePage {
+  #text = make("input", { id: "accounts-text", type: "search", autocomplete: "off", autocapitalize: "none", spellcheck: "false", dir: "auto", "data-t-label": "searchPeople", "data-t-placeholder": "searchPeople" });
+  #parts = listOf("accounts", "accounts");
+  #menu = make("div", { id: "account-menu", class: "menu account-menu", popover: true });
+  node = make("div", { class: "accounts" }, make("div", { class: "search" }, this.#text), this.#parts.node, this.#menu);
+  #desk;
+  /** @type {Pages<Account>} */
+  #pages;
+  /** @type {Account[]} */
+  #accounts = [];
+
+  /** @param {import("./main.js").Desk} desk */
+  constructor(desk) {
+    this.#desk = desk;
+    this.#pages = new Pages(calls.accounts, ({ items, hasMore, isLoading, error }) => {
+      if (isLoading) return;
+      this.#accounts = items;
+      this.#parts.wrong.textContent = error ? sentenceOf(error) : "";
+      this.#parts.more.hidden = !hasMore;
+      for (const { username, avatar: picture } of items) knowPicture(username, picture);
+      this.retranslate();
+    });
+    this.#text.addEventListener("input", () => this.#pages.type(this.#text.value.trim()));
+    // No form is sent, and the settings stay open.
+    this.#text.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.#text.value) {
+        event.preventDefault();
+        this.#text.value = "";
+        this.#pages.search("");
+      }
+    });
+    this.#parts.more.addEventListener("click", () => this.#pages.more());
+    this.#parts.list.addEventListener("click", ({ target }) => {
+      const opener = target instanceof Element ? target.closest("button") : null;
+      const account = this.#accounts.find(({ username }) => username === opener?.closest("li")?.dataset.name);
+      if (opener && account) this.#openMenu(opener, account);
+    });
+  }
+
+  open() {
+    this.#text.value = "";
+    this.#pages.search("");
+  }
+
+  close() {
+    this.#menu.hidePopover();
+    this.#pages.clear();
+  }
+
+  retranslate() {
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.closest("li")?.dataset.name : undefined;
+    this.#parts.list.replaceChildren(...this.#accounts.map((account) => this.#line(account)));
+    this.#parts.words.textContent = this.#accounts.length > 0 || this.#parts.wrong.textContent ? "" : t.nobodyFound;
+    if (focused !== undefined) this.#focus(focused);
+  }
+
+  /** @param {string} name */
+  #focus(name) {
+    const line = this.#parts.list.querySelector(`[data-name="${CSS.escape(name)}"] button`);
+    (line instanceof HTMLElement ? line : this.#text).focus({ preventScroll: true });
+  }
+
+  /** @param {Account} account */
+  #line({ username, online, role, ban }) {
+    const face = element("span", "with-presence", avatar(username));
+    face.classList.toggle("online", online);
+    const facts = [
+      ...(username === this.#desk.me() ? [t.you] : []),
+      ...(role === "administrator" ? [t.administrator] : []),
+      ...(ban ? [ban.reason ? t.bannedFor(apart(ban.reason)) : t.banned] : []),
+      ...(ban?.deleting ? [t.deletingMessages] : []),
+    ];
+    const words = element("div", "", isolated(username, "title"), element("small", "", facts.join(" · ")));
+    const more = button("icon more", symbol("more"));
+    more.ariaLabel = `${t.more}: ${username}`;
+    const line = element("li", ban ? "banned" : "", face, words, more);
+    if (ban) line.title = t.bannedBy(ban.by === "server" ? t.operator : apart(ban.by), momentOf(ban.at));
+    line.dataset.name = username;
+    // Oneself can only give up the role.
+    more.hidden = username === this.#desk.me() && role !== "administrator";
+    return line;
+  }
+
+  /**
+   * @param {HTMLElement} opener
+   * @param {Account} account
+   */
+  #openMenu(opener, { username: name, role, ban }) {
+    const isMe = name === this.#desk.me();
+    const isAdministrator = role === "administrator";
+    /** @type {[word: string, act: () => Promise<unknown>][]} */
+    const choices = [
+      ...(isAdministrator ? [/** @type {[string, () => Promise<unknown>]} */ ([t.takeRole, () => this.#askRole(name, isMe)])] : ban ? [] : [/** @type {[string, () => Promise<unknown>]} */ ([t.makeAdministrator, () => this.#askRole(name, false, true)])]),
+      ...(isMe ? [] : [/** @type {[string, () => Promise<unknown>]} */ ([t.passwordLink, () => this.#askPassword(name)])]),
+      ...(isMe || isAdministrator ? [] : [/** @type {[string, () => Promise<unknown>]} */ (ban ? [t.unban, () => this.#act(name, () => calls.unban(name))] : [t.ban, () => this.#ban(name)])]),
+    ];
+    this.#menu.replaceChildren(
+      ...choices.map(([word, act]) => {
+        const choice = button("", word);
+        choice.addEventListener("click", () => {
+          this.#menu.hidePopover();
+          act();
+        });
+        return choice;
+      }),
+    );
+    this.#menu.showPopover();
+    const { bottom, right, top } = opener.getBoundingClientRect();
+    const { offsetHeight: height, offsetWidth: width } = this.#menu;
+    this.#menu.style.inset = `${bottom + height < innerHeight ? bottom : top - height}px auto auto ${Math.max(8, right - width)}px`;
+    this.#menu.querySelector("button")?.focus();
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} isMe
+   * @param {boolean} [isGiven]
+   */
+  async #askRole(name, isMe, isGiven = false) {
+    const question = isGiven ? t.makeAdministratorQuestion(apart(name)) : isMe ? t.giveUpRoleQuestion : t.takeRoleQuestion(apart(name));
+    if (await ask(question, isGiven ? t.makeAdministrator : t.takeRole, isGiven ? t.makeAdministratorHint : t.takeRoleHint)) {
+      await this.#act(name, () => calls.setRole(name, isGiven ? "administrator" : "member"));
+    }
+  }
+
+  /** @param {string} name */
+  async #askPassword(name) {
+    if (!(await ask(t.passwordLinkQuestion(apart(name)), t.makeLink, t.passwordLinkHint))) return;
+    await this.#act(name, async () => {
+      const { url, expires = 0 } = await calls.passwordLink(name);
+      await showLink(t.passwordLinkFor(apart(name)), t.passwordLinkOnce(momentOf(expires)), url);
+    });
+  }
+
+  /** @param {string} name */
+  async #ban(name) {
+    if (await askBan(name)) await this.#act(name, async () => {});
+  }
+
+  /**
+   * @param {string} name
+   * @param {() => Promise<unknown>} change
+   */
+  async #act(name, change) {
+    let sentence = "";
+    try {
+      await change();
+      await this.#pages.search(this.#text.value.trim());
+    } catch (error) {
+      sentence = sentenceOf(error);
+    }
+    if (sentence) this.#parts.wrong.textContent = sentence;
+    this.#focus(name);
+  }
+}
