@@ -19,6 +19,7 @@ import { useDrawer } from "./drawer.js";
 import { choicesOf, Finder } from "./finder.js";
 import { Foot } from "./foot.js";
 import { useKeys } from "./list-keys.js";
+import { LineMenu } from "./line-menu.js";
 import { MessageActions } from "./message-actions.js";
 import { NewRoom } from "./new-room.js";
 import { NewTalk } from "./new-talk.js";
@@ -104,6 +105,7 @@ export class Above {
     this.details = new Details(me, client, directory, { ...hooks, isAdministered: () => this.#isAdministered(), invite: (room) => this.#invite(room), reports: () => hooks.settings("reports"), leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });
     this.absent = new Absent(directory, hooks.toast);
     new DayAbove();
+    new LineMenu(client, directory, { ...hooks, leave: (key) => this.menu.leave(key) });
     useDrawer(hooks.sidebar);
     useKeys(byId("messages", HTMLElement));
     this.#isAdministered = () => (me.features ?? []).includes("administration") || client.features.has("administration");

@@ -29,9 +29,8 @@ export class LevelChoice {
   }
 }
 
-/** @type {[level: Level, word: string][]} */
-const LEVELS = [
+export const LEVELS = /** @type {const} */ ([
   ["all", "levelAll"],
   ["mentions", "levelMentions"],
   ["none", "levelNone"],
-];
+]);

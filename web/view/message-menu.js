@@ -3,38 +3,18 @@
 
 import { t } from "../words.js";
 import { button, byId, element, symbol } from "./dom.js";
-import { make, mount } from "./make.js";
+import { Menu } from "./menu.js";
 
 /** @typedef {import("./message-actions.js").Action} Action */
 /** @typedef {import("./message-actions.js").MessageActions} MessageActions */
 
 export class MessageMenu {
   #actions;
-  #menu = mount(make("div", { id: "message-menu", class: "menu message-menu", popover: true, role: "menu", "data-t-label": "messageActions" }), byId("talk", HTMLElement));
-  #sheet = mount(make("dialog", { id: "message-sheet", class: "lower-sheet", "data-t-label": "messageActions" }));
-  /** @type {Element | null} */
-  #opener = null;
-  /** Whether the sheet was pressed since it is open. */
-  #isPressed = false;
+  #menu = new Menu("message", "messageActions", byId("talk", HTMLElement));
 
   /** @param {MessageActions} actions */
   constructor(actions) {
     this.#actions = actions;
-    this.#menu.addEventListener("keydown", (event) => this.#key(event));
-    this.#menu.addEventListener("toggle", ({ newState }) => {
-      if (newState === "closed" && this.#opener) this.#opener.ariaExpanded = "false";
-    });
-    // The finger that has opened the sheet is lifted over one of its buttons.
-    this.#sheet.addEventListener("pointerdown", () => (this.#isPressed = true), { capture: true });
-    this.#sheet.addEventListener(
-      "click",
-      (event) => {
-        if (!this.#isPressed && event.detail > 0) event.stopPropagation();
-      },
-      { capture: true },
-    );
-    // No `closedby`: the finger that has opened the sheet would close it.
-    this.#sheet.addEventListener("click", ({ target }) => target === this.#sheet && this.#sheet.close());
   }
 
   /**
@@ -42,89 +22,53 @@ export class MessageMenu {
    * @param {Element} opener
    */
   open(item, opener) {
-    this.#opener = opener;
     const offered = this.#actions.offered(item).filter((action) => action !== "reply");
-    this.#menu.replaceChildren(
-      ...offered.map((action) => {
-        const choice = this.#choice(action, item, () => this.#menu.hidePopover());
-        choice.role = "menuitem";
-        choice.tabIndex = -1;
-        return choice;
-      }),
+    this.#menu.openBeside(
+      offered.map((action) => this.#choice(action, item)),
+      opener,
     );
-    this.#menu.showPopover();
-    opener.ariaExpanded = "true";
-    const { right, bottom, top } = opener.getBoundingClientRect();
-    const { offsetWidth, offsetHeight, style } = this.#menu;
-    style.left = `${Math.max(8, right - offsetWidth)}px`;
-    style.top = `${bottom + offsetHeight + 12 <= innerHeight ? bottom + 4 : Math.max(8, top - offsetHeight - 4)}px`;
-    this.#items[0]?.focus();
   }
 
   /** @param {HTMLElement} item */
   openSheet(item) {
     const offered = this.#actions.offered(item);
-    if (offered.length === 0) {
-      return;
+    if (offered.length > 0) {
+      const emoji = this.#actions.may(item).react ? [this.#emojiRow(item)] : [];
+      this.#menu.openSheet([...emoji, ...offered.map((action) => this.#choice(action, item))]);
     }
-    this.#isPressed = false;
-    const close = () => this.#sheet.close();
-    this.#sheet.replaceChildren();
-    if (this.#actions.may(item).react) {
-      const row = element("div", "emoji-row");
-      for (const emoji of this.#actions.use.most(5)) {
-        const choice = button("", emoji);
-        choice.ariaLabel = t.reactWith(emoji);
-        choice.addEventListener("click", () => {
-          close();
-          this.#actions.react(item, emoji);
-        });
-        row.append(choice);
-      }
-      const more = button("", symbol("react"));
-      more.ariaLabel = t.react;
-      more.addEventListener("click", () => {
-        close();
-        this.#actions.do("react", item);
+  }
+
+  /** @param {HTMLElement} item */
+  #emojiRow(item) {
+    const row = element("div", "emoji-row");
+    for (const emoji of this.#actions.use.most(5)) {
+      const choice = button("", emoji);
+      choice.ariaLabel = t.reactWith(emoji);
+      choice.addEventListener("click", () => {
+        this.#menu.close();
+        this.#actions.react(item, emoji);
       });
-      row.append(more);
-      this.#sheet.append(row);
+      row.append(choice);
     }
-    this.#sheet.append(...offered.map((action) => this.#choice(action, item, close)));
-    this.#sheet.showModal();
+    const more = button("", symbol("react"));
+    more.ariaLabel = t.react;
+    more.addEventListener("click", () => {
+      this.#menu.close();
+      this.#actions.do("react", item);
+    });
+    row.append(more);
+    return row;
   }
 
   /**
    * @param {Action} action
    * @param {HTMLElement} item
-   * @param {() => void} close
    */
-  #choice(action, item, close) {
+  #choice(action, item) {
     const words = { reply: t.reply, react: t.react, edit: t.edit, "copy-text": t.copyText, "copy-link": t.copyLink, download: t.download, report: t.report, delete: t.discard };
-    const choice = button(action === "delete" ? "danger" : "", symbol(action), element("span", "", words[action]));
+    const choice = this.#menu.choice(action, words[action], () => this.#actions.do(action, item));
+    choice.classList.toggle("danger", action === "delete");
     choice.dataset.action = action;
-    choice.addEventListener("click", () => {
-      close();
-      this.#actions.do(action, item);
-    });
     return choice;
-  }
-
-  /** @returns {HTMLElement[]} */
-  get #items() {
-    return [...this.#menu.querySelectorAll("button")];
-  }
-
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    const items = this.#items;
-    const index = items.indexOf(/** @type {HTMLElement} */ (event.target));
-    const next = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: -1 }[event.key];
-    if (next !== undefined) {
-      event.preventDefault();
-      items[(next + items.length) % items.length]?.focus();
-    } else if (event.key === "Tab") {
-      this.#menu.hidePopover();
-    }
   }
 }

@@ -88,10 +88,12 @@ export class TalkMenu {
     if (!this.#menu.matches(":popover-open")) this.#menu.showPopover();
   }
 
-  /** The user leaves the open room. */
-  async leave() {
+  /**
+   * The user leaves a room.
+   * @param {Key} [key] the open one without it
+   */
+  async leave(key = this.#directory.current ?? "@") {
     const { step, left, toast } = this.#hooks;
-    const key = this.#directory.current ?? "@";
     const unsent = this.#client.outbox.of(key).filter(({ state }) => state !== "stored").length;
     if (unsent > 0) {
       toast(t.leaveWaiting(unsent));
@@ -108,6 +110,7 @@ export class TalkMenu {
       return;
     }
     step({ type: "leave", room: key.slice(1) });
+    if (key !== this.#directory.current) return;
     const next = this.#directory.rooms.find((room) => room.key !== key)?.key ?? /** @type {const} */ (`#${DEFAULT_ROOM}`);
     // In place of the room that was left, so that Back does not open it again.
     history.replaceState(null, "", addressOf(next));

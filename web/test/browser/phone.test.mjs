@@ -194,3 +194,32 @@ scenario("the page is installed under the title of the server, and its badge cou
   await alice.open("#badge");
   await alice.until(async () => (await alice.page.evaluate(() => window.badges.at(-1))) === 0, "all is read");
 });
+
+scenario("a long press on a conversation of the list opens a sheet, and not the conversation", async () => {
+  const [alice, bob] = [await person(server.url, "alice", { path: "/r/pressed", ...PHONE }), await person(server.url, "bob", { path: "/r/pressed" })];
+  const { page } = alice;
+  await alice.goto("/r/default");
+  await page.waitForSelector("#line-sheet", { state: "attached" });
+  await bob.say("read me");
+  await page.tap("#open-sidebar");
+  const line = page.locator('#sidebar [data-key="#pressed"]');
+  await line.locator(".badge", { hasText: "1" }).waitFor();
+  const { x, y, width, height } = await line.boundingBox();
+  const touched = await fingers(alice);
+  await touched.press({ x: x + width / 2, y: y + height / 2 });
+  assert.equal(await page.locator("#line-sheet[open]").count(), 1, "the finger that opened it chooses nothing");
+  assert.equal(await page.textContent("#line-sheet .menu-head"), "pressed");
+  assert.deepEqual(await small(page), []);
+  assert.ok(await page.evaluate(() => location.pathname.endsWith("/default")), "the conversation is not opened");
+  await page.locator("#line-sheet button", { hasText: "Mark as read" }).tap();
+  await page.waitForFunction(() => !document.querySelector("#line-sheet[open]"));
+  await line.locator(".badge").waitFor({ state: "detached" });
+  await touched.press({ x: x + width / 2, y: y + height / 2 });
+  await page.locator('#line-sheet [data-level="none"]').tap();
+  await bob.say("nobody hears");
+  await line.locator(".badge", { hasText: "1" }).waitFor();
+  assert.ok(!(await line.evaluate((line) => line.matches(".unread"))), "a muted room is quiet");
+  // A short press opens the conversation.
+  await line.tap();
+  await page.waitForFunction(() => location.pathname.endsWith("/pressed"));
+});

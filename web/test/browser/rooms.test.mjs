@@ -396,6 +396,11 @@ scenario("an address of a room that does not exist asks before one is made", asy
   // Somebody who does not exist is no empty conversation either, and is not offered later.
   await alice.page.goto(`${server.url}/u/nobody-of-this-name`);
   await alice.page.locator("#top", { hasText: "Nobody has this name" }).waitFor();
+  await alice.page.locator("#composer").waitFor({ state: "hidden" });
+  assert.equal((await alice.page.textContent("#subtitle")).trim(), "", "nobody sees it");
+  await alice.page.click("#top button");
+  await alice.page.waitForSelector("#new-talk[open]");
+  await alice.page.keyboard.press("Escape");
   await alice.open("#default");
   await alice.page.keyboard.press("Control+k");
   await alice.page.waitForSelector("#finder[open]");
@@ -443,4 +448,44 @@ scenario("an administrator who is an ordinary member moderates a room", async ()
   await details(carol);
   await carol.page.locator("#details .part.actions button", { hasText: "Leave" }).waitFor();
   assert.equal(await carol.page.locator("#details button", { hasText: "Make it closed" }).count(), 0);
+});
+
+scenario("the menu of a conversation in the sidebar: what is read, what to be told, and leaving", async () => {
+  const [alice, bob] = [await settled("alice"), await settled("bob")];
+  const { page } = alice;
+  const [here, other] = [titled("here"), titled("other")];
+  await alice.goto(`/r/${other}`);
+  await bob.goto(`/r/${other}`);
+  await alice.goto(`/r/${here}`);
+  await page.waitForSelector("#line-menu", { state: "attached" });
+  await bob.say("read me");
+  const line = page.locator(`#sidebar [data-key="#${other}"]`);
+  await line.locator(".badge", { hasText: "1" }).waitFor();
+  const menu = async () => {
+    await line.click({ button: "right" });
+    await page.waitForSelector("#line-menu:popover-open");
+    return page.$$eval("#line-menu button", (all) => all.map(({ role, ariaChecked, textContent }) => `${role} ${textContent}${ariaChecked === "true" ? " ✓" : ""}`));
+  };
+  assert.deepEqual(await menu(), ["menuitem Mark as read", "menuitemradio all messages", "menuitemradio mentions only ✓", "menuitemradio nothing", "menuitem Leave the room"]);
+  await page.locator("#line-menu button").first().click();
+  await line.locator(".badge").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.querySelector("#sidebar [aria-current]").dataset.key), `#${here}`, "nothing is opened");
+
+  // The menu key, and arrows in the menu.
+  await line.focus();
+  await page.keyboard.press("Shift+F10");
+  await page.waitForSelector("#line-menu:popover-open");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => !document.querySelector("#line-menu:popover-open"));
+  assert.ok(await line.evaluate((line) => line === document.activeElement), "the focus is where it was");
+  await bob.say("a mention of nobody");
+  await line.locator(".badge", { hasText: "1" }).waitFor();
+  assert.ok(!(await line.evaluate((line) => line.matches(".unread"))), "a muted room is quiet");
+  assert.ok((await menu()).includes("menuitemradio nothing ✓"));
+
+  await page.locator("#line-menu button", { hasText: "Leave" }).click();
+  await line.waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.querySelector("#sidebar [aria-current]").dataset.key), `#${here}`, "another room than the open one is left");
 });

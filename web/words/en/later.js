@@ -72,6 +72,8 @@ export const later = {
   mentionsHere: (n) => (n > 1 ? `${n} messages mention you` : "A message mentions you"),
   messagesHere: (n) => `${n} new ${plural(n, "message", "messages")}`,
   mute: "No notifications",
+  markRead: "Mark as read",
+  lineActions: "Actions with the conversation",
   leaveRoom: "Leave the room",
   leaveWaiting: (n) => `${n} ${plural(n, "message is", "messages are")} not sent yet: send or delete ${plural(n, "it", "them")} first.`,
   whomToName: "Whom to mention",

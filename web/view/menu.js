@@ -1,0 +1,131 @@
+// A menu of what can be done with something: beside it, or on a touch screen a sheet at
+// the lower edge.
+
+import { button, element, symbol } from "./dom.js";
+import { make, mount } from "./make.js";
+
+export class Menu {
+  #menu;
+  #sheet;
+  /** @type {Element | null} */
+  #opener = null;
+  /** Whether the sheet was pressed since it is open. */
+  #isPressed = false;
+
+  /**
+   * @param {string} id
+   * @param {string} word its name, in `words`
+   * @param {HTMLElement} parent
+   */
+  constructor(id, word, parent) {
+    this.#menu = mount(make("div", { id: `${id}-menu`, class: "menu action-menu", popover: true, role: "menu", "data-t-label": word }), parent);
+    this.#sheet = mount(make("dialog", { id: `${id}-sheet`, class: "lower-sheet", "data-t-label": word }));
+    this.#menu.addEventListener("keydown", (event) => this.#key(event));
+    this.#menu.addEventListener("toggle", ({ newState }) => {
+      if (newState === "closed" && this.#opener) this.#opener.ariaExpanded = "false";
+    });
+    // The finger that has opened the sheet is lifted over one of its buttons.
+    this.#sheet.addEventListener("pointerdown", () => (this.#isPressed = true), { capture: true });
+    this.#sheet.addEventListener(
+      "click",
+      (event) => {
+        if (!this.#isPressed && event.detail > 0) event.stopPropagation();
+      },
+      { capture: true },
+    );
+    // No `closedby`: the finger that has opened the sheet would close it.
+    this.#sheet.addEventListener("click", ({ target }) => target === this.#sheet && this.#sheet.close());
+  }
+
+  /**
+   * Opens the menu beside an opener: below its right end, or above it where there is no room.
+   * @param {HTMLElement[]} content
+   * @param {Element} opener
+   */
+  openBeside(content, opener) {
+    const { right, bottom, top } = opener.getBoundingClientRect();
+    this.#opener = opener;
+    this.#show(content, ({ offsetWidth, offsetHeight }) => [right - offsetWidth, bottom + offsetHeight + 12 <= innerHeight ? bottom + 4 : top - offsetHeight - 4]);
+    opener.ariaExpanded = "true";
+  }
+
+  /**
+   * Opens the menu at a point of the page.
+   * @param {HTMLElement[]} content
+   * @param {number} x
+   * @param {number} y
+   */
+  openAt(content, x, y) {
+    this.#opener = null;
+    this.#show(content, ({ offsetWidth, offsetHeight }) => [Math.min(x, innerWidth - offsetWidth - EDGE_PX), Math.min(y, innerHeight - offsetHeight - EDGE_PX)]);
+  }
+
+  /** @param {HTMLElement[]} content */
+  openSheet(content) {
+    this.#isPressed = false;
+    this.#sheet.replaceChildren(...content);
+    for (const choice of this.#sheet.querySelectorAll("[role^=menuitem]")) {
+      // A dialog has buttons.
+      if (choice.role === "menuitemradio") choice.ariaPressed = choice.ariaChecked;
+      choice.role = choice.ariaChecked = null;
+      choice.removeAttribute("tabindex");
+    }
+    this.#sheet.showModal();
+  }
+
+  /**
+   * A button of the menu, which closes it.
+   * @param {string} sign
+   * @param {string} words
+   * @param {() => void} act
+   */
+  choice(sign, words, act) {
+    const choice = button("", symbol(sign), element("span", "", words));
+    choice.role = "menuitem";
+    choice.tabIndex = -1;
+    choice.addEventListener("click", () => {
+      this.close();
+      act();
+    });
+    return choice;
+  }
+
+  close() {
+    this.#menu.hidePopover();
+    this.#sheet.close();
+  }
+
+  /**
+   * @param {HTMLElement[]} content
+   * @param {(menu: HTMLElement) => [left: number, top: number]} placeOf
+   */
+  #show(content, placeOf) {
+    this.#menu.replaceChildren(...content);
+    this.#menu.showPopover();
+    const [left, top] = placeOf(this.#menu);
+    this.#menu.style.left = `${Math.max(EDGE_PX, left)}px`;
+    this.#menu.style.top = `${Math.max(EDGE_PX, top)}px`;
+    this.#items[0]?.focus();
+  }
+
+  /** @returns {HTMLElement[]} */
+  get #items() {
+    return [...this.#menu.querySelectorAll("button")];
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const items = this.#items;
+    const index = items.indexOf(/** @type {HTMLElement} */ (event.target));
+    const next = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: -1 }[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      items[(next + items.length) % items.length]?.focus();
+    } else if (event.key === "Tab") {
+      this.#menu.hidePopover();
+    }
+  }
+}
+
+/** As far from the edges of the page at least. */
+const EDGE_PX = 8;
