@@ -1,14 +1,14 @@
 // The bytes of files that wait to be sent, on the disk: IndexedDB, in a database of its
 // own, so that pages of an earlier version still open theirs.
 
+import { Database } from "./database.js";
 import { KEPT_MAX_BYTES } from "./logic/files.js";
-import { Records } from "./records.js";
 
 /** @typedef {{ user: string, local: string, blob: Blob, at: number }} Record */
 
 export class FileStore {
   #user;
-  #records = new Records("chat files", "files", ["user", "local"]);
+  #disk = new Database("chat files", { files: ["user", "local"] }, { durability: "strict" });
 
   /** @param {string} user */
   constructor(user) {
@@ -22,12 +22,12 @@ export class FileStore {
    */
   async keep(local, blob) {
     let isKept = false;
-    const isDone = await this.#records.run("readwrite", (store) => {
-      const request = store.getAll(this.#range);
+    const isDone = await this.#disk.run("readwrite", ({ files }) => {
+      const request = files.getAll(this.#range);
       request.onsuccess = () => {
         const bytes = request.result.reduce((sum, record) => sum + record.blob.size, blob.size);
         isKept = bytes <= KEPT_MAX_BYTES;
-        if (isKept) store.put({ user: this.#user, local, blob, at: Date.now() });
+        if (isKept) files.put({ user: this.#user, local, blob, at: Date.now() });
       };
     });
     return isDone && isKept;
@@ -40,14 +40,14 @@ export class FileStore {
   async find(local) {
     /** @type {IDBRequest<Record | undefined> | undefined} */
     let request;
-    await this.#records.run("readonly", (store) => (request = store.get([this.#user, local])));
+    await this.#disk.run("readonly", ({ files }) => (request = files.get([this.#user, local])));
     return request?.result?.blob;
   }
 
   /** @param {Iterable<string>} locals */
   async drop(locals) {
-    await this.#records.run("readwrite", (store) => {
-      for (const local of locals) store.delete([this.#user, local]);
+    await this.#disk.run("readwrite", ({ files }) => {
+      for (const local of locals) files.delete([this.#user, local]);
     });
   }
 
@@ -56,12 +56,12 @@ export class FileStore {
    * @param {Set<string>} named
    */
   async dropUnless(named) {
-    await this.#records.run("readwrite", (store) => {
-      const request = store.getAll(this.#range);
+    await this.#disk.run("readwrite", ({ files }) => {
+      const request = files.getAll(this.#range);
       request.onsuccess = () => {
         for (const { local, at } of request.result) {
           // Not one that is just being attached, or sent, in another tab.
-          if (!named.has(local) && at < Date.now() - FORGOTTEN_AFTER_MS) store.delete([this.#user, local]);
+          if (!named.has(local) && at < Date.now() - FORGOTTEN_AFTER_MS) files.delete([this.#user, local]);
         }
       };
     });

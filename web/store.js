@@ -1,7 +1,7 @@
 // The outbox on the disk: IndexedDB, one record for each message, and each change of
 // one, that is not known to be stored, with the tab that sends it.
 
-import { Records } from "./records.js";
+import { Database } from "./database.js";
 
 /** @typedef {import("./logic/outbox.js").Item} Item */
 /** @typedef {Item & { user: string | string[], tab: string }} Record */
@@ -9,7 +9,7 @@ import { Records } from "./records.js";
 export class OutboxStore {
   #user;
   #tab;
-  #disk = new Records("chat", "outbox", ["user", "nonce"]);
+  #disk = new Database("chat", { outbox: ["user", "nonce"] }, { durability: "strict" });
 
   /**
    * @param {string} user
@@ -24,14 +24,14 @@ export class OutboxStore {
   async keep(item) {
     const user = item.kind ? this.#changer : this.#user;
     const record = { ...item, state: item.state === "failed" ? "failed" : "waiting", user, tab: this.#tab };
-    await this.#disk.run("readwrite", (store) => store.put(record));
+    await this.#disk.run("readwrite", ({ outbox }) => outbox.put(record));
   }
 
   /** @param {string} nonce */
   async drop(nonce) {
-    await this.#disk.run("readwrite", (store) => {
-      store.delete([this.#user, nonce]);
-      store.delete([this.#changer, nonce]);
+    await this.#disk.run("readwrite", ({ outbox }) => {
+      outbox.delete([this.#user, nonce]);
+      outbox.delete([this.#changer, nonce]);
     });
   }
 
@@ -74,13 +74,13 @@ export class OutboxStore {
   async #records(mode, act) {
     /** @type {Record[]} */
     let records = [];
-    await this.#disk.run(mode, (store) => {
+    await this.#disk.run(mode, ({ outbox }) => {
       records = [];
       for (const user of [this.#user, this.#changer]) {
-        const request = store.getAll(IDBKeyRange.bound([user], [user, []]));
+        const request = outbox.getAll(IDBKeyRange.bound([user], [user, []]));
         request.onsuccess = () => {
           records.push(...request.result);
-          act?.(store, request.result);
+          act?.(outbox, request.result);
         };
       }
     });
