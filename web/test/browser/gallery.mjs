@@ -61,7 +61,7 @@ async function take(language, looks) {
     const first = await look(empty, options);
     first.name = me;
     await first.signIn();
-    await new States(first.page, name).take("welcome", () => first.goto("/"));
+    await new States(first.page, name).take("welcome", (page) => first.goto("/").then(() => page.waitForSelector(".welcome h2")));
     await first.context.close();
 
     const network = await Network.before(server);
@@ -96,7 +96,22 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
       await page.click("#open-sidebar");
       await page.waitForSelector("#chat.sidebar-open");
     });
+    await states.take("line", async (page) => {
+      const line = page.locator('#sidebar .line[data-key^="#"]').first();
+      const { x, y } = await line.boundingBox();
+      const wire = await someone.context.newCDPSession(page);
+      await wire.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: [{ x: x + 80, y: y + 20 }] });
+      await page.waitForSelector("#line-sheet[open]");
+      await wire.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+    });
+    await someone.page.keyboard.press("Escape");
     await someone.page.click("#close-sidebar").catch(() => {});
+  } else {
+    await states.take("line", async (page) => {
+      await page.locator('#sidebar .line[data-key^="#"]').first().click({ button: "right" });
+      await page.waitForSelector("#line-menu:popover-open");
+    });
+    await someone.page.keyboard.press("Escape");
   }
   await states.take("menu", async (page) => {
     const message = page.locator("#messages .message[data-seq]").last();
@@ -130,6 +145,10 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   });
   await someone.page.keyboard.press("Escape");
   await states.take("empty", () => someone.goto(`/r/${language === "ru" ? "огород" : "garden"}`));
+  await states.take("nobody", async (page) => {
+    await page.goto(`${someone.url}/u/${language === "ru" ? "никто" : "nobody"}`);
+    await page.locator("#top button").waitFor();
+  });
   await states.take("archived", () => someone.page.goto(`${someone.url}/r/repairs`).then(() => someone.page.waitForSelector(".foot")));
   await states.take("preview", async (page) => {
     await page.goto(`${someone.url}/r/books`);

@@ -354,8 +354,8 @@ export class Person {
   /** Waits until the chat is there, and connected, and the server has said what is in the conversation. */
   async isIn() {
     await this.page.waitForSelector("#text", { state: "visible" });
-    // Before the first frame is drawn, `#top` has no state.
-    await this.page.waitForFunction(() => document.querySelector("#top[data-shown]:not(.loading), #messages li") !== null && document.querySelector("#subtitle.away") === null);
+    // Before the first frame is drawn, `#top` has no state; where nothing is written, it is filled a little later.
+    await this.page.waitForFunction(() => document.querySelector("#top[data-shown]:not(.loading, .empty:empty), #messages li") !== null && document.querySelector("#subtitle.away") === null);
   }
 
   /**

@@ -196,7 +196,7 @@ export const later = {
   reported: "Жалоба отправлена. Спасибо.",
   theme: "Вид",
   colours: "Цвета",
-  themeSystem: "Как в системе",
+  themeSystem: "Системные",
   themeLight: "Светлые",
   themeDark: "Тёмные",
   language: "Язык",
