@@ -411,12 +411,12 @@ export class Account {
 /**
  * The order in which places are listed: unread ones first, those with a mention
  * before others, and then the latest. Unread ones keep their order while more is written
- * in them, so that lines do not move under the hand of the reader.
+ * in them, so that lines do not move under the hand of the reader. Archived rooms are last.
  * @param {Place[]} places
  * @param {Key | null} current the one that is open: what is new in it is in view, and moves nothing
  */
 export function inOrder(places, current) {
-  const rank = (/** @type {Place} */ place) => (place.key === current || !isLoud(place) ? 0 : place.mentions > 0 ? 2 : 1);
+  const rank = (/** @type {Place} */ place) => (place.archived ? -1 : place.key === current || !isLoud(place) ? 0 : place.mentions > 0 ? 2 : 1);
   return places.toSorted((a, b) => rank(b) - rank(a) || (rank(a) > 0 ? b.rose - a.rose : b.at - a.at || b.arrival - a.arrival));
 }
 

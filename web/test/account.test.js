@@ -246,6 +246,7 @@ test("unread places stand first, those with a mention before others, then the la
     rooms: [
       at("read, later", { at: 9 }),
       at("muted", { at: 8, unread: 2, read: 8, level: "none" }),
+      at("archived", { at: 11, unread: 2, read: 8, archived: true }),
       at("unread", { at: 7, unread: 2, read: 8 }),
       at("same second", { at: 5 }),
       at("read, earlier", { at: 5 }),
@@ -254,10 +255,10 @@ test("unread places stand first, those with a mention before others, then the la
     privates: [],
   });
   const order = (/** @type {any} */ current = null) => inOrder([...world.client.account.places.values()], current).map(({ key }) => key.slice(1));
-  assert.deepEqual(order(), ["mentioned", "unread", "read, later", "muted", "same second", "read, earlier"]);
-  assert.deepEqual(order("#unread"), ["mentioned", "read, later", "muted", "unread", "same second", "read, earlier"], "the open one stays");
+  assert.deepEqual(order(), ["mentioned", "unread", "read, later", "muted", "same second", "read, earlier", "archived"]);
+  assert.deepEqual(order("#unread"), ["mentioned", "read, later", "muted", "unread", "same second", "read, earlier", "archived"], "the open one stays");
   world.frame({ type: "activity", room: "read, earlier", top: 11, at: 5, new: 0, mentions: 0 });
-  assert.deepEqual(order().slice(-2), ["read, earlier", "same second"]);
+  assert.deepEqual(order().slice(-3), ["read, earlier", "same second", "archived"]);
   const written = (/** @type {string} */ room, /** @type {number} */ top) => world.frame({ type: "activity", room, top, at: 20 + top, new: 1, mentions: 0 });
   written("same second", 11);
   written("read, later", 11);

@@ -89,7 +89,7 @@ export class Directory {
       isMentioned: mentions > 0 && !archived,
       isLoud: isLoud(place),
       isClosed: access === "closed",
-      isMember: role !== null,
+      isMember: role !== null && !archived,
       isOnline: key.startsWith("@") && this.#client.isOnline(key.slice(1)),
       unfinished: this.#unfinished(key),
     };

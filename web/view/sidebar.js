@@ -18,7 +18,7 @@ import { byId, element, isolated, Lines, symbol } from "./dom.js";
  * @property {boolean} isMentioned
  * @property {boolean} isLoud whether there is something unread that the user wants to know of
  * @property {boolean} isClosed whether it is a room that only its members see
- * @property {boolean} isMember whether the room is one of the account
+ * @property {boolean} isMember whether the room is one of the account, and not archived
  * @property {boolean} isOnline whether it is a user who is online
  * @property {"failed" | "waiting" | "draft" | ""} unfinished whether there are messages that are not sent, or a draft
  */
