@@ -167,8 +167,8 @@ settings! {
     IDLE_TIMEOUT_SECONDS = number("idle_timeout_seconds", "SECONDS", 1, DAY_SECONDS, "120",
         "Seconds of silence after which a client's connection is dropped");
     MAX_CONNECTIONS = number("max_connections", "COUNT", 1, MILLION, "10000",
-        "Concurrent HTTP connections; WebSockets do not count. When there are as many, a new one closes the \
-         oldest that has not sent a request yet");
+        "Concurrent HTTP connections; WebSockets do not count. When there are as many, a new one closes one \
+         that waits for no answer, of the address that has the most");
     CONNECTIONS_PER_ADDRESS = number("connections_per_address", "COUNT", 1, MILLION, "1500",
         "Concurrent HTTP connections from one address (IPv6: 56 bits), unless it is in trusted_proxies; \
          WebSockets do not count");

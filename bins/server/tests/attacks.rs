@@ -231,6 +231,57 @@ async fn connections_of_one_address_and_silent_ones_stop_nobody() {
     }
 }
 
+#[tokio::test]
+async fn connections_that_speak_now_and_then_stop_nobody() {
+    let server =
+        TestServer::start_with(SETUP, &["--connections-per-address", "40", "--max-connections", "100"]).await;
+    let (mut socket, _) = server.person("alice").await.open_v2().await;
+    socket.join(&json!({ "type": "join", "room": "default" })).await;
+    // Three addresses want all connections; each of these gets an answer each second.
+    let answered = Arc::new(AtomicUsize::default());
+    let mut attackers = JoinSet::new();
+    for number in 0..120 {
+        let (from, address) = ([127, 7, 0, 1 + number / 40], server.address);
+        let answered = Arc::clone(&answered);
+        attackers.spawn(async move {
+            loop {
+                if let Some(mut stream) = connect(from, address).await {
+                    while speak(&mut stream).await.is_some() {
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while answered.load(Ordering::Relaxed) < 300 {
+        assert!(Instant::now() < deadline, "the attackers get no answers");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        let started = Instant::now();
+        let read = tokio::time::timeout(Duration::from_secs(60), server.get("/healthz")).await;
+        read.expect("an answer").expect_ok();
+        longest = longest.max(started.elapsed());
+    }
+    println!("requests beside the attackers: longest {longest:?}");
+    socket.post("default", "still here", "n").await;
+    socket.until_answered("n").await;
+    let metrics = String::from_utf8(server.get("/metrics").await.body).unwrap();
+    assert!(metrics.contains("chat_limit_refusals_total{limit=\"max_connections\"}"), "{metrics}");
+}
+
+/// Ends a request that has begun, reads something of the answer, and begins the next one.
+async fn speak(stream: &mut TcpStream) -> Option<()> {
+    stream.write_all(b"Host: a\r\n\r\n").await.ok()?;
+    let mut bytes = [0; 64 * 1024];
+    (stream.read(&mut bytes).await.ok()? > 0).then_some(())?;
+    stream.write_all(b"GET / HTTP/1.1\r\n").await.ok()
+}
+
 /// A connection from an address of this machine that has begun a request.
 async fn connect(from: [u8; 4], server: SocketAddr) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();

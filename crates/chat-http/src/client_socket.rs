@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,11 +22,18 @@ pub(crate) struct ClientSocket {
     write_timeout: Duration,
     /// Runs while the client accepts nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether it runs.
+    is_stalled: Arc<AtomicBool>,
 }
 
 impl ClientSocket {
     pub(crate) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { stream, filter: HeadFilter::new(), write_timeout, stalled: None }
+        Self { stream, filter: HeadFilter::new(), write_timeout, stalled: None, is_stalled: Arc::default() }
+    }
+
+    /// Whether bytes wait that the client has not accepted yet, as of the last write.
+    pub(crate) fn is_stalled(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_stalled)
     }
 
     pub(crate) fn into_stream(self) -> TcpStream {
@@ -32,6 +41,7 @@ impl ClientSocket {
     }
 
     fn written<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.is_stalled.store(result.is_pending(), Ordering::Relaxed);
         if result.is_ready() {
             self.stalled = None;
             return result;

@@ -1,10 +1,12 @@
 //! The listener and its connections.
 
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::client_address::{is_unknown_proxy, note_limited};
 use crate::client_socket::ClientSocket;
-use crate::connections::Connection;
+use crate::connections::{Answering, Connection};
 use crate::files::{self, Files};
 use crate::metrics::Metrics;
 use crate::routes::{Client, Door};
@@ -251,10 +253,10 @@ async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends, doo
                     tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
                 let admitted = match door {
-                    Door::People => admit(app, &stream, peer.ip()).await,
+                    Door::People => admit(app, &stream, peer.ip()),
                     Door::Metrics => for_metrics.clone().try_acquire_owned().ok().map(|permit| {
                         let connection = app.connections.enter(None).expect("such ones have no limit");
-                        Admitted { permit, connection }
+                        Admitted { permit: Some(permit), connection }
                     }),
                 };
                 if let Some(admitted) = admitted {
@@ -287,13 +289,14 @@ fn concerns_one_client(error: &io::Error) -> bool {
 
 /// A connection that may speak HTTP.
 struct Admitted {
-    permit: OwnedSemaphorePermit,
+    /// `None`: once one of those that may is closed.
+    permit: Option<OwnedSemaphorePermit>,
     connection: Connection,
 }
 
-/// Waits until a new connection may speak HTTP. `None`: its address has as many connections as
-/// it may, and this one is closed.
-async fn admit(app: &App, stream: &TcpStream, peer: IpAddr) -> Option<Admitted> {
+/// Counts a new connection. `None`: its address has as many connections as it may, and this one
+/// is closed.
+fn admit(app: &App, stream: &TcpStream, peer: IpAddr) -> Option<Admitted> {
     let is_proxy = app.options.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()));
     let address = (!is_proxy).then_some(peer);
     let Some(connection) = app.connections.enter(address.map(Network::of)) else {
@@ -303,19 +306,23 @@ async fn admit(app: &App, stream: &TcpStream, peer: IpAddr) -> Option<Admitted> 
         let _ = stream.try_write(TOO_MANY_CONNECTIONS);
         return None;
     };
-    let permits = app.connection_permits.clone();
-    let permit = match permits.clone().try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(_) => {
-            if app.connections.close_silent() {
-                app.metrics.limit_refused("max_connections");
-            }
-            permits.acquire_owned().await.ok()?
-        }
-    };
-    connection.await_request();
+    let permit = app.connection_permits.clone().try_acquire_owned().ok();
     Some(Admitted { permit, connection })
 }
+
+/// Waits until a new connection may speak HTTP, because another one has ended: an idle one is
+/// closed for it. `None`: too many wait, or none has ended in time.
+async fn await_permit(app: &App, connection: &Connection) -> Option<OwnedSemaphorePermit> {
+    app.metrics.limit_refused("max_connections");
+    let _waiting = app.connections.wait(connection)?;
+    let permit = app.connection_permits.clone().acquire_owned();
+    tokio::time::timeout(PERMIT_WAIT, permit).await.ok()?.ok()
+}
+
+/// How long a new connection waits while all others are busy.
+const PERMIT_WAIT: Duration = Duration::from_secs(10);
+const ALL_BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 const TOO_MANY_CONNECTIONS: &[u8] =
     b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -325,16 +332,37 @@ const METRICS_CONNECTIONS_MAX: usize = 16;
 /// Serves one connection, until it ends or becomes a WebSocket.
 async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, admitted: Admitted) {
     let options = &app.options;
-    let Admitted { permit: _permit, connection } = &admitted;
-    let of_client = connection;
-    let io = TokioIo::new(ClientSocket::new(stream, options.write_timeout));
+    let Admitted { permit, connection: of_client } = admitted;
+    let of_client = &of_client;
+    let permit = match permit {
+        Some(permit) => Some(permit),
+        None => tokio::select! {
+            permit = await_permit(&app, of_client) => permit,
+            () = ends.gracefully.cancelled() => None,
+        },
+    };
+    let Some(_permit) = permit else {
+        let _ = stream.try_write(ALL_BUSY);
+        return;
+    };
+    // From now on it may be closed in favour of another. Those for metrics make no room.
+    let is_closable = client.door != Door::Metrics;
+    of_client.set_idle(is_closable);
+    let socket = ClientSocket::new(stream, options.write_timeout);
+    let is_stalled = socket.is_stalled();
+    let io = TokioIo::new(socket);
+    let answering = Answering::default();
     let service = service_fn(|request: Request<Incoming>| {
-        of_client.has_spoken();
+        let under_way = answering.begin();
+        of_client.set_idle(false);
         if is_unknown_proxy(client.peer, request.headers(), &app.options.trusted_proxies) {
             of_client.is_of_proxy();
         }
         let app = app.clone();
-        async move { Ok::<_, Infallible>(routes::answer(app, client, request).await) }
+        async move {
+            let answer = routes::answer(app, client, request).await;
+            Ok::<_, Infallible>(answer.map(|body| under_way.with(body)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -346,11 +374,24 @@ async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, adm
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let served = poll_fn(|cx| {
+        let ended = connection.as_mut().poll(cx);
+        if ended.is_pending() {
+            let is_busy = answering.is_under_way() || is_stalled.load(Ordering::Relaxed);
+            of_client.set_idle(is_closable && !is_busy);
+        }
+        ended
+    });
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = of_client.closed() => return,
+        ended = served => Some(ended),
+        // A request that has begun since is answered.
+        () = of_client.closed() => if of_client.is_idle() { return } else { None },
         () = ends.at_once.cancelled() => return,
-        () = ends.gracefully.cancelled() => {
+        () = ends.gracefully.cancelled() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,

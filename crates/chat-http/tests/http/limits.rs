@@ -103,16 +103,45 @@ async fn a_large_body_is_refused_so_that_the_client_sees_it() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait() {
-    let chat = Chat::with(|options| options.max_connections = 2).await;
-    let (first, _second) = (spoken(&chat).await, spoken(&chat).await);
+async fn connections_beyond_the_limit_wait_for_requests_and_close_what_is_idle() {
+    let chat = Chat::with(|options| {
+        options.max_connections = 2;
+        options.body_timeout = Duration::from_secs(600);
+        options.body_min_rate = 1;
+    })
+    .await;
+    // Two requests whose bodies are on their way.
+    let (mut first, _second) = (begun(&chat).await, begun(&chat).await);
     let mut third = chat.connect().await;
     third.write_all(&chat.request("GET", "/healthz", &[], b"")).await.unwrap();
     let mut byte = [0];
     let waited = tokio::time::timeout(SHORT, third.read(&mut byte)).await;
-    assert!(waited.is_err(), "answered although two are connected");
-    drop(first);
+    assert!(waited.is_err(), "answered although two requests are under way");
+    // The first one is answered, and closed then.
+    first.write_all(b"}").await.unwrap();
+    assert_eq!(Reply::read_head(&mut first).await.status, 401);
     assert_eq!(Reply::read(&mut third).await.status, 200);
+    // What is idle between two requests makes room at once.
+    let mut idle = spoken(&chat).await;
+    assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
+    let closed = tokio::time::timeout(Duration::from_secs(60), idle.read_to_end(&mut Vec::new())).await;
+    closed.expect("the idle one is closed").ok();
+}
+
+/// A connection with a sign-in whose last byte is missing.
+async fn begun(chat: &Chat) -> tokio::net::TcpStream {
+    let mut stream = chat.connect().await;
+    let body = r#"{"username":"nobody","password":"a wrong password""#;
+    let head = format!(
+        "POST /api/login HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        chat.host(),
+        body.len() + 1
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // It is asked for by the request that is being answered.
+    assert_eq!(Reply::read_head(&mut stream).await.status, 100);
+    stream.write_all(body.as_bytes()).await.unwrap();
+    stream
 }
 
 /// A connection that has sent a request, and stays.
