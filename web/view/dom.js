@@ -72,7 +72,7 @@ export async function want(part) {
   await Promise.all([wantLaterWords(), wantStyle(part)]);
 }
 
-/** @param {"door" | "later" | "markdown" | "files"} part a template of index.html */
+/** @param {"door" | "empty" | "later" | "markdown" | "files"} part a template of index.html */
 export async function wantStyle(part) {
   const { content } = byId(`${part}-code`, HTMLTemplateElement);
   const hrefs = Array.from(content.querySelectorAll("[rel=stylesheet]"), (link) => link.getAttribute("href"));

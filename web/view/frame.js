@@ -2,9 +2,9 @@
 // what is not in the log below the last one, and buttons to messages that are not in
 // view.
 
-import { dayOf, t } from "../words.js";
+import { dayOf, t, wantLaterWords } from "../words.js";
 import { isNobody } from "./avatar.js";
-import { byId, element, want } from "./dom.js";
+import { byId, element, LATER_AFTER_MS, wantStyle } from "./dom.js";
 import { dayItem, gapItem, messageItem, showState } from "./message.js";
 
 /** @typedef {import("../logic/changes.js").Shown} Shown */
@@ -61,7 +61,8 @@ export class ListFrame {
     if (isEmpty && !(kind === "loading" && obstacle !== t.loadedLater)) {
       const reason = kind === "loading" ? "offline" : isRoom || !isNobody(name) ? "quiet" : "nobody";
       const where = { isRoom, isShared: isRoom && !name.startsWith("~"), isOwn: name === this.#me };
-      Promise.all([import("./empty.js"), want("later")]).then(([{ furnish }]) => furnish(top, reason, where, this.#act), () => {});
+      // A connection that is only slow needs its bytes for what it brings.
+      setTimeout(() => top.isConnected && furnish(top, reason, where, this.#act), reason === "offline" ? LATER_AFTER_MS : 0);
     }
   }
 
@@ -136,6 +137,16 @@ export class ListFrame {
       case "item":
         return messageItem(/** @type {Shown} */ (shown), { me: this.#me, names: names(), isContinued: part.isContinued, quote });
     }
+  }
+}
+
+/** @param {Parameters<typeof import("./empty.js").furnish>} what a place where nothing is written, and why */
+async function furnish(...what) {
+  try {
+    const [view] = await Promise.all([import("./empty.js"), wantLaterWords(), wantStyle("empty")]);
+    view.furnish(...what);
+  } catch {
+    // Without a network: the sentence says enough.
   }
 }
 
