@@ -104,12 +104,18 @@ impl Asset {
         }
     }
 
-    /// The manifest with which the page is installed, under the title of this server.
-    pub(crate) fn manifest(title: &str) -> Option<Self> {
+    /// The manifest with which the page is installed, under the title and the logo of this
+    /// server. Where there is a logo, it is the only icon: of several, a browser takes the
+    /// largest. `logo` is its address.
+    pub(crate) fn manifest(title: &str, logo: Option<&str>) -> Option<Self> {
         let file = Self::file(MANIFEST)?;
         let mut manifest: serde_json::Value = serde_json::from_slice(&file.content).ok()?;
         for name in ["name", "short_name"] {
             manifest[name] = title.into();
+        }
+        if let Some(logo) = logo {
+            let icon = serde_json::json!({ "src": logo, "type": "image/webp", "sizes": "any" });
+            manifest["icons"] = serde_json::json!([icon]);
         }
         let content = Bytes::from(manifest.to_string());
         let etag = etag(&content);
@@ -335,7 +341,7 @@ mod tests {
     #[test]
     fn the_manifest_has_the_title_of_the_server() {
         let named = |title: &str| {
-            let manifest = Asset::manifest(title).unwrap();
+            let manifest = Asset::manifest(title, None).unwrap();
             let content: serde_json::Value = serde_json::from_slice(&manifest.content).unwrap();
             assert_eq!(content["name"], content["short_name"]);
             assert_eq!(content["display"], "standalone");
@@ -344,6 +350,11 @@ mod tests {
         let (garden, wide) = (named("Garden \"&\" Co"), named("Широкий двор"));
         assert_eq!((garden.0.as_str(), wide.0.as_str()), ("Garden \"&\" Co", "Широкий двор"));
         assert_ne!(garden.1, wide.1, "browsers notice another title");
+
+        let manifest = Asset::manifest("Garden", Some("/api/server/logo?v=1")).unwrap();
+        let content: serde_json::Value = serde_json::from_slice(&manifest.content).unwrap();
+        let icons = content["icons"].as_array().unwrap();
+        assert_eq!((icons.len(), &icons[0]["src"]), (1, &"/api/server/logo?v=1".into()));
     }
 
     #[test]

@@ -45,6 +45,7 @@ use crate::app::App;
 use crate::assets::{Asset, MANIFEST};
 use crate::error::HttpError;
 use crate::negotiation;
+use crate::profile::Logo;
 use crate::store_health::StoreUse;
 
 /// Every route of the server. A path that is in no row is a file of the page, or not
@@ -236,8 +237,13 @@ async fn route(
     }
     let Ok(found) = ROUTER.at(path) else {
         let is_manifest = path.strip_prefix('/') == Some(MANIFEST);
-        let asset =
-            if is_manifest { Asset::manifest(&app.profile().await?.title) } else { Asset::find(path) };
+        let asset = if is_manifest {
+            let profile = app.profile().await?;
+            let logo = profile.logo.as_ref().map(Logo::address);
+            Asset::manifest(&profile.title, logo.as_deref())
+        } else {
+            Asset::find(path)
+        };
         return match asset {
             Some(asset) if matches!(*request.method(), Method::GET | Method::HEAD) => {
                 Ok(asset.answer(request.headers()))
