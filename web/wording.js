@@ -19,6 +19,7 @@ export function wording(error) {
   }
   const { sentence, status } = error;
   if (/^invalid credentials$/.test(sentence)) return ["form", t.badCredentials];
+  if (/^this account is banned/.test(sentence)) return ["form", t.accountBanned];
   if (/already exists$/.test(sentence)) return ["name", t.nameTaken];
   if (/^username too long/.test(sentence)) return ["name", t.nameTooLong];
   if (/^username looks/.test(sentence)) return ["name", t.nameLooksTaken];

@@ -27,8 +27,7 @@ export class Invites {
     make("div", { class: "buttons" }, this.#submit),
   );
   #parts = listOf("invites", "invitesList");
-  #heading = make("h4", { "data-t": "invitesList" });
-  node = make("div", { class: "invites" }, this.#form, make("section", {}, this.#heading, this.#parts.node));
+  node;
   /** The room that they all are for; empty: any. */
   #only;
   /** @type {rooms.Room[]} */
@@ -41,6 +40,9 @@ export class Invites {
   constructor(only = "") {
     this.#only = only;
     this.#roomField.hidden = only !== "";
+    // Below the heading of the dialog of the room, or below that of a page of the settings.
+    const heading = make(only ? "h3" : "h4", { "data-t": "invitesList" });
+    this.node = make("div", { class: "invites" }, this.#form, make("section", {}, heading, this.#parts.node));
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#make();

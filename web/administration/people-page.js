@@ -91,8 +91,6 @@ export class PeoplePage {
     const line = element("li", ban ? "banned" : "", face, words, more);
     if (ban) line.title = t.bannedBy(ban.by === "server" ? t.operator : apart(ban.by), momentOf(ban.at));
     line.dataset.name = username;
-    // Oneself can only give up the role.
-    more.hidden = username === this.#desk.me() && role !== "administrator";
     return line;
   }
 
@@ -102,13 +100,13 @@ export class PeoplePage {
    */
   #openMenu(opener, { username: name, role, ban }) {
     const isMe = name === this.#desk.me();
-    const isAdministrator = role === "administrator";
     /** @type {[word: string, act: () => Promise<unknown>][]} */
-    const choices = [
-      ...(isAdministrator ? [/** @type {[string, () => Promise<unknown>]} */ ([t.takeRole, () => this.#askRole(name, isMe)])] : ban ? [] : [/** @type {[string, () => Promise<unknown>]} */ ([t.makeAdministrator, () => this.#askRole(name, false, true)])]),
-      ...(isMe ? [] : [/** @type {[string, () => Promise<unknown>]} */ ([t.passwordLink, () => this.#askPassword(name)])]),
-      ...(isMe || isAdministrator ? [] : [/** @type {[string, () => Promise<unknown>]} */ (ban ? [t.unban, () => this.#act(name, () => calls.unban(name))] : [t.ban, () => this.#ban(name)])]),
-    ];
+    const choices = [];
+    // Where the role is not known, both are offered, and the server refuses what does not fit.
+    if (!isMe && !ban && role !== "administrator") choices.push([t.makeAdministrator, () => this.#askRole(name, false, true)]);
+    if (!ban && role !== "member") choices.push([t.takeRole, () => this.#askRole(name, isMe)]);
+    if (!isMe) choices.push([t.passwordLink, () => this.#askPassword(name)]);
+    if (!isMe && role !== "administrator") choices.push(ban ? [t.unban, () => this.#act(name, () => calls.unban(name))] : [t.ban, () => this.#ban(name)]);
     this.#menu.replaceChildren(
       ...choices.map(([word, act]) => {
         const choice = button("", word);

@@ -16,7 +16,6 @@ export function sentenceOf(error) {
     if (start.test(sentence)) return t.refusals[words];
   }
   if (/^too many (reports|changes)/.test(sentence)) return t.tooOften(soonOf(retryAfterSeconds));
-  if (status === 501) return t.refusals.notOffered;
   return wording(error)[1];
 }
 

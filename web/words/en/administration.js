@@ -27,7 +27,6 @@ export const administration = {
     nobody: "That account no longer exists.",
     noMessage: "That message is no longer there.",
     noInvite: "That invitation is no longer there.",
-    notOffered: "This server cannot delete all messages at once yet. Ban without it, and delete them one by one.",
   },
 
   // The chat.

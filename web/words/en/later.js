@@ -41,6 +41,7 @@ export const later = {
   badPicture: "This picture cannot be opened. Please use PNG, JPEG, GIF or WebP.",
   pictureTooLarge: "The picture is larger than 10 MB.",
   badCredentials: "Wrong name or password.",
+  accountBanned: "This account is banned here. If that is a mistake, please ask the operator of this chat.",
   nameTaken: "This name is taken.",
   nameLooksTaken: "This name looks too much like one that is taken.",
   nameReserved: "This name is reserved. Please choose another.",

@@ -1,0 +1,321 @@
+// Administration in the page: the first administrator, invitations, roles, bans, removal,
+// reports, and the log of it all. Stories of several people.
+
+import assert from "node:assert/strict";
+
+import { AXE, PASSWORD, person, register, Server, scenario, visitor, WAIT_MAX_MS } from "./harness.mjs";
+
+/** A server of its own, and its first administrator with the chat open. */
+async function begin(...flags) {
+  const server = await Server.start("--database-url", "memory:", ...flags);
+  const printed = () => server.printed.map((line) => /#setup=(\S+)/.exec(line)?.[1]).find(Boolean);
+  for (const start = Date.now(); !printed() && Date.now() - start < WAIT_MAX_MS; ) await new Promise((done) => setTimeout(done, 20));
+  const anna = await visitor(server.url);
+  anna.name = "anna";
+  await register(server.url, "anna");
+  await anna.signIn();
+  await anna.call("POST", "/api/setup", { code: decodeURIComponent(printed() ?? "") });
+  await anna.goto("/r/default");
+  return { server, anna };
+}
+
+/** Opens a page of the administration, and waits until it is there. */
+async function administers(someone, page) {
+  if (!(await someone.page.isVisible("#settings[open]"))) await someone.settings();
+  await someone.page.locator(`#settings [data-page=${page}]`).click();
+  await someone.page.waitForSelector(`#settings .server-page > *`);
+}
+
+/** Waits until something has a text. */
+const shows = ({ page }, selector, text) =>
+  page.waitForFunction(([selector, text]) => [...document.querySelectorAll(selector)].some(({ textContent }) => textContent?.replace(/[\u2066-\u2069]/g, "").includes(text)), [selector, text], { timeout: WAIT_MAX_MS });
+
+const closeSettings = async ({ page }) => {
+  await page.locator("#settings section > header .icon").last().click();
+  await page.waitForSelector("#settings", { state: "hidden" });
+};
+
+/** Presses something in the menu of an account. */
+async function choose({ page }, name, word) {
+  await page.locator(`#accounts [data-name="${name}"] .more`).click();
+  await page.locator("#account-menu:popover-open").getByRole("button", { name: word, exact: true }).click();
+}
+
+/** Reports the message with this text from its menu. */
+async function report(someone, text, reason) {
+  const { page } = someone;
+  await page.waitForSelector("#message-menu", { state: "attached" });
+  await page.locator("#messages .message", { hasText: text }).hover();
+  await page.locator("#messages .message", { hasText: text }).locator(".message-bar button").last().click();
+  await page.locator("#message-menu [data-action=report]").click();
+  await page.fill("#report-reason", reason);
+  await page.getByRole("button", { name: "Send the report" }).click();
+}
+
+async function hasNoBarriers(page, where) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
+  const found = await page.evaluate(async (where) => (await globalThis.axe.run(where)).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target)}`), where);
+  assert.deepEqual(found, []);
+}
+
+scenario("the first administrator invites by a link, and who comes with it is in the room", async () => {
+  const { server, anna } = await begin();
+  await anna.call("POST", "/api/rooms", { title: "The orchard", access: "closed" });
+  await administers(anna, "invites");
+  await anna.page.waitForFunction(() => document.querySelectorAll("#invite-room option").length > 2);
+  await anna.page.selectOption("#invite-room", { label: "The orchard" });
+  await anna.page.selectOption("#invite-uses", { label: "once" });
+  await hasNoBarriers(anna.page, "#settings");
+  await anna.page.getByRole("button", { name: "Make a link" }).click();
+  const link = await anna.page.inputValue("#once-link");
+  assert.match(link, /\/join\/\w+$/);
+  await hasNoBarriers(anna.page, ".once");
+  await anna.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await anna.page.locator(".once").getByRole("button", { name: "Copy link" }).click();
+  await shows(anna, ".once .said", "copied");
+  assert.equal(await anna.page.evaluate(() => navigator.clipboard.readText()), link);
+  await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
+  await shows(anna, "#invites li", "0 of 1 used");
+
+  const boris = await visitor(server.url);
+  await boris.page.goto(link);
+  await shows(boris, "#door", "anna invites you to “The orchard”");
+  await boris.page.fill("#register-name", "boris");
+  await boris.page.fill("#register-password", PASSWORD);
+  await boris.page.press("#register-password", "Enter");
+  await boris.page.waitForFunction(() => document.querySelector("#chat:not([hidden]) #title")?.textContent === "The orchard");
+
+  // It is used up; another one is withdrawn, and the link stops working.
+  await anna.page.getByRole("button", { name: "Make a link" }).click();
+  const second = await anna.page.inputValue("#once-link");
+  await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
+  await anna.page.waitForFunction(() => document.querySelectorAll("#invites li").length === 1);
+  await anna.page.locator("#invites li button").click();
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Withdraw the invitation" }).click();
+  await shows(anna, ".invites .quiet", "There are none.");
+  const late = await visitor(server.url);
+  await late.page.goto(second);
+  await shows(late, "#door", "This invitation is not valid any more");
+
+  // A member of a room invites from its details, and sees no page of administrators.
+  await boris.page.waitForSelector("#finder", { state: "attached" });
+  await boris.page.click("#title");
+  await boris.page.locator(".actions").getByRole("button", { name: "Invite by a link" }).click();
+  await boris.page.locator("#room-invites").getByRole("button", { name: "Make a link" }).click();
+  const third = await boris.page.inputValue("#once-link");
+  await boris.page.locator(".once").getByRole("button", { name: "Close" }).click();
+  await shows(boris, "#room-invites #invites li", "0 of 1 used");
+  await hasNoBarriers(boris.page, "#room-invites");
+  await boris.page.locator("#room-invites > header button").click();
+  await boris.settings();
+  assert.equal(await boris.page.isVisible("#settings .server-pages button >> nth=0"), false);
+  const clara = await visitor(server.url);
+  await clara.page.goto(third);
+  await shows(clara, "#door", "boris invites you to “The orchard”");
+
+  await administers(anna, "audit");
+  await shows(anna, "#audit li", "anna became the first administrator");
+  await shows(anna, "#audit li[data-action='invite.create']", "An invitation to “The orchard” was made");
+  await shows(anna, "#audit li[data-action='invite.create'] small", "boris");
+  await shows(anna, "#audit li", "An invitation was withdrawn");
+  await hasNoBarriers(anna.page, "#settings");
+});
+
+scenario("a ban closes two devices at once; roles, a new password, and the end of the ban", async () => {
+  const { server, anna } = await begin();
+  const phone = await person(server.url, "mallory", { path: "/r/default" });
+  const laptop = await person(server.url, "mallory", { path: "/r/default" });
+  const boris = await person(server.url, "boris");
+
+  await administers(anna, "accounts");
+  await anna.page.locator("#accounts li").first().waitFor();
+  await anna.page.fill("#accounts-text", "mal");
+  await anna.page.waitForFunction(() => document.querySelectorAll("#accounts li").length === 1);
+  await hasNoBarriers(anna.page, "#settings");
+  await choose(anna, "mallory", "Ban");
+  await hasNoBarriers(anna.page, "dialog.ask");
+  await anna.page.fill("#ban-reason", "Spam");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Ban" }).click();
+  await shows(anna, "#accounts li", "banned: Spam");
+  for (const device of [phone, laptop]) {
+    await device.page.waitForSelector("#sign-in", { state: "visible" });
+    await device.page.fill("#sign-in-name", "mallory");
+    await device.page.fill("#sign-in-password", PASSWORD);
+    await device.page.press("#sign-in-password", "Enter");
+    await shows(device, "#sign-in .error", "banned");
+  }
+
+  await choose(anna, "mallory", "End the ban");
+  await anna.page.waitForFunction(() => !document.querySelector("#accounts li.banned"));
+  await phone.page.press("#sign-in-password", "Enter");
+  await phone.page.waitForSelector("#text", { state: "visible" });
+
+  // A link for a new password, which is shown once.
+  await choose(anna, "mallory", "Link for a new password");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Make a link" }).click();
+  const link = await anna.page.inputValue("#once-link");
+  await anna.page.locator(".once").getByRole("button", { name: "Close" }).click();
+  const other = await visitor(server.url);
+  await other.page.goto(link);
+  await other.page.fill("#password-link", "another horse");
+  await other.page.press("#password-link", "Enter");
+  await shows(other, "#door", "The password is set");
+
+  // Another administrator is appointed, who cannot be banned; the last one stays.
+  await anna.page.fill("#accounts-text", "");
+  await anna.page.locator("#accounts [data-name=boris]").waitFor();
+  await choose(anna, "boris", "Make an administrator");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Make an administrator" }).click();
+  await anna.page.waitForSelector("dialog.ask", { state: "detached" });
+  await anna.until(async () => (await boris.call("GET", "/api/me")).role === "administrator", "boris is an administrator");
+  await choose(anna, "boris", "Ban");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Ban" }).click();
+  await shows(anna, "dialog.ask .error", "This is an administrator. Take that role first.");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Cancel" }).click();
+  await choose(anna, "boris", "Take the role of administrator");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
+  await anna.until(async () => (await boris.call("GET", "/api/me")).role === "member", "boris is none any more");
+  await choose(anna, "anna", "Take the role of administrator");
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
+  await shows(anna, ".accounts .error", "This is the last administrator");
+
+  await administers(anna, "audit");
+  for (const line of ["mallory was banned", "The ban of mallory was ended", "A new password for mallory", "boris was made an administrator", "boris is no administrator any more"]) await shows(anna, "#audit li", line);
+  await shows(anna, "#audit .report-reason", "Spam");
+});
+
+scenario("a report reaches the moderator of the room and the administrator, who delete and close it", async () => {
+  const { server, anna } = await begin();
+  const clara = await person(server.url, "clara");
+  const mallory = await person(server.url, "mallory");
+  const boris = await person(server.url, "boris");
+  const { name } = await clara.call("POST", "/api/rooms", { title: "The garden", members: ["mallory", "boris", "anna"] });
+  await mallory.goto(`/r/${encodeURIComponent(name)}`);
+  await mallory.say("buy golden apples");
+  await mallory.say("only today");
+  await mallory.allStored();
+
+  await boris.goto(`/r/${encodeURIComponent(name)}`);
+  await report(boris, "buy golden apples", "Spam");
+  await shows(boris, "#toast", "Reported");
+  await report(boris, "only today", "Spam again");
+  await shows(boris, "#toast", "Reported");
+  // One cannot report oneself.
+  await mallory.page.waitForSelector("#message-menu", { state: "attached" });
+  await mallory.page.locator("#messages .message").last().hover();
+  await mallory.page.locator("#messages .message").last().locator(".message-bar button").last().click();
+  assert.equal(await mallory.page.locator("#message-menu [data-action=report]").count(), 0);
+
+  // The moderator finds them in the details of the room.
+  await clara.goto(`/r/${encodeURIComponent(name)}`);
+  await clara.page.waitForSelector("#finder", { state: "attached" });
+  await clara.page.click("#title");
+  await shows(clara, ".actions button", "2 open");
+  await clara.page.locator(".actions").getByRole("button", { name: /^Reports/ }).click();
+  await shows(clara, "#reports li", "boris reports: Spam");
+  assert.deepEqual(await clara.page.locator("#settings .server-pages button:visible span:first-of-type").allTextContents(), ["Reports"]);
+  await hasNoBarriers(clara.page, "#settings");
+  const card = clara.page.locator("#reports li", { hasText: "buy golden apples" });
+  assert.deepEqual(await card.locator("button").evaluateAll((buttons) => buttons.map(({ dataset }) => dataset.action)), ["go", "delete", "done"]);
+  await card.locator("[data-action=delete]").click();
+  await clara.page.locator("dialog.ask").getByRole("button", { name: "Delete" }).click();
+  await shows(clara, "#reports .reported", "The message was deleted");
+  await boris.page.waitForFunction(() => ![...document.querySelectorAll("#messages .text")].some(({ textContent }) => textContent === "buy golden apples"));
+  await clara.page.locator("#reports li", { hasText: "The message was deleted" }).locator("[data-action=done]").click();
+  await clara.page.waitForFunction(() => document.querySelectorAll("#reports li").length === 1);
+  await clara.page.locator("#reports [data-action=go]").click();
+  await clara.page.waitForSelector("#settings", { state: "hidden" });
+  await clara.sees("only today");
+
+  // The administrator sees the other one, and closes it.
+  await anna.settings();
+  await shows(anna, "#settings [data-page=reports] .count", "1");
+  await administers(anna, "reports");
+  await shows(anna, "#reports li", "only today");
+  await anna.page.locator("#reports [data-action=done]").click();
+  await shows(anna, ".reports .quiet", "There are no open reports.");
+  await anna.page.waitForFunction(() => !document.querySelector("#settings [data-page=reports] .count"));
+  await anna.page.locator("[data-state=done]").click();
+  await anna.page.waitForFunction(() => document.querySelectorAll("#reports li").length === 2);
+
+  await administers(anna, "audit");
+  await shows(anna, "#audit li[data-action='report.change'] small", "clara");
+  await shows(anna, "#audit li[data-action='report.change'] small", "anna");
+});
+
+scenario("members who are removed, and rooms that are archived, are in the log", async () => {
+  const { server, anna } = await begin();
+  const boris = await person(server.url, "boris");
+  const { name } = await anna.call("POST", "/api/rooms", { title: "The shed", access: "closed", members: ["boris"] });
+  await boris.goto(`/r/${encodeURIComponent(name)}`);
+  await anna.goto(`/r/${encodeURIComponent(name)}`);
+  await anna.page.waitForSelector("#finder", { state: "attached" });
+  await anna.page.click("#title");
+  await anna.page.locator("#members [data-name=boris] .more").click();
+  await anna.page.locator("#member-menu").getByRole("button", { name: "Remove from the room" }).click();
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Remove" }).click();
+  await shows(boris, ".refused", "You were removed from this room");
+  await anna.page.locator(".actions").getByRole("button", { name: "Archive the room" }).click();
+  await anna.page.locator("dialog.ask").getByRole("button", { name: "Archive the room" }).click();
+  await anna.page.locator(".actions").getByRole("button", { name: "Bring back from the archive" }).waitFor();
+  // An archived room invites nobody.
+  assert.equal(await anna.page.locator(".actions").getByRole("button", { name: "Invite by a link" }).count(), 0);
+  await administers(anna, "audit");
+  await shows(anna, "#audit li", "boris was removed from “The shed”");
+  await shows(anna, "#audit li", "“The shed” was archived");
+});
+
+scenario("the chat gets a title, a welcome, a colour and a logo, as the preview has shown", async () => {
+  const { server, anna } = await begin();
+  await administers(anna, "server");
+  await anna.page.fill("#server-title", "Gardeners");
+  await anna.page.fill("#server-welcome", "Whoever gardens here is welcome.");
+  await anna.page.locator(".swatch input[value=green]").check();
+  await shows(anna, ".door-preview", "Gardeners");
+  await shows(anna, ".door-preview", "Whoever gardens here is welcome.");
+  const colours = await anna.page.evaluate(() => [".door-preview .primary", "#server-form button.primary"].map((selector) => getComputedStyle(document.querySelector(selector)).backgroundColor));
+  assert.notEqual(colours[0], colours[1]);
+  const logo = await anna.page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(64, 64);
+    canvas.getContext("2d").fillRect(0, 0, 64, 64);
+    return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
+  });
+  await anna.page.setInputFiles("#server-form [type=file]", { name: "logo.png", mimeType: "image/png", buffer: Buffer.from(logo) });
+  await anna.page.waitForFunction(() => document.querySelector(".door-preview img")?.src.startsWith("blob:"));
+  await hasNoBarriers(anna.page, "#settings");
+  await anna.page.locator("#server-form").getByRole("button", { name: "Save" }).click();
+  await shows(anna, "#server-form .said", "Saved");
+  const after = await anna.page.evaluate(() => [".door-preview .primary", "#server-form button.primary"].map((selector) => getComputedStyle(document.querySelector(selector)).backgroundColor));
+  assert.equal(after[0], after[1]);
+
+  const guest = await visitor(server.url);
+  const isThere = async () => {
+    await guest.page.goto(server.url);
+    await guest.page.waitForSelector("#register", { state: "visible" });
+    return guest.page.evaluate(() => `${document.querySelector("#door h1")?.textContent} ${document.documentElement.dataset.accent} ${new URL(document.querySelector("#door img")?.src).pathname.includes("logo")}`);
+  };
+  await guest.until(async () => (await isThere()) === "Gardeners green true", "the door has the new looks");
+  assert.equal(await guest.page.textContent(".door-welcome"), "Whoever gardens here is welcome.");
+  await anna.page.getByRole("button", { name: "Remove the logo" }).click();
+  await anna.page.waitForFunction(() => !document.querySelector(".door-preview img")?.src.includes("logo"));
+  await closeSettings(anna);
+});
+
+scenario("on a phone and in Russian, the pages of administrators are pages, too", async () => {
+  const { server } = await begin();
+  const anna = await visitor(server.url, { locale: "ru-RU", viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
+  anna.name = "anna";
+  await anna.signIn();
+  await anna.goto("/r/default");
+  await anna.page.tap("#open-sidebar");
+  await anna.page.tap("#me");
+  for (const [page, heading] of [["server", "Чат"], ["accounts", "Люди"], ["invites", "Приглашения"], ["reports", "Жалобы"], ["audit", "Журнал"]]) {
+    await anna.page.tap(`#settings [data-page=${page}]`);
+    await anna.page.waitForSelector("#settings .server-page > *");
+    assert.equal(await anna.page.textContent("#settings-page-heading"), heading);
+    assert.ok(await anna.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${page} is as wide as the page`);
+    await hasNoBarriers(anna.page, "#settings");
+    await anna.page.tap("#settings .back");
+    await anna.page.waitForSelector("#settings:not(.on-page)");
+  }
+});
