@@ -63,7 +63,7 @@ export const administration = {
   banQuestion: (name) => `Ban ${name}?`,
   banHint: "All devices of this person are signed out at once, and signing in is refused. You can end the ban later.",
   banReasonHint: "Administrators see it.",
-  banDeletes: "Delete all messages of this person. They cannot be brought back.",
+  banDeletes: "Delete all messages of this person, private ones too. They cannot be brought back.",
 
   // Invitations.
   inviteTo: "Where to",
