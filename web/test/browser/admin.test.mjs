@@ -126,6 +126,8 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   const phone = await person(server.url, "mallory", { path: "/r/default" });
   const laptop = await person(server.url, "mallory", { path: "/r/default" });
   const boris = await person(server.url, "boris");
+  await phone.say("golden apples, only today");
+  await anna.sees("golden apples, only today");
 
   await administers(anna, "accounts");
   await anna.page.locator("#accounts li").first().waitFor();
@@ -135,8 +137,11 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   await choose(anna, "mallory", "Ban");
   await hasNoBarriers(anna.page, "dialog.ask");
   await anna.page.fill("#ban-reason", "Spam");
+  await anna.page.check("#ban-deletes");
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Ban" }).click();
   await shows(anna, "#accounts li", "banned: Spam");
+  // All that the person wrote goes.
+  await anna.page.waitForFunction(() => ![...document.querySelectorAll("#messages .text")].some(({ textContent }) => textContent === "golden apples, only today"), null, { timeout: WAIT_MAX_MS });
   for (const device of [phone, laptop]) {
     await device.page.waitForSelector("#sign-in", { state: "visible" });
     await device.page.fill("#sign-in-name", "mallory");

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 
-import { AXE, PASSWORD, person, register, Server, scenario, visitor, WAIT_MAX_MS } from "./harness.mjs";
+import { AXE, Network, PASSWORD, person, register, Server, scenario, visitor, WAIT_MAX_MS } from "./harness.mjs";
 
 const server = await Server.start("--registration", "invite", "--database-url", "memory:");
 const open = await Server.start("--database-url", "memory:");
@@ -128,4 +128,24 @@ scenario("the page of a link is in Russian too", async () => {
   await sees(page, "Это приглашение больше не действует");
   await page.goto(`${open.url}/password/nothing`);
   await sees(page, "Новый пароль");
+});
+
+scenario("a link that is opened without a network says so, and is followed once there is one", async () => {
+  const network = await Network.before(open);
+  const { page } = await visitor(network.url);
+  await page.goto(network.url);
+  await page.waitForFunction(async () => (await navigator.serviceWorker.ready) && (await caches.match("/")) !== undefined);
+  network.down();
+  await page.goto(`${network.url}/join/nothing`);
+  await sees(page, "No network");
+  await hasNoBarriers(page);
+  await page.goto(`${network.url}/password/nothing`);
+  await page.fill("#password-link", "another horse");
+  await page.press("#password-link", "Enter");
+  await sees(page, "The server does not answer");
+  await page.goto(`${network.url}/join/nothing`);
+  await sees(page, "No network");
+  network.up();
+  await page.getByRole("button", { name: "Try now" }).click();
+  await sees(page, "This invitation is not valid any more");
 });
