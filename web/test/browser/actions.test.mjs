@@ -227,7 +227,7 @@ scenario("fingers: a long press opens a sheet, a swipe answers", async () => {
     return page.locator("#message-sheet");
   };
   const sheet = await press("press me");
-  assert.deepEqual(await sheet.locator("[data-action]").evaluateAll((all) => all.map(({ dataset }) => dataset.action)), ["reply", "copy-text", "copy-link", "delete"], "she is the moderator");
+  assert.deepEqual(await sheet.locator("[data-action]").evaluateAll((all) => all.map(({ dataset }) => dataset.action)), ["reply", "copy-text", "copy-link", "report", "delete"], "she is the moderator");
   const heights = await sheet.locator("button").evaluateAll((all) => all.map((button) => Math.min(button.getBoundingClientRect().height, button.getBoundingClientRect().width)));
   assert.ok(Math.min(...heights) > 43.9, `a finger finds it: ${heights}`);
   await sheet.getByRole("button", { name: "React with ❤️" }).tap();
