@@ -98,6 +98,9 @@ impl ControlSocket {
                 match self.context.perform(request).await {
                     Ok(done) => {
                         server.end_sessions(&done.ended).await;
+                        if let Some(user) = &done.banned {
+                            server.end_user(user).await;
+                        }
                         Answer::Done(done.text)
                     }
                     Err(error) => Answer::Refused(crate::sentence(error.as_ref())),

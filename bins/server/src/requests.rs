@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::path::PathBuf;
 
-use chat_core::{FileId, SecretHash, SessionId, Username};
-use chat_store::{NewBan, NewPasswordLink, NewUser, RoleChange, StoreError, Stores, User};
+use chat_core::{
+    FileId, ReservedNames, RoomTextError, SecretHash, SessionId, Username, parse_room_description,
+};
+use chat_store::{AuditAction, NewBan, NewPasswordLink, NewUser, RoleChange, StoreError, Stores, User};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -36,7 +38,11 @@ pub(crate) enum Request {
     /// To take this role.
     Demote { name: String },
     /// To remove an account.
-    Remove { name: String },
+    Remove {
+        name: String,
+        #[serde(default)]
+        force: bool,
+    },
     /// To ban a user.
     Ban {
         name: String,
@@ -58,11 +64,13 @@ pub(crate) struct Done {
     pub(crate) text: String,
     /// The sessions that were ended.
     pub(crate) ended: Vec<SessionId>,
+    /// The user who was banned.
+    pub(crate) banned: Option<Username>,
 }
 
 impl From<String> for Done {
     fn from(text: String) -> Self {
-        Self { text, ended: Vec::new() }
+        Self { text, ended: Vec::new(), banned: None }
     }
 }
 
@@ -70,6 +78,8 @@ impl From<String> for Done {
 pub(crate) struct Context {
     pub(crate) stores: Stores,
     uploads_dir: PathBuf,
+    /// Whether another issuer signs in users, who may have no account.
+    external_tokens: bool,
     /// Where the page is.
     page: String,
 }
@@ -81,7 +91,8 @@ impl Context {
             None => config.listen.parse().map_or_else(|_| format!("http://{}", config.listen), page_url),
         };
         let page = page.trim_end_matches('/').to_owned();
-        Self { stores, uploads_dir: config.http.uploads_dir.clone(), page }
+        let external_tokens = config.tokens.accept_external;
+        Self { stores, uploads_dir: config.http.uploads_dir.clone(), external_tokens, page }
     }
 
     /// Does what a request asks for.
@@ -99,17 +110,22 @@ impl Context {
             }
             Request::Promote { name } => self.promote(&name).await,
             Request::Demote { name } => self.demote(&name).await,
-            Request::Remove { name } => self.remove(&name).await,
-            Request::Ban { name, reason, delete_messages } => self.ban(&name, reason, delete_messages).await,
+            Request::Remove { name, force } => self.remove(&name, force).await,
+            Request::Ban { name, reason, delete_messages } => self.ban(&name, &reason, delete_messages).await,
             Request::Unban { name } => self.unban(&name).await,
             Request::PasswordLink { name } => self.password_link(&name).await,
             Request::Audit { before, limit } => self.audit(before, limit).await,
         }
     }
 
+    /// Writes an entry of the audit log about an account.
+    async fn note(&self, action: AuditAction, name: &Username) -> Result<(), StoreError> {
+        self.stores.administration.note_account(action, name, now_ms()).await
+    }
+
     async fn check_name(&self, name: &str) -> Result<Done, Box<dyn Error>> {
         let users = &self.stores.users;
-        let name = Username::parse(name)?;
+        let name = new_name(name)?;
         match users.check_new_name(&name).await {
             Err(StoreError::NameTaken) if users.find_user(&name).await?.is_none() => Err(format!(
                 "{} was the name of a removed account: --reuse-name gives its conversations to the new one",
@@ -128,13 +144,14 @@ impl Context {
         administrator: bool,
     ) -> Result<Done, Box<dyn Error>> {
         let users = &self.stores.users;
-        let name = Username::parse(name)?;
+        let name = new_name(name)?;
         let user = NewUser { name, password_hash, avatar: None, created_at_ms: now_ms() };
         if reuse_name {
             users.recreate_user(&user).await?;
         } else {
             users.create_user(&user).await?;
         }
+        self.note(AuditAction::UserCreate, &user.name).await?;
         let name = shown(&user.name);
         if !administrator {
             return Ok(format!("{name} has an account now.\n").into());
@@ -193,7 +210,7 @@ impl Context {
         let ended = ended.ok_or("the account was removed meanwhile")?;
         let name = shown(&user.name);
         let text = format!("{name} has a new password; sessions ended: {}.\n", ended.len());
-        Ok(Done { text, ended })
+        Ok(Done { text, ended, banned: None })
     }
 
     async fn promote(&self, name: &str) -> Result<Done, Box<dyn Error>> {
@@ -228,7 +245,7 @@ impl Context {
         }
     }
 
-    async fn remove(&self, name: &str) -> Result<Done, Box<dyn Error>> {
+    async fn remove(&self, name: &str, force: bool) -> Result<Done, Box<dyn Error>> {
         let Stores { users, sessions, .. } = &self.stores;
         let user = match (self.find(name).await, Username::known(name)) {
             (Ok(user), _) => user,
@@ -239,9 +256,18 @@ impl Context {
             }
             (Err(error), Err(_)) => return Err(error),
         };
+        let administrators = users.administrators().await?;
+        if !force && administrators == [user.name.clone()] {
+            return Err(format!(
+                "{} is the last administrator: promote another account first, or use --force",
+                shown(&user.name)
+            )
+            .into());
+        }
         // Sign-ins fail from here on, so that no new session follows.
         users.remove_user(&user.name).await?;
         let ended = sessions.revoke_sessions_of(&user.name).await?;
+        self.note(AuditAction::UserRemove, &user.name).await?;
         let removed = chat_http::remove_avatar(&self.uploads_dir, &user, &**users).await;
         let name = shown(&user.name);
         let text = match removed {
@@ -251,19 +277,29 @@ impl Context {
                 ended.len()
             ),
         };
-        Ok(Done { text, ended })
+        Ok(Done { text, ended, banned: None })
     }
 
-    async fn ban(&self, name: &str, reason: String, delete_messages: bool) -> Result<Done, Box<dyn Error>> {
-        let user = self.find(name).await?.name;
-        let ban = NewBan { user, reason, delete_messages };
+    async fn ban(&self, name: &str, reason: &str, delete_messages: bool) -> Result<Done, Box<dyn Error>> {
+        let reason = parse_room_description(reason).map_err(|error| match error {
+            RoomTextError::TooLong { max, .. } => format!("the reason is too long (max {max})"),
+            _ => "the reason must not contain control characters".to_owned(),
+        })?;
+        let user = match (self.find(name).await, Username::known(name)) {
+            (Ok(user), _) => user.name,
+            // Another issuer names any user.
+            (Err(_), Ok(name)) if self.external_tokens => name,
+            (Err(error), _) => return Err(error),
+        };
+        let without_account = self.external_tokens;
+        let ban = NewBan { user, reason, delete_messages, without_account };
         let ended = self.stores.administration.ban(&ban, None, now_ms()).await??;
         let mut text = format!("{} is banned; sessions ended: {}.\n", shown(&ban.user), ended.len());
         if delete_messages {
             text +=
                 "The server deletes the messages in the background, from now on or from its next start.\n";
         }
-        Ok(Done { text, ended })
+        Ok(Done { text, ended, banned: Some(ban.user) })
     }
 
     async fn unban(&self, name: &str) -> Result<Done, Box<dyn Error>> {
@@ -276,7 +312,15 @@ impl Context {
     }
 
     async fn password_link(&self, name: &str) -> Result<Done, Box<dyn Error>> {
-        let user = self.find(name).await?.name;
+        let found = self.find(name).await?;
+        if !found.has_password() {
+            return Err(format!(
+                "{} has no password here, as another server signs the user in: `server user reset-password` would set one",
+                shown(&found.name)
+            )
+            .into());
+        }
+        let user = found.name;
         // 128 random bits in base64url, as in the id of a file.
         let secret = FileId::from_bytes(rand::random());
         let hash = SecretHash::from_bytes(Sha256::digest(secret.as_str()).into());
@@ -317,6 +361,15 @@ impl Context {
         }
         Err(format!("there is no account {name:?}").into())
     }
+}
+
+/// The name of a new account. The operator may use all reserved names but the own one.
+fn new_name(name: &str) -> Result<Username, Box<dyn Error>> {
+    let name = Username::parse(name)?;
+    if ReservedNames::is_operator(&name) {
+        return Err(format!("{} stands for the operator: no account can have that name", shown(&name)).into());
+    }
+    Ok(name)
 }
 
 /// Accounts in one query.

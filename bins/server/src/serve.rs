@@ -123,7 +123,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         None => page_url(address),
     };
     let has_administrator = !stores.users.administrators().await?.is_empty();
-    let set_up_code = parts.tokens.set_up_code().to_owned();
+    let set_up_code = parts.tokens.set_up_code(stores.administration.set_up_round().await?);
     let server = Server::start(listener, parts, config.http).await?;
     if let Some(metrics) = metrics {
         tracing::info!(address = %metrics.local_addr()?, "listening for metrics");

@@ -102,8 +102,8 @@ settings! {
         "Proxies in front of the server whose X-Forwarded-For is trusted: addresses or networks \
          (10.0.0.0/8), separated by commas");
     SESSION_CHECK_SECONDS = number("session_check_seconds", "SECONDS", 1, DAY_SECONDS, "30",
-        "Seconds between two checks for sessions that another server or a command has ended; their \
-         sockets are then closed");
+        "Seconds between two checks of all sessions that have sockets, for those of which the server \
+         was not told that another server or a command has ended them");
     REGISTRATION = one_of("registration", &["open", "invite", "closed"], "open",
         "Who can create an account: open for everybody, invite for who has an invitation, closed for the \
          operator only (server user add)");

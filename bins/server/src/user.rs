@@ -59,6 +59,9 @@ pub(crate) enum Task {
     Remove {
         /// The account.
         name: String,
+        /// Remove also the last administrator.
+        #[arg(long)]
+        force: bool,
     },
     /// Ban a user: end all sessions, and let the user sign in no more.
     Ban {
@@ -138,7 +141,7 @@ async fn run(config: &Config, operator: &mut Operator, task: Task) -> Result<Str
         Task::List { json } => Request::List { json },
         Task::Promote { name } => Request::Promote { name },
         Task::Demote { name } => Request::Demote { name },
-        Task::Remove { name } => Request::Remove { name },
+        Task::Remove { name, force } => Request::Remove { name, force },
         Task::Ban { name, reason, delete_messages } => Request::Ban { name, reason, delete_messages },
         Task::Unban { name } => Request::Unban { name },
         Task::PasswordLink { name } => Request::PasswordLink { name },

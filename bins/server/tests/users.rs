@@ -40,6 +40,7 @@ on_every_database! {
     a_new_password_ends_all_sessions,
     a_removed_account_is_gone_but_its_messages_stay,
     a_banned_user_is_out_until_the_ban_ends,
+    the_last_administrator_is_removed_by_force_only,
 }
 
 /// The operator of a server.
@@ -263,6 +264,36 @@ async fn many_accounts_are_all_listed() {
     assert_eq!(operator.done(&["list"], "").await.lines().count(), 1 + 2500);
 }
 
+async fn the_last_administrator_is_removed_by_force_only(mut operator: Operator) {
+    operator.done(&["add", "alice", "--administrator"], PASSWORD).await;
+    operator.done(&["add", "bob", "--administrator"], PASSWORD).await;
+    operator.done(&["remove", "alice"], "").await;
+    let refused = operator.refused(&["remove", "bob"], "").await;
+    assert_eq!(refused, "bob is the last administrator: promote another account first, or use --force");
+    operator.done(&["remove", "bob", "--force"], "").await;
+    let refused = operator.refused(&["add", "Server"], PASSWORD).await;
+    assert_eq!(refused, "Server stands for the operator: no account can have that name");
+    let output = operator.server.command().arg("audit").output().await.unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let shown: Vec<String> = printed
+        .lines()
+        .map(|line| line.split_whitespace().skip(2).take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "server user.remove bob",
+            "server user.remove alice",
+            "server user.role bob",
+            "server user.create bob",
+            "server user.role alice",
+            "server user.create alice",
+        ]
+    );
+    let refused = operator.refused(&["ban", "bob", "--reason", &"x".repeat(501)], "").await;
+    assert_eq!(refused, "the reason is too long (max 500)");
+}
+
 async fn a_banned_user_is_out_until_the_ban_ends(mut operator: Operator) {
     let alice = operator.server.person("alice").await;
     let bob = operator.server.person("bob").await;
@@ -270,7 +301,7 @@ async fn a_banned_user_is_out_until_the_ban_ends(mut operator: Operator) {
     operator.done(&["promote", "alice"], "").await;
     let refused = operator.refused(&["ban", "alice"], "").await;
     assert_eq!(refused, "an administrator cannot be banned: take the role first");
-    let printed = operator.done(&["ban", "bob", "--reason", "spam"], "").await;
+    let printed = operator.done(&["ban", "bob", "--reason", " spam "], "").await;
     assert_eq!(printed, "bob is banned; sessions ended: 1.\n");
     assert_eq!(socket.close_code().await, Some(4001));
     assert_eq!(bob.get("/api/me").await.status, 401);

@@ -20,7 +20,7 @@ pub(crate) fn contains(password: &str) -> bool {
     false
 }
 
-/// Some 6,000 passwords in lower case, one a line, sorted: the most frequent ones, most of
+/// Some 5,500 passwords in lower case, one a line, sorted: the most frequent ones, most of
 /// them with at least eight characters. `common_passwords.license.txt` says where they are
 /// from.
 const LIST: &str = include_str!("common_passwords.txt");

@@ -2,15 +2,17 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 
-/// The set-up code: 80 bits that follow from the signing secret. So every server with the
-/// secret has the same code, after each start, and nothing is stored.
+/// The set-up code: 80 bits that follow from the signing secret and from how often a code was
+/// used up. So every server with the secret has the same code, after each start, the code itself
+/// is not stored, and one that was used up is good for nothing.
 #[derive(Clone)]
 pub(crate) struct SetUpCode(String);
 
 impl SetUpCode {
-    /// The code of a signing secret.
-    pub(crate) fn of(secret: &EncodingKey) -> Self {
-        let mac = jsonwebtoken::crypto::sign(b"set-up code", secret, Algorithm::HS256)
+    /// The code of a signing secret in a round.
+    pub(crate) fn of(secret: &EncodingKey, round: u64) -> Self {
+        let message = if round == 0 { "set-up code".to_owned() } else { format!("set-up code {round}") };
+        let mac = jsonwebtoken::crypto::sign(message.as_bytes(), secret, Algorithm::HS256)
             .expect("HMAC takes a key of any length");
         // Each character of base64url has six bits of the code, of which five are taken.
         let digits = mac.bytes().take(DIGITS).map(|c| ALPHABET[usize::from(sextet(c) & 31)]);
@@ -67,15 +69,17 @@ mod tests {
 
     #[test]
     fn a_code_is_recognised_however_it_is_typed() {
-        let code = SetUpCode::of(&EncodingKey::from_secret(b"a secret"));
-        let same = SetUpCode::of(&EncodingKey::from_secret(b"a secret"));
+        let code = SetUpCode::of(&EncodingKey::from_secret(b"a secret"), 1);
+        let same = SetUpCode::of(&EncodingKey::from_secret(b"a secret"), 1);
         assert_eq!(code.as_str(), same.as_str());
         assert_eq!(code.as_str().len(), 19);
         let typed = code.as_str().to_lowercase().replace('-', " ").replace('0', "o").replace('1', "l");
         assert!(code.is(&format!(" {typed} ")));
 
-        let other = SetUpCode::of(&EncodingKey::from_secret(b"another secret"));
-        for wrong in [other.as_str(), "", &code.as_str()[..18], &format!("{}0", code.as_str())] {
+        let other = SetUpCode::of(&EncodingKey::from_secret(b"another secret"), 1);
+        let next = SetUpCode::of(&EncodingKey::from_secret(b"a secret"), 2);
+        for wrong in [other.as_str(), next.as_str(), "", &code.as_str()[..18], &format!("{}0", code.as_str())]
+        {
             assert!(!code.is(wrong), "{wrong}");
         }
     }

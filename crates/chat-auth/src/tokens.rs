@@ -18,7 +18,6 @@ pub struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
     validation: Validation,
-    set_up_code: SetUpCode,
     options: TokenOptions,
 }
 
@@ -100,23 +99,24 @@ impl Tokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let signing = EncodingKey::from_secret(secret.as_bytes());
-        Self {
-            set_up_code: SetUpCode::of(&signing),
-            signing,
-            checking: DecodingKey::from_secret(secret.as_bytes()),
-            validation,
-            options,
-        }
+        Self { signing, checking: DecodingKey::from_secret(secret.as_bytes()), validation, options }
     }
 
-    /// The code with which a user becomes the first administrator. It follows from the secret.
-    pub fn set_up_code(&self) -> &str {
-        self.set_up_code.as_str()
+    /// Whether tokens of another issuer are valid.
+    pub fn accepts_external(&self) -> bool {
+        self.options.accept_external
     }
 
-    /// Whether a user has typed the set-up code. Case, spaces and hyphens do not matter.
-    pub fn is_set_up_code(&self, typed: &str) -> bool {
-        self.set_up_code.is(typed)
+    /// The code with which a user becomes the first administrator. It follows from the secret,
+    /// and from the round: how often an account became the first one.
+    pub fn set_up_code(&self, round: u64) -> String {
+        SetUpCode::of(&self.signing, round).as_str().to_owned()
+    }
+
+    /// Whether a user has typed the set-up code of a round. Case, spaces and hyphens do not
+    /// matter.
+    pub fn is_set_up_code(&self, round: u64, typed: &str) -> bool {
+        SetUpCode::of(&self.signing, round).is(typed)
     }
 
     /// Issues a token for a session that starts or is renewed at `now`.

@@ -177,6 +177,7 @@ impl Hub {
             Input::Answer { id, answer } => self.answer(id, answer, out),
             Input::Pending { client, bytes } => self.pending(client, bytes, out),
             Input::Revoked { session } => self.revoke(session, out),
+            Input::UserEnded { user } => self.end_user(user, out),
             Input::Renewed { session, good_for_ms } => {
                 self.clients.renew(session, now.mono_ms.saturating_add(good_for_ms));
             }

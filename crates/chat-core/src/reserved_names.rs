@@ -1,6 +1,7 @@
 //! Names under which somebody could pass for the server or for those who run it.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::canonical_combining_class;
@@ -43,10 +44,13 @@ impl ReservedNames {
         "система",
     ];
 
-    /// Reserves these names.
+    /// The name by which the operator is shown, in the audit log for one: it is always reserved.
+    pub const OPERATOR: &str = "server";
+
+    /// Reserves these names, and that of the [operator](Self::OPERATOR).
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut reserved = Self::default();
-        for name in names {
+        for name in names.into_iter().chain([Self::OPERATOR]) {
             let whole = without(name, |_| false);
             let has_digits = whole.chars().any(is_digit);
             let capitals = whole.to_uppercase();
@@ -60,6 +64,12 @@ impl ReservedNames {
             }
         }
         reserved
+    }
+
+    /// Whether a name is that of the [operator](Self::OPERATOR), or could be taken for it.
+    pub fn is_operator(name: &Username) -> bool {
+        static OPERATOR: LazyLock<ReservedNames> = LazyLock::new(|| ReservedNames::new([]));
+        OPERATOR.covers(name)
     }
 
     /// Whether a name is one of them, or could be taken for one.
@@ -205,6 +215,18 @@ mod tests {
             "Max 2",
         ] {
             assert!(!reserved.covers(&Username::known(name).unwrap()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_operator_is_always_reserved() {
+        for name in ["server", "Server", "sеrver", "server 1"] {
+            let name = Username::known(name).unwrap();
+            assert!(ReservedNames::is_operator(&name), "{name}");
+            assert!(ReservedNames::new([]).covers(&name) && ReservedNames::new(["bot"]).covers(&name));
+        }
+        for name in ["admin", "Serverin"] {
+            assert!(!ReservedNames::is_operator(&Username::known(name).unwrap()), "{name}");
         }
     }
 

@@ -70,7 +70,7 @@ pub(crate) struct App {
     /// One permit for each connection that may speak HTTP.
     pub(crate) connection_permits: Arc<Semaphore>,
     pub(crate) connections: Connections,
-    pub(crate) registrations: RecentRegistrations,
+    pub(crate) registrations: Arc<RecentRegistrations>,
     /// Held while an account is created that must not be one too many.
     pub(crate) last_accounts: tokio::sync::Mutex<()>,
     /// The number of accounts.
@@ -130,7 +130,7 @@ impl App {
             metrics,
             connection_permits: Arc::new(Semaphore::new(options.max_connections)),
             connections: Connections::new(options.connections_per_address),
-            registrations: RecentRegistrations::new(&options.registration_limits),
+            registrations: Arc::new(RecentRegistrations::new(&options.registration_limits)),
             last_accounts: tokio::sync::Mutex::default(),
             accounts: Cached::new(ACCOUNTS_LIFETIME),
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
@@ -196,6 +196,11 @@ impl App {
     pub(crate) async fn end_sessions(&self, sessions: &[SessionId]) {
         self.files.downloads.revoke_sessions(sessions);
         self.shards.revoke(sessions).await;
+    }
+
+    /// Closes all sockets of a user who was banned, also those without a session.
+    pub(crate) async fn end_user(&self, user: &Username) {
+        self.shards.end_user(user).await;
     }
 
     /// The users who have a connection. All shards are asked at most once a second.

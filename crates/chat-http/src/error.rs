@@ -163,6 +163,8 @@ pub(crate) enum HttpError {
     NotAdministrator,
     #[error("this link or code is not valid (any more)")]
     SecretNotFound,
+    #[error("this account has no password here: another server signs the user in")]
+    NoPasswordHere,
     #[error("an administrator cannot be banned: take the role first")]
     BanOfAdministrator,
     #[error("this account is banned here")]
@@ -288,6 +290,7 @@ impl HttpError {
             }
             Self::NoPassword
             | Self::BanOfAdministrator
+            | Self::NoPasswordHere
             | Self::Banned
             | Self::LastAdministrator
             | Self::TooManyInvites

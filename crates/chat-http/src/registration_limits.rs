@@ -1,5 +1,6 @@
 //! How many accounts may be created.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chat_auth::Network;
@@ -38,7 +39,7 @@ impl RecentRegistrations {
     /// # Errors
     ///
     /// Those of [`check`](Self::check).
-    pub(crate) fn count(&self, address: Option<Network>) -> Result<Registering<'_>, HttpError> {
+    pub(crate) fn count(self: &Arc<Self>, address: Option<Network>) -> Result<Registering, HttpError> {
         let now = Instant::now();
         address.map_or(Ok(()), |address| self.of_address.count(&address, now)).map_err(of_address)?;
         if let Err(wait) = self.in_all.count(&(), now) {
@@ -47,26 +48,26 @@ impl RecentRegistrations {
             }
             return Err(in_all(wait));
         }
-        Ok(Registering { recent: self, address, is_kept: false })
+        Ok(Registering { recent: Arc::clone(self), address, is_kept: false })
     }
 }
 
 /// An account that is about to be created. Dropping it takes the count back.
 #[must_use]
-pub(crate) struct Registering<'a> {
-    recent: &'a RecentRegistrations,
+pub(crate) struct Registering {
+    recent: Arc<RecentRegistrations>,
     address: Option<Network>,
     is_kept: bool,
 }
 
-impl Registering<'_> {
+impl Registering {
     /// The account was created, or may have been.
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
     }
 }
 
-impl Drop for Registering<'_> {
+impl Drop for Registering {
     fn drop(&mut self) {
         if self.is_kept {
             return;
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn what_is_given_back_does_not_count() {
         let limits = RegistrationLimits { per_address: 2, per_hour: 3, ..RegistrationLimits::default() };
-        let recent = RecentRegistrations::new(&limits);
+        let recent = Arc::new(RecentRegistrations::new(&limits));
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|ip| Some(Network::of(ip.parse().unwrap())));
         let count = |address| recent.count(address).map(Registering::keep);
         for _ in 0..10 {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_auth::Network;
-use chat_core::{RoomLooks, SessionId};
+use chat_core::{RoomLooks, SessionId, Username};
 use chat_shard::{FilesHook, Shards, now_ms};
 use chat_store::StoreError;
 use hyper::Request;
@@ -112,6 +112,7 @@ impl Server {
         let ends = Ends::default();
         let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
         app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
+        app.tasks.spawn(session_check::keep_listening(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(store_probe::keep_probing(app.clone(), ends.gracefully.clone()));
         app.tasks.spawn(app.sign_in_failures.clone().keep_logging(ends.gracefully.clone()));
         app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
@@ -155,6 +156,11 @@ impl Server {
     /// Closes the sockets of sessions that were ended in the store, and ends their downloads.
     pub async fn end_sessions(&self, sessions: &[SessionId]) {
         self.app.end_sessions(sessions).await;
+    }
+
+    /// Closes all sockets of a user who was banned in the store, also those without a session.
+    pub async fn end_user(&self, user: &Username) {
+        self.app.end_user(user).await;
     }
 
     /// Makes the server unready and closes the listener; resolves when no client can

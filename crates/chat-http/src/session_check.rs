@@ -1,12 +1,13 @@
 //! Closing the sockets of sessions that another server on the same database, or the
-//! operator, has ended.
+//! operator, has ended, and of users whom they have banned.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::SessionId;
+use chat_core::{SessionId, Username};
 use chat_shard::now_ms;
+use chat_store::Ended;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,73 @@ pub(crate) async fn keep_checking(app: Arc<App>, stopping: CancellationToken) {
     }
 }
 
+/// Closes the sockets of sessions that another process ends, and of users whom it bans, as soon
+/// as the store tells of it. What is missed is found by [`keep_checking`].
+pub(crate) async fn keep_listening(app: Arc<App>, stopping: CancellationToken) {
+    let listen = async {
+        loop {
+            match app.parts.sessions.next_ended().await {
+                Ok(Ended::Of(user)) => check_user(&app, &user).await,
+                Ok(Ended::Unknown) => check_all(&app).await,
+                Err(error) => {
+                    tracing::debug!(%error, "the store does not tell of ended sessions");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = listen => {}
+    }
+}
+
+/// Checks the sessions of a user that have sockets here, and whether the user is banned.
+async fn check_user(app: &App, user: &Username) {
+    let of_user = app.shards.open_sessions().ends_of(user);
+    if !of_user.is_empty() && !check(app, of_user).await {
+        return;
+    }
+    if app.shards.open_users().contain(user) {
+        check_users(app, std::slice::from_ref(user)).await;
+    }
+}
+
+/// Closes the sockets of those who are banned. Returns whether the store answered.
+async fn check_users(app: &App, users: &[Username]) -> bool {
+    let banned = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.administration.banned(users)).await;
+    let banned = match banned {
+        Ok(Ok(banned)) => banned,
+        Ok(Err(error)) => {
+            app.store_health.failed(StoreUse::SessionCheck, &error, Instant::now());
+            return false;
+        }
+        Err(_) => {
+            app.store_health.timed_out(StoreUse::SessionCheck, Instant::now());
+            return false;
+        }
+    };
+    for user in &banned {
+        app.end_user(user).await;
+        tracing::info!(user = user.as_str(), "closed the sockets of a user who was banned elsewhere");
+    }
+    true
+}
+
 async fn check_all(app: &App) {
+    let mut last: Option<Username> = None;
+    loop {
+        let users = app.shards.open_users().after(last.as_ref(), BATCH_MAX);
+        let Some(user) = users.last() else { break };
+        last = Some(user.clone());
+        if !check_users(app, &users).await {
+            return;
+        }
+    }
+    check_sessions(app).await;
+}
+
+async fn check_sessions(app: &App) {
     let mut last: Option<SessionId> = None;
     loop {
         let batch = app.shards.open_sessions().after(last.as_ref(), BATCH_MAX);
@@ -88,6 +155,8 @@ fn ended(batch: Vec<(SessionId, u64)>, good: &HashMap<SessionId, u64>, now_ms: u
 
 /// Sessions in one query.
 const BATCH_MAX: usize = 500;
+/// The pause after the store could not tell of ended sessions.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long the store may take to answer a query.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_core::{SessionId, Username};
+use chat_core::{ReservedNames, SessionId, Username};
 use chat_shard::{causes, now_ms};
 use chat_store::StoreError;
 use hyper::HeaderMap;
@@ -84,8 +84,13 @@ impl SignedIn {
             .tokens
             .verify(token, now_ms() / 1000)
             .map_err(|error| HttpError::InvalidToken(Some(error)))?;
+        let user = Username::known(&claims.sub).map_err(|_| HttpError::InvalidToken(None))?;
+        if claims.sid.is_none() && ReservedNames::is_operator(&user) {
+            // What this user does would be shown as done by the operator.
+            return Err(HttpError::InvalidToken(None));
+        }
         Ok(Self {
-            user: Username::known(&claims.sub).map_err(|_| HttpError::InvalidToken(None))?,
+            user,
             session: claims.sid.as_deref().map(SessionId::new),
             by_cookie: bearer.is_none(),
             issued_at: claims.iat,

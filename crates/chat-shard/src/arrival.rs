@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use chat_core::{Protocol, RoomName, Username};
 
 use crate::open_sessions::SessionUse;
+use crate::open_users::UserUse;
 
 /// A socket after its upgrade was answered with 101, on its way to its shard.
 pub struct Arrival {
@@ -16,6 +17,8 @@ pub struct Arrival {
     pub user: Username,
     /// The socket's use of its session, if it has one.
     pub session: Option<SessionUse>,
+    /// The socket's use of a token of another issuer, if it has no session.
+    pub token: Option<UserUse>,
     /// When the session, or else the token, ends, in milliseconds since 1970. A renewal
     /// that `session` knows of counts as well.
     pub good_until_ms: u64,

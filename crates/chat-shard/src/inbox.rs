@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chat_core::{
     Answer, Entry, Missed, PresenceChange, ReadId, Receipt, RoomChange, SessionId, Topic, TypingChange,
+    Username,
 };
 
 use crate::planted::{Planted, planted};
@@ -67,6 +68,8 @@ pub enum Item<C> {
     Trimmed(Arc<[(Topic, u64)]>),
     /// These sessions have ended: their clients have to be closed.
     Revoke(Arc<[SessionId]>),
+    /// This user is banned: all clients of the user have to be closed.
+    EndUser(Username),
     /// A session is good until then, in milliseconds since 1970.
     Renew(SessionId, u64),
     /// All clients have to be closed, each in its slot.

@@ -34,6 +34,7 @@
 //!     read: Vec::new(),
 //!     user: Username::parse("alice")?,
 //!     session: None,
+//!     token: None,
 //!     good_until_ms: now_ms() + 3_600_000,
 //!     protocol: Protocol::V1 { room: RoomName::parse("kitchen")? },
 //! });
@@ -86,6 +87,8 @@ mod metrics;
 #[cfg(feature = "sockets")]
 mod open_sessions;
 #[cfg(feature = "sockets")]
+mod open_users;
+#[cfg(feature = "sockets")]
 mod options;
 #[cfg(feature = "sockets")]
 mod shard;
@@ -102,7 +105,9 @@ mod ws;
 
 pub use held::{Held, HeldInput};
 pub use inbox::{ENTRY_BYTES, Inbox, Item};
-pub use log_queue::{Batch, CHANGES_MAX, Failure, LogQueue, QueuedChange, Work, drafts_by_lane};
+pub use log_queue::{
+    Batch, CHANGES_MAX, Failure, LogQueue, QueuedChange, QueuedDeletions, Work, drafts_by_lane,
+};
 pub use marks::{MARKS_MAX, Marks};
 pub use outbox::{Outbox, Sent};
 #[cfg(feature = "planted-bugs")]
@@ -119,6 +124,7 @@ pub use self::{
     files_hook::FilesHook,
     metrics::Metrics,
     open_sessions::{OpenSessions, SessionUse},
+    open_users::{OpenUsers, UserUse},
     options::{SHARDS_MAX, ShardOptions},
     shards::Shards,
 };

@@ -64,6 +64,13 @@ impl OpenSessions {
         of_user.map(|(id, _)| id.clone()).collect()
     }
 
+    /// The open sessions of a user, each with its latest known end in milliseconds since 1970.
+    pub fn ends_of(&self, user: &Username) -> Vec<(SessionId, u64)> {
+        let sessions = self.lock();
+        let of_user = sessions.iter().filter(|(_, session)| session.user == *user);
+        of_user.map(|(id, session)| (id.clone(), session.good_until_ms)).collect()
+    }
+
     /// At most `max` sessions in the order of their ids, from the one behind `last` on,
     /// each with its latest known end in milliseconds since 1970.
     pub fn after(&self, last: Option<&SessionId>, max: usize) -> Vec<(SessionId, u64)> {

@@ -34,6 +34,7 @@ use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
 use crate::metrics::ShardMetrics;
 use crate::open_sessions::SessionUse;
+use crate::open_users::UserUse;
 use crate::options::ShardOptions;
 use crate::shared_inbox::{Control, Item, SharedInbox};
 use crate::socket::Socket;
@@ -262,7 +263,7 @@ impl Shard {
 
     /// Takes a socket over: registers it as a client, and spawns its task.
     fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
-        let Arrival { stream, read, user, session, good_until_ms, protocol } = arrival;
+        let Arrival { stream, read, user, session, token, good_until_ms, protocol } = arrival;
         // A renewal may have been pushed to this shard before this socket.
         let renewed_ms = session.as_ref().map_or(0, SessionUse::good_until_ms);
         let good_for_ms = good_until_ms.max(renewed_ms).saturating_sub(now.wall_ms);
@@ -273,7 +274,10 @@ impl Shard {
             }
         };
         let session_id = session.as_ref().map(|session| session.id().clone());
-        let id = self.sockets.insert(Socket::new(stream, session, &self.parts.options, now.mono_ms));
+        // From here on the item of a ban finds the client.
+        let is_ended = token.as_ref().is_some_and(UserUse::is_ended);
+        let uses = (session, token);
+        let id = self.sockets.insert(Socket::new(stream, uses, &self.parts.options, now.mono_ms));
         let open = Input::Open {
             client: client_id(id),
             user: &user,
@@ -282,6 +286,9 @@ impl Shard {
             protocol,
         };
         self.step(now, open);
+        if is_ended {
+            self.step(now, Input::UserEnded { user: &user });
+        }
         for part in read.chunks(self.buffer.len()) {
             self.buffer[..part.len()].copy_from_slice(part);
             self.receive(id, part.len(), now);

@@ -26,6 +26,7 @@ use crate::log_writer::LogWriter;
 use crate::marks_writer::MarksWriter;
 use crate::metrics::Metrics;
 use crate::open_sessions::OpenSessions;
+use crate::open_users::OpenUsers;
 use crate::options::{SHARDS_MAX, ShardOptions};
 use crate::shard::ShardParts;
 use crate::shared_inbox::{Control, Item, SharedInbox};
@@ -37,6 +38,7 @@ pub struct Shards {
     /// The hash that decides which shard a user's sockets are on.
     placing: RandomState,
     sessions: Arc<OpenSessions>,
+    users: Arc<OpenUsers>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The way to the log for changes of rooms; `None` once the shards are stopped.
     writer: Mutex<Option<LogWriter>>,
@@ -106,6 +108,7 @@ impl Shards {
             inboxes,
             placing: RandomState::new(),
             sessions: Arc::default(),
+            users: Arc::default(),
             threads: Mutex::new(threads),
             writer: Mutex::new(Some(writer)),
             change_timeout: options.change_timeout,
@@ -147,6 +150,22 @@ impl Shards {
             let item = || Item::Revoke(Arc::clone(&sessions));
             self.ask_all(|answer| [item(), Item::Other(Control::AnswerAfterTurn(answer))]).await;
         }
+    }
+
+    /// The users of the sockets without a session on all shards, and of sockets on their way to
+    /// one.
+    pub fn open_users(&self) -> &Arc<OpenUsers> {
+        &self.users
+    }
+
+    /// Closes the sockets of a user on all shards (4001), also those without a session.
+    /// Resolves as [`revoke`](Self::revoke) does.
+    ///
+    /// The user must have been banned in the store before, so that no new socket is placed.
+    pub async fn end_user(&self, user: &Username) {
+        self.users.end(user);
+        let item = || Item::EndUser(user.clone());
+        self.ask_all(|answer| [item(), Item::Other(Control::AnswerAfterTurn(answer))]).await;
     }
 
     /// Renews a session on all shards until `good_until_ms`, in milliseconds since 1970.

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::held::{Held, HeldInput};
 use crate::open_sessions::SessionUse;
+use crate::open_users::UserUse;
 use crate::options::ShardOptions;
 use crate::outbox::{Outbox, Sent};
 use crate::turn::Turn;
@@ -34,8 +35,8 @@ pub(crate) struct Socket {
     pinged_ms: u64,
     /// The hub has it as a client.
     pub(crate) in_hub: bool,
-    /// Held for its drop: the socket's use of its session.
-    _session: Option<SessionUse>,
+    /// Held for their drop: the socket's use of its session, or of its token.
+    _uses: (Option<SessionUse>, Option<UserUse>),
 }
 
 /// How the client has ended its side.
@@ -74,7 +75,7 @@ enum Awaited {
 impl Socket {
     pub(crate) fn new(
         stream: TcpStream,
-        session: Option<SessionUse>,
+        uses: (Option<SessionUse>, Option<UserUse>),
         options: &ShardOptions,
         now_ms: u64,
     ) -> Self {
@@ -94,7 +95,7 @@ impl Socket {
             received_ms: now_ms,
             pinged_ms: now_ms,
             in_hub: true,
-            _session: session,
+            _uses: uses,
         }
     }
 

@@ -111,6 +111,7 @@ impl<A> Turn<A> {
                     }
                 }
             }
+            Item::EndUser(user) => self.step(now, Input::UserEnded { user: &user }),
             Item::Renew(session, good_until_ms) => {
                 let good_for_ms = good_until_ms.saturating_sub(now.wall_ms);
                 self.step(now, Input::Renewed { session: &session, good_for_ms });

@@ -82,7 +82,7 @@ pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use repository::{
-    EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, RoleChange,
+    Ended, EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, RoleChange,
     RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};

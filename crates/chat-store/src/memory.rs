@@ -45,6 +45,8 @@ struct Inner {
     skeletons: HashSet<String>,
     /// The administrators, and since when, in milliseconds since 1970.
     administrators: BTreeMap<Username, u64>,
+    /// How often an account became the first administrator.
+    set_ups: u64,
     sessions: HashMap<SessionId, Session>,
     administration: Administration,
     /// The number of sign-ins until ended sessions are removed.
@@ -68,6 +70,7 @@ impl MemoryStore {
                 names: HashSet::new(),
                 skeletons: HashSet::new(),
                 administrators: BTreeMap::new(),
+                set_ups: 0,
                 sessions: HashMap::new(),
                 administration: Administration::default(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,

@@ -183,6 +183,22 @@ pub trait SessionRepository: Send + Sync {
         ids: &'a [SessionId],
         now_ms: u64,
     ) -> StoreFuture<'a, Vec<(SessionId, u64)>>;
+
+    /// Resolves when sessions were ended, or a user was banned, perhaps by another process. One
+    /// caller may wait at a time. A store of one process never resolves it: there, the process
+    /// knows what it does.
+    fn next_ended(&self) -> StoreFuture<'_, Ended> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Whose sessions were ended. It is a hint: whoever gets it asks which ones are valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Sessions of this user, or the user was banned.
+    Of(Username),
+    /// Any: nothing was told since the last answer.
+    Unknown,
 }
 
 /// The log: the only part that numbers entries, and the only truth about them.

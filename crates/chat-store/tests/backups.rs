@@ -175,7 +175,12 @@ async fn administration_moves_between_databases() {
             expires_at_ms: Some(1000),
         };
         assert!(administration.create_invite(&invite).await.unwrap());
-        let ban = NewBan { user: name("bob"), reason: "spam".into(), delete_messages: true };
+        let ban = NewBan {
+            user: name("bob"),
+            reason: "spam".into(),
+            delete_messages: true,
+            without_account: false,
+        };
         administration.ban(&ban, None, 3).await.unwrap().unwrap();
         let part = administration.messages_of(&name("bob"), LogPosition::default(), 1).await.unwrap();
         administration.note_deletion(&name("bob"), part.next).await.unwrap();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use chat_core::{Access, Draft, Outcome, Topic};
 use chat_store::test_postgres::TestDatabase;
-use chat_store::{StoreError, Stores};
+use chat_store::{Ended, NewBan, StoreError, Stores};
 use common::proxy::Proxy;
 use common::{TestStore, WithNonce as _, batch, checked, draft, name, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -51,6 +51,70 @@ async fn a_commit_waits_for_the_disk_whatever_the_servers_default() {
     let seen = sqlx::query("SELECT value, current_setting('synchronous_commit') FROM seen");
     let row = seen.fetch_one(&mut program).await.unwrap();
     assert_eq!((row.get::<&str, _>(0), row.get::<&str, _>(1)), ("on", "off"));
+}
+
+/// Two servers on one database delete the messages of banned users in turn.
+#[tokio::test]
+async fn one_server_at_a_time_has_the_turn_to_delete() {
+    let Some(store) = TestStore::postgres().await else { return };
+    let other = Stores::open(&store.database().url).await.unwrap();
+    let turn = store.administration.deletion_turn().await.unwrap().unwrap();
+    assert!(other.administration.deletion_turn().await.unwrap().is_none());
+    turn.end().await;
+    let turn = other.administration.deletion_turn().await.unwrap().unwrap();
+    assert!(store.administration.deletion_turn().await.unwrap().is_none());
+    drop(turn);
+    // The database notices the end of the connection.
+    let free = async {
+        while store.administration.deletion_turn().await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), free).await.unwrap();
+    other.close().await;
+}
+
+/// A server is told of sessions that another one ends, and of its bans.
+#[tokio::test]
+async fn a_server_is_told_of_sessions_that_another_one_ends() {
+    let Some(store) = TestStore::postgres().await else { return };
+    store.accounts("alice bob eve").await;
+    let other = Stores::open(&store.database().url).await.unwrap();
+    for (id, user) in [("one", "alice"), ("two", "alice"), ("three", "bob")] {
+        store.sessions.open_session(&common::session(id, user, 1, u64::MAX >> 1)).await.unwrap();
+    }
+    let next = async || {
+        let next = store.sessions.next_ended();
+        tokio::time::timeout(Duration::from_secs(30), next).await.expect("it is told").unwrap()
+    };
+    // Whatever came before was perhaps missed.
+    assert_eq!(next().await, Ended::Unknown);
+    other.sessions.revoke_session(&chat_core::SessionId::new("one")).await.unwrap();
+    assert_eq!(next().await, Ended::Of(name("alice")));
+    other.sessions.revoke_sessions_of(&name("alice")).await.unwrap();
+    assert_eq!(next().await, Ended::Of(name("alice")));
+    let ban = |user| NewBan {
+        user: name(user),
+        reason: String::new(),
+        delete_messages: false,
+        without_account: false,
+    };
+    let ended = other.administration.ban(&ban("bob"), None, 2).await.unwrap().unwrap();
+    assert_eq!(ended, [chat_core::SessionId::new("three")]);
+    assert_eq!(next().await, Ended::Of(name("bob")));
+    // Without a session.
+    other.administration.ban(&ban("eve"), None, 2).await.unwrap().unwrap();
+    assert_eq!(next().await, Ended::Of(name("eve")));
+    // A connection that was lost is replaced, and nothing is relied upon.
+    let mut program = other_program(&store).await;
+    run(
+        &mut program,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE query LIKE 'LISTEN%' AND datname = current_database()",
+    )
+    .await;
+    assert_eq!(next().await, Ended::Unknown);
+    other.close().await;
 }
 
 /// Two servers on one database index in turn.

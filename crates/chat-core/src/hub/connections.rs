@@ -100,6 +100,13 @@ impl Hub {
         }
     }
 
+    /// A user is banned: the user's clients are closed.
+    pub(super) fn end_user(&mut self, user: &Username, out: &mut Outputs) {
+        for id in self.users.clients_of(user).to_vec() {
+            self.close(id, CloseCode::SignedOut, out);
+        }
+    }
+
     /// Closes the clients whose tokens have expired.
     pub(super) fn expire(&mut self, out: &mut Outputs) {
         for id in self.clients.expired(self.now.mono_ms) {

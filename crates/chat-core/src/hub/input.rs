@@ -80,6 +80,11 @@ pub enum Input<'a> {
         /// The session.
         session: &'a SessionId,
     },
+    /// A user is banned: all clients of the user are closed.
+    UserEnded {
+        /// The user.
+        user: &'a Username,
+    },
     /// The token of a session is good for longer than it was.
     Renewed {
         /// The session.

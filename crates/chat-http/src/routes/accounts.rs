@@ -13,6 +13,7 @@ use super::call::Call;
 use super::users::UserRole;
 use super::{administrator, json};
 use crate::answer::{self, Body, Nothing};
+use crate::app::App;
 use crate::error::HttpError;
 use crate::percent;
 use crate::secret::{self, Secret};
@@ -53,9 +54,15 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
             Ok(answer::json(StatusCode::OK, &Nothing {}))
         }
         RoleChange::Banned => Err(HttpError::Banned),
-        RoleChange::NoPassword => Err(HttpError::UserNotFound),
+        RoleChange::NoPassword => Err(no_password(&app, &user).await?),
         RoleChange::LastAdministrator => Err(HttpError::LastAdministrator),
     }
+}
+
+/// Why an account has no password here: there is none, or another issuer signs the user in.
+async fn no_password(app: &App, user: &Username) -> Result<HttpError, HttpError> {
+    let found = app.parts.users.find_user(user).await?;
+    Ok(if found.is_some() { HttpError::NoPasswordHere } else { HttpError::UserNotFound })
 }
 
 /// A link that can be used once.
@@ -80,7 +87,7 @@ pub(super) async fn create_password_link(call: Call) -> Result<Response<Body>, H
     let link =
         NewPasswordLink { user, secret: secret.hash(), expires_at_ms: now + PASSWORD_LINK_LIFETIME_MS };
     if !app.parts.administration.create_password_link(&link, Some(&me.user), now).await? {
-        return Err(HttpError::UserNotFound);
+        return Err(no_password(&app, &link.user).await?);
     }
     tracing::warn!(user = link.user.as_str(), by = me.user.as_str(), "made a link that sets a password");
     let link = OneTimeLink {

@@ -39,12 +39,14 @@ pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     // A task of its own, so that the sockets are closed even if the client hangs up.
     let tasks = app.tasks.clone();
     let ban = tasks.spawn(async move {
-        let ban = NewBan { user, reason, delete_messages };
+        let without_account = app.parts.tokens.accepts_external();
+        let ban = NewBan { user, reason, delete_messages, without_account };
         let mut ended = app.shards.open_sessions().of(&ban.user);
         ended.extend(app.parts.administration.ban(&ban, Some(&me.user), now_ms()).await??);
         ended.sort();
         ended.dedup();
         app.end_sessions(&ended).await;
+        app.end_user(&ban.user).await;
         tracing::warn!(user = ban.user.as_str(), by = me.user.as_str(), "banned");
         Ok::<_, HttpError>(())
     });

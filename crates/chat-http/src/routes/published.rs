@@ -180,6 +180,7 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         ),
         HttpError::ReportNotFound => ("NoSuchReport", "There is no such report, or the user may not see it."),
         HttpError::BanOfAdministrator
+        | HttpError::NoPasswordHere
         | HttpError::Banned
         | HttpError::LastAdministrator
         | HttpError::TooManyInvites => ("AccountConflict", "It is refused now; the sentence says why."),
@@ -393,6 +394,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::SecretNotFound,
         HttpError::ReportNotFound,
         HttpError::BanOfAdministrator,
+        HttpError::NoPasswordHere,
         HttpError::Banned,
         HttpError::LastAdministrator,
         HttpError::TooManyInvites,

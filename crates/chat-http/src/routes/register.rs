@@ -72,7 +72,6 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
     };
     let hash = app.parts.passwords.hash(HashFor::Registration(&whose), password).await;
     let password_hash = hash.inspect_err(|_| app.metrics.limit_refused("registration_queue_max"))?;
-    registering.keep();
 
     // If the client hangs up, this future is dropped. A task of its own completes the
     // registration, so that no account is left without its picture.
@@ -98,10 +97,11 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
             None => None,
         };
         match create(&app, &user, invite.as_ref()).await {
-            Created::Yes => {}
+            Created::Yes => registering.keep(),
             Created::No(error) => return Err(error.into()),
             Created::NotInvited => return Err(HttpError::SecretNotFound),
             Created::Unknown(error) => {
+                registering.keep();
                 if let Some(avatar) = avatar {
                     avatar.leave();
                 }

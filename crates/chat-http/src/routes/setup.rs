@@ -19,14 +19,18 @@ pub(super) struct SetupCode {
     code: String,
 }
 
-/// Makes the user who has the set-up code the first administrator. A wrong code, and any
-/// code once there is an administrator, are answered alike.
+/// Makes the user who has the set-up code the first administrator. A wrong code, one that was
+/// used, and any code while there is an administrator, are answered alike.
 pub(super) async fn set_up(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let (me, body) = json::read_signed_in(&app, request).await?;
     let SetupCode { code } = json::parse(&body).ok_or(HttpError::InvalidJson)?;
     // A token without a session is another issuer's, who names any user.
-    if me.session.is_none() || !app.parts.tokens.is_set_up_code(&code) {
+    let round = app.parts.administration.set_up_round().await?;
+    let is_code = |round| app.parts.tokens.is_set_up_code(round, &code);
+    // The administrator whom it has made repeats a call whose answer was lost.
+    let is_repeated = round > 0 && is_code(round - 1) && app.parts.users.is_administrator(&me.user).await?;
+    if me.session.is_none() || !(is_code(round) || is_repeated) {
         return Err(HttpError::SecretNotFound);
     }
     match app.parts.administration.set_up(&me.user, now_ms()).await? {

@@ -38,11 +38,12 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
         return Err(HttpError::Stopping);
     }
     app.origin.check(request.headers())?;
-    // Entered before the store is asked, so that a change of the session from then on
-    // reaches this socket.
+    // Entered before the store is asked, so that a change of the session, or a ban, from then
+    // on reaches this socket.
     let signed_in = SignedIn::by_token(&app, request.headers())?;
     let open_sessions = app.shards.open_sessions();
     let session = signed_in.session.as_ref().map(|session| open_sessions.enter(session, &signed_in.user));
+    let token = signed_in.session.is_none().then(|| app.shards.open_users().enter(&signed_in.user));
     let signed_in = signed_in.with_session(&app).await?;
     let good_until_ms = signed_in.good_until_ms;
     if let Some(session) = &session {
@@ -81,6 +82,7 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
                 read,
                 user,
                 session,
+                token,
                 good_until_ms,
                 protocol,
             }),

@@ -87,7 +87,7 @@ async fn the_set_up_code_makes_the_first_administrator_and_no_other() {
     let alice = chat.sign_in("alice").await;
     let bob = chat.sign_in("bob").await;
     assert_eq!(chat.get("/api/server", "").await.json()["setup"], true);
-    let code = crate::harness::tokens().set_up_code().to_owned();
+    let code = crate::harness::tokens().set_up_code(0);
     let set_up = |code: String, cookie: String| {
         let chat = &chat;
         async move { chat.json("POST", "/api/setup", &cookie, json!({ "code": code })).await }
@@ -99,9 +99,14 @@ async fn the_set_up_code_makes_the_first_administrator_and_no_other() {
     let typed = format!(" {} ", code.to_lowercase().replace('-', " "));
     done(&set_up(typed, alice.clone()).await);
     done(&set_up(code.clone(), alice.clone()).await);
-    assert_eq!(set_up(code, bob).await.status, 404, "there is an administrator");
+    assert_eq!(set_up(code.clone(), bob.clone()).await.status, 404, "there is an administrator");
     assert_eq!(chat.get("/api/me", &alice).await.json()["role"], "administrator");
     assert_eq!(audit(&chat, &alice).await[0], ("setup".to_owned(), "alice".to_owned()));
+    // The code was used, also if the administrator goes. The next start prints another one.
+    chat.store.memory.remove_user(&Username::known("alice").unwrap()).await.unwrap();
+    assert_eq!(set_up(code, bob.clone()).await.status, 404);
+    let round = chat.store.memory.set_up_round().await.unwrap();
+    done(&set_up(crate::harness::tokens().set_up_code(round), bob).await);
 }
 
 #[tokio::test]
@@ -403,11 +408,80 @@ async fn a_ban_refuses_the_tokens_of_another_issuer() {
     chat.register("bob", "password").await;
     let external = signed(&json!({ "sub": "bob", "exp": now() + 600 }));
     assert_eq!(chat.get("/api/me", &external).await.status, 200);
-    let ban = NewBan { user: Username::known("bob").unwrap(), reason: String::new(), delete_messages: false };
+    let ban = NewBan {
+        user: Username::known("bob").unwrap(),
+        reason: String::new(),
+        delete_messages: false,
+        without_account: false,
+    };
     chat.store.memory.ban(&ban, None, 1).await.unwrap().unwrap();
     assert_eq!(chat.get("/api/me", &external).await.status, 401);
     let handshake = only_handshake(&chat, "/ws", &[("Cookie", &external)]);
     assert_eq!(chat.raw(handshake.as_bytes()).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_ban_closes_the_sockets_of_users_of_another_issuer() {
+    let chat = with_external_tokens().await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    let external = |sub: &str| signed(&json!({ "sub": sub, "exp": now() + 600 }));
+    let (eve, mallory) = (external("eve"), external("mallory"));
+    let mut hers = Wire::open_v2(&chat, &eve).await;
+    let mut v1 = Wire::open(&chat, "tech", &eve).await;
+    let mut other = Wire::open_v2(&chat, &mallory).await;
+    done(&chat.json("PUT", "/api/users/eve/ban", &root, json!({})).await);
+    assert_eq!(hers.close_code().await, Some(4001));
+    assert_eq!(v1.close_code().await, Some(4001));
+    other.is_open().await;
+    // A user who has not been here yet has no account.
+    assert_eq!(chat.get("/api/me", &external("trent")).await.status, 200);
+    done(&chat.json("PUT", "/api/users/trent/ban", &root, json!({})).await);
+    assert_eq!(chat.get("/api/me", &external("trent")).await.status, 401);
+    done(&chat.json("DELETE", "/api/users/eve/ban", &root, json!({})).await);
+    Wire::open_v2(&chat, &eve).await.is_open().await;
+}
+
+#[tokio::test]
+async fn a_ban_by_another_process_closes_the_sockets_of_another_issuers_users_at_the_next_check() {
+    let options = chat_auth::TokenOptions { accept_external: true, ..chat_auth::TokenOptions::default() };
+    let tokens = crate::harness::tokens_with(options);
+    let chat = Chat::with_auth(chat_auth::PasswordsOptions::default(), tokens, |options| {
+        options.session_check_interval = Duration::from_millis(100);
+    })
+    .await;
+    let eve = signed(&json!({ "sub": "eve", "exp": now() + 600 }));
+    let mut hers = Wire::open_v2(&chat, &eve).await;
+    let eve = Username::known("eve").unwrap();
+    let ban = NewBan { user: eve, reason: String::new(), delete_messages: false, without_account: false };
+    chat.store.memory.ban(&ban, None, 1).await.unwrap().unwrap();
+    assert_eq!(hers.close_code().await, Some(4001));
+}
+
+#[tokio::test]
+async fn an_account_of_another_issuer_gets_no_password_and_no_role() {
+    let chat = with_external_tokens().await;
+    let root = chat.sign_in("anna").await;
+    promote(&chat, "anna").await;
+    let eve = signed(&json!({ "sub": "eve", "exp": now() + 600 }));
+    Wire::open_v2(&chat, &eve).await.is_open().await;
+    let sentence = "this account has no password here: another server signs the user in";
+    for (method, path) in [("POST", "/api/users/eve/password"), ("PATCH", "/api/users/eve")] {
+        let reply = chat.json(method, path, &root, json!({ "role": "administrator" })).await;
+        assert_eq!(reply.refusal(), (409, sentence.to_owned()), "{method}");
+        let path = path.replace("eve", "nobody");
+        assert_eq!(chat.json(method, &path, &root, json!({ "role": "administrator" })).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn nobody_passes_for_the_operator() {
+    let chat = with_external_tokens().await;
+    for name in ["server", "Server 1"] {
+        let token = signed(&json!({ "sub": name, "exp": now() + 600 }));
+        assert_eq!(chat.get("/api/me", &token).await.status, 401, "{name}");
+    }
+    assert_eq!(chat.register("server", "password").await.status, 400);
 }
 
 #[tokio::test]

@@ -49,6 +49,36 @@ async fn an_address_and_all_of_them_create_only_some_accounts() {
 }
 
 #[tokio::test]
+async fn a_registration_that_fails_late_does_not_count() {
+    let chat = Chat::with(|options| options.registration_limits.per_address = 1).await;
+    // The names are free when they are checked, and one account is made.
+    let together = ["bob", "Bob", "boB"].map(|name| chat.register(name, "p"));
+    let registered = futures_util::future::join_all(together).await;
+    assert!(registered.iter().any(|reply| reply.status == 200), "{registered:?}");
+    drop(chat);
+    let chat = Chat::with(|options| {
+        options.registration_limits.per_address = 1;
+        options.registration_limits.accounts_max = Some(1);
+    })
+    .await;
+    let alice = chat_store::NewUser {
+        name: chat_core::Username::known("alice").unwrap(),
+        password_hash: "$".to_owned(),
+        avatar: None,
+        created_at_ms: 1,
+    };
+    // The number of accounts is reused for a second, and counted again before an account is made.
+    assert_eq!(chat.register("bob", "").await.status, 400);
+    chat_store::UserRepository::create_user(&chat.store.memory, &alice).await.unwrap();
+    let late = chat.register("bob", "p").await;
+    assert_eq!(late.status, 429, "{late:?}");
+    assert!(late.error().contains("as many accounts"), "{late:?}");
+    chat_store::UserRepository::remove_user(&chat.store.memory, &alice.name).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(chat.register("carol", "p").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_proxy_on_this_machine_that_is_not_trusted_is_no_address() {
     let chat = Chat::with(|options| options.registration_limits.per_address = 1).await;
     for name in ["a", "b", "c"] {

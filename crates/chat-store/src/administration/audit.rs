@@ -48,6 +48,10 @@ actions! {
     InviteCreate = "invite.create",
     /// An invitation was withdrawn.
     InviteDelete = "invite.delete",
+    /// The operator has added an account.
+    UserCreate = "user.create",
+    /// The operator has removed an account.
+    UserRemove = "user.remove",
     /// A user was banned. Details: `reason`, `delete_messages`.
     UserBan = "user.ban",
     /// The ban of a user was ended.

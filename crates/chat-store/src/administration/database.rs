@@ -29,7 +29,7 @@ pub(crate) async fn ban<S: Statements>(
     now_ms: u64,
 ) -> Result<Result<(), BanRefused>, S::Error> {
     let user = Text(ban.user.as_str());
-    if statements.row(HAS_ACCOUNT, &[user]).await?.is_none() {
+    if !ban.without_account && statements.row(HAS_ACCOUNT, &[user]).await?.is_none() {
         return Ok(Err(BanRefused::NoUser));
     }
     if statements.row(IS_ADMINISTRATOR, &[user]).await?.is_some() {
@@ -176,9 +176,13 @@ pub(crate) async fn set_role<S: Statements>(
         if statements.row(FIND_BAN, &[user]).await?.is_some() {
             return Ok(RoleChange::Banned);
         }
+        let is_first = !was_administrator && !has_other_administrator(statements, name).await?;
         let values = [user, Number(columns::column(now_ms))];
         if statements.row(PROMOTE, &values).await?.is_none() {
             return Ok(RoleChange::NoPassword);
+        }
+        if is_first {
+            statements.rows(COUNT_SET_UP, &[]).await?;
         }
     } else {
         if was_administrator && !has_other_administrator(statements, name).await? {
@@ -212,9 +216,18 @@ pub(crate) async fn set_up<S: Statements>(
     if statements.row(PROMOTE, &[user, Number(columns::column(now_ms))]).await?.is_none() {
         return Ok(Some(RoleChange::NoPassword));
     }
+    statements.rows(COUNT_SET_UP, &[]).await?;
     let (action, target) = (AuditAction::Setup, name.as_str());
     note(statements, NewAudit { by: Some(name), at_ms: now_ms, action, target, details: None }).await?;
     Ok(Some(RoleChange::Done))
+}
+
+/// How often an account became the first administrator.
+pub(crate) async fn set_up_round<S: Statements>(mut statements: S) -> Result<u64, S::Error> {
+    let row = statements.row(SET_UP_ROUND, &[]).await?;
+    let round = row.map(|row| Ok::<_, StoreError>(row.text(0)?.parse::<u64>())).transpose()?;
+    let damaged = StoreError::Damaged { what: "the number of set-ups" };
+    Ok(round.transpose().map_err(|_| damaged)?.unwrap_or(0))
 }
 
 /// Another program may have removed an account, and left its role: that is none.
@@ -240,7 +253,7 @@ pub(crate) async fn create_password_link<S: Statements>(
 ) -> Result<bool, S::Error> {
     let (user, secret) = (Text(link.user.as_str()), link.secret.to_hex());
     let now = Number(columns::column(now_ms));
-    if statements.row(HAS_ACCOUNT, &[user]).await?.is_none() {
+    if statements.row(HAS_PASSWORD, &[user]).await?.is_none() {
         return Ok(false);
     }
     if statements.row(FIND_LINK, &[Text(&secret), now]).await?.is_some() {
@@ -311,6 +324,13 @@ pub(crate) async fn reset_password<S: Statements>(
 const NO_ANSWER: StoreError = StoreError::Damaged { what: "no answer" };
 
 const HAS_ACCOUNT: &str = "SELECT 1 FROM users WHERE username = $1";
+
+const HAS_PASSWORD: &str = "SELECT 1 FROM users WHERE username = $1 AND password_hash LIKE '$%'";
+
+const COUNT_SET_UP: &str = "INSERT INTO meta (key, value) VALUES ('set_ups', '1')
+         ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)";
+
+const SET_UP_ROUND: &str = "SELECT value FROM meta WHERE key = 'set_ups'";
 
 const IS_ADMINISTRATOR: &str = "SELECT 1 FROM administrators WHERE username = $1";
 

@@ -133,8 +133,22 @@ pub trait AdministrationRepository: Send + Sync {
     /// account is one.
     fn set_up<'a>(&'a self, name: &'a Username, now_ms: u64) -> StoreFuture<'a, Option<RoleChange>>;
 
+    /// How often an account became an administrator while there was no other one. A set-up code
+    /// is bound to this number, so that none is good twice.
+    fn set_up_round(&self) -> StoreFuture<'_, u64>;
+
+    /// Writes the entry of the audit log about an account that the operator has added or
+    /// removed: those calls write none.
+    fn note_account<'a>(
+        &'a self,
+        action: AuditAction,
+        name: &'a Username,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ()>;
+
     /// Stores a link with which the user of an account sets a password, in place of an earlier
-    /// one. Returns `false` if there is no such account.
+    /// one. Returns `false` if there is no such account that [has a
+    /// password](crate::User::has_password).
     fn create_password_link<'a>(
         &'a self,
         link: &'a NewPasswordLink,
@@ -319,6 +333,9 @@ pub struct NewBan {
     pub reason: String,
     /// Whether the user's messages are to be deleted.
     pub delete_messages: bool,
+    /// Whether a user without an account is banned, too: another issuer signs in users of any
+    /// names.
+    pub without_account: bool,
 }
 
 /// A ban.

@@ -27,6 +27,9 @@ impl Inner {
             if !self.users.get(name).is_some_and(User::has_password) {
                 return RoleChange::NoPassword;
             }
+            if self.administrators.is_empty() {
+                self.set_ups += 1;
+            }
             self.administrators.entry(name.clone()).or_insert(now_ms);
         } else {
             if self.administrators.len() == 1 && was_administrator {
@@ -138,7 +141,7 @@ impl AdministrationRepository for MemoryStore {
     ) -> StoreFuture<'a, Result<Vec<SessionId>, BanRefused>> {
         Box::pin(async move {
             let mut inner = self.lock();
-            if !inner.users.contains_key(&ban.user) {
+            if !ban.without_account && !inner.users.contains_key(&ban.user) {
                 return Ok(Err(BanRefused::NoUser));
             }
             if inner.administrators.contains_key(&ban.user) {
@@ -229,12 +232,31 @@ impl AdministrationRepository for MemoryStore {
             if !inner.users.get(name).is_some_and(User::has_password) {
                 return Ok(Some(RoleChange::NoPassword));
             }
+            inner.set_ups += 1;
             inner.administrators.insert(name.clone(), now_ms);
             inner.history.set_administrator(name, true);
             let (action, target) = (AuditAction::Setup, name.as_str());
             let by = Some(name);
             inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             Ok(Some(RoleChange::Done))
+        })
+    }
+
+    fn set_up_round(&self) -> StoreFuture<'_, u64> {
+        Box::pin(async move { Ok(self.lock().set_ups) })
+    }
+
+    fn note_account<'a>(
+        &'a self,
+        action: AuditAction,
+        name: &'a Username,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let target = name.as_str();
+            let new = NewAudit { by: None, at_ms: now_ms, action, target, details: None };
+            self.lock().administration.note(new);
+            Ok(())
         })
     }
 
@@ -246,7 +268,7 @@ impl AdministrationRepository for MemoryStore {
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
-            if !inner.users.contains_key(&link.user) {
+            if !inner.users.get(&link.user).is_some_and(User::has_password) {
                 return Ok(false);
             }
             if inner.administration.create_password_link(link, by, now_ms) {

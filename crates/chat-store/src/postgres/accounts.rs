@@ -13,7 +13,7 @@ use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rows::Columns as _;
 use crate::{
-    AdministrationRepository as _, NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session,
+    AdministrationRepository as _, Ended, NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session,
     SessionRepository, StoreError, StoreFuture, User, UserRepository, columns, rows,
 };
 
@@ -297,7 +297,7 @@ impl SessionRepository for PostgresStore {
 
     fn revoke_session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.pool.rows(|| sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id.as_str())).await?;
+            self.pool.rows(|| sqlx::query(REVOKE_SESSION).bind(id.as_str())).await?;
             Ok(())
         })
     }
@@ -324,6 +324,10 @@ impl SessionRepository for PostgresStore {
             self.pool.rows(|| sqlx::query(TOUCH_SESSION).bind(id.as_str()).bind(now)).await?;
             Ok(())
         })
+    }
+
+    fn next_ended(&self) -> StoreFuture<'_, Ended> {
+        Box::pin(self.ended_sessions.next())
     }
 
     fn valid_sessions<'a>(
@@ -443,15 +447,23 @@ const SESSIONS_OF: &str = "SELECT id, username, created_at, expires_at, device, 
        FROM sessions WHERE username = $1 AND expires_at > $2
       ORDER BY created_at DESC, id DESC LIMIT $3";
 
+// All servers of the database are told when sessions end.
+const REVOKE_SESSION: &str = "WITH ended AS (DELETE FROM sessions WHERE id = $1 RETURNING id, username)
+     SELECT id, pg_notify('chat_sessions', username) FROM ended";
+
 /// Locks the rows in one order, so that two statements at once cannot deadlock.
-pub(super) const REVOKE_SESSIONS_OF: &str = "DELETE FROM sessions WHERE id IN (
-         SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE)
-     RETURNING id";
+pub(super) const REVOKE_SESSIONS_OF: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
+         SELECT id FROM sessions WHERE username = $1 ORDER BY id FOR UPDATE) RETURNING id, username)
+     SELECT id, pg_notify('chat_sessions', username) FROM ended";
 
 /// In the same order.
-const REVOKE_OTHER_SESSIONS: &str = "DELETE FROM sessions WHERE id IN (
+const REVOKE_OTHER_SESSIONS: &str = "WITH ended AS (DELETE FROM sessions WHERE id IN (
          SELECT id FROM sessions WHERE username = $1 AND id <> $2 ORDER BY id FOR UPDATE)
-     RETURNING id";
+     RETURNING id, username)
+     SELECT id, pg_notify('chat_sessions', username) FROM ended";
+
+/// The user may have sockets without a session.
+pub(super) const TELL_OF_BAN: &str = "SELECT pg_notify('chat_sessions', left($1, 1000))";
 
 const END_BANNED: &str = "DELETE FROM sessions WHERE id = $1
         AND EXISTS (SELECT FROM bans WHERE username = $2) RETURNING 1";

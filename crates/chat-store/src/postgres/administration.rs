@@ -9,12 +9,12 @@ use super::pool::Pool;
 use super::roles::ROLES_LOCK;
 use super::search::Turn;
 use super::{PostgresStore, accounts};
-use crate::administration::database;
+use crate::administration::{NewAudit, database};
 use crate::names::RemovedNames;
 use crate::{
-    AdministrationRepository, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn, Invite, InvitesOf,
-    LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report,
-    ReportState, ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn, Invite,
+    InvitesOf, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField,
+    Report, ReportState, ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
 };
 
 /// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
@@ -157,6 +157,20 @@ impl AdministrationRepository for PostgresStore {
         write!(self, Some(ROLES_LOCK), c => database::set_up(c, name, now_ms))
     }
 
+    fn set_up_round(&self) -> StoreFuture<'_, u64> {
+        Box::pin(database::set_up_round(&self.pool))
+    }
+
+    fn note_account<'a>(
+        &'a self,
+        action: AuditAction,
+        name: &'a Username,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ()> {
+        let new = move || NewAudit { by: None, at_ms: now_ms, action, target: name.as_str(), details: None };
+        write!(self, c => database::note(c, new()))
+    }
+
     fn create_password_link<'a>(
         &'a self,
         link: &'a NewPasswordLink,
@@ -249,6 +263,7 @@ async fn ban(
         pool.put_back(connection);
         return Ok(Err(refused));
     }
+    sqlx::query(accounts::TELL_OF_BAN).bind(ban.user.as_str()).execute(&mut connection).await?;
     Ok(Ok(commit_and_end_sessions(pool, connection, &ban.user).await?))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
 
 use super::PostgresOptions;
 use super::failure::Failure;
@@ -47,6 +47,12 @@ impl Database {
     pub(super) fn unacknowledged(mut self, limit: &str) -> Self {
         self.options = self.options.options([("tcp_user_timeout", limit)]);
         self
+    }
+
+    /// Opens a connection that listens to notifications.
+    pub(super) async fn listener(&self) -> Result<PgListener, Failure> {
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.connect_timeout);
+        Ok(PgListener::connect_with(&pool.connect_lazy_with(self.options.clone())).await?)
     }
 
     /// Opens a connection.

@@ -6,6 +6,7 @@ mod append;
 mod arrival;
 mod database;
 mod deadline;
+mod ended_sessions;
 mod failure;
 mod files;
 mod lane;
@@ -41,6 +42,7 @@ use crate::{
 };
 pub use arrival::wait_until_reachable;
 use database::Database;
+use ended_sessions::EndedSessions;
 use lane::Lane;
 pub(crate) use maintenance::connect;
 use pool::Pool;
@@ -65,6 +67,7 @@ pub struct PostgresStore {
     lane_hash: RandomState,
     pool: Pool,
     indexer: Indexer,
+    ended_sessions: EndedSessions,
     check_timeout: Duration,
 }
 
@@ -114,7 +117,8 @@ impl PostgresStore {
         search::prepare(&pool, &epoch).await?;
         let lanes = (0..options.lanes.max(1)).map(|_| Lane::new(database.clone(), &options)).collect();
         let check_timeout = options.check_timeout;
-        Ok(Self { epoch, lanes, lane_hash: RandomState::new(), pool, indexer: Indexer::new(), check_timeout })
+        let (indexer, ended_sessions) = (Indexer::new(), EndedSessions::new(database));
+        Ok(Self { epoch, lanes, lane_hash: RandomState::new(), pool, indexer, ended_sessions, check_timeout })
     }
 
     /// Waits for calls that run, then closes the connections. Later calls fail with

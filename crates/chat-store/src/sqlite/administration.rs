@@ -4,12 +4,12 @@ use chat_core::{SecretHash, SessionId, Username};
 use sqlx::sqlite::SqliteConnection;
 
 use super::{SqliteStore, accounts};
-use crate::administration::database;
+use crate::administration::{NewAudit, database};
 use crate::names::RemovedNames;
 use crate::{
-    AdministrationRepository, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitesOf, LogPosition,
-    MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report, ReportState,
-    ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitesOf,
+    LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report,
+    ReportState, ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
 };
 
 /// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
@@ -139,6 +139,20 @@ impl AdministrationRepository for SqliteStore {
 
     fn set_up<'a>(&'a self, name: &'a Username, now_ms: u64) -> StoreFuture<'a, Option<RoleChange>> {
         write!(self, c => database::set_up(c, name, now_ms))
+    }
+
+    fn set_up_round(&self) -> StoreFuture<'_, u64> {
+        Box::pin(database::set_up_round(&self.readers))
+    }
+
+    fn note_account<'a>(
+        &'a self,
+        action: AuditAction,
+        name: &'a Username,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ()> {
+        let new = move || NewAudit { by: None, at_ms: now_ms, action, target: name.as_str(), details: None };
+        write!(self, c => database::note(c, new()))
     }
 
     fn create_password_link<'a>(

@@ -2,8 +2,8 @@
 
 use chat_core::{Access, ChangeRefused, Role, SecretHash, SessionId, WantedChange};
 use chat_store::{
-    BanRefused, INVITES_MAX, Invite, InvitesOf, LogPosition, NewBan, NewInvite, NewPasswordLink, NewReport,
-    NewUser, OPEN_REPORTS_MAX, ProfileField, ReportState, ReportsOf, RoleChange, StoreError,
+    AuditAction, BanRefused, INVITES_MAX, Invite, InvitesOf, LogPosition, NewBan, NewInvite, NewPasswordLink,
+    NewReport, NewUser, OPEN_REPORTS_MAX, ProfileField, ReportState, ReportsOf, RoleChange, StoreError,
 };
 
 use crate::common::*;
@@ -16,6 +16,8 @@ every_store! {
     a_banned_user_has_no_session_and_gets_none,
     an_administrator_is_not_banned_and_a_banned_user_is_no_administrator,
     only_the_first_account_is_set_up,
+    a_user_without_an_account_is_banned_where_that_is_asked_for,
+    an_account_without_a_password_gets_no_link,
     a_link_sets_one_password_once,
     a_link_ends_with_the_role_of_its_maker_and_with_a_ban,
     a_report_is_made_once_and_seen_by_moderators,
@@ -178,7 +180,7 @@ async fn invitations_of_a_user_are_limited_and_end_with_the_user(store: TestStor
 }
 
 fn ban(user: &str) -> NewBan {
-    NewBan { user: name(user), reason: "spam".into(), delete_messages: false }
+    NewBan { user: name(user), reason: "spam".into(), delete_messages: false, without_account: false }
 }
 
 async fn a_banned_user_has_no_session_and_gets_none(store: TestStore) {
@@ -208,11 +210,14 @@ async fn a_banned_user_has_no_session_and_gets_none(store: TestStore) {
     }
     let deletions = store.administration.deletions(9).await.unwrap();
     assert_eq!((deletions.len(), &deletions[0].user), (1, &name("bob")));
-    assert_eq!(deletions[0].upto, LogPosition::default());
+    assert_eq!((deletions[0].upto, deletions[0].banned_at_ms), (LogPosition::default(), 10));
     let bans = store.administration.bans(None, 9).await.unwrap();
     assert!(bans.len() == 1 && bans[0].is_deleting && bans[0].at_ms == 10, "{bans:?}");
     assert_eq!(store.administration.bans(Some(&name("bob")), 9).await.unwrap(), []);
     store.administration.note_deletion(&name("bob"), None).await.unwrap();
+    assert_eq!(store.administration.deletions(9).await.unwrap(), []);
+    // One that is complete stays so.
+    store.administration.note_deletion(&name("bob"), Some(LogPosition::default())).await.unwrap();
     assert_eq!(store.administration.deletions(9).await.unwrap(), []);
     for was_banned in [true, false] {
         let unbanned = store.administration.unban(&name("bob"), None, 13).await.unwrap();
@@ -263,12 +268,38 @@ async fn only_the_first_account_is_set_up(store: TestStore) {
     store.accounts("alice bob").await;
     let set_up = async |user: &str| store.administration.set_up(&name(user), 5).await.unwrap();
     assert_eq!(set_up("eve").await, Some(RoleChange::NoPassword));
+    assert_eq!(store.administration.set_up_round().await.unwrap(), 0);
     for _ in 0..2 {
         assert_eq!(set_up("alice").await, Some(RoleChange::Done));
     }
     assert_eq!(set_up("bob").await, None);
     assert_eq!(store.users.administrators().await.unwrap(), [name("alice")]);
     assert_eq!(audit(&store).await, ["alice: setup alice"]);
+    // Each first administrator ends a round, and no other one does.
+    store.users.set_administrator(&name("bob"), true, 6).await.unwrap();
+    assert_eq!(store.administration.set_up_round().await.unwrap(), 1);
+    for user in ["alice", "bob"] {
+        store.users.remove_user(&name(user)).await.unwrap();
+    }
+    store.accounts("carol").await;
+    store.users.set_administrator(&name("carol"), true, 7).await.unwrap();
+    assert_eq!(store.administration.set_up_round().await.unwrap(), 2);
+    store.administration.note_account(AuditAction::UserRemove, &name("bob"), 8).await.unwrap();
+    assert_eq!(audit(&store).await.last().unwrap(), "server: user.remove bob");
+}
+
+async fn a_user_without_an_account_is_banned_where_that_is_asked_for(store: TestStore) {
+    assert_eq!(store.administration.ban(&ban("eve"), None, 1).await.unwrap(), Err(BanRefused::NoUser));
+    let any = NewBan { without_account: true, ..ban("eve") };
+    assert_eq!(store.administration.ban(&any, None, 1).await.unwrap(), Ok(vec![]));
+    assert_eq!(store.administration.banned(&[name("eve")]).await.unwrap(), [name("eve")]);
+}
+
+async fn an_account_without_a_password_gets_no_link(store: TestStore) {
+    let external = NewUser { password_hash: "external".into(), ..new_user("eve") };
+    store.users.create_user(&external).await.unwrap();
+    let link = NewPasswordLink { user: name("eve"), secret: secret(1), expires_at_ms: 100 };
+    assert!(!store.administration.create_password_link(&link, None, 10).await.unwrap());
 }
 
 async fn a_link_sets_one_password_once(store: TestStore) {
@@ -325,7 +356,8 @@ async fn a_link_ends_with_the_role_of_its_maker_and_with_a_ban(store: TestStore)
     assert_eq!(find(1).await, None, "carol is no administrator any more");
 
     assert!(make(2, "alice").await);
-    let ban = NewBan { user: name("bob"), reason: String::new(), delete_messages: false };
+    let ban =
+        NewBan { user: name("bob"), reason: String::new(), delete_messages: false, without_account: false };
     store.administration.ban(&ban, Some(&name("alice")), 15).await.unwrap().unwrap();
     assert_eq!(find(2).await, None, "bob is banned");
 }

@@ -10,8 +10,8 @@ use chat_core::{
     WantedChange,
 };
 use chat_store::{
-    AdministrationRepository, AuditEntry, Ban, BanRefused, Deletion, EventLog, FileRepository, Invite,
-    InvitesOf, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, EventLog, FileRepository,
+    Invite, InvitesOf, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite,
     NewPasswordLink, NewReport, NewUser, PasswordChange, ProfileField, Report, ReportState, ReportsOf,
     RoleChange, RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session,
     SessionRepository, StoreError, StoreFuture, User, UserRepository,
@@ -612,6 +612,19 @@ impl AdministrationRepository for Store {
 
     fn set_up<'a>(&'a self, name: &'a Username, now_ms: u64) -> StoreFuture<'a, Option<RoleChange>> {
         self.write(self.memory.set_up(name, now_ms))
+    }
+
+    fn set_up_round(&self) -> StoreFuture<'_, u64> {
+        self.ask(self.memory.set_up_round())
+    }
+
+    fn note_account<'a>(
+        &'a self,
+        action: AuditAction,
+        name: &'a Username,
+        now_ms: u64,
+    ) -> StoreFuture<'a, ()> {
+        self.write(self.memory.note_account(action, name, now_ms))
     }
 
     fn create_password_link<'a>(
