@@ -515,6 +515,7 @@ impl World {
                 }
             }
             Item::Missed(_)
+            | Item::EndUser(_)
             | Item::Presence(_)
             | Item::Typing(_)
             | Item::HubLost(_)
