@@ -31,6 +31,7 @@ mod planted;
 mod presence;
 mod rate;
 mod reads;
+mod refusals;
 mod replay;
 mod replies;
 mod revocations;
@@ -56,6 +57,7 @@ pub use self::planted::PlantedBug;
 use self::presence::Presence;
 pub use self::rate::RateLimit;
 use self::reads::Reads;
+pub use self::refusals::Refusals;
 use self::replay::Replays;
 use self::revocations::Revocations;
 pub use self::rooms::RecentLimits;
@@ -94,6 +96,7 @@ pub struct Hub {
     replays: Replays,
     paused: PauseQueues,
     revocations: Revocations,
+    refusals: Refusals,
     drain: Drain,
     /// Activity is to be shown at the end of this turn.
     is_activity_due: bool,
@@ -125,6 +128,7 @@ impl Hub {
             replays: Replays::default(),
             paused: PauseQueues::default(),
             revocations: Revocations::default(),
+            refusals: Refusals::default(),
             drain: Drain::default(),
             is_activity_due: false,
             ticked_ms: 0,

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use chat_core::Commit;
+use chat_core::{CloseCode, Commit, Refusals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,6 +67,16 @@ pub(crate) struct ShardMetrics {
     pub(crate) slow_closes: Counter,
     /// Entries that did not fit into the shard's inbox.
     pub(crate) missed: Counter,
+    refusals: RefusalCounters,
+    closes: Family<Reason, Counter>,
+}
+
+/// The refusals of one hub, as far as they were counted.
+#[derive(Clone, Default)]
+struct RefusalCounters {
+    frames: Family<Reason, Counter>,
+    limits: Family<Limit, Counter>,
+    counted: Refusals,
 }
 
 #[derive(Clone, Default)]
@@ -79,11 +89,23 @@ struct Families {
     pages_read: Family<Shard, Counter>,
     slow_closes: Family<Shard, Counter>,
     missed: Family<Shard, Counter>,
+    refusals: RefusalCounters,
+    closes: Family<Reason, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Shard {
     shard: u32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Limit {
+    limit: &'static str,
 }
 
 impl Metrics {
@@ -143,12 +165,31 @@ impl Metrics {
             "Entries that a shard reads from the log because they did not fit into its inbox",
             shards.missed.clone(),
         );
+        registry.register(
+            "frames_refused",
+            "Frames of clients that were refused, by the code of the error",
+            shards.refusals.frames.clone(),
+        );
+        registry.register(
+            "client_limits",
+            "Times that a limit on one client or its user acted: a client waits, or is closed",
+            shards.refusals.limits.clone(),
+        );
+        registry.register("closes", "Clients that were closed, by reason", shards.closes.clone());
     }
 
     /// The metrics of the shard with this index.
     pub(crate) fn of_shard(&self, index: usize) -> ShardMetrics {
         let shard = Shard { shard: u32::try_from(index).expect("there are at most 64") };
         let shards = &self.shards;
+        // From 0 on, so that the first increase is one, too.
+        let RefusalCounters { frames, limits, counted } = &shards.refusals;
+        for (reason, _) in counted.frames() {
+            drop(frames.get_or_create(&Reason { reason }));
+        }
+        for (limit, _) in counted.limits() {
+            drop(limits.get_or_create(&Limit { limit }));
+        }
         ShardMetrics {
             connections: shards.connections.get_or_create(&shard).clone(),
             rooms: shards.rooms.get_or_create(&shard).clone(),
@@ -158,7 +199,32 @@ impl Metrics {
             pages_read: shards.pages_read.get_or_create(&shard).clone(),
             slow_closes: shards.slow_closes.get_or_create(&shard).clone(),
             missed: shards.missed.get_or_create(&shard).clone(),
+            refusals: shards.refusals.clone(),
+            closes: shards.closes.clone(),
         }
+    }
+}
+
+impl ShardMetrics {
+    /// Counts what a hub has refused since the last call.
+    pub(crate) fn refused(&mut self, refusals: &Refusals) {
+        let RefusalCounters { frames, limits, counted } = &mut self.refusals;
+        if counted == refusals {
+            return;
+        }
+        for ((reason, now), (_, before)) in refusals.frames().zip(counted.frames()) {
+            frames.get_or_create(&Reason { reason }).inc_by(now - before);
+        }
+        for ((limit, now), (_, before)) in refusals.limits().zip(counted.limits()) {
+            limits.get_or_create(&Limit { limit }).inc_by(now - before);
+        }
+        counted.clone_from(refusals);
+    }
+
+    /// Counts a client that is closed by the hub.
+    pub(crate) fn closed(&self, code: CloseCode) {
+        let reason = if code == CloseCode::Normal { "normal" } else { code.reason() };
+        self.closes.get_or_create(&Reason { reason }).inc();
     }
 }
 

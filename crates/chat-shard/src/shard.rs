@@ -340,6 +340,7 @@ impl Shard {
             Output::Write(write) => self.write(&write, now),
             Output::Close { client, code } => {
                 if let Some(socket) = self.sockets.get_mut(index(client)) {
+                    self.parts.metrics.closed(code);
                     socket.dismiss(code, &self.parts.options, now.mono_ms);
                     self.close_in_hub(index(client), now);
                 }
@@ -438,12 +439,13 @@ impl Shard {
             return;
         }
         self.checked_ms = now.mono_ms;
-        let metrics = &self.parts.metrics;
+        let metrics = &mut self.parts.metrics;
         let overflowed = self.parts.inbox.overflowed();
         metrics.missed.inc_by(overflowed - std::mem::replace(&mut self.overflowed, overflowed));
         metrics.connections.set(self.sockets.len() as u64);
         metrics.rooms.set(self.turn.hub().rooms_in_memory() as u64);
         metrics.drafts.set(self.turn.hub().unanswered() as u64);
+        metrics.refused(self.turn.hub().refusals());
         let ids: Vec<usize> = self.sockets.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.sockets[id].check_deadlines(&self.parts.options, now.mono_ms);

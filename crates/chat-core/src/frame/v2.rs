@@ -78,5 +78,37 @@ pub(crate) enum ErrorCode {
     Unavailable,
 }
 
+impl ErrorCode {
+    /// All codes, each at the index that it is as a number.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::BadRequest,
+        Self::UnknownType,
+        Self::NotJoined,
+        Self::AlreadyJoined,
+        Self::NotFound,
+        Self::Forbidden,
+        Self::TextTooLong,
+        Self::TooManyRooms,
+        Self::TooMany,
+        Self::Unavailable,
+    ];
+
+    /// The code on the wire.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::UnknownType => "unknown_type",
+            Self::NotJoined => "not_joined",
+            Self::AlreadyJoined => "already_joined",
+            Self::NotFound => "not_found",
+            Self::Forbidden => "forbidden",
+            Self::TextTooLong => "text_too_long",
+            Self::TooManyRooms => "too_many_rooms",
+            Self::TooMany => "too_many",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 /// Characters that a `ref` may have.
 pub(crate) const REF_MAX_CHARS: usize = 64;

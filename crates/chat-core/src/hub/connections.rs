@@ -2,6 +2,7 @@
 
 use super::client::{Client, ClientProtocol, V2};
 use super::join::JoinOrigin;
+use super::refusals::ClientLimit;
 use super::users::{Connected, UserRate};
 use super::{Hub, Protocol};
 use crate::outputs::Outputs;
@@ -31,12 +32,14 @@ impl Hub {
         if session.is_some_and(|session| self.revocations.contain(session)) {
             self.close(id, CloseCode::SignedOut, out);
         } else if self.users[slot].clients().len() > self.options.user_clients_max {
+            self.refusals.count_limit(ClientLimit::Clients);
             self.close(id, CloseCode::TryAgainLater, out);
         } else if self.drain.has_begun() {
             self.dismiss(id, out);
         } else if room.is_some()
             && !self.users[slot].allows(UserRate::Joins, self.options.join_rate, self.now.mono_ms)
         {
+            self.refusals.count_limit(ClientLimit::Joins);
             self.close(id, CloseCode::TryAgainLater, out);
         } else {
             match room {

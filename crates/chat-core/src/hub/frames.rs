@@ -38,8 +38,12 @@ impl Hub {
                 self.append(id, Topic::Room(room), Body::message(text).into(), origin, out);
             }
             Ok(v1::Request::Private { to, text }) => self.private_v1(id, user, &to, room, text, out),
-            Ok(v1::Request::Nothing) | Err(Refusal::Malformed) => {}
-            Err(Refusal::TooLong) => self.close(id, CloseCode::TooBig, out),
+            Ok(v1::Request::Nothing) => {}
+            Err(Refusal::Malformed) => self.refusals.count_frame(ErrorCode::BadRequest),
+            Err(Refusal::TooLong) => {
+                self.refusals.count_frame(ErrorCode::TextTooLong);
+                self.close(id, CloseCode::TooBig, out);
+            }
         }
     }
 

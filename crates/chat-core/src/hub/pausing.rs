@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::Hub;
 use super::client::{Client, ClientProtocol, ClientRef, Paused};
 use super::planted::planted;
+use super::refusals::ClientLimit;
 use super::users::UserRate;
 use crate::outputs::Outputs;
 use crate::{ClientId, Output};
@@ -36,6 +37,12 @@ impl Hub {
         let Some(client) = self.clients.get_mut(id) else { return };
         let before = client.set_paused(after);
         let client = client.reference();
+        if after == Some(Paused::Rate)
+            && before != after
+            && let Some(limit) = self.rate_that_acts(id)
+        {
+            self.refusals.count_limit(limit);
+        }
         match after {
             Some(Paused::Rate) => self.paused.rate.push(client),
             Some(Paused::HubCredit) => self.paused.credit.push_back(client),
@@ -70,15 +77,27 @@ impl Hub {
         if !self.drafts.has_credit() {
             return Some(Paused::HubCredit);
         }
+        self.rate_that_acts(id).map(|_| Paused::Rate)
+    }
+
+    /// The first limit on rates that a client, or its user, has reached.
+    fn rate_that_acts(&self, id: ClientId) -> Option<ClientLimit> {
+        let client = self.clients.get(id)?;
         let user = &self.users[client.user()];
-        let now_ms = self.now.mono_ms;
-        let mut is_allowed = user.allows(UserRate::Messages, self.options.rate, now_ms);
-        if let ClientProtocol::V2(v2) = client.protocol() {
-            is_allowed &= user.allows(UserRate::Joins, self.options.join_rate, now_ms);
-            is_allowed &= user.allows(UserRate::Pages, self.options.history_rate, now_ms);
-            is_allowed &= v2.allows_frame(self.options.frame_rate, now_ms);
+        let (options, now_ms) = (&self.options, self.now.mono_ms);
+        if !user.allows(UserRate::Messages, options.rate, now_ms) {
+            return Some(ClientLimit::Messages);
         }
-        (!is_allowed).then_some(Paused::Rate)
+        let ClientProtocol::V2(v2) = client.protocol() else { return None };
+        if !user.allows(UserRate::Joins, options.join_rate, now_ms) {
+            Some(ClientLimit::Joins)
+        } else if !user.allows(UserRate::Pages, options.history_rate, now_ms) {
+            Some(ClientLimit::Pages)
+        } else if !v2.allows_frame(options.frame_rate, now_ms) {
+            Some(ClientLimit::Frames)
+        } else {
+            None
+        }
     }
 
     /// Resumes the clients whose users are within their limits again.

@@ -23,6 +23,7 @@ impl Hub {
         about: &About,
         retry_after_s: Option<u64>,
     ) {
+        self.refusals.count_frame(code);
         self.reply(id, &v2::error(code, message, about, retry_after_s));
     }
 
