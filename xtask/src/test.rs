@@ -11,6 +11,7 @@ use crate::component::{CLIPPY, Component, Components, RUSTFMT};
 use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
+use crate::tools::{FAIL2BAN, PROMTOOL, SLOWHTTPTEST};
 use crate::{page, prove};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
@@ -56,7 +57,10 @@ const STEPS: &[Step] = &[
         env: DENY_DOC_WARNINGS,
         ..Step::cargo("private-docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
-    Step { wants: &[POSTGRES, S3], ..Step::cargo("tests", &["test", "--workspace"]) },
+    Step {
+        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST],
+        ..Step::cargo("tests", &["test", "--workspace"])
+    },
     // Three thousand runs; `cargo xtask simulate` does as many as one wants.
     Step::cargo(
         "simulator",

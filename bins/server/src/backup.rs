@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::backup_files::{Checked, Lacking, add_files, check_files};
 use crate::clock::now_ms;
-use crate::config::Config;
+use crate::config::{BACKUP_MARK, Config};
 use crate::folder::private_folder;
 use crate::output::{counted, listed, print};
 use crate::part_file::PartFile;
@@ -75,6 +75,7 @@ pub(crate) async fn backup(config: &Config, task: BackupTask) -> Result<(), Box<
     // Another program may have created the file meanwhile.
     refuse_target(&file, force, &config.database_url)?;
     part.become_file(&file)?;
+    note_backup(config);
     let missing = [counted(missing, "picture", "pictures"), counted(lacking.missing, "file", "files")];
     let missing: Vec<_> = missing.into_iter().filter(|missing| !missing.starts_with("0 ")).collect();
     let lacks = match &missing[..] {
@@ -86,6 +87,16 @@ pub(crate) async fn backup(config: &Config, task: BackupTask) -> Result<(), Box<
     match &lacking.damaged[..] {
         [] => Ok(()),
         damaged => Err(format!("the backup lacks some files: {}", damaged.join("; ")).into()),
+    }
+}
+
+/// Notes in the data folder that a backup was made, for the metrics of the server.
+fn note_backup(config: &Config) {
+    let mark = config.data_dir.join(BACKUP_MARK);
+    // Replaced rather than written: it may belong to another user who makes backups.
+    let part = PartFile::create(beside(&mark, ".part"));
+    if let Err(error) = part.and_then(|part| part.become_file(&mark)) {
+        eprintln!("server: the metrics of the server will not show this backup: {error}");
     }
 }
 

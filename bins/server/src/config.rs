@@ -9,8 +9,8 @@ use std::time::Duration;
 use chat_auth::{PasswordRule, PasswordsOptions, SigningSecret, TokenOptions};
 use chat_core::{RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
 use chat_http::{
-    Accent, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration, ShardOptions,
-    parse_welcome,
+    Accent, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration,
+    SecurityContact, ShardOptions, parse_welcome,
 };
 use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
@@ -95,6 +95,9 @@ impl Config {
     }
 }
 
+/// The file in the data folder whose time is that of the last backup.
+pub(crate) const BACKUP_MARK: &str = "last-backup";
+
 /// Longer than a Postgres on the same machine takes to start, also after a crash.
 const DATABASE_WAIT: Duration = Duration::from_secs(60);
 
@@ -131,6 +134,12 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
         let url = PublicUrl::parse(url).map_err(|error| given.invalid(&settings::PUBLIC_URL, error))?;
         http.public_url = Some(url);
     }
+    if let Some(contact) = given.text(&settings::SECURITY_CONTACT)? {
+        let contact = SecurityContact::parse(contact)
+            .map_err(|error| given.invalid(&settings::SECURITY_CONTACT, error))?;
+        http.security_contact = Some(contact);
+    }
+    http.backup_mark = Some(data_dir.join(BACKUP_MARK));
     if let Some(title) = given.text(&settings::TITLE)? {
         http.title = parse_room_title(title).map_err(|error| given.invalid(&settings::TITLE, error))?;
     }
@@ -452,6 +461,9 @@ mod tests {
             ("welcome = \"a\\u202Eb\"", "welcome"),
             ("accent = \"beige\"", "accent"),
             ("title = \"a\\nb\"", "title"),
+            ("security_contact = \"somebody\"", "security_contact"),
+            ("security_contact = \"https://\"", "security_contact"),
+            ("security_contact = \"a@example.org\\nContact: b@example.org\"", "security_contact"),
             ("files_url = \"ftp://a\"", "files_url"),
             ("file_max_bytes = 0", "file_max_bytes"),
             ("upload_timeout_seconds = 43201", "upload_timeout_seconds"),

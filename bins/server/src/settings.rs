@@ -59,6 +59,9 @@ settings! {
     METRICS_LISTEN = text("metrics_listen", "HOST:PORT", "none",
         "Address on which /metrics is answered, and nothing else; the address of listen then has no \
          /metrics. Without it, /metrics is on the address of listen");
+    SECURITY_CONTACT = text("security_contact", "URI", "none",
+        "Where flaws of this chat are reported, such as security@example.org or https://example.org/security: \
+         /.well-known/security.txt then says so");
     TITLE = text("title", "TEXT", "Chat", "Name of this chat, as clients show it; at most 64 characters");
     WELCOME = text("welcome", "TEXT", "none", "What visitors read before they sign in; at most 500 characters");
     ACCENT = one_of("accent", Accent::NAMES, "the page's own", "Colour of the page");

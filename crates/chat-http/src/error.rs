@@ -265,6 +265,24 @@ impl HttpError {
         response
     }
 
+    /// The limit that refuses the request, by its setting, where it was not counted before.
+    pub(crate) fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::TooManyChanges { .. } => Some("room_changes_per_minute"),
+            Self::TooManySearches { .. } => Some("searches_per_minute"),
+            Self::ReportsTooOften { .. } => Some("reports_per_minute"),
+            Self::TooManySocketOpens { .. } => Some("socket_opens_per_minute"),
+            Self::UploadsTooOften { .. } => Some("uploads_per_minute"),
+            Self::TooManyUploads => Some("uploads_per_user"),
+            Self::TooManyDownloads => Some("downloads_per_user"),
+            Self::FileTooLarge { .. } => Some("file_max_bytes"),
+            Self::FileQuota(FileRefused::UserQuota) => Some("user_files_max_bytes"),
+            Self::FileQuota(FileRefused::AllQuota) => Some("files_max_bytes"),
+            Self::DiskLow => Some("disk_free_min_bytes"),
+            _ => None,
+        }
+    }
+
     /// The status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         match self {

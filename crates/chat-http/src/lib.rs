@@ -63,6 +63,9 @@ mod cookie;
 mod error;
 mod files;
 mod form;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head_filter;
 mod hex;
 mod indexing;
@@ -73,6 +76,7 @@ mod negotiation;
 mod options;
 mod origin;
 mod percent;
+mod process_metrics;
 mod profile;
 mod registration_limits;
 mod retention;
@@ -93,7 +97,7 @@ pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
 pub use options::{
-    Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidPublicUrl, InvalidWelcome, PublicUrl,
-    Registration, RegistrationLimits, parse_welcome,
+    Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidContact, InvalidPublicUrl, InvalidWelcome,
+    PublicUrl, Registration, RegistrationLimits, SecurityContact, parse_welcome,
 };
 pub use server::{Server, StartError};

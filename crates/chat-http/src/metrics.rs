@@ -3,12 +3,16 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::process_metrics::ProcessMetrics;
 
 type Level = Gauge<u64, AtomicU64>;
 
@@ -39,11 +43,27 @@ pub(crate) struct Metrics {
     disk_free_bytes: Level,
     disk_free_min_bytes: Level,
     picture_queue: Level,
+    http_responses: Family<Class, Counter>,
+    http_seconds: Family<Place, Histogram, fn() -> Histogram>,
+    store_up: Level,
+    last_backup: Level,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Limit {
     limit: &'static str,
+}
+
+/// The class of the status of an answer, such as `4xx`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Class {
+    class: &'static str,
+}
+
+/// The path of a route, such as `/api/rooms/{name}`, or `page`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Place {
+    route: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -89,12 +109,16 @@ impl Metrics {
             disk_free_bytes: Level::default(),
             disk_free_min_bytes: Level::default(),
             picture_queue: Level::default(),
+            http_responses: Family::default(),
+            http_seconds: Family::new_with_constructor(|| Histogram::new(HTTP_SECONDS)),
+            store_up: Level::default(),
+            last_backup: Level::default(),
         };
         let registry = metrics.registry.sub_registry_with_prefix("chat");
         registry.register("logins", "Sign-ins, by outcome", metrics.logins.clone());
         registry.register(
             "limit_refusals",
-            "Sign-ins, registrations and connections that a limit refused, by its setting",
+            "What a limit refused, by its setting: requests, sign-ins, registrations, connections",
             metrics.limit_refusals.clone(),
         );
         registry.register("hash_queue", "Passwords that wait to be hashed", metrics.hash_queue.clone());
@@ -128,6 +152,7 @@ impl Metrics {
             metrics.search_left.clone(),
         );
         metrics.register_files();
+        metrics.register_operation();
         shards.register(metrics.registry.sub_registry_with_prefix("chat"));
         metrics
     }
@@ -157,6 +182,55 @@ impl Metrics {
             "Free bytes below which uploads are refused; below half of it registrations, too",
             self.disk_free_min_bytes.clone(),
         );
+    }
+
+    fn register_operation(&mut self) {
+        self.registry.register_collector(Box::new(ProcessMetrics::starting_now()));
+        let registry = self.registry.sub_registry_with_prefix("chat");
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)];
+        registry.register("build", "The version of the server", Info::new(build.to_vec()));
+        registry.register(
+            "http_responses",
+            "Answers, by the class of their status",
+            self.http_responses.clone(),
+        );
+        registry.register(
+            "http_seconds",
+            "How long answers took, up to their head, by route",
+            self.http_seconds.clone(),
+        );
+        registry.register("store_up", "1 if the store works, 0 if not", self.store_up.clone());
+        registry.register(
+            "last_backup_timestamp_seconds",
+            "When the last backup was made, in Unix time; 0: never",
+            self.last_backup.clone(),
+        );
+        // From 0 on, so that the first increase is one, too.
+        for class in CLASSES {
+            drop(self.http_responses.get_or_create(&Class { class }));
+        }
+        for limit in LIMITS {
+            drop(self.limit_refusals.get_or_create(&Limit { limit }));
+        }
+        for outcome in ["accepted", "refused", "limited", "error", "banned"] {
+            drop(self.logins.get_or_create(&Login { outcome }));
+        }
+    }
+
+    /// Counts an answer. `route` is the path of its row in the table of routes.
+    pub(crate) fn answered(&self, route: &'static str, status: StatusCode, took: Duration) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len());
+        self.http_responses.get_or_create(&Class { class: CLASSES[class - 1] }).inc();
+        // A socket's time says nothing: it ends later.
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            self.http_seconds.get_or_create(&Place { route }).observe(took.as_secs_f64());
+        }
+    }
+
+    /// Sets whether the store works, and when the last backup was made.
+    pub(crate) fn store(&self, is_up: bool, last_backup_seconds: Option<u64>) {
+        self.store_up.set(u64::from(is_up));
+        self.last_backup.set(last_backup_seconds.unwrap_or_default());
     }
 
     /// Counts an upload.
@@ -247,5 +321,40 @@ impl Metrics {
     }
 }
 
+/// What the builder of a release calls its source.
+const REVISION: &str = match option_env!("CHAT_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+/// The classes of status.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Limits that refuse requests, sign-ins and connections, by their settings.
+const LIMITS: [&str; 23] = [
+    "accounts_max",
+    "account_failures_max",
+    "address_failures_max",
+    "connections_per_address",
+    "disk_free_min_bytes",
+    "downloads_per_user",
+    "file_max_bytes",
+    "files_max_bytes",
+    "hash_queue_max",
+    "max_connections",
+    "network_failures_max",
+    "network_sign_ins_max",
+    "picture_queue_max",
+    "registration_queue_max",
+    "registrations_per_address",
+    "registrations_per_hour",
+    "reports_per_minute",
+    "room_changes_per_minute",
+    "searches_per_minute",
+    "socket_opens_per_minute",
+    "uploads_per_minute",
+    "uploads_per_user",
+    "user_files_max_bytes",
+];
+/// The upper bounds of the histograms of answers.
+const HTTP_SECONDS: [f64; 8] = [0.002, 0.01, 0.05, 0.1, 0.5, 2.0, 10.0, 60.0];
 /// The upper bounds of the histogram of searches.
 const SEARCH_SECONDS: [f64; 8] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0];

@@ -95,6 +95,10 @@ pub struct HttpOptions {
     /// Whether `/metrics` is answered only on the listener of
     /// [`Server::serve_metrics`](crate::Server::serve_metrics).
     pub metrics_apart: bool,
+    /// A file whose time of modification is that of the last backup, for `/metrics`.
+    pub backup_mark: Option<PathBuf>,
+    /// Where flaws are reported, for `/.well-known/security.txt`.
+    pub security_contact: Option<SecurityContact>,
     /// How long a connection may take to send the head of a request, and how long it may be
     /// idle between two requests; then it is closed.
     pub header_timeout: Duration,
@@ -137,6 +141,38 @@ pub struct HttpOptions {
     pub stop_grace: Duration,
 }
 
+/// Where flaws of the chat are reported: a URI for the field `Contact` of security.txt (RFC
+/// 9116 §2.5.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityContact(String);
+
+/// A text is no contact.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an address of e-mail, or begin with mailto:, https:// or tel:")]
+pub struct InvalidContact;
+
+impl SecurityContact {
+    /// Takes a URI, or an address of e-mail.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidContact`].
+    pub fn parse(text: &str) -> Result<Self, InvalidContact> {
+        let is_line = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let rest = ["mailto:", "https://", "tel:"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        match (is_line, rest) {
+            (true, Some(rest)) if !rest.is_empty() => Ok(Self(text.to_owned())),
+            (true, None) if text.contains('@') && !text.contains(':') => Ok(Self(format!("mailto:{text}"))),
+            _ => Err(InvalidContact),
+        }
+    }
+
+    /// The URI.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
@@ -172,6 +208,8 @@ impl Default for HttpOptions {
             // An office of 200, whose browsers open six connections each when the page is new.
             connections_per_address: 1_500,
             metrics_apart: false,
+            backup_mark: None,
+            security_contact: None,
             header_timeout: Duration::from_secs(5),
             headers_max: 100,
             header_max_bytes: 16 * 1024,

@@ -21,6 +21,7 @@ mod reports;
 mod room_call;
 mod rooms;
 mod search;
+mod security;
 mod server;
 mod sessions;
 mod setup;
@@ -154,6 +155,11 @@ const ROUTES: &[Route] = &[
     Route { method: Method::GET, path: "/files/{name}/{file}", handler: |call| Box::pin(files::file(call)) },
     Route { method: Method::GET, path: "/uploads/{name}", handler: |call| Box::pin(uploads::upload(call)) },
     Route { method: Method::GET, path: "/ws", handler: |call| Box::pin(upgrade::upgrade(call)) },
+    Route {
+        method: Method::GET,
+        path: "/.well-known/security.txt",
+        handler: |call| Box::pin(security::contact(call)),
+    },
     Route { method: Method::GET, path: "/healthz", handler: |call| Box::pin(health::alive(call)) },
     Route { method: Method::GET, path: "/readyz", handler: |call| Box::pin(health::ready(call)) },
     Route { method: Method::GET, path: METRICS, handler: |call| Box::pin(health::metrics(call)) },
@@ -190,10 +196,15 @@ pub(crate) enum Door {
 /// Answers any request.
 pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), loggable(request.uri().path()));
+    let started = Instant::now();
+    let place = ROUTER.at(request.uri().path()).map_or("page", |found| found.value[0].path);
     let is_upgrade = request.headers().contains_key(UPGRADE);
     let answered = route(Arc::clone(&app), client, request).await;
     if let Err(HttpError::Store(error)) = &answered {
         app.store_health.failed(StoreUse::Requests, error, Instant::now());
+    }
+    if let Some(limit) = answered.as_ref().err().and_then(HttpError::limit) {
+        app.metrics.limit_refused(limit);
     }
     let mut response = answered.unwrap_or_else(HttpError::into_response);
     answer::secure(&mut response, app.cookies_are_secure());
@@ -201,6 +212,7 @@ pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<Incom
         // `HeadFilter` does not look at what follows.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    app.metrics.answered(place, response.status(), started.elapsed());
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     response
 }

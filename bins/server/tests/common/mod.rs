@@ -6,6 +6,7 @@ mod http;
 mod person;
 mod process;
 pub(crate) mod published;
+mod tools;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,6 +22,7 @@ use tokio::process::{Child, Command};
 pub(crate) use http::{Answer, Request};
 pub(crate) use person::{PASSWORD, Person, Socket};
 pub(crate) use process::Process;
+pub(crate) use tools::tool;
 
 /// The store and the number of shards of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,14 @@
 //! `GET /healthz`, `GET /readyz` and `GET /metrics`, for monitoring.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
 use hyper::{Response, StatusCode};
 
 use super::call::{Call, fixed};
 use crate::answer::{self, Body, Done};
+use crate::app::App;
 use crate::error::HttpError;
 use crate::unready::Unready;
 
@@ -37,6 +39,7 @@ pub(super) async fn metrics(call: Call) -> Result<Response<Body>, HttpError> {
     let hashing = (passwords.waiting(), passwords.waiting_max());
     let max = app.options.max_connections;
     let disk = &app.files.disk;
+    app.metrics.store(!app.store_health.is_out() && !app.shards.last_append_failed(), last_backup(app).await);
     app.metrics.disk_and_pictures(disk.free().unwrap_or_default(), disk.min(), app.pictures.waiting());
     let text =
         app.metrics.text(hashing, (max.saturating_sub(app.connection_permits.available_permits()), max));
@@ -45,4 +48,11 @@ pub(super) async fn metrics(call: Call) -> Result<Response<Body>, HttpError> {
     response.headers_mut().insert(CONTENT_TYPE, fixed(kind));
     response.headers_mut().insert(CACHE_CONTROL, fixed("no-store"));
     Ok(response)
+}
+
+/// When the last backup was made, in seconds of Unix time: the time of a file that the command
+/// leaves behind.
+async fn last_backup(app: &App) -> Option<u64> {
+    let made = tokio::fs::metadata(app.options.backup_mark.as_ref()?).await.ok()?.modified().ok()?;
+    made.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
