@@ -40,6 +40,7 @@ async function take(language, looks) {
   const { server, me, friend, talk, words, closed } = await stage(language);
   const empty = await Server.start("--database-url", "memory:");
   await register(empty.url, me);
+  await administrate(server, me, friend, language);
   for (const name of looks) {
     const [width = "", colorScheme] = name.split("-");
     const options = { language, colorScheme, reducedMotion: "reduce", ...WIDTHS[width] };
@@ -72,6 +73,33 @@ async function take(language, looks) {
     await takeChat(someone, name, { network, friend, words, closed, language });
     await someone.context.close();
   }
+}
+
+/**
+ * Makes the user the administrator of the server, who has invitations, a ban, and a report.
+ * @param {Server} server
+ * @param {string} me
+ * @param {string} friend
+ * @param {string} language
+ */
+async function administrate(server, me, friend, language) {
+  /** @param {string} name */
+  const signedIn = async (name) => {
+    const someone = await look(server, { language });
+    someone.name = name;
+    await someone.signIn();
+    return someone;
+  };
+  const isRussian = language === "ru";
+  const printed = server.printed.map((line) => /#setup=(\S+)/.exec(line)?.[1]).find(Boolean);
+  const [administrator, reporter] = [await signedIn(me), await signedIn(friend)];
+  await administrator.call("POST", "/api/setup", { code: decodeURIComponent(printed ?? "") });
+  await register(server.url, "Mallory");
+  await administrator.call("PUT", "/api/users/Mallory/ban", { reason: isRussian ? "Реклама" : "Advertising" });
+  await administrator.call("POST", "/api/invites", { uses: 5 });
+  await administrator.call("POST", "/api/invites", { room: "default", days: 30 });
+  await reporter.call("POST", "/api/reports", { room: "default", seq: 4, reason: isRussian ? "Это была не разовая акция" : "It happened more than once" });
+  for (const one of [administrator, reporter]) await one.context.close();
 }
 
 /**
@@ -194,16 +222,38 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   });
   await someone.page.keyboard.press("Escape");
   await someone.goto("/r/default");
-  for (const part of ["profile", "look", "notices", "devices"]) {
+  for (const part of ["profile", "look", "notices", "devices", "server", "accounts", "invites", "reports", "audit"]) {
     await states.take(`settings-${part}`, async (page) => {
       if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
       await page.click("#me");
       await page.waitForSelector("#settings[open]");
       await page.click(`#settings [data-page=${part}]`);
       if (part === "devices") await page.locator("#sessions li").first().waitFor();
+      if (["accounts", "invites", "reports", "audit"].includes(part)) await page.locator(`#${part} li`).first().waitFor();
+      if (part === "server") await page.locator(".door-preview").waitFor();
     });
     await someone.page.reload();
     await someone.isIn();
+  }
+  await someone.goto("/r/default");
+  await someone.page.waitForSelector("#finder", { state: "attached" });
+  await states.take("room-invites", async (page) => {
+    await page.click("#title");
+    await page.locator("#details .actions button:has([href='#i-link'])").click();
+    await page.locator("#room-invites #invites li").first().waitFor();
+  });
+  await someone.page.reload();
+  await someone.isIn();
+  await someone.page.waitForSelector("#message-menu", { state: "attached" });
+  if (!isPhone) {
+    await states.take("report", async (page) => {
+      const message = page.locator("#messages .message[data-seq]").first();
+      await message.hover();
+      await message.locator(".message-bar button").last().click();
+      await page.locator("#message-menu [data-action=report]").click();
+      await page.waitForSelector("#report-reason");
+    });
+    await someone.page.keyboard.press("Escape");
   }
   await someone.goto("/r/music");
   await states.take("offline", async (page) => {
