@@ -61,11 +61,12 @@ export function avatar(name, className = "") {
  */
 export function knowPicture(name, address) {
   pictures.set(name, address);
+  if (nobodies.delete(name)) document.dispatchEvent(new Event("nobody"));
 }
 
 /**
- * Whether the server has said that there is no account of this name. When it does so, the
- * document gets an event `nobody`.
+ * Whether the server has said that there is no account of this name. When it does so, or
+ * somebody has it after all, the document gets an event `nobody`.
  * @param {string} name
  */
 export function isNobody(name) {

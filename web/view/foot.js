@@ -1,7 +1,7 @@
 // What stands in place of the box where the user may not write: a bar with which to
 // join, a sentence, or a page that says why the room cannot be read.
 
-import { ApiError } from "../api.js";
+import { ApiError, user } from "../api.js";
 import { DEFAULT_ROOM } from "../logic/address.js";
 import { standingOf } from "../logic/standing.js";
 import * as rooms from "../rooms.js";
@@ -10,6 +10,7 @@ import { t } from "../words.js";
 import { isNobody } from "./avatar.js";
 import { button, byId, element, isolated, symbol } from "./dom.js";
 import { drawing } from "./drawings.js";
+import { showPicture } from "./pictures.js";
 
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/client.js").Input} Input */
@@ -28,6 +29,8 @@ export class Foot {
   /** The conversation that is shown, and what the user may do there. @type {{ key: Key | null, standing: Standing }} */
   #now = { key: null, standing: "write" };
   #shown = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #asking;
   /** What the server says about the open room, while the user is no member of it. @type {{ key: Key, room: rooms.Room | null, isAnswered: boolean, isMissing: boolean } | null} */
   #about = null;
   /** Rooms of which the user was a member: after leaving one, the user is a guest. @type {Set<Key>} */
@@ -91,7 +94,9 @@ export class Foot {
   #standing(key) {
     const { account, conversations, rooms: joined, state } = this.#client;
     if (key?.startsWith("@")) {
-      return isNobody(key.slice(1)) && account.of(key).top === 0 && this.#client.outbox.of(key).length === 0 ? "nobody" : "write";
+      const isKnown = !isNobody(key.slice(1)) || account.of(key).top > 0 || this.#client.outbox.of(key).length > 0;
+      if (!isKnown) this.#asking ??= setTimeout(() => this.#askAgain(key.slice(1)), NOBODY_EVERY_MS);
+      return isKnown ? "write" : "nobody";
     }
     if (!key || !account.isKept) {
       return "write";
@@ -120,6 +125,17 @@ export class Foot {
     // Whether the room is closed or missing, the answer says.
     const isUnsure = standing === "forbidden" && this.#about?.isAnswered === false;
     return !isUnsure ? standing : this.#now.key === key ? this.#now.standing : "write";
+  }
+
+  /**
+   * Asks the server again for a user whom it did not know: somebody may have taken the name.
+   * @param {string} name
+   */
+  async #askAgain(name) {
+    const { avatar } = await user(name).catch(() => ({ avatar: null }));
+    if (avatar !== null) showPicture(name, avatar);
+    this.#asking = undefined;
+    this.#hooks.changed();
   }
 
   /**
@@ -270,4 +286,6 @@ async function busy(pressed, wrong, send) {
   }
 }
 
+/** How often a user is asked for whom there is no account. */
+const NOBODY_EVERY_MS = 5_000;
 const REFUSED = ["unmade", "forbidden", "missing", "removed", "closed", "left"];

@@ -353,7 +353,8 @@ export class Person {
 
   /** Waits until the chat is there, and connected, and the server has said what is in the conversation. */
   async isIn() {
-    await this.page.waitForSelector("#text", { state: "visible" });
+    // Whose name nobody has is written to once somebody has taken it.
+    await this.page.waitForFunction(() => document.querySelector("#text")?.checkVisibility() || document.querySelector("#composer[hidden]"));
     // Before the first frame is drawn, `#top` has no state; where nothing is written, it is filled a little later.
     await this.page.waitForFunction(() => document.querySelector("#top[data-shown]:not(.loading, .empty:empty), #messages li") !== null && document.querySelector("#subtitle.away") === null);
   }
