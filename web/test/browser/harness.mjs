@@ -360,6 +360,14 @@ export class Person {
   }
 
   /**
+   * The page takes a name that nobody has for that of a user, who may be gone by now: then it has a box.
+   * @param {string} name
+   */
+  async takesFor(name) {
+    await this.context.route(`**/api/users/${name}`, (route) => route.fulfill({ json: { username: name, avatar: "" } }));
+  }
+
+  /**
    * Opens a page of the settings.
    * @param {string} [page]
    */

@@ -93,6 +93,7 @@ for (const colorScheme of ["light", "dark"]) {
         await isFine(page, `${name}: offline`);
         network.up();
         await alice.allStored();
+        await alice.takesFor("nobody-here");
         await page.goto(`${network.url}/u/nobody-here`);
         await alice.isIn();
         await alice.say("not sent");

@@ -10,15 +10,6 @@ const room = (() => {
   return () => `room-${(rooms += 1)}`;
 })();
 
-/**
- * Lets a page believe that there is a user, who may be gone by now: otherwise there is no box.
- * @param {import("./harness.mjs").Person} someone
- * @param {string} name
- */
-async function isSaidToBe({ context }, name) {
-  await context.route(`**/api/users/${name}`, (route) => route.fulfill({ json: { username: name, avatar: "" } }));
-}
-
 scenario("two users talk, and a third reads everything in order", async () => {
   const [alice, bob] = [await person(server.url, "alice"), await person(server.url, "bob", { locale: "ru-RU" })];
   await alice.say("hello bob");
@@ -196,7 +187,7 @@ scenario("the sidebar shows drafts and unsent messages", async () => {
   await alice.open(`#${there}`);
   assert.equal(await mark(`#${there}`, "draft").count(), 0, "here it can be seen");
   await alice.page.fill("#text", "");
-  await isSaidToBe(alice, "nobody-there");
+  await alice.takesFor("nobody-there");
   await alice.goto("/u/nobody-there");
   await alice.say("are you there?");
   await mark("@nobody-there", "failed").waitFor();
@@ -230,7 +221,7 @@ scenario("the finder begins with unread and recent conversations", async () => {
 
 scenario("a refused message says why, and can be edited", async () => {
   const alice = await person(server.url, "alice", { serviceWorkers: "block" });
-  await isSaidToBe(alice, "nobody-at-all");
+  await alice.takesFor("nobody-at-all");
   await alice.goto("/u/nobody-at-all");
   await alice.say("are you there?");
   await alice.page.locator(".not-sent").waitFor();
