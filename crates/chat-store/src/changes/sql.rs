@@ -105,7 +105,7 @@ pub(crate) const POSTGRES: ChangeSql = ChangeSql {
        FROM jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS d (v, position)
       CROSS JOIN LATERAL (SELECT seq, username FROM reactions
              WHERE topic = (d.v ->> 0)::bigint AND target = (d.v ->> 1)::bigint AND emoji = d.v ->> 2
-             ORDER BY seq LIMIT $2) AS r",
+             ORDER BY seq LIMIT $2 + 0) AS r",
     add_changes: "INSERT INTO changes (topic, seq, kind, target, sender, at, nonce, emoji, batch)
      SELECT (v ->> 0)::bigint, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint, v ->> 4,
             (v ->> 5)::bigint, v ->> 6, v ->> 7, v ->> 8

@@ -92,7 +92,7 @@ const IS_OPEN: &str = "SELECT 1 FROM rooms WHERE name = $1 AND access = 1";
 
 /// In the order of their first entries.
 pub(crate) const AUTHORS: &str = "SELECT sender, min(at), max(seq), count(*)
-       FROM (SELECT sender, at, seq FROM entries WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS part
+       FROM (SELECT sender, at, seq FROM entries WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3 + 0) AS part
       GROUP BY sender ORDER BY min(seq)";
 
 const SET_POSITION: &str = "UPDATE members_fill SET topic = $1, seq = $2";

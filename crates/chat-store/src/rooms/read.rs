@@ -67,12 +67,11 @@ pub(crate) async fn memberships<S: Statements>(
 ) -> Result<Memberships, S::Error> {
     let counted = counted.min(limit);
     let first = Number(columns::column(counted as u64));
-    // Most users have no more rooms than are counted, and need no positions.
-    let are_all_alike = counted == 0 || counted == limit;
-    let most = if are_all_alike { limit } else { counted };
+    // Most users have no more rooms than are counted: all are read, in no order.
+    let most = if counted == 0 { limit } else { counted };
     let values = [Text(user.as_str()), one_more(most), first];
     let mut rooms = statements.list(MEMBERSHIPS, &values, row::membership).await?;
-    if !are_all_alike && rooms.len() > counted {
+    if rooms.len() > most {
         let values = [Text(user.as_str()), one_more(limit), first];
         rooms = statements.list(MEMBERSHIPS_BY_POSITION, &values, row::membership).await?;
     }
@@ -261,13 +260,13 @@ macro_rules! conversations {
                       FROM (SELECT * FROM (
                                 SELECT id, other AS person, last_seq AS top, last_at AS at
                                   FROM topics WHERE kind = 2 AND name = $1
-                                 ORDER BY last_at DESC, other LIMIT $2) AS lower
+                                 ORDER BY last_at DESC, other LIMIT $2 + 0) AS lower
                              UNION ALL
                             SELECT * FROM (
                                 SELECT id, name, last_seq, last_at
                                   FROM topics WHERE kind = 2 AND other = $1 AND name <> $1
-                                 ORDER BY last_at DESC, name LIMIT $2) AS higher
-                             ORDER BY at DESC, person LIMIT $2) AS c",
+                                 ORDER BY last_at DESC, name LIMIT $2 + 0) AS higher
+                             ORDER BY at DESC, person LIMIT $2 + 0) AS c",
             left_join!($store, "marks", "k", "k.username = $1 AND k.kind = 2 AND k.name = c.person"),
             ") AS s"
         )
@@ -275,7 +274,11 @@ macro_rules! conversations {
 }
 
 pub(crate) const CONVERSATIONS: List = list! {
-    columns: concat!("s.person, s.top, s.at, s.read, s.level, ", unread!()),
+    columns: concat!(
+        "s.person, s.top, s.at, s.read, s.level, CASE WHEN s.top = s.read THEN 0 ELSE ",
+        unread!(),
+        " END"
+    ),
     tables: conversations!()
 };
 
@@ -302,7 +305,7 @@ macro_rules! memberships {
         concat!(
             " FROM (SELECT *, CASE WHEN $3 = 0 THEN 1 ELSE 0 END AS position FROM ",
             mine!($store),
-            " ORDER BY at DESC, room LIMIT $2) AS s"
+            " LIMIT $2 + 0) AS s"
         )
     };
 }
@@ -312,7 +315,7 @@ macro_rules! memberships_by_position {
         concat!(
             " FROM (SELECT *, row_number() OVER (ORDER BY at DESC, room) AS position FROM ",
             mine!($store),
-            " ORDER BY at DESC, room LIMIT $2) AS s"
+            " ORDER BY at DESC, room LIMIT $2 + 0) AS s"
         )
     };
 }
@@ -331,7 +334,7 @@ macro_rules! membership {
     };
 }
 
-/// The newest memberships, all of them counted, or none if `$3` is 0.
+/// Some memberships, all of them counted, or none if `$3` is 0.
 pub(crate) const MEMBERSHIPS: List = list! { columns: membership!(), tables: memberships!() };
 
 /// The newest memberships, the first of them counted.
@@ -385,7 +388,7 @@ macro_rules! open_rooms {
         concat!(
             " FROM (SELECT r.*, coalesce(t.last_at, 0) AS at FROM rooms AS r",
             left_join!($store, "topics", "t", "t.kind = 1 AND t.name = r.name AND t.other = ''"),
-            " WHERE r.access = 1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $1) AS f"
+            " WHERE r.access = 1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $1 + 0) AS f"
         )
     };
 }
@@ -400,7 +403,7 @@ macro_rules! rooms_of {
             " FROM (SELECT r.*, coalesce(t.last_at, 0) AS at FROM members AS m",
             left_join!($store, "rooms", "r", "r.name = m.room"),
             left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
-            " WHERE m.username = $1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $2) AS f"
+            " WHERE m.username = $1 ORDER BY r.archived, coalesce(t.last_at, 0) DESC, r.name LIMIT $2 + 0) AS f"
         )
     };
 }
@@ -411,7 +414,7 @@ pub(crate) const ROOMS_OF: List =
 macro_rules! members_of {
     ($store:ident) => {
         " FROM (SELECT username, role FROM members WHERE room = $1 AND username > $2
-                 ORDER BY username LIMIT $3) AS f"
+                 ORDER BY username LIMIT $3 + 0) AS f"
     };
 }
 

@@ -283,7 +283,7 @@ pub(super) const FIND_USER_IGNORING_CASE: &str =
 
 /// The empty name, which no account has, is before the first one.
 const LIST_USERS: &str = "SELECT username, password_hash, avatar, created_at FROM users
-     WHERE username > ?1 ORDER BY username LIMIT ?2";
+     WHERE username > ?1 ORDER BY username LIMIT ?2 + 0";
 
 impl SessionRepository for SqliteStore {
     /// Deletes some ended sessions, too: nothing else would.
@@ -424,7 +424,7 @@ const FIND_SESSION: &str = "SELECT id, username, created_at, expires_at, device,
 pub(super) const SESSIONS_OF: &str =
     "SELECT id, username, created_at, expires_at, device, address, last_seen_at
        FROM sessions WHERE username = ?1 AND expires_at > ?2
-      ORDER BY created_at DESC, id DESC LIMIT ?3";
+      ORDER BY created_at DESC, id DESC LIMIT ?3 + 0";
 
 // CROSS JOIN makes SQLite keep this order of the tables, and look each row up by its
 // key.

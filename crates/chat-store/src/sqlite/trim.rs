@@ -179,11 +179,11 @@ pub(super) const FIRST_ENTRIES: &str =
          ON e.topic = t.id AND e.seq = (SELECT min(o.seq) FROM entries AS o WHERE o.topic = t.id)
        LEFT JOIN changes AS c
          ON c.topic = t.id AND c.seq = (SELECT min(o.seq) FROM changes AS o WHERE o.topic = t.id)
-      WHERE t.id > ?1 ORDER BY t.id LIMIT ?2";
+      WHERE t.id > ?1 ORDER BY t.id LIMIT ?2 + 0";
 
 /// SQLite merges what it reads in the order of two keys.
 pub(super) const OLDEST_ENTRIES: &str = "SELECT seq, at FROM entries WHERE topic = ?1
-      UNION ALL SELECT seq, at FROM changes WHERE topic = ?1 ORDER BY seq LIMIT ?2";
+      UNION ALL SELECT seq, at FROM changes WHERE topic = ?1 ORDER BY seq LIMIT ?2 + 0";
 
 pub(super) const REMOVE: &str =
     "DELETE FROM entries WHERE topic = ?1 AND seq <= ?2 RETURNING nonce, sender, at, mentions, seq, files";
@@ -211,5 +211,5 @@ pub(super) const FORGET: &str = "DELETE FROM nonces WHERE (nonce, sender) IN
 pub(super) const ANY_OUTLIVED: &str = "SELECT 1 FROM outlived_nonces WHERE at < ?1 LIMIT 1";
 
 pub(super) const REMOVE_OUTLIVED: &str = "DELETE FROM outlived_nonces WHERE (at, nonce, sender) IN
-     (SELECT at, nonce, sender FROM outlived_nonces WHERE at < ?1 ORDER BY at LIMIT ?2)
+     (SELECT at, nonce, sender FROM outlived_nonces WHERE at < ?1 ORDER BY at LIMIT ?2 + 0)
      RETURNING at, nonce, sender";

@@ -50,13 +50,13 @@ const CHUNK: usize = 1_000;
 pub(super) const LIST: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at, w.word
        FROM name_words AS w CROSS JOIN users AS u ON u.username = w.username
       WHERE w.whole = 1 AND (w.word, w.username) > (?1, ?2) AND w.word < ?3
-      ORDER BY w.word, w.username LIMIT ?4";
+      ORDER BY w.word, w.username LIMIT ?4 + 0";
 
 /// A page of words with their accounts.
 pub(super) const SEARCH: &str = "SELECT u.username, u.password_hash, u.avatar, u.created_at, w.word
        FROM name_words AS w CROSS JOIN users AS u ON u.username = w.username
       WHERE (w.word, w.username) > (?1, ?2) AND w.word < ?3
-      ORDER BY w.word, w.username LIMIT ?4";
+      ORDER BY w.word, w.username LIMIT ?4 + 0";
 
 const MISSING: &str = "SELECT username FROM users
      WHERE NOT EXISTS (
