@@ -3,21 +3,27 @@
 //! `cargo run --release -p chat-store --example search_cost [messages] [sqlite|postgres] [folder]`
 //!
 //! The first table has, for each search, the median, the 99th percentile and the slowest of 300
-//! calls in ms, page after page. Then come the medians of alternating rounds of one second in
-//! which batches of 64 messages are appended, without and with the indexer, and the median of
-//! the ratios of neighbouring rounds. The last column is the load of the machine over the last
+//! calls in ms, page after page. The last column is the load of the machine over the last
 //! minute (Linux only): figures of a busy machine are too high.
+//!
+//! Then batches of 64 messages are appended in rounds of three segments: without the indexer,
+//! with it (it always has something to do), and without it again. The ratio of a round is the
+//! time of an append in the second segment to the mean of the two others, so that a machine that
+//! becomes slower or faster counts on both sides. The noise is the ratio of the third segment to
+//! the first: where its quartiles are as far from 1 as those of the ratio, the ratio says nothing.
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chat_core::{
-    Body, ChangeRules, Draft, DraftId, MessageText, Nonce, Outcome, Pair, RoomName, SearchScope,
+    Body, ChangeRules, Commit, Draft, DraftId, MessageText, Nonce, Outcome, Pair, RoomName, SearchScope,
     SearchedWords, Topic, Username,
 };
 use chat_store::test_postgres::TestCluster;
-use chat_store::{DatabaseUrl, NewUser, SearchQuery, Stores};
+use chat_store::{DatabaseUrl, NewUser, SearchIndex, SearchQuery, StoreError, Stores};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
@@ -26,7 +32,7 @@ const CALLS: usize = 300;
 const ROOMS: u64 = 50;
 const USERS: u64 = 200;
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
     let messages = std::env::args().nth(1).map_or(Ok(1_000_000), |count| count.parse())?;
     let only = std::env::args().nth(2);
@@ -117,62 +123,78 @@ fn query(text: &str, scope: SearchScope, from: Option<Username>) -> Result<Searc
 }
 
 /// Appends a batch, all messages of which must be stored.
-async fn append(stores: &Stores, writer: &mut Writer, count: u64) -> Result<u64, Box<dyn Error>> {
+async fn append(stores: &Stores, writer: &mut Writer, count: u64) -> Result<(), Box<dyn Error>> {
     let drafts = writer.batch(count)?;
-    let commit = stores.log.append(&drafts, writer.at_ms()).await?;
+    all_stored(&stores.log.append(&drafts, writer.at_ms()).await?)
+}
+
+fn all_stored(commit: &Commit) -> Result<(), Box<dyn Error>> {
     match commit.receipts.iter().find(|receipt| !matches!(receipt.outcome, Outcome::Stored { .. })) {
         Some(refused) => Err(format!("a message was not stored: {refused:?}").into()),
-        None => Ok(count),
+        None => Ok(()),
     }
 }
 
-/// Appends in rounds, in every second one of which messages are indexed as the server does it.
+/// Appends in rounds, in a part of each of which messages are indexed as the server does it.
 async fn appends(name: &str, stores: &Stores, writer: &mut Writer) -> Result<(), Box<dyn Error>> {
-    let mut rates = [Vec::new(), Vec::new()];
-    for round in 0..44 {
-        let is_indexing = round % 2 == 1;
-        let append = async {
-            let (start, mut count) = (Instant::now(), 0);
-            while start.elapsed() < Duration::from_secs(1) {
-                count += append(stores, writer, 64).await?;
-            }
-            Ok::<_, Box<dyn Error>>(count as f64 / start.elapsed().as_secs_f64())
-        };
-        let index = async {
-            if is_indexing {
-                loop {
-                    let start = Instant::now();
-                    if stores.search.index_some(500).await.is_err() {
-                        break;
-                    }
-                    tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
-                }
-            }
-            std::future::pending::<()>().await;
-        };
-        let rate = tokio::select! {
-            rate = append => rate?,
-            () = index => 0.0,
-        };
-        // The first rounds warm up.
-        if round >= 4 {
-            rates[usize::from(is_indexing)].push(rate);
+    let [mut without, mut with, mut ratios, mut noise] = [const { Vec::new() }; 4];
+    for round in 0..WARM_UP + ROUNDS {
+        let before = segment(stores, writer).await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let indexer = tokio::spawn(index(Arc::clone(&stores.search), Arc::clone(&stop)));
+        let beside = segment(stores, writer).await;
+        stop.store(true, Ordering::Relaxed);
+        indexer.await??;
+        let (beside, after) = (beside?, segment(stores, writer).await?);
+        if round >= WARM_UP {
+            without.push((before + after) / 2.0);
+            with.push(beside);
+            ratios.push(beside * 2.0 / (before + after));
+            noise.push(after / before);
         }
     }
-    let ratios = rates[0].iter().zip(&rates[1]).map(|(without, with)| without / with).collect();
-    let ratio = median(ratios);
-    let [without, with] = rates.map(median);
-    println!(
-        "{name}: {without:.0} messages/s without the indexer, {with:.0} with it; one takes ×{ratio:.3} \
-         as long (load {})",
-        load()
-    );
+    let [_, without, _] = quartiles(without);
+    let [_, with, _] = quartiles(with);
+    println!("{name}: an append takes {without:.0} µs without the indexer, {with:.0} µs with it (medians)");
+    for (what, values) in [("ratio", ratios), ("noise", noise)] {
+        let [low, median, high] = quartiles(values);
+        println!("{name}: {what} ×{median:.3}, quartiles ×{low:.3} and ×{high:.3} (load {})", load());
+    }
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Rounds that do not count, and those that do.
+const WARM_UP: usize = 3;
+const ROUNDS: usize = 60;
+/// A segment has several steps of the indexer, with their pauses.
+const SEGMENT: Duration = Duration::from_millis(600);
+
+/// Appends for a while. Returns the mean time of an append, in µs.
+async fn segment(stores: &Stores, writer: &mut Writer) -> Result<f64, Box<dyn Error>> {
+    let (mut appends, mut time) = (0_u32, Duration::ZERO);
+    while time < SEGMENT {
+        let (drafts, at_ms) = (writer.batch(64)?, writer.at_ms());
+        let start = Instant::now();
+        let commit = stores.log.append(&drafts, at_ms).await?;
+        time += start.elapsed();
+        appends += 1;
+        all_stored(&commit)?;
+    }
+    Ok(time.as_secs_f64() * 1e6 / f64::from(appends))
+}
+
+async fn index(search: Arc<dyn SearchIndex>, stop: Arc<AtomicBool>) -> Result<(), StoreError> {
+    while !stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        search.index_some(500).await?;
+        tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
+    }
+    Ok(())
+}
+
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
 }
 
 /// The load of the machine over the last minute.

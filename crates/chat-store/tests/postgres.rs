@@ -18,7 +18,7 @@ use chat_core::{Access, Draft, Outcome, Topic};
 use chat_store::test_postgres::TestDatabase;
 use chat_store::{Ended, NewBan, StoreError, Stores};
 use common::proxy::Proxy;
-use common::{TestStore, WithNonce as _, batch, checked, draft, name, room, texts};
+use common::{TestStore, WithNonce as _, batch, checked, draft, edit, name, room, texts};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 
@@ -140,6 +140,31 @@ async fn an_index_is_written_by_one_server_at_a_time() {
     // The turn was given back.
     let free = sqlx::query("SELECT pg_try_advisory_xact_lock(x'6368617473656172'::bigint)");
     assert!(free.fetch_one(&mut other).await.unwrap().get::<bool, _>(0));
+}
+
+/// A server that ends takes words out of the index in its turn, or leaves them to the next start.
+#[tokio::test]
+async fn a_server_that_ends_writes_the_index_in_its_turn() {
+    let Some(store) = TestStore::postgres().await else { return };
+    let kitchen = room("kitchen");
+    let count = "SELECT count(*) FROM search_documents WHERE words @@ 'cake'::tsquery";
+    store.append(&[draft(&kitchen, "alice", "cake"), draft(&kitchen, "alice", "cake")], 1).await;
+    while store.search.index_some(10).await.unwrap().has_more {}
+    let mut other = other_program(&store).await;
+    store.append(&[edit(&kitchen, "alice", 1, "soup")], 2).await;
+    run(&mut other, "BEGIN; SELECT pg_advisory_xact_lock(x'6368617473656172'::bigint)").await;
+    let store = store.reopened().await;
+    let left: i64 = sqlx::query(count).fetch_one(&mut other).await.unwrap().get(0);
+    assert_eq!(left, 2);
+    run(&mut other, "COMMIT").await;
+    // The new server has not indexed the edit yet.
+    store.append(&[edit(&kitchen, "alice", 2, "stew")], 3).await;
+    let store = store.reopened().await;
+    let left: i64 = sqlx::query(count).fetch_one(&mut other).await.unwrap().get(0);
+    assert_eq!(left, 1);
+    while store.search.index_some(10).await.unwrap().has_more {}
+    let left: i64 = sqlx::query(count).fetch_one(&mut other).await.unwrap().get(0);
+    assert_eq!(left, 0);
 }
 
 /// Retries of one nonce in different topics, in different lanes at once.

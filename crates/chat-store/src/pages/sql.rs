@@ -280,7 +280,7 @@ macro_rules! some_messages {
             $order,
             " LIMIT ",
             $limit,
-            ") AS e",
+            " + 0) AS e",
             state!(sqlite)
         )
     };
@@ -344,20 +344,24 @@ macro_rules! search_topics {
     };
 }
 
-/// The closed rooms of a user `$1` (1), and the closed rooms that users had named and of which
-/// the user is no member (0). Each row has that number, and the row of the topic.
+/// The closed rooms of a user `$1` (1), at most `$2`, those with the newest messages; and of the
+/// closed rooms that users had named, those among the first `$3` of which the user is no member
+/// (0). Each row has that number, and the row of the topic.
 macro_rules! readable {
     ($store:ident) => {
         concat!(
             " FROM (SELECT * FROM (SELECT CAST(1 AS BIGINT) AS own, t.id FROM members AS m",
             left_join!($store, "rooms", "r", "r.name = m.room"),
             left_join!($store, "topics", "t", "t.kind = 1 AND t.name = m.room AND t.other = ''"),
-            " WHERE m.username = $1 AND r.access = 2 AND t.id IS NOT NULL) AS own
+            " WHERE m.username = $1 AND r.access = 2 AND t.id IS NOT NULL
+              ORDER BY t.last_at DESC, t.id DESC LIMIT $2 + 0) AS own
               UNION ALL
-             SELECT * FROM (SELECT CAST(0 AS BIGINT) AS own, t.id FROM rooms AS r",
-            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = r.name AND t.other = ''"),
-            " WHERE r.access = 2 AND substr(r.name, 1, 1) <> '~' AND t.id IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = r.name AND m.username = $1)) AS closed) AS f"
+             SELECT * FROM (SELECT CAST(0 AS BIGINT) AS own, t.id FROM (
+                 SELECT name FROM rooms WHERE access = 2 AND substr(name, 1, 1) <> '~'
+                  ORDER BY name LIMIT $3 + 0) AS d",
+            left_join!($store, "topics", "t", "t.kind = 1 AND t.name = d.name AND t.other = ''"),
+            " WHERE t.id IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM members AS m WHERE m.room = d.name AND m.username = $1)) AS closed) AS f"
         )
     };
 }
@@ -383,7 +387,7 @@ macro_rules! reactors {
         " FROM (SELECT username, seq FROM reactions
                  WHERE topic = (SELECT id FROM topics WHERE kind = $1 AND name = $2 AND other = $3)
                    AND target = $4 AND emoji = $5 AND seq > $6
-                 ORDER BY seq LIMIT $7) AS f"
+                 ORDER BY seq LIMIT $7 + 0) AS f"
     };
 }
 

@@ -9,7 +9,7 @@
 //! searched in all messages that have these words, each message has marks of the pairs of words
 //! that stand side by side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -277,6 +277,11 @@ struct Finder<'a> {
     wanted: String,
     /// The index of the span to ask for next; behind the last one stands all time.
     level: usize,
+    /// Where that span ends: the ids below are still to be searched. `None` before the first.
+    upto: Option<i64>,
+    /// What was found above, and not asked for yet, the newest first. A span is sorted as a
+    /// whole: so it is searched once, however many pages of hints it has.
+    found: VecDeque<Hint>,
 }
 
 impl Finder<'_> {
@@ -307,42 +312,55 @@ fn hints(rows: &[sqlx::postgres::PgRow]) -> Result<Vec<Hint>, StoreError> {
 impl HintSource for Finder<'_> {
     type Error = StoreError;
 
+    /// Called again, it goes on where it was.
     async fn hints(&mut self, before: i64, max: usize) -> Result<Hints, StoreError> {
-        let newest = self.pool.row(|| sqlx::query(NEWEST).bind(before)).await?;
-        let newest = newest.ok_or(StoreError::Damaged { what: "no answer" })?.integer_or_null(0)?;
-        let Some(newest) = newest else { return Ok(Hints { hints: Vec::new(), before: None }) };
-        let (mut found, mut upto) = (Vec::new(), newest.saturating_add(1));
+        let mut upto = match self.upto {
+            Some(upto) => upto,
+            None => {
+                let newest = self.pool.row(|| sqlx::query(NEWEST).bind(before)).await?;
+                let newest = newest.ok_or(StoreError::Damaged { what: "no answer" })?.integer_or_null(0)?;
+                newest.map_or(0, |newest| newest.saturating_add(1))
+            }
+        };
         for _ in 0..SPANS_MAX {
-            let (start, mark) = match SPANS.get(self.level) {
+            if upto == 0 || self.found.len() >= max {
+                break;
+            }
+            let (start, mark, is_rest) = match SPANS.get(self.level) {
                 Some(bits) => {
-                    let span = position_of(upto - 1).at_ms >> bits;
-                    (first_id(span << bits), Some(mark_of_span(self.level, span)))
+                    let newest = position_of(upto - 1).at_ms;
+                    let span = newest >> bits;
+                    let is_rest = newest - (span << bits) < 1 << (bits - 1);
+                    (first_id(span << bits), Some(mark_of_span(self.level, span)), is_rest)
                 }
-                None => (0, None),
+                None => (0, None, false),
             };
             let mut part = self.find(mark, upto, PART_MAX + 1).await?;
+            let mut next = start;
             if part.len() > PART_MAX {
                 if self.level > 0 {
                     self.level -= 1;
                     continue;
                 }
-                let left = max - found.len();
+                let left = max - self.found.len();
                 part = self.walk(start, upto, left).await?;
+                if let Some(last) = part.last().filter(|_| part.len() == left) {
+                    next = last.id;
+                }
             }
-            let is_poor = part.len() * 4 < max;
-            found.extend(part);
-            if found.len() >= max {
-                found.truncate(max);
-                let before = found.last().map(|hint| hint.id);
-                return Ok(Hints { hints: found, before });
-            }
-            if start == 0 {
-                return Ok(Hints { hints: found, before: None });
-            }
-            upto = start;
-            self.level += usize::from(is_poor);
+            // The rest of a span says little about the next one.
+            self.level += usize::from(part.len() * 4 < max && !is_rest);
+            self.found.extend(part);
+            upto = next;
         }
-        Ok(Hints { hints: found, before: Some(upto) })
+        self.upto = Some(upto);
+        let hints: Vec<Hint> = self.found.drain(..max.min(self.found.len())).collect();
+        let before = if self.found.is_empty() {
+            Some(upto).filter(|upto| *upto > 0)
+        } else {
+            hints.last().map(|hint| hint.id)
+        };
+        Ok(Hints { hints, before })
     }
 }
 
@@ -395,15 +413,29 @@ const WALK: &str = "SELECT id, topic, seq FROM search_documents
 
 impl PostgresStore {
     /// Removes what was taken back from the index, before the store is closed. A database server
-    /// that does not answer is not waited for: the next start removes it.
+    /// that does not answer, and a turn of another server, are not waited for: the next start
+    /// removes it.
     pub(super) async fn finish_index(&self) {
-        let (log, mut index) = (&self.pool, Open(&self.pool));
-        let last = self.indexer.take_back_all(&log, &mut index);
-        match tokio::time::timeout(END_TIMEOUT, last).await {
+        match tokio::time::timeout(END_TIMEOUT, self.take_back_all()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the last step of the index failed"),
             Err(_) => tracing::debug!("the last step of the index took too long"),
         }
+    }
+
+    async fn take_back_all(&self) -> Result<(), StoreError> {
+        if !self.indexer.has_taken_back().await {
+            return Ok(());
+        }
+        let turn = loop {
+            match Turn::take(&self.pool, TURN).await? {
+                Some(turn) => break turn,
+                None => tokio::time::sleep(TURN_PAUSE).await,
+            }
+        };
+        let done = self.indexer.take_back_all(&&self.pool, &mut Open(&self.pool)).await;
+        turn.end(&self.pool).await;
+        done
     }
 }
 
@@ -418,7 +450,8 @@ impl SearchIndex for PostgresStore {
                 return Ok(SearchPage::default());
             };
             let wanted = query_of(&Wanted::new(reader, query, &readable));
-            let mut finder = Finder { pool: &self.pool, wanted, level: 0 };
+            let mut finder =
+                Finder { pool: &self.pool, wanted, level: 0, upto: None, found: VecDeque::new() };
             walk(&mut pool, &mut finder, reader, query).await
         })
     }

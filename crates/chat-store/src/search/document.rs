@@ -77,9 +77,10 @@ pub(crate) struct Wanted {
 /// The rows of topics on which a search depends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Readable {
-    /// The topic of the scope, or the closed rooms of the reader.
+    /// The topic of the scope, or the newest closed rooms of the reader.
     pub(crate) own: Vec<i64>,
-    /// Rooms that users have named, that were closed, and that the reader may not read.
+    /// Some of the rooms that users have named, that were closed, and that the reader may not
+    /// read.
     pub(crate) closed: Vec<i64>,
 }
 

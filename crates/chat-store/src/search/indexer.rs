@@ -186,6 +186,11 @@ impl Indexer {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether messages whose texts were replaced or removed are still to leave the index.
+    pub(crate) async fn has_taken_back(&self) -> bool {
+        !self.queue.lock().await.noted.taken_back.is_empty() || !self.noted().taken_back.is_empty()
+    }
+
     /// Makes a last step before the store is closed: messages whose texts were replaced or removed
     /// leave the index. What else was noted is found at the next start.
     pub(crate) async fn take_back_all<S: Statements<Error = StoreError> + Clone>(
@@ -508,7 +513,7 @@ fn log_topic(row: &impl Columns) -> Result<LogTopic, StoreError> {
 /// Topics, with the number of the oldest message that is kept.
 pub(crate) const TOPICS_AFTER: &str = "SELECT t.id, t.kind, t.name, t.other, t.last_seq,
             coalesce((SELECT min(e.seq) FROM entries AS e WHERE e.topic = t.id), t.last_seq + 1)
-       FROM topics AS t WHERE t.id > $1 ORDER BY t.id LIMIT $2";
+       FROM topics AS t WHERE t.id > $1 ORDER BY t.id LIMIT $2 + 0";
 
 /// The topics that are compared with the log, or trimmed, in one step.
 const TOPICS_AT_ONCE: usize = 100;

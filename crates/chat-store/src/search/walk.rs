@@ -45,7 +45,11 @@ pub(crate) async fn readable<S: Statements>(
 ) -> Result<Option<Readable>, S::Error> {
     let topic = match scope {
         SearchScope::All => {
-            let values = [Value::Text(reader.as_str())];
+            let values = [
+                Value::Text(reader.as_str()),
+                Value::Number(OWN_CLOSED_ROOMS_MAX),
+                Value::Number(LEFT_OUT_ROOMS_MAX),
+            ];
             let row = |row: &dyn Columns| Ok((row.integer(0)? != 0, row.integer(1)?));
             let mut readable = Readable::default();
             for (is_own, topic) in statements.list(pages::sql::READABLE, &values, row).await? {
@@ -61,6 +65,15 @@ pub(crate) async fn readable<S: Statements>(
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(Readable { own: vec![row.integer(0)?], closed: Vec::new() }))
 }
+
+/// The closed rooms of a user in which a search without a room looks: those with the newest
+/// messages. The user can name another one.
+pub(crate) const OWN_CLOSED_ROOMS_MAX: i64 = 1_000;
+
+/// The rooms that users had named, and that were closed later, which the index leaves out of a
+/// search. Messages in more of them are hints, which are read and not shown: pages are shorter.
+/// Everybody may make such rooms, and each of them costs each search.
+pub(crate) const LEFT_OUT_ROOMS_MAX: i64 = 300;
 
 /// Fills a page with the messages among the hints of an index that the reader may read and
 /// that the query finds.

@@ -298,12 +298,15 @@ async fn epoch(connection: &mut SqliteConnection) -> Result<String, StoreError> 
 
 #[cfg(test)]
 mod tests {
+    use chat_core::SearchScope;
+
     use super::*;
     use crate::administration::database as administration;
     use crate::changes::sql::{ChangeSql, SQLITE};
     use crate::changes::trim as oldest;
     use crate::files::sql as files;
     use crate::rooms::{fill, members, sql};
+    use crate::search::walk;
 
     const CHANGES: ChangeSql = SQLITE;
     const FILES: files::FileSql = files::SQLITE;
@@ -438,7 +441,66 @@ mod tests {
                     assert!(!reads_all(&step), "{step}: {sql}");
                 }
             }
+            // The index of the rooms that are left out has no others.
+            for step in plan(&store, pages::sql::READABLE.sqlite).await {
+                let is_bounded = step == "SCAN rooms USING COVERING INDEX closed_named_rooms";
+                assert!(is_bounded || !reads_all(&step), "{step}");
+            }
             store.close().await;
+        }
+    }
+
+    /// A search costs so much, however many rooms were closed.
+    #[tokio::test]
+    async fn a_search_depends_on_a_bounded_number_of_rooms() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("chat.db"), SqliteOptions::default()).await.unwrap();
+        let mut writing = store.writer.begin().await.unwrap();
+        let fill = "CREATE TEMP TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+                 SELECT i FROM n;
+             INSERT INTO topics (kind, name, other, last_seq, last_at) SELECT 1, 'attic ' || i, '', 1, i FROM n
+              UNION ALL SELECT 1, '~' || i, '', 1, i FROM n;
+             INSERT INTO rooms (name, title, description, access, archived, members, joins, created_at)
+             SELECT name, name, '', 2, 0, 1, 1, 0 FROM topics;
+             INSERT INTO members (room, username, role, joined_at, position)
+             SELECT '~' || i, 'alice', 1, 0, 1 FROM n";
+        sqlx::raw_sql(fill).execute(&mut writing.connection).await.unwrap();
+        writing.finish(Ok(())).await.unwrap();
+        let alice = Username::parse("alice").unwrap();
+        let readable = walk::readable(&mut &store.readers, &alice, &SearchScope::All).await.unwrap().unwrap();
+        assert_eq!(readable.own.len(), usize::try_from(walk::OWN_CLOSED_ROOMS_MAX).unwrap());
+        assert_eq!(readable.closed.len(), usize::try_from(walk::LEFT_OUT_ROOMS_MAX).unwrap());
+        store.close().await;
+    }
+
+    #[test]
+    fn no_statement_that_is_run_often_is_planned_anew_for_its_limit() {
+        for sql in [
+            pages::sql::SQLITE.latest,
+            pages::sql::SQLITE.before,
+            pages::sql::SQLITE.after,
+            pages::sql::SQLITE.messages_before,
+            pages::sql::SQLITE.messages_after,
+            pages::sql::SQLITE.messages_around,
+            pages::sql::READABLE.sqlite,
+            pages::sql::REACTORS.sqlite,
+            read::CONVERSATIONS.sqlite,
+            read::MEMBERSHIPS.sqlite,
+            read::MEMBERSHIPS_BY_POSITION.sqlite,
+            read::ROOMS_OF.sqlite,
+            read::MEMBERS_OF.sqlite,
+            CHANGES.reactors,
+            accounts::FIND_USERS,
+            words::LIST,
+            words::SEARCH,
+            search::FIND,
+        ] {
+            let limits = sql.split("LIMIT ").skip(1);
+            for limit in limits.filter(|limit| limit.starts_with(['$', '?'])) {
+                let after = limit[1..].trim_start_matches(|digit: char| digit.is_ascii_digit());
+                assert!(after.starts_with(" + "), "{sql}");
+            }
         }
     }
 
@@ -452,7 +514,7 @@ mod tests {
     fn reads_all(step: &str) -> bool {
         let subqueries = [
             "lower", "higher", "c", "f", "s", "ends", "topic", "head", "known", "bounded", "n", "o", "d",
-            "others", "always", "mine", "part",
+            "others", "always", "mine", "part", "own", "closed",
         ];
         step.strip_prefix("SCAN ").is_some_and(|of| {
             let is_subquery = subqueries.contains(&of) || of.starts_with("(subquery");

@@ -503,8 +503,9 @@ const KEEP_PROGRESS: &str = "INSERT INTO topics (topic, upto, todo)
          ON CONFLICT (topic) DO UPDATE SET upto = excluded.upto, todo = excluded.todo";
 
 /// The index walks backwards through the ids, and stops when it has found enough.
-const FIND: &str = "SELECT o.id, o.topic, o.seq FROM found AS f CROSS JOIN documents AS o ON o.id = f.rowid
-      WHERE f.found MATCH ?1 AND f.rowid < ?2 ORDER BY f.rowid DESC LIMIT ?3";
+pub(super) const FIND: &str =
+    "SELECT o.id, o.topic, o.seq FROM found AS f CROSS JOIN documents AS o ON o.id = f.rowid
+      WHERE f.found MATCH ?1 AND f.rowid < ?2 ORDER BY f.rowid DESC LIMIT ?3 + 0";
 
 /// A search in the index.
 struct Finder<'a> {

@@ -19,7 +19,8 @@ every_store! {
     pages_follow_one_another,
     messages_that_nobody_may_read_leave_no_trace,
     what_retention_removes_is_not_found,
-    all_closed_rooms_of_a_user_are_searched,
+    the_newest_closed_rooms_of_a_user_are_searched,
+    any_number_of_rooms_may_be_closed_later,
     phrases_of_common_words_are_found_where_they_are,
     the_index_can_be_made_anew,
     the_index_goes_on_after_a_restart,
@@ -391,18 +392,56 @@ async fn what_retention_removes_is_not_found(store: TestStore) {
     }
 }
 
-async fn all_closed_rooms_of_a_user_are_searched(store: TestStore) {
+async fn the_newest_closed_rooms_of_a_user_are_searched(store: TestStore) {
+    const SEARCHED: usize = 1_000;
     store.accounts("alice bob").await;
-    let rooms: Vec<Topic> = (0..1_010).map(|number| room(&format!("~cellar{number}"))).collect();
+    let rooms: Vec<Topic> = (0..SEARCHED + 10).map(|number| room(&format!("~cellar{number}"))).collect();
     for number in 0..rooms.len() {
         let cellar = create(&format!("~cellar{number}"), Access::Closed, "alice", &[]);
         store.change(&cellar).await.unwrap();
     }
     let drafts: Vec<Draft> = rooms.iter().map(|room| draft(room, "alice", "wine")).collect();
-    store.append(&drafts, 1000).await;
+    store.append(&drafts[..10], 1000).await;
+    store.append(&drafts[10..], 2000).await;
     while store.search.index_some(500).await.unwrap().has_more {}
-    assert_eq!(find(&store, "alice", &query("wine")).await.split(' ').count(), rooms.len());
+    let found = find(&store, "alice", &query("wine")).await;
+    // A store without an index looks in all of them.
+    let expected = if store.is_kept() { SEARCHED } else { rooms.len() };
+    assert_eq!(found.split(' ').count(), expected);
+    assert_eq!(found.split(' ').any(|found| found == "~cellar3/1"), !store.is_kept());
+    assert_eq!(find(&store, "alice", &in_room("wine", "~cellar3")).await, "~cellar3/1");
+    store.append(&drafts[3..4], 3000).await;
+    index(&store).await;
+    let newest = page(&store, "alice", &query("wine")).await;
+    assert_eq!((&newest.messages[0].topic, newest.messages[0].seq), (&rooms[3], 2));
     assert_eq!(find(&store, "bob", &query("wine")).await, "");
+}
+
+/// The index leaves some of them out of a search, and what it finds in the others is not shown.
+async fn any_number_of_rooms_may_be_closed_later(store: TestStore) {
+    store.accounts("alice bob admin").await;
+    store.users.set_administrator(&name("admin"), true, 1).await.unwrap();
+    store.append(&[checked(draft(&room("kitchen"), "alice", "a secret"))], 1000).await;
+    let rooms: Vec<String> = (0..310).map(|number| format!("attic{number:03}")).collect();
+    let drafts: Vec<Draft> =
+        rooms.iter().map(|name| checked(draft(&room(name), "alice", "a secret"))).collect();
+    store.append(&drafts, 2000).await;
+    // Those with the last names have more messages than an index is asked for at once.
+    for at_ms in 3000..3060 {
+        store.append(&drafts[300..], at_ms).await;
+    }
+    for room in &rooms {
+        store.change(&close(room, "admin")).await.unwrap();
+    }
+    while store.search.index_some(500).await.unwrap().has_more {}
+    for limit in [1, 50] {
+        let query = SearchQuery { limit, ..query("secret") };
+        assert_eq!(find(&store, "bob", &query).await, "kitchen/1", "{limit}");
+        assert_eq!(find(&store, "bob", &from(query, "alice")).await, "kitchen/1", "{limit}");
+    }
+    assert_eq!(find(&store, "bob", &query("\"a secret\"")).await, "kitchen/1");
+    let all = find(&store, "alice", &query("secret")).await;
+    assert_eq!(all.split(' ').count(), 1 + 310 + 60 * 10);
 }
 
 async fn phrases_of_common_words_are_found_where_they_are(store: TestStore) {
