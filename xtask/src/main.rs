@@ -3,13 +3,17 @@
 
 mod apt;
 mod component;
+mod fuzz;
 mod migrate;
 mod page;
 mod postgres;
 mod prove;
+#[cfg(test)]
+mod release;
 mod s3;
 mod simulate;
 mod test;
+mod tools;
 
 use std::env;
 use std::ffi::OsString;
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         Ok(Task::Migrate { args }) => migrate::run(args),
         Ok(Task::Prove { args }) => prove::run(args),
         Ok(Task::Simulate { args }) => simulate::run(args),
+        Ok(Task::Fuzz { args }) => fuzz::run(args),
         Err(UsageError(sentence)) => {
             eprint!("error: {sentence}\n\n{HELP}");
             ExitCode::from(2)
@@ -47,6 +52,7 @@ Tasks:
   migrate [up|down|status] [...]  the database's schema, as `server migrate`
   prove [--release] <scenario>    a scenario on the real server; `prove help` lists them
   simulate [--seeds N] [...]      whole chats under faults; `simulate --help` lists the options
+  fuzz TARGET [--seconds N]       damaged inputs for a parser; without a target, the list of them
   help                            this list
 ";
 
@@ -75,6 +81,10 @@ enum Task {
     Simulate {
         args: Vec<OsString>,
     },
+    /// `args` are those of `bins/fuzz`.
+    Fuzz {
+        args: Vec<OsString>,
+    },
 }
 
 /// A command line that names no task, in a sentence for the person who typed it.
@@ -94,6 +104,7 @@ impl Task {
             Some("migrate") => return Ok(Self::Migrate { args }),
             Some("prove") => return Ok(Self::Prove { args }),
             Some("simulate") => return Ok(Self::Simulate { args }),
+            Some("fuzz") => return Ok(Self::Fuzz { args }),
             Some("screenshots") => Self::Screenshots,
             Some("help" | "--help" | "-h") => Self::Help,
             _ => return Err(UsageError(format!("there is no task `{}`", name.display()))),
@@ -183,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_task() {
-        for task in ["test", "page", "screenshots", "migrate", "prove", "simulate", "help"] {
+        for task in ["test", "page", "screenshots", "migrate", "prove", "simulate", "fuzz", "help"] {
             assert!(HELP.lines().any(|line| line.trim_start().starts_with(task)), "{task}");
         }
     }
