@@ -59,7 +59,8 @@ async fn until_stored(socket: &mut common::Socket) {
 /// Waits until the newest message is deleted: deletions go through a room from its oldest on.
 async fn until_gone(alice: &Person) {
     let (mut socket, _) = alice.open_v2().await;
-    socket.join(&json!({ "type": "join", "room": "default", "limit": 0 })).await;
+    socket.send(&json!({ "type": "join", "room": "default", "limit": 0 })).await;
+    while socket.next().await["type"] != "joined" {}
     let gone = async {
         loop {
             socket.send(&json!({ "type": "history", "room": "default", "seqs": [MESSAGES] })).await;

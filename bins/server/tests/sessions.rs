@@ -7,7 +7,7 @@ mod common;
 use std::time::SystemTime;
 
 use chat_core::Username;
-use chat_store::Stores;
+use chat_store::{NewBan, Stores};
 use common::{Answer, Person, Request, Setup, Socket, Store, TestServer};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
@@ -183,6 +183,29 @@ async fn a_host_application_signs_its_users_in() {
         assert_eq!(guest(&server, "late", -1).get("/api/me").await.error(), "invalid token");
         socket.say("still here").await;
         socket.expect("Гость", "still here").await;
+    }
+}
+
+/// The database tells the server: it does not wait for its next check.
+#[tokio::test]
+async fn what_another_program_ends_is_closed_at_once() {
+    let flags = ["--jwt-secret", SECRET, "--external-tokens", "true", "--session-check-seconds", "86400"];
+    for setup in here([POSTGRES]) {
+        let server = TestServer::start_with(setup, &flags).await;
+        let (_, mut alices) = server.in_room("alice", "kitchen").await;
+        let (_, mut bobs) = server.in_room("bob", "garden").await;
+        let mut guests = guest(&server, "guest", 600).enter("garden").await;
+        let other = Stores::open(&server.database()).await.unwrap();
+        let name = |name| Username::parse(name).unwrap();
+        assert_eq!(other.sessions.revoke_sessions_of(&name("alice")).await.unwrap().len(), 1);
+        assert_eq!(alices.close_code().await, Some(4001));
+        let (user, reason) = (name("guest"), String::new());
+        let ban = NewBan { user, reason, delete_messages: false, without_account: false };
+        other.administration.ban(&ban, None, 1).await.unwrap().unwrap();
+        assert_eq!(guests.close_code().await, Some(4001));
+        other.close().await;
+        bobs.say("still here").await;
+        bobs.expect("bob", "still here").await;
     }
 }
 
