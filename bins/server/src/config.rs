@@ -189,6 +189,7 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.searches_per_minute, given.number(&settings::SEARCHES_PER_MINUTE)?);
     set(&mut http.reports_per_minute, given.number(&settings::REPORTS_PER_MINUTE)?);
+    set(&mut http.lists_per_minute, given.number(&settings::LISTS_PER_MINUTE)?);
     set(&mut http.socket_opens_per_minute, given.number(&settings::SOCKET_OPENS_PER_MINUTE)?);
     set(&mut http.reserved_names, parsed(given, &settings::RESERVED_NAMES, texts::reserved_names)?);
     set(&mut http.sign_in_limits.from_address_max, given.number(&settings::ADDRESS_FAILURES_MAX)?);
@@ -299,6 +300,8 @@ fn shards(given: &Given, options: &mut ShardOptions) -> Result<(), SettingError>
         options.hub.frame_rate = frame_rate(options.hub.frame_rate, rate);
         options.hub.join_rate = options.hub.join_rate.filter(|_| rate.is_some());
     }
+    set(&mut options.hub.join_rate, parsed(given, &settings::JOIN_RATE, texts::message_rate)?);
+    set(&mut options.hub.history_rate, parsed(given, &settings::HISTORY_RATE, texts::message_rate)?);
     Ok(())
 }
 
@@ -587,6 +590,14 @@ mod tests {
         assert!(check("external_tokens = true").unwrap().tokens.accept_external);
         let tokens = check("external_tokens = true\nexternal_issuer = \"host\"").unwrap().tokens;
         assert_eq!(tokens.external_issuer.as_deref(), Some("host"));
+    }
+
+    #[test]
+    fn what_a_user_reads_has_rates() {
+        let http = check("lists_per_minute = 7\njoin_rate = \"9,8\"\nhistory_rate = \"off\"").unwrap().http;
+        let hub = &http.shards.hub;
+        assert_eq!((http.lists_per_minute, hub.history_rate), (7, None));
+        assert_eq!(hub.join_rate, Some(RateLimit { burst: 9, per_second: 8 }));
     }
 
     #[test]

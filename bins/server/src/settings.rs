@@ -137,6 +137,8 @@ settings! {
         "Reports of messages that a user may make or change in a minute; as many at once");
     SEARCHES_PER_MINUTE = number("searches_per_minute", "COUNT", 1, MILLION, "120",
         "Searches that a user may make in a minute; as many at once");
+    LISTS_PER_MINUTE = number("lists_per_minute", "COUNT", 1, MILLION, "1200",
+        "Lists of rooms, users, members and reactions that a user may read in a minute; as many at once");
     SOCKET_OPENS_PER_MINUTE = number("socket_opens_per_minute", "COUNT", 1, MILLION, "1200",
         "WebSockets that a user may open in a minute; as many at once");
     EDIT_SECONDS = number("edit_seconds", "SECONDS", 0, 36_500 * DAY_SECONDS, "0",
@@ -158,6 +160,11 @@ settings! {
     MESSAGE_RATE = text("message_rate", "BURST,PER_SECOND|off", "60,10",
         "Limit on a user's messages: burst and messages per second, or off. Frames of all kinds and joins \
          have higher limits; off removes them as well");
+    JOIN_RATE = text("join_rate", "BURST,PER_SECOND|off", "500,20",
+        "Limit on joins of rooms by a user, and on WebSockets of v1, each of which joins a room: burst and \
+         joins per second, or off");
+    HISTORY_RATE = text("history_rate", "BURST,PER_SECOND|off", "100,20",
+        "Limit on pages of history that a user reads over WebSockets: burst and pages per second, or off");
     TEXT_MAX_CHARS = number("text_max_chars", "COUNT", 1, MILLION, "4096", "Characters of one message");
     // The smallest frame with a room's and a nonce's longest name has less than 1 KiB.
     MESSAGE_MAX_BYTES = number("message_max_bytes", "BYTES", 1_024, 16 * MEBIBYTE, "65536",

@@ -292,6 +292,50 @@ async fn connect(from: [u8; 4], server: SocketAddr) -> Option<TcpStream> {
 }
 
 #[tokio::test]
+async fn a_user_who_reads_in_a_loop_slows_nobody() {
+    let server = TestServer::start_with(SETUP, &["--lists-per-minute", "300"]).await;
+    let [alice, bob] = [server.person("alice").await, server.person("bob").await];
+    let times = async |what: &str| {
+        let mut times = Vec::new();
+        for path in ["/api/rooms", "/api/users", "/api/me"].repeat(10) {
+            let started = Instant::now();
+            bob.get(path).await.expect_ok();
+            times.push(started.elapsed());
+        }
+        times.sort();
+        println!("bob's requests {what}: median {:?}, longest {:?}", times[15], times[29]);
+    };
+    times("alone").await;
+    let is_over = Arc::new(AtomicBool::default());
+    let refused = Arc::new(AtomicUsize::default());
+    let mut loops = JoinSet::new();
+    for number in 0..16 {
+        let (address, cookie) = (server.address, alice.cookie.clone());
+        let (is_over, refused) = (Arc::clone(&is_over), Arc::clone(&refused));
+        loops.spawn(async move {
+            let path = ["/api/rooms", "/api/users"][number % 2];
+            while !is_over.load(Ordering::Relaxed) {
+                let request = Request::get(path).header("Cookie", &cookie);
+                let Some(answer) = request.send_from([127, 8, 0, 1], address).await else { continue };
+                if answer.status == 429 {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while refused.load(Ordering::Relaxed) < 50 {
+        assert!(Instant::now() < deadline, "alice is not refused");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    times("beside alice's loops").await;
+    is_over.store(true, Ordering::Relaxed);
+    while loops.join_next().await.is_some() {}
+    let metrics = String::from_utf8(server.get("/metrics").await.body).unwrap();
+    assert!(metrics.contains("chat_limit_refusals_total{limit=\"lists_per_minute\"}"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_proxy_on_this_machine_does_not_make_one_client_of_all() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Process::command(folder.path());

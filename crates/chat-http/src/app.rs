@@ -95,6 +95,7 @@ pub(crate) struct App {
     pub(crate) room_change_rate: UserRate,
     pub(crate) search_rate: UserRate,
     pub(crate) report_rate: UserRate,
+    list_rate: UserRate,
     /// Each socket costs the store several reads.
     pub(crate) socket_open_rate: UserRate,
     /// One permit for each search that runs.
@@ -144,6 +145,7 @@ impl App {
             room_change_rate: UserRate::new(options.room_changes_per_minute),
             search_rate: UserRate::new(options.searches_per_minute),
             report_rate: UserRate::new(options.reports_per_minute),
+            list_rate: UserRate::new(options.lists_per_minute),
             socket_open_rate: UserRate::new(options.socket_opens_per_minute),
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
             origin: AllowedOrigin::new(options.public_url.as_ref()),
@@ -267,6 +269,19 @@ impl App {
             RoomsInUse { rooms: in_use.into(), online: Arc::new(online) }
         };
         self.rooms_in_use.get_detached(&self.tasks, ask).await.map_err(HttpError::Task)
+    }
+
+    /// Counts a list that a user reads.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::TooManyLists`] if the user reads lists too fast.
+    pub(crate) fn count_list(&self, user: &Username) -> Result<(), HttpError> {
+        let counted = self.list_rate.count(user, std::time::Instant::now());
+        counted.map_err(|retry_after_seconds| {
+            self.metrics.limit_refused("lists_per_minute");
+            HttpError::TooManyLists { retry_after_seconds }
+        })
     }
 
     /// All open rooms. They are read and sorted for all callers, at most once a second, and

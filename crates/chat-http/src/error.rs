@@ -62,6 +62,8 @@ pub(crate) enum HttpError {
     TooManyChanges { retry_after_seconds: u64 },
     #[error("too many searches, please try again later")]
     TooManySearches { retry_after_seconds: u64 },
+    #[error("too many requests for lists, please try again later")]
+    TooManyLists { retry_after_seconds: u64 },
     #[error("too many reports, please try again later")]
     ReportsTooOften { retry_after_seconds: u64 },
     #[error("too many files, please try again later")]
@@ -325,6 +327,7 @@ impl HttpError {
             | Self::TooManyRegistrations { .. }
             | Self::TooManyChanges { .. }
             | Self::TooManySearches { .. }
+            | Self::TooManyLists { .. }
             | Self::ReportsTooOften { .. }
             | Self::TooManyAccounts
             | Self::TooManySocketOpens { .. }
@@ -403,6 +406,7 @@ impl HttpError {
             | Self::TooManyRegistrations { retry_after_seconds, .. }
             | Self::TooManyChanges { retry_after_seconds }
             | Self::TooManySearches { retry_after_seconds }
+            | Self::TooManyLists { retry_after_seconds }
             | Self::ReportsTooOften { retry_after_seconds }
             | Self::UploadsTooOften { retry_after_seconds }
             | Self::TooManySocketOpens { retry_after_seconds } => {

@@ -35,6 +35,9 @@ pub struct HttpOptions {
     /// The searches that a user may make in a minute; as many at once. More are answered with
     /// 429.
     pub searches_per_minute: u32,
+    /// The lists (of rooms, users, members and reactions) that a user may read in a minute; as
+    /// many at once. More are answered with 429.
+    pub lists_per_minute: u32,
     /// The reports of messages that a user may make or change in a minute; as many at once.
     /// More are answered with 429.
     pub reports_per_minute: u32,
@@ -186,6 +189,8 @@ impl Default for HttpOptions {
             // Somebody who types causes about two in a second.
             searches_per_minute: 120,
             reports_per_minute: 20,
+            // A page reads some when it opens and a few for each change of rooms.
+            lists_per_minute: 1200,
             socket_opens_per_minute: 1200,
             search_wait: Duration::from_secs(2),
             shards: ShardOptions::default(),

@@ -16,9 +16,7 @@ pub(super) fn message_rate(text: &str) -> Result<Option<RateLimit>, String> {
         Some(RateLimit { burst, per_second })
     });
     numbers.map(Some).ok_or_else(|| {
-        format!(
-            "must be off, or two numbers from 1 to {RATE_MAX}, such as 60,10 (burst, messages per second)"
-        )
+        format!("must be off, or two numbers from 1 to {RATE_MAX}, such as 60,10 (burst, per second)")
     })
 }
 

@@ -159,3 +159,24 @@ fn opening_connections_of_v1_counts_as_joining() {
     let alice = scenario.open("alice", "kitchen");
     assert_eq!([bob, alice].map(|client| scenario.close_code(client)), [None, None]);
 }
+
+/// The contract wants one notice for each join and each leave, so the joins are what is bounded.
+#[test]
+fn a_user_who_opens_and_closes_in_a_loop_causes_a_bounded_number_of_notices() {
+    let mut scenario =
+        Scenario::with(|options| options.join_rate = Some(RateLimit { burst: 50, per_second: 2 }));
+    let bob = scenario.open("bob", "kitchen");
+    scenario.received(bob);
+    let mut opened = 0;
+    for _ in 0..60 {
+        for _ in 0..20 {
+            let alice = scenario.open("alice", "kitchen");
+            opened += usize::from(scenario.close_code(alice).is_none());
+            scenario.disconnect(alice);
+        }
+        scenario.pass(1_000);
+    }
+    let notices = scenario.received(bob).len();
+    assert!((100..=170).contains(&opened), "{opened} of 1,200 were opened in a minute");
+    assert_eq!(notices, 2 * opened);
+}

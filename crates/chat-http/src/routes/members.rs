@@ -13,6 +13,7 @@ use crate::error::HttpError;
 /// A page of the members of a room, for every user who may read it.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let (call, request) = RoomCall::check(call).await?;
+    call.app.count_list(&call.by.user)?;
     let ListQuery { after, limit } = ListQuery::parse(request.uri().query().unwrap_or_default())?;
     if call.access.info.is_none() && !call.is_in_use().await? {
         return Err(ChangeRefused::NoRoom.into());

@@ -168,6 +168,9 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         HttpError::TooManySearches { .. } => {
             ("TooManySearches", "The user searches too often: try again after `Retry-After` seconds.")
         }
+        HttpError::TooManyLists { .. } => {
+            ("TooManyLists", "The user reads lists too often: try again after `Retry-After` seconds.")
+        }
         HttpError::TooManySocketOpens { .. } => (
             "TooManySocketOpens",
             "The user opens WebSockets too fast: try again after `Retry-After` seconds.",
@@ -289,6 +292,7 @@ fn errors() -> Vec<HttpError> {
         HttpError::TooManyAccounts,
         HttpError::TooManyChanges { retry_after_seconds: 1 },
         HttpError::TooManySearches { retry_after_seconds: 1 },
+        HttpError::TooManyLists { retry_after_seconds: 1 },
         HttpError::ReportsTooOften { retry_after_seconds: 1 },
         HttpError::TooManySocketOpens { retry_after_seconds: 1 },
         HttpError::UserNotFound,

@@ -27,6 +27,7 @@ use crate::signed_in::SignedIn;
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
+    app.count_list(&me.user)?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default(), app.options.rooms_max)?;
     let open = app.open_rooms().await?;
     let own = app.own_rooms(&me.user, &open).await?;

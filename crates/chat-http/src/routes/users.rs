@@ -53,7 +53,8 @@ pub(super) async fn user(call: Call) -> Result<Response<Body>, HttpError> {
 /// A page of the directory, or the named users.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    SignedIn::check(&app, request.headers()).await?;
+    let me = SignedIn::check(&app, request.headers()).await?;
+    app.count_list(&me.user)?;
     let query = ListQuery::parse(request.uri().query().unwrap_or_default())?;
     let users = &app.parts.users;
     let (found, next) = match query {

@@ -30,6 +30,27 @@ async fn found(chat: &Chat, cookie: &str, q: &str, rest: &str) -> Vec<u64> {
     answer["results"].as_array().unwrap().iter().map(|found| found["seq"].as_u64().unwrap()).collect()
 }
 
+/// Lists of all kinds cost one user's rate, and nobody else's.
+#[tokio::test]
+async fn lists_have_a_rate_for_each_user() {
+    let chat = Chat::with(|options| options.lists_per_minute = 4).await;
+    let [alice, bob] = [chat.sign_in("alice").await, chat.sign_in("bob").await];
+    let room = chat.create_room(&alice, serde_json::json!({ "title": "Lists" })).await;
+    let members = format!("/api/rooms/{room}/members");
+    let reactions = format!("/api/reactions?room={room}&seq=1");
+    let paths = ["/api/rooms", "/api/users", members.as_str(), reactions.as_str()];
+    for path in paths {
+        assert_ne!(chat.get(path, &alice).await.status, 429, "{path}");
+    }
+    for path in paths {
+        let refused = chat.get(path, &alice).await;
+        assert_eq!(refused.status, 429, "{path}");
+        assert!(refused.header("retry-after").is_some_and(|after| after.parse::<u64>().is_ok()), "{path}");
+    }
+    assert_eq!(chat.get("/api/rooms", &bob).await.status, 200);
+    assert_eq!(chat.get("/api/me", &alice).await.status, 200);
+}
+
 #[tokio::test]
 async fn messages_are_found_by_their_words() {
     let chat = Chat::start().await;
