@@ -12,6 +12,7 @@ mod invites;
 mod json;
 mod members;
 mod password;
+mod picture;
 #[cfg(test)]
 mod published;
 mod query;

@@ -1,44 +1,21 @@
 //! `PUT` and `DELETE /api/me/avatar`
 
 use chat_core::Username;
-use chat_pictures::PictureFor;
-use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
 
 use super::call::Call;
-use super::register::OTHER_FIELDS_MAX_BYTES;
+use super::picture::{self, SentPicture};
 use super::users::Profile;
 use crate::answer::{self, Body};
 use crate::app::App;
-use crate::avatar::{AvatarError, Picture};
-use crate::body::RequestBody;
+use crate::avatar::Picture;
 use crate::error::HttpError;
-use crate::form;
 use crate::signed_in::SignedIn;
 
 /// Gives the user another picture, under the limits and in the queue of registrations.
 pub(super) async fn put(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let (head, body) = request.into_parts();
-    let mut body = RequestBody::new(body, &app.options);
-    let received = async {
-        let me = SignedIn::check(&app, &head.headers).await?;
-        let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
-        let avatar = form::read_picture("avatar", &head.headers, &mut body, &app.avatars, max_bytes).await?;
-        Ok((me.user, avatar))
-    };
-    let (user, avatar) = match received.await {
-        Ok(received) => received,
-        Err(error) => {
-            // A client that sent `Expect: 100-continue` may not have sent the body.
-            if !head.headers.contains_key(EXPECT) {
-                body.discard().await;
-            }
-            return Err(error);
-        }
-    };
-    let turn = app.pictures.turn(PictureFor::User(user.as_str())).await.map_err(AvatarError::from)?;
-    let picture = avatar.picture(turn).await?;
+    let (user, picture) = picture::receive(&app, request, SentPicture::Avatar).await?;
     replace(app, user, Some(picture)).await
 }
 

@@ -1,21 +1,17 @@
 //! `GET` and `PATCH /api/server`, and the logo of the server
 
 use chat_core::parse_room_title;
-use chat_pictures::PictureFor;
 use chat_shard::now_ms;
 use chat_store::ProfileField;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPECT, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::call::{Call, fixed};
-use super::register::OTHER_FIELDS_MAX_BYTES;
+use super::picture::{self, SentPicture};
 use super::{administrator, json};
 use crate::answer::{self, Body, Nothing};
-use crate::avatar::AvatarError;
-use crate::body::RequestBody;
 use crate::error::HttpError;
-use crate::form;
 use crate::options::{Accent, HttpOptions, Registration, parse_welcome};
 use crate::profile::Logo;
 
@@ -146,27 +142,7 @@ pub(super) async fn logo(call: Call) -> Result<Response<Body>, HttpError> {
 /// Gives the server another logo, under the limits of avatars.
 pub(super) async fn put_logo(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, .. } = call;
-    let (head, body) = request.into_parts();
-    let mut body = RequestBody::new(body, &app.options);
-    let received = async {
-        let me = administrator::check(&app, &head.headers).await?;
-        let max_bytes = app.options.avatar_max_bytes + OTHER_FIELDS_MAX_BYTES;
-        let logo = form::read_picture("logo", &head.headers, &mut body, &app.avatars, max_bytes).await?;
-        Ok((me.user, logo))
-    };
-    let (user, logo) = match received.await {
-        Ok(received) => received,
-        Err(error) => {
-            // A client that sent `Expect: 100-continue` may not have sent the body.
-            if !head.headers.contains_key(EXPECT) {
-                body.discard().await;
-            }
-            return Err(error);
-        }
-    };
-    let turn = app.pictures.turn(PictureFor::User(user.as_str())).await.map_err(AvatarError::from)?;
-    let picture = logo.picture(turn).await?;
-    administrator::check(&app, &head.headers).await?;
+    let (user, picture) = picture::receive(&app, request, SentPicture::Logo).await?;
     let written = Logo::written(picture.webp());
     let fields = [(ProfileField::Logo, Some(written.as_str()))];
     app.parts.administration.set_server_profile(&fields, Some(&user), now_ms()).await?;
