@@ -4,14 +4,11 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::path::PathBuf;
 
-use chat_core::{
-    FileId, ReservedNames, RoomTextError, SecretHash, SessionId, Username, parse_room_description,
-};
-use chat_store::{AuditAction, NewBan, NewPasswordLink, NewUser, RoleChange, StoreError, Stores, User};
+use chat_core::{ReservedNames, RoomTextError, SessionId, Username, parse_room_description};
+use chat_store::{AuditAction, NewBan, NewUser, RoleChange, StoreError, Stores, User};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::address::page_url;
 use crate::clock::now_ms;
@@ -321,15 +318,12 @@ impl Context {
             .into());
         }
         let user = found.name;
-        // 128 random bits in base64url, as in the id of a file.
-        let secret = FileId::from_bytes(rand::random());
-        let hash = SecretHash::from_bytes(Sha256::digest(secret.as_str()).into());
         let now = now_ms();
-        let link = NewPasswordLink { user, secret: hash, expires_at_ms: now + PASSWORD_LINK_MS };
+        let (link, secret) = chat_http::new_password_link(user, now);
         if !self.stores.administration.create_password_link(&link, None, now).await? {
             return Err("the account was removed meanwhile".into());
         }
-        let (name, page, secret) = (shown(&link.user), &self.page, secret.as_str());
+        let (name, page) = (shown(&link.user), &self.page);
         Ok(format!("With this link, {name} sets a password once in 24 hours:\n{page}/password/{secret}\n")
             .into())
     }
@@ -374,8 +368,6 @@ fn new_name(name: &str) -> Result<Username, Box<dyn Error>> {
 
 /// Accounts in one query.
 const USERS_AT_ONCE: usize = 1_000;
-/// How long a link that sets a password is good.
-const PASSWORD_LINK_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// When the account was created; `None` for accounts of the original without a
 /// time.

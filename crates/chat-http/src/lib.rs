@@ -100,4 +100,5 @@ pub use options::{
     Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidContact, InvalidPublicUrl, InvalidWelcome,
     PublicUrl, Registration, RegistrationLimits, SecurityContact, parse_welcome,
 };
+pub use secret::new_password_link;
 pub use server::{Server, StartError};

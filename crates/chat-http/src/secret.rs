@@ -1,6 +1,7 @@
 //! Secrets in links: of invitations, and of links that set a password.
 
-use chat_core::SecretHash;
+use chat_core::{SecretHash, Username};
+use chat_store::NewPasswordLink;
 use sha2::{Digest as _, Sha256};
 
 use crate::hex;
@@ -24,6 +25,16 @@ impl Secret {
         hash(&self.0)
     }
 }
+
+/// A new link with which a user sets a password once, within 24 hours; and its secret, which is
+/// the last part of its path: `/password/<secret>`.
+pub fn new_password_link(user: Username, now_ms: u64) -> (NewPasswordLink, String) {
+    let secret = Secret::random();
+    let expires_at_ms = now_ms + PASSWORD_LINK_LIFETIME_MS;
+    (NewPasswordLink { user, secret: secret.hash(), expires_at_ms }, secret.0)
+}
+
+const PASSWORD_LINK_LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The hash of the text in a link.
 pub(crate) fn hash(secret: &str) -> SecretHash {

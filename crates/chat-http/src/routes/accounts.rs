@@ -5,7 +5,7 @@
 use chat_auth::{HashFor, Password};
 use chat_core::{RoomTextError, Username, parse_room_description};
 use chat_shard::now_ms;
-use chat_store::{NewPasswordLink, RoleChange};
+use chat_store::RoleChange;
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::answer::{self, Body, Nothing};
 use crate::app::App;
 use crate::error::HttpError;
 use crate::percent;
-use crate::secret::{self, Secret};
+use crate::secret;
 
 /// The user whom a part of a path names.
 pub(super) fn named(part: &str) -> Result<Username, HttpError> {
@@ -82,24 +82,19 @@ pub(super) async fn create_password_link(call: Call) -> Result<Response<Body>, H
     let Call { app, request, part, .. } = call;
     let me = administrator::check(&app, request.headers()).await?;
     let user = named(&part)?;
-    let secret = Secret::random();
     let now = now_ms();
-    let link =
-        NewPasswordLink { user, secret: secret.hash(), expires_at_ms: now + PASSWORD_LINK_LIFETIME_MS };
+    let (link, secret) = secret::new_password_link(user, now);
     if !app.parts.administration.create_password_link(&link, Some(&me.user), now).await? {
         return Err(no_password(&app, &link.user).await?);
     }
     tracing::warn!(user = link.user.as_str(), by = me.user.as_str(), "made a link that sets a password");
     let link = OneTimeLink {
-        url: app.link(&format!("/password/{}", secret.as_str())),
-        secret: secret.as_str().to_owned(),
+        url: app.link(&format!("/password/{secret}")),
+        secret,
         expires: link.expires_at_ms / 1000,
     };
     Ok(answer::json(StatusCode::CREATED, &link))
 }
-
-/// How long a link that sets a password can be used: 24 hours.
-const PASSWORD_LINK_LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The secret of a link, and the password that it sets.
 #[derive(Deserialize)]
