@@ -313,7 +313,7 @@ async fn a_banned_user_is_out_until_the_ban_ends(mut operator: Operator) {
     assert_eq!(operator.login("bob", PASSWORD).await, 200);
     let printed = operator.done(&["password-link", "bob"], "").await;
     let link = printed.lines().nth(1).unwrap();
-    assert_eq!(link.rsplit_once("/password/").unwrap().1.len(), 22, "{printed}");
+    assert_eq!(link.rsplit_once("/password/").unwrap().1.len(), 32, "{printed}");
 
     let audit = async |arguments: &[&str]| {
         let mut command = operator.server.command();

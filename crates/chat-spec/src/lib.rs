@@ -30,6 +30,10 @@ pub fn tidy(schema: &mut Value) {
             if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 fields.remove("format");
             }
+            // The schema of a field that may be missing has no `null` below.
+            if fields.get("default").is_some_and(Value::is_null) {
+                fields.remove("default");
+            }
             if let Some(Value::String(text)) = fields.get_mut("description") {
                 // Without the line breaks of the source.
                 *text = text.split_whitespace().collect::<Vec<_>>().join(" ");

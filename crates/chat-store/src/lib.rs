@@ -73,9 +73,11 @@ pub mod test_postgres;
 mod url;
 
 pub use administration::{
-    AUDIT_MAX, AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn,
-    INVITES_MAX, Invite, InvitesOf, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport,
-    OPEN_REPORTS_MAX, ProfileField, REPORTS_MAX, Report, ReportState, ReportsOf, ServerProfile,
+    AUDIT_MAX, AUDIT_OF_ADMINISTRATOR_MAX, AUDIT_OF_USER_MAX, AdministrationRepository, AuditAction,
+    AuditEntry, Ban, BanRefused, DONE_REPORTS_MAX, DONE_REPORTS_OF_USER_MAX, Deletion, DeletionTurn,
+    INVITES_MAX, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf,
+    NewBan, NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, Report, ReportState,
+    ReportsOf, ServerProfile,
 };
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use error::StoreError;

@@ -14,13 +14,14 @@ use chat_core::{
 };
 use uuid::Uuid;
 
-use crate::administration::{Administration, room_changed};
+use crate::administration::audit::Part;
+use crate::administration::{Administration, NewAudit, room_changed};
 use crate::directory::Listing;
 use crate::retention::Cut;
 use crate::{
-    EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention, RoleChange,
-    RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session, SessionRepository,
-    StoreError, StoreFuture, TrimPosition, Trimmed, User, UserRepository,
+    EventLog, FileRepository, Invite, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention,
+    RoleChange, RoomRepository, SESSIONS_LISTED_MAX, SearchIndex, SearchPage, SearchQuery, Session,
+    SessionRepository, StoreError, StoreFuture, TrimPosition, Trimmed, User, UserRepository,
 };
 
 /// A store of users, sessions and the log in the memory of this process, for embedders
@@ -113,22 +114,52 @@ impl Inner {
             && role.is_none()
         {
             let found = self.administration.find_invite(invite, now_ms);
-            if found.is_none_or(|found| found.room.as_ref() != Some(room)) {
+            let is_closed = kept.is_some_and(|kept| kept.info.access == Access::Closed);
+            let was_removed = || match wanted {
+                WantedChange::Accept { user, .. } => is_closed && self.administration.was_removed(room, user),
+                _ => false,
+            };
+            if found.is_none_or(|found| found.room.as_ref() != Some(room)) || was_removed() {
                 return Err(ChangeRefused::NoInvite);
             }
         }
-        let audit = room_changed(wanted, kept.map(|kept| &*kept.info), role, now_ms);
+        let before = kept.map(|kept| Arc::clone(&kept.info));
+        let audit = room_changed(wanted, before.as_deref(), role, now_ms);
         let users = &self.users;
         let changes = self.history.change(wanted, now_ms, |name| users.contains_key(name))?;
         match wanted {
             WantedChange::Accept { invite, .. } if role.is_none() => self.administration.use_invite(invite),
-            WantedChange::Remove { user, .. } => self.administration.withdraw_invites(user, room),
+            WantedChange::Put { user, .. } => self.administration.forget_removal(room, user),
+            WantedChange::Remove { user, by, .. } => {
+                if *user != by.user && role.is_some() {
+                    self.administration.remember_removal(room, user);
+                }
+                let is_theirs = |invite: &Invite| invite.by == *user && invite.room.as_ref() == Some(room);
+                self.administration.withdraw_invites(is_theirs);
+            }
+            WantedChange::Change { patch, .. } if patch.access == Some(Access::Closed) => {
+                let Self { administration, history, .. } = self;
+                let is_strangers = |invite: &Invite| {
+                    invite.room.as_ref() == Some(room) && history.access(&invite.by, room).role.is_none()
+                };
+                administration.withdraw_invites(is_strangers);
+            }
             _ => {}
         }
         if let Some(audit) = audit {
-            self.administration.note(audit);
+            self.note(audit);
         }
         Ok(changes)
+    }
+
+    /// Writes an entry of the audit log.
+    fn note(&mut self, new: NewAudit<'_>) {
+        let by_administrator = new.by.is_none_or(|by| self.administrators.contains_key(by));
+        let part = match by_administrator || new.action.needs_administrator() {
+            true => Part::Administration,
+            false => Part::Moderation,
+        };
+        self.administration.note(part, new);
     }
 
     fn check_new_name(&self, name: &Username) -> Result<(), StoreError> {
@@ -143,6 +174,7 @@ impl Inner {
 
     fn create(&mut self, user: &NewUser) {
         let NewUser { name, password_hash, avatar, created_at_ms } = user.clone();
+        self.administration.drop_links_of(&name);
         self.skeletons.extend(Skeleton::of(name.as_str()).keys().map(str::to_owned));
         self.names.insert(name.clone());
         self.by_folded_case.insert(name.folded_case(), name.clone());
@@ -169,6 +201,8 @@ impl UserRepository for MemoryStore {
             if !inner.names.contains(&user.name) {
                 inner.check_new_name(&user.name)?;
             }
+            inner.administration.forget_user(&user.name);
+            inner.administration.unban(&user.name);
             inner.create(user);
             Ok(())
         })
@@ -215,6 +249,7 @@ impl UserRepository for MemoryStore {
             let user = inner.users.get_mut(change.user).filter(|user| user.password_hash == change.old);
             let Some(user) = user else { return Ok(None) };
             change.new.clone_into(&mut user.password_hash);
+            inner.administration.drop_links_of(change.user);
             let is_ended =
                 |id: &SessionId, session: &mut Session| session.user == *change.user && id != change.kept;
             Ok(Some(inner.sessions.extract_if(is_ended).map(|(id, _)| id).collect()))
@@ -253,6 +288,7 @@ impl UserRepository for MemoryStore {
             inner.administrators.remove(name);
             inner.history.set_administrator(name, false);
             inner.history.remove_from_rooms(name);
+            inner.administration.forget_user(name);
             Ok(())
         })
     }

@@ -118,6 +118,11 @@ pub(crate) mod lost {
         many: "entries of the audit log",
         sql: "SELECT count(*) FROM audit",
     };
+    pub(crate) const REMOVALS: Counted = Counted {
+        one: "removal of a member",
+        many: "removals of members",
+        sql: "SELECT count(*) FROM removed_members",
+    };
     pub(crate) const REPLIES: Counted = Counted {
         one: "reference of a reply to its message",
         many: "references of replies to their messages",

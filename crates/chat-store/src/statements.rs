@@ -30,6 +30,9 @@ pub(crate) trait Statements: Send {
     const PAGES: Pages;
     /// The banned users among these names in JSON.
     const BANNED: &'static str;
+    /// Locks what a user has made until the end of the transaction; `None` where one
+    /// transaction writes at a time.
+    const LOCK_USER: Option<&'static str>;
     /// Whether those take the limit of bytes.
     const LIMITS_BYTES: bool;
 

@@ -8,15 +8,15 @@ mod common;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use chat_core::{Access, FilesUsage, Level, Outcome, Role, SecretHash};
+use chat_core::{Access, ChangeRefused, FilesUsage, Level, Outcome, Role, SecretHash, WantedChange};
 use chat_store::{
     Backup, DatabaseUrl, ExistingData, LogPosition, NONCES_KEPT_MS, NewBan, NewInvite, NewPasswordLink,
     NewReport, ProfileField, ReportsOf, RestoreTarget, Retention, TrimPosition, migrations,
 };
 use common::{
-    OldDatabase, TestStore, WithNonce as _, archive, checked, create, delete, draft, duplicate, edit,
-    file_id, leave, mention, name, pair, private, put, react, reply, room, room_name, stored, unreact,
-    with_files,
+    OldDatabase, TestStore, WithNonce as _, archive, checked, close, create, delete, draft, duplicate, edit,
+    file_id, leave, mention, name, pair, private, put, react, remove, reply, room, room_name, stored,
+    unreact, with_files,
 };
 
 /// Writes a backup of a database that a store uses.
@@ -169,12 +169,15 @@ async fn administration_moves_between_databases() {
             id: "id".into(),
             secret: secret(1),
             by: alice.clone(),
-            room: Some(room_name("kitchen")),
+            room: Some(room_name("cellar")),
             uses_max: None,
             created_at_ms: 2,
             expires_at_ms: Some(1000),
         };
-        assert!(administration.create_invite(&invite).await.unwrap());
+        from.change(&create("cellar", Access::Open, "alice", &["carol"])).await.unwrap();
+        from.change(&close("cellar", "alice")).await.unwrap();
+        administration.create_invite(&invite).await.unwrap().unwrap();
+        from.change(&remove("cellar", "alice", "carol")).await.unwrap();
         let ban = NewBan {
             user: name("bob"),
             reason: "spam".into(),
@@ -192,12 +195,14 @@ async fn administration_moves_between_databases() {
         let described = async |store: &TestStore| {
             let administration = &store.administration;
             format!(
-                "{:?} {:?} {:?} {:?} {:?} {:?}",
+                "{:?} {:?} {:?} {:?} {:?}",
                 administration.server_profile().await.unwrap(),
-                administration.find_invite(&secret(1), 10).await.unwrap(),
                 administration.bans(None, 9).await.unwrap(),
                 administration.deletions(9).await.unwrap(),
-                administration.reports(ReportsOf::Everywhere, None, None, 9).await.unwrap(),
+                administration
+                    .reports(ReportsOf::Everywhere { reader: &alice }, None, None, 9)
+                    .await
+                    .unwrap(),
                 administration.audit(None, 9).await.unwrap(),
             )
         };
@@ -208,8 +213,14 @@ async fn administration_moves_between_databases() {
             let store = restore(&file, target, folder.path()).await;
             assert_eq!(described(&store).await, expected);
             let administration = &store.administration;
-            // A link that was used since must not be good again.
+            // A link that was used or withdrawn since must not be good again.
             assert_eq!(administration.find_password_link(&secret(2), 10).await.unwrap(), None);
+            assert_eq!(administration.find_invite(&secret(1), 10).await.unwrap(), None);
+            assert!(administration.create_invite(&invite).await.unwrap().is_ok());
+            // A member who was removed stays away.
+            let (room, user) = (room_name("cellar"), name("carol"));
+            let accept = WantedChange::Accept { room, user, invite: secret(1) };
+            assert_eq!(store.change(&accept).await, Err(ChangeRefused::NoInvite));
             // Ids go on.
             let next = administration.create_report(&NewReport { seq: 2, ..report.clone() }).await.unwrap();
             assert_eq!(next, Some(id + 1));

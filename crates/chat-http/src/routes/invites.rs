@@ -1,13 +1,13 @@
 //! Invitations: `/api/invites` and `/api/join/<secret>`
 
-use chat_core::{ChangeRefused, RoomName, Username, WantedChange};
+use chat_core::{ChangeRefused, Role, RoomName, Username, WantedChange};
 use chat_shard::{ChangeError, now_ms};
-use chat_store::{Invite, InvitesOf, NewInvite};
+use chat_store::{INVITES_MAX, Invite, InvitePosition, InviteRefused, InvitesOf, NewInvite};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::{administrator, json, room_call};
+use super::{administrator, json, query, room_call};
 use crate::answer::{self, Body, Nothing};
 use crate::app::App;
 use crate::error::HttpError;
@@ -21,9 +21,11 @@ use crate::signed_in::SignedIn;
 pub(super) struct InviteOrder {
     /// How often it can be used: 1 to 10,000. Without it, any number of times.
     #[serde(default)]
+    #[cfg_attr(test, schemars(range(min = 1, max = 10_000)))]
     uses: Option<u64>,
     /// After how many days it ends: 1 to 365. Without it, after 7.
     #[serde(default)]
+    #[cfg_attr(test, schemars(range(min = 1, max = 365)))]
     days: Option<u64>,
     /// The room that it makes its users members of. Without it, the invitation is for an
     /// account only, which needs an administrator.
@@ -63,22 +65,15 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
         created_at_ms: now,
         expires_at_ms: Some(now + days * DAY_MS),
     };
-    if !app.parts.administration.create_invite(&invite).await? {
-        return Err(HttpError::TooManyInvites);
-    }
+    app.parts.administration.create_invite(&invite).await?.map_err(|refused| match refused {
+        InviteRefused::Forbidden => ChangeRefused::Forbidden.into(),
+        InviteRefused::TooMany { .. } => HttpError::TooManyInvites,
+    })?;
+    let NewInvite { id, by, room, uses_max, created_at_ms, expires_at_ms, .. } = invite;
     let made = NewlyMade {
         url: app.link(&format!("/join/{}", secret.as_str())),
         secret: secret.as_str().to_owned(),
-        invite: ListedInvite {
-            id: invite.id,
-            by: invite.by.as_str().to_owned(),
-            room: invite.room.map(|room| room.as_str().to_owned()),
-            title,
-            uses: invite.uses_max,
-            used: 0,
-            created: invite.created_at_ms / 1000,
-            expires: invite.expires_at_ms.map(|at| at / 1000),
-        },
+        invite: Invite { id, by, room, uses_max, used: 0, created_at_ms, expires_at_ms, title }.into(),
     };
     Ok(answer::json(StatusCode::CREATED, &made))
 }
@@ -149,60 +144,108 @@ struct ListedInvite {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct InviteList {
-    /// The invitations that can be used, the newest first, at most 200.
+    /// The invitations that can be used, at most 200: those of the user who asks, and then
+    /// those of others; each the newest first.
     invites: Vec<ListedInvite>,
+    /// The value of `after` for the next page. Opaque; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
-/// Lists the invitations that can be used: those of the user who asks; for administrators,
-/// of everybody.
-pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
-    let Call { app, request, .. } = call;
-    let me = SignedIn::check(&app, request.headers()).await?;
-    let is_administrator = administrator::is_administrator(&app, &me).await?;
-    let of = if is_administrator { InvitesOf::Everybody } else { InvitesOf::User(&me.user) };
-    let found = app.parts.administration.invites(of, now_ms(), LISTED_MAX).await?;
-    let mut invites = Vec::with_capacity(found.len());
-    for invite in found {
-        // The title of a closed room is for its members.
-        let title = match &invite.room {
-            Some(room) => match room_call::access(&app, &me, room).await {
-                Ok(access) => access.info.map(|info| info.title.clone()),
-                Err(HttpError::NotMember) if invite.by != me.user => continue,
-                Err(HttpError::NotMember) => None,
-                Err(error) => return Err(error),
-            },
-            None => None,
-        };
-        invites.push(ListedInvite {
+impl From<Invite> for ListedInvite {
+    fn from(invite: Invite) -> Self {
+        Self {
             id: invite.id,
             by: invite.by.as_str().to_owned(),
             room: invite.room.map(|room| room.as_str().to_owned()),
-            title,
+            title: invite.title,
             uses: invite.uses_max,
             used: invite.used,
             created: invite.created_at_ms / 1000,
             expires: invite.expires_at_ms.map(|at| at / 1000),
-        });
+        }
     }
-    Ok(answer::json(StatusCode::OK, &InviteList { invites }))
 }
 
-/// The most invitations in a list.
-const LISTED_MAX: usize = 200;
+/// A page of the invitations that can be used: those of the user who asks, and behind them, for
+/// administrators, those of others; with `room`, all to that room, for its moderators and
+/// administrators.
+pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
+    let Call { app, request, .. } = call;
+    let me = SignedIn::check(&app, request.headers()).await?;
+    let (mut room, mut after) = (None, None);
+    for parameter in query::parameters(request.uri().query().unwrap_or_default()) {
+        let (key, value) = parameter?;
+        match key {
+            "room" => room = Some(RoomName::parse(&value)?),
+            "after" => after = Some(position(&value)?),
+            _ => {}
+        }
+    }
+    app.count_list(&me.user)?;
+    let administration = &app.parts.administration;
+    let now = now_ms();
+    let mut found = Vec::new();
+    // One more than in a page shows whether there is another page.
+    if let Some(room) = &room {
+        let access = room_call::access(&app, &me, room).await?;
+        if access.info.is_none() {
+            return Err(ChangeRefused::NoRoom.into());
+        }
+        if access.role != Some(Role::Moderator) && !access.is_administrator {
+            return Err(ChangeRefused::Forbidden.into());
+        }
+        let of = InvitesOf::Room(room);
+        found = administration.invites(of, after.as_ref(), now, LISTED_MAX + 1).await?;
+    } else {
+        if after.is_none() {
+            found = administration.invites(InvitesOf::User(&me.user), None, now, INVITES_MAX).await?;
+        }
+        if administrator::is_administrator(&app, &me).await? {
+            let (of, max) = (InvitesOf::Others { reader: &me.user }, LISTED_MAX + 1 - found.len());
+            found.extend(administration.invites(of, after.as_ref(), now, max).await?);
+        }
+    }
+    let has_more = found.len() > LISTED_MAX;
+    found.truncate(LISTED_MAX);
+    let next = found.last().filter(|_| has_more).map(|last| format!("{}.{}", last.created_at_ms, last.id));
+    let invites = found.into_iter().map(ListedInvite::from).collect();
+    Ok(answer::json(StatusCode::OK, &InviteList { invites, next }))
+}
 
-/// Withdraws an invitation: one's own; administrators, any.
+/// The most invitations in a page: more than a user may have.
+const LISTED_MAX: usize = 200;
+const _: () = assert!(INVITES_MAX < LISTED_MAX);
+
+/// Parses the `next` of an earlier page.
+fn position(value: &str) -> Result<InvitePosition, HttpError> {
+    let (created_at_ms, id) = value.split_once('.').ok_or(HttpError::After)?;
+    let created_at_ms = query::id(created_at_ms).map_err(|_| HttpError::After)?;
+    Ok(InvitePosition { created_at_ms, id: id.to_owned() })
+}
+
+/// Withdraws an invitation: one's own; moderators, those to their rooms; administrators, any.
 pub(super) async fn remove(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, request, part, .. } = call;
     let me = SignedIn::check(&app, request.headers()).await?;
+    room_call::count_change(&app, &me.user)?;
     let administration = &app.parts.administration;
     let found = administration.invite(&part, now_ms()).await?.ok_or(HttpError::SecretNotFound)?;
-    if found.by != me.user && !administrator::is_administrator(&app, &me).await? {
-        return Err(HttpError::SecretNotFound);
-    }
-    if !administration.delete_invite(&part, Some(&me.user), now_ms()).await? {
+    let may_withdraw = found.by == me.user
+        || moderates(&app, &me, found.room.as_ref()).await?
+        || administrator::is_administrator(&app, &me).await?;
+    if !may_withdraw || !administration.delete_invite(&part, Some(&me.user), now_ms()).await? {
         return Err(HttpError::SecretNotFound);
     }
     Ok(answer::json(StatusCode::OK, &Nothing {}))
+}
+
+/// Whether a user is a moderator of the room of an invitation.
+async fn moderates(app: &App, me: &SignedIn, room: Option<&RoomName>) -> Result<bool, HttpError> {
+    match room {
+        Some(room) => room_call::moderates(app, me, room).await,
+        None => Ok(false),
+    }
 }
 
 /// Who invites, and where to.
@@ -224,10 +267,7 @@ pub(super) async fn show(call: Call) -> Result<Response<Body>, HttpError> {
     let Call { app, part, .. } = call;
     let invite = find(&app, &part).await?;
     let title = match &invite.room {
-        Some(room) => {
-            let room = app.parts.rooms.find_room(room).await?;
-            room.ok_or(HttpError::SecretNotFound)?.info.title.clone()
-        }
+        Some(_) => invite.title.ok_or(HttpError::SecretNotFound)?,
         None => app.profile().await?.title.clone(),
     };
     let inviter = app.parts.users.find_user(&invite.by).await?;

@@ -1,11 +1,12 @@
 //! Reports of messages: `/api/reports`
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat_core::{Entry, MessagesFrom, PageLimits, Pair, Role, RoomName, Topic, Username};
+use chat_core::{Entry, MessagesFrom, PageLimits, Pair, RoomName, Topic, Username};
 use chat_shard::now_ms;
-use chat_store::{NewReport, Report, ReportState, ReportsOf};
+use chat_store::{ListedReport, NewReport, Report, ReportState, ReportsOf};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,7 @@ pub(super) async fn create(call: Call) -> Result<Response<Body>, HttpError> {
     if reason.is_empty() {
         return Err(HttpError::ReasonRequired);
     }
-    message(&app, &topic, order.seq).await?.ok_or(HttpError::MessageNotFound)?;
+    messages(&app, &topic, vec![order.seq]).await?.next().ok_or(HttpError::MessageNotFound)?;
     let report = NewReport { topic, seq: order.seq, reporter: me.user, reason, at_ms: now_ms() };
     let id = app.parts.administration.create_report(&report).await?.ok_or(HttpError::TooManyReports)?;
     Ok(answer::json(StatusCode::CREATED, &MadeReport { id }))
@@ -76,12 +77,19 @@ fn count(app: &App, me: &SignedIn) -> Result<(), HttpError> {
     counted.map_err(|retry_after_seconds| HttpError::ReportsTooOften { retry_after_seconds })
 }
 
-/// The message with a number, as it is now; `None` if there is none, or it was deleted.
-async fn message(app: &App, topic: &Topic, seq: u64) -> Result<Option<Arc<Entry>>, HttpError> {
-    let one = PageLimits { entries: 1, bytes: usize::MAX };
-    let page = app.parts.log.messages(topic, &MessagesFrom::Numbers(vec![seq]), one).await?;
-    let found = page.entries.into_iter().find(|entry| entry.seq == seq);
-    Ok(found.filter(|entry| entry.body.is_message() && !entry.body.is_deleted()))
+/// The messages with these numbers, as they are now, without deleted ones.
+async fn messages(
+    app: &App,
+    topic: &Topic,
+    mut numbers: Vec<u64>,
+) -> Result<impl Iterator<Item = Arc<Entry>> + use<>, HttpError> {
+    numbers.sort_unstable();
+    numbers.dedup();
+    let limits = PageLimits { entries: numbers.len(), bytes: usize::MAX };
+    let page = app.parts.log.messages(topic, &MessagesFrom::Numbers(numbers.clone()), limits).await?;
+    let is_shown = |entry: &Entry| entry.body.is_message() && !entry.body.is_deleted();
+    let wanted = move |entry: &Arc<Entry>| numbers.binary_search(&entry.seq).is_ok() && is_shown(entry);
+    Ok(page.entries.into_iter().filter(wanted))
 }
 
 /// A page of reports, the newest first: for moderators those of messages in their rooms, for
@@ -99,17 +107,18 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
             _ => {}
         }
     }
-    let is_administrator = administrator::is_administrator(&app, &me).await?;
-    let of = if is_administrator { ReportsOf::Everywhere } else { ReportsOf::ModeratedBy(&me.user) };
+    app.count_list(&me.user)?;
+    let of = match administrator::is_administrator(&app, &me).await? {
+        true => ReportsOf::Everywhere { reader: &me.user },
+        false => ReportsOf::ModeratedBy(&me.user),
+    };
     // One more shows whether there is another page.
     let mut found = app.parts.administration.reports(of, state, before, limit + 1).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| has_more).map(|report| report.id.to_string());
-    let mut reports = Vec::with_capacity(found.len());
-    for report in found {
-        reports.push(listed(&app, &me, report).await?);
-    }
+    let next = found.last().filter(|_| has_more).map(|listed| listed.report.id.to_string());
+    let shown = readable_messages(&app, &found).await?;
+    let reports = found.into_iter().map(|found| listed(found.report, &shown)).collect();
     Ok(answer::json(StatusCode::OK, &ReportList { reports, next }))
 }
 
@@ -117,49 +126,58 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
 pub(super) const LIMIT_MAX: usize = 50;
 const LIMIT_DEFAULT: usize = 50;
 
+/// The messages of reports that the reader may read: one query for each topic.
+async fn readable_messages(
+    app: &App,
+    found: &[ListedReport],
+) -> Result<BTreeMap<(Topic, u64), Arc<Entry>>, HttpError> {
+    let mut wanted = BTreeMap::<&Topic, Vec<u64>>::new();
+    for ListedReport { report, .. } in found.iter().filter(|listed| listed.is_readable) {
+        wanted.entry(&report.topic).or_default().push(report.seq);
+    }
+    let mut shown = BTreeMap::new();
+    for (topic, numbers) in wanted {
+        let messages = messages(app, topic, numbers).await?;
+        shown.extend(messages.map(|message| ((topic.clone(), message.seq), message)));
+    }
+    Ok(shown)
+}
+
 /// A report as its reader may see it: with the message, if the reader may read it.
-async fn listed(app: &App, me: &SignedIn, report: Report) -> Result<ListedReport, HttpError> {
-    let may_read = match &report.topic {
-        Topic::Room(room) => match room_call::access(app, me, room).await {
-            Ok(_) => true,
-            Err(HttpError::NotMember) => false,
-            Err(error) => return Err(error),
-        },
-        Topic::Pair(pair) => *pair.low() == me.user || *pair.high() == me.user,
-    };
-    let message = if may_read { message(app, &report.topic, report.seq).await? } else { None };
+fn listed(report: Report, shown: &BTreeMap<(Topic, u64), Arc<Entry>>) -> ShownReport {
+    let message = shown.get(&(report.topic.clone(), report.seq));
     let (room, between) = match &report.topic {
         Topic::Room(room) => (Some(room.as_str().to_owned()), None),
         Topic::Pair(pair) => (None, Some([pair.low(), pair.high()].map(|name| name.as_str().to_owned()))),
     };
-    Ok(ListedReport {
+    ShownReport {
         id: report.id,
         room,
         between,
         seq: report.seq,
-        from: message.as_ref().map(|message| message.from.as_str().to_owned()),
-        text: message.as_ref().map(|message| message.body.text().to_owned()),
+        from: message.map(|message| message.from.as_str().to_owned()),
+        text: message.map(|message| message.body.text().to_owned()),
         reporter: report.reporter.as_str().to_owned(),
         reason: report.reason,
         at: report.at_ms / 1000,
         state: report.state.into(),
         by: report.changed_by.map(|by| by.as_str().to_owned()),
-    })
+    }
 }
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct ReportList {
     /// The reports, the newest first, at most 50.
-    reports: Vec<ListedReport>,
+    reports: Vec<ShownReport>,
     /// The value of `before` for the next page. Opaque; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 #[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct ListedReport {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ListedReport"))]
+struct ShownReport {
     /// Rises with time.
     id: u64,
     /// The room of the message; absent for a private one.
@@ -244,10 +262,8 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
 }
 
 async fn moderates(app: &App, me: &SignedIn, topic: &Topic) -> Result<bool, HttpError> {
-    let Topic::Room(room) = topic else { return Ok(false) };
-    match room_call::access(app, me, room).await {
-        Ok(access) => Ok(access.role == Some(Role::Moderator)),
-        Err(HttpError::NotMember) => Ok(false),
-        Err(error) => Err(error),
+    match topic {
+        Topic::Room(room) => room_call::moderates(app, me, room).await,
+        Topic::Pair(_) => Ok(false),
     }
 }

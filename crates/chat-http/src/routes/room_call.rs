@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chat_core::{
-    Access, Actor, ChangeFacts, ChangeRefused, RoomAccess, RoomCreation, RoomName, Username, WantedChange,
-    judge_change,
+    Access, Actor, ChangeFacts, ChangeRefused, Role, RoomAccess, RoomCreation, RoomName, Username,
+    WantedChange, judge_change,
 };
 use chat_shard::now_ms;
 use chat_store::ListedRoom;
@@ -128,6 +128,19 @@ pub(super) async fn access(app: &App, me: &SignedIn, room: &RoomName) -> Result<
     // A token without a session is another issuer's, who names any user.
     access.is_administrator &= me.session.is_some();
     if access.may_read(room) { Ok(access) } else { Err(HttpError::NotMember) }
+}
+
+/// Whether a user is a moderator of a room.
+///
+/// # Errors
+///
+/// [`HttpError::Store`].
+pub(super) async fn moderates(app: &App, me: &SignedIn, room: &RoomName) -> Result<bool, HttpError> {
+    match access(app, me, room).await {
+        Ok(access) => Ok(access.role == Some(Role::Moderator)),
+        Err(HttpError::NotMember) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Checks that a client may join a room, or open one of this name.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chat_core::{SecretHash, Username};
 use chat_http::Registration;
-use chat_store::{AdministrationRepository as _, EventLog as _, NewBan, NewInvite, UserRepository as _};
+use chat_store::{
+    AdministrationRepository as _, EventLog as _, NewBan, NewInvite, NewUser, UserRepository as _,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -214,6 +216,97 @@ async fn an_invitation_is_listed_and_withdrawn() {
 }
 
 #[tokio::test]
+async fn moderators_see_and_withdraw_the_invitations_to_their_rooms() {
+    let (chat, root) = administered(|_| ()).await;
+    let (alice, bob) = (chat.sign_in("alice").await, chat.sign_in("bob").await);
+    let (carol, dave) = (chat.sign_in("carol").await, chat.sign_in("dave").await);
+    let closed = json!({ "title": "Cellar", "access": "closed", "members": ["bob", "carol"] });
+    let room = chat.create_room(&alice, closed).await;
+    let made = chat.json("POST", "/api/invites", &bob, json!({ "room": room })).await.json();
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+
+    let list = format!("/api/invites?room={}", crate::rooms::encoded(&room));
+    let listed = chat.get(&list, &alice).await.json();
+    assert_eq!((&listed["invites"][0]["id"], &listed["invites"][0]["title"]), (&json!(id), &json!("Cellar")));
+    for other in [&bob, &dave, &root] {
+        assert_eq!(chat.get(&list, other).await.status, 403, "no moderator of the closed room");
+    }
+    assert_eq!(chat.get("/api/invites?room=nowhere", &root).await.status, 404);
+
+    // Carol, whom the moderator removes, does not come back until a member adds her.
+    let member = format!("{}/members/carol", path(&room));
+    assert_eq!(chat.json("DELETE", &member, &alice, json!({})).await.status, 200);
+    let join = format!("/api/join/{secret}");
+    assert_eq!(chat.json("POST", &join, &carol, json!({})).await.status, 404);
+    assert_eq!(chat.get(&path(&room), &carol).await.status, 403);
+    assert_eq!(chat.json("POST", &join, &dave, json!({})).await.status, 200);
+    assert_eq!(chat.json("PUT", &member, &bob, json!({})).await.status, 200);
+    assert_eq!(chat.json("POST", &join, &carol, json!({})).await.status, 200);
+
+    let withdraw = format!("/api/invites/{id}");
+    assert_eq!(chat.json("DELETE", &withdraw, &carol, json!({})).await.status, 404, "no moderator");
+    done(&chat.json("DELETE", &withdraw, &alice, json!({})).await);
+    assert_eq!(chat.get(&list, &alice).await.json()["invites"], json!([]));
+}
+
+#[tokio::test]
+async fn administrators_list_their_own_invitations_first_and_all_that_they_may_see_in_pages() {
+    let (chat, root) = administered(|options| options.lists_per_minute = 9).await;
+    let people = ["b1", "b2", "b3"];
+    let mut cookies = Vec::new();
+    for name in people {
+        cookies.push(chat.sign_in(name).await);
+    }
+    chat.create_room(&cookies[0], json!({ "name": "garden", "title": "Garden", "members": people })).await;
+    let closed = json!({ "title": "Cellar", "access": "closed", "members": people });
+    let closed = chat.create_room(&cookies[0], closed).await;
+    let made = |number: u16, by: &str, room: Option<&str>| {
+        let id = format!("{number:016x}");
+        NewInvite {
+            secret: SecretHash::from_bytes(Sha256::digest(&id).into()),
+            id,
+            by: Username::known(by).unwrap(),
+            room: room.map(|room| chat_core::RoomName::parse(room).unwrap()),
+            uses_max: None,
+            created_at_ms: 1000 * u64::from(number),
+            expires_at_ms: None,
+        }
+    };
+    let mut number = 0;
+    // The oldest are one's own, and the newest those that are not shown.
+    for (by, room, count) in [
+        ("anna", None, 2),
+        ("b1", Some("garden"), 100),
+        ("b2", Some("garden"), 99),
+        ("b3", Some(closed.as_str()), 100),
+    ] {
+        for _ in 0..count {
+            number += 1;
+            let invite = made(number, by, room);
+            chat.store.memory.create_invite(&invite).await.unwrap().unwrap();
+        }
+    }
+    let by = |page: &Value| {
+        let invites = page["invites"].as_array().unwrap().iter();
+        invites.map(|invite| invite["by"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = chat.get("/api/invites", &root).await.json();
+    let (listed, next) = (by(&first), first["next"].as_str().unwrap());
+    assert_eq!((listed.len(), &*listed[0], &*listed[1], &*listed[2]), (200, "anna", "anna", "b2"));
+    let rest = chat.get(&format!("/api/invites?after={next}"), &root).await.json();
+    assert_eq!((by(&rest), rest.get("next")), (vec!["b1".to_owned()], None));
+    let own = chat.get("/api/invites", &cookies[2]).await.json();
+    assert_eq!((by(&own), own.get("next")), (vec!["b3".to_owned(); 100], None));
+    assert_eq!(chat.get("/api/invites?after=x", &root).await.status, 400);
+    // The calls of a user are counted.
+    let mut statuses = Vec::new();
+    for _ in 0..9 {
+        statuses.push(chat.get("/api/invites", &root).await.status);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
 async fn who_has_no_invitation_cannot_register_where_one_is_needed() {
     let chat = Chat::with(|options| options.registration = Registration::Invite).await;
     let secret = "00112233445566778899aabbccddeeff";
@@ -226,7 +319,11 @@ async fn who_has_no_invitation_cannot_register_where_one_is_needed() {
         created_at_ms: 1,
         expires_at_ms: None,
     };
-    assert!(chat.store.memory.create_invite(&invite).await.unwrap());
+    let password_hash = "$argon2id$x".to_owned();
+    let anna = NewUser { name: invite.by.clone(), password_hash, avatar: None, created_at_ms: 1 };
+    chat.store.memory.create_user(&anna).await.unwrap();
+    promote(&chat, "anna").await;
+    chat.store.memory.create_invite(&invite).await.unwrap().unwrap();
     assert_eq!(chat.get("/api/server", "").await.json()["registration"], "invite");
     let refused = chat.register("bob", "password").await;
     assert_eq!(refused.refusal(), (403, "an invitation is needed to register here".to_owned()));

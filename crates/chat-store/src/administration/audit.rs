@@ -74,7 +74,68 @@ actions! {
     Setup = "setup",
 }
 
+/// A part of the audit log. Each keeps its own newest entries, so that users who are no
+/// administrators cannot push out what administrators have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What administrators and the operator have done.
+    Administration,
+    /// What other users have done: moderators in their rooms, members who invite.
+    Moderation,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 2] = [Self::Administration, Self::Moderation];
+
+    /// The column `part`.
+    pub(crate) fn column(self) -> i64 {
+        match self {
+            Self::Administration => 1,
+            Self::Moderation => 2,
+        }
+    }
+
+    /// The number of entries of one user that are kept.
+    pub(crate) fn max_of_user(self) -> u64 {
+        match self {
+            Self::Administration => AUDIT_OF_ADMINISTRATOR_MAX,
+            Self::Moderation => AUDIT_OF_USER_MAX,
+        }
+    }
+}
+
+/// The number of entries that are kept of what administrators and the operator have done, and
+/// of what other users have done: the newest of each.
+pub const AUDIT_MAX: u64 = 100_000;
+/// The number of entries of one administrator that are kept: the newest.
+pub const AUDIT_OF_ADMINISTRATOR_MAX: u64 = 20_000;
+/// The number of entries of one other user that are kept: the newest.
+pub const AUDIT_OF_USER_MAX: u64 = 1_000;
+/// Entries beyond [`AUDIT_MAX`] are removed with each entry whose id is a multiple of this: to
+/// find them, a store counts the entries.
+pub(crate) const AUDIT_SWEEP: u64 = 256;
+
 impl AuditAction {
+    /// Whether only administrators and the operator do this.
+    pub(crate) fn needs_administrator(self) -> bool {
+        match self {
+            Self::UserCreate
+            | Self::UserRemove
+            | Self::UserBan
+            | Self::UserUnban
+            | Self::UserRole
+            | Self::UserPassword
+            | Self::ServerChange
+            | Self::Setup => true,
+            Self::InviteCreate
+            | Self::InviteDelete
+            | Self::RoomChange
+            | Self::MemberRole
+            | Self::MemberRemove
+            | Self::ReportChange => false,
+        }
+    }
+
     /// The action with this word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|action| action.as_str() == word)

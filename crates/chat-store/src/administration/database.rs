@@ -13,13 +13,49 @@ pub(crate) use profile::*;
 pub(crate) use reports::*;
 
 use super::{
-    AUDIT_MAX, AuditAction, Ban, BanRefused, Deletion, LogPosition, MessagesOf, NewAudit, NewBan,
-    NewPasswordLink,
+    AuditAction, Ban, BanRefused, Deletion, LogPosition, MessagesOf, NewAudit, NewBan, NewPasswordLink,
 };
 use crate::rows::{self, Columns};
 use crate::statements::{Statements, Value};
 use crate::{RoleChange, StoreError, columns};
 use Value::{Number, NumberOrNull, Text, TextOrNull};
+
+/// Keeps other calls that count, or take away, what a user has made waiting until the end of
+/// this transaction. It is taken after the lock of roles and after those of rooms.
+async fn lock_user<S: Statements>(statements: &mut S, user: &Username) -> Result<(), S::Error> {
+    if let Some(lock) = S::LOCK_USER {
+        statements.rows(lock, &[Text(user.as_str())]).await?;
+    }
+    Ok(())
+}
+
+/// Ends what a removed account has made and was given that would let somebody in: invitations,
+/// links that set passwords; and its ban, if no messages are still being deleted under it.
+pub(crate) async fn forget_user<S: Statements>(statements: &mut S, user: &Username) -> Result<(), S::Error> {
+    withdraw_all(statements, user).await?;
+    let name = [Text(user.as_str())];
+    for sql in [DROP_LINKS_BY, DROP_LINKS_OF, FORGET_BAN, FORGET_REMOVALS] {
+        statements.rows(sql, &name).await?;
+    }
+    Ok(())
+}
+
+/// Ends all that is left of a removed account whose name the operator gives to another one.
+pub(crate) async fn forget_former_user<S: Statements>(
+    statements: &mut S,
+    user: &Username,
+) -> Result<(), S::Error> {
+    forget_user(statements, user).await?;
+    statements.rows(UNBAN, &[Text(user.as_str())]).await.map(drop)
+}
+
+/// Ends the link that sets the password of an account.
+pub(crate) async fn drop_links_of<S: Statements>(
+    statements: &mut S,
+    user: &Username,
+) -> Result<(), S::Error> {
+    statements.rows(DROP_LINKS_OF, &[Text(user.as_str())]).await.map(drop)
+}
 
 /// Bans a user, but does not end the sessions. The caller keeps roles from changing.
 pub(crate) async fn ban<S: Statements>(
@@ -51,7 +87,7 @@ pub(crate) async fn ban<S: Statements>(
         NumberOrNull(start),
     ];
     statements.rows(BAN, &values).await?;
-    statements.rows(WITHDRAW_ALL, &[user]).await?;
+    withdraw_all(statements, &ban.user).await?;
     statements.rows(DROP_LINKS_OF, &[user]).await?;
     note(statements, super::banned(ban, by, now_ms)).await?;
     Ok(Ok(()))
@@ -190,6 +226,7 @@ pub(crate) async fn set_role<S: Statements>(
         }
         statements.rows(DEMOTE, &[user]).await?;
         statements.rows(DROP_LINKS_BY, &[user]).await?;
+        withdraw_as_administrator(statements, name).await?;
     }
     if was_administrator != is_administrator {
         note(statements, super::role_changed(name, is_administrator, by, now_ms)).await?;
@@ -244,7 +281,7 @@ async fn has_other_administrator<S: Statements>(
     Ok(false)
 }
 
-/// Stores a link that sets a password.
+/// Stores a link that sets a password. The caller keeps roles from changing.
 pub(crate) async fn create_password_link<S: Statements>(
     statements: &mut S,
     link: &NewPasswordLink,
@@ -254,6 +291,11 @@ pub(crate) async fn create_password_link<S: Statements>(
     let (user, secret) = (Text(link.user.as_str()), link.secret.to_hex());
     let now = Number(columns::column(now_ms));
     if statements.row(HAS_PASSWORD, &[user]).await?.is_none() {
+        return Ok(false);
+    }
+    if let Some(by) = by
+        && statements.row(IS_ADMINISTRATOR, &[Text(by.as_str())]).await?.is_none()
+    {
         return Ok(false);
     }
     if statements.row(FIND_LINK, &[Text(&secret), now]).await?.is_some() {
@@ -316,6 +358,7 @@ pub(crate) async fn reset_password<S: Statements>(
     if statements.row(SET_PASSWORD, &[Text(name.as_str()), Text(new_hash)]).await?.is_none() {
         return Ok(false);
     }
+    drop_links_of(statements, name).await?;
     let (action, target) = (AuditAction::UserPassword, name.as_str());
     note(statements, NewAudit { by, at_ms: now_ms, action, target, details: None }).await?;
     Ok(true)
@@ -400,6 +443,10 @@ const ADD_LINK: &str = "INSERT INTO password_links (secret_hash, username, by_us
 const DROP_LINKS_BY: &str = "DELETE FROM password_links WHERE by_user = $1";
 
 const DROP_LINKS_OF: &str = "DELETE FROM password_links WHERE username = $1";
+
+const FORGET_BAN: &str = "DELETE FROM bans WHERE username = $1 AND deletes_topic IS NULL";
+
+const FORGET_REMOVALS: &str = "DELETE FROM removed_members WHERE username = $1";
 
 const TAKE_LINK: &str =
     "DELETE FROM password_links WHERE secret_hash = $1 AND expires_at > $2 RETURNING username";

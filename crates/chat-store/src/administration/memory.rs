@@ -1,13 +1,14 @@
 //! Administration in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_core::{RoomName, SecretHash, Username};
 
+use super::audit::Part;
 use super::{
-    AUDIT_MAX, AuditEntry, Ban, Deletion, INVITES_MAX, Invite, InvitesOf, LogPosition, NewAudit, NewBan,
-    NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, REPORTS_MAX, Report, ReportState,
-    ServerProfile,
+    AUDIT_MAX, AuditEntry, Ban, DONE_REPORTS_MAX, DONE_REPORTS_OF_USER_MAX, Deletion, INVITES_MAX, Invite,
+    InvitePosition, InviteRefused, LogPosition, NewAudit, NewBan, NewInvite, NewPasswordLink, NewReport,
+    OPEN_REPORTS_MAX, ProfileField, Report, ReportState, ServerProfile,
 };
 
 /// What a store in memory keeps of administration. It knows no accounts, sessions or rooms.
@@ -22,8 +23,10 @@ pub(crate) struct Administration {
     links: BTreeMap<SecretHash, Link>,
     reports: BTreeMap<u64, Report>,
     last_report: u64,
-    audit: BTreeMap<u64, AuditEntry>,
+    audit: BTreeMap<u64, (Part, AuditEntry)>,
     last_audit: u64,
+    /// Members whom somebody else has removed from a room.
+    removed: BTreeSet<(RoomName, Username)>,
 }
 
 /// A link that sets the password of an account.
@@ -36,26 +39,30 @@ struct Link {
 }
 
 impl Administration {
-    pub(crate) fn note(&mut self, new: NewAudit<'_>) {
+    /// Writes an entry of the audit log. It looks at the whole log, which is small.
+    pub(crate) fn note(&mut self, part: Part, new: NewAudit<'_>) {
         self.last_audit += 1;
         let id = self.last_audit;
-        self.audit.insert(
-            id,
-            AuditEntry {
-                id,
-                at_ms: new.at_ms,
-                by: new.by.cloned(),
-                action: new.action,
-                target: new.target.to_owned(),
-                details: new.details,
-            },
-        );
-        self.audit.remove(&id.saturating_sub(AUDIT_MAX));
+        let NewAudit { by, at_ms, action, target, details } = new;
+        let entry = AuditEntry { id, at_ms, by: by.cloned(), action, target: target.to_owned(), details };
+        self.audit.insert(id, (part, entry));
+        if by.is_some() {
+            self.forget_audit(part.max_of_user(), |kept, entry| kept == part && entry.by.as_ref() == by);
+        }
+        self.forget_audit(AUDIT_MAX, |kept, _| kept == part);
+    }
+
+    /// Removes the oldest of some entries beyond a number.
+    fn forget_audit(&mut self, max: u64, is_counted: impl Fn(Part, &AuditEntry) -> bool) {
+        let counted = self.audit.iter().rev().filter(|(_, (part, entry))| is_counted(*part, entry));
+        if let Some(id) = counted.map(|(id, _)| *id).nth(max as usize) {
+            self.audit.remove(&id);
+        }
     }
 
     pub(crate) fn audit(&self, before: Option<u64>, max: usize) -> Vec<AuditEntry> {
         let before = self.audit.range(..before.unwrap_or(u64::MAX));
-        before.rev().take(max).map(|(_, entry)| entry.clone()).collect()
+        before.rev().take(max).map(|(_, (_, entry))| entry.clone()).collect()
     }
 
     pub(crate) fn profile(&self) -> ServerProfile {
@@ -78,33 +85,37 @@ impl Administration {
         (before, changed)
     }
 
-    pub(crate) fn create_invite(&mut self, invite: &NewInvite) -> bool {
-        if self.invites.values().any(|known| known.id == invite.id) {
-            return true;
-        }
+    pub(crate) fn has_invite(&self, id: &str) -> bool {
+        self.invites.values().any(|known| known.id == id)
+    }
+
+    /// Stores a new invitation of a user who may make it.
+    pub(crate) fn create_invite(&mut self, invite: &NewInvite) -> Result<(), InviteRefused> {
         let now_ms = invite.created_at_ms;
         self.invites.retain(|_, known| can_be_used(known, now_ms));
         if self.invites.values().filter(|known| known.by == invite.by).count() >= INVITES_MAX {
-            return false;
+            return Err(InviteRefused::TooMany { max: INVITES_MAX });
         }
         let NewInvite { id, secret, by, room, uses_max, created_at_ms, expires_at_ms } = invite.clone();
-        let kept = Invite { id, by, room, uses_max, used: 0, created_at_ms, expires_at_ms };
+        let kept = Invite { id, by, room, uses_max, used: 0, created_at_ms, expires_at_ms, title: None };
         self.invites.insert(secret, kept);
-        self.note(super::invite_created(invite));
-        true
+        Ok(())
     }
 
-    pub(crate) fn invites(&self, of: InvitesOf<'_>, now_ms: u64, max: usize) -> Vec<Invite> {
+    /// Invitations that `is_listed` accepts, the newest first.
+    pub(crate) fn invites(
+        &self,
+        is_listed: impl Fn(&Invite) -> bool,
+        after: Option<&InvitePosition>,
+        now_ms: u64,
+        max: usize,
+    ) -> Vec<Invite> {
         let is_listed = |invite: &&Invite| {
-            can_be_used(invite, now_ms)
-                && match of {
-                    InvitesOf::Everybody => true,
-                    InvitesOf::User(user) => invite.by == *user,
-                    InvitesOf::Room(room) => invite.room.as_ref() == Some(room),
-                }
+            let is_behind = after.is_none_or(|after| invite.position() < *after);
+            is_behind && can_be_used(invite, now_ms) && is_listed(invite)
         };
         let mut invites: Vec<Invite> = self.invites.values().filter(is_listed).cloned().collect();
-        invites.sort_by(|one, other| (other.created_at_ms, &other.id).cmp(&(one.created_at_ms, &one.id)));
+        invites.sort_by_key(|invite| std::cmp::Reverse(invite.position()));
         invites.truncate(max);
         invites
     }
@@ -133,23 +144,46 @@ impl Administration {
         self.invites.len() < before
     }
 
-    /// Withdraws the invitations of a user to a room.
-    pub(crate) fn withdraw_invites(&mut self, user: &Username, room: &RoomName) {
-        self.invites.retain(|_, invite| invite.by != *user || invite.room.as_ref() != Some(room));
+    /// Withdraws the invitations that `is_withdrawn` accepts.
+    pub(crate) fn withdraw_invites(&mut self, is_withdrawn: impl Fn(&Invite) -> bool) {
+        self.invites.retain(|_, invite| !is_withdrawn(invite));
     }
 
-    /// Bans a user who may be banned.
-    pub(crate) fn ban(&mut self, new: &NewBan, by: Option<&Username>, now_ms: u64) {
+    pub(crate) fn remember_removal(&mut self, room: &RoomName, user: &Username) {
+        self.removed.insert((room.clone(), user.clone()));
+    }
+
+    pub(crate) fn forget_removal(&mut self, room: &RoomName, user: &Username) {
+        self.removed.remove(&(room.clone(), user.clone()));
+    }
+
+    pub(crate) fn was_removed(&self, room: &RoomName, user: &Username) -> bool {
+        self.removed.contains(&(room.clone(), user.clone()))
+    }
+
+    /// Ends what a removed account has made and was given that would let somebody in.
+    pub(crate) fn forget_user(&mut self, user: &Username) {
+        self.invites.retain(|_, invite| invite.by != *user);
+        self.drop_links_by(user);
+        self.drop_links_of(user);
+        if !self.deletions.contains_key(user) {
+            self.bans.remove(user);
+        }
+        self.removed.retain(|(_, removed)| removed != user);
+    }
+
+    /// Bans a user who may be banned. Returns whether anything changed.
+    pub(crate) fn ban(&mut self, new: &NewBan, by: Option<&Username>, now_ms: u64) -> bool {
         let user = &new.user;
         let starts = new.delete_messages && !self.deletions.contains_key(user);
         let known = self.bans.get(user).is_some_and(|ban| ban.reason == new.reason);
         if known && !starts {
-            return;
+            return false;
         }
         if starts {
             self.deletions.insert(user.clone(), LogPosition::default());
         }
-        self.links.retain(|_, link| link.user != *user);
+        self.drop_links_of(user);
         let ban = self.bans.entry(user.clone()).or_insert_with(|| Ban {
             user: user.clone(),
             by: by.cloned(),
@@ -159,7 +193,7 @@ impl Administration {
         });
         ban.reason.clone_from(&new.reason);
         self.invites.retain(|_, invite| invite.by != *user);
-        self.note(super::banned(new, by, now_ms));
+        true
     }
 
     pub(crate) fn unban(&mut self, user: &Username) -> bool {
@@ -225,6 +259,11 @@ impl Administration {
         self.links.retain(|_, link| link.by.as_ref() != Some(by));
     }
 
+    /// Ends the link that sets the password of an account.
+    pub(crate) fn drop_links_of(&mut self, user: &Username) {
+        self.links.retain(|_, link| link.user != *user);
+    }
+
     pub(crate) fn take_password_link(&mut self, secret: &SecretHash) {
         self.links.remove(secret);
     }
@@ -246,8 +285,19 @@ impl Administration {
         let state = ReportState::Open;
         let report = Report { id, topic, seq, reporter, reason, at_ms, state, changed_by: None };
         self.reports.insert(id, report);
-        self.reports.remove(&id.saturating_sub(REPORTS_MAX));
+        self.forget_done(DONE_REPORTS_OF_USER_MAX, |report| report.reporter == new.reporter);
+        self.forget_done(DONE_REPORTS_MAX, |_| true);
         Some(id)
+    }
+
+    /// Removes the oldest of some reports that are done, beyond a number.
+    fn forget_done(&mut self, max: u64, is_counted: impl Fn(&Report) -> bool) {
+        let done = self.reports.values().rev().filter(|report| report.state == ReportState::Done);
+        let beyond: Vec<u64> =
+            done.filter(|report| is_counted(report)).skip(max as usize).map(|report| report.id).collect();
+        for id in beyond {
+            self.reports.remove(&id);
+        }
     }
 
     pub(crate) fn report(&self, id: u64) -> Option<Report> {
@@ -267,20 +317,24 @@ impl Administration {
         listed.filter(|report| state.is_none_or(|state| report.state == state)).take(max).cloned().collect()
     }
 
+    /// Changes the state of a report. Returns whether it changed; `None` if there is none.
     pub(crate) fn change_report(
         &mut self,
         id: u64,
         state: ReportState,
         by: Option<&Username>,
-        now_ms: u64,
-    ) -> bool {
-        let Some(report) = self.reports.get_mut(&id) else { return false };
-        if report.state != state {
+    ) -> Option<bool> {
+        let report = self.reports.get(&id)?;
+        let has_another = self.reports.values().any(|other| {
+            let is_same = other.reporter == report.reporter && other.topic == report.topic;
+            is_same && other.seq == report.seq && other.state == ReportState::Open
+        });
+        let is_changed = report.state != state && (state == ReportState::Done || !has_another);
+        if is_changed && let Some(report) = self.reports.get_mut(&id) {
             report.state = state;
             report.changed_by = by.cloned();
-            self.note(super::report_changed(&id.to_string(), state, by, now_ms));
         }
-        true
+        Some(is_changed)
     }
 }
 

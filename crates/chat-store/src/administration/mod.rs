@@ -1,14 +1,14 @@
 //! What administrators and moderators do: the profile of the server, invitations, bans,
 //! links that set a password, reports of messages, and the log of all that.
 
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod database;
 mod memory;
 
 use std::pin::Pin;
 
 pub(crate) use audit::NewAudit;
-pub use audit::{AuditAction, AuditEntry};
+pub use audit::{AUDIT_MAX, AUDIT_OF_ADMINISTRATOR_MAX, AUDIT_OF_USER_MAX, AuditAction, AuditEntry};
 use chat_core::{Role, RoomInfo, RoomName, SecretHash, SessionId, Topic, Username, WantedChange};
 pub(crate) use memory::Administration;
 use serde_json::{Map, Value, json};
@@ -36,12 +36,19 @@ pub trait AdministrationRepository: Send + Sync {
         now_ms: u64,
     ) -> StoreFuture<'a, ServerProfile>;
 
-    /// Stores an invitation. Returns whether it did: a user has at most [`INVITES_MAX`] that
-    /// can still be used.
-    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool>;
+    /// Stores an invitation. It ends, beside by its own limits, when its maker loses what it was
+    /// made by: the membership in the room, the role of an administrator, the account.
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, Result<(), InviteRefused>>;
 
-    /// Lists at most `max` invitations that can be used, the newest first.
-    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>>;
+    /// Lists at most `max` invitations that can be used, behind a position (`None`: from the
+    /// newest on), the newest first.
+    fn invites<'a>(
+        &'a self,
+        of: InvitesOf<'a>,
+        after: Option<&'a InvitePosition>,
+        now_ms: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Invite>>;
 
     /// Finds an invitation that can be used, by its public id.
     fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>>;
@@ -147,8 +154,9 @@ pub trait AdministrationRepository: Send + Sync {
     ) -> StoreFuture<'a, ()>;
 
     /// Stores a link with which the user of an account sets a password, in place of an earlier
-    /// one. Returns `false` if there is no such account that [has a
-    /// password](crate::User::has_password).
+    /// one. It ends with every change of the password, with the account, with a ban of the user,
+    /// and with the role of its maker. Returns `false` if there is no such account that [has a
+    /// password](crate::User::has_password), or `by` is no administrator.
     fn create_password_link<'a>(
         &'a self,
         link: &'a NewPasswordLink,
@@ -184,7 +192,8 @@ pub trait AdministrationRepository: Send + Sync {
 
     /// Stores a report of a message, and returns its id: that of the earlier one if the same
     /// user has reported the message and the report is open. `None` if the user has
-    /// [`OPEN_REPORTS_MAX`] open ones.
+    /// [`OPEN_REPORTS_MAX`] open ones. Of those that are done, the newest are kept:
+    /// [`DONE_REPORTS_OF_USER_MAX`] of each user, and [`DONE_REPORTS_MAX`] in all.
     fn create_report<'a>(&'a self, report: &'a NewReport) -> StoreFuture<'a, Option<u64>>;
 
     /// Finds a report.
@@ -198,9 +207,10 @@ pub trait AdministrationRepository: Send + Sync {
         state: Option<ReportState>,
         before: Option<u64>,
         max: usize,
-    ) -> StoreFuture<'a, Vec<Report>>;
+    ) -> StoreFuture<'a, Vec<ListedReport>>;
 
-    /// Changes the state of a report. Returns whether there is one.
+    /// Changes the state of a report. Returns whether there is one. It is not opened again while
+    /// its user has another open report of the message.
     fn change_report<'a>(
         &'a self,
         id: u64,
@@ -210,7 +220,11 @@ pub trait AdministrationRepository: Send + Sync {
     ) -> StoreFuture<'a, bool>;
 
     /// Lists at most `max` entries of the audit log with ids below `before` (`None`: from the
-    /// newest on), the newest first. The newest [`AUDIT_MAX`] are kept.
+    /// newest on), the newest first.
+    ///
+    /// Kept are the newest [`AUDIT_MAX`] of what administrators and the operator have done,
+    /// [`AUDIT_OF_ADMINISTRATOR_MAX`] of them of one administrator, and as many of what other
+    /// users have done, [`AUDIT_OF_USER_MAX`] of them of one user.
     fn audit(&self, before: Option<u64>, max: usize) -> StoreFuture<'_, Vec<AuditEntry>>;
 }
 
@@ -218,10 +232,13 @@ pub trait AdministrationRepository: Send + Sync {
 pub const INVITES_MAX: usize = 100;
 /// The number of open reports of one user.
 pub const OPEN_REPORTS_MAX: usize = 50;
-/// The number of reports that are kept: the newest.
-pub const REPORTS_MAX: u64 = 100_000;
-/// The number of entries of the audit log that are kept: the newest.
-pub const AUDIT_MAX: u64 = 100_000;
+/// The number of reports that are done and are kept: the newest.
+pub const DONE_REPORTS_MAX: u64 = 100_000;
+/// The number of reports of one user that are done and are kept: the newest.
+pub const DONE_REPORTS_OF_USER_MAX: u64 = 200;
+/// Reports beyond [`DONE_REPORTS_MAX`] are removed with each report whose id is a multiple of
+/// this: to find them, a store counts the reports.
+pub(crate) const REPORTS_SWEEP: u64 = 256;
 
 /// What administrators have changed of the profile of the server. `None`: what the settings
 /// say.
@@ -311,17 +328,53 @@ pub struct Invite {
     pub created_at_ms: u64,
     /// See [`NewInvite::expires_at_ms`].
     pub expires_at_ms: Option<u64>,
+    /// The title of the room.
+    pub title: Option<String>,
+}
+
+impl Invite {
+    /// The position of the invitation in lists.
+    pub fn position(&self) -> InvitePosition {
+        InvitePosition { created_at_ms: self.created_at_ms, id: self.id.clone() }
+    }
+}
+
+/// A position in lists of invitations.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InvitePosition {
+    /// See [`Invite::created_at_ms`].
+    pub created_at_ms: u64,
+    /// See [`Invite::id`].
+    pub id: String,
 }
 
 /// Which invitations a list contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvitesOf<'a> {
-    /// All of them.
-    Everybody,
     /// Those of a user.
     User(&'a Username),
+    /// Those of other users that an administrator sees: to the server, to open rooms, and to
+    /// rooms of which the administrator is a member.
+    Others {
+        /// The administrator.
+        reader: &'a Username,
+    },
     /// Those to a room.
     Room(&'a RoomName),
+}
+
+/// Why an invitation is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InviteRefused {
+    /// The user is no member of the room, and no administrator who may invite to it.
+    #[error("only members invite to a room, and only administrators to the server")]
+    Forbidden,
+    /// The user has too many invitations that can be used.
+    #[error("too many invitations (max {max})")]
+    TooMany {
+        /// The number that a user may have: [`INVITES_MAX`].
+        max: usize,
+    },
 }
 
 /// A ban that is to be stored.
@@ -458,6 +511,15 @@ pub struct Report {
     pub changed_by: Option<Username>,
 }
 
+/// A report in a list for a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedReport {
+    /// The report.
+    pub report: Report,
+    /// Whether the user may read the message.
+    pub is_readable: bool,
+}
+
 /// The state of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportState {
@@ -471,7 +533,10 @@ pub enum ReportState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportsOf<'a> {
     /// All of them.
-    Everywhere,
+    Everywhere {
+        /// The administrator who reads the list.
+        reader: &'a Username,
+    },
     /// Those of messages in the rooms of which the user is a moderator.
     ModeratedBy(&'a Username),
 }

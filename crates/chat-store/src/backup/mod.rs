@@ -138,9 +138,11 @@ impl Backup {
         Ok(Self { path: path.to_owned(), connection, made_at_ms: None, _claim: None })
     }
 
-    /// Removes what is valid only in the database of origin.
+    /// Removes what is valid only in the database of origin: sessions and links that were ended
+    /// or used since must not come back.
     async fn make_portable(&mut self) -> Result<(), StoreError> {
         self.run("DELETE FROM sessions").await?;
+        self.run("DELETE FROM invites").await?;
         self.run("DELETE FROM password_links").await?;
         self.run("DELETE FROM meta WHERE key IN ('epoch', 'backup')").await
     }

@@ -24,8 +24,8 @@ pub(super) enum Kind {
 }
 
 /// Tables that others refer to are first. The table `name_words` is missing: a server that
-/// opens the database fills it in. So is `file_totals`, which is counted anew, and
-/// `password_links`: one that was used since must not come back.
+/// opens the database fills it in. So is `file_totals`, which is counted anew, and so are
+/// `invites` and `password_links`: one that was used or withdrawn since must not come back.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -186,20 +186,6 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table { name: "server_profile", columns: &[("key", Text), ("value", Text)], order: "key" },
     Table {
-        name: "invites",
-        columns: &[
-            ("id", Text),
-            ("secret_hash", Text),
-            ("by_user", Text),
-            ("room", Text),
-            ("uses_max", Number),
-            ("used", Number),
-            ("created_at", Number),
-            ("expires_at", Number),
-        ],
-        order: "id",
-    },
-    Table {
         name: "bans",
         columns: &[
             ("username", Text),
@@ -236,8 +222,14 @@ pub(super) const TABLES: &[Table] = &[
             ("action", Text),
             ("target", Text),
             ("details", Text),
+            ("part", Number),
         ],
         order: "id",
+    },
+    Table {
+        name: "removed_members",
+        columns: &[("room", Text), ("username", Text)],
+        order: "room, username",
     },
     Table { name: "members_fill", columns: &[("topic", Number), ("seq", Number)], order: "topic" },
     Table { name: "left_rooms", columns: &[("room", Text), ("username", Text)], order: "room, username" },

@@ -1,14 +1,15 @@
 //! Administration in memory: what concerns accounts, sessions and rooms, too.
 
-use chat_core::{Role, SecretHash, SessionId, Topic, Username, WantedChange};
+use chat_core::{Access, Role, RoomAccess, RoomName, SecretHash, SessionId, Topic, Username, WantedChange};
 use serde_json::json;
 
 use super::{Inner, MemoryStore};
 use crate::administration::{self, NewAudit};
 use crate::{
-    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitesOf,
-    LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report,
-    ReportState, ReportsOf, RoleChange, ServerProfile, StoreFuture, User,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitePosition,
+    InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink,
+    NewReport, NewUser, ProfileField, Report, ReportState, ReportsOf, RoleChange, ServerProfile, StoreFuture,
+    User,
 };
 
 impl Inner {
@@ -37,12 +38,34 @@ impl Inner {
             }
             self.administrators.remove(name);
             self.administration.drop_links_by(name);
+            let Self { administration, history, .. } = self;
+            administration.withdraw_invites(|invite| {
+                let is_member = |room| history.access(name, room).role.is_some();
+                invite.by == *name && !invite.room.as_ref().is_some_and(is_member)
+            });
         }
         self.history.set_administrator(name, is_administrator);
         if was_administrator != is_administrator {
-            self.administration.note(administration::role_changed(name, is_administrator, by, now_ms));
+            self.note(administration::role_changed(name, is_administrator, by, now_ms));
         }
         RoleChange::Done
+    }
+
+    /// Whether a user may make this invitation.
+    fn may_invite(&self, invite: &NewInvite) -> bool {
+        let access = invite.room.as_ref().map(|room| self.history.access(&invite.by, room));
+        if access.as_ref().is_some_and(|access| access.role.is_some()) {
+            return true;
+        }
+        let is_open =
+            |access: &RoomAccess| access.info.as_ref().is_some_and(|info| info.access == Access::Open);
+        access.as_ref().is_none_or(is_open) && self.administrators.contains_key(&invite.by)
+    }
+
+    /// An invitation with the title of its room.
+    fn titled(&self, invite: &Invite) -> Invite {
+        let room = invite.room.as_ref().and_then(|room| self.history.room(room));
+        Invite { title: room.map(|(room, _)| room.info.title.clone()), ..invite.clone() }
     }
 
     fn end_sessions(&mut self, user: &Username) -> Vec<SessionId> {
@@ -67,31 +90,72 @@ impl AdministrationRepository for MemoryStore {
         now_ms: u64,
     ) -> StoreFuture<'a, ServerProfile> {
         Box::pin(async move {
-            let administration = &mut self.lock().administration;
-            let (before, changed) = administration.set_profile(fields);
+            let mut inner = self.lock();
+            let (before, changed) = inner.administration.set_profile(fields);
             if !changed.is_empty() {
                 let details = Some(json!({ "changed": changed }));
                 let action = AuditAction::ServerChange;
-                administration.note(NewAudit { by, at_ms: now_ms, action, target: "", details });
+                inner.note(NewAudit { by, at_ms: now_ms, action, target: "", details });
             }
             Ok(before)
         })
     }
 
-    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.lock().administration.create_invite(invite)) })
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, Result<(), InviteRefused>> {
+        Box::pin(async move {
+            let mut inner = self.lock();
+            if inner.administration.has_invite(&invite.id) {
+                return Ok(Ok(()));
+            }
+            if !inner.may_invite(invite) {
+                return Ok(Err(InviteRefused::Forbidden));
+            }
+            let created = inner.administration.create_invite(invite);
+            if created.is_ok() {
+                inner.note(administration::invite_created(invite));
+            }
+            Ok(created)
+        })
     }
 
-    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>> {
-        Box::pin(async move { Ok(self.lock().administration.invites(of, now_ms, max)) })
+    fn invites<'a>(
+        &'a self,
+        of: InvitesOf<'a>,
+        after: Option<&'a InvitePosition>,
+        now_ms: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Invite>> {
+        Box::pin(async move {
+            let inner = self.lock();
+            let is_seen = |reader: &Username, room: &RoomName| {
+                let access = inner.history.access(reader, room);
+                let is_open = access.info.is_some_and(|info| info.access == Access::Open);
+                is_open || access.role.is_some()
+            };
+            let is_listed = |invite: &Invite| match of {
+                InvitesOf::User(user) => invite.by == *user,
+                InvitesOf::Others { reader } => {
+                    invite.by != *reader && invite.room.as_ref().is_none_or(|room| is_seen(reader, room))
+                }
+                InvitesOf::Room(room) => invite.room.as_ref() == Some(room),
+            };
+            let found = inner.administration.invites(is_listed, after, now_ms, max);
+            Ok(found.iter().map(|invite| inner.titled(invite)).collect())
+        })
     }
 
     fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
-        Box::pin(async move { Ok(self.lock().administration.invite(id, now_ms)) })
+        Box::pin(async move {
+            let inner = self.lock();
+            Ok(inner.administration.invite(id, now_ms).map(|invite| inner.titled(&invite)))
+        })
     }
 
     fn find_invite<'a>(&'a self, secret: &'a SecretHash, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
-        Box::pin(async move { Ok(self.lock().administration.find_invite(secret, now_ms).cloned()) })
+        Box::pin(async move {
+            let inner = self.lock();
+            Ok(inner.administration.find_invite(secret, now_ms).map(|invite| inner.titled(invite)))
+        })
     }
 
     fn delete_invite<'a>(
@@ -101,11 +165,11 @@ impl AdministrationRepository for MemoryStore {
         now_ms: u64,
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let administration = &mut self.lock().administration;
-            let is_there = administration.delete_invite(id);
+            let mut inner = self.lock();
+            let is_there = inner.administration.delete_invite(id);
             if is_there {
                 let action = AuditAction::InviteDelete;
-                administration.note(NewAudit { by, at_ms: now_ms, action, target: id, details: None });
+                inner.note(NewAudit { by, at_ms: now_ms, action, target: id, details: None });
             }
             Ok(is_there)
         })
@@ -147,7 +211,9 @@ impl AdministrationRepository for MemoryStore {
             if inner.administrators.contains_key(&ban.user) {
                 return Ok(Err(BanRefused::Administrator));
             }
-            inner.administration.ban(ban, by, now_ms);
+            if inner.administration.ban(ban, by, now_ms) {
+                inner.note(administration::banned(ban, by, now_ms));
+            }
             Ok(Ok(inner.end_sessions(&ban.user)))
         })
     }
@@ -159,11 +225,11 @@ impl AdministrationRepository for MemoryStore {
         now_ms: u64,
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let administration = &mut self.lock().administration;
-            let was_banned = administration.unban(user);
+            let mut inner = self.lock();
+            let was_banned = inner.administration.unban(user);
             if was_banned {
                 let (action, target) = (AuditAction::UserUnban, user.as_str());
-                administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+                inner.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             }
             Ok(was_banned)
         })
@@ -237,7 +303,7 @@ impl AdministrationRepository for MemoryStore {
             inner.history.set_administrator(name, true);
             let (action, target) = (AuditAction::Setup, name.as_str());
             let by = Some(name);
-            inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+            inner.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             Ok(Some(RoleChange::Done))
         })
     }
@@ -255,7 +321,7 @@ impl AdministrationRepository for MemoryStore {
         Box::pin(async move {
             let target = name.as_str();
             let new = NewAudit { by: None, at_ms: now_ms, action, target, details: None };
-            self.lock().administration.note(new);
+            self.lock().note(new);
             Ok(())
         })
     }
@@ -268,12 +334,13 @@ impl AdministrationRepository for MemoryStore {
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
-            if !inner.users.get(&link.user).is_some_and(User::has_password) {
+            let may_make = by.is_none_or(|by| inner.administrators.contains_key(by));
+            if !may_make || !inner.users.get(&link.user).is_some_and(User::has_password) {
                 return Ok(false);
             }
             if inner.administration.create_password_link(link, by, now_ms) {
                 let (action, target) = (AuditAction::UserPassword, link.user.as_str());
-                inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+                inner.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             }
             Ok(true)
         })
@@ -315,8 +382,9 @@ impl AdministrationRepository for MemoryStore {
             if !inner.set_password(name, new_hash) {
                 return Ok(None);
             }
+            inner.administration.drop_links_of(name);
             let (action, target) = (AuditAction::UserPassword, name.as_str());
-            inner.administration.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
+            inner.note(NewAudit { by, at_ms: now_ms, action, target, details: None });
             Ok(Some(inner.end_sessions(name)))
         })
     }
@@ -335,18 +403,32 @@ impl AdministrationRepository for MemoryStore {
         state: Option<ReportState>,
         before: Option<u64>,
         max: usize,
-    ) -> StoreFuture<'a, Vec<Report>> {
+    ) -> StoreFuture<'a, Vec<ListedReport>> {
         Box::pin(async move {
             let inner = self.lock();
             let is_listed = |report: &Report| match (of, &report.topic) {
-                (ReportsOf::Everywhere, _) => true,
+                (ReportsOf::Everywhere { .. }, _) => true,
                 (ReportsOf::ModeratedBy(user), Topic::Room(room)) => {
                     let role = inner.history.access(user, room).role;
                     role == Some(Role::Moderator)
                 }
                 (ReportsOf::ModeratedBy(_), Topic::Pair(_)) => false,
             };
-            Ok(inner.administration.reports(is_listed, state, before, max))
+            let is_readable = |report: &Report| match (of, &report.topic) {
+                (ReportsOf::Everywhere { reader }, Topic::Room(room)) => {
+                    inner.history.access(reader, room).may_read(room)
+                }
+                (ReportsOf::Everywhere { reader }, Topic::Pair(pair)) => {
+                    pair.low() == reader || pair.high() == reader
+                }
+                (ReportsOf::ModeratedBy(_), _) => true,
+            };
+            let found = inner.administration.reports(is_listed, state, before, max);
+            let listed = found.into_iter().map(|report| {
+                let is_readable = is_readable(&report);
+                ListedReport { report, is_readable }
+            });
+            Ok(listed.collect())
         })
     }
 
@@ -357,7 +439,14 @@ impl AdministrationRepository for MemoryStore {
         by: Option<&'a Username>,
         now_ms: u64,
     ) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.lock().administration.change_report(id, state, by, now_ms)) })
+        Box::pin(async move {
+            let mut inner = self.lock();
+            let changed = inner.administration.change_report(id, state, by);
+            if changed == Some(true) {
+                inner.note(administration::report_changed(&id.to_string(), state, by, now_ms));
+            }
+            Ok(changed.is_some())
+        })
     }
 
     fn audit(&self, before: Option<u64>, max: usize) -> StoreFuture<'_, Vec<AuditEntry>> {

@@ -8,9 +8,11 @@ use sqlx::postgres::PgRow;
 
 use super::failure::Failure;
 use super::pool::{Pool, Query};
-use super::{PostgresStore, names, roles, rooms, words};
+use super::{PostgresStore, administration, names, roles, words};
+use crate::administration::database;
 use crate::directory::{self, ListingPage, WORD_RULES};
 use crate::names::{RemovedNames, pick_ignoring_case, rules};
+use crate::rooms::members;
 use crate::rows::Columns as _;
 use crate::{
     AdministrationRepository as _, Ended, NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session,
@@ -96,10 +98,7 @@ impl UserRepository for PostgresStore {
         Box::pin(async move {
             let skeleton = Skeleton::of(name.as_str());
             let [cased, folded] = skeleton.keys();
-            let remove =
-                || sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
-            self.pool.row_under_lock(roles::ROLES_LOCK, remove).await?;
-            self.pool.attempts(move || rooms::remove_from_all(&self.pool, name)).await
+            self.pool.attempts(move || remove(&self.pool, name, [cased, folded])).await
         })
     }
 
@@ -222,6 +221,18 @@ impl<'a> Creation<'a> {
     }
 }
 
+/// Makes an attempt at removing an account with all that it may do.
+async fn remove(pool: &Pool, name: &Username, [cased, folded]: [&str; 2]) -> Result<(), Failure> {
+    let mut connection = administration::begin(pool, Some(roles::ROLES_LOCK)).await?;
+    let remove = sqlx::query(REMOVE_USER).bind(name.as_str()).bind(cased).bind(folded).bind(rules());
+    remove.execute(&mut connection).await?;
+    members::remove_from_all(&mut connection, name).await?;
+    database::forget_user(&mut connection, name).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
+    pool.put_back(connection);
+    Ok(())
+}
+
 /// Makes an attempt at a change of a password.
 ///
 /// The second deletion comes after the commit: a sign-in may have read the old hash before
@@ -241,6 +252,7 @@ async fn change_password(pool: &Pool, change: PasswordChange<'_>) -> Result<Opti
         pool.put_back(connection);
         return Ok(None);
     }
+    database::drop_links_of(&mut connection, change.user).await?;
     let revoke = || sqlx::query(REVOKE_OTHER_SESSIONS).bind(change.user.as_str()).bind(change.kept.as_str());
     let mut ended = revoke().fetch_all(&mut connection).await?;
     sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
@@ -350,7 +362,8 @@ pub(super) const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
 
 /// Returns what was known of the name before, and whether this statement or an earlier
 /// attempt made the account. Another program may have removed an account of this name,
-/// and left its role and its words.
+/// and left its role, its words, and a link that sets its password. The ban of a removed account
+/// ends where the operator gives its name to another one.
 pub(super) const CREATE_USER: &str = r#"WITH known AS (
          SELECT EXISTS (SELECT FROM users WHERE username = $1) AS has_account,
                 EXISTS (SELECT FROM names WHERE username = $1) AS is_known,
@@ -372,7 +385,13 @@ pub(super) const CREATE_USER: &str = r#"WITH known AS (
            FROM made, UNNEST($10::text[]) WITH ORDINALITY AS w (word, number)
              ON CONFLICT (word, username) DO UPDATE SET rules = excluded.rules),
      old_role AS (
-         DELETE FROM administrators WHERE username = (SELECT made.username COLLATE "C" FROM made))
+         DELETE FROM administrators WHERE username = (SELECT made.username COLLATE "C" FROM made)),
+     old_link AS (
+         DELETE FROM password_links WHERE username = (SELECT made.username COLLATE "C" FROM made)),
+     old_ban AS (
+         DELETE FROM bans WHERE $8 AND username = (SELECT made.username COLLATE "C" FROM made)),
+     old_invites AS (
+         DELETE FROM invites WHERE $8 AND by_user = (SELECT made.username COLLATE "C" FROM made))
      SELECT has_account, is_known, is_confusable, made_before OR EXISTS (SELECT FROM made), made_before
        FROM known"#;
 

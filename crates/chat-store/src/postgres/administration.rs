@@ -13,8 +13,9 @@ use crate::administration::{NewAudit, database};
 use crate::names::RemovedNames;
 use crate::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn, Invite,
-    InvitesOf, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField,
-    Report, ReportState, ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
+    InvitePosition, InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite,
+    NewPasswordLink, NewReport, NewUser, ProfileField, Report, ReportState, ReportsOf, RoleChange,
+    ServerProfile, StoreError, StoreFuture, rows,
 };
 
 /// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
@@ -37,7 +38,8 @@ macro_rules! write {
     };
 }
 
-async fn begin(pool: &Pool, lock: Option<i64>) -> Result<PgConnection, Failure> {
+/// Begins a transaction, under a lock if there is one.
+pub(super) async fn begin(pool: &Pool, lock: Option<i64>) -> Result<PgConnection, Failure> {
     let mut connection = pool.connection().await?;
     sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
     if let Some(lock) = lock {
@@ -60,12 +62,18 @@ impl AdministrationRepository for PostgresStore {
         write!(self, c => database::set_profile(c, fields, by, now_ms))
     }
 
-    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool> {
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, Result<(), InviteRefused>> {
         write!(self, c => database::create_invite(c, invite))
     }
 
-    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>> {
-        Box::pin(database::invites(&self.pool, of, now_ms, max))
+    fn invites<'a>(
+        &'a self,
+        of: InvitesOf<'a>,
+        after: Option<&'a InvitePosition>,
+        now_ms: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Invite>> {
+        Box::pin(database::invites(&self.pool, of, after, now_ms, max))
     }
 
     fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
@@ -177,7 +185,7 @@ impl AdministrationRepository for PostgresStore {
         by: Option<&'a Username>,
         now_ms: u64,
     ) -> StoreFuture<'a, bool> {
-        write!(self, c => database::create_password_link(c, link, by, now_ms))
+        write!(self, Some(ROLES_LOCK), c => database::create_password_link(c, link, by, now_ms))
     }
 
     fn find_password_link<'a>(
@@ -225,7 +233,7 @@ impl AdministrationRepository for PostgresStore {
         state: Option<ReportState>,
         before: Option<u64>,
         max: usize,
-    ) -> StoreFuture<'a, Vec<Report>> {
+    ) -> StoreFuture<'a, Vec<ListedReport>> {
         Box::pin(database::reports(&self.pool, of, state, before, max))
     }
 

@@ -8,7 +8,7 @@ use chat_core::{ChangeRefused, Role, RoomChange, RoomName, Username, WantedChang
 use super::PostgresStore;
 use super::failure::Failure;
 use super::pool::Pool;
-use crate::rooms::{change as room_change, fill, members, read};
+use crate::rooms::{change as room_change, fill, read};
 use crate::{ListedRoom, RoomRepository, StoreFuture};
 
 /// Makes an attempt at a change; the transaction is rolled back if the change is refused.
@@ -24,16 +24,6 @@ pub(super) async fn change(
     sqlx::raw_sql(end).execute(&mut connection).await?;
     pool.put_back(connection);
     Ok(result)
-}
-
-/// Makes an attempt at removing a user from all rooms.
-pub(super) async fn remove_from_all(pool: &Pool, user: &Username) -> Result<(), Failure> {
-    let mut connection = pool.connection().await?;
-    sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
-    members::remove_from_all(&mut connection, user).await?;
-    sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
-    pool.put_back(connection);
-    Ok(())
 }
 
 /// Makes an attempt at a part of a step. Its commit does not wait for the disk: a part that

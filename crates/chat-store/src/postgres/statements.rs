@@ -26,6 +26,7 @@ impl Statements for PgConnection {
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
     const BANNED: &'static str = database::BANNED_POSTGRES;
+    const LOCK_USER: Option<&'static str> = Some(LOCK_USER);
     const LIMITS_BYTES: bool = true;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, Failure> {
@@ -63,6 +64,7 @@ impl Statements for &Pool {
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
     const BANNED: &'static str = database::BANNED_POSTGRES;
+    const LOCK_USER: Option<&'static str> = Some(LOCK_USER);
     const LIMITS_BYTES: bool = true;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<PgRow>, StoreError> {
@@ -89,6 +91,10 @@ impl Statements for &Pool {
         rows.iter().try_for_each(|row| read(row).map(drop))
     }
 }
+
+/// A lock of two keys: "chat" in ASCII, and the user. Two users with the same second key wait
+/// for each other. It is apart from the locks of one key, as `ROLES_LOCK`.
+const LOCK_USER: &str = "SELECT pg_advisory_xact_lock(1667785076, hashtext($1))";
 
 fn query<'a>(sql: &'static str, values: &[Value<'a>]) -> Query<'a> {
     values.iter().fold(sqlx::query(sql), |query, value| match *value {

@@ -57,6 +57,9 @@ pub(crate) async fn change<S: Statements>(
             let before = &known.room()?.info;
             let info = Arc::new(patch.apply(before));
             set_info(statements, room, &info).await?;
+            if patch.access == Some(Access::Closed) {
+                administration::database::withdraw_of_strangers(statements, room).await?;
+            }
             let is_closed = info.access == Access::Closed && before.access == Access::Open;
             // A repeated change cannot tell whether it was the one that closed the room.
             let members = match is_closed || patch.access == Some(Access::Closed) {
@@ -70,6 +73,7 @@ pub(crate) async fn change<S: Statements>(
             if known.user.is_none() {
                 let new = NewMember { room, user, role, read: top, joined_at_ms: now_ms };
                 members::add(statements, &[new]).await?;
+                members::forget_removal(statements, room, user).await?;
             } else {
                 members::set_role(statements, room, user, role).await?;
             }
@@ -90,6 +94,9 @@ pub(crate) async fn change<S: Statements>(
         }
         WantedChange::Remove { user, by, .. } => {
             members::remove(statements, room, user).await?;
+            if *user != by.user && known.user.is_some() {
+                members::remember_removal(statements, room, user).await?;
+            }
             administration::database::withdraw_invites(statements, user, room).await?;
             let info = &known.room()?.info;
             let reason = if *user == by.user { GoneReason::Left } else { GoneReason::Removed };
@@ -163,6 +170,11 @@ impl Known {
                 known.user_has_account = has_account(statements, user).await?;
                 let invite = administration::database::find_invite(statements, invite, now_ms).await?;
                 known.invite_is_good = invite.is_some_and(|invite| invite.room.as_ref() == Some(name));
+                // Whom a moderator has removed, a member must add. Everybody joins an open room.
+                let is_closed = known.room.as_ref().is_some_and(|room| room.info.access == Access::Closed);
+                if known.invite_is_good && is_closed {
+                    known.invite_is_good = !members::was_removed(statements, name, user).await?;
+                }
             }
             WantedChange::Put { user, by, .. } | WantedChange::Remove { user, by, .. } => {
                 known.actor = members::role(statements, name, &by.user).await?;

@@ -78,6 +78,35 @@ pub(super) async fn remove<S: Statements>(
     Ok(())
 }
 
+/// Remembers that somebody else has removed a member of a room: an invitation does not bring
+/// this user back.
+pub(super) async fn remember_removal<S: Statements>(
+    statements: &mut S,
+    room: &RoomName,
+    user: &Username,
+) -> Result<(), S::Error> {
+    statements.rows(REMEMBER_REMOVAL, &[Text(room.as_str()), Text(user.as_str())]).await.map(drop)
+}
+
+/// Forgets the removal of a user who is a member again.
+pub(super) async fn forget_removal<S: Statements>(
+    statements: &mut S,
+    room: &RoomName,
+    user: &Username,
+) -> Result<(), S::Error> {
+    statements.rows(FORGET_REMOVAL, &[Text(room.as_str()), Text(user.as_str())]).await.map(drop)
+}
+
+/// Whether somebody else has removed a user from a room, and nobody has added the user since.
+pub(super) async fn was_removed<S: Statements>(
+    statements: &mut S,
+    room: &RoomName,
+    user: &Username,
+) -> Result<bool, S::Error> {
+    let both = [Text(room.as_str()), Text(user.as_str())];
+    Ok(statements.row(WAS_REMOVED, &both).await?.is_some())
+}
+
 /// Removes a user from all rooms.
 pub(crate) async fn remove_from_all<S: Statements>(
     statements: &mut S,
@@ -92,7 +121,7 @@ pub(crate) async fn remove_from_all<S: Statements>(
     Ok(())
 }
 
-pub(super) async fn role<S: Statements>(
+pub(crate) async fn role<S: Statements>(
     statements: &mut S,
     room: &RoomName,
     user: &Username,
@@ -145,6 +174,13 @@ pub(crate) const OTHER_MODERATOR: &str =
     "SELECT 1 FROM members WHERE room = $1 AND role = 2 AND username <> $2 LIMIT 1";
 
 const REMOVE: &str = "DELETE FROM members WHERE room = $1 AND username = $2 RETURNING role";
+
+const REMEMBER_REMOVAL: &str = "INSERT INTO removed_members (room, username) VALUES ($1, $2)
+         ON CONFLICT (room, username) DO NOTHING";
+
+const FORGET_REMOVAL: &str = "DELETE FROM removed_members WHERE room = $1 AND username = $2";
+
+const WAS_REMOVED: &str = "SELECT 1 FROM removed_members WHERE room = $1 AND username = $2";
 
 const REMOVE_MARK: &str = "DELETE FROM marks WHERE username = $2 AND kind = 1 AND name = $1";
 

@@ -140,4 +140,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/postgres/0012_administration.down.sql"),
         loses: &[lost::INVITES, lost::BANS, lost::REPORTS, lost::AUDIT],
     },
+    Step {
+        version: 13,
+        name: "moderation",
+        up: include_str!("../../../../migrations/postgres/0013_moderation.up.sql"),
+        down: include_str!("../../../../migrations/postgres/0013_moderation.down.sql"),
+        loses: &[lost::REMOVALS],
+    },
 ];

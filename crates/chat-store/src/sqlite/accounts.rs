@@ -230,6 +230,10 @@ pub(super) async fn create(
         .map_err(StoreError::unavailable)?;
     // Another program may have removed an account of this name, and left its role.
     roles::remove(&mut *connection, &user.name).await?;
+    match removed {
+        RemovedNames::MayReturn => database::forget_former_user(&mut *connection, &user.name).await?,
+        RemovedNames::StayTaken => database::drop_links_of(&mut *connection, &user.name).await?,
+    }
     words::keep(&mut *connection, &[user.name.as_str()]).await?;
     names::keep(connection, user.name.as_str()).await
 }
@@ -248,6 +252,7 @@ async fn change_password(
     if set.rows_affected() == 0 {
         return Ok(None);
     }
+    database::drop_links_of(&mut *connection, change.user).await?;
     let ended = sqlx::query("DELETE FROM sessions WHERE username = ?1 AND id <> ?2 RETURNING id")
         .bind(change.user.as_str())
         .bind(change.kept.as_str())
@@ -265,6 +270,7 @@ async fn remove(connection: &mut SqliteConnection, name: &Username) -> Result<()
         .map_err(StoreError::unavailable)?;
     roles::remove(&mut *connection, name).await?;
     members::remove_from_all(connection, name).await?;
+    database::forget_user(connection, name).await?;
     words::forget(&mut *connection, &[name.as_str()]).await?;
     // Another program may have added the account without a row in `names`.
     if removed.rows_affected() > 0 { names::keep(connection, name.as_str()).await } else { Ok(()) }

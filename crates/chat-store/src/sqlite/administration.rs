@@ -7,9 +7,10 @@ use super::{SqliteStore, accounts};
 use crate::administration::{NewAudit, database};
 use crate::names::RemovedNames;
 use crate::{
-    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitesOf,
-    LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, ProfileField, Report,
-    ReportState, ReportsOf, RoleChange, ServerProfile, StoreError, StoreFuture, rows,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitePosition,
+    InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink,
+    NewReport, NewUser, ProfileField, Report, ReportState, ReportsOf, RoleChange, ServerProfile, StoreError,
+    StoreFuture, rows,
 };
 
 /// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
@@ -40,12 +41,18 @@ impl AdministrationRepository for SqliteStore {
         write!(self, c => database::set_profile(c, fields, by, now_ms))
     }
 
-    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool> {
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, Result<(), InviteRefused>> {
         write!(self, c => database::create_invite(c, invite))
     }
 
-    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>> {
-        Box::pin(database::invites(&self.readers, of, now_ms, max))
+    fn invites<'a>(
+        &'a self,
+        of: InvitesOf<'a>,
+        after: Option<&'a InvitePosition>,
+        now_ms: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Invite>> {
+        Box::pin(database::invites(&self.readers, of, after, now_ms, max))
     }
 
     fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
@@ -205,7 +212,7 @@ impl AdministrationRepository for SqliteStore {
         state: Option<ReportState>,
         before: Option<u64>,
         max: usize,
-    ) -> StoreFuture<'a, Vec<Report>> {
+    ) -> StoreFuture<'a, Vec<ListedReport>> {
         Box::pin(database::reports(&self.readers, of, state, before, max))
     }
 

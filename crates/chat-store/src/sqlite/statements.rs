@@ -26,6 +26,7 @@ impl Statements for SqliteConnection {
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
     const BANNED: &'static str = database::BANNED_SQLITE;
+    const LOCK_USER: Option<&'static str> = None;
     const LIMITS_BYTES: bool = false;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {
@@ -68,6 +69,7 @@ impl Statements for &SqlitePool {
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
     const BANNED: &'static str = database::BANNED_SQLITE;
+    const LOCK_USER: Option<&'static str> = None;
     const LIMITS_BYTES: bool = false;
 
     async fn rows(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<SqliteRow>, StoreError> {

@@ -2,8 +2,9 @@
 
 use chat_core::{Access, ChangeRefused, Role, SecretHash, SessionId, WantedChange};
 use chat_store::{
-    AuditAction, BanRefused, INVITES_MAX, Invite, InvitesOf, LogPosition, NewBan, NewInvite, NewPasswordLink,
-    NewReport, NewUser, OPEN_REPORTS_MAX, ProfileField, ReportState, ReportsOf, RoleChange, StoreError,
+    AUDIT_OF_USER_MAX, AuditAction, BanRefused, DONE_REPORTS_OF_USER_MAX, INVITES_MAX, Invite, InviteRefused,
+    InvitesOf, LogPosition, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, OPEN_REPORTS_MAX,
+    PasswordChange, ProfileField, ReportState, ReportsOf, RoleChange, StoreError,
 };
 
 use crate::common::*;
@@ -13,6 +14,9 @@ every_store! {
     of_many_who_use_the_last_use_at_once_one_gets_in,
     an_account_and_its_invitation_are_one_transaction,
     invitations_of_a_user_are_limited_and_end_with_the_user,
+    invitations_end_with_what_they_were_made_by,
+    invitations_are_listed_page_by_page_as_their_reader_may_see_them,
+    whom_a_moderator_has_removed_an_invitation_does_not_bring_back,
     a_banned_user_has_no_session_and_gets_none,
     an_administrator_is_not_banned_and_a_banned_user_is_no_administrator,
     only_the_first_account_is_set_up,
@@ -20,9 +24,15 @@ every_store! {
     an_account_without_a_password_gets_no_link,
     a_link_sets_one_password_once,
     a_link_ends_with_the_role_of_its_maker_and_with_a_ban,
+    a_link_ends_with_the_password_and_with_the_account,
+    a_name_that_is_used_again_is_not_banned,
     a_report_is_made_once_and_seen_by_moderators,
+    a_report_is_not_opened_beside_another_open_one_of_its_user,
+    reports_of_one_user_push_out_no_others_and_no_open_ones,
+    calls_at_once_pass_no_limit_and_write_one_entry,
     the_profile_is_what_was_changed,
     moderation_of_rooms_is_in_the_audit_log,
+    what_one_user_does_pushes_out_no_other_entry,
     the_messages_of_a_user_are_found_part_by_part,
 }
 
@@ -57,7 +67,7 @@ fn new_user(person: &str) -> NewUser {
 
 /// The audit log, oldest first: who, what, to whom, details.
 async fn audit(store: &TestStore) -> Vec<String> {
-    let entries = store.administration.audit(None, 99).await.unwrap();
+    let entries = store.administration.audit(None, 999).await.unwrap();
     let line = |entry: &chat_store::AuditEntry| {
         let by = entry.by.as_ref().map_or("server", |by| by.as_str());
         let details = entry.details.as_ref().map(|details| format!(" {details}")).unwrap_or_default();
@@ -66,8 +76,18 @@ async fn audit(store: &TestStore) -> Vec<String> {
     entries.iter().rev().map(line).collect()
 }
 
+/// Makes an invitation that may be made.
+async fn make(store: &TestStore, invite: NewInvite) {
+    store.administration.create_invite(&invite).await.unwrap().unwrap();
+}
+
+async fn promote(store: &TestStore, user: &str) {
+    let set = store.users.set_administrator(&name(user), true, 1).await.unwrap();
+    assert_eq!(set, RoleChange::Done);
+}
+
 async fn ids(store: &TestStore, of: InvitesOf<'_>) -> Vec<String> {
-    let invites = store.administration.invites(of, 50, 99).await.unwrap();
+    let invites = store.administration.invites(of, None, 50, 99).await.unwrap();
     invites.iter().map(|Invite { id, used, .. }| format!("{id} used {used}")).collect()
 }
 
@@ -77,7 +97,7 @@ async fn an_invitation_is_used_as_often_as_it_says_and_until_its_end(store: Test
     store.change(&create("kitchen", Access::Open, "alice", &[])).await.unwrap();
     let new = invite(1, "alice", Some("~cellar"), Some(2), Some(1000));
     for _ in 0..2 {
-        assert!(store.administration.create_invite(&new).await.unwrap());
+        make(&store, new.clone()).await;
     }
     let found = store.administration.find_invite(&secret(1), 999).await.unwrap().unwrap();
     assert_eq!((found.by, found.room, found.uses_max), (name("alice"), Some(room_name("~cellar")), Some(2)));
@@ -96,10 +116,10 @@ async fn an_invitation_is_used_as_often_as_it_says_and_until_its_end(store: Test
     assert_eq!(ids(&store, InvitesOf::Room(&room_name("~cellar"))).await, ["id 1 used 1"]);
     assert_eq!(store.change_at(&accept("~cellar", "carol", 1), 20).await.unwrap(), ["@0 carol member"]);
     assert_eq!(store.change_at(&accept("~cellar", "dave", 1), 20).await, Err(ChangeRefused::NoInvite));
-    assert_eq!(ids(&store, InvitesOf::Everybody).await, [""; 0]);
+    assert_eq!(ids(&store, InvitesOf::User(&name("alice"))).await, [""; 0]);
 
     let endless = invite(3, "bob", Some("~cellar"), None, None);
-    assert!(store.administration.create_invite(&endless).await.unwrap());
+    make(&store, endless).await;
     assert!(store.administration.invite("id 3", u64::MAX / 4).await.unwrap().is_some());
     for is_there in [true, false] {
         assert_eq!(
@@ -120,7 +140,8 @@ async fn an_invitation_is_used_as_often_as_it_says_and_until_its_end(store: Test
 
 async fn of_many_who_use_the_last_use_at_once_one_gets_in(store: TestStore) {
     store.accounts("alice").await;
-    assert!(store.administration.create_invite(&invite(1, "alice", None, Some(1), None)).await.unwrap());
+    promote(&store, "alice").await;
+    make(&store, invite(1, "alice", None, Some(1), None)).await;
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let administration = store.administration.clone();
@@ -141,8 +162,7 @@ async fn an_account_and_its_invitation_are_one_transaction(store: TestStore) {
     store.accounts("alice").await;
     store.change(&create("~cellar", Access::Closed, "alice", &[])).await.unwrap();
     store.send("~cellar", "alice", 3, 5).await;
-    let new = invite(1, "alice", Some("~cellar"), Some(2), Some(60));
-    assert!(store.administration.create_invite(&new).await.unwrap());
+    make(&store, invite(1, "alice", Some("~cellar"), Some(2), Some(60))).await;
     // A refused name uses nothing; an invitation that is over makes no account.
     let taken = store.administration.create_invited_user(&new_user("alice"), &secret(1)).await;
     assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
@@ -161,22 +181,135 @@ async fn an_account_and_its_invitation_are_one_transaction(store: TestStore) {
 async fn invitations_of_a_user_are_limited_and_end_with_the_user(store: TestStore) {
     store.accounts("alice bob").await;
     store.change(&create("kitchen", Access::Open, "alice", &["bob"])).await.unwrap();
+    store.change(&create("garden", Access::Open, "bob", &[])).await.unwrap();
     for number in 0..INVITES_MAX as u8 {
-        let new = invite(number, "bob", None, None, Some(1000));
-        assert!(store.administration.create_invite(&new).await.unwrap());
+        make(&store, invite(number, "bob", Some("garden"), None, Some(1000))).await;
     }
     let one_more = invite(200, "bob", Some("kitchen"), None, None);
-    assert!(!store.administration.create_invite(&one_more).await.unwrap());
+    let refused = Err(InviteRefused::TooMany { max: INVITES_MAX });
+    assert_eq!(store.administration.create_invite(&one_more).await.unwrap(), refused);
     // Those that are over do not count.
-    let later = NewInvite { created_at_ms: 1000, ..one_more };
-    assert!(store.administration.create_invite(&later).await.unwrap());
+    make(&store, NewInvite { created_at_ms: 1000, ..one_more }).await;
     let to_kitchen = async || ids(&store, InvitesOf::Room(&room_name("kitchen"))).await.len();
     assert_eq!(to_kitchen().await, 1);
     store.change(&leave("kitchen", "bob")).await.unwrap();
     assert_eq!(to_kitchen().await, 0);
-    assert!(store.administration.create_invite(&invite(201, "bob", None, None, None)).await.unwrap());
+    make(&store, invite(201, "bob", Some("garden"), None, None)).await;
     store.administration.ban(&ban("bob"), None, 300).await.unwrap().unwrap();
     assert_eq!(ids(&store, InvitesOf::User(&name("bob"))).await, [""; 0]);
+}
+
+async fn invitations_end_with_what_they_were_made_by(store: TestStore) {
+    store.accounts("alice bob carol dave").await;
+    promote(&store, "alice").await;
+    promote(&store, "bob").await;
+    store.change(&create("kitchen", Access::Open, "carol", &["bob"])).await.unwrap();
+    store.change(&create("~cellar", Access::Closed, "carol", &["dave"])).await.unwrap();
+    let mut number = 0;
+    let mut made = async |by: &str, room: Option<&str>| {
+        number += 1;
+        store.administration.create_invite(&invite(number, by, room, None, None)).await.unwrap()
+    };
+    let forbidden = Err(InviteRefused::Forbidden);
+    assert_eq!(made("carol", None).await, forbidden, "no administrator");
+    assert_eq!(made("alice", Some("~cellar")).await, forbidden, "no member of a closed room");
+    assert_eq!(made("dave", Some("kitchen")).await, forbidden, "no member");
+    for (by, room) in [
+        ("alice", None),
+        ("alice", Some("kitchen")),
+        ("bob", None),
+        ("bob", Some("kitchen")),
+        ("carol", Some("kitchen")),
+        ("dave", Some("~cellar")),
+    ] {
+        made(by, room).await.unwrap();
+    }
+    let left = async || {
+        let mut left = Vec::new();
+        for number in 4..=9 {
+            let found = store.administration.find_invite(&secret(number), 50).await.unwrap();
+            left.extend(found.map(|invite| {
+                let room = invite.room.map_or("the server".to_owned(), |room| room.as_str().to_owned());
+                format!("{} to {room}", invite.by.as_str())
+            }));
+        }
+        left
+    };
+    assert_eq!(left().await.len(), 6);
+    // Without the role, bob invites to the rooms of which he is a member.
+    store.administration.set_role(&name("bob"), false, None, 20).await.unwrap();
+    let all =
+        ["alice to the server", "alice to kitchen", "bob to kitchen", "carol to kitchen", "dave to ~cellar"];
+    assert_eq!(left().await, all);
+    // Only members invite to a closed room.
+    store.change(&close("kitchen", "carol")).await.unwrap();
+    assert_eq!(
+        left().await,
+        ["alice to the server", "bob to kitchen", "carol to kitchen", "dave to ~cellar"]
+    );
+    store.users.remove_user(&name("dave")).await.unwrap();
+    store.users.remove_user(&name("alice")).await.unwrap();
+    assert_eq!(left().await, ["bob to kitchen", "carol to kitchen"]);
+}
+
+async fn invitations_are_listed_page_by_page_as_their_reader_may_see_them(store: TestStore) {
+    store.accounts("alice bob carol").await;
+    promote(&store, "alice").await;
+    store.change(&create("kitchen", Access::Open, "bob", &[])).await.unwrap();
+    store.change(&create("~cellar", Access::Closed, "bob", &[])).await.unwrap();
+    store.change(&create("~attic", Access::Closed, "bob", &["alice"])).await.unwrap();
+    make(&store, invite(1, "alice", None, None, None)).await;
+    for number in 2..20 {
+        let room = ["kitchen", "~cellar", "~attic"][usize::from(number % 3)];
+        let new = invite(number, "bob", Some(room), None, None);
+        // Two of one millisecond are in the order of their ids.
+        make(&store, NewInvite { created_at_ms: 10 + u64::from(number / 2), ..new }).await;
+    }
+    let (alice, cellar) = (name("alice"), room_name("~cellar"));
+    let pages = async |of: InvitesOf<'_>| {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.administration.invites(of, after.as_ref(), 50, 5).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.position());
+            ids.extend(page.into_iter().map(|invite| (invite.id, invite.title.unwrap_or_default())));
+        }
+        ids
+    };
+    let rooms = |found: Vec<(String, String)>| {
+        let mut ids: Vec<_> = found.iter().map(|(id, _)| id.clone()).collect();
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "none twice: {found:?}");
+        let of = |title: &str| found.iter().filter(|(_, found)| found == title).count();
+        (count, of("kitchen"), of("~cellar"), of("~attic"))
+    };
+    assert_eq!(rooms(pages(InvitesOf::Others { reader: &alice }).await), (12, 6, 0, 6));
+    assert_eq!(rooms(pages(InvitesOf::User(&alice)).await), (1, 0, 0, 0));
+    assert_eq!(rooms(pages(InvitesOf::Room(&cellar)).await), (6, 0, 6, 0));
+}
+
+async fn whom_a_moderator_has_removed_an_invitation_does_not_bring_back(store: TestStore) {
+    store.accounts("alice bob carol dave").await;
+    store.change(&create("~cellar", Access::Closed, "alice", &["bob", "carol", "dave"])).await.unwrap();
+    store.change(&create("kitchen", Access::Open, "alice", &["carol"])).await.unwrap();
+    make(&store, invite(1, "bob", Some("~cellar"), None, None)).await;
+    make(&store, invite(2, "alice", Some("kitchen"), None, None)).await;
+    for _ in 0..2 {
+        store.change(&remove("~cellar", "alice", "carol")).await.unwrap();
+    }
+    assert_eq!(store.change_at(&accept("~cellar", "carol", 1), 20).await, Err(ChangeRefused::NoInvite));
+    // Everybody joins an open room.
+    store.change(&remove("kitchen", "alice", "carol")).await.unwrap();
+    assert_eq!(store.change_at(&accept("kitchen", "carol", 2), 20).await.unwrap(), ["@0 carol member"]);
+    // A user who has left comes back.
+    store.change(&leave("~cellar", "dave")).await.unwrap();
+    assert_eq!(store.change_at(&accept("~cellar", "dave", 1), 20).await.unwrap(), ["@0 dave member"]);
+    // So does carol, once a member has added her, and she has left by herself.
+    store.change(&put("~cellar", "bob", "carol", None)).await.unwrap();
+    store.change(&leave("~cellar", "carol")).await.unwrap();
+    assert_eq!(store.change_at(&accept("~cellar", "carol", 1), 20).await.unwrap(), ["@0 carol member"]);
 }
 
 fn ban(user: &str) -> NewBan {
@@ -304,6 +437,7 @@ async fn an_account_without_a_password_gets_no_link(store: TestStore) {
 
 async fn a_link_sets_one_password_once(store: TestStore) {
     store.accounts("alice bob").await;
+    promote(&store, "alice").await;
     store.sessions.open_session(&session("one", "bob", 1, 1000)).await.unwrap();
     let by = name("alice");
     let link =
@@ -335,7 +469,12 @@ async fn a_link_sets_one_password_once(store: TestStore) {
     assert_eq!(store.administration.reset_password(&name("eve"), "$x", None, 30).await.unwrap(), None);
     assert_eq!(
         audit(&store).await,
-        ["alice: user.password bob", "alice: user.password bob", "server: user.password bob"]
+        [
+            r#"server: user.role alice {"role":"administrator"}"#,
+            "alice: user.password bob",
+            "alice: user.password bob",
+            "server: user.password bob",
+        ]
     );
 }
 
@@ -362,6 +501,56 @@ async fn a_link_ends_with_the_role_of_its_maker_and_with_a_ban(store: TestStore)
     assert_eq!(find(2).await, None, "bob is banned");
 }
 
+async fn a_link_ends_with_the_password_and_with_the_account(store: TestStore) {
+    store.accounts("alice bob carol").await;
+    promote(&store, "alice").await;
+    promote(&store, "carol").await;
+    let make = async |number, user: &str, by: &str| {
+        let link = NewPasswordLink { user: name(user), secret: secret(number), expires_at_ms: 100 };
+        store.administration.create_password_link(&link, Some(&name(by)), 10).await.unwrap()
+    };
+    let find = async |number| store.administration.find_password_link(&secret(number), 20).await.unwrap();
+    assert!(!make(1, "alice", "bob").await, "bob is no administrator");
+    // The user changes the password.
+    assert!(make(2, "bob", "alice").await);
+    let bob = store.users.find_user(&name("bob")).await.unwrap().unwrap();
+    let kept = session_id("kept");
+    let change = |old| PasswordChange { user: &bob.name, old, new: "$argon2id$changed", kept: &kept };
+    assert_eq!(store.users.change_password(change("$wrong")).await.unwrap(), None);
+    assert_eq!(find(2).await, Some(name("bob")));
+    store.users.change_password(change(&bob.password_hash)).await.unwrap().unwrap();
+    assert_eq!(find(2).await, None, "bob has another password");
+    // The operator sets it.
+    assert!(make(3, "bob", "alice").await);
+    store.administration.reset_password(&name("bob"), "$argon2id$reset", None, 10).await.unwrap();
+    assert_eq!(find(3).await, None, "bob has another password");
+    // The account of the user, or of the maker, is removed.
+    assert!(make(4, "bob", "alice").await);
+    store.users.remove_user(&name("bob")).await.unwrap();
+    assert_eq!(find(4).await, None, "there is no bob");
+    store.users.recreate_user(&new_user("bob")).await.unwrap();
+    assert!(make(5, "bob", "carol").await);
+    store.users.remove_user(&name("carol")).await.unwrap();
+    assert_eq!(find(5).await, None, "there is no carol");
+}
+
+async fn a_name_that_is_used_again_is_not_banned(store: TestStore) {
+    store.accounts("bob").await;
+    store.administration.ban(&ban("bob"), None, 2).await.unwrap().unwrap();
+    store.users.remove_user(&name("bob")).await.unwrap();
+    assert_eq!(store.administration.bans(None, 9).await.unwrap(), []);
+    store.users.recreate_user(&new_user("bob")).await.unwrap();
+    assert!(store.sessions.open_session(&session("one", "bob", 1, 1000)).await.unwrap());
+    // The messages of a removed account are deleted to their end, and not those of its successor.
+    let deleting = NewBan { delete_messages: true, ..ban("bob") };
+    store.administration.ban(&deleting, None, 2).await.unwrap().unwrap();
+    store.users.remove_user(&name("bob")).await.unwrap();
+    assert_eq!(store.administration.deletions(9).await.unwrap().len(), 1);
+    store.users.recreate_user(&new_user("bob")).await.unwrap();
+    assert_eq!(store.administration.deletions(9).await.unwrap(), []);
+    assert!(store.sessions.open_session(&session("one", "bob", 1, 1000)).await.unwrap());
+}
+
 async fn a_report_is_made_once_and_seen_by_moderators(store: TestStore) {
     store.accounts("alice bob carol").await;
     store.change(&create("kitchen", Access::Open, "alice", &["bob"])).await.unwrap();
@@ -377,10 +566,18 @@ async fn a_report_is_made_once_and_seen_by_moderators(store: TestStore) {
     assert!(first < second && second < third && third < fourth);
     let list = async |of: ReportsOf<'_>, state, before, max| -> Vec<u64> {
         let reports = store.administration.reports(of, state, before, max).await.unwrap();
-        reports.iter().map(|report| report.id).collect()
+        reports.iter().map(|listed| listed.report.id).collect()
     };
-    let alice = name("alice");
-    let all = ReportsOf::Everywhere;
+    let (alice, carol) = (name("alice"), name("carol"));
+    let all = ReportsOf::Everywhere { reader: &carol };
+    // Carol reads open rooms, and no conversation of others.
+    let seen = async |reader: &str, id: u64| {
+        let of = ReportsOf::Everywhere { reader: &name(reader) };
+        let listed = store.administration.reports(of, None, Some(id + 1), 1).await.unwrap();
+        assert_eq!(listed[0].report.id, id);
+        listed[0].is_readable
+    };
+    assert!(seen("carol", first).await && !seen("carol", third).await && seen("bob", third).await);
     assert_eq!(list(all, None, None, 9).await, [fourth, third, second, first]);
     assert_eq!(list(all, None, Some(third), 1).await, [second]);
     assert_eq!(list(ReportsOf::ModeratedBy(&alice), None, None, 9).await, [second, first]);
@@ -404,6 +601,102 @@ async fn a_report_is_made_once_and_seen_by_moderators(store: TestStore) {
     }
     assert_eq!(make(report(room("garden"), 999, "bob")).await, None);
     assert_eq!(audit(&store).await, [format!(r#"alice: report.change {first} {{"state":"done"}}"#)]);
+}
+
+fn report(topic: &chat_core::Topic, seq: u64, by: &str) -> NewReport {
+    NewReport { topic: topic.clone(), seq, reporter: name(by), reason: "rude".into(), at_ms: 5 }
+}
+
+async fn a_report_is_not_opened_beside_another_open_one_of_its_user(store: TestStore) {
+    store.accounts("alice bob").await;
+    let kitchen = room("kitchen");
+    let make =
+        async || store.administration.create_report(&report(&kitchen, 1, "bob")).await.unwrap().unwrap();
+    let set = async |id, state| store.administration.change_report(id, state, None, 6).await.unwrap();
+    let first = make().await;
+    assert!(set(first, ReportState::Done).await);
+    let second = make().await;
+    assert!(set(first, ReportState::Open).await);
+    let state = async |id| store.administration.report(id).await.unwrap().unwrap().state;
+    assert_eq!((state(first).await, state(second).await), (ReportState::Done, ReportState::Open));
+    assert!(set(second, ReportState::Done).await && set(first, ReportState::Open).await);
+    assert_eq!((state(first).await, state(second).await), (ReportState::Open, ReportState::Done));
+    assert_eq!(audit(&store).await.len(), 3);
+}
+
+async fn reports_of_one_user_push_out_no_others_and_no_open_ones(store: TestStore) {
+    store.accounts("alice bob mallory").await;
+    let kitchen = room("kitchen");
+    let create = async |seq, by: &str| {
+        store.administration.create_report(&report(&kitchen, seq, by)).await.unwrap().unwrap()
+    };
+    let done = async |id| store.administration.change_report(id, ReportState::Done, None, 6).await.unwrap();
+    let of_bob = create(1, "bob").await;
+    assert!(done(of_bob).await);
+    let open = create(1, "mallory").await;
+    let first = create(2, "mallory").await;
+    assert!(done(first).await);
+    for seq in 3..4 + DONE_REPORTS_OF_USER_MAX {
+        let id = create(seq, "mallory").await;
+        assert!(done(id).await);
+    }
+    create(2, "mallory").await;
+    let find = async |id| store.administration.report(id).await.unwrap().map(|report| report.state);
+    assert_eq!(find(of_bob).await, Some(ReportState::Done));
+    assert_eq!(find(open).await, Some(ReportState::Open));
+    assert_eq!(find(first).await, None);
+}
+
+async fn calls_at_once_pass_no_limit_and_write_one_entry(store: TestStore) {
+    store.accounts("alice bob").await;
+    promote(&store, "alice").await;
+    store.change(&create("kitchen", Access::Open, "bob", &[])).await.unwrap();
+    for number in 0..INVITES_MAX as u8 - 1 {
+        make(&store, invite(number, "bob", Some("kitchen"), None, None)).await;
+    }
+    let kitchen = room("kitchen");
+    let first = store.administration.create_report(&report(&kitchen, 1, "bob")).await.unwrap().unwrap();
+    for seq in 2..OPEN_REPORTS_MAX as u64 {
+        store.administration.create_report(&report(&kitchen, seq, "bob")).await.unwrap().unwrap();
+    }
+    let entries = audit(&store).await.len();
+    let tasks: Vec<_> = (0..8u8)
+        .map(|number| {
+            let administration = store.administration.clone();
+            let one_more = invite(200 + number, "bob", Some("kitchen"), None, None);
+            let new = report(&room("kitchen"), 1000 + u64::from(number / 4), "bob");
+            tokio::spawn(async move {
+                let invited = administration.create_invite(&one_more).await.unwrap().is_ok();
+                let reported = administration.create_report(&new).await.unwrap();
+                assert!(administration.change_report(first, ReportState::Done, None, 6).await.unwrap());
+                let fields = [(ProfileField::Title, Some("Tea"))];
+                administration.set_server_profile(&fields, None, 1).await.unwrap();
+                (invited, reported)
+            })
+        })
+        .collect();
+    let (mut invited, mut reported) = (0, Vec::new());
+    for task in tasks {
+        let (is_invited, id) = task.await.unwrap();
+        invited += usize::from(is_invited);
+        reported.extend(id);
+    }
+    reported.sort_unstable();
+    reported.dedup();
+    // The first report makes room for one more once it is done.
+    assert!((1..=2).contains(&reported.len()), "{reported:?}");
+    let reader = name("alice");
+    let open = store.administration.reports(
+        ReportsOf::Everywhere { reader: &reader },
+        Some(ReportState::Open),
+        None,
+        999,
+    );
+    assert!(open.await.unwrap().len() <= OPEN_REPORTS_MAX);
+    assert_eq!(invited, 1);
+    let mut new = audit(&store).await.split_off(entries);
+    new.sort();
+    assert_eq!(new.len(), 3, "{new:?}");
 }
 
 async fn the_profile_is_what_was_changed(store: TestStore) {
@@ -457,6 +750,29 @@ async fn moderation_of_rooms_is_in_the_audit_log(store: TestStore) {
     assert_eq!(newest[0].target, "bob");
     let rest = store.administration.audit(Some(newest[0].id), 9).await.unwrap();
     assert_eq!(rest.len(), 2);
+}
+
+async fn what_one_user_does_pushes_out_no_other_entry(store: TestStore) {
+    store.accounts("alice bob carol eve").await;
+    promote(&store, "alice").await;
+    store.administration.ban(&ban("eve"), Some(&name("alice")), 2).await.unwrap().unwrap();
+    store.change(&create("kitchen", Access::Open, "bob", &[])).await.unwrap();
+    store.change(&create("garden", Access::Open, "carol", &[])).await.unwrap();
+    store.change(&archive("garden", "carol", true)).await.unwrap();
+    for number in 0..AUDIT_OF_USER_MAX + 3 {
+        store.change(&archive("kitchen", "bob", number % 2 == 0)).await.unwrap();
+    }
+    let (mut of, mut before) = (std::collections::BTreeMap::<String, u64>::new(), None);
+    loop {
+        let entries = store.administration.audit(before, 500).await.unwrap();
+        let Some(last) = entries.last() else { break };
+        before = Some(last.id);
+        for entry in &entries {
+            *of.entry(entry.by.as_ref().map_or("server", |by| by.as_str()).to_owned()).or_default() += 1;
+        }
+    }
+    let of: Vec<_> = of.iter().map(|(by, count)| (by.as_str(), *count)).collect();
+    assert_eq!(of, [("alice", 1), ("bob", AUDIT_OF_USER_MAX), ("carol", 1), ("server", 1)]);
 }
 
 async fn the_messages_of_a_user_are_found_part_by_part(store: TestStore) {

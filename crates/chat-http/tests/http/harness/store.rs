@@ -11,10 +11,10 @@ use chat_core::{
 };
 use chat_store::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, EventLog, FileRepository,
-    Invite, InvitesOf, ListedRoom, LogPosition, MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite,
-    NewPasswordLink, NewReport, NewUser, PasswordChange, ProfileField, Report, ReportState, ReportsOf,
-    RoleChange, RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session,
-    SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, ListedRoom, LogPosition, MemoryStore,
+    MessageReactions, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, PasswordChange,
+    ProfileField, Report, ReportState, ReportsOf, RoleChange, RoomRepository, SearchIndex, SearchPage,
+    SearchQuery, ServerProfile, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -524,12 +524,18 @@ impl AdministrationRepository for Store {
         self.write(self.memory.set_server_profile(fields, by, now_ms))
     }
 
-    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, bool> {
+    fn create_invite<'a>(&'a self, invite: &'a NewInvite) -> StoreFuture<'a, Result<(), InviteRefused>> {
         self.write(self.memory.create_invite(invite))
     }
 
-    fn invites<'a>(&'a self, of: InvitesOf<'a>, now_ms: u64, max: usize) -> StoreFuture<'a, Vec<Invite>> {
-        self.ask(self.memory.invites(of, now_ms, max))
+    fn invites<'a>(
+        &'a self,
+        of: InvitesOf<'a>,
+        after: Option<&'a InvitePosition>,
+        now_ms: u64,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Invite>> {
+        self.ask(self.memory.invites(of, after, now_ms, max))
     }
 
     fn invite<'a>(&'a self, id: &'a str, now_ms: u64) -> StoreFuture<'a, Option<Invite>> {
@@ -677,7 +683,7 @@ impl AdministrationRepository for Store {
         state: Option<ReportState>,
         before: Option<u64>,
         max: usize,
-    ) -> StoreFuture<'a, Vec<Report>> {
+    ) -> StoreFuture<'a, Vec<ListedReport>> {
         self.ask(self.memory.reports(of, state, before, max))
     }
 

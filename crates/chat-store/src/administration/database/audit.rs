@@ -2,15 +2,17 @@
 
 use chat_core::Username;
 
-use super::{AUDIT_MAX, NO_ANSWER};
-use crate::administration::{AuditAction, AuditEntry, NewAudit};
+use super::{IS_ADMINISTRATOR, NO_ANSWER};
+use crate::administration::audit::{AUDIT_SWEEP, Part};
+use crate::administration::{AUDIT_MAX, AuditAction, AuditEntry, NewAudit};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
 use crate::{StoreError, columns};
 use Value::{Number, Text, TextOrNull};
 
-/// Writes an entry of the audit log, and removes the oldest beyond the limit.
+/// Writes an entry of the audit log, and removes the oldest beyond the limits.
 pub(crate) async fn note<S: Statements>(statements: &mut S, new: NewAudit<'_>) -> Result<(), S::Error> {
+    let part = part(statements, &new).await?;
     let details = new.details.map(|details| details.to_string());
     let values = [
         Number(columns::column(new.at_ms)),
@@ -18,10 +20,32 @@ pub(crate) async fn note<S: Statements>(statements: &mut S, new: NewAudit<'_>) -
         Text(new.action.as_str()),
         Text(new.target),
         TextOrNull(details.as_deref()),
+        Number(part.column()),
     ];
     let row = statements.row(NOTE, &values).await?;
-    let id = row.ok_or(NO_ANSWER)?.integer(0)?;
-    statements.rows(FORGET_AUDIT, &[Number(id - columns::column(AUDIT_MAX))]).await.map(drop)
+    let id = row.ok_or(NO_ANSWER)?.number(0)?;
+    if let Some(by) = new.by {
+        let kept = Number(columns::column(part.max_of_user()));
+        statements.rows(FORGET_OF_USER, &[Number(part.column()), Text(by.as_str()), kept]).await?;
+    }
+    if id.is_multiple_of(AUDIT_SWEEP) {
+        for part in Part::ALL {
+            let values = [Number(part.column()), Number(columns::column(AUDIT_MAX))];
+            statements.rows(FORGET_OF_PART, &values).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The part of the log that an entry belongs to.
+async fn part<S: Statements>(statements: &mut S, new: &NewAudit<'_>) -> Result<Part, S::Error> {
+    let by_administrator = match new.by {
+        Some(by) if !new.action.needs_administrator() => {
+            statements.row(IS_ADMINISTRATOR, &[Text(by.as_str())]).await?.is_some()
+        }
+        _ => true,
+    };
+    Ok(if by_administrator { Part::Administration } else { Part::Moderation })
 }
 
 /// Lists entries of the audit log.
@@ -48,10 +72,14 @@ fn audit_entry(row: &impl Columns) -> Result<AuditEntry, StoreError> {
     })
 }
 
-const NOTE: &str = "INSERT INTO audit (at, by_user, action, target, details)
-     VALUES ($1, $2, $3, $4, $5) RETURNING id";
+const NOTE: &str = "INSERT INTO audit (at, by_user, action, target, details, part)
+     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
 
-pub(crate) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id <= $1";
+pub(crate) const FORGET_OF_USER: &str = "DELETE FROM audit WHERE part = $1 AND by_user = $2 AND id <=
+     (SELECT id FROM audit WHERE part = $1 AND by_user = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)";
+
+pub(crate) const FORGET_OF_PART: &str = "DELETE FROM audit WHERE part = $1 AND id <=
+     (SELECT id FROM audit WHERE part = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
 
 pub(crate) const AUDIT: &str = "SELECT id, at, by_user, action, target, details FROM audit
      WHERE id < $1 ORDER BY id DESC LIMIT $2";

@@ -36,11 +36,14 @@ pub(crate) async fn set_profile<S: Statements>(
             continue;
         }
         *now.field(*field) = value.map(str::to_owned);
-        changed.push(field.as_str());
-        match value {
-            Some(value) => statements.rows(SET_FIELD, &[Text(field.as_str()), Text(value)]).await?,
-            None => statements.rows(CLEAR_FIELD, &[Text(field.as_str())]).await?,
+        let changes = match value {
+            Some(value) => statements.row(SET_FIELD, &[Text(field.as_str()), Text(value)]).await?,
+            None => statements.row(CLEAR_FIELD, &[Text(field.as_str())]).await?,
         };
+        // Another call may have made the same change since the profile was read.
+        if changes.is_some() {
+            changed.push(field.as_str());
+        }
     }
     if !changed.is_empty() {
         let details = Some(json!({ "changed": changed }));
@@ -53,6 +56,8 @@ pub(crate) async fn set_profile<S: Statements>(
 const PROFILE: &str = "SELECT key, value FROM server_profile";
 
 const SET_FIELD: &str = "INSERT INTO server_profile (key, value) VALUES ($1, $2)
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value
+            WHERE server_profile.value <> excluded.value
+     RETURNING 1";
 
-const CLEAR_FIELD: &str = "DELETE FROM server_profile WHERE key = $1";
+const CLEAR_FIELD: &str = "DELETE FROM server_profile WHERE key = $1 RETURNING 1";

@@ -2,10 +2,11 @@
 
 use chat_core::Username;
 
-use super::NO_ANSWER;
 use super::audit::note;
+use super::{NO_ANSWER, lock_user};
 use crate::administration::{
-    NewReport, OPEN_REPORTS_MAX, REPORTS_MAX, Report, ReportState, ReportsOf, report_changed,
+    DONE_REPORTS_MAX, DONE_REPORTS_OF_USER_MAX, ListedReport, NewReport, OPEN_REPORTS_MAX, REPORTS_SWEEP,
+    Report, ReportState, ReportsOf, report_changed,
 };
 use crate::rows::{self, Columns};
 use crate::statements::{Statements, Value};
@@ -17,6 +18,7 @@ pub(crate) async fn create_report<S: Statements>(
     statements: &mut S,
     report: &NewReport,
 ) -> Result<Option<u64>, S::Error> {
+    lock_user(statements, &report.reporter).await?;
     let (kind, name, other) = columns::topic_key(&report.topic);
     let (seq, reporter) = (Number(columns::column(report.seq)), Text(report.reporter.as_str()));
     let key = [reporter, Number(kind), Text(name), Text(other), seq];
@@ -30,8 +32,11 @@ pub(crate) async fn create_report<S: Statements>(
     let at = Number(columns::column(report.at_ms));
     let values = [reporter, Number(kind), Text(name), Text(other), seq, Text(&report.reason), at];
     let id = statements.row(ADD_REPORT, &values).await?.ok_or(NO_ANSWER)?.number(0)?;
-    let gone = columns::column(id) - columns::column(REPORTS_MAX);
-    statements.rows(FORGET_REPORTS, &[Number(gone)]).await?;
+    let kept = Number(columns::column(DONE_REPORTS_OF_USER_MAX));
+    statements.rows(FORGET_DONE_OF_USER, &[reporter, kept]).await?;
+    if id.is_multiple_of(REPORTS_SWEEP) {
+        statements.rows(FORGET_DONE, &[Number(columns::column(DONE_REPORTS_MAX))]).await?;
+    }
     Ok(Some(id))
 }
 
@@ -48,21 +53,22 @@ pub(crate) async fn reports<S: Statements>(
     state: Option<ReportState>,
     before: Option<u64>,
     max: usize,
-) -> Result<Vec<Report>, S::Error> {
+) -> Result<Vec<ListedReport>, S::Error> {
     let (first, last) = match state {
         Some(state) => (state_column(state), state_column(state)),
         None => (OPEN, DONE),
     };
     let before = before.map_or(i64::MAX, columns::column);
-    let values = [Number(before), Number(first), Number(last), Number(columns::column(max as u64))];
-    let rows = match of {
-        ReportsOf::Everywhere => statements.rows(REPORTS, &values).await?,
-        ReportsOf::ModeratedBy(user) => {
-            let [before, first, last, max] = values;
-            statements.rows(REPORTS_OF_MODERATOR, &[before, first, last, max, Text(user.as_str())]).await?
-        }
+    let max = Number(columns::column(max as u64));
+    let (sql, user) = match of {
+        ReportsOf::Everywhere { reader } => (REPORTS, reader),
+        ReportsOf::ModeratedBy(user) => (REPORTS_OF_MODERATOR, user),
     };
-    Ok(rows.iter().map(report_row).collect::<Result<_, StoreError>>()?)
+    let values = [Number(before), Number(first), Number(last), max, Text(user.as_str())];
+    let listed =
+        |row: &S::Row| Ok(ListedReport { report: report_row(row)?, is_readable: row.integer(10)? != 0 });
+    let rows = statements.rows(sql, &values).await?;
+    Ok(rows.iter().map(listed).collect::<Result<_, StoreError>>()?)
 }
 
 /// Changes the state of a report.
@@ -74,10 +80,10 @@ pub(crate) async fn change_report<S: Statements>(
     now_ms: u64,
 ) -> Result<bool, S::Error> {
     let Some(report) = report(statements, id).await? else { return Ok(false) };
-    if report.state != state {
-        let by_column = TextOrNull(by.map(Username::as_str));
-        let values = [Number(columns::column(id)), Number(state_column(state)), by_column];
-        statements.rows(CHANGE_REPORT, &values).await?;
+    lock_user(statements, &report.reporter).await?;
+    let by_column = TextOrNull(by.map(Username::as_str));
+    let values = [Number(columns::column(id)), Number(state_column(state)), by_column];
+    if statements.row(CHANGE_REPORT, &values).await?.is_some() {
         let target = id.to_string();
         note(statements, report_changed(&target, state, by, now_ms)).await?;
     }
@@ -119,27 +125,45 @@ pub(crate) const COUNT_OPEN: &str = "SELECT count(*) FROM reports WHERE reporter
 const ADD_REPORT: &str = "INSERT INTO reports (reporter, kind, name, other, seq, reason, at, state)
      VALUES ($1, $2, $3, $4, $5, $6, $7, 1) RETURNING id";
 
-pub(crate) const FORGET_REPORTS: &str = "DELETE FROM reports WHERE id <= $1";
+pub(crate) const FORGET_DONE_OF_USER: &str = "DELETE FROM reports WHERE reporter = $1 AND state = 2 AND id <=
+     (SELECT id FROM reports WHERE reporter = $1 AND state = 2 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+
+pub(crate) const FORGET_DONE: &str = "DELETE FROM reports WHERE state = 2 AND id <=
+     (SELECT id FROM reports WHERE state = 2 ORDER BY id DESC LIMIT 1 OFFSET $1)";
 
 macro_rules! reports {
-    ($rest:literal) => {
+    ($is_readable:literal, $rest:literal) => {
         concat!(
-            "SELECT r.id, r.kind, r.name, r.other, r.seq, r.reporter, r.reason, r.at, r.state, r.changed_by ",
+            "SELECT r.id, r.kind, r.name, r.other, r.seq, r.reporter, r.reason, r.at, r.state, r.changed_by, ",
+            $is_readable,
             $rest
         )
     };
 }
 
-const REPORT: &str = reports!("FROM reports AS r WHERE r.id = $1");
+const REPORT: &str = reports!("CAST(1 AS BIGINT)", " FROM reports AS r WHERE r.id = $1");
 
 pub(crate) const REPORTS: &str = reports!(
-    "FROM reports AS r WHERE r.id < $1 AND r.state >= $2 AND r.state <= $3 ORDER BY r.id DESC LIMIT $4"
+    "CAST(CASE WHEN r.kind = 2 AND (r.name = $5 OR r.other = $5) THEN 1
+          WHEN r.kind = 2 THEN 0
+          WHEN coalesce((SELECT o.access FROM rooms AS o WHERE o.name = r.name), 1) = 1 THEN 1
+          WHEN (SELECT m.role FROM members AS m WHERE m.room = r.name AND m.username = $5) IS NULL THEN 0
+          ELSE 1 END AS BIGINT)",
+    " FROM reports AS r WHERE r.id < $1 AND r.state >= $2 AND r.state <= $3 ORDER BY r.id DESC LIMIT $4"
 );
 
 pub(crate) const REPORTS_OF_MODERATOR: &str = reports!(
-    "FROM members AS m CROSS JOIN reports AS r
+    "CAST(1 AS BIGINT)",
+    " FROM members AS m CROSS JOIN reports AS r
       WHERE m.username = $5 AND m.role = 2 AND r.kind = 1 AND r.name = m.room
         AND r.id < $1 AND r.state >= $2 AND r.state <= $3 ORDER BY r.id DESC LIMIT $4"
 );
 
-const CHANGE_REPORT: &str = "UPDATE reports SET state = $2, changed_by = $3 WHERE id = $1";
+/// A report is not opened again while its user has another open one of the message.
+const CHANGE_REPORT: &str = "UPDATE reports SET state = $2, changed_by = $3
+      WHERE id = $1 AND state <> $2
+        AND ($2 = 2 OR NOT EXISTS (
+                SELECT 1 FROM reports AS o
+                 WHERE o.reporter = reports.reporter AND o.kind = reports.kind AND o.name = reports.name
+                   AND o.other = reports.other AND o.seq = reports.seq AND o.state = 1))
+     RETURNING 1";
