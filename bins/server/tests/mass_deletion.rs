@@ -51,7 +51,7 @@ async fn a_deletion_survives_kill_9() {
 
 async fn until_stored(socket: &mut common::Socket) {
     let seen = |frame: &serde_json::Value| frame["seq"].as_u64() == Some(MESSAGES);
-    if !socket.replay.iter().any(|frame| seen(frame)) {
+    if !socket.replay.iter().any(&seen) {
         while !seen(&socket.next_of("message").await) {}
     }
 }
