@@ -106,6 +106,8 @@ async fn a_large_body_is_refused_so_that_the_client_sees_it() {
 async fn connections_beyond_the_limit_wait_for_requests_and_close_what_is_idle() {
     let chat = Chat::with(|options| {
         options.max_connections = 2;
+        // Nothing else ends an idle connection.
+        options.header_timeout = Duration::from_secs(600);
         options.body_timeout = Duration::from_secs(600);
         options.body_min_rate = 1;
     })
