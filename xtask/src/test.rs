@@ -11,6 +11,7 @@ use crate::component::{CLIPPY, Component, Components, RUSTFMT};
 use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
+use crate::servers::{CADDY, NGINX, PEBBLE};
 use crate::tools::{FAIL2BAN, PROMTOOL, SLOWHTTPTEST};
 use crate::{page, prove};
 
@@ -58,7 +59,7 @@ const STEPS: &[Step] = &[
         ..Step::cargo("private-docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
     Step {
-        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST],
+        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, PEBBLE, NGINX, CADDY],
         ..Step::cargo("tests", &["test", "--workspace"])
     },
     // Three thousand runs; `cargo xtask simulate` does as many as one wants.

@@ -35,10 +35,11 @@ fn bind_to(address: SocketAddr) -> std::io::Result<TcpSocket> {
 pub(crate) const BACKLOG: u32 = 4096;
 
 /// The URL of the page for a browser on this machine.
-pub(crate) fn page_url(address: SocketAddr) -> String {
+pub(crate) fn page_url(address: SocketAddr, has_tls: bool) -> String {
+    let scheme = if has_tls { "https" } else { "http" };
     if address.ip().is_loopback() || address.ip().is_unspecified() {
-        format!("http://localhost:{}", address.port())
+        format!("{scheme}://localhost:{}", address.port())
     } else {
-        format!("http://{address}")
+        format!("{scheme}://{address}")
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration: checked settings, with defaults for the others.
 
 mod texts;
+mod tls;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use chat_store::DatabaseUrl;
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{self, Given, SettingError};
+use crate::tls::TlsSource;
 
 /// Everything that the server is started with.
 pub(crate) struct Config {
@@ -24,6 +26,10 @@ pub(crate) struct Config {
     pub(crate) listen_origin: String,
     /// Where the metrics are served apart from everything else, and where that came from.
     pub(crate) metrics_listen: Option<(String, String)>,
+    /// Where the certificate of TLS comes from. `None`: no TLS.
+    pub(crate) tls: Option<TlsSource>,
+    /// Where HTTP is redirected to HTTPS, and where that came from.
+    pub(crate) http_listen: Option<(String, String)>,
     pub(crate) data_dir: PathBuf,
     /// Whether a Postgres database is migrated at the start.
     pub(crate) migrate: bool,
@@ -74,7 +80,11 @@ impl Config {
             http.files.location = FilesLocation::Folder(data_dir.join("files-in-memory"));
             http.files.is_temporary = true;
         }
+        let http_listen = given.text(&settings::HTTP_LISTEN)?;
         Ok(Self {
+            tls: tls::tls(given, &data_dir, http.public_url.as_ref())?,
+            http_listen: http_listen
+                .map(|address| (address.to_owned(), given.origin(&settings::HTTP_LISTEN))),
             listen: given.text(&settings::LISTEN)?.unwrap_or("127.0.0.1:8080").to_owned(),
             listen_origin: given.origin(&settings::LISTEN),
             metrics_listen: given
@@ -445,6 +455,23 @@ mod tests {
             ("max_connections = 9999999", "max_connections"),
             ("picture_queue_max = 10001", "picture_queue_max"),
             ("retention_days = -1", "retention_days"),
+            ("tls_certificate = \"a\"", "tls_certificate"),
+            ("tls_key = \"a\"", "tls_key"),
+            ("http_listen = \"127.0.0.1:80\"", "http_listen"),
+            ("tls_certificate = \"a\"\ntls_key = \"b\"\npublic_url = \"http://a\"", "public_url"),
+            ("acme_domains = \"a.example\"", "acme_domains"),
+            ("acme_email = \"a@a.example\"", "acme_email"),
+            ("acme_directory = \"https://a.example\"", "acme_directory"),
+            ("acme_root = \"a\"", "acme_root"),
+            ("http_listen = \"a:80\"\nacme_domains = \"a.example,*.a.example\"", "acme_domains"),
+            ("http_listen = \"a:80\"\nacme_domains = \"192.0.2.1\"", "acme_domains"),
+            ("http_listen = \"a:80\"\nacme_domains = \"a.example,\"", "acme_domains"),
+            ("http_listen = \"a:80\"\nacme_domains = \"a\"\nacme_email = \"a\"", "acme_email"),
+            ("http_listen = \"a:80\"\nacme_domains = \"a\"\nacme_directory = \"http://a\"", "acme_directory"),
+            (
+                "http_listen = \"a:80\"\nacme_domains = \"a\"\ntls_certificate = \"a\"\ntls_key = \"b\"",
+                "acme_domains",
+            ),
             ("database_wait_seconds = 86401", "database_wait_seconds"),
             ("log_format = \"xml\"", "log_format"),
             ("registration = \"perhaps\"", "registration"),

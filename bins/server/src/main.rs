@@ -22,6 +22,7 @@ mod restore;
 mod serve;
 mod settings;
 mod signals;
+mod tls;
 mod user;
 
 use std::process::ExitCode;
@@ -98,7 +99,7 @@ fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let done = runtime.block_on(async {
         match cli.command {
             None | Some(Command::Serve) => serve::serve(config).await?,
-            Some(Command::Healthcheck) => healthcheck::healthcheck(&config.listen)?,
+            Some(Command::Healthcheck) => healthcheck::healthcheck(&config.listen, config.tls.is_some())?,
             Some(Command::Migrate { direction }) => {
                 return migrate::migrate(&config.database_url, direction.unwrap_or_default()).await;
             }

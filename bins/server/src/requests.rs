@@ -85,7 +85,15 @@ impl Context {
     pub(crate) fn new(config: &Config, stores: Stores) -> Self {
         let page = match &config.http.public_url {
             Some(url) => url.origin().to_owned(),
-            None => config.listen.parse().map_or_else(|_| format!("http://{}", config.listen), page_url),
+            None => {
+                let has_tls = config.tls.is_some();
+                let scheme = if has_tls { "https" } else { "http" };
+                let address = config.listen.parse();
+                address.map_or_else(
+                    |_| format!("{scheme}://{}", config.listen),
+                    |address| page_url(address, has_tls),
+                )
+            }
         };
         let page = page.trim_end_matches('/').to_owned();
         let external_tokens = config.tokens.accept_external;

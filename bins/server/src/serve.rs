@@ -8,6 +8,7 @@ use chat_http::{Parts, Server};
 use chat_store::{
     DatabaseUrl, OtherServers, ServerLock, StoreError, Stores, migrations, wait_until_reachable,
 };
+use tokio::net::TcpListener;
 
 use crate::address::{self, BACKLOG, page_url};
 use crate::config::Config;
@@ -18,6 +19,7 @@ use crate::log;
 use crate::requests::Context;
 use crate::restore::unpack_in_place;
 use crate::signals::Signals;
+use crate::tls::Tls;
 
 /// Runs until a signal ends it.
 pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
@@ -33,12 +35,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
     };
-    let Started { server, stores, lock, control } = started?;
+    let Started { server, stores, lock, control, tls } = started?;
 
     let has_failed = tokio::select! {
         () = signals.next() => false,
         () = server.failed() => true,
         () = answer_commands(control.as_ref(), &server) => false,
+        () = keep_fresh(tls) => false,
     };
     drop(control);
     tracing::info!("stopping; a second signal ends the process at once");
@@ -60,6 +63,14 @@ async fn answer_commands(control: Option<&ControlSocket>, server: &Server) {
     }
 }
 
+/// Keeps the certificate fresh while the server runs. Never resolves.
+async fn keep_fresh(tls: Option<Tls>) {
+    match tls {
+        Some(tls) => tls.keep_fresh().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A server that is ready, and what it is stopped with.
 struct Started {
     server: Server,
@@ -67,6 +78,7 @@ struct Started {
     lock: ServerLock,
     /// Where commands reach it.
     control: Option<ControlSocket>,
+    tls: Option<Tls>,
 }
 
 /// Starts all parts, up to the readiness of the server.
@@ -85,14 +97,11 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     // Taken before the wait for the database, and open to clients only after it.
     let socket = address::bind(&config.listen).await;
     let socket = socket.map_err(|error| format!("{}: {error}", config.listen_origin))?;
-    let metrics = match &config.metrics_listen {
-        Some((listen, origin)) => {
-            let socket = address::bind(listen).await.map_err(|error| format!("{origin}: {error}"))?;
-            let listener = socket.listen(BACKLOG);
-            Some(listener.map_err(|error| format!("{origin}: cannot listen on {listen}: {error}"))?)
-        }
-        None => None,
-    };
+    let metrics = listen_beside(config.metrics_listen.as_ref()).await?;
+    let redirects = listen_beside(config.http_listen.as_ref()).await?;
+    let tls =
+        config.tls.as_ref().map(|source| Tls::load(source, &config.http.acme_challenges)).transpose()?;
+    config.http.tls = tls.as_ref().map(Tls::config).transpose()?;
     let lock = lock_database(&config).await?;
     if config.migrate && matches!(config.database_url, DatabaseUrl::Postgres(_)) {
         for step in migrations::up(&config.database_url).await? {
@@ -120,7 +129,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     let shards = config.http.shards.shards;
     let page = match &config.http.public_url {
         Some(url) => url.origin().to_owned(),
-        None => page_url(address),
+        None => page_url(address, tls.is_some()),
     };
     let has_administrator = !stores.users.administrators().await?.is_empty();
     let set_up_code = parts.tokens.set_up_code(stores.administration.set_up_round().await?);
@@ -128,6 +137,10 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     if let Some(metrics) = metrics {
         tracing::info!(address = %metrics.local_addr()?, "listening for metrics");
         server.serve_metrics(metrics);
+    }
+    if let Some(redirects) = redirects {
+        tracing::info!(address = %redirects.local_addr()?, "redirecting HTTP to HTTPS");
+        server.serve_redirects(redirects);
     }
     tracing::info!(%address, shards, descriptors, database = %config.database_url, "ready");
     let mut lines = format!("The chat is open: {page}\n");
@@ -139,7 +152,16 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     if let Err(error) = std::io::stdout().write_all(lines.as_bytes()) {
         tracing::debug!(%error, "standard output is closed");
     }
-    Ok(Started { server, stores, lock, control })
+    Ok(Started { server, stores, lock, control, tls })
+}
+
+/// Listens on an address beside the one for people, if there is one. `listen` is the address,
+/// and the setting that it came from.
+async fn listen_beside(listen: Option<&(String, String)>) -> Result<Option<TcpListener>, String> {
+    let Some((listen, origin)) = listen else { return Ok(None) };
+    let socket = address::bind(listen).await.map_err(|error| format!("{origin}: {error}"))?;
+    let listener = socket.listen(BACKLOG);
+    listener.map(Some).map_err(|error| format!("{origin}: cannot listen on {listen}: {error}"))
 }
 
 /// Waits for the database, and makes sure that no other server has it.

@@ -56,6 +56,20 @@ macro_rules! settings {
 settings! {
     CONFIG = path("config", "FILE", "none", "Configuration file (TOML)");
     LISTEN = text("listen", "HOST:PORT", "127.0.0.1:8080", "Address to listen on");
+    TLS_CERTIFICATE = path("tls_certificate", "FILE", "none",
+        "Certificate (PEM, with its chain) with which the address of listen speaks HTTPS; read again when \
+         it changes");
+    TLS_KEY = path("tls_key", "FILE", "none", "Key (PEM, not encrypted) of tls_certificate");
+    HTTP_LISTEN = text("http_listen", "HOST:PORT", "none",
+        "Address without TLS beside listen with TLS: it redirects to HTTPS, and answers certificate authorities");
+    ACME_DOMAINS = text("acme_domains", "HOST,HOST…", "none",
+        "Host names for which the server gets a certificate itself, by ACME through http_listen, instead of \
+         tls_certificate; by this you accept the terms of the certificate authority");
+    ACME_EMAIL = text("acme_email", "ADDRESS", "none",
+        "Address to which the certificate authority may write about certificates");
+    ACME_DIRECTORY = text("acme_directory", "URL", "that of Let's Encrypt", "Directory of the certificate authority");
+    ACME_ROOT = path("acme_root", "FILE", "those that the system trusts",
+        "Certificate (PEM) by which that of acme_directory is checked, for an authority of one's own");
     METRICS_LISTEN = text("metrics_listen", "HOST:PORT", "none",
         "Address on which /metrics is answered, and nothing else; the address of listen then has no \
          /metrics. Without it, /metrics is on the address of listen");

@@ -23,6 +23,7 @@ use crate::cached::Cached;
 use crate::connections::Connections;
 use crate::error::HttpError;
 use crate::files::Files;
+use crate::handshake::Handshakes;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::profile::Profile;
@@ -70,6 +71,7 @@ pub(crate) struct App {
     /// One permit for each connection that may speak HTTP.
     pub(crate) connection_permits: Arc<Semaphore>,
     pub(crate) connections: Connections,
+    pub(crate) handshakes: Handshakes,
     pub(crate) registrations: Arc<RecentRegistrations>,
     /// Held while an account is created that must not be one too many.
     pub(crate) last_accounts: tokio::sync::Mutex<()>,
@@ -148,7 +150,8 @@ impl App {
             list_rate: UserRate::new(options.lists_per_minute),
             socket_open_rate: UserRate::new(options.socket_opens_per_minute),
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
-            origin: AllowedOrigin::new(options.public_url.as_ref()),
+            origin: AllowedOrigin::new(options.public_url.as_ref(), options.tls.is_some()),
+            handshakes: Handshakes::new(options.tls_handshakes_max),
             sign_ins: SignInLimiter::new(options.sign_in_limits.clone(), Instant::now()),
             sign_in_failures: Arc::default(),
             store_health: StoreHealth::default(),
@@ -351,6 +354,12 @@ impl App {
 
     /// Whether cookies are for https only.
     pub(crate) fn cookies_are_secure(&self) -> bool {
+        self.options.tls.is_some() || self.is_https_only()
+    }
+
+    /// Whether browsers are told to reach this host over https only, from now on. Only an
+    /// operator who has named the host can know that nothing else is on it.
+    pub(crate) fn is_https_only(&self) -> bool {
         self.options.public_url.as_ref().is_some_and(|url| url.is_https())
     }
 

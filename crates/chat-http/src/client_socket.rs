@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use crate::head_filter::HeadFilter;
 
@@ -17,7 +20,7 @@ use crate::head_filter::HeadFilter;
 /// hyper limits how slowly a request may arrive, but not how slowly a response may be
 /// read. What is read passes a [`HeadFilter`].
 pub(crate) struct ClientSocket {
-    stream: TcpStream,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     filter: HeadFilter,
     write_timeout: Duration,
     /// Runs while the client accepts nothing.
@@ -27,7 +30,17 @@ pub(crate) struct ClientSocket {
 }
 
 impl ClientSocket {
-    pub(crate) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    /// A socket without TLS.
+    pub(crate) fn plain(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self::new(Either::Left(stream), write_timeout)
+    }
+
+    /// A socket with TLS, whose handshake is over.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, write_timeout: Duration) -> Self {
+        Self::new(Either::Right(Box::new(stream)), write_timeout)
+    }
+
+    fn new(stream: Either<TcpStream, Box<TlsStream<TcpStream>>>, write_timeout: Duration) -> Self {
         Self { stream, filter: HeadFilter::new(), write_timeout, stalled: None, is_stalled: Arc::default() }
     }
 
@@ -36,8 +49,15 @@ impl ClientSocket {
         Arc::clone(&self.is_stalled)
     }
 
-    pub(crate) fn into_stream(self) -> TcpStream {
-        self.stream
+    /// The connection, and TLS on it.
+    pub(crate) fn into_parts(self) -> (TcpStream, Option<Box<ServerConnection>>) {
+        match self.stream {
+            Either::Left(stream) => (stream, None),
+            Either::Right(stream) => {
+                let (stream, connection) = stream.into_inner();
+                (stream, Some(Box::new(connection)))
+            }
+        }
     }
 
     fn written<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -86,10 +106,13 @@ impl AsyncWrite for ClientSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // TLS keeps what the client has not taken; TCP keeps nothing.
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.written(cx, result)
     }
 }

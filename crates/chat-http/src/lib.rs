@@ -50,6 +50,7 @@
 //! # }
 //! ```
 
+mod acme_challenges;
 mod answer;
 mod app;
 mod assets;
@@ -66,6 +67,7 @@ mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshake;
 mod head_filter;
 mod hex;
 mod indexing;
@@ -92,6 +94,7 @@ mod store_probe;
 mod unready;
 mod user_rate;
 
+pub use acme_challenges::AcmeChallenges;
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     limit_refusals: Family<Limit, Counter>,
     hash_queue: Level,
     hash_queue_max: Level,
+    tls_handshakes: Family<Outcome, Counter>,
     http_connections: Level,
     http_connections_max: Level,
     trimmed: Counter,
@@ -90,6 +91,7 @@ impl Metrics {
             limit_refusals: Family::default(),
             hash_queue: Level::default(),
             hash_queue_max: Level::default(),
+            tls_handshakes: Family::default(),
             http_connections: Level::default(),
             http_connections_max: Level::default(),
             trimmed: Counter::default(),
@@ -123,6 +125,7 @@ impl Metrics {
         );
         registry.register("hash_queue", "Passwords that wait to be hashed", metrics.hash_queue.clone());
         registry.register("hash_queue_max", "How many may", metrics.hash_queue_max.clone());
+        registry.register("tls_handshakes", "Handshakes of TLS, by outcome", metrics.tls_handshakes.clone());
         registry.register(
             "http_connections",
             "Connections that speak HTTP",
@@ -284,6 +287,11 @@ impl Metrics {
     /// Counts something that a limit refused. `limit` is the name of its setting.
     pub(crate) fn limit_refused(&self, limit: &'static str) {
         self.limit_refusals.get_or_create(&Limit { limit }).inc();
+    }
+
+    /// Counts a handshake of TLS.
+    pub(crate) fn tls_handshake(&self, outcome: &'static str) {
+        self.tls_handshakes.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts a search, and how long it took.

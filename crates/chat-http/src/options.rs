@@ -1,6 +1,7 @@
 //! The options of the HTTP server.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_auth::{PasswordRule, SignInLimits};
@@ -10,6 +11,9 @@ use chat_shard::ShardOptions;
 use chat_store::Retention;
 use hyper::Uri;
 use ipnet::IpNet;
+use rustls::ServerConfig;
+
+use crate::AcmeChallenges;
 
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
@@ -86,6 +90,19 @@ pub struct HttpOptions {
     pub files: FilesOptions,
     /// The most bytes of a JSON body; a larger one is answered with 413.
     pub json_max_bytes: usize,
+
+    /// TLS on the listener of [`Server::start`](crate::Server::start); `None`: a proxy in front
+    /// has it, or nobody. The configuration chooses certificates and cryptography. Cookies are
+    /// then for https only.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// How long a client may take for the handshake of TLS; then its connection is closed.
+    pub tls_handshake_timeout: Duration,
+    /// The most handshakes at one time; one more closes the oldest. They count as connections,
+    /// too.
+    pub tls_handshakes_max: usize,
+    /// What [`Server::serve_redirects`](crate::Server::serve_redirects) answers certificate
+    /// authorities.
+    pub acme_challenges: AcmeChallenges,
 
     /// The most connections that speak HTTP at one time; upgraded sockets do not count. At
     /// the limit, a new connection closes the oldest one that has not sent a request yet; if
@@ -208,6 +225,10 @@ impl Default for HttpOptions {
             picture_queue_max: 16,
             files: FilesOptions::default(),
             json_max_bytes: 64 * 1024,
+            tls: None,
+            tls_handshake_timeout: Duration::from_secs(10),
+            tls_handshakes_max: 1_000,
+            acme_challenges: AcmeChallenges::default(),
             // About 12 KiB each, thus at most 120 MiB.
             max_connections: 10_000,
             // An office of 200, whose browsers open six connections each when the page is new.

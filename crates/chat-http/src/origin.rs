@@ -18,11 +18,19 @@ pub(crate) enum AllowedOrigin {
     /// The origin of the request's `Host`. A proxy may have ended TLS, so both schemes are
     /// allowed.
     OfHost,
+    /// The same with https only, as this server ends TLS: a page that came without it could be
+    /// from anybody on the way.
+    OfHostWithTls,
 }
 
 impl AllowedOrigin {
-    pub(crate) fn new(public_url: Option<&PublicUrl>) -> Self {
-        public_url.map_or(Self::OfHost, |url| Self::Is(url.origin().to_owned()))
+    /// `has_tls`: this server ends TLS itself.
+    pub(crate) fn new(public_url: Option<&PublicUrl>, has_tls: bool) -> Self {
+        match public_url {
+            Some(url) => Self::Is(url.origin().to_owned()),
+            None if has_tls => Self::OfHostWithTls,
+            None => Self::OfHost,
+        }
     }
 
     /// Refuses requests of pages of another origin. API calls and upgrades follow the same
@@ -38,12 +46,12 @@ impl AllowedOrigin {
             // Browsers serialise an origin in one way only, so bytes are compared.
             (Some(origin), None) => origin.to_str().is_ok_and(|origin| match self {
                 Self::Is(allowed) => origin == allowed,
-                Self::OfHost => host(headers).is_some_and(|host| {
+                Self::OfHost | Self::OfHostWithTls => host(headers).is_some_and(|host| {
                     let is = |scheme: &str, own_port: &str| {
                         let host = host.strip_suffix(own_port).unwrap_or(&host);
                         origin.strip_prefix(scheme) == Some(host)
                     };
-                    is("http://", ":80") || is("https://", ":443")
+                    is("https://", ":443") || (matches!(self, Self::OfHost) && is("http://", ":80"))
                 }),
             }),
             (Some(_), Some(_)) => false,
@@ -96,6 +104,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn behind_tls_of_its_own_the_origin_has_https() {
+        for (origin, is_allowed) in [("https://a", true), ("http://a", false), ("https://b", false)] {
+            let headers = headers(&[("host", "a"), ("origin", origin)]);
+            assert_eq!(AllowedOrigin::OfHostWithTls.check(&headers).is_ok(), is_allowed, "{origin}");
+        }
+    }
+
     /// For a server at `http://chat.example.org:8080`.
     const FOREIGN: [&str; 24] = [
         "null",
@@ -127,7 +143,7 @@ mod tests {
     #[test]
     fn every_other_origin_is_foreign() {
         let url = PublicUrl::parse("http://chat.example.org:8080").unwrap();
-        let public = AllowedOrigin::new(Some(&url));
+        let public = AllowedOrigin::new(Some(&url), false);
         for foreign in FOREIGN {
             assert!(!with_host("chat.example.org:8080", foreign), "{foreign}");
             let headers = headers(&[("host", "chat.example.org:8080"), ("origin", foreign)]);
@@ -139,7 +155,9 @@ mod tests {
     fn with_a_public_url_only_its_origin_counts() {
         let url = PublicUrl::parse("https://chat.example.org").unwrap();
         let allowed = |host, origin| {
-            AllowedOrigin::new(Some(&url)).check(&headers(&[("host", host), ("origin", origin)])).is_ok()
+            AllowedOrigin::new(Some(&url), false)
+                .check(&headers(&[("host", host), ("origin", origin)]))
+                .is_ok()
         };
         assert!(allowed("10.0.0.7:8080", "https://chat.example.org"));
         assert!(!allowed("chat.example.org", "http://chat.example.org"));

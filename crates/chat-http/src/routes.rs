@@ -17,6 +17,7 @@ mod picture;
 mod published;
 mod query;
 mod reactions;
+mod redirect;
 mod register;
 mod reports;
 mod room_call;
@@ -192,6 +193,8 @@ pub(crate) enum Door {
     People,
     /// The one for metrics only.
     Metrics,
+    /// The one without TLS, which sends everybody to the one with TLS on this port.
+    Redirect(u16),
 }
 
 /// Answers any request.
@@ -208,7 +211,9 @@ pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<Incom
         app.metrics.limit_refused(limit);
     }
     let mut response = answered.unwrap_or_else(HttpError::into_response);
-    answer::secure(&mut response, app.cookies_are_secure());
+    // A header without TLS could come from anybody, so that browsers ignore it.
+    let https_only = app.is_https_only() && !matches!(client.door, Door::Redirect(_));
+    answer::secure(&mut response, https_only);
     if is_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // `HeadFilter` does not look at what follows.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -240,6 +245,7 @@ async fn route(
     let is_hidden = match client.door {
         Door::People => app.options.metrics_apart && path == METRICS,
         Door::Metrics => path != METRICS,
+        Door::Redirect(port) => return redirect::answer(&app, &request, port),
     };
     if is_hidden {
         return Err(HttpError::NotFound);

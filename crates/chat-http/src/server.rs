@@ -30,6 +30,7 @@ use crate::client_address::{is_unknown_proxy, note_limited};
 use crate::client_socket::ClientSocket;
 use crate::connections::{Answering, Connection};
 use crate::files::{self, Files};
+use crate::handshake::Failure;
 use crate::metrics::Metrics;
 use crate::routes::{Client, Door};
 use crate::{
@@ -133,6 +134,18 @@ impl Server {
             tokio::select! {
                 () = ends.gracefully.cancelled() => {}
                 () = accept_forever(&listener, &app, &ends, Door::Metrics) => {}
+            }
+        });
+    }
+
+    /// Sends clients of another listener, which has no TLS, to this server's (308), until the
+    /// server stops accepting, and answers [`HttpOptions::acme_challenges`] there.
+    pub fn serve_redirects(&self, listener: TcpListener) {
+        let (app, ends, door) = (self.app.clone(), self.ends.clone(), Door::Redirect(self.address.port()));
+        self.app.tasks.spawn(async move {
+            tokio::select! {
+                () = ends.gracefully.cancelled() => {}
+                () = accept_forever(&listener, &app, &ends, door) => {}
             }
         });
     }
@@ -259,7 +272,7 @@ async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends, doo
                     tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
                 let admitted = match door {
-                    Door::People => admit(app, &stream, peer.ip()),
+                    Door::People | Door::Redirect(_) => admit(app, &stream, peer.ip(), door),
                     Door::Metrics => for_metrics.clone().try_acquire_owned().ok().map(|permit| {
                         let connection = app.connections.enter(None).expect("such ones have no limit");
                         Admitted { permit: Some(permit), connection }
@@ -302,14 +315,17 @@ struct Admitted {
 
 /// Counts a new connection. `None`: its address has as many connections as it may, and this one
 /// is closed.
-fn admit(app: &App, stream: &TcpStream, peer: IpAddr) -> Option<Admitted> {
+fn admit(app: &App, stream: &TcpStream, peer: IpAddr, door: Door) -> Option<Admitted> {
     let is_proxy = app.options.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()));
     let address = (!is_proxy).then_some(peer);
     let Some(connection) = app.connections.enter(address.map(Network::of)) else {
         app.metrics.limit_refused("connections_per_address");
         note_limited(address, "connections_per_address");
-        // A client that reads first sees why; for others the connection is closed.
-        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        // A client that reads first sees why; for others, and behind TLS, the connection is
+        // closed.
+        if door != Door::People || app.options.tls.is_none() {
+            let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        }
         return None;
     };
     let permit = app.connection_permits.clone().try_acquire_owned().ok();
@@ -340,6 +356,7 @@ async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, adm
     let options = &app.options;
     let Admitted { permit, connection: of_client } = admitted;
     let of_client = &of_client;
+    let tls = options.tls.as_ref().filter(|_| client.door == Door::People);
     let permit = match permit {
         Some(permit) => Some(permit),
         None => tokio::select! {
@@ -348,13 +365,35 @@ async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, adm
         },
     };
     let Some(_permit) = permit else {
-        let _ = stream.try_write(ALL_BUSY);
+        if tls.is_none() {
+            let _ = stream.try_write(ALL_BUSY);
+        }
         return;
     };
     // From now on it may be closed in favour of another. Those for metrics make no room.
     let is_closable = client.door != Door::Metrics;
     of_client.set_idle(is_closable);
-    let socket = ClientSocket::new(stream, options.write_timeout);
+    let socket = match tls {
+        Some(config) => {
+            let secured = app.handshakes.secure(stream, Arc::clone(config), options.tls_handshake_timeout);
+            let secured = tokio::select! {
+                secured = secured => secured,
+                () = of_client.closed() => return,
+                () = ends.gracefully.cancelled() => return,
+                () = ends.at_once.cancelled() => return,
+            };
+            app.metrics.tls_handshake(match &secured {
+                Ok(_) => "ok",
+                Err(Failure::Failed) => "failed",
+                Err(Failure::TooLate) => "too_late",
+                Err(Failure::WithoutTls) => "without_tls",
+                Err(Failure::Replaced) => "replaced",
+            });
+            let Ok(stream) = secured else { return };
+            ClientSocket::tls(stream, options.write_timeout)
+        }
+        None => ClientSocket::plain(stream, options.write_timeout),
+    };
     let is_stalled = socket.is_stalled();
     let io = TokioIo::new(socket);
     let answering = Answering::default();

@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 
 use chat_core::{Protocol, RoomName, Username};
+use rustls::ServerConnection;
 
 use crate::open_sessions::SessionUse;
 use crate::open_users::UserUse;
@@ -11,7 +12,9 @@ use crate::open_users::UserUse;
 pub struct Arrival {
     /// The connection, in non-blocking mode.
     pub stream: TcpStream,
-    /// Bytes that the client sent behind its request.
+    /// TLS on the connection, after its handshake; it may hold text that has arrived.
+    pub tls: Option<Box<ServerConnection>>,
+    /// What the client sent behind its request, as far as it was read.
     pub read: Vec<u8>,
     /// The user, whom the caller has authenticated.
     pub user: Username,

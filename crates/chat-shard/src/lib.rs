@@ -31,6 +31,7 @@
 //! stream.set_nonblocking(true)?;
 //! shards.place(Arrival {
 //!     stream,
+//!     tls: None,
 //!     read: Vec::new(),
 //!     user: Username::parse("alice")?,
 //!     session: None,
@@ -98,6 +99,8 @@ mod shards;
 mod shared_inbox;
 #[cfg(feature = "sockets")]
 mod socket;
+#[cfg(feature = "sockets")]
+mod transport;
 #[cfg(feature = "sockets")]
 mod worker;
 #[cfg(feature = "sockets")]

@@ -38,6 +38,7 @@ use crate::open_users::UserUse;
 use crate::options::ShardOptions;
 use crate::shared_inbox::{Control, Item, SharedInbox};
 use crate::socket::Socket;
+use crate::transport::Transport;
 use crate::turn::{Action, Turn};
 
 /// The state of one shard's thread.
@@ -163,6 +164,7 @@ impl Shard {
         }
         self.close_in_hub(id, now);
         if self.sockets[id].is_dead() {
+            self.sockets[id].end();
             self.ended.push(id);
             if let Some(waker) = self.waker.take() {
                 // The end of the turn closes the descriptor.
@@ -263,7 +265,7 @@ impl Shard {
 
     /// Takes a socket over: registers it as a client, and spawns its task.
     fn admit(&mut self, arrival: Arrival, this: &Rc<RefCell<Self>>, now: Now) {
-        let Arrival { stream, read, user, session, token, good_until_ms, protocol } = arrival;
+        let Arrival { stream, tls, read, user, session, token, good_until_ms, protocol } = arrival;
         // A renewal may have been pushed to this shard before this socket.
         let renewed_ms = session.as_ref().map_or(0, SessionUse::good_until_ms);
         let good_for_ms = good_until_ms.max(renewed_ms).saturating_sub(now.wall_ms);
@@ -277,7 +279,8 @@ impl Shard {
         // From here on the item of a ban finds the client.
         let is_ended = token.as_ref().is_some_and(UserUse::is_ended);
         let uses = (session, token);
-        let id = self.sockets.insert(Socket::new(stream, uses, &self.parts.options, now.mono_ms));
+        let transport = Transport::new(stream, tls);
+        let id = self.sockets.insert(Socket::new(transport, uses, &self.parts.options, now.mono_ms));
         let open = Input::Open {
             client: client_id(id),
             user: &user,

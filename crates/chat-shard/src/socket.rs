@@ -1,24 +1,22 @@
 //! One socket of a shard: reading, writing, closing, and its deadlines.
 
-use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use chat_core::{ClientId, CloseCode, Input, Now};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 use crate::held::{Held, HeldInput};
 use crate::open_sessions::SessionUse;
 use crate::open_users::UserUse;
 use crate::options::ShardOptions;
 use crate::outbox::{Outbox, Sent};
+use crate::transport::Transport;
 use crate::turn::Turn;
 use crate::ws::{self, Event, Reader, ReaderLimits};
 
 /// A socket after its upgrade.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    transport: Transport,
     reader: Reader,
     outbox: Outbox,
     /// Messages that the hub would not take yet.
@@ -74,7 +72,7 @@ enum Awaited {
 
 impl Socket {
     pub(crate) fn new(
-        stream: TcpStream,
+        transport: Transport,
         uses: (Option<SessionUse>, Option<UserUse>),
         options: &ShardOptions,
         now_ms: u64,
@@ -84,7 +82,7 @@ impl Socket {
             fragments_max: options.fragments_max,
         };
         Self {
-            stream,
+            transport,
             reader: Reader::new(limits),
             outbox: Outbox::default(),
             held: Held::default(),
@@ -112,7 +110,7 @@ impl Socket {
         self.in_hub && matches!(self.state, State::Closing { .. })
     }
 
-    /// The number of bytes that the system has not taken yet.
+    /// The number of bytes that the transport has not taken yet.
     pub(crate) fn unwritten(&self) -> usize {
         self.outbox.len()
     }
@@ -138,9 +136,14 @@ impl Socket {
             return false;
         }
         let was_empty = self.outbox.is_empty();
-        let Self { outbox, stream, .. } = self;
-        match outbox.send(frames, options.outbox_max_bytes, |frames| try_write(stream, frames)) {
-            Ok(Sent::Written) => return false,
+        let Self { outbox, transport, .. } = self;
+        match outbox.send(frames, options.outbox_max_bytes, |frames| transport.try_write(frames)) {
+            Ok(Sent::Written) => {
+                if self.transport.has_unwritten() {
+                    self.wake();
+                }
+                return false;
+            }
             Ok(Sent::Kept) => {}
             Ok(Sent::TooSlow) => {
                 let slow = CloseCode::TryAgainLater.code();
@@ -166,7 +169,7 @@ impl Socket {
         if code == CloseCode::CutOff {
             // It takes nothing, and thus no close frame. The system drops what it has not
             // sent yet.
-            let _ = self.stream.set_zero_linger();
+            self.transport.drop_unsent();
             return self.cut_off();
         }
         if code.drops_waiting_bytes() {
@@ -212,12 +215,17 @@ impl Socket {
         self.rest = Vec::new();
     }
 
+    /// The socket is about to be dropped.
+    pub(crate) fn end(&mut self) {
+        self.transport.announce_end();
+    }
+
     /// Writes what the outbox keeps, as far as the system takes it, and ends a closing
     /// connection behind it.
     pub(crate) fn poll_outbox(&mut self, cx: &mut Context<'_>) {
-        while !self.outbox.is_empty() && self.state != State::Dead {
-            match self.stream.poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => match try_write(&self.stream, self.outbox.unwritten()) {
+        while (!self.outbox.is_empty() || self.transport.has_unwritten()) && self.state != State::Dead {
+            match self.transport.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => match self.transport.try_write(self.outbox.unwritten()) {
                     Ok(taken) => self.outbox.advance(taken),
                     Err(_) => self.cut_off(),
                 },
@@ -229,7 +237,7 @@ impl Socket {
             State::Closing { awaited: Awaited::Nothing, .. } => self.state = State::Dead,
             State::Closing { awaited: Awaited::Eof, .. } => {
                 // The client may wait for the end of the stream.
-                if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_shutdown(cx) {
+                if let Poll::Ready(Err(_)) = self.transport.poll_shutdown(cx) {
                     self.state = State::Dead;
                 }
             }
@@ -255,7 +263,7 @@ impl Socket {
     /// Returns the number of bytes; 0 at the end of the stream, or if it is broken.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8], now_ms: u64) -> Poll<usize> {
         let mut read = ReadBuf::new(buffer);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+        match self.transport.poll_read(cx, &mut read) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => {
                 self.received_ms = now_ms;
@@ -380,7 +388,7 @@ impl Socket {
         match self.state {
             State::Closing { until_ms, .. } if until_ms <= now_ms => {
                 // The system drops what it has not sent yet.
-                let _ = self.stream.set_zero_linger();
+                self.transport.drop_unsent();
                 self.cut_off();
             }
             // The hub has not taken all that the client sent before its goodbye.
@@ -395,7 +403,7 @@ impl Socket {
             }
             State::Open if self.goodbye.is_none() && !self.wants_input(options) => {
                 // It is not read, so only this shows a broken connection.
-                if !matches!(self.stream.take_error(), Ok(None)) {
+                if self.transport.is_broken() {
                     self.cut_off();
                 }
                 self.received_ms = now_ms;
@@ -431,21 +439,6 @@ const CLOSE_NORMAL: u16 = 1000;
 /// A client that may not read its room any more has this long to take its close frame, in
 /// milliseconds. Deadlines are checked every 500 ms: it is cut off within a second.
 const REMOVED_MS: u64 = 500;
-
-/// Writes what the system takes at once, and returns how many bytes it took.
-fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match stream.try_write(&bytes[written..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(taken) => written += taken,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(written)
-}
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) struct Request {
@@ -66,7 +66,7 @@ impl Request {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
         let mut stream = socket.connect(address).await.ok()?;
-        stream.write_all(&self.into_bytes(address)).await.ok()?;
+        stream.write_all(&self.into_bytes(&address.to_string())).await.ok()?;
         let mut answer = Vec::new();
         let reading = stream.read_to_end(&mut answer);
         // After the answer, a reset is as good as a close.
@@ -74,9 +74,9 @@ impl Request {
         answer.starts_with(b"HTTP/").then(|| Answer::parse(&answer))
     }
 
-    fn into_bytes(self, address: SocketAddr) -> Vec<u8> {
+    fn into_bytes(self, host: &str) -> Vec<u8> {
         let mut head =
-            format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", self.method, self.path);
+            format!("{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -85,8 +85,13 @@ impl Request {
     }
 
     pub(crate) async fn send(self, address: SocketAddr) -> Answer {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(&self.into_bytes(address)).await.unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        self.send_on(stream, &address.to_string()).await
+    }
+
+    /// Sends on a connection, which the server must end in order.
+    pub(crate) async fn send_on(self, mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str) -> Answer {
+        stream.write_all(&self.into_bytes(host)).await.unwrap();
         let mut answer = Vec::new();
         let reading = stream.read_to_end(&mut answer);
         tokio::time::timeout(Duration::from_secs(30), reading).await.expect("an answer").unwrap();

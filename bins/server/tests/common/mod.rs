@@ -4,8 +4,10 @@
 
 mod http;
 mod person;
+mod ports;
 mod process;
 pub(crate) mod published;
+mod tls;
 mod tools;
 
 use std::net::SocketAddr;
@@ -21,7 +23,9 @@ use tokio::process::{Child, Command};
 
 pub(crate) use http::{Answer, Request};
 pub(crate) use person::{PASSWORD, Person, Socket};
+pub(crate) use ports::{free_address, is_here};
 pub(crate) use process::Process;
+pub(crate) use tls::{Authority, Https};
 pub(crate) use tools::tool;
 
 /// The store and the number of shards of a server.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -104,13 +105,13 @@ impl Person {
     }
 }
 
-pub(crate) struct Socket {
-    pub(crate) stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub(crate) struct Socket<S = MaybeTlsStream<TcpStream>> {
+    pub(crate) stream: WebSocketStream<S>,
     /// The frames before the socket's own join notice.
     pub(crate) replay: Vec<Value>,
 }
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn say(&mut self, text: &str) {
         self.send(&json!({ "type": "message", "text": text })).await;
     }

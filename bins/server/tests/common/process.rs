@@ -55,6 +55,12 @@ impl Process {
         assert!(waited.is_ok(), "{text:?} is not logged: {}", self.log());
     }
 
+    /// Waits until the server is ready; returns its address, also if it has a public URL.
+    pub(crate) async fn until_listening(&self) -> SocketAddr {
+        self.until_logged("server::serve: ready").await;
+        self.logged_address("chat_http::server: listening").await
+    }
+
     /// Waits until the server is ready; returns its address.
     pub(crate) async fn until_ready(&mut self) -> SocketAddr {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
@@ -73,8 +79,22 @@ impl Process {
 
     /// SIGTERM.
     pub(crate) async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// Sends a signal, such as `-HUP`.
+    pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        assert!(Command::new("kill").args([name, &pid]).status().await.unwrap().success());
+    }
+
+    /// The address in the first log line with this text.
+    pub(crate) async fn logged_address(&self, text: &str) -> SocketAddr {
+        self.until_logged(text).await;
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains(text)).unwrap();
+        let port = line.rsplit("127.0.0.1:").next().and_then(|port| port.trim().parse::<u16>().ok());
+        ([127, 0, 0, 1], port.unwrap_or_else(|| panic!("no address in {line:?}"))).into()
     }
 
     /// `kill -9`.

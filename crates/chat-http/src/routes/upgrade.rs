@@ -16,6 +16,7 @@ use hyper::header::{
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
+use rustls::ServerConnection;
 use tungstenite::handshake::derive_accept_key;
 
 use super::call::{Call, fixed};
@@ -77,8 +78,9 @@ pub(super) async fn upgrade(call: Call) -> Result<Response<Body>, HttpError> {
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         match tokio::time::timeout(app.options.upgrade_timeout, upgraded).await {
-            Ok(Ok(upgraded)) => hand_over(&app, upgraded, |stream, read| Arrival {
+            Ok(Ok(upgraded)) => hand_over(&app, upgraded, |stream, tls, read| Arrival {
                 stream,
+                tls,
                 read,
                 user,
                 session,
@@ -132,7 +134,7 @@ async fn ensure_account(app: &App, user: &Username) -> Result<(), HttpError> {
 fn hand_over(
     app: &Arc<App>,
     upgraded: Upgraded,
-    arrival: impl FnOnce(std::net::TcpStream, Vec<u8>) -> Arrival,
+    arrival: impl FnOnce(std::net::TcpStream, Option<Box<ServerConnection>>, Vec<u8>) -> Arrival,
 ) {
     let Ok(parts) = upgraded.downcast::<TokioIo<ClientSocket>>() else {
         tracing::error!("an upgraded connection has an unknown type");
@@ -141,8 +143,9 @@ fn hand_over(
     // Copied and dropped: even an empty `Bytes` keeps hyper's buffer allocated.
     let read = parts.read_buf.to_vec();
     drop(parts.read_buf);
-    match parts.io.into_inner().into_stream().into_std() {
-        Ok(stream) => app.shards.place(arrival(stream, read)),
+    let (stream, tls) = parts.io.into_inner().into_parts();
+    match stream.into_std() {
+        Ok(stream) => app.shards.place(arrival(stream, tls, read)),
         Err(error) => tracing::error!(%error, "a socket cannot be handed to its shard"),
     }
 }
