@@ -45,8 +45,9 @@ export class Menu {
   openBeside(content, opener) {
     const { right, bottom, top } = opener.getBoundingClientRect();
     this.#opener = opener;
-    this.#show(content, ({ offsetWidth, offsetHeight }) => [right - offsetWidth, bottom + offsetHeight + 12 <= innerHeight ? bottom + 4 : top - offsetHeight - 4]);
+    // Before the focus moves: a bar goes with the focus, unless its menu is open.
     opener.ariaExpanded = "true";
+    this.#show(content, ({ offsetWidth, offsetHeight }) => [right - offsetWidth, bottom + offsetHeight + 12 <= innerHeight ? bottom + 4 : top - offsetHeight - 4]);
   }
 
   /**

@@ -77,7 +77,7 @@ scenario("the bar: at rest a message is bare, and every action is a click away",
     await (await bar(someone, text)).getByRole("button", { name: "More" }).click();
     return someone.page.$$eval("#message-menu [role=menuitem]", (all) => all.map(({ dataset }) => dataset.action));
   };
-  assert.deepEqual(await offered(bob, "an answer"), ["copy-text", "copy-link"]);
+  assert.deepEqual(await offered(bob, "an answer"), ["copy-text", "copy-link", "report"]);
   await bob.page.keyboard.press("Escape");
   assert.deepEqual(await offered(alice, "good morning"), ["edit", "copy-text", "copy-link", "delete"]);
 

@@ -14,7 +14,7 @@ use crate::statements::{Statements, Value};
 use crate::{StoreError, columns};
 use Value::{Number, NumberOrNull, Text, TextOrNull};
 
-/// Stores an invitation; see [`create_invite`](super::AdministrationRepository::create_invite).
+/// Stores an invitation; see [`create_invite`](crate::AdministrationRepository::create_invite).
 pub(crate) async fn create_invite<S: Statements>(
     statements: &mut S,
     invite: &NewInvite,
