@@ -84,6 +84,8 @@ scenario("the page opens without a network, and says why it shows no messages", 
   await alice.allStored();
   await isKept(alice);
   network.down();
+  // Without storage no messages are kept.
+  await alice.page.addInitScript(() => Object.defineProperty(window, "indexedDB", { value: undefined }));
   await alice.page.reload();
   await alice.page.getByText("Messages will load once you are connected.").waitFor();
   network.up();
