@@ -1,8 +1,8 @@
 // Runs files of scenarios: `node run.mjs [--concurrency=N] [--name=PATTERN] FILE...`
 //
 // A file with a scenario that failed is run once more, alone, with a new server and a
-// new browser. The run fails if it fails again. What passed only the second time is
-// listed at the end: such a scenario, or the page, has a race that must be mended.
+// new browser. The run fails if a scenario fails again. What passed only the second time
+// is listed at the end: such a scenario, or the page, has a race that must be mended.
 
 import path from "node:path";
 import { run } from "node:test";
@@ -13,38 +13,51 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { concurrency: { type: "string", default: "1" }, name: { type: "string" } },
 });
-const files = positionals.map((file) => path.resolve(file));
 
-const first = await played(files, Number(values.concurrency));
-if (first.size > 0) {
-  const again = [...new Set(first.values())];
-  console.log(`\n==> ${names(first)} failed. Run once more, alone: ${again.map((file) => path.basename(file)).join(", ")}\n`);
+const first = await played(positionals, Number(values.concurrency));
+if (first.failed.size > 0) {
+  const again = [...new Set(first.failed.values())];
+  console.log(`\n==> ${names(first.failed.keys())} failed. Run once more, alone: ${again.map((file) => path.basename(file)).join(", ")}\n`);
   const second = await played(again, 1);
-  for (const failed of second.keys()) first.delete(failed);
-  if (first.size > 0) console.log(`\nwarning: passed only the second time: ${names(first)}`);
-  if (second.size > 0) console.log(`\nerror: failed twice: ${names(second)}`);
-  process.exitCode = second.size > 0 ? 1 : 0;
+  const late = [...first.failed.keys()].filter((name) => second.passed.has(name));
+  const failed = [...first.failed.keys(), ...second.failed.keys()].filter((name) => !second.passed.has(name));
+  if (late.length > 0) console.log(`\nwarning: passed only the second time: ${names(late)}`);
+  if (failed.length > 0) {
+    console.log(`\nerror: failed twice: ${names(new Set(failed))}`);
+    process.exitCode = 1;
+  }
 }
 
 /**
- * Runs files, and prints what happens.
+ * Runs files, and prints what happens in each.
  * @param {string[]} files
  * @param {number} concurrency how many files at once
- * @returns {Promise<Map<string, string>>} the scenarios that failed, with their files
+ * @returns {Promise<{ failed: Map<string, string>, passed: Set<string> }>} the scenarios that failed, with their files, and those that passed
  */
 async function played(files, concurrency) {
   /** @type {Map<string, string>} */
   const failed = new Map();
-  let count = 0;
-  const events = run({ files, concurrency, ...(values.name ? { testNamePatterns: [new RegExp(values.name)] } : {}) });
-  events.on("test:fail", ({ name, file }) => failed.set(name, file ?? files[0]));
-  events.on("test:pass", () => (count += 1));
-  for await (const text of events.compose(new spec())) process.stdout.write(text);
-  if (count + failed.size === 0) throw new Error("no scenario ran");
-  return failed;
+  /** @type {Set<string>} */
+  const passed = new Set();
+  const waiting = [...files];
+  const play = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const named = values.name ? { testNamePatterns: [new RegExp(values.name)] } : {};
+      const events = run({ files: [path.resolve(file)], concurrency: 1, ...named });
+      const of = file;
+      events.on("test:fail", ({ name }) => failed.set(name, of));
+      events.on("test:pass", ({ name, skip }) => skip === undefined && passed.add(name));
+      let text = "";
+      for await (const part of events.compose(new spec())) text += part;
+      process.stdout.write(`\n${path.basename(file)}\n${text}`);
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, play));
+  if (passed.size + failed.size === 0) throw new Error("no scenario ran");
+  return { failed, passed };
 }
 
-/** @param {Map<string, string>} scenarios */
+/** @param {Iterable<string>} scenarios */
 function names(scenarios) {
-  return [...scenarios.keys()].map((name) => `“${name}”`).join(", ");
+  return [...scenarios].map((name) => `“${name}”`).join(", ");
 }
