@@ -1,4 +1,4 @@
-//! What is fed.
+//! The parsers that are fed with damaged inputs, and what each must hold.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};

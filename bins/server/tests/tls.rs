@@ -142,7 +142,7 @@ async fn a_client_that_reads_nothing_is_closed_and_slows_nobody_down() {
             sent += 1;
         }
     }
-    // What was written before is whole, and then the close frame comes.
+    // The frames that were written before arrive whole, and then the close frame.
     let mut received = 0;
     let code = loop {
         match bob.next_or_close().await {

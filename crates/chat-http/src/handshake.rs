@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// The handshakes that are not over yet.
 ///
 /// Each may hold some 70 KiB, most of it what the client has sent. At the limit, a new one
-/// closes the oldest: whoever begins handshakes without ending them must not keep others out.
+/// closes the oldest: a client that begins handshakes without ending them must not keep others out.
 pub(crate) struct Handshakes {
     max: usize,
     state: Arc<Mutex<State>>,

@@ -155,7 +155,7 @@ impl Tls {
         use io::Read as _;
         let before = buffer.filled().len();
         loop {
-            // What was decrypted comes first: rustls takes no more bytes while it is full.
+            // Decrypted text is read first: rustls takes no more bytes while its buffer is full.
             match self.connection.reader().read(buffer.initialize_unfilled()) {
                 // The client has said that this is the end of its side.
                 Ok(0) => return Poll::Ready(Ok(())),

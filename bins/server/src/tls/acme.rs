@@ -22,7 +22,7 @@ use crate::part_file::PartFile;
 /// The directory of Let's Encrypt.
 pub(crate) const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// What is asked of which certificate authority.
+/// The certificate that is ordered, and the authority that it is ordered from.
 #[derive(Debug, Clone)]
 pub(crate) struct AcmeOptions {
     /// The host names of the certificate.

@@ -16,7 +16,7 @@ use super::certificate::Certificate;
 pub(crate) struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
-    /// What was read last, whether or not it could be used.
+    /// The contents of the files at the last reading, whether or not they could be used.
     read: Option<(Vec<u8>, Vec<u8>)>,
 }
 

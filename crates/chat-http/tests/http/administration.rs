@@ -415,7 +415,7 @@ async fn a_ban_deletes_all_messages_of_the_user() {
     let banned = chat.json("PUT", "/api/users/bob/ban", &root, json!({ "delete_messages": true })).await;
     assert_eq!((banned.status, banned.json()), (202, json!({})));
     assert_eq!(his.close_code().await, Some(4001));
-    // What was on its way to the log when he was banned comes later than the first pass.
+    // A message that was on its way to the log at the time of the ban comes after the first pass.
     let late = |seq: u64| chat_core::Draft {
         id: chat_core::DraftId(seq),
         topic: chat_core::Topic::Room(chat_core::RoomName::parse("tech").unwrap()),

@@ -123,7 +123,7 @@ async fn connections_beyond_the_limit_wait_for_requests_and_close_what_is_idle()
     first.write_all(b"}").await.unwrap();
     assert_eq!(Reply::read_head(&mut first).await.status, 401);
     assert_eq!(Reply::read(&mut third).await.status, 200);
-    // What is idle between two requests makes room at once.
+    // A connection that is idle between two requests makes room at once.
     let mut idle = spoken(&chat).await;
     assert_eq!(chat.call("GET", "/healthz", &[], b"").await.status, 200);
     let closed = tokio::time::timeout(Duration::from_secs(60), idle.read_to_end(&mut Vec::new())).await;
