@@ -8,10 +8,10 @@ use std::time::Duration;
 use chat_auth::{Passwords, SignInLimiter, Tokens};
 use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
-use chat_shard::{RoomInUse, Shards};
+use chat_shard::{RoomInUse, Shards, now_ms};
 use chat_store::{
-    AdministrationRepository, EventLog, FileRepository, RoomRepository, SearchIndex, SessionRepository,
-    StoreError, UserRepository,
+    AdministrationRepository, EventLog, FileRepository, ProfileField, RoleChange, RoomRepository,
+    SearchIndex, SessionRepository, StoreError, UserRepository,
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -227,6 +227,13 @@ impl App {
         self.has_administrator.get(ask).await.map_err(HttpError::Store)
     }
 
+    /// Makes the user the first administrator, unless there is one.
+    pub(crate) async fn set_up(&self, user: &Username) -> Result<Option<RoleChange>, HttpError> {
+        let change = self.parts.administration.set_up(user, now_ms()).await?;
+        self.has_administrator.forget().await;
+        Ok(change)
+    }
+
     /// The profile of the server: what administrators have changed, and the settings for the
     /// rest. The store is asked at most once a second.
     ///
@@ -239,6 +246,18 @@ impl App {
             Ok(Arc::new(Profile::new(changed, &self.options)))
         };
         self.profile.get(read).await.map_err(HttpError::Store)
+    }
+
+    /// Changes the profile of the server. Who asks this server afterwards is told of the
+    /// changes at once.
+    pub(crate) async fn change_profile(
+        &self,
+        fields: &[(ProfileField, Option<&str>)],
+        by: &Username,
+    ) -> Result<(), HttpError> {
+        self.parts.administration.set_server_profile(fields, Some(by), now_ms()).await?;
+        self.profile.forget().await;
+        Ok(())
     }
 
     /// A link to a path of this server: below its public URL where it is known.

@@ -55,7 +55,13 @@ impl<T: Clone> Cached<T> {
         result
     }
 
-    /// The same, for a computation that is expensive: it runs in a task of its own, and
+    /// Forgets the last result, so that the next caller gets one that was computed after this.
+    /// A computation that runs ends first.
+    pub(crate) async fn forget(&self) {
+        *self.last.lock().await = None;
+    }
+
+    /// The same as [`Self::get`], for a computation that is expensive: it runs in a task of its own, and
     /// goes on when its caller gives up, so that no caller makes it start again.
     ///
     /// # Errors
@@ -100,6 +106,8 @@ mod tests {
         let (one, other) = tokio::join!(cached.get(slow(1)), cached.get(slow(2)));
         assert_eq!((one, other), (1, 1));
         assert_eq!(cached.get(slow(3)).await, 1);
+        cached.forget().await;
+        assert_eq!(cached.get(slow(2)).await, 2);
         let never_cached = Cached::new(Duration::ZERO);
         assert_eq!(never_cached.get(slow(4)).await, 4);
         assert_eq!(never_cached.get(slow(5)).await, 5);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_store::Indexed;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ async fn index_all(app: &App) {
                 }
                 Progress::log(&mut progress, indexed.messages, indexed.left);
                 if indexed.has_more {
-                    tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX)).await;
+                    tokio::time::sleep(Indexed::pause(started.elapsed())).await;
                 } else {
                     app.parts.search.committed().await;
                     tokio::time::sleep(COLLECT).await;
@@ -78,11 +79,8 @@ impl Progress {
 
 /// Entries that are looked at in one part.
 const ENTRIES_AT_ONCE: usize = 500;
-/// The pause after a part, as a multiple of the time that the part took …
-const PAUSE_FACTOR: u32 = 4;
-/// … and its maximum: a new message is found within two seconds.
-const PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How long commits are collected.
+/// How long commits are collected: without many messages to index, a new one is found within
+/// two seconds.
 const COLLECT: Duration = Duration::from_millis(200);
 /// The pause after a part that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);

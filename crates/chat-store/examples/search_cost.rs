@@ -23,7 +23,7 @@ use chat_core::{
     SearchedWords, Topic, Username,
 };
 use chat_store::test_postgres::TestCluster;
-use chat_store::{DatabaseUrl, NewUser, SearchIndex, SearchQuery, StoreError, Stores};
+use chat_store::{DatabaseUrl, Indexed, NewUser, SearchIndex, SearchQuery, StoreError, Stores};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
@@ -187,7 +187,7 @@ async fn index(search: Arc<dyn SearchIndex>, stop: Arc<AtomicBool>) -> Result<()
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
         search.index_some(500).await?;
-        tokio::time::sleep((start.elapsed() * 4).min(Duration::from_millis(250))).await;
+        tokio::time::sleep(Indexed::pause(start.elapsed())).await;
     }
     Ok(())
 }

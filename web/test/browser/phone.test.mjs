@@ -16,7 +16,9 @@ const TARGET_PX = 44;
  * @returns {Promise<string[]>}
  */
 function small(page, side = TARGET_PX) {
-  return page.evaluate((side) => {
+  return page.evaluate(async (side) => {
+    // What springs is smaller than what it becomes.
+    await Promise.allSettled(document.getAnimations().filter((one) => Number.isFinite(one.effect?.getComputedTiming().endTime)).map((one) => one.finished));
     const top = [...document.querySelectorAll("dialog[open], :popover-open")].at(-1) ?? document.body;
     const all = [...top.querySelectorAll("button, summary, select, input:not([type=file]), textarea, a:not(.text a, .when), label.check")];
     const isThere = (one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !one.closest("[inert], .unseen, .skip, .name, .text") && !one.matches(".check input, .unseen, .veil, .name, [type=radio], [type=checkbox]");

@@ -1,7 +1,6 @@
 //! `GET` and `PATCH /api/server`, and the logo of the server
 
 use chat_core::parse_room_title;
-use chat_shard::now_ms;
 use chat_store::ProfileField;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::{Response, StatusCode};
@@ -114,7 +113,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
         fields.push((ProfileField::Accent, Some(accent.name())));
     }
     if !fields.is_empty() {
-        app.parts.administration.set_server_profile(&fields, Some(&me.user), now_ms()).await?;
+        app.change_profile(&fields, &me.user).await?;
     }
     Ok(answer::json(StatusCode::OK, &Nothing {}))
 }
@@ -145,7 +144,7 @@ pub(super) async fn put_logo(call: Call) -> Result<Response<Body>, HttpError> {
     let (user, picture) = picture::receive(&app, request, SentPicture::Logo).await?;
     let written = Logo::written(picture.webp());
     let fields = [(ProfileField::Logo, Some(written.as_str()))];
-    app.parts.administration.set_server_profile(&fields, Some(&user), now_ms()).await?;
+    app.change_profile(&fields, &user).await?;
     Ok(answer::json(StatusCode::OK, &Nothing {}))
 }
 
@@ -154,6 +153,6 @@ pub(super) async fn remove_logo(call: Call) -> Result<Response<Body>, HttpError>
     let Call { app, request, .. } = call;
     let me = administrator::check(&app, request.headers()).await?;
     let fields = [(ProfileField::Logo, None)];
-    app.parts.administration.set_server_profile(&fields, Some(&me.user), now_ms()).await?;
+    app.change_profile(&fields, &me.user).await?;
     Ok(answer::json(StatusCode::OK, &Nothing {}))
 }

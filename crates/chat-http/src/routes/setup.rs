@@ -1,6 +1,5 @@
 //! `POST /api/setup`
 
-use chat_shard::now_ms;
 use chat_store::RoleChange;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
@@ -33,7 +32,7 @@ pub(super) async fn set_up(call: Call) -> Result<Response<Body>, HttpError> {
     if me.session.is_none() || !(is_code(round) || is_repeated) {
         return Err(HttpError::SecretNotFound);
     }
-    match app.parts.administration.set_up(&me.user, now_ms()).await? {
+    match app.set_up(&me.user).await? {
         Some(RoleChange::Done) => {
             tracing::warn!(user = me.user.as_str(), "became the first administrator by the set-up code");
             Ok(answer::json(StatusCode::OK, &Nothing {}))

@@ -10,6 +10,7 @@ pub(crate) mod walk;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_core::{Entry, Pair, SearchPosition, SearchScope, SearchedWords, Topic, Username};
 
@@ -121,4 +122,13 @@ pub struct Indexed {
     /// Whether the index was found to be damaged, and is made anew: until that is done,
     /// searches find only some of the messages.
     pub was_damaged: bool,
+}
+
+impl Indexed {
+    /// How long the indexer waits before its next step, if there is more to do and this one
+    /// took `took`: twelve times as long, at most a second, so that appends on a small machine
+    /// have most of the time for themselves.
+    pub fn pause(took: Duration) -> Duration {
+        (took * 12).min(Duration::from_secs(1))
+    }
 }
