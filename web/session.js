@@ -35,8 +35,10 @@ export class Session {
     const toForeground = () => this.step({ type: "foreground" });
     addEventListener("offline", () => this.step({ type: "offline" }), { signal });
     addEventListener("online", () => this.step({ type: "online" }), { signal });
+    const toBackground = () => this.step({ type: "background" });
     addEventListener("pageshow", toForeground, { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || toForeground(), { signal });
+    addEventListener("pagehide", toBackground, { signal });
+    document.addEventListener("visibilitychange", () => (document.hidden ? toBackground() : toForeground()), { signal });
     // The request renews a session of which half the lifetime is over: no user is
     // signed out in the middle of a conversation.
     const renewal = setInterval(() => this.#checkSession(), RENEWED_EVERY_MS);

@@ -342,6 +342,11 @@ export class Account {
     }
   }
 
+  /** Sends all marks at the next `proceed`: the page may be gone before they are due. */
+  hurry() {
+    this.#saidAt.clear();
+  }
+
   /** When `proceed` has something to do. */
   get dueAt() {
     const isOpen = this.#connection.state === "open" && this.isKept;

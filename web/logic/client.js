@@ -21,7 +21,7 @@ import { Rooms } from "./rooms.js";
 /**
  * Inputs. `timer`: `wakeAt` has come. `session` answers `check-session`; without
  * an answer, the user counts as signed in. `offline`, `online`: what the browser
- * says about the network. `foreground`: the page came to the front. `join`: the user
+ * says about the network. `foreground`: the page came to the front. `background`: it is hidden or left. `join`: the user
  * opens a room. `leave`: the page forgets a room. `read`: the user has read up to
  * `seq`. `typing`: whether the user types. `rooms`: what `GET /api/rooms` says.
  * `send`: a message, or a change of one, is to be sent. `files`: what has become of the
@@ -38,6 +38,7 @@ import { Rooms } from "./rooms.js";
  *   | { type: "offline" }
  *   | { type: "online" }
  *   | { type: "foreground" }
+ *   | { type: "background" }
  *   | { type: "join", room: string }
  *   | { type: "leave", room: string }
  *   | { type: "send", item: Item }
@@ -315,6 +316,9 @@ export class Client {
         break;
       case "foreground":
         this.#connection.retrySoon();
+        break;
+      case "background":
+        this.account.hurry();
         break;
       case "join":
         this.#rooms.join(input.room, true);

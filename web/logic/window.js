@@ -111,13 +111,14 @@ function rebuilt(range) {
  * @param {object} wishes from the first to the last
  * @param {number} wishes.target the message that the address names; 0: none
  * @param {Anchor | undefined} wishes.anchor where the reader was before
- * @param {number} wishes.readUpTo the number after which everything is new; 0: nothing is
+ * @param {number} wishes.readUpTo the number after which the messages of others are new; 0: none is
+ * @param {string} wishes.me
  */
-export function startOf(log, { target, anchor, readUpTo }) {
+export function startOf(log, { target, anchor, readUpTo, me }) {
   const found = target > 0 ? near(log, target) : 0;
   if (found > 0) return found;
   if (anchor && isIn(log, anchor)) return anchor.seq;
-  return (readUpTo > 0 && firstAfter(log, readUpTo)) || log.last;
+  return (readUpTo > 0 && firstNew(log, readUpTo, me)) || log.last;
 }
 
 /**
@@ -132,13 +133,33 @@ export function near(log, seq) {
 }
 
 /**
- * The first message after a number, as far as that is known.
+ * The first message of another user after a number, as far as that is known. An own message
+ * is never new, even if the page was left before it said that the user has read it.
  * @param {Log} log
- * @param {number} seq
+ * @param {number} readUpTo
+ * @param {string} me
  * @returns {number} 0 if there is none
  */
-export function firstAfter(log, seq) {
-  return seq + 1 >= log.from ? (log.entries[log.indexOf(seq + 1)]?.seq ?? 0) : 0;
+export function firstNew(log, readUpTo, me) {
+  if (readUpTo + 1 < log.from) return 0;
+  let index = log.indexOf(readUpTo + 1);
+  while (log.entries[index]?.from === me) index += 1;
+  return log.entries[index]?.seq ?? 0;
+}
+
+/**
+ * Whether the line that says "new" stands above a message.
+ * @param {Entry[]} entries
+ * @param {number} index of the message
+ * @param {number} readUpTo
+ * @param {string} me
+ */
+function isFirstNew(entries, index, readUpTo, me) {
+  const isNew = (/** @type {Entry | undefined} */ entry) => entry !== undefined && entry.seq > readUpTo;
+  if (readUpTo === 0 || !isNew(entries[index]) || entries[index]?.from === me) return false;
+  let above = index - 1;
+  while (isNew(entries[above]) && entries[above]?.from === me) above -= 1;
+  return !isNew(entries[above]);
 }
 
 /**
@@ -205,27 +226,27 @@ export function lastInView(rows, bottomOf, edge) {
  * @param {Pick<Conversation, "entries">} log
  * @param {number} index of the message in the log's messages
  * @param {boolean} isFirst whether its row is the first one, which has its day in any case
- * @param {number} readUpTo the number after which everything is new; 0: nothing is
+ * @param {{ readUpTo: number, me: string }} reader the number after which the messages of others are new (0: none is), and the user
  * @param {(entry: Entry) => Entry} [shownOf] a message as it is shown
  * @returns {Grouping | null} null where there is none
  */
-export function groupingOf({ entries }, index, isFirst, readUpTo, shownOf = (entry) => entry) {
+export function groupingOf({ entries }, index, isFirst, { readUpTo, me }, shownOf = (entry) => entry) {
   const entry = entries[index];
   if (!entry) {
     return null;
   }
   const above = entries[index - 1];
   const isNewDay = isFirst || !above || dayNumberOf(above.timestamp) !== dayNumberOf(entry.timestamp);
-  const isFirstNew = readUpTo > 0 && entry.seq > readUpTo && (above?.seq ?? 0) <= readUpTo;
-  let isContinued = !isNewDay && !isFirstNew && continues(above, entry);
+  const isBelowLine = isFirstNew(entries, index, readUpTo, me);
+  let isContinued = !isNewDay && !isBelowLine && continues(above, entry);
   // A deleted message has no head: those below it repeat the author, unless there is one above it.
   for (let i = index - 1; isContinued; i -= 1) {
     const head = entries[i];
     if (!head || index - i > DELETED_MAX || !continues(head, entry)) isContinued = false;
     else if (!shownOf(head).deleted) break;
-    else if (readUpTo > 0 && head.seq > readUpTo && (entries[i - 1]?.seq ?? 0) <= readUpTo) isContinued = false;
+    else if (isFirstNew(entries, i, readUpTo, me)) isContinued = false;
   }
-  return { entry: shownOf(entry), isNewDay, isFirstNew, isContinued };
+  return { entry: shownOf(entry), isNewDay, isFirstNew: isBelowLine, isContinued };
 }
 
 /**
@@ -255,13 +276,13 @@ export function dayNumberOf(timestamp) {
  * Which buttons lead to what is not in view.
  * @param {Log} log
  * @param {Range} shown
- * @param {{ isFollowing: boolean, below: number, readUpTo: number }} reader
+ * @param {{ isFollowing: boolean, below: number, readUpTo: number, me: string }} reader
  * @returns {{ toNewest: boolean, toFirstNew: boolean }}
  */
-export function pillsOf(log, shown, { isFollowing, below, readUpTo }) {
+export function pillsOf(log, shown, { isFollowing, below, readUpTo, me }) {
   // A view that follows is at the end, or will be once that is loaded.
   const isFar = !isFollowing && (!log.isAtEnd || shown.last < log.last || below > FAR_PX);
-  return { toNewest: isFar && log.end > 0, toFirstNew: readUpTo > 0 && (firstAfter(log, readUpTo) || readUpTo + 1) < shown.first };
+  return { toNewest: isFar && log.end > 0, toFirstNew: readUpTo > 0 && (firstNew(log, readUpTo, me) || readUpTo + 1) < shown.first };
 }
 
 /**

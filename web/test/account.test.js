@@ -118,6 +118,18 @@ test("a mark is sent once a second for a place, and after `hello` if the page kn
   assert.deepEqual([said(world), counts(world, "#tea")], [[["tea", 13]], [13, 1, 0]]);
 });
 
+test("a mark that waits is sent before the page is left", () => {
+  const world = opened();
+  world.step({ type: "read", key: "@bob", seq: 4 });
+  assert.deepEqual(said(world), [["bob", 4]]);
+  world.step({ type: "read", key: "@bob", seq: 5 });
+  assert.deepEqual(said(world), []);
+  world.step({ type: "background" });
+  assert.deepEqual(said(world), [["bob", 5]]);
+  world.step({ type: "background" });
+  assert.deepEqual(said(world), [], "it is said once");
+});
+
 test("what is read elsewhere counts at once, and what came meanwhile stays unread", () => {
   const world = opened({ privates: [bob, { with: "carol", seq: 9, at: 900, read: 2, unread: 7 }] });
   fromBob(world, 6);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Conversation } from "../logic/conversation.js";
-import { advance, isIn, lastInView, pillsOf, rangeAround, ROWS_AT_ONCE, ROWS_MAX, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
+import { advance, firstNew, groupingOf, isIn, lastInView, pillsOf, rangeAround, ROWS_AT_ONCE, ROWS_MAX, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
 import { range } from "./world.js";
 
 const FAR = 10_000;
@@ -111,13 +111,13 @@ test("the first entries of an empty conversation get rows", () => {
 
 test("a conversation begins at its target, else where it was left, else at what is new, else at its end", () => {
   const anchor = { epoch: "e1", seq: 20, offset: -5 };
-  const wishes = { target: 10, anchor, readUpTo: 30 };
+  const wishes = { target: 10, anchor, readUpTo: 30, me: "alice" };
   assert.equal(startOf(log(1, 100), wishes), 10);
   assert.equal(startOf(log(1, 100), { ...wishes, target: 0 }), 20);
   assert.equal(startOf(log(1, 100), { ...wishes, target: 200 }), 20, "a target that is not there");
   assert.equal(startOf(log(1, 100), { ...wishes, target: 0, anchor: { ...anchor, epoch: "e0" } }), 31, "numbers of another epoch");
   assert.equal(startOf(log(50, 100), { ...wishes, target: 0 }), 100, "nothing of it is in memory");
-  assert.equal(startOf(log(1, 100), { target: 0, anchor: undefined, readUpTo: 0 }), 100);
+  assert.equal(startOf(log(1, 100), { target: 0, anchor: undefined, readUpTo: 0, me: "alice" }), 100);
   assert.ok(isIn(log(1, 100), anchor) && !isIn(log(21, 100), anchor));
 });
 
@@ -142,11 +142,24 @@ test("the last row in view is found, whatever rows are not shown", () => {
 
 test("buttons lead to the end and to the first new message where these are far", () => {
   const shown = { first: 50, last: 100 };
-  const far = { isFollowing: false, below: 500, readUpTo: 10 };
+  const far = { isFollowing: false, below: 500, readUpTo: 10, me: "alice" };
   assert.deepEqual(pillsOf(log(1, 100), shown, far), { toNewest: true, toFirstNew: true });
   assert.deepEqual(pillsOf(log(1, 100), shown, { ...far, below: 100, readUpTo: 60 }), { toNewest: false, toFirstNew: false });
   assert.ok(pillsOf(log(1, 100, { end: 200 }), shown, { ...far, below: 0 }).toNewest, "there are newer entries");
   assert.ok(!pillsOf(log(1, 100, { end: 200 }), shown, { ...far, isFollowing: true }).toNewest, "they are on their way");
+});
+
+test("the line that says new stands above the first message of another user", () => {
+  const messages = log(1, 8);
+  /** @param {number} readUpTo @param {string} me */
+  const lineOf = (readUpTo, me) => messages.entries.filter((_, i) => groupingOf(messages, i, i === 0, { readUpTo, me })?.isFirstNew).map(({ seq }) => seq);
+  assert.deepEqual(lineOf(3, "alice"), [4]);
+  // The page was left before it said that its user, who had answered, had read up to there.
+  for (const index of [3, 4]) Object.assign(messages.entries[index] ?? {}, { from: "alice" });
+  assert.deepEqual([lineOf(3, "alice"), firstNew(messages, 3, "alice")], [[6], 6]);
+  assert.deepEqual([lineOf(3, "carol"), firstNew(messages, 3, "carol")], [[4], 4]);
+  Object.assign(messages.entries[7] ?? {}, { from: "alice" });
+  assert.deepEqual([lineOf(7, "alice"), firstNew(messages, 7, "alice"), lineOf(0, "alice")], [[], 0, []]);
 });
 
 test("above the first row stands that there is more, or that it is the beginning", () => {

@@ -162,14 +162,38 @@ export class Lines {
   }
 
   #arrange() {
-    if (!this.#isPressed) {
-      const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
-      arrange(this.#list, [...this.#lines.values()].map(({ node }) => node));
-      if (focused instanceof HTMLElement && focused !== document.activeElement) {
-        focused.focus({ preventScroll: true });
-      }
+    const nodes = [...this.#lines.values()].map(({ node }) => node);
+    const { children } = this.#list;
+    if (this.#isPressed || (nodes.length === children.length && nodes.every((node, i) => node === children[i]))) {
+      return;
+    }
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    const slide = slideFrom(nodes.filter((node) => node.parentNode === this.#list));
+    arrange(this.#list, nodes);
+    slide();
+    if (focused instanceof HTMLElement && focused !== document.activeElement) {
+      focused.focus({ preventScroll: true });
     }
   }
+}
+
+/**
+ * Lets elements slide to the place that they get next: the eye can follow, and what is
+ * drawn does not jump.
+ * @param {HTMLElement[]} nodes
+ * @returns {() => void} to be called once they are in their new place
+ */
+function slideFrom(nodes) {
+  const topOf = (/** @type {HTMLElement} */ node) => node.getBoundingClientRect().top;
+  const tops = nodes.map(topOf);
+  return () => {
+    const quick = getComputedStyle(document.documentElement).getPropertyValue("--quick");
+    const duration = parseFloat(quick) * (quick.endsWith("ms") ? 1 : 1_000);
+    // One that still slides starts from where it is.
+    for (const node of nodes) for (const animation of node.getAnimations()) animation.cancel();
+    const ways = nodes.map((node, i) => (tops[i] ?? 0) - topOf(node));
+    for (const [i, way] of ways.entries()) if (way !== 0) nodes[i]?.animate({ translate: [`0 ${way}px`, "0 0"] }, { duration, easing: "ease-out" });
+  };
 }
 
 /**

@@ -1,7 +1,7 @@
 // The messages of a conversation. Of those in memory only a window has rows in
 // the page; it moves along with the reader, and what is in view stays where it is.
 
-import { advance, dayNumberOf, firstAfter, isIn, near, NEAR_PX, pillsOf, rangeAround, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
+import { advance, dayNumberOf, firstNew, isIn, near, NEAR_PX, pillsOf, rangeAround, startOf, stillFollows, tailOf, topOf } from "../logic/window.js";
 import { byId } from "./dom.js";
 import { ListFrame } from "./frame.js";
 import { onHeights, turnFold } from "./message.js";
@@ -288,7 +288,7 @@ export class MessageList {
         this.#generation = -1;
       } else if (this.#readUpTo > 0) {
         // The reader has gone elsewhere meanwhile, and stays there.
-        this.#keepInView(() => this.#rows.remake(conversation, firstAfter(conversation, this.#readUpTo), this.#readUpTo));
+        this.#keepInView(() => this.#rows.remake(conversation, firstNew(conversation, this.#readUpTo, this.#hooks.me), this.#readUpTo));
       }
     }
   }
@@ -326,7 +326,7 @@ export class MessageList {
     if (this.#returnTo && !isIn(conversation, this.#returnTo)) {
       this.#returnTo = undefined;
     }
-    return startOf(conversation, { target, anchor: this.#returnTo, readUpTo: this.#readUpTo });
+    return startOf(conversation, { target, anchor: this.#returnTo, readUpTo: this.#readUpTo, me: this.#hooks.me });
   }
 
   /**
@@ -452,7 +452,7 @@ export class MessageList {
 
   /** @param {Conversation} conversation */
   #showPills(conversation) {
-    const reader = { isFollowing: this.#isFollowing, below: this.#below, readUpTo: this.#unread > 0 ? this.#readUpTo : 0 };
+    const reader = { isFollowing: this.#isFollowing, below: this.#below, readUpTo: this.#unread > 0 ? this.#readUpTo : 0, me: this.#hooks.me };
     const unseen = conversation.countAfter(this.#seenUpTo);
     this.#frame.showPills(pillsOf(conversation, this.#rows.range, reader), unseen, this.#unread);
   }
@@ -469,7 +469,7 @@ export class MessageList {
 
   #removeLine() {
     if (this.#readUpTo > 0 && this.#conversation) {
-      const first = firstAfter(this.#conversation, this.#readUpTo);
+      const first = firstNew(this.#conversation, this.#readUpTo, this.#hooks.me);
       this.#readUpTo = 0;
       this.#rows.remake(this.#conversation, first, 0);
     }

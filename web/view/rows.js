@@ -218,7 +218,7 @@ export class Rows {
    * @param {number} readUpTo
    */
   #grouping(conversation, index, isFirst, readUpTo) {
-    return groupingOf(conversation, index, isFirst, readUpTo, (entry) => this.#hooks.shown(conversation, entry));
+    return groupingOf(conversation, index, isFirst, { readUpTo, me: this.#hooks.me }, (entry) => this.#hooks.shown(conversation, entry));
   }
 
   /**

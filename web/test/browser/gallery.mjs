@@ -1,6 +1,6 @@
 // The gallery: every state of the page in every width, look and language, as pictures
 // below `target/gallery` with an index, each checked by axe. `cargo xtask page gallery`
-// takes them; `cargo xtask page gallery phone-dark` only those with this in their name.
+// takes them; `cargo xtask page gallery phone-dark,desk-light-ru` only those with one of these in their name.
 
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -10,7 +10,7 @@ import { AXE, Network, register, Server } from "./harness.mjs";
 import { dress, look, OFFLINE, settled, stage } from "./scene.mjs";
 
 const FOLDER = process.env.GALLERY ?? "target/gallery";
-const WANTED = process.env.GALLERY_NAME ?? "";
+const WANTED = (process.env.GALLERY_NAME ?? "").split(",");
 const WIDTHS = {
   desk: { viewport: { width: 1280, height: 800 } },
   wide: { viewport: { width: 1920, height: 1080 } },
@@ -25,7 +25,7 @@ test("the gallery", { timeout: 3_600_000 }, async () => {
   mkdirSync(FOLDER, { recursive: true });
   for (const language of /** @type {const} */ (["en", "ru"])) {
     const looks = Object.keys(WIDTHS).flatMap((width) => ["light", "dark"].map((colours) => `${width}-${colours}-${language}`));
-    const wanted = looks.filter((name) => name.includes(WANTED));
+    const wanted = looks.filter((name) => WANTED.some((part) => name.includes(part)));
     if (wanted.length > 0) await take(language, wanted);
   }
   index();

@@ -75,3 +75,24 @@ scenario("nothing moves in a room that begins", async () => {
   await alice.sees("a picture");
   await isCalm(alice, "a picture");
 });
+
+scenario("rooms and people slide to their new places in the sidebar", async () => {
+  const rooms = Array.from({ length: 8 }, (_, i) => `among-${i}`);
+  const [alice, bob] = [await person(server.url, "alice"), await person(server.url, "bob")];
+  for (const room of rooms) {
+    await alice.goto(`/r/${room}`);
+    await alice.say(`the beginning of ${room}`);
+    await alice.allStored();
+  }
+  await alice.goto("/r/default");
+  await alice.page.waitForSelector("#message-menu", { state: "attached" });
+  const order = () => alice.page.$$eval("#rooms .line", (lines) => lines.map(({ dataset }) => dataset.key));
+  const before = await order();
+  await watchShifts(alice.page);
+  for (const room of [0, 4, 2, 6, 1, 5, 3].map((i) => rooms[i])) {
+    await bob.pour(room, ["something new"]);
+    await alice.page.waitForFunction((key) => document.querySelector("#rooms .line")?.dataset.key === key, `#${room}`);
+  }
+  assert.notDeepEqual(await order(), before);
+  await isCalm(alice, "rooms that rise");
+});
