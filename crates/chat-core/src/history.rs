@@ -21,9 +21,9 @@ use crate::page::{within_limits, within_limits_around};
 use crate::seed::Seed;
 use crate::{
     Answer, AttachedFile, Body, COUNT_MAX, ChangeRefused, Commit, ConversationState, Conversations, Counts,
-    Draft, Emoji, Entry, FileId, Membership, Memberships, MessagesFrom, NEWEST_MESSAGES, Nonce, Outcome,
-    Page, PageFrom, PageLimits, Query, Reaction, ReadState, Receipt, Role, RoomAccess, RoomChange, RoomInfo,
-    RoomName, Stamp, Topic, UserMark, Username, WantedChange,
+    Draft, Emoji, Entry, FileId, Level, Membership, Memberships, MessagesFrom, NEWEST_MESSAGES, Nonce,
+    Outcome, Page, PageFrom, PageLimits, Query, Reaction, ReadState, Receipt, Role, RoomAccess, RoomChange,
+    RoomInfo, RoomName, Stamp, Topic, UserMark, Username, WantedChange,
 };
 
 /// A log in memory, as a plain value: it numbers and keeps entries, recognises
@@ -402,6 +402,11 @@ impl History {
     pub fn access(&self, user: &Username, room: &RoomName) -> RoomAccess {
         let info = self.rooms.get(room).map(|room| Arc::clone(&room.info));
         RoomAccess { info, role: self.rooms.role(room, user), is_administrator: false }
+    }
+
+    /// The number up to which a user has read a topic, and what the user is notified of there.
+    pub fn notice(&self, user: &Username, topic: &Topic) -> (u64, Level) {
+        (self.rooms.read(user, topic, self.last_seq(topic)), self.rooms.level(user, topic))
     }
 
     /// Reads the last numbers of rooms.

@@ -1,7 +1,8 @@
 //! The stores of the chat: users, sessions, rooms, the log of messages, and the records of their
 //! files. The traits are [`UserRepository`], [`SessionRepository`], [`RoomRepository`],
-//! [`EventLog`], [`FileRepository`], [`SearchIndex`] and [`AdministrationRepository`];
-//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all seven. One contract
+//! [`EventLog`], [`FileRepository`], [`SearchIndex`], [`AdministrationRepository`] and
+//! [`PushRepository`];
+//! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all eight. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
 //! This is the only crate that knows SQL. It does not decide which user may read or
@@ -59,6 +60,7 @@ mod open_error;
 mod pages;
 mod postgres;
 mod private_files;
+mod push;
 mod repository;
 mod retention;
 mod rooms;
@@ -83,6 +85,7 @@ pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, Existing
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
+pub use push::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushRepository, PushResult};
 pub use repository::{
     Ended, EventLog, FileRepository, ListedRoom, MessageReactions, NewUser, PasswordChange, RoleChange,
     RoomRepository, SESSIONS_LISTED_MAX, Session, SessionRepository, StoreFuture, User, UserRepository,

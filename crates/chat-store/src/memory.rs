@@ -1,6 +1,7 @@
 //! A store in memory.
 
 mod administration;
+mod push;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::administration::audit::Part;
 use crate::administration::{Administration, NewAudit, room_changed};
 use crate::directory::Listing;
+use crate::push::Push;
 use crate::retention::Cut;
 use crate::{
     EventLog, FileRepository, Invite, ListedRoom, MessageReactions, NewUser, PasswordChange, Retention,
@@ -50,6 +52,7 @@ struct Inner {
     set_ups: u64,
     sessions: HashMap<SessionId, Session>,
     administration: Administration,
+    push: Push,
     /// The number of sign-ins until ended sessions are removed.
     sign_ins_to_sweep: usize,
 }
@@ -74,6 +77,7 @@ impl MemoryStore {
                 set_ups: 0,
                 sessions: HashMap::new(),
                 administration: Administration::default(),
+                push: Push::default(),
                 sign_ins_to_sweep: SIGN_INS_PER_SWEEP,
             }),
         }

@@ -123,6 +123,11 @@ pub(crate) mod lost {
         many: "removals of members",
         sql: "SELECT count(*) FROM removed_members",
     };
+    pub(crate) const PUSH: Counted = Counted {
+        one: "subscription to notifications",
+        many: "subscriptions to notifications",
+        sql: "SELECT count(*) FROM push_subscriptions",
+    };
     pub(crate) const REPLIES: Counted = Counted {
         one: "reference of a reply to its message",
         many: "references of replies to their messages",

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     AdministrationRepository, DatabaseUrl, EventLog, FileRepository, MemoryStore, PostgresOptions,
-    PostgresStore, RoomRepository, SearchIndex, SessionRepository, SqliteOptions, SqliteStore, StoreError,
-    UserRepository,
+    PostgresStore, PushRepository, RoomRepository, SearchIndex, SessionRepository, SqliteOptions,
+    SqliteStore, StoreError, UserRepository,
 };
 
 /// The stores of a server. Cloning shares them.
@@ -25,6 +25,8 @@ pub struct Stores {
     pub search: Arc<dyn SearchIndex>,
     /// What administrators and moderators do.
     pub administration: Arc<dyn AdministrationRepository>,
+    /// What is sent to push services.
+    pub push: Arc<dyn PushRepository>,
     opened: Option<Opened>,
 }
 
@@ -69,6 +71,7 @@ impl Stores {
             + FileRepository
             + SearchIndex
             + AdministrationRepository
+            + PushRepository
             + 'static,
     {
         Self {
@@ -78,7 +81,8 @@ impl Stores {
             rooms: store.clone(),
             files: store.clone(),
             search: store.clone(),
-            administration: store,
+            administration: store.clone(),
+            push: store,
             opened: None,
         }
     }

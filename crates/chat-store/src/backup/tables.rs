@@ -25,7 +25,8 @@ pub(super) enum Kind {
 
 /// Tables that others refer to are first. The table `name_words` is missing: a server that
 /// opens the database fills it in. So is `file_totals`, which is counted anew, and so are
-/// `invites` and `password_links`: one that was used or withdrawn since must not come back.
+/// `invites` and `password_links`: one that was used or withdrawn since must not come back. Subscriptions to
+/// notifications end with the sessions, which a backup has not.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "users",
@@ -231,6 +232,7 @@ pub(super) const TABLES: &[Table] = &[
         columns: &[("room", Text), ("username", Text)],
         order: "room, username",
     },
+    Table { name: "push_key", columns: &[("id", Number), ("private", Text)], order: "id" },
     Table { name: "members_fill", columns: &[("topic", Number), ("seq", Number)], order: "topic" },
     Table { name: "left_rooms", columns: &[("room", Text), ("username", Text)], order: "room, username" },
 ];

@@ -13,6 +13,7 @@ mod lane;
 mod maintenance;
 mod names;
 mod pool;
+mod push;
 mod roles;
 mod rooms;
 mod search;

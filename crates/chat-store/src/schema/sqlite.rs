@@ -160,4 +160,11 @@ pub(crate) const STEPS: &[Step] = &[
         down: include_str!("../../../../migrations/sqlite/0013_moderation.down.sql"),
         loses: &[lost::REMOVALS],
     },
+    Step {
+        version: 14,
+        name: "push",
+        up: include_str!("../../../../migrations/sqlite/0014_push.up.sql"),
+        down: include_str!("../../../../migrations/sqlite/0014_push.down.sql"),
+        loses: &[lost::PUSH],
+    },
 ];

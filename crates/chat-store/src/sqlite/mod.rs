@@ -7,6 +7,7 @@ mod file;
 mod files;
 mod leftovers;
 mod names;
+mod push;
 mod redaction;
 mod roles;
 mod rooms;

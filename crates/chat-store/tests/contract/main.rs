@@ -45,6 +45,7 @@ mod model;
 mod names;
 mod nonces;
 mod pages;
+mod push;
 mod retention;
 mod roles;
 mod room_lists;

@@ -1,0 +1,65 @@
+//! Push. Changes use the connection that writes.
+
+use chat_core::{SessionId, Topic};
+
+use super::SqliteStore;
+use crate::push::database;
+use crate::{DuePush, NewPushSubscription, PushRepository, PushResult, StoreFuture};
+
+/// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
+macro_rules! write {
+    ($store:ident, $writing:ident => $change:expr) => {
+        Box::pin(async move {
+            let mut writing = $store.writer.begin().await?;
+            let work = {
+                let $writing = &mut writing.connection;
+                $change.await
+            };
+            writing.finish(work).await
+        })
+    };
+}
+
+impl PushRepository for SqliteStore {
+    fn push_key<'a>(&'a self, new: &'a str) -> StoreFuture<'a, String> {
+        write!(self, c => database::key(c, new))
+    }
+
+    fn subscribe_push<'a>(
+        &'a self,
+        new: &'a NewPushSubscription,
+        max: usize,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        write!(self, c => database::subscribe(c, new, max, now_ms))
+    }
+
+    fn unsubscribe_push<'a>(&'a self, session: &'a SessionId) -> StoreFuture<'a, bool> {
+        write!(self, c => database::unsubscribe(c, session))
+    }
+
+    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, u64> {
+        write!(self, c => database::sweep(c, now_ms))
+    }
+
+    fn topics_to_push(
+        &self,
+        since_ms: u64,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'_, (Vec<Topic>, Option<u64>)> {
+        Box::pin(database::topics(&self.readers, since_ms, after, max))
+    }
+
+    fn queue_pushes<'a>(&'a self, topics: &'a [Topic], since_ms: u64, due_ms: u64) -> StoreFuture<'a, u64> {
+        write!(self, c => database::queue(c, topics, since_ms, due_ms))
+    }
+
+    fn claim_pushes(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<DuePush>> {
+        write!(self, c => database::claim(c, now_ms, until_ms, max))
+    }
+
+    fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()> {
+        write!(self, c => database::finish(c, push, result))
+    }
+}
