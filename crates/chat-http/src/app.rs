@@ -15,6 +15,7 @@ use chat_store::{
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::HttpOptions;
@@ -34,7 +35,7 @@ use crate::store_health::{StoreHealth, StoreUse};
 use crate::unready::Unready;
 use crate::user_rate::UserRate;
 
-/// The parts from which a server is built.
+/// The parts from which a chat is built.
 pub struct Parts {
     /// The store of accounts.
     pub users: Arc<dyn UserRepository>,
@@ -103,6 +104,8 @@ pub(crate) struct App {
     /// One permit for each search that runs.
     pub(crate) search_permits: Semaphore,
     pub(crate) options: HttpOptions,
+    /// By which connections and background tasks end.
+    pub(crate) ends: Ends,
     /// Tracks connections, upgrades, pictures, background tasks, and work that must be
     /// finished even if its client hangs up.
     pub(crate) tasks: TaskTracker,
@@ -156,6 +159,7 @@ impl App {
             sign_in_failures: Arc::default(),
             store_health: StoreHealth::default(),
             options,
+            ends: Ends::default(),
             tasks,
             ready: AtomicBool::new(true),
         }
@@ -391,6 +395,15 @@ impl App {
     pub(crate) fn set_unready(&self) {
         self.ready.store(false, Ordering::Release);
     }
+}
+
+/// The signals by which connections end.
+#[derive(Clone, Default)]
+pub(crate) struct Ends {
+    /// End after the current request.
+    pub(crate) gracefully: CancellationToken,
+    /// End at once.
+    pub(crate) at_once: CancellationToken,
 }
 
 /// The rooms with users, and how many users each has.

@@ -1,18 +1,86 @@
 //! The body of a request, with limits on its size and its time.
 
+use std::any::Any;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use crate::HttpOptions;
 
+/// The body of a request, as its connection gives it.
+pub(crate) enum SentBody {
+    /// From hyper.
+    Hyper(Incoming),
+    /// From the program around the chat. Only [`Body::is_end_stream`] and
+    /// [`Body::size_hint`] take the lock, which nobody else holds: it makes the body `Sync`.
+    Host(Mutex<HostBody>),
+}
+
+type HostBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+/// The cause of a failure, of any type.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+impl SentBody {
+    /// Takes any body. One of hyper stays as it is.
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut body = Some(body);
+        let any: &mut dyn Any = &mut body;
+        match any.downcast_mut::<Option<Incoming>>().and_then(Option::take) {
+            Some(incoming) => Self::Hyper(incoming),
+            None => {
+                let body = body.expect("only a body of hyper was taken");
+                Self::Host(Mutex::new(Box::pin(body.map_err(Into::into))))
+            }
+        }
+    }
+}
+
+impl Body for SentBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Host(body) => {
+                body.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_frame(cx)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Hyper(body) => body.is_end_stream(),
+            Self::Host(body) => body.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Hyper(body) => body.size_hint(),
+            Self::Host(body) => body.lock().unwrap_or_else(PoisonError::into_inner).size_hint(),
+        }
+    }
+}
+
 /// The body of a request, read in chunks. The deadline is `body_timeout` after the start,
 /// and one second later for each `body_min_rate` bytes that arrived.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    incoming: SentBody,
     started: Instant,
     timeout: Duration,
     min_rate: u64,
@@ -27,11 +95,11 @@ pub(crate) enum BodyError {
     #[error("the request came too slowly")]
     TooSlow,
     #[error("the request broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] BoxError),
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, options: &HttpOptions) -> Self {
+    pub(crate) fn new(incoming: SentBody, options: &HttpOptions) -> Self {
         Self {
             incoming,
             started: Instant::now(),

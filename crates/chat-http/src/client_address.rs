@@ -1,6 +1,6 @@
 //! The address of a client, also behind a proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Once;
 
 use chat_auth::Network;
@@ -50,8 +50,18 @@ pub(crate) fn note_limited(address: Option<IpAddr>, limit: &str) {
 /// before that one are not trusted, because a client can write them itself.
 ///
 /// A proxy on this machine that is not configured must not make one client of all people:
-/// its requests carry a header that shows it, and have no address that could be limited.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+/// its requests carry a header that shows it, and have no address that could be limited. Nor
+/// has a request without a peer.
+pub(crate) fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+    let Some(peer) = peer else {
+        UNKNOWN_PEER.call_once(|| {
+            tracing::warn!(
+                "the program around the chat does not tell the addresses of its clients, so that the \
+                 limits for each address do not hold; it must add `Peer` to the extensions of its requests"
+            );
+        });
+        return ClientAddress { ip: Ipv4Addr::UNSPECIFIED.into(), is_of_client: false };
+    };
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     if is_unknown_proxy(client, headers, proxies) {
@@ -91,6 +101,7 @@ pub(crate) fn is_unknown_proxy(peer: IpAddr, headers: &HeaderMap, proxies: &[IpN
 
 static WARNED: Once = Once::new();
 static UNKNOWN_PROXY: Once = Once::new();
+static UNKNOWN_PEER: Once = Once::new();
 static LIMITED: Once = Once::new();
 
 /// Parses an address, to which some proxies add a port.
@@ -135,7 +146,7 @@ mod tests {
             for list in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_bytes(list.as_bytes()).unwrap());
             }
-            let found = client_address(peer.parse().unwrap(), &headers, &proxies);
+            let found = client_address(Some(peer.parse().unwrap()), &headers, &proxies);
             assert_eq!(found.ip.to_string(), client, "{peer} {forwarded:?}");
             assert!(found.limited().is_some());
         }
@@ -148,7 +159,7 @@ mod tests {
             if let Some(header) = header {
                 headers.insert(header, HeaderValue::from_static("198.51.100.7"));
             }
-            let found = client_address(peer.parse().unwrap(), &headers, proxies);
+            let found = client_address(Some(peer.parse().unwrap()), &headers, proxies);
             found.limited().map(|address| address.to_string())
         };
         for header in ["x-forwarded-for", "forwarded", "x-real-ip"] {
@@ -157,6 +168,8 @@ mod tests {
             }
             assert_eq!(found("192.0.2.1", Some(header), &[]).as_deref(), Some("192.0.2.1"));
         }
+        let unknown = client_address(None, &HeaderMap::new(), &[]);
+        assert_eq!((unknown.limited(), unknown.ip.to_string().as_str()), (None, "0.0.0.0"));
         assert_eq!(found("127.0.0.1", None, &[]).as_deref(), Some("127.0.0.1"));
         assert_eq!(found("127.0.0.2", None, &[]).as_deref(), Some("127.0.0.2"));
         let trusted = ["127.0.0.1/32".parse().unwrap()];

@@ -1,7 +1,8 @@
 //! The chat over HTTP and WebSocket, on plain hyper: routes, cookies, uploads, the page,
 //! and the upgrade. Upgraded sockets are handed to chat-shard.
 //!
-//! [`Server::start`] takes a listener, the stores with [`Passwords`](chat_auth::Passwords)
+//! [`Server::start`] takes a listener, and [`Chat::start`] none: the service of a [`Chat`] is
+//! mounted in another program. Both take the stores with [`Passwords`](chat_auth::Passwords)
 //! and [`Tokens`](chat_auth::Tokens) ([`Parts`]), and [`HttpOptions`]. The table of all
 //! routes is in `routes.rs`, the translation of errors to HTTP in `error.rs`.
 //!
@@ -57,6 +58,7 @@ mod assets;
 mod avatar;
 mod body;
 mod cached;
+mod chat;
 mod client_address;
 mod client_socket;
 mod connections;
@@ -86,6 +88,7 @@ mod room_list;
 mod routes;
 mod secret;
 mod server;
+mod service;
 mod session_check;
 mod sign_in_failures;
 mod signed_in;
@@ -97,6 +100,7 @@ mod user_rate;
 pub use acme_challenges::AcmeChallenges;
 pub use app::Parts;
 pub use avatar::{avatar_file_name, read_avatar, remove_avatar, write_avatar};
+pub use chat::{Chat, StartError};
 pub use chat_files::{FilesLocation, InvalidFilesUrl, S3Location};
 pub use chat_shard::{SHARDS_MAX, ShardOptions};
 pub use options::{
@@ -104,4 +108,5 @@ pub use options::{
     PublicUrl, Registration, RegistrationLimits, SecurityContact, parse_welcome,
 };
 pub use secret::new_password_link;
-pub use server::{Server, StartError};
+pub use server::Server;
+pub use service::{AnswerFuture, ChatService, Peer, ResponseBody};

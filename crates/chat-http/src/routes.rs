@@ -37,7 +37,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
-use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
@@ -46,6 +45,7 @@ use self::call::Call;
 use crate::answer::{self, Body};
 use crate::app::App;
 use crate::assets::{Asset, MANIFEST};
+use crate::body::SentBody;
 use crate::error::HttpError;
 use crate::negotiation;
 use crate::profile::Logo;
@@ -182,7 +182,8 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, HttpError>> + S
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client {
-    pub(crate) peer: IpAddr,
+    /// Its address. `None`: the host has not told it, and no limit for each address holds.
+    pub(crate) peer: Option<IpAddr>,
     pub(crate) door: Door,
 }
 
@@ -198,7 +199,7 @@ pub(crate) enum Door {
 }
 
 /// Answers any request.
-pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(app: Arc<App>, client: Client, request: Request<SentBody>) -> Response<Body> {
     let (method, path) = (request.method().clone(), loggable(request.uri().path()));
     let started = Instant::now();
     let place = ROUTER.at(request.uri().path()).map_or("page", |found| found.value[0].path);
@@ -238,7 +239,7 @@ fn loggable(path: &str) -> String {
 async fn route(
     app: Arc<App>,
     client: Client,
-    request: Request<Incoming>,
+    request: Request<SentBody>,
 ) -> Result<Response<Body>, HttpError> {
     check_host(request.version(), request.headers())?;
     let path = request.uri().path();
@@ -284,7 +285,7 @@ async fn route(
 
 /// Whether a browser asks for a page that a person will look at, as opposed to a program
 /// or a script.
-fn is_navigation(request: &Request<Incoming>) -> bool {
+fn is_navigation(request: &Request<SentBody>) -> bool {
     let first = request.uri().path().split('/').nth(1).unwrap_or_default();
     matches!(*request.method(), Method::GET | Method::HEAD)
         && !FOR_PROGRAMS.contains(&first)

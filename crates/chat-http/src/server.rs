@@ -4,16 +4,13 @@ use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_auth::Network;
-use chat_core::{RoomLooks, SessionId, Username};
-use chat_shard::{FilesHook, Shards, now_ms};
-use chat_store::StoreError;
+use chat_core::{SessionId, Username};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,67 +19,29 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts};
-use crate::avatar::AvatarFolder;
+use crate::body::SentBody;
+use crate::chat::{Chat, StartError};
 use crate::client_address::{is_unknown_proxy, note_limited};
 use crate::client_socket::ClientSocket;
 use crate::connections::{Answering, Connection};
-use crate::files::{self, Files};
 use crate::handshake::Failure;
-use crate::metrics::Metrics;
 use crate::routes::{Client, Door};
-use crate::{
-    HttpOptions, assets, indexing, mass_deletion, member_filling, retention, routes, session_check,
-    store_probe,
-};
+use crate::{HttpOptions, routes};
 
-/// A server that accepts connections on the current tokio runtime.
+/// A chat with a listener of its own, whose connections it accepts on the current tokio
+/// runtime.
 ///
 /// [`stop`](Self::stop) ends it in order. Dropping it closes all connections at once.
 pub struct Server {
-    app: Arc<App>,
+    chat: Chat,
     address: SocketAddr,
-    ends: Ends,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Why a server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The folder of the avatars cannot be created or read.
-    #[error("the folder for uploads, {path}, cannot be used")]
-    Uploads {
-        /// The folder.
-        path: PathBuf,
-        /// The error of the system.
-        #[source]
-        cause: io::Error,
-    },
-    /// The place of the files cannot be used.
-    #[error("the place of the files, {location}, cannot be used")]
-    Files {
-        /// The folder, or the URL of the bucket.
-        location: String,
-        /// The error of the system.
-        #[source]
-        cause: io::Error,
-    },
-    /// The threads of the shards cannot be started.
-    #[error("the threads that own sockets cannot be started")]
-    Shards(#[source] io::Error),
-    /// The configured rooms cannot be stored.
-    #[error("the rooms of the settings cannot be stored")]
-    Rooms(#[source] StoreError),
-    /// The listener has no local address.
-    #[error("the listener cannot be used")]
-    Listener(#[source] io::Error),
-}
-
 impl Server {
-    /// Creates the configured rooms, starts the shards and the background tasks, and
-    /// accepts connections.
+    /// Starts a [`Chat`], and accepts connections for it.
     ///
     /// # Errors
     ///
@@ -90,62 +49,41 @@ impl Server {
     pub async fn start(
         listener: TcpListener,
         parts: Parts,
-        mut options: HttpOptions,
+        options: HttpOptions,
     ) -> Result<Self, StartError> {
+        Self::with_chat(listener, Chat::start(parts, options).await?)
+    }
+
+    /// Accepts connections for a chat.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Listener`].
+    pub fn with_chat(listener: TcpListener, chat: Chat) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Listener)?;
-        let avatars = AvatarFolder::open(&options, &*parts.users)
-            .await
-            .map_err(|cause| StartError::Uploads { path: options.uploads_dir.clone(), cause })?;
-        let files = Files::open(&options).await.map_err(|error| StartError::Files {
-            location: options.files.location.to_string(),
-            cause: files::as_io(error),
-        })?;
-        announce_files(&mut options, &files);
-        options.shards.hub.room_looks =
-            RoomLooks::of(options.rooms.iter().map(|room| (&room.name, room.title.as_str())));
-        let rooms: Vec<_> =
-            options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
-        parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
-        let shards = Shards::start(options.shards.clone(), parts.log.clone());
-        let shards = Arc::new(shards.map_err(StartError::Shards)?);
-        let metrics = Metrics::new(shards.metrics());
-        let app = Arc::new(App::new(parts, shards, metrics, avatars, files, options));
-        let ends = Ends::default();
-        let accepting = tokio::spawn(accept(listener, app.clone(), ends.clone()));
-        app.tasks.spawn(session_check::keep_checking(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(session_check::keep_listening(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(store_probe::keep_probing(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(app.sign_in_failures.clone().keep_logging(ends.gracefully.clone()));
-        app.tasks.spawn(retention::keep_trimming(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(files::keep_sweeping(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(member_filling::fill_members(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(mass_deletion::keep_deleting(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn(indexing::keep_indexing(app.clone(), ends.gracefully.clone()));
-        app.tasks.spawn_blocking(assets::prepare);
+        let accepting = tokio::spawn(accept(listener, chat.app.clone()));
         tracing::info!(%address, "listening");
-        Ok(Self { app, address, ends, accepting: Mutex::new(Some(accepting)) })
+        Ok(Self { chat, address, accepting: Mutex::new(Some(accepting)) })
     }
 
     /// Answers `GET /metrics`, and nothing else, on another listener, until the server stops
     /// accepting. [`HttpOptions::metrics_apart`] takes it from the first one.
     pub fn serve_metrics(&self, listener: TcpListener) {
-        let (app, ends) = (self.app.clone(), self.ends.clone());
-        self.app.tasks.spawn(async move {
-            tokio::select! {
-                () = ends.gracefully.cancelled() => {}
-                () = accept_forever(&listener, &app, &ends, Door::Metrics) => {}
-            }
-        });
+        self.serve_beside(listener, Door::Metrics);
     }
 
     /// Sends clients of another listener, which has no TLS, to this server's (308), until the
     /// server stops accepting, and answers [`HttpOptions::acme_challenges`] there.
     pub fn serve_redirects(&self, listener: TcpListener) {
-        let (app, ends, door) = (self.app.clone(), self.ends.clone(), Door::Redirect(self.address.port()));
-        self.app.tasks.spawn(async move {
+        self.serve_beside(listener, Door::Redirect(self.address.port()));
+    }
+
+    fn serve_beside(&self, listener: TcpListener, door: Door) {
+        let app = self.chat.app.clone();
+        self.chat.app.tasks.spawn(async move {
             tokio::select! {
-                () = ends.gracefully.cancelled() => {}
-                () = accept_forever(&listener, &app, &ends, door) => {}
+                () = app.ends.gracefully.cancelled() => {}
+                () = accept_forever(&listener, &app, door) => {}
             }
         });
     }
@@ -155,33 +93,37 @@ impl Server {
         self.address
     }
 
+    /// The chat behind the listener.
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+
     /// Whether the server accepts new work. `/readyz` also checks the store.
     pub fn is_ready(&self) -> bool {
-        self.app.is_ready()
+        self.chat.is_ready()
     }
 
     /// Resolves when a shard has ended by a panic. The process should then be restarted;
     /// every acknowledged message is stored.
     pub async fn failed(&self) {
-        self.app.shards.failed().await;
+        self.chat.failed().await;
     }
 
     /// Closes the sockets of sessions that were ended in the store, and ends their downloads.
     pub async fn end_sessions(&self, sessions: &[SessionId]) {
-        self.app.end_sessions(sessions).await;
+        self.chat.end_sessions(sessions).await;
     }
 
     /// Closes all sockets of a user who was banned in the store, also those without a session.
     pub async fn end_user(&self, user: &Username) {
-        self.app.end_user(user).await;
+        self.chat.end_user(user).await;
     }
 
     /// Makes the server unready and closes the listener; resolves when no client can
     /// connect any more. Requests are finished and idle connections closed. Sockets that
     /// were upgraded stay with their shards.
     pub async fn stop_accepting(&self) {
-        self.app.set_unready();
-        self.ends.gracefully.cancel();
+        self.chat.stop_accepting();
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(accepting) = accepting {
             // A panic was reported by the task.
@@ -192,16 +134,7 @@ impl Server {
     /// Waits at most `stop_grace` for the requests that are being answered, and then
     /// closes their connections. Afterwards no task of this server runs.
     pub async fn stop_connections(&self) {
-        let tasks = &self.app.tasks;
-        tasks.close();
-        if tokio::time::timeout(self.app.options.stop_grace, tasks.wait()).await.is_err() {
-            tracing::warn!(
-                tasks = tasks.len(),
-                "closing the connections of requests that did not end in time"
-            );
-            self.ends.at_once.cancel();
-            tasks.wait().await;
-        }
+        self.chat.stop_requests().await;
     }
 
     /// Stops in order: closes the listener, closes each socket in its time slot with its
@@ -209,52 +142,18 @@ impl Server {
     /// folder of files is removed.
     pub async fn stop(&self) {
         self.stop_accepting().await;
-        self.app.shards.drain().await;
-        self.stop_connections().await;
-        self.app.shards.stop().await;
-        if let Err(error) = files::remove_temporary(&self.app.options.files).await {
-            tracing::warn!(%error, "the folder of the files cannot be removed");
-        }
+        self.chat.stop().await;
     }
 }
 
-/// Lets the hubs announce that this server takes files, and the log say which are taken back.
-fn announce_files(options: &mut HttpOptions, files: &Files) {
-    let hub = &mut options.shards.hub;
-    hub.file_max_bytes = Some(options.files.max_bytes);
-    hub.files_base = options.public_url.as_ref().map_or("", |url| url.origin()).into();
-    let (downloads, sweep) = (files.downloads.clone(), Arc::clone(&files.sweep));
-    options.shards.files_taken_back = FilesHook::new(move |ids| {
-        downloads.revoke(ids);
-        sweep.notify_one();
-    });
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.app.set_unready();
-        self.ends.gracefully.cancel();
-        self.ends.at_once.cancel();
-    }
-}
-
-/// The signals by which connections end.
-#[derive(Clone, Default)]
-struct Ends {
-    /// End after the current request.
-    gracefully: CancellationToken,
-    /// End at once.
-    at_once: CancellationToken,
-}
-
-async fn accept(listener: TcpListener, app: Arc<App>, ends: Ends) {
+async fn accept(listener: TcpListener, app: Arc<App>) {
     tokio::select! {
-        () = ends.gracefully.cancelled() => {}
-        () = accept_forever(&listener, &app, &ends, Door::People) => {}
+        () = app.ends.gracefully.cancelled() => {}
+        () = accept_forever(&listener, &app, Door::People) => {}
     }
 }
 
-async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends, door: Door) {
+async fn accept_forever(listener: &TcpListener, app: &Arc<App>, door: Door) {
     let mut failing = false;
     // A door of its own, so that monitoring sees a server that is full.
     let for_metrics = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
@@ -279,8 +178,7 @@ async fn accept_forever(listener: &TcpListener, app: &Arc<App>, ends: &Ends, doo
                     }),
                 };
                 if let Some(admitted) = admitted {
-                    let client = Client { peer: peer.ip(), door };
-                    app.tasks.spawn(serve(stream, client, app.clone(), ends.clone(), admitted));
+                    app.tasks.spawn(serve(stream, peer.ip(), door, app.clone(), admitted));
                 }
             }
             // Only this client is concerned, and it has gone.
@@ -352,8 +250,9 @@ const TOO_MANY_CONNECTIONS: &[u8] =
 const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// Serves one connection, until it ends or becomes a WebSocket.
-async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, admitted: Admitted) {
-    let options = &app.options;
+async fn serve(stream: TcpStream, peer: IpAddr, door: Door, app: Arc<App>, admitted: Admitted) {
+    let (options, ends) = (&app.options, &app.ends);
+    let client = Client { peer: Some(peer), door };
     let Admitted { permit, connection: of_client } = admitted;
     let of_client = &of_client;
     let tls = options.tls.as_ref().filter(|_| client.door == Door::People);
@@ -400,12 +299,12 @@ async fn serve(stream: TcpStream, client: Client, app: Arc<App>, ends: Ends, adm
     let service = service_fn(|request: Request<Incoming>| {
         let under_way = answering.begin();
         of_client.set_idle(false);
-        if is_unknown_proxy(client.peer, request.headers(), &app.options.trusted_proxies) {
+        if is_unknown_proxy(peer, request.headers(), &app.options.trusted_proxies) {
             of_client.is_of_proxy();
         }
         let app = app.clone();
         async move {
-            let answer = routes::answer(app, client, request).await;
+            let answer = routes::answer(app, client, request.map(SentBody::Hyper)).await;
             Ok::<_, Infallible>(answer.map(|body| under_way.with(body)))
         }
     });

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use chat_core::Username;
-use hyper::body::Incoming;
 use hyper::{HeaderMap, Request};
 
 use super::json;
 use crate::app::App;
+use crate::body::SentBody;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 
@@ -26,7 +26,7 @@ pub(super) async fn check(app: &App, headers: &HeaderMap) -> Result<SignedIn, Ht
 /// # Errors
 ///
 /// Those of [`check`] and of the body.
-pub(super) async fn read(app: &App, request: Request<Incoming>) -> Result<(SignedIn, Bytes), HttpError> {
+pub(super) async fn read(app: &App, request: Request<SentBody>) -> Result<(SignedIn, Bytes), HttpError> {
     let (me, body) = json::read_signed_in(app, request).await?;
     if is_administrator(app, &me).await? { Ok((me, body)) } else { Err(HttpError::NotAdministrator) }
 }

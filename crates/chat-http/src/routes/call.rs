@@ -4,18 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 
 use crate::app::App;
+use crate::body::SentBody;
 use crate::client_address::{ClientAddress, client_address};
 
 /// A request on its way to its handler.
 pub(super) struct Call {
     pub(super) app: Arc<App>,
-    /// The address of the other end of the connection.
-    pub(super) peer: IpAddr,
-    pub(super) request: Request<Incoming>,
+    /// The address of the other end of the connection, if the host has told it.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) request: Request<SentBody>,
     /// The part of the path that the `{name}` of the route matched, with its escapes.
     pub(super) part: String,
     /// That of `{user}`, likewise.

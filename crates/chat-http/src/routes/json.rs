@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
-use crate::body::RequestBody;
+use crate::body::{RequestBody, SentBody};
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
 
@@ -22,7 +21,7 @@ pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
 /// count.
 pub(super) async fn read_signed_in(
     app: &App,
-    request: Request<Incoming>,
+    request: Request<SentBody>,
 ) -> Result<(SignedIn, Bytes), HttpError> {
     let headers = request.headers().clone();
     SignedIn::check(app, &headers).await?;
@@ -31,7 +30,7 @@ pub(super) async fn read_signed_in(
 }
 
 /// Reads a JSON body.
-pub(super) async fn read(app: &App, request: Request<Incoming>) -> Result<Bytes, HttpError> {
+pub(super) async fn read(app: &App, request: Request<SentBody>) -> Result<Bytes, HttpError> {
     let mut body = RequestBody::new(request.into_body(), &app.options);
     match body.read_whole(app.options.json_max_bytes).await {
         Ok(json) => Ok(json),

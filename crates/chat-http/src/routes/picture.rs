@@ -2,7 +2,6 @@
 
 use chat_core::Username;
 use chat_pictures::PictureFor;
-use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::{HeaderMap, Request};
 
@@ -10,7 +9,7 @@ use super::administrator;
 use super::register::OTHER_FIELDS_MAX_BYTES;
 use crate::app::App;
 use crate::avatar::{AvatarError, Picture};
-use crate::body::RequestBody;
+use crate::body::{RequestBody, SentBody};
 use crate::error::HttpError;
 use crate::form;
 use crate::signed_in::SignedIn;
@@ -49,7 +48,7 @@ impl SentPicture {
 /// Those of the user, of the form and of the picture.
 pub(super) async fn receive(
     app: &App,
-    request: Request<Incoming>,
+    request: Request<SentBody>,
     sent: SentPicture,
 ) -> Result<(Username, Picture), HttpError> {
     let (head, body) = request.into_parts();

@@ -1,7 +1,6 @@
 //! The listener without TLS, beside one with TLS: sends clients there, and answers the
 //! challenges of certificate authorities.
 
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION};
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -10,10 +9,11 @@ use super::call::fixed;
 use crate::acme_challenges::AcmeChallenges;
 use crate::answer::{self, Body};
 use crate::app::App;
+use crate::body::SentBody;
 use crate::error::HttpError;
 
 /// Answers a request on that listener. `port` is that of the listener with TLS.
-pub(super) fn answer(app: &App, request: &Request<Incoming>, port: u16) -> Result<Response<Body>, HttpError> {
+pub(super) fn answer(app: &App, request: &Request<SentBody>, port: u16) -> Result<Response<Body>, HttpError> {
     let path = request.uri().path();
     if let Some(token) = path.strip_prefix(AcmeChallenges::PATH) {
         let answer = app.options.acme_challenges.answer(token).ok_or(HttpError::NotFound)?;

@@ -10,10 +10,10 @@ use chat_core::{
 use chat_shard::now_ms;
 use chat_store::ListedRoom;
 use hyper::Request;
-use hyper::body::Incoming;
 
 use super::call::Call;
 use crate::app::App;
+use crate::body::SentBody;
 use crate::error::HttpError;
 use crate::percent;
 use crate::room_list::room_opened_by_name;
@@ -40,7 +40,7 @@ impl RoomCall {
     ///
     /// [`HttpError::NotMember`], [`HttpError::RoomEncoding`], [`HttpError::Room`], and
     /// those of [`SignedIn::check`].
-    pub(super) async fn check(call: Call) -> Result<(Self, Request<Incoming>), HttpError> {
+    pub(super) async fn check(call: Call) -> Result<(Self, Request<SentBody>), HttpError> {
         let Call { app, request, part, user, .. } = call;
         let me = SignedIn::check(&app, request.headers()).await?;
         let room = percent::decode(&part, false).ok_or(HttpError::RoomEncoding)?;

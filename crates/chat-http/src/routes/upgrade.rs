@@ -1,5 +1,7 @@
 //! `GET /ws`: upgrades a connection, and hands its socket to a shard.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +18,10 @@ use hyper::header::{
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use rustls::ServerConnection;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpStream, UnixStream};
 use tungstenite::handshake::derive_accept_key;
 
 use super::call::{Call, fixed};
@@ -136,17 +141,71 @@ fn hand_over(
     upgraded: Upgraded,
     arrival: impl FnOnce(std::net::TcpStream, Option<Box<ServerConnection>>, Vec<u8>) -> Arrival,
 ) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<ClientSocket>>() else {
-        tracing::error!("an upgraded connection has an unknown type");
-        return;
+    let socket = match Socket::below(upgraded) {
+        Ok(socket) => Ok(socket),
+        Err(other) => Socket::beside(app, other),
     };
-    // Copied and dropped: even an empty `Bytes` keeps hyper's buffer allocated.
-    let read = parts.read_buf.to_vec();
-    drop(parts.read_buf);
-    let (stream, tls) = parts.io.into_inner().into_parts();
-    match stream.into_std() {
-        Ok(stream) => app.shards.place(arrival(stream, tls, read)),
+    match socket.and_then(|socket| Ok((socket.stream.into_std()?, socket.tls, socket.read))) {
+        Ok((stream, tls, read)) => app.shards.place(arrival(stream, tls, read)),
         Err(error) => tracing::error!(%error, "a socket cannot be handed to its shard"),
+    }
+}
+
+/// What a shard gets of an upgraded connection.
+struct Socket {
+    stream: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+    /// What hyper has read ahead.
+    read: Vec<u8>,
+}
+
+impl Socket {
+    /// The TCP socket below a connection of [`Server`](crate::Server), of hyper, or of
+    /// hyper-util's `auto`, with which axum serves. Returns other connections as they are.
+    fn below(upgraded: Upgraded) -> Result<Self, Upgraded> {
+        // The bytes are copied and dropped: even an empty `Bytes` keeps hyper's buffer allocated.
+        let upgraded = match upgraded.downcast::<TokioIo<ClientSocket>>() {
+            Ok(parts) => {
+                let (stream, tls) = parts.io.into_inner().into_parts();
+                return Ok(Self { stream, tls, read: parts.read_buf.to_vec() });
+            }
+            Err(upgraded) => upgraded,
+        };
+        let (io, read) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => (parts.io, parts.read_buf),
+            Err(upgraded) => {
+                let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)?;
+                (parts.io, parts.read_buf)
+            }
+        };
+        let stream = io.into_inner();
+        // Frames are batched before they are written; a host has no reason to know.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        Ok(Self { stream, tls: None, read: read.to_vec() })
+    }
+
+    /// One end of a pair of sockets, whose other end is copied from and to a connection of any
+    /// kind.
+    fn beside(app: &App, upgraded: Upgraded) -> io::Result<Self> {
+        let (near, mut far) = UnixStream::pair()?;
+        let at_once = app.ends.at_once.clone();
+        app.tasks.spawn(async move {
+            let mut upgraded = TokioIo::new(upgraded);
+            tokio::select! {
+                () = at_once.cancelled() => {}
+                copied = tokio::io::copy_bidirectional(&mut upgraded, &mut far) => {
+                    if let Err(error) = copied {
+                        tracing::debug!(%error, "the connection of a host ended");
+                    }
+                }
+            }
+            let _ = upgraded.shutdown().await;
+        });
+        // A shard only reads, writes and closes, which is the same for both kinds of sockets.
+        let near = std::net::TcpStream::from(OwnedFd::from(near.into_std()?));
+        Ok(Self { stream: TcpStream::from_std(near)?, tls: None, read: Vec::new() })
     }
 }
 

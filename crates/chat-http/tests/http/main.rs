@@ -15,6 +15,7 @@ mod file_crashes;
 mod files;
 mod files_in_s3;
 mod harness;
+mod hosts;
 mod limits;
 mod origins;
 mod own_account;
