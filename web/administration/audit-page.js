@@ -60,7 +60,7 @@ export class AuditPage {
     const known = { ...details, room: room ? apart(this.#desk.titleOf(room)) : "" };
     const words = Object.hasOwn(actions, action) ? actions[action]?.(apart(target), known) : `${action} ${apart(target)}`;
     const line = element("div", "", element("p", "", words ?? ""));
-    if (details.reason) line.append(element("p", "report-reason", isolated(details.reason)));
+    if (details.reason) line.append(element("p", "report-reason quiet", isolated(details.reason)));
     line.append(element("small", "", [by === "server" ? t.operator : apart(by), momentOf(at)].join(" · ")));
     return make("li", { "data-action": action }, line);
   }

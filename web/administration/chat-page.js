@@ -110,7 +110,7 @@ export class ChatPage {
     this.#shownWelcome.textContent = this.#welcome.value.trim();
     const colours = this.#swatches.find(({ input }) => input.checked)?.node.style;
     for (const name of COLOURS) this.#preview.style.setProperty(name, colours?.getPropertyValue(name) ?? "");
-    const address = this.#chosen || whose?.logo || byId("favicon", HTMLLinkElement).href;
+    const address = this.#chosen || whose?.logo || byId("favicon", HTMLLinkElement).href.replace("icon-unread.svg", "icon.svg");
     if (this.#face.src !== new URL(address, location.href).href) this.#face.src = address;
     this.#removeLogo.hidden = this.#crop.hasPicture || !whose?.logo;
   }

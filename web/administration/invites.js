@@ -89,8 +89,9 @@ export class Invites {
 
   /** @param {calls.Invite} invite */
   #line({ id, by, used, room, title = "", expires, uses }) {
-    const to = this.#only ? by : room ? titleOf(room, title) : t.toChatOnly;
-    const facts = [...(this.#only ? [] : [apart(by)]), uses ? t.usedOf(used, uses) : t.usedTimes(used), ...(expires ? [t.until(dateOf(expires))] : [])];
+    // In a room, all lead to it: they differ by how long they work.
+    const to = this.#only ? (expires ? t.worksUntil(dateOf(expires)) : t.worksOn) : room ? titleOf(room, title) : t.toChatOnly;
+    const facts = [this.#only ? t.madeBy(apart(by)) : apart(by), uses ? t.usedOf(used, uses) : used === 0 ? t.notUsed : t.usedTimes(used), ...(expires && !this.#only ? [t.until(dateOf(expires))] : [])];
     const drop = button("icon", symbol("close"));
     drop.ariaLabel = drop.title = t.withdrawInvite;
     drop.addEventListener("click", () => this.#withdraw(id));

@@ -100,7 +100,7 @@ export class ReportsPage {
      * @param {() => unknown} act
      */
     const add = (name, sign, word, act) => {
-      const choice = button("plain", symbol(sign), word);
+      const choice = button(DANGERS.includes(name) ? "plain danger" : "plain", symbol(sign), word);
       choice.dataset.action = name;
       choice.addEventListener("click", () => act());
       buttons.append(choice);
@@ -160,6 +160,8 @@ export class ReportsPage {
   }
 }
 
+/** What cannot be taken back, or hits a user. */
+const DANGERS = ["delete", "ban"];
 /** @type {[state: string, word: string][]} */
 const STATES = [
   ["open", "openReports"],

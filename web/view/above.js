@@ -96,10 +96,10 @@ export class Above {
     const searches = () => (me.features ?? []).includes("search") || client.features.has("search");
     this.search = new SearchPanel(client, directory);
     this.#dayJump = new DayJump(client, directory, hooks);
-    this.finder = new Finder({ known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go, newRoom: (title) => this.newRoom.open(title) });
+    this.finder = new Finder({ me: me.username, known: () => choicesOf(client, directory), hasDirectory: () => client.account.isKept, searches, search: (text) => this.search.open(text), chosen: hooks.go, newRoom: (title) => this.newRoom.open(title) });
     this.menu = new TalkMenu(client, directory, { ...hooks, copyLink: () => this.copyLink(), details: () => this.details.open(), searches, search: (key) => this.search.open("", key), jump: () => this.#dayJump.open() });
     this.newRoom = new NewRoom(me.username, hooks.go);
-    this.newTalk = new NewTalk(hooks.go);
+    this.newTalk = new NewTalk(me.username, hooks.go);
     this.browse = new Browse(hooks.go);
     this.card = new ProfileCard(client, directory, { ...hooks, uncover: () => this.details.uncover() });
     this.details = new Details(me, client, directory, { ...hooks, isAdministered: () => this.#isAdministered(), invite: (room) => this.#invite(room), reports: () => hooks.settings("reports"), leave: () => this.menu.leave(), card: (name, opener) => this.card.open(name, opener) });

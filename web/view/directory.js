@@ -4,6 +4,7 @@
 
 import { inOrder, isLoud } from "../logic/account.js";
 import { titleOf } from "../words.js";
+import { isNobody } from "./avatar.js";
 
 /** @typedef {import("../logic/account.js").Place} Place */
 /** @typedef {import("../logic/client.js").Client} Client */
@@ -60,7 +61,7 @@ export class Directory {
   /** Users with whom there is a private conversation. @returns {Line[]} */
   get people() {
     if (this.current?.startsWith("@")) this.#client.account.of(this.current);
-    return this.#lines(false, ({ key, top }) => top > 0 || key === this.current);
+    return this.#lines(false, ({ key, top }) => top > 0 || (key === this.current && !isNobody(key.slice(1))));
   }
 
   /**

@@ -13,7 +13,7 @@ import { Pages } from "./pages.js";
 /** @typedef {import("../logic/client.js").Client} Client */
 /** @typedef {import("../logic/conversation.js").Key} Key */
 /** @typedef {import("./directory.js").Directory} Directory */
-/** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean, isSearch?: boolean }} Choice `isSearch`: messages are searched for what was typed */
+/** @typedef {{ key: Key, title: string, unread?: number, isNew?: boolean, isSearch?: boolean, isMe?: boolean }} Choice `isSearch`: messages are searched for what was typed */
 
 export class Finder {
   #text = make("input", TEXT);
@@ -35,6 +35,7 @@ export class Finder {
 
   /**
    * @param {object} hooks
+   * @param {string} hooks.me
    * @param {() => Choice[]} hooks.known all conversations, in the order in which to show them
    * @param {() => boolean} hooks.hasDirectory whether the server finds users; else any name may be written to
    * @param {() => boolean} hooks.searches whether the server searches messages
@@ -114,7 +115,7 @@ export class Finder {
     }
     if (isAddress) this.#choices.push(...search);
     this.#chosen = 0;
-    this.#list.replaceChildren(...this.#choices.map(option));
+    this.#list.replaceChildren(...this.#choices.map((choice, index) => option({ ...choice, isMe: choice.key === `@${this.#hooks.me}` }, index)));
     this.#mark();
   }
 
@@ -180,7 +181,7 @@ async function find(query) {
  * @param {Choice} choice
  * @param {number} index
  */
-function option({ key, title, unread, isNew, isSearch }, index) {
+function option({ key, title, unread, isNew, isSearch, isMe }, index) {
   const isRoom = key.startsWith("#");
   const sign = isSearch ? element("span", "sign", symbol("search")) : isRoom ? element("span", "sign", "#") : avatar(title, "small");
   const words = isSearch ? (title ? t.searchFor(title) : t.searchMessages) : isNew ? (isRoom ? t.goToRoom(title) : t.writeTo(title)) : title;
@@ -188,7 +189,7 @@ function option({ key, title, unread, isNew, isSearch }, index) {
   if (unread) {
     made.append(element("span", "quiet", t.unread(unread)));
   } else if (!isNew && !isSearch) {
-    made.append(element("span", "quiet", isRoom ? t.room : t.person));
+    made.append(element("span", "quiet", isRoom ? t.room : isMe ? t.you : t.person));
   }
   made.role = "option";
   made.id = `choice-${index}`;
@@ -206,8 +207,8 @@ function option({ key, title, unread, isNew, isSearch }, index) {
 export function choicesOf(client, { rooms, people, visited, current }) {
   const users = new Set([...client.rooms.values()].flatMap(({ members }) => [...members]));
   const talkedTo = new Set(people.map(({ key }) => key));
-  // Users in the joined rooms with whom there is no conversation yet.
-  const strangers = [...users].filter((name) => !talkedTo.has(`@${name}`));
+  // Others in the joined rooms with whom there is no conversation yet.
+  const strangers = [...users].filter((name) => name !== client.user && !talkedTo.has(`@${name}`));
   /** @type {Choice[]} */
   const choices = [
     // An address may name somebody who does not exist.

@@ -42,6 +42,8 @@ export class MemberList {
   #hasMore = false;
   /** How many there are in all, as far as is known. */
   #total = 0;
+  /** Those who were here, or had written, and were no members when these were last asked for. */
+  #strangers = "";
   #me;
   #isAdministrator;
   #client;
@@ -102,6 +104,7 @@ export class MemberList {
     this.#members = [];
     this.#hasMore = false;
     this.#total = 0;
+    this.#strangers = "";
     this.#pages.clear();
     this.#showAdding(false);
     this.#wrong.textContent = "";
@@ -132,9 +135,26 @@ export class MemberList {
     const isOnline = ({ username, online }) => (room?.isPresenceKnown ? room.members.has(username) : false) || online;
     const number = this.#hasMore ? Math.max(this.#total, this.#members.length) : this.#members.length;
     this.#heading.textContent = number > 0 ? `${t.membersHeading} · ${count(number)}` : t.membersHeading;
+    this.#askAfterStrangers();
     this.#lines.show(
       new Map(this.#members.map((member) => [member.username, { ...member, online: isOnline(member), isMe: member.username === this.#me, mayChange: mayChange && member.username !== this.#me }])),
     );
+  }
+
+  /** Asks again where somebody is here, or has written, who was no member: they may have joined. */
+  #askAfterStrangers() {
+    if (this.#members.length === 0 || this.#hasMore) {
+      return;
+    }
+    const known = new Set(this.#members.map(({ username }) => username));
+    const last = this.#client.conversations.get(`#${this.#room}`)?.entries.at(-1);
+    const here = [...(this.#client.rooms.get(this.#room)?.members ?? [])];
+    const strangers = here.filter((name) => !known.has(name)).sort();
+    const seen = JSON.stringify([strangers, last && !known.has(last.from) ? last.seq : 0]);
+    if (this.#strangers !== seen) {
+      this.#strangers = seen;
+      this.load();
+    }
   }
 
   /**

@@ -9,9 +9,13 @@ export class NewTalk {
   #search;
   #sheet;
 
-  /** @param {(key: Key) => void} go opens a conversation */
-  constructor(go) {
+  /**
+   * @param {string} me
+   * @param {(key: Key) => void} go opens a conversation
+   */
+  constructor(me, go) {
     this.#search = new PeopleSearch("directory", {
+      me,
       chosen: (name) => {
         this.#sheet.close();
         go(`@${name}`);

@@ -32,6 +32,7 @@ export class PeopleSearch {
   /**
    * @param {string} id
    * @param {object} hooks
+   * @param {string} [hooks.me] the user, where it is said who that is
    * @param {(name: string) => void} hooks.chosen
    * @param {(name: string) => boolean} [hooks.isHidden] whether a user is not to be found
    * @param {boolean} [hooks.isQuiet] whether nothing is listed before the user types
@@ -120,7 +121,7 @@ export class PeopleSearch {
       );
       this.#list.scrollTop = 0;
     }
-    this.#list.replaceChildren(...found.map((user, index) => optionOf(this.#id, user, index)));
+    this.#list.replaceChildren(...found.map((user, index) => optionOf(this.#id, user, index, user.username === this.#hooks.me)));
     this.#words.textContent = error ? wording(error)[1] : found.length === 0 ? t.nobodyFound : "";
     this.#mark();
     this.#isSearching = false;
@@ -166,11 +167,12 @@ export class PeopleSearch {
  * @param {string} id
  * @param {Found} user
  * @param {number} index
+ * @param {boolean} isMe
  */
-function optionOf(id, { username, online }, index) {
+function optionOf(id, { username, online }, index, isMe) {
   const made = element("li", "", element("span", "with-presence", avatar(username, "small")), isolated(username, "title"));
   made.firstElementChild?.classList.toggle("online", online);
-  if (online) made.append(element("span", "quiet", t.online));
+  if (isMe || online) made.append(element("span", "quiet", isMe ? t.you : t.online));
   made.role = "option";
   made.id = `${id}-${index}`;
   made.dataset.index = String(index);

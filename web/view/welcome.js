@@ -44,8 +44,12 @@ export class Welcome {
   update() {
     const { current } = this.#directory;
     const isPage = current !== null && this.#isNew(current);
+    const places = [...this.#client.account.places.values()];
     if (current && this.#hooks.memory.steps.includes("hello") && this.#client.outbox.of(current).length > 0) this.#done("hello");
-    const { steps } = this.#hooks.memory;
+    if (this.#hooks.memory.steps.includes("room") && places.some(({ role }) => role === "moderator")) this.#done("room");
+    const isGuest = current !== null && this.#client.account.isKept && this.#client.account.places.get(current)?.role === null;
+    // A guest joins first; the greeting does that, too.
+    const steps = this.#hooks.memory.steps.filter((step) => !isGuest || step === "hello");
     const isStrip = !isPage && steps.length > 0 && current?.startsWith("#") === true && this.#hooks.isReadable() && this.#client.rooms.get(current.slice(1))?.status === "in";
     const shown = JSON.stringify([isPage, isStrip, steps, t.chat]);
     if (this.#shown !== shown) {

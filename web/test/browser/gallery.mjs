@@ -40,7 +40,7 @@ async function take(language, looks) {
   const { server, me, friend, talk, words, closed } = await stage(language);
   const empty = await Server.start("--database-url", "memory:");
   await register(empty.url, me);
-  await administrate(server, me, friend, language);
+  const links = await administrate(server, me, friend, language);
   for (const name of looks) {
     const [width = "", colorScheme] = name.split("-");
     const options = { language, colorScheme, reducedMotion: "reduce", ...WIDTHS[width] };
@@ -57,6 +57,7 @@ async function take(language, looks) {
       await page.press("#sign-in-password", "Enter");
       await page.waitForFunction(() => document.querySelector("#sign-in > .error")?.textContent);
     });
+    await takeLinks(door, states, links);
     await door.context.close();
 
     const first = await look(empty, options);
@@ -81,6 +82,7 @@ async function take(language, looks) {
  * @param {string} me
  * @param {string} friend
  * @param {string} language
+ * @returns {Promise<{ join: string, password: string }>} the secrets of an invitation, and of a new password
  */
 async function administrate(server, me, friend, language) {
   /** @param {string} name */
@@ -97,9 +99,35 @@ async function administrate(server, me, friend, language) {
   await register(server.url, "Mallory");
   await administrator.call("PUT", "/api/users/Mallory/ban", { reason: isRussian ? "Реклама" : "Advertising" });
   await administrator.call("POST", "/api/invites", { uses: 5 });
-  await administrator.call("POST", "/api/invites", { room: "default", days: 30 });
+  const { url: join } = await administrator.call("POST", "/api/invites", { room: "default", days: 30 });
+  const { url: password } = await administrator.call("POST", "/api/users/Mallory/password");
   await reporter.call("POST", "/api/reports", { room: "default", seq: 4, reason: isRussian ? "Это была не разовая акция" : "It happened more than once" });
   for (const one of [administrator, reporter]) await one.context.close();
+  const secretOf = (/** @type {string} */ url) => url.split("/").at(-1) ?? "";
+  return { join: secretOf(join), password: secretOf(password) };
+}
+
+/**
+ * What a visitor sees who comes by a link.
+ * @param {any} someone
+ * @param {States} states
+ * @param {{ join: string, password: string }} links
+ */
+async function takeLinks({ url }, states, { join, password }) {
+  await states.take("join", async (page) => {
+    await page.goto(`${url}/join/${join}`);
+    await page.waitForSelector("#register", { state: "visible" });
+  });
+  for (const [state, link, shown] of [
+    ["join-gone", "/join/nothing", "#link-form"],
+    ["password", `/password/${password}`, "#password-link-form"],
+  ]) {
+    await states.take(state, async (page) => {
+      await page.goto(url + link);
+      await page.waitForSelector(shown);
+    });
+  }
+  await states.take("not-found", (page) => page.goto(`${url}/nothing/here`));
 }
 
 /**
@@ -203,7 +231,22 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
     await page.locator('#finder [role=option]:has([href="#i-search"])').first().click();
     await page.locator("#search-results li").first().waitFor();
   });
+  await states.take("search-nothing", async (page) => {
+    await page.fill("#search-text", "xyzzy");
+    await page.locator("#search").getByText(language === "ru" ? "Ничего не нашлось" : "Nothing found").waitFor();
+  });
   await someone.goto("/r/default");
+  await someone.page.waitForSelector("#message-menu", { state: "attached" });
+  await states.take("card", async (page) => {
+    await page.locator("#messages .message:not(.mine) .author").last().click();
+    await page.waitForSelector("#card[open]");
+  });
+  await someone.page.keyboard.press("Escape");
+  await states.take("talk-menu", async (page) => {
+    await page.click("#talk-more");
+    await page.waitForSelector("#talk-menu:popover-open, #talk-menu[open]");
+  });
+  await someone.page.keyboard.press("Escape");
   await states.take("create", async (page) => {
     await press(page, "#new-room-open");
     await page.waitForSelector("#new-room[open]");
@@ -222,7 +265,7 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   });
   await someone.page.keyboard.press("Escape");
   await someone.goto("/r/default");
-  for (const part of ["profile", "look", "notices", "devices", "server", "accounts", "invites", "reports", "audit"]) {
+  for (const part of ["profile", "password", "look", "notices", "devices", ...(isPhone ? [] : ["keys"]), "server", "accounts", "invites", "reports", "audit"]) {
     await states.take(`settings-${part}`, async (page) => {
       if (await page.isVisible("#open-sidebar")) await page.click("#open-sidebar");
       await page.click("#me");
@@ -232,6 +275,24 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
       if (["accounts", "invites", "reports", "audit"].includes(part)) await page.locator(`#${part} li`).first().waitFor();
       if (part === "server") await page.locator(".door-preview").waitFor();
     });
+    if (part === "accounts") {
+      await states.take("account-menu", async (page) => {
+        await page.locator("#accounts [data-name=Mallory] button").click();
+        await page.waitForSelector("#account-menu:popover-open");
+      });
+      await someone.page.keyboard.press("Escape");
+      await states.take("ban", async (page) => {
+        await page.locator(`#accounts [data-name="${friend}"] button`).click();
+        await page.locator("#account-menu button").last().click();
+        await page.waitForSelector("#ban-reason");
+      });
+    }
+    if (part === "invites") {
+      await states.take("invite-link", async (page) => {
+        await page.click("#invite-form .primary");
+        await page.waitForSelector("dialog.once[open]");
+      });
+    }
     await someone.page.reload();
     await someone.isIn();
   }

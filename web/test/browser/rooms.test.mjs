@@ -489,3 +489,21 @@ scenario("the menu of a conversation in the sidebar: what is read, what to be to
   await line.waitFor({ state: "detached" });
   assert.equal(await page.evaluate(() => document.querySelector("#sidebar [aria-current]").dataset.key), `#${here}`, "another room than the open one is left");
 });
+
+scenario("the details list who joins while they are open", async () => {
+  const name = titled("lobby");
+  const alice = await settled("alice");
+  await alice.call("POST", "/api/rooms", { name, title: "Lobby" });
+  await alice.goto(`/r/${encodeURIComponent(name)}`);
+  await alice.page.click("#title");
+  await alice.page.locator("#members [data-name=alice]").waitFor();
+  // What is asked for now and then cannot help within this scenario.
+  await alice.page.evaluate(() => {
+    for (let id = setInterval(() => {}, 1e9); id > 0; id -= 1) clearInterval(id);
+  });
+  const dora = await settled("dora");
+  await dora.goto(`/r/${encodeURIComponent(name)}`);
+  await dora.say("here I am");
+  await alice.page.locator("#members [data-name=dora]").waitFor();
+  await alice.page.locator("#members-heading", { hasText: "Members · 2" }).waitFor();
+});

@@ -62,7 +62,7 @@ export const administration = {
   banQuestion: (/** @type {string} */ name) => `Заблокировать: ${name}?`,
   banHint: "Все устройства этого человека сразу выйдут из чата, и войти снова будет нельзя. Блокировку можно снять.",
   banReasonHint: "Её видят администраторы.",
-  banDeletes: "Удалить все сообщения этого человека, и\u00a0личные. Вернуть их нельзя.",
+  banDeletes: "Удалить все сообщения этого человека, в\u00a0том числе личные. Вернуть их нельзя.",
 
   // Invitations.
   inviteTo: "Куда",
@@ -74,6 +74,10 @@ export const administration = {
   days: (/** @type {number} */ n) => `${n} ${plural(n, "день", "дня", "дней")}`,
   invitesList: "Действующие приглашения",
   noInvites: "Действующих приглашений нет.",
+  notUsed: "ещё не использовано",
+  madeBy: (/** @type {string} */ name) => `автор: ${name}`,
+  worksUntil: (/** @type {string} */ date) => `До ${date}`,
+  worksOn: "Без срока",
   usedOf: (/** @type {number} */ used, /** @type {number} */ uses) => `использовано ${used} из ${uses}`,
   usedTimes: (/** @type {number} */ used) => `использовано ${used} ${plural(used, "раз", "раза", "раз")}`,
   until: (/** @type {string} */ date) => `до ${date}`,

@@ -292,7 +292,7 @@ export const later = {
   nextPicture: "Следующая картинка",
   pictureOf: (/** @type {number} */ n, /** @type {number} */ all) => `${n} из ${all}`,
 
-  // Поиск по сообщениям и переход к дню.
+  // Searching messages, and jumping to a day.
   search: "Поиск",
   closeSearch: "Закрыть поиск",
   searchMessages: "Искать в сообщениях",
@@ -342,7 +342,7 @@ export const later = {
     other: "сервер не принял.",
   },
 
-  // Где пока пусто.
+  // Where there is nothing to see.
   emptyRoom: "Здесь пока тихо",
   emptyRoomHint: "Напишите первое сообщение или пригласите других по ссылке.",
   emptyPrivate: "Вы ещё не переписывались",
