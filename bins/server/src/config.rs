@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_auth::{PasswordRule, PasswordsOptions, SigningSecret, TokenOptions};
-use chat_core::{RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
+use chat_core::{NoticeText, RateLimit, RoomCreation, parse_new_room_name, parse_room_title};
 use chat_http::{
     Accent, ConfiguredRoom, FilesLocation, FilesOptions, HttpOptions, PublicUrl, Registration,
     SecurityContact, ShardOptions, parse_welcome,
@@ -196,6 +196,9 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     let is_short = http.password_rule.min_chars < PasswordRule::default().min_chars;
     http.password_rule.allow_common = common.map_or(is_short, |common| common == "allowed");
     set(&mut http.shards.hub.room_creation, given.one_of(&settings::ROOM_CREATION)?.map(room_creation));
+    let notice = |text: &str| NoticeText::parse(text).map_err(|error| error.to_string());
+    set(&mut http.shards.hub.joined_notice, parsed(given, &settings::NOTICE_JOINED, notice)?);
+    set(&mut http.shards.hub.left_notice, parsed(given, &settings::NOTICE_LEFT, notice)?);
     set(&mut http.room_changes_per_minute, given.number(&settings::ROOM_CHANGES_PER_MINUTE)?);
     set(&mut http.searches_per_minute, given.number(&settings::SEARCHES_PER_MINUTE)?);
     set(&mut http.reports_per_minute, given.number(&settings::REPORTS_PER_MINUTE)?);
@@ -481,6 +484,8 @@ mod tests {
             ("rooms = [{ name = \"a\", title = \" \" }]", "rooms"),
             ("original_rooms = true\n[[rooms]]\nname = \"a\"\ntitle = \"x\"", "original_rooms"),
             ("room_creation = \"nobody\"", "room_creation"),
+            ("notice_joined = \" \"", "notice_joined"),
+            ("notice_left = \"a\\nb\"", "notice_left"),
             ("edit_seconds = -1", "edit_seconds"),
             ("edit_seconds = 9999999999", "edit_seconds"),
             ("reactions_max = 0", "reactions_max"),

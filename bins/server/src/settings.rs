@@ -160,6 +160,11 @@ settings! {
     REACTIONS_MAX = number("reactions_max", "COUNT", 1, 50, "20", "Different emoji with which users react to one message");
     ORIGINAL_ROOMS = switch("original_rooms", "false",
         "Whether the server creates the eight rooms of the original chat instead of default and random");
+    NOTICE_JOINED = text("notice_joined", "TEXT", "присоединился к комнате {room}",
+        "What clients of the original chat are told when a user comes to their room, behind the user's name; \
+         {user} and {room} stand for the names; at most 200 characters");
+    NOTICE_LEFT = text("notice_left", "TEXT", "покинул комнату {room}",
+        "What clients of the original chat are told when a user leaves their room, likewise");
     RETENTION_ENTRIES = number("retention_entries", "COUNT", 1, 1_000 * MILLION, "all",
         "Number of newest messages that are kept of each room and each private conversation");
     RETENTION_DAYS = number("retention_days", "DAYS", 1, 36_500, "for ever",

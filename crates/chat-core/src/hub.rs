@@ -77,6 +77,35 @@ use crate::{ClientId, RoomName, Username};
 ///
 /// All messages that a client is sent come from the log: a hub asks for an append
 /// and delivers the entries of [`Input::Commit`].
+///
+/// # The order of calls
+///
+/// 1. [`step`](Hub::step), for each thing that has happened: [`Input::Open`] for a client whose user is
+///    known, [`Input::Frame`] for each of its messages, [`Input::Pending`] when its transport has taken
+///    less or more than before, [`Input::Goodbye`] when it has ended its side, [`Input::Closed`] when it
+///    is gone. Frames of a client that [is paused](Hub::is_paused) are kept, and its transport is not
+///    read, until [`Output::Resume`](crate::Output::Resume).
+/// 2. [`end_turn`](Hub::end_turn), once for any number of steps: without it nothing of rooms is put out.
+/// 3. [`Outputs::next`], until it is `None`: each output is done before the next one. A
+///    [`Write`](crate::Output::Write) goes to the end of what waits for each client; drafts of
+///    [`Append`](crate::Output::Append) may be collected to the end of the turn, and are stored in
+///    their order; a [`Subscribe`](crate::Output::Subscribe) holds before the
+///    [`Read`](crate::Output::Read)s behind it. Steps that outputs lead to belong to the next turn,
+///    which ends like this one, until no output is left.
+/// 4. What a transaction of the log has done comes back in this order: [`Input::Changes`] (changes of
+///    rooms), then [`Input::Commit`] with all its entries, and the receipts of this hub's drafts. With
+///    several hubs, every hub has the entries before any has a receipt.
+/// 5. When the log has not stored drafts, a `Commit` without entries has their receipts
+///    ([`Outcome::Failed`](crate::Outcome::Failed)), and drafts that were put out before that step fail,
+///    too, so that none overtakes its retry.
+/// 6. Each read is answered once, by [`Input::Answer`].
+/// 7. [`Input::Tick`] when [`next_tick_ms`](Hub::next_tick_ms) is due, which may change with each turn.
+/// 8. To stop: [`Input::Drain`], and turns until [`is_drained`](Hub::is_drained).
+///
+/// A client's id is free again once the outputs of the turn with its `Closed` are done.
+///
+/// The crate `chat-tokio` has these rules for a program on tokio, `examples/lines.rs` for one with
+/// threads.
 pub struct Hub {
     options: HubOptions,
     seed: Seed,

@@ -14,11 +14,10 @@
 #![doc = include_str!("../examples/embed.rs")]
 //! ```
 //!
-//! `examples/lines.rs` is the same with sockets: a chat over TCP for `nc`.
-//! A real program gives its hub more inputs: [`Input::Tick`] when
-//! [`Hub::next_tick_ms`] is due, [`Input::Closed`], [`Input::Pending`] when a
-//! socket does not take its bytes. It hands over no frame of a client that
-//! [is paused](Hub::is_paused).
+//! A real program gives its hub more inputs, see [the order of calls](Hub#the-order-of-calls).
+//! `examples/lines.rs` is the same with sockets and threads: a chat over TCP for `nc`. A program on
+//! tokio need not write any of this: the crate `chat-tokio` is a driver for any transport, in which
+//! the same chat over TCP has 31 lines.
 //!
 //! # Where to find what
 //!
@@ -52,6 +51,7 @@ mod hub;
 mod membership;
 mod message;
 mod names;
+mod notice_text;
 mod outputs;
 mod page;
 mod query;
@@ -96,6 +96,7 @@ pub use names::{
     DEFAULT_ROOM, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS, RoomName, RoomNameError,
     SessionId, TextError, USERNAME_MAX_CHARS, Username, UsernameError,
 };
+pub use notice_text::{NOTICE_MAX_CHARS, NoticeText, NoticeTextError};
 pub use outputs::{
     ClientId, CloseCode, Output, Outputs, PresenceChange, PresenceKind, Subscription, TypingChange, Write,
 };

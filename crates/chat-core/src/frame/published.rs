@@ -18,7 +18,8 @@ use self::random::{client_frames, content, replies, value_of};
 use super::v1;
 use super::v2::{self, About, EntryFrame, ErrorCode, MessageFields, REF_MAX_CHARS, Reply};
 use crate::{
-    CloseCode, EMOJI_MAX_CHARS, FILES_MAX, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, ROOM_NAME_MAX_CHARS,
+    CloseCode, EMOJI_MAX_CHARS, FILES_MAX, MENTIONS_MAX, NONCE_MAX_CHARS, Nonce, NoticeText,
+    ROOM_NAME_MAX_CHARS,
 };
 
 const DOCUMENT: &str = "asyncapi.yaml";
@@ -468,8 +469,8 @@ fn frames_of_the_server_are_as_published() {
             let (text, seq) = (content.text.as_str(), content.seq);
             check(&written(|out| v1::message(out, text, text, entry.body.text(), seq)), "V1");
             check(&written(|out| v1::private(out, text, text, text, entry.body.text(), seq)), "V1");
-            let notice = if content.is { v1::Notice::Joined } else { v1::Notice::Left };
-            check(&written(|out| v1::notice(out, text, text, notice, seq)), "V1");
+            let notice = if content.is { NoticeText::original_joined() } else { NoticeText::original_left() };
+            check(&written(|out| v1::notice(out, text, text, &notice, seq)), "V1");
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageText, TextError};
+use crate::{MessageText, NoticeText, TextError};
 
 /// A client's request.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,13 +65,8 @@ pub(crate) enum Notice {
 }
 
 /// Appends the JSON of a notice.
-pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, notice: Notice, timestamp: u64) {
-    let what = match notice {
-        Notice::Joined => "присоединился к комнате",
-        Notice::Left => "покинул комнату",
-    };
-    let text = format!("{what} {room}");
-    write(out, &ServerFrame::System { from, text: &text, timestamp, room });
+pub(crate) fn notice(out: &mut Vec<u8>, room: &str, from: &str, text: &NoticeText, timestamp: u64) {
+    write(out, &ServerFrame::System { from, text: &text.with_names(from, room), timestamp, room });
 }
 
 /// The fields that a client may set.
@@ -193,8 +188,8 @@ mod tests {
         let mut out = Vec::new();
         message(&mut out, "default", "alice", "Привет, \"мир\"!", 1);
         private(&mut out, "default", "alice", "bob", "с", 2);
-        notice(&mut out, "default", "alice", Notice::Joined, 3);
-        notice(&mut out, "default", "alice", Notice::Left, 4);
+        notice(&mut out, "default", "alice", &NoticeText::original_joined(), 3);
+        notice(&mut out, "default", "alice", &NoticeText::original_left(), 4);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

@@ -8,7 +8,7 @@ use super::rate::RateLimit;
 use super::rooms::RecentLimits;
 use crate::frame::Encoding;
 use crate::frame::v2::{FEATURES, Feature};
-use crate::{ChangeRules, Framing, RoomLooks};
+use crate::{ChangeRules, Framing, NoticeText, RoomLooks};
 
 /// The options of a hub. The defaults suit a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct HubOptions {
     /// What stands before `/files/` in the addresses of files that v1 clients are sent: the
     /// public URL of the server without a slash at its end, or nothing.
     pub files_base: Arc<str>,
+    /// What v1 clients are told when a user comes to their room …
+    pub joined_notice: NoticeText,
+    /// … and when one leaves it.
+    pub left_notice: NoticeText,
     /// Bytes of one file that this server takes; `None`: it takes no files, and does not
     /// announce them.
     pub file_max_bytes: Option<u64>,
@@ -195,6 +199,8 @@ impl Default for HubOptions {
             epoch: Arc::from(""),
             framing: Framing::WebSocket,
             files_base: Arc::from(""),
+            joined_notice: NoticeText::original_joined(),
+            left_notice: NoticeText::original_left(),
             file_max_bytes: None,
             text_max_chars: 4096,
             user_clients_max: 1200,

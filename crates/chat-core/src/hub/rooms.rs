@@ -23,7 +23,7 @@ use super::users::UserSlot;
 use crate::frame::{Encoding, Version, v1};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{ClientId, Entry, Framing, Output, Page, ReadId, RoomName, Subscription, Username};
+use crate::{ClientId, Entry, Framing, NoticeText, Output, Page, ReadId, RoomName, Subscription, Username};
 
 /// The rooms of a hub: their names, which of them have pending frames, how many
 /// bytes their recent frames take together, and which have no clients any more.
@@ -42,6 +42,8 @@ pub(super) struct Rooms {
     /// Where the sweep that bounds them stands.
     recent_hand: usize,
     framing: Framing,
+    joined_notice: NoticeText,
+    left_notice: NoticeText,
     files_base: Arc<str>,
     seed: Seed,
     /// A frame that is not for a room's pending ones is made here.
@@ -74,6 +76,8 @@ impl Rooms {
             recent_bytes: 0,
             recent_hand: 0,
             framing: options.framing,
+            joined_notice: options.joined_notice.clone(),
+            left_notice: options.left_notice.clone(),
             files_base: Arc::clone(&options.files_base),
             seed,
             scratch: Vec::new(),
@@ -331,7 +335,11 @@ impl Rooms {
     /// Delivers a notice to the live v1 clients of a room.
     pub(super) fn notice(&mut self, slot: RoomSlot, user: &Username, notice: v1::Notice, at_s: u64) {
         let framing = self.framing;
-        if self.room_mut(slot).notice(user, notice, at_s, framing) {
+        let text = match notice {
+            v1::Notice::Joined => &self.joined_notice,
+            v1::Notice::Left => &self.left_notice,
+        };
+        if self.slab[slot.0].notice(user, text, at_s, framing) {
             self.mark_dirty(slot);
         }
     }

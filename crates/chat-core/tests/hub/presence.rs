@@ -1,6 +1,6 @@
 //! Notices of protocol v1, and presence of protocol v2.
 
-use chat_core::{Input, PresenceChange, PresenceKind, RoomName};
+use chat_core::{Input, NoticeText, PresenceChange, PresenceKind, RoomName};
 use serde_json::json;
 
 use crate::harness::{Scenario, name};
@@ -172,4 +172,18 @@ fn presence_reaches_replaying_clients() {
     assert_eq!(scenario.received(alice).len(), 50);
     scenario.open("dave", "tech");
     assert_eq!(scenario.received(alice), ["+dave"]);
+}
+
+#[test]
+fn the_notices_have_the_texts_of_the_options() {
+    let notice = |text| NoticeText::parse(text).unwrap();
+    let mut scenario = Scenario::with(|options| {
+        options.joined_notice = notice("{user} is here");
+        options.left_notice = notice("left {room}");
+    });
+    let watcher = scenario.open("watcher", "kitchen");
+    let alice = scenario.open("alice", "kitchen");
+    assert_eq!(scenario.lines(watcher).last().unwrap().text, "alice is here");
+    scenario.disconnect(alice);
+    assert_eq!(scenario.lines(watcher).last().unwrap().text, "left kitchen");
 }

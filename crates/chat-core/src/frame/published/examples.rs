@@ -10,8 +10,8 @@ use crate::frame::v2::{
 use crate::hub::frame_max_bytes;
 use crate::{
     Access, AttachedFile, Body, Emoji, Entry, FILES_MAX, FileId, FileName, HubOptions, Level, MENTIONS_MAX,
-    MediaType, Mentions, MessageState, MessageText, NONCE_MAX_CHARS, Nonce, Pair, ROOM_NAME_MAX_CHARS,
-    Reaction, Role, RoomName, Topic, Username,
+    MediaType, Mentions, MessageState, MessageText, NONCE_MAX_CHARS, Nonce, NoticeText, Pair,
+    ROOM_NAME_MAX_CHARS, Reaction, Role, RoomName, Topic, Username,
 };
 
 pub(super) fn username(name: &str) -> Username {
@@ -49,8 +49,8 @@ pub(super) fn v1_frames() -> Vec<Value> {
     vec![
         written(|out| v1::message(out, "default", "alice", "Привет, мир!", 1_795_371_797)),
         written(|out| v1::private(out, "default", "alice", "bob", "Секретное сообщение", 1_795_371_798)),
-        written(|out| v1::notice(out, "default", "alice", v1::Notice::Joined, 1_795_371_796)),
-        written(|out| v1::notice(out, "default", "alice", v1::Notice::Left, 1_795_371_801)),
+        written(|out| v1::notice(out, "default", "alice", &NoticeText::original_joined(), 1_795_371_796)),
+        written(|out| v1::notice(out, "default", "alice", &NoticeText::original_left(), 1_795_371_801)),
     ]
 }
 

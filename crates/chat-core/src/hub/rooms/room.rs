@@ -16,7 +16,9 @@ use crate::hub::reads::TopicPage;
 use crate::hub::users::UserSlot;
 use crate::outputs::Outputs;
 use crate::seed::Seed;
-use crate::{Access, Body, ClientId, Entry, Framing, Page, ReadId, Role, RoomInfo, RoomName, Username};
+use crate::{
+    Access, Body, ClientId, Entry, Framing, NoticeText, Page, ReadId, Role, RoomInfo, RoomName, Username,
+};
 
 /// A room that clients of this hub have joined, or had until a moment ago.
 #[derive(Debug)]
@@ -424,7 +426,7 @@ impl Room {
     pub(super) fn notice(
         &mut self,
         user: &Username,
-        notice: v1::Notice,
+        notice: &NoticeText,
         at_s: u64,
         framing: Framing,
     ) -> bool {
