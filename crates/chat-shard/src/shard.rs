@@ -396,28 +396,7 @@ impl Shard {
         let read = async move {
             // Moved as a whole, so that it is dropped with this task.
             let mut reading = reading;
-            let answer = async {
-                match &query {
-                    Query::Page { topic, from, limits } => {
-                        log.page(topic, *from, *limits).await.map(Answer::Page)
-                    }
-                    Query::Messages { topic, from, limits } => {
-                        log.messages(topic, from, *limits).await.map(Answer::Page)
-                    }
-                    Query::Conversations { user, limit } => {
-                        log.conversations(user, *limit).await.map(Answer::Conversations)
-                    }
-                    Query::Memberships { user, limit, counted } => {
-                        log.memberships(user, *limit, *counted).await.map(Answer::Memberships)
-                    }
-                    Query::Access { user, room } => log.access(user, room).await.map(Answer::Access),
-                    Query::Tops { rooms } => log.tops(rooms).await.map(Answer::Tops),
-                    Query::Counts { user, topic, read } => {
-                        log.counts(user, topic, *read).await.map(Answer::Counts)
-                    }
-                }
-            };
-            match tokio::time::timeout(timeout, answer).await {
+            match tokio::time::timeout(timeout, log.answer(&query)).await {
                 Ok(Ok(answer)) => reading.answer = answer,
                 Ok(Err(error)) => {
                     let (kind, of) = in_words(&query);

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chat_core::{
-    AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, FileId, FileQuotas, FileRefused,
-    FilesUsage, FoundFile, Memberships, MessagesFrom, Page, PageFrom, PageLimits, Reaction, ReadState,
-    ReservedFile, Role, RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic, UserMark, Username,
-    WantedChange,
+    Answer, AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, FileId, FileQuotas,
+    FileRefused, FilesUsage, FoundFile, Memberships, MessagesFrom, Page, PageFrom, PageLimits, Query,
+    Reaction, ReadState, ReservedFile, Role, RoomAccess, RoomChange, RoomInfo, RoomName, SessionId, Topic,
+    UserMark, Username, WantedChange,
 };
 
 use crate::{Retention, StoreError, TrimPosition, Trimmed};
@@ -348,6 +348,31 @@ pub trait EventLog: Send + Sync {
         _publish: &mut dyn FnMut(&Commit),
     ) -> Option<Commit> {
         None
+    }
+}
+
+impl dyn EventLog {
+    /// Reads what a hub asks for.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call that the query stands for.
+    pub async fn answer(&self, query: &Query) -> Result<Answer, StoreError> {
+        match query {
+            Query::Page { topic, from, limits } => self.page(topic, *from, *limits).await.map(Answer::Page),
+            Query::Messages { topic, from, limits } => {
+                self.messages(topic, from, *limits).await.map(Answer::Page)
+            }
+            Query::Conversations { user, limit } => {
+                self.conversations(user, *limit).await.map(Answer::Conversations)
+            }
+            Query::Memberships { user, limit, counted } => {
+                self.memberships(user, *limit, *counted).await.map(Answer::Memberships)
+            }
+            Query::Access { user, room } => self.access(user, room).await.map(Answer::Access),
+            Query::Tops { rooms } => self.tops(rooms).await.map(Answer::Tops),
+            Query::Counts { user, topic, read } => self.counts(user, topic, *read).await.map(Answer::Counts),
+        }
     }
 }
 
