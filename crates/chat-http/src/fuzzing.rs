@@ -26,7 +26,7 @@ pub fn forwarded(lines: &[u8], peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
     for value in lines.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()) {
         headers.append("x-forwarded-for", value);
     }
-    client_address(peer, &headers, proxies).ip
+    client_address(Some(peer), &headers, proxies).ip
 }
 
 /// What hyper gets of the bytes of a connection that arrive in parts of this size.
