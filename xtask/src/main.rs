@@ -11,6 +11,7 @@ mod prove;
 #[cfg(test)]
 mod release;
 mod s3;
+mod sdk;
 mod servers;
 mod simulate;
 mod test;

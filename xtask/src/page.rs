@@ -190,7 +190,7 @@ fn browser_command() -> io::Result<Command> {
     Ok(command)
 }
 
-fn node_command() -> io::Result<Command> {
+pub(crate) fn node_command() -> io::Result<Command> {
     node().map(Command::new).ok_or_else(|| io::Error::other("there is no Node that is new enough"))
 }
 
@@ -319,12 +319,12 @@ fn web() -> PathBuf {
 }
 
 /// The folder into which npm installs the tools.
-fn tools() -> io::Result<PathBuf> {
+pub(crate) fn tools() -> io::Result<PathBuf> {
     Ok(target()?.join("web"))
 }
 
 /// Cargo's target folder, which has this program.
-fn target() -> io::Result<PathBuf> {
+pub(crate) fn target() -> io::Result<PathBuf> {
     let own = env::current_exe()?;
     let target = own.parent().and_then(Path::parent);
     target.map(Path::to_owned).ok_or_else(|| io::Error::other("this program is in no folder"))

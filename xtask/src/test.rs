@@ -11,9 +11,10 @@ use crate::component::{CLIPPY, Component, Components, RUSTFMT};
 use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
+use crate::sdk::PYTHON;
 use crate::servers::{CADDY, NGINX, PEBBLE};
 use crate::tools::{FAIL2BAN, PROMTOOL, SLOWHTTPTEST};
-use crate::{page, prove};
+use crate::{page, prove, sdk};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
 /// the outcome of each. `--list` prints the steps instead.
@@ -89,6 +90,13 @@ const STEPS: &[Step] = &[
         program: Program { name: "node", command: page::logic },
         needs: &[NODE],
         ..Step::cargo("page-logic", &[])
+    },
+    // Programs of others, on the server that was built above.
+    Step {
+        program: Program { name: "node", command: sdk::tests },
+        needs: &[NODE, TOOLS, PYTHON],
+        is_behind_build: true,
+        ..Step::cargo("sdk", &[])
     },
     // People in browsers, on the server that was built above.
     Step {
