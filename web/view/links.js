@@ -4,7 +4,7 @@
 import { ApiError, call, me } from "../api.js";
 import { addressOf } from "../logic/address.js";
 import { rooms as listRooms } from "../rooms.js";
-import { chatTitle, learnWhose } from "../whose.js";
+import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
 import { t, translate } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
@@ -218,8 +218,9 @@ function say(...words) {
 function open(head, form) {
   const door = byId("door", HTMLElement);
   const title = make("h1", { dir: "auto" }, chatTitle());
+  const logo = make("img", { alt: "", width: "64", height: "64", src: whose?.logo || byId("favicon", HTMLLinkElement).href });
   document.title = chatTitle();
-  door.replaceChildren(make("div", { class: "door-head", role: "status" }, title, ...head), make("div", { class: "card" }, form));
+  door.replaceChildren(make("div", { class: "door-head", role: "status" }, logo, title, ...head), make("div", { class: "card" }, form));
   translate(door);
   door.hidden = false;
 }

@@ -21,7 +21,7 @@ export class TalkMenu {
   #copyLink = make("button", { type: "button", id: "copy-link", "data-t": "copyLink" });
   #mute = make("input", { type: "checkbox", id: "mute" });
   #muteRoom = make("label", { class: "check", id: "mute-room" }, this.#mute, " ", make("span", { "data-t": "mute" }));
-  #leave = make("button", { type: "button", id: "leave", "data-t": "leaveRoom" });
+  #leave = make("button", { type: "button", id: "leave", class: "danger", "data-t": "leaveRoom" });
   #menu = mount(
     make(
       "div",

@@ -238,7 +238,7 @@ async function takeChat(someone, name, { network, friend, words, closed, languag
   await someone.goto("/r/default");
   await someone.page.waitForSelector("#message-menu", { state: "attached" });
   await states.take("card", async (page) => {
-    await page.locator("#messages .message:not(.mine) .author").last().click();
+    await page.locator("#messages .message:not(.mine) [data-act=profile]").last().click();
     await page.waitForSelector("#card[open]");
   });
   await someone.page.keyboard.press("Escape");

@@ -12,7 +12,7 @@ export const later = {
   linkGone: "Эта ссылка больше не действует",
   noNetwork: "Нет сети",
   noNetworkHint: "Ссылка откроется, когда появится связь.",
-  linkGoneHint: "Попросите новую.",
+  linkGoneHint: "Попросите новую ссылку.",
   toTheChat: "В чат",
   newPassword: "Новый пароль",
   setPassword: "Задать пароль",
