@@ -114,6 +114,15 @@ export function titleOf(name, title) {
 }
 
 /**
+ * The title of a room whose name is not known: that of an invitation.
+ * @param {string} title
+ */
+export function titleAlone(title) {
+  const builtIn = Object.keys(t.roomTitles).find((key) => key.slice(key.indexOf(" ") + 1) === title);
+  return (title && builtIn && t.roomTitles[builtIn]) || title;
+}
+
+/**
  * @param {string} language
  * @returns {Promise<Words>} without the later ones until they are wanted
  */

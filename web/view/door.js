@@ -5,7 +5,7 @@ import { NAME_MAX_CHARS } from "../logic/address.js";
 import { Memory, settings } from "../settings.js";
 import { chatTitle, learnWhose, whose } from "../whose.js";
 import { wording } from "../wording.js";
-import { t, titleOf, translate } from "../words.js";
+import { t, titleAlone, titleOf, translate } from "../words.js";
 import { avatar, knowPicture } from "./avatar.js";
 import { furnish } from "./door-forms.js";
 import { byId } from "./dom.js";
@@ -203,9 +203,9 @@ export class Door {
  * Who invites, and where to.
  * @param {Invitation} invitation
  */
-export function sentenceOf({ by, title }) {
+export function sentenceOf({ by, title, to_room: isToRoom }) {
   // Isolates: a name that is written from right to left must not reorder the sentence.
-  return t.invites(`\u2068${by}\u2069`, `\u2068${title}\u2069`);
+  return t.invites(`\u2068${by}\u2069`, `\u2068${isToRoom ? titleAlone(title) : title}\u2069`);
 }
 
 /**

@@ -40,6 +40,12 @@ scenario("an invitation leads who registers, and who is signed in, into the room
   await isIn(page, "The orchard");
   assert.ok(!page.url().includes("/join/"));
 
+  // A room that the server has made has its title in the language of the visitor.
+  const general = await anna.call("POST", "/api/invites", { room: "default" });
+  const stranger = await visitor(open.url);
+  await stranger.page.goto(`${open.url}/join/${general.secret}`);
+  await sees(stranger.page, "anna invites you to “General”.");
+
   // Somebody who has an account signs in with it.
   const two = await invite(2);
   await register(open.url, "clara");

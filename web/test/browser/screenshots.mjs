@@ -83,9 +83,15 @@ async function record(server, someone, friend, language) {
   await someone.sees(answer);
   await page.waitForTimeout(300);
   await film.frame(1_300);
-  await page.locator("#messages .message", { hasText: answer }).last().focus();
-  await page.keyboard.press("1").catch(() => {});
-  await film.frame(200);
+  const answered = page.locator("#messages .message", { hasText: answer }).last();
+  await answered.hover();
+  await film.frame(600);
+  await answered.locator(".message-bar button").first().click();
+  await answered.locator(".chip").waitFor();
+  await page.mouse.move(0, 0);
+  await page.focus("#text");
+  await page.waitForTimeout(300);
+  await film.frame(900);
   await say(thanks);
   await other.page.locator("#messages .message", { hasText: thanks }).last().waitFor();
   await other.say(last);
