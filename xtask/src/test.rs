@@ -54,11 +54,21 @@ const STEPS: &[Step] = &[
         needs: &[CLIPPY],
         ..Step::cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     },
+    // The crates as programs of others have them that leave parts out.
+    Step { needs: &[CLIPPY], ..Step::cargo("features", FEATURES) },
     Step { env: DENY_DOC_WARNINGS, ..Step::cargo("docs", &["doc", "--workspace", "--no-deps"]) },
     Step {
         env: DENY_DOC_WARNINGS,
         ..Step::cargo("private-docs", &["doc", "--workspace", "--no-deps", "--document-private-items"])
     },
+    // The crates for others as they would be published. What they embed (the page, the SQL) is in
+    // folders at the root, which they have links to.
+    Step::cargo("packages", PACKAGES),
+    // A package that embeds files is built from what it contains.
+    Step::cargo(
+        "package-build",
+        &["package", "--quiet", "--allow-dirty", "-p", "chat-core", "-p", "chat-store"],
+    ),
     Step {
         wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, PEBBLE, NGINX, CADDY],
         ..Step::cargo("tests", &["test", "--workspace"])
@@ -105,6 +115,20 @@ const STEPS: &[Step] = &[
         is_behind_build: true,
         ..Step::cargo("page-scenarios", &[])
     },
+];
+
+/// The stores without a database, shards without sockets, the client without a socket.
+#[rustfmt::skip]
+const FEATURES: &[&str] = &[
+    "clippy", "--no-default-features", "-p", "chat-client", "-p", "chat-shard", "-p", "chat-store", "-p", "chat-tokio",
+    "--", "--deny", "warnings",
+];
+
+#[rustfmt::skip]
+const PACKAGES: &[&str] = &[
+    "package", "--quiet", "--offline", "--no-verify", "--allow-dirty",
+    "-p", "chat-auth", "-p", "chat-client", "-p", "chat-core", "-p", "chat-files", "-p", "chat-http",
+    "-p", "chat-pictures", "-p", "chat-shard", "-p", "chat-store", "-p", "chat-tokio", "-p", "chat-turns",
 ];
 
 /// The step that builds the programs which later steps start.

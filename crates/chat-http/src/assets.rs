@@ -32,7 +32,7 @@ use crate::{hex, negotiation};
 
 /// The embedded files: not the tests of the page, and not the packages of its tools.
 #[derive(RustEmbed)]
-#[folder = "../../web"]
+#[folder = "web"]
 #[exclude = "test/*"]
 #[exclude = "node_modules/*"]
 #[exclude = "*.json"]

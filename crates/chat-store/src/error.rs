@@ -1,9 +1,12 @@
 //! Errors of stores.
 
 use std::error::Error;
+#[cfg(feature = "databases")]
 use std::fmt::Display;
+#[cfg(feature = "databases")]
 use std::path::Path;
 
+#[cfg(feature = "databases")]
 use crate::cause;
 
 /// An error of a store. Each variant documents the choice that it leaves.
@@ -83,6 +86,7 @@ pub enum StoreError {
     },
 }
 
+#[cfg(feature = "databases")]
 impl StoreError {
     pub(crate) fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable { source: cause::plain(source) }

@@ -5,6 +5,9 @@
 //! [`MemoryStore`], [`SqliteStore`] and [`PostgresStore`] implement all eight. One contract
 //! suite (`tests/contract`) tests that they behave alike.
 //!
+//! Without the default feature `databases`, only the traits and [`MemoryStore`] are compiled: no
+//! SQL, no driver.
+//!
 //! This is the only crate that knows SQL. It does not decide which user may read or
 //! write, does not hash passwords, and does not collect batches: its callers do, one
 //! batch after the other in each of a log's [lanes](EventLog::lanes). It has no clock:
@@ -43,35 +46,57 @@
 //! #     .block_on(example()).unwrap();
 //! ```
 
+// Rules that only databases need stand beside those of all stores.
+#![cfg_attr(not(feature = "databases"), allow(dead_code))]
+
 mod administration;
+#[cfg(feature = "databases")]
 mod backup;
+#[cfg(feature = "databases")]
 mod batch;
+#[cfg(feature = "databases")]
 mod cause;
+#[cfg(feature = "databases")]
 mod changes;
+#[cfg(feature = "databases")]
 mod columns;
 mod directory;
 mod error;
+#[cfg(feature = "databases")]
 mod files;
+#[cfg(feature = "databases")]
 mod list;
 mod memory;
+#[cfg(feature = "databases")]
 pub mod migrations;
+#[cfg(feature = "databases")]
 mod names;
+#[cfg(feature = "databases")]
 mod open_error;
+#[cfg(feature = "databases")]
 mod pages;
+#[cfg(feature = "databases")]
 mod postgres;
+#[cfg(feature = "databases")]
 mod private_files;
 mod push;
 mod repository;
 mod retention;
+#[cfg(feature = "databases")]
 mod rooms;
+#[cfg(feature = "databases")]
 mod rows;
+#[cfg(feature = "databases")]
 mod schema;
 mod search;
+#[cfg(feature = "databases")]
 mod sqlite;
+#[cfg(feature = "databases")]
 mod statements;
 mod stores;
 #[cfg(feature = "test-postgres")]
 pub mod test_postgres;
+#[cfg(feature = "databases")]
 mod url;
 
 pub use administration::{
@@ -81,9 +106,11 @@ pub use administration::{
     NewBan, NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, Report, ReportState,
     ReportsOf, ServerProfile,
 };
+#[cfg(feature = "databases")]
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};
 pub use error::StoreError;
 pub use memory::MemoryStore;
+#[cfg(feature = "databases")]
 pub use postgres::{OtherServers, PostgresOptions, PostgresStore, ServerLock, wait_until_reachable};
 pub use push::{DuePush, NewPushSubscription, PUSH_LOOKED_AT_MAX, PushRepository, PushResult};
 pub use repository::{
@@ -92,6 +119,8 @@ pub use repository::{
 };
 pub use retention::{KEPT_AT_LEAST_MS, NONCES_KEPT_MS, Retention, TrimPosition, Trimmed};
 pub use search::{Indexed, SearchIndex, SearchPage, SearchQuery};
+#[cfg(feature = "databases")]
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use stores::Stores;
+#[cfg(feature = "databases")]
 pub use url::{DatabaseUrl, DatabaseUrlError, PostgresUrl};

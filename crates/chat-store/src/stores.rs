@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    AdministrationRepository, DatabaseUrl, EventLog, FileRepository, MemoryStore, PostgresOptions,
-    PostgresStore, PushRepository, RoomRepository, SearchIndex, SessionRepository, SqliteOptions,
-    SqliteStore, StoreError, UserRepository,
+    AdministrationRepository, EventLog, FileRepository, PushRepository, RoomRepository, SearchIndex,
+    SessionRepository, UserRepository,
+};
+#[cfg(feature = "databases")]
+use crate::{
+    DatabaseUrl, MemoryStore, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, StoreError,
 };
 
 /// The stores of a server. Cloning shares them.
@@ -27,10 +30,12 @@ pub struct Stores {
     pub administration: Arc<dyn AdministrationRepository>,
     /// What is sent to push services.
     pub push: Arc<dyn PushRepository>,
+    #[cfg(feature = "databases")]
     opened: Option<Opened>,
 }
 
 /// The store that [`Stores::close`] closes.
+#[cfg(feature = "databases")]
 #[derive(Clone)]
 enum Opened {
     Sqlite(Arc<SqliteStore>),
@@ -46,6 +51,7 @@ impl Stores {
     ///
     /// [`StoreError::InUse`], [`StoreError::NotOurs`], [`StoreError::OldSchema`],
     /// [`StoreError::NewerSchema`], and [`StoreError::CannotOpen`] for other causes.
+    #[cfg(feature = "databases")]
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Memory => Ok(Self::of(Arc::new(MemoryStore::default()))),
@@ -83,6 +89,7 @@ impl Stores {
             search: store.clone(),
             administration: store.clone(),
             push: store,
+            #[cfg(feature = "databases")]
             opened: None,
         }
     }
@@ -90,6 +97,7 @@ impl Stores {
     /// Waits for calls that run, then closes the database. Later calls through other
     /// clones fail.
     pub async fn close(self) {
+        #[cfg(feature = "databases")]
         match self.opened {
             Some(Opened::Sqlite(store)) => store.close().await,
             Some(Opened::Postgres(store)) => store.close().await,

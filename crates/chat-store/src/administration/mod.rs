@@ -2,6 +2,7 @@
 //! links that set a password, reports of messages, and the log of all that.
 
 pub(crate) mod audit;
+#[cfg(feature = "databases")]
 pub(crate) mod database;
 mod memory;
 

@@ -1,5 +1,6 @@
 //! What is sent to push services: to which browsers, and the queue of messages.
 
+#[cfg(feature = "databases")]
 pub(crate) mod database;
 mod memory;
 

@@ -3,9 +3,13 @@
 //! What an index finds is a hint: the messages are read from the log, as they are now, and
 //! compared with the searched words again. So it does not matter that an index is behind.
 
+#[cfg(feature = "databases")]
 pub(crate) mod document;
+#[cfg(feature = "databases")]
 pub(crate) mod ids;
+#[cfg(feature = "databases")]
 pub(crate) mod indexer;
+#[cfg(feature = "databases")]
 pub(crate) mod walk;
 
 use std::pin::Pin;
