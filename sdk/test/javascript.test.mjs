@@ -63,9 +63,12 @@ test("a program keeps its messages across a restart of the server", { timeout: 1
 
   program.stdin.write("one\n");
   await until("one");
+  // It is sent, and nobody acknowledges it.
+  server.suspend();
+  const sent = chat.send("#kitchen", "from alice");
+  assert.equal(chat.client.outbox.items.at(-1).state, "sending");
   await server.end("SIGKILL");
   program.stdin.write("two\nthree\n");
-  const sent = chat.send("#kitchen", "from alice");
   await server.restart();
   await until("three");
   assert.ok((await sent) > 1);
@@ -74,6 +77,7 @@ test("a program keeps its messages across a restart of the server", { timeout: 1
   const [code] = await once(program, "exit");
   assert.equal(code, 0);
   await until("four");
+  assert.equal(chat.messages("#kitchen").filter(({ text }) => text === "from alice").length, 1);
   assert.deepEqual(arrived.filter((text) => text !== "from alice"), ["one", "two", "three", "four"]);
   assert.deepEqual(chat.messages("#kitchen").map(({ text }) => text).filter((text) => text !== "from alice"), ["one", "two", "three", "four"]);
   assert.match(printed, /alice: from alice/);

@@ -41,6 +41,11 @@ export class Server {
     return ["--data-dir", path.join(this.folder, "data"), "--uploads-dir", path.join(this.folder, "uploads")];
   }
 
+  /** The server stands still, and its connections stay, until it is ended. */
+  suspend() {
+    this.#process.kill("SIGSTOP");
+  }
+
   /** @param {NodeJS.Signals} signal */
   async end(signal) {
     const ended = once(this.#process, "exit");
