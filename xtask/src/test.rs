@@ -126,7 +126,7 @@ const FEATURES: &[&str] = &[
 
 #[rustfmt::skip]
 const PACKAGES: &[&str] = &[
-    "package", "--quiet", "--offline", "--no-verify", "--allow-dirty",
+    "package", "--quiet", "--no-verify", "--allow-dirty",
     "-p", "chat-auth", "-p", "chat-client", "-p", "chat-core", "-p", "chat-files", "-p", "chat-http",
     "-p", "chat-pictures", "-p", "chat-shard", "-p", "chat-store", "-p", "chat-tokio", "-p", "chat-turns",
 ];
