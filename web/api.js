@@ -1,7 +1,7 @@
 // The HTTP interface of the server: one function for each request. Requests about
 // accounts and sessions are in `account.js`. No DOM.
 
-/** @typedef {{ username: string, avatar: string, features?: string[] }} User `avatar` is empty where there is none; `features`: what the server has, of oneself only */
+/** @typedef {{ username: string, avatar: string, features?: string[], push_key?: string }} User `avatar` is empty where there is none; `features`: what the server has, of oneself only; so is `push_key`, the key for notifications */
 
 /** A request that failed. `status` is the HTTP status, or 0 if there was no answer. */
 export class ApiError extends Error {

@@ -93,6 +93,13 @@ async function begin(user) {
   // Not only when it is opened: the server may have another version by then.
   setTimeout(theSettings, LATER_AFTER_MS);
   setTimeout(learnWhose, LATER_AFTER_MS);
+  // The session may be another one, and the browser may have changed the subscription.
+  setTimeout(() => renew(user.push_key), LATER_AFTER_MS);
+}
+
+/** @param {string} [key] of the server for subscriptions to notifications */
+async function renew(key) {
+  if (key && "PushManager" in window) await import("./push.js").then(({ renewPush }) => renewPush(key)).catch(() => {});
 }
 
 /**
@@ -105,6 +112,7 @@ async function end(isLeft = false) {
     await chat?.end(isLeft || isLeaving);
   } finally {
     await forgetKept();
+    if ("PushManager" in window) await import("./push.js").then(({ forgetPush }) => forgetPush()).catch(() => {});
     history.replaceState(null, "", "/");
     location.reload();
   }

@@ -1,5 +1,6 @@
 // The service worker. It keeps the page, so that it opens without a network; it
-// keeps no messages and no avatars. A click on a notification opens its message.
+// keeps no messages and no avatars. It notifies of messages that the server pushes while no
+// page is looked at; a click on a notification opens its message.
 
 const CACHE = "page";
 
@@ -25,8 +26,59 @@ addEventListener("fetch", (event) => {
 
 addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(goTo(event.notification.data));
+  event.waitUntil(Promise.all([goTo(event.notification.data), countOnBadge()]));
 });
+
+addEventListener("notificationclose", (event) => event.waitUntil(countOnBadge()));
+
+addEventListener("push", (event) => event.waitUntil(notify(event.data)));
+
+addEventListener("pushsubscriptionchange", (event) => event.waitUntil(subscribeAgain(event)));
+
+/**
+ * Shows a message as the page does: `tag` and `data` are the same, so that a later message of
+ * the conversation takes the place of this one, and a page closes it once it is read.
+ */
+async function notify(pushed) {
+  const windows = await clients.matchAll({ type: "window", includeUncontrolled: true });
+  if (windows.some(({ visibilityState }) => visibilityState === "visible")) {
+    return;
+  }
+  let message = null;
+  try {
+    message = pushed.json();
+  } catch {
+    // A browser must show something for each push.
+  }
+  const { room, with: user, seq = 0, title = room, from = "", text = "", files = 0, language = "", chat = "" } = message ?? {};
+  const tag = room ? `#${room}` : user ? `@${user}` : "push";
+  const data = room ? `/r/${encodeURIComponent(room)}#${seq}` : user ? `/u/${encodeURIComponent(user)}#${seq}` : "/";
+  const shown = await registration.getNotifications({ tag });
+  if (shown.some((other) => Number(/\d+$/.exec(other.data)) > seq)) {
+    return;
+  }
+  const body = text || (files > 0 ? "📎" : "");
+  const options = { body, tag, data, renotify: true, lang: language, icon: "/icons/icon-192.png" };
+  await registration.showNotification((room ? `${from} · ${title}` : from) || chat || location.host, options);
+  await countOnBadge();
+}
+
+/** Shows on the icon of an installed chat how many conversations have a notification. */
+async function countOnBadge() {
+  const { length } = await registration.getNotifications();
+  await navigator.setAppBadge?.(length).catch(() => {});
+}
+
+/** Subscribes again after the browser has ended the subscription. */
+async function subscribeAgain({ oldSubscription }) {
+  const response = await fetch("/api/me");
+  const { push_key: key } = response.ok ? await response.json() : {};
+  if (!key || !oldSubscription) {
+    return;
+  }
+  const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+  await fetch("/api/push", { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(subscription) });
+}
 
 /** Opens an address in a page that is open, or in a new one. */
 async function goTo(address) {

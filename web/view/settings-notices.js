@@ -1,6 +1,8 @@
 // The page of the settings for notifications and their sound, in this browser. Of
 // what to notify is chosen for each conversation, and belongs to the account.
 
+import { me } from "../api.js";
+import { pushState, turnOff, turnOn } from "../push.js";
 import { t } from "../words.js";
 import { make } from "./make.js";
 import { hasSound, play, setSound } from "./sound.js";
@@ -11,6 +13,10 @@ export class NoticesPage {
   #chat;
   #notifies = make("input", { type: "checkbox", id: "notifies", "aria-describedby": "notifies-state" });
   #state = make("p", { id: "notifies-state", class: "quiet", role: "status" });
+  #closed = make("input", { type: "checkbox", id: "notifies-closed", "aria-describedby": "notifies-closed-state" });
+  #closedState = make("p", { id: "notifies-closed-state", class: "quiet", role: "status" });
+  /** The public key of the server for subscriptions. @type {string | undefined} */
+  #key;
   #sound = make("input", { type: "checkbox", id: "sound" });
   #test = make("button", { type: "button", class: "plain", id: "test-sound", "data-t": "testSound" });
   node = make(
@@ -22,6 +28,8 @@ export class NoticesPage {
       make("legend", { "data-t": "inThisBrowser" }),
       make("label", { class: "check" }, this.#notifies, make("span", { "data-t": "notifications" })),
       this.#state,
+      make("label", { class: "check" }, this.#closed, make("span", { "data-t": "notificationsClosed" })),
+      this.#closedState,
       make("div", { class: "sound" }, make("label", { class: "check" }, this.#sound, make("span", { "data-t": "sound" })), this.#test),
     ),
     make(
@@ -37,6 +45,7 @@ export class NoticesPage {
   constructor(chat) {
     this.#chat = chat;
     this.#notifies.addEventListener("change", () => this.#ask());
+    this.#closed.addEventListener("change", () => this.#subscribe());
     this.#sound.addEventListener("change", () => {
       setSound(this.#sound.checked);
       if (this.#sound.checked) play().catch(() => {});
@@ -51,6 +60,34 @@ export class NoticesPage {
     this.#notifies.checked = this.#chat()?.notifies ?? false;
     this.#state.textContent = isPossible ? (permission === "default" ? t.notificationsAsk : "") : permission === "denied" ? t.notificationsBlocked : t.notificationsMissing;
     this.#sound.checked = hasSound();
+    this.#showClosed();
+  }
+
+  /** @param {string} [problem] that is shown in place of the state */
+  async #showClosed(problem) {
+    const { push_key } = await me().catch(() => ({ push_key: this.#key }));
+    this.#key = push_key;
+    const state = await pushState(push_key);
+    this.#closed.disabled = state === "missing" || state === "blocked";
+    this.#closed.checked = state === "on";
+    const states = { missing: t.notificationsClosedMissing, blocked: t.notificationsBlocked, off: t.notificationsClosedHint, on: t.notificationsClosedHint };
+    this.#closedState.textContent = problem ?? states[state];
+  }
+
+  async #subscribe() {
+    const wanted = this.#closed.checked;
+    let problem;
+    this.#closed.disabled = true;
+    try {
+      if (!wanted) {
+        await turnOff();
+      } else if ((await Notification.requestPermission()) === "granted" && this.#key) {
+        await turnOn(this.#key);
+      }
+    } catch (error) {
+      problem = t.notificationsClosedFailed(error instanceof Error ? error.message : "");
+    }
+    await this.#showClosed(problem);
   }
 
   retranslate() {

@@ -249,7 +249,8 @@ fn multipart() -> impl FnMut(&[u8]) -> Depth {
             rooms: store.clone(),
             files: store.clone(),
             search: store.clone(),
-            administration: store,
+            administration: store.clone(),
+            push: store,
             passwords: Passwords::start(PasswordsOptions::default()).expect("threads"),
             tokens: Tokens::new(&secret, TokenOptions::default()),
         };

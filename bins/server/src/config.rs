@@ -138,6 +138,25 @@ fn tokens(given: &Given) -> Result<TokenOptions, SettingError> {
     Ok(tokens)
 }
 
+/// Who push services may write to: `None` if nothing says so.
+fn push_contact(given: &Given, http: &HttpOptions) -> Result<Option<String>, SettingError> {
+    if let Some(contact) = given.text(&settings::PUSH_CONTACT)? {
+        let is_uri = ["mailto:", "https://"].iter().any(|start| {
+            contact
+                .strip_prefix(start)
+                .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic()))
+        });
+        return if is_uri {
+            Ok(Some(contact.to_owned()))
+        } else {
+            Err(given.invalid(&settings::PUSH_CONTACT, "must begin with mailto: or https://"))
+        };
+    }
+    let url = http.public_url.as_ref().map(PublicUrl::origin).filter(|origin| origin.starts_with("https:"));
+    let contact = http.security_contact.as_ref().map(SecurityContact::as_str);
+    Ok(url.or(contact).map(str::to_owned))
+}
+
 fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
     let mut http = HttpOptions::default();
     if let Some(url) = given.text(&settings::PUBLIC_URL)? {
@@ -149,6 +168,11 @@ fn http(given: &Given, data_dir: &Path) -> Result<HttpOptions, SettingError> {
             .map_err(|error| given.invalid(&settings::SECURITY_CONTACT, error))?;
         http.security_contact = Some(contact);
     }
+    set(&mut http.push.enabled, given.bool(&settings::PUSH)?);
+    set(&mut http.push.delay, seconds(given, &settings::PUSH_DELAY_SECONDS)?);
+    set(&mut http.outgoing_private, given.bool(&settings::OUTGOING_PRIVATE)?);
+    let contact = push_contact(given, &http)?;
+    set(&mut http.push.contact, contact);
     http.backup_mark = Some(data_dir.join(BACKUP_MARK));
     if let Some(title) = given.text(&settings::TITLE)? {
         http.title = parse_room_title(title).map_err(|error| given.invalid(&settings::TITLE, error))?;

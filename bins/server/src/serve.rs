@@ -118,6 +118,7 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
         files: stores.files.clone(),
         search: stores.search.clone(),
         administration: stores.administration.clone(),
+        push: stores.push.clone(),
         passwords: Passwords::start(config.passwords.clone())?,
         tokens: Tokens::new(&secret, config.tokens.clone()),
     };

@@ -73,6 +73,15 @@ settings! {
     METRICS_LISTEN = text("metrics_listen", "HOST:PORT", "none",
         "Address on which /metrics is answered, and nothing else; the address of listen then has no \
          /metrics. Without it, /metrics is on the address of listen");
+    PUSH = bool("push", "true",
+        "Whether browsers can be notified while they show no page, through the push service of their maker");
+    PUSH_CONTACT = text("push_contact", "URI", "public_url, or that of security_contact",
+        "Who push services may write to about this server, such as mailto:operator@example.org");
+    PUSH_DELAY_SECONDS = number("push_delay_seconds", "SECONDS", 0, 3600, "5",
+        "Seconds for which a message waits to be read before a browser without a page is notified");
+    OUTGOING_PRIVATE = switch("outgoing_private", "false",
+        "Whether the server may send requests that users ask for (to push services) to private \
+         addresses and without TLS");
     SECURITY_CONTACT = text("security_contact", "URI", "none",
         "Where flaws of this chat are reported, such as security@example.org or https://example.org/security: \
          /.well-known/security.txt then says so");

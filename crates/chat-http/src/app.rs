@@ -10,8 +10,8 @@ use chat_core::{RoomName, SessionId, Username};
 use chat_pictures::{PictureLimits, PictureQueue};
 use chat_shard::{RoomInUse, Shards, now_ms};
 use chat_store::{
-    AdministrationRepository, EventLog, FileRepository, ProfileField, RoleChange, RoomRepository,
-    SearchIndex, SessionRepository, StoreError, UserRepository,
+    AdministrationRepository, EventLog, FileRepository, ProfileField, PushRepository, RoleChange,
+    RoomRepository, SearchIndex, SessionRepository, StoreError, UserRepository,
 };
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ use crate::handshake::Handshakes;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigin;
 use crate::profile::Profile;
+use crate::push::Pushes;
 use crate::registration_limits::RecentRegistrations;
 use crate::room_list::{OpenRooms, OwnRooms};
 use crate::sign_in_failures::SignInFailures;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub search: Arc<dyn SearchIndex>,
     /// What administrators and moderators do.
     pub administration: Arc<dyn AdministrationRepository>,
+    /// What is sent to push services.
+    pub push: Arc<dyn PushRepository>,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Issues and checks tokens.
@@ -63,6 +66,7 @@ pub(crate) struct App {
     pub(crate) shards: Arc<Shards>,
     pub(crate) avatars: AvatarFolder,
     pub(crate) files: Files,
+    pub(crate) pushes: Arc<Pushes>,
     pub(crate) pictures: PictureQueue,
     pub(crate) origin: AllowedOrigin,
     pub(crate) sign_ins: SignInLimiter,
@@ -98,6 +102,7 @@ pub(crate) struct App {
     pub(crate) room_change_rate: UserRate,
     pub(crate) search_rate: UserRate,
     pub(crate) report_rate: UserRate,
+    pub(crate) push_rate: UserRate,
     list_rate: UserRate,
     /// Each socket costs the store several reads.
     pub(crate) socket_open_rate: UserRate,
@@ -119,6 +124,7 @@ impl App {
         metrics: Metrics,
         avatars: AvatarFolder,
         files: Files,
+        pushes: Arc<Pushes>,
         options: HttpOptions,
     ) -> Self {
         let tasks = TaskTracker::new();
@@ -127,6 +133,7 @@ impl App {
             shards,
             avatars,
             files,
+            pushes,
             pictures: PictureQueue::new(
                 options.picture_threads,
                 options.picture_queue_max,
@@ -150,6 +157,7 @@ impl App {
             room_change_rate: UserRate::new(options.room_changes_per_minute),
             search_rate: UserRate::new(options.searches_per_minute),
             report_rate: UserRate::new(options.reports_per_minute),
+            push_rate: UserRate::new(PUSHES_PER_MINUTE),
             list_rate: UserRate::new(options.lists_per_minute),
             socket_open_rate: UserRate::new(options.socket_opens_per_minute),
             search_permits: Semaphore::new(SEARCHES_AT_ONCE),
@@ -456,6 +464,8 @@ const ADMINISTRATOR_LIFETIME: Duration = Duration::from_secs(1);
 /// Sessions whose last use is stored at one time: when all users come back at once,
 /// messages must not wait behind these writes.
 const LAST_SEEN_WRITES_MAX: usize = 4;
+/// Subscriptions of a user in a minute: a page sends its own when it opens.
+const PUSHES_PER_MINUTE: u32 = 60;
 /// Searches that run at one time. More would take the store from messages, and the processors;
 /// the others wait.
 const SEARCHES_AT_ONCE: usize = 2;

@@ -13,6 +13,7 @@ use crate::app::{App, Parts};
 use crate::avatar::AvatarFolder;
 use crate::files::{self, Files};
 use crate::metrics::Metrics;
+use crate::push::{self, Pushes};
 use crate::service::ChatService;
 use crate::{
     HttpOptions, assets, indexing, mass_deletion, member_filling, retention, session_check, store_probe,
@@ -80,10 +81,14 @@ impl Chat {
         let rooms: Vec<_> =
             options.rooms.iter().map(|room| (room.name.clone(), room.title.clone())).collect();
         parts.rooms.add_rooms(&rooms, now_ms()).await.map_err(StartError::Rooms)?;
+        let pushes = Pushes::new(options.outgoing_private);
+        if options.push.enabled {
+            options.shards.stored = pushes.hook();
+        }
         let shards = Shards::start(options.shards.clone(), parts.log.clone());
         let shards = Arc::new(shards.map_err(StartError::Shards)?);
         let metrics = Metrics::new(shards.metrics());
-        let app = Arc::new(App::new(parts, shards, metrics, avatars, files, options));
+        let app = Arc::new(App::new(parts, shards, metrics, avatars, files, pushes, options));
         let tasks = &app.tasks;
         let stopping = || app.ends.gracefully.clone();
         tasks.spawn(session_check::keep_checking(app.clone(), stopping()));
@@ -94,6 +99,7 @@ impl Chat {
         tasks.spawn(files::keep_sweeping(app.clone(), stopping()));
         tasks.spawn(member_filling::fill_members(app.clone(), stopping()));
         tasks.spawn(mass_deletion::keep_deleting(app.clone(), stopping()));
+        tasks.spawn(push::keep_pushing(app.clone(), stopping()));
         tasks.spawn(indexing::keep_indexing(app.clone(), stopping()));
         tasks.spawn_blocking(assets::prepare);
         Ok(Self { app, requests: TaskTracker::new() })

@@ -70,6 +70,14 @@ pub(crate) enum HttpError {
     UploadsTooOften { retry_after_seconds: u64 },
     #[error("too many connections, please try again later")]
     TooManySocketOpens { retry_after_seconds: u64 },
+    #[error("too many subscriptions, please try again later")]
+    PushesTooOften { retry_after_seconds: u64 },
+    #[error("notifications need a session on this server: sign in by password")]
+    NoSession,
+    #[error("the address of the push service is no https address on the internet")]
+    PushEndpoint,
+    #[error("the keys of the browser are damaged")]
+    PushKeys,
     #[error("user not found")]
     UserNotFound,
     #[error("session not found")]
@@ -296,6 +304,7 @@ impl HttpError {
             | Self::RoomCreation
             | Self::NotAdministrator
             | Self::AccountBanned
+            | Self::NoSession
             | Self::InviteRequired
             | Self::Change(ChangeRefused::Forbidden) => StatusCode::FORBIDDEN,
             Self::NotFound
@@ -329,6 +338,7 @@ impl HttpError {
             | Self::TooManySearches { .. }
             | Self::TooManyLists { .. }
             | Self::ReportsTooOften { .. }
+            | Self::PushesTooOften { .. }
             | Self::TooManyAccounts
             | Self::TooManySocketOpens { .. }
             | Self::UploadsTooOften { .. }
@@ -352,6 +362,8 @@ impl HttpError {
             | Self::Avatar(_)
             | Self::PictureRequired(_)
             | Self::NewPassword(_)
+            | Self::PushEndpoint
+            | Self::PushKeys
             | Self::QueryEncoding
             | Self::Limit { .. }
             | Self::NameWithSearch
@@ -408,6 +420,7 @@ impl HttpError {
             | Self::TooManySearches { retry_after_seconds }
             | Self::TooManyLists { retry_after_seconds }
             | Self::ReportsTooOften { retry_after_seconds }
+            | Self::PushesTooOften { retry_after_seconds }
             | Self::UploadsTooOften { retry_after_seconds }
             | Self::TooManySocketOpens { retry_after_seconds } => {
                 vec![(RETRY_AFTER, (*retry_after_seconds).into())]

@@ -31,7 +31,8 @@
 //!     rooms: store.clone(),
 //!     files: store.clone(),
 //!     search: store.clone(),
-//!     administration: store,
+//!     administration: store.clone(),
+//!     push: store,
 //!     passwords: Passwords::start(PasswordsOptions::default())?,
 //!     tokens: Tokens::new(&secret, TokenOptions::default()),
 //! };
@@ -79,9 +80,11 @@ mod metrics;
 mod negotiation;
 mod options;
 mod origin;
+mod outgoing;
 mod percent;
 mod process_metrics;
 mod profile;
+mod push;
 mod registration_limits;
 mod retention;
 mod room_list;
@@ -107,6 +110,7 @@ pub use options::{
     Accent, ConfiguredRoom, FilesOptions, HttpOptions, InvalidContact, InvalidPublicUrl, InvalidWelcome,
     PublicUrl, Registration, RegistrationLimits, SecurityContact, parse_welcome,
 };
+pub use push::PushOptions;
 pub use secret::new_password_link;
 pub use server::Server;
 pub use service::{AnswerFuture, ChatService, Peer, ResponseBody};

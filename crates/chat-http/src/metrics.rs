@@ -33,6 +33,8 @@ pub(crate) struct Metrics {
     search_indexed: Counter,
     search_damaged: Counter,
     search_left: Level,
+    pushes: Family<Outcome, Counter>,
+    push_subscriptions: Level,
     uploads: Family<Outcome, Counter>,
     uploaded_bytes: Counter,
     downloads: Counter,
@@ -100,6 +102,8 @@ impl Metrics {
             search_indexed: Counter::default(),
             search_damaged: Counter::default(),
             search_left: Level::default(),
+            pushes: Family::default(),
+            push_subscriptions: Level::default(),
             uploads: Family::default(),
             uploaded_bytes: Counter::default(),
             downloads: Counter::default(),
@@ -125,6 +129,16 @@ impl Metrics {
         );
         registry.register("hash_queue", "Passwords that wait to be hashed", metrics.hash_queue.clone());
         registry.register("hash_queue_max", "How many may", metrics.hash_queue_max.clone());
+        registry.register(
+            "pushes",
+            "Attempts to notify browsers that show no page, by outcome",
+            metrics.pushes.clone(),
+        );
+        registry.register(
+            "push_subscriptions",
+            "Browsers that are to be notified, at most a minute ago",
+            metrics.push_subscriptions.clone(),
+        );
         registry.register("tls_handshakes", "Handshakes of TLS, by outcome", metrics.tls_handshakes.clone());
         registry.register(
             "http_connections",
@@ -304,6 +318,16 @@ impl Metrics {
     pub(crate) fn indexed(&self, messages: u64, left: u64) {
         self.search_indexed.inc_by(messages);
         self.search_left.set(left);
+    }
+
+    /// Counts an attempt to notify a browser.
+    pub(crate) fn pushed(&self, outcome: &'static str) {
+        self.pushes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Notes how many browsers are to be notified.
+    pub(crate) fn push_subscriptions(&self, count: u64) {
+        self.push_subscriptions.set(count);
     }
 
     /// Counts a damaged index of the search.

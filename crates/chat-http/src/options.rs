@@ -13,7 +13,7 @@ use hyper::Uri;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
-use crate::AcmeChallenges;
+use crate::{AcmeChallenges, PushOptions};
 
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
@@ -119,6 +119,11 @@ pub struct HttpOptions {
     pub backup_mark: Option<PathBuf>,
     /// Where flaws are reported, for `/.well-known/security.txt`.
     pub security_contact: Option<SecurityContact>,
+    /// The options of notifications of browsers that show no page.
+    pub push: PushOptions,
+    /// Whether the server may send requests that users ask for, as those to push services, to
+    /// private addresses and without TLS.
+    pub outgoing_private: bool,
     /// How long a connection may take to send the head of a request, and how long it may be
     /// idle between two requests; then it is closed.
     pub header_timeout: Duration,
@@ -236,6 +241,8 @@ impl Default for HttpOptions {
             metrics_apart: false,
             backup_mark: None,
             security_contact: None,
+            push: PushOptions::default(),
+            outgoing_private: false,
             header_timeout: Duration::from_secs(5),
             headers_max: 100,
             header_max_bytes: 16 * 1024,

@@ -15,6 +15,7 @@ mod password;
 mod picture;
 #[cfg(test)]
 mod published;
+mod push;
 mod query;
 mod reactions;
 mod redirect;
@@ -153,6 +154,8 @@ const ROUTES: &[Route] = &[
         path: "/api/sessions/{name}",
         handler: |call| Box::pin(sessions::end(call)),
     },
+    Route { method: Method::PUT, path: "/api/push", handler: |call| Box::pin(push::put(call)) },
+    Route { method: Method::DELETE, path: "/api/push", handler: |call| Box::pin(push::remove(call)) },
     Route { method: Method::POST, path: "/api/files", handler: |call| Box::pin(files::upload(call)) },
     Route { method: Method::GET, path: "/files/{name}/{file}", handler: |call| Box::pin(files::file(call)) },
     Route { method: Method::GET, path: "/uploads/{name}", handler: |call| Box::pin(uploads::upload(call)) },

@@ -34,6 +34,8 @@ pub(crate) enum StoreUse {
     Files,
     /// The deletion of the messages of banned users.
     Deletions,
+    /// The queue of notifications.
+    Pushes,
 }
 
 struct Outage {
@@ -101,6 +103,7 @@ impl StoreUse {
             Self::Indexing => "indexing",
             Self::Files => "files",
             Self::Deletions => "deletions",
+            Self::Pushes => "notifications",
         }
     }
 }

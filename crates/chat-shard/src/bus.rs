@@ -9,23 +9,35 @@ use crate::files_hook::FilesHook;
 use crate::log_queue::Failure;
 use crate::routing::{Routing, retried};
 use crate::shared_inbox::{Item, SharedInbox};
+use crate::stored_hook::StoredHook;
 
 /// Carries commits to the shards that are subscribed to their topics.
 pub(crate) struct Bus {
     inboxes: Vec<Arc<SharedInbox>>,
     routing: Mutex<Routing>,
     files_taken_back: FilesHook,
+    stored: StoredHook,
 }
 
 impl Bus {
     /// A bus between the shards of these inboxes.
     pub(crate) fn new(inboxes: Vec<Arc<SharedInbox>>) -> Self {
-        Self { inboxes, routing: Mutex::default(), files_taken_back: FilesHook::default() }
+        Self {
+            inboxes,
+            routing: Mutex::default(),
+            files_taken_back: FilesHook::default(),
+            stored: StoredHook::default(),
+        }
     }
 
     /// The same with a hook for the files that are taken back.
     pub(crate) fn with_hook(self, files_taken_back: FilesHook) -> Self {
         Self { files_taken_back, ..self }
+    }
+
+    /// The same with a hook for the entries that are stored.
+    pub(crate) fn with_stored_hook(self, stored: StoredHook) -> Self {
+        Self { stored, ..self }
     }
 
     /// The number of shards.
@@ -47,6 +59,7 @@ impl Bus {
     /// hook was told which files it takes back.
     pub(crate) fn publish(&self, commit: &Commit, origins: &[(usize, usize)]) {
         self.files_taken_back.call(&commit.files_taken_back);
+        self.stored.call(&commit.entries);
         let deliveries = self.lock().deliveries(commit, origins, self.inboxes.len());
         for (shard, item) in deliveries {
             self.inboxes[shard].push(item);

@@ -99,6 +99,7 @@ mod shards;
 mod shared_inbox;
 #[cfg(feature = "sockets")]
 mod socket;
+mod stored_hook;
 #[cfg(feature = "sockets")]
 mod transport;
 #[cfg(feature = "sockets")]
@@ -130,4 +131,5 @@ pub use self::{
     open_users::{OpenUsers, UserUse},
     options::{SHARDS_MAX, ShardOptions},
     shards::Shards,
+    stored_hook::StoredHook,
 };

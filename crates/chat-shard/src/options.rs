@@ -6,6 +6,7 @@ use std::time::Duration;
 use chat_core::HubOptions;
 
 use crate::files_hook::FilesHook;
+use crate::stored_hook::StoredHook;
 
 /// The options of the shards, their sockets and the log's writer. The defaults suit a
 /// small server.
@@ -51,6 +52,8 @@ pub struct ShardOptions {
     pub marks_every: Duration,
     /// Is told which files nobody may read any more.
     pub files_taken_back: FilesHook,
+    /// Is told which entries are stored.
+    pub stored: StoredHook,
 }
 
 /// The most shards: subscriptions have a bit of a `u64` for each.
@@ -75,6 +78,7 @@ impl Default for ShardOptions {
             change_timeout: Duration::from_secs(5),
             marks_every: Duration::from_millis(500),
             files_taken_back: FilesHook::default(),
+            stored: StoredHook::default(),
         }
     }
 }

@@ -71,7 +71,8 @@ impl Shards {
         let options = Arc::new(options);
         let inboxes: Vec<_> =
             (0..count).map(|_| Arc::new(SharedInbox::new(options.inbox_max_bytes))).collect();
-        let bus = Arc::new(Bus::new(inboxes.clone()).with_hook(options.files_taken_back.clone()));
+        let bus = Bus::new(inboxes.clone()).with_hook(options.files_taken_back.clone());
+        let bus = Arc::new(bus.with_stored_hook(options.stored.clone()));
         let (tasks, failed) = (TaskTracker::new(), CancellationToken::new());
         let (writer, writing) = LogWriter::new(
             Arc::clone(&log),

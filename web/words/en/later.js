@@ -208,6 +208,11 @@ export const later = {
   notificationsAsk: "The browser will ask for permission.",
   notificationsBlocked: "Notifications are blocked in the browser’s settings for this site.",
   notificationsMissing: "This browser shows no notifications here. They need a secure connection (https) and, on an iPhone, this chat on the home screen.",
+  notificationsClosed: "Also when this chat is closed",
+  notificationsClosedHint: "Private messages and mentions, through the notification service of your browser’s maker. It gets them encrypted.",
+  notificationsClosedMissing: "This browser, or this chat, has no notifications while the chat is closed. On an iPhone, add the chat to the home screen first.",
+  /** @param {string} reason */
+  notificationsClosedFailed: (reason) => `That did not work: ${reason}`,
   sound: "Play a sound for new messages",
   testSound: "Play it",
   levels: "What you are notified of",

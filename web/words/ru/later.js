@@ -207,6 +207,11 @@ export const later = {
   notificationsAsk: "Браузер спросит разрешения.",
   notificationsBlocked: "Уведомления этого сайта запрещены в настройках браузера.",
   notificationsMissing: "Здесь браузер не показывает уведомлений. Нужно защищённое соединение (https), а на iPhone — чат на экране «Домой».",
+  notificationsClosed: "И когда чат закрыт",
+  notificationsClosedHint: "О личных сообщениях и упоминаниях, через службу уведомлений создателя браузера. Она получает их зашифрованными.",
+  notificationsClosedMissing: "Когда чат закрыт, этот браузер или этот чат уведомлять не умеет. На iPhone сначала добавьте чат на экран «Домой».",
+  /** @param {string} reason */
+  notificationsClosedFailed: (reason) => `Не получилось: ${reason}`,
   sound: "Звук при новом сообщении",
   testSound: "Послушать",
   levels: "О чём уведомлять",

@@ -19,8 +19,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::{
-    ROUTES, accounts, audit, bans, files, invites, members, password, reactions, reports, rooms, search,
-    server, sessions, setup, sign_in, sign_out, users,
+    ROUTES, accounts, audit, bans, files, invites, members, password, push, reactions, reports, rooms,
+    search, server, sessions, setup, sign_in, sign_out, users,
 };
 use crate::answer::{Done, Nothing};
 use crate::avatar::AvatarError;
@@ -117,6 +117,7 @@ fn schemas() -> Value {
     read.subschema_for::<reports::ReportChanges>();
     read.subschema_for::<server::ServerChanges>();
     read.subschema_for::<setup::SetupCode>();
+    read.subschema_for::<push::PushOrder>();
     let mut schemas = written.take_definitions(true);
     schemas.extend(read.take_definitions(true));
     let mut schemas = Value::Object(schemas);
@@ -189,6 +190,15 @@ fn published_as(error: &HttpError) -> (&'static str, &'static str) {
         | HttpError::TooManyInvites => ("AccountConflict", "It is refused now; the sentence says why."),
         HttpError::TooManyReports | HttpError::ReportsTooOften { .. } => {
             ("TooManyReports", "The user reports too often, or has too many open reports.")
+        }
+        HttpError::PushesTooOften { .. } => {
+            ("TooManySubscriptions", "The user subscribes too often: try again after `Retry-After` seconds.")
+        }
+        HttpError::NoSession => {
+            ("NoSession", "The token is of another issuer, or the request comes from a page of another site.")
+        }
+        HttpError::PushEndpoint | HttpError::PushKeys => {
+            ("BadSubscription", "The body is refused; the sentence says why.")
         }
         HttpError::Welcome
         | HttpError::InviteUses { .. }
@@ -297,6 +307,10 @@ fn errors() -> Vec<HttpError> {
         HttpError::TooManySocketOpens { retry_after_seconds: 1 },
         HttpError::UserNotFound,
         HttpError::SessionNotFound,
+        HttpError::PushesTooOften { retry_after_seconds: 1 },
+        HttpError::NoSession,
+        HttpError::PushEndpoint,
+        HttpError::PushKeys,
         HttpError::CredentialsRequired,
         UsernameError::TooLong { max: chat_core::USERNAME_MAX_CHARS }.into(),
         UsernameError::Hidden.into(),
@@ -442,6 +456,8 @@ fn responses() -> Value {
             ],
         ),
         ("Banned", vec![HttpError::ForeignOrigin]),
+        ("NoSession", vec![HttpError::ForeignOrigin]),
+        ("BadSubscription", vec![HttpError::InvalidJson]),
         (
             "BadOrder",
             bad_name()

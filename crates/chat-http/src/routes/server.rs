@@ -36,9 +36,10 @@ pub(super) async fn info(call: Call) -> Result<Response<Body>, HttpError> {
 }
 
 /// What this server can do beyond the first version of the protocol v2. `hello` has the same,
-/// but for the search and the administration, which are no matter of sockets.
+/// but for the search, the administration and notifications, which are no matter of sockets.
 pub(super) fn features(options: &HttpOptions) -> Vec<&'static str> {
-    options.shards.hub.features().chain(["search", "administration"]).collect()
+    let more = ["search", "administration"].into_iter().chain(options.push.enabled.then_some("push"));
+    options.shards.hub.features().chain(more).collect()
 }
 
 #[derive(Serialize)]

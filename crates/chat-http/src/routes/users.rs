@@ -15,7 +15,7 @@ use crate::answer::{self, Body};
 use crate::app::App;
 use crate::error::HttpError;
 use crate::signed_in::SignedIn;
-use crate::{cookie, percent};
+use crate::{cookie, percent, push};
 
 /// The user who asks. A user of another issuer needs no account.
 pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
@@ -24,6 +24,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
     me.note_seen(&app);
     let account = app.parts.users.find_user(&me.user).await?;
     let is_administrator = administrator::is_administrator(&app, &me).await?;
+    let push_key = if app.options.push.enabled { Some(push::public_key(&app).await?) } else { None };
     let mut response = answer::json(
         StatusCode::OK,
         &Me {
@@ -31,6 +32,7 @@ pub(super) async fn me(call: Call) -> Result<Response<Body>, HttpError> {
             avatar: account.and_then(|user| user.avatar).unwrap_or_default(),
             role: if is_administrator { UserRole::Administrator } else { UserRole::Member },
             features: server::features(&app.options),
+            push_key,
         },
     );
     if let Some(token) = renew(&app, &me).await? {
@@ -141,6 +143,10 @@ pub(super) struct Me<'a> {
     role: UserRole,
     /// What this server can do beyond the first version of the protocol v2, as in `hello`.
     features: Vec<&'static str>,
+    /// The public key of this server for subscriptions to notifications (VAPID), base64url;
+    /// absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push_key: Option<String>,
 }
 
 /// What a user may do on this server.

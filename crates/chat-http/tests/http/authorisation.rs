@@ -161,6 +161,8 @@ async fn every_other_route() {
         ("GET", "/api/users", Value::Null, "401 200 200 200 200 200"),
         ("GET", "/api/users/member", Value::Null, "401 200 200 200 200 200"),
         ("GET", "/api/sessions", Value::Null, "401 200 200 200 200 200"),
+        ("PUT", "/api/push", json!({}), "401 400 400 400 400 400"),
+        ("DELETE", "/api/push", Value::Null, "401 200 200 200 200 200"),
         ("DELETE", "/api/sessions/x", Value::Null, "401 404 404 404 404 404"),
         ("GET", "/api/rooms/~AAAAAAAAAAAAAAAAAAAAAA", Value::Null, "401 403 403 403 403 403"),
         ("GET", "/api/rooms/never-opened", Value::Null, "401 404 404 404 404 404"),

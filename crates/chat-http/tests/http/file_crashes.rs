@@ -41,6 +41,7 @@ async fn server_that_crashes() {
         rooms: stores.rooms,
         search: stores.search,
         administration: stores.administration,
+        push: stores.push,
         files: stores.files,
         passwords: Passwords::start(PasswordsOptions {
             cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },

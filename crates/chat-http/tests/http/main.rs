@@ -22,6 +22,7 @@ mod own_account;
 mod pages;
 mod pictures;
 mod published;
+mod push;
 mod reactions;
 mod registration;
 mod registration_form;

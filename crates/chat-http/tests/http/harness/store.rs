@@ -10,11 +10,12 @@ use chat_core::{
     WantedChange,
 };
 use chat_store::{
-    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, EventLog, FileRepository,
-    Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, ListedRoom, LogPosition, MemoryStore,
-    MessageReactions, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, PasswordChange,
-    ProfileField, Report, ReportState, ReportsOf, RoleChange, RoomRepository, SearchIndex, SearchPage,
-    SearchQuery, ServerProfile, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository,
+    AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DuePush, EventLog,
+    FileRepository, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, ListedRoom, LogPosition,
+    MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewPushSubscription,
+    NewReport, NewUser, PasswordChange, ProfileField, PushRepository, PushResult, Report, ReportState,
+    ReportsOf, RoleChange, RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session,
+    SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
 use tokio::sync::Notify;
 
@@ -507,6 +508,50 @@ impl FileRepository for Store {
 
     fn files_usage(&self) -> StoreFuture<'_, FilesUsage> {
         self.ask(self.memory.files_usage())
+    }
+}
+
+impl PushRepository for Store {
+    fn push_key<'a>(&'a self, new: &'a str) -> StoreFuture<'a, String> {
+        self.write(self.memory.push_key(new))
+    }
+
+    fn subscribe_push<'a>(
+        &'a self,
+        new: &'a NewPushSubscription,
+        max: usize,
+        now_ms: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.write(self.memory.subscribe_push(new, max, now_ms))
+    }
+
+    fn unsubscribe_push<'a>(&'a self, session: &'a SessionId) -> StoreFuture<'a, bool> {
+        self.write(self.memory.unsubscribe_push(session))
+    }
+
+    fn sweep_push_subscriptions(&self, now_ms: u64) -> StoreFuture<'_, u64> {
+        self.memory.sweep_push_subscriptions(now_ms)
+    }
+
+    fn topics_to_push(
+        &self,
+        since_ms: u64,
+        after: u64,
+        max: usize,
+    ) -> StoreFuture<'_, (Vec<Topic>, Option<u64>)> {
+        self.memory.topics_to_push(since_ms, after, max)
+    }
+
+    fn queue_pushes<'a>(&'a self, topics: &'a [Topic], since_ms: u64, due_ms: u64) -> StoreFuture<'a, u64> {
+        self.memory.queue_pushes(topics, since_ms, due_ms)
+    }
+
+    fn claim_pushes(&self, now_ms: u64, until_ms: u64, max: usize) -> StoreFuture<'_, Vec<DuePush>> {
+        self.memory.claim_pushes(now_ms, until_ms, max)
+    }
+
+    fn finish_push<'a>(&'a self, push: &'a DuePush, result: PushResult) -> StoreFuture<'a, ()> {
+        self.memory.finish_push(push, result)
     }
 }
 
