@@ -11,7 +11,7 @@ pub use self::account::{Me, ServerInfo, server_info};
 pub use self::download::Download;
 pub use self::files::NewFile;
 pub use self::search::{Found, SearchPage, SearchQuery};
-use crate::ServerUrl;
+use crate::{ServerUrl, Unreachable};
 
 /// The calls of a user over HTTP: each takes a connection of its own.
 ///
@@ -89,8 +89,11 @@ pub enum ApiError {
     /// The answer is not that of a server of the chat, or of a later version.
     #[error("the answer of the server is not understood")]
     BadAnswer,
-    /// The server was not reached, a connection broke off, nothing was transferred for a
-    /// minute, or the source of an upload failed.
+    /// The server was not reached.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// A connection broke off, nothing was transferred for a minute, or the source of an upload
+    /// failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::task::{Command, Task};
 use crate::{
     Account, Api, Event, HistoryPage, Level, Mark, NewChange, NewMessage, Options, PageFrom, Refused, Seen,
-    ServerUrl, ServerUrlError, Snapshot, Target, Topic, Unsent,
+    ServerUrl, ServerUrlError, Snapshot, Target, Topic, Unreachable, Unsent,
 };
 
 /// A handle to a client that connects, and connects again after each loss.
@@ -59,6 +59,9 @@ pub struct ClientOptions {
     pub events_max_while_waiting: usize,
     /// Bytes that a message of the server may have; a bigger one ends the connection.
     pub message_max_bytes: usize,
+    /// For how long [`Client::connect`] tries to reach a server: at the first failure behind
+    /// that, it returns the error. Afterwards a client tries for as long as it exists.
+    pub connect_patience: Duration,
     /// For how long [`Client::close`] waits for answers.
     pub close_grace: Duration,
 }
@@ -99,6 +102,7 @@ impl ClientOptions {
             events_max: 256,
             events_max_while_waiting: 20_000,
             message_max_bytes: 1024 * 1024,
+            connect_patience: Duration::from_secs(30),
             close_grace: Duration::from_secs(10),
         }
     }
@@ -129,18 +133,39 @@ pub enum ConnectError {
     /// The address cannot be used.
     #[error(transparent)]
     Url(#[from] ServerUrlError),
+    /// The server was not reached for [`ClientOptions::connect_patience`], or its certificate
+    /// is not accepted.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The server was busy, failed or broke off for [`ClientOptions::connect_patience`].
+    #[error("the server cannot be used at this moment{}", status.map_or(String::new(), |status| format!(" ({status})")))]
+    Unavailable {
+        /// The HTTP status, if it answered.
+        status: Option<u16>,
+    },
     /// The server refused the password or the token (1008 or 4001).
-    #[error("not signed in ({code})")]
+    #[error("not signed in: the server does not accept the name and password, or the token ({code})")]
     SignedOut {
         /// 1008 or 4001.
         code: u16,
     },
-    /// The server does not offer this protocol.
-    #[error("the server answered {status} instead of opening a socket")]
+    /// The server does not offer this protocol: it is none of the chat, or has the chat at
+    /// another path.
+    #[error("this is not the address of a chat: the server answered {status} instead of opening a socket{}", advice(*status))]
     UnsupportedServer {
         /// The HTTP status.
         status: u16,
     },
+}
+
+/// What often is the reason for a status.
+fn advice(status: u16) -> &'static str {
+    match status {
+        301 | 302 | 303 | 307 | 308 => " (it leads elsewhere: give the address that a browser shows)",
+        // What servers with TLS answer to HTTP.
+        400 => " (perhaps it has to begin with https://)",
+        _ => "",
+    }
 }
 
 /// Why a message or a change has no receipt.
@@ -193,14 +218,26 @@ pub enum RequestError {
 }
 
 impl Client {
-    /// Connects; returns when the server has sent `hello`. An unreachable server is
-    /// tried again for as long as this call is awaited.
+    /// Connects; returns when the server has sent `hello`. An unreachable server is tried again
+    /// for [`ClientOptions::connect_patience`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`], whose sentences are for people.
+    pub async fn connect(server: &str, options: ClientOptions) -> Result<(Self, Events), ConnectError> {
+        Self::connect_to(ServerUrl::parse(server)?, options).await
+    }
+
+    /// [`connect`](Self::connect) to an address that may trust authorities of its own
+    /// ([`ServerUrl::trusting`]).
     ///
     /// # Errors
     ///
     /// See [`ConnectError`].
-    pub async fn connect(server: &str, options: ClientOptions) -> Result<(Self, Events), ConnectError> {
-        let server = ServerUrl::parse(server)?;
+    pub async fn connect_to(
+        server: ServerUrl,
+        options: ClientOptions,
+    ) -> Result<(Self, Events), ConnectError> {
         let (commands, commands_in) = mpsc::channel(COMMANDS_MAX);
         let (events, events_out) = mpsc::channel(options.events_max.max(1));
         let seen = options.snapshot.seen.clone();
@@ -395,6 +432,12 @@ impl Client {
     /// [`ApiError::Refused`]: crate::ApiError::Refused
     pub async fn api(&self) -> Option<Api> {
         self.call(|call| Command::Api { call }).await.flatten()
+    }
+
+    /// Why the last attempt to connect did not reach the server, to be shown while the client is
+    /// offline. `None` if the server was reached.
+    pub async fn unreachable(&self) -> Option<Unreachable> {
+        self.call(|call| Command::Unreachable { call }).await.flatten()
     }
 
     /// Connects again with other credentials, after [`Event::SignedOut`].

@@ -31,9 +31,12 @@
 //! | [`sign_in()`] | a token for a name and a password |
 //! | [`Api`], [`AttachedFile`] | files and their bytes, search, the user's password and picture |
 //! | [`server_info()`] | the title and the rules of a server |
+//! | [`ServerUrl`], [`Unreachable`] | the address of a server, the authorities that are trusted; why it was not reached, for people |
 //!
 //! The feature `socket` (on by default) has what needs tokio: [`Client`], its options
-//! and errors, [`Api`], [`ServerUrl`] and [`sign_in()`].
+//! and errors, [`Api`], [`ServerUrl`] and [`sign_in()`]. The feature `tls` (on by default) has
+//! addresses with `https://` and `wss://`, by rustls with aws-lc-rs and the certificates that the
+//! system trusts.
 //!
 //! Files are uploaded first, and then sent with a message. This program sends a file to a
 //! room, and downloads what others send there:
@@ -76,8 +79,8 @@
 //! # What this crate is not
 //!
 //! A session has no clock, randomness, socket or task: time and a seed come in as
-//! arguments, so that a run can be repeated exactly. There is no TLS: give the
-//! address behind the proxy, or use your own socket with a [`Session`].
+//! arguments, so that a run can be repeated exactly. Proxies of the client's side (`HTTPS_PROXY`)
+//! are not used: use your own socket with a [`Session`].
 
 mod account;
 #[cfg(feature = "socket")]
@@ -96,7 +99,13 @@ mod server_url;
 mod session;
 #[cfg(feature = "socket")]
 mod sign_in;
+#[cfg(feature = "socket")]
+mod stream;
 mod timeline;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "socket")]
+mod unreachable;
 
 pub use account::{Access, Account, COUNT_MAX, Conversation, Counts, Level, Membership, Role};
 #[cfg(feature = "socket")]
@@ -119,3 +128,5 @@ pub use session::{Mark, Options, Output, PAGE_NUMBERS_MAX, PageFrom, Refused, Se
 #[cfg(feature = "socket")]
 pub use sign_in::{SignInError, sign_in};
 pub use timeline::{KEPT_CHANGES_MAX, MESSAGES_MAX, Shown, Timeline};
+#[cfg(feature = "socket")]
+pub use unreachable::{CertificateProblem, Unreachable};

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::ServerUrl;
+use crate::{ServerUrl, Unreachable};
 
 /// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,11 @@ pub enum SignInError {
         /// The HTTP status.
         status: u16,
     },
-    /// The server was not reached, or its answer was cut off.
-    #[error("the server was not reached")]
+    /// The server was not reached.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The connection broke off, or the server did not answer within 20 seconds.
+    #[error("the server did not answer the sign-in")]
     Io(#[from] std::io::Error),
 }
 
@@ -39,6 +42,9 @@ pub enum SignInError {
 pub async fn sign_in(server: &ServerUrl, username: &str, password: &str) -> Result<String, SignInError> {
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, ask(server, username, password));
     let answer = answer.await.map_err(std::io::Error::from)??;
+    if !answer.is_empty() && !answer.starts_with(b"HTTP/1.") {
+        return Err(Unreachable::NotHttp { server: server.authority.clone() }.into());
+    }
     let cut_off = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(cut_off)?;
     let head = String::from_utf8_lossy(&answer[..end]);
@@ -64,7 +70,7 @@ pub async fn sign_in(server: &ServerUrl, username: &str, password: &str) -> Resu
     }
 }
 
-async fn ask(server: &ServerUrl, username: &str, password: &str) -> std::io::Result<Vec<u8>> {
+async fn ask(server: &ServerUrl, username: &str, password: &str) -> Result<Vec<u8>, SignInError> {
     let body = json!({ "username": username, "password": password }).to_string();
     let (path, host, length) = (server.path("/api/login"), &server.authority, body.len());
     let request = format!(
@@ -74,7 +80,11 @@ async fn ask(server: &ServerUrl, username: &str, password: &str) -> std::io::Res
     let mut stream = server.open().await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await?;
+    match stream.take(ANSWER_MAX_BYTES).read_to_end(&mut answer).await {
+        // A proxy may end TLS without a word; the answer has its length.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
+        read => drop(read?),
+    }
     Ok(answer)
 }
 

@@ -271,7 +271,7 @@ async fn errors_say_whether_another_attempt_helps() {
     let (changed, _) = tokio::join!(api.change_password("a", "b"), server.answer(25, "200 OK", "{}"));
     changed.unwrap();
     let nobody = Api::new(ServerUrl::parse("http://127.0.0.1:1").unwrap(), "token");
-    assert!(matches!(nobody.me().await, Err(ApiError::Io(_))));
+    assert!(matches!(nobody.me().await, Err(ApiError::Unreachable(_))));
 }
 
 #[tokio::test]

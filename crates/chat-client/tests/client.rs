@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chat_client::{
     Client, ClientOptions, ConnectError, Credentials, Event, Events, Level, NewChange, NewMessage, PageFrom,
-    Refused, RequestError, SendError, ServerUrl, SignInError, Target, Timeline, Topic, sign_in,
+    Refused, RequestError, SendError, ServerUrl, SignInError, Target, Timeline, Topic, Unreachable, sign_in,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -355,8 +355,19 @@ async fn closing_waits_for_answers_and_returns_unsent_messages() {
 #[tokio::test]
 async fn a_bad_token_and_an_unsupported_server_are_reported_at_once() {
     for (answer, expected) in [
-        ("401 Unauthorized", "not signed in (1008)"),
-        ("404 Not Found", "the server answered 404 instead of opening a socket"),
+        (
+            "401 Unauthorized",
+            "not signed in: the server does not accept the name and password, or the token (1008)",
+        ),
+        (
+            "404 Not Found",
+            "this is not the address of a chat: the server answered 404 instead of opening a socket",
+        ),
+        (
+            "308 Permanent Redirect",
+            "this is not the address of a chat: the server answered 308 instead of opening a socket \
+             (it leads elsewhere: give the address that a browser shows)",
+        ),
     ] {
         let server = Server::start().await;
         let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
@@ -365,8 +376,54 @@ async fn a_bad_token_and_an_unsupported_server_are_reported_at_once() {
         let error = connected.unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
-    let error = Client::connect("https://example.org", options()).await.unwrap_err();
+    let error = Client::connect("ftp://example.org", options()).await.unwrap_err();
     assert!(matches!(error, ConnectError::Url(_)));
+}
+
+/// The sentence for people of a client that waits for nothing.
+async fn sentence(url: &str, credentials: Credentials) -> String {
+    let mut options = options();
+    options.connect_patience = Duration::ZERO;
+    options.credentials = credentials;
+    Client::connect(url, options).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn people_read_why_a_server_is_not_reached() {
+    let token = || Credentials::Token("token".to_owned());
+    let password = || Credentials::Password { username: "alice".to_owned(), password: "secret".to_owned() };
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for credentials in [token(), password()] {
+        let refused = sentence(&format!("http://{closed}"), credentials).await;
+        assert_eq!(
+            refused,
+            format!("{closed} refuses connections: check the port, and whether the server runs")
+        );
+    }
+    let unknown = sentence("http://chat.invalid", token()).await;
+    assert_eq!(unknown, "the name chat.invalid was not found: check the address and the network");
+    for credentials in [token(), password()] {
+        let server = Server::start().await;
+        let url = server.url();
+        let (other, _) =
+            tokio::join!(sentence(&url, credentials), server.answer("SSH-2.0-OpenSSH_9.2\r\n\r\n"));
+        assert_eq!(other, format!("{} does not speak HTTP: check the port", &url["http://".len()..]));
+    }
+    let server = Server::start().await;
+    let url = server.url();
+    let busy = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    let (busy, _) = tokio::join!(sentence(&url, token()), server.answer(busy));
+    assert_eq!(busy, "the server cannot be used at this moment (503)");
+}
+
+#[tokio::test]
+async fn a_client_that_is_offline_knows_why() {
+    let (server, client, mut events, socket) = in_room(options()).await;
+    assert!(client.unreachable().await.is_none());
+    drop((server, socket));
+    while !matches!(client.unreachable().await, Some(Unreachable::ConnectionRefused { .. })) {
+        events.next().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -18,8 +18,13 @@ pub(crate) struct Process {
 impl Process {
     /// The server's binary with an empty environment, on a free port.
     pub(crate) fn command(data: &Path) -> Command {
+        Self::command_at("127.0.0.1:0", data)
+    }
+
+    /// Likewise, on this address.
+    pub(crate) fn command_at(listen: &str, data: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
-        command.env_clear().args(["--listen", "127.0.0.1:0", "--shards", "1"]);
+        command.env_clear().args(["--listen", listen, "--shards", "1"]);
         command.arg("--data-dir").arg(data).arg("--uploads-dir").arg(data.join("uploads"));
         command
     }

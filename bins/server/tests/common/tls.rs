@@ -35,8 +35,13 @@ impl Authority {
     /// Writes a certificate for `localhost`, with its chain, and its key.
     pub(crate) fn issue(&self, certificate: &Path, key: &Path) {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        self.issue_as(CertificateParams::new(names).unwrap(), certificate, key);
+    }
+
+    /// Likewise, with what the certificate has to say.
+    pub(crate) fn issue_as(&self, params: CertificateParams, certificate: &Path, key: &Path) {
         let pair = KeyPair::generate().unwrap();
-        let issued = CertificateParams::new(names).unwrap().signed_by(&pair, &self.0).unwrap();
+        let issued = params.signed_by(&pair, &self.0).unwrap();
         std::fs::write(certificate, issued.pem() + &self.pem()).unwrap();
         std::fs::write(key, pair.serialize_pem()).unwrap();
     }

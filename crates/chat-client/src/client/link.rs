@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Credentials;
-use crate::{ServerUrl, SignInError, sign_in};
+use crate::stream::Stream;
+use crate::{ServerUrl, SignInError, Unreachable, sign_in};
 
 /// The connection of a client.
 pub(super) enum Link {
@@ -27,15 +28,17 @@ pub(super) enum Link {
 
 /// An open socket.
 pub(super) struct Opened {
-    pub(super) socket: Box<WebSocketStream<TcpStream>>,
+    pub(super) socket: Box<WebSocketStream<Stream>>,
     /// The token, if a sign-in got it for this socket.
     pub(super) new_token: Option<String>,
 }
 
 /// Why a socket could not be opened.
 pub(super) enum OpenError {
-    /// The server is not reachable, or busy: try again later.
-    Later,
+    /// The server was not reached: try again later.
+    Unreachable(Unreachable),
+    /// The server is busy, fails, or broke off: try again later.
+    Later { status: Option<u16> },
     /// The server refused the name and password.
     SignedOut,
     /// The server refused the token.
@@ -53,8 +56,8 @@ pub(super) enum LinkEvent {
 
 /// A WebSocket, and the messages that wait to be written.
 pub(super) struct Socket {
-    sink: SplitSink<WebSocketStream<TcpStream>, Message>,
-    stream: SplitStream<WebSocketStream<TcpStream>>,
+    sink: SplitSink<WebSocketStream<Stream>, Message>,
+    stream: SplitStream<WebSocketStream<Stream>>,
     /// What the sink has not accepted yet; bounded by what a session has in flight.
     queue: VecDeque<Message>,
     is_unflushed: bool,
@@ -78,15 +81,15 @@ impl Link {
                     (sign_in(&server, &username, &password).await?, true)
                 }
             };
-            let url = format!("ws://{}{}", server.authority, server.path("/ws"));
-            let mut request =
-                url.into_client_request().map_err(|_| OpenError::UnsupportedServer { status: 0 })?;
+            let request = server.socket_url("/ws").into_client_request();
+            let mut request = request.map_err(|_| OpenError::UnsupportedServer { status: 0 })?;
             let bearer = HeaderValue::try_from(format!("Bearer {token}"));
             let headers = request.headers_mut();
             headers.insert("Authorization", bearer.map_err(|_| OpenError::SignedOut)?);
             headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("chat.v2"));
-            let stream = server.open().await.map_err(|_| OpenError::Later)?;
-            let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
+            let stream = server.open().await.map_err(OpenError::Unreachable)?;
+            let opened = client_async_with_config(request, stream, Some(config)).await;
+            let (socket, _) = opened.map_err(|error| OpenError::of_handshake(&server, error))?;
             Ok(Opened { socket: Box::new(socket), new_token: is_new.then_some(token) })
         }))
     }
@@ -127,7 +130,7 @@ impl Link {
 }
 
 impl Socket {
-    pub(super) fn new(socket: WebSocketStream<TcpStream>) -> Self {
+    pub(super) fn new(socket: WebSocketStream<Stream>) -> Self {
         let (sink, stream) = socket.split();
         Self { sink, stream, queue: VecDeque::new(), is_unflushed: false }
     }
@@ -179,20 +182,33 @@ impl From<SignInError> for OpenError {
         match error {
             SignInError::Refused { status: 401, .. } => Self::SignedOut,
             SignInError::Refused { status, .. } => Self::UnsupportedServer { status },
-            SignInError::Unavailable { .. } | SignInError::Io(_) => Self::Later,
+            SignInError::Unavailable { status } => Self::Later { status: Some(status) },
+            SignInError::Unreachable(unreachable) => Self::Unreachable(unreachable),
+            SignInError::Io(_) => Self::Later { status: None },
         }
     }
 }
 
-impl From<Error> for OpenError {
-    fn from(error: Error) -> Self {
+impl OpenError {
+    fn of_handshake(server: &ServerUrl, error: Error) -> Self {
         match error {
             Error::Http(answer) => match answer.status().as_u16() {
                 401 | 403 => Self::BadToken,
-                408 | 429 | 500.. => Self::Later,
+                status @ (408 | 429 | 500..) => Self::Later { status: Some(status) },
                 status => Self::UnsupportedServer { status },
             },
-            _ => Self::Later,
+            Error::Io(error) => Self::Unreachable(server.broken(error)),
+            // Not a proxy that broke off, but a server of something else.
+            Error::HttpFormat(_) | Error::Protocol(ProtocolError::HttparseError(_)) => {
+                Self::Unreachable(Unreachable::NotHttp { server: server.authority.clone() })
+            }
+            Error::Protocol(
+                ProtocolError::MissingUpgradeWebSocketHeader
+                | ProtocolError::MissingConnectionUpgradeHeader
+                | ProtocolError::SecWebSocketAcceptKeyMismatch
+                | ProtocolError::SecWebSocketSubProtocolError(_),
+            ) => Self::UnsupportedServer { status: 101 },
+            _ => Self::Later { status: None },
         }
     }
 }

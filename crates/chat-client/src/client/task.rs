@@ -15,7 +15,7 @@ use super::link::{Link, LinkEvent, OpenError, Opened, Socket};
 use super::{ClientOptions, ConnectError, Credentials, Receipt, RequestError, SendError};
 use crate::{
     Api, Event, HistoryPage, Level, Mark, NewChange, NewMessage, Output, PageFrom, ServerUrl, Session, Topic,
-    Unsent,
+    Unreachable, Unsent,
 };
 
 /// A call of a handle.
@@ -63,6 +63,9 @@ pub(super) enum Command {
     Api {
         call: oneshot::Sender<Option<Api>>,
     },
+    Unreachable {
+        call: oneshot::Sender<Option<Unreachable>>,
+    },
     SignIn {
         credentials: Credentials,
     },
@@ -86,6 +89,10 @@ pub(super) struct Task {
     calls: Calls,
     /// The call of `Client::connect`, until the first `hello`.
     connected: Option<oneshot::Sender<Result<(), ConnectError>>>,
+    /// When the task began.
+    started: Instant,
+    /// Why the last attempt did not reach the server.
+    unreachable: Option<Unreachable>,
     closing: Option<Closing>,
 }
 
@@ -118,6 +125,8 @@ impl Task {
             backlog: VecDeque::new(),
             calls: Calls::default(),
             connected: Some(connected),
+            started: Instant::now(),
+            unreachable: None,
             closing: None,
         }
     }
@@ -205,6 +214,11 @@ impl Task {
         }
     }
 
+    /// Whether `Client::connect` is to return although the next attempt could succeed.
+    fn is_out_of_patience(&self) -> bool {
+        self.started.elapsed() >= self.options.connect_patience
+    }
+
     /// Whether the socket is read: not while too many events wait.
     fn may_read(&self) -> bool {
         let max = if self.calls.is_empty() && self.closing.is_none() {
@@ -265,6 +279,7 @@ impl Task {
                 let server = &self.server;
                 reply(call, self.token.as_ref().map(|token| Api::new(server.clone(), token)));
             }
+            Command::Unreachable { call } => reply(call, self.unreachable.clone()),
             Command::SignIn { credentials } => {
                 if let Credentials::Token(token) = &credentials {
                     self.token = Some(token.clone());
@@ -286,6 +301,7 @@ impl Task {
         let now_ms = self.clock.now_ms();
         match event {
             LinkEvent::Opened(Ok(Opened { socket, new_token })) => {
+                self.unreachable = None;
                 if new_token.is_some() {
                     self.token = new_token;
                 }
@@ -294,8 +310,22 @@ impl Task {
             }
             LinkEvent::Opened(Err(error)) => {
                 self.link = Link::None;
+                self.unreachable = None;
                 match error {
-                    OpenError::Later => self.session.closed(now_ms, None),
+                    OpenError::Unreachable(unreachable) => {
+                        let is_certificate = matches!(unreachable, Unreachable::Certificate { .. });
+                        if is_certificate || self.is_out_of_patience() {
+                            self.answer_connect(Err(unreachable.clone().into()));
+                        }
+                        self.unreachable = Some(unreachable);
+                        self.session.closed(now_ms, None);
+                    }
+                    OpenError::Later { status } => {
+                        if self.is_out_of_patience() {
+                            self.answer_connect(Err(ConnectError::Unavailable { status }));
+                        }
+                        self.session.closed(now_ms, None);
+                    }
                     OpenError::SignedOut => self.session.closed(now_ms, Some(TOKEN_INVALID)),
                     OpenError::BadToken => self.lost(Some(TOKEN_INVALID)),
                     OpenError::UnsupportedServer { status } => {
