@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use crate::address::{Address, Stream};
+
 /// A socket in a room.
 pub(crate) struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     /// The room; `None` with protocol v1.
     v2: Option<String>,
 }
@@ -50,20 +50,19 @@ pub(crate) struct Counts {
 impl Client {
     /// Opens a socket and joins the room.
     pub(crate) async fn connect(
-        server: SocketAddr,
+        server: &Address,
         room: &str,
         cookie: &str,
         protocol: Protocol,
     ) -> Result<Self, Box<dyn Error>> {
         let in_address = room.replace(' ', "%20");
-        let mut request = format!("ws://{server}/ws?room={in_address}").into_client_request()?;
+        let mut request = format!("ws://{}/ws?room={in_address}", server.socket).into_client_request()?;
         request.headers_mut().insert("Cookie", cookie.parse()?);
         let v2 = (protocol == Protocol::V2).then(|| room.to_owned());
         if v2.is_some() {
             request.headers_mut().insert("Sec-WebSocket-Protocol", "chat.v2".parse()?);
         }
-        let stream = TcpStream::connect(server).await?;
-        stream.set_nodelay(true)?;
+        let stream = server.open().await?;
         let small = WebSocketConfig::default().read_buffer_size(4096);
         let (mut socket, _) = client_async_with_config(request, stream, Some(small)).await?;
         if v2.is_some() {

@@ -6,11 +6,13 @@
 //! cargo build --release && cargo run --release -p load -- crowd
 //! ```
 
+mod address;
 mod client;
 mod logins;
 mod removal;
 mod room_list;
 mod server;
+mod tls_cost;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ use crate::logins::Logins;
 use crate::removal::Removal;
 use crate::room_list::RoomListing;
 use crate::server::Server;
+use crate::tls_cost::TlsCost;
 
 /// Measures the chat server on this machine's loopback.
 #[derive(Parser)]
@@ -38,6 +41,9 @@ struct Cli {
     /// The protocol of the clients.
     #[arg(long, value_enum, default_value = "v1", global = true)]
     protocol: Protocol,
+    /// Connections with TLS.
+    #[arg(long, global = true)]
+    tls: bool,
     #[command(subcommand)]
     load: Load,
 }
@@ -89,6 +95,9 @@ enum Load {
     /// Many callers list the rooms of a server that has many: measures processor time of a
     /// listing, and the times of the answers.
     RoomList(RoomListing),
+    /// One room without TLS and with it, in turn: measures what TLS adds to the processor time of a
+    /// delivery.
+    TlsCost(TlsCost),
 }
 
 fn main() -> ExitCode {
@@ -108,7 +117,10 @@ fn main() -> ExitCode {
 /// Runs a load. Returns whether nothing was lost.
 async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
     server::raise_descriptors()?;
-    let server = Server::start(&cli.store, cli.shards).await?;
+    if let Load::TlsCost(options) = &cli.load {
+        return tls_cost::tls_cost(&cli.store, cli.shards, cli.protocol, options).await;
+    }
+    let server = Server::start(&cli.store, cli.shards, cli.tls).await?;
     match cli.load {
         Load::Crowd { clients, rate, seconds } => crowd(&server, cli.protocol, clients, rate, seconds).await,
         Load::Idle { clients, seconds } => idle(&server, cli.protocol, clients, seconds).await,
@@ -118,6 +130,8 @@ async fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
         Load::Logins(options) => logins::logins(Arc::new(server), cli.protocol, &options).await,
         Load::Removal(options) => removal::removal(&server, &options).await,
         Load::RoomList(options) => room_list::room_list(&server, &options).await,
+        // It starts servers of its own, above.
+        Load::TlsCost(_) => Ok(true),
     }
 }
 
@@ -157,7 +171,7 @@ async fn talk(
     let mut sockets = Vec::with_capacity(clients);
     for number in 0..clients {
         sockets.push(
-            Client::connect(server.address, "crowd", &cookies[number % cookies.len()], protocol).await?,
+            Client::connect(&server.address, "crowd", &cookies[number % cookies.len()], protocol).await?,
         );
     }
     // Until the join notices are delivered.
@@ -188,7 +202,7 @@ async fn idle(
     let mut sockets = Vec::with_capacity(clients);
     for number in 0..clients {
         let room = format!("room {}", number % clients.div_ceil(100));
-        sockets.push(Client::connect(server.address, &room, &cookies[number % USERS], protocol).await?);
+        sockets.push(Client::connect(&server.address, &room, &cookies[number % USERS], protocol).await?);
     }
     let connecting = started.elapsed();
     let tasks: Vec<_> = sockets
@@ -223,7 +237,7 @@ async fn flood(
     for room in 0..rooms {
         for number in 0..clients {
             let cookie = &cookies[(room + number) % USERS];
-            let client = Client::connect(server.address, &format!("room {room}"), cookie, protocol).await?;
+            let client = Client::connect(&server.address, &format!("room {room}"), cookie, protocol).await?;
             sockets.push((number == 0, client));
         }
     }

@@ -41,7 +41,7 @@ pub(crate) async fn removal(server: &Server, options: &Removal) -> Result<bool, 
     let mut sockets = Vec::with_capacity(clients);
     for number in 0..clients {
         let cookie = &cookies[number % (USERS - 1)];
-        sockets.push(Client::connect(server.address, room, cookie, Protocol::V2).await?);
+        sockets.push(Client::connect(&server.address, room, cookie, Protocol::V2).await?);
     }
     let started = Instant::now();
     let mut talking = tokio::task::JoinSet::new();
@@ -58,7 +58,7 @@ pub(crate) async fn removal(server: &Server, options: &Removal) -> Result<bool, 
         let mut own_sockets = Vec::with_capacity(own);
         for _ in 0..own {
             let cookie = &cookies[removed];
-            own_sockets.push(Client::connect(server.address, room, cookie, Protocol::V2).await?);
+            own_sockets.push(Client::connect(&server.address, room, cookie, Protocol::V2).await?);
         }
         let leaving: Vec<_> =
             own_sockets.into_iter().map(|client| tokio::spawn(client.until_left())).collect();

@@ -38,16 +38,16 @@ pub(crate) async fn room_list(server: &Server, options: &RoomListing) -> Result<
     println!("{} rooms, {} callers for {} s", options.rooms, options.callers, options.seconds);
     expect_ok(server.call("GET", &path, &headers, "").await?)?;
     let (started, cpu) = (Instant::now(), server.cpu()?);
-    let address = server.address;
+    let address = &server.address;
     let until = started + Duration::from_secs(options.seconds);
     let mut callers = JoinSet::new();
     for _ in 0..options.callers {
-        let (path, headers) = (Arc::clone(&path), headers.clone());
+        let (address, path, headers) = (address.clone(), Arc::clone(&path), headers.clone());
         callers.spawn(async move {
             let mut times_us = Vec::new();
             while Instant::now() < until {
                 let asked = Instant::now();
-                let answer = crate::server::call(address, "GET", &path, &headers, "").await;
+                let answer = crate::server::call(&address, "GET", &path, &headers, "").await;
                 let is_good = answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
                 if !is_good {
                     return None;
@@ -87,11 +87,11 @@ pub(crate) async fn room_list(server: &Server, options: &RoomListing) -> Result<
 async fn create(server: &Server, headers: &str, rooms: usize) -> Result<(), Box<dyn Error>> {
     let mut tasks = JoinSet::new();
     for task in 0..CREATING {
-        let (address, headers) = (server.address, headers.to_owned());
+        let (address, headers) = (server.address.clone(), headers.to_owned());
         tasks.spawn(async move {
             for room in (task..rooms).step_by(CREATING) {
                 let new = format!("{{\"title\":\"Комната {room}\",\"name\":\"room-{room}\"}}");
-                let answer = crate::server::call(address, "POST", "/api/rooms", &headers, &new).await;
+                let answer = crate::server::call(&address, "POST", "/api/rooms", &headers, &new).await;
                 if !answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 201")) {
                     return false;
                 }

@@ -2,26 +2,27 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use crate::address::{Address, certify};
 
 /// A server process, which ends when this value is dropped.
 pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     process: Child,
     _folder: TempDir,
 }
 
 impl Server {
-    /// Starts the server binary in this program's folder.
-    pub(crate) async fn start(store: &str, shards: usize) -> Result<Self, Box<dyn Error>> {
+    /// Starts the server binary in this program's folder, with a certificate of its own if it is to
+    /// have TLS.
+    pub(crate) async fn start(store: &str, shards: usize, with_tls: bool) -> Result<Self, Box<dyn Error>> {
         let binary = std::env::current_exe()?.with_file_name("server");
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(&binary);
@@ -41,6 +42,12 @@ impl Server {
             .arg(folder.path().join("uploads"))
             .stdout(Stdio::piped())
             .kill_on_drop(true);
+        let mut tls = None;
+        if with_tls {
+            let [certificate, key] = ["chat.pem", "chat.key"].map(|name| folder.path().join(name));
+            tls = Some(certify(&certificate, &key)?);
+            command.arg("--tls-certificate").arg(certificate).arg("--tls-key").arg(key);
+        }
         match store {
             "sqlite" => {}
             "memory" => drop(command.args(["--database-url", "memory:"])),
@@ -52,7 +59,7 @@ impl Server {
         let output = process.stdout.take().ok_or("no standard output")?;
         let line = BufReader::new(output).lines().next_line().await?.ok_or("the server did not start")?;
         let port: u16 = line.rsplit(':').next().unwrap_or_default().parse()?;
-        Ok(Self { address: ([127, 0, 0, 1], port).into(), process, _folder: folder })
+        Ok(Self { address: Address { socket: ([127, 0, 0, 1], port).into(), tls }, process, _folder: folder })
     }
 
     /// Registers accounts and signs them in; returns their cookies.
@@ -90,7 +97,7 @@ impl Server {
         headers: &str,
         body: &str,
     ) -> io::Result<String> {
-        call(self.address, method, path, headers, body).await
+        call(&self.address, method, path, headers, body).await
     }
 
     /// User and system time that the server has used (proc(5), `stat`).
@@ -127,16 +134,17 @@ impl Server {
 
 /// Sends a request with these header lines; returns the whole answer.
 pub(crate) async fn call(
-    server: SocketAddr,
+    server: &Address,
     method: &str,
     path: &str,
     headers: &str,
     body: &str,
 ) -> io::Result<String> {
-    let mut stream = TcpStream::connect(server).await?;
+    let mut stream = server.open().await?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{headers}\
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\
          Content-Length: {}\r\n\r\n",
+        server.socket,
         body.len()
     );
     stream.write_all(format!("{head}{body}").as_bytes()).await?;
