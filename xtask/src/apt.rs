@@ -9,6 +9,11 @@ pub(crate) fn may_install() -> bool {
     is_root && Path::new("/usr/bin/apt-get").exists()
 }
 
+/// Whether packages can be downloaded and unpacked, which nobody has to be root for.
+pub(crate) fn may_download() -> bool {
+    Path::new("/usr/bin/apt-get").exists()
+}
+
 /// Installs packages, if that is allowed here. `what` names them for people.
 pub(crate) fn install(what: &str, packages: &[&str]) -> bool {
     may_install() && announce(what) && update() && get_packages(packages)

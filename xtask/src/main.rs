@@ -12,7 +12,6 @@ mod prove;
 mod release;
 mod s3;
 mod sdk;
-mod servers;
 mod simulate;
 mod test;
 mod tools;

@@ -74,6 +74,19 @@ fn the_dockerfile_copies_what_the_workflow_builds() {
 }
 
 #[test]
+fn what_the_readmes_download_is_what_the_workflow_makes() {
+    let workflow = read(".github/workflows/release.yml");
+    assert!(workflow.contains(" dist/chat-server-${{ matrix.name }}\n"), "{workflow}");
+    for path in ["README.md", "README.ru.md"] {
+        let text = read(path);
+        let (_, download) = text.split_once("/releases/latest/download/").unwrap();
+        let name = download.split_whitespace().next().unwrap();
+        let platform = name.strip_prefix("chat-server-").unwrap();
+        assert!(workflow.contains(&format!(" name: {platform}\n")), "{path}: {name}");
+    }
+}
+
+#[test]
 fn the_debian_package_has_its_files() {
     let server = manifest("bins/server/Cargo.toml");
     let deb = &server["package"]["metadata"]["deb"];

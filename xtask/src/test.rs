@@ -12,8 +12,7 @@ use crate::page::{BROWSER, NODE, TOOLS};
 use crate::postgres::POSTGRES;
 use crate::s3::S3;
 use crate::sdk::PYTHON;
-use crate::servers::{CADDY, NGINX, PEBBLE};
-use crate::tools::{FAIL2BAN, PROMTOOL, SLOWHTTPTEST};
+use crate::tools::{CADDY, FAIL2BAN, KOSOKU, NGINX, PEBBLE, PROMTOOL, SLOWHTTPTEST};
 use crate::{page, prove, sdk};
 
 /// Runs all steps, or the named ones, up to the first that fails, and prints
@@ -70,7 +69,7 @@ const STEPS: &[Step] = &[
         &["package", "--quiet", "--allow-dirty", "-p", "chat-core", "-p", "chat-store"],
     ),
     Step {
-        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, PEBBLE, NGINX, CADDY],
+        wants: &[POSTGRES, S3, PROMTOOL, FAIL2BAN, SLOWHTTPTEST, KOSOKU, PEBBLE, NGINX, CADDY],
         ..Step::cargo("tests", &["test", "--workspace"])
     },
     // Three thousand runs; `cargo xtask simulate` does as many as one wants.

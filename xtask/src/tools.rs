@@ -1,9 +1,9 @@
-//! Programs of Debian's packages that tests run beside the server.
+//! Programs of others that tests run beside the server, or against it.
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::apt;
 use crate::component::{Component, succeeds};
@@ -29,29 +29,73 @@ pub(crate) const SLOWHTTPTEST: Component = Component {
     find: || is_present("slowhttptest", "slowhttptest"),
 };
 
-/// Whether the tests will find the program. As root on Debian, its package is unpacked into
-/// `target/tools/debian` first, and not installed: two of them are services that would start.
+/// A certificate authority for tests. Without it, ACME is not tested, and the tests say so.
+pub(crate) const PEBBLE: Component =
+    Component { name: "Pebble", install: "apt-get install pebble", find: || is_present("pebble", "pebble") };
+
+/// Without it, its example in `docs/proxy.md` is not tested, and the tests say so.
+pub(crate) const NGINX: Component =
+    Component { name: "nginx", install: "apt-get install nginx", find: || is_present("nginx", "nginx") };
+
+/// Likewise.
+pub(crate) const CADDY: Component =
+    Component { name: "Caddy", install: "apt-get install caddy", find: || is_present("caddy", "caddy") };
+
+/// Autobahn's cases of RFC 6455. Without it, frames are tested by the tests' own cases only.
+pub(crate) const KOSOKU: Component = Component {
+    name: "kosoku",
+    install: "pip install kosoku==0.1.0",
+    find: || is_installed("kosoku") || kosoku().is_file() || (install_kosoku() && kosoku().is_file()),
+};
+
+/// Whether the tests will find the program. On Debian, its package is unpacked into
+/// `target/tools/debian` first, and not installed: most of them are services that would start.
 fn is_present(program: &str, package: &str) -> bool {
-    let unpacked = folder().join("usr/bin").join(program);
+    let is_unpacked = || ["usr/bin", "usr/sbin"].iter().any(|bin| folder().join(bin).join(program).is_file());
+    is_installed(program) || is_unpacked() || (unpack(program, package) && is_unpacked())
+}
+
+/// Whether a program is in `$PATH`, or in `/usr/sbin`, which only root has there.
+fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    let is_installed = env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    is_installed || unpacked.is_file() || (unpack(program, package) && unpacked.is_file())
+    let mut folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders.any(|folder| folder.join(program).is_file())
 }
 
 fn unpack(program: &str, package: &str) -> bool {
     let packages = folder().join("packages").join(package);
-    if !apt::may_install() || !apt::announce(program) || fs::create_dir_all(&packages).is_err() {
+    if !apt::may_download() || !apt::announce(program) || fs::create_dir_all(&packages).is_err() {
         return false;
     }
     let mut download = Command::new("apt-get");
     download.args(["-q", "download", package]).current_dir(&packages);
-    if !apt::update() || !succeeds(&mut download) {
+    // The lists may be there already, or only root may fetch them.
+    if !(succeeds(&mut download) || (apt::may_install() && apt::update() && succeeds(&mut download))) {
         return false;
     }
     fs::read_dir(&packages).into_iter().flatten().flatten().all(|found| {
         let mut unpack = Command::new("dpkg-deb");
         succeeds(unpack.arg("--extract").arg(found.path()).arg(folder()))
     })
+}
+
+/// Installs a package of PyPI into an environment of its own. On Debian, Python has `venv` in a
+/// package of its own.
+fn install_kosoku() -> bool {
+    let folder = crate::root().join("target/tools/kosoku");
+    let make = || {
+        let mut python = Command::new("python3");
+        python.args(["-m", "venv"]).arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
+        succeeds(&mut python)
+    };
+    let mut pip = Command::new(folder.join("bin/pip"));
+    apt::announce("kosoku")
+        && (make() || (apt::may_install() && apt::install("python3-venv", &["python3-venv"]) && make()))
+        && succeeds(pip.args(["--quiet", "install"]).args(KOSOKU.install.split(' ').skip(2)))
+}
+
+fn kosoku() -> PathBuf {
+    crate::root().join("target/tools/kosoku/bin/kosoku")
 }
 
 fn folder() -> PathBuf {

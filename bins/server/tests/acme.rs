@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Authority, Https, Process, Request, free_address, is_here};
+use common::{Authority, Https, Process, Request, free_address, tool};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -20,6 +20,7 @@ use tokio::process::{Child, Command};
 
 /// Starts Pebble, which looks for the challenges of `localhost` on the port of `http`.
 async fn start_pebble(
+    pebble: std::process::Command,
     folder: &Path,
     directory: SocketAddr,
     management: SocketAddr,
@@ -36,7 +37,7 @@ async fn start_pebble(
     } });
     std::fs::write(folder.join("pebble.json"), config.to_string()).unwrap();
     let log = std::fs::File::create(folder.join("pebble.log")).unwrap();
-    let mut command = Command::new("pebble");
+    let mut command = Command::from(pebble);
     command.arg("-config").arg(folder.join("pebble.json")).env("PEBBLE_VA_NOSLEEP", "1");
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
     let pebble = command.spawn().unwrap();
@@ -69,9 +70,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn the_server_gets_a_certificate_renews_it_and_keeps_it() {
-    if !is_here("pebble") {
-        return;
-    }
+    let Some(pebble) = tool("pebble", "pebble") else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let authority = Authority::new();
@@ -87,7 +86,7 @@ async fn the_server_gets_a_certificate_renews_it_and_keeps_it() {
 
     // A signal ends the pause behind the failure.
     let http = server.logged_address("redirecting HTTP to HTTPS").await;
-    let mut pebble = start_pebble(folder, directory, management, http).await;
+    let mut pebble = start_pebble(pebble, folder, directory, management, http).await;
     server.signal("-HUP").await;
     server.until_logged("new connections get this certificate").await;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Authority, Https, Process, Request, free_address, is_here};
+use common::{Authority, Https, Process, Request, free_address, tool};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -132,9 +132,7 @@ impl Proxied {
 
 #[tokio::test]
 async fn the_example_for_nginx_works() {
-    if !is_here("nginx") {
-        return;
-    }
+    let Some(nginx) = tool("nginx", "nginx") else { return };
     let proxied = Proxied::start(|folder, [http, https, server]| {
         let certificate = folder.join("chat.pem");
         let key = folder.join("chat.key");
@@ -158,8 +156,7 @@ async fn the_example_for_nginx_works() {
             "daemon off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{example}\n}}\n"
         );
         std::fs::write(folder.join("nginx.conf"), config).unwrap();
-        let mut command = Command::new("nginx");
-        command.env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/bin");
+        let mut command = Command::from(nginx);
         command.arg("-e").arg("stderr").arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
         command
     });
@@ -168,9 +165,7 @@ async fn the_example_for_nginx_works() {
 
 #[tokio::test]
 async fn the_example_for_caddy_works() {
-    if !is_here("caddy") {
-        return;
-    }
+    let Some(caddy) = tool("caddy", "caddy") else { return };
     let proxied = Proxied::start(|folder, [http, https, server]| {
         let tls =
             format!("tls {} {}\n", folder.join("chat.pem").display(), folder.join("chat.key").display());
@@ -189,7 +184,7 @@ async fn the_example_for_caddy_works() {
         );
         let file = folder.join("Caddyfile");
         std::fs::write(&file, options + &example + "\n").unwrap();
-        let mut command = Command::new("caddy");
+        let mut command = Command::from(caddy);
         command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
         command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
         command

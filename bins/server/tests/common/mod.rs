@@ -23,7 +23,7 @@ use tokio::process::{Child, Command};
 
 pub(crate) use http::{Answer, Request};
 pub(crate) use person::{PASSWORD, Person, Socket};
-pub(crate) use ports::{free_address, is_here};
+pub(crate) use ports::free_address;
 pub(crate) use process::Process;
 pub(crate) use tls::{Authority, Https};
 pub(crate) use tools::tool;

@@ -16,16 +16,3 @@ pub(crate) fn free_address() -> SocketAddr {
         }
     }
 }
-
-/// Whether a program is there. If it is not, says so loudly, which is an error in CI.
-pub(crate) fn is_here(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = folders.into_iter().any(|folder| folder.join(program).is_file());
-    if !found {
-        let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-        assert!(!is_ci, "CI=true, and {program} is missing");
-        eprintln!("NOT TESTED: {program} is missing");
-    }
-    found
-}

@@ -1,7 +1,7 @@
 //! Programs that some tests need, from Debian's packages.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// A program of a package: in `$PATH`, or where `cargo xtask test` unpacks it. `None`, and a loud
@@ -9,8 +9,10 @@ use std::process::Command;
 pub(crate) fn tool(program: &str, package: &str) -> Option<Command> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/debian");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([unpacked.join("usr/bin")]);
-    let found: Option<PathBuf> = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
+    // Only root has `/usr/sbin` in its path.
+    let further = ["/usr/sbin".into(), unpacked.join("usr/bin"), unpacked.join("usr/sbin")];
+    let mut folders = std::env::split_paths(&path).chain(further);
+    let found = folders.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()));
     let Some(found) = found else {
         // Not captured by the harness of tests.
         writeln!(std::io::stderr().lock(), "NOT RUN: {program} is missing: apt-get install {package}")
