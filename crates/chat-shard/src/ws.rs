@@ -434,4 +434,6 @@ const FINAL: u8 = 0x80;
 const RESERVED_OPCODE: Violation = Violation::Protocol("an opcode was reserved");
 
 #[cfg(test)]
+mod autobahn;
+#[cfg(test)]
 mod tests;
