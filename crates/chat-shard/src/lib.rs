@@ -99,6 +99,7 @@ mod shards;
 mod shared_inbox;
 #[cfg(feature = "sockets")]
 mod socket;
+#[cfg(feature = "sockets")]
 mod stored_hook;
 #[cfg(feature = "sockets")]
 mod transport;
