@@ -109,6 +109,8 @@ async fn two_clients_talk_and_one_of_them_comes_back() {
     alice.say("bye", "a2").await;
     alice.socket.get_mut().shutdown().await.unwrap();
     assert_eq!(alice.until("ack").await["nonce"], "a2");
+    let mut rest = Vec::new();
+    timeout(TIMEOUT, alice.socket.read_to_end(&mut rest)).await.expect("it is closed").unwrap();
     assert_eq!(bob.until("message").await["text"], "two");
     assert_eq!(bob.until("message").await["text"], "bye");
     chat.stop().await;
