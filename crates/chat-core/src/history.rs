@@ -314,6 +314,11 @@ impl History {
         page
     }
 
+    /// The author of a message that is kept, deleted or not.
+    pub fn author(&self, topic: &Topic, seq: u64) -> Option<&Username> {
+        self.topics.get(topic)?.message(seq).map(|message| &message.from)
+    }
+
     /// The reactions to a message, and with which emoji a user has reacted; `None` if the
     /// message is not there or deleted.
     pub fn reactions(&self, topic: &Topic, seq: u64, user: &Username) -> Option<(Vec<Reaction>, Vec<Emoji>)> {

@@ -78,8 +78,6 @@ pub(crate) struct App {
     pub(crate) connections: Connections,
     pub(crate) handshakes: Handshakes,
     pub(crate) registrations: Arc<RecentRegistrations>,
-    /// Held while an account is created that must not be one too many.
-    pub(crate) last_accounts: tokio::sync::Mutex<()>,
     /// The number of accounts.
     accounts: Cached<Result<u64, Arc<StoreError>>>,
     /// One permit for each session whose last use is being stored.
@@ -144,7 +142,6 @@ impl App {
             connection_permits: Arc::new(Semaphore::new(options.max_connections)),
             connections: Connections::new(options.connections_per_address),
             registrations: Arc::new(RecentRegistrations::new(&options.registration_limits)),
-            last_accounts: tokio::sync::Mutex::default(),
             accounts: Cached::new(ACCOUNTS_LIFETIME),
             last_seen_permits: Arc::new(Semaphore::new(LAST_SEEN_WRITES_MAX)),
             store_check: Cached::new(STORE_CHECK_LIFETIME),

@@ -469,6 +469,7 @@ impl From<StoreError> for HttpError {
         match error {
             StoreError::NameTaken => Self::NameTaken,
             StoreError::NameConfusable => Self::NameConfusable,
+            StoreError::TooManyAccounts { .. } => Self::TooManyAccounts,
             error => Self::Store(Arc::new(error)),
         }
     }

@@ -63,7 +63,7 @@ async fn check_user(app: &App, user: &Username) {
 
 /// Closes the sockets of those who are banned. Returns whether the store answered.
 async fn check_users(app: &App, users: &[Username]) -> bool {
-    let banned = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.administration.banned(users)).await;
+    let banned = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.administration.bans_of(users)).await;
     let banned = match banned {
         Ok(Ok(banned)) => banned,
         Ok(Err(error)) => {
@@ -75,7 +75,7 @@ async fn check_users(app: &App, users: &[Username]) -> bool {
             return false;
         }
     };
-    for user in &banned {
+    for chat_store::Ban { user, .. } in &banned {
         app.end_user(user).await;
         tracing::info!(user = user.as_str(), "closed the sockets of a user who was banned elsewhere");
     }

@@ -48,7 +48,7 @@ impl SignedIn {
             let session = session.ok_or(HttpError::InvalidToken(None))?;
             self.good_until_ms = session.expires_at_ms;
             self.last_seen_at_ms = session.last_seen_at_ms;
-        } else if !app.parts.administration.banned(std::slice::from_ref(&self.user)).await?.is_empty() {
+        } else if !app.parts.administration.bans_of(std::slice::from_ref(&self.user)).await?.is_empty() {
             // A ban ends all sessions. A token of another issuer has none.
             return Err(HttpError::InvalidToken(None));
         }
@@ -69,7 +69,7 @@ impl SignedIn {
                 Ok(session.is_some_and(|session| session.user == self.user))
             }
             None => {
-                let banned = app.parts.administration.banned(std::slice::from_ref(&self.user)).await?;
+                let banned = app.parts.administration.bans_of(std::slice::from_ref(&self.user)).await?;
                 Ok(now < self.good_until_ms && banned.is_empty())
             }
         }

@@ -19,6 +19,12 @@ pub enum StoreError {
     /// choose another name.
     #[error("username looks too much like an existing one")]
     NameConfusable,
+    /// There are as many accounts as there may be: nobody can register.
+    #[error("there are {max} accounts, as many as there may be")]
+    TooManyAccounts {
+        /// See [`RegistrationTerms::accounts_max`](crate::RegistrationTerms::accounts_max).
+        max: u64,
+    },
     /// The store does not answer, is full, or was closed. Nothing of the call was
     /// stored, unless the connection was lost during the commit. Retry later; drafts
     /// with a nonce can be sent again in any case.

@@ -103,8 +103,8 @@ pub use administration::{
     AUDIT_MAX, AUDIT_OF_ADMINISTRATOR_MAX, AUDIT_OF_USER_MAX, AdministrationRepository, AuditAction,
     AuditEntry, Ban, BanRefused, DONE_REPORTS_MAX, DONE_REPORTS_OF_USER_MAX, Deletion, DeletionTurn,
     INVITES_MAX, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf,
-    NewBan, NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, Report, ReportState,
-    ReportsOf, ServerProfile,
+    NewBan, NewInvite, NewPasswordLink, NewReport, OPEN_REPORTS_MAX, ProfileField, RegistrationTerms, Report,
+    ReportState, ReportsOf, ServerProfile,
 };
 #[cfg(feature = "databases")]
 pub use backup::{BACKUP_PART_BYTES, Backup, BackupContents, BackupFile, ExistingData, RestoreTarget};

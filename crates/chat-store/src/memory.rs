@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_core::{
-    Access, AttachedFile, ChangeRefused, Commit, Conversations, Draft, Emoji, Entry, FileId, FileQuotas,
-    FileRefused, FilesUsage, FoundFile, History, HistoryLimits, KeptRoom, Memberships, MessagesFrom, Page,
-    PageFrom, PageLimits, ReadState, ReservedFile, Role, RoomAccess, RoomChange, RoomInfo, RoomName, Seed,
-    SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
+    Access, AttachedFile, Body, ChangeRefused, Commit, Conversations, Draft, Emoji, Entry, FileId,
+    FileQuotas, FileRefused, FilesUsage, FoundFile, History, HistoryLimits, KeptRoom, Memberships,
+    MessagesFrom, Page, PageFrom, PageLimits, ReadState, ReservedFile, Role, RoomAccess, RoomChange,
+    RoomInfo, RoomName, Seed, SessionId, Skeleton, Topic, UserMark, Username, WantedChange,
 };
 use uuid::Uuid;
 
 use crate::administration::audit::Part;
-use crate::administration::{Administration, NewAudit, room_changed};
+use crate::administration::{Administration, NewAudit, messages_deleted, room_changed};
 use crate::directory::Listing;
 use crate::push::Push;
 use crate::retention::Cut;
@@ -98,8 +98,26 @@ impl Default for MemoryStore {
 
 impl Inner {
     fn append(&mut self, drafts: &[Draft], now_ms: u64) -> Commit {
+        // Looked up before: a history of few messages may forget them in this batch.
+        let mut authors = Vec::new();
+        for draft in drafts {
+            if let Body::Delete { target } = draft.body
+                && let Some(author) = self.history.author(&draft.topic, target)
+            {
+                authors.push((&draft.topic, target, author.clone()));
+            }
+        }
         let users = &self.users;
         let mut commit = self.history.append(drafts, now_ms, |name| users.contains_key(name));
+        if !authors.is_empty() {
+            let author = |topic: &Topic, seq| {
+                let found = authors.iter().find(|(of, target, _)| *target == seq && *of == topic);
+                found.map(|(_, _, author)| author)
+            };
+            for deleted in messages_deleted(&commit, author, now_ms) {
+                self.note(deleted);
+            }
+        }
         commit.take_back();
         commit
     }

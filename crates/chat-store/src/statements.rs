@@ -29,7 +29,7 @@ pub(crate) trait Statements: Send {
     /// The statements of pages.
     const PAGES: Pages;
     /// The banned users among these names in JSON.
-    const BANNED: &'static str;
+    const BANS_OF: &'static str;
     /// Locks what a user has made until the end of the transaction; `None` where one
     /// transaction writes at a time.
     const LOCK_USER: Option<&'static str>;

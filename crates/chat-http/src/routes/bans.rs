@@ -2,7 +2,7 @@
 
 use chat_core::Username;
 use chat_shard::now_ms;
-use chat_store::{BanRefused, NewBan};
+use chat_store::{Ban, BanRefused, NewBan};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -86,13 +86,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
     let next = found.last().filter(|_| has_more).map(|ban| ban.user.as_str().to_owned());
     let bans = found
         .into_iter()
-        .map(|ban| ListedBan {
-            username: ban.user.as_str().to_owned(),
-            by: administrator::shown(ban.by.as_ref()),
-            at: ban.at_ms / 1000,
-            reason: ban.reason,
-            deleting: ban.is_deleting,
-        })
+        .map(|ban| ListedBan { username: ban.user.as_str().to_owned(), ban: ShownBan::from(ban) })
         .collect();
     Ok(answer::json(StatusCode::OK, &BanList { bans, next }))
 }
@@ -116,6 +110,14 @@ pub(super) struct BanList {
 struct ListedBan {
     /// The name in its exact spelling.
     username: String,
+    #[serde(flatten)]
+    ban: ShownBan,
+}
+
+/// A ban, as administrators see it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ShownBan {
     /// The administrator; `server` for the operator.
     by: String,
     /// When the user was banned, in whole seconds since 1970.
@@ -124,6 +126,17 @@ struct ListedBan {
     reason: String,
     /// Whether the user's messages are still being deleted.
     deleting: bool,
+}
+
+impl From<Ban> for ShownBan {
+    fn from(ban: Ban) -> Self {
+        Self {
+            by: administrator::shown(ban.by.as_ref()),
+            at: ban.at_ms / 1000,
+            reason: ban.reason,
+            deleting: ban.is_deleting,
+        }
+    }
 }
 
 impl From<BanRefused> for HttpError {

@@ -4,7 +4,7 @@ use chat_auth::HashFor;
 use chat_core::SecretHash;
 use chat_pictures::PictureFor;
 use chat_shard::now_ms;
-use chat_store::{NewUser, StoreError};
+use chat_store::{NewUser, RegistrationTerms, StoreError};
 use hyper::header::EXPECT;
 use hyper::{Response, StatusCode};
 
@@ -86,19 +86,13 @@ pub(super) async fn register(call: Call) -> Result<Response<Body>, HttpError> {
             avatar: avatar.as_ref().map(|avatar| avatar.address.clone()),
             created_at_ms: now_ms(),
         };
-        let _one_by_one = match app.options.registration_limits.accounts_max {
-            Some(max) => {
-                let one_by_one = app.last_accounts.lock().await;
-                if app.parts.users.count_users().await? >= max {
-                    return Err(HttpError::TooManyAccounts);
-                }
-                Some(one_by_one)
-            }
-            None => None,
-        };
         match create(&app, &user, invite.as_ref()).await {
             Created::Yes => registering.keep(),
-            Created::No(error) => return Err(error.into()),
+            Created::No(error) => {
+                let refused = error.into();
+                note_refused(&app, address, &refused);
+                return Err(refused);
+            }
             Created::NotInvited => return Err(HttpError::SecretNotFound),
             Created::Unknown(error) => {
                 registering.keep();
@@ -159,14 +153,13 @@ enum Created {
 
 async fn create(app: &App, user: &NewUser, invite: Option<&SecretHash>) -> Created {
     let users = &app.parts.users;
-    let created = match invite {
-        Some(invite) => app.parts.administration.create_invited_user(user, invite).await,
-        None => users.create_user(user).await.map(|()| true),
-    };
-    let error = match created {
+    let terms = RegistrationTerms { invite, accounts_max: app.options.registration_limits.accounts_max };
+    let error = match app.parts.administration.register(user, terms).await {
         Ok(true) => return Created::Yes,
         Ok(false) => return Created::NotInvited,
-        Err(error @ (StoreError::NameTaken | StoreError::NameConfusable)) => return Created::No(error),
+        Err(
+            error @ (StoreError::NameTaken | StoreError::NameConfusable | StoreError::TooManyAccounts { .. }),
+        ) => return Created::No(error),
         Err(error) => error,
     };
     // The connection may have been lost after the commit. No other account has the

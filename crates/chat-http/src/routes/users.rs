@@ -9,6 +9,7 @@ use hyper::header::SET_COOKIE;
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use super::bans::ShownBan;
 use super::call::Call;
 use super::{administrator, query, server};
 use crate::answer::{self, Body};
@@ -76,7 +77,10 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, HttpError> {
         }
     };
     let online = app.online_users().await;
-    let users = found.into_iter().map(|user| ListedUser::new(user, &online)).collect();
+    let mut users: Vec<_> = found.into_iter().map(|user| ListedUser::new(user, &online)).collect();
+    if administrator::is_administrator(&app, &me).await? {
+        add_standings(&app, &mut users).await?;
+    }
     Ok(answer::json(StatusCode::OK, &UserList { users, next }))
 }
 
@@ -177,6 +181,31 @@ struct ListedUser {
     avatar: String,
     /// Whether the user had a connection, at most a second ago.
     online: bool,
+    /// What the user may do on this server; only in answers to administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<UserRole>,
+    /// Whether the user is banned; only in answers to administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    banned: Option<bool>,
+    /// The ban, if there is one; only in answers to administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ban: Option<ShownBan>,
+}
+
+/// Adds which users are administrators, and which are banned. It asks once for all of them.
+async fn add_standings(app: &App, users: &mut [ListedUser]) -> Result<(), HttpError> {
+    let names: Vec<_> = users.iter().filter_map(|user| Username::known(&user.username).ok()).collect();
+    let administrators = app.parts.users.administrators().await?;
+    let bans = app.parts.administration.bans_of(&names).await?;
+    let mut bans: HashMap<_, _> =
+        bans.into_iter().map(|ban| (ban.user.as_str().to_owned(), ShownBan::from(ban))).collect();
+    for user in users {
+        let is_administrator = administrators.iter().any(|name| name.as_str() == user.username);
+        user.role = Some(if is_administrator { UserRole::Administrator } else { UserRole::Member });
+        user.ban = bans.remove(&user.username);
+        user.banned = Some(user.ban.is_some());
+    }
+    Ok(())
 }
 
 impl ListedUser {
@@ -185,6 +214,9 @@ impl ListedUser {
             online: online.contains(&user.name),
             username: user.name.as_str().to_owned(),
             avatar: user.avatar.unwrap_or_default(),
+            role: None,
+            banned: None,
+            ban: None,
         }
     }
 }

@@ -66,6 +66,9 @@ actions! {
     MemberRole = "member.role",
     /// A member was removed from a room by somebody else. Details: `room`.
     MemberRemove = "member.remove",
+    /// A message was deleted by somebody else than its author, who is the target. Details:
+    /// `room`, `seq`.
+    MessageDelete = "message.delete",
     /// The state of a report was changed. Details: `state`.
     ReportChange = "report.change",
     /// The profile of the server was changed. Details: `changed`, the names of the fields.
@@ -132,6 +135,7 @@ impl AuditAction {
             | Self::RoomChange
             | Self::MemberRole
             | Self::MemberRemove
+            | Self::MessageDelete
             | Self::ReportChange => false,
         }
     }

@@ -57,6 +57,18 @@ pub(crate) async fn drop_links_of<S: Statements>(
     statements.rows(DROP_LINKS_OF, &[Text(user.as_str())]).await.map(drop)
 }
 
+/// Checks that there is space for another account. The caller keeps other transactions from making
+/// accounts that this one does not see.
+pub(crate) async fn check_accounts<S: Statements>(
+    statements: &mut S,
+    accounts_max: Option<u64>,
+) -> Result<Result<(), StoreError>, S::Error> {
+    let Some(max) = accounts_max else { return Ok(Ok(())) };
+    let row = statements.row(COUNT_ACCOUNTS, &[Number(columns::column(max))]).await?;
+    let is_full = row.ok_or(NO_ANSWER)?.number(0)? >= max;
+    Ok(if is_full { Err(StoreError::TooManyAccounts { max }) } else { Ok(()) })
+}
+
 /// Bans a user, but does not end the sessions. The caller keeps roles from changing.
 pub(crate) async fn ban<S: Statements>(
     statements: &mut S,
@@ -108,14 +120,14 @@ pub(crate) async fn unban<S: Statements>(
     Ok(true)
 }
 
-/// Which of these users are banned.
-pub(crate) async fn banned<S: Statements>(
+/// Finds the bans of users.
+pub(crate) async fn bans_of<S: Statements>(
     mut statements: S,
     users: &[Username],
-) -> Result<Vec<Username>, S::Error> {
+) -> Result<Vec<Ban>, S::Error> {
     let names: Vec<&str> = users.iter().map(Username::as_str).collect();
-    let rows = statements.rows(S::BANNED, &[Text(&crate::statements::json(&names)?)]).await?;
-    Ok(rows.iter().map(|row| columns::username(row.text(0)?)).collect::<Result<_, StoreError>>()?)
+    let rows = statements.rows(S::BANS_OF, &[Text(&crate::statements::json(&names)?)]).await?;
+    Ok(rows.iter().map(ban_row).collect::<Result<_, StoreError>>()?)
 }
 
 /// Finds the ban of a user.
@@ -368,6 +380,9 @@ const NO_ANSWER: StoreError = StoreError::Damaged { what: "no answer" };
 
 const HAS_ACCOUNT: &str = "SELECT 1 FROM users WHERE username = $1";
 
+/// It counts no further than to the limit.
+const COUNT_ACCOUNTS: &str = "SELECT count(*) FROM (SELECT 1 FROM users LIMIT $1) AS counted";
+
 const HAS_PASSWORD: &str = "SELECT 1 FROM users WHERE username = $1 AND password_hash LIKE '$%'";
 
 const COUNT_SET_UP: &str = "INSERT INTO meta (key, value) VALUES ('set_ups', '1')
@@ -407,10 +422,10 @@ const BAN: &str = "INSERT INTO bans (username, by_user, at, reason, deletes_topi
 const UNBAN: &str = "DELETE FROM bans WHERE username = $1 RETURNING 1";
 
 // CROSS JOIN makes SQLite look each ban up by its name.
-pub(crate) const BANNED_SQLITE: &str =
-    "SELECT b.username FROM jsonb_each($1) AS d CROSS JOIN bans AS b ON b.username = d.value";
+pub(crate) const BANS_OF_SQLITE: &str = "SELECT b.username, b.by_user, b.at, b.reason, b.deletes_topic
+       FROM jsonb_each($1) AS d CROSS JOIN bans AS b ON b.username = d.value";
 
-pub(crate) const BANNED_POSTGRES: &str = "SELECT b.username
+pub(crate) const BANS_OF_POSTGRES: &str = "SELECT b.username, b.by_user, b.at, b.reason, b.deletes_topic
        FROM jsonb_array_elements_text($1::text::jsonb) AS d (name)
        JOIN bans AS b ON b.username = d.name COLLATE \"C\"";
 

@@ -7,10 +7,13 @@ pub(crate) mod database;
 mod memory;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub(crate) use audit::NewAudit;
 pub use audit::{AUDIT_MAX, AUDIT_OF_ADMINISTRATOR_MAX, AUDIT_OF_USER_MAX, AuditAction, AuditEntry};
-use chat_core::{Role, RoomInfo, RoomName, SecretHash, SessionId, Topic, Username, WantedChange};
+use chat_core::{
+    Body, Commit, Entry, Role, RoomInfo, RoomName, SecretHash, SessionId, Topic, Username, WantedChange,
+};
 pub(crate) use memory::Administration;
 use serde_json::{Map, Value, json};
 
@@ -67,14 +70,15 @@ pub trait AdministrationRepository: Send + Sync {
         now_ms: u64,
     ) -> StoreFuture<'a, bool>;
 
-    /// Stores a new account and uses an invitation for it, in one transaction; the account is
-    /// a member of the invitation's room. Returns `false`, and stores nothing, if the
+    /// Stores a new account on terms, in one transaction: with an invitation, it uses it, and the
+    /// account is a member of the invitation's room. Returns `false`, and stores nothing, if the
     /// invitation cannot be used.
     ///
     /// # Errors
     ///
-    /// Those of [`create_user`](crate::UserRepository::create_user).
-    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool>;
+    /// [`StoreError::TooManyAccounts`](crate::StoreError::TooManyAccounts), and those of
+    /// [`create_user`](crate::UserRepository::create_user).
+    fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool>;
 
     /// Bans a user: ends all sessions of the account, which are returned in no order, and
     /// withdraws the user's invitations. From then on no session is
@@ -95,8 +99,9 @@ pub trait AdministrationRepository: Send + Sync {
         now_ms: u64,
     ) -> StoreFuture<'a, bool>;
 
-    /// Returns which of these users are banned, in no order. It is one query for all of them.
-    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>>;
+    /// Returns the bans of those of these users who are banned, in no order. It is one query for
+    /// all of them.
+    fn bans_of<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Ban>>;
 
     /// Finds the ban of a user.
     fn find_ban<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Option<Ban>>;
@@ -291,6 +296,16 @@ impl ProfileField {
             Self::Logo => "logo",
         }
     }
+}
+
+/// On which terms a user makes an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RegistrationTerms<'a> {
+    /// The hash of the secret of the invitation that is used.
+    pub invite: Option<&'a SecretHash>,
+    /// The number of accounts of this database, made by whichever server, from which on no other
+    /// one is registered; `None`: no limit.
+    pub accounts_max: Option<u64>,
 }
 
 /// An invitation that is to be stored.
@@ -598,6 +613,33 @@ pub(crate) fn report_changed<'a>(
     };
     let details = Some(json!({ "state": state }));
     NewAudit { by, at_ms, action: AuditAction::ReportChange, target: id, details }
+}
+
+/// The entries for the messages of others that a batch has deleted, in the order of the users who
+/// have deleted them, so that transactions that write to the parts of several users cannot
+/// deadlock. `author` finds the author of a message that the batch has changed.
+///
+/// A ban deletes messages in the name of their author: there are no entries for them.
+pub(crate) fn messages_deleted<'a>(
+    commit: &'a Commit,
+    author: impl Fn(&Topic, u64) -> Option<&'a Username>,
+    at_ms: u64,
+) -> Vec<NewAudit<'a>> {
+    let deleted = |entry: &'a Arc<Entry>| {
+        let Body::Delete { target } = entry.body else { return None };
+        let Topic::Room(room) = &entry.topic else { return None };
+        let author = author(&entry.topic, target).filter(|author| **author != entry.from)?;
+        Some(NewAudit {
+            by: Some(&entry.from),
+            at_ms,
+            action: AuditAction::MessageDelete,
+            target: author.as_str(),
+            details: Some(json!({ "room": room.as_str(), "seq": target })),
+        })
+    };
+    let mut deleted: Vec<_> = commit.entries.iter().filter_map(deleted).collect();
+    deleted.sort_by_key(|new| new.by);
+    deleted
 }
 
 /// The entry for a change of a room or of its members, made by the rule of

@@ -8,8 +8,8 @@ use crate::administration::{self, NewAudit};
 use crate::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitePosition,
     InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink,
-    NewReport, NewUser, ProfileField, Report, ReportState, ReportsOf, RoleChange, ServerProfile, StoreFuture,
-    User,
+    NewReport, NewUser, ProfileField, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
+    ServerProfile, StoreError, StoreFuture, User,
 };
 
 impl Inner {
@@ -175,10 +175,17 @@ impl AdministrationRepository for MemoryStore {
         })
     }
 
-    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool> {
+    fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut inner = self.lock();
+            if let Some(max) = terms.accounts_max.filter(|max| inner.users.len() as u64 >= *max) {
+                return Err(StoreError::TooManyAccounts { max });
+            }
             inner.check_new_name(&user.name)?;
+            let Some(invite) = terms.invite else {
+                inner.create(user);
+                return Ok(true);
+            };
             let now_ms = user.created_at_ms;
             let found = inner.administration.find_invite(invite, now_ms).map(|found| found.room.clone());
             let Some(room) = found else { return Ok(false) };
@@ -235,10 +242,10 @@ impl AdministrationRepository for MemoryStore {
         })
     }
 
-    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
+    fn bans_of<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Ban>> {
         Box::pin(async move {
             let inner = self.lock();
-            Ok(users.iter().filter(|user| inner.administration.is_banned(user)).cloned().collect())
+            Ok(users.iter().filter_map(|user| inner.administration.find_ban(user)).collect())
         })
     }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chat_core::{SessionId, Skeleton, Username};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::failure::Failure;
 use super::pool::{Pool, Query};
@@ -15,17 +15,22 @@ use crate::names::{RemovedNames, pick_ignoring_case, rules};
 use crate::rooms::members;
 use crate::rows::Columns as _;
 use crate::{
-    AdministrationRepository as _, Ended, NewUser, PasswordChange, RoleChange, SESSIONS_LISTED_MAX, Session,
-    SessionRepository, StoreError, StoreFuture, User, UserRepository, columns, rows,
+    AdministrationRepository as _, Ended, NewUser, PasswordChange, RegistrationTerms, RoleChange,
+    SESSIONS_LISTED_MAX, Session, SessionRepository, StoreError, StoreFuture, User, UserRepository, columns,
+    rows,
 };
 
 impl UserRepository for PostgresStore {
     fn create_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        Box::pin(self.create(user, RemovedNames::StayTaken))
+        Box::pin(async move {
+            self.create(user, RemovedNames::StayTaken, RegistrationTerms::default()).await.map(drop)
+        })
     }
 
     fn recreate_user<'a>(&'a self, user: &'a NewUser) -> StoreFuture<'a, ()> {
-        Box::pin(self.create(user, RemovedNames::MayReturn))
+        Box::pin(async move {
+            self.create(user, RemovedNames::MayReturn, RegistrationTerms::default()).await.map(drop)
+        })
     }
 
     fn check_new_name<'a>(&'a self, name: &'a Username) -> StoreFuture<'a, ()> {
@@ -164,15 +169,20 @@ impl UserRepository for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn create(&self, user: &NewUser, removed: RemovedNames) -> Result<(), StoreError> {
-        let creation = Creation::new(user, removed);
-        let row = self.pool.row_under_lock(NAMES_LOCK, || creation.query()).await?;
-        creation.check(&row.ok_or(StoreError::Damaged { what: "no answer" })?)
+    /// Stores a new account. Returns `false` if the invitation cannot be used.
+    pub(super) async fn create(
+        &self,
+        user: &NewUser,
+        removed: RemovedNames,
+        terms: RegistrationTerms<'_>,
+    ) -> Result<bool, StoreError> {
+        let creation = &Creation::new(user, removed);
+        self.pool.attempts(move || creation.attempt(&self.pool, terms)).await?
     }
 }
 
 /// The creation of an account, in attempts under [`NAMES_LOCK`].
-pub(super) struct Creation<'a> {
+struct Creation<'a> {
     user: &'a NewUser,
     removed: RemovedNames,
     skeleton: Skeleton,
@@ -181,13 +191,53 @@ pub(super) struct Creation<'a> {
 }
 
 impl<'a> Creation<'a> {
-    pub(super) fn new(user: &'a NewUser, removed: RemovedNames) -> Self {
+    fn new(user: &'a NewUser, removed: RemovedNames) -> Self {
         let (skeleton, words) = (Skeleton::of(user.name.as_str()), directory::words(user.name.as_str()));
         Self { user, removed, skeleton, words, is_tried: AtomicBool::new(false) }
     }
 
+    /// Makes an attempt. Returns `false`, and stores nothing, if the invitation cannot be used.
+    async fn attempt(
+        &self,
+        pool: &Pool,
+        terms: RegistrationTerms<'_>,
+    ) -> Result<Result<bool, StoreError>, Failure> {
+        let mut connection = administration::begin(pool, Some(NAMES_LOCK)).await?;
+        let made = self.make(&mut connection, terms).await?;
+        let is_made = matches!(made, Ok(true));
+        sqlx::raw_sql(if is_made { "COMMIT" } else { "ROLLBACK" }).execute(&mut connection).await?;
+        pool.put_back(connection);
+        Ok(made)
+    }
+
+    /// Makes an attempt in a transaction under the lock.
+    async fn make(
+        &self,
+        connection: &mut PgConnection,
+        RegistrationTerms { invite, accounts_max }: RegistrationTerms<'_>,
+    ) -> Result<Result<bool, StoreError>, Failure> {
+        let user = self.user;
+        // An earlier attempt whose answer was lost may have made the last account.
+        if let Err(full) = database::check_accounts(connection, accounts_max).await?
+            && !database::has_hash(connection, &user.name, &user.password_hash).await?
+        {
+            return Ok(Err(full));
+        }
+        let row = self.query().fetch_one(&mut *connection).await?;
+        if let Err(refused) = self.check(&row) {
+            return Ok(Err(refused));
+        }
+        match invite {
+            // An account that an earlier attempt has made has used the invitation, too.
+            Some(invite) if !row.flag(4)? => {
+                Ok(Ok(database::admit(connection, invite, &user.name, user.created_at_ms).await?))
+            }
+            _ => Ok(Ok(true)),
+        }
+    }
+
     /// The statement of the next attempt, which returns a row.
-    pub(super) fn query(&self) -> Query<'_> {
+    fn query(&self) -> Query<'_> {
         let Self { user, removed, words, .. } = self;
         let [cased, folded] = self.skeleton.keys();
         // If the answer to the first attempt was lost, it may have made the account
@@ -208,16 +258,11 @@ impl<'a> Creation<'a> {
     }
 
     /// Whether the account was made, by this attempt or an earlier one.
-    pub(super) fn check(&self, row: &PgRow) -> Result<(), StoreError> {
+    fn check(&self, row: &PgRow) -> Result<(), StoreError> {
         match row.flag(3)? {
             true => Ok(()),
             false => rows::known_name(row)?.check(self.removed).and(Err(StoreError::NameTaken)),
         }
-    }
-
-    /// Whether an earlier attempt has made it.
-    pub(super) fn is_made_before(&self, row: &PgRow) -> Result<bool, StoreError> {
-        row.flag(4)
     }
 }
 
@@ -358,7 +403,7 @@ impl SessionRepository for PostgresStore {
 
 /// The lock under which one account is made at a time, as no index can tell that two
 /// names are confusable: "chat" in ASCII, and the kind of the lock.
-pub(super) const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
+const NAMES_LOCK: i64 = 0x6368_6174_0000_0002;
 
 /// Returns what was known of the name before, and whether this statement or an earlier
 /// attempt made the account. Another program may have removed an account of this name,

@@ -2,7 +2,7 @@
 //! lost.
 
 use chat_core::{SecretHash, SessionId, Username};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 
 use super::failure::Failure;
 use super::pool::Pool;
@@ -14,8 +14,8 @@ use crate::names::RemovedNames;
 use crate::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DeletionTurn, Invite,
     InvitePosition, InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite,
-    NewPasswordLink, NewReport, NewUser, ProfileField, Report, ReportState, ReportsOf, RoleChange,
-    ServerProfile, StoreError, StoreFuture, rows,
+    NewPasswordLink, NewReport, NewUser, ProfileField, RegistrationTerms, Report, ReportState, ReportsOf,
+    RoleChange, ServerProfile, StoreError, StoreFuture, rows,
 };
 
 /// Makes a change in a transaction, in attempts: `$change` on the connection `$connection`.
@@ -38,7 +38,8 @@ macro_rules! write {
     };
 }
 
-/// Begins a transaction, under a lock if there is one.
+/// Begins a transaction, under a lock if there is one, so that it sees the changes of all earlier
+/// transactions under the lock. One that is dropped ends with its connection, and its lock with it.
 pub(super) async fn begin(pool: &Pool, lock: Option<i64>) -> Result<PgConnection, Failure> {
     let mut connection = pool.connection().await?;
     sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
@@ -93,8 +94,8 @@ impl AdministrationRepository for PostgresStore {
         write!(self, c => database::delete_invite(c, id, by, now_ms))
     }
 
-    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool> {
-        Box::pin(self.create_invited(user, invite))
+    fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool> {
+        Box::pin(self.create(user, RemovedNames::StayTaken, terms))
     }
 
     fn ban<'a>(
@@ -115,8 +116,8 @@ impl AdministrationRepository for PostgresStore {
         write!(self, c => database::unban(c, user, by, now_ms))
     }
 
-    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
-        Box::pin(database::banned(&self.pool, users))
+    fn bans_of<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Ban>> {
+        Box::pin(database::bans_of(&self.pool, users))
     }
 
     fn find_ban<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Option<Ban>> {
@@ -311,33 +312,6 @@ async fn reset_password(
         return Ok(None);
     }
     Ok(Some(commit_and_end_sessions(pool, connection, name).await?))
-}
-
-impl PostgresStore {
-    async fn create_invited(&self, user: &NewUser, invite: &SecretHash) -> Result<bool, StoreError> {
-        let create = accounts::Creation::new(user, RemovedNames::StayTaken);
-        let create = &create;
-        let created = self.pool.attempts(move || create_invited(&self.pool, create, user, invite)).await?;
-        created.map_or(Ok(false), |row| create.check(&row).map(|()| true))
-    }
-}
-
-/// Makes an attempt at a new account by an invitation: the row about its creation, or `None` if
-/// the invitation cannot be used.
-async fn create_invited(
-    pool: &Pool,
-    create: &accounts::Creation<'_>,
-    user: &NewUser,
-    invite: &SecretHash,
-) -> Result<Option<PgRow>, Failure> {
-    let mut connection = begin(pool, Some(accounts::NAMES_LOCK)).await?;
-    let row = create.query().fetch_one(&mut connection).await?;
-    // An account that an earlier attempt has made has used the invitation, too.
-    let is_new = create.check(&row).is_ok() && !create.is_made_before(&row)?;
-    let is_done = !is_new || database::admit(&mut connection, invite, &user.name, user.created_at_ms).await?;
-    sqlx::raw_sql(if is_done { "COMMIT" } else { "ROLLBACK" }).execute(&mut connection).await?;
-    pool.put_back(connection);
-    Ok(is_done.then_some(row))
 }
 
 /// Ends all sessions of a user in a transaction, commits it, and ends those that were opened

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 use super::pool::Query;
+use crate::administration::database;
 use crate::batch::{
     NewEntry, NewNonce, TopicRows, find, must_check_all, new_entries, new_nonces, write_members_and_mentions,
 };
@@ -88,6 +89,8 @@ pub(super) async fn append(
             files::write(connection, &commit, &messages).await?;
             let name = batch_name.filter(|_| messages.is_empty());
             changes::write(connection, &commit, &changes, &topics, name, now_ms).await?;
+            // The last locks of the transaction: see `messages_deleted`.
+            database::note_deleted(connection, &commit, now_ms).await?;
             let ending = match mark {
                 Some(mark) => Ending::Marked(mark),
                 None if !commit.remembered.is_empty() => Ending::Repeatable,

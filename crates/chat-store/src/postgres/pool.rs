@@ -60,17 +60,6 @@ impl Pool {
         Ok(self.rows(query).await?.pop())
     }
 
-    /// Runs a statement after it has waited for the advisory lock with this number, so
-    /// that it sees the changes of all earlier statements under the lock. (A statement
-    /// that took the lock itself would see the data of the moment before it waited.)
-    pub(super) async fn row_under_lock<'q>(
-        &self,
-        lock: i64,
-        query: impl Fn() -> Query<'q> + Send + Sync,
-    ) -> Result<Option<PgRow>, StoreError> {
-        Ok(self.run(self.call_timeout, || self.attempt_under_lock(lock, query())).await?.pop())
-    }
-
     /// The same as [`rows`](Self::rows), with another deadline.
     pub(super) async fn rows_within<'q>(
         &self,
@@ -115,17 +104,6 @@ impl Pool {
     async fn attempt(&self, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
         let mut connection = self.connection().await?;
         let rows = query.fetch_all(&mut connection).await?;
-        self.put_back(connection);
-        Ok(rows)
-    }
-
-    /// A transaction that is dropped ends with its connection, and its lock with it.
-    async fn attempt_under_lock(&self, lock: i64, query: Query<'_>) -> Result<Vec<PgRow>, Failure> {
-        let mut connection = self.connection().await?;
-        sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut connection).await?;
-        let rows = query.fetch_all(&mut connection).await?;
-        sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
         self.put_back(connection);
         Ok(rows)
     }

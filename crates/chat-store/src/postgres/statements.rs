@@ -25,7 +25,7 @@ impl Statements for PgConnection {
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
-    const BANNED: &'static str = database::BANNED_POSTGRES;
+    const BANS_OF: &'static str = database::BANS_OF_POSTGRES;
     const LOCK_USER: Option<&'static str> = Some(LOCK_USER);
     const LIMITS_BYTES: bool = true;
 
@@ -63,7 +63,7 @@ impl Statements for &Pool {
     const CHANGES: ChangeSql = changes::sql::POSTGRES;
     const FILES: FileSql = files::sql::POSTGRES;
     const PAGES: Pages = pages::sql::POSTGRES;
-    const BANNED: &'static str = database::BANNED_POSTGRES;
+    const BANS_OF: &'static str = database::BANS_OF_POSTGRES;
     const LOCK_USER: Option<&'static str> = Some(LOCK_USER);
     const LIMITS_BYTES: bool = true;
 

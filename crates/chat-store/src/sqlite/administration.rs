@@ -9,8 +9,8 @@ use crate::names::RemovedNames;
 use crate::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, Invite, InvitePosition,
     InviteRefused, InvitesOf, ListedReport, LogPosition, MessagesOf, NewBan, NewInvite, NewPasswordLink,
-    NewReport, NewUser, ProfileField, Report, ReportState, ReportsOf, RoleChange, ServerProfile, StoreError,
-    StoreFuture, rows,
+    NewReport, NewUser, ProfileField, RegistrationTerms, Report, ReportState, ReportsOf, RoleChange,
+    ServerProfile, StoreError, StoreFuture, rows,
 };
 
 /// Makes a change in a transaction of its own: `$change` on the connection `$writing`.
@@ -72,15 +72,10 @@ impl AdministrationRepository for SqliteStore {
         write!(self, c => database::delete_invite(c, id, by, now_ms))
     }
 
-    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool> {
+    fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut writing = self.writer.begin().await?;
-            let connection = &mut writing.connection;
-            let mut work = accounts::create(connection, user, RemovedNames::StayTaken).await.map(|()| false);
-            if work.is_ok() {
-                work = database::admit(connection, invite, &user.name, user.created_at_ms).await;
-            }
-            match work {
+            match register(&mut writing.connection, user, terms).await {
                 Ok(false) => writing.roll_back().await.map(|()| false),
                 work => writing.finish(work).await,
             }
@@ -105,8 +100,8 @@ impl AdministrationRepository for SqliteStore {
         write!(self, c => database::unban(c, user, by, now_ms))
     }
 
-    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
-        Box::pin(database::banned(&self.readers, users))
+    fn bans_of<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Ban>> {
+        Box::pin(database::bans_of(&self.readers, users))
     }
 
     fn find_ban<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Option<Ban>> {
@@ -228,6 +223,19 @@ impl AdministrationRepository for SqliteStore {
 
     fn audit(&self, before: Option<u64>, max: usize) -> StoreFuture<'_, Vec<AuditEntry>> {
         Box::pin(database::audit(&self.readers, before, max))
+    }
+}
+
+async fn register(
+    connection: &mut SqliteConnection,
+    user: &NewUser,
+    RegistrationTerms { invite, accounts_max }: RegistrationTerms<'_>,
+) -> Result<bool, StoreError> {
+    database::check_accounts(connection, accounts_max).await??;
+    accounts::create(connection, user, RemovedNames::StayTaken).await?;
+    match invite {
+        Some(invite) => database::admit(connection, invite, &user.name, user.created_at_ms).await,
+        None => Ok(true),
     }
 }
 

@@ -3,6 +3,7 @@
 use chat_core::{Addition, Batch, Checked, Commit, Draft, Facts, Questions, Topic};
 use sqlx::sqlite::SqliteConnection;
 
+use crate::administration::database;
 use crate::batch::{
     NewEntry, NewNonce, TopicRows, find, must_check_all, new_entries, new_nonces, write_members_and_mentions,
 };
@@ -52,6 +53,7 @@ async fn store(
     write_members_and_mentions(connection, &commit, &messages, now_ms).await?;
     files::write(connection, &commit, &messages).await?;
     changes::write(connection, &commit, &changes, &topics, None, now_ms).await?;
+    database::note_deleted(connection, &commit, now_ms).await?;
     Ok(Some(commit))
 }
 

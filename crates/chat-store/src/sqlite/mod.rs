@@ -402,7 +402,7 @@ mod tests {
                 administration::WITHDRAW_FROM_ROOM,
                 administration::FIND_BAN,
                 administration::BANS,
-                administration::BANNED_SQLITE,
+                administration::BANS_OF_SQLITE,
                 administration::PART_END,
                 administration::MESSAGES_OF,
                 administration::FIND_LINK,

@@ -25,7 +25,7 @@ impl Statements for SqliteConnection {
     const CHANGES: ChangeSql = changes::sql::SQLITE;
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
-    const BANNED: &'static str = database::BANNED_SQLITE;
+    const BANS_OF: &'static str = database::BANS_OF_SQLITE;
     const LOCK_USER: Option<&'static str> = None;
     const LIMITS_BYTES: bool = false;
 
@@ -68,7 +68,7 @@ impl Statements for &SqlitePool {
     const CHANGES: ChangeSql = changes::sql::SQLITE;
     const FILES: FileSql = files::sql::SQLITE;
     const PAGES: Pages = pages::sql::SQLITE;
-    const BANNED: &'static str = database::BANNED_SQLITE;
+    const BANS_OF: &'static str = database::BANS_OF_SQLITE;
     const LOCK_USER: Option<&'static str> = None;
     const LIMITS_BYTES: bool = false;
 

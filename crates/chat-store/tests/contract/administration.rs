@@ -1,10 +1,12 @@
 //! Invitations, bans, password links, reports, the profile of the server, and the audit log.
 
-use chat_core::{Access, ChangeRefused, Role, SecretHash, SessionId, WantedChange};
+use chat_core::{
+    Access, ChangeRefused, ChangeRules, Draft, Outcome, Role, SecretHash, SessionId, WantedChange,
+};
 use chat_store::{
     AUDIT_OF_USER_MAX, AuditAction, BanRefused, DONE_REPORTS_OF_USER_MAX, INVITES_MAX, Invite, InviteRefused,
     InvitesOf, LogPosition, NewBan, NewInvite, NewPasswordLink, NewReport, NewUser, OPEN_REPORTS_MAX,
-    PasswordChange, ProfileField, ReportState, ReportsOf, RoleChange, StoreError,
+    PasswordChange, ProfileField, RegistrationTerms, ReportState, ReportsOf, RoleChange, StoreError,
 };
 
 use crate::common::*;
@@ -13,6 +15,7 @@ every_store! {
     an_invitation_is_used_as_often_as_it_says_and_until_its_end,
     of_many_who_use_the_last_use_at_once_one_gets_in,
     an_account_and_its_invitation_are_one_transaction,
+    of_many_who_register_at_once_none_is_one_too_many,
     invitations_of_a_user_are_limited_and_end_with_the_user,
     invitations_end_with_what_they_were_made_by,
     invitations_are_listed_page_by_page_as_their_reader_may_see_them,
@@ -32,6 +35,7 @@ every_store! {
     calls_at_once_pass_no_limit_and_write_one_entry,
     the_profile_is_what_was_changed,
     moderation_of_rooms_is_in_the_audit_log,
+    who_deletes_a_message_of_another_user_is_in_the_audit_log,
     what_one_user_does_pushes_out_no_other_entry,
     the_messages_of_a_user_are_found_part_by_part,
 }
@@ -63,6 +67,11 @@ fn accept(room: &str, user: &str, number: u8) -> WantedChange {
 fn new_user(person: &str) -> NewUser {
     let created_at_ms = 50;
     NewUser { name: name(person), password_hash: "$argon2id$x".into(), avatar: None, created_at_ms }
+}
+
+/// With an invitation, and without a limit.
+fn invited(invite: &SecretHash) -> RegistrationTerms<'_> {
+    RegistrationTerms { invite: Some(invite), accounts_max: None }
 }
 
 /// The audit log, oldest first: who, what, to whom, details.
@@ -147,7 +156,7 @@ async fn of_many_who_use_the_last_use_at_once_one_gets_in(store: TestStore) {
             let administration = store.administration.clone();
             tokio::spawn(async move {
                 let user = new_user(&format!("guest{number}"));
-                administration.create_invited_user(&user, &secret(1)).await.unwrap()
+                administration.register(&user, invited(&secret(1))).await.unwrap()
             })
         })
         .collect();
@@ -164,18 +173,52 @@ async fn an_account_and_its_invitation_are_one_transaction(store: TestStore) {
     store.send("~cellar", "alice", 3, 5).await;
     make(&store, invite(1, "alice", Some("~cellar"), Some(2), Some(60))).await;
     // A refused name uses nothing; an invitation that is over makes no account.
-    let taken = store.administration.create_invited_user(&new_user("alice"), &secret(1)).await;
+    let taken = store.administration.register(&new_user("alice"), invited(&secret(1))).await;
     assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
-    assert!(!store.administration.create_invited_user(&new_user("eve"), &secret(2)).await.unwrap());
+    assert!(!store.administration.register(&new_user("eve"), invited(&secret(2))).await.unwrap());
     let late = NewUser { created_at_ms: 60, ..new_user("eve") };
-    assert!(!store.administration.create_invited_user(&late, &secret(1)).await.unwrap());
+    assert!(!store.administration.register(&late, invited(&secret(1))).await.unwrap());
     assert_eq!(store.users.find_user(&name("eve")).await.unwrap(), None);
     store.users.check_new_name(&name("eve")).await.unwrap();
     assert_eq!(ids(&store, InvitesOf::User(&name("alice"))).await, ["id 1 used 0"]);
-    assert!(store.administration.create_invited_user(&new_user("bob"), &secret(1)).await.unwrap());
+    assert!(store.administration.register(&new_user("bob"), invited(&secret(1))).await.unwrap());
     assert_eq!(ids(&store, InvitesOf::User(&name("alice"))).await, ["id 1 used 1"]);
     assert_eq!(store.members("~cellar").await, ["alice moderator", "bob member"]);
     assert_eq!(store.position("bob", &room("~cellar")).await, "read 3 of 3, 0 unread");
+}
+
+async fn of_many_who_register_at_once_none_is_one_too_many(store: TestStore) {
+    store.accounts("alice").await;
+    promote(&store, "alice").await;
+    make(&store, invite(1, "alice", None, None, None)).await;
+    let tasks: Vec<_> = (0..8)
+        .map(|number| {
+            let administration = store.administration.clone();
+            tokio::spawn(async move {
+                let secret = secret(1);
+                let invite = (number % 2 == 0).then_some(&secret);
+                let terms = RegistrationTerms { invite, accounts_max: Some(4) };
+                administration.register(&new_user(&format!("guest{number}")), terms).await
+            })
+        })
+        .collect();
+    let (mut made, mut refused) = (0, 0);
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(true) => made += 1,
+            Err(StoreError::TooManyAccounts { max: 4 }) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((made, refused, store.users.count_users().await.unwrap()), (3, 5, 4));
+    // The operator is not limited, and a removed account leaves space.
+    store.users.create_user(&new_user("bob")).await.unwrap();
+    for (name, is_space) in [("bob", false), ("alice", true)] {
+        let terms = RegistrationTerms { invite: None, accounts_max: Some(4) };
+        store.users.remove_user(&chat_core::Username::known(name).unwrap()).await.unwrap();
+        let made = store.administration.register(&new_user("carol"), terms).await;
+        assert_eq!(made.is_ok(), is_space, "{made:?}");
+    }
 }
 
 async fn invitations_of_a_user_are_limited_and_end_with_the_user(store: TestStore) {
@@ -330,7 +373,8 @@ async fn a_banned_user_has_no_session_and_gets_none(store: TestStore) {
     assert!(!store.sessions.open_session(&session("new", "bob", 20, 1000)).await.unwrap());
     assert_eq!(store.sessions.find_session(&session_id("new"), 20).await.unwrap(), None);
     let people = ["bob", "carol", "eve"].map(name);
-    assert_eq!(store.administration.banned(&people).await.unwrap(), [name("bob")]);
+    let found = store.administration.bans_of(&people).await.unwrap();
+    assert_eq!(found, [store.administration.find_ban(&name("bob")).await.unwrap().unwrap()]);
     let found = store.administration.find_ban(&name("bob")).await.unwrap().unwrap();
     assert_eq!((found.by, found.at_ms, found.reason.as_str()), (Some(by.clone()), 10, "spam"));
     assert!(!found.is_deleting);
@@ -425,7 +469,7 @@ async fn a_user_without_an_account_is_banned_where_that_is_asked_for(store: Test
     assert_eq!(store.administration.ban(&ban("eve"), None, 1).await.unwrap(), Err(BanRefused::NoUser));
     let any = NewBan { without_account: true, ..ban("eve") };
     assert_eq!(store.administration.ban(&any, None, 1).await.unwrap(), Ok(vec![]));
-    assert_eq!(store.administration.banned(&[name("eve")]).await.unwrap(), [name("eve")]);
+    assert_eq!(store.administration.bans_of(&[name("eve")]).await.unwrap().len(), 1);
 }
 
 async fn an_account_without_a_password_gets_no_link(store: TestStore) {
@@ -753,6 +797,37 @@ async fn moderation_of_rooms_is_in_the_audit_log(store: TestStore) {
     assert_eq!(newest[0].target, "bob");
     let rest = store.administration.audit(Some(newest[0].id), 9).await.unwrap();
     assert_eq!(rest.len(), 2);
+}
+
+async fn who_deletes_a_message_of_another_user_is_in_the_audit_log(store: TestStore) {
+    store.accounts("alice bob carol admin").await;
+    promote(&store, "admin").await;
+    store.change(&create("kitchen", Access::Open, "alice", &["bob"])).await.unwrap();
+    let (kitchen, talk) = (room("kitchen"), pair("bob", "carol"));
+    store.send("kitchen", "bob", 4, 1000).await;
+    store.append(&[private("bob", "carol", "hi")], 1000).await;
+    let before = audit(&store).await.len();
+    let deletion = |by: &str, seq: u64| delete(&kitchen, by, seq).nonce(&format!("{by} {seq}"));
+    // Two of one batch; who is refused, the author, and a message that is deleted write nothing.
+    let batch = [deletion("alice", 2), deletion("carol", 3), deletion("admin", 1), deletion("admin", 2)];
+    let outcomes = store.append(&batch, 2000).await;
+    assert_eq!(outcomes[..3], [stored(5, 2000), Outcome::Forbidden, stored(6, 2000)]);
+    // A retry after a lost answer writes no second entry.
+    store.append(&batch, 3000).await;
+    store.append(&[deletion("bob", 3), delete(&talk, "bob", 1)], 4000).await;
+    let anywhere = ChangeRules { deletes_anywhere: true, ..ChangeRules::default() };
+    store.append(&[Draft { rules: anywhere, ..deletion("bob", 4) }], 4000).await;
+    let entries = store.administration.audit(None, 2).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.at_ms).collect::<Vec<_>>(), [2000, 2000]);
+    let mut written = audit(&store).await.split_off(before);
+    written.sort();
+    assert_eq!(
+        written,
+        [
+            r#"admin: message.delete bob {"room":"kitchen","seq":1}"#,
+            r#"alice: message.delete bob {"room":"kitchen","seq":2}"#,
+        ]
+    );
 }
 
 async fn what_one_user_does_pushes_out_no_other_entry(store: TestStore) {

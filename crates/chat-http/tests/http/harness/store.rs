@@ -13,7 +13,7 @@ use chat_store::{
     AdministrationRepository, AuditAction, AuditEntry, Ban, BanRefused, Deletion, DuePush, EventLog,
     FileRepository, Invite, InvitePosition, InviteRefused, InvitesOf, ListedReport, ListedRoom, LogPosition,
     MemoryStore, MessageReactions, MessagesOf, NewBan, NewInvite, NewPasswordLink, NewPushSubscription,
-    NewReport, NewUser, PasswordChange, ProfileField, PushRepository, PushResult, Report, ReportState,
+    NewReport, NewUser, PasswordChange, ProfileField, PushRepository, PushResult, RegistrationTerms, Report, ReportState,
     ReportsOf, RoleChange, RoomRepository, SearchIndex, SearchPage, SearchQuery, ServerProfile, Session,
     SessionRepository, StoreError, StoreFuture, User, UserRepository,
 };
@@ -600,8 +600,8 @@ impl AdministrationRepository for Store {
         self.write(self.memory.delete_invite(id, by, now_ms))
     }
 
-    fn create_invited_user<'a>(&'a self, user: &'a NewUser, invite: &'a SecretHash) -> StoreFuture<'a, bool> {
-        self.write(self.lose(self.memory.create_invited_user(user, invite)))
+    fn register<'a>(&'a self, user: &'a NewUser, terms: RegistrationTerms<'a>) -> StoreFuture<'a, bool> {
+        self.write(self.lose(self.memory.register(user, terms)))
     }
 
     fn ban<'a>(
@@ -622,8 +622,8 @@ impl AdministrationRepository for Store {
         self.write(self.memory.unban(user, by, now_ms))
     }
 
-    fn banned<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Username>> {
-        self.ask(self.memory.banned(users))
+    fn bans_of<'a>(&'a self, users: &'a [Username]) -> StoreFuture<'a, Vec<Ban>> {
+        self.ask(self.memory.bans_of(users))
     }
 
     fn find_ban<'a>(&'a self, user: &'a Username) -> StoreFuture<'a, Option<Ban>> {

@@ -1,10 +1,10 @@
 //! The audit log in a database.
 
-use chat_core::Username;
+use chat_core::{Commit, Topic, Username};
 
 use super::{IS_ADMINISTRATOR, NO_ANSWER};
 use crate::administration::audit::{AUDIT_SWEEP, Part};
-use crate::administration::{AUDIT_MAX, AuditAction, AuditEntry, NewAudit};
+use crate::administration::{AUDIT_MAX, AuditAction, AuditEntry, NewAudit, messages_deleted};
 use crate::rows::Columns;
 use crate::statements::{Statements, Value};
 use crate::{StoreError, columns};
@@ -33,6 +33,22 @@ pub(crate) async fn note<S: Statements>(statements: &mut S, new: NewAudit<'_>) -
             let values = [Number(part.column()), Number(columns::column(AUDIT_MAX))];
             statements.rows(FORGET_OF_PART, &values).await?;
         }
+    }
+    Ok(())
+}
+
+/// Writes the entries for the messages of others that a batch has deleted, in its transaction.
+pub(crate) async fn note_deleted<S: Statements>(
+    statements: &mut S,
+    commit: &Commit,
+    now_ms: u64,
+) -> Result<(), S::Error> {
+    let author = |topic: &Topic, seq| {
+        let mut changed = commit.changed.iter().filter(|message| message.is_deleted);
+        changed.find(|message| message.seq == seq && message.topic == *topic).map(|message| &message.from)
+    };
+    for deleted in messages_deleted(commit, author, now_ms) {
+        note(statements, deleted).await?;
     }
     Ok(())
 }
