@@ -88,7 +88,7 @@ async function begin(user) {
   door?.close();
   frame.hidden = false;
   me.replaceChildren(avatar(user.username, "small"), isolated(user.username, "title"), symbol("more"));
-  chat = new Chat(user, { signedOut: () => end(), settings: openSettings });
+  chat = new Chat(user, { signedOut: () => end(), role: changeRole, settings: openSettings });
   chat.start();
   // Not only when it is opened: the server may have another version by then.
   setTimeout(theSettings, LATER_AFTER_MS);
@@ -100,6 +100,12 @@ async function begin(user) {
 /** @param {string} [key] of the server for subscriptions to notifications */
 async function renew(key) {
   if (key && "PushManager" in window) await import("./push.js").then(({ renewPush }) => renewPush(key)).catch(() => {});
+}
+
+/** @param {boolean} isAdministrator */
+function changeRole(isAdministrator) {
+  if (settings.user) settings.user = Object.assign(settings.user, { role: isAdministrator ? "administrator" : "member" });
+  theSettings().then((dialog) => dialog.showServer(), () => {});
 }
 
 /**

@@ -1,6 +1,7 @@
 // Requests of administrators and moderators, and of members who invite or report.
 
-import { call } from "../api.js";
+import { ApiError, call } from "../api.js";
+import { hasSpelling } from "../logic/spelling.js";
 
 /** @typedef {{ title?: string, welcome?: string, accent?: string }} ServerChanges */
 
@@ -10,8 +11,8 @@ import { call } from "../api.js";
  * @property {string} username
  * @property {string} avatar
  * @property {boolean} online
- * @property {"member" | "administrator"} [role]
- * @property {Ban} [ban]
+ * @property {"member" | "administrator"} role
+ * @property {Omit<Ban, "username">} [ban]
  */
 
 /** @typedef {{ username: string, by: string, at: number, reason: string, deleting: boolean }} Ban `at`: Unix seconds; `deleting`: the messages are being deleted */
@@ -72,9 +73,33 @@ export async function removeLogo() {
  * @returns {Promise<{ items: Account[], next?: string }>}
  */
 export async function accounts(q, after) {
-  const [{ users, next }, bans] = await Promise.all([call(`/api/users${queryOf({ q, after, limit: 50 })}`), call("/api/bans?limit=100")]);
-  const byName = new Map(bans.bans.map((/** @type {Ban} */ ban) => [ban.username, ban]));
-  return { items: users.map((/** @type {Account} */ user) => ({ ...user, ban: byName.get(user.username) })), next };
+  const { users, next } = await call(`/api/users${queryOf({ q, after, limit: 50 })}`);
+  return { items: users, next };
+}
+
+/**
+ * The users who are banned in the order of their names, or those of them with `q` in their
+ * names. A user of another issuer may have no account.
+ * @param {string} q
+ * @param {string} [after]
+ * @returns {Promise<{ items: Account[], next?: string }>}
+ */
+export async function bannedAccounts(q, after) {
+  /** @type {Ban[]} */
+  let found = [];
+  let next = after;
+  // Few are banned: the pages without one that is looked for are passed over.
+  do {
+    const page = await call(`/api/bans${queryOf({ after: next, limit: 50 })}`);
+    found = page.bans.filter((/** @type {Ban} */ ban) => hasSpelling(ban.username, q));
+    next = page.next;
+  } while (found.length === 0 && next !== undefined);
+  if (found.length === 0) return { items: [] };
+  const names = new URLSearchParams(found.map(({ username }) => ["name", username]));
+  /** @type {Account[]} */
+  const users = (await call(`/api/users?${names}`)).users;
+  const byName = new Map(users.map((user) => [user.username, user]));
+  return { items: found.map((ban) => ({ username: ban.username, avatar: "", online: false, role: "member", ...byName.get(ban.username), ban })), next };
 }
 
 /**
@@ -107,9 +132,23 @@ export function passwordLink(name) {
   return call(`${pathOf(name)}/password`, { method: "POST" });
 }
 
-/** @returns {Promise<Invite[]>} one's own; for administrators, those of everybody */
-export async function invites() {
-  return (await call("/api/invites")).invites;
+/**
+ * Invitations that can be used: one's own, and for administrators those of everybody. Of a
+ * room: all of them for who looks after it, and one's own for its other members.
+ * @param {string} [room]
+ * @param {string} [after]
+ * @returns {Promise<{ items: Invite[], next?: string }>}
+ */
+export async function invites(room, after) {
+  try {
+    const { invites: items, next } = await call(`/api/invites${queryOf({ room, after })}`);
+    return { items, next };
+  } catch (error) {
+    if (!room || !(error instanceof ApiError) || error.status !== 403) throw error;
+  }
+  // All of one's own are in one page.
+  const own = await invites();
+  return { items: own.items.filter((invite) => invite.room === room) };
 }
 
 /**

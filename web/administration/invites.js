@@ -5,6 +5,7 @@ import * as rooms from "../rooms.js";
 import { ask } from "../view/ask.js";
 import { button, element, isolated, symbol } from "../view/dom.js";
 import { make } from "../view/make.js";
+import { Pages } from "../view/pages.js";
 import { chatTitle } from "../whose.js";
 import { t, titleOf } from "../words.js";
 import * as calls from "./calls.js";
@@ -34,6 +35,8 @@ export class Invites {
   #rooms = [];
   /** @type {calls.Invite[]} */
   #invites = [];
+  /** @type {Pages<calls.Invite>} */
+  #pages;
   #isLoaded = false;
 
   /** @param {string} [only] a room */
@@ -43,6 +46,18 @@ export class Invites {
     // Below the heading of the dialog of the room, or below that of a page of the settings.
     const heading = make(only ? "h3" : "h4", { "data-t": "invitesList" });
     this.node = make("div", { class: "invites" }, this.#form, make("section", {}, heading, this.#parts.node));
+    this.#pages = new Pages(
+      (_, after) => calls.invites(this.#only, after),
+      ({ items, hasMore, isLoading, error }) => {
+        if (isLoading) return;
+        this.#invites = items;
+        this.#isLoaded ||= !error;
+        this.#parts.wrong.textContent = error ? sentenceOf(error) : "";
+        this.#parts.more.hidden = !hasMore;
+        this.retranslate();
+      },
+    );
+    this.#parts.more.addEventListener("click", () => this.#pages.more());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#make();
@@ -54,7 +69,7 @@ export class Invites {
     this.retranslate();
     this.#uses.value = this.#only ? "1" : "10";
     this.#days.value = "7";
-    await Promise.all([this.#load(), this.#only ? undefined : this.#loadRooms()]);
+    await Promise.all([this.#pages.search(""), this.#only ? undefined : this.#loadRooms()]);
   }
 
   retranslate() {
@@ -63,18 +78,6 @@ export class Invites {
     choose(this.#room, [["", t.toChatOnly], ...this.#rooms.map(({ name, title }) => /** @type {[string, string]} */ ([name, titleOf(name, title)]))]);
     this.#parts.list.replaceChildren(...this.#invites.map((invite) => this.#line(invite)));
     this.#parts.words.textContent = this.#isLoaded && this.#invites.length === 0 ? t.noInvites : "";
-  }
-
-  async #load() {
-    try {
-      const all = await calls.invites();
-      this.#invites = all.filter(({ room }) => !this.#only || room === this.#only);
-      this.#isLoaded = true;
-      this.#parts.wrong.textContent = "";
-    } catch (error) {
-      this.#parts.wrong.textContent = sentenceOf(error);
-    }
-    this.retranslate();
   }
 
   async #loadRooms() {
@@ -112,7 +115,7 @@ export class Invites {
       const { url, expires = 0, title = "" } = await calls.invite({ ...(room ? { room } : {}), ...(uses ? { uses } : {}), days: Number(this.#days.value) });
       const to = room ? titleOf(room, title) : chatTitle();
       await showLink(t.inviteMade(apart(to)), t.inviteOnce(dateOf(expires)), url);
-      await this.#load();
+      await this.#pages.search("");
     } catch (error) {
       this.#wrong.textContent = sentenceOf(error);
     } finally {
@@ -129,7 +132,7 @@ export class Invites {
     } catch (error) {
       sentence = sentenceOf(error);
     }
-    await this.#load();
+    await this.#pages.search("");
     if (sentence) this.#parts.wrong.textContent = sentence;
     // The button that had the focus is gone.
     const next = this.#parts.list.querySelector("button") ?? this.#submit;

@@ -15,19 +15,21 @@ import { sentenceOf } from "./wording.js";
 
 export class PeoplePage {
   #text = make("input", { id: "accounts-text", type: "search", autocomplete: "off", autocapitalize: "none", spellcheck: "false", dir: "auto", "data-t-label": "searchPeople", "data-t-placeholder": "searchPeople" });
+  #filters = FILTERS.map(([filter, word]) => make("button", { type: "button", "data-filter": filter, "data-t": word }));
   #parts = listOf("accounts", "accounts");
   #menu = make("div", { id: "account-menu", class: "menu account-menu", popover: true });
-  node = make("div", { class: "accounts" }, make("div", { class: "search" }, this.#text), this.#parts.node, this.#menu);
+  node = make("div", { class: "accounts" }, make("div", { class: "search" }, this.#text), make("div", { class: "segments", role: "group", "data-t-label": "accounts" }, ...this.#filters), this.#parts.node, this.#menu);
   #desk;
   /** @type {Pages<Account>} */
   #pages;
   /** @type {Account[]} */
   #accounts = [];
+  #onlyBanned = false;
 
   /** @param {import("./main.js").Desk} desk */
   constructor(desk) {
     this.#desk = desk;
-    this.#pages = new Pages(calls.accounts, ({ items, hasMore, isLoading, error }) => {
+    this.#pages = new Pages((q, after) => (this.#onlyBanned ? calls.bannedAccounts : calls.accounts)(q, after), ({ items, hasMore, isLoading, error }) => {
       if (isLoading) return;
       this.#accounts = items;
       this.#parts.wrong.textContent = error ? sentenceOf(error) : "";
@@ -36,12 +38,18 @@ export class PeoplePage {
       this.retranslate();
     });
     this.#text.addEventListener("input", () => this.#pages.type(this.#text.value.trim()));
+    for (const filter of this.#filters) {
+      filter.addEventListener("click", () => {
+        this.#onlyBanned = filter.dataset.filter === "banned";
+        this.#search();
+      });
+    }
     // No form is sent, and the settings stay open.
     this.#text.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.#text.value) {
         event.preventDefault();
         this.#text.value = "";
-        this.#pages.search("");
+        this.#search();
       }
     });
     this.#parts.more.addEventListener("click", () => this.#pages.more());
@@ -54,7 +62,8 @@ export class PeoplePage {
 
   open() {
     this.#text.value = "";
-    this.#pages.search("");
+    this.#onlyBanned = false;
+    this.#search();
   }
 
   close() {
@@ -65,8 +74,13 @@ export class PeoplePage {
   retranslate() {
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.closest("li")?.dataset.name : undefined;
     this.#parts.list.replaceChildren(...this.#accounts.map((account) => this.#line(account)));
-    this.#parts.words.textContent = this.#accounts.length > 0 || this.#parts.wrong.textContent ? "" : t.nobodyFound;
+    this.#parts.words.textContent = this.#accounts.length > 0 || this.#parts.wrong.textContent ? "" : this.#onlyBanned && !this.#text.value.trim() ? t.nobodyBanned : t.nobodyFound;
     if (focused !== undefined) this.#focus(focused);
+  }
+
+  #search() {
+    for (const filter of this.#filters) filter.ariaPressed = String((filter.dataset.filter === "banned") === this.#onlyBanned);
+    return this.#pages.search(this.#text.value.trim());
   }
 
   /** @param {string} name */
@@ -102,9 +116,8 @@ export class PeoplePage {
     const isMe = name === this.#desk.me();
     /** @type {[word: string, act: () => Promise<unknown>][]} */
     const choices = [];
-    // Where the role is not known, both are offered, and the server refuses what does not fit.
     if (!isMe && !ban && role !== "administrator") choices.push([t.makeAdministrator, () => this.#askRole(name, false, true)]);
-    if (!ban && role !== "member") choices.push([t.takeRole, () => this.#askRole(name, isMe)]);
+    if (role === "administrator") choices.push([t.takeRole, () => this.#askRole(name, isMe)]);
     if (!isMe) choices.push([t.passwordLink, () => this.#askPassword(name)]);
     if (!isMe && role !== "administrator") choices.push(ban ? [t.unban, () => this.#act(name, () => calls.unban(name))] : [t.ban, () => this.#ban(name)]);
     this.#menu.replaceChildren(
@@ -158,7 +171,7 @@ export class PeoplePage {
     let sentence = "";
     try {
       await change();
-      await this.#pages.search(this.#text.value.trim());
+      await this.#search();
     } catch (error) {
       sentence = sentenceOf(error);
     }
@@ -166,3 +179,9 @@ export class PeoplePage {
     this.#focus(name);
   }
 }
+
+/** @type {[filter: string, word: string][]} */
+const FILTERS = [
+  ["all", "allAccounts"],
+  ["banned", "bannedAccounts"],
+];

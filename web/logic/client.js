@@ -67,7 +67,7 @@ import { Rooms } from "./rooms.js";
  * the outbox.
  * `hello`: the rooms of the account are known. `read`: the user has read more, here or
  * elsewhere. `activity`: others have written in a room that is not joined. `membership`: the user has become a member of a room, is none any more,
- * or the room has changed. `left`: the server has ended the join of a room, as the
+ * or the room has changed. `role`: the user has become an administrator, or is none any more. `left`: the server has ended the join of a room, as the
  * user was `removed`, the room was `closed`, or the user `left` it. `not-members`: a
  * message mentions users who are no members of its room.
  * @typedef {{ do: "connect" }
@@ -83,6 +83,7 @@ import { Rooms } from "./rooms.js";
  *   | { do: "read", key: Key }
  *   | { do: "activity", key: Key, unread: number, mentions: number }
  *   | { do: "membership", room: string, isMember: boolean }
+ *   | { do: "role" }
  *   | { do: "left", room: string, reason: string }
  *   | { do: "not-members", key: Key, names: string[] }
  *   | { do: "show", what: "connection" | "conversations" }
@@ -474,6 +475,11 @@ export class Client {
         break;
       case "level":
         this.account.levelElsewhere(frame);
+        break;
+      case "role":
+        this.isAdministrator = frame.role === "administrator";
+        this.#step.emit({ do: "role" });
+        this.#step.emit({ do: "show", what: "conversations" });
         break;
       case "room":
         this.#room(frame);

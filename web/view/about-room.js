@@ -37,12 +37,10 @@ export class AboutRoom {
   /** How many open reports there are of messages of the room. */
   #reports = 0;
   #client;
-  #isAdministrator;
   #hooks;
 
   /**
    * @param {Client} client
-   * @param {boolean} isAdministrator
    * @param {object} hooks
    * @param {(input: Input) => void} hooks.step
    * @param {() => void} hooks.changed
@@ -53,9 +51,8 @@ export class AboutRoom {
    * @param {() => void} hooks.reports
    * @param {(sentence: string) => void} hooks.toast
    */
-  constructor(client, isAdministrator, hooks) {
+  constructor(client, hooks) {
     this.#client = client;
-    this.#isAdministrator = isAdministrator;
     this.#hooks = hooks;
     this.#form.hidden = true;
     this.node.append(this.#facts, this.#form);
@@ -89,7 +86,7 @@ export class AboutRoom {
       // Somebody has changed it.
       Object.assign(this.#room, { title, access, archived });
     }
-    const shown = JSON.stringify([this.#room, role, this.#isEditing, this.#reports, t.chat]);
+    const shown = JSON.stringify([this.#room, role, this.#client.isAdministrator, this.#isEditing, this.#reports, t.chat]);
     if (this.#shown !== shown) {
       this.#shown = shown;
       this.#form.hidden = !this.#isEditing;
@@ -153,7 +150,7 @@ export class AboutRoom {
     const room = this.#room;
     const choices = [];
     const isAdministered = room !== null && this.#hooks.isAdministered();
-    if (isAdministered && !room.archived && (role !== null || this.#isAdministrator)) choices.push(this.#choice("link", t.inviteByLink, () => this.#hooks.invite(this.#name)));
+    if (isAdministered && !room.archived && (role !== null || this.#client.isAdministrator)) choices.push(this.#choice("link", t.inviteByLink, () => this.#hooks.invite(this.#name)));
     if (isAdministered && this.#mayEdit(role)) {
       const reports = this.#choice("report", t.reports, () => this.#hooks.reports());
       if (this.#reports > 0) reports.append(element("span", "quiet", t.openReportsHere(this.#reports)));
@@ -181,7 +178,7 @@ export class AboutRoom {
 
   /** @param {string | null} role */
   #mayEdit(role) {
-    return role === "moderator" || this.#isAdministrator;
+    return role === "moderator" || this.#client.isAdministrator;
   }
 
   /** @param {boolean} isEditing */

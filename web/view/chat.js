@@ -48,6 +48,7 @@ export class Chat {
    * @param {import("../api.js").User & { role?: string }} user
    * @param {object} hooks
    * @param {() => void} hooks.signedOut
+   * @param {(isAdministrator: boolean) => void} hooks.role the user has become an administrator, or is none any more
    * @param {(page?: import("./settings-dialog.js").PageName) => void} hooks.settings opens them
    */
   constructor(user, hooks) {
@@ -278,6 +279,9 @@ export class Chat {
         break;
       case "read":
         if (client.account.of(output.key).unread === 0) this.#withdraw(output.key);
+        break;
+      case "role":
+        this.#hooks.role(client.isAdministrator);
         break;
       case "not-members":
         this.useAbove((above) => above.absent.note(output.key, output.names));

@@ -43,7 +43,7 @@ export class Details {
   #directory;
 
   /**
-   * @param {{ username: string, role?: string }} me
+   * @param {{ username: string }} me
    * @param {Client} client
    * @param {Directory} directory
    * @param {Hooks} hooks
@@ -51,10 +51,9 @@ export class Details {
   constructor(me, client, directory, hooks) {
     this.#client = client;
     this.#directory = directory;
-    const isAdministrator = me.role === "administrator";
-    this.#about = new AboutRoom(client, isAdministrator, { ...hooks, loaded: (room) => this.#members.setTotal(room) });
+    this.#about = new AboutRoom(client, { ...hooks, loaded: (room) => this.#members.setTotal(room) });
     this.#level = new LevelChoice((level) => this.#key && hooks.step({ type: "level", key: this.#key, level }));
-    this.#members = new MemberList(me.username, isAdministrator, client, hooks);
+    this.#members = new MemberList(me.username, client, hooks);
     const body = make("div", { class: "details-body" }, this.#person, this.#about.node, this.#level.node, this.#members.node, this.#about.actions);
     this.#panel = new Panel("details", { heading: "details", close: "closeDetails" }, [body], (isByUser) => this.#closed(isByUser));
     Panel.vacant = () => this.update();

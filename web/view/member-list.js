@@ -45,20 +45,17 @@ export class MemberList {
   /** Those who were here, or had written, and were no members when these were last asked for. */
   #strangers = "";
   #me;
-  #isAdministrator;
   #client;
   #hooks;
 
   /**
    * @param {string} me
-   * @param {boolean} isAdministrator
    * @param {Client} client
    * @param {object} hooks
    * @param {(name: string, opener: Element) => void} hooks.card opens the card of a member
    */
-  constructor(me, isAdministrator, client, hooks) {
+  constructor(me, client, hooks) {
     this.#me = me;
-    this.#isAdministrator = isAdministrator;
     this.#client = client;
     this.#hooks = hooks;
     this.#heading.id = "members-heading";
@@ -126,8 +123,8 @@ export class MemberList {
   update() {
     const { role } = this.#client.account.of(`#${this.#room}`);
     // Administrators may do what moderators may, in every room that they may read.
-    const mayChange = role === "moderator" || this.#isAdministrator;
-    this.#addOpener.hidden = role === null && !this.#isAdministrator;
+    const mayChange = role === "moderator" || this.#client.isAdministrator;
+    this.#addOpener.hidden = role === null && !this.#client.isAdministrator;
     this.#more.hidden = !this.#hasMore;
     // Who is in the room just now is known at once; of the others, the server has told.
     const room = this.#client.rooms.get(this.#room);

@@ -135,7 +135,7 @@ export class SettingsDialog {
     const { username } = settings.user ?? { username: "" };
     this.#me.replaceChildren(avatar(username), isolated(username, "title"));
     for (const link of this.#links) link.hidden = link.dataset.page === "keys" && TOUCH.matches;
-    this.#showServer();
+    this.showServer();
     this.#learnRole();
     if (!this.#node.open) this.#node.showModal();
     if (page) this.#show(page);
@@ -146,11 +146,11 @@ export class SettingsDialog {
   retranslate() {
     for (const page of Object.values(this.#pages)) page.retranslate?.();
     this.#showHeading();
-    this.#showServer();
+    this.showServer();
   }
 
   /** Shows the pages for administrators, or the one for moderators. */
-  #showServer() {
+  showServer() {
     const shown = SERVER_PAGES.filter(([page]) => isAdministrator() || (page === "reports" && this.#above?.moderates));
     for (const [page] of SERVER_PAGES) {
       const line = this.#linkOf(page)?.parentElement;
@@ -165,14 +165,14 @@ export class SettingsDialog {
   async #learnRole() {
     this.#chat()?.useAbove((above) => {
       this.#above = above;
-      this.#showServer();
+      this.showServer();
       if (above.moderates || isAdministrator()) this.#countReports();
     });
     try {
       const user = await me();
       if (user.username !== settings.user?.username) return;
       settings.user = user;
-      this.#showServer();
+      this.showServer();
     } catch {
       // What is known is shown.
     }

@@ -42,6 +42,9 @@ export const administration = {
 
   // People.
   accounts: "Accounts",
+  allAccounts: "All",
+  bannedAccounts: "Banned",
+  nobodyBanned: "Nobody is banned.",
   banned: "banned",
   bannedFor: (reason) => `banned: ${reason}`,
   bannedBy: (by, when) => `Banned by ${by}, ${when}`,
@@ -124,6 +127,7 @@ export const administration = {
       archived === true ? `“${room}” was archived` : archived === false ? `“${room}” was brought back from the archive` : access === "closed" ? `“${room}” was made closed` : `“${room}” was changed: ${changedIn(changed)}`,
     "member.role": (name, { room, role }) => (role === "moderator" ? `${name} was made a moderator of “${room}”` : `${name} is no moderator of “${room}” any more`),
     "member.remove": (name, { room }) => `${name} was removed from “${room}”`,
+    "message.delete": (name, { room, seq }) => `Message ${seq} of ${name} in “${room}” was deleted`,
     "report.change": (_, { state }) => (state === "done" ? "A report was dealt with" : "A report was opened again"),
     "server.change": (_, { changed = [] }) => `The chat was changed: ${changedIn(changed)}`,
     setup: (name) => `${name} became the first administrator`,

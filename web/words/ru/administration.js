@@ -41,6 +41,9 @@ export const administration = {
 
   // People.
   accounts: "Учётные записи",
+  allAccounts: "Все",
+  bannedAccounts: "Заблокированные",
+  nobodyBanned: "Никто не заблокирован.",
   banned: "блокировка",
   bannedFor: (/** @type {string} */ reason) => `блокировка: ${reason}`,
   bannedBy: (/** @type {string} */ by, /** @type {string} */ when) => `Блокировка: ${by}, ${when}`,
@@ -123,6 +126,7 @@ export const administration = {
       archived === true ? `«${room}» убрана в архив` : archived === false ? `«${room}» возвращена из архива` : access === "closed" ? `«${room}» стала закрытой` : `Изменена комната «${room}»: ${changedIn(changed)}`,
     "member.role": (/** @type {string} */ name, /** @type {any} */ { room, role }) => (role === "moderator" ? `Новый модератор в\u00a0«${room}»: ${name}` : `Больше не модератор в\u00a0«${room}»: ${name}`),
     "member.remove": (/** @type {string} */ name, /** @type {any} */ { room }) => `Удаление из комнаты «${room}»: ${name}`,
+    "message.delete": (/** @type {string} */ name, /** @type {any} */ { room, seq }) => `Удалено сообщение ${seq} в\u00a0комнате «${room}», автор: ${name}`,
     "report.change": (/** @type {string} */ _, /** @type {any} */ { state }) => /** @type {string} */ (state === "done" ? "Жалоба разобрана" : "Жалоба открыта снова"),
     "server.change": (/** @type {string} */ _, /** @type {any} */ { changed = [] }) => `Изменён чат: ${changedIn(changed)}`,
     setup: (/** @type {string} */ name) => `Первый администратор: ${name}`,
