@@ -476,7 +476,7 @@ export class Client {
       case "level":
         this.account.levelElsewhere(frame);
         break;
-      case "role":
+      case "rights":
         this.isAdministrator = frame.role === "administrator";
         this.#step.emit({ do: "role" });
         this.#step.emit({ do: "show", what: "conversations" });

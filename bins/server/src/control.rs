@@ -98,6 +98,9 @@ impl ControlSocket {
                 match self.context.perform(request).await {
                     Ok(done) => {
                         server.end_sessions(&done.ended).await;
+                        if let Some((user, is_administrator)) = &done.role {
+                            server.role_changed(user, *is_administrator);
+                        }
                         if let Some(user) = &done.banned {
                             server.end_user(user).await;
                         }

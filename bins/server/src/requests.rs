@@ -63,11 +63,13 @@ pub(crate) struct Done {
     pub(crate) ended: Vec<SessionId>,
     /// The user who was banned.
     pub(crate) banned: Option<Username>,
+    /// The user whose role was changed, and whether the user is an administrator now.
+    pub(crate) role: Option<(Username, bool)>,
 }
 
 impl From<String> for Done {
     fn from(text: String) -> Self {
-        Self { text, ended: Vec::new(), banned: None }
+        Self { text, ended: Vec::new(), banned: None, role: None }
     }
 }
 
@@ -215,7 +217,7 @@ impl Context {
         let ended = ended.ok_or("the account was removed meanwhile")?;
         let name = shown(&user.name);
         let text = format!("{name} has a new password; sessions ended: {}.\n", ended.len());
-        Ok(Done { text, ended, banned: None })
+        Ok(Done { ended, ..text.into() })
     }
 
     async fn promote(&self, name: &str) -> Result<Done, Box<dyn Error>> {
@@ -225,7 +227,10 @@ impl Context {
             return Ok(format!("{name} is an administrator already.\n").into());
         }
         match self.stores.users.set_administrator(&user.name, true, now_ms()).await? {
-            RoleChange::Done => Ok(format!("{name} is an administrator now.\n").into()),
+            RoleChange::Done => {
+                let text = format!("{name} is an administrator now.\n");
+                Ok(Done { role: Some((user.name, true)), ..text.into() })
+            }
             RoleChange::Banned => {
                 Err(format!("{name} is banned: `server user unban` ends that").into())
             }
@@ -246,7 +251,10 @@ impl Context {
             RoleChange::LastAdministrator => {
                 Err(format!("{name} is the last administrator: promote another account first").into())
             }
-            _ => Ok(format!("{name} is no administrator any more.\n").into()),
+            _ => {
+                let text = format!("{name} is no administrator any more.\n");
+                Ok(Done { role: Some((user.name, false)), ..text.into() })
+            }
         }
     }
 
@@ -282,7 +290,7 @@ impl Context {
                 ended.len()
             ),
         };
-        Ok(Done { text, ended, banned: None })
+        Ok(Done { ended, ..text.into() })
     }
 
     async fn ban(&self, name: &str, reason: &str, delete_messages: bool) -> Result<Done, Box<dyn Error>> {
@@ -304,7 +312,7 @@ impl Context {
             text +=
                 "The server deletes the messages in the background, from now on or from its next start.\n";
         }
-        Ok(Done { text, ended, banned: Some(ban.user) })
+        Ok(Done { ended, banned: Some(ban.user), ..text.into() })
     }
 
     async fn unban(&self, name: &str) -> Result<Done, Box<dyn Error>> {

@@ -99,8 +99,11 @@ async fn start(mut config: Config, descriptors: Option<u64>) -> Result<Started, 
     let socket = socket.map_err(|error| format!("{}: {error}", config.listen_origin))?;
     let metrics = listen_beside(config.metrics_listen.as_ref()).await?;
     let redirects = listen_beside(config.http_listen.as_ref()).await?;
-    let tls =
-        config.tls.as_ref().map(|source| Tls::load(source, &config.http.acme_challenges)).transpose()?;
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|source| Tls::load(source, &config.http.acme_challenges, &config.http.certificate_end))
+        .transpose()?;
     config.http.tls = tls.as_ref().map(Tls::config).transpose()?;
     let lock = lock_database(&config).await?;
     if config.migrate && matches!(config.database_url, DatabaseUrl::Postgres(_)) {

@@ -6,7 +6,7 @@ mod files;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chat_http::AcmeChallenges;
+use chat_http::{AcmeChallenges, CertificateEnd};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -49,10 +49,11 @@ impl Tls {
     pub(crate) fn load(
         source: &TlsSource,
         challenges: &AcmeChallenges,
+        end: &CertificateEnd,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         // For the HTTP client of ACME, too. It may be chosen already.
         let _ = aws_lc_rs::default_provider().install_default();
-        let current = Arc::new(CurrentCertificate::default());
+        let current = Arc::new(CurrentCertificate { end: end.clone(), key: RwLock::default() });
         let source = match source {
             TlsSource::Files(files) => {
                 let mut files = files.clone();
@@ -104,18 +105,23 @@ impl Tls {
 /// The certificate that new connections get. Connections that exist are not affected by
 /// another one.
 #[derive(Debug, Default)]
-struct CurrentCertificate(RwLock<Option<Arc<CertifiedKey>>>);
+struct CurrentCertificate {
+    key: RwLock<Option<Arc<CertifiedKey>>>,
+    /// What the metrics show.
+    end: CertificateEnd,
+}
 
 impl CurrentCertificate {
     fn replace(&self, certificate: Certificate) {
         certificate.log();
         // Nothing panics while it is locked.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(certificate.key);
+        self.end.set(u64::try_from(certificate.not_after_s).unwrap_or_default());
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(certificate.key);
     }
 }
 
 impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -165,6 +165,11 @@ async fn a_new_certificate_is_used_while_sockets_stay() {
     let mut alice = client.enter(&client.register("alice").await.0, "room").await;
     let (certificate, key) = files(server.folder.path());
     let first = client.certificate().await;
+    let metrics = String::from_utf8(client.send(Request::get("/metrics")).await.body).unwrap();
+    let end =
+        metrics.lines().find_map(|line| line.strip_prefix("chat_tls_certificate_expires_timestamp_seconds "));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(end.unwrap().parse::<f64>().unwrap() > now, "{metrics}");
 
     // Half of a renewal: the key does not belong to the certificate. The old pair stays.
     let good_key = std::fs::read(&key).unwrap();

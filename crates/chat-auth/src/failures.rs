@@ -45,6 +45,11 @@ impl Failures {
         self.by_key.entry(key).or_insert_with(new)
     }
 
+    /// What counts for this key, if anything does.
+    pub(crate) fn get(&self, key: u64) -> Option<&RecentFailures> {
+        self.by_key.get(&key)
+    }
+
     /// Forgets the key if nothing is known of it.
     pub(crate) fn forget_if_empty(&mut self, key: u64) {
         if self.by_key.get(&key).is_some_and(RecentFailures::is_empty) {
@@ -125,6 +130,11 @@ impl RecentFailures {
     /// fail.
     pub(crate) fn is_free(&self) -> bool {
         self.failures.len() + self.pending < self.max
+    }
+
+    /// Failures within the window, as of the last attempt, and pending attempts.
+    pub(crate) fn counted(&self) -> usize {
+        self.failures.len() + self.pending
     }
 
     fn may_be_forgotten(&self) -> bool {

@@ -48,6 +48,8 @@ pub use network::Network;
 pub use password::{NO_PASSWORD, PASSWORD_MAX_BYTES, Password, PasswordError, PasswordRule};
 pub use passwords::{HashCost, HashFor, Passwords, PasswordsError, PasswordsOptions};
 pub use secret::{SECRET_MIN_BYTES, SecretError, SigningSecret};
-pub use sign_in_limiter::{Attempt, SignInLimit, SignInLimiter, SignInLimits, SignInName, SignInRefused};
+pub use sign_in_limiter::{
+    Attempt, DOUBTFUL_FROM, SignInLimit, SignInLimiter, SignInLimits, SignInName, SignInRefused,
+};
 pub use tokens::{Claims, TOKEN_MAX_BYTES, TokenError, TokenOptions, Tokens};
 pub use verdict::Verdict;

@@ -21,8 +21,8 @@ use crate::{Password, Verdict};
 /// Each thread works in one buffer, which is allocated at its first use and freed when
 /// the thread is idle for a time. Any number of sign-ins takes `threads × memory_kib`.
 ///
-/// In front of the threads are three bounded lines ([`HashFor`]): a flood of sign-ins stops no
-/// registration, nor the other way round. In each line users or addresses get their turns one
+/// In front of the threads are four bounded lines ([`HashFor`]): a flood of sign-ins stops no
+/// registration, nor the other way round, and wrong guesses stop nobody elsewhere. In each line users or addresses get their turns one
 /// after another. A request beyond the limit of its line is refused at once. Dropping this
 /// value ends the threads, each after the hash that it is computing.
 pub struct Passwords {
@@ -37,8 +37,8 @@ pub struct Passwords {
 pub struct PasswordsOptions {
     /// The number of threads that hash, at least 1. Each may take a core for itself.
     pub threads: usize,
-    /// The number of sign-ins that may wait for a thread, and of sign-ins from known
-    /// addresses likewise. At 20 ms a hash, the last of 64 waits 1.3 s.
+    /// The number of sign-ins that may wait for a thread, and of sign-ins from known and from
+    /// doubtful addresses likewise. At 20 ms a hash, the last of 64 waits 1.3 s.
     pub queue_max: usize,
     /// The number of registrations that may wait for a thread.
     pub registration_queue_max: usize,
@@ -74,6 +74,9 @@ pub enum HashFor<'a> {
     SignIn(&'a str),
     /// A registration, by its address.
     Registration(&'a str),
+    /// A sign-in from an address with wrong passwords lately, by its address. Its line is the
+    /// last one, so that a flood of guesses holds up only those who share its addresses.
+    DoubtfulSignIn(&'a str),
 }
 
 /// The cost of one argon2id hash. The default is the one that OWASP recommends (19 MiB, 2
@@ -122,7 +125,8 @@ impl Passwords {
         let params = Params::new(memory_kib, passes, lanes, Some(Params::DEFAULT_OUTPUT_LEN))
             .map_err(PasswordsError::Cost)?;
         let line = |waiting_max| Line { waiting_max, waiting_of_one_max: options.queue_of_one_max };
-        let lines = [options.queue_max, options.queue_max, options.registration_queue_max].map(line);
+        let signing_in = options.queue_max;
+        let lines = [signing_in, signing_in, options.registration_queue_max, signing_in].map(line);
         let threads = options.threads.max(1);
         let mut passwords = Self {
             // One more than threads: the next job is there when a thread has done its last.
@@ -184,6 +188,7 @@ impl Passwords {
             HashFor::KnownUser(name) => (0, name),
             HashFor::SignIn(address) => (1, address),
             HashFor::Registration(address) => (2, address),
+            HashFor::DoubtfulSignIn(address) => (3, address),
         };
         self.turns.turn(line, who).await
     }
@@ -410,6 +415,28 @@ mod tests {
             passwords.hash(kind, password("p")).await.unwrap();
         }
         assert!(passwords.waiting() > 40, "the flood went first: {} left of 60", passwords.waiting());
+        flood.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_doubtful_addresses_holds_up_nobody_elsewhere() {
+        let passwords = Arc::new(Passwords::start(slow(64)).unwrap());
+        let mut flood = tokio::task::JoinSet::new();
+        for number in 0..60 {
+            let passwords = Arc::clone(&passwords);
+            flood.spawn(async move {
+                let from = format!("192.0.2.{}", number % 20);
+                passwords.verify_login(HashFor::DoubtfulSignIn(&from), password("p"), None).await
+            });
+        }
+        while passwords.waiting() < 50 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for kind in [HashFor::SignIn("198.51.100.1"), HashFor::Registration("198.51.100.2")] {
+            passwords.hash(kind, password("p")).await.unwrap();
+        }
+        // In one line, each would wait for a turn of all twenty addresses.
+        assert!(passwords.waiting() > 45, "the flood went first: {} left of 60", passwords.waiting());
         flood.shutdown().await;
     }
 

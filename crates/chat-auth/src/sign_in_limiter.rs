@@ -103,6 +103,9 @@ pub enum SignInRefused {
     Busy,
 }
 
+/// A family behind one address has fewer wrong passwords within 15 minutes.
+pub const DOUBTFUL_FROM: usize = 5;
+
 /// A limit of [`SignInLimits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignInLimit {
@@ -326,6 +329,14 @@ enum Outcome {
 }
 
 impl Attempt<'_> {
+    /// Whether more than [`DOUBTFUL_FROM`] sign-ins from this address failed lately, or are being
+    /// checked, with names that have not signed in from there before.
+    pub fn is_from_doubtful_address(&self) -> bool {
+        let failures = self.limiter.failures();
+        let of_address = self.keys.iter().filter(|key| key.limit == SignInLimit::OfAddress);
+        of_address.filter_map(|key| failures.get(key.hash)).any(|recent| recent.counted() > DOUBTFUL_FROM)
+    }
+
     /// Whether a sign-in with this spelling of the name has succeeded from this address
     /// before.
     pub fn is_from_known_address(&self) -> bool {
@@ -712,6 +723,27 @@ mod tests {
         assert!(limiter.begin(name("alice"), None).await.is_err());
         limiter.begin(name("bob"), None).await.unwrap().succeeded();
         assert!(!limiter.begin(name("bob"), None).await.unwrap().is_from_known_address());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_with_many_wrong_passwords_is_doubtful_for_a_while() {
+        let limiter = limiter(SignInLimits::default());
+        limiter.begin(name("alice"), Some(HOME)).await.unwrap().succeeded();
+        for number in 0..DOUBTFUL_FROM {
+            let attempt = limiter.begin(name(&format!("x{number}")), Some(HOME)).await.unwrap();
+            assert!(!attempt.is_from_doubtful_address(), "{number}");
+        }
+        let is_doubtful = async |user, at| {
+            let attempt = limiter.begin(name(user), Some(at)).await.unwrap();
+            let is_doubtful = attempt.is_from_doubtful_address();
+            attempt.not_checked();
+            is_doubtful
+        };
+        assert!(is_doubtful("bob", HOME).await);
+        assert!(!is_doubtful("bob", address(7)).await, "elsewhere");
+        assert!(!is_doubtful("alice", HOME).await, "a name that was there before");
+        tokio::time::advance(Duration::from_secs(15 * 60 + 1)).await;
+        assert!(!is_doubtful("bob", HOME).await);
     }
 
     #[tokio::test(start_paused = true)]

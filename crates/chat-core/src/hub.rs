@@ -64,6 +64,7 @@ pub use self::rooms::RecentLimits;
 use self::rooms::{Knowledge, Rooms};
 use self::typing::Typing;
 use self::users::Users;
+use crate::frame::v2::{Reply, ServerRole};
 use crate::outputs::Outputs;
 use crate::seed::Seed;
 use crate::{ClientId, RoomName, Username};
@@ -211,6 +212,10 @@ impl Hub {
             Input::Pending { client, bytes } => self.pending(client, bytes, out),
             Input::Revoked { session } => self.revoke(session, out),
             Input::UserEnded { user } => self.end_user(user, out),
+            Input::RoleChanged { user, is_administrator } => {
+                let role = if is_administrator { ServerRole::Administrator } else { ServerRole::Member };
+                self.send_to_user(user, &Reply::Rights { role });
+            }
             Input::Renewed { session, good_for_ms } => {
                 self.clients.renew(session, now.mono_ms.saturating_add(good_for_ms));
             }

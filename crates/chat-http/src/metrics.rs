@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     http_seconds: Family<Place, Histogram, fn() -> Histogram>,
     store_up: Level,
     last_backup: Level,
+    certificate_end: Level,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -119,6 +120,7 @@ impl Metrics {
             http_seconds: Family::new_with_constructor(|| Histogram::new(HTTP_SECONDS)),
             store_up: Level::default(),
             last_backup: Level::default(),
+            certificate_end: Level::default(),
         };
         let registry = metrics.registry.sub_registry_with_prefix("chat");
         registry.register("logins", "Sign-ins, by outcome", metrics.logins.clone());
@@ -222,6 +224,11 @@ impl Metrics {
             "When the last backup was made, in Unix time; 0: never",
             self.last_backup.clone(),
         );
+        registry.register(
+            "tls_certificate_expires_timestamp_seconds",
+            "When the certificate ends that new connections get, in Unix time; 0: there is none",
+            self.certificate_end.clone(),
+        );
         // From 0 on, so that the first increase is one, too.
         for class in CLASSES {
             drop(self.http_responses.get_or_create(&Class { class }));
@@ -248,6 +255,11 @@ impl Metrics {
     pub(crate) fn store(&self, is_up: bool, last_backup_seconds: Option<u64>) {
         self.store_up.set(u64::from(is_up));
         self.last_backup.set(last_backup_seconds.unwrap_or_default());
+    }
+
+    /// Sets when the certificate of TLS ends, in seconds since 1970; 0: there is none.
+    pub(crate) fn certificate(&self, end_seconds: u64) {
+        self.certificate_end.set(end_seconds);
     }
 
     /// Counts an upload.

@@ -13,7 +13,7 @@ use hyper::Uri;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
-use crate::{AcmeChallenges, PushOptions};
+use crate::{AcmeChallenges, CertificateEnd, PushOptions};
 
 /// The options of the HTTP server, with every limit on connections and requests.
 #[derive(Debug, Clone)]
@@ -103,6 +103,8 @@ pub struct HttpOptions {
     /// What [`Server::serve_redirects`](crate::Server::serve_redirects) answers certificate
     /// authorities.
     pub acme_challenges: AcmeChallenges,
+    /// When the certificate of TLS ends, for the metrics; the embedder sets it.
+    pub certificate_end: CertificateEnd,
 
     /// The most connections that speak HTTP at one time; upgraded sockets do not count. At
     /// the limit, a new connection closes the oldest one that has not sent a request yet; if
@@ -234,6 +236,7 @@ impl Default for HttpOptions {
             tls_handshake_timeout: Duration::from_secs(10),
             tls_handshakes_max: 1_000,
             acme_challenges: AcmeChallenges::default(),
+            certificate_end: CertificateEnd::default(),
             // About 12 KiB each, thus at most 120 MiB.
             max_connections: 10_000,
             // An office of 200, whose browsers open six connections each when the page is new.

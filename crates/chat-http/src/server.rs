@@ -119,6 +119,11 @@ impl Server {
         self.chat.end_user(user).await;
     }
 
+    /// Tells the sockets of a user whose role was changed in the store.
+    pub fn role_changed(&self, user: &Username, is_administrator: bool) {
+        self.app.shards.role_changed(user, is_administrator);
+    }
+
     /// Makes the server unready and closes the listener; resolves when no client can
     /// connect any more. Requests are finished and idle connections closed. Sockets that
     /// were upgraded stay with their shards.

@@ -36,6 +36,7 @@ pub(crate) async fn keep_listening(app: Arc<App>, stopping: CancellationToken) {
         loop {
             match app.parts.sessions.next_ended().await {
                 Ok(Ended::Of(user)) => check_user(&app, &user).await,
+                Ok(Ended::Role(user)) => check_role(&app, &user).await,
                 Ok(Ended::Unknown) => check_all(&app).await,
                 Err(error) => {
                     tracing::debug!(%error, "the store does not tell of ended sessions");
@@ -58,6 +59,15 @@ async fn check_user(app: &App, user: &Username) {
     }
     if app.shards.open_users().contain(user) {
         check_users(app, std::slice::from_ref(user)).await;
+    }
+}
+
+/// Tells the sockets of a user what role the user has now.
+async fn check_role(app: &App, user: &Username) {
+    let role = tokio::time::timeout(ANSWER_TIMEOUT, app.parts.users.is_administrator(user)).await;
+    // A client that misses it learns its role when it opens the settings, or at its next start.
+    if let Ok(Ok(is_administrator)) = role {
+        app.shards.role_changed(user, is_administrator);
     }
 }
 

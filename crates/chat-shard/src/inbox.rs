@@ -70,6 +70,8 @@ pub enum Item<C> {
     Revoke(Arc<[SessionId]>),
     /// This user is banned: all clients of the user have to be closed.
     EndUser(Username),
+    /// Whether this user is an administrator of the server from now on.
+    Role(Username, bool),
     /// A session is good until then, in milliseconds since 1970.
     Renew(SessionId, u64),
     /// All clients have to be closed, each in its slot.

@@ -169,6 +169,14 @@ impl Shards {
         self.ask_all(|answer| [item(), Item::Other(Control::AnswerAfterTurn(answer))]).await;
     }
 
+    /// Tells the clients of a user, on all shards, whether the user is an administrator of the
+    /// server from now on.
+    pub fn role_changed(&self, user: &Username, is_administrator: bool) {
+        for inbox in &self.inboxes {
+            inbox.push(Item::Role(user.clone(), is_administrator));
+        }
+    }
+
     /// Renews a session on all shards until `good_until_ms`, in milliseconds since 1970.
     /// A socket that is still on its way is renewed when its shard takes it over.
     pub fn renew(&self, session: &SessionId, good_until_ms: u64) {

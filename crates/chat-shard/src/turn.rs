@@ -112,6 +112,9 @@ impl<A> Turn<A> {
                 }
             }
             Item::EndUser(user) => self.step(now, Input::UserEnded { user: &user }),
+            Item::Role(user, is_administrator) => {
+                self.step(now, Input::RoleChanged { user: &user, is_administrator });
+            }
             Item::Renew(session, good_until_ms) => {
                 let good_for_ms = good_until_ms.saturating_sub(now.wall_ms);
                 self.step(now, Input::Renewed { session: &session, good_for_ms });

@@ -516,6 +516,7 @@ impl World {
             }
             Item::Missed(_)
             | Item::EndUser(_)
+            | Item::Role(..)
             | Item::Presence(_)
             | Item::Typing(_)
             | Item::HubLost(_)

@@ -192,11 +192,13 @@ pub trait SessionRepository: Send + Sync {
     }
 }
 
-/// Whose sessions were ended. It is a hint: whoever gets it asks which ones are valid.
+/// Whose sessions or rights were ended or changed. It is a hint: whoever gets it asks what is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// Sessions of this user, or the user was banned.
     Of(Username),
+    /// Of the rights of this user: whether the user is an administrator has changed.
+    Role(Username),
     /// Any: nothing was told since the last answer.
     Unknown,
 }

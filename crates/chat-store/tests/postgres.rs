@@ -105,6 +105,8 @@ async fn a_server_is_told_of_sessions_that_another_one_ends() {
     // Without a session.
     other.administration.ban(&ban("eve"), None, 2).await.unwrap().unwrap();
     assert_eq!(next().await, Ended::Of(name("eve")));
+    other.users.set_administrator(&name("alice"), true, 3).await.unwrap();
+    assert_eq!(next().await, Ended::Role(name("alice")));
     // A connection that was lost is replaced, and nothing is relied upon.
     let mut program = other_program(&store).await;
     run(

@@ -7,8 +7,8 @@ mod request;
 use serde::Serialize;
 
 pub(crate) use self::reply::{
-    Ack, ConversationTop, FEATURES, Feature, Limits, MessageFields, PlaceRef, PresenceWhat, Reply, TypingIn,
-    entry, entry_bytes, error,
+    Ack, ConversationTop, FEATURES, Feature, Limits, MessageFields, PlaceRef, PresenceWhat, Reply,
+    ServerRole, TypingIn, entry, entry_bytes, error,
 };
 #[cfg(test)]
 pub(super) use self::reply::{EntryFrame, Of};

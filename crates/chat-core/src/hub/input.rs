@@ -85,6 +85,14 @@ pub enum Input<'a> {
         /// The user.
         user: &'a Username,
     },
+    /// A user has become an administrator of the server, or is none any more: the clients of the
+    /// user are told. It may be said again.
+    RoleChanged {
+        /// The user.
+        user: &'a Username,
+        /// Whether the user is one from now on.
+        is_administrator: bool,
+    },
     /// The token of a session is good for longer than it was.
     Renewed {
         /// The session.

@@ -82,3 +82,22 @@ fn a_goodbye_comes_after_the_last_message() {
     assert_eq!(scenario.close_code(alice), Some(1000));
     assert_eq!(scenario.received(bob), ["+bob", "alice: bye", "-alice"]);
 }
+
+#[test]
+fn a_changed_role_is_told_to_all_v2_clients_of_the_user() {
+    let mut scenario = Scenario::new();
+    let one = scenario.open_v2("alice");
+    let two = scenario.open_v2("alice");
+    let old = scenario.open("alice", "kitchen");
+    let bob = scenario.open_v2("bob");
+    for client in [one, two, bob] {
+        scenario.frames(client);
+    }
+    for (is_administrator, role) in [(true, "administrator"), (false, "member")] {
+        scenario.turn(Input::RoleChanged { user: &name("alice"), is_administrator });
+        let told = serde_json::json!({ "type": "rights", "role": role });
+        assert_eq!([one, two].map(|client| scenario.frames(client)), [[told.clone()], [told]]);
+    }
+    assert!(scenario.frames(bob).is_empty());
+    assert_eq!(scenario.received(old), ["+alice"]);
+}

@@ -51,6 +51,7 @@ pub(super) async fn change(call: Call) -> Result<Response<Body>, HttpError> {
     match administration.set_role(&user, is_administrator, Some(&me.user), now_ms()).await? {
         RoleChange::Done => {
             tracing::warn!(user = user.as_str(), by = me.user.as_str(), is_administrator, "changed a role");
+            app.shards.role_changed(&user, is_administrator);
             Ok(answer::json(StatusCode::OK, &Nothing {}))
         }
         RoleChange::Banned => Err(HttpError::Banned),

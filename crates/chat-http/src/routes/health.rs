@@ -40,6 +40,7 @@ pub(super) async fn metrics(call: Call) -> Result<Response<Body>, HttpError> {
     let max = app.options.max_connections;
     let disk = &app.files.disk;
     app.metrics.store(!app.store_health.is_out() && !app.shards.last_append_failed(), last_backup(app).await);
+    app.metrics.certificate(app.options.certificate_end.seconds());
     app.metrics.disk_and_pictures(disk.free().unwrap_or_default(), disk.min(), app.pictures.waiting());
     let text =
         app.metrics.text(hashing, (max.saturating_sub(app.connection_permits.available_permits()), max));

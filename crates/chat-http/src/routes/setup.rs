@@ -34,6 +34,7 @@ pub(super) async fn set_up(call: Call) -> Result<Response<Body>, HttpError> {
     }
     match app.set_up(&me.user).await? {
         Some(RoleChange::Done) => {
+            app.shards.role_changed(&me.user, true);
             tracing::warn!(user = me.user.as_str(), "became the first administrator by the set-up code");
             Ok(answer::json(StatusCode::OK, &Nothing {}))
         }

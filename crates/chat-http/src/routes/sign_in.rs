@@ -78,8 +78,13 @@ pub(super) async fn login(call: Call) -> Result<Response<Body>, HttpError> {
         }
     })?;
     let network = address.network().map_or_else(|| folded.clone(), |network| network.to_string());
-    let is_known = attempt.is_from_known_address();
-    let on_behalf = if is_known { HashFor::KnownUser(&folded) } else { HashFor::SignIn(&network) };
+    let on_behalf = if attempt.is_from_known_address() {
+        HashFor::KnownUser(&folded)
+    } else if attempt.is_from_doubtful_address() {
+        HashFor::DoubtfulSignIn(&network)
+    } else {
+        HashFor::SignIn(&network)
+    };
     let user = match check(&app, &username, password, &mut attempt, on_behalf).await {
         Ok(Some(user)) => user,
         Ok(None) => return Err(refuse().await),

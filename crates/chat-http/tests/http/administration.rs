@@ -353,6 +353,27 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
     let listed = chat.get("/api/bans", &root).await.json();
     assert_eq!(listed["bans"][0]["username"], "bob", "{listed}");
     assert_eq!(listed["bans"][0]["reason"], "Spam");
+    let carol = chat.sign_in("carol").await;
+    for query in ["", "?name=anna&name=bob&name=carol"] {
+        let path = format!("/api/users{query}");
+        let listed = chat.get(&path, &root).await.json();
+        let shown = |user: &Value| {
+            let text = |field: &str| user[field].as_str().unwrap().to_owned();
+            (text("username"), text("role"), user["banned"].as_bool().unwrap())
+        };
+        let user = |name: &str, role: &str, banned| (name.to_owned(), role.to_owned(), banned);
+        let shown: Vec<_> = listed["users"].as_array().unwrap().iter().map(shown).collect();
+        let (bob, carol) = (user("bob", "member", true), user("carol", "member", false));
+        assert_eq!(shown, [user("anna", "administrator", false), bob, carol], "{listed}");
+        let ban = &listed["users"][1]["ban"];
+        assert_eq!(
+            (&ban["by"], &ban["reason"], &ban["deleting"]),
+            (&json!("anna"), &json!("Spam"), &json!(false))
+        );
+        let to_carol = chat.get(&path, &carol).await.json();
+        let fields: Vec<_> = to_carol["users"][0].as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["avatar", "online", "username"], "members see no roles and no bans");
+    }
     done(&chat.json("DELETE", "/api/users/bob/ban", &root, json!({})).await);
     done(&chat.json("DELETE", "/api/users/bob/ban", &root, json!({})).await);
     assert_eq!(chat.login("bob", "password").await.status, 200);
@@ -600,6 +621,17 @@ async fn administrators_are_demoted_before_they_are_banned_and_the_last_one_stay
         assert_eq!(reply.status, 404, "{method} {path}");
     }
     assert_eq!(chat.json("PATCH", "/api/users/bob", &root, role("king")).await.status, 400);
+}
+
+#[tokio::test]
+async fn sockets_learn_a_new_role_at_once() {
+    let (chat, root) = administered(|_| ()).await;
+    let bob = chat.sign_in("bob").await;
+    let mut socket = Wire::open_v2(&chat, &bob).await;
+    for role in ["administrator", "member"] {
+        done(&chat.json("PATCH", "/api/users/bob", &root, json!({ "role": role })).await);
+        assert_eq!(socket.next_of("rights").await["role"], role);
+    }
 }
 
 #[tokio::test]

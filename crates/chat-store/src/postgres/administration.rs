@@ -159,11 +159,11 @@ impl AdministrationRepository for PostgresStore {
         by: Option<&'a Username>,
         now_ms: u64,
     ) -> StoreFuture<'a, RoleChange> {
-        write!(self, Some(ROLES_LOCK), c => database::set_role(c, name, is_administrator, by, now_ms))
+        write!(self, Some(ROLES_LOCK), c => self::set_role(c, name, is_administrator, by, now_ms))
     }
 
     fn set_up<'a>(&'a self, name: &'a Username, now_ms: u64) -> StoreFuture<'a, Option<RoleChange>> {
-        write!(self, Some(ROLES_LOCK), c => database::set_up(c, name, now_ms))
+        write!(self, Some(ROLES_LOCK), c => self::set_up(c, name, now_ms))
     }
 
     fn set_up_round(&self) -> StoreFuture<'_, u64> {
@@ -256,6 +256,37 @@ impl AdministrationRepository for PostgresStore {
 /// The advisory lock of the server that deletes the messages of banned users: all versions use
 /// the same number.
 const DELETION_TURN: i64 = 0x6368_6174_6465_6c65;
+
+async fn set_role(
+    connection: &mut PgConnection,
+    name: &Username,
+    is_administrator: bool,
+    by: Option<&Username>,
+    now_ms: u64,
+) -> Result<RoleChange, Failure> {
+    let change = database::set_role(connection, name, is_administrator, by, now_ms).await?;
+    tell_of_role(connection, name).await?;
+    Ok(change)
+}
+
+async fn set_up(
+    connection: &mut PgConnection,
+    name: &Username,
+    now_ms: u64,
+) -> Result<Option<RoleChange>, Failure> {
+    let change = database::set_up(connection, name, now_ms).await?;
+    tell_of_role(connection, name).await?;
+    Ok(change)
+}
+
+/// Tells the other servers, if the transaction is committed, that a user's role may have changed.
+async fn tell_of_role(connection: &mut PgConnection, user: &Username) -> Result<(), Failure> {
+    sqlx::query(TELL_OF_ROLE).bind(user.as_str()).execute(connection).await?;
+    Ok(())
+}
+
+/// A payload has less than 8,000 bytes; a name that is cut is nobody's.
+pub(super) const TELL_OF_ROLE: &str = "SELECT pg_notify('chat_roles', left($1, 1000))";
 
 /// Makes an attempt at a ban. The sessions are ended once more after the commit: see
 /// [`SessionRepository::open_session`](crate::SessionRepository::open_session), which looks for

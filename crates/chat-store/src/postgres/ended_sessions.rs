@@ -34,7 +34,8 @@ impl EndedSessions {
             match timeout(PROBE_INTERVAL, listener.try_recv()).await {
                 Ok(Ok(Some(told))) => {
                     if let Ok(user) = Username::known(told.payload()) {
-                        return Ok(Ended::Of(user));
+                        let is_role = told.channel() == ROLES_CHANNEL;
+                        return Ok(if is_role { Ended::Role(user) } else { Ended::Of(user) });
                     }
                 }
                 Ok(Ok(None) | Err(_)) => *kept = None,
@@ -51,7 +52,7 @@ impl EndedSessions {
     async fn listen(&self) -> Result<PgListener, StoreError> {
         let listening = async {
             let mut listener = self.database.listener().await?;
-            listener.listen(CHANNEL).await?;
+            listener.listen_all([CHANNEL, ROLES_CHANNEL]).await?;
             Ok(listener)
         };
         let listening = timeout(PROBE_TIMEOUT, listening).await;
@@ -65,6 +66,9 @@ impl EndedSessions {
 
 /// The channel of the notifications, in the statements that end sessions, too.
 pub(super) const CHANNEL: &str = "chat_sessions";
+/// The channel of the users who became administrators, or are none any more, in
+/// [`TELL_OF_ROLE`](super::administration::TELL_OF_ROLE), too.
+const ROLES_CHANNEL: &str = "chat_roles";
 /// How long nothing may be told before the connection is probed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the database may take to answer.

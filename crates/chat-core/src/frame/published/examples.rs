@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::frame::v1;
 use crate::frame::v2::{
     self, About, ConversationTop, ErrorCode, LeftReason, Limits, ListedRoom, MessageFields, PlaceRef,
-    PresenceWhat, REF_MAX_CHARS, Reply, RoomWhat, TypingIn,
+    PresenceWhat, REF_MAX_CHARS, Reply, RoomWhat, ServerRole, TypingIn,
 };
 use crate::hub::frame_max_bytes;
 use crate::{
@@ -204,6 +204,7 @@ pub(super) fn v2_frames() -> Vec<Value> {
         Reply::Read { of: PlaceRef::With("bob"), upto: 4, top: 4, unread: 0, mentions: 0 },
         Reply::Activity { room: "games", top: 17, at: 1_795_371_797, new: 3, mentions: 1 },
         Reply::Level { of: PlaceRef::Room("tech"), level: Level::None },
+        Reply::Rights { role: ServerRole::Administrator },
         Reply::Room {
             room: "tech",
             what: RoomWhat::Member {

@@ -7,7 +7,7 @@ use super::REQUESTS;
 use super::examples::{empty_file, entry, limits, picture, username};
 use crate::frame::v2::{
     self, ConversationTop, FEATURES, LeftReason, Limits, ListedRoom, MessageFields, PlaceRef, PresenceWhat,
-    Reply, RoomWhat, TypingIn,
+    Reply, RoomWhat, ServerRole, TypingIn,
 };
 use crate::{
     Access, Body, Emoji, Entry, Level, Mentions, MessageState, MessageText, Pair, Reaction, Role, RoomName,
@@ -191,6 +191,7 @@ pub(super) fn replies(content: &Content) -> Vec<Reply<'_>> {
         Reply::Read { of: of_room, upto: seq, top: seq, unread: count, mentions: count },
         Reply::Activity { room: text, top: seq, at: seq, new: seq, mentions: seq },
         Reply::Level { of: of_room, level },
+        Reply::Rights { role: if is { ServerRole::Administrator } else { ServerRole::Member } },
         Reply::Room { room: text, what: what_room },
         Reply::Typing { what: typing, active: is },
         Reply::Replayed { room: text, upto: seq },

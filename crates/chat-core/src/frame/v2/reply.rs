@@ -8,6 +8,15 @@ use super::{About, ErrorCode};
 use crate::file::FileFields;
 use crate::{Access, Body, Entry, GoneReason, Level, MessageText, Nonce, Reaction, Role, Topic, Username};
 
+/// What a user may do on this server, beside what the roles in rooms allow.
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ServerRole {
+    Member,
+    Administrator,
+}
+
 /// The frames of the server, except entries.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -180,6 +189,8 @@ pub(crate) enum Reply<'a> {
         #[serde(flatten)]
         what: RoomWhat<'a>,
     },
+    /// What the user may do on this server has changed.
+    Rights { role: ServerRole },
     /// A request was refused. The connection stays open.
     Error {
         code: ErrorCode,
