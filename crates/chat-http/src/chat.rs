@@ -131,6 +131,11 @@ impl Chat {
         self.app.end_user(user).await;
     }
 
+    /// Tells the sockets of a user whose role was changed in the store.
+    pub fn role_changed(&self, user: &Username, is_administrator: bool) {
+        self.app.shards.role_changed(user, is_administrator);
+    }
+
     /// Stops in order: opens no socket any more, closes each one in its time slot with its
     /// messages acknowledged, finishes requests, and waits for the last commit. A temporary
     /// folder of files is removed. Later requests are answered with 503.

@@ -121,7 +121,7 @@ impl Server {
 
     /// Tells the sockets of a user whose role was changed in the store.
     pub fn role_changed(&self, user: &Username, is_administrator: bool) {
-        self.app.shards.role_changed(user, is_administrator);
+        self.chat.role_changed(user, is_administrator);
     }
 
     /// Makes the server unready and closes the listener; resolves when no client can
