@@ -312,3 +312,14 @@ test("an acknowledgement names the mentioned users who are no members", () => {
   world.frame({ type: "ack", nonce: "n1", room: "tea", seq: 11, timestamp: 1, duplicate: false, not_members: ["carol"] });
   assert.deepEqual(world.did("not-members").map(({ key, names }) => [key, names]), [["#tea", ["carol"]]]);
 });
+
+test("a new role holds at once", () => {
+  const world = opened();
+  assert.equal(world.client.isAdministrator, false);
+  for (const role of ["administrator", "member"]) {
+    world.frame({ type: "rights", role });
+    assert.equal(world.client.isAdministrator, role === "administrator");
+    assert.equal(world.did("role").length, 1);
+    world.take();
+  }
+});

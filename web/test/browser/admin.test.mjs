@@ -184,17 +184,23 @@ scenario("a ban closes two devices at once; roles, a new password, and the end o
   // Another administrator is appointed, who cannot be banned; the last one stays.
   await anna.page.fill("#accounts-text", "");
   await anna.page.locator("#accounts [data-name=boris]").waitFor();
+  await boris.goto("/r/default");
+  await boris.settings();
+  await boris.page.locator("#settings [data-page=accounts]").waitFor({ state: "hidden" });
   await choose(anna, "boris", "Make an administrator");
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Make an administrator" }).click();
   await anna.page.waitForSelector("dialog.ask", { state: "detached" });
   await anna.until(async () => (await boris.call("GET", "/api/me")).role === "administrator", "boris is an administrator");
   await shows(anna, "#accounts [data-name=boris]", "administrator");
+  // His page shows it at once.
+  await boris.page.locator("#settings [data-page=accounts]").waitFor({ state: "visible" });
   await anna.page.locator('#accounts [data-name="boris"] .more').click();
   assert.deepEqual(await anna.page.locator("#account-menu button").allTextContents(), ["Take the role of administrator", "Link for a new password"]);
   await anna.page.locator("#account-menu").getByRole("button", { name: "Take the role of administrator" }).click();
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
   await anna.until(async () => (await boris.call("GET", "/api/me")).role === "member", "boris is none any more");
   await anna.page.waitForFunction(() => !document.querySelector("#accounts [data-name=boris]")?.textContent.includes("administrator"));
+  await boris.page.locator("#settings [data-page=accounts]").waitFor({ state: "hidden" });
   await choose(anna, "anna", "Take the role of administrator");
   await anna.page.locator("dialog.ask").getByRole("button", { name: "Take the role of administrator" }).click();
   await shows(anna, ".accounts .error", "This is the last administrator");

@@ -354,9 +354,8 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
     assert_eq!(listed["bans"][0]["username"], "bob", "{listed}");
     assert_eq!(listed["bans"][0]["reason"], "Spam");
     let carol = chat.sign_in("carol").await;
-    for query in ["", "?name=anna&name=bob&name=carol"] {
-        let path = format!("/api/users{query}");
-        let listed = chat.get(&path, &root).await.json();
+    for path in ["/api/users", "/api/users?name=anna&name=bob&name=carol"] {
+        let listed = chat.get(path, &root).await.json();
         let shown = |user: &Value| {
             let text = |field: &str| user[field].as_str().unwrap().to_owned();
             (text("username"), text("role"), user["banned"].as_bool().unwrap())
@@ -370,7 +369,7 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
             (&ban["by"], &ban["reason"], &ban["deleting"]),
             (&json!("anna"), &json!("Spam"), &json!(false))
         );
-        let to_carol = chat.get(&path, &carol).await.json();
+        let to_carol = chat.get(path, &carol).await.json();
         let fields: Vec<_> = to_carol["users"][0].as_object().unwrap().keys().collect();
         assert_eq!(fields, ["avatar", "online", "username"], "members see no roles and no bans");
     }
