@@ -353,7 +353,7 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
     let listed = chat.get("/api/bans", &root).await.json();
     assert_eq!(listed["bans"][0]["username"], "bob", "{listed}");
     assert_eq!(listed["bans"][0]["reason"], "Spam");
-    let carol = chat.sign_in("carol").await;
+    let hers = chat.sign_in("carol").await;
     for path in ["/api/users", "/api/users?name=anna&name=bob&name=carol"] {
         let listed = chat.get(path, &root).await.json();
         let shown = |user: &Value| {
@@ -369,7 +369,7 @@ async fn a_ban_ends_sessions_and_sockets_and_refuses_sign_ins() {
             (&ban["by"], &ban["reason"], &ban["deleting"]),
             (&json!("anna"), &json!("Spam"), &json!(false))
         );
-        let to_carol = chat.get(path, &carol).await.json();
+        let to_carol = chat.get(path, &hers).await.json();
         let fields: Vec<_> = to_carol["users"][0].as_object().unwrap().keys().collect();
         assert_eq!(fields, ["avatar", "online", "username"], "members see no roles and no bans");
     }

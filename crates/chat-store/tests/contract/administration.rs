@@ -81,3 +81,7 @@ async fn ids(store: &TestStore, of: InvitesOf<'_>) -> Vec<String> {
 fn ban(user: &str) -> NewBan {
     NewBan { user: name(user), reason: "spam".into(), delete_messages: false, without_account: false }
 }
+
+fn report(topic: &chat_core::Topic, seq: u64, by: &str) -> NewReport {
+    NewReport { topic: topic.clone(), seq, reporter: name(by), reason: "rude".into(), at_ms: 5 }
+}

@@ -60,10 +60,6 @@ async fn a_report_is_made_once_and_seen_by_moderators(store: TestStore) {
     assert_eq!(audit(&store).await, [format!(r#"alice: report.change {first} {{"state":"done"}}"#)]);
 }
 
-fn report(topic: &chat_core::Topic, seq: u64, by: &str) -> NewReport {
-    NewReport { topic: topic.clone(), seq, reporter: name(by), reason: "rude".into(), at_ms: 5 }
-}
-
 async fn a_report_is_not_opened_beside_another_open_one_of_its_user(store: TestStore) {
     store.accounts("alice bob").await;
     let kitchen = room("kitchen");
